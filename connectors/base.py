@@ -1,0 +1,207 @@
+"""Contracts of sources and sinks, and the records that pass through them.
+
+A source hands out `LineBatch`es: many raw lines at once, with the place of every line. A sink takes
+`Record`s and only counts them as delivered once the other side has acknowledged them. Everything
+that is known about bytes is kept as bytes; nothing here decodes or parses.
+
+Errors::
+
+    ConnectorError
+    ├── SettingsError       the connector was asked for something that cannot work; fix the settings
+    ├── SourceUnavailable   the source cannot be read now; it may come back
+    ├── PositionLost        the saved position no longer exists in the source; data would be skipped
+    └── SinkUnavailable     records were not acknowledged in time; nothing is lost, flush again
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+State = dict[str, Any]
+"""What a connector saves to resume: JSON-compatible plain data that never changes afterwards."""
+
+
+class ConnectorError(Exception):
+    """Base of every error that a connector raises on purpose."""
+
+
+class SettingsError(ConnectorError):
+    """The settings name something that cannot work; the message says what would."""
+
+
+class SourceUnavailable(ConnectorError):
+    """The source cannot be read now; reading may be tried again."""
+
+
+class PositionLost(ConnectorError):
+    """The position to resume from is gone (retention, deletion); resuming would skip lines."""
+
+
+class SinkUnavailable(ConnectorError):
+    """Records were not acknowledged in time; they are kept, and `flush` may be called again."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One line that cannot be processed, with the reason and the place it came from.
+
+    `place` is written for people and for programs alike: `topic/partition/offset` for Kafka (with
+    `#i` behind it for the i-th line of a message), `path:byte` for a file. `raw` is cut to the
+    first 4,096 bytes; `raw_bytes` is the full length.
+    """
+
+    place: str
+    reason: str
+    raw: bytes
+    raw_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class LineBatch:
+    r"""Raw lines of one partition, in the order of the source.
+
+    Attributes:
+        partition: The stream these lines belong to, stable across restarts and file rotation
+            (`topic/3`, `/var/log/app.log`). State is kept per partition.
+        data: The lines, each followed by exactly one `\n` (a final `\r` belongs to the line).
+        ends: int64 (n,), ascending: the index in `data` of the `\n` that closes each line.
+        positions: int64 (n,), ascending: the place of each line in its partition, unique within
+            it for ever. `Source.describe` turns one into words. Kafka: offset << 20 | index of the
+            line in its message. File: generation << 44 | byte offset; the generation counts
+            rotations and truncations.
+        read_ns: Wall clock at the read, ns since the epoch.
+        produced_ns: Wall clock of the oldest line's production as the source knows it (Kafka's
+            message time), or `read_ns`.
+        rejects: Lines the source itself refused (too long, not text at all), already placed.
+        traceparent: W3C trace context of the batch, or "".
+    """
+
+    partition: str
+    data: bytes
+    ends: NDArray[np.int64]
+    positions: NDArray[np.int64]
+    read_ns: int
+    produced_ns: int
+    rejects: tuple[DeadLetter, ...] = ()
+    traceparent: str = ""
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def line(self, i: int) -> bytes:
+        """The i-th line without its line end."""
+        start = 0 if i == 0 else int(self.ends[i - 1]) + 1
+        return self.data[start : int(self.ends[i])]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One document for a sink.
+
+    Attributes:
+        id: Deterministic: the same document made again after a crash has the same id.
+        key: Ordering and partitioning key (the session), may be empty.
+        document: JSON-compatible content.
+        headers: Text headers (CloudEvents attributes, trace context) for sinks that carry them.
+    """
+
+    id: str
+    key: str
+    document: Mapping[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class SourcePartition(Protocol):
+    """A reader of one unit of parallelism (a Kafka partition, a set of files, stdin).
+
+    It may yield batches of several `LineBatch.partition`s (a directory is read as one unit).
+    """
+
+    def next_batch(self) -> LineBatch | None:
+        """The next lines, or None where there are none now. Never blocks longer than 50 ms.
+
+        Raises:
+            StopIteration: the source has ended and will give nothing more.
+            SourceUnavailable: reading failed for now; the position is unchanged, call again.
+            PositionLost: see the class.
+        """
+        ...
+
+    def snapshot(self) -> State:
+        """The position behind the last line handed out, for `Source.open`.
+
+        Called when everything handed out before has been processed; the place to commit
+        positions to the outside (Kafka's group offsets), best effort.
+        """
+        ...
+
+    def lag(self) -> int | None:
+        """Lines (Kafka: messages; files: bytes) not yet handed out, or None where unknown."""
+        ...
+
+    def close(self) -> None:
+        """Frees everything; a second call does nothing."""
+        ...
+
+
+class Source(Protocol):
+    """A configured source; cheap to build, connects nowhere until `open`."""
+
+    def partitions(self) -> Sequence[str]:
+        """Names of the units of parallelism, stable across restarts.
+
+        Raises:
+            SourceUnavailable: the other side could not be asked; try again.
+        """
+        ...
+
+    def open(self, partition: str, resume: State | None) -> SourcePartition:
+        """A reader from `resume` (what `snapshot` gave), or from the configured start if None."""
+        ...
+
+    def describe(self, partition: str, position: int) -> str:
+        """The place of a line in words, for dead letters and alerts (see `DeadLetter.place`)."""
+        ...
+
+
+class Sink(Protocol):
+    """A configured sink; connects nowhere until `open`. One thread uses it at a time."""
+
+    def open(self, resume: State | None) -> None:
+        """Connects, and with `resume` learns what was already delivered past that state.
+
+        Raises:
+            SinkUnavailable: the other side is not there; `open` may be called again.
+        """
+        ...
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Takes records over for delivery. Only buffers or enqueues; raises nothing but bugs.
+
+        Records whose id was already delivered past the resumed state are dropped here.
+        """
+        ...
+
+    def pending(self) -> int:
+        """Records taken over and not yet acknowledged."""
+        ...
+
+    def flush(self, timeout_s: float) -> None:
+        """Returns once every record taken over is acknowledged by the other side.
+
+        Raises:
+            SinkUnavailable: not all were within `timeout_s`; what is missing stays buffered, in
+                order, and the next flush delivers it (at least once).
+        """
+        ...
+
+    def snapshot(self) -> State:
+        """What `open` needs to drop repeats after a crash; called right after a good flush."""
+        ...
+
+    def close(self) -> None:
+        """Frees everything without waiting for deliveries; a second call does nothing."""
+        ...

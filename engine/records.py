@@ -1,0 +1,133 @@
+"""The records that pass from step to step inside the engine: columns, never single lines.
+
+source ─ LineBatch ─▶ parse ─ ParsedLines ─▶ window ─ WindowBatch ─▶ score ─ ScoredWindows ─▶ decide ─ Alert ─▶ sinks
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from connectors.base import DeadLetter, LineBatch
+from models.base import Windows
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedLines:
+    """The good lines of one `LineBatch`, taken apart; all columns have one row per good line.
+
+    Attributes:
+        lines: The batch they came from.
+        rows: int32 (n,), ascending: index of each good line in `lines`.
+        time_ns: int64 (n,): event time, UTC ns since the epoch.
+        template: int64 (n,): `models.base.template_id` of the template's text as it was when the
+            line was read.
+        session: int64 (n,): hash of the session key; `NO_SESSION` where the line has none.
+        key_start, key_end: int32 (n,): the session key's bytes are `lines.data[start:end]`; empty
+            where the line has none.
+        templates: Text of every template id that this parser announces: all it knows with its
+            first batch after a start, later only those not announced before.
+        bad: The lines that did not parse, each with its place and reason.
+    """
+
+    lines: LineBatch
+    rows: NDArray[np.int32]
+    time_ns: NDArray[np.int64]
+    template: NDArray[np.int64]
+    session: NDArray[np.int64]
+    key_start: NDArray[np.int32]
+    key_end: NDArray[np.int32]
+    templates: Mapping[int, str]
+    bad: tuple[DeadLetter, ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+NO_SESSION = 0
+"""Value of `ParsedLines.session` for a line without a session key; no real key hashes to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowBatch:
+    """Windows ready for scoring, in the order in which their last deciding line was read.
+
+    That order, and the windows themselves, do not depend on how the stream was cut into batches.
+
+    Attributes:
+        windows: The template ids, ragged; `windows.closed` is False for a growth step.
+        partition: Partition of each window's lines (n entries, shared strings).
+        session: int64 (n,): hash of the session key, as in `ParsedLines`.
+        key: The session key in words (n entries), "" where lines have none.
+        first, last: int64 (n,): position (see `LineBatch.positions`) of the first and last line.
+        first_ns, last_ns: int64 (n,): event time of the earliest and latest line.
+        ready_ns: int64 (n,): wall clock at the read of the batch that completed the window.
+        produced_ns: int64 (n,): `LineBatch.produced_ns` of that batch.
+        traceparent: W3C trace context of the newest batch in here, or "".
+    """
+
+    windows: Windows
+    partition: tuple[str, ...]
+    session: NDArray[np.int64]
+    key: tuple[str, ...]
+    first: NDArray[np.int64]
+    last: NDArray[np.int64]
+    first_ns: NDArray[np.int64]
+    last_ns: NDArray[np.int64]
+    ready_ns: NDArray[np.int64]
+    produced_ns: NDArray[np.int64]
+    traceparent: str = ""
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredWindows:
+    """A `WindowBatch` with the score of every window and the model that gave it.
+
+    `threshold` is the calibrated one of that model version; a score at or above it is anomalous.
+    """
+
+    batch: WindowBatch
+    score: NDArray[np.float32]
+    model: str
+    version: int
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One window for which an alert is due; `index` points into its `ScoredWindows`.
+
+    `repeats` counts the windows of the same session that were anomalous since its last alert and
+    were not alerted again; `group` is the signature of the window's templates, `group_count` how
+    many alerts carried that signature within the grouping time, this one included.
+    """
+
+    index: int
+    repeats: int
+    group: str
+    group_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Dead letters on their way to their sink."""
+
+    letters: tuple[DeadLetter, ...]
+    partition: str
+
+
+__all__ = [
+    "NO_SESSION",
+    "DeadLetter",
+    "Decision",
+    "LineBatch",
+    "ParsedLines",
+    "Rejected",
+    "ScoredWindows",
+    "WindowBatch",
+    "Windows",
+]

@@ -1,0 +1,184 @@
+"""Contracts of window detectors, and the records they read.
+
+A window is a row of template ids. A template id is the hash of the template's text
+(`template_id`), so it means the same in every region, process and version; what a model sees of a
+template is its text. **A higher score always means more anomalous.**
+
+Errors::
+
+    ModelError
+    ├── NotTrained        scoring or saving was asked of a detector that was never fitted
+    ├── TrainingError     the training data cannot train this detector; the message says why
+    └── StoreError        a version in the model store is missing, damaged or of another kind
+"""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class ModelError(Exception):
+    """Base of every error that the models package raises on purpose."""
+
+
+class NotTrained(ModelError):
+    """The detector holds no weights yet."""
+
+
+class TrainingError(ModelError):
+    """The data given cannot train the detector."""
+
+
+class StoreError(ModelError):
+    """A stored version is missing, damaged, or not of the expected kind."""
+
+
+def template_id(text: str) -> int:
+    """The id of a template: the first 8 bytes of blake2b of its UTF-8 text, as signed int64."""
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "little", signed=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """A ragged batch of windows.
+
+    Attributes:
+        ids: int64 (total,): the template ids of all windows, one window after the other.
+        offsets: int64 (n + 1,): window i is `ids[offsets[i]:offsets[i + 1]]`.
+        closed: bool (n,): True where the window is complete; False for a session that is scored
+            while it still grows (its end is a cut, not an end).
+    """
+
+    ids: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    closed: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.closed)
+
+    def row(self, i: int) -> NDArray[np.int64]:
+        """The template ids of window i, a view."""
+        return self.ids[self.offsets[i] : self.offsets[i + 1]]
+
+    def lengths(self) -> NDArray[np.int64]:
+        """int64 (n,): lines per window."""
+        return np.diff(self.offsets)
+
+    def take(self, index: NDArray[np.integer[Any]]) -> "Windows":
+        """The windows at `index`, in that order."""
+        lengths = self.lengths()[index]
+        offsets = np.zeros(len(index) + 1, np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        inside = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
+        return Windows(self.ids[np.repeat(self.offsets[:-1][index], lengths) + inside], offsets, self.closed[index])
+
+    @staticmethod
+    def of(rows: Sequence[Sequence[int] | NDArray[np.int64]], closed: Sequence[bool] | None = None) -> "Windows":
+        """Windows from rows of template ids; all closed unless told otherwise."""
+        offsets = np.zeros(len(rows) + 1, np.int64)
+        np.cumsum([len(r) for r in rows], out=offsets[1:])
+        ids = np.concatenate([np.asarray(r, np.int64) for r in rows]) if rows else np.zeros(0, np.int64)
+        return Windows(ids, offsets, np.ones(len(rows), bool) if closed is None else np.asarray(closed, bool))
+
+
+Templates = Mapping[int, str]
+"""Template id → template text, for every id that the windows beside it hold."""
+
+Progress = Callable[[str, int, int, Mapping[str, float]], None]
+"""Called as (stage, done, total, figures so far) while training; must return quickly."""
+
+
+@dataclass(frozen=True, slots=True)
+class FitReport:
+    """What a training run did.
+
+    `history` has one mapping an epoch (`loss`, `val_loss`, `val_f1` …); `best_epoch` counts from 0
+    and is the one whose weights were kept; `train_s` is wall time in seconds.
+    """
+
+    train_s: float
+    best_epoch: int = 0
+    history: Sequence[Mapping[str, float]] = field(default_factory=tuple)
+
+
+class WindowDetector(ABC):
+    """Scores windows of template ids; trained on CPU or GPU, saved without pickle.
+
+    A detector is built from its settings by `models.registry.build`, then either fitted or loaded.
+    After that `score` may be called from one thread at a time and does not change the detector in
+    any way a caller can see.
+    """
+
+    name: ClassVar[str]
+    supervised: ClassVar[bool]
+    """True: `fit` needs labels of both classes. False: `fit` is given normal windows only."""
+
+    @abstractmethod
+    def fit(
+        self,
+        windows: Windows,
+        labels: NDArray[np.bool_] | None,
+        templates: Templates,
+        *,
+        validation: tuple[Windows, NDArray[np.bool_]] | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> FitReport:
+        """Learns from windows.
+
+        Args:
+            windows: Training windows; not changed.
+            labels: bool (n,), True = anomalous; None where `supervised` is False.
+            templates: The text of every id in `windows` and in `validation`.
+            validation: Windows and labels for early stopping; split off `windows` if None.
+            seed: The same seed on the same machine gives the same weights.
+            progress: See `Progress`.
+
+        Raises:
+            TrainingError: the data has no window, only one class, or not what it needs.
+        """
+
+    @abstractmethod
+    def learn_templates(self, templates: Templates) -> None:
+        """Makes new templates known (encodes their text) so that scoring need not wait for it.
+
+        Ids already known are ignored. May be called from another thread than `score`.
+        """
+
+    @abstractmethod
+    def score(self, windows: Windows) -> NDArray[np.float32]:
+        """float32 (n,): the anomaly score of each window, finite, in the order given.
+
+        An id that `learn_templates` never saw counts as an unknown template. An empty window
+        scores 0. A window's score depends on nothing but its content and `closed` flag: batching
+        changes it by rounding at the most.
+
+        Raises:
+            NotTrained: see the class.
+        """
+
+    @abstractmethod
+    def weights(self) -> dict[str, NDArray[Any]]:
+        """Every learnt array by name, as copies: what the store writes and a federated round sends."""
+
+    @abstractmethod
+    def load_weights(self, weights: Mapping[str, NDArray[Any]], extra: Mapping[str, Any]) -> None:
+        """Takes over what `weights` and `extra` gave.
+
+        Raises:
+            StoreError: a name, shape or dtype is not this detector's; the detector is unchanged.
+        """
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """JSON-compatible settings from which `registry.build` makes the same architecture."""
+
+    def extra(self) -> dict[str, Any]:
+        """JSON-compatible learnt facts that are no arrays (vocabularies); {} where there are none."""
+        return {}
