@@ -1,0 +1,139 @@
+"""What is wrong right now: named conditions, and whether the worker still moves.
+
+Alive and ready are different questions. A worker whose broker is down is alive (a restart would not
+help) and not ready (its reason is listed); a worker whose loop is stuck is not alive.
+"""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from engine.clock import Clock
+
+CONDITIONS: Mapping[str, str] = {
+    "source": "the source can be read",
+    "sinks": "every sink acknowledges what it is given",
+    "model": "a verified model is loaded",
+    "recovery": "snapshots can be written",
+    "lag": "the source is not running away from the engine",
+}
+"""What readiness depends on, and what `ok` means for each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """State of one part.
+
+    Attributes:
+        ok: False where the part fails or has not reported yet.
+        detail: One sentence for an operator.
+        since_ns: Wall clock at which `ok` took its present value.
+    """
+
+    ok: bool
+    detail: str
+    since_ns: int
+
+
+class Health:
+    """The conditions of one engine process; any thread may report and read."""
+
+    def __init__(self, clock: Clock, stall_s: float) -> None:
+        """`stall_s`: the worker counts as stuck after so many seconds without `progress`."""
+        self._clock = clock
+        self._stall_s = stall_s
+        self._lock = threading.Lock()
+        waiting = Condition(False, "not reported yet", clock.wall_ns())
+        self._conditions = dict.fromkeys(CONDITIONS, waiting)
+        self._progress_s = clock.monotonic_s()
+
+    def ok(self, name: str, detail: str = "") -> None:
+        """The part `name` works; `detail` may say with what."""
+        self._report(name, True, detail or CONDITIONS.get(name, ""))
+
+    def fail(self, name: str, detail: str) -> None:
+        """The part `name` does not work; `detail` says what failed and with which value."""
+        self._report(name, False, detail)
+
+    def progress(self) -> None:
+        """The worker's loop came round; called at every turn, also when there was nothing to do."""
+        self._progress_s = self._clock.monotonic_s()
+
+    def conditions(self) -> dict[str, Condition]:
+        """All conditions as they are now."""
+        with self._lock:
+            return dict(self._conditions)
+
+    def alive(self) -> tuple[bool, dict[str, object]]:
+        """Whether the worker's loop moves, and the page that says so."""
+        idle_s = self._clock.monotonic_s() - self._progress_s
+        ok = idle_s <= self._stall_s
+        page: dict[str, object] = {"status": "ok" if ok else "stuck", "last_progress_s": round(idle_s, 3)}
+        if not ok:
+            page["detail"] = f"the worker made no progress for {idle_s:.1f} s; {self._stall_s:g} s are allowed"
+        return ok, page
+
+    def ready(self) -> tuple[bool, dict[str, object]]:
+        """Whether lines become alerts now, and the page that lists what is wrong."""
+        conditions = self.conditions()
+        alive, page = self.alive()
+        wrong = [f"{name}: {condition.detail}" for name, condition in conditions.items() if not condition.ok]
+        if not alive:
+            wrong.append(f"worker: {page['detail']}")
+        return not wrong, {
+            "status": "failing" if wrong else "ok",
+            "wrong": wrong,
+            "conditions": {name: _words(condition) for name, condition in conditions.items()},
+        }
+
+    def _report(self, name: str, ok: bool, detail: str) -> None:
+        with self._lock:
+            if name not in self._conditions:
+                raise ValueError(f"unknown condition {name!r}; known are {', '.join(CONDITIONS)}")
+            before = self._conditions[name]
+            if (before.ok, before.detail) == (ok, detail):
+                return
+            new = replace(before, ok=ok, detail=detail)
+            self._conditions[name] = new if before.ok == ok else replace(new, since_ns=self._clock.wall_ns())
+
+
+class LagWatch:
+    """Reports the condition `lag`: fails while the lag grows from one stretch of time to the next.
+
+    Compared are the smallest lags of two stretches, so that a burst, or a steady backlog that a fetch
+    cycle moves up and down, raises no alarm.
+    """
+
+    GROWTH = 1.1
+    """Less than ten percent more is taken for the same lag."""
+
+    def __init__(self, health: Health, clock: Clock, stretch_s: float, tolerated: int) -> None:
+        """`tolerated`: a lag up to this many (in the source's unit) never fails."""
+        self._health = health
+        self._clock = clock
+        self._stretch_s = stretch_s
+        self._tolerated = tolerated
+        self._started_s = clock.monotonic_s()
+        self._before: int | None = None
+        self._least: int | None = None
+        health.ok("lag")
+
+    def observe(self, lag: int | None) -> None:
+        """Takes the lag of all partitions together, None where the source does not know it."""
+        if lag is not None:
+            self._least = lag if self._least is None else min(self._least, lag)
+        now_s = self._clock.monotonic_s()
+        if now_s - self._started_s < self._stretch_s or self._least is None:
+            return
+        least, before = self._least, self._before
+        if before is not None and least > self._tolerated and least > before * self.GROWTH:
+            self._health.fail("lag", f"rising: from {before} to {least} within {self._stretch_s:g} s")
+        else:
+            self._health.ok("lag", f"{least} at the latest count")
+        self._started_s, self._before, self._least = now_s, least, None
+
+
+def _words(condition: Condition) -> dict[str, object]:
+    since = datetime.fromtimestamp(condition.since_ns / 1e9, UTC).isoformat(timespec="seconds")
+    return {"ok": condition.ok, "detail": condition.detail, "since": since}
