@@ -1,0 +1,169 @@
+"""Alert: the JSON document that leaves the engine for one anomalous window.
+
+The document is described by `docs/alert.schema.json`. On Kafka it carries the CloudEvents 1.0
+attributes as headers in the binary mode of the Kafka protocol binding
+(https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md).
+"""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from connectors.base import Record
+from engine.clock import Clock
+from engine.recent import RecentLines
+from engine.records import Decision, ScoredWindows
+
+EVENT_TYPE = "io.driftline.alert.v1"
+"""CloudEvents type of an alert; a change of the document that breaks readers gets a new one."""
+
+
+class AlertSettings(BaseModel):
+    """What an alert quotes from the logs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_lines: Annotated[int, Field(ge=0)] = Field(
+        20, description="Raw lines quoted in an alert at the most: the last ones of the window. 0 quotes none."
+    )
+    max_line_bytes: Annotated[int, Field(ge=16)] = Field(2000, description="Bytes quoted of one line at the most.")
+    redact: tuple[str, ...] = Field(
+        (), description="Regular expressions; what they match in quoted lines is replaced by [redacted]."
+    )
+    recent_bytes: Annotated[int, Field(ge=0)] = Field(
+        67_108_864, description="Memory for recent raw lines that alerts may quote, in bytes per worker."
+    )
+
+    @field_validator("redact")
+    @classmethod
+    def _compiles(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
+        return patterns
+
+
+def alert_id(region: str, source: str, session: str, first: int, last: int) -> str:
+    """The same for the same window of the same lines, whenever and wherever it is scored."""
+    text = "\x1f".join((region, source, session, str(first), str(last)))
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def iso_time(time_ns: int) -> str:
+    """RFC 3339 in UTC with nanoseconds."""
+    seconds, rest = divmod(time_ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+
+
+class AlertWriter:
+    """Turns decisions into records for the sinks."""
+
+    def __init__(
+        self,
+        settings: AlertSettings,
+        region: str,
+        *,
+        recent: RecentLines,
+        templates: Mapping[int, str],
+        describe: Callable[[str, int], str],
+        clock: Clock,
+    ) -> None:
+        """Takes the running parts that a document quotes from.
+
+        Args:
+            settings: What to quote.
+            region: Name of this region.
+            recent: The raw lines read last.
+            templates: Text of every template id.
+            describe: `Source.describe`: partition and position in words.
+            clock: For the time of creation.
+        """
+        self._settings = settings
+        self._region = region
+        self._recent = recent
+        self._templates = templates
+        self._describe = describe
+        self._clock = clock
+        self._redact = [re.compile(p.encode()) for p in settings.redact]
+
+    def records(self, scored: ScoredWindows, decisions: tuple[Decision, ...]) -> list[Record]:
+        """One record a decision, in order."""
+        return [self._record(scored, decision) for decision in decisions]
+
+    def _record(self, scored: ScoredWindows, decision: Decision) -> Record:
+        batch, i = scored.batch, decision.index
+        source, session = batch.partition[i], batch.key[i]
+        first, last = int(batch.first[i]), int(batch.last[i])
+        identity = alert_id(self._region, source, session, first, last)
+        created = iso_time(self._clock.wall_ns())
+        lines, omitted = self._lines(source, int(batch.session[i]), first, last, len(batch.windows.row(i)))
+        document = {
+            "id": identity,
+            "region": self._region,
+            "source": source,
+            "session": session,
+            "score": float(scored.score[i]),
+            "threshold": float(scored.threshold),
+            "model": scored.model,
+            "version": scored.version,
+            "first_position": first,
+            "last_position": last,
+            "first_place": self._describe(source, first),
+            "last_place": self._describe(source, last),
+            "first_time": iso_time(int(batch.first_ns[i])),
+            "last_time": iso_time(int(batch.last_ns[i])),
+            "line_count": len(batch.windows.row(i)),
+            "closed": bool(batch.windows.closed[i]),
+            "templates": self._template_counts(batch.windows.row(i).tolist()),
+            "lines": lines,
+            "lines_omitted": omitted,
+            "repeats": decision.repeats,
+            "group": decision.group,
+            "group_count": decision.group_count,
+            "created": created,
+            "traceparent": batch.traceparent,
+        }
+        return Record(identity, session, document, self._headers(identity, source, session, created, batch.traceparent))
+
+    def _headers(self, identity: str, source: str, session: str, created: str, traceparent: str) -> dict[str, str]:
+        headers = {
+            "ce_specversion": "1.0",
+            "ce_type": EVENT_TYPE,
+            "ce_source": f"/driftline/{self._region}/{source.lstrip('/')}",
+            "ce_id": identity,
+            "ce_time": created,
+            "content-type": "application/json",
+        }
+        if session:
+            headers["ce_subject"] = session
+        if traceparent:
+            headers["traceparent"] = traceparent
+        return headers
+
+    def _template_counts(self, ids: list[int]) -> list[dict[str, Any]]:
+        """The window's templates in order of first appearance, with how often each occurs."""
+        return [
+            {"id": f"{t & 0xFFFFFFFFFFFFFFFF:016x}", "text": self._templates.get(t, ""), "count": count}
+            for t, count in Counter(ids).items()
+        ]
+
+    def _lines(self, source: str, session: int, first: int, last: int, total: int) -> tuple[list[str], int]:
+        """The last lines of the window, redacted and cut, and how many of the window are not quoted."""
+        if self._settings.max_lines == 0:
+            return [], total
+        found, _ = self._recent.lines_of(source, session, first, last, self._settings.max_lines)
+        return [self._quote(line) for line in found], total - len(found)
+
+    def _quote(self, line: bytes) -> str:
+        # Redaction comes before the cut: half a secret is still a secret.
+        for pattern in self._redact:
+            line = pattern.sub(b"[redacted]", line)
+        text = line[: self._settings.max_line_bytes].decode("utf-8", "backslashreplace")
+        return text.rstrip("\r")

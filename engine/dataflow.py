@@ -1,0 +1,80 @@
+"""The pipeline on one page: source → parse → window → score → decide → alert → sinks.
+
+Each step is a file of its name. Items are batches, never lines. Before the windows a stream's key is
+the source partition; behind them it is the shard that scores and alerts together: the only one of a
+worker, or one of several where sessions cross partitions.
+"""
+
+from collections.abc import Sequence
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.operators import KeyedStream
+
+from connectors.base import Record
+from connectors.registry import build_sink
+from engine import route
+from engine.alert import AlertWriter
+from engine.context import Context, SinkReports, SourceReports
+from engine.records import ParsedLines, Rejected, WindowBatch
+from engine.settings import SinkSettings
+from engine.sinks import SinkOutput
+from engine.source import SourceInput
+from engine.steps import DecideStep, ParseStep, ScoreStep, WindowStep
+
+
+def build(context: Context) -> Dataflow:
+    """The flow of one worker process, not yet running."""
+    settings = context.settings
+    shards = [str(i) for i in range(settings.shards)] if settings.route == "session" else ["0"]
+    alerts = AlertWriter(
+        settings.alert, settings.region, recent=context.recent, templates=context.templates,
+        describe=context.source.describe, clock=context.clock,
+    )  # fmt: skip
+    reports = SinkReports(context.telemetry)
+
+    flow = Dataflow("driftline")
+    lines = op.input("source", flow, SourceInput(context.source, context.drain.requested, SourceReports(context.telemetry)))
+    parsed = op.stateful_batch("parse", lines, lambda state: ParseStep(context, state))
+    good = op.branch("unparsed", parsed, lambda item: isinstance(item[1], ParsedLines))
+    keyed = _route(good.trues, context, len(shards))
+    windows = op.stateful_batch("window", keyed, lambda state: WindowStep(context, state))
+    timely = op.branch("late", windows, lambda item: isinstance(item[1], WindowBatch))
+    gathered = _to_shard("gather", timely.trues, context)
+    scored = op.stateful_batch("score", gathered, lambda state: ScoreStep(context, state))
+    decided = op.stateful_batch("decide", scored, lambda state: DecideStep(context, state))
+    records = op.flat_map("alert", decided, lambda item: [(item[0], r) for r in alerts.records(*item[1])])
+
+    for i, sink in enumerate(settings.sinks):
+        _output(f"{i}-{sink.type}", records, sink, shards, context, reports)
+    rejected = _to_shard("reject", op.merge("rejected", good.falses, timely.falses), context)
+    dead = op.flat_map("letter", rejected, lambda item: [(item[0], r) for r in letters(item[1])])
+    _output("dead-letters", dead, settings.dead_letters, shards, context, reports)
+    return flow
+
+
+def _route(parsed: KeyedStream[ParsedLines], context: Context, shards: int) -> KeyedStream[ParsedLines]:
+    """Windows are cut per partition, or per shard where a session's lines cross partitions."""
+    if context.settings.route == "partition":
+        return parsed
+    return op.flat_map("route", parsed, lambda item: route.by_session(item[1], shards))
+
+
+def _to_shard(name: str, items: KeyedStream[WindowBatch | Rejected], context: Context) -> KeyedStream[WindowBatch | Rejected]:
+    """Partitions of a worker meet in its one shard; items that were routed stay where they are."""
+    shards = [str(i) for i in range(context.settings.shards)]
+    if context.settings.route == "session":
+        # Dead letters of the parse step still carry their partition as the key.
+        return op.map(name, items, lambda item: item if item[0] in shards else ("0", item[1]))
+    return op.map(name, items, lambda item: ("0", item[1]))
+
+
+def _output(
+    name: str, records: KeyedStream[Record], sink: SinkSettings, shards: Sequence[str], context: Context,
+    reports: SinkReports,
+) -> None:  # fmt: skip
+    output = SinkOutput(
+        name, lambda shard: build_sink(sink, shard), shards, reports,
+        expired=context.drain.expired, stop=context.drain.requested,
+    )  # fmt: skip
+    op.output(name, records, output)

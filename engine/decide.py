@@ -1,0 +1,237 @@
+"""Decide: which anomalous windows are worth an alert.
+
+A window is anomalous when its score reaches the threshold. Three things keep the alerts few:
+hysteresis (a stream has to stay anomalous, and has to recover before it can alert again), one alert
+an episode of a session (repeats are counted), and suppression rules written by the operator.
+"""
+
+import hashlib
+import json
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from engine.records import Decision, ScoredWindows
+
+
+def _pattern(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"{value!r} is not a regular expression: {error}") from error
+    return value
+
+
+class SuppressionRule(BaseModel):
+    """Windows that match every condition given are never alerted, only counted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(description="Name of the rule, for the counter of suppressed alerts.")
+    template: str | None = Field(None, description="Regular expression found in the text of any template of the window.")
+    session: str | None = Field(None, description="Regular expression found in the session key.")
+    max_score: float | None = Field(None, description="Only windows with a score up to this are suppressed.")
+
+    def model_post_init(self, _context: object) -> None:
+        """Refuses a rule that would suppress everything, and patterns that do not compile."""
+        if self.template is None and self.session is None and self.max_score is None:
+            raise ValueError(f"suppression rule {self.name!r} has no condition; give template, session or max_score")
+        for value in (self.template, self.session):
+            if value is not None:
+                _pattern(value)
+
+    @cached_property
+    def _template(self) -> re.Pattern[str] | None:
+        return None if self.template is None else re.compile(self.template)
+
+    @cached_property
+    def _session(self) -> re.Pattern[str] | None:
+        return None if self.session is None else re.compile(self.session)
+
+    def matches(self, score: float, session: str, texts: list[str]) -> bool:
+        """Whether a window with this score, session key and template texts is suppressed."""
+        if self.max_score is not None and score > self.max_score:
+            return False
+        if self._session is not None and not self._session.search(session):
+            return False
+        return self._template is None or any(self._template.search(text) for text in texts)
+
+
+class DecideSettings(BaseModel):
+    """How scores become alerts."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    threshold: float | None = Field(
+        None, description="Score from which a window is anomalous; the model's calibrated threshold if not given."
+    )
+    consecutive: Annotated[int, Field(ge=1)] = Field(
+        1, description="Anomalous windows in a row (per session, or per source) before an alert is raised."
+    )
+    release_margin: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="How far below the threshold a score must fall before the same session may alert again."
+    )
+    group_s: Annotated[float, Field(gt=0)] = Field(
+        300.0, description="Alerts with the same set of templates within this event time count as one group."
+    )
+    group_repeats: Literal["each", "doubling"] = Field(
+        "each",
+        description="Within a group, alert each time, or only at the 1st, 2nd, 4th, 8th … occurrence.",
+    )
+    max_open: Annotated[int, Field(ge=1)] = Field(
+        100_000, description="Sessions in alert, and groups, remembered at the most; the oldest are forgotten first."
+    )
+    suppress: tuple[SuppressionRule, ...] = Field((), description="Rules for windows that are never alerted.")
+
+
+@dataclass(slots=True)
+class _Episode:
+    """One session's stay above the threshold."""
+
+    above: int = 0
+    alerted: bool = False
+    repeats: int = 0
+
+
+@dataclass(slots=True)
+class _Group:
+    """Alerts with one signature, close together in event time."""
+
+    count: int
+    last_ns: int
+
+
+class Decider:
+    """Keeps the episodes and groups of one stream of scored windows.
+
+    Its decisions depend on the order of the windows alone, not on how they were batched.
+
+    Attributes:
+        suppressed: Windows withheld so far, by rule name; "group" for repeats within a group.
+    """
+
+    def __init__(
+        self,
+        settings: DecideSettings,
+        templates: Mapping[int, str],
+        *,
+        sessions_end: bool,
+        snapshot: bytes | None = None,
+    ) -> None:
+        """Starts empty, or from what `snapshot` gave.
+
+        Args:
+            settings: See `DecideSettings`.
+            templates: Text of every template id, for the suppression rules.
+            sessions_end: True where a closed window is the last of its session (session windows).
+            snapshot: State to go on from.
+        """
+        self._settings = settings
+        self._templates = templates
+        self._sessions_end = sessions_end
+        self._episodes: OrderedDict[tuple[str, int], _Episode] = OrderedDict()
+        self._groups: OrderedDict[str, _Group] = OrderedDict()
+        self.suppressed: dict[str, int] = {}
+        if snapshot is not None:
+            self._restore(snapshot)
+
+    def decide(self, scored: ScoredWindows) -> tuple[Decision, ...]:
+        """The windows to alert on, in order."""
+        threshold = scored.threshold if self._settings.threshold is None else self._settings.threshold
+        release = threshold - self._settings.release_margin
+        decisions = (self._window(scored, int(i), threshold, release) for i in self._candidates(scored, release))
+        return tuple(d for d in decisions if d is not None)
+
+    def _candidates(self, scored: ScoredWindows, release: float) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        """Windows that can change anything: hot ones, and all of sessions that have an episode.
+
+        A window that opens an episode inside this batch makes later windows of its session
+        matter too, hence the sessions of the hot windows are in the set as well.
+        """
+        hot = scored.score >= release
+        if not self._episodes and not hot.any():
+            return np.zeros(0, np.int64)
+        sessions = np.array([session for _, session in self._episodes], np.int64)
+        watched = np.concatenate([sessions, scored.batch.session[hot]])
+        return np.flatnonzero(hot | np.isin(scored.batch.session, watched))
+
+    def _window(self, scored: ScoredWindows, i: int, threshold: float, release: float) -> Decision | None:
+        batch = scored.batch
+        key = (batch.partition[i], int(batch.session[i]))
+        score = float(scored.score[i])
+        ends = self._sessions_end and bool(batch.windows.closed[i])
+        episode = self._episodes.pop(key, None) or _Episode()
+        decision = None
+        if score >= threshold:
+            episode.above += 1
+            if episode.alerted:
+                episode.repeats += 1
+            elif episode.above >= self._settings.consecutive:
+                decision = self._alert(scored, i, episode)
+        elif score < release or not episode.alerted:
+            episode = _Episode()
+        if not ends and (episode.above or episode.alerted):
+            self._episodes[key] = episode
+            _bound(self._episodes, self._settings.max_open)
+        return decision
+
+    def _alert(self, scored: ScoredWindows, i: int, episode: _Episode) -> Decision | None:
+        batch = scored.batch
+        unique = np.unique(batch.windows.row(i))
+        rule = self._suppressed_by(float(scored.score[i]), batch.key[i], unique.tolist())
+        if rule is not None:
+            self.suppressed[rule] = self.suppressed.get(rule, 0) + 1
+            return None
+        repeats = episode.repeats
+        episode.alerted, episode.repeats = True, 0
+        group = hashlib.blake2b(unique.tobytes(), digest_size=8).hexdigest()
+        count = self._count(group, int(batch.last_ns[i]))
+        if self._settings.group_repeats == "doubling" and count & (count - 1):
+            self.suppressed["group"] = self.suppressed.get("group", 0) + 1
+            return None
+        return Decision(i, repeats, group, count)
+
+    def _suppressed_by(self, score: float, session: str, ids: list[int]) -> str | None:
+        if not self._settings.suppress:
+            return None
+        texts = [self._templates.get(t, "") for t in ids]
+        return next((r.name for r in self._settings.suppress if r.matches(score, session, texts)), None)
+
+    def _count(self, signature: str, now_ns: int) -> int:
+        """Occurrences in the signature's group, this one included."""
+        group = self._groups.pop(signature, None)
+        if group is None or now_ns - group.last_ns > self._settings.group_s * 1e9:
+            group = _Group(0, now_ns)
+        group.count += 1
+        group.last_ns = max(group.last_ns, now_ns)
+        self._groups[signature] = group
+        _bound(self._groups, self._settings.max_open)
+        return group.count
+
+    def snapshot(self) -> bytes:
+        """The state as JSON bytes."""
+        state = {
+            "episodes": [[p, s, *asdict(e).values()] for (p, s), e in self._episodes.items()],
+            "groups": [[g, *asdict(v).values()] for g, v in self._groups.items()],
+            "suppressed": self.suppressed,
+        }
+        return json.dumps(state).encode()
+
+    def _restore(self, snapshot: bytes) -> None:
+        state = json.loads(snapshot)
+        for partition, session, *fields in state["episodes"]:
+            self._episodes[partition, session] = _Episode(*fields)
+        for signature, *fields in state["groups"]:
+            self._groups[signature] = _Group(*fields)
+        self.suppressed = state["suppressed"]
+
+
+def _bound(table: OrderedDict[str, _Group] | OrderedDict[tuple[str, int], _Episode], limit: int) -> None:
+    while len(table) > limit:
+        table.popitem(last=False)

@@ -1,0 +1,114 @@
+"""Recovery folder: created when new, held by one process, refused when it belongs to other settings.
+
+State made under one set of settings means nothing under another (positions of another topic, windows
+cut differently), so the settings it depends on are kept beside it as `settings.json`. Two processes
+on one folder would destroy it, so the one that opens it holds the lock `lock` until it ends.
+"""
+
+import fcntl
+import json
+import os
+import tempfile
+import time
+from datetime import timedelta
+from pathlib import Path
+
+from bytewax.recovery import RecoveryConfig, init_db_dir
+
+from engine.settings import RegionSettings
+
+
+class RecoveryError(Exception):
+    """The recovery folder cannot be used; the message says why and what to do."""
+
+
+LOCK_WAIT_S = 12.0
+"""A predecessor that was told to stop may need this long to finish; see `RegionSettings.drain_s`."""
+
+_held: list[int] = []  # locks of this process; the system frees them when it ends
+
+
+def prepare(settings: RegionSettings, worker: int, of: int, partitions: int = 1) -> RecoveryConfig:
+    """The recovery of one worker process; makes its folder on first use.
+
+    Each worker of a region has a folder of its own, so that a crash or a full disk touches one.
+
+    Args:
+        settings: The region's settings.
+        worker: Number of the worker, from 0.
+        of: Number of workers.
+        partitions: SQLite files that the state is spread over; with a Bytewax cluster one for each
+            process is enough.
+
+    Raises:
+        RecoveryError: the folder cannot be written, is in use, or was made under other settings.
+    """
+    folder = settings.recovery.path / f"worker-{worker}-of-{of}"
+    fingerprint = json.dumps({"settings": json.loads(settings.fingerprint()), "of": of}, indent=1, sort_keys=True)
+    stamp = folder / "settings.json"
+    try:
+        _refuse_other_division(settings.recovery.path, of)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _lock(folder / "lock")
+        if stamp.exists():
+            _compare(stamp, fingerprint)
+        else:
+            if not any(folder.glob("*.sqlite3")):
+                init_db_dir(folder, partitions)
+            _write_atomically(stamp, fingerprint)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"x" * 4096)
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        raise RecoveryError(f"recovery.path: {folder} cannot be written: {error.strerror or error}") from error
+    return RecoveryConfig(folder, backup_interval=timedelta(0))
+
+
+def _lock(path: Path) -> None:
+    """Takes the folder for this process, waiting for one that is just ending."""
+    file = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+    deadline_s = time.monotonic() + LOCK_WAIT_S
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() > deadline_s:
+                os.close(file)
+                raise RecoveryError(
+                    f"recovery.path: {path.parent} is in use by another engine; stop it, or give another recovery.path"
+                ) from error
+            time.sleep(0.1)
+        else:
+            _held.append(file)
+            return
+
+
+def _refuse_other_division(path: Path, of: int) -> None:
+    """Another number of workers would read partitions whose positions lie in folders nobody opens."""
+    others = sorted(p.name for p in path.glob("worker-*-of-*") if not p.name.endswith(f"-of-{of}"))
+    if others:
+        raise RecoveryError(
+            f"recovery.path: {path} holds the state of another number of workers ({others[0]}); start with that "
+            "number, or give another recovery.path to begin anew"
+        )
+
+
+def _compare(stamp: Path, fingerprint: str) -> None:
+    saved = json.loads(stamp.read_text("utf-8"))
+    now = json.loads(fingerprint)
+    changed = [key for key in now["settings"] if saved["settings"].get(key) != now["settings"][key]]
+    if changed:
+        raise RecoveryError(
+            f"recovery.path: {stamp.parent} was made under other settings ({', '.join(changed)} changed); "
+            "restore them, or give another recovery.path to begin anew"
+        )
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    temporary = path.with_suffix(".new")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

@@ -1,0 +1,175 @@
+"""Score: windows gathered from all sessions of a worker, scored in one batch by the current model."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from engine.clock import Clock
+from engine.records import ScoredWindows, WindowBatch
+from models.base import Windows
+
+
+class ScoreSettings(BaseModel):
+    """How windows are gathered for the model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_windows: Annotated[int, Field(ge=1)] = Field(
+        4096, description="Windows waiting for the model at the most; as many are scored at once."
+    )
+    max_age_ms: Annotated[float, Field(ge=0)] = Field(
+        10.0, description="Milliseconds a window waits for others at the most. 0 scores whatever arrives at once."
+    )
+    cache_entries: Annotated[int, Field(ge=0)] = Field(
+        200_000, description="Scores remembered by window content, for the model version in use. 0 remembers none."
+    )
+    threads: Annotated[int, Field(ge=1)] = Field(
+        1, description="Threads of the numerical libraries in each worker process."
+    )
+
+
+class Model(Protocol):
+    """A version of a detector, ready to score."""
+
+    @property
+    def name(self) -> str:
+        """Name in the model store."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """Version in the model store."""
+        ...
+
+    @property
+    def threshold(self) -> float:
+        """Calibrated: a score at or above it is anomalous."""
+        ...
+
+    def score(self, windows: Windows) -> NDArray[np.float32]:
+        """See `models.base.WindowDetector.score`."""
+        ...
+
+
+class CurrentModel(Protocol):
+    """Where the step looks up which model to use; the hot swap changes what it answers."""
+
+    def get(self) -> Model:
+        """The model for the next batch."""
+        ...
+
+
+class Gatherer:
+    """Collects windows until there are enough of them, or the first has waited long enough.
+
+    What waits is part of the recovery state, so a crash loses none and a drain keeps them.
+    """
+
+    def __init__(
+        self, settings: ScoreSettings, current: CurrentModel, clock: Clock, snapshot: list[dict[str, Any]] | None = None
+    ) -> None:
+        self._settings = settings
+        self._current = current
+        self._clock = clock
+        self._waiting: list[WindowBatch] = [unpack_windows(p) for p in snapshot or ()]
+        self._count = sum(len(b) for b in self._waiting)
+        self._since_s: float | None = clock.monotonic_s() if self._waiting else None
+
+    def add(self, batches: Sequence[WindowBatch]) -> list[ScoredWindows]:
+        """Takes windows over; the scores of all that are waiting, if it is time."""
+        for batch in batches:
+            if len(batch):
+                self._waiting.append(batch)
+                self._count += len(batch)
+        if self._waiting and self._since_s is None:
+            self._since_s = self._clock.monotonic_s()
+        if self._count >= self._settings.max_windows or self.due_s() == 0:
+            return self.flush()
+        return []
+
+    def due_s(self) -> float | None:
+        """Seconds until the oldest window has waited long enough; None where nothing waits."""
+        if self._since_s is None:
+            return None
+        waited = self._clock.monotonic_s() - self._since_s
+        return max(0.0, self._settings.max_age_ms / 1000 - waited)
+
+    def flush(self) -> list[ScoredWindows]:
+        """The scores of everything that waits, in order."""
+        batches, self._waiting = self._waiting, []
+        self._count, self._since_s = 0, None
+        if not batches:
+            return []
+        # One look-up of the model for the whole batch: a swap takes effect between two batches.
+        model = self._current.get()
+        gathered = join(batches)
+        scores = model.score(gathered.windows)
+        return [ScoredWindows(gathered, scores, model.name, model.version, model.threshold)]
+
+    def snapshot(self) -> list[dict[str, Any]]:
+        """The waiting windows as plain data."""
+        return [pack_windows(b) for b in self._waiting]
+
+
+def join(batches: Sequence[WindowBatch]) -> WindowBatch:
+    """The windows of all batches in one, in order."""
+    if len(batches) == 1:
+        return batches[0]
+    lengths = np.concatenate([b.windows.lengths() for b in batches])
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+
+    def column(name: str) -> Any:
+        return np.concatenate([getattr(b, name) for b in batches])
+
+    windows = Windows(
+        np.concatenate([b.windows.ids for b in batches]),
+        offsets,
+        np.concatenate([b.windows.closed for b in batches]),
+    )
+    return WindowBatch(
+        windows,
+        tuple(p for b in batches for p in b.partition),
+        column("session"),
+        tuple(k for b in batches for k in b.key),
+        *(column(name) for name in _COLUMNS),
+        traceparent=batches[-1].traceparent,
+    )
+
+
+_COLUMNS = ("first", "last", "first_ns", "last_ns", "ready_ns", "produced_ns")
+
+
+def pack_windows(batch: WindowBatch) -> dict[str, Any]:
+    """Plain data that holds a batch: bytes of the arrays and lists of strings."""
+    arrays = {name: getattr(batch, name).tobytes() for name in ("session", *_COLUMNS)}
+    windows = batch.windows
+    return {
+        "format": 1,
+        "ids": windows.ids.tobytes(),
+        "offsets": windows.offsets.tobytes(),
+        "closed": windows.closed.tobytes(),
+        "partition": list(batch.partition),
+        "key": list(batch.key),
+        "traceparent": batch.traceparent,
+        **arrays,
+    }
+
+
+def unpack_windows(packed: dict[str, Any]) -> WindowBatch:
+    """What `pack_windows` was given."""
+
+    def column(name: str) -> NDArray[np.int64]:
+        return np.frombuffer(packed[name], np.int64)
+
+    return WindowBatch(
+        Windows(column("ids"), column("offsets"), np.frombuffer(packed["closed"], np.bool_)),
+        tuple(packed["partition"]),
+        column("session"),
+        tuple(packed["key"]),
+        *(column(name) for name in _COLUMNS),
+        traceparent=packed["traceparent"],
+    )

@@ -1,0 +1,234 @@
+"""The steps as Bytewax logics: state, timers and end of stream; the work itself is in each step's file.
+
+A step's key is a source partition before the windows and a shard behind them. `snapshot` returns
+plain data that nothing changes later, because Bytewax pickles it after the step has gone on.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from bytewax.operators import StatefulBatchLogic
+
+from connectors.base import DeadLetter, LineBatch
+from engine.context import Context
+from engine.decide import Decider
+from engine.parse import Parser
+from engine.records import Decision, ParsedLines, Rejected, ScoredWindows, WindowBatch
+from engine.score import Gatherer
+from engine.window import build_windower
+from engine.window_base import LateLine
+
+V = TypeVar("V")
+W = TypeVar("W")
+
+
+class Step(StatefulBatchLogic[V, W, Any]):
+    """A step that is never discarded, timed and traced."""
+
+    name: str
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    @abstractmethod
+    def work(self, values: list[V]) -> list[W]:
+        """What comes out for what came in."""
+
+    def on_batch(self, values: list[V]) -> tuple[Iterable[W], bool]:
+        """Times and traces `work`."""
+        clock, telemetry = self._context.clock, self._context.telemetry
+        started_s = clock.monotonic_s()
+        with telemetry.tracer.span(self.name, traceparent_of(values[0])):
+            out = self.work(values)
+        telemetry.metrics.batch_seconds.observe(clock.monotonic_s() - started_s, self.name)
+        return out, StatefulBatchLogic.RETAIN
+
+
+def traceparent_of(item: Any) -> str:
+    """The W3C trace context that an item carries, "" where it has none."""
+    if isinstance(item, ParsedLines):
+        return item.lines.traceparent
+    if isinstance(item, ScoredWindows):
+        return item.batch.traceparent
+    return str(getattr(item, "traceparent", ""))
+
+
+class ParseStep(Step[LineBatch, ParsedLines | Rejected]):
+    """Raw lines of one partition → parsed lines, and what could not be parsed."""
+
+    name = "parse"
+
+    def __init__(self, context: Context, snapshot: bytes | None) -> None:
+        super().__init__(context)
+        self._parser = Parser(
+            context.settings.parse, describe=context.source.describe, clock=context.clock, snapshot=snapshot
+        )
+
+    def work(self, values: list[LineBatch]) -> list[ParsedLines | Rejected]:
+        out: list[ParsedLines | Rejected] = []
+        for batch in values:
+            parsed = self._parser.parse(batch)
+            letters = (*batch.rejects, *parsed.bad)
+            if letters:
+                self._context.telemetry.metrics.count_bad_lines(letter.reason for letter in letters)
+                out.append(Rejected(letters, batch.partition))
+            out.append(parsed)
+        return out
+
+    def snapshot(self) -> bytes:
+        return self._parser.snapshot()
+
+
+class WindowStep(Step[ParsedLines, WindowBatch | Rejected]):
+    """Parsed lines of one partition (or shard) → windows, and the lines that came too late."""
+
+    name = "window"
+
+    def __init__(self, context: Context, snapshot: bytes | None) -> None:
+        super().__init__(context)
+        self._windower = build_windower(context.settings.window, context.clock, snapshot)
+        self._idle_s = getattr(context.settings.window, "idle_s", 0.0)
+        self._evicted = 0
+
+    def work(self, values: list[ParsedLines]) -> list[WindowBatch | Rejected]:
+        out: list[WindowBatch | Rejected] = []
+        for parsed in values:
+            # Texts are known before any window that holds them can be scored.
+            self._context.templates.update(parsed.templates)
+            self._context.recent.add(parsed)
+            result = self._windower.add(parsed)
+            if result.late:
+                out.append(self._late(parsed, result.late))
+            if result.windows is not None:
+                out.append(result.windows)
+        self._count(out)
+        return out
+
+    def _late(self, parsed: ParsedLines, late: tuple[LateLine, ...]) -> Rejected:
+        self._context.telemetry.metrics.late_lines.inc(len(late))
+        lines = parsed.lines
+        letters = []
+        for i in late:
+            row = int(parsed.rows[i.row])
+            raw = lines.line(row)
+            place = self._context.source.describe(lines.partition, int(lines.positions[row]))
+            letters.append(DeadLetter(place, i.reason, raw[:4096], len(raw)))
+        return Rejected(tuple(letters), lines.partition)
+
+    def _count(self, out: list[WindowBatch | Rejected]) -> None:
+        metrics = self._context.telemetry.metrics
+        metrics.windows.inc(sum(len(w) for w in out if isinstance(w, WindowBatch)))
+        metrics.open_sessions.set(self._windower.open_windows)
+        metrics.templates.set(len(self._context.templates))
+        evicted = self._windower.counters.evicted
+        metrics.evicted_sessions.inc(evicted - self._evicted)
+        self._evicted = evicted
+
+    def notify_at(self) -> datetime | None:
+        if not self._idle_s:
+            return None
+        return datetime.now(UTC) + timedelta(seconds=min(1.0, self._idle_s / 4))
+
+    def on_notify(self) -> tuple[list[WindowBatch | Rejected], bool]:
+        return self._emit(self._windower.tick())
+
+    def on_eof(self) -> tuple[list[WindowBatch | Rejected], bool]:
+        # A drain is a pause: open windows stay open and go on after the restart. Only the end of
+        # a finite source closes them.
+        if self._context.drain.requested.is_set():
+            return [], StatefulBatchLogic.RETAIN
+        return self._emit(self._windower.close_all())
+
+    def _emit(self, windows: WindowBatch | None) -> tuple[list[WindowBatch | Rejected], bool]:
+        out: list[WindowBatch | Rejected] = [] if windows is None else [windows]
+        self._count(out)
+        return out, StatefulBatchLogic.RETAIN
+
+    def snapshot(self) -> bytes:
+        return self._windower.snapshot()
+
+
+class ScoreStep(Step[WindowBatch, ScoredWindows]):
+    """Windows of one shard → scores."""
+
+    name = "score"
+
+    def __init__(self, context: Context, snapshot: dict[str, Any] | None) -> None:
+        super().__init__(context)
+        state = snapshot or {"waiting": None, "templates": {}}
+        # The windows that wait name templates whose text is announced only with the next lines.
+        context.templates.update(state["templates"])
+        self._gatherer = Gatherer(context.settings.score, context.models, context.clock, state["waiting"])
+        self._hits = self._misses = 0
+
+    def work(self, values: list[WindowBatch]) -> list[ScoredWindows]:
+        return self._observe(self._gatherer.add(values))
+
+    def notify_at(self) -> datetime | None:
+        due_s = self._gatherer.due_s()
+        return None if due_s is None else datetime.now(UTC) + timedelta(seconds=due_s)
+
+    def on_notify(self) -> tuple[list[ScoredWindows], bool]:
+        due_s = self._gatherer.due_s()
+        # The timer runs on the wall clock, the age on the monotonic one: never score early.
+        out = self._gatherer.flush() if due_s is not None and due_s <= 0.001 else []
+        return self._observe(out), StatefulBatchLogic.RETAIN
+
+    def on_eof(self) -> tuple[list[ScoredWindows], bool]:
+        return self._observe(self._gatherer.flush()), StatefulBatchLogic.RETAIN
+
+    def _observe(self, out: list[ScoredWindows]) -> list[ScoredWindows]:
+        metrics = self._context.telemetry.metrics
+        for scored in out:
+            metrics.score.observe_all(scored.score)
+            metrics.model_version.labels(scored.model).set(scored.version)
+        if out:
+            scorer = self._context.models.get().scorer
+            hits, misses = scorer.hits, scorer.misses
+            if hits < self._hits or misses < self._misses:  # a new model counts from zero
+                self._hits = self._misses = 0
+            metrics.score_cache_hits.inc(hits - self._hits)
+            metrics.score_cache_misses.inc(misses - self._misses)
+            self._hits, self._misses = hits, misses
+        return out
+
+    def snapshot(self) -> dict[str, Any]:
+        waiting = self._gatherer.snapshot()
+        return {"waiting": waiting, "templates": dict(self._context.templates) if waiting else {}}
+
+
+class DecideStep(Step[ScoredWindows, tuple[ScoredWindows, tuple[Decision, ...]]]):
+    """Scores of one shard → the windows to alert on."""
+
+    name = "decide"
+
+    def __init__(self, context: Context, snapshot: bytes | None) -> None:
+        super().__init__(context)
+        self._decider = Decider(
+            context.settings.decide,
+            context.templates,
+            sessions_end=context.settings.window.kind == "session",
+            snapshot=snapshot,
+        )
+        self._suppressed = sum(self._decider.suppressed.values())
+
+    def work(self, values: list[ScoredWindows]) -> list[tuple[ScoredWindows, tuple[Decision, ...]]]:
+        out = [(scored, self._decider.decide(scored)) for scored in values]
+        metrics = self._context.telemetry.metrics
+        suppressed = sum(self._decider.suppressed.values())
+        metrics.suppressed.inc(suppressed - self._suppressed)
+        self._suppressed = suppressed
+        now_ns = self._context.clock.wall_ns()
+        for scored, decisions in out:
+            metrics.alerts.inc(len(decisions))
+            produced = scored.batch.produced_ns[[d.index for d in decisions]]
+            metrics.latency_seconds.observe_all((now_ns - produced) / 1e9)
+        return [(scored, decisions) for scored, decisions in out if decisions]
+
+    def snapshot(self) -> bytes:
+        return self._decider.snapshot()
+
+
+__all__ = ["DecideStep", "ParseStep", "ScoreStep", "WindowStep"]

@@ -1,0 +1,168 @@
+"""Hot swap: the engine follows the model store and takes new versions over between two batches.
+
+1. Look at the store's pointer. The same version as before: done.
+2. Load the version, which verifies its sha256, and build the detector beside the running one.
+3. Teach it every template this process knows: embeddings and folded tables are made here, in the
+   background, while the running model goes on scoring.
+4. Score one window as a trial; a model that cannot do that is refused.
+5. Set one reference. The scoring step reads it once a batch, so no window is lost, scored twice or
+   scored by a mixture.
+
+A version that fails at 2–4 is refused and reported, and the running one stays. It is tried again at
+every look, since a publisher may still be writing it.
+"""
+
+import itertools
+import logging
+import threading
+from collections.abc import Callable
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.base import ModelError, Windows
+from models.scoring import WindowScorer
+
+log = logging.getLogger(__name__)
+
+Templates = dict[int, str]
+"""Every template this process knows, in the order in which it learnt them; only ever appended to."""
+
+
+class ModelSettings(BaseModel):
+    """Which model scores, and where it comes from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    store: str = Field(description="Folder or fsspec URL of the model store.")
+    name: str = Field("bert_cnn", description="Name of the model in the store; its `current` version is followed.")
+    poll_s: Annotated[float, Field(gt=0)] = Field(2.0, description="Seconds between two looks at the store.")
+    device: str = Field("auto", description="`cpu`, `cuda` or `auto`: the GPU where there is one.")
+
+
+class ServingModel:
+    """One version in service: learns templates as they appear, and scores."""
+
+    def __init__(self, name: str, version: int, scorer: WindowScorer, templates: Templates) -> None:
+        self.name = name
+        self.version = version
+        self.scorer = scorer
+        self._templates = templates
+        self._learnt = 0
+
+    @property
+    def threshold(self) -> float:
+        """See `engine.score.Model`."""
+        return self.scorer.threshold
+
+    def catch_up(self) -> None:
+        """Learns the templates that appeared since the last call.
+
+        On the scoring path this is done before the windows that hold them are scored, so a
+        window's score never depends on how far a background thread has come.
+        """
+        if len(self._templates) > self._learnt:
+            # dict() copies in one step under the interpreter's lock; iterating would not.
+            known = dict(self._templates)
+            self.scorer.detector.learn_templates(dict(itertools.islice(known.items(), self._learnt, None)))
+            self._learnt = len(known)
+
+    def score(self, windows: Windows) -> NDArray[np.float32]:
+        """See `engine.score.Model`."""
+        self.catch_up()
+        return self.scorer.score(windows)
+
+
+class ModelMissing(ModelError):
+    """No version could be taken over yet."""
+
+
+class ModelFollower:
+    """Holds the reference to the model in service and moves it on."""
+
+    def __init__(
+        self, pointer: Callable[[], int | None], load: Callable[[int], ServingModel],
+        report: Callable[[str, int, str], None],
+    ) -> None:  # fmt: skip
+        """Takes the two ways into the store.
+
+        Args:
+            pointer: The version that `current` names, or None where there is no model yet. Raises
+                ModelError where the store cannot be read.
+            load: Builds a verified version (steps 2). Raises ModelError.
+            report: Called with (outcome, version, sentence); outcome is `swapped`, `refused` or
+                `unreachable`. The same refusal is reported once.
+        """
+        self._pointer = pointer
+        self._load = load
+        self._report = report
+        self._model: ServingModel | None = None
+        self._last_report: tuple[str, int, str] | None = None
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def get(self) -> ServingModel:
+        """The model in service."""
+        model = self._model
+        if model is None:
+            raise ModelMissing("no model is in service yet")
+        return model
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a model in service."""
+        return self._model is not None
+
+    def look(self) -> bool:
+        """One look at the store; True if another version was taken over. The steps are the module's."""
+        version = -1
+        try:
+            pointed = self._pointer()  # 1
+            if pointed is None:
+                raise ModelMissing("the store holds no such model yet; publish one with `driftline train`")
+            version = pointed
+            if self._model is not None and version == self._model.version:
+                self._last_report = None
+                return False
+            candidate = self._load(version)  # 2
+            candidate.catch_up()  # 3
+            self._try(candidate)  # 4
+        except ModelError as error:
+            self._tell("unreachable" if version < 0 else "refused", version, str(error))
+            return False
+        self._model = candidate  # 5
+        self._tell("swapped", version, f"{candidate.name} version {version} is in service")
+        return True
+
+    @staticmethod
+    def _try(candidate: ServingModel) -> None:
+        trial = candidate.scorer.detector.score(Windows.of([[1, 2], [1]]))
+        if not np.isfinite(trial).all():
+            raise ModelError(f"{candidate.name} version {candidate.version} scores {trial.tolist()}, not finite numbers")
+
+    def _tell(self, outcome: str, version: int, sentence: str) -> None:
+        if self._last_report != (outcome, version, sentence):
+            self._last_report = (outcome, version, sentence)
+            self._report(outcome, version, sentence)
+
+    def follow(self, poll_s: float) -> None:
+        """Looks at the store every `poll_s` seconds, in a thread of its own, until `stop`."""
+
+        def watch() -> None:
+            while not self._stop.wait(poll_s):
+                try:
+                    self.look()
+                except Exception:
+                    # The edge of a thread: whatever breaks here must not end the following.
+                    log.exception("looking at the model store failed")
+
+        self._thread = threading.Thread(target=watch, name="model-follower", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ends the thread; a load under way is finished first."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(timeout=5.0)

@@ -1,0 +1,131 @@
+"""Worker: one process that runs one flow, from start to a clean end.
+
+1. Serve health and metrics, so that whatever fails next can be seen.
+2. Open the recovery folder.
+3. Wait for a model, then follow the store.
+4. Run the flow until its source ends or a stop is requested.
+5. On SIGTERM or SIGINT: sources end, what was read is scored and delivered, positions are saved.
+"""
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from bytewax.run import cli_main
+
+from connectors.base import ConnectorError
+from connectors.registry import build_source
+from engine import dataflow, recovery
+from engine.clock import Clock, SystemClock
+from engine.context import Context, Drain
+from engine.endpoints import EndpointError
+from engine.logs import setup_logging
+from engine.models import follower
+from engine.recent import RecentLines
+from engine.settings import RegionSettings
+from engine.sinks import DrainTimeout
+from engine.swap import Templates
+from engine.telemetry import Telemetry
+
+log = logging.getLogger(__name__)
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+
+MODEL_WAIT_LOG_S = 30.0
+
+
+def run(settings: RegionSettings, worker: int = 0, of: int = 1, clock: Clock | None = None) -> int:
+    """Runs worker `worker` of `of` and returns the process's exit code."""
+    clock = clock or SystemClock()
+    setup_logging(settings.log, secrets=settings.secrets())
+    drain = Drain(clock, settings.drain_s)
+    try:
+        with (
+            _signals(drain),
+            Telemetry(settings.telemetry, clock, os.environ, settings.region, worker) as telemetry,
+        ):
+            return _run(settings, worker, of, clock, drain, telemetry)
+    except (EndpointError, recovery.RecoveryError, ConnectorError) as error:
+        print(f"driftline: {error}", file=sys.stderr)
+        return EXIT_USAGE
+
+
+def _run(
+    settings: RegionSettings, worker: int, of: int, clock: Clock, drain: Drain, telemetry: Telemetry
+) -> int:
+    config = recovery.prepare(settings, worker, of)
+    telemetry.health.ok("recovery")
+    with context(settings, worker, of, clock, drain, telemetry) as running:
+        if not _wait_for_model(running):
+            return EXIT_OK
+        log.info("engine started", extra={"region": settings.region, "worker": worker, "of": of})
+        try:
+            cli_main(
+                dataflow.build(running),
+                epoch_interval=timedelta(seconds=settings.recovery.snapshot_s),
+                recovery_config=config,
+            )
+        except DrainTimeout as error:
+            log.error("stopped without delivering everything; it will be read again: %s", error)
+            return EXIT_FAILED
+    log.info("engine stopped", extra={"region": settings.region, "worker": worker})
+    return EXIT_OK
+
+
+@contextmanager
+def context(
+    settings: RegionSettings, worker: int, of: int, clock: Clock, drain: Drain, telemetry: Telemetry
+) -> Iterator[Context]:
+    """The running parts of one worker; the model store is followed while inside."""
+    templates: Templates = {}
+    models = follower(settings, templates, telemetry)
+    models.look()
+    models.follow(settings.model.poll_s)
+    try:
+        yield Context(
+            settings,
+            build_source(settings.source, worker, of),
+            clock,
+            drain,
+            templates,
+            RecentLines(settings.alert.recent_bytes),
+            models,
+            telemetry,
+        )
+    finally:
+        models.stop()
+
+
+def _wait_for_model(running: Context) -> bool:
+    """True once a model is in service; False if a stop was requested before."""
+    said_s = -MODEL_WAIT_LOG_S
+    while not running.models.ready:
+        running.telemetry.health.progress()
+        if running.clock.monotonic_s() - said_s >= MODEL_WAIT_LOG_S:
+            said_s = running.clock.monotonic_s()
+            log.warning("waiting for a model", extra={"store": running.settings.model.store})
+        if running.drain.requested.wait(0.2):
+            return False
+    return True
+
+
+@contextmanager
+def _signals(drain: Drain) -> Iterator[None]:
+    """SIGTERM and SIGINT ask for a drain; a second one ends the process as usual."""
+
+    def handle(signum: int, _frame: object) -> None:
+        if drain.requested.is_set():
+            signal.signal(signum, signal.SIG_DFL)
+            os.kill(os.getpid(), signum)
+        drain.request()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
