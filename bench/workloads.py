@@ -69,7 +69,7 @@ class RepeatedLog:
         self._seed = seed
         array = np.frombuffer(data, np.uint8)
         self._ends = np.flatnonzero(array == ord("\n"))
-        self._starts = np.concatenate([[0], self._ends[:-1] + 1])
+        self._starts = np.concatenate([[0], self._ends + 1])[:-1].astype(np.int64)
         matches = list(BLOCK.finditer(data))
         digits = [match.group(1) for match in matches]
         self._at = np.array([match.start(1) for match in matches], np.int64)
@@ -110,7 +110,7 @@ class RepeatedLog:
 
     def repetition(self, number: int) -> bytes:
         """The log's bytes for the given repetition (from 0)."""
-        if number == 0:
+        if number == 0 or not len(self):
             return self.data
         out = np.frombuffer(self.data, np.uint8).copy()
         self._write_ids(out, number)

@@ -1,0 +1,10 @@
+import pytest
+
+from bench.workloads import BaseLog
+from engine.simulator import simulate
+
+
+@pytest.fixture(scope="session")
+def small_log() -> BaseLog:
+    simulated = simulate(2_000, seed=3)
+    return BaseLog(simulated.data, simulated.labels, "simulated")
