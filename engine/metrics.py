@@ -164,7 +164,6 @@ class Metrics:
         self.snapshot_seconds = self._histogram(
             "driftline_snapshot_seconds", "Time to write one snapshot, deliveries waited for.", DURATIONS_S
         )
-        self.snapshot_bytes = self._gauge("driftline_snapshot_bytes", "Size of the latest snapshot.")
         ProcessCollector(registry=self.registry)
 
     def count_bad_lines(self, reasons: Iterable[str]) -> None:

@@ -1,0 +1,125 @@
+"""What holds for the project as a whole: names, sizes, documents, and no trace of one machine."""
+
+import ast
+import re
+import subprocess
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import prometheus_client
+import pytest
+
+from engine import metrics
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("engine", "federation", "connectors", "models")
+MAX_LINES = 400
+
+
+def tracked(*patterns: str) -> list[Path]:
+    listing = subprocess.run(["git", "ls-files", "-z", "--", *patterns], cwd=ROOT, capture_output=True, check=False)
+    if listing.returncode:  # a source archive has no repository
+        found = [path for pattern in patterns or ("*",) for path in ROOT.rglob(pattern) if path.is_file()]
+        return [path for path in found if ".venv" not in path.parts]
+    return [ROOT / name for name in listing.stdout.decode().split("\0") if name and (ROOT / name).is_file()]
+
+
+def names(paths: list[Path]) -> list[str]:
+    return [str(path.relative_to(ROOT)) for path in paths]
+
+
+def documents(language: str) -> list[tuple[str, str]]:
+    """Every fenced block of a language in the documentation, with its place."""
+    fence = re.compile(rf"^```{language}\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    return [
+        (f"{path.relative_to(ROOT)}:{text.count(chr(10), 0, block.start()) + 1}", block[1])
+        for path in tracked("*.md")
+        for text in [path.read_text("utf-8")]
+        for block in fence.finditer(text)
+    ]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_other_distribution_owns_our_names(package):
+    assert set(packages_distributions().get(package, [])) <= {"driftline"}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_package_says_that_it_is_typed(package):
+    assert (ROOT / package / "py.typed").is_file()
+
+
+def test_the_distribution_holds_these_packages_and_no_others():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    assert set(project["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]) == set(PACKAGES)
+
+
+def test_no_file_is_too_long():
+    lengths = {str(p.relative_to(ROOT)): len(p.read_text("utf-8").splitlines()) for p in tracked("*.py")}
+    assert not {name: n for name, n in lengths.items() if n > MAX_LINES}
+
+
+def test_no_file_names_a_place_of_one_machine():
+    place = re.compile(r"(?<![\w.])/(?:work|home|root|Users)/|file:///")
+    texts = tracked("*.py", "*.md", "*.toml", "*.sh", "*.json", "*.yaml", "Makefile", ".ci/*", ".importlinter")
+    guilty = [p for p in texts if p != Path(__file__).resolve() and place.search(p.read_text("utf-8"))]
+    assert not names(guilty)
+
+
+def test_every_metric_is_documented_as_it_is():
+    page = (ROOT / "docs" / "metrics.md").read_text("utf-8")
+    listed = [line for line in page.splitlines() if line.startswith("| `driftline_")]
+    rows = [
+        f"| `{s.sample}` | {s.kind} | {s.unit} | {', '.join(f'`{label}`' for label in s.labels)} | {s.help} |"
+        for s in metrics.Metrics().specs
+    ]
+    assert listed == rows
+
+
+def test_every_metric_is_published_somewhere():
+    table = metrics.Metrics()
+    kinds = (prometheus_client.Counter, prometheus_client.Gauge, prometheus_client.Info, metrics.Histogram)
+    attributes = [name for name, value in vars(table).items() if isinstance(value, kinds)]
+    assert len(attributes) == len(table.specs)
+    # `bad_lines` goes through `count_bad_lines`, which bounds its labels.
+    own = {"bad_lines": "count_bad_lines"}
+    text = "\n".join(path.read_text("utf-8") for path in tracked("engine/*.py"))
+    unused = [name for name in attributes if not re.search(rf"metrics\.{own.get(name, name)}\b", text)]
+    assert not unused
+
+
+def test_every_make_target_explains_itself():
+    text = (ROOT / "Makefile").read_text("utf-8")
+    phony = set(re.findall(r"^\.PHONY: (\w+)$", text, re.MULTILINE))
+    explained = set(re.findall(r"^(\w+):.*## \S", text, re.MULTILINE))
+    assert {"help", "install", "demo", "test", "check", "bench", "clean"} <= phony
+    assert phony == explained
+
+
+@pytest.mark.parametrize(("place", "code"), documents("python"))
+def test_python_in_documents_is_python(place, code):
+    compile(code, place, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+
+
+@pytest.mark.parametrize(("place", "text"), documents("toml"))
+def test_region_files_in_documents_are_accepted(place, text):
+    from engine.settings import from_mapping
+
+    assert from_mapping(tomllib.loads(text), place).region
+
+
+def test_links_in_documents_lead_somewhere():
+    broken = []
+    for page in tracked("*.md"):
+        for target in re.findall(r"\]\((?!https?:|mailto:|#)([^)#]+)", page.read_text("utf-8")):
+            if not (page.parent / target).exists():
+                broken.append(f"{page.relative_to(ROOT)}: {target}")
+    assert not broken
+
+
+def test_files_that_the_architecture_names_exist():
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    named = set(re.findall(r"`((?:engine|connectors|models|bench|federation)/[\w/]*\.py)`", page))
+    assert len(named) > 5
+    assert not [name for name in named if not (ROOT / name).is_file()]
