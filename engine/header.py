@@ -1,0 +1,120 @@
+"""Reads one line by its format's patterns: the slow and defining way, from which plans are made."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from engine.digit_blind import exact_widths, why_not_blind
+from engine.formats import LEVELS, SYSLOG_LEVELS, Format
+from engine.timestamps import DIGIT_GROUPS, BadTime, TimeRules
+
+MAX_SHOWN = 60
+
+
+class BadLine(ValueError):
+    """The line does not parse; the message is the reason in one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Where things are in one line: byte offsets from its start.
+
+    `key_start == key_end` where the line has no session key.
+    """
+
+    time_ns: int
+    message_start: int
+    key_start: int
+    key_end: int
+    match: re.Match[bytes]
+
+
+class HeaderReader:
+    """Reads the lines of one format.
+
+    Attributes:
+        widths: Least and greatest number of digits of each of the format's time groups.
+        why_slow: Why what is found in one line says nothing about others of its shape, or None.
+    """
+
+    def __init__(self, format: Format, session: tuple[bytes, ...], times: TimeRules) -> None:
+        if format.header is None:
+            raise ValueError(f"format {format.name} has no header pattern")
+        self._format = format
+        self._pattern = format.header
+        self._sessions = [re.compile(pattern) for pattern in session]
+        self._times = times
+        self.widths = exact_widths(self._pattern, frozenset(DIGIT_GROUPS))
+        self.has_time = bool(self.widths)
+        self.why_slow: str | None = None
+        for pattern in session:
+            if reason := why_not_blind(pattern):
+                self.why_slow = f"session rule {pattern.decode()!r} depends on digits: {reason}"
+
+    def read(self, line: bytes, read_ns: int) -> Header:
+        r"""Takes one line apart.
+
+        Args:
+            line: Without its line end, and without a final `\r`.
+            read_ns: When it was read.
+
+        Raises:
+            BadLine: it does not parse.
+        """
+        match = self.match(line)
+        try:
+            time_ns = self._times.of_groups(match.groupdict(), read_ns) if self.has_time else read_ns
+        except BadTime as reason:
+            raise BadLine(str(reason)) from None
+        start, end = self.key(line)
+        message_start = match.start("message")
+        return Header(time_ns, len(line) if message_start < 0 else message_start, start, end, match)
+
+    def match(self, line: bytes) -> re.Match[bytes]:
+        """The header's match.
+
+        Raises:
+            BadLine: the line is empty, is no text, or is of another format.
+        """
+        check_text(line)
+        match = self._pattern.match(line)
+        if match is None:
+            shown = line[:MAX_SHOWN].decode("utf-8", "backslashreplace")
+            more = "..." if len(line) > MAX_SHOWN else ""
+            raise BadLine(
+                f"does not match format {self._format.name}: expected {self._format.expected!r}, got {shown + more!r}"
+            )
+        return match
+
+    def key(self, line: bytes) -> tuple[int, int]:
+        """The session key's bytes in the line; (0, 0) where it has none."""
+        for pattern in self._sessions:
+            if found := pattern.search(line):
+                return found.span("key")
+        return 0, 0
+
+
+def check_text(line: bytes) -> None:
+    """Refuses lines that are no text in any format.
+
+    Raises:
+        BadLine: the line is blank or holds a NUL.
+    """
+    if not line or line.isspace():
+        raise BadLine("empty line")
+    if (at := line.find(b"\0")) >= 0:
+        raise BadLine(f"contains a NUL byte at byte {at}, so it is not text")
+
+
+def level_of(groups: Mapping[str, bytes | None]) -> str:
+    """The level in OpenTelemetry's words, "" where the line has none that is known."""
+    if level := groups.get("level"):
+        return LEVELS.get(level.decode("ascii", "replace").upper(), "")
+    if priority := groups.get("priority"):
+        return SYSLOG_LEVELS[int(priority[-3:]) % 8]  # 8 divides 1000; the number itself may be absurdly long
+    return ""
+
+
+def text_of(raw: bytes | None) -> str:
+    r"""Bytes as text; those that are not UTF-8 become `\xNN`."""
+    return "" if raw is None else raw.decode("utf-8", "backslashreplace")

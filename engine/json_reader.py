@@ -1,0 +1,98 @@
+"""The reader of the JSON format, see `engine.jsonlines` for what it takes from a line."""
+
+import datetime as dt
+import re
+from dataclasses import replace
+from zoneinfo import ZoneInfo
+
+from connectors.base import LineBatch
+from engine.formats import LEVELS
+from engine.header import BadLine, check_text
+from engine.jsonlines import parse_object, pick, place_of, scalar_text, time_ns
+from engine.parse_settings import ParseSettings
+from engine.rows import Fields, Rows
+from engine.session_key import hash_key
+from engine.templates import Templates
+from engine.timestamps import BadTime
+
+_RUN = re.compile("[0-9]+")
+
+
+class JsonReader:
+    """See `engine.rows.LineReader`.
+
+    A message whose skeleton was seen before needs no masks; the rest is paid for every line.
+    """
+
+    why_slow: str | None = None
+
+    def __init__(self, settings: ParseSettings, templates: Templates) -> None:
+        self._fields = settings.json_fields
+        self._zone: dt.tzinfo = ZoneInfo(settings.timezone)
+        self._times = settings.times()
+        self._templates = templates
+        self._max_shapes = settings.max_shapes
+        self._max_message = settings.max_message_bytes
+        self._texts: dict[str, int] = {}
+
+    def read(self, batch: LineBatch) -> Rows:
+        """See `engine.rows.LineReader`."""
+        if max(len(self._texts), self._templates.texts) > self._max_shapes:
+            self._texts.clear()
+            self._templates.forget()
+        rows = Rows.empty(len(batch))
+        start = 0
+        for row, end in enumerate(batch.ends.tolist()):
+            line = batch.data[start:end].removesuffix(b"\r")
+            try:
+                fields = self.take_apart(line, batch.read_ns)
+            except BadLine as reason:
+                rows.bad[row] = str(reason)
+            else:
+                rows.time_ns[row] = fields.time_ns
+                rows.text[row] = self._text_number(fields.message)
+                if fields.session_key:
+                    rows.session[row] = hash_key(fields.session_key.encode("utf-8", "surrogatepass"))
+                    first, last = place_of(line, fields.session_key)
+                    rows.key_start[row], rows.key_end[row] = start + first, start + last
+            start = end + 1
+        return rows
+
+    def _text_number(self, message: str) -> int:
+        if len(message) > self._max_message:
+            return self._templates.text_number(message[: self._max_message])[0]
+        shape = _RUN.sub("0", message)
+        number = self._texts.get(shape)
+        if number is None:
+            number, fixed = self._templates.text_number(message)
+            if fixed:
+                self._texts[shape] = number
+        return number
+
+    def take_apart(self, line: bytes, read_ns: int) -> Fields:
+        """See `engine.rows.LineReader`."""
+        check_text(line)
+        document = parse_object(line)
+        if isinstance(document, str):
+            raise BadLine(f"does not match format json: {document}")
+        message = scalar_text(pick(document, self._fields.message))
+        if message is None:
+            raise BadLine(f"has no message: looked in {', '.join(self._fields.message)}")
+        raw_time = pick(document, self._fields.time)
+        moment = time_ns(raw_time, self._zone)
+        if moment is None:
+            found = "found none" if raw_time is None else f"cannot read {raw_time!r:.60}"
+            raise BadLine(f"has no time: looked in {', '.join(self._fields.time)}, {found}")
+        try:
+            self._times.check(moment, read_ns)
+        except BadTime as reason:
+            raise BadLine(str(reason)) from None
+        fields = Fields(moment, message)
+        names = self._fields
+        return replace(
+            fields,
+            level=LEVELS.get((scalar_text(pick(document, names.level)) or "").upper(), ""),
+            host=scalar_text(pick(document, names.host)) or "",
+            component=scalar_text(pick(document, names.component)) or "",
+            session_key=scalar_text(pick(document, names.session)) or "",
+        )

@@ -1,0 +1,163 @@
+"""Reads the lines of formats with a header: by shape where it is known, else one by one."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from connectors.base import LineBatch
+from engine.formats import find
+from engine.header import BadLine, Header, HeaderReader, level_of, text_of
+from engine.parse_settings import ParseSettings
+from engine.rows import Fields, Rows
+from engine.session_key import hash_key
+from engine.shapes import NO_TEXT, Blob, Shapes
+from engine.skeleton import PAD, Words, digit_flags, padded, run_edges, skeletons
+from engine.templates import Templates
+
+_NEVER = -2
+"""Shape number of a line that must not be looked up."""
+
+
+class ShapeReader:
+    """See `engine.rows.LineReader`."""
+
+    def __init__(self, settings: ParseSettings, templates: Templates) -> None:
+        times = settings.times()
+        self._templates = templates
+        self._header = HeaderReader(find(settings.format), settings.session_rule(), times)
+        self._shapes = Shapes(self._header, times)
+        self._max_shapes = settings.max_shapes
+        self._max_line = settings.max_message_bytes
+        self.why_slow = self._header.why_slow
+
+    def read(self, batch: LineBatch) -> Rows:
+        """See `engine.rows.LineReader`."""
+        rows = Rows.empty(len(batch))
+        if not len(batch):
+            return rows
+        if max(len(self._shapes), self._templates.texts) > self._max_shapes:
+            self._shapes.clear()
+            self._templates.forget()
+        names, shapes, blob = self._look_up(batch)
+        missed = np.flatnonzero(shapes < 0)
+        if not len(missed):
+            self._read_known(np.arange(len(batch)), shapes, blob, batch, rows)
+            return rows
+        self._read_known(np.flatnonzero(shapes >= 0), shapes, blob, batch, rows)
+        # Shapes learnt from the first of the missed lines serve the rest of them.
+        learnt = self._read_missed(missed, names, shapes, batch, rows)
+        self._read_known(learnt, shapes, blob, batch, rows)
+        return rows
+
+    def _look_up(self, batch: LineBatch) -> tuple[list[bytes], NDArray[np.int32], Blob]:
+        n = len(batch)
+        data = padded(batch.data)
+        digits = digit_flags(data)
+        names = skeletons(data, digits)
+        shapes = np.fromiter(map(self._shapes.numbers.__getitem__, names), np.int32, n)
+        start = np.empty(n, np.int64)
+        start[0] = PAD
+        np.add(batch.ends[:-1], PAD + 1, out=start[1:])
+        length = batch.ends - start + PAD
+        if length.max() > self._max_line:
+            shapes[length > self._max_line] = _NEVER
+        if b"\xff" in batch.data:
+            shapes[np.searchsorted(batch.ends, np.flatnonzero(data == 0xFF) - PAD)] = _NEVER
+        edges = run_edges(digits)
+        if (shapes < 0).any():
+            first_edge = np.searchsorted(edges, start)
+        else:
+            first_edge = np.zeros(n, np.int64)
+            np.cumsum(self._shapes.edge_counts(shapes)[:-1], out=first_edge[1:])
+        return names, shapes, Blob(data, Words.of(data), edges, start, first_edge)
+
+    def _read_known(
+        self, index: NDArray[np.int64], shapes: NDArray[np.int32], blob: Blob, batch: LineBatch, rows: Rows
+    ) -> None:
+        """Fills the rows at `index`, all of known shapes, all at once as far as that is sure."""
+        if not len(index):
+            return
+        every = len(index) == len(batch)
+        mine = shapes if every else shapes[index]
+        found = self._shapes.locate(blob if every else blob.take(index), mine, batch.read_ns)
+        at: NDArray[np.int64] | slice = slice(None) if every else index
+        rows.time_ns[at], rows.session[at] = found.time_ns, found.session
+        rows.key_start[at], rows.key_end[at] = found.key_start - PAD, found.key_end - PAD
+        text = self._shapes.texts(mine)
+        rows.text[at] = text
+        if not found.ok.all():
+            for row in index[~found.ok].tolist():
+                self._read_one(row, batch, rows)
+        if (text == NO_TEXT).any():
+            for row in index[text == NO_TEXT].tolist():
+                self._mask_one(row, batch, rows)
+
+    def _read_missed(
+        self,
+        missed: NDArray[np.int64],
+        names: list[bytes],
+        shapes: NDArray[np.int32],
+        batch: LineBatch,
+        rows: Rows,
+    ) -> NDArray[np.int64]:
+        """Reads lines of unknown shapes and learns these; returns the rows that are left to read."""
+        left = []
+        numbers = self._shapes.numbers
+        for row in missed.tolist():
+            learn = shapes[row] != _NEVER and self.why_slow is None
+            if learn and (number := numbers[names[row]]) >= 0:
+                shapes[row] = number
+                left.append(row)
+                continue
+            header = self._read_one(row, batch, rows)
+            if header is None:
+                continue
+            line = _line(batch, row)
+            number, fixed = self._text_number(line, header.message_start)
+            rows.text[row] = number
+            if learn:
+                self._shapes.learn(names[row], line, header, number if fixed else NO_TEXT)
+        return np.array(left, np.int64)
+
+    def _read_one(self, row: int, batch: LineBatch, rows: Rows) -> Header | None:
+        """Fills a row by the header's pattern, but for its text; None if the line is bad."""
+        line = _line(batch, row)
+        try:
+            header = self._header.read(line, batch.read_ns)
+        except BadLine as reason:
+            rows.bad[row] = str(reason)
+            return None
+        start = 0 if row == 0 else int(batch.ends[row - 1]) + 1
+        rows.time_ns[row] = header.time_ns
+        rows.session[row] = hash_key(line[header.key_start : header.key_end])
+        rows.key_start[row], rows.key_end[row] = start + header.key_start, start + header.key_end
+        return header
+
+    def _mask_one(self, row: int, batch: LineBatch, rows: Rows) -> None:
+        if row in rows.bad:
+            return
+        line = _line(batch, row)
+        start = self._header.match(line).start("message")
+        rows.text[row] = self._text_number(line, len(line) if start < 0 else start)[0]
+
+    def _text_number(self, line: bytes, message_start: int) -> tuple[int, bool]:
+        return self._templates.text_number(text_of(line[: self._max_line][message_start:]))
+
+    def take_apart(self, line: bytes, read_ns: int) -> Fields:
+        """See `engine.rows.LineReader`."""
+        header = self._header.read(line, read_ns)
+        groups = header.match.groupdict()
+        pid = groups.get("pid")
+        return Fields(
+            time_ns=header.time_ns,
+            message=text_of(line[header.message_start :]),
+            level=level_of(groups),
+            host=text_of(groups.get("host")),
+            component=text_of(groups.get("component")),
+            pid=int(pid) if pid and len(pid) <= 18 else None,
+            session_key=text_of(line[header.key_start : header.key_end]),
+            label=text_of(groups.get("label")),
+        )
+
+
+def _line(batch: LineBatch, row: int) -> bytes:
+    return batch.line(row).removesuffix(b"\r")

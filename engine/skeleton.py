@@ -1,0 +1,103 @@
+r"""Turns a blob of lines into skeletons, and finds every run of digits in it, whole batches at a time.
+
+A line's *skeleton* is the line with each run of digits put as one `0`. Lines of one skeleton differ
+only in the digits of their runs and in how many there are, so everything else about them is known
+from the first.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+PAD = 64
+"""Zero bytes on both sides of a padded blob, so that loads of whole words never leave it."""
+
+_TO_ZERO = bytes.maketrans(b"123456789", b"0" * 9)
+_DROP = b"\xff"
+
+
+def padded(data: bytes) -> NDArray[np.uint8]:
+    """The bytes of `data` between `PAD` zero bytes on either side."""
+    return np.frombuffer(b"".join((bytes(PAD), data, bytes(PAD))), np.uint8)
+
+
+def digit_flags(blob: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """True where a byte is an ASCII digit."""
+    return (blob - np.uint8(48)) < np.uint8(10)
+
+
+def skeletons(blob: NDArray[np.uint8], digits: NDArray[np.bool_]) -> list[bytes]:
+    r"""The skeleton of each `\n`-closed line of a padded blob.
+
+    The byte 0xFF, which no UTF-8 text holds, is dropped: a line with it must not be looked up.
+    """
+    repeated = np.zeros(len(blob), np.uint8)
+    np.logical_and(digits[1:], digits[:-1], out=repeated[1:].view(np.bool_))
+    np.negative(repeated, out=repeated)
+    np.bitwise_or(repeated, blob, out=repeated)
+    lines = repeated[PAD : len(blob) - PAD].tobytes().translate(_TO_ZERO, _DROP).split(b"\n")
+    lines.pop()
+    return lines
+
+
+def skeleton(line: bytes) -> bytes:
+    """The skeleton of one line."""
+    blob = padded(line + b"\n")
+    return skeletons(blob, digit_flags(blob))[0]
+
+
+def run_edges(digits: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Start and end of every run of digits by turns: run i is `[edges[2 * i], edges[2 * i + 1])`."""
+    return np.flatnonzero(digits[1:] != digits[:-1]) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Loads of eight bytes at any index of a padded blob."""
+
+    view: NDArray[np.uint64]
+
+    @staticmethod
+    def of(blob: NDArray[np.uint8]) -> "Words":
+        """A view of `blob`, nothing is copied."""
+        return Words(np.ndarray((len(blob) - 7,), np.dtype("<u8"), blob.data, strides=(1,)))
+
+    def at(self, index: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """uint64, little-endian: the eight bytes from each index on."""
+        return self.view[index]
+
+
+_EIGHT = np.uint64(8)
+
+
+def _eight_digits(words: NDArray[np.uint64], width: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """The number in the last `width` (0..8) digits of each word; what stands before is ignored."""
+    shift = ((_EIGHT - width.astype(np.uint64)) * _EIGHT).astype(np.uint64)
+    empty = shift == 64
+    np.minimum(shift, np.uint64(63), out=shift)
+    x = (words >> shift << shift) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    x = x * np.uint64(10) + (x >> _EIGHT)
+    low = (x & np.uint64(0x000000FF000000FF)) * np.uint64(0x000F424000000064)
+    high = ((x >> np.uint64(16)) & np.uint64(0x000000FF000000FF)) * np.uint64(0x0000271000000001)
+    x = (low + high) >> np.uint64(32)
+    x[empty] = 0
+    return x
+
+
+MAX_DIGITS = 16
+"""Longest run of digits that `run_values` reads."""
+
+
+def run_values(words: Words, end: NDArray[np.int64], width: NDArray[np.int64]) -> NDArray[np.int64]:
+    """int64: the numbers in the runs of `width` (1..16) digits that end before `end`.
+
+    Eight digits are added up in three multiplications inside one 64-bit word. Widths out of range
+    give some number, never an error.
+    """
+    value = _eight_digits(words.at(end - 8), np.clip(width, 0, 8)).astype(np.int64)
+    if len(width) and width.max() > 8:
+        long = np.flatnonzero(width > 8)
+        upper = _eight_digits(words.at(end[long] - 16), np.clip(width[long] - 8, 0, 8))
+        value[long] += upper.astype(np.int64) * 100_000_000
+    return value

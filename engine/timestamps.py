@@ -1,0 +1,255 @@
+"""Event time from header fields: one line at a time by plain Python, or a batch at a time by numpy.
+
+Both give the same answer. The batch form says `ok = False` wherever it is not sure (a field out of
+range, a time outside the accepted span), and such lines are read again one at a time, which either
+gives the time or the reason for the dead letter.
+
+A header's named groups say what a run of digits means; see `DIGIT_GROUPS`. A year that the format
+leaves out is the latest one that does not put the line later than its arrival (plus the tolerance
+for clocks that run ahead), so that a line of December read in January belongs to the year before.
+"""
+
+import datetime as dt
+from dataclasses import dataclass, field
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+DIGIT_GROUPS = ("yymmdd", "hhmmss", "year", "month", "day", "hour", "minute", "second", "fraction", "epoch_s")
+"""Header groups that hold one run of digits each; `month_name` holds letters instead."""
+
+MONTHS = {m: i + 1 for i, m in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split())}
+
+_SECOND = 1_000_000_000
+_DAY_S = 86_400
+_QUARTER_S = 900
+_MONTH_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int64)
+_POWERS = 10 ** np.arange(10, dtype=np.int64)
+_NEVER = np.int64(1 << 62)
+_EPOCH_ORDINAL = dt.date(1970, 1, 1).toordinal()
+
+Column = NDArray[np.int64]
+
+
+class BadTime(ValueError):
+    """The line's time cannot be used; the message is the reason in one sentence."""
+
+
+@lru_cache(maxsize=4096)
+def _offset_s(zone: ZoneInfo, local_quarter: int) -> int:
+    """Seconds to subtract from local time in that quarter of an hour (the earlier one, if it occurs twice)."""
+    local = dt.datetime(1970, 1, 1) + dt.timedelta(seconds=local_quarter * _QUARTER_S)  # noqa: DTZ001
+    offset = local.replace(tzinfo=zone).utcoffset()
+    return 0 if offset is None else int(offset.total_seconds())
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRules:
+    """What is needed beside the digits to know when a line was written.
+
+    Attributes:
+        zone: Zone of times without one, None for UTC.
+        earliest_ns: Lines before it are refused.
+        max_future_s: Lines later than their arrival by more are refused.
+    """
+
+    zone: ZoneInfo | None = None
+    earliest_ns: int = 0
+    max_future_s: float = 86_400.0
+    _day_cache: dict[int, tuple[int, bool]] = field(default_factory=dict, repr=False, compare=False)
+
+    def latest_ns(self, read_ns: int) -> int:
+        """The latest time accepted for lines read at `read_ns`."""
+        return read_ns + int(self.max_future_s * _SECOND)
+
+    def check(self, time_ns: int, read_ns: int) -> int:
+        """`time_ns` itself if it is in the accepted span.
+
+        Raises:
+            BadTime: it is not.
+        """
+        if time_ns < self.earliest_ns:
+            raise BadTime(f"time {_show(time_ns)} is before {_show(self.earliest_ns)}, the earliest accepted")
+        if time_ns > self.latest_ns(read_ns):
+            ahead = f"more than {self.max_future_s:g} s after it was read ({_show(read_ns)})"
+            raise BadTime(f"time {_show(time_ns)} is {ahead}")
+        return time_ns
+
+    def of_groups(self, groups: dict[str, bytes | None], read_ns: int) -> int:
+        """UTC ns of one line from the groups of its header.
+
+        Raises:
+            BadTime: a field is out of range, or the time is outside the accepted span.
+        """
+        number = {n: int(v) for n, v in groups.items() if v is not None and n in DIGIT_GROUPS and n != "fraction"}
+        fraction = int(((groups.get("fraction") or b"") + b"0" * 9)[:9])
+        if "epoch_s" in number:
+            return self.check(number["epoch_s"] * _SECOND + fraction, read_ns)
+        if "yymmdd" in number:
+            yy, rest = divmod(number["yymmdd"], 10_000)
+            number |= {"year": _century(yy), "month": rest // 100, "day": rest % 100}
+        if "hhmmss" in number:
+            hour, rest = divmod(number["hhmmss"], 10_000)
+            number |= {"hour": hour, "minute": rest // 100, "second": rest % 100}
+        if name := groups.get("month_name"):
+            number["month"] = MONTHS[name.decode()]
+        clock_s = _clock_s(number)
+        if "year" in number:
+            local_s = _day(number["year"], number["month"], number["day"]) * _DAY_S + clock_s
+            return self.check(self._utc_s(local_s) * _SECOND + fraction, read_ns)
+        return self.check(self._yearless(number["month"], number["day"], clock_s, fraction, read_ns), read_ns)
+
+    def _utc_s(self, local_s: int) -> int:
+        if self.zone is None:
+            return local_s
+        try:
+            return local_s - _offset_s(self.zone, local_s // _QUARTER_S)
+        except OverflowError:
+            raise BadTime("the year is out of range") from None
+
+    def _yearless(self, month: int, day: int, clock_s: int, fraction: int, read_ns: int) -> int:
+        this_year = _year_of(read_ns)
+        for year in range(this_year + 1, this_year - 9, -1):
+            try:
+                local_s = _day(year, month, day) * _DAY_S + clock_s
+            except BadTime:
+                continue
+            time_ns = self._utc_s(local_s) * _SECOND + fraction
+            if time_ns <= self.latest_ns(read_ns):
+                return time_ns
+        raise BadTime(f"there is no month {month} with a day {day}")
+
+    def of_columns(self, columns: dict[str, Column], read_ns: int) -> tuple[Column, NDArray[np.bool_]]:
+        """UTC ns of many lines, and where it is sure.
+
+        Args:
+            columns: int64 (n,) each: the digit groups of the format by name, `fraction_digits` (the
+                width of `fraction`, 0 where a line has none) beside `fraction`, and `month` also
+                where it came from a name.
+            read_ns: Arrival of the lines.
+        """
+        fraction = columns["fraction"] * _POWERS[9 - columns["fraction_digits"]] if "fraction" in columns else None
+        last_s = self.latest_ns(read_ns) // _SECOND
+        if "epoch_s" in columns:
+            utc_s = columns["epoch_s"]
+            ok = np.ones(len(utc_s), np.bool_)
+        else:
+            utc_s, ok = self._civil(columns, read_ns, last_s)
+        first_s = -(-self.earliest_ns // _SECOND)
+        ok &= (utc_s >= first_s) & (utc_s < last_s)
+        time_ns = utc_s * _SECOND
+        return (time_ns if fraction is None else time_ns + fraction), ok
+
+    def _civil(self, columns: dict[str, Column], read_ns: int, last_s: int) -> tuple[Column, NDArray[np.bool_]]:
+        clock, ok = _clock_column(columns)
+        if "yymmdd" in columns:
+            code = columns["yymmdd"]
+            code = code + np.where(code < 700_000, 20_000_000, 19_000_000)
+        else:
+            code = columns["month"] * 100 + columns["day"]
+            if "year" not in columns:
+                return self._yearless_column(code, clock, ok, read_ns, last_s)
+            code += columns["year"] * 10_000
+        days, valid = self._days(code)
+        ok &= valid
+        return self._utc_column(days * _DAY_S + clock, ok), ok
+
+    def _yearless_column(
+        self, code: Column, clock: Column, ok: NDArray[np.bool_], read_ns: int, last_s: int
+    ) -> tuple[Column, NDArray[np.bool_]]:
+        found = np.full(len(code), _NEVER)
+        this_year = _year_of(read_ns)
+        for year in (this_year - 1, this_year, this_year + 1):
+            days, valid = self._days(code + year * 10_000)
+            valid = valid & ok
+            utc_s = self._utc_column(days * _DAY_S + clock, valid)
+            found = np.where(valid & (utc_s < last_s), utc_s, found)
+            # Within the last accepted second only the fraction decides: leave it to the slow path.
+            ok = ok & ~(valid & (utc_s == last_s))
+        return found, ok & (code != 229)
+
+    def _utc_column(self, local_s: Column, ok: NDArray[np.bool_]) -> Column:
+        if self.zone is None or not ok.any():
+            return local_s
+        quarter = np.where(ok, local_s // _QUARTER_S, 0)
+        low, high = int(quarter.min()), int(quarter.max())
+        if low == high:
+            return local_s - _offset_s(self.zone, low)
+        distinct, inverse = np.unique(quarter, return_inverse=True)
+        offsets = np.array([_offset_s(self.zone, int(q)) for q in distinct], np.int64)
+        return local_s - offsets[inverse]
+
+    def _days(self, code: Column) -> tuple[Column | np.int64, NDArray[np.bool_] | np.bool_]:
+        """Days since the epoch of dates as yyyymmdd, and which of them exist."""
+        first = int(code[0]) if len(code) else 0
+        if len(code) and (code == first).all():  # nearly every batch lies within one day
+            if first not in self._day_cache:
+                self._day_cache.clear()
+                days, valid = _days_of(np.array([first], np.int64))
+                self._day_cache[first] = int(days[0]), bool(valid[0])
+            day, exists = self._day_cache[first]
+            return np.int64(day), np.bool_(exists)
+        return _days_of(code)
+
+
+def _days_of(code: Column) -> tuple[Column, NDArray[np.bool_]]:
+    """Days since 1970-01-01 in the proleptic Gregorian calendar.
+
+    Counts from 1 March of year 0, so that leap days come last (Hinnant, "chrono-compatible
+    low-level date algorithms").
+    """
+    year, rest = np.divmod(code, 10_000)
+    month, day = np.divmod(rest, 100)
+    leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
+    valid = (month >= 1) & (month <= 12) & (year >= 1) & (year <= 9998)
+    last = _MONTH_DAYS[np.where(valid, month, 0)] + (leap & (month == 2))
+    valid &= (day >= 1) & (day <= last)
+    y = year - (month <= 2)
+    era = y // 400
+    of_era = y - era * 400
+    of_year = (153 * (month + np.where(month > 2, -3, 9)) + 2) // 5 + day - 1
+    of_era = of_era * 365 + of_era // 4 - of_era // 100 + of_year
+    return era * 146_097 + of_era - 719_468, valid
+
+
+def _clock_column(columns: dict[str, Column]) -> tuple[Column, NDArray[np.bool_]]:
+    if "hhmmss" in columns:
+        hour, rest = np.divmod(columns["hhmmss"], 10_000)
+        minute, second = np.divmod(rest, 100)
+    else:
+        hour, minute, second = columns["hour"], columns["minute"], columns["second"]
+    return hour * 3600 + minute * 60 + second, (hour < 24) & (minute < 60) & (second <= 60)
+
+
+def _clock_s(number: dict[str, int]) -> int:
+    hour, minute, second = number["hour"], number["minute"], number["second"]
+    if hour > 23 or minute > 59 or second > 60:
+        raise BadTime(f"there is no time of day {hour:02d}:{minute:02d}:{second:02d}")
+    return hour * 3600 + minute * 60 + second
+
+
+def _day(year: int, month: int, day: int) -> int:
+    if year > 9998:
+        raise BadTime(f"the year {year} is out of range")
+    try:
+        return dt.date(year, month, day).toordinal() - _EPOCH_ORDINAL
+    except ValueError:
+        raise BadTime(f"there is no date {year:04d}-{month:02d}-{day:02d}") from None
+
+
+def _century(yy: int) -> int:
+    """Two-digit years as POSIX reads them, but with its pivot at 70: 70..99 are of the 1900s."""
+    return 2000 + yy if yy < 70 else 1900 + yy
+
+
+def _year_of(time_ns: int) -> int:
+    return dt.datetime.fromtimestamp(time_ns / _SECOND, dt.UTC).year
+
+
+def _show(time_ns: int) -> str:
+    try:
+        return dt.datetime.fromtimestamp(time_ns // _SECOND, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return f"{time_ns} ns"
