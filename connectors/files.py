@@ -1,0 +1,225 @@
+"""Files, directories and globs as a source: read to the end, or followed for ever.
+
+With `follow` on, a file named like a rotation of another one that is read (`app.log.1` beside
+`app.log`) is never read for itself; see `connectors.tail` for what happens at a rotation. Without
+`follow` every file is one of its own. A last line without a line end is held back while following
+and handed out at the end otherwise.
+"""
+
+import glob
+import hashlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from fnmatch import fnmatch
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from connectors.base import DeadLetter, LineBatch, SettingsError, SourceUnavailable, State
+from connectors.lines import Cut, too_long
+from connectors.tail import Place, Tail, base_name
+
+BYTE_BITS = 44
+"""A position is `generation << BYTE_BITS | byte`: 16 TiB a file, 524,288 generations."""
+
+POLL_BUDGET_S = 0.03
+"""How long one call looks through files without news before it returns; the contract allows 50 ms."""
+
+
+class FileSettings(BaseModel):
+    """Lines from files, directories and globs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: Literal["file"] = "file"
+    paths: tuple[str, ...] = Field(
+        min_length=1,
+        description="Files, directories (every file right in them) or globs (`**` for any depth). "
+        "Names ending in .gz, .xz or .zst are decompressed.",
+    )
+    exclude: tuple[str, ...] = Field((), description="Globs of file names that are not read, such as `*.gz`.")
+    follow: bool = Field(False, description="Go on when files grow, rotate or appear; otherwise stop at the end.")
+    start: Literal["beginning", "end"] = Field(
+        "beginning", description="Where to begin in files present at the very first start."
+    )
+    block_bytes: int = Field(1_048_576, ge=1, description="Bytes read at a time.")
+    max_line_bytes: int = Field(1_048_576, ge=1, description="Longer lines go to the dead letters, in bytes.")
+    rescan_s: float = Field(1.0, ge=0, description="Seconds between looks for new files and rotation.")
+
+
+class FilePartition:
+    """Reads a worker's share of the files, one block after the other in turn."""
+
+    def __init__(
+        self,
+        settings: FileSettings,
+        find: Callable[[], list[str]],
+        resume: State | None,
+        wall_ns: Callable[[], int],
+        monotonic_s: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._find = find
+        self._wall_ns = wall_ns
+        self._monotonic_s = monotonic_s
+        self._tails: dict[str, Tail] = {}
+        self._turn = 0
+        self._scanned_s = float("-inf")
+        self._first = resume is None
+        self._closed = False
+        for path, place in (resume or {}).get("files", {}).items():
+            self._add(path, Place(**place), at_end=False)
+
+    def next_batch(self) -> LineBatch | None:
+        """See `SourcePartition.next_batch`."""
+        if self._closed:
+            raise StopIteration
+        check = self._scan_if_due()
+        tails = [t for t in self._tails.values() if not t.ended]
+        until = self._monotonic_s() + POLL_BUDGET_S
+        failed: SourceUnavailable | None = None
+        for step in range(len(tails)):
+            tail = tails[(self._turn + step) % len(tails)]
+            try:
+                batch = self._batch(tail, tail.read(self._settings.block_bytes, check=check))
+            except SourceUnavailable as error:
+                failed = error  # one unreadable file does not keep the others waiting
+                continue
+            if batch is not None or self._monotonic_s() > until:
+                self._turn = (self._turn + step + int(self._settings.follow)) % len(tails)
+                return batch
+        if failed is not None:
+            raise failed
+        if not self._settings.follow and all(t.ended for t in self._tails.values()):
+            raise StopIteration
+        return None
+
+    def snapshot(self) -> State:
+        """Inode, generation, byte and fingerprint of every file."""
+        return {"files": {path: asdict(tail.place()) for path, tail in self._tails.items()}}
+
+    def lag(self) -> int | None:
+        """Bytes not yet handed out, compressed files left out."""
+        return sum(t.lag_bytes() for t in self._tails.values())
+
+    def close(self) -> None:
+        """Closes all files."""
+        self._closed = True
+        for tail in self._tails.values():
+            tail.close()
+
+    def _scan_if_due(self) -> bool:
+        """Looks for new files where it is time to; True where it was."""
+        now = self._monotonic_s()
+        if now - self._scanned_s < self._settings.rescan_s:
+            return not self._settings.follow
+        if self._settings.follow or self._scanned_s == float("-inf"):
+            for path in self._find():
+                # A base that was renamed away for a moment still owns its rotations.
+                owned = self._settings.follow and base_name(path) in self._tails
+                if path not in self._tails and not owned:
+                    self._add(path, Place(), at_end=self._first and self._settings.start == "end")
+            self._first = False
+        self._scanned_s = now
+        return True
+
+    def _add(self, path: str, place: Place, *, at_end: bool) -> None:
+        self._tails[path] = Tail(
+            path,
+            place,
+            follow=self._settings.follow,
+            at_end=at_end,
+            max_line_bytes=self._settings.max_line_bytes,
+            wall_ns=self._wall_ns,
+        )
+
+    def _batch(self, tail: Tail, cut: Cut) -> LineBatch | None:
+        damage = tail.take_damage()
+        if not cut and damage is None:
+            return None
+        now, high = self._wall_ns(), tail.generation << BYTE_BITS
+        limit = self._settings.max_line_bytes
+        letters = [
+            DeadLetter(place_of(tail.path, high | byte), too_long(length, limit), raw, length)
+            for byte, raw, length in cut.rejects
+        ]
+        if damage is not None:
+            letters.append(DeadLetter(place_of(tail.path, high | damage[0]), damage[1], b"", 0))
+        return LineBatch(tail.path, cut.data, cut.ends, cut.starts + np.int64(high), now, now, tuple(letters))
+
+
+class FileSource:
+    """A worker's share of the files as one unit; every file is a `LineBatch.partition`."""
+
+    def __init__(
+        self,
+        settings: FileSettings,
+        *,
+        worker: int = 0,
+        of: int = 1,
+        wall_ns: Callable[[], int] = time.time_ns,
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Takes the files whose path hashes to `worker` of `of`; clocks are for tests."""
+        self._settings = settings
+        self._worker = worker
+        self._of = of
+        self._wall_ns = wall_ns
+        self._monotonic_s = monotonic_s
+
+    def partitions(self) -> Sequence[str]:
+        """One unit a worker."""
+        return (f"files/{self._worker}-of-{self._of}",)
+
+    def open(self, partition: str, resume: State | None) -> FilePartition:
+        """See `Source.open`.
+
+        Raises:
+            SettingsError: without `follow`, a path names nothing that is there.
+        """
+        if not self._settings.follow and resume is None:
+            for path in self._settings.paths:
+                if not _matches(path):
+                    raise SettingsError(
+                        f"nothing to read at {path!r}: no such file, directory or match. "
+                        "Correct `paths`, or set `follow = true` to wait for it."
+                    )
+        return FilePartition(self._settings, self.files, resume, self._wall_ns, self._monotonic_s)
+
+    def describe(self, partition: str, position: int) -> str:
+        """`path:byte`, with the number of rotations behind it where there were any."""
+        return place_of(partition, position)
+
+    def files(self) -> list[str]:
+        """The paths that are there now for this worker, sorted."""
+        found = {p for pattern in self._settings.paths for p in _matches(pattern) if not self._excluded(p)}
+        if self._settings.follow:
+            found = {p for p in found if base_name(p) == p or base_name(p) not in found}
+        return sorted(p for p in found if self._mine(p))
+
+    def _excluded(self, path: str) -> bool:
+        return any(fnmatch(os.path.basename(path), pattern) for pattern in self._settings.exclude)
+
+    def _mine(self, path: str) -> bool:
+        # Rotations of a followed file stay with the worker that follows it.
+        name = base_name(path) if self._settings.follow else path
+        digest = hashlib.blake2b(os.fsencode(name), digest_size=8).digest()
+        return int.from_bytes(digest, "little") % self._of == self._worker
+
+
+def place_of(path: str, position: int) -> str:
+    """`path:byte`, with the number of rotations behind it where there were any."""
+    generation, byte = position >> BYTE_BITS, position & ((1 << BYTE_BITS) - 1)
+    return f"{path}:{byte}" + (f" (rotation {generation})" if generation else "")
+
+
+def _matches(pattern: str) -> list[str]:
+    if os.path.isdir(pattern):
+        with os.scandir(pattern) as entries:
+            return [e.path for e in entries if e.is_file() and not e.name.startswith(".")]
+    if os.path.exists(pattern):
+        return [pattern] if not os.path.isdir(pattern) else []
+    return [p for p in glob.glob(pattern, recursive=True) if os.path.isfile(p)]

@@ -1,0 +1,143 @@
+"""What Kafka source and sink share: connection settings, and knowing whether a broker is there."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from connectors.base import SettingsError
+
+SECRET_WORDS = ("password", "secret", "key.pem", "oauthbearer.config", "sasl.jaas", "token")
+"""A free option whose name holds one of these is masked wherever it is shown."""
+
+
+class KafkaSettings(BaseModel):
+    """How to reach the brokers; source and sink add their own fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    brokers: str = Field(description="Bootstrap servers, `host:port` separated by commas.")
+    topic: str = Field(min_length=1, description="The topic.")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="Kafka's `security.protocol`."
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "GSSAPI"] | None = Field(
+        None, description="SASL mechanism."
+    )
+    sasl_username: str | None = Field(None, description="SASL user.")
+    sasl_password: SecretStr | None = Field(None, description="SASL password.")
+    ssl_ca: str | None = Field(None, description="Path of the CA certificates that brokers are checked against.")
+    ssl_certificate: str | None = Field(None, description="Path of the client's certificate (mTLS).")
+    ssl_key: str | None = Field(None, description="Path of the client's private key (mTLS).")
+    ssl_key_password: SecretStr | None = Field(None, description="Password of the client's private key.")
+    options: Mapping[str, SecretStr | str | int | float | bool] = Field(
+        default_factory=dict,
+        description="Further librdkafka options by their own names; they win over everything set here but the "
+        "options that delivery guarantees rest on.",
+    )
+
+    def __repr_args__(self) -> Any:
+        """Fields for `repr` with secrets masked, those among the free options too."""
+        for name, value in super().__repr_args__():
+            yield name, masked(value) if name == "options" else value
+
+    def client_options(self) -> dict[str, Any]:
+        """For librdkafka, in clear: never to be logged."""
+        named = {
+            "bootstrap.servers": self.brokers,
+            "security.protocol": self.security_protocol,
+            "sasl.mechanism": self.sasl_mechanism,
+            "sasl.username": self.sasl_username,
+            "sasl.password": self.sasl_password,
+            "ssl.ca.location": self.ssl_ca,
+            "ssl.certificate.location": self.ssl_certificate,
+            "ssl.key.location": self.ssl_key,
+            "ssl.key.password": self.ssl_key_password,
+            **self.options,
+        }
+        return {
+            name: value.get_secret_value() if isinstance(value, SecretStr) else value
+            for name, value in named.items()
+            if value is not None
+        }
+
+
+def masked(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options as they may be shown."""
+    return {n: "**********" if any(w in n.lower() for w in SECRET_WORDS) else v for n, v in options.items()}
+
+
+class Connection:
+    """What librdkafka last said about the brokers; fed by its callbacks.
+
+    Attributes:
+        brokers: Bootstrap servers, for messages.
+        last_error: The last error reported, "" where there was none; stays after recovery.
+        down: Why no broker can be reached now, "" where one can.
+    """
+
+    def __init__(self, brokers: str) -> None:
+        self.brokers = brokers
+        self.last_error = ""
+        self.down = ""
+
+    def options(self) -> dict[str, Any]:
+        """Callbacks for a client; they run inside its `poll`, `consume` and `flush`."""
+        return {"error_cb": self._on_error, "stats_cb": self._on_stats, "statistics.interval.ms": 1000}
+
+    def _on_error(self, error: KafkaError) -> None:
+        self.last_error = error.str()
+        if error.code() in _DOWN:
+            self.down = error.str()
+
+    def _on_stats(self, text: str) -> None:
+        if self.down and any(b["state"] == "UP" for b in json.loads(text)["brokers"].values()):
+            self.down = ""
+
+
+_DOWN = frozenset(
+    {
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._AUTHENTICATION,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError._SSL,
+        KafkaError._RESOLVE,
+    }
+)
+
+
+def build_client(
+    kind: Callable[[dict[str, Any]], Any], settings: KafkaSettings, options: Mapping[str, Any]
+) -> Any:  # librdkafka's clients have no common type
+    """A Consumer, Producer or AdminClient.
+
+    Raises:
+        SettingsError: librdkafka refuses an option; the message names it, never its value.
+    """
+    try:
+        return kind({**settings.client_options(), **options})
+    except (KafkaException, TypeError, ValueError) as error:
+        reason = error.args[0].str() if error.args and isinstance(error.args[0], KafkaError) else str(error)
+        for value in settings.client_options().values():
+            if isinstance(value, str) and value and value in reason and value != settings.brokers:
+                reason = reason.replace(value, "**********")
+        raise SettingsError(f"Kafka client for topic {settings.topic!r} on {settings.brokers}: {reason}") from error
+
+
+def topic_partitions(client: Consumer | Producer, settings: KafkaSettings, timeout_s: float) -> list[int]:
+    """The partition numbers of the topic, ascending.
+
+    Raises:
+        LookupError: the brokers do not know the topic, or cannot be asked; the message says which.
+    """
+    try:
+        metadata = client.list_topics(settings.topic, timeout=timeout_s)
+    except KafkaException as error:
+        raise LookupError(f"Kafka brokers {settings.brokers} cannot be asked: {error.args[0].str()}") from error
+    topic = metadata.topics.get(settings.topic)
+    if topic is None or topic.error is not None or not topic.partitions:
+        reason = topic.error.str() if topic is not None and topic.error is not None else "no such topic"
+        raise LookupError(f"Kafka topic {settings.topic!r} on {settings.brokers} cannot be used: {reason}")
+    return sorted(topic.partitions)

@@ -1,0 +1,332 @@
+"""Kafka topics as a source: one reader per partition, positions kept by the engine.
+
+Partitions are assigned by number, never by group, so a reader's place is what the engine saved and
+nothing else; the group only gets the offsets told (best effort) so that lag tools see them.
+A position is `offset << 20 | index of the line in its message`.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    OFFSET_END,
+    OFFSET_STORED,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+from numpy.typing import NDArray
+from pydantic import Field
+
+from connectors.base import DeadLetter, LineBatch, PositionLost, SourceUnavailable, State
+from connectors.kafka_settings import Connection, KafkaSettings, build_client, topic_partitions
+from connectors.lines import RAW_BYTES, keep_lines, line_ends, line_starts, reject_long
+
+LINE_BITS = 20
+"""A position is `offset << LINE_BITS | line`: a million lines a message, 8.8e12 messages."""
+
+METADATA_S = 5.0
+"""How long the brokers may take to name the partitions."""
+
+# Measured with one line a message: the first is worth a factor of five (default 1000 ms of pause
+# whenever the local queue is full), the others keep that queue filled.
+FETCH_OPTIONS = {
+    "fetch.queue.backoff.ms": 5,
+    "fetch.wait.max.ms": 20,
+    "queued.min.messages": 100_000,
+    "queued.max.messages.kbytes": 131_072,
+    "reconnect.backoff.max.ms": 2000,
+}
+
+# What correctness rests on; free options do not override these.
+FIXED_OPTIONS = {
+    "auto.offset.reset": "error",  # the default jumps to the end when an offset is out of range
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "enable.partition.eof": True,
+}
+
+
+class KafkaSourceSettings(KafkaSettings):
+    """Lines from a Kafka topic; a message holds one line or several."""
+
+    type: Literal["kafka"] = "kafka"
+    group: str = Field("driftline", description="Consumer group that is told the offsets; for lag tools.")
+    start: Literal["earliest", "latest", "saved"] = Field(
+        "earliest",
+        description="Where the very first start begins; `saved` is the group's committed offset, else the earliest.",
+    )
+    stop_at_end: bool = Field(False, description="Stop at the end as it was at the start, instead of following.")
+    batch_messages: int = Field(10_000, ge=1, description="Messages in one batch at the most.")
+    poll_ms: int = Field(2, ge=0, le=40, description="How long one poll gathers messages, in milliseconds.")
+    max_line_bytes: int = Field(1_048_576, ge=1, description="Longer lines go to the dead letters, in bytes.")
+
+
+class KafkaPartition:
+    """Reads one partition.
+
+    Attributes:
+        connection: What is known of the brokers.
+    """
+
+    def __init__(
+        self, settings: KafkaSourceSettings, number: int, resume: State | None, wall_ns: Callable[[], int]
+    ) -> None:
+        self.connection = Connection(settings.brokers)
+        self._settings = settings
+        self._number = number
+        self._name = f"{settings.topic}/{number}"
+        self._wall_ns = wall_ns
+        self._next: int | None = None if resume is None else resume.get("offset")
+        self._end: int | None = None
+        self._ended = False
+        self._committed: int | None = None
+        self._consumer: Consumer | None = build_client(
+            Consumer,
+            settings,
+            {
+                **{k: v for k, v in FETCH_OPTIONS.items() if k not in settings.options},
+                "group.id": settings.group,
+                **self.connection.options(),
+                **FIXED_OPTIONS,
+            },
+        )
+        starts = {"earliest": OFFSET_BEGINNING, "latest": OFFSET_END, "saved": OFFSET_STORED}
+        self._assign(self._next if self._next is not None else starts[settings.start])
+
+    def next_batch(self) -> LineBatch | None:
+        """See `SourcePartition.next_batch`."""
+        consumer = self._consumer
+        if consumer is None or self._ended:
+            raise StopIteration
+        messages = consumer.consume(self._settings.batch_messages, self._settings.poll_ms / 1000)
+        at_end = False
+        if any(map(Message.error, messages)):
+            messages, at_end = self._without_errors(messages)
+        high = self._watermark(consumer)
+        if messages:
+            self.connection.down = ""
+            last = messages[-1].offset()
+            self._next = (last if last is not None else -1) + 1
+        self._stop_where_due(high, at_end)
+        if messages:
+            return self._batch(messages)
+        if self._ended:
+            raise StopIteration
+        if self.connection.down:
+            raise SourceUnavailable(
+                f"Kafka brokers {self.connection.brokers} cannot be reached for {self._name}: {self.connection.down}"
+            )
+        return None
+
+    def snapshot(self) -> State:
+        """The offset of the next message; told to the consumer group as well."""
+        if self._next is not None and self._next != self._committed and self._consumer is not None:
+            self._commit(self._consumer, self._next)
+        return {} if self._next is None else {"offset": self._next}
+
+    def lag(self) -> int | None:
+        """Messages between here and the end as the last fetch saw it."""
+        if self._consumer is None or self._next is None:
+            return None
+        high = self._watermark(self._consumer)
+        return None if high is None else max(0, high - self._next)
+
+    def close(self) -> None:
+        """Leaves without committing anything."""
+        if self._consumer is not None:
+            self._consumer.close()
+            self._consumer = None
+
+    def _assign(self, offset: int) -> None:
+        assert self._consumer is not None
+        self._consumer.assign([TopicPartition(self._settings.topic, self._number, offset)])
+
+    def _commit(self, consumer: Consumer, offset: int) -> None:
+        try:
+            consumer.commit(offsets=[TopicPartition(self._settings.topic, self._number, offset)], asynchronous=True)
+        except KafkaException as error:
+            self.connection.last_error = f"commit of {self._name}/{offset}: {error.args[0].str()}"
+            return
+        self._committed = offset
+
+    def _watermark(self, consumer: Consumer) -> int | None:
+        """The end of the partition as the last fetch saw it, or None before the first one."""
+        try:
+            _, high = consumer.get_watermark_offsets(
+                TopicPartition(self._settings.topic, self._number), cached=True
+            ) or (-1, -1)
+        except KafkaException:
+            return None
+        if high >= 0 and self._next is not None and self._next > high:
+            raise self._lost(consumer, self._next)
+        return high if high >= 0 else None
+
+    def _stop_where_due(self, high: int | None, at_end: bool) -> None:
+        if not self._settings.stop_at_end:
+            return
+        if self._end is None:
+            self._end = high
+        if self._end is not None and (self._next or 0) >= self._end:
+            self._ended = True
+        elif at_end and (self._next is None or self._end is None or self._next >= self._end):
+            self._ended = True
+
+    def _without_errors(self, messages: list[Message]) -> tuple[list[Message], bool]:
+        """The real messages, and whether the end of the partition was reached behind them."""
+        at_end = False
+        for message in messages:
+            error = message.error()
+            if error is None:
+                continue
+            if error.code() == KafkaError._PARTITION_EOF:
+                self.connection.down = ""
+                at_end = True
+                if self._next is None:
+                    self._next = message.offset()
+            else:
+                self._handle(error)
+        return [m for m in messages if m.error() is None], at_end
+
+    def _handle(self, error: KafkaError) -> None:
+        consumer = self._consumer
+        assert consumer is not None
+        if error.code() in (KafkaError._NO_OFFSET, KafkaError._AUTO_OFFSET_RESET) and self._next is None:
+            self._assign(OFFSET_BEGINNING)  # `saved`, and the group has committed nothing yet
+        elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+            raise self._lost(consumer, self._next or 0)
+        else:
+            self.connection.last_error = error.str()
+            self.connection.down = error.str()
+
+    def _lost(self, consumer: Consumer, offset: int) -> PositionLost:
+        part = TopicPartition(self._settings.topic, self._number)
+        try:
+            low, high = consumer.get_watermark_offsets(part, timeout=METADATA_S)
+            there = f"the brokers hold {low} to {high}"
+        except KafkaException as error:
+            there = f"the range that exists is unknown ({error.args[0].str()})"
+        return PositionLost(
+            f"topic {self._settings.topic!r} partition {self._number}: offset {offset} is gone, {there}. "
+            "Reading on would skip or repeat lines: start anew from the earliest, or restore the topic."
+        )
+
+    def _batch(self, messages: list[Message]) -> LineBatch:
+        values: list[Any] = list(map(Message.value, messages))
+        try:
+            data = b"\n".join(values) + b"\n"
+        except TypeError:
+            values = [value or b"" for value in values]  # a message without value: an empty line
+            data = b"\n".join(values) + b"\n"
+        offsets = _offsets(messages)
+        ends = line_ends(data)
+        positions = offsets << LINE_BITS
+        letters: tuple[DeadLetter, ...] = ()
+        if len(ends) != len(values):
+            data, ends, positions, letters = self._many_lines(values, offsets)
+        limit = self._settings.max_line_bytes
+        if len(data) > limit:
+            data, ends, positions, long = reject_long(data, ends, positions, limit, self._place)
+            letters += long
+        first = messages[0]
+        now, (_, created_ms) = self._wall_ns(), first.timestamp()
+        created_ns = created_ms * 1_000_000 if created_ms > 0 else now
+        return LineBatch(self._name, data, ends, positions, now, created_ns, letters, _traceparent(first))
+
+    def _many_lines(
+        self, values: list[bytes], offsets: NDArray[np.int64]
+    ) -> tuple[bytes, NDArray[np.int64], NDArray[np.int64], tuple[DeadLetter, ...]]:
+        """Lines of messages of which at least one holds a line end."""
+        values = [value.removesuffix(b"\n") for value in values]
+        data = b"\n".join(values) + b"\n"
+        ends = line_ends(data)
+        message_ends = np.cumsum(np.fromiter(map(len, values), np.int64, len(values)) + 1) - 1
+        message = np.searchsorted(message_ends, ends)
+        first_line = np.searchsorted(ends, np.concatenate(([0], message_ends[:-1] + 1)))
+        index = np.arange(len(ends)) - first_line[message]
+        keep = index < 1 << LINE_BITS
+        positions = (offsets[message] << LINE_BITS) + index
+        if keep.all():
+            return data, ends, positions, ()
+        starts = line_starts(ends)
+        letters = []
+        for bad in np.unique(message[~keep]):
+            rows = np.flatnonzero(~keep & (message == bad))
+            start, end = int(starts[rows[0]]), int(ends[rows[-1]])
+            reason = f"more than {1 << LINE_BITS} lines in one message"
+            place = f"{self._name}/{offsets[bad]}#{1 << LINE_BITS}"
+            letters.append(DeadLetter(place, reason, data[start : min(start + RAW_BYTES, end)], end - start))
+        data, ends = keep_lines(data, ends, keep)
+        return data, ends, positions[keep], tuple(letters)
+
+    def _place(self, position: int) -> str:
+        return place_of(self._name, position)
+
+
+class KafkaSource:
+    """The partitions of a topic whose number modulo `of` is `worker`."""
+
+    def __init__(
+        self,
+        settings: KafkaSourceSettings,
+        *,
+        worker: int = 0,
+        of: int = 1,
+        wall_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """Takes worker `worker` of `of`."""
+        self._settings = settings
+        self._worker = worker
+        self._of = of
+        self._wall_ns = wall_ns
+
+    def partitions(self) -> Sequence[str]:
+        """`topic/number` of each; asks the brokers."""
+        client = build_client(Consumer, self._settings, {"group.id": self._settings.group, **_QUIET})
+        try:
+            numbers = topic_partitions(client, self._settings, METADATA_S)
+        except LookupError as error:
+            raise SourceUnavailable(str(error)) from error
+        finally:
+            client.close()
+        return tuple(f"{self._settings.topic}/{n}" for n in numbers if n % self._of == self._worker)
+
+    def open(self, partition: str, resume: State | None) -> KafkaPartition:
+        """See `Source.open`; connects in the background."""
+        number = int(partition.rpartition("/")[2])
+        return KafkaPartition(self._settings, number, resume or None, self._wall_ns)
+
+    def describe(self, partition: str, position: int) -> str:
+        """`topic/partition/offset`, with `#i` for the i-th line of a message of several."""
+        return place_of(partition, position)
+
+
+def place_of(partition: str, position: int) -> str:
+    """`topic/partition/offset`, with `#i` for a line that is not its message's first."""
+    offset, line = position >> LINE_BITS, position & ((1 << LINE_BITS) - 1)
+    return f"{partition}/{offset}" + (f"#{line}" if line else "")
+
+
+_QUIET: dict[str, Any] = {"error_cb": lambda error: None}  # the answer of the call itself says what is wrong
+
+
+def _offsets(messages: list[Message]) -> NDArray[np.int64]:
+    first, last = messages[0].offset(), messages[-1].offset()
+    if first is not None and last is not None and last - first == len(messages) - 1:
+        return np.arange(first, last + 1, dtype=np.int64)
+    return np.fromiter((m.offset() or 0 for m in messages), np.int64, len(messages))  # compacted: gaps
+
+
+def _traceparent(message: Message) -> str:
+    headers = message.headers()
+    if not headers:
+        return ""
+    for name, value in headers.items() if isinstance(headers, dict) else headers:
+        if name == "traceparent" and value is not None:
+            return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+    return ""

@@ -1,0 +1,124 @@
+"""Standard input as a source.
+
+**Not replayable:** what was read from a pipe is gone, so after a crash the lines that were handed
+out but not yet delivered are lost, and `snapshot` holds nothing. Where that matters, write to a
+file or to Kafka and read from there.
+"""
+
+import os
+import select
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from connectors.base import DeadLetter, LineBatch, SourceUnavailable, State
+from connectors.lines import Cut, LineCutter, too_long
+
+WAIT_S = 0.01
+"""How long an empty poll waits for input; a fifth of what the contract allows."""
+
+NAME = "stdin"
+
+
+class StdinSettings(BaseModel):
+    """Lines from standard input, until it is closed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: Literal["stdin"] = "stdin"
+    block_bytes: int = Field(1_048_576, ge=1, description="Bytes handed out in one batch at the most.")
+    max_line_bytes: int = Field(1_048_576, ge=1, description="Longer lines go to the dead letters, in bytes.")
+
+
+class StdinPartition:
+    """Reads a file descriptor without ever blocking longer than `WAIT_S`."""
+
+    def __init__(self, settings: StdinSettings, fd: int, wall_ns: Callable[[], int]) -> None:
+        self._settings = settings
+        self._fd = fd
+        self._wall_ns = wall_ns
+        self._cutter = LineCutter(0, settings.max_line_bytes)
+        self._ended = False
+
+    def next_batch(self) -> LineBatch | None:
+        """See `SourcePartition.next_batch`."""
+        if self._ended:
+            raise StopIteration
+        block = self._read()
+        if block:
+            return self._batch(self._cutter.feed(block))
+        if not self._ended:
+            return None
+        last = self._batch(self._cutter.finish())
+        if last is None:
+            raise StopIteration
+        return last
+
+    def snapshot(self) -> State:
+        """Nothing: a pipe cannot be read twice."""
+        return {}
+
+    def lag(self) -> int | None:
+        """Unknown."""
+        return None
+
+    def close(self) -> None:
+        """Standard input belongs to the process and stays open."""
+        self._ended = True
+
+    def _read(self) -> bytes:
+        # A pipe gives 64 KiB a read: gather until a block is full or nothing more is there.
+        parts: list[bytes] = []
+        size, wait = 0, WAIT_S
+        while size < self._settings.block_bytes:
+            if not select.select([self._fd], [], [], wait)[0]:
+                break
+            try:
+                part = os.read(self._fd, self._settings.block_bytes - size)
+            except BlockingIOError:
+                break
+            except OSError as error:
+                raise SourceUnavailable(f"cannot read standard input: {error}") from error
+            if not part:
+                self._ended = True
+                break
+            parts.append(part)
+            size, wait = size + len(part), 0.0
+        return b"".join(parts)
+
+    def _batch(self, cut: Cut) -> LineBatch | None:
+        if not cut:
+            return None
+        now = self._wall_ns()
+        letters = tuple(
+            DeadLetter(f"{NAME}:{byte}", too_long(length, self._settings.max_line_bytes), raw, length)
+            for byte, raw, length in cut.rejects
+        )
+        return LineBatch(NAME, cut.data, cut.ends, cut.starts, now, now, letters)
+
+
+class StdinSource:
+    """One partition named `stdin`; a line's position is the byte at which it begins."""
+
+    def __init__(
+        self, settings: StdinSettings, *, fd: int | None = None, wall_ns: Callable[[], int] = time.time_ns
+    ) -> None:
+        """Takes `fd` instead of the process's standard input where given."""
+        self._settings = settings
+        self._fd = fd
+        self._wall_ns = wall_ns
+
+    def partitions(self) -> Sequence[str]:
+        """The one partition."""
+        return (NAME,)
+
+    def open(self, partition: str, resume: State | None) -> StdinPartition:
+        """A reader; `resume` is of no use here."""
+        return StdinPartition(self._settings, sys.stdin.fileno() if self._fd is None else self._fd, self._wall_ns)
+
+    def describe(self, partition: str, position: int) -> str:
+        """`stdin:byte`."""
+        return f"{partition}:{position}"

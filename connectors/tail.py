@@ -1,0 +1,338 @@
+"""One path, followed through rotation and truncation.
+
+What happens to a log file, and what is done about it:
+
+1. *Renamed*, a new file under its name: the old file is read to its end through the descriptor
+   still open, then files that were rotated away unseen (later modification time), then the new one.
+2. *Copied and truncated*: the copy is found beside it by its fingerprint (a hash of the first KiB)
+   and the rest is read from there, then the file from its beginning.
+3. *Truncated* without a copy, or rewritten: read from its beginning.
+4. *Any of these while nobody was reading*: the saved inode, byte and fingerprint find the old
+   content among the rotated files, compressed ones too; if it is gone, a warning names the place.
+
+Every step to another file's content adds one to the generation, so that positions stay unique.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from connectors.base import SourceUnavailable
+from connectors.file_reader import (
+    HEAD_BYTES,
+    CompressedReader,
+    DamagedFile,
+    Reader,
+    fingerprint,
+    identity,
+    is_compressed,
+    open_reader,
+)
+from connectors.lines import Cut, LineCutter
+
+log = logging.getLogger(__name__)
+
+ROTATED = re.compile(r"^(?P<base>.+?)(?:[.-]\d[\dT:_-]*)?(?:\.(?:gz|xz|zst))?$")
+"""A rotated file's name: the log's own name, a number or date, and perhaps a compression."""
+
+COPY_BYTES = 16
+"""Fewest bytes of a fingerprint that may identify a file of another inode."""
+
+SETTLE_NS = 10_000_000_000
+"""A compressed file changed within this time may still be being written; its end is not an error."""
+
+_SCAN_BYTES = 65_536
+
+
+def base_name(path: str) -> str:
+    """The path without the suffixes that rotation adds: `/a/x.log.2.gz` → `/a/x.log`."""
+    folder, name = os.path.split(path)
+    match = ROTATED.match(name)
+    return os.path.join(folder, match["base"] if match else name)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where reading of a path stands: what is saved for it."""
+
+    generation: int = 0
+    byte: int = 0
+    inode: str = ""
+    head_bytes: int = 0
+    head: str = ""
+    ended: bool = False
+
+
+class Tail:
+    """Reads one path in blocks of whole lines.
+
+    Attributes:
+        path: As the operator knows it; names the partition.
+        generation: How many times the content behind the path was another.
+        ended: Nothing more will come.
+        damage: Reason and byte of damaged compressed data, until taken with `take_damage`.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        place: Place,
+        *,
+        follow: bool,
+        at_end: bool,
+        max_line_bytes: int,
+        wall_ns: Callable[[], int],
+    ) -> None:
+        self.path = path
+        self.generation = place.generation
+        # A plain file may have grown since its end was reached; a compressed one does not.
+        self.ended = place.ended and is_compressed(path)
+        self._wall_ns = wall_ns
+        self._damage: tuple[int, str] | None = None
+        self._place = place
+        self._follow = follow
+        self._at_end = at_end
+        self._max_line_bytes = max_line_bytes
+        self._reader: Reader | None = None
+        self._cutter = LineCutter(place.byte, max_line_bytes)
+        self._head = b""
+        self._opened = False
+
+    def read(self, block_bytes: int, *, check: bool) -> Cut:
+        """The next whole lines of at most one block, or an empty cut where there are none now.
+
+        Args:
+            block_bytes: Bytes read at the most.
+            check: Whether to look for rotation, which asks the file system.
+
+        Raises:
+            SourceUnavailable: the file is there and cannot be read.
+        """
+        try:
+            reader = self._reader or self._open(check)
+            return Cut() if reader is None else self._read(reader, block_bytes, check)
+        except OSError as error:
+            raise SourceUnavailable(f"cannot read {self.path}: {error.strerror or error}") from error
+
+    def place(self) -> Place:
+        """The place behind the last line handed out."""
+        if self._reader is None:
+            return self._place
+        head = self._head[: self._cutter.byte]
+        return Place(
+            self.generation, self._cutter.byte, self._reader.identity(), len(head), fingerprint(head), self.ended
+        )
+
+    def take_damage(self) -> tuple[int, str] | None:
+        """Byte and reason of damaged compressed data, once."""
+        damage, self._damage = self._damage, None
+        return damage
+
+    def lag_bytes(self) -> int:
+        """Bytes of the current file not yet handed out; 0 for compressed ones, whose end is unknown."""
+        if self.ended or is_compressed(self.path):
+            return 0
+        if self._reader is not None:
+            return max(0, self._reader.stat().st_size - self._cutter.byte)
+        try:
+            return max(0, os.stat(self.path).st_size - self._place.byte)
+        except OSError:
+            return 0
+
+    def close(self) -> None:
+        """Closes the file and keeps the place."""
+        if self._reader is not None:
+            self._place = self.place()
+            self._reader.close()
+            self._reader = None
+
+    # Opening
+
+    def _open(self, check: bool) -> Reader | None:
+        if self.ended or (self._opened and not check):
+            return None
+        self._opened = True
+        if self._place.inode:
+            return self._reopen(self._place)
+        if not os.path.exists(self.path):
+            self.ended = not self._follow
+            return None
+        return self._use(self.path, self._end_of(self.path) if self._at_end else 0)
+
+    def _reopen(self, saved: Place) -> Reader | None:
+        old = self._find(saved)
+        if old is not None:
+            return self._use(old, saved.byte)
+        if not os.path.exists(self.path):
+            self.ended = not self._follow
+            return None
+        if saved.byte and not saved.ended:
+            log.warning(
+                "%s was replaced and its old content is gone: lines behind byte %d of rotation %d, if any, are lost",
+                self.path,
+                saved.byte,
+                saved.generation,
+            )
+        self.generation = saved.generation + 1
+        return self._use(self.path, 0)
+
+    def _find(self, saved: Place) -> str | None:
+        for path in (self.path, *self._rotated()):
+            try:
+                stat = os.stat(path)
+                same = identity(stat) == saved.inode
+                if not (same or saved.head_bytes >= COPY_BYTES):
+                    continue
+                if not is_compressed(path) and stat.st_size < saved.byte:
+                    continue
+                if not saved.head_bytes or self._head_of(path, saved.head_bytes) == saved.head:
+                    return path
+            except OSError:
+                continue  # removed or compressed between listing and looking: not the one
+        return None
+
+    @staticmethod
+    def _head_of(path: str, size: int) -> str:
+        reader = open_reader(path, 0)
+        try:
+            return fingerprint(reader.head(size))
+        finally:
+            reader.close()
+
+    def _use(self, path: str, byte: int) -> Reader:
+        reader = open_reader(path, byte)
+        if self._reader is not None:
+            self._reader.close()
+        self._reader = reader
+        self._cutter = LineCutter(byte, self._max_line_bytes)
+        self._head = reader.head(min(HEAD_BYTES, byte))
+        self._at_end = False
+        return reader
+
+    @staticmethod
+    def _end_of(path: str) -> int:
+        """The byte behind the last whole line, looking back a little way."""
+        size = os.stat(path).st_size
+        with Path(path).open("rb") as file:
+            file.seek(max(0, size - _SCAN_BYTES))
+            tail = file.read(_SCAN_BYTES)
+        found = tail.rfind(b"\n")
+        return max(0, size - _SCAN_BYTES) + found + 1 if found >= 0 else size
+
+    def _rotated(self) -> list[str]:
+        """Files beside the path that rotation made of it."""
+        folder, name = os.path.split(self.path)
+        try:
+            names = os.listdir(folder or ".")
+        except OSError:
+            return []
+        return sorted(os.path.join(folder, n) for n in names if n != name and _is_rotation(n, name))
+
+    # Reading
+
+    def _read(self, reader: Reader, block_bytes: int, check: bool) -> Cut:
+        if not isinstance(reader, CompressedReader) and self._was_truncated(reader):
+            return self._after_truncation()
+        try:
+            block = reader.read(block_bytes)
+        except DamagedFile as error:
+            return self._end_damaged(reader, str(error))
+        if block is None:
+            return Cut()
+        if block:
+            if len(self._head) < HEAD_BYTES:
+                self._head = (self._head + block)[:HEAD_BYTES]
+            return self._cutter.feed(block)
+        return self._at_file_end(reader, check)
+
+    def _was_truncated(self, reader: Reader) -> bool:
+        if reader.stat().st_size < self._cutter.byte + self._cutter.held_bytes:
+            return True
+        return bool(self._head) and reader.head(len(self._head)) != self._head
+
+    def _after_truncation(self) -> Cut:
+        place = self.place()
+        copy = next((p for p in [self._find(place)] if p and p != self.path), None)
+        if copy is not None:
+            self._use(copy, place.byte)
+            return Cut()
+        log.info("%s was truncated at byte %d: reading it from its beginning", self.path, place.byte)
+        self.generation += 1
+        self._use(self.path, 0)
+        return Cut()
+
+    def _at_file_end(self, reader: Reader, check: bool) -> Cut:
+        if self._follow and not check:
+            return Cut()
+        following = self._next_file(reader)
+        if following is not None:
+            return self._advance(reader, following)
+        if not self._follow:
+            return self._end()
+        if is_compressed(self.path):
+            return self._end()
+        if reader.stat().st_nlink == 0:
+            return self._leave(reader)
+        return Cut()
+
+    def _next_file(self, reader: Reader) -> str | None:
+        """The file to read after this one: the oldest one rotated away later, or the new current one."""
+        mine, mtime_ns = reader.identity(), reader.stat().st_mtime_ns
+        try:
+            current = os.stat(self.path)
+        except FileNotFoundError:
+            return None
+        if identity(current) == mine or (self._follow and current.st_size == 0):
+            return None
+        later: list[tuple[int, str]] = []
+        for path in self._rotated():
+            try:
+                stat = os.stat(path)
+            except OSError:
+                continue
+            if identity(stat) != mine and mtime_ns < stat.st_mtime_ns <= current.st_mtime_ns:
+                if not is_compressed(path) or self._head_of(path, len(self._head)) != fingerprint(self._head):
+                    later.append((stat.st_mtime_ns, path))
+        return min(later)[1] if later else self.path
+
+    def _advance(self, reader: Reader, path: str) -> Cut:
+        # What the old file got while the new one was looked for comes first.
+        more = reader.read(1 << 20)
+        if more:
+            return self._cutter.feed(more)
+        last = self._cutter.finish()
+        if last:
+            return last
+        self.generation += 1
+        self._use(path, 0)
+        return Cut()
+
+    def _leave(self, reader: Reader) -> Cut:
+        """The file was deleted: hands out what is left and lets go of it, so that its space is freed."""
+        last = self._cutter.finish()
+        if not last:
+            self._place = replace(self.place(), ended=True)
+            reader.close()
+            self._reader = None
+        return last
+
+    def _end(self) -> Cut:
+        last = self._cutter.finish()
+        self.ended = True
+        self.close()
+        return last
+
+    def _end_damaged(self, reader: Reader, reason: str) -> Cut:
+        if self._follow and self._wall_ns() - reader.stat().st_mtime_ns < SETTLE_NS:
+            self.close()
+            return Cut()
+        self._damage = (self._cutter.byte + self._cutter.held_bytes, f"compressed data is damaged: {reason}")
+        return self._end()
+
+
+def _is_rotation(name: str, base: str) -> bool:
+    match = ROTATED.match(name)
+    return match is not None and match["base"] == base
