@@ -7,6 +7,7 @@ Everything here is meant to be called once a batch. A histogram takes a whole nu
 because one call per window would cost more than scoring it.
 """
 
+import re
 import threading
 from bisect import bisect_left
 from collections import Counter as Tally
@@ -26,6 +27,8 @@ DURATIONS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 
 LATENCIES_S = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.35, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0)
 # Probabilities crowd at both ends; reconstruction errors and counts go beyond 1.
 SCORES = (0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0, 2.0, 5.0, 10.0, 100.0)
+
+_VALUE = re.compile(r"\S*[0-9]\S*")
 
 MAX_REASONS = 50
 """Distinct values of the `reason` label; further ones count as `other`, so that input cannot grow memory."""
@@ -167,8 +170,8 @@ class Metrics:
         ProcessCollector(registry=self.registry)
 
     def count_bad_lines(self, reasons: Iterable[str]) -> None:
-        """Counts dead letters by kind: the part of a reason before its first colon."""
-        for reason, n in Tally(reason.partition(":")[0] for reason in reasons).items():
+        """Counts dead letters by kind: a reason up to its first colon, with `#` in place of the values in it."""
+        for reason, n in Tally(_VALUE.sub("#", reason.partition(": ")[0]) for reason in reasons).items():
             if reason not in self._reasons and len(self._reasons) >= MAX_REASONS:
                 reason = "other"
             self._reasons.add(reason)

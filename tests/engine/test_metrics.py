@@ -75,10 +75,17 @@ def test_a_second_metric_of_the_same_name_is_refused():
 
 def test_bad_lines_are_counted_by_kind_and_kinds_are_bounded():
     metrics = Metrics()
-    metrics.count_bad_lines(["timestamp: 'x' is no time", "timestamp: 'y' is no time", "empty"])
-    assert value(metrics, "driftline_bad_lines_total", reason="timestamp") == 2
-    assert value(metrics, "driftline_bad_lines_total", reason="empty") == 1
-    metrics.count_bad_lines([f"made up {i}" for i in range(10 * MAX_REASONS)])
+    metrics.count_bad_lines(
+        [
+            "time 1970-01-01T00:00:00 is before 1990-01-01T00:00:00, the earliest accepted",
+            "time 1971-02-03T00:00:00 is before 1990-01-01T00:00:00, the earliest accepted",
+            "does not match format hdfs: expected 'date time', got 'x 1'",
+        ]
+    )
+    early = "time # is before # the earliest accepted"
+    assert value(metrics, "driftline_bad_lines_total", reason=early) == 2
+    assert value(metrics, "driftline_bad_lines_total", reason="does not match format hdfs") == 1
+    metrics.count_bad_lines([f"made up {chr(0x4E00 + i)}" for i in range(10 * MAX_REASONS)])
     samples = families(metrics)["driftline_bad_lines"].samples
     totals = [sample for sample in samples if sample.name.endswith("_total")]
     assert len(totals) <= MAX_REASONS + 1
