@@ -26,19 +26,18 @@ from bytewax.connectors.kafka import KafkaSource, KafkaSourceMessage
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 from bytewax.operators import StatefulLogic
-from bytewax.testing import run_main
-from drain3 import TemplateMiner
-from drain3.masking import MaskingInstruction
-from drain3.template_miner_config import TemplateMinerConfig
-
-from engine.templates import MASKS
-from models.base import WindowDetector, Windows, template_id
+from bytewax.run import cli_main
+from drain3 import TemplateMiner  # type: ignore[import-untyped]
+from drain3.masking import MaskingInstruction  # type: ignore[import-untyped]
+from drain3.template_miner_config import TemplateMinerConfig  # type: ignore[import-untyped]
 from models.store import ModelStore
+
+from bench.engine_process import GAP_S, MAX_LENGTH
+from engine.templates import TemplateSettings
+from models.base import WindowDetector, Windows, template_id
 
 HEADER = re.compile(r"(\d{6} \d{6}) (\d+) (\w+) (\S+): (.*)")
 BLOCK = re.compile(r"blk_-?\d+")
-GAP_S = 7200.0
-MAX_LINES = 512
 
 
 @dataclass(slots=True)
@@ -69,8 +68,11 @@ class LineParser:
     """Takes one line apart with a regular expression and Drain3."""
 
     def __init__(self, detector: WindowDetector) -> None:
+        settings = TemplateSettings()
         config = TemplateMinerConfig()
-        config.masking_instructions = [MaskingInstruction(pattern, name) for name, pattern in MASKS]
+        config.masking_instructions = [MaskingInstruction(mask.pattern, mask.name) for mask in settings.masks]
+        config.drain_sim_th, config.drain_depth = settings.similarity, settings.depth
+        config.drain_max_children = settings.max_children
         self._miner = TemplateMiner(config=config)
         self._detector = detector
         self._known: set[str] = set()
@@ -100,7 +102,7 @@ class Session(StatefulLogic[Line, list[int], Any]):
     def on_item(self, value: Line) -> tuple[list[list[int]], bool]:
         """Gives the window that this line ends, if it does."""
         ended = []
-        if self.templates and (value.time_s - self.last_s > GAP_S or len(self.templates) >= MAX_LINES):
+        if self.templates and (value.time_s - self.last_s > GAP_S or len(self.templates) >= MAX_LENGTH):
             ended.append(self.templates)
             self.templates = []
         self.last_s = value.time_s
@@ -153,12 +155,13 @@ def main(
     if (file is None) == (topic is None):
         raise typer.BadParameter("give either --file or --topic")
     source: Source[Any]
+    decode: Callable[[Any], str]
     if file is not None:
         source, decode = FileSource(file), str
     else:
         source, decode = KafkaSource([bootstrap], [str(topic)], tail=False), _value
     flow, meter = build(source, decode, model, name, alerts)
-    run_main(flow)
+    cli_main(flow)  # type: ignore[no-untyped-call]
     elapsed_s = time.perf_counter() - meter.started_s
     rates = {"lines_per_s": meter.lines / elapsed_s, "windows_per_s": meter.windows / elapsed_s}
     typer.echo(orjson.dumps({"lines": meter.lines, "windows": meter.windows, **rates}).decode())

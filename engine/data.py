@@ -9,7 +9,7 @@ Errors::
     DataError
     ├── UnknownDataSet   the catalogue has no such name
     ├── DataMissing      the files are in none of the folders
-    └── DownloadFailed   the network or the content received was not what the catalogue says
+    └── DownloadFailed   no network, content that is not what the catalogue says, or not to be converted
 """
 
 import csv
@@ -18,15 +18,14 @@ import importlib
 import lzma
 import os
 import tarfile
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-Progress = Callable[[str, int, int], None]
-"""Called as (file name, bytes so far, bytes in all) during a download."""
+Progress = Callable[[int, int], None]
+"""Called as (bytes so far, bytes in all) during the downloads of one data set."""
 
 CHUNK_BYTES = 1 << 18
 TIMEOUT_S = 30.0
@@ -45,7 +44,7 @@ class DataMissing(DataError):
 
 
 class DownloadFailed(DataError):
-    """A download did not give the bytes that the catalogue promises."""
+    """A download did not give the bytes that the catalogue promises, or they cannot be converted here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,22 +217,31 @@ def get(name: str, progress: Progress | None = None, folders: Folders | None = N
 
     Raises:
         UnknownDataSet: there is none of that name.
-        DownloadFailed: no network, or wrong bytes; the message says which file to put where.
+        DownloadFailed: no network, wrong bytes, or a package for the conversion is missing; the
+            message says which file to put where.
     """
     folders = Folders.of(os.environ) if folders is None else folders
     try:
         return find(name, folders)
     except DataMissing:
         entry = data_set(name)
+    total = sum(download.size_bytes for download in entry.downloads)
+    before = 0
     try:
         for download in entry.downloads:
-            _fetch(download, folders.cache, progress)
-    except (OSError, urllib.error.URLError) as error:
+            _fetch(download, folders.cache, _shifted(progress, before, total))
+            before += download.size_bytes
+    except OSError as error:
         raise DownloadFailed(f"{name} could not be downloaded ({error}); {_by_hand(entry, folders)}") from error
     if entry.convert:
         module, _, function = entry.convert.partition(":")
         getattr(importlib.import_module(module), function)(folders.cache)
     return find(name, folders)
+
+
+def _shifted(progress: Progress | None, before: int, total: int) -> Callable[[int], None]:
+    """Progress of one file as progress of the whole data set."""
+    return lambda done: None if progress is None else progress(before + done, total)
 
 
 def _by_hand(entry: DataSet, folders: Folders) -> str:
@@ -247,7 +255,7 @@ def _by_hand(entry: DataSet, folders: Folders) -> str:
     return f"{put}, or set DRIFTLINE_DATA_DIR to a folder with {' and '.join(entry.files)}{own}"
 
 
-def _fetch(download: Download, folder: Path, progress: Progress | None) -> None:
+def _fetch(download: Download, folder: Path, progress: Callable[[int], None]) -> None:
     """Downloads one file beside its name, checks it, renames it; resumes what is there."""
     target = folder / download.path
     if target.is_file() and _sha256(target) == download.sha256:
@@ -266,7 +274,7 @@ def _fetch(download: Download, folder: Path, progress: Progress | None) -> None:
     partial.replace(target)
 
 
-def _stream(download: Download, partial: Path, have: int, progress: Progress | None) -> None:
+def _stream(download: Download, partial: Path, have: int, progress: Callable[[int], None]) -> None:
     """Appends the rest of the file, or starts over where the server does not resume."""
     request = urllib.request.Request(download.url, headers={"Range": f"bytes={have}-"} if have else {})
     with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
@@ -276,8 +284,7 @@ def _stream(download: Download, partial: Path, have: int, progress: Progress | N
             while done <= download.size_bytes and (chunk := response.read(CHUNK_BYTES)):
                 out.write(chunk)
                 done += len(chunk)
-                if progress is not None:
-                    progress(Path(download.path).name, done, download.size_bytes)
+                progress(done)
 
 
 def _sha256(path: Path) -> str:
@@ -313,12 +320,12 @@ def convert_loglead_hdfs(folder: Path) -> None:
     """Makes the raw log and the label file of `HDFS_2PCT` from the two parquet files in `folder`.
 
     Raises:
-        DataError: pyarrow is not installed, or the files lack a column.
+        DownloadFailed: pyarrow is not installed, or the files lack a column.
     """
     try:
         parquet: Any = importlib.import_module("pyarrow.parquet")
     except ImportError as error:
-        raise DataError(
+        raise DownloadFailed(
             "converting hdfs-2pct needs pyarrow, which is not installed; install driftline[data] and try again"
         ) from error
     try:
@@ -327,7 +334,7 @@ def convert_loglead_hdfs(folder: Path) -> None:
         rows = zip(*(lines[column] for column in LINE_COLUMNS), strict=True)
         pairs = list(zip(labels["seq_id"], labels["anomaly"], strict=True))
     except KeyError as error:
-        raise DataError(f"the parquet files of hdfs-2pct have no column {error}") from error
+        raise DownloadFailed(f"the parquet files of hdfs-2pct have no column {error}") from error
     log = "".join(f"{' '.join(row)}\n" for row in rows).encode()
     table = "BlockId,Label\n" + "".join(f"{block},{'Anomaly' if bad else 'Normal'}\n" for block, bad in pairs)
     _write_whole(folder / HDFS_2PCT.files[1], table.encode())

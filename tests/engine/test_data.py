@@ -105,10 +105,10 @@ def test_missing_says_which_file_to_put_where(folders: Folders) -> None:
 
 
 def test_get_downloads_once_with_progress(folders: Folders, home: type[Home]) -> None:
-    seen: list[tuple[str, int, int]] = []
+    seen: list[tuple[int, int]] = []
     found = get("small", lambda *step: seen.append(step), folders)
     assert found["f.log"].read_bytes() == CONTENT
-    assert seen[-1] == ("f.log", len(CONTENT), len(CONTENT))
+    assert seen[-1] == (len(CONTENT), len(CONTENT))
     assert get("small", folders=folders) == found
     assert home.ranges == [None]
     assert [path.name for path in found["f.log"].parent.iterdir()] == ["f.log"]
