@@ -1,0 +1,229 @@
+"""Lines of one batch as pieces of windows: the vectorised core of session and time windows."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.emission import Emission
+from engine.grouping import Groups, Ints, range_reduce, running_max
+from engine.session_table import BASE, COUNT, DEADLINE, FIRST, FIRST_NS, LAST, LAST_NS, PARTITION, SessionTable
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """One entry for each line and window that it belongs to, in the order of the lines.
+
+    Attributes:
+        id: int64 (m,): what the window is matched by.
+        row: int64 (m,), ascending: the line.
+        time, template, position: int64 (m,): of the line.
+        deadline: int64 (m,): end of the window, or None where it follows from the latest line (sessions).
+    """
+
+    id: Ints
+    row: Ints
+    time: Ints
+    template: Ints
+    position: Ints
+    deadline: Ints | None = None
+
+    def take(self, index: Ints) -> "Entries":
+        """The entries at `index`, in that order."""
+        deadline = None if self.deadline is None else self.deadline[index]
+        return Entries(
+            self.id[index], self.row[index], self.time[index], self.template[index], self.position[index], deadline
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Cutting:
+    """How windows are cut: by length, by a gap in event time (None: no gap), and shown at growth steps."""
+
+    max_length: int
+    gap_ns: int | None
+    steps: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """Consecutive lines of one id that go into one window.
+
+    Attributes:
+        start, end: int64 (c,): grouped places of the piece.
+        group: int64 (c,): its group.
+        ends_group: bool (c,): the last piece of its group.
+        continues: bool (c,): it goes on with the window that was open before.
+        rows: int64 (c, WIDTH): the window after the piece, as a row of the table.
+        held: int64 (c,): lines of the window before the piece.
+    """
+
+    start: Ints
+    end: Ints
+    group: Ints
+    ends_group: NDArray[np.bool_]
+    continues: NDArray[np.bool_]
+    rows: Ints
+    held: Ints
+
+
+def absorb(
+    table: SessionTable,
+    entries: Entries,
+    groups: Groups,
+    slots: Ints,
+    partition: int,
+    watermark: Ints,
+    before_ns: int,
+    cutting: Cutting,
+    emission: Emission,
+) -> Ints:
+    """Puts a batch's lines into their windows.
+
+    1. Cut each group of equal ids into pieces, one for each window that it touches.
+    2. Write the lines behind those already held.
+    3. Put out windows that ended before one of these lines, that are full, or that reached a growth step.
+    4. Write what stays open back to the table.
+
+    Args:
+        table: The open windows; every group has a slot.
+        entries: The lines, **in grouped order**.
+        groups: The grouping.
+        slots: int64 (g,): slot of each group.
+        partition: Number of the partition of all these lines.
+        watermark: int64 (rows of the batch,): the watermark after each line of the batch, in line order.
+        before_ns: The watermark before the batch.
+        cutting: See the class.
+        emission: Takes the windows.
+
+    Returns:
+        int64: slots that hold no window any more; release them once the windows are built.
+    """
+    prior = table.rows[slots]
+    cut = _cuts(entries, groups, prior, watermark, before_ns, cutting)
+    ended = np.flatnonzero((prior[:, COUNT] > 0) & cut[groups.starts])
+    pieces = _pieces(entries, groups, prior, cut, partition, cutting.gap_ns)
+    pieces.rows[:, BASE] = table.tokens.extend(
+        pieces.rows[:, BASE], pieces.held, pieces.end - pieces.start, entries.template
+    )
+    full = pieces.rows[:, COUNT] == cutting.max_length
+
+    rows = prior[ended]
+    next_row = entries.row[groups.starts[ended]]
+    emission.put(rows, slots[ended], _trigger(rows, next_row, watermark), holds=False, closed=True)
+    over = np.flatnonzero(~pieces.ends_group & ~full)
+    rows = pieces.rows[over]
+    next_row = entries.row[pieces.end[over]]
+    emission.put(rows, slots[pieces.group[over]], _trigger(rows, next_row, watermark), holds=False, closed=True)
+    done = np.flatnonzero(full)
+    emission.put(
+        pieces.rows[done], slots[pieces.group[done]], entries.row[pieces.end[done] - 1], holds=True, closed=True
+    )
+    if len(cutting.steps):
+        _grow(pieces, entries, prior, slots, partition, cutting.steps, emission)
+
+    stays = np.flatnonzero(pieces.ends_group & ~full)
+    kept = slots[pieces.group[stays]]
+    table.rows[kept] = pieces.rows[stays]
+    # A reminder may come too early, never too late: a window that goes on keeps the one it has.
+    table.remind(kept[~pieces.continues[stays]])
+    empty = slots[pieces.group[np.flatnonzero(pieces.ends_group & full)]]
+    table.forget(empty)
+    return empty
+
+
+def _trigger(rows: Ints, next_row: Ints, watermark: Ints) -> Ints:
+    """The line that ends each window: the next one of its id, or one before that moves the watermark past it."""
+    return np.minimum(next_row, np.searchsorted(watermark, rows[:, DEADLINE], "right"))
+
+
+def _cuts(
+    entries: Entries, groups: Groups, prior: Ints, watermark: Ints, before_ns: int, cutting: Cutting
+) -> NDArray[np.bool_]:
+    """Whether each line, in grouped order, begins a new window: bool (m,)."""
+    held = prior[:, COUNT]
+    rank = np.arange(len(entries.id)) - np.repeat(groups.starts, groups.lengths)
+    if cutting.gap_ns is None:
+        over: NDArray[np.bool_] = (rank + np.repeat(held, groups.lengths)) % cutting.max_length == 0
+        return over
+    # A window also ends where the watermark passes it, and the watermark before a line may be ahead of the line.
+    so_far = np.concatenate([np.array([before_ns]), watermark[:-1]])[entries.row]
+    reached = np.maximum(entries.time, so_far)
+    latest = np.empty_like(reached)
+    latest[1:] = running_max(entries.time, groups)[:-1]
+    latest[groups.starts] = prior[:, LAST_NS]
+    np.maximum(latest, np.repeat(prior[:, LAST_NS], groups.lengths), out=latest)
+    cut = reached - latest > cutting.gap_ns
+    cut[groups.starts[held == 0]] = True
+    for g in np.flatnonzero(held + groups.lengths > cutting.max_length).tolist():
+        place = slice(int(groups.starts[g]), int(groups.starts[g] + groups.lengths[g]))
+        cut[place] = _cut_long(
+            entries.time[place].tolist(), reached[place].tolist(), int(held[g]), int(prior[g, LAST_NS]), cutting
+        )
+    return cut
+
+
+def _cut_long(time: list[int], reached: list[int], count: int, latest: int, cutting: Cutting) -> list[bool]:
+    """The cuts of one id whose window gets full: what comes next knows nothing of the times before."""
+    gap, longest = cutting.gap_ns or 0, cutting.max_length
+    cut = []
+    for t, r in zip(time, reached, strict=True):
+        new = count == 0 or count == longest or r - latest > gap
+        cut.append(new)
+        if new:
+            count, latest = 1, t
+        else:
+            count += 1
+            latest = max(latest, t)
+    return cut
+
+
+def _pieces(
+    entries: Entries, groups: Groups, prior: Ints, cut: NDArray[np.bool_], partition: int, gap_ns: int | None
+) -> Pieces:
+    begins = cut.copy()
+    begins[groups.starts] = True
+    start = np.flatnonzero(begins)
+    end = np.append(start[1:], len(cut))
+    number = groups.numbers()[start]
+    continues = ~cut[start]
+    rows = prior[number]
+    held = np.where(continues, rows[:, COUNT], 0)
+    first_ns, last_ns = np.minimum.reduceat(entries.time, start), np.maximum.reduceat(entries.time, start)
+    # Positions of two partitions cannot be compared: a window keeps to those of the one it began in.
+    foreign = continues & (rows[:, PARTITION] != partition)
+    rows[:, COUNT] = held + (end - start)
+    rows[:, FIRST] = np.where(continues, rows[:, FIRST], entries.position[start])
+    rows[:, LAST] = np.where(foreign, rows[:, LAST], entries.position[end - 1])
+    rows[:, FIRST_NS] = np.where(continues, np.minimum(rows[:, FIRST_NS], first_ns), first_ns)
+    rows[:, LAST_NS] = np.where(continues, np.maximum(rows[:, LAST_NS], last_ns), last_ns)
+    rows[:, PARTITION] = np.where(continues, rows[:, PARTITION], partition)
+    rows[:, DEADLINE] = rows[:, LAST_NS] + gap_ns if entries.deadline is None else entries.deadline[start]
+    ends_group = np.append(number[1:] != number[:-1], True)
+    return Pieces(start, end, number, ends_group, continues, rows, held)
+
+
+def _grow(
+    pieces: Pieces, entries: Entries, prior: Ints, slots: Ints, partition: int, steps: Ints, emission: Emission
+) -> None:
+    """Shows windows at the lines at which their length reached a growth step."""
+    low = np.searchsorted(steps, pieces.held, "right")
+    passed = np.searchsorted(steps, pieces.rows[:, COUNT], "right") - low
+    which = np.repeat(np.arange(len(passed)), passed)
+    if not len(which):
+        return
+    nth = np.arange(len(which)) - np.repeat(np.cumsum(passed) - passed, passed)
+    length = steps[low[which] + nth]
+    start = pieces.start[which]
+    end = start + (length - pieces.held[which])
+    before, continues = prior[pieces.group[which]], pieces.continues[which]
+    first_ns = range_reduce(np.minimum, entries.time, start, end)
+    last_ns = range_reduce(np.maximum, entries.time, start, end)
+    rows = pieces.rows[which]
+    rows[:, COUNT] = length
+    rows[:, LAST] = np.where(
+        continues & (before[:, PARTITION] != partition), before[:, LAST], entries.position[end - 1]
+    )
+    rows[:, FIRST_NS] = np.where(continues, np.minimum(before[:, FIRST_NS], first_ns), first_ns)
+    rows[:, LAST_NS] = np.where(continues, np.maximum(before[:, LAST_NS], last_ns), last_ns)
+    emission.put(rows, slots[pieces.group[which]], entries.row[end - 1], holds=True, closed=False)

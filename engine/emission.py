@@ -1,0 +1,86 @@
+"""Windows on their way out: collected in any order, handed on in the one order that batches cannot change."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.grouping import Ints
+from engine.records import WindowBatch
+from engine.session_table import (
+    BASE,
+    COUNT,
+    DEADLINE,
+    FIRST,
+    FIRST_NS,
+    ID,
+    LAST,
+    LAST_NS,
+    PARTITION,
+    SESSION,
+    WIDTH,
+    SessionTable,
+)
+from models.base import Windows
+
+
+class Emission:
+    """The windows that one call closes or shows.
+
+    Their order: by the line that decided them; at one line, first the windows that end before it (by deadline, first
+    position, id), then those that it belongs to.
+    """
+
+    def __init__(self) -> None:
+        self._rows: list[Ints] = []
+        self._slots: list[Ints] = []
+        self._trigger: list[Ints] = []
+        self._holds: list[NDArray[np.bool_]] = []
+        self._closed: list[NDArray[np.bool_]] = []
+
+    def put(self, rows: Ints, slots: Ints, trigger: Ints, *, holds: bool, closed: bool) -> None:
+        """Adds windows.
+
+        Args:
+            rows: (k, WIDTH), as in the table; COUNT lines from BASE are the window.
+            slots: (k,): where the window's key is.
+            trigger: (k,): row of the deciding line.
+            holds: Whether the window holds that line.
+            closed: See `Windows`; the blocks of closed windows are freed by `build`.
+        """
+        n = len(rows)
+        if n:
+            self._rows.append(rows)
+            self._slots.append(slots)
+            self._trigger.append(trigger)
+            self._holds.append(np.full(n, holds))
+            self._closed.append(np.full(n, closed))
+
+    def build(
+        self, table: SessionTable, partitions: Sequence[str], ready_ns: int, produced_ns: int, traceparent: str
+    ) -> WindowBatch | None:
+        """The windows in order, or None; call before their slots are released."""
+        if not self._rows:
+            return None
+        rows, slots = np.concatenate(self._rows), np.concatenate(self._slots)
+        trigger, holds, closed = (np.concatenate(a) for a in (self._trigger, self._holds, self._closed))
+        order = np.lexsort((rows[:, COUNT], rows[:, ID], rows[:, FIRST], rows[:, DEADLINE], holds, trigger))
+        rows, slots, closed = rows[order], slots[order], closed[order]
+        ids = table.tokens.gather(rows[:, BASE], rows[:, COUNT])
+        table.tokens.free(rows[closed, BASE], rows[closed, COUNT])
+        keys, n = table.keys, len(rows)
+        columns = np.ascontiguousarray(rows.T)
+        assert columns.shape == (WIDTH, n)
+        return WindowBatch(
+            windows=Windows(ids, np.concatenate([np.zeros(1, np.int64), np.cumsum(columns[COUNT])]), closed),
+            partition=tuple([partitions[p] for p in columns[PARTITION].tolist()]),
+            session=columns[SESSION],
+            key=tuple([keys[s].decode("utf-8", "backslashreplace") for s in slots.tolist()]),
+            first=columns[FIRST],
+            last=columns[LAST],
+            first_ns=columns[FIRST_NS],
+            last_ns=columns[LAST_NS],
+            ready_ns=np.full(n, ready_ns),
+            produced_ns=np.full(n, produced_ns),
+            traceparent=traceparent,
+        )

@@ -1,0 +1,161 @@
+"""The open windows of one shard as rows of one integer table."""
+
+from collections import deque
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.deadlines import Deadlines, entries_for, slots_of
+from engine.grouping import Ints
+from engine.token_store import TokenStore
+from engine.window_base import NO_TIME, WindowStateError
+
+ID, SESSION, COUNT, FIRST, LAST, FIRST_NS, LAST_NS, DEADLINE, PARTITION, BASE, ENTRY = range(11)
+"""Columns. ID: what lines are matched by (SESSION, or a hash of it). SESSION: hash handed on. COUNT: lines held.
+FIRST, LAST: positions. FIRST_NS, LAST_NS: earliest and latest event time. DEADLINE: due once the watermark is past
+it. PARTITION: number of the partition's name. BASE: where the token store keeps its lines. ENTRY: its one valid
+reminder among the deadlines."""
+
+WIDTH = 11
+_SAVED = BASE
+"""Columns before this one are saved; the others are made anew."""
+
+MAX_OPEN = 1 << 24
+"""As many slots as an entry of the deadlines can name, half of them kept for what one batch may add."""
+
+_NO_ENTRY = np.iinfo(np.int64).min
+_GROWTH = 1.25
+
+
+class SessionTable:
+    """Slots for open windows; a slot's row is `rows[slot]`, its key in bytes `keys[slot]`."""
+
+    def __init__(self, token_width: int = 1) -> None:
+        self.rows: Ints = np.zeros((1024, WIDTH), np.int64)
+        self.keys: list[bytes] = [b""] * 1024
+        self.touched_s: NDArray[np.int32] = np.zeros(1024, np.int32)
+        self.tokens = TokenStore(token_width)
+        self._slot_of: dict[int, int] = {}
+        self._free: Ints = np.arange(1023, -1, -1)
+        self._free_size = 1024
+        self._deadlines = Deadlines()
+
+    def __len__(self) -> int:
+        return len(self._slot_of)
+
+    def find(self, ids: Ints) -> Ints:
+        """int64: the slot of each id, -1 where none is open."""
+        get = self._slot_of.get
+        return np.array([get(i, -1) for i in ids.tolist()], np.int64)
+
+    def open(self, ids: Ints, sessions: Ints, keys: list[bytes]) -> Ints:
+        """int64: new slots for ids that have none; their rows hold no line yet."""
+        n = len(ids)
+        if self._free_size < n:
+            self._grow(n)
+        self._free_size -= n
+        slots = self._free[self._free_size : self._free_size + n].copy()
+        self._slot_of.update(zip(ids.tolist(), slots.tolist(), strict=True))
+        for slot, key in zip(slots.tolist(), keys, strict=True):
+            self.keys[slot] = key
+        blank = np.zeros((n, WIDTH), np.int64)
+        blank[:, ID] = ids
+        blank[:, SESSION] = sessions
+        blank[:, LAST_NS] = NO_TIME
+        blank[:, ENTRY] = _NO_ENTRY
+        self.rows[slots] = blank
+        return slots
+
+    def release(self, slots: Ints) -> None:
+        """Forgets windows; their blocks in the token store are the caller's to free."""
+        deque(map(self._slot_of.__delitem__, self.rows[slots, ID].tolist()), maxlen=0)
+        for slot in slots.tolist():
+            self.keys[slot] = b""
+        self.rows[slots, ENTRY] = _NO_ENTRY
+        self._free[self._free_size : self._free_size + len(slots)] = slots
+        self._free_size += len(slots)
+
+    def _grow(self, needed: int) -> None:
+        old = len(self.rows)
+        size = max(old + needed, int(old * _GROWTH))
+        self.rows.resize((size, WIDTH), refcheck=False)
+        self.touched_s.resize(size, refcheck=False)
+        self._free.resize(size, refcheck=False)
+        self.keys.extend([b""] * (size - old))
+        fresh = np.arange(size - 1, old - 1, -1)
+        self._free[self._free_size : self._free_size + len(fresh)] = fresh
+        self._free_size += len(fresh)
+
+    def used(self) -> Ints:
+        """int64: the slots in use, in the order in which they were opened."""
+        return np.fromiter(self._slot_of.values(), np.int64, len(self._slot_of))
+
+    def remind(self, slots: Ints) -> None:
+        """Sets the reminder of each slot to its row's deadline; an earlier reminder no longer counts."""
+        entries = entries_for(self.rows[slots, DEADLINE], slots)
+        self.rows[slots, ENTRY] = entries
+        self._deadlines.push(entries)
+        # Windows that end before their deadline leave reminders behind; they must not outgrow the windows.
+        if len(self._deadlines) > 2 * len(self) + 65_536:
+            self._deadlines = Deadlines()
+            self._deadlines.push(self.rows[self.used(), ENTRY])
+
+    def forget(self, slots: Ints) -> None:
+        """Drops the reminders of slots that are released later."""
+        self.rows[slots, ENTRY] = _NO_ENTRY
+
+    def due(self, watermark_ns: int) -> Ints:
+        """int64: the slots whose deadline lies before the watermark; they stay open until released."""
+        entries = self._deadlines.pop(watermark_ns)
+        slots = slots_of(entries)
+        slots = slots[self.rows[slots, ENTRY] == entries]
+        ripe = self.rows[slots, DEADLINE] < watermark_ns
+        self.remind(slots[~ripe])
+        return slots[ripe]
+
+    def idle(self, since_s: int) -> Ints:
+        """int64: the slots not touched after `since_s` (see `touched_s`)."""
+        used = self.used()
+        return used[self.touched_s[used] <= since_s]
+
+    def oldest(self, count: int, but: Ints) -> Ints:
+        """int64: the `count` slots with the earliest deadlines, those in `but` left out."""
+        used = self.used()
+        used = used[~np.isin(used, but)]
+        deadlines = self.rows[used, DEADLINE]
+        return used[np.argpartition(deadlines, count - 1)[:count]]
+
+    def dump(self) -> dict[str, NDArray[Any]]:
+        """Copies of everything needed to go on, as arrays."""
+        used = self.used()
+        rows = self.rows[used]
+        keys = [self.keys[slot] for slot in used.tolist()]
+        return {
+            "rows": rows[:, :_SAVED],
+            "tokens": self.tokens.gather(rows[:, BASE], rows[:, COUNT]),
+            "key_lengths": np.fromiter(map(len, keys), np.uint32, len(keys)),
+            "keys": np.frombuffer(b"".join(keys), np.uint8),
+        }
+
+    def load(self, state: dict[str, NDArray[Any]], now_s: int, *, deadlines: bool) -> None:
+        """Takes over what `dump` gave, into an empty table; all windows count as touched now.
+
+        Raises:
+            WindowStateError: the arrays do not fit each other.
+        """
+        saved, lengths = state["rows"], state["key_lengths"]
+        if saved.ndim != 2 or saved.shape[1] != _SAVED or len(lengths) != len(saved):
+            raise WindowStateError(f"window state has rows of shape {saved.shape} and {len(lengths)} keys")
+        blob = state["keys"].tobytes()
+        ends = np.cumsum(lengths, dtype=np.int64)
+        keys = [blob[e - n : e] for e, n in zip(ends.tolist(), lengths.tolist(), strict=True)]
+        slots = self.open(saved[:, ID], saved[:, SESSION], keys)
+        self.rows[slots, :_SAVED] = saved
+        counts = saved[:, COUNT]
+        held = np.flatnonzero(counts > 0)
+        none = np.zeros(len(held), np.int64)
+        self.rows[slots[held], BASE] = self.tokens.extend(none, none, counts[held], state["tokens"])
+        self.touched_s[slots] = now_s
+        if deadlines:
+            self.remind(slots)

@@ -1,0 +1,61 @@
+"""How far event time has come, line by line."""
+
+import numpy as np
+
+from engine.clock import Clock
+from engine.grouping import Ints
+from engine.window_base import NO_TIME
+
+
+class Watermark:
+    """The watermark of a shard.
+
+    After a line it is the latest event time of the line's partition so far, minus the allowed lateness; with several
+    partitions the least of them. It never goes back. A partition without lines for `partition_idle_s` on the
+    monotonic clock is left out until it gives lines again, so that it cannot hold the others up.
+    """
+
+    def __init__(self, lateness_ns: int, partition_idle_s: float, clock: Clock) -> None:
+        self._lateness_ns = lateness_ns
+        self._idle_s = partition_idle_s
+        self._clock = clock
+        self._latest: dict[int, int] = {}
+        self._seen_s: dict[int, float] = {}
+        self.value_ns = NO_TIME
+
+    def advance(self, partition: int, time_ns: Ints) -> Ints:
+        """int64 (n,): the watermark after each line; `NO_TIME` entries move nothing."""
+        now = self._clock.monotonic_s()
+        self._seen_s[partition] = now
+        latest = np.maximum.accumulate(time_ns)
+        np.maximum(latest, self._latest.get(partition, NO_TIME), out=latest)
+        self._latest[partition] = int(latest[-1])
+        others = self._active(now, but=partition)
+        if others:
+            np.minimum(latest, min(others), out=latest)
+        latest -= self._lateness_ns
+        np.maximum(latest, self.value_ns, out=latest)
+        self.value_ns = int(latest[-1])
+        return latest
+
+    def drop_idle(self) -> int:
+        """The watermark with idle partitions left out now; with all of them idle it stands still."""
+        active = self._active(self._clock.monotonic_s())
+        if active:
+            self.value_ns = max(self.value_ns, min(active) - self._lateness_ns)
+        return self.value_ns
+
+    def _active(self, now_s: float, but: int = -1) -> list[int]:
+        limit = now_s - self._idle_s
+        return [t for p, t in self._latest.items() if p != but and self._seen_s[p] >= limit]
+
+    def dump(self) -> dict[str, object]:
+        """JSON-compatible state."""
+        return {"value_ns": self.value_ns, "latest": {str(p): t for p, t in self._latest.items()}}
+
+    def load(self, value_ns: int, latest: dict[str, int]) -> None:
+        """Takes over what `dump` gave; every partition counts as seen just now."""
+        now = self._clock.monotonic_s()
+        self.value_ns = value_ns
+        self._latest = {int(p): t for p, t in latest.items()}
+        self._seen_s = dict.fromkeys(self._latest, now)

@@ -1,0 +1,45 @@
+"""Window: lines of the same session, stretch or span of time become the rows that are scored.
+
+The contract is in `engine.window_base`; each kind of window is a file of its own.
+"""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from engine.clock import Clock
+from engine.sessions import GrowthSteps, SessionWindower, SessionWindows
+from engine.sliding import SlidingWindower, SlidingWindows
+from engine.timewindow import TimeWindower, TimeWindows
+from engine.window_base import LateLine, WindowCounters, Windowed, Windower, WindowStateError
+
+WindowSettings = Annotated[SessionWindows | SlidingWindows | TimeWindows, Field(discriminator="kind")]
+"""The settings of one kind of window, told apart by `kind`."""
+
+
+def build_windower(settings: WindowSettings, clock: Clock, state: bytes | None = None) -> Windower:
+    """The windower for the settings, going on from `state` (what `Windower.snapshot` gave) if there is one.
+
+    Raises:
+        WindowStateError: the state is damaged, or its windows were cut by other settings.
+    """
+    if isinstance(settings, SessionWindows):
+        return SessionWindower(settings, clock, state)
+    if isinstance(settings, SlidingWindows):
+        return SlidingWindower(settings, clock, state)
+    return TimeWindower(settings, clock, state)
+
+
+__all__ = [
+    "GrowthSteps",
+    "LateLine",
+    "SessionWindows",
+    "SlidingWindows",
+    "TimeWindows",
+    "WindowCounters",
+    "WindowSettings",
+    "WindowStateError",
+    "Windowed",
+    "Windower",
+    "build_windower",
+]
