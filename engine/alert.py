@@ -110,7 +110,7 @@ class AlertWriter:
             "source": source,
             "session": session,
             "score": float(scored.score[i]),
-            "threshold": float(scored.threshold),
+            "threshold": decision.threshold,
             "model": scored.model,
             "version": scored.version,
             "first_position": first,

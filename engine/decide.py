@@ -10,7 +10,7 @@ import json
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Literal
 
@@ -28,18 +28,24 @@ def _pattern(value: str) -> str:
     return value
 
 
+WITHHELD_BY_GROUP = "group"
+"""Under this name `Decider.suppressed` counts what `group_repeats` withholds."""
+
+
 class SuppressionRule(BaseModel):
     """Windows that match every condition given are never alerted, only counted."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(description="Name of the rule, for the counter of suppressed alerts.")
-    template: str | None = Field(None, description="Regular expression found in the text of any template of the window.")
+    template: str | None = Field(None, description="Regular expression found in the text of any template.")
     session: str | None = Field(None, description="Regular expression found in the session key.")
     max_score: float | None = Field(None, description="Only windows with a score up to this are suppressed.")
 
     def model_post_init(self, _context: object) -> None:
         """Refuses a rule that would suppress everything, and patterns that do not compile."""
+        if self.name == WITHHELD_BY_GROUP:
+            raise ValueError(f"suppression rule {self.name!r}: this name counts repeats in a group; give another name")
         if self.template is None and self.session is None and self.max_score is None:
             raise ValueError(f"suppression rule {self.name!r} has no condition; give template, session or max_score")
         for value in (self.template, self.session):
@@ -145,21 +151,22 @@ class Decider:
         """The windows to alert on, in order."""
         threshold = scored.threshold if self._settings.threshold is None else self._settings.threshold
         release = threshold - self._settings.release_margin
-        decisions = (self._window(scored, int(i), threshold, release) for i in self._candidates(scored, release))
+        decisions = [self._window(scored, i, threshold, release) for i in self._candidates(scored, release)]
         return tuple(d for d in decisions if d is not None)
 
-    def _candidates(self, scored: ScoredWindows, release: float) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    def _candidates(self, scored: ScoredWindows, release: float) -> list[int]:
         """Windows that can change anything: hot ones, and all of sessions that have an episode.
 
         A window that opens an episode inside this batch makes later windows of its session
         matter too, hence the sessions of the hot windows are in the set as well.
         """
-        hot = scored.score >= release
+        batch = scored.batch
+        hot = scored.score.astype(np.float64) >= release
         if not self._episodes and not hot.any():
-            return np.zeros(0, np.int64)
-        sessions = np.array([session for _, session in self._episodes], np.int64)
-        watched = np.concatenate([sessions, scored.batch.session[hot]])
-        return np.flatnonzero(hot | np.isin(scored.batch.session, watched))
+            return []
+        opening = set(batch.session[hot].tolist())
+        keys = zip(batch.partition, batch.session.tolist(), strict=True)
+        return [i for i, key in enumerate(keys) if key[1] in opening or key in self._episodes]
 
     def _window(self, scored: ScoredWindows, i: int, threshold: float, release: float) -> Decision | None:
         batch = scored.batch
@@ -170,32 +177,35 @@ class Decider:
         decision = None
         if score >= threshold:
             episode.above += 1
-            if episode.alerted:
-                episode.repeats += 1
-            elif episode.above >= self._settings.consecutive:
-                decision = self._alert(scored, i, episode)
+            decision = self._anomalous(scored, i, episode, threshold)
         elif score < release or not episode.alerted:
-            episode = _Episode()
-        if not ends and (episode.above or episode.alerted):
+            # Recovered. What raised no alert is told with the session's next one.
+            episode = _Episode(repeats=episode.repeats)
+        if not ends and (episode.above or episode.alerted or episode.repeats):
             self._episodes[key] = episode
             _bound(self._episodes, self._settings.max_open)
         return decision
 
-    def _alert(self, scored: ScoredWindows, i: int, episode: _Episode) -> Decision | None:
+    def _anomalous(self, scored: ScoredWindows, i: int, episode: _Episode, threshold: float) -> Decision | None:
+        """The alert due for an anomalous window, if one is; what is withheld is counted in one place only."""
+        if episode.alerted or episode.above < self._settings.consecutive:
+            episode.repeats += 1
+            return None
         batch = scored.batch
         unique = np.unique(batch.windows.row(i))
         rule = self._suppressed_by(float(scored.score[i]), batch.key[i], unique.tolist())
         if rule is not None:
             self.suppressed[rule] = self.suppressed.get(rule, 0) + 1
             return None
-        repeats = episode.repeats
-        episode.alerted, episode.repeats = True, 0
+        episode.alerted = True
         group = hashlib.blake2b(unique.tobytes(), digest_size=8).hexdigest()
         count = self._count(group, int(batch.last_ns[i]))
         if self._settings.group_repeats == "doubling" and count & (count - 1):
-            self.suppressed["group"] = self.suppressed.get("group", 0) + 1
+            self.suppressed[WITHHELD_BY_GROUP] = self.suppressed.get(WITHHELD_BY_GROUP, 0) + 1
+            episode.repeats += 1
             return None
-        return Decision(i, repeats, group, count)
+        repeats, episode.repeats = episode.repeats, 0
+        return Decision(i, repeats, group, count, threshold)
 
     def _suppressed_by(self, score: float, session: str, ids: list[int]) -> str | None:
         if not self._settings.suppress:
@@ -217,8 +227,8 @@ class Decider:
     def snapshot(self) -> bytes:
         """The state as JSON bytes."""
         state = {
-            "episodes": [[p, s, *asdict(e).values()] for (p, s), e in self._episodes.items()],
-            "groups": [[g, *asdict(v).values()] for g, v in self._groups.items()],
+            "episodes": [[p, s, e.above, e.alerted, e.repeats] for (p, s), e in self._episodes.items()],
+            "groups": [[g, v.count, v.last_ns] for g, v in self._groups.items()],
             "suppressed": self.suppressed,
         }
         return json.dumps(state).encode()

@@ -102,14 +102,17 @@ class Decision:
     """One window for which an alert is due; `index` points into its `ScoredWindows`.
 
     `repeats` counts the windows of the same session that were anomalous since its last alert and
-    were not alerted again; `group` is the signature of the window's templates, `group_count` how
-    many alerts carried that signature within the grouping time, this one included.
+    raised none, apart from those that a suppression rule took; `group` is the signature of the
+    window's templates, `group_count` how many alerts were due with that signature within the
+    grouping time, this one included; `threshold` is the score from which the window was anomalous:
+    the model's, or the one that the settings put in its place.
     """
 
     index: int
     repeats: int
     group: str
     group_count: int
+    threshold: float
 
 
 @dataclass(frozen=True, slots=True)

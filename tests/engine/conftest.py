@@ -1,0 +1,116 @@
+"""Hand-made records and parts that several of the engine's tests build on."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from connectors.base import LineBatch
+from engine.records import NO_SESSION, ParsedLines, ScoredWindows, WindowBatch
+from models.base import Windows, template_id
+
+# The same examples in every run, and no time limit for one: the machine may be busy.
+settings.register_profile("driftline", deadline=None, derandomize=True)
+settings.load_profile("driftline")
+
+
+@dataclass(frozen=True, slots=True)
+class W:
+    """One window of a hand-made batch; positions and times follow from its place where not given."""
+
+    rows: tuple[int, ...] = (1, 2)
+    score: float = 0.0
+    key: str = "s"
+    partition: str = "p"
+    closed: bool = False
+    time_ns: int = 0
+    first: int = 0
+    last: int = 1
+    session: int | None = None
+
+    def session_id(self) -> int:
+        return self.session if self.session is not None else template_id(self.key)
+
+
+def _windows(*windows: W, traceparent: str = "") -> WindowBatch:
+    def column(values: Sequence[int]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        return np.array(values, np.int64)
+
+    times = column([w.time_ns for w in windows])
+    return WindowBatch(
+        Windows.of([w.rows for w in windows], [w.closed for w in windows]),
+        tuple(w.partition for w in windows),
+        column([w.session_id() for w in windows]),
+        tuple(w.key for w in windows),
+        column([w.first for w in windows]),
+        column([w.last for w in windows]),
+        times,
+        times,
+        times,
+        times,
+        traceparent,
+    )
+
+
+def _scored(*windows: W, threshold: float = 0.5, version: int = 1, traceparent: str = "") -> ScoredWindows:
+    scores = np.array([w.score for w in windows], np.float32)
+    return ScoredWindows(_windows(*windows, traceparent=traceparent), scores, "model", version, threshold)
+
+
+@pytest.fixture(scope="session")
+def window() -> type[W]:
+    """One window, described by what a test cares about."""
+    return W
+
+
+@pytest.fixture(scope="session")
+def window_batch() -> Callable[..., WindowBatch]:
+    """A `WindowBatch` of hand-made windows."""
+    return _windows
+
+
+@pytest.fixture(scope="session")
+def scored() -> Callable[..., ScoredWindows]:
+    """`ScoredWindows` of hand-made windows."""
+    return _scored
+
+
+def _lines(lines: Sequence[bytes], partition: str = "p", first: int = 0) -> LineBatch:
+    data = b"".join(line + b"\n" for line in lines)
+    ends = np.cumsum([len(line) + 1 for line in lines], dtype=np.int64) - 1
+    return LineBatch(partition, data, ends, np.arange(first, first + len(lines), dtype=np.int64), 7, 5)
+
+
+def _parsed(
+    lines: Sequence[tuple[bytes, bytes]], *, partition: str = "p", first: int = 0, good: Sequence[int] | None = None
+) -> ParsedLines:
+    batch = _lines([key + b"|" + text for key, text in lines], partition, first)
+    rows = list(range(len(lines))) if good is None else list(good)
+    starts = np.concatenate([[0], batch.ends[:-1] + 1]) if lines else np.zeros(0, np.int64)
+    sessions = [template_id(lines[i][0].decode("latin-1")) if lines[i][0] else NO_SESSION for i in rows]
+    ids = {template_id(text.decode("latin-1")): text.decode("latin-1") for _, text in lines}
+    return ParsedLines(
+        batch,
+        np.array(rows, np.int32),
+        np.array(rows, np.int64) * 10,
+        np.array([template_id(lines[i][1].decode("latin-1")) for i in rows], np.int64),
+        np.array(sessions, np.int64),
+        starts[rows].astype(np.int32),
+        np.array([int(starts[i]) + len(lines[i][0]) for i in rows], np.int32),
+        ids,
+        (),
+    )
+
+
+@pytest.fixture(scope="session")
+def line_batch() -> Callable[..., LineBatch]:
+    """A `LineBatch` of the lines given."""
+    return _lines
+
+
+@pytest.fixture(scope="session")
+def parsed_lines() -> Callable[..., ParsedLines]:
+    """`ParsedLines` from (session key, text) pairs; `good` names the lines that parsed, else all."""
+    return _parsed
