@@ -58,7 +58,7 @@ def region(
         "dead_letters": {"type": "jsonl", "path": str(folder / "dead-letters.jsonl")},
         "recovery": {"path": str(folder / "recovery"), "snapshot_s": snapshot_s},
         "telemetry": {"port": port},
-        "log": {"level": "warning"},
+        "log": {"level": "WARNING"},
     }
     blocks = ['region = "bench"']
     for name, values in [*sections.items(), ("[sinks]", sink)]:

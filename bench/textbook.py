@@ -30,7 +30,6 @@ from bytewax.run import cli_main
 from drain3 import TemplateMiner  # type: ignore[import-untyped]
 from drain3.masking import MaskingInstruction  # type: ignore[import-untyped]
 from drain3.template_miner_config import TemplateMinerConfig  # type: ignore[import-untyped]
-from models.store import ModelStore
 
 from bench.engine_process import GAP_S, MAX_LENGTH
 from engine.templates import TemplateSettings
@@ -119,11 +118,9 @@ class Session(StatefulLogic[Line, list[int], Any]):
 
 
 def build(
-    source: Source[Any], decode: Callable[[Any], str], store: Path, name: str, alerts: Path
+    source: Source[Any], decode: Callable[[Any], str], detector: WindowDetector, threshold: float, alerts: Path
 ) -> tuple[Dataflow, Meter]:
     """The flow, and what counts its lines."""
-    stored = ModelStore(str(store)).load(name)
-    detector, threshold = stored.detector, stored.threshold
     parser, meter = LineParser(detector), Meter()
 
     def score(item: tuple[str, list[int]]) -> tuple[str, str] | None:
@@ -152,6 +149,8 @@ def main(
     alerts: Annotated[Path, typer.Option(help="Alerts, one JSON document a line.")] = Path("alerts.jsonl"),
 ) -> None:
     """Runs the textbook flow over a file or a topic and prints what it did as JSON."""
+    from models.store import ModelStore
+
     if (file is None) == (topic is None):
         raise typer.BadParameter("give either --file or --topic")
     source: Source[Any]
@@ -160,7 +159,8 @@ def main(
         source, decode = FileSource(file), str
     else:
         source, decode = KafkaSource([bootstrap], [str(topic)], tail=False), _value
-    flow, meter = build(source, decode, model, name, alerts)
+    stored = ModelStore(str(model)).load(name)
+    flow, meter = build(source, decode, stored.detector, stored.threshold, alerts)
     cli_main(flow)  # type: ignore[no-untyped-call]
     elapsed_s = time.perf_counter() - meter.started_s
     rates = {"lines_per_s": meter.lines / elapsed_s, "windows_per_s": meter.windows / elapsed_s}

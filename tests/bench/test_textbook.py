@@ -1,7 +1,20 @@
+from collections import Counter
+from pathlib import Path
 from typing import Any, cast
 
-from bench.textbook import Line, LineParser, Session
-from models.base import WindowDetector, template_id
+import numpy as np
+import orjson
+from bytewax.connectors.files import FileSource
+from bytewax.testing import run_main
+from numpy.typing import NDArray
+
+from bench.engine_process import GAP_S
+from bench.textbook import Line, LineParser, Session, build
+from bench.workloads import BaseLog
+from engine.datasets import LogSpec, load_windows
+from engine.parse import ParseSettings
+from engine.sessions import SessionWindows
+from models.base import WindowDetector, Windows, template_id
 
 LINE = "081109 203530 147 INFO dfs.DataNode: Receiving block blk_{} src: /10.0.0.1:5 dest: /10.0.0.2:6"
 
@@ -12,6 +25,9 @@ class Learner:
 
     def learn_templates(self, templates: dict[int, str]) -> None:
         self.known.update(templates)
+
+    def score(self, windows: Windows) -> NDArray[np.float32]:
+        return np.ones(len(windows), np.float32)
 
 
 def test_a_line_becomes_session_time_and_template() -> None:
@@ -45,3 +61,19 @@ def test_a_session_ends_with_the_gap_and_with_the_stream() -> None:
 
 def test_a_session_ends_at_its_greatest_length() -> None:
     assert [len(window) for window in feed(Session(), [0.0] * 1_025)] == [512, 512]
+
+
+def test_it_cuts_the_windows_that_the_engine_cuts(small_log: BaseLog, tmp_path: Path) -> None:
+    log, alerts = tmp_path / "a.log", tmp_path / "alerts.jsonl"
+    log.write_bytes(small_log.data)
+    learner = Learner()
+    flow, meter = build(FileSource(log), str, cast(WindowDetector, learner), 0.5, alerts)
+    run_main(flow)
+    expected = load_windows(LogSpec(log, supervised=False), ParseSettings(format="hdfs"), SessionWindows(gap_s=GAP_S))
+    closed = expected.closed()
+    found = [orjson.loads(row) for row in alerts.read_text().splitlines()]
+    assert Counter((alert["session"], tuple(alert["templates"])) for alert in found) == Counter(
+        (key, tuple(closed.windows.row(i).tolist())) for i, key in enumerate(closed.keys)
+    )
+    assert learner.known == expected.templates
+    assert (meter.lines, meter.windows) == (2_000, len(closed))
