@@ -1,9 +1,10 @@
 """Settings of the parse step."""
 
 import datetime as dt
+import re
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from engine.formats import Format, find
 from engine.jsonlines import JsonFields
@@ -61,6 +62,11 @@ class ParseSettings(BaseModel):
     def _format_exists(cls, value: str) -> str:
         return find(value).name
 
+    @model_validator(mode="after")
+    def _session_rule_exists(self) -> "ParseSettings":
+        self.session_rule()
+        return self
+
     def times(self) -> TimeRules:
         """The rules for event times."""
         midnight = dt.datetime.combine(self.earliest, dt.time(), dt.UTC)
@@ -88,4 +94,8 @@ def session_rule(format: Format, setting: str) -> tuple[bytes, ...]:
             f"session_key {setting!r} is no rule of format {format.name} (there are: {rules}) and no regular "
             "expression with a group (?P<key>...)"
         )
+    try:
+        re.compile(setting.encode())
+    except re.error as error:
+        raise ValueError(f"session_key {setting!r} is not a regular expression: {error}") from error
     return (setting.encode(),)

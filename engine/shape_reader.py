@@ -25,6 +25,9 @@ class ShapeReader:
         self._templates = templates
         self._header = HeaderReader(find(settings.format), settings.session_rule(), times)
         self._shapes = Shapes(self._header, times)
+        # Lines with unique ids in hexadecimal have shapes that never come again: learning pays from
+        # the second time on.
+        self._once: set[bytes] = set()
         self._max_shapes = settings.max_shapes
         self._max_line = settings.max_message_bytes
         self.why_slow = self._header.why_slow
@@ -34,8 +37,9 @@ class ShapeReader:
         rows = Rows.empty(len(batch))
         if not len(batch):
             return rows
-        if max(len(self._shapes), self._templates.texts) > self._max_shapes:
+        if max(len(self._shapes), len(self._once), self._templates.texts) > self._max_shapes:
             self._shapes.clear()
+            self._once.clear()
             self._templates.forget()
         names, shapes, blob = self._look_up(batch)
         missed = np.flatnonzero(shapes < 0)
@@ -44,7 +48,7 @@ class ShapeReader:
             return rows
         self._read_known(np.flatnonzero(shapes >= 0), shapes, blob, batch, rows)
         # Shapes learnt from the first of the missed lines serve the rest of them.
-        learnt = self._read_missed(missed, names, shapes, batch, rows)
+        learnt = self._read_missed(missed, names, shapes, blob, batch, rows)
         self._read_known(learnt, shapes, blob, batch, rows)
         return rows
 
@@ -96,6 +100,7 @@ class ShapeReader:
         missed: NDArray[np.int64],
         names: list[bytes],
         shapes: NDArray[np.int32],
+        blob: Blob,
         batch: LineBatch,
         rows: Rows,
     ) -> NDArray[np.int64]:
@@ -114,8 +119,11 @@ class ShapeReader:
             line = _line(batch, row)
             number, fixed = self._text_number(line, header.message_start)
             rows.text[row] = number
-            if learn:
-                self._shapes.learn(names[row], line, header, number if fixed else NO_TEXT)
+            if learn and names[row] in self._once:
+                self._shapes.learn(names[row], blob.edges_of(row), header, number if fixed else NO_TEXT)
+                self._once.discard(names[row])
+            elif learn:
+                self._once.add(names[row])
         return np.array(left, np.int64)
 
     def _read_one(self, row: int, batch: LineBatch, rows: Rows) -> Header | None:

@@ -6,7 +6,6 @@ relative to the *edges* of the line's digit runs, since only those move between 
 them it is sure; the others are read again one by one.
 """
 
-import re
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 
@@ -21,7 +20,6 @@ from engine.timestamps import DIGIT_GROUPS, MONTHS, TimeRules
 NO_TEXT = -1
 """Text number of a shape whose masked text differs from line to line."""
 
-_RUN = re.compile(rb"[0-9]+")
 _LINE_START = -1
 _MISSING = -1
 _KEYLESS = -2
@@ -36,6 +34,12 @@ class Blob:
     edges: NDArray[np.int64]
     line_start: NDArray[np.int64]
     first_edge: NDArray[np.int64]
+
+    def edges_of(self, row: int) -> list[int]:
+        """The edges of the digit runs of one line, from the line's start."""
+        stop = self.first_edge[row + 1] if row + 1 < len(self.first_edge) else len(self.edges)
+        found: list[int] = (self.edges[self.first_edge[row] : stop] - self.line_start[row]).tolist()
+        return found
 
     def take(self, rows: NDArray[np.int64]) -> "Blob":
         """The same blob, with only some of its lines."""
@@ -85,9 +89,15 @@ class Shapes:
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def learn(self, skeleton: bytes, line: bytes, header: Header, text: int) -> int | None:
-        """Keeps the shape of a line that was read; None where places in it cannot be carried over."""
-        edges = [edge for run in _RUN.finditer(line) for edge in run.span()]
+    def learn(self, skeleton: bytes, edges: list[int], header: Header, text: int) -> int | None:
+        """Keeps the shape of a line that was read; None where places in it cannot be carried over.
+
+        Args:
+            skeleton: The line's skeleton.
+            edges: The edges of the line's digit runs, from the line's start.
+            header: Where things are in the line.
+            text: Number of the masked text, or `NO_TEXT`.
+        """
         first, last = _anchor(edges, header.key_start), _anchor(edges, header.key_end)
         runs = [_run_of(edges, *header.match.span(g)) for g in self._groups]
         if first is None or last is None or None in runs:

@@ -188,7 +188,7 @@ class TimeRules:
             if first not in self._day_cache:
                 self._day_cache.clear()
                 days, valid = _days_of(np.array([first], np.int64))
-                self._day_cache[first] = int(days[0]), bool(valid[0])
+                self._day_cache[first] = int(days[0]) if valid[0] else 0, bool(valid[0])
             day, exists = self._day_cache[first]
             return np.int64(day), np.bool_(exists)
         return _days_of(code)

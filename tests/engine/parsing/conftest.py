@@ -1,0 +1,156 @@
+import lzma
+import os
+import random
+import tarfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from drain3 import TemplateMiner
+from drain3.masking import MaskingInstruction
+from drain3.template_miner_config import TemplateMinerConfig
+
+from connectors.base import LineBatch
+from engine.parse import BadLine, Parser, ParseSettings
+from engine.session_key import hash_key
+from models.base import template_id
+
+READ_NS = 1_780_000_000 * 10**9  # 2026-05-28
+
+
+def make_batch(lines: Sequence[bytes], first: int = 0, read_ns: int = READ_NS) -> LineBatch:
+    ends = np.cumsum([len(line) + 1 for line in lines], dtype=np.int64) - 1
+    positions = np.arange(first, first + len(lines), dtype=np.int64)
+    return LineBatch("p", b"".join(line + b"\n" for line in lines), ends, positions, read_ns, read_ns)
+
+
+class Answers:
+    """Everything a parser said about a stream, line by line, whatever its batches were."""
+
+    def __init__(self) -> None:
+        self.good: list[tuple[int, int, int, int, bytes]] = []  # row, time, template, session, key
+        self.cluster: list[int] = []
+        self.bad: list[tuple[str, str]] = []
+        self.texts: dict[int, str] = {}
+
+
+def feed(parser: Parser, lines: Sequence[bytes], cuts: Iterable[int] = (), first: int = 0) -> Answers:
+    answers, start = Answers(), 0
+    for end in [*sorted(cuts), len(lines)]:
+        parsed = parser.parse(make_batch(lines[start:end], first + start))
+        columns = (parsed.rows, parsed.time_ns, parsed.template, parsed.session, parsed.key_start, parsed.key_end)
+        for row, time, template, session, a, b in zip(*(c.tolist() for c in columns), strict=True):
+            answers.good.append((first + start + row, time, template, session, parsed.lines.data[a:b]))
+        answers.cluster += parser.cluster.tolist()
+        answers.bad += [(letter.place, letter.reason) for letter in parsed.bad]
+        assert not set(answers.texts) & set(parsed.templates)
+        answers.texts |= parsed.templates
+        assert set(parsed.template.tolist()) <= set(answers.texts)
+        start = end
+    assert all(template_id(text) == identity for identity, text in answers.texts.items())
+    return answers
+
+
+def new_parser(settings: ParseSettings, snapshot: bytes | None = None) -> Parser:
+    return Parser(settings, lambda partition, position: f"{partition}:{position}", snapshot=snapshot)
+
+
+def plain_miner(settings: ParseSettings) -> TemplateMiner:
+    config = TemplateMinerConfig()
+    rules = settings.templates
+    config.drain_sim_th, config.drain_depth = rules.similarity, rules.depth
+    config.drain_max_children = rules.max_children
+    config.masking_instructions = [MaskingInstruction(m.pattern, m.name) for m in rules.masks]
+    return TemplateMiner(config=config)
+
+
+def expected(settings: ParseSettings, lines: Sequence[bytes]) -> Answers:
+    """The same answers by the plain way: one line after the other, patterns and Drain3 only."""
+    answers, parser, miner = Answers(), new_parser(settings), plain_miner(settings)
+    for row, line in enumerate(lines):
+        try:
+            fields = parser.take_apart(line, READ_NS)
+        except BadLine as reason:
+            answers.bad.append((f"p:{row}", str(reason)))
+            continue
+        found = miner.add_log_message(fields.message)
+        identity = template_id(found["template_mined"])
+        answers.texts[identity] = found["template_mined"]
+        key = fields.session_key.encode("utf-8", "surrogatepass")
+        answers.good.append((row, fields.time_ns, identity, hash_key(key), key))
+        answers.cluster.append(found["cluster_id"])
+    return answers
+
+
+def mutate(line: bytes, rng: random.Random) -> bytes:
+    """A line with a few random injuries; most often only its digits change."""
+    out = bytearray(line)
+    for _ in range(rng.choice((0, 0, 1, 1, 2, 4))):
+        at = rng.randrange(len(out) + 1)
+        kind = rng.randrange(12)
+        if kind < 4 and at < len(out) and 48 <= out[at] <= 57:
+            out[at] = rng.randrange(48, 58)
+        elif kind < 6:
+            out[at:at] = str(rng.randrange(10 ** rng.randrange(1, 22))).encode()
+        elif kind < 7:
+            del out[at : at + rng.randrange(1, 4)]
+        elif kind < 8:
+            out[at:at] = rng.choice((b"\xff", b"\x00", b"\xc3\x28", b"\r", b" ", b"-", b":", b"\xd9\xa3", b"<*>", b"a"))
+        elif kind < 9:
+            out = out[:at]
+        elif kind < 10:
+            out += rng.choice((b"\r", b" ", b" 17", b" x" * rng.randrange(1, 9)))
+        else:
+            out = bytearray(
+                bytes(rng.randrange(48, 58) if 48 <= c <= 57 and i > 20 else c for i, c in enumerate(out))
+            )
+    return bytes(out).replace(b"\n", b" ")
+
+
+@pytest.fixture(scope="session")
+def batch_of() -> Callable[..., LineBatch]:
+    return make_batch
+
+
+@pytest.fixture(scope="session")
+def answers_of() -> Callable[..., Answers]:
+    return feed
+
+
+@pytest.fixture(scope="session")
+def parser_of() -> Callable[..., Parser]:
+    return new_parser
+
+
+@pytest.fixture(scope="session")
+def plain_answers_of() -> Callable[..., Answers]:
+    return expected
+
+
+@pytest.fixture(scope="session")
+def mutated() -> Callable[[bytes, random.Random], bytes]:
+    return mutate
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Callable[[str], list[bytes]]:
+    """Lines of a real log by name (`hdfs`, `bgl`, `iotdb`, or a loghub system); skips without the data."""
+    folder = os.environ.get("DRIFTLINE_DATA_DIR")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("DRIFTLINE_DATA_DIR names no folder with the log data sets")
+    root = Path(folder)
+
+    def load(name: str) -> list[bytes]:
+        if name in {"hdfs", "bgl"}:
+            with lzma.open(root / {"hdfs": "hdfs/HDFS_2pct.log.xz", "bgl": "bgl/BGL_20k.log.xz"}[name]) as file:
+                data = file.read()
+        else:
+            with tarfile.open(root / "loghub_2k.tar.xz") as archive:
+                member = archive.extractfile(f"loghub_2k/{name}_2k.log")
+                assert member is not None
+                data = member.read()
+        lines = data.split(b"\n")
+        return lines[:-1] if not lines[-1] else lines
+
+    return load
