@@ -246,13 +246,9 @@ def _shifted(progress: Progress | None, before: int, total: int) -> Callable[[in
 
 def _by_hand(entry: DataSet, folders: Folders) -> str:
     """What the user can do without a network."""
-    places = " and ".join(str(folders.cache / path) for path in entry.files)
-    sources = " and ".join(download.url for download in entry.downloads)
-    own = "" if folders.data is None else f" (looked in {folders.data} too)"
-    made = " or, to be converted on the next try," if entry.convert else " or"
-    fetched = " and ".join(str(folders.cache / download.path) for download in entry.downloads)
-    put = f"put {places}{made} {sources} as {fetched}" if entry.convert else f"put {sources} as {places}"
-    return f"{put}, or set DRIFTLINE_DATA_DIR to a folder with {' and '.join(entry.files)}{own}"
+    steps = ", ".join(f"put {download.url} at {folders.cache / download.path}" for download in entry.downloads)
+    looked = "" if folders.data is None else f" ({folders.data}, which it names now, has none)"
+    return f"{steps} and try again, or set DRIFTLINE_DATA_DIR to a folder with {' and '.join(entry.files)}{looked}"
 
 
 def _fetch(download: Download, folder: Path, progress: Callable[[int], None]) -> None:

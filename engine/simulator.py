@@ -93,7 +93,7 @@ class _Session:
     """The life of one block: collects its events."""
 
     def __init__(self, rng: np.random.Generator, start_s: float, release_s: float) -> None:
-        self._uniform: list[float] = rng.random(96).tolist()
+        self._uniform: list[float] = rng.random(48).tolist()
         self._release_s = release_s
         self.now_s = start_s
         self.failed_s = math.inf
