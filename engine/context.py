@@ -43,6 +43,8 @@ class Context:
     """What the steps are given beside their own settings."""
 
     settings: RegionSettings
+    worker: int
+    of: int
     source: Source
     clock: Clock
     drain: Drain

@@ -6,12 +6,15 @@ worker, or one of several where sessions cross partitions.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.operators import KeyedStream
 
 from connectors.base import Record
+from connectors.dead_letters import to_records
+from connectors.jsonl import JsonlSettings
 from connectors.registry import build_sink
 from engine import route
 from engine.alert import AlertWriter
@@ -48,7 +51,7 @@ def build(context: Context) -> Dataflow:
     for i, sink in enumerate(settings.sinks):
         _output(f"{i}-{sink.type}", records, sink, shards, context, reports)
     rejected = _to_shard("reject", op.merge("rejected", good.falses, timely.falses), context)
-    dead = op.flat_map("letter", rejected, lambda item: [(item[0], r) for r in letters(item[1])])
+    dead = op.flat_map("letter", rejected, lambda item: [(item[0], r) for r in _letters(item[1], context)])
     _output("dead-letters", dead, settings.dead_letters, shards, context, reports)
     return flow
 
@@ -69,12 +72,35 @@ def _to_shard(name: str, items: KeyedStream[WindowBatch | Rejected], context: Co
     return op.map(name, items, lambda item: ("0", item[1]))
 
 
+def _letters(rejected: Rejected, context: Context) -> list[Record]:
+    return to_records(
+        rejected.letters,
+        partition=rejected.partition,
+        region=context.settings.region,
+        time_ns=context.clock.wall_ns(),
+    )
+
+
 def _output(
     name: str, records: KeyedStream[Record], sink: SinkSettings, shards: Sequence[str], context: Context,
     reports: SinkReports,
 ) -> None:  # fmt: skip
     output = SinkOutput(
-        name, lambda shard: build_sink(sink, shard), shards, reports,
+        name, lambda shard: build_sink(own(sink, context, shard)), shards, reports,
         expired=context.drain.expired, stop=context.drain.requested,
     )  # fmt: skip
     op.output(name, records, output)
+
+
+def own(sink: SinkSettings, context: Context, shard: str) -> SinkSettings:
+    """The sink's settings for one of several writers: a file has one writer, so each gets its own.
+
+    `alerts.jsonl` becomes `alerts.0.jsonl` for worker 0 of several, or for shard 0.
+    """
+    if not isinstance(sink, JsonlSettings) or sink.path == "-":
+        return sink
+    number = shard if context.settings.route == "session" else str(context.worker)
+    if context.of == 1 and context.settings.shards == 1:
+        return sink
+    path = Path(sink.path)
+    return sink.model_copy(update={"path": str(path.with_suffix(f".{number}{path.suffix}"))})

@@ -165,8 +165,9 @@ class Metrics:
             "driftline_batch_seconds", "Time that one step takes for one micro-batch.", DURATIONS_S, "step"
         )
         self.snapshot_seconds = self._histogram(
-            "driftline_snapshot_seconds", "Time to write one snapshot, deliveries waited for.", DURATIONS_S
+            "driftline_snapshot_seconds", "Time that a step takes to put its state into a snapshot.", DURATIONS_S, "step"
         )
+        self.snapshot_bytes = self._gauge("driftline_snapshot_bytes", "Size of a step's latest snapshot.", "step")
         ProcessCollector(registry=self.registry)
 
     def count_bad_lines(self, reasons: Iterable[str]) -> None:

@@ -45,6 +45,20 @@ class Step(StatefulBatchLogic[V, W, Any]):
         telemetry.metrics.batch_seconds.observe(clock.monotonic_s() - started_s, self.name)
         return out, StatefulBatchLogic.RETAIN
 
+    @abstractmethod
+    def state(self) -> Any:
+        """Plain data from which the constructor goes on."""
+
+    def snapshot(self) -> Any:
+        """Times `state`."""
+        started_s = self._context.clock.monotonic_s()
+        state = self.state()
+        metrics = self._context.telemetry.metrics
+        metrics.snapshot_seconds.observe(self._context.clock.monotonic_s() - started_s, self.name)
+        if isinstance(state, bytes):
+            metrics.snapshot_bytes.labels(self.name).set(len(state))
+        return state
+
 
 def traceparent_of(item: Any) -> str:
     """The W3C trace context that an item carries, "" where it has none."""
@@ -62,22 +76,19 @@ class ParseStep(Step[LineBatch, ParsedLines | Rejected]):
 
     def __init__(self, context: Context, snapshot: bytes | None) -> None:
         super().__init__(context)
-        self._parser = Parser(
-            context.settings.parse, describe=context.source.describe, clock=context.clock, snapshot=snapshot
-        )
+        self._parser = Parser(context.settings.parse, context.source.describe, snapshot)
 
     def work(self, values: list[LineBatch]) -> list[ParsedLines | Rejected]:
         out: list[ParsedLines | Rejected] = []
         for batch in values:
             parsed = self._parser.parse(batch)
-            letters = (*batch.rejects, *parsed.bad)
-            if letters:
-                self._context.telemetry.metrics.count_bad_lines(letter.reason for letter in letters)
-                out.append(Rejected(letters, batch.partition))
+            if parsed.bad:
+                self._context.telemetry.metrics.count_bad_lines(letter.reason for letter in parsed.bad)
+                out.append(Rejected(parsed.bad, batch.partition))
             out.append(parsed)
         return out
 
-    def snapshot(self) -> bytes:
+    def state(self) -> bytes:
         return self._parser.snapshot()
 
 
@@ -90,7 +101,7 @@ class WindowStep(Step[ParsedLines, WindowBatch | Rejected]):
         super().__init__(context)
         self._windower = build_windower(context.settings.window, context.clock, snapshot)
         self._idle_s = getattr(context.settings.window, "idle_s", 0.0)
-        self._evicted = 0
+        self._evicted = self._open = 0
 
     def work(self, values: list[ParsedLines]) -> list[WindowBatch | Rejected]:
         out: list[WindowBatch | Rejected] = []
@@ -120,7 +131,9 @@ class WindowStep(Step[ParsedLines, WindowBatch | Rejected]):
     def _count(self, out: list[WindowBatch | Rejected]) -> None:
         metrics = self._context.telemetry.metrics
         metrics.windows.inc(sum(len(w) for w in out if isinstance(w, WindowBatch)))
-        metrics.open_sessions.set(self._windower.open_windows)
+        # Several partitions share the gauge, so each adds what has changed since it last did.
+        metrics.open_sessions.inc(self._windower.open_windows - self._open)
+        self._open = self._windower.open_windows
         metrics.templates.set(len(self._context.templates))
         evicted = self._windower.counters.evicted
         metrics.evicted_sessions.inc(evicted - self._evicted)
@@ -146,7 +159,7 @@ class WindowStep(Step[ParsedLines, WindowBatch | Rejected]):
         self._count(out)
         return out, StatefulBatchLogic.RETAIN
 
-    def snapshot(self) -> bytes:
+    def state(self) -> bytes:
         return self._windower.snapshot()
 
 
@@ -194,7 +207,7 @@ class ScoreStep(Step[WindowBatch, ScoredWindows]):
             self._hits, self._misses = hits, misses
         return out
 
-    def snapshot(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         waiting = self._gatherer.snapshot()
         return {"waiting": waiting, "templates": dict(self._context.templates) if waiting else {}}
 
@@ -227,7 +240,7 @@ class DecideStep(Step[ScoredWindows, tuple[ScoredWindows, tuple[Decision, ...]]]
             metrics.latency_seconds.observe_all((now_ns - produced) / 1e9)
         return [(scored, decisions) for scored, decisions in out if decisions]
 
-    def snapshot(self) -> bytes:
+    def state(self) -> bytes:
         return self._decider.snapshot()
 
 

@@ -88,7 +88,9 @@ def context(
     try:
         yield Context(
             settings,
-            build_source(settings.source, worker, of),
+            worker,
+            of,
+            build_source(settings.source, worker=worker, of=of),
             clock,
             drain,
             templates,

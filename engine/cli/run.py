@@ -1,0 +1,96 @@
+"""`driftline run` and `driftline check`."""
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+RegionFile = Annotated[Path, typer.Argument(help="The region's TOML file.", show_default=False)]
+
+
+def run(
+    region: RegionFile,
+    workers: Annotated[int, typer.Option(min=1, help="Independent worker processes on this machine.")] = 1,
+    worker: Annotated[int | None, typer.Option(min=0, help="Run only worker number i, with --of N.")] = None,
+    of: Annotated[int | None, typer.Option(min=1, help="Workers in all, over all machines, with --worker.")] = None,
+) -> None:
+    """Run a region's engine until its source ends or it is told to stop (SIGTERM drains it).
+
+    Example: driftline run eu-west.toml --workers 2
+    """
+    from engine.settings import load
+
+    settings = load(region)
+    if (worker is None) != (of is None):
+        raise typer.BadParameter("--worker and --of go together: worker i of N, i from 0")
+    if worker is not None and of is not None:
+        if worker >= of:
+            raise typer.BadParameter(f"--worker {worker} of --of {of}: workers are numbered from 0 to {of - 1}")
+        if workers != 1:
+            raise typer.BadParameter("--workers starts several workers here, --worker runs one; give one of the two")
+        _die_with_parent()
+        from engine.worker import run as run_worker
+
+        raise typer.Exit(run_worker(settings, worker, of))
+    if workers == 1:
+        from engine.worker import run as run_worker
+
+        raise typer.Exit(run_worker(settings))
+    raise typer.Exit(_supervise(region, workers))
+
+
+def _supervise(region: Path, workers: int) -> int:
+    from engine.clock import SystemClock
+    from engine.logs import setup_logging
+    from engine.settings import load
+    from engine.supervisor import Supervisor
+
+    settings = load(region)
+    setup_logging(settings.log, secrets=settings.secrets())
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+
+    def command(i: int) -> list[str]:
+        return [sys.executable, "-m", "engine.cli", "run", str(region), "--worker", str(i), "--of", str(workers)]
+
+    return Supervisor(command, workers, SystemClock(), stop).run()
+
+
+def _die_with_parent() -> None:
+    """A worker whose supervisor is killed drains and ends, so that a new supervisor finds its folder free."""
+    import ctypes
+
+    PR_SET_PDEATHSIG = 1  # noqa: N806 - its name in linux/prctl.h
+    if sys.platform == "linux" and os.environ.get("DRIFTLINE_SUPERVISED") == "1":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def check(
+    region: RegionFile, json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False
+) -> None:
+    """Try everything a region's engine needs: source, format, sinks, model, recovery folder, port.
+
+    Example: driftline check eu-west.toml
+    """
+    from engine.check import preflight
+    from engine.settings import load
+
+    findings = list(preflight(load(region)))
+    ok = all(f.ok for f in findings)
+    if json:
+        rows = [{"name": f.name, "ok": f.ok, "detail": f.detail} for f in findings]
+        print(orjson.dumps({"ok": ok, "findings": rows}).decode())
+    else:
+        table = Table("", "part", "finding", title=f"{region}")
+        for f in findings:
+            table.add_row("[green]ok[/]" if f.ok else "[red]fails[/]", f.name, f.detail)
+        Console().print(table)
+    raise typer.Exit(0 if ok else 1)
