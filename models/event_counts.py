@@ -1,0 +1,198 @@
+"""Event counts: the floor that every deep detector has to beat.
+
+Without labels, after Landauer et al., "A Critical Review of Common Log Data Sets Used for
+Evaluation of Sequence-based Anomaly Detection Techniques", 2024, https://arxiv.org/abs/2309.02854:
+a window is anomalous if it holds a template never seen in normal windows, if it is longer or
+shorter than any of them, or if its counts are far from the counts of every normal window. With
+`head = "logistic"`, a logistic regression on the counts, trained on labelled windows.
+
+Templates count by id: text is not looked at, so a reworded template is a new one.
+"""
+
+import time
+import warnings
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.base import FitReport, NotTrained, Progress, StoreError, Templates, TrainingError, WindowDetector, Windows
+from models.sequences import rectangles
+
+
+class EventCountsSettings(BaseModel):
+    """What an event-count detector learns."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    head: Literal["nearest", "logistic"] = Field(
+        "nearest", description="nearest: distance to normal windows, no labels; logistic: regression on labelled ones."
+    )
+    max_references: Annotated[int, Field(ge=1)] = Field(
+        2048, description="Distinct normal count vectors kept at the most; the most frequent are."
+    )
+
+
+_NAMES: Mapping[str, tuple[str, ...]] = {
+    "nearest": ("vocabulary", "references", "lengths"),
+    "logistic": ("vocabulary", "coefficients", "intercept"),
+}
+_CELLS = 4_000_000
+
+
+class EventCounts(WindowDetector):
+    """The detector. `nearest` scores from 0 to 3: distance (0 to 1) + new template + odd length."""
+
+    name = "event_counts"
+
+    def __init__(self, settings: EventCountsSettings) -> None:
+        self.options = settings
+        self.supervised = settings.head == "logistic"
+        self._weights: dict[str, NDArray[Any]] | None = None
+
+    def fit(
+        self,
+        windows: Windows,
+        labels: NDArray[np.bool_] | None,
+        templates: Templates,
+        *,
+        validation: tuple[Windows, NDArray[np.bool_]] | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> FitReport:
+        """See `WindowDetector.fit`; validation is not needed and the result is the same for every seed."""
+        start = time.perf_counter()
+        filled = np.flatnonzero(windows.lengths())
+        if not len(filled):
+            raise TrainingError(f"{self.name} needs at least one window with a line in it")
+        windows = windows.take(filled)
+        if self.supervised:
+            self._weights = self._fit_logistic(windows, None if labels is None else labels[filled])
+        else:
+            self._weights = self._fit_nearest(windows)
+        if progress:
+            progress("train", 1, 1, {})
+        return FitReport(time.perf_counter() - start)
+
+    def _fit_nearest(self, windows: Windows) -> dict[str, NDArray[Any]]:
+        # A window that still grows says nothing about how short or how sparse a whole one may be.
+        whole = windows.take(np.flatnonzero(windows.closed)) if windows.closed.any() else windows
+        vocabulary = np.unique(windows.ids)
+        references, times = np.unique(_counts(whole, vocabulary)[:, :-1], axis=0, return_counts=True)
+        kept = np.sort(np.argsort(-times, kind="stable")[: self.options.max_references])
+        lengths = np.array([whole.lengths().min(), windows.lengths().max()], np.float32)
+        return {"vocabulary": vocabulary, "references": references[kept], "lengths": lengths}
+
+    def _fit_logistic(self, windows: Windows, labels: NDArray[np.bool_] | None) -> dict[str, NDArray[Any]]:
+        if labels is None or not 0 < labels.sum() < len(labels):
+            raise TrainingError(f"{self.name} with head=logistic learns from labelled windows of both classes")
+        from sklearn.linear_model import LogisticRegression
+
+        vocabulary = np.unique(windows.ids)
+        features = _features(_counts(windows, vocabulary), windows.closed)
+        with warnings.catch_warnings():
+            # Separable classes let the weights grow for ever; the iterations' end is as good a place to stop.
+            warnings.filterwarnings("ignore", category=UserWarning, module="sklearn")
+            model = LogisticRegression(C=100.0, max_iter=1000).fit(features, labels)
+        return {
+            "vocabulary": vocabulary,
+            "coefficients": model.coef_[0].astype(np.float32),
+            "intercept": model.intercept_.astype(np.float32),
+        }
+
+    def learn_templates(self, templates: Templates) -> None:
+        """Nothing: what was not counted in training stays new, whatever its text."""
+
+    def score(self, windows: Windows) -> NDArray[np.float32]:
+        """See `WindowDetector.score`."""
+        weights = self._trained()
+        scores = np.zeros(len(windows), np.float32)
+        lengths = windows.lengths()
+        filled = np.flatnonzero(lengths)
+        for part in rectangles(lengths[filled], 1 << 20, waste=1e9):
+            index = filled[part]
+            some = windows.take(index)
+            counts = _counts(some, weights["vocabulary"])
+            scores[index] = (
+                _logistic(weights, counts, some.closed) if self.supervised else _nearest(weights, counts, some.closed)
+            )
+        return scores
+
+    def _trained(self) -> dict[str, NDArray[Any]]:
+        if self._weights is None:
+            raise NotTrained(f"this {self.name} has counted nothing: fit it, or load a version from the store")
+        return self._weights
+
+    def weights(self) -> dict[str, NDArray[Any]]:
+        """See `WindowDetector.weights`."""
+        return {name: value.copy() for name, value in self._trained().items()}
+
+    def load_weights(self, weights: Mapping[str, NDArray[Any]], extra: Mapping[str, Any]) -> None:
+        """See `WindowDetector.load_weights`."""
+        names = _NAMES[self.options.head]
+        if set(weights) != set(names):
+            raise StoreError(
+                f"{self.name} with head={self.options.head} has the arrays {', '.join(names)}; given were {', '.join(weights)}"
+            )
+        size = len(weights["vocabulary"])
+        shapes: dict[str, tuple[int, ...]] = {
+            "vocabulary": (size,), "lengths": (2,), "intercept": (1,), "coefficients": (size + 3,),
+            "references": (weights["references"].shape[:1] + (size,)) if "references" in weights else (),
+        }  # fmt: skip
+        for name in names:
+            dtype = np.int64 if name == "vocabulary" else np.float32
+            if weights[name].shape != shapes[name] or weights[name].dtype != dtype or not np.isfinite(weights[name]).all():
+                raise StoreError(
+                    f"'{name}' of {self.name} is {weights[name].dtype}{list(weights[name].shape)}, expected finite "
+                    f"{np.dtype(dtype)}{list(shapes[name])}"
+                )
+        self._weights = {name: weights[name].copy() for name in names}
+
+    def settings(self) -> dict[str, Any]:
+        """See `WindowDetector.settings`."""
+        return self.options.model_dump(mode="json")
+
+
+def _counts(windows: Windows, vocabulary: NDArray[np.int64]) -> NDArray[np.float32]:
+    """float32 (n, len(vocabulary) + 1): how often each template occurs; last, all others together."""
+    at = np.minimum(np.searchsorted(vocabulary, windows.ids), len(vocabulary) - 1)
+    column = np.where(vocabulary[at] == windows.ids, at, len(vocabulary))
+    width = len(vocabulary) + 1
+    cell = np.repeat(np.arange(len(windows)), windows.lengths()) * width + column
+    return np.bincount(cell, minlength=len(windows) * width).reshape(-1, width).astype(np.float32)
+
+
+def _features(counts: NDArray[np.float32], closed: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """float32 (n, V + 3): logarithms of the counts and of the length, and whether the window is closed."""
+    return np.column_stack([np.log1p(counts), np.log1p(counts.sum(1)), closed]).astype(np.float32)
+
+
+def _logistic(
+    weights: Mapping[str, NDArray[Any]], counts: NDArray[np.float32], closed: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    # Summed row by row, not by a matrix product, whose rounding depends on how many rows there are.
+    logits = (_features(counts, closed) * weights["coefficients"]).sum(1) + weights["intercept"][0]
+    return np.asarray(0.5 * (1 + np.tanh(logits / 2)), np.float32)
+
+
+def _nearest(
+    weights: Mapping[str, NDArray[Any]], counts: NDArray[np.float32], closed: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    known, strange = counts[:, :-1], counts[:, -1]
+    length = counts.sum(1)
+    shortest, longest = weights["lengths"]
+    scores = (strange > 0).astype(np.float32) + ((length > longest) | (closed & (length < shortest)))
+    references = weights["references"]
+    size = references.sum(1)
+    step = max(1, _CELLS // max(1, references.size))
+    for start in range(0, len(counts), step):
+        part = slice(start, start + step)
+        # Shared mass: what both windows hold. It gives both the distance and, for a prefix, its surplus.
+        shared = np.minimum(known[part, None, :], references[None]).sum(2)  # (b, R)
+        whole = length[part, None]
+        apart = 1 - shared / np.maximum(whole, size)
+        surplus = 1 - shared / whole
+        scores[part] += np.where(closed[part], apart.min(1), surplus.min(1))
+    return scores

@@ -1,0 +1,102 @@
+"""The training loop of the torch detectors: AdamW, one cycle, early stopping, best weights kept."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Annotated
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.base import FitReport, Progress, TrainingError
+
+
+class LoopSettings(BaseModel):
+    """How a network is trained."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: Annotated[int, Field(ge=1)] = Field(60, description="Passes over the training windows at the most.")
+    patience: Annotated[int, Field(ge=1)] = Field(
+        20, description="Epochs without a better validation figure after which training ends."
+    )
+    batch_windows: Annotated[int, Field(ge=1)] = Field(128, description="Distinct windows in one step.")
+    learning_rate: Annotated[float, Field(gt=0)] = Field(2e-3, description="Highest learning rate of the cycle.")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(1e-2, description="Weight decay of AdamW.")
+
+
+@contextlib.contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Torch's random numbers start from `seed` inside and go on as before outside."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+def train_network(
+    network: torch.nn.Module,
+    count: int,
+    loss: Callable[[NDArray[np.int64]], torch.Tensor],
+    validate: Callable[[], Mapping[str, float]],
+    settings: LoopSettings,
+    *,
+    seed: int,
+    progress: Progress | None = None,
+) -> FitReport:
+    """Trains in place and leaves the best epoch's weights in the network.
+
+    Args:
+        network: Its parameters are trained.
+        count: Number of training windows.
+        loss: Mean loss, with gradient, of the training windows at an index.
+        validate: Figures after an epoch; `val_f1` decides where given (higher is better), then
+            `val_loss` (lower is better).
+        settings: See the class.
+        seed: Of the order of the windows.
+        progress: See `models.base.Progress`; the stage is `train`.
+
+    Raises:
+        TrainingError: the loss is not finite.
+    """
+    rng = np.random.default_rng(seed)
+    steps = -(-count // settings.batch_windows)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.learning_rate, total_steps=max(2, settings.epochs * steps)
+    )
+    history: list[dict[str, float]] = []
+    best, best_weights, start = -1, _copy(network), time.perf_counter()
+    for epoch in range(settings.epochs):
+        network.train()
+        total = 0.0
+        for index in np.array_split(rng.permutation(count), steps):
+            optimizer.zero_grad(set_to_none=True)
+            value = loss(index)
+            value.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            schedule.step()
+            total += float(value.detach()) * len(index)
+        network.eval()
+        history.append({"loss": total / count, **validate()})
+        if not np.isfinite(total):
+            raise TrainingError(f"the loss is {total} in epoch {epoch}; a lower learning_rate may help")
+        if best < 0 or _better(history[-1], history[best]):
+            best, best_weights = epoch, _copy(network)
+        if progress:
+            progress("train", epoch + 1, settings.epochs, history[-1])
+        if epoch - best >= settings.patience:
+            break
+    network.load_state_dict(best_weights)
+    return FitReport(time.perf_counter() - start, best, tuple(history))
+
+
+def _better(new: Mapping[str, float], old: Mapping[str, float]) -> bool:
+    return (new.get("val_f1", 0.0), -new["val_loss"]) > (old.get("val_f1", 0.0), -old["val_loss"])
+
+
+def _copy(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in network.state_dict().items()}

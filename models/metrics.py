@@ -1,0 +1,79 @@
+"""Figures of a detector on labelled windows; higher scores are more anomalous."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """Counts of windows; weights other than 1 make them weighted counts."""
+
+    true_positives: float
+    false_positives: float
+    false_negatives: float
+    true_negatives: float
+
+    @property
+    def precision(self) -> float:
+        """Share of the alerts that are right; 0 where there is none."""
+        return _share(self.true_positives, self.true_positives + self.false_positives)
+
+    @property
+    def recall(self) -> float:
+        """Share of the anomalies that are found; 0 where there is none."""
+        return _share(self.true_positives, self.true_positives + self.false_negatives)
+
+    @property
+    def f1(self) -> float:
+        """Harmonic mean of precision and recall; 0 where nothing is found."""
+        return _share(2 * self.true_positives, 2 * self.true_positives + self.false_positives + self.false_negatives)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of all windows that are judged right."""
+        right = self.true_positives + self.true_negatives
+        return _share(right, right + self.false_positives + self.false_negatives)
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
+
+
+def confusion(
+    scores: NDArray[np.floating], labels: NDArray[np.bool_], threshold: float, weights: NDArray[np.floating] | None = None
+) -> Confusion:
+    """Counts at a threshold; a score at or above it is called anomalous."""
+    called = scores >= threshold
+    w = np.ones(len(scores)) if weights is None else weights
+    cells = (w[called & labels], w[called & ~labels], w[~called & labels], w[~called & ~labels])
+    return Confusion(*(float(c.sum()) for c in cells))
+
+
+def roc_auc(scores: NDArray[np.floating], labels: NDArray[np.bool_]) -> float:
+    """Area under the ROC curve; NaN with one class only."""
+    return _with_both_classes("roc_auc_score", scores, labels)
+
+
+def pr_auc(scores: NDArray[np.floating], labels: NDArray[np.bool_]) -> float:
+    """Average precision; NaN with one class only."""
+    return _with_both_classes("average_precision_score", scores, labels)
+
+
+def _with_both_classes(name: str, scores: NDArray[np.floating], labels: NDArray[np.bool_]) -> float:
+    from sklearn import metrics
+
+    return float(getattr(metrics, name)(labels, scores)) if 0 < labels.sum() < len(labels) else float("nan")
+
+
+def evaluate(scores: NDArray[np.floating], labels: NDArray[np.bool_], threshold: float) -> dict[str, float]:
+    """Every figure that a model card carries; areas are left out where there is one class only."""
+    cells = confusion(scores, labels, threshold)
+    figures = {
+        "precision": cells.precision, "recall": cells.recall, "f1": cells.f1, "accuracy": cells.accuracy,
+        "true_positives": cells.true_positives, "false_positives": cells.false_positives,
+        "false_negatives": cells.false_negatives, "true_negatives": cells.true_negatives,
+        "roc_auc": roc_auc(scores, labels), "pr_auc": pr_auc(scores, labels),
+    }  # fmt: skip
+    return {name: value for name, value in figures.items() if not np.isnan(value)}

@@ -1,0 +1,53 @@
+"""Every detector by name. Builders import what they need when they are called, so listing is cheap."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from models.base import SettingsError, WindowDetector
+
+Builder = Callable[[Mapping[str, Any], str, Path | None], WindowDetector]
+
+
+def _bert_cnn(settings: Mapping[str, Any], device: str, cache: Path | None) -> WindowDetector:
+    from models.bert_cnn import BertCnn, BertCnnSettings
+
+    return BertCnn(BertCnnSettings.model_validate(settings), device=device, cache=cache)
+
+
+def _event_counts(settings: Mapping[str, Any], device: str, cache: Path | None) -> WindowDetector:
+    from models.event_counts import EventCounts, EventCountsSettings
+
+    return EventCounts(EventCountsSettings.model_validate(settings))
+
+
+DETECTORS: Mapping[str, Builder] = {
+    "bert_cnn": _bert_cnn,
+    "event_counts": _event_counts,
+}
+
+
+def build(
+    name: str, settings: Mapping[str, Any] | None = None, *, device: str = "auto", cache: Path | None = None
+) -> WindowDetector:
+    """A detector without weights, to be fitted or loaded.
+
+    Args:
+        name: A name in `DETECTORS`.
+        settings: The detector's own settings, defaults where absent; what its `settings` gave.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`; detectors without a network ignore it.
+        cache: Folder for encoded template texts; None keeps them in memory only.
+
+    Raises:
+        SettingsError: no such detector, no such setting or value, or the device is not there.
+        EncoderError: its text encoder cannot be found.
+    """
+    if name not in DETECTORS:
+        raise SettingsError(f"there is no detector '{name}'; known are {', '.join(sorted(DETECTORS))}")
+    try:
+        return DETECTORS[name](settings or {}, device, cache)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise SettingsError(f"settings of {name}: {problems}") from error
