@@ -111,23 +111,23 @@ def absorb(
     rows = prior[ended]
     next_row = entries.row[groups.starts[ended]]
     emission.put(rows, slots[ended], _trigger(rows, next_row, watermark), holds=False, closed=True)
-    over = np.flatnonzero(~pieces.ends_group & ~full)
+    over = (~pieces.ends_group & ~full).nonzero()[0]
     rows = pieces.rows[over]
     next_row = entries.row[pieces.end[over]]
     emission.put(rows, slots[pieces.group[over]], _trigger(rows, next_row, watermark), holds=False, closed=True)
-    done = np.flatnonzero(full)
+    done = full.nonzero()[0]
     emission.put(
         pieces.rows[done], slots[pieces.group[done]], entries.row[pieces.end[done] - 1], holds=True, closed=True
     )
     if len(cutting.steps):
         _grow(pieces, entries, prior, slots, partition, cutting.steps, emission)
 
-    stays = np.flatnonzero(pieces.ends_group & ~full)
+    stays = (pieces.ends_group & ~full).nonzero()[0]
     kept = slots[pieces.group[stays]]
     table.rows[kept] = pieces.rows[stays]
     # A reminder may come too early, never too late: a window that goes on keeps the one it has.
     table.remind(kept[~pieces.continues[stays]])
-    empty = slots[pieces.group[np.flatnonzero(pieces.ends_group & full)]]
+    empty = slots[pieces.group[(pieces.ends_group & full).nonzero()[0]]]
     table.forget(empty)
     return empty
 
@@ -155,7 +155,7 @@ def _cuts(
     np.maximum(latest, np.repeat(prior[:, LAST_NS], groups.lengths), out=latest)
     cut = reached - latest > cutting.gap_ns
     cut[groups.starts[held == 0]] = True
-    for g in np.flatnonzero(held + groups.lengths > cutting.max_length).tolist():
+    for g in (held + groups.lengths > cutting.max_length).nonzero()[0].tolist():
         place = slice(int(groups.starts[g]), int(groups.starts[g] + groups.lengths[g]))
         cut[place] = _cut_long(
             entries.time[place].tolist(), reached[place].tolist(), int(held[g]), int(prior[g, LAST_NS]), cutting
@@ -183,7 +183,7 @@ def _pieces(
 ) -> Pieces:
     begins = cut.copy()
     begins[groups.starts] = True
-    start = np.flatnonzero(begins)
+    start = begins.nonzero()[0]
     end = np.append(start[1:], len(cut))
     number = groups.numbers()[start]
     continues = ~cut[start]

@@ -18,7 +18,6 @@ from engine.session_table import (
     LAST_NS,
     PARTITION,
     SESSION,
-    WIDTH,
     SessionTable,
 )
 from models.base import Windows
@@ -68,14 +67,13 @@ class Emission:
         rows, slots, closed = rows[order], slots[order], closed[order]
         ids = table.tokens.gather(rows[:, BASE], rows[:, COUNT])
         table.tokens.free(rows[closed, BASE], rows[closed, COUNT])
-        keys, n = table.keys, len(rows)
+        n = len(rows)
         columns = np.ascontiguousarray(rows.T)
-        assert columns.shape == (WIDTH, n)
         return WindowBatch(
             windows=Windows(ids, np.concatenate([np.zeros(1, np.int64), np.cumsum(columns[COUNT])]), closed),
-            partition=tuple([partitions[p] for p in columns[PARTITION].tolist()]),
+            partition=tuple(map(partitions.__getitem__, columns[PARTITION].tolist())),
             session=columns[SESSION],
-            key=tuple([keys[s].decode("utf-8", "backslashreplace") for s in slots.tolist()]),
+            key=table.words(slots),
             first=columns[FIRST],
             last=columns[LAST],
             first_ns=columns[FIRST_NS],

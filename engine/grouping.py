@@ -44,7 +44,7 @@ def group(ids: Ints) -> Groups:
         order = np.argsort(ids, kind="stable")
         ordered = ids[order]
         change = ordered[1:] != ordered[:-1]
-    starts = np.concatenate([np.zeros(1, np.int64), np.flatnonzero(change) + 1])
+    starts = np.concatenate([np.zeros(1, np.int64), change.nonzero()[0] + 1])
     return Groups(order, starts, np.diff(starts, append=n))
 
 

@@ -1,6 +1,8 @@
 """The open windows of one shard as rows of one integer table."""
 
 from collections import deque
+from collections.abc import Iterable
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,11 @@ _NO_ENTRY = np.iinfo(np.int64).min
 _GROWTH = 1.25
 
 
+def _all(calls: Iterable[None]) -> None:
+    """Makes all calls of a `map`; a loop in Python takes twice as long."""
+    deque(calls, maxlen=0)
+
+
 class SessionTable:
     """Slots for open windows; a slot's row is `rows[slot]`, its key in bytes `keys[slot]`."""
 
@@ -46,8 +53,7 @@ class SessionTable:
 
     def find(self, ids: Ints) -> Ints:
         """int64: the slot of each id, -1 where none is open."""
-        get = self._slot_of.get
-        return np.array([get(i, -1) for i in ids.tolist()], np.int64)
+        return np.fromiter(map(self._slot_of.get, ids.tolist(), repeat(-1)), np.int64, len(ids))
 
     def open(self, ids: Ints, sessions: Ints, keys: list[bytes]) -> Ints:
         """int64: new slots for ids that have none; their rows hold no line yet."""
@@ -57,8 +63,7 @@ class SessionTable:
         self._free_size -= n
         slots = self._free[self._free_size : self._free_size + n].copy()
         self._slot_of.update(zip(ids.tolist(), slots.tolist(), strict=True))
-        for slot, key in zip(slots.tolist(), keys, strict=True):
-            self.keys[slot] = key
+        _all(map(self.keys.__setitem__, slots.tolist(), keys))
         blank = np.zeros((n, WIDTH), np.int64)
         blank[:, ID] = ids
         blank[:, SESSION] = sessions
@@ -69,9 +74,7 @@ class SessionTable:
 
     def release(self, slots: Ints) -> None:
         """Forgets windows; their blocks in the token store are the caller's to free."""
-        deque(map(self._slot_of.__delitem__, self.rows[slots, ID].tolist()), maxlen=0)
-        for slot in slots.tolist():
-            self.keys[slot] = b""
+        _all(map(self._slot_of.__delitem__, self.rows[slots, ID].tolist()))
         self.rows[slots, ENTRY] = _NO_ENTRY
         self._free[self._free_size : self._free_size + len(slots)] = slots
         self._free_size += len(slots)
@@ -120,11 +123,19 @@ class SessionTable:
         return used[self.touched_s[used] <= since_s]
 
     def oldest(self, count: int, but: Ints) -> Ints:
-        """int64: the `count` slots with the earliest deadlines, those in `but` left out."""
+        """int64: the `count` slots with the earliest deadlines (then positions), those in `but` left out."""
         used = self.used()
         used = used[~np.isin(used, but)]
         deadlines = self.rows[used, DEADLINE]
-        return used[np.argpartition(deadlines, count - 1)[:count]]
+        early = used[deadlines <= np.partition(deadlines, count - 1)[count - 1]]
+        return early[np.lexsort((self.rows[early, FIRST], self.rows[early, DEADLINE]))[:count]]
+
+    def words(self, slots: Ints) -> tuple[str, ...]:
+        """The keys in words. A key is part of a line, so one decoding serves all, with line ends between them."""
+        if not len(slots):
+            return ()
+        joined = b"\n".join(map(self.keys.__getitem__, slots.tolist()))
+        return tuple(joined.decode("utf-8", "backslashreplace").split("\n"))
 
     def dump(self) -> dict[str, NDArray[Any]]:
         """Copies of everything needed to go on, as arrays."""
@@ -153,7 +164,7 @@ class SessionTable:
         slots = self.open(saved[:, ID], saved[:, SESSION], keys)
         self.rows[slots, :_SAVED] = saved
         counts = saved[:, COUNT]
-        held = np.flatnonzero(counts > 0)
+        held = (counts > 0).nonzero()[0]
         none = np.zeros(len(held), np.int64)
         self.rows[slots[held], BASE] = self.tokens.extend(none, none, counts[held], state["tokens"])
         self.touched_s[slots] = now_s

@@ -97,7 +97,7 @@ class SessionWindower(WindowShard[Emission]):
             self.counters.skipped += int(np.count_nonzero(unkeyed & ~late))
         entries = Entries(ids, np.arange(len(ids)), times, lines.template, lines.lines.positions[lines.rows])
         if refuse.any():
-            entries = entries.take(np.flatnonzero(~refuse))
+            entries = entries.take((~refuse).nonzero()[0])
         full = np.zeros(0, np.int64)
         if len(entries.id):
             groups = group(entries.id)

@@ -72,9 +72,9 @@ class WindowRows:
         place = np.where(native, lines[:, _POSITION], np.iinfo(np.int64).min)
         return WindowBatch(
             windows=Windows(lines[:, _TEMPLATE].copy(), offsets, np.ones(n, bool)),
-            partition=tuple([partitions[p] for p in partition.tolist()]),
+            partition=tuple(map(partitions.__getitem__, partition.tolist())),
             session=table.rows[slots, SESSION],
-            key=tuple([table.keys[s].decode("utf-8", "backslashreplace") for s in slots.tolist()]),
+            key=table.words(slots),
             first=lines[starts, _POSITION],
             last=np.maximum.reduceat(place, starts),
             first_ns=np.minimum.reduceat(lines[:, _TIME], starts),
@@ -159,7 +159,7 @@ class SlidingWindower(WindowShard[WindowRows]):
         used = np.minimum(windows * self._stride, total)
         left = total - used
         self._table.tokens.free(prior[held > 0, BASE], held[held > 0])
-        keeps = np.flatnonzero(left)
+        keeps = left.nonzero()[0]
         none = np.zeros(len(keeps), np.int64)
         rest = line[ragged_index((begin + used)[keeps], left[keeps])]
         self._seen += len(rows)

@@ -61,7 +61,7 @@ class TokenStore:
         classes = size_class(counts)
         bases = np.empty(len(counts), np.int64)
         for size in np.flatnonzero(np.bincount(classes)) if len(classes) else ():
-            wanted = np.flatnonzero(classes == size)
+            wanted = (classes == size).nonzero()[0]
             used = self._free[size].pop(len(wanted))
             bases[wanted[: len(used)]] = used
             fresh = wanted[len(used) :]

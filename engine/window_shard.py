@@ -186,7 +186,7 @@ class WindowShard(ABC, Generic[OutT]):
     def _refuse(self, lines: ParsedLines, late: NDArray[np.bool_], watermark: Ints) -> tuple[LateLine, ...]:
         """The refused lines with their reasons; `watermark` is the one after each line."""
         refused = []
-        for row in np.flatnonzero(late).tolist():
+        for row in late.nonzero()[0].tolist():
             time, behind = int(lines.time_ns[row]), int(watermark[row] - lines.time_ns[row]) / 1e9
             ahead = (time - lines.lines.read_ns) / 1e9
             if ahead > self._settings.max_ahead_s:
@@ -216,7 +216,7 @@ class WindowShard(ABC, Generic[OutT]):
     def _slots(self, ids: Ints, sessions: Ints, first_rows: Ints, lines: ParsedLines) -> Ints:
         """The slot of each id; ids that have none get one, with the key found in the given row of `lines`."""
         slots = self._table.find(ids)
-        new = np.flatnonzero(slots < 0)
+        new = (slots < 0).nonzero()[0]
         if len(new):
             slots[new] = self._table.open(ids[new], sessions[new], _keys(lines, first_rows[new], sessions[new]))
         # Rounded up, so that no window is idle a moment too early.
