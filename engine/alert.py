@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -21,6 +22,8 @@ from engine.records import Decision, ScoredWindows
 
 EVENT_TYPE = "io.driftline.alert.v1"
 """CloudEvents type of an alert; a change of the document that breaks readers gets a new one."""
+
+REDACTED = "[redacted]"
 
 
 class AlertSettings(BaseModel):
@@ -33,7 +36,9 @@ class AlertSettings(BaseModel):
     )
     max_line_bytes: Annotated[int, Field(ge=16)] = Field(2000, description="Bytes quoted of one line at the most.")
     redact: tuple[str, ...] = Field(
-        (), description="Regular expressions; what they match in quoted lines is replaced by [redacted]."
+        (),
+        description="Regular expressions; what they match in quoted lines and in template texts is replaced by "
+        "[redacted].",
     )
     recent_bytes: Annotated[int, Field(ge=0)] = Field(
         67_108_864, description="Memory for recent raw lines that alerts may quote, in bytes per worker."
@@ -91,7 +96,7 @@ class AlertWriter:
         self._templates = templates
         self._describe = describe
         self._clock = clock
-        self._redact = [re.compile(p.encode()) for p in settings.redact]
+        self._redact = [re.compile(p) for p in settings.redact]
 
     def records(self, scored: ScoredWindows, decisions: tuple[Decision, ...]) -> list[Record]:
         """One record a decision, in order."""
@@ -136,7 +141,8 @@ class AlertWriter:
         headers = {
             "ce_specversion": "1.0",
             "ce_type": EVENT_TYPE,
-            "ce_source": f"/driftline/{self._region}/{source.lstrip('/')}",
+            # A URI reference, hence quoted: paths may hold anything.
+            "ce_source": f"/driftline/{self._region}/{quote(source.lstrip('/'), errors='surrogateescape')}",
             "ce_id": identity,
             "ce_time": created,
             "content-type": "application/json",
@@ -150,20 +156,26 @@ class AlertWriter:
     def _template_counts(self, ids: list[int]) -> list[dict[str, Any]]:
         """The window's templates in order of first appearance, with how often each occurs."""
         return [
-            {"id": f"{t & 0xFFFFFFFFFFFFFFFF:016x}", "text": self._templates.get(t, ""), "count": count}
+            {"id": f"{t & 0xFFFFFFFFFFFFFFFF:016x}", "text": self._redacted(self._templates.get(t, "")), "count": count}
             for t, count in Counter(ids).items()
         ]
 
     def _lines(self, source: str, session: int, first: int, last: int, total: int) -> tuple[list[str], int]:
         """The last lines of the window, redacted and cut, and how many of the window are not quoted."""
-        if self._settings.max_lines == 0:
+        limit = min(self._settings.max_lines, total)
+        if limit == 0:
             return [], total
-        found, _ = self._recent.lines_of(source, session, first, last, self._settings.max_lines)
+        found, _ = self._recent.lines_of(source, session, first, last, limit)
         return [self._quote(line) for line in found], total - len(found)
 
     def _quote(self, line: bytes) -> str:
         # Redaction comes before the cut: half a secret is still a secret.
+        text = self._redacted(line.decode("utf-8", "backslashreplace").rstrip("\r"))
+        if len(text) <= self._settings.max_line_bytes // 4:  # four bytes a character at the most
+            return text
+        return text.encode()[: self._settings.max_line_bytes].decode("utf-8", "ignore")
+
+    def _redacted(self, text: str) -> str:
         for pattern in self._redact:
-            line = pattern.sub(b"[redacted]", line)
-        text = line[: self._settings.max_line_bytes].decode("utf-8", "backslashreplace")
-        return text.rstrip("\r")
+            text = pattern.sub(REDACTED, text)
+        return text
