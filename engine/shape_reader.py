@@ -67,11 +67,11 @@ class ShapeReader:
         if b"\xff" in batch.data:
             shapes[np.searchsorted(batch.ends, np.flatnonzero(data == 0xFF) - PAD)] = _NEVER
         edges = run_edges(digits)
-        if (shapes < 0).any():
-            first_edge = np.searchsorted(edges, start)
-        else:
-            first_edge = np.zeros(n, np.int64)
-            np.cumsum(self._shapes.edge_counts(shapes)[:-1], out=first_edge[1:])
+        counts = self._shapes.edge_counts(shapes)
+        for row in np.flatnonzero(shapes < 0).tolist():
+            counts[row] = 2 * names[row].count(b"0")
+        first_edge = np.zeros(n, np.int64)
+        np.cumsum(counts[:-1], out=first_edge[1:])
         return names, shapes, Blob(data, Words.of(data), edges, start, first_edge)
 
     def _read_known(

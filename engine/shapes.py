@@ -127,8 +127,8 @@ class Shapes:
         self._key = [_grown(size, c) for c in self._key]
 
     def edge_counts(self, shapes: NDArray[np.int32]) -> NDArray[np.int64]:
-        """int64: edges of digit runs in a line of each shape."""
-        return self._runs[shapes]
+        """int64: edges of digit runs in a line of each shape; means nothing where the shape is unknown."""
+        return self._runs[shapes] if len(self) else np.zeros(len(shapes), np.int64)
 
     def texts(self, shapes: NDArray[np.int32]) -> NDArray[np.int32]:
         """int32: the text number of each shape, or `NO_TEXT`."""

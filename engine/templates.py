@@ -127,10 +127,10 @@ class Templates:
         self._cluster_template: list[int] = [template_id(OVERFLOW_TEXT)]  # cluster ids count from 1
         self._known: dict[int, str] = {}
         self._unannounced: dict[int, str] = {}
+        self.version = 0
         self.forget()
         if snapshot is not None:
             self._restore(snapshot)
-        self.version = 0
 
     def __len__(self) -> int:
         return len(self._births)
@@ -232,6 +232,7 @@ class Templates:
         if identity not in self._known:
             self._known[identity] = text
             self._unannounced[identity] = text
+            self.version += 1
         return identity
 
     def take_new(self) -> dict[int, str]:

@@ -102,9 +102,7 @@ def mutate(line: bytes, rng: random.Random) -> bytes:
         elif kind < 10:
             out += rng.choice((b"\r", b" ", b" 17", b" x" * rng.randrange(1, 9)))
         else:
-            out = bytearray(
-                bytes(rng.randrange(48, 58) if 48 <= c <= 57 and i > 20 else c for i, c in enumerate(out))
-            )
+            out = bytearray(bytes(rng.randrange(48, 58) if 48 <= c <= 57 and i > 20 else c for i, c in enumerate(out)))
     return bytes(out).replace(b"\n", b" ")
 
 

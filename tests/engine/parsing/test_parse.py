@@ -20,7 +20,11 @@ MORE = {
         b'{"time":"2024-05-01T12:00:00Z","message":"disk 4 fine"}',
     ),
     "raw": (b"job 17 done in 3 s", b"job 18 failed: no space on /dev/sda1", b"job <*> <*>", b"<*> <*> 5"),
-    "syslog": (b"Feb 29 10:00:00 h cron[1]: start 5", b"Dec  9 10:00:00 h cron: stop", b"<13>Jan 31 01:02:03 h hello 7"),
+    "syslog": (
+        b"Feb 29 10:00:00 h cron[1]: start 5",
+        b"Dec  9 10:00:00 h cron: stop",
+        b"<13>Jan 31 01:02:03 h hello 7",
+    ),
     "bgl": (
         b"- 1121707236 2005.07.18 UNKNOWN_LOCATION 2005-07-18-10.20.36.871868 UNKNOWN_LOCATION NULL HARDWARE INFO",
     ),

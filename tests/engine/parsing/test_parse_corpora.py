@@ -11,6 +11,15 @@ from engine.parse import ParseSettings
 
 # corpus: (format, lines that parse, templates at the end, fingerprint of their texts)
 GOLDEN = {
+    "BGL": ("bgl", 2000, 105, "eaf129435d59ded0"),
+    "HDFS": ("hdfs", 2000, 16, "5309f7c33dddf06a"),
+    "Hadoop": ("raw", 2000, 67, "a3544cf83cac3d5f"),
+    "Linux": ("syslog", 2000, 110, "6a40ddb45fca5349"),
+    "Mac": ("syslog", 2000, 294, "03cd1fe989700b8b"),
+    "OpenSSH": ("syslog", 2000, 23, "8e938e9b6981d3d6"),
+    "OpenStack": ("openstack", 2000, 32, "22b1ae9c2d7cc28b"),
+    "bgl": ("bgl", 20000, 178, "1ccacfe9d870a7ba"),
+    "hdfs": ("hdfs", 222579, 31, "568ff41a08dae3bb"),
 }
 
 
