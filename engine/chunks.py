@@ -142,9 +142,9 @@ def _cuts(
 ) -> NDArray[np.bool_]:
     """Whether each line, in grouped order, begins a new window: bool (m,)."""
     held = prior[:, COUNT]
-    rank = np.arange(len(entries.id)) - np.repeat(groups.starts, groups.lengths)
     if cutting.gap_ns is None:
-        over: NDArray[np.bool_] = (rank + np.repeat(held, groups.lengths)) % cutting.max_length == 0
+        place = np.arange(len(entries.id)) + (held - groups.starts)[groups.numbers]
+        over: NDArray[np.bool_] = place % cutting.max_length == 0
         return over
     # A window also ends where the watermark passes it, and the watermark before a line may be ahead of the line.
     so_far = np.concatenate([np.array([before_ns]), watermark[:-1]])[entries.row]
@@ -152,13 +152,13 @@ def _cuts(
     latest = np.empty_like(reached)
     latest[1:] = running_max(entries.time, groups)[:-1]
     latest[groups.starts] = prior[:, LAST_NS]
-    np.maximum(latest, np.repeat(prior[:, LAST_NS], groups.lengths), out=latest)
+    np.maximum(latest, prior[:, LAST_NS][groups.numbers], out=latest)
     cut = reached - latest > cutting.gap_ns
     cut[groups.starts[held == 0]] = True
     for g in (held + groups.lengths > cutting.max_length).nonzero()[0].tolist():
-        place = slice(int(groups.starts[g]), int(groups.starts[g] + groups.lengths[g]))
-        cut[place] = _cut_long(
-            entries.time[place].tolist(), reached[place].tolist(), int(held[g]), int(prior[g, LAST_NS]), cutting
+        part = slice(int(groups.starts[g]), int(groups.starts[g] + groups.lengths[g]))
+        cut[part] = _cut_long(
+            entries.time[part].tolist(), reached[part].tolist(), int(held[g]), int(prior[g, LAST_NS]), cutting
         )
     return cut
 
@@ -185,7 +185,7 @@ def _pieces(
     begins[groups.starts] = True
     start = begins.nonzero()[0]
     end = np.append(start[1:], len(cut))
-    number = groups.numbers()[start]
+    number = groups.numbers[start]
     continues = ~cut[start]
     rows = prior[number]
     held = np.where(continues, rows[:, COUNT], 0)

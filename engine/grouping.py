@@ -16,15 +16,13 @@ class Groups:
         order: int64 (n,): the row at each grouped place.
         starts: int64 (g,): grouped place at which each group begins.
         lengths: int64 (g,): rows of each group.
+        numbers: int64 (n,): the group of each grouped place.
     """
 
     order: Ints
     starts: Ints
     lengths: Ints
-
-    def numbers(self) -> Ints:
-        """int64 (n,): the group of each grouped place."""
-        return np.repeat(np.arange(len(self.starts)), self.lengths)
+    numbers: Ints
 
 
 def group(ids: Ints) -> Groups:
@@ -45,7 +43,9 @@ def group(ids: Ints) -> Groups:
         ordered = ids[order]
         change = ordered[1:] != ordered[:-1]
     starts = np.concatenate([np.zeros(1, np.int64), change.nonzero()[0] + 1])
-    return Groups(order, starts, np.diff(starts, append=n))
+    numbers = np.zeros(n, np.int64)
+    np.cumsum(change, out=numbers[1:])
+    return Groups(order, starts, np.diff(starts, append=n), numbers)
 
 
 def ragged_index(starts: Ints, lengths: Ints) -> Ints:
@@ -57,7 +57,7 @@ def ragged_index(starts: Ints, lengths: Ints) -> Ints:
 
 def running_max(values: Ints, groups: Groups) -> Ints:
     """int64 (n,): the maximum so far within each group, for values in grouped order."""
-    numbers = groups.numbers()
+    numbers = groups.numbers
     low, high = int(values.min()), int(values.max())
     span = high - low + 1
     if span * len(groups.starts) < 1 << 62:

@@ -20,8 +20,10 @@ class GrowthSteps(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    first: Annotated[int, Field(ge=1)] = Field(32, description="Length of the first growth step, in lines.")
-    factor: Annotated[float, Field(ge=1.1)] = Field(2.0, description="Each step is so many times the one before.")
+    first: Annotated[int, Field(ge=1)] = Field(default=32, description="Length of the first growth step, in lines.")
+    factor: Annotated[float, Field(ge=1.1)] = Field(
+        default=2.0, description="Each step is so many times the one before."
+    )
 
 
 class SessionWindows(ShardSettings):
@@ -29,18 +31,18 @@ class SessionWindows(ShardSettings):
 
     kind: Literal["session"] = "session"
     gap_s: Annotated[float, Field(gt=0, le=3.2e8)] = Field(
-        600.0, description="A pause in a session's event time of more than so many seconds ends its window."
+        default=600.0, description="A pause in a session's event time of more than so many seconds ends its window."
     )
     max_length: Annotated[int, Field(ge=1, le=65_536)] = Field(
-        512, description="A window of so many lines is complete; the session goes on in a new one."
+        default=512, description="A window of so many lines is complete; the session goes on in a new one."
     )
     growth: tuple[Annotated[int, Field(ge=1)], ...] | GrowthSteps = Field(
-        GrowthSteps(first=32, factor=2.0),
+        default=GrowthSteps(first=32, factor=2.0),
         description="Lengths in lines at which a session is scored while it is still open: a list, or "
         "{first, factor}. An empty list scores complete windows only.",
     )
     allowed_lateness_s: Annotated[float, Field(ge=0, le=3.2e8)] = Field(
-        0.0,
+        default=0.0,
         description="The watermark stays so many seconds behind the latest event time. Windows come out that much "
         "later, and lines that much older (beside the gap) still find theirs.",
     )
@@ -104,9 +106,7 @@ class SessionWindower(WindowShard[Emission]):
             entries = entries.take(groups.order)
             rows = entries.row[groups.starts]
             slots = self._slots(entries.id[groups.starts], lines.session[rows], rows, lines)
-            full = absorb(
-                self._table, entries, groups, slots, partition, watermark, before, self._cutting, emission
-            )
+            full = absorb(self._table, entries, groups, slots, partition, watermark, before, self._cutting, emission)
         due = self._put_due(watermark, emission)
         return self._refuse(lines, late, watermark), np.concatenate([full, due])
 

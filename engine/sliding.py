@@ -26,12 +26,13 @@ class SlidingWindows(ShardSettings):
     """Window i of a key holds its lines i·stride to i·stride + size - 1, in the order read."""
 
     kind: Literal["sliding"] = "sliding"
-    size: Annotated[int, Field(ge=1, le=4096)] = Field(20, description="Lines in a window.")
+    size: Annotated[int, Field(ge=1, le=4096)] = Field(default=20, description="Lines in a window.")
     stride: Annotated[int, Field(ge=1, le=4096)] = Field(
-        10, description="Lines from one window's begin to the next; with a stride above the size lines are left out."
+        default=10,
+        description="Lines from one window's begin to the next; with a stride above the size lines are left out.",
     )
     per: Literal["source", "session"] = Field(
-        "source", description="Whether a window holds the lines of a whole partition or of one session key."
+        default="source", description="Whether a window holds the lines of a whole partition or of one session key."
     )
 
 

@@ -22,20 +22,23 @@ class TimeWindows(ShardSettings):
     """Lines whose event time lies in [k·slide, k·slide + length), k counted from 1970-01-01 UTC."""
 
     kind: Literal["time"] = "time"
-    length_s: Annotated[float, Field(gt=0, le=3.2e8)] = Field(60.0, description="Length of a window in seconds.")
+    length_s: Annotated[float, Field(gt=0, le=3.2e8)] = Field(
+        default=60.0, description="Length of a window in seconds."
+    )
     slide_s: Annotated[float, Field(gt=0, le=3.2e8)] | None = Field(
-        None, description="Seconds from one window's begin to the next; windows do not overlap if it is left out."
+        default=None,
+        description="Seconds from one window's begin to the next; windows do not overlap if it is left out.",
     )
     allowed_lateness_s: Annotated[float, Field(ge=0, le=3.2e8)] = Field(
-        0.0,
+        default=0.0,
         description="The watermark stays so many seconds behind the latest event time. Windows come out that much "
         "later, and lines that much older still find theirs.",
     )
     per: Literal["source", "session"] = Field(
-        "source", description="Whether a window holds the lines of a whole partition or of one session key."
+        default="source", description="Whether a window holds the lines of a whole partition or of one session key."
     )
     max_length: Annotated[int, Field(ge=1, le=65_536)] = Field(
-        4096, description="A window of so many lines is complete; what follows in its span goes into another."
+        default=4096, description="A window of so many lines is complete; what follows in its span goes into another."
     )
 
     @model_validator(mode="after")

@@ -31,26 +31,26 @@ class ShardSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_open: Annotated[int, Field(ge=1, le=MAX_OPEN // 2)] = Field(
-        1_000_000,
+        default=1_000_000,
         description="Open windows (sliding: keys) held at the most; beyond it the oldest are closed and scored early.",
     )
     idle_s: Annotated[float, Field(gt=0, le=3.2e8)] = Field(
-        3600.0,
+        default=3600.0,
         description="A window without a new line for so many seconds of machine time is closed and scored, "
         "though event time stands still.",
     )
     partition_idle_s: Annotated[float, Field(gt=0)] = Field(
-        30.0,
+        default=30.0,
         description="Where one shard reads several partitions: a partition silent for so many seconds no longer "
         "holds the watermark back.",
     )
     unkeyed: Literal["window", "skip"] = Field(
-        "window",
+        default="window",
         description="Lines without a session key: 'window' puts those of a partition into windows of their own, "
         "'skip' leaves them out (counted).",
     )
     max_ahead_s: Annotated[float, Field(gt=0, le=3.2e9)] = Field(
-        86_400.0,
+        default=86_400.0,
         description="A line whose event time is further ahead of the machine's clock goes to the dead letters: "
         "taken at its word it would end all open windows. A day is more than any wrong time zone.",
     )

@@ -98,8 +98,13 @@ def test_what_is_idle_for_too_long_is_closed_by_the_tick(spec, clock) -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", [SessionWindows(max_open=64), TimeWindows(max_open=64, per="session"), SlidingWindows(max_open=64, per="session")]
-)  # fmt: skip
+    "spec",
+    [
+        SessionWindows(max_open=64),
+        TimeWindows(max_open=64, per="session"),
+        SlidingWindows(max_open=64, per="session"),
+    ],
+)
 def test_the_oldest_are_closed_beyond_the_maximum(spec, clock) -> None:
     windower = build_windower(spec, clock)
     keys = []

@@ -103,9 +103,8 @@ def by_line_sessions(spec: SessionWindows, stream: list[Line]):
             out.append(window(s, True))
 
     def window(s, closed: bool):
-        first_partition, session = s["partition"], s["session"]
-        return (first_partition, session, s["key"], list(s["ids"]), closed, s["first"], s["last"],
-                s["first_ns"], s["last_ns"])  # fmt: skip
+        place = (s["first"], s["last"], s["first_ns"], s["last_ns"])
+        return (s["partition"], s["session"], s["key"], list(s["ids"]), closed, *place)
 
     for i, line in enumerate(stream):
         t = round(line.time_s * SECOND)
@@ -126,8 +125,17 @@ def by_line_sessions(spec: SessionWindows, stream: list[Line]):
             continue
         s = sessions.get(key)
         if s is None:
-            s = sessions[key] = {"id": key, "partition": line.partition, "session": hashed(line.key), "key": line.key, "ids": [],
-                                 "first": position, "last": position, "first_ns": t, "last_ns": t}  # fmt: skip
+            s = sessions[key] = {
+                "id": key,
+                "partition": line.partition,
+                "session": hashed(line.key),
+                "key": line.key,
+                "ids": [],
+                "first": position,
+                "last": position,
+                "first_ns": t,
+                "last_ns": t,
+            }
         s["ids"].append(line.template)
         s["first_ns"], s["last_ns"] = min(s["first_ns"], t), max(s["last_ns"], t)
         if line.partition == s["partition"]:
@@ -148,8 +156,8 @@ def by_line_time(spec: TimeWindows, stream: list[Line]):
     out, late, watermark = [], [], -(1 << 62)
 
     def window(s):
-        return (s["partition"], s["session"], s["key"], s["ids"], True, s["first"], s["last"], s["first_ns"],
-                s["last_ns"])  # fmt: skip
+        place = (s["first"], s["last"], s["first_ns"], s["last_ns"])
+        return (s["partition"], s["session"], s["key"], s["ids"], True, *place)
 
     def emit(keys: list) -> None:
         out.extend(window(opened.pop(k)) for k in sorted(keys, key=lambda k: (k[1], opened[k]["first"])))
