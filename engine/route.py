@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.records import ParsedLines
 from connectors.base import LineBatch
+from engine.records import ParsedLines
 
 
 def by_session(parsed: ParsedLines, shards: int) -> Iterator[tuple[str, ParsedLines]]:
@@ -16,19 +16,21 @@ def by_session(parsed: ParsedLines, shards: int) -> Iterator[tuple[str, ParsedLi
     bytes of its own lines only, since it is about to cross a process border.
     """
     shard = parsed.session.view(np.uint64) % np.uint64(shards)
+    # Splitting once and joining per shard is several times faster than a slice a line.
+    raw = parsed.lines.data.split(b"\n")
     for i in range(shards):
-        yield str(i), _take(parsed, np.flatnonzero(shard == i))
+        yield str(i), _take(parsed, raw, np.flatnonzero(shard == i))
 
 
-def _take(parsed: ParsedLines, index: NDArray[np.int64]) -> ParsedLines:
+def _take(parsed: ParsedLines, raw: list[bytes], index: NDArray[np.int64]) -> ParsedLines:
     lines = parsed.lines
     kept = parsed.rows[index]
-    starts = np.concatenate([[0], lines.ends[:-1] + 1]) if len(lines) else np.zeros(0, np.int64)
-    lengths = lines.ends[kept] - starts[kept] + 1
-    ends = np.cumsum(lengths) - 1
-    moved = (ends - lengths + 1) - starts[kept]
-    view = memoryview(lines.data)
-    data = b"".join([view[a:b] for a, b in zip(starts[kept].tolist(), (lines.ends[kept] + 1).tolist(), strict=True)])
+    starts = np.zeros(len(lines), np.int64)
+    np.add(lines.ends[:-1], 1, out=starts[1:])
+    starts = starts[kept]
+    ends = np.cumsum(lines.ends[kept] - starts + 1) - 1
+    moved = ends - lines.ends[kept]
+    data = b"\n".join([*[raw[row] for row in kept.tolist()], b""])
     part = LineBatch(
         lines.partition, data, ends, lines.positions[kept], lines.read_ns, lines.produced_ns,
         traceparent=lines.traceparent,

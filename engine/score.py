@@ -18,7 +18,7 @@ class ScoreSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_windows: Annotated[int, Field(ge=1)] = Field(
-        4096, description="Windows waiting for the model at the most; as many are scored at once."
+        4096, description="Once so many windows wait for the model they are scored, however young they are."
     )
     max_age_ms: Annotated[float, Field(ge=0)] = Field(
         10.0, description="Milliseconds a window waits for others at the most. 0 scores whatever arrives at once."
@@ -109,6 +109,13 @@ class Gatherer:
         scores = model.score(gathered.windows)
         return [ScoredWindows(gathered, scores, model.name, model.version, model.threshold)]
 
+    def waiting_templates(self) -> list[int]:
+        """The ids of all templates in the windows that wait, ascending, each once."""
+        if not self._waiting:
+            return []
+        ids: list[int] = np.unique(np.concatenate([b.windows.ids for b in self._waiting])).tolist()
+        return ids
+
     def snapshot(self) -> list[dict[str, Any]]:
         """The waiting windows as plain data."""
         return [pack_windows(b) for b in self._waiting]
@@ -135,7 +142,7 @@ def join(batches: Sequence[WindowBatch]) -> WindowBatch:
         tuple(p for b in batches for p in b.partition),
         column("session"),
         tuple(k for b in batches for k in b.key),
-        *(column(name) for name in _COLUMNS),
+        **{name: column(name) for name in _COLUMNS},
         traceparent=batches[-1].traceparent,
     )
 
@@ -170,6 +177,6 @@ def unpack_windows(packed: dict[str, Any]) -> WindowBatch:
         tuple(packed["partition"]),
         column("session"),
         tuple(packed["key"]),
-        *(column(name) for name in _COLUMNS),
         traceparent=packed["traceparent"],
+        **{name: column(name) for name in _COLUMNS},
     )

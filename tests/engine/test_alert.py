@@ -51,7 +51,9 @@ def write(scored, check_schema):
 
 
 def test_the_document_says_what_why_where_and_when(write, window, parsed_lines):
-    lines = parsed_lines([(b"blk_1", b"disk failed"), (b"blk_2", b"noise"), (b"blk_1", b"disk failed")], partition="t/3")
+    lines = parsed_lines(
+        [(b"blk_1", b"disk failed"), (b"blk_2", b"noise"), (b"blk_1", b"disk failed")], partition="t/3"
+    )
     disk = template_id("disk failed")
     record = write(
         window(rows=(disk, disk), score=0.75, key="blk_1", partition="t/3", first=0, last=2, time_ns=1_000_000_001),
@@ -122,7 +124,9 @@ def test_the_source_header_is_a_uri_reference_for_any_path(write, window, source
 
 def test_the_id_depends_on_the_window_and_not_on_when_or_how_it_was_scored(write, window):
     early = write(window(score=0.6), clock=ManualClock(wall_ns=1))
-    late = write(window(score=0.9, time_ns=5), clock=ManualClock(wall_ns=10**18), decision=Decision(0, 9, "f" * 16, 7, 0.1))
+    late = write(
+        window(score=0.9, time_ns=5), clock=ManualClock(wall_ns=10**18), decision=Decision(0, 9, "f" * 16, 7, 0.1)
+    )
     assert early.id == late.id
     assert early.document["created"] != late.document["created"]
 
@@ -188,7 +192,9 @@ def test_secrets_are_redacted_before_a_line_is_cut(write, window, parsed_lines):
 
 def test_template_texts_are_redacted_as_well(write, window, parsed_lines):
     lines = parsed_lines([(b"s", b"token abc123 used")])
-    record = write(window(rows=(template_id("token abc123 used"),), first=0, last=0), lines=[lines], redact=("abc[0-9]+",))
+    record = write(
+        window(rows=(template_id("token abc123 used"),), first=0, last=0), lines=[lines], redact=("abc[0-9]+",)
+    )
     assert record.document["templates"][0]["text"] == "token [redacted] used"
 
 
@@ -203,7 +209,10 @@ def test_bytes_that_are_no_text_are_shown_as_such(write, window, parsed_lines):
     assert write(window(rows=(1,), first=0, last=0), lines=[lines]).document["lines"] == ["s|\\xff\x00 raw"]
 
 
-@given(text=st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), max_size=60), limit=st.integers(16, 40))
+@given(
+    text=st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), max_size=60),
+    limit=st.integers(16, 40),
+)
 def test_a_cut_line_keeps_its_size_and_whole_characters(text, limit, scored, window, parsed_lines):
     recent = RecentLines(1 << 20)
     recent.add(parsed_lines([(b"s", text.encode())]))
