@@ -25,8 +25,9 @@ STOP_S = 15.0
 COUNTERS = re.compile(
     rb"^driftline_(lines|windows|alerts|bad_lines|late_lines)_total(?:\{[^}]*\})? (\S+)", re.MULTILINE
 )
-GAP_S = 7200.0
-"""Session gap of all benchmark regions; HDFS blocks are silent for hours only once they are done."""
+GAP_S = 86_400.0
+"""Session gap of all benchmark regions. Blocks of the HDFS sample pause for many hours before they are
+deleted; with shorter gaps such pauses cut sessions, and detection by session suffers."""
 
 MAX_LENGTH = 512
 """Longest window of all benchmark regions, in lines."""

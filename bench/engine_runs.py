@@ -29,6 +29,7 @@ from bench.workloads import Workload, base_log, cache_folder, produce, write_wor
 from connectors.broker import EmbeddedBroker
 from connectors.files import FileSettings, FileSource
 from connectors.kafka_source import LINE_BITS
+from models.store import ModelStore
 
 LIMIT_S = 900.0
 WARM_UP_S = 5.0
@@ -104,7 +105,7 @@ def trained_store(run: Run) -> Path:
     """A model store with a trained bert_cnn, kept between runs."""
     base = base_log()
     store = cache_folder() / f"store-{base.origin}"
-    if not (store / "bert_cnn" / "current").exists():
+    if ModelStore(store).current("bert_cnn") is None:
         run.progress("training", 0, 0)
         cache_folder().mkdir(parents=True, exist_ok=True)
         log, labels = store.with_suffix(".log"), store.with_suffix(".csv")

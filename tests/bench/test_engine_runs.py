@@ -34,14 +34,14 @@ def test_event_seconds_are_those_of_the_lines() -> None:
 
 
 def test_latency_counts_from_the_completing_line() -> None:
-    # One line a second of wall time; event time jumps by 3 hours at line 50.
-    data = b"".join(line(i if i < 50 else i + 10_800) for i in range(100))
+    # One line a second of wall time; event time jumps by 30 hours at line 50.
+    data = b"".join(line(i if i < 50 else i + 108_000) for i in range(100))
     produced = np.arange(100, dtype=np.int64) * SECOND
     alerts = [
         (31 * SECOND, alert(30, 30, closed=False)),
         (52 * SECOND, alert(20, 20, closed=True)),
         (43 * SECOND, alert(40, 40, closed=True, line_count=512)),
-        (99 * SECOND, alert(98, 10_898, closed=True)),
+        (99 * SECOND, alert(98, 108_098, closed=True)),
         (9 * SECOND, alert(3, 3, closed=False)),
     ]
     assert latencies_ms(alerts, produced, data).tolist() == [1_000.0, 2_000.0, 3_000.0]

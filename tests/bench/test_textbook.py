@@ -55,7 +55,7 @@ def feed(session: Session, times: list[float]) -> list[Any]:
 
 def test_a_session_ends_with_the_gap_and_with_the_stream() -> None:
     session = Session()
-    assert feed(session, [0.0, 10.0, 7_300.0, 7_301.0]) == [[0, 1]]
+    assert feed(session, [0.0, 10.0, 86_500.0, 86_501.0]) == [[0, 1]]
     assert session.on_eof()[0] == [[2, 3]]
 
 
