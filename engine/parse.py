@@ -55,7 +55,11 @@ class Parser:
         self._saved: tuple[int, bytes] | None = None
 
     def parse(self, batch: LineBatch) -> ParsedLines:
-        """Takes a batch apart; never raises for what a line holds."""
+        """Takes a batch apart; never raises for what a line holds.
+
+        What the source itself refused (`LineBatch.rejects`) comes first in `bad`, so that nothing
+        behind the parser needs to look for bad lines in two places.
+        """
         found = self._reader.read(batch)
         rows = found.good()
         at: NDArray[np.int64] | slice = rows if found.bad else slice(None)
@@ -69,7 +73,7 @@ class Parser:
             key_start=found.key_start[at].astype(np.int32),
             key_end=found.key_end[at].astype(np.int32),
             templates=self._templates.take_new(),
-            bad=found.letters(batch, self._describe),
+            bad=batch.rejects + found.letters(batch, self._describe),
         )
 
     def take_apart(self, line: bytes, read_ns: int) -> Fields:

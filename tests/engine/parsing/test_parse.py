@@ -1,4 +1,5 @@
 import random
+from dataclasses import replace
 
 import numpy as np
 import orjson
@@ -7,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from connectors.base import DeadLetter
 from engine.formats import FORMATS
 from engine.parse import Parser, ParseSettings, StateMismatch, line_labels
 from engine.records import NO_SESSION
@@ -149,6 +151,12 @@ def test_a_bad_line_says_why_and_touches_no_other(name, line, reason, parser_of,
     assert all(reason in found for _, found in got.bad)
     again = answers_of(parser_of(settings_of(name)), good + good)
     assert [row[1:] for row in got.good] == [row[1:] for row in again.good]
+
+
+def test_lines_that_the_source_refused_are_passed_on(parser_of, batch_of):
+    refused = DeadLetter("p:7", "longer than 10 bytes", b"x", 11)
+    parsed = parser_of(settings_of("raw")).parse(replace(batch_of([b"a", b""]), rejects=(refused,)))
+    assert [letter.reason for letter in parsed.bad] == ["longer than 10 bytes", "empty line"]
 
 
 def test_bytes_that_are_not_utf8_are_spelt_out(parser_of):
