@@ -128,9 +128,10 @@ class LineCutter:
         if self._head is not None:
             end = block.find(b"\n")
             if end < 0:
-                self._skipped += len(block)
+                self._skip(block)
                 return Cut()
-            rejects.append(self._end_skip(end))
+            self._skip(block[:end])
+            rejects.append(self._end_skip())
             block = block[end + 1 :]
         data = self._carry + block if self._carry else block
         ends = line_ends(data)
@@ -149,7 +150,7 @@ class LineCutter:
     def finish(self) -> Cut:
         """The last line although no line end follows it; the stream has ended."""
         if self._head is not None:
-            rejected = self._end_skip(0)
+            rejected = self._end_skip()
             self.byte -= 1
             return Cut(rejects=(rejected,))
         if not self._carry:
@@ -159,10 +160,14 @@ class LineCutter:
         self._carry = b""
         return Cut(data, np.array([len(data) - 1], np.int64), np.array([start], np.int64))
 
-    def _end_skip(self, more: int) -> tuple[int, bytes, int]:
-        length = self._skipped + more
-        rejected = (self.byte, self._head or b"", length)
-        self.byte += length + 1
+    def _skip(self, part: bytes) -> None:
+        head = self._head or b""
+        self._head = head + part[: RAW_BYTES - len(head)]
+        self._skipped += len(part)
+
+    def _end_skip(self) -> tuple[int, bytes, int]:
+        rejected = (self.byte, self._head or b"", self._skipped)
+        self.byte += self._skipped + 1
         self._head, self._skipped = None, 0
         return rejected
 

@@ -42,12 +42,13 @@ class StdinPartition:
         self._wall_ns = wall_ns
         self._cutter = LineCutter(0, settings.max_line_bytes)
         self._ended = False
+        self._closed = False
 
     def next_batch(self) -> LineBatch | None:
         """See `SourcePartition.next_batch`."""
-        if self._ended:
+        if self._closed:
             raise StopIteration
-        block = self._read()
+        block = b"" if self._ended else self._read()
         if block:
             return self._batch(self._cutter.feed(block))
         if not self._ended:
@@ -67,7 +68,7 @@ class StdinPartition:
 
     def close(self) -> None:
         """Standard input belongs to the process and stays open."""
-        self._ended = True
+        self._closed = True
 
     def _read(self) -> bytes:
         # A pipe gives 64 KiB a read: gather until a block is full or nothing more is there.

@@ -1,0 +1,46 @@
+"""Dead letters as documents for any sink (a Kafka topic, a JSON-lines file, memory)."""
+
+import hashlib
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from connectors.base import DeadLetter, Record
+
+
+def dead_letter_id(letter: DeadLetter) -> str:
+    """The same for the same line refused for the same reason, after a replay too."""
+    text = f"{letter.place}\x1f{letter.reason}".encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(text, digest_size=16).hexdigest()
+
+
+def to_records(letters: Iterable[DeadLetter], *, partition: str, region: str, time_ns: int) -> list[Record]:
+    r"""One record a letter, keyed by partition so that a partition's letters keep their order.
+
+    Args:
+        letters: What was refused.
+        partition: The source partition they came from.
+        region: Name of this region.
+        time_ns: Wall clock, ns since the epoch; goes into the document as UTC.
+
+    Returns:
+        Documents of id, place, reason, raw (UTF-8; other bytes as `\xNN`), raw_bytes (the full
+        length), partition, region and time (RFC 3339).
+    """
+    time = datetime.fromtimestamp(time_ns / 1e9, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return [
+        Record(
+            id=(identity := dead_letter_id(letter)),
+            key=partition,
+            document={
+                "id": identity,
+                "place": letter.place,
+                "reason": letter.reason,
+                "raw": letter.raw.decode("utf-8", "backslashreplace"),
+                "raw_bytes": letter.raw_bytes,
+                "partition": partition,
+                "region": region,
+                "time": time,
+            },
+        )
+        for letter in letters
+    ]

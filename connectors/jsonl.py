@@ -1,0 +1,153 @@
+"""A JSON-lines file as a sink, or standard output.
+
+One document a line, each with its `id`. A flush writes and fsyncs; a crash in the middle leaves at
+most a torn last line, which `open` cuts off. One process writes a file at a time (it is locked).
+Standard output (`-`) cannot be read back: after a crash lines may come twice there, with equal ids.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field
+
+from connectors.base import Record, SinkUnavailable, State
+
+_BLOCK = 1 << 20
+
+
+class JsonlSettings(BaseModel):
+    """Documents to a JSON-lines file, or to standard output."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: Literal["jsonl"] = "jsonl"
+    path: str = Field(min_length=1, description="The file, made with its folder where missing; `-`: standard output.")
+
+
+class JsonlSink:
+    """See the module."""
+
+    def __init__(self, settings: JsonlSettings) -> None:
+        self._path = settings.path
+        self._stdout = settings.path == "-"
+        self._fd = -1
+        self._good = 0
+        self._kept: list[bytes] = []
+        self._known: frozenset[str] = frozenset()
+
+    def open(self, resume: State | None) -> None:
+        """See `Sink.open`."""
+        if self._stdout:
+            self._fd = sys.stdout.fileno()
+            return
+        self.close()
+        try:
+            os.makedirs(os.path.dirname(self._path) or ".", exist_ok=True)
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._good = _whole_bytes(self._fd)
+            if os.fstat(self._fd).st_size != self._good:
+                os.ftruncate(self._fd, self._good)
+            if resume is not None:
+                self._known = frozenset(_ids(self._fd, int(resume.get("bytes", 0)), self._good))
+        except OSError as error:
+            reason = "another process writes it" if error.errno == errno.EWOULDBLOCK else error.strerror
+            self._release()
+            raise SinkUnavailable(f"cannot open {self._path} for writing: {reason}") from error
+
+    def write(self, records: Sequence[Record]) -> None:
+        """See `Sink.write`."""
+        self._kept.extend(_line(r) for r in records if r.id not in self._known)
+
+    def pending(self) -> int:
+        """See `Sink.pending`."""
+        return len(self._kept)
+
+    def flush(self, timeout_s: float) -> None:
+        """See `Sink.flush`; a write that fails half-way is taken back."""
+        if not self._kept:
+            return
+        try:
+            data = memoryview(b"".join(self._kept))
+            if self._stdout:
+                self._flush_stdout(data)
+            else:
+                at = self._good
+                while data:
+                    written = os.pwrite(self._fd, data, at)
+                    data, at = data[written:], at + written
+                os.fsync(self._fd)
+                self._good = at
+                self._kept = []
+        except OSError as error:
+            if self._fd >= 0 and not self._stdout:
+                with contextlib.suppress(OSError):  # a torn end is cut at the next flush or open
+                    os.ftruncate(self._fd, self._good)
+            raise SinkUnavailable(
+                f"cannot write {len(self._kept)} records to {self._path}: {error.strerror}. They are kept."
+            ) from error
+
+    def snapshot(self) -> State:
+        """Bytes acknowledged; nothing for standard output."""
+        return {} if self._stdout else {"bytes": self._good}
+
+    def close(self) -> None:
+        """See `Sink.close`."""
+        self._kept = []
+        self._release()
+
+    def _flush_stdout(self, data: memoryview) -> None:
+        while data:
+            try:
+                data = data[os.write(self._fd, data) :]
+            except OSError:
+                self._kept = [bytes(data)]  # what is out cannot be taken back: only the rest is kept
+                raise
+        self._kept = []
+
+    def _release(self) -> None:
+        if self._fd >= 0 and not self._stdout:
+            os.close(self._fd)
+        self._fd = -1
+
+
+def _line(record: Record) -> bytes:
+    document: dict[str, Any] = dict(record.document)
+    if document.get("id") != record.id:
+        document = {**document, "id": record.id}
+    return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
+
+
+def _whole_bytes(fd: int) -> int:
+    """Size of the file without a torn last line."""
+    end = os.fstat(fd).st_size
+    while end:
+        start = max(0, end - _BLOCK)
+        found = os.pread(fd, end - start, start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
+
+
+def _ids(fd: int, start: int, end: int) -> set[str]:
+    """Ids of the lines from byte `start`; of all lines where the file is shorter than that."""
+    at = start if start <= end else 0
+    ids: set[str] = set()
+    rest = b""
+    while at < end:
+        block = os.pread(fd, min(_BLOCK, end - at), at)
+        at += len(block)
+        *lines, rest = (rest + block).split(b"\n")
+        for line in lines:
+            with contextlib.suppress(orjson.JSONDecodeError):  # a line of somebody else's
+                document = orjson.loads(line)
+                if isinstance(document, dict) and "id" in document:
+                    ids.add(str(document["id"]))
+    return ids

@@ -1,0 +1,258 @@
+"""A Kafka topic as a sink: nothing counts as delivered before its delivery report says so.
+
+Delivery:
+
+1. `write` numbers each record, keeps it and gives it to librdkafka (idempotent, acks=all, no
+   timeout: librdkafka tries for ever).
+2. A good delivery report removes the record and moves its partition's offset forward.
+3. A bad one (they are final: a dead producer, a refusal) marks the producer as failed; the next
+   `flush` replaces it and produces everything unacknowledged again, in order.
+4. `flush` returns when nothing is kept any more.
+
+Resuming: `open` reads the topic from the offsets of the saved state to the end and remembers the
+ids found there (header `ce_id`); `write` drops records that carry one of them.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import orjson
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from pydantic import Field
+
+from connectors.base import Record, SinkUnavailable, State
+from connectors.kafka_settings import Connection, KafkaSettings, build_client, topic_partitions
+
+ID_HEADER = "ce_id"
+"""CloudEvents' `id` in the Kafka protocol binding."""
+
+BACK_PRESSURE_S = 0.02
+"""How long `write` serves delivery reports where librdkafka's queue is full."""
+
+# What the promise rests on; free options do not override these.
+FIXED_OPTIONS = {"enable.idempotence": True, "acks": "all", "message.timeout.ms": 0}
+
+
+class KafkaSinkSettings(KafkaSettings):
+    """Documents to a Kafka topic, as JSON."""
+
+    type: Literal["kafka"] = "kafka"
+    linger_ms: int = Field(2, ge=0, description="How long a message waits for others in its batch, in milliseconds.")
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field("lz4", description="Compression of batches.")
+    open_timeout_s: float = Field(10.0, gt=0, description="How long the brokers may take to answer at the start.")
+
+
+class KafkaSink:
+    """See the module; also a `Sink`.
+
+    Attributes:
+        connection: What is known of the brokers.
+        delivery_error: The reason of the last bad delivery report, "" where the last one was good.
+    """
+
+    def __init__(self, settings: KafkaSinkSettings) -> None:
+        self.connection = Connection(settings.brokers)
+        self.delivery_error = ""
+        self._settings = settings
+        self._producer: Producer | None = None
+        self._kept: dict[int, Record] = {}  # by number, ascending: taken over and not acknowledged
+        self._unqueued = 0  # first number that librdkafka has not taken yet
+        self._number = 0
+        self._offsets: dict[int, int] = {}
+        self._delivered: frozenset[str] = frozenset()
+        self._failed = False
+
+    @property
+    def last_error(self) -> str:
+        """The last thing that went wrong, in words; "" where nothing did."""
+        return self.delivery_error or self.connection.last_error
+
+    def open(self, resume: State | None) -> None:
+        """See `Sink.open`."""
+        reader = build_client(Consumer, self._settings, _READER_OPTIONS)
+        try:
+            numbers = topic_partitions(reader, self._settings, self._settings.open_timeout_s)
+            ranges = {n: self._range(reader, n) for n in numbers}
+            saved = {int(n): int(offset) for n, offset in (resume or {}).get("offsets", {}).items()}
+            # An offset out of range means that the topic was emptied: all that is there may be ours.
+            first = {
+                n: saved[n] if n in saved and low <= saved[n] <= high else low if n in saved else high
+                for n, (low, high) in ranges.items()
+            }
+            if saved:
+                first.update({n: low for n, (low, _) in ranges.items() if n not in saved})
+            self._offsets = first
+            self._delivered = frozenset(self._ids(reader, first) if saved else ())
+        except (LookupError, KafkaException) as error:
+            raise SinkUnavailable(str(error)) from error
+        finally:
+            reader.close()
+        self._producer = self._new_producer()
+
+    def write(self, records: Sequence[Record]) -> None:
+        """See `Sink.write`; gives way to delivery reports where the queue is full."""
+        for record in records:
+            if record.id not in self._delivered:
+                self._kept[self._number] = record
+                self._number += 1
+        self._enqueue()
+
+    def pending(self) -> int:
+        """See `Sink.pending`."""
+        if self._producer is not None:
+            self._producer.poll(0)
+        return len(self._kept)
+
+    def flush(self, timeout_s: float) -> None:
+        """See `Sink.flush`."""
+        deadline = time.monotonic() + timeout_s
+        if self._failed:
+            self._replace_producer()
+        while self._kept and not self._failed:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            self._enqueue()
+            if self._producer is not None:
+                # In steps: `flush` holds back what it is not told of for as long as it runs.
+                self._producer.flush(min(left, 0.1))
+        if self._kept:
+            raise SinkUnavailable(
+                f"Kafka brokers {self._settings.brokers} have not acknowledged {len(self._kept)} messages to topic "
+                f"{self._settings.topic!r} within {timeout_s:g} s: {self.last_error or 'no answer'}. "
+                "They are kept and will be sent again."
+            )
+
+    def snapshot(self) -> State:
+        """The offset behind the last acknowledged message of each partition."""
+        return {"offsets": {str(n): offset for n, offset in sorted(self._offsets.items())}}
+
+    def close(self) -> None:
+        """See `Sink.close`."""
+        if self._producer is not None:
+            self._producer.purge()
+            self._producer.poll(0)
+            self._producer = None
+
+    def _new_producer(self) -> Producer:
+        producer: Producer = build_client(
+            Producer,
+            self._settings,
+            {
+                "linger.ms": self._settings.linger_ms,
+                "compression.type": self._settings.compression,
+                "reconnect.backoff.max.ms": 2000,
+                **{k: v for k, v in self._settings.client_options().items() if k not in FIXED_OPTIONS},
+                **self.connection.options(),
+                **FIXED_OPTIONS,
+            },
+        )
+        return producer
+
+    def _replace_producer(self) -> None:
+        """Starts over with a new producer; everything unacknowledged is queued again, in order."""
+        old, self._producer = self._producer, None
+        if old is not None:
+            old.purge()
+            old.flush(1.0)
+        self._producer = self._new_producer()
+        self._unqueued = next(iter(self._kept), self._number)
+        self._failed = False
+
+    def _enqueue(self) -> None:
+        producer = self._producer
+        if producer is None or self._failed:
+            return
+        for number in range(self._unqueued, self._number):
+            record = self._kept.get(number)
+            if record is None:
+                continue
+            try:
+                self._produce(producer, number, record)
+            except BufferError:
+                producer.poll(BACK_PRESSURE_S)
+                return
+            except KafkaException as error:
+                self.delivery_error = error.args[0].str()
+                self._failed = True
+                return
+            self._unqueued = number + 1
+        producer.poll(0)
+
+    def _produce(self, producer: Producer, number: int, record: Record) -> None:
+        def on_delivery(error: KafkaError | None, message: Message) -> None:
+            if producer is not self._producer:
+                return  # a report of a producer already given up: its record has been queued again
+            self._report(number, error, message)
+
+        producer.produce(
+            self._settings.topic,
+            value=orjson.dumps(record.document, option=orjson.OPT_SERIALIZE_NUMPY),
+            key=record.key.encode("utf-8", "backslashreplace") if record.key else None,
+            headers=[
+                (name, text.encode("utf-8", "backslashreplace"))
+                for name, text in {**record.headers, ID_HEADER: record.id}.items()
+            ],
+            on_delivery=on_delivery,
+        )
+
+    def _report(self, number: int, error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            self.delivery_error = error.str()
+            self._failed = True
+            return
+        self._kept.pop(number, None)
+        self.delivery_error = ""
+        self.connection.down = ""
+        partition, offset = message.partition(), message.offset()
+        if partition is not None and offset is not None:
+            self._offsets[partition] = max(self._offsets.get(partition, 0), offset + 1)
+
+    def _range(self, reader: Consumer, number: int) -> tuple[int, int]:
+        found = reader.get_watermark_offsets(
+            TopicPartition(self._settings.topic, number), timeout=self._settings.open_timeout_s
+        )
+        if found is None:
+            raise LookupError(f"Kafka topic {self._settings.topic!r} partition {number}: the brokers name no offsets")
+        return found
+
+    def _ids(self, reader: Consumer, first: dict[int, int]) -> set[str]:
+        """Ids in the topic from the offsets `first` to the end of every partition."""
+        reader.assign([TopicPartition(self._settings.topic, n, offset) for n, offset in first.items()])
+        ids: set[str] = set()
+        open_ends = set(first)
+        deadline = time.monotonic() + self._settings.open_timeout_s
+        while open_ends:
+            messages = reader.consume(1000, 0.05)
+            for message in messages:
+                error = message.error()
+                if error is None:
+                    ids.update(_id_of(message))
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    open_ends.discard(message.partition() or 0)
+            if any(m.error() is None for m in messages):
+                deadline = time.monotonic() + self._settings.open_timeout_s
+            elif open_ends and time.monotonic() > deadline:
+                raise LookupError(
+                    f"Kafka brokers {self._settings.brokers} did not give what topic {self._settings.topic!r} already "
+                    f"holds (partitions {sorted(open_ends)}) within {self._settings.open_timeout_s:g} s"
+                )
+        return ids
+
+
+_READER_OPTIONS: dict[str, Any] = {
+    "group.id": "driftline-read-back",
+    "auto.offset.reset": "earliest",
+    "enable.auto.commit": False,
+    "enable.partition.eof": True,
+    "error_cb": lambda error: None,  # a call that gets no answer says so itself
+}
+
+
+def _id_of(message: Message) -> tuple[str, ...]:
+    headers = message.headers() or []
+    for name, value in headers.items() if isinstance(headers, dict) else headers:
+        if name == ID_HEADER and isinstance(value, bytes):
+            return (value.decode("utf-8", "replace"),)
+    return ()

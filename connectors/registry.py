@@ -1,0 +1,86 @@
+"""Every source and sink by the `type` that settings name it with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
+
+from connectors.base import SettingsError, Sink, Source
+from connectors.files import FileSettings, FileSource
+from connectors.jsonl import JsonlSettings, JsonlSink
+from connectors.kafka_sink import KafkaSink, KafkaSinkSettings
+from connectors.kafka_source import KafkaSource, KafkaSourceSettings
+from connectors.memory import MemorySink, MemorySinkSettings, MemorySource, MemorySourceSettings
+from connectors.sql import SqlSettings, SqlSink
+from connectors.stdin import StdinSettings, StdinSource
+
+SourceSettings = Annotated[
+    FileSettings | StdinSettings | KafkaSourceSettings | MemorySourceSettings, Field(discriminator="type")
+]
+"""What a region's settings may name as a source."""
+
+SinkSettings = Annotated[
+    KafkaSinkSettings | SqlSettings | JsonlSettings | MemorySinkSettings, Field(discriminator="type")
+]
+"""What a region's settings may name as a sink."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceEntry:
+    """A kind of source: its settings, and how worker `worker` of `of` builds its share."""
+
+    settings: type[BaseModel]
+    build: Callable[[Any, int, int], Source]
+
+
+@dataclass(frozen=True, slots=True)
+class SinkEntry:
+    """A kind of sink: its settings, and how it is built."""
+
+    settings: type[BaseModel]
+    build: Callable[[Any], Sink]
+
+
+def _stdin(settings: StdinSettings, worker: int, of: int) -> Source:
+    if of > 1:
+        raise SettingsError(f"standard input has one reader, not {of} workers: set workers = 1")
+    return StdinSource(settings)
+
+
+def _memory(settings: MemorySourceSettings, worker: int, of: int) -> Source:
+    lines = [line.encode() for line in settings.lines[worker::of]]
+    return MemorySource({f"memory/{worker}": lines}, batch_lines=settings.batch_lines)
+
+
+SOURCES: dict[str, SourceEntry] = {
+    "file": SourceEntry(FileSettings, lambda s, worker, of: FileSource(s, worker=worker, of=of)),
+    "stdin": SourceEntry(StdinSettings, _stdin),
+    "kafka": SourceEntry(KafkaSourceSettings, lambda s, worker, of: KafkaSource(s, worker=worker, of=of)),
+    "memory": SourceEntry(MemorySourceSettings, _memory),
+}
+
+SINKS: dict[str, SinkEntry] = {
+    "kafka": SinkEntry(KafkaSinkSettings, KafkaSink),
+    "sql": SinkEntry(SqlSettings, SqlSink),
+    "jsonl": SinkEntry(JsonlSettings, JsonlSink),
+    "memory": SinkEntry(MemorySinkSettings, lambda _: MemorySink()),
+}
+
+
+def build_source(settings: SourceSettings, *, worker: int = 0, of: int = 1) -> Source:
+    """The share of worker `worker` of `of`.
+
+    Raises:
+        SettingsError: this kind of source cannot be shared, or its settings cannot work.
+    """
+    return SOURCES[settings.type].build(settings, worker, of)
+
+
+def build_sink(settings: SinkSettings) -> Sink:
+    """A sink that is not open yet.
+
+    Raises:
+        SettingsError: its settings cannot work.
+    """
+    return SINKS[settings.type].build(settings)

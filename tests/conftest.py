@@ -1,0 +1,107 @@
+"""Fixtures that several folders need: the data folder, a broker, a PostgreSQL server."""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from connectors.broker import EmbeddedBroker
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of public log data; tests that need it are skipped where it is not."""
+    folder = os.environ.get("DRIFTLINE_DATA_DIR", "")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip(f"DRIFTLINE_DATA_DIR={folder!r} is no folder; it should hold the public log data")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+    """One embedded broker for all tests; make topics of your own with `new_topic`."""
+    with EmbeddedBroker(log_path=tmp_path_factory.mktemp("broker") / "broker.log") as started:
+        yield started
+
+
+@pytest.fixture
+def new_topic(broker: EmbeddedBroker) -> Iterator[Callable[[int], str]]:
+    """Makes topics with a name of their own, deleted after the test."""
+    made: list[str] = []
+
+    def make(partitions: int = 1) -> str:
+        new_topic.count += 1  # type: ignore[attr-defined]
+        name = f"t{os.getpid()}-{new_topic.count}"  # type: ignore[attr-defined]
+        broker.create_topic(name, partitions)
+        made.append(name)
+        return name
+
+    yield make
+    for name in made:
+        broker.delete_topic(name)
+
+
+new_topic.count = 0  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """URL of a private PostgreSQL server on loopback, run by a user that is not root."""
+    binaries = _postgres_binaries()
+    if binaries is None:
+        reason = "no PostgreSQL server here: initdb and postgres are neither in /usr/lib/postgresql nor on PATH"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    folder = Path(tempfile.mkdtemp(prefix="driftline-pg-", dir="/tmp"))
+    user = "postgres" if _has_user("postgres") else "nobody"
+    as_user = ["runuser", "-u", user, "--"] if os.geteuid() == 0 else []
+    if as_user:
+        shutil.chown(folder, user)
+    data, port = folder / "data", _free_port()
+    initdb = [*as_user, str(binaries / "initdb"), "-D", str(data), "-U", "driftline", "-A", "trust", "-N", "-E", "UTF8"]
+    subprocess.run(initdb, check=True, capture_output=True, cwd=folder)
+    options = f"-c listen_addresses=127.0.0.1 -p {port} -k {folder} -c fsync=off"
+    control = [*as_user, str(binaries / "pg_ctl"), "-D", str(data), "-w", "-t", "30"]
+    subprocess.run([*control, "-l", str(folder / "log"), "-o", options, "start"], check=True, cwd=folder)
+    try:
+        yield f"postgresql+psycopg://driftline@127.0.0.1:{port}/postgres"
+    finally:
+        subprocess.run([*control, "-m", "immediate", "stop"], check=True, capture_output=True, cwd=folder)
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> str:
+    """The same server, emptied of our tables."""
+    import sqlalchemy as sa
+
+    engine = sa.create_engine(postgres_server)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE IF EXISTS alerts, schema_version")
+    engine.dispose()
+    return postgres_server
+
+
+def _postgres_binaries() -> Path | None:
+    folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    on_path = shutil.which("initdb")
+    folders += [Path(on_path).resolve().parent] if on_path else []
+    return next((f for f in folders if (f / "initdb").exists() and (f / "postgres").exists()), None)
+
+
+def _has_user(name: str) -> bool:
+    import pwd
+
+    return any(entry.pw_name == name for entry in pwd.getpwall())
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,35 @@
+"""The embedded broker starts, stops, and says what is wrong."""
+
+import os
+
+import pytest
+
+from connectors import broker as module
+from connectors.broker import BrokerError, EmbeddedBroker
+
+
+def test_missing_binary_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(BrokerError, match=r"pip install 'driftline\[broker\]'"):
+        EmbeddedBroker().start()
+
+
+@pytest.mark.process
+def test_start_and_stop() -> None:
+    with EmbeddedBroker() as broker:
+        pid = broker.pid
+        assert pid is not None
+        broker.create_topic("a", 2)
+        broker.create_topic("a", 2)
+        broker.delete_topic("unknown")
+    assert broker.pid is None
+    broker.stop()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+@pytest.mark.process
+def test_port_in_use_is_said(broker: EmbeddedBroker) -> None:
+    with pytest.raises(BrokerError, match=str(broker.port)):
+        EmbeddedBroker(port=broker.port).start()

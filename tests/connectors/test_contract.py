@@ -1,0 +1,243 @@
+"""Every check of the contract over every source and sink of the registry."""
+
+import contextlib
+import os
+import resource
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+
+from connectors.broker import EmbeddedBroker
+from connectors.checks import SINK_CHECKS, SOURCE_CHECKS, SinkCase, SourceCase
+from connectors.files import FileSettings, FileSource
+from connectors.jsonl import JsonlSettings, JsonlSink
+from connectors.kafka_sink import KafkaSink, KafkaSinkSettings
+from connectors.kafka_source import KafkaSource, KafkaSourceSettings
+from connectors.memory import PAUSE, MemorySink, MemorySource
+from connectors.registry import SINKS, SOURCES
+from connectors.sql import ALERTS, SqlSettings, SqlSink
+from connectors.stdin import StdinSettings, StdinSource
+
+LINES = [b"one", b"", b"three \xff\x00", b"four\r", b"f\xc3\xbcnf", b"six" * 20, b"seven", b"last"]
+
+process = pytest.mark.process
+
+SOURCE_NAMES = ["file", "stdin", pytest.param("kafka", marks=process), "memory"]
+SINK_NAMES = [
+    pytest.param("kafka", marks=process),
+    "sql",
+    pytest.param("sql-postgresql", marks=process),
+    "jsonl",
+    "memory",
+]
+
+
+def _plain(names: list[object]) -> set[str]:
+    return {str(n.values[0]) if hasattr(n, "values") else str(n) for n in names}
+
+
+def test_every_registered_connector_is_checked() -> None:
+    assert _plain(SOURCE_NAMES) == set(SOURCES)
+    assert {n.partition("-")[0] for n in _plain(SINK_NAMES)} == set(SINKS)
+
+
+@pytest.fixture
+def source_case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SourceCase]:
+    with contextlib.ExitStack() as stack:
+        yield SOURCE_CASES[request.param](request, tmp_path, stack)
+
+
+@pytest.fixture
+def sink_case(request: pytest.FixtureRequest, tmp_path: Path) -> SinkCase:
+    return SINK_CASES[request.param](request, tmp_path)
+
+
+@pytest.mark.parametrize("source_case", SOURCE_NAMES, indirect=True)
+@pytest.mark.parametrize("check", SOURCE_CHECKS, ids=lambda c: c.__name__)
+def test_source(check: Callable[[SourceCase], None], source_case: SourceCase) -> None:
+    check(source_case)
+
+
+@pytest.mark.parametrize("sink_case", SINK_NAMES, indirect=True)
+@pytest.mark.parametrize("check", SINK_CHECKS, ids=lambda c: c.__name__)
+def test_sink(check: Callable[[SinkCase], None], sink_case: SinkCase) -> None:
+    check(sink_case)
+
+
+def _files(request: pytest.FixtureRequest, folder: Path, stack: contextlib.ExitStack) -> SourceCase:
+    first, second, empty = folder / "a.log", folder / "b.log", folder / "empty.log"
+    first.write_bytes(b"\n".join(LINES))
+    second.write_bytes(b"x\ny\n")
+    empty.write_bytes(b"")
+    settings = FileSettings(paths=(str(folder),), block_bytes=16)
+    idle = FileSettings(paths=(str(empty),), follow=True)
+    return SourceCase(
+        lambda: FileSource(settings), lambda: FileSource(idle), {str(first): LINES, str(second): [b"x", b"y"]}
+    )
+
+
+def _stdin(request: pytest.FixtureRequest, folder: Path, stack: contextlib.ExitStack) -> SourceCase:
+    def pipe(content: bytes, *, closed: bool) -> StdinSource:
+        out, into = os.pipe()
+        stack.callback(os.close, out)
+        os.write(into, content)
+        if closed:
+            os.close(into)
+        else:
+            stack.callback(os.close, into)
+        return StdinSource(StdinSettings(block_bytes=16), fd=out)
+
+    content = b"\n".join(LINES)
+    return SourceCase(
+        lambda: pipe(content, closed=True), lambda: pipe(b"", closed=False), {"stdin": LINES}, replayable=False
+    )
+
+
+def _kafka_source(request: pytest.FixtureRequest, folder: Path, stack: contextlib.ExitStack) -> SourceCase:
+    broker: EmbeddedBroker = request.getfixturevalue("broker")
+    new_topic = request.getfixturevalue("new_topic")
+    topic, empty = new_topic(2), new_topic(1)
+    producer = Producer({"bootstrap.servers": broker.brokers})
+    for line in LINES[:3]:
+        producer.produce(topic, line, partition=0)
+    producer.produce(topic, b"\n".join(LINES[3:6]) + b"\n", partition=0)
+    producer.produce(topic, None, partition=0)
+    producer.produce(topic, b"x", partition=1)
+    producer.flush(10)
+    shared = {"brokers": broker.brokers, "start": "earliest", "batch_messages": 2}
+    return SourceCase(
+        lambda: KafkaSource(KafkaSourceSettings(topic=topic, stop_at_end=True, **shared)),
+        lambda: KafkaSource(KafkaSourceSettings(topic=empty, **shared)),
+        {f"{topic}/0": [*LINES[:6], b""], f"{topic}/1": [b"x"]},
+    )
+
+
+def _memory_source(request: pytest.FixtureRequest, folder: Path, stack: contextlib.ExitStack) -> SourceCase:
+    items = [*LINES[:3], PAUSE, *LINES[3:]]
+    return SourceCase(
+        lambda: MemorySource({"m/0": items, "m/1": [b"x"]}, batch_lines=2),
+        lambda: MemorySource({"m/0": [PAUSE] * 20}),
+        {"m/0": LINES, "m/1": [b"x"]},
+    )
+
+
+def _kafka_sink(request: pytest.FixtureRequest, folder: Path) -> SinkCase:
+    broker: EmbeddedBroker = request.getfixturevalue("broker")
+    topic = request.getfixturevalue("new_topic")(2)
+
+    @contextlib.contextmanager
+    def refusing() -> Iterator[None]:
+        broker.pause()
+        try:
+            yield
+        finally:
+            broker.resume()
+
+    return SinkCase(
+        lambda: KafkaSink(KafkaSinkSettings(brokers=broker.brokers, topic=topic)),
+        lambda: read_ids(broker.brokers, topic, 2),
+        refusing,
+    )
+
+
+def read_ids(brokers: str, topic: str, partitions: int) -> list[str]:
+    """Ids in a topic, partition after partition."""
+    ids: list[str] = []
+    for number in range(partitions):
+        consumer = Consumer(
+            {
+                "bootstrap.servers": brokers,
+                "group.id": "look",
+                "auto.offset.reset": "earliest",
+                "enable.partition.eof": True,
+                "enable.auto.commit": False,
+            }
+        )
+        consumer.assign([TopicPartition(topic, number, 0)])
+        ended = False
+        while not ended:
+            for message in consumer.consume(500, 0.05):
+                if message.error() is None:
+                    ids.append(dict(message.headers())["ce_id"].decode())
+                else:
+                    ended = message.error().code() == KafkaError._PARTITION_EOF
+        consumer.close()
+    return ids
+
+
+def _sqlite(request: pytest.FixtureRequest, folder: Path) -> SinkCase:
+    return _sql(f"sqlite:///{folder}/alerts.db", "BEGIN EXCLUSIVE", "ROLLBACK")
+
+
+def _postgresql(request: pytest.FixtureRequest, folder: Path) -> SinkCase:
+    return _sql(request.getfixturevalue("postgres_url"), "LOCK TABLE alerts IN ACCESS EXCLUSIVE MODE", "ROLLBACK")
+
+
+def _sql(url: str, lock: str, unlock: str) -> SinkCase:
+    def delivered() -> list[str]:
+        engine = sa.create_engine(url)
+        with engine.connect() as connection:
+            ids = [row[0] for row in connection.execute(sa.select(ALERTS.c.id))]
+        engine.dispose()
+        return ids
+
+    @contextlib.contextmanager
+    def refusing() -> Iterator[None]:
+        engine = sa.create_engine(url)
+        with engine.connect() as connection:
+            connection.exec_driver_sql(lock)
+            yield
+            connection.exec_driver_sql(unlock)
+        engine.dispose()
+
+    return SinkCase(lambda: SqlSink(SqlSettings(url=url)), delivered, refusing, ordered=False)
+
+
+def _jsonl(request: pytest.FixtureRequest, folder: Path) -> SinkCase:
+    path = folder / "out" / "alerts.jsonl"
+
+    @contextlib.contextmanager
+    def disk_full() -> Iterator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    def delivered() -> list[str]:
+        import json
+
+        return [json.loads(line)["id"] for line in path.read_bytes().splitlines()]
+
+    return SinkCase(lambda: JsonlSink(JsonlSettings(path=str(path))), delivered, disk_full)
+
+
+def _memory_sink(request: pytest.FixtureRequest, folder: Path) -> SinkCase:
+    delivered: list = []
+    made: list[MemorySink] = []
+
+    def make() -> MemorySink:
+        made.append(MemorySink(delivered))
+        return made[-1]
+
+    @contextlib.contextmanager
+    def refusing() -> Iterator[None]:
+        made[-1].refusing = True
+        yield
+        made[-1].refusing = False
+
+    return SinkCase(make, lambda: [r.id for r in delivered], refusing)
+
+
+SOURCE_CASES = {"file": _files, "stdin": _stdin, "kafka": _kafka_source, "memory": _memory_source}
+SINK_CASES = {
+    "kafka": _kafka_sink,
+    "sql": _sqlite,
+    "sql-postgresql": _postgresql,
+    "jsonl": _jsonl,
+    "memory": _memory_sink,
+}

@@ -1,0 +1,156 @@
+"""SQL store, JSON-lines files, dead letters, registry: what the contract does not cover."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from pydantic import TypeAdapter, ValidationError
+
+from connectors import sql
+from connectors.base import DeadLetter, Record, SettingsError, SinkUnavailable
+from connectors.checks import records
+from connectors.dead_letters import to_records
+from connectors.jsonl import JsonlSettings, JsonlSink
+from connectors.memory import ABORT, EOF, FAIL, Aborted, MemorySource
+from connectors.registry import SINKS, SOURCES, SinkSettings, SourceSettings, build_sink, build_source
+from connectors.sql import SqlSettings, SqlSink
+
+
+def sqlite(folder: Path) -> SqlSink:
+    sink = SqlSink(SqlSettings(url=f"sqlite:///{folder}/sub/alerts.db"))
+    sink.open(None)
+    return sink
+
+
+def test_alerts_are_stored_once_and_read_back(tmp_path: Path) -> None:
+    sink = sqlite(tmp_path)
+    document = {"id": "a", "region": "eu", "score": 0.5, "session": "nul\x00", "created": "2024", "extra": [1, "\x00"]}
+    sink.write([Record("a", "", {**document, "score": 0.1}), Record("b", "", {"id": "b", "created": "2023"})])
+    sink.flush(5)
+    sink.write([Record("a", "", document)])
+    sink.flush(5)
+    assert sink.count() == 2
+    assert sink.recent(1) == [document]
+    sink.close()
+    with pytest.raises(SinkUnavailable, match="not open"):
+        sink.recent()
+
+
+def test_schema_is_versioned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sqlite(tmp_path).close()
+    monkeypatch.setattr(sql, "MIGRATIONS", (*sql.MIGRATIONS, ("ALTER TABLE alerts ADD COLUMN note TEXT",)))
+    sqlite(tmp_path).close()
+    sqlite(tmp_path).close()
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/sub/alerts.db")
+    with engine.connect() as connection:
+        assert [r[0] for r in connection.exec_driver_sql("SELECT version FROM schema_version")] == [1, 2]
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
+    engine.dispose()
+    monkeypatch.undo()
+    with pytest.raises(SettingsError, match="schema version 2, this program knows 1"):
+        sqlite(tmp_path)
+
+
+def test_bad_urls_are_refused_without_showing_them() -> None:
+    for url in ("nonsense hush", "mysql://u:hush@h/d"):
+        with pytest.raises(SettingsError) as caught:
+            SqlSink(SqlSettings(url=url))
+        assert "hush" not in str(caught.value)
+    sink = SqlSink(SqlSettings(url="postgresql://u:hush@127.0.0.1:1/d"))
+    with pytest.raises(SinkUnavailable, match=r"postgresql\+psycopg://u:\*\*\*@127\.0\.0\.1:1/d") as refused:
+        sink.open(None)
+    assert "hush" not in str(refused.value)
+
+
+def test_torn_last_line_is_cut(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b'{"id":"r000000"}\n{"id":"r0')
+    sink = JsonlSink(JsonlSettings(path=str(path)))
+    sink.open({"bytes": 0})
+    sink.write(records(0, 2))
+    sink.flush(1)
+    assert [json.loads(line)["id"] for line in path.read_bytes().splitlines()] == ["r000000", "r000001"]
+    sink.close()
+
+
+def test_file_has_one_writer(tmp_path: Path) -> None:
+    settings = JsonlSettings(path=str(tmp_path / "a.jsonl"))
+    first, second = JsonlSink(settings), JsonlSink(settings)
+    first.open(None)
+    with pytest.raises(SinkUnavailable, match="another process writes it"):
+        second.open(None)
+    first.close()
+    second.open(None)
+    second.close()
+
+
+def test_full_disk_is_said() -> None:
+    sink = JsonlSink(JsonlSettings(path="/dev/full"))
+    sink.open(None)
+    sink.write(records(0, 3))
+    with pytest.raises(SinkUnavailable, match="cannot write 3 records to /dev/full: No space left"):
+        sink.flush(1)
+    assert sink.pending() == 3
+    sink.close()
+
+
+def test_standard_output(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", sys.__stdout__)
+    sink = JsonlSink(JsonlSettings(path="-"))
+    sink.open(None)
+    sink.write([Record("a", "", {"n": 1})])
+    sink.flush(1)
+    assert sink.snapshot() == {}
+    sink.close()
+    assert json.loads(capfd.readouterr().out) == {"n": 1, "id": "a"}
+
+
+def test_dead_letters_keep_every_byte() -> None:
+    letter = DeadLetter("t/0/5", "bad time", b"\xff\x00ok", 9000)
+    (record,) = to_records([letter], partition="t/0", region="eu", time_ns=1_700_000_000_000_000_000)
+    assert record.document == {
+        "id": record.id,
+        "place": "t/0/5",
+        "reason": "bad time",
+        "raw": "\\xff\x00ok",
+        "raw_bytes": 9000,
+        "partition": "t/0",
+        "region": "eu",
+        "time": "2023-11-14T22:13:20.000Z",
+    }
+    (again,) = to_records([letter], partition="t/0", region="eu", time_ns=0)
+    assert again.id == record.id
+
+
+def test_settings_name_connectors_by_type(tmp_path: Path) -> None:
+    source = TypeAdapter(SourceSettings).validate_python({"type": "memory", "lines": ["a", "b", "c"]})
+    assert build_source(source, worker=1, of=2).partitions() == ("memory/1",)
+    sink = TypeAdapter(SinkSettings).validate_python({"type": "jsonl", "path": str(tmp_path / "x")})
+    assert isinstance(build_sink(sink), JsonlSink)
+    with pytest.raises(ValidationError, match="'kafka'"):
+        TypeAdapter(SourceSettings).validate_python({"type": "kafak"})
+    stdin = TypeAdapter(SourceSettings).validate_python({"type": "stdin"})
+    with pytest.raises(SettingsError, match="one reader, not 2 workers"):
+        build_source(stdin, of=2)
+
+
+@pytest.mark.parametrize("entry", [*SOURCES.values(), *SINKS.values()], ids=lambda e: e.settings.__name__)
+def test_every_setting_is_described(entry: object) -> None:
+    for name, field in entry.settings.model_fields.items():
+        assert name == "type" or field.description, f"{entry.settings.__name__}.{name} has no description"
+
+
+def test_tokens_happen_where_they_stand() -> None:
+    source = MemorySource({"m": [b"a", ABORT, b"b", FAIL, b"c", EOF, b"d"]})
+    reader = source.open("m", None)
+    assert reader.next_batch() is not None
+    state = reader.snapshot()
+    with pytest.raises(Aborted):
+        reader.next_batch()
+    reader = source.open("m", state)
+    assert reader.next_batch() is None
+    batch = reader.next_batch()
+    assert batch is not None
+    assert (batch.line(0), batch.positions.tolist()) == (b"b", [1])
