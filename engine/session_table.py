@@ -26,6 +26,9 @@ _SAVED = BASE
 MAX_OPEN = 1 << 24
 """As many slots as an entry of the deadlines can name, half of them kept for what one batch may add."""
 
+_UNUSED = -1
+"""Instead of the second of the last line: the slot holds no window."""
+
 _NO_ENTRY = np.iinfo(np.int64).min
 _GROWTH = 1.25
 
@@ -36,12 +39,15 @@ def _all(calls: Iterable[None]) -> None:
 
 
 class SessionTable:
-    """Slots for open windows; a slot's row is `rows[slot]`, its key in bytes `keys[slot]`."""
+    """Slots for open windows; a slot's row is `rows[slot]`, its key in bytes `keys[slot]`.
+
+    `touched_s[slot]` is for the owner to set: seconds from its start to the window's last line, not negative.
+    """
 
     def __init__(self, token_width: int = 1) -> None:
         self.rows: Ints = np.zeros((1024, WIDTH), np.int64)
         self.keys: list[bytes] = [b""] * 1024
-        self.touched_s: NDArray[np.int32] = np.zeros(1024, np.int32)
+        self.touched_s: NDArray[np.int32] = np.full(1024, _UNUSED, np.int32)
         self.tokens = TokenStore(token_width)
         self._slot_of: dict[int, int] = {}
         self._free: Ints = np.arange(1023, -1, -1)
@@ -70,12 +76,14 @@ class SessionTable:
         blank[:, LAST_NS] = NO_TIME
         blank[:, ENTRY] = _NO_ENTRY
         self.rows[slots] = blank
+        self.touched_s[slots] = 0
         return slots
 
     def release(self, slots: Ints) -> None:
         """Forgets windows; their blocks in the token store are the caller's to free."""
         _all(map(self._slot_of.__delitem__, self.rows[slots, ID].tolist()))
         self.rows[slots, ENTRY] = _NO_ENTRY
+        self.touched_s[slots] = _UNUSED
         self._free[self._free_size : self._free_size + len(slots)] = slots
         self._free_size += len(slots)
 
@@ -84,6 +92,7 @@ class SessionTable:
         size = max(old + needed, int(old * _GROWTH))
         self.rows.resize((size, WIDTH), refcheck=False)
         self.touched_s.resize(size, refcheck=False)
+        self.touched_s[old:] = _UNUSED
         self._free.resize(size, refcheck=False)
         self.keys.extend([b""] * (size - old))
         fresh = np.arange(size - 1, old - 1, -1)
@@ -91,8 +100,8 @@ class SessionTable:
         self._free_size += len(fresh)
 
     def used(self) -> Ints:
-        """int64: the slots in use, in the order in which they were opened."""
-        return np.fromiter(self._slot_of.values(), np.int64, len(self._slot_of))
+        """int64: the slots in use, ascending."""
+        return (self.touched_s != _UNUSED).nonzero()[0]
 
     def remind(self, slots: Ints) -> None:
         """Sets the reminder of each slot to its row's deadline; an earlier reminder no longer counts."""
@@ -141,7 +150,7 @@ class SessionTable:
         """Copies of everything needed to go on, as arrays."""
         used = self.used()
         rows = self.rows[used]
-        keys = [self.keys[slot] for slot in used.tolist()]
+        keys = list(map(self.keys.__getitem__, used.tolist()))
         return {
             "rows": rows[:, :_SAVED],
             "tokens": self.tokens.gather(rows[:, BASE], rows[:, COUNT]),
