@@ -84,6 +84,13 @@ class View:
         self._before = (at_s, reading)
         self._now = reading
 
+    def done(self, reading: Reading) -> bool:
+        """Whether every line was read and every session closed."""
+        return (
+            reading.values.get("driftline_lines_total", 0) >= self._total
+            and reading.values.get("driftline_open_sessions", 1) == 0
+        )
+
     def table(self, title: str) -> Table:
         """The table as of the last reading."""
         table = Table(title=title, show_header=False, min_width=60)

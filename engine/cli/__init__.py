@@ -12,6 +12,6 @@ def main() -> None:
     # One thread a process: workers are processes, and threads of a library would only contend.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-    from engine.cli.app import run
+    from engine.cli.app import run_command
 
-    sys.exit(run())
+    sys.exit(run_command())

@@ -1,0 +1,49 @@
+"""The Typer application, and how errors reach the user: one sentence, exit code 2."""
+
+import sys
+
+import click
+import typer
+
+from connectors.base import ConnectorError
+from engine.cli import data, demo, detect, models, run
+from engine.data import DataError
+from engine.endpoints import EndpointError
+from engine.recovery import RecoveryError
+from engine.settings import SettingsFileError
+from models.base import ModelError
+
+app = typer.Typer(
+    name="driftline",
+    help="Finds anomalies in log streams where the logs are.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("run")(run.run)
+app.command("check")(run.check)
+app.command("train")(detect.train)
+app.command("evaluate")(detect.evaluate)
+app.command("score")(detect.score)
+app.command("demo")(demo.demo)
+app.add_typer(models.app, name="models")
+app.add_typer(data.app, name="data")
+
+USER_ERRORS = (ConnectorError, DataError, EndpointError, ModelError, RecoveryError, SettingsFileError)
+"""What a user can mend: told in words, without a traceback."""
+
+
+def run_command(arguments: list[str] | None = None) -> int:
+    """Runs a command line and returns its exit code."""
+    try:
+        result = app(args=arguments, standalone_mode=False)
+    except USER_ERRORS as error:
+        print(f"driftline: {error}", file=sys.stderr)
+        return 2
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        print("driftline: interrupted", file=sys.stderr)
+        return 130
+    return result if isinstance(result, int) else 0

@@ -1,0 +1,62 @@
+"""`driftline data`: public data sets for training and tests."""
+
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+from rich.progress import DownloadColumn, Progress
+from rich.table import Table
+
+app = typer.Typer(help="Public labelled logs: list them, fetch them, find them.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_sets(json: Annotated[bool, typer.Option("--json", help="One JSON array.")] = False) -> None:
+    """List the data sets, where they are on this machine, and their licences.
+
+    Example: driftline data list
+    """
+    from engine.data import CATALOGUE, DataMissing, find
+
+    rows = []
+    for entry in CATALOGUE.values():
+        try:
+            where = str(next(iter(find(entry.name).values())).parent)
+        except DataMissing:
+            where = ""
+        rows.append({"name": entry.name, "here": where, "description": entry.description, "licence": entry.licence})
+    if json:
+        print(orjson.dumps(rows).decode())
+        return
+    table = Table("name", "here", "description", "licence")
+    for row in rows:
+        table.add_row(row["name"], row["here"] or "no", row["description"], row["licence"])
+    Console().print(table)
+
+
+@app.command("get")
+def get(name: Annotated[str, typer.Argument(help="A name from `driftline data list`.")]) -> None:
+    """Fetch a data set into the cache, verified, and print where its files are.
+
+    Example: driftline data get hdfs-2pct
+    """
+    from engine import data
+
+    with Progress(*Progress.get_default_columns(), DownloadColumn(), transient=True) as bar:
+        task = bar.add_task(name, total=None)
+        files = data.get(name, lambda done, total: bar.update(task, completed=done, total=total))
+    for path in files.values():
+        print(path)
+
+
+@app.command("path")
+def path(name: Annotated[str, typer.Argument(help="A name from `driftline data list`.")]) -> None:
+    """Print where the files of a data set are on this machine.
+
+    Example: driftline data path hdfs-2pct
+    """
+    from engine.data import find
+
+    for found in find(name).values():
+        print(found)

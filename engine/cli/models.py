@@ -1,0 +1,90 @@
+"""`driftline models`: what is in the model store, and going back."""
+
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+app = typer.Typer(help="The model store: list versions, show a card, roll back.", no_args_is_help=True)
+
+StoreOption = Annotated[str, typer.Option("--store", help="Folder or fsspec URL of the model store.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
+
+
+@app.command("list")
+def list_versions(store: StoreOption = "models-store", json: JsonOption = False) -> None:
+    """List every version of every model; the current one is marked.
+
+    Example: driftline models list --store models-store
+    """
+    from models.base import StoreError
+    from models.store import ModelStore
+
+    opened = ModelStore(store)
+    rows = []
+    for name in opened.names():
+        current = opened.current(name)
+        for version in opened.versions(name):
+            row = {"name": name, "version": version, "current": version == current}
+            try:
+                card = opened.verify(name, version)
+            except StoreError as error:
+                rows.append({**row, "fault": str(error)})
+                continue
+            validation = card.metrics.get("validation", {})
+            rows.append(
+                {
+                    **row,
+                    "detector": card.detector,
+                    "created_at": card.created_at.isoformat(timespec="seconds"),
+                    "f1": validation.get("f1"),
+                    "threshold": card.threshold.value,
+                }
+            )
+    if json:
+        print(orjson.dumps(rows).decode())
+        return
+    table = Table("", "name", "version", "detector", "created", "validation F1", "threshold", title=store)
+    for r in rows:
+        if "fault" in r:
+            table.add_row("", str(r["name"]), str(r["version"]), f"[red]{r['fault']}[/]", "", "", "")
+            continue
+        f1 = f"{r['f1']:.4f}" if isinstance(r["f1"], float) else "–"
+        mark = "*" if r["current"] else ""
+        table.add_row(
+            mark, str(r["name"]), str(r["version"]), str(r["detector"]), str(r["created_at"]), f1, f"{r['threshold']:.4g}"
+        )
+    Console().print(table)
+
+
+@app.command("show")
+def show(
+    name: Annotated[str, typer.Argument(help="Name of the model.")],
+    version: Annotated[int | None, typer.Option(help="Version; the current one if not given.")] = None,
+    store: StoreOption = "models-store",
+) -> None:
+    """Verify a version and print its card as JSON.
+
+    Example: driftline models show bert_cnn --version 3
+    """
+    from models.store import ModelStore
+
+    print(ModelStore(store).verify(name, version).model_dump_json(indent=2))
+
+
+@app.command("rollback")
+def rollback(
+    name: Annotated[str, typer.Argument(help="Name of the model.")],
+    to: Annotated[int | None, typer.Option(help="Version to go back to; the one before if not given.")] = None,
+    store: StoreOption = "models-store",
+) -> None:
+    """Point the store back at an earlier version; running engines take it over within seconds.
+
+    Example: driftline models rollback bert_cnn
+    """
+    from models.store import ModelStore
+
+    version = ModelStore(store).rollback(name, to)
+    print(f"{name} is at version {version} now")
