@@ -1,6 +1,5 @@
 """Context: the running parts that the steps of one worker process share."""
 
-import threading
 from dataclasses import dataclass, field, replace
 
 from connectors.base import LineBatch, Source
@@ -9,6 +8,7 @@ from engine.recent import RecentLines
 from engine.settings import RegionSettings
 from engine.sinks import SinkObserver
 from engine.source import Observer
+from engine.stop import StopFlag
 from engine.swap import ModelFollower, Templates
 from engine.telemetry import Telemetry
 
@@ -24,7 +24,7 @@ class Drain:
 
     clock: Clock
     patience_s: float
-    requested: threading.Event = field(default_factory=threading.Event)
+    requested: StopFlag = field(default_factory=StopFlag)
     deadline_s: float = float("inf")
 
     def request(self) -> None:
@@ -60,18 +60,23 @@ class SourceReports(Observer):
     def __init__(self, telemetry: Telemetry) -> None:
         self._telemetry = telemetry
         self._lags: dict[str, int] = {}
+        self._failing: dict[str, str] = {}
+        self._said = False
 
-    def read(self, batch: LineBatch, lag: int | None) -> LineBatch:
+    def read(self, batch: LineBatch) -> LineBatch:
         """Counts the batch and opens its trace."""
         metrics = self._telemetry.metrics
         metrics.lines.inc(len(batch) + len(batch.rejects))
         metrics.batches.inc()
-        if lag is not None:
-            self._lags[batch.partition] = lag
-            metrics.source_lag.labels(batch.partition).set(lag)
-            self._telemetry.lag.observe(sum(self._lags.values()))
         with self._telemetry.tracer.span("source", batch.traceparent, lines=len(batch)) as span:
             return replace(batch, traceparent=span.traceparent) if span.traceparent != batch.traceparent else batch
+
+    def lag(self, partition: str, lag: int | None) -> None:
+        """Watches the lag of all partitions together."""
+        if lag is not None:
+            self._lags[partition] = lag
+            self._telemetry.metrics.source_lag.labels(partition).set(lag)
+            self._telemetry.lag.observe(sum(self._lags.values()))
 
     def turn(self) -> None:
         """The worker's loop came round."""
@@ -80,12 +85,22 @@ class SourceReports(Observer):
     def unavailable(self, partition: str, reason: str) -> None:
         """Reading failed for now."""
         self._telemetry.metrics.source_errors.inc()
-        self._telemetry.health.fail("source", reason)
+        self._failing[partition] = reason
+        self._report()
         self.turn()
 
     def available(self, partition: str) -> None:
-        """Reading works."""
-        self._telemetry.health.ok("source")
+        """Reading works. Called at every poll, so it only speaks where that is news."""
+        if self._failing.pop(partition, None) is not None or not self._said:
+            self._report()
+
+    def _report(self) -> None:
+        self._said = True
+        if self._failing:
+            words = (f"{partition}: {reason}" if partition else reason for partition, reason in self._failing.items())
+            self._telemetry.health.fail("source", "; ".join(words))
+        else:
+            self._telemetry.health.ok("source")
 
 
 class SinkReports(SinkObserver):

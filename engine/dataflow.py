@@ -37,7 +37,7 @@ def build(context: Context) -> Dataflow:
     reports = SinkReports(context.telemetry)
 
     flow = Dataflow("driftline")
-    lines = op.input("source", flow, SourceInput(context.source, context.drain.requested, SourceReports(context.telemetry)))
+    lines = op.input("source", flow, _source(context))
     parsed = op.stateful_batch("parse", lines, lambda state: ParseStep(context, state))
     good = op.branch("unparsed", parsed, lambda item: isinstance(item[1], ParsedLines))
     keyed = _route(good.trues, context, len(shards))
@@ -56,6 +56,10 @@ def build(context: Context) -> Dataflow:
     return flow
 
 
+def _source(context: Context) -> SourceInput:
+    return SourceInput(context.source, context.drain.requested, SourceReports(context.telemetry), context.clock)
+
+
 def _route(parsed: KeyedStream[ParsedLines], context: Context, shards: int) -> KeyedStream[ParsedLines]:
     """Windows are cut per partition, or per shard where a session's lines cross partitions."""
     if context.settings.route == "partition":
@@ -63,7 +67,9 @@ def _route(parsed: KeyedStream[ParsedLines], context: Context, shards: int) -> K
     return op.flat_map("route", parsed, lambda item: route.by_session(item[1], shards))
 
 
-def _to_shard(name: str, items: KeyedStream[WindowBatch | Rejected], context: Context) -> KeyedStream[WindowBatch | Rejected]:
+def _to_shard(
+    name: str, items: KeyedStream[WindowBatch | Rejected], context: Context
+) -> KeyedStream[WindowBatch | Rejected]:
     """Partitions of a worker meet in its one shard; items that were routed stay where they are."""
     shards = [str(i) for i in range(context.settings.shards)]
     if context.settings.route == "session":

@@ -144,7 +144,7 @@ class Metrics:
         self.score_cache_misses = self._counter("driftline_score_cache_misses", "Windows the model had to score.")
         self.model_version = self._gauge("driftline_model_version", "Version of the model in use.", "model")
         self.model_swaps = self._counter(
-            "driftline_model_swaps", "Attempts to take over a new model version: swapped or refused.", "outcome"
+            "driftline_model_swaps", "Looks at the model store that changed something: swapped, refused, unreachable or recovered.", "outcome"
         )
 
         # Decide, alert and sinks

@@ -11,13 +11,13 @@ A sink that cannot deliver therefore holds the epoch open: nothing is acknowledg
 not read further, and the engine says so until the other side is back.
 """
 
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from connectors.base import Record, Sink, SinkUnavailable, State
+from engine.stop import StopFlag
 
 FLUSH_TRY_S = 1.0
 """How long one attempt waits before the failure is reported and tried again."""
@@ -43,7 +43,7 @@ class SinkObserver:
 class _Partition(StatefulSinkPartition[Record, State]):
     def __init__(
         self, name: str, sink: Sink, resume: State | None, observer: SinkObserver,
-        expired: Callable[[], bool], stop: threading.Event, max_pending: int,
+        expired: Callable[[], bool], stop: StopFlag, max_pending: int,
     ) -> None:  # fmt: skip
         self._name = name
         self._sink = sink
@@ -77,8 +77,7 @@ class _Partition(StatefulSinkPartition[Record, State]):
                 self._observer.refused(self._name, str(error), self._sink.pending())
                 if self._expired():
                     raise DrainTimeout(f"sink {self._name}: {error}") from error
-                # While stopping the event is set and would not wait at all.
-                threading.Event().wait(RETRY_PAUSE_S) if self._stop.is_set() else self._stop.wait(RETRY_PAUSE_S)
+                self._stop.pause(RETRY_PAUSE_S)
             else:
                 self._observer.delivered(self._name, self._sink.pending())
                 return
@@ -89,7 +88,7 @@ class SinkOutput(FixedPartitionedSink[Record, State]):
 
     def __init__(
         self, name: str, build: Callable[[str], Sink], shards: Sequence[str], observer: SinkObserver,
-        *, expired: Callable[[], bool], stop: threading.Event, max_pending: int = 10_000,
+        *, expired: Callable[[], bool], stop: StopFlag, max_pending: int = 10_000,
     ) -> None:  # fmt: skip
         """Takes what is needed to make the sink of each shard.
 

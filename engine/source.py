@@ -1,17 +1,18 @@
 """Source: a connector as the dataflow's input, one `LineBatch` an item."""
 
-import threading
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from connectors.base import LineBatch, Source, SourcePartition, SourceUnavailable, State
+from engine.clock import Clock
+from engine.stop import StopFlag
 
 IDLE_POLL_S = 0.002
-"""Pause after an empty poll. Short, because it adds to the latency of the next line; an idle engine
-still stays under 5 % of a core."""
+"""Pause once no partition has anything. Short, because it adds to the latency of the next line; an idle
+engine still stays under 5 % of a core."""
 
 UNAVAILABLE_POLL_S = 0.5
 """Pause after a failed read: long enough not to hammer a broker that is coming up."""
@@ -20,9 +21,12 @@ UNAVAILABLE_POLL_S = 0.5
 class Observer:
     """What the source tells the outside; the engine's runtime overrides what it wants to know."""
 
-    def read(self, batch: LineBatch, lag: int | None) -> LineBatch:
+    def read(self, batch: LineBatch) -> LineBatch:
         """A batch was read; what comes back goes into the flow."""
         return batch
+
+    def lag(self, partition: str, lag: int | None) -> None:
+        """How much is left to read behind the batch just read, where the source knows it."""
 
     def turn(self) -> None:
         """The reader was asked once more, whether or not there was something to read."""
@@ -34,71 +38,107 @@ class Observer:
         """Reading works (again)."""
 
 
-class _Partition(StatefulSourcePartition[tuple[str, LineBatch], State]):
+class _Pace:
+    """Rests the worker's one thread when none of its partitions had anything to read.
+
+    Bytewax would pause by itself until a time of the wall clock; set back by an hour, that clock would
+    stop the reading for an hour.
+    """
+
+    def __init__(self, stop: StopFlag) -> None:
+        self._stop = stop
+        self._empty = 0
+        self.open = 0
+
+    def read(self) -> None:
+        self._empty = 0
+
+    def empty(self) -> None:
+        self._empty += 1
+        if self._empty >= self.open:
+            self._empty = 0
+            self._stop.wait(IDLE_POLL_S)
+
+
+class _Partition(StatefulSourcePartition[tuple[str, LineBatch], State | None]):
     """Hands batches of one connector partition to the dataflow."""
 
     def __init__(
         self, name: str, open_partition: Callable[[], SourcePartition], resume: State | None,
-        stop: threading.Event, observer: Observer,
+        stop: StopFlag, observer: Observer, clock: Clock, pace: _Pace,
     ) -> None:  # fmt: skip
         self._name = name
         self._open = open_partition
         self._partition: SourcePartition | None = None
-        self._state: State = resume if resume is not None else {}
-        self._resumed = resume is not None
+        self._resume = resume
         self._stop = stop
         self._observer = observer
-        self._awake: datetime | None = None
+        self._clock = clock
+        self._retry_at_s = clock.monotonic_s()
+        self._pace = pace
+        self._closed = False
+        pace.open += 1
 
     def next_batch(self) -> list[tuple[str, LineBatch]]:
         if self._stop.is_set():
             raise StopIteration
         self._observer.turn()
+        batch = self._read()
+        if batch is None:
+            self._pace.empty()
+            return []
+        self._pace.read()
+        return [batch]
+
+    def _read(self) -> tuple[str, LineBatch] | None:
+        if self._clock.monotonic_s() < self._retry_at_s:
+            return None
         try:
             if self._partition is None:
                 self._partition = self._open()
             batch = self._partition.next_batch()
         except SourceUnavailable as error:
             self._observer.unavailable(self._name, str(error))
-            self._pause(UNAVAILABLE_POLL_S)
-            return []
+            self._retry_at_s = self._clock.monotonic_s() + UNAVAILABLE_POLL_S
+            return None
         self._observer.available(self._name)
         if batch is None:
-            self._pause(IDLE_POLL_S)
-            return []
-        self._awake = None
-        return [(batch.partition, self._observer.read(batch, self._partition.lag()))]
+            return None
+        self._observer.lag(self._name, self._partition.lag())
+        return batch.partition, self._observer.read(batch)
 
-    def _pause(self, seconds: float) -> None:
-        # Bytewax asks for wall-clock times here; a clock that jumps delays one poll at the most,
-        # because every poll sets the time anew.
-        self._awake = datetime.now(UTC) + timedelta(seconds=seconds)
-
-    def next_awake(self) -> datetime | None:
-        return self._awake
+    def next_awake(self) -> datetime:
+        return _AT_ONCE
 
     def snapshot(self) -> State | None:
         # Before the first successful open there is nothing newer than what was resumed from.
-        if self._partition is not None:
-            return self._partition.snapshot()
-        return self._state if self._resumed else None
+        return self._resume if self._partition is None else self._partition.snapshot()
 
     def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._pace.open -= 1
         if self._partition is not None:
             self._partition.close()
 
 
-class SourceInput(FixedPartitionedSource[tuple[str, LineBatch], State]):
+_AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
+"""Tells Bytewax to poll again without a pause of its own; see `_Pace`."""
+
+
+class SourceInput(FixedPartitionedSource[tuple[str, LineBatch], State | None]):
     """The connector's partitions as Bytewax partitions.
 
     Once `stop` is set every partition ends, which drains the flow: what was read is processed and
     delivered, positions are saved, and the flow finishes by itself.
     """
 
-    def __init__(self, source: Source, stop: threading.Event, observer: Observer) -> None:
+    def __init__(self, source: Source, stop: StopFlag, observer: Observer, clock: Clock) -> None:
         self._source = source
         self._stop = stop
         self._observer = observer
+        self._clock = clock
+        self._pace = _Pace(stop)
 
     def list_parts(self) -> list[str]:
         """Asks the source, for as long as it takes: an absent broker delays the start, no more."""
@@ -116,5 +156,6 @@ class SourceInput(FixedPartitionedSource[tuple[str, LineBatch], State]):
     def build_part(self, _step_id: str, for_part: str, resume_state: State | None) -> Any:
         """See `FixedPartitionedSource`."""
         return _Partition(
-            for_part, lambda: self._source.open(for_part, resume_state), resume_state, self._stop, self._observer
-        )
+            for_part, lambda: self._source.open(for_part, resume_state), resume_state,
+            self._stop, self._observer, self._clock, self._pace,
+        )  # fmt: skip

@@ -8,7 +8,7 @@
 5. Set one reference. The scoring step reads it once a batch, so no window is lost, scored twice or
    scored by a mixture.
 
-A version that fails at 2–4 is refused and reported, and the running one stays. It is tried again at
+A version that fails at 2 to 4 is refused and reported, and the running one stays. It is tried again at
 every look, since a publisher may still be writing it.
 """
 
@@ -92,8 +92,9 @@ class ModelFollower:
             pointer: The version that `current` names, or None where there is no model yet. Raises
                 ModelError where the store cannot be read.
             load: Builds a verified version (steps 2). Raises ModelError.
-            report: Called with (outcome, version, sentence); outcome is `swapped`, `refused` or
-                `unreachable`. The same refusal is reported once.
+            report: Called with (outcome, version, sentence); outcome is `swapped`, `refused`,
+                `unreachable`, or `recovered` where the store names the version in service again
+                after one of the last two. The same refusal is reported once.
         """
         self._pointer = pointer
         self._load = load
@@ -124,7 +125,8 @@ class ModelFollower:
                 raise ModelMissing("the store holds no such model yet; publish one with `driftline train`")
             version = pointed
             if self._model is not None and version == self._model.version:
-                self._last_report = None
+                if self._failed:
+                    self._tell("recovered", version, f"{self._model.name} version {version} is in service")
                 return False
             candidate = self._load(version)  # 2
             candidate.catch_up()  # 3
@@ -140,7 +142,12 @@ class ModelFollower:
     def _try(candidate: ServingModel) -> None:
         trial = candidate.scorer.detector.score(Windows.of([[1, 2], [1]]))
         if not np.isfinite(trial).all():
-            raise ModelError(f"{candidate.name} version {candidate.version} scores {trial.tolist()}, not finite numbers")
+            which = f"{candidate.name} version {candidate.version}"
+            raise ModelError(f"{which} scores {trial.tolist()}, not finite numbers")
+
+    @property
+    def _failed(self) -> bool:
+        return self._last_report is not None and self._last_report[0] in ("refused", "unreachable")
 
     def _tell(self, outcome: str, version: int, sentence: str) -> None:
         if self._last_report != (outcome, version, sentence):
