@@ -16,7 +16,8 @@ from models.base import Windows
 
 SKIP, STARTED, TOUCHED = FIRST_NS, FIRST, DEADLINE
 """What a key's row says here. SKIP: lines to leave out before the next window begins (a stride longer than the
-size). STARTED: 1 once the key had a window. TOUCHED: lines of the shard when the key last had one."""
+size). STARTED: 1 once the key had a window. TOUCHED: about how many lines the shard
+had had when the key had its last one; which of two is larger is exact."""
 
 _TEMPLATE, _POSITION, _TIME, _PARTITION = range(4)
 """What is kept of each line that a window still needs."""
@@ -104,7 +105,7 @@ class SlidingWindower(WindowShard[WindowRows]):
         if state is not None:
             self._restore(state)
             used = self._table.used()
-            self._seen = int(self._table.rows[used, TOUCHED].max(initial=0))
+            self._seen = 1 + int(self._table.rows[used, TOUCHED].max(initial=-1))
 
     def _take(self, lines: ParsedLines, partition: int, emission: WindowRows) -> tuple[tuple[LateLine, ...], Ints]:
         self._watermark.advance(partition, self._timely(lines))
@@ -163,12 +164,12 @@ class SlidingWindower(WindowShard[WindowRows]):
         keeps = left.nonzero()[0]
         none = np.zeros(len(keeps), np.int64)
         rest = line[ragged_index((begin + used)[keeps], left[keeps])]
-        self._seen += len(rows)
         prior[keeps, BASE] = self._table.tokens.extend(none, none, left[keeps], rest)
         prior[:, COUNT] = left
         prior[:, SKIP] = skip - dropped + windows * self._stride - used
         prior[:, STARTED] |= windows > 0
-        prior[:, TOUCHED] = self._seen
+        prior[:, TOUCHED] = self._seen + rows[groups.starts + groups.lengths - 1]
+        self._seen += int(rows.max()) + 1
         self._table.rows[slots] = prior
 
     def _close(self, slots: Ints, emission: WindowRows, trigger: int) -> None:
