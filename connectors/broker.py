@@ -58,8 +58,9 @@ class EmbeddedBroker:
         """Starts it and waits until it answers.
 
         Raises:
-            BrokerError: no binary, or no answer within `START_S`.
+            BrokerError: no binary, the port is taken, or no answer within `START_S`.
         """
+        self._require_free_port()
         url = f"tcp://127.0.0.1:{self.port}"
         command = [broker_binary(), "broker", "--listener-url", url, "--advertised-listener-url", url]
         output = open(self._log_path, "ab") if self._log_path else subprocess.DEVNULL
@@ -125,6 +126,15 @@ class EmbeddedBroker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def _require_free_port(self) -> None:
+        # Asked before: whoever holds the port would answer for the broker that could not start.
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", self.port))
+            except OSError as error:
+                raise BrokerError(f"port {self.port} on 127.0.0.1 is in use: {error.strerror}") from error
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process is not None:

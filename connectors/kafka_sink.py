@@ -134,6 +134,8 @@ class KafkaSink:
             self._producer.purge()
             self._producer.poll(0)
             self._producer = None
+        self._kept = {}
+        self._unqueued, self._failed = self._number, False
 
     def _new_producer(self) -> Producer:
         producer: Producer = build_client(

@@ -62,7 +62,7 @@ class KafkaSourceSettings(KafkaSettings):
         description="Where the very first start begins; `saved` is the group's committed offset, else the earliest.",
     )
     stop_at_end: bool = Field(False, description="Stop at the end as it was at the start, instead of following.")
-    batch_messages: int = Field(5_000, ge=1, description="Messages in one batch at the most.")
+    batch_messages: int = Field(2_000, ge=1, description="Messages in one batch at the most.")
     poll_ms: int = Field(2, ge=0, le=40, description="How long one poll gathers messages, in milliseconds.")
     max_line_bytes: int = Field(1_048_576, ge=1, description="Longer lines go to the dead letters, in bytes.")
 

@@ -1,5 +1,6 @@
 """Fixtures that several folders need: the data folder, a broker, a PostgreSQL server."""
 
+import itertools
 import os
 import shutil
 import socket
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from connectors.broker import EmbeddedBroker
+
+_TOPICS = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
@@ -35,8 +38,7 @@ def new_topic(broker: EmbeddedBroker) -> Iterator[Callable[[int], str]]:
     made: list[str] = []
 
     def make(partitions: int = 1) -> str:
-        new_topic.count += 1  # type: ignore[attr-defined]
-        name = f"t{os.getpid()}-{new_topic.count}"  # type: ignore[attr-defined]
+        name = f"t{os.getpid()}-{next(_TOPICS)}"
         broker.create_topic(name, partitions)
         made.append(name)
         return name
@@ -44,9 +46,6 @@ def new_topic(broker: EmbeddedBroker) -> Iterator[Callable[[int], str]]:
     yield make
     for name in made:
         broker.delete_topic(name)
-
-
-new_topic.count = 0  # type: ignore[attr-defined]
 
 
 @pytest.fixture(scope="session")
