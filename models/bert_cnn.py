@@ -56,7 +56,7 @@ class BertCnnSettings(BaseModel):
     counts: Annotated[int, Field(ge=1)] = Field(32, description="Features whose amount over the window is counted.")
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.2, description="Dropout before the head, in training.")
     class_weight: Literal["none", "sqrt", "balanced"] = Field(
-        "sqrt", description="Weight of the anomalous class: 1, the square root of the classes' ratio, or the ratio."
+        "none", description="Weight of the anomalous class: 1, the square root of the classes' ratio, or the ratio."
     )
     focal_gamma: Annotated[float, Field(ge=0)] = Field(0.0, description="Exponent of the focal loss; 0 turns it off.")
     repeat_power: Annotated[float, Field(ge=0, le=1)] = Field(
@@ -65,11 +65,14 @@ class BertCnnSettings(BaseModel):
     validation_share: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.1, description="Share of the training windows used for early stopping where no validation set is given."
     )
-    training: LoopSettings = Field(default_factory=LoopSettings, description="How the network is trained.")
+    training: LoopSettings = Field(default=LoopSettings.model_validate({}), description="How the network is trained.")
 
 
 class Network(nn.Module):
     """The network; `tables` holds all of it that depends on templates, `pooled` all that does on windows."""
+
+    shift: torch.Tensor
+    scale: torch.Tensor
 
     def __init__(self, hidden: int, settings: BertCnnSettings) -> None:
         super().__init__()
@@ -240,7 +243,9 @@ class BertCnn(TorchDetector):
                     logits[index] = network(tables, *self._tensors(held_tokens, held_offsets, index)).cpu().numpy()
             return _figures(logits[place], validation[1])
 
-        return train_network(network, len(examples), loss, validate, self.options.training, seed=seed, progress=progress)
+        return train_network(
+            network, len(examples), loss, validate, self.options.training, seed=seed, progress=progress
+        )
 
     def _tokens(self, windows: Windows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         return marked(windows, self.embeddings.table.lookup(windows.ids))

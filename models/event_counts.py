@@ -88,7 +88,7 @@ class EventCounts(WindowDetector):
     def _fit_logistic(self, windows: Windows, labels: NDArray[np.bool_] | None) -> dict[str, NDArray[Any]]:
         if labels is None or not 0 < labels.sum() < len(labels):
             raise TrainingError(f"{self.name} with head=logistic learns from labelled windows of both classes")
-        from sklearn.linear_model import LogisticRegression
+        from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
 
         vocabulary = np.unique(windows.ids)
         features = _features(_counts(windows, vocabulary), windows.closed)
@@ -134,18 +134,20 @@ class EventCounts(WindowDetector):
         names = _NAMES[self.options.head]
         if set(weights) != set(names):
             raise StoreError(
-                f"{self.name} with head={self.options.head} has the arrays {', '.join(names)}; given were {', '.join(weights)}"
+                f"{self.name} with head={self.options.head} has the arrays {', '.join(names)}; "
+                f"given were {', '.join(weights)}"
             )
         size = len(weights["vocabulary"])
         shapes: dict[str, tuple[int, ...]] = {
             "vocabulary": (size,), "lengths": (2,), "intercept": (1,), "coefficients": (size + 3,),
-            "references": (weights["references"].shape[:1] + (size,)) if "references" in weights else (),
+            "references": (*weights["references"].shape[:1], size) if "references" in weights else (),
         }  # fmt: skip
         for name in names:
             dtype = np.int64 if name == "vocabulary" else np.float32
-            if weights[name].shape != shapes[name] or weights[name].dtype != dtype or not np.isfinite(weights[name]).all():
+            given = weights[name]
+            if given.shape != shapes[name] or given.dtype != dtype or not np.isfinite(given).all():
                 raise StoreError(
-                    f"'{name}' of {self.name} is {weights[name].dtype}{list(weights[name].shape)}, expected finite "
+                    f"'{name}' of {self.name} is {given.dtype}{list(given.shape)}, expected finite "
                     f"{np.dtype(dtype)}{list(shapes[name])}"
                 )
         self._weights = {name: weights[name].copy() for name in names}
@@ -161,7 +163,8 @@ def _counts(windows: Windows, vocabulary: NDArray[np.int64]) -> NDArray[np.float
     column = np.where(vocabulary[at] == windows.ids, at, len(vocabulary))
     width = len(vocabulary) + 1
     cell = np.repeat(np.arange(len(windows)), windows.lengths()) * width + column
-    return np.bincount(cell, minlength=len(windows) * width).reshape(-1, width).astype(np.float32)
+    counts = np.bincount(cell, minlength=len(windows) * width).reshape(-1, width)
+    return np.asarray(counts, np.float32)
 
 
 def _features(counts: NDArray[np.float32], closed: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -195,4 +198,4 @@ def _nearest(
         apart = 1 - shared / np.maximum(whole, size)
         surplus = 1 - shared / whole
         scores[part] += np.where(closed[part], apart.min(1), surplus.min(1))
-    return scores
+    return np.asarray(scores, np.float32)

@@ -62,9 +62,7 @@ def train_network(
     """
     rng = np.random.default_rng(seed)
     steps = -(-count // settings.batch_windows)
-    optimizer = torch.optim.AdamW(
-        network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-    )
+    optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, settings.learning_rate, total_steps=max(2, settings.epochs * steps)
     )

@@ -42,7 +42,10 @@ def _share(part: float, whole: float) -> float:
 
 
 def confusion(
-    scores: NDArray[np.floating], labels: NDArray[np.bool_], threshold: float, weights: NDArray[np.floating] | None = None
+    scores: NDArray[np.floating],
+    labels: NDArray[np.bool_],
+    threshold: float,
+    weights: NDArray[np.floating] | None = None,
 ) -> Confusion:
     """Counts at a threshold; a score at or above it is called anomalous."""
     called = scores >= threshold
@@ -62,7 +65,7 @@ def pr_auc(scores: NDArray[np.floating], labels: NDArray[np.bool_]) -> float:
 
 
 def _with_both_classes(name: str, scores: NDArray[np.floating], labels: NDArray[np.bool_]) -> float:
-    from sklearn import metrics
+    from sklearn import metrics  # type: ignore[import-untyped]
 
     return float(getattr(metrics, name)(labels, scores)) if 0 < labels.sum() < len(labels) else float("nan")
 

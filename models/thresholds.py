@@ -24,7 +24,7 @@ class Threshold(BaseModel):
     rule: str = Field(description="Name of the rule in `THRESHOLDS`.")
     value: float = Field(description="A score at or above it is anomalous.")
     settings: dict[str, float] = Field(default_factory=dict, description="Settings of the rule.")
-    fitted_on: int = Field(0, description="How many scores it was fitted on.")
+    fitted_on: int = Field(default=0, description="How many scores it was fitted on.")
 
 
 def percentile(scores: Scores, labels: Labels, *, percent: float = 99.5) -> float:
@@ -49,7 +49,7 @@ def iqr(scores: Scores, labels: Labels, *, factor: float = 1.5) -> float:
 def best_f1(scores: Scores, labels: Labels) -> float:
     """The middle of the widest gap among those between two scores at which F1 is highest."""
     if labels is None or not 0 < labels.sum() < len(labels):
-        raise TrainingError("threshold best_f1 needs labelled windows of both classes; percentile, stddev and iqr do not")
+        raise TrainingError("threshold best_f1 needs labelled windows of both classes; the other rules do not")
     order = np.argsort(-scores.astype(np.float64), kind="stable")
     ranked, hits = scores[order].astype(np.float64), np.cumsum(labels[order])
     called = np.arange(1, len(order) + 1)

@@ -70,7 +70,7 @@ class TorchDetector(WindowDetector):
 
     @abstractmethod
     def _rectangle(self, prepared: Any, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """float (B,): scores of windows as marked tokens (B, T), of which `lengths` (B,) count."""
+        """Scores (B,) of windows as marked tokens (B, T), of which `lengths` (B,) count."""
 
     def learn_templates(self, templates: Templates) -> None:
         """See `WindowDetector.learn_templates`. Also makes the tables that scoring reads."""
@@ -79,7 +79,7 @@ class TorchDetector(WindowDetector):
 
     def knows(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
         """See `WindowDetector.knows`."""
-        return self.embeddings.table.lookup(ids) != UNKNOWN
+        return np.not_equal(self.embeddings.table.lookup(ids), UNKNOWN)
 
     def score(self, windows: Windows) -> NDArray[np.float32]:
         """See `WindowDetector.score`."""
@@ -145,8 +145,8 @@ class TorchDetector(WindowDetector):
         mine = self.extra()
         if extra.get("encoder_fingerprint") != mine["encoder_fingerprint"]:
             raise StoreError(
-                f"the weights were trained on encoder {extra.get('encoder')} ({extra.get('encoder_fingerprint')}), this "
-                f"{self.name} uses {mine['encoder']} ({mine['encoder_fingerprint']}); the same files are needed"
+                f"the weights were trained on encoder {extra.get('encoder')} ({extra.get('encoder_fingerprint')}), "
+                f"this {self.name} uses {mine['encoder']} ({mine['encoder_fingerprint']}); the same files are needed"
             )
         network = self._network()
         for problem in differences({n: v.numpy() for n, v in network.state_dict().items()}, weights):

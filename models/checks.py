@@ -1,0 +1,200 @@
+"""The promises of a window detector, one function each; tests run every one over every detector.
+
+A check takes `make`, which builds the detector anew without weights, and `Made`, a small labelled
+workload, and raises AssertionError where the promise is broken.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.base import NotTrained, StoreError, Templates, WindowDetector, Windows, template_id
+
+Make = Callable[[], WindowDetector]
+_ROUNDING = 1e-5
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A workload: windows, labels and the templates' texts."""
+
+    windows: Windows
+    labels: NDArray[np.bool_]
+    templates: Templates
+
+
+def workload(seed: int = 0, count: int = 240) -> Made:
+    """Sessions `open, write…, close`; the anomalous ones hold a failure or never close."""
+    rng = np.random.default_rng(seed)
+    texts = [
+        "session <*> opened",
+        "block <*> written",
+        "block <*> read",
+        "session <*> closed",
+        "write of block <*> failed",
+    ]
+    ids = [template_id(t) for t in texts]
+    rows, labels = [], np.arange(count) % 6 == 0
+    for anomalous in labels.tolist():
+        row = [0, *rng.integers(1, 3, rng.integers(2, 9)).tolist(), 3]
+        if anomalous and rng.random() < 0.5:
+            row.insert(int(rng.integers(1, len(row))), 4)
+        elif anomalous:
+            row.pop()
+        rows.append([ids[t] for t in row])
+    return Made(Windows.of(rows), labels, dict(zip(ids, texts, strict=True)))
+
+
+def fitted(make: Make, made: Made, seed: int = 0) -> WindowDetector:
+    """The detector trained on the workload as its kind wants it."""
+    detector = make()
+    if detector.supervised:
+        detector.fit(made.windows, made.labels, made.templates, seed=seed)
+    else:
+        detector.fit(made.windows.take(np.flatnonzero(~made.labels)), None, made.templates, seed=seed)
+    detector.learn_templates(made.templates)
+    return detector
+
+
+def check_untrained_is_refused(make: Make, made: Made) -> None:
+    """Scoring and saving without weights raise NotTrained."""
+    actions: tuple[Callable[[WindowDetector], object], ...] = (lambda d: d.score(made.windows), lambda d: d.weights())
+    for action in actions:
+        try:
+            action(make())
+        except NotTrained:
+            continue
+        raise AssertionError("a detector without weights did not raise NotTrained")
+
+
+def check_input_is_untouched(make: Make, made: Made) -> None:
+    """Neither fit nor score changes windows, labels or templates."""
+    before = [a.copy() for a in (made.windows.ids, made.windows.offsets, made.windows.closed, made.labels)]
+    templates = dict(made.templates)
+    fitted(make, made).score(made.windows)
+    after = (made.windows.ids, made.windows.offsets, made.windows.closed, made.labels)
+    assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+    assert templates == made.templates
+
+
+def check_scores_are_finite_and_ordered(make: Make, made: Made) -> None:
+    """One finite float32 a window, in order, and anomalous windows score higher on the whole."""
+    scores = fitted(make, made).score(made.windows)
+    assert scores.dtype == np.float32
+    assert scores.shape == (len(made.windows),)
+    assert np.isfinite(scores).all()
+    assert scores[made.labels].mean() > scores[~made.labels].mean()
+
+
+def check_batching_does_not_matter(make: Make, made: Made) -> None:
+    """One at a time, shuffled and all together give equal scores."""
+    detector = fitted(make, made)
+    together = detector.score(made.windows)
+    order = np.random.default_rng(1).permutation(len(made.windows))
+    single = [detector.score(made.windows.take(np.array([i])))[0] for i in range(40)]
+    np.testing.assert_allclose(single, together[:40], atol=_ROUNDING)
+    np.testing.assert_allclose(detector.score(made.windows.take(order)), together[order], atol=_ROUNDING)
+
+
+def check_same_seed_same_weights(make: Make, made: Made) -> None:
+    """Two trainings with one seed give equal weights."""
+    one, two = fitted(make, made, seed=3).weights(), fitted(make, made, seed=3).weights()
+    assert one.keys() == two.keys()
+    assert all(np.array_equal(one[name], two[name]) for name in one)
+
+
+def check_save_and_load(make: Make, made: Made) -> None:
+    """Weights taken over by a new detector give equal scores; `weights` hands out copies."""
+    detector = fitted(make, made)
+    scores = detector.score(made.windows)
+    weights = detector.weights()
+    other = make()
+    other.load_weights(weights, detector.extra())
+    other.learn_templates(made.templates)
+    assert np.array_equal(other.score(made.windows), scores)
+    for value in weights.values():
+        value.fill(0)
+    assert np.array_equal(detector.score(made.windows), scores)
+
+
+def check_foreign_weights_are_refused(make: Make, made: Made) -> None:
+    """A missing, extra, misshapen or NaN array is a StoreError and leaves the detector as it was."""
+    detector = fitted(make, made)
+    scores, good = detector.score(made.windows), detector.weights()
+    name = max(good, key=lambda n: good[n].size if good[n].dtype == np.float32 else 0)
+    spoilt = [
+        {n: v for n, v in good.items() if n != name},
+        good | {"strange": np.zeros(3, np.float32)},
+        good | {name: np.zeros((7, 5, 3, 1), np.float32)},
+        good | {name: np.full_like(good[name], np.nan)},
+    ]
+    for weights in spoilt:
+        try:
+            detector.load_weights(weights, detector.extra())
+        except StoreError:
+            continue
+        raise AssertionError("weights of another detector were taken over")
+    assert np.array_equal(detector.score(made.windows), scores)
+
+
+def check_any_length(make: Make, made: Made) -> None:
+    """Windows of 0, 1, 2 and 10,000 lines score, closed or growing; the empty one scores 0."""
+    detector = fitted(make, made)
+    ids = np.array(list(made.templates), np.int64)
+    rows = [ids[np.arange(n) % len(ids)] for n in (0, 1, 2, 10_000)]
+    scores = detector.score(Windows.of(rows * 2, [True] * 4 + [False] * 4))
+    assert np.isfinite(scores).all()
+    assert scores[0] == scores[4] == 0
+    assert len(detector.score(Windows.of([]))) == 0
+
+
+def check_unknown_template(make: Make, made: Made) -> None:
+    """An id never learnt scores; after learning its text, batches with it still agree with single windows."""
+    detector = fitted(make, made)
+    text = "disk <*> has vanished"
+    strange = Windows.of([[*made.windows.row(1).tolist(), template_id(text)], [template_id(text)]])
+    assert np.isfinite(detector.score(strange)).all()
+    detector.learn_templates({template_id(text): text})
+    assert detector.knows(strange.ids).all()
+    single = [detector.score(strange.take(np.array([i])))[0] for i in range(2)]
+    np.testing.assert_allclose(detector.score(strange), single, atol=_ROUNDING)
+
+
+def check_learning_leaves_scores(make: Make, made: Made) -> None:
+    """Learning other templates, or the same ones again, changes no score."""
+    detector = fitted(make, made)
+    scores = detector.score(made.windows)
+    texts = [f"subsystem {i} reports <*>" for i in range(50)]
+    detector.learn_templates({template_id(t): t for t in texts} | dict(made.templates))
+    np.testing.assert_allclose(detector.score(made.windows), scores, atol=_ROUNDING)
+
+
+def check_settings_rebuild(make: Make, made: Made) -> None:
+    """Settings and extra facts are JSON, and a detector built from them takes the weights."""
+    import json
+
+    from models.registry import build
+
+    detector = fitted(make, made)
+    settings, extra = json.loads(json.dumps([detector.settings(), detector.extra()]))
+    other = build(detector.name, settings, device="cpu")
+    other.load_weights(detector.weights(), extra)
+    other.learn_templates(made.templates)
+    np.testing.assert_allclose(other.score(made.windows), detector.score(made.windows), atol=_ROUNDING)
+
+
+CHECKS = (
+    check_untrained_is_refused,
+    check_input_is_untouched,
+    check_scores_are_finite_and_ordered,
+    check_batching_does_not_matter,
+    check_same_seed_same_weights,
+    check_save_and_load,
+    check_foreign_weights_are_refused,
+    check_any_length,
+    check_unknown_template,
+    check_learning_leaves_scores,
+    check_settings_rebuild,
+)

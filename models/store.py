@@ -1,0 +1,316 @@
+"""The versioned model store: a folder, or any URL that fsspec can open.
+
+Layout::
+
+    NAME/1/weights.safetensors
+    NAME/1/card.json
+    NAME/current                 {"version": 1, "card_sha256": "…"}
+
+Nothing is pickled. Versions are whole numbers that only rise; a version never changes once it can
+be seen. Publishing takes these steps, in this order:
+
+1. Write weights and card into a folder that no reader looks at, and flush both to the disk.
+2. Rename that folder to the next free number. Whoever finds the number taken tries the next one,
+   so two publishers never share a version, and a version is seen whole or not at all.
+3. Replace the pointer, by rename, unless it names a later version already.
+
+Object stores cannot rename a folder: there the number is claimed by creating a file exclusively,
+then weights and card are written, the card last; a version without a card is not listed.
+
+The card holds the sha256 of the weights and the pointer that of the card, so `load` refuses
+whatever is half-written or was changed.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors import numpy as safetensors
+
+from models.base import ModelError, StoreError, WindowDetector
+from models.folders import Folder, LocalFolder, RemoteFolder
+from models.registry import build
+from models.thresholds import Threshold
+
+T = TypeVar("T")
+_CARD, _WEIGHTS, _POINTER = "card.json", "weights.safetensors", "current"
+
+
+class Notes(BaseModel):
+    """What a publisher knows about a version and the detector does not."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    threshold: Threshold = Field(description="Calibrated threshold.")
+    data: dict[str, int | float | str] = Field(
+        default_factory=dict, description="What it was trained on: counts, source."
+    )
+    metrics: dict[str, dict[str, float]] = Field(default_factory=dict, description="Figures by split.")
+    seed: int | None = Field(default=None, description="Seed of the training.")
+    round: int | None = Field(default=None, description="Federated round that made it.")
+    participants: tuple[str, ...] = Field(default=(), description="Regions that took part in the round.")
+    epsilon: float | None = Field(
+        default=None, description="Differential-privacy budget spent; None without that protection."
+    )
+    delta: float | None = Field(default=None, description="Delta that belongs to epsilon.")
+
+
+class Card(Notes):
+    """All that is known about a version."""
+
+    format: int = Field(default=1, description="Of the card itself.")
+    name: str = Field(description="Name in the store.")
+    version: int = Field(description="Number of the version.")
+    parent: int | None = Field(description="The version that was current when this one was published.")
+    created_at: datetime = Field(description="When it was published.")
+    detector: str = Field(description="Name in `models.registry.DETECTORS`.")
+    settings: dict[str, Any] = Field(description="Settings of the detector.")
+    extra: dict[str, Any] = Field(description="Learnt facts that are no arrays, and the encoder with its fingerprint.")
+    weights_sha256: str = Field(description="Of weights.safetensors.")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A version read back: a detector ready to score, and its card."""
+
+    detector: WindowDetector
+    card: Card
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class ModelStore:
+    """Publishes, lists, verifies and rolls back versions of named models."""
+
+    def __init__(self, url: str | Path, *, now: Callable[[], datetime] = _now) -> None:
+        """Looks at nothing yet.
+
+        Args:
+            url: Folder, or fsspec URL (`s3://bucket/models`, `memory://models`).
+            now: Gives the card's time stamp.
+        """
+        text = str(url)
+        remote = "://" in text and not text.startswith("file://")
+        self._folder: Folder = RemoteFolder(text) if remote else LocalFolder(Path(text.removeprefix("file://")))
+        self._now = now
+
+    def publish(self, name: str, detector: WindowDetector, notes: Notes, *, make_current: bool = True) -> int:
+        """Stores a new version and points `current` at it; the steps are the module's.
+
+        Args:
+            name: Of the model; letters, digits, `_`, `-` and `.`, no `.` in front.
+            detector: Fitted or loaded.
+            notes: What goes on the card beside what the detector says of itself.
+            make_current: False stores a candidate that nobody follows yet; see `promote`.
+
+        Returns:
+            The number of the version.
+
+        Raises:
+            StoreError: the store cannot be written (disk full, no permission); no part of the
+                version can be seen then.
+            NotTrained: the detector holds no weights.
+        """
+        _check_name(name)
+        weights = safetensors.save({k: np.ascontiguousarray(v) for k, v in detector.weights().items()})
+        parent = self.current(name)
+
+        def files(version: int) -> dict[str, bytes]:
+            card = Card(
+                **notes.model_dump(), name=name, version=version, parent=parent, created_at=self._now(),
+                detector=detector.name, settings=detector.settings(), extra=detector.extra(),
+                weights_sha256=hashlib.sha256(weights).hexdigest(),
+            )  # fmt: skip
+            return {_WEIGHTS: weights, _CARD: card.model_dump_json(indent=1).encode()}
+
+        try:
+            version = self._folder.add_version(name, files)  # 1, 2
+            if make_current:
+                with self._folder.locked(name):
+                    if version > (self.current(name) or 0):
+                        self._point(name, version)  # 3
+        except OSError as error:
+            raise StoreError(f"{self._folder} cannot be written for {name}: {error}") from error
+        return version
+
+    def names(self) -> list[str]:
+        """Models with a version, sorted."""
+        return [n for n in self._list("") if not n.startswith(".") and self.versions(n)]
+
+    def versions(self, name: str) -> list[int]:
+        """Complete versions, ascending."""
+        numbers = sorted(int(n) for n in self._list(name) if n.isdecimal())
+        return [n for n in numbers if self._folder.exists(f"{name}/{n}/{_CARD}")]
+
+    def current(self, name: str) -> int | None:
+        """The version that `current` names; None where nothing was published.
+
+        Raises:
+            StoreError: the store cannot be read, or the pointer is damaged.
+        """
+        pointer = self._pointer(name)
+        return None if pointer is None else int(pointer["version"])
+
+    def card(self, name: str, version: int | None = None) -> Card:
+        """The card of a version, or of the current one.
+
+        Raises:
+            StoreError: there is no such version, or its card is damaged.
+        """
+        try:
+            pointer = self._pointer(name)
+        except StoreError:
+            # A version asked for by number can be read, and rolled back to, without the pointer.
+            if version is None:
+                raise
+            pointer = None
+        if version is None and pointer is None:
+            raise StoreError(
+                f"{self._folder} holds no published model '{name}'; it holds {', '.join(self.names()) or 'none'}"
+            )
+        wanted = version if version is not None or pointer is None else int(pointer["version"])
+        path = f"{name}/{wanted}/{_CARD}"
+        if not self._exists(path):
+            known = ", ".join(map(str, self.versions(name))) or "none"
+            raise StoreError(
+                f"version {wanted} of {name} is missing or half-written: {self._folder}/{path} does not exist; "
+                f"complete are {known}"
+            )
+        raw = self._read(path)
+        if pointer and wanted == pointer["version"] and hashlib.sha256(raw).hexdigest() != pointer["card_sha256"]:
+            raise StoreError(f"version {wanted} of {name}: {self._folder}/{path} was changed after it was published")
+        try:
+            card = Card.model_validate_json(raw)
+        except ValidationError as error:
+            raise StoreError(
+                f"version {wanted} of {name}: {self._folder}/{path} is no model card: {error.errors()[0]['msg']}"
+            ) from error
+        if (card.name, card.version) != (name, wanted):
+            raise StoreError(f"{self._folder}/{path} is the card of {card.name} version {card.version}")
+        return card
+
+    def verify(self, name: str, version: int | None = None) -> Card:
+        """Checks that a version is whole and unchanged, without building the detector.
+
+        Raises:
+            StoreError: it is not; the sentence says what is wrong.
+        """
+        card = self.card(name, version)
+        self._weights(card)
+        return card
+
+    def load(self, name: str, version: int | None = None, *, device: str = "auto", cache: Path | None = None) -> Stored:
+        """A version (the current one if None), verified and ready to score once templates are learnt.
+
+        Raises:
+            StoreError: missing, half-written, changed, or of another architecture or encoder.
+        """
+        card = self.card(name, version)
+        weights = self._weights(card)
+        try:
+            detector = build(card.detector, card.settings, device=device, cache=cache)
+            detector.load_weights(weights, card.extra)
+        except ModelError as error:
+            raise StoreError(f"version {card.version} of {name} cannot be used here: {error}") from error
+        return Stored(detector, card)
+
+    def promote(self, name: str, version: int) -> None:
+        """Points `current` at a version that is whole.
+
+        Raises:
+            StoreError: it is not, or the store cannot be written.
+        """
+        self.verify(name, version)
+        try:
+            with self._folder.locked(name):
+                self._point(name, version)
+        except OSError as error:
+            raise StoreError(f"{self._folder} cannot be written for {name}: {error}") from error
+
+    def rollback(self, name: str, to: int | None = None) -> int:
+        """Points `current` back, to `to`, or to the parent of the current version.
+
+        Returns:
+            The version that is current now.
+
+        Raises:
+            StoreError: there is nothing to go back to, or the target is damaged.
+        """
+        if to is None:
+            # The parent may be later than the current version after an earlier rollback; going back never goes forward.
+            now = self.current(name)
+            earlier = [v for v in self.versions(name) if now is not None and v < now]
+            if not earlier:
+                raise StoreError(f"{name} has no version before {now or 'the first'} to go back to")
+            parent = self.card(name).parent if now in self.versions(name) else None
+            to = parent if parent in earlier else earlier[-1]
+        self.promote(name, to)
+        return to
+
+    def _weights(self, card: Card) -> dict[str, NDArray[Any]]:
+        path = f"{card.name}/{card.version}/{_WEIGHTS}"
+        if not self._exists(path):
+            raise StoreError(
+                f"version {card.version} of {card.name} is half-written: {self._folder}/{path} does not exist"
+            )
+        raw = self._read(path)
+        if hashlib.sha256(raw).hexdigest() != card.weights_sha256:
+            raise StoreError(
+                f"version {card.version} of {card.name} is half-written or changed: the sha256 of "
+                f"{self._folder}/{path} is not the card's"
+            )
+        try:
+            return safetensors.load(raw)
+        except SafetensorError as error:
+            raise StoreError(f"{self._folder}/{path} is no safetensors file: {error}") from error
+
+    def _pointer(self, name: str) -> dict[str, Any] | None:
+        _check_name(name)
+        path = f"{name}/{_POINTER}"
+        if not self._exists(path):
+            return None
+        try:
+            pointer = json.loads(self._read(path))
+            if not isinstance(pointer["version"], int) or not isinstance(pointer["card_sha256"], str):
+                raise TypeError("version is no whole number")
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"{self._folder}/{path} is damaged ({error}); roll back to a version to write it anew"
+            ) from error
+        return dict(pointer)
+
+    def _point(self, name: str, version: int) -> None:
+        digest = hashlib.sha256(self._read(f"{name}/{version}/{_CARD}")).hexdigest()
+        self._folder.replace(f"{name}/{_POINTER}", json.dumps({"version": version, "card_sha256": digest}).encode())
+
+    def _list(self, path: str) -> list[str]:
+        return self._asked(lambda: self._folder.children(path))
+
+    def _exists(self, path: str) -> bool:
+        return self._asked(lambda: self._folder.exists(path))
+
+    def _read(self, path: str) -> bytes:
+        return self._asked(lambda: self._folder.read(path))
+
+    def _asked(self, question: Callable[[], T]) -> T:
+        try:
+            return question()
+        except OSError as error:
+            raise StoreError(f"{self._folder} cannot be read: {error}") from error
+
+
+def _check_name(name: str) -> None:
+    if not name or name.startswith(".") or not all(c.isalnum() or c in "_-." for c in name):
+        raise StoreError(
+            f"'{name}' is no name for a model: letters, digits, '_', '-' and '.' are, with no '.' in front"
+        )

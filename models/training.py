@@ -1,0 +1,137 @@
+"""Training as one job: split, fit, threshold, figures, and a new version in the store."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.base import FitReport, Progress, Templates, TrainingError, WindowDetector, Windows
+from models.metrics import evaluate
+from models.registry import build
+from models.sequences import content_keys, distinct
+from models.splits import stratified
+from models.store import ModelStore, Notes
+from models.thresholds import Threshold, fit_threshold
+
+
+class TrainSettings(BaseModel):
+    """What is trained, and how its threshold is found."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    detector: str = Field("bert_cnn", description="Name of the detector: bert_cnn or event_counts.")
+    settings: dict[str, Any] = Field(default_factory=dict, description="The detector's own settings.")
+    validation_share: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.1, description="Share of each class kept for early stopping and for the threshold."
+    )
+    threshold: str = Field(
+        "auto",
+        description="Threshold rule: percentile, stddev, iqr or best_f1. auto is best_f1 where a supervised detector "
+        "has labels to fit it on, else percentile.",
+    )
+    threshold_settings: dict[str, float] = Field(default_factory=dict, description="Settings of the threshold rule.")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="Seed of the split and of the training.")
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A detector ready to score, and what a card says of it. `version` is None if it was not published."""
+
+    detector: WindowDetector
+    notes: Notes
+    report: FitReport
+    version: int | None = None
+
+    @property
+    def threshold(self) -> float:
+        """A score at or above it is anomalous."""
+        return self.notes.threshold.value
+
+
+def train(
+    windows: Windows,
+    labels: NDArray[np.bool_] | None,
+    templates: Templates,
+    settings: TrainSettings,
+    *,
+    store: ModelStore | None = None,
+    name: str | None = None,
+    source: str = "",
+    device: str = "auto",
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> Trained:
+    """Trains a detector and, with a store, publishes it as the current version.
+
+    1. Split: a share of each class is held out. Detectors that learn from normal windows only get
+       no anomalous one in step 2.
+    2. Fit, with the held-out windows deciding when to stop.
+    3. Threshold, from the scores of the held-out windows.
+    4. Figures on the held-out windows; they chose the threshold, so they flatter.
+    5. Publish.
+
+    Args:
+        windows: All windows to learn from, cut as the engine cuts them.
+        labels: bool (n,), True = anomalous; None where nothing is known: all count as normal.
+        templates: The text of every template id in `windows`.
+        settings: See the class.
+        store: Where to publish; None publishes nowhere.
+        name: Name in the store; the detector's where None.
+        source: Where the data came from, for the card.
+        device: See `models.registry.build`.
+        cache: Folder for encoded template texts.
+        progress: See `models.base.Progress`.
+
+    Raises:
+        ModelError: see `build`, `WindowDetector.fit`, `fit_threshold` and `ModelStore.publish`.
+    """
+    detector = build(settings.detector, settings.settings, device=device, cache=cache)
+    truth = np.zeros(len(windows), bool) if labels is None else labels
+    if len(truth) != len(windows):
+        raise TrainingError(f"there are {len(truth)} labels for {len(windows)} windows")
+    if detector.supervised and labels is None:
+        raise TrainingError(f"{settings.detector} learns from labelled windows, and these have no labels")
+    kept, held = stratified(truth, settings.validation_share, settings.seed)  # 1
+    fitted_on = kept if detector.supervised else kept[~truth[kept]]
+    held_windows = windows.take(held)
+    report = detector.fit(  # 2
+        windows.take(fitted_on),
+        truth[fitted_on] if detector.supervised else None,
+        templates,
+        validation=(held_windows, truth[held]),
+        seed=settings.seed,
+        progress=progress,
+    )
+    detector.learn_templates(templates)
+    scores = detector.score(held_windows)
+    threshold = _threshold(settings, detector.supervised, scores, None if labels is None else truth[held])  # 3
+    metrics = {"validation": evaluate(scores, truth[held], threshold.value)} if labels is not None else {}  # 4
+    notes = Notes(
+        threshold=threshold, metrics=metrics, seed=settings.seed,
+        data=_data(windows.take(fitted_on), truth[fitted_on], held, source),
+    )  # fmt: skip
+    version = store.publish(name or settings.detector, detector, notes) if store else None  # 5
+    return Trained(detector, notes, report, version)
+
+
+def _threshold(
+    settings: TrainSettings, supervised: bool, scores: NDArray[np.float32], labels: NDArray[np.bool_] | None
+) -> Threshold:
+    rule = settings.threshold
+    if rule == "auto":
+        rule = "best_f1" if supervised and labels is not None and 0 < labels.sum() < len(labels) else "percentile"
+    return fit_threshold(rule, scores, labels, settings.threshold_settings)
+
+
+def _data(
+    windows: Windows, labels: NDArray[np.bool_], held: NDArray[np.int64], source: str
+) -> dict[str, int | float | str]:
+    first, _ = distinct(content_keys(windows))
+    counts: dict[str, int | float | str] = {
+        "windows": len(windows), "anomalous": int(labels.sum()), "distinct_windows": len(first),
+        "lines": len(windows.ids), "templates": len(np.unique(windows.ids)), "validation_windows": len(held),
+    }  # fmt: skip
+    return counts | ({"source": source} if source else {})
