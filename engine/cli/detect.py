@@ -18,8 +18,9 @@ Data = Annotated[Path, typer.Option("--data", help="Log file: plain, .gz, .xz or
 Labels = Annotated[Path | None, typer.Option(help="CSV with BlockId,Label by session key; else the format's own label column.")]
 Region = Annotated[Path | None, typer.Option(help="Region TOML to take parse, window and model settings from.")]
 Format = Annotated[str, typer.Option("--format", help="Log format, where no --region is given.")]
-Window = Annotated[
-    str, typer.Option(help="Windows, where no --region is given: a kind and its settings, such as session,gap_s=43200.")
+Window = Annotated[str, typer.Option(help="Kind of window, where no --region is given: session, sliding or time.")]
+WindowSet = Annotated[
+    list[str] | None, typer.Option("--window-set", help="Setting of the window, such as gap_s=43200; may be repeated.")
 ]
 Store = Annotated[str | None, typer.Option(help="Model store; the region's if not given.")]
 Name = Annotated[str | None, typer.Option(help="Name of the model in the store; the region's if not given.")]
@@ -27,7 +28,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of t
 
 
 def _setup(
-    region: Path | None, format: str, window: str, store: str | None, name: str | None
+    region: Path | None, format: str, window: str, window_set: list[str] | None, store: str | None, name: str | None
 ) -> "tuple[Cutting, str, str, str]":
     """Cutting, store, name and device, from the region's file or from the options."""
     from engine.offline import default_cutting, region_cutting
@@ -36,8 +37,7 @@ def _setup(
         cutting, region_store, region_name, device = region_cutting(region)
         return cutting, store or region_store, name or region_name, device
     try:
-        kind, *pairs = window.split(",")
-        cutting = default_cutting(format, kind, _settings(pairs))
+        cutting = default_cutting(format, window, _settings(window_set or []))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     return cutting, store or "models-store", name or "bert_cnn", "auto"
@@ -49,7 +49,7 @@ def _settings(pairs: list[str]) -> dict[str, Any]:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals:
-            raise typer.BadParameter(f"--set {pair}: expected key=value, such as --set epochs=20")
+            raise typer.BadParameter(f"{pair!r} is no key=value, such as gap_s=43200")
         try:
             found[key] = orjson.loads(value)
         except orjson.JSONDecodeError:
@@ -71,6 +71,7 @@ def train(
     region: Region = None,
     format: Format = "hdfs",
     window: Window = "session",
+    window_set: WindowSet = None,
     store: Store = None,
     name: Name = None,
     first: Annotated[float, typer.Option(min=0.01, max=1.0, help="Train on this first share of the sessions.")] = 1.0,
@@ -89,7 +90,7 @@ def train(
     from models.store import ModelStore
     from models.training import TrainSettings
 
-    cutting, url, called, device = _setup(region, format, window, store, name)
+    cutting, url, called, device = _setup(region, format, window, window_set, store, name)
     called = name or (called if region is not None else detector)
     supervised = detector in DETECTORS and labels is not None
     with _bar(json) as bar:
@@ -130,6 +131,7 @@ def evaluate(
     region: Region = None,
     format: Format = "hdfs",
     window: Window = "session",
+    window_set: WindowSet = None,
     store: Store = None,
     name: Name = None,
     version: Annotated[int | None, typer.Option(help="Version; the current one if not given.")] = None,
@@ -144,7 +146,7 @@ def evaluate(
     from engine.offline import score_log
     from models.store import ModelStore
 
-    cutting, url, called, device = _setup(region, format, window, store, name)
+    cutting, url, called, device = _setup(region, format, window, window_set, store, name)
     with _bar(json) as bar:
         task = bar.add_task("scoring", total=None, figures="")
         scored = score_log(
@@ -164,6 +166,7 @@ def score(
     region: Region = None,
     format: Format = "hdfs",
     window: Window = "session",
+    window_set: WindowSet = None,
     store: Store = None,
     name: Name = None,
     version: Annotated[int | None, typer.Option(help="Version; the current one if not given.")] = None,
@@ -179,7 +182,7 @@ def score(
     from engine.offline import score_log
     from models.store import ModelStore
 
-    cutting, url, called, device = _setup(region, format, window, store, name)
+    cutting, url, called, device = _setup(region, format, window, window_set, store, name)
     with _bar(json) as bar:
         task = bar.add_task("scoring", total=None, figures="")
         scored = score_log(

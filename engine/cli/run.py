@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -50,18 +49,20 @@ def _supervise(region: Path, workers: int) -> int:
     from engine.clock import SystemClock
     from engine.logs import setup_logging
     from engine.settings import load
+    from engine.stop import StopFlag
     from engine.supervisor import Supervisor
 
     settings = load(region)
     setup_logging(settings.log, secrets=settings.secrets())
-    stop = threading.Event()
+    stop = StopFlag()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
 
     def command(i: int) -> list[str]:
         return [sys.executable, "-m", "engine.cli", "run", str(region), "--worker", str(i), "--of", str(workers)]
 
-    return Supervisor(command, workers, SystemClock(), stop).run()
+    # A worker gives up by itself after its patience; the rest is for saving and closing.
+    return Supervisor(command, workers, SystemClock(), stop, kill_after_s=settings.drain_s + 2.0).run()
 
 
 def _die_with_parent() -> None:
