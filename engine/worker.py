@@ -15,9 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
+from bytewax.errors import BytewaxRuntimeError
 from bytewax.run import cli_main
 
-from connectors.base import ConnectorError
+from connectors.base import ConnectorError, PositionLost, SettingsError
 from connectors.registry import build_source
 from engine import dataflow, recovery
 from engine.clock import Clock, SystemClock
@@ -64,16 +65,31 @@ def _run(
             return EXIT_OK
         log.info("engine started", extra={"region": settings.region, "worker": worker, "of": of})
         try:
-            cli_main(
+            cli_main(  # type: ignore[no-untyped-call]  # Bytewax leaves it without annotations
                 dataflow.build(running),
                 epoch_interval=timedelta(seconds=settings.recovery.snapshot_s),
                 recovery_config=config,
             )
-        except DrainTimeout as error:
-            log.error("stopped without delivering everything; it will be read again: %s", error)
-            return EXIT_FAILED
+        except BytewaxRuntimeError as error:
+            return _failed(error)
     log.info("engine stopped", extra={"region": settings.region, "worker": worker})
     return EXIT_OK
+
+
+def _failed(error: BytewaxRuntimeError) -> int:
+    """The exit code for a flow that broke; what it does not know is raised on for a traceback.
+
+    Bytewax wraps what a step raises, once for each of its own layers.
+    """
+    cause: BaseException | None = error
+    while isinstance(cause, BytewaxRuntimeError):
+        cause = cause.__cause__
+    if isinstance(cause, DrainTimeout):
+        log.error("stopped without delivering everything; it will be read again: %s", cause)
+        return EXIT_FAILED
+    if isinstance(cause, SettingsError | PositionLost):
+        raise cause  # a restart would meet it again: `run` says so and ends with the usage code
+    raise error
 
 
 @contextmanager

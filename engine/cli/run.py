@@ -69,13 +69,14 @@ def _die_with_parent() -> None:
     """A worker whose supervisor is killed drains and ends, so that a new supervisor finds its folder free."""
     import ctypes
 
-    PR_SET_PDEATHSIG = 1  # noqa: N806 - its name in linux/prctl.h
+    PR_SET_PDEATHSIG = 1
     if sys.platform == "linux" and os.environ.get("DRIFTLINE_SUPERVISED") == "1":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def check(
-    region: RegionFile, json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False
+    region: RegionFile,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
 ) -> None:
     """Try everything a region's engine needs: source, format, sinks, model, recovery folder, port.
 
