@@ -1,0 +1,424 @@
+"""What the fault tests need: a small trained model, an engine as a real process, and what it should have said."""
+
+import json
+import os
+import resource
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
+from prometheus_client.parser import text_string_to_metric_families
+
+from connectors.base import LineBatch
+from connectors.broker import EmbeddedBroker
+from connectors.memory import MemorySource
+from engine.alert import alert_id
+from engine.clock import ManualClock
+from engine.datasets import LogSpec
+from engine.decide import DecideSettings, Decider
+from engine.models import embedding_cache
+from engine.offline import Cutting, train_on_log
+from engine.parse import Parser
+from engine.parse_settings import ParseSettings
+from engine.records import ScoredWindows, WindowBatch
+from engine.simulator import simulate
+from engine.window import SessionWindows, build_windower
+from models.scoring import WindowScorer
+from models.store import ModelStore
+from models.training import TrainSettings
+
+T = TypeVar("T")
+
+REGION = "fault-test"
+PARSE = ParseSettings(format="hdfs")
+WINDOW = SessionWindows(gap_s=600, growth=(8, 16, 24))
+MODEL = "event_counts"
+LAST_LINE = b"081231 235959 1 INFO dfs.FSNamesystem: BLOCK* ask 10.0.0.1:50010 to delete  blk_1"
+"""So late in event time that every session before it ends."""
+
+POLL_S = 0.02
+
+
+def until(look: Callable[[], T | None], seconds: float, what: str) -> T:
+    """The first thing `look` gives that is true; fails after `seconds` of looking."""
+    deadline_s = time.monotonic() + seconds
+    while True:
+        found = look()
+        if found:
+            return found
+        if time.monotonic() > deadline_s:
+            pytest.fail(f"not within {seconds:g} s: {what}")
+        time.sleep(POLL_S)
+
+
+@pytest.fixture(name="until")
+def _until() -> Callable[..., Any]:
+    return until
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model store with versions 1 (current) and 2 of a small model; copy it before changing it."""
+    folder = tmp_path_factory.mktemp("trained")
+    log = simulate(40_000, seed=1, anomaly_share=0.2, release_at=1)
+    (folder / "train.log").write_bytes(log.data)
+    rows = (f"{key},{'Anomaly' if bad else 'Normal'}\n" for key, bad in log.labels.items())
+    (folder / "train.csv").write_text("BlockId,Label\n" + "".join(rows))
+    store = ModelStore(folder / "models")
+    settings = TrainSettings(detector=MODEL, settings={"head": "logistic"})
+    spec = LogSpec(folder / "train.log", folder / "train.csv")
+    for seed in (0, 1):
+        train_on_log(spec, Cutting(PARSE, WINDOW), settings.model_copy(update={"seed": seed}), store, MODEL)
+    store.rollback(MODEL, 1)
+    return folder / "models"
+
+
+@pytest.fixture
+def store(trained: Path, tmp_path: Path) -> Path:
+    """A model store of the test's own."""
+    return Path(shutil.copytree(trained, tmp_path / "models"))
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What an alert has to say, whoever made it after whatever accident."""
+
+    session: str
+    score: float
+    lines: int
+    first: int
+    last: int
+
+    @staticmethod
+    def of(document: Mapping[str, Any]) -> "Expected":
+        return Expected(
+            document["session"], document["score"], document["line_count"],
+            document["first_position"], document["last_position"],
+        )  # fmt: skip
+
+
+Oracle = Callable[..., dict[str, Expected]]
+
+
+@pytest.fixture
+def expected(trained: Path) -> Oracle:
+    """Alerts by id for lines of one partition, worked out step by step without the dataflow.
+
+    `place(i)` is the position of line i.
+    """
+
+    def work_out(
+        lines: Sequence[bytes], partition: str, place: Callable[[int], int], *, version: int = 1, at_end: bool = False
+    ) -> dict[str, Expected]:
+        stored = ModelStore(trained).load(MODEL, version, cache=embedding_cache())
+        scorer = WindowScorer(stored.detector, version, stored.card.threshold.value)
+        source = MemorySource({partition: list(lines)}, batch_lines=5000)
+        parser, windower = Parser(PARSE, source.describe), build_windower(WINDOW, ManualClock())
+        templates: dict[int, str] = {}
+        decider = Decider(DecideSettings(), templates, sessions_end=True)
+        found: dict[str, Expected] = {}
+
+        def take(windows: WindowBatch | None) -> None:
+            if windows is None:
+                return
+            scores = scorer.score(windows.windows)
+            scored = ScoredWindows(windows, scores, MODEL, version, scorer.threshold)
+            for decision in decider.decide(scored):
+                i = decision.index
+                first, last = place(int(windows.first[i])), place(int(windows.last[i]))
+                alert = Expected(windows.key[i], float(scores[i]), len(windows.windows.row(i)), first, last)
+                found[alert_id(REGION, partition, alert.session, first, last)] = alert
+
+        for batch in _batches(source, partition):
+            parsed = parser.parse(batch)
+            templates.update(parsed.templates)
+            take(windower.add(parsed).windows)
+        if at_end:
+            take(windower.close_all())
+        return found
+
+    return work_out
+
+
+def _batches(source: MemorySource, partition: str) -> Iterator[LineBatch]:
+    reader = source.open(partition, None)
+    while True:
+        try:
+            batch = reader.next_batch()
+        except StopIteration:
+            return
+        if batch is not None:
+            yield batch
+
+
+@pytest.fixture(scope="session")
+def log_lines() -> Callable[[int, int], list[bytes]]:
+    """`log_lines(n, seed)`: a simulated log whose last line ends all sessions."""
+
+    def make(lines: int, seed: int = 7) -> list[bytes]:
+        return [*simulate(lines - 1, seed=seed, anomaly_share=0.1, release_at=1).data.splitlines(), LAST_LINE]
+
+    return make
+
+
+def free_ports(count: int) -> int:
+    """The first of `count` free ports in a row."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        try:
+            for i in range(1, count):
+                with socket.socket() as other:
+                    other.bind(("127.0.0.1", port + i))
+        except OSError:
+            continue
+        return port
+
+
+def toml(sections: Mapping[str, Any]) -> str:
+    """The few kinds of values that a region's file needs."""
+    top = [f"{key} = {json.dumps(value)}" for key, value in sections.items() if not isinstance(value, dict | list)]
+    parts = ["\n".join(top)]
+    for name, content in sections.items():
+        for table in content if isinstance(content, list) else [content] if isinstance(content, dict) else []:
+            head = f"[[{name}]]" if isinstance(content, list) else f"[{name}]"
+            parts.append("\n".join([head, *(f"{key} = {json.dumps(value)}" for key, value in table.items())]))
+    return "\n\n".join(parts) + "\n"
+
+
+@dataclass
+class Engine:
+    """`driftline run` on a region's file in `folder`, as processes that can be killed."""
+
+    folder: Path
+    sections: dict[str, Any]
+    workers: int = 1
+    processes: list["subprocess.Popen[bytes]"] = field(default_factory=list)
+
+    @property
+    def region(self) -> Path:
+        return self.folder / "region.toml"
+
+    @property
+    def port(self) -> int:
+        return int(self.sections["telemetry"]["port"])
+
+    @property
+    def process(self) -> "subprocess.Popen[bytes]":
+        return self.processes[-1]
+
+    def start(self, *, limits: Sequence[tuple[int, int]] = ()) -> "Engine":
+        self.region.write_text(toml(self.sections))
+        command = [sys.executable, "-m", "engine.cli", "run", str(self.region), "--workers", str(self.workers)]
+
+        def limit() -> None:
+            for kind, most in limits:
+                resource.setrlimit(kind, (most, resource.getrlimit(kind)[1]))
+
+        with (self.folder / "engine.log").open("ab") as log:
+            self.processes.append(
+                subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=limit if limits else None)
+            )
+        return self
+
+    def text(self) -> str:
+        """Everything that all the engines so far wrote."""
+        return (self.folder / "engine.log").read_text("utf-8", "replace")
+
+    def _get(self, page: str, worker: int) -> bytes:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port + worker}/{page}", timeout=2) as answer:
+                return bytes(answer.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.read()
+        except (OSError, TimeoutError):
+            return b""
+
+    def ready(self, worker: int = 0) -> dict[str, Any]:
+        """The page /readyz; empty while nobody answers."""
+        return dict(json.loads(self._get("readyz", worker) or b"{}"))
+
+    def wrong(self, worker: int = 0) -> str:
+        """What /readyz calls wrong, as one text; "" where nothing is or nobody answers."""
+        return "; ".join(self.ready(worker).get("wrong", []))
+
+    def metric(self, name: str, worker: int = 0, **labels: str) -> float:
+        """The sum of all samples of that name with those labels; 0 where there are none."""
+        families = text_string_to_metric_families(self._get("metrics", worker).decode())
+        samples = [s for f in families for s in f.samples if s.name == name and labels.items() <= s.labels.items()]
+        return sum(sample.value for sample in samples)
+
+    def pids(self) -> list[int]:
+        """The workers under the supervisor."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return [int(pid) for pid in children.read_text().split()]
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def terminate(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+
+    def end(self, seconds: float) -> int:
+        """The exit code; fails if it still runs after `seconds`."""
+        try:
+            return self.process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"the engine did not end within {seconds:g} s:\n{self.text()[-3000:]}")
+
+    def drain(self, seconds: float = 12.0) -> int:
+        self.terminate()
+        return self.end(seconds)
+
+
+Launch = Callable[..., Engine]
+
+
+@pytest.fixture
+def launch(tmp_path: Path, store: Path) -> Iterator[Launch]:
+    """Writes a region's file from its source and sinks, and starts the engine; ended with the test."""
+    engines: list[Engine] = []
+
+    def start(
+        source: dict[str, Any], sinks: list[dict[str, Any]], *, workers: int = 1, run: bool = True, **sections: Any
+    ) -> Engine:
+        whole = {
+            "region": REGION,
+            "source": source,
+            "parse": {"format": "hdfs"},
+            "window": {"kind": "session", "gap_s": WINDOW.gap_s, "growth": list(WINDOW.steps())},
+            "model": {"store": str(store), "name": MODEL, "poll_s": 0.1},
+            "sinks": sinks,
+            "dead_letters": {"type": "jsonl", "path": str(tmp_path / "dead.jsonl")},
+            "recovery": {"path": str(tmp_path / "recovery"), "snapshot_s": 0.2},
+            "telemetry": {"port": free_ports(workers)},
+        }
+        for name, content in sections.items():
+            whole[name] = {**whole.get(name, {}), **content} if isinstance(content, dict) else content
+        engine = Engine(tmp_path, whole, workers)
+        engines.append(engine)
+        return engine.start() if run else engine
+
+    yield start
+    for engine in engines:
+        for process in engine.processes:
+            if process.poll() is None:
+                for pid in engine.pids():
+                    _kill(pid)
+                process.kill()
+                process.wait()
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+@pytest.fixture
+def own_broker(tmp_path: Path) -> Iterator[EmbeddedBroker]:
+    """A broker, not yet started, that the test may stop, pause and kill."""
+    broker = EmbeddedBroker(log_path=tmp_path / "broker.log")
+    yield broker
+    broker.resume()
+    broker.stop()
+
+
+@pytest.fixture
+def produce() -> Callable[..., None]:
+    """Sends lines to one partition, one a message, and waits for their acknowledgement."""
+
+    def send(brokers: str, topic: str, lines: Sequence[bytes | None], partition: int = 0) -> None:
+        producer = Producer({"bootstrap.servers": brokers, "linger.ms": 5, "queue.buffering.max.messages": 1_000_000})
+        for line in lines:
+            producer.produce(topic, line, partition=partition)
+        assert producer.flush(30) == 0
+
+    return send
+
+
+@pytest.fixture
+def consume() -> Callable[[str, str], list[dict[str, Any]]]:
+    """All documents in a topic of one partition, in order."""
+
+    def read(brokers: str, topic: str) -> list[dict[str, Any]]:
+        consumer = Consumer(
+            {"bootstrap.servers": brokers, "group.id": "reader", "enable.partition.eof": True,
+             "enable.auto.commit": False, "auto.offset.reset": "error"}
+        )  # fmt: skip
+        consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
+        found: list[dict[str, Any]] = []
+        deadline_s = time.monotonic() + 20
+        try:
+            while time.monotonic() < deadline_s:
+                for message in consumer.consume(1000, 0.2):
+                    error = message.error()
+                    if error is None:
+                        found.append(json.loads(message.value() or b"{}"))
+                    elif error.code() == KafkaError._PARTITION_EOF:
+                        return found
+        finally:
+            consumer.close()
+        pytest.fail(f"topic {topic} could not be read to its end")
+
+    return read
+
+
+@pytest.fixture
+def stored() -> Callable[[Path], list[dict[str, Any]]]:
+    """All documents in a SQLite store."""
+
+    def read(path: Path) -> list[dict[str, Any]]:
+        if not path.exists():
+            return []
+        database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)
+        try:
+            return [json.loads(row[0]) for row in database.execute("SELECT document FROM alerts")]
+        except sqlite3.OperationalError:
+            return []  # the table is not there yet
+        finally:
+            database.close()
+
+    return read
+
+
+@pytest.fixture
+def documents() -> Callable[[Path], list[dict[str, Any]]]:
+    """All documents in a JSON-lines file, none where it is missing."""
+
+    def read(path: Path) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
+
+    return read
+
+
+@pytest.fixture
+def agree() -> Callable[..., None]:
+    """Fails unless documents are exactly the expected alerts: none missing, none wrong, none strange."""
+
+    def compare(found: Sequence[Mapping[str, Any]], wanted: Mapping[str, Expected], *, once: bool) -> None:
+        for document in found:
+            assert document["id"] in wanted, f"nobody expected {document}"
+            assert Expected.of(document) == wanted[document["id"]]
+        missing = wanted.keys() - {document["id"] for document in found}
+        assert not missing, f"{len(missing)} of {len(wanted)} alerts are missing: {sorted(missing)[:3]}"
+        if once:
+            assert len(found) == len(wanted), "an alert is there more than once"
+
+    return compare

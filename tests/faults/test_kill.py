@@ -1,0 +1,137 @@
+"""kill -9, ten times in one stream: every alert arrives, right, and once in the store."""
+
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+
+pytestmark = pytest.mark.process
+
+KILLS = 10
+LINES = 30_000
+SECONDS = 25.0
+LINE_BITS = 20
+
+
+class Feeder(threading.Thread):
+    """Produces the lines of each partition at a steady rate, until all are there."""
+
+    def __init__(self, brokers: str, topic: str, lines: list[list[bytes]], seconds: float) -> None:
+        super().__init__(daemon=True)
+        self._producer = Producer({"bootstrap.servers": brokers, "linger.ms": 5})
+        self._topic, self._lines, self._seconds = topic, lines, seconds
+        self.left = -1
+
+    def run(self) -> None:
+        pieces, pause = int(self._seconds * 20), threading.Event()
+        for i in range(pieces):
+            for partition, lines in enumerate(self._lines):
+                for line in lines[len(lines) * i // pieces : len(lines) * (i + 1) // pieces]:
+                    self._producer.produce(self._topic, line, partition=partition)
+            self._producer.poll(0)
+            pause.wait(0.05)
+        self.left = self._producer.flush(30)
+
+
+def test_ten_kills_lose_nothing(
+    broker: Any, new_topic: Callable[[int], str], launch: Any, log_lines: Any, expected: Any, until: Any,
+    consume: Any, stored: Any, agree: Any, tmp_path: Path, record_property: Any,
+) -> None:  # fmt: skip
+    topic, alerts = new_topic(2), new_topic(1)
+    lines = [log_lines(LINES, 11), log_lines(LINES, 12)]
+    wanted = {}
+    for partition, its_lines in enumerate(lines):
+        wanted |= expected(its_lines, f"{topic}/{partition}", lambda i: i << LINE_BITS)
+    assert len(wanted) > 100
+    engine = launch(
+        {"type": "kafka", "brokers": broker.brokers, "topic": topic},
+        [
+            {"type": "kafka", "brokers": broker.brokers, "topic": alerts},
+            {"type": "sql", "url": f"sqlite:///{tmp_path / 'alerts.db'}"},
+        ],
+        workers=2,
+    )
+    feeder = Feeder(broker.brokers, topic, lines, SECONDS)
+    until(lambda: engine.metric("driftline_lines_total", 0) + 1, 30, "the first worker answers")
+    feeder.start()
+    chance = random.Random(5)
+    for i in range(KILLS):
+        worker = i % 2
+        if i < 6:  # while it reads
+            goal = chance.randint(1, 2_000)
+            until(lambda: engine.metric("driftline_lines_total", worker) >= goal, 60, f"{worker} reads {goal} lines")
+            _kill_worker(engine, worker)
+        else:  # at any moment, be it while it starts
+            pid = until(lambda: _pid(engine, worker), 60, f"worker {worker} is there")
+            moment_s = time.monotonic() + chance.uniform(0.0, 3.0)
+            until(lambda: time.monotonic() >= moment_s, 10, "the moment has come")
+            os.kill(pid, signal.SIGKILL)
+    until(lambda: feeder.left == 0, 60, "all lines are produced")
+    until(lambda: {d["id"] for d in stored(tmp_path / "alerts.db")} >= wanted.keys(), 60, "all alerts are stored")
+    assert engine.drain() == 0
+    assert engine.text().count("worker died") == KILLS
+    agree(stored(tmp_path / "alerts.db"), wanted, once=True)
+    on_topic = consume(broker.brokers, alerts)
+    agree(on_topic, wanted, once=False)
+    record_property("alerts", len(wanted))
+    record_property("repeats_on_the_topic", len(on_topic) - len(wanted))
+
+
+def _pid(engine: Any, worker: int) -> int | None:
+    for pid in engine.pids():
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if b"--worker" in words and words[words.index(b"--worker") + 1] == b"%d" % worker:
+            return pid
+    return None
+
+
+def _kill_worker(engine: Any, worker: int) -> None:
+    pid = _pid(engine, worker)
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_killed_supervisor_leaves_no_workers_behind(
+    broker: Any, new_topic: Callable[[int], str], launch: Any, log_lines: Any, expected: Any, until: Any,
+    produce: Any, stored: Any, agree: Any, tmp_path: Path,
+) -> None:  # fmt: skip
+    topic = new_topic(2)
+    lines = [log_lines(8_000, 21), log_lines(8_000, 22)]
+    wanted = {}
+    for partition, its_lines in enumerate(lines):
+        wanted |= expected(its_lines, f"{topic}/{partition}", lambda i: i << LINE_BITS)
+        produce(broker.brokers, topic, its_lines[:4_000], partition)
+    engine = launch(
+        {"type": "kafka", "brokers": broker.brokers, "topic": topic},
+        [{"type": "sql", "url": f"sqlite:///{tmp_path / 'alerts.db'}"}],
+        workers=2,
+    )
+    for worker in (0, 1):
+        until(lambda: engine.metric("driftline_lines_total", worker) > 0, 30, f"worker {worker} reads")
+    orphans = engine.pids()
+    assert len(orphans) == 2
+    engine.kill()
+    until(lambda: not any(_alive(pid) for pid in orphans), 12, "the workers end when their supervisor is gone")
+    engine.start()
+    for partition, its_lines in enumerate(lines):
+        produce(broker.brokers, topic, its_lines[4_000:], partition)
+    until(lambda: {d["id"] for d in stored(tmp_path / "alerts.db")} >= wanted.keys(), 60, "all alerts are stored")
+    assert engine.drain() == 0
+    agree(stored(tmp_path / "alerts.db"), wanted, once=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
