@@ -11,7 +11,6 @@ from bench.harness import Outcome, Run
 from models.base import Templates, Windows
 from models.bert_cnn import BertCnn, BertCnnSettings, Network
 from models.checks import workload
-from models.loop import LoopSettings
 from models.scoring import WindowScorer
 from models.sequences import marked, padded
 
@@ -60,8 +59,7 @@ def score_windows(run: Run) -> Outcome:
 def _detector(encoder: str, templates: Templates) -> BertCnn:
     """A detector of the default architecture; its training is short, since speed does not depend on it."""
     made = workload()
-    training = LoopSettings.model_validate({"epochs": 1})
-    detector = BertCnn(BertCnnSettings(encoder=encoder, training=training), device="cpu")
+    detector = BertCnn(BertCnnSettings.model_validate({"encoder": encoder, "training": {"epochs": 1}}), device="cpu")
     detector.fit(made.windows, made.labels, made.templates)
     detector.learn_templates(templates)
     return detector

@@ -124,7 +124,7 @@ def _read_cache(file: Path) -> dict[str, NDArray[np.float32]]:
     if not file.exists():
         return {}
     try:
-        with np.load(file, allow_pickle=False) as stored:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             blob, ends, vectors, check = (stored[k] for k in ("texts", "ends", "vectors", "sha256"))
         if hashlib.sha256(blob.tobytes() + vectors.tobytes()).digest() != check.tobytes():
             raise ValueError("checksum differs")
