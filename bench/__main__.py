@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from bench.harness import SCENARIOS, BenchError, Run, find_scenario, run_scenario
 from bench.report import change_table, compare, read_result, result_table, scenario_table
-from engine.data import DataError
+from engine.corpus.data import DataError
 
 app = typer.Typer(help="Benchmarks of Driftline, with peers side by side.", no_args_is_help=True)
 # Progress and tables go to stderr with --json, so that stdout ends with the result alone.

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from bench.harness import BenchError, Outcome, Run
-from engine.data import DataError, find
-from engine.datasets import LabelledWindows, LogSpec, load_windows, split_by_session
+from engine.corpus.data import DataError, find
+from engine.corpus.datasets import LabelledWindows, LogSpec, load_windows, split_by_session
 from engine.parse import ParseSettings
-from engine.sessions import SessionWindows
+from engine.windows.sessions import SessionWindows
 from models.metrics import Confusion, confusion
 from models.training import TrainSettings, train
 

@@ -19,7 +19,7 @@ from bench.harness import Outcome, Run
 from bench.workloads import base_log
 from connectors.base import LineBatch
 from engine.parse import Parser, ParseSettings
-from engine.templates import TemplateSettings
+from engine.parsing.templates import TemplateSettings
 
 
 def parse_hdfs(run: Run) -> Outcome:

@@ -23,8 +23,8 @@ from confluent_kafka import Producer
 from numpy.typing import NDArray
 
 from bench.harness import BenchError
-from engine.data import DataError, find, read_labels
-from engine.simulator import simulate
+from engine.corpus.data import DataError, find, read_labels
+from engine.corpus.simulator import simulate
 
 BLOCK = re.compile(rb"blk_-?(\d+)")
 DATE_BYTES = 6

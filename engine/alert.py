@@ -17,8 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from connectors.base import Record
 from engine.clock import Clock
-from engine.recent import RecentLines
 from engine.records import Decision, ScoredWindows
+from engine.windows.recent import RecentLines
 
 EVENT_TYPE = "io.driftline.alert.v1"
 """CloudEvents type of an alert; a change of the document that breaks readers gets a new one."""

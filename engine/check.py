@@ -8,10 +8,10 @@ from pathlib import Path
 from connectors.base import ConnectorError, SourceUnavailable
 from connectors.registry import build_sink, build_source
 from engine.clock import SystemClock
-from engine.endpoints import EndpointError, Endpoints
-from engine.health import Health
-from engine.metrics import Metrics
 from engine.models import describe_current
+from engine.observe.endpoints import EndpointError, Endpoints
+from engine.observe.health import Health
+from engine.observe.metrics import Metrics
 from engine.parse import Parser
 from engine.settings import RegionSettings, SinkSettings
 from models.base import ModelError

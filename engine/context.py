@@ -4,13 +4,13 @@ from dataclasses import dataclass, field, replace
 
 from connectors.base import LineBatch, Source
 from engine.clock import Clock
-from engine.recent import RecentLines
+from engine.observe.telemetry import Telemetry
 from engine.settings import RegionSettings
 from engine.sinks import SinkObserver
 from engine.source import Observer
 from engine.stop import StopFlag
 from engine.swap import ModelFollower, Templates
-from engine.telemetry import Telemetry
+from engine.windows.recent import RecentLines
 
 
 @dataclass(slots=True)

@@ -33,12 +33,12 @@ from rich.progress import Progress as ProgressBar
 from rich.table import Table
 
 from connectors.broker import EmbeddedBroker
-from engine import data
-from engine.datasets import LogSpec
+from engine.corpus import data
+from engine.corpus.datasets import LogSpec
+from engine.corpus.simulator import simulate
 from engine.demo_view import Reading, View, read
 from engine.offline import Cutting, train_on_log
-from engine.parse_settings import ParseSettings
-from engine.simulator import simulate
+from engine.parsing.parse_settings import ParseSettings
 from engine.window import SessionWindows
 from models.store import Card, ModelStore
 from models.training import TrainSettings

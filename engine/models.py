@@ -4,9 +4,9 @@ import logging
 import os
 from pathlib import Path
 
+from engine.observe.telemetry import Telemetry
 from engine.settings import RegionSettings
 from engine.swap import ModelFollower, ModelSettings, ServingModel, Templates
-from engine.telemetry import Telemetry
 from models.scoring import WindowScorer
 from models.store import ModelStore
 

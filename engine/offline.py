@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from engine.datasets import LabelledWindows, LogSpec, load_windows, split_by_time
+from engine.corpus.datasets import LabelledWindows, LogSpec, load_windows, split_by_time
 from engine.models import embedding_cache
-from engine.parse_settings import ParseSettings
+from engine.parsing.parse_settings import ParseSettings
 from engine.settings import load
 from engine.window import WindowSettings
 from models.base import Progress

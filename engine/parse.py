@@ -2,9 +2,9 @@
 
 One `Parser` owns the templates of one partition. For a batch
 
-1. a reader takes every line apart: by its shape where that is known (`engine.shape_reader`), or
-   one by one (`engine.json_reader`);
-2. the good lines get their templates, in line order (`engine.templates`).
+1. a reader takes every line apart: by its shape where that is known (`engine.parsing.shape_reader`), or
+   one by one (`engine.parsing.json_reader`);
+2. the good lines get their templates, in line order (`engine.parsing.templates`).
 
 A line that fails becomes a dead letter and touches no other line, also not through the templates.
 """
@@ -14,14 +14,14 @@ import orjson
 from numpy.typing import NDArray
 
 from connectors.base import LineBatch
-from engine.formats import find
-from engine.header import BadLine
-from engine.json_reader import JsonReader
-from engine.parse_settings import ParseSettings
+from engine.parsing.formats import find
+from engine.parsing.header import BadLine
+from engine.parsing.json_reader import JsonReader
+from engine.parsing.parse_settings import ParseSettings
+from engine.parsing.rows import Describe, Fields, LineReader
+from engine.parsing.shape_reader import ShapeReader
+from engine.parsing.templates import StateMismatch, Templates
 from engine.records import ParsedLines
-from engine.rows import Describe, Fields, LineReader
-from engine.shape_reader import ShapeReader
-from engine.templates import StateMismatch, Templates
 
 __all__ = ["BadLine", "Fields", "ParseSettings", "Parser", "StateMismatch", "line_labels"]
 

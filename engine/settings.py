@@ -18,11 +18,11 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from connectors.registry import SinkSettings, SourceSettings
 from engine.alert import AlertSettings
 from engine.decide import DecideSettings
-from engine.logs import LogSettings
+from engine.observe.logs import LogSettings
+from engine.observe.telemetry import TelemetrySettings
 from engine.parse import ParseSettings
 from engine.score import ScoreSettings
 from engine.swap import ModelSettings
-from engine.telemetry import TelemetrySettings
 from engine.window import WindowSettings
 
 

@@ -18,7 +18,7 @@ from engine.parse import Parser
 from engine.records import Decision, ParsedLines, Rejected, ScoredWindows, WindowBatch
 from engine.score import Gatherer
 from engine.window import build_windower
-from engine.window_base import LateLine
+from engine.windows.window_base import LateLine
 
 V = TypeVar("V")
 W = TypeVar("W")

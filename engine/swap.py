@@ -93,7 +93,7 @@ class ModelFollower:
                 ModelError where the store cannot be read.
             load: Builds a verified version (steps 2). Raises ModelError.
             report: Called with (outcome, version, sentence); outcome is `swapped`, `refused`,
-                `unreachable`, or `recovered` where the store names the version in service again
+                `unreachable` (version -1), or `recovered` where the store names the version in service again
                 after one of the last two. The same refusal is reported once.
         """
         self._pointer = pointer
@@ -149,10 +149,13 @@ class ModelFollower:
     def _failed(self) -> bool:
         return self._last_report is not None and self._last_report[0] in ("refused", "unreachable")
 
-    def _tell(self, outcome: str, version: int, sentence: str) -> None:
-        if self._last_report != (outcome, version, sentence):
-            self._last_report = (outcome, version, sentence)
-            self._report(outcome, version, sentence)
+    def _tell(self, outcome: str, version: int, sentence: str) -> bool:
+        """Reports what was not the last thing reported; whether it was news."""
+        if self._last_report == (outcome, version, sentence):
+            return False
+        self._last_report = (outcome, version, sentence)
+        self._report(outcome, version, sentence)
+        return True
 
     def follow(self, poll_s: float) -> None:
         """Looks at the store every `poll_s` seconds, in a thread of its own, until `stop`."""
@@ -161,9 +164,10 @@ class ModelFollower:
             while not self._stop.wait(poll_s):
                 try:
                     self.look()
-                except Exception:
+                except Exception as error:
                     # The edge of a thread: whatever breaks here must not end the following.
-                    log.exception("looking at the model store failed")
+                    if self._tell("refused", -1, f"looking at the model store failed: {error!r}"):
+                        log.exception("looking at the model store failed")
 
         self._thread = threading.Thread(target=watch, name="model-follower", daemon=True)
         self._thread.start()

@@ -1,6 +1,6 @@
 """Window: lines of the same session, stretch or span of time become the rows that are scored.
 
-The contract is in `engine.window_base`; each kind of window is a file of its own.
+The contract is in `engine.windows.window_base`; each kind of window is a file of its own.
 """
 
 from typing import Annotated
@@ -8,10 +8,10 @@ from typing import Annotated
 from pydantic import Field
 
 from engine.clock import Clock
-from engine.sessions import GrowthSteps, SessionWindower, SessionWindows
-from engine.sliding import SlidingWindower, SlidingWindows
-from engine.timewindow import TimeWindower, TimeWindows
-from engine.window_base import LateLine, WindowCounters, Windowed, Windower, WindowStateError
+from engine.windows.sessions import GrowthSteps, SessionWindower, SessionWindows
+from engine.windows.sliding import SlidingWindower, SlidingWindows
+from engine.windows.timewindow import TimeWindower, TimeWindows
+from engine.windows.window_base import LateLine, WindowCounters, Windowed, Windower, WindowStateError
 
 WindowSettings = Annotated[SessionWindows | SlidingWindows | TimeWindows, Field(discriminator="kind")]
 """The settings of one kind of window, told apart by `kind`."""

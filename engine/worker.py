@@ -23,14 +23,14 @@ from connectors.registry import build_source
 from engine import dataflow, recovery
 from engine.clock import Clock, SystemClock
 from engine.context import Context, Drain
-from engine.endpoints import EndpointError
-from engine.logs import setup_logging
 from engine.models import follower
-from engine.recent import RecentLines
+from engine.observe.endpoints import EndpointError
+from engine.observe.logs import setup_logging
+from engine.observe.telemetry import Telemetry
 from engine.settings import RegionSettings
 from engine.sinks import DrainTimeout
 from engine.swap import Templates
-from engine.telemetry import Telemetry
+from engine.windows.recent import RecentLines
 
 log = logging.getLogger(__name__)
 

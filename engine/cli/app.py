@@ -7,8 +7,8 @@ import typer
 
 from connectors.base import ConnectorError
 from engine.cli import data, demo, detect, models, run
-from engine.data import DataError
-from engine.endpoints import EndpointError
+from engine.corpus.data import DataError
+from engine.observe.endpoints import EndpointError
 from engine.recovery import RecoveryError
 from engine.settings import SettingsFileError
 from models.base import ModelError

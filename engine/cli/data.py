@@ -17,7 +17,7 @@ def list_sets(json: Annotated[bool, typer.Option("--json", help="One JSON array.
 
     Example: driftline data list
     """
-    from engine.data import CATALOGUE, DataMissing, find
+    from engine.corpus.data import CATALOGUE, DataMissing, find
 
     rows = []
     for entry in CATALOGUE.values():
@@ -41,7 +41,7 @@ def get(name: Annotated[str, typer.Argument(help="A name from `driftline data li
 
     Example: driftline data get hdfs-2pct
     """
-    from engine import data
+    from engine.corpus import data
 
     with Progress(*Progress.get_default_columns(), DownloadColumn(), transient=True) as bar:
         task = bar.add_task(name, total=None)
@@ -56,7 +56,7 @@ def path(name: Annotated[str, typer.Argument(help="A name from `driftline data l
 
     Example: driftline data path hdfs-2pct
     """
-    from engine.data import find
+    from engine.corpus.data import find
 
     for found in find(name).values():
         print(found)

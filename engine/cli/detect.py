@@ -84,7 +84,7 @@ def train(
 
     Example: driftline train bert_cnn --data HDFS_2pct.log.xz --labels HDFS_2pct_labels.csv --region eu-west.toml
     """
-    from engine.datasets import LogSpec
+    from engine.corpus.datasets import LogSpec
     from engine.offline import train_on_log
     from models.registry import DETECTORS
     from models.store import ModelStore
@@ -142,7 +142,7 @@ def evaluate(
 
     Example: driftline evaluate --data HDFS_2pct.log.xz --labels HDFS_2pct_labels.csv --region eu-west.toml --after 0.5
     """
-    from engine.datasets import LogSpec
+    from engine.corpus.datasets import LogSpec
     from engine.offline import score_log
     from models.store import ModelStore
 
@@ -178,7 +178,7 @@ def score(
     Example: driftline score app.log --region eu-west.toml --top 10
     """
     from engine.alert import iso_time
-    from engine.datasets import LogSpec
+    from engine.corpus.datasets import LogSpec
     from engine.offline import score_log
     from models.store import ModelStore
 

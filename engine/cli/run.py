@@ -47,7 +47,7 @@ def run(
 
 def _supervise(region: Path, workers: int) -> int:
     from engine.clock import SystemClock
-    from engine.logs import setup_logging
+    from engine.observe.logs import setup_logging
     from engine.settings import load
     from engine.stop import StopFlag
     from engine.supervisor import Supervisor

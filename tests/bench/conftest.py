@@ -1,7 +1,7 @@
 import pytest
 
 from bench.workloads import BaseLog
-from engine.simulator import simulate
+from engine.corpus.simulator import simulate
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from bench.engine_process import GAP_S
 from bench.textbook import Line, LineParser, Session, build
 from bench.workloads import BaseLog
-from engine.datasets import LogSpec, load_windows
+from engine.corpus.datasets import LogSpec, load_windows
 from engine.parse import ParseSettings
-from engine.sessions import SessionWindows
+from engine.windows.sessions import SessionWindows
 from models.base import WindowDetector, Windows, template_id
 
 LINE = "081109 203530 147 INFO dfs.DataNode: Receiving block blk_{} src: /10.0.0.1:5 dest: /10.0.0.2:6"

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 import engine
 from engine.alert import EVENT_TYPE, AlertSettings, AlertWriter, alert_id, iso_time
 from engine.clock import ManualClock
-from engine.recent import RecentLines
 from engine.records import Decision
+from engine.windows.recent import RecentLines
 from models.base import template_id
 
 SCHEMA = json.loads((Path(engine.__file__).parents[1] / "docs" / "alert.schema.json").read_text("utf-8"))

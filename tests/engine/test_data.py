@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from engine import data
-from engine.data import (
+from engine.corpus import data
+from engine.corpus.data import (
     CATALOGUE,
     DataError,
     DataMissing,

@@ -4,12 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.data import DataError
-from engine.datasets import DatasetError, LabelledWindows, LogSpec, load_windows, split_by_session, split_by_time
+from engine.corpus.data import DataError
+from engine.corpus.datasets import DatasetError, LabelledWindows, LogSpec, load_windows, split_by_session, split_by_time
+from engine.corpus.simulator import SimulatedLog, simulate
 from engine.parse import ParseSettings
-from engine.sessions import SessionWindows
-from engine.simulator import SimulatedLog, simulate
-from engine.sliding import SlidingWindows
+from engine.windows.sessions import SessionWindows
+from engine.windows.sliding import SlidingWindows
 
 HDFS = ParseSettings(format="hdfs")
 BGL = ParseSettings(format="bgl")

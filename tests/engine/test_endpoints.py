@@ -9,9 +9,9 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from engine.clock import ManualClock
-from engine.endpoints import EndpointError, Endpoints
-from engine.health import CONDITIONS, Health
-from engine.metrics import Metrics
+from engine.observe.endpoints import EndpointError, Endpoints
+from engine.observe.health import CONDITIONS, Health
+from engine.observe.metrics import Metrics
 
 
 @pytest.fixture

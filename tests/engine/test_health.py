@@ -3,7 +3,7 @@
 import pytest
 
 from engine.clock import ManualClock
-from engine.health import CONDITIONS, Health, LagWatch
+from engine.observe.health import CONDITIONS, Health, LagWatch
 
 START_NS = 1_700_000_000_000_000_000
 

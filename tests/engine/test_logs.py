@@ -9,8 +9,8 @@ import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from pydantic import SecretStr
 
-from engine.logs import LogSettings, Masker, setup_logging
-from engine.tracing import Tracer
+from engine.observe.logs import LogSettings, Masker, setup_logging
+from engine.observe.tracing import Tracer
 
 log = logging.getLogger("driftline.test")
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from prometheus_client import Histogram as PlainHistogram
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from engine.metrics import DURATIONS_S, MAX_REASONS, Histogram, Metrics, MetricSpec
+from engine.observe.metrics import DURATIONS_S, MAX_REASONS, Histogram, Metrics, MetricSpec
 
 SPEC = MetricSpec("driftline_x_seconds", "histogram", "seconds", (), "x")
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from connectors.base import LineBatch
-from engine.recent import RecentLines
 from engine.records import ParsedLines
-from engine.window_base import WHOLE_SOURCE
+from engine.windows.recent import RecentLines
+from engine.windows.window_base import WHOLE_SOURCE
 
 
 def batch(first: int, sessions: list[int], partition: str = "p/0", bad: tuple[int, ...] = ()) -> ParsedLines:

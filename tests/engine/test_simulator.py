@@ -3,7 +3,7 @@ from itertools import pairwise
 
 import pytest
 
-from engine.simulator import simulate
+from engine.corpus.simulator import simulate
 
 HEADER = re.compile(rb"\d{6} \d{6} \d+ (INFO|WARN) dfs\.[\w$]+: \S.*")
 BLOCK = re.compile(rb"blk_-?\d+")

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from engine.clock import ManualClock
-from engine.telemetry import Telemetry, TelemetrySettings
+from engine.observe.telemetry import Telemetry, TelemetrySettings
 
 
 def test_a_worker_serves_its_metrics_and_stops():

@@ -7,9 +7,9 @@ from pydantic import ValidationError
 from connectors.base import LineBatch
 from engine.clock import ManualClock
 from engine.records import ParsedLines
-from engine.sessions import GrowthSteps
 from engine.window import SessionWindows, SlidingWindows, TimeWindows, WindowStateError, build_windower
-from engine.window_base import NO_TIME
+from engine.windows.sessions import GrowthSteps
+from engine.windows.window_base import NO_TIME
 
 SECOND = 1_000_000_000
 NOW_S = 1_700_000_000

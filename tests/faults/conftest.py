@@ -26,14 +26,14 @@ from connectors.broker import EmbeddedBroker
 from connectors.memory import MemorySource
 from engine.alert import alert_id
 from engine.clock import ManualClock
-from engine.datasets import LogSpec
-from engine.decide import DecideSettings, Decider
+from engine.corpus.datasets import LogSpec
+from engine.corpus.simulator import simulate
+from engine.decide import Decider, DecideSettings
 from engine.models import embedding_cache
 from engine.offline import Cutting, train_on_log
 from engine.parse import Parser
-from engine.parse_settings import ParseSettings
+from engine.parsing.parse_settings import ParseSettings
 from engine.records import ScoredWindows, WindowBatch
-from engine.simulator import simulate
 from engine.window import SessionWindows, build_windower
 from models.scoring import WindowScorer
 from models.store import ModelStore

@@ -13,7 +13,7 @@ from drain3.template_miner_config import TemplateMinerConfig
 
 from connectors.base import LineBatch
 from engine.parse import BadLine, Parser, ParseSettings
-from engine.session_key import hash_key
+from engine.parsing.session_key import hash_key
 from models.base import template_id
 
 READ_NS = 1_780_000_000 * 10**9  # 2026-05-28

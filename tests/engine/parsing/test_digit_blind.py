@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.digit_blind import exact_widths, why_not_blind
-from engine.formats import FORMATS
-from engine.templates import DEFAULT_MASKS
-from engine.timestamps import DIGIT_GROUPS
+from engine.parsing.digit_blind import exact_widths, why_not_blind
+from engine.parsing.formats import FORMATS
+from engine.parsing.templates import DEFAULT_MASKS
+from engine.parsing.timestamps import DIGIT_GROUPS
 
 BLIND = [
     *(mask.pattern for mask in DEFAULT_MASKS),

@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from engine.parsing.session_key import MAX_VECTOR_BYTES, hash_key, hash_keys
+from engine.parsing.skeleton import PAD, Words, digit_flags, padded, run_edges, run_values, skeletons
 from engine.records import NO_SESSION
-from engine.session_key import MAX_VECTOR_BYTES, hash_key, hash_keys
-from engine.skeleton import PAD, Words, digit_flags, padded, run_edges, run_values, skeletons
 
 PINNED = [-7020041275585444954, -246650370753487550, -3488251175263021097]
 LINES = st.lists(st.binary(max_size=40).map(lambda b: re.sub(rb"[\n\xff]", b"7", b)), min_size=1, max_size=20)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.timestamps import BadTime, TimeRules
+from engine.parsing.timestamps import BadTime, TimeRules
 
 SECOND = 10**9
 

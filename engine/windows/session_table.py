@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.deadlines import Deadlines, entries_for, slots_of
-from engine.grouping import Ints
-from engine.token_store import TokenStore
-from engine.window_base import NO_TIME, WindowStateError
+from engine.windows.deadlines import Deadlines, entries_for, slots_of
+from engine.windows.grouping import Ints
+from engine.windows.token_store import TokenStore
+from engine.windows.window_base import NO_TIME, WindowStateError
 
 ID, SESSION, COUNT, FIRST, LAST, FIRST_NS, LAST_NS, DEADLINE, PARTITION, BASE, ENTRY = range(11)
 """Columns. ID: what lines are matched by (SESSION, or a hash of it). SESSION: hash handed on. COUNT: lines held.

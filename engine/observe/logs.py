@@ -15,7 +15,7 @@ from typing import Any, Literal, TextIO
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
-from engine.tracing import current_traceparent
+from engine.observe.tracing import current_traceparent
 
 MASK = "***"
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.records import ParsedLines
-from engine.window_base import WHOLE_SOURCE
+from engine.windows.window_base import WHOLE_SOURCE
 
 
 class RecentLines:

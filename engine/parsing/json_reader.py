@@ -1,4 +1,4 @@
-"""The reader of the JSON format, see `engine.jsonlines` for what it takes from a line."""
+"""The reader of the JSON format, see `engine.parsing.jsonlines` for what it takes from a line."""
 
 import datetime as dt
 import re
@@ -6,20 +6,20 @@ from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 from connectors.base import LineBatch
-from engine.formats import LEVELS
-from engine.header import BadLine, check_text
-from engine.jsonlines import parse_object, pick, place_of, scalar_text, time_ns
-from engine.parse_settings import ParseSettings
-from engine.rows import Fields, Rows
-from engine.session_key import hash_key
-from engine.templates import Templates
-from engine.timestamps import BadTime
+from engine.parsing.formats import LEVELS
+from engine.parsing.header import BadLine, check_text
+from engine.parsing.jsonlines import parse_object, pick, place_of, scalar_text, time_ns
+from engine.parsing.parse_settings import ParseSettings
+from engine.parsing.rows import Fields, Rows
+from engine.parsing.session_key import hash_key
+from engine.parsing.templates import Templates
+from engine.parsing.timestamps import BadTime
 
 _RUN = re.compile("[0-9]+")
 
 
 class JsonReader:
-    """See `engine.rows.LineReader`.
+    """See `engine.parsing.rows.LineReader`.
 
     A message whose skeleton was seen before needs no masks; the rest is paid for every line.
     """
@@ -36,7 +36,7 @@ class JsonReader:
         self._texts: dict[str, int] = {}
 
     def read(self, batch: LineBatch) -> Rows:
-        """See `engine.rows.LineReader`."""
+        """See `engine.parsing.rows.LineReader`."""
         if max(len(self._texts), self._templates.texts) > self._max_shapes:
             self._texts.clear()
             self._templates.forget()
@@ -70,7 +70,7 @@ class JsonReader:
         return number
 
     def take_apart(self, line: bytes, read_ns: int) -> Fields:
-        """See `engine.rows.LineReader`."""
+        """See `engine.parsing.rows.LineReader`."""
         check_text(line)
         document = parse_object(line)
         if isinstance(document, str):

@@ -2,13 +2,13 @@
 
 A format is one entry of `FORMATS`. Its header is a pattern for the whole line with named groups:
 
-- time: the groups of `engine.timestamps.DIGIT_GROUPS`, and `month_name`; none of them means that
+- time: the groups of `engine.parsing.timestamps.DIGIT_GROUPS`, and `month_name`; none of them means that
   a line's time is when it was read;
 - `level`, `priority` (of syslog), `host`, `component`, `pid`, `label`: optional;
 - `message`: what templates are mined from, to the end of the line.
 
 Time groups say exactly how many digits they take; everything else must be blind to digits (see
-`engine.digit_blind`; checked when a parser is built). Session rules are searched in the whole
+`engine.parsing.digit_blind`; checked when a parser is built). Session rules are searched in the whole
 line; the group `key` is the session key.
 """
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.grouping import Ints, ragged_index
+from engine.windows.grouping import Ints, ragged_index
 
 SMALLEST = 8
 SIZES: Ints = SMALLEST << np.arange(40, dtype=np.int64)

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from connectors.base import ConnectorError, DeadLetter, LineBatch, SourcePartition
 from connectors.files import FileSettings, FileSource
 from engine.clock import ManualClock, SystemClock
-from engine.data import DataError, read_labels
-from engine.formats import FORMATS, Format
+from engine.corpus.data import DataError, read_labels
 from engine.parse import Parser, ParseSettings
+from engine.parsing.formats import FORMATS, Format
 from engine.records import ParsedLines, WindowBatch
 from engine.window import WindowSettings, build_windower
 from models.base import Windows

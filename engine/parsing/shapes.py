@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.header import Header, HeaderReader
-from engine.session_key import MAX_VECTOR_BYTES, hash_key, hash_keys
-from engine.skeleton import MAX_DIGITS, Words, run_values
-from engine.timestamps import DIGIT_GROUPS, MONTHS, TimeRules
+from engine.parsing.header import Header, HeaderReader
+from engine.parsing.session_key import MAX_VECTOR_BYTES, hash_key, hash_keys
+from engine.parsing.skeleton import MAX_DIGITS, Words, run_values
+from engine.parsing.timestamps import DIGIT_GROUPS, MONTHS, TimeRules
 
 NO_TEXT = -1
 """Text number of a shape whose masked text differs from line to line."""

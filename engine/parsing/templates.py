@@ -16,7 +16,7 @@ from drain3.drain import Drain, LogCluster  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from engine.digit_blind import why_not_blind
+from engine.parsing.digit_blind import why_not_blind
 from models.base import template_id
 
 OVERFLOW_TEXT = "<*>"
@@ -55,7 +55,7 @@ DEFAULT_MASKS = (
     Mask(pattern=r"\b[a-f]*(?:[0-9]+[a-f]+){3,}[0-9]*\b", name="HEX"),
     Mask(pattern=r"[0-9]+", name="NUM"),
 )
-"""None of them depends on the digits or their number, see `engine.digit_blind`."""
+"""None of them depends on the digits or their number, see `engine.parsing.digit_blind`."""
 
 
 class TemplateSettings(BaseModel):

@@ -4,21 +4,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from connectors.base import LineBatch
-from engine.formats import find
-from engine.header import BadLine, Header, HeaderReader, level_of, text_of
-from engine.parse_settings import ParseSettings
-from engine.rows import Fields, Rows
-from engine.session_key import hash_key
-from engine.shapes import NO_TEXT, Blob, Shapes
-from engine.skeleton import PAD, Words, digit_flags, padded, run_edges, skeletons
-from engine.templates import Templates
+from engine.parsing.formats import find
+from engine.parsing.header import BadLine, Header, HeaderReader, level_of, text_of
+from engine.parsing.parse_settings import ParseSettings
+from engine.parsing.rows import Fields, Rows
+from engine.parsing.session_key import hash_key
+from engine.parsing.shapes import NO_TEXT, Blob, Shapes
+from engine.parsing.skeleton import PAD, Words, digit_flags, padded, run_edges, skeletons
+from engine.parsing.templates import Templates
 
 _NEVER = -2
 """Shape number of a line that must not be looked up."""
 
 
 class ShapeReader:
-    """See `engine.rows.LineReader`."""
+    """See `engine.parsing.rows.LineReader`."""
 
     def __init__(self, settings: ParseSettings, templates: Templates) -> None:
         times = settings.times()
@@ -33,7 +33,7 @@ class ShapeReader:
         self.why_slow = self._header.why_slow
 
     def read(self, batch: LineBatch) -> Rows:
-        """See `engine.rows.LineReader`."""
+        """See `engine.parsing.rows.LineReader`."""
         rows = Rows.empty(len(batch))
         if not len(batch):
             return rows
@@ -151,7 +151,7 @@ class ShapeReader:
         return self._templates.text_number(text_of(line[: self._max_line][message_start:]))
 
     def take_apart(self, line: bytes, read_ns: int) -> Fields:
-        """See `engine.rows.LineReader`."""
+        """See `engine.parsing.rows.LineReader`."""
         header = self._header.read(line, read_ns)
         groups = header.match.groupdict()
         pid = groups.get("pid")

@@ -7,7 +7,7 @@ few (about log2 of the entries). An entry is only a reminder: the window's own r
 
 import numpy as np
 
-from engine.grouping import Ints
+from engine.windows.grouping import Ints
 
 SLOT_BITS = 24
 """The slot replaces the lowest bits of the deadline, so that an entry is one number: 2^24 ns are 17 ms."""

@@ -6,14 +6,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from engine.chunks import Cutting, Entries, absorb
 from engine.clock import Clock
-from engine.emission import Emission
-from engine.grouping import Ints, group
 from engine.records import ParsedLines
-from engine.session_table import DEADLINE
-from engine.window_base import NO_TIME, WHOLE_SOURCE, LateLine
-from engine.window_shard import ShardSettings, WindowShard, nanoseconds
+from engine.windows.chunks import Cutting, Entries, absorb
+from engine.windows.emission import Emission
+from engine.windows.grouping import Ints, group
+from engine.windows.session_table import DEADLINE
+from engine.windows.window_base import NO_TIME, WHOLE_SOURCE, LateLine
+from engine.windows.window_shard import ShardSettings, WindowShard, nanoseconds
 
 _MAX_OVERLAP = 64
 

@@ -39,7 +39,7 @@ class Rows:
 
     Attributes:
         time_ns, session, key_start, key_end: As in `engine.records.ParsedLines`.
-        text: int32: number of the line's masked text, see `engine.templates.Templates`.
+        text: int32: number of the line's masked text, see `engine.parsing.templates.Templates`.
         bad: Row → reason.
     """
 
@@ -93,6 +93,6 @@ class LineReader(Protocol):
         r"""One line's fields; `line` has no line end and no final `\r`.
 
         Raises:
-            engine.header.BadLine: it does not parse.
+            engine.parsing.header.BadLine: it does not parse.
         """
         ...

@@ -6,10 +6,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from engine.formats import Format, find
-from engine.jsonlines import JsonFields
-from engine.templates import TemplateSettings
-from engine.timestamps import TimeRules
+from engine.parsing.formats import Format, find
+from engine.parsing.jsonlines import JsonFields
+from engine.parsing.templates import TemplateSettings
+from engine.parsing.timestamps import TimeRules
 
 
 class ParseSettings(BaseModel):

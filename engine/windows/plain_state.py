@@ -7,7 +7,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from engine.window_base import WindowStateError
+from engine.windows.window_base import WindowStateError
 
 _MAGIC = b"DLWIN001"
 

@@ -12,8 +12,8 @@ from typing import ClassVar
 
 import orjson
 
-from engine.health import Health
-from engine.metrics import Metrics
+from engine.observe.health import Health
+from engine.observe.metrics import Metrics
 
 ROUTES = ("/healthz", "/readyz", "/metrics")
 

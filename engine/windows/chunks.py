@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.emission import Emission
-from engine.grouping import Groups, Ints, range_reduce, running_max
-from engine.session_table import BASE, COUNT, DEADLINE, FIRST, FIRST_NS, LAST, LAST_NS, PARTITION, SessionTable
+from engine.windows.emission import Emission
+from engine.windows.grouping import Groups, Ints, range_reduce, running_max
+from engine.windows.session_table import BASE, COUNT, DEADLINE, FIRST, FIRST_NS, LAST, LAST_NS, PARTITION, SessionTable
 
 
 @dataclass(frozen=True, slots=True)

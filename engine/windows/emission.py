@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.grouping import Ints
 from engine.records import WindowBatch
-from engine.session_table import (
+from engine.windows.grouping import Ints
+from engine.windows.session_table import (
     BASE,
     COUNT,
     DEADLINE,

@@ -3,8 +3,8 @@
 import numpy as np
 
 from engine.clock import Clock
-from engine.grouping import Ints
-from engine.window_base import NO_TIME
+from engine.windows.grouping import Ints
+from engine.windows.window_base import NO_TIME
 
 
 class Watermark:

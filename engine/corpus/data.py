@@ -132,7 +132,7 @@ HDFS_2PCT = DataSet(
             "f492e6bdfacd6b1ee13b009280b6e135a0f052db00e2929e7d809bc2d6a47cb8",
         ),
     ),
-    convert="engine.data:convert_loglead_hdfs",
+    convert="engine.corpus.data:convert_loglead_hdfs",
 )
 
 CATALOGUE: dict[str, DataSet] = {

@@ -9,8 +9,8 @@ with a chance of about 3e-8.
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.parsing.skeleton import PAD, Words
 from engine.records import NO_SESSION
-from engine.skeleton import PAD, Words
 
 MAX_VECTOR_BYTES = PAD
 """Longer keys are hashed one by one: loads may reach this far behind the last line."""

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from engine.clock import Clock
-from engine.grouping import Ints
-from engine.plain_state import pack, unpack
 from engine.records import NO_SESSION, ParsedLines, WindowBatch
-from engine.session_table import MAX_OPEN, SessionTable
-from engine.watermark import Watermark
-from engine.window_base import NO_TIME, WHOLE_SOURCE, LateLine, WindowCounters, Windowed, WindowStateError
+from engine.windows.grouping import Ints
+from engine.windows.plain_state import pack, unpack
+from engine.windows.session_table import MAX_OPEN, SessionTable
+from engine.windows.watermark import Watermark
+from engine.windows.window_base import NO_TIME, WHOLE_SOURCE, LateLine, WindowCounters, Windowed, WindowStateError
 from models.base import template_id
 
 _EVICTED_SHARE = 32

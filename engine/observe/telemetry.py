@@ -7,10 +7,10 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from engine.clock import Clock
-from engine.endpoints import Endpoints
-from engine.health import Health, LagWatch
-from engine.metrics import Metrics
-from engine.tracing import Tracer
+from engine.observe.endpoints import Endpoints
+from engine.observe.health import Health, LagWatch
+from engine.observe.metrics import Metrics
+from engine.observe.tracing import Tracer
 
 
 class TelemetrySettings(BaseModel):

@@ -4,9 +4,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from engine.digit_blind import exact_widths, why_not_blind
-from engine.formats import LEVELS, SYSLOG_LEVELS, Format
-from engine.timestamps import DIGIT_GROUPS, BadTime, TimeRules
+from engine.parsing.digit_blind import exact_widths, why_not_blind
+from engine.parsing.formats import LEVELS, SYSLOG_LEVELS, Format
+from engine.parsing.timestamps import DIGIT_GROUPS, BadTime, TimeRules
 
 MAX_SHOWN = 60
 

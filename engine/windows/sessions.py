@@ -5,14 +5,14 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from engine.chunks import Cutting, Entries, absorb
 from engine.clock import Clock
-from engine.emission import Emission
-from engine.grouping import Ints, group
 from engine.records import ParsedLines
-from engine.session_table import DEADLINE
-from engine.window_base import NO_TIME, LateLine
-from engine.window_shard import ShardSettings, WindowShard, nanoseconds
+from engine.windows.chunks import Cutting, Entries, absorb
+from engine.windows.emission import Emission
+from engine.windows.grouping import Ints, group
+from engine.windows.session_table import DEADLINE
+from engine.windows.window_base import NO_TIME, LateLine
+from engine.windows.window_shard import ShardSettings, WindowShard, nanoseconds
 
 
 class GrowthSteps(BaseModel):

@@ -1,0 +1,1 @@
+"""Logs to train and test on: public data sets, labelled windows, a simulator."""
