@@ -238,7 +238,7 @@ def detector():
 
 
 def publish(store, detector):
-    return store.publish("m", detector, Notes(threshold=Threshold(method="percentile", value=0.5)))
+    return store.publish("m", detector, Notes(threshold=Threshold(rule="percentile", value=0.5)))
 
 
 @pytest.fixture
