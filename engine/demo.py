@@ -356,7 +356,7 @@ def _watch(
 def _ready(url: str) -> bool:
     """Whether a model is in service: before that, lines would only wait."""
     reading = read(url)
-    return reading is not None and reading.values.get('driftline_model_swaps_total', 0) > 0
+    return reading is not None and reading.values.get("driftline_model_swaps_total", 0) > 0
 
 
 def _report(

@@ -104,5 +104,5 @@ class View:
             rate = f"{self._rates[name]:,.0f}/s" if name in self._rates else ""
             table.add_row(label, value, rate)
         p99 = self._now.p99_ms()
-        table.add_row("p99 from line to alert", "–" if p99 is None else f"{p99:,.0f} ms", "")
+        table.add_row("p99 from line to alert", "-" if p99 is None else f"{p99:,.0f} ms", "")
         return table

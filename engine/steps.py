@@ -79,6 +79,7 @@ class ParseStep(Step[LineBatch, ParsedLines | Rejected]):
         self._parser = Parser(context.settings.parse, context.source.describe, snapshot)
 
     def work(self, values: list[LineBatch]) -> list[ParsedLines | Rejected]:
+        """See `Step.work`."""
         out: list[ParsedLines | Rejected] = []
         for batch in values:
             parsed = self._parser.parse(batch)
@@ -89,6 +90,7 @@ class ParseStep(Step[LineBatch, ParsedLines | Rejected]):
         return out
 
     def state(self) -> bytes:
+        """See `Step.state`."""
         return self._parser.snapshot()
 
 
@@ -104,6 +106,7 @@ class WindowStep(Step[ParsedLines, WindowBatch | Rejected]):
         self._evicted = self._open = 0
 
     def work(self, values: list[ParsedLines]) -> list[WindowBatch | Rejected]:
+        """See `Step.work`."""
         out: list[WindowBatch | Rejected] = []
         for parsed in values:
             # Texts are known before any window that holds them can be scored.
@@ -140,14 +143,17 @@ class WindowStep(Step[ParsedLines, WindowBatch | Rejected]):
         self._evicted = evicted
 
     def notify_at(self) -> datetime | None:
+        """When to look for work that no item brings."""
         if not self._idle_s:
             return None
         return datetime.now(UTC) + timedelta(seconds=min(1.0, self._idle_s / 4))
 
     def on_notify(self) -> tuple[list[WindowBatch | Rejected], bool]:
+        """Does the work that `notify_at` was for."""
         return self._emit(self._windower.tick())
 
     def on_eof(self) -> tuple[list[WindowBatch | Rejected], bool]:
+        """The end of the stream, or of what is read of it before a drain."""
         # A drain is a pause: open windows stay open and go on after the restart. Only the end of
         # a finite source closes them.
         if self._context.drain.requested.is_set():
@@ -160,6 +166,7 @@ class WindowStep(Step[ParsedLines, WindowBatch | Rejected]):
         return out, StatefulBatchLogic.RETAIN
 
     def state(self) -> bytes:
+        """See `Step.state`."""
         return self._windower.snapshot()
 
 
@@ -177,19 +184,23 @@ class ScoreStep(Step[WindowBatch, ScoredWindows]):
         self._hits = self._misses = 0
 
     def work(self, values: list[WindowBatch]) -> list[ScoredWindows]:
+        """See `Step.work`."""
         return self._observe(self._gatherer.add(values))
 
     def notify_at(self) -> datetime | None:
+        """When to look for work that no item brings."""
         due_s = self._gatherer.due_s()
         return None if due_s is None else datetime.now(UTC) + timedelta(seconds=due_s)
 
     def on_notify(self) -> tuple[list[ScoredWindows], bool]:
+        """Does the work that `notify_at` was for."""
         due_s = self._gatherer.due_s()
         # The timer runs on the wall clock, the age on the monotonic one: never score early.
         out = self._gatherer.flush() if due_s is not None and due_s <= 0.001 else []
         return self._observe(out), StatefulBatchLogic.RETAIN
 
     def on_eof(self) -> tuple[list[ScoredWindows], bool]:
+        """The end of the stream, or of what is read of it before a drain."""
         return self._observe(self._gatherer.flush()), StatefulBatchLogic.RETAIN
 
     def _observe(self, out: list[ScoredWindows]) -> list[ScoredWindows]:
@@ -208,6 +219,7 @@ class ScoreStep(Step[WindowBatch, ScoredWindows]):
         return out
 
     def state(self) -> dict[str, Any]:
+        """See `Step.state`."""
         waiting = self._gatherer.snapshot()
         return {"waiting": waiting, "templates": dict(self._context.templates) if waiting else {}}
 
@@ -228,6 +240,7 @@ class DecideStep(Step[ScoredWindows, tuple[ScoredWindows, tuple[Decision, ...]]]
         self._suppressed = sum(self._decider.suppressed.values())
 
     def work(self, values: list[ScoredWindows]) -> list[tuple[ScoredWindows, tuple[Decision, ...]]]:
+        """See `Step.work`."""
         out = [(scored, self._decider.decide(scored)) for scored in values]
         metrics = self._context.telemetry.metrics
         suppressed = sum(self._decider.suppressed.values())
@@ -241,6 +254,7 @@ class DecideStep(Step[ScoredWindows, tuple[ScoredWindows, tuple[Decision, ...]]]
         return [(scored, decisions) for scored, decisions in out if decisions]
 
     def state(self) -> bytes:
+        """See `Step.state`."""
         return self._decider.snapshot()
 
 

@@ -6,12 +6,13 @@ from typing import Annotated
 import typer
 
 
-def demo(
-    out: Annotated[Path, typer.Option(help="Folder for model, alerts and report; what a former demo left is replaced.")] = Path("run/demo"),
-    first: Annotated[float, typer.Option(min=0.05, max=0.95, help="Share of the stream that the model is trained on.")] = 0.5,
-    seconds: Annotated[float, typer.Option(min=1, help="How long streaming the rest shall take.")] = 30.0,
-    seed: Annotated[int, typer.Option(help="Seed of the training, and of the simulator where it is needed.")] = 0,
-) -> None:  # fmt: skip
+Out = Annotated[Path, typer.Option(help="Folder for model, alerts and report; a former demo's are replaced.")]
+First = Annotated[float, typer.Option(min=0.05, max=0.95, help="Share of the stream that the model is trained on.")]
+Seconds = Annotated[float, typer.Option(min=1, help="How long streaming the rest shall take.")]
+Seed = Annotated[int, typer.Option(help="Seed of the training, and of the simulator where it is needed.")]
+
+
+def demo(out: Out = Path("run/demo"), first: First = 0.5, seconds: Seconds = 30.0, seed: Seed = 0) -> None:
     """Show the whole thing on this machine: train, stream through Kafka, alert, and judge the alerts.
 
     Example: driftline demo --seconds 20

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from engine.offline import Cutting
 
 Data = Annotated[Path, typer.Option("--data", help="Log file: plain, .gz, .xz or .zst.", show_default=False)]
-Labels = Annotated[Path | None, typer.Option(help="CSV with BlockId,Label by session key; else the format's own label column.")]
+Labels = Annotated[
+    Path | None, typer.Option(help="CSV with BlockId,Label by session key; else the format's own label column.")
+]
+Set = Annotated[list[str] | None, typer.Option("--set", help="Setting of the detector, key=value; may be repeated.")]
 Region = Annotated[Path | None, typer.Option(help="Region TOML to take parse, window and model settings from.")]
 Format = Annotated[str, typer.Option("--format", help="Log format, where no --region is given.")]
 Window = Annotated[str, typer.Option(help="Kind of window, where no --region is given: session, sliding or time.")]
@@ -76,7 +79,7 @@ def train(
     name: Name = None,
     first: Annotated[float, typer.Option(min=0.01, max=1.0, help="Train on this first share of the sessions.")] = 1.0,
     threshold: Annotated[str, typer.Option(help="Rule: auto, percentile, stddev, iqr or best_f1.")] = "auto",
-    set: Annotated[list[str] | None, typer.Option("--set", help="Setting of the detector, key=value; may be repeated.")] = None,
+    set: Set = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the split and of the training.")] = 0,
     json: Json = False,
 ) -> None:  # fmt: skip
@@ -171,7 +174,7 @@ def score(
     name: Name = None,
     version: Annotated[int | None, typer.Option(help="Version; the current one if not given.")] = None,
     top: Annotated[int, typer.Option(min=1, help="Rows of the table: the most anomalous windows.")] = 20,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object a window, all of them, in stream order.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a window, all, in stream order.")] = False,
 ) -> None:
     """Score every window of a file and show the most anomalous.
 
@@ -209,7 +212,7 @@ def score(
     for row in sorted(rows, key=lambda r: -float(str(r["score"])))[:top]:
         style = "red" if row["anomalous"] else None
         table.add_row(
-            str(row["session"]) or "–", f"{row['score']:.4f}", f"{row['lines']}", str(row["first_time"])[:19],
+            str(row["session"]) or "-", f"{row['score']:.4f}", f"{row['lines']}", str(row["first_time"])[:19],
             str(row["last_time"])[:19], style=style,
         )  # fmt: skip
     Console().print(table)

@@ -51,10 +51,16 @@ def list_versions(store: StoreOption = "models-store", json: JsonOption = False)
         if "fault" in r:
             table.add_row("", str(r["name"]), str(r["version"]), f"[red]{r['fault']}[/]", "", "", "")
             continue
-        f1 = f"{r['f1']:.4f}" if isinstance(r["f1"], float) else "–"
+        f1 = f"{r['f1']:.4f}" if isinstance(r["f1"], float) else "-"
         mark = "*" if r["current"] else ""
         table.add_row(
-            mark, str(r["name"]), str(r["version"]), str(r["detector"]), str(r["created_at"]), f1, f"{r['threshold']:.4g}"
+            mark,
+            str(r["name"]),
+            str(r["version"]),
+            str(r["detector"]),
+            str(r["created_at"]),
+            f1,
+            f"{r['threshold']:.4g}",
         )
     Console().print(table)
 

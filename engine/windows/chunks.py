@@ -127,7 +127,7 @@ def absorb(
     table.rows[kept] = pieces.rows[stays]
     # A reminder may come too early, never too late: a window that goes on keeps the one it has.
     table.remind(kept[~pieces.continues[stays]])
-    empty = slots[pieces.group[(pieces.ends_group & full).nonzero()[0]]]
+    empty: Ints = slots[pieces.group[(pieces.ends_group & full).nonzero()[0]]]
     table.forget(empty)
     return empty
 
@@ -153,7 +153,7 @@ def _cuts(
     latest[1:] = running_max(entries.time, groups)[:-1]
     latest[groups.starts] = prior[:, LAST_NS]
     np.maximum(latest, prior[:, LAST_NS][groups.numbers], out=latest)
-    cut = reached - latest > cutting.gap_ns
+    cut: NDArray[np.bool_] = reached - latest > cutting.gap_ns
     cut[groups.starts[held == 0]] = True
     for g in (held + groups.lengths > cutting.max_length).nonzero()[0].tolist():
         part = slice(int(groups.starts[g]), int(groups.starts[g] + groups.lengths[g]))
@@ -198,7 +198,10 @@ def _pieces(
     rows[:, FIRST_NS] = np.where(continues, np.minimum(rows[:, FIRST_NS], first_ns), first_ns)
     rows[:, LAST_NS] = np.where(continues, np.maximum(rows[:, LAST_NS], last_ns), last_ns)
     rows[:, PARTITION] = np.where(continues, rows[:, PARTITION], partition)
-    rows[:, DEADLINE] = rows[:, LAST_NS] + gap_ns if entries.deadline is None else entries.deadline[start]
+    if entries.deadline is not None:
+        rows[:, DEADLINE] = entries.deadline[start]
+    elif gap_ns is not None:
+        rows[:, DEADLINE] = rows[:, LAST_NS] + gap_ns
     ends_group = np.append(number[1:] != number[:-1], True)
     return Pieces(start, end, number, ends_group, continues, rows, held)
 

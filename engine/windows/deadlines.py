@@ -58,4 +58,5 @@ class Deadlines:
         self._runs = [run for run in self._runs if len(run)]
         entries = np.sort(np.concatenate(due))
         # A window that ended early and another in its slot may have left the same entry.
-        return entries[np.concatenate([[True], entries[1:] != entries[:-1]])]
+        distinct: Ints = entries[np.concatenate([[True], entries[1:] != entries[:-1]])]
+        return distinct

@@ -62,7 +62,8 @@ class Emission:
         if not self._rows:
             return None
         rows, slots = np.concatenate(self._rows), np.concatenate(self._slots)
-        trigger, holds, closed = (np.concatenate(a) for a in (self._trigger, self._holds, self._closed))
+        trigger, holds = np.concatenate(self._trigger), np.concatenate(self._holds)
+        closed: NDArray[np.bool_] = np.concatenate(self._closed)
         order = np.lexsort((rows[:, COUNT], rows[:, ID], rows[:, FIRST], rows[:, DEADLINE], holds, trigger))
         rows, slots, closed = rows[order], slots[order], closed[order]
         ids = table.tokens.gather(rows[:, BASE], rows[:, COUNT])

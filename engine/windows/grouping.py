@@ -52,7 +52,8 @@ def ragged_index(starts: Ints, lengths: Ints) -> Ints:
     """int64 (sum of lengths,): for each row the places start, start + 1, … of its `lengths` entries."""
     ends = np.cumsum(lengths)
     total = int(ends[-1]) if len(ends) else 0
-    return np.arange(total) + np.repeat(starts - (ends - lengths), lengths)
+    rows: Ints = np.arange(total) + np.repeat(starts - (ends - lengths), lengths)
+    return rows
 
 
 def running_max(values: Ints, groups: Groups) -> Ints:

@@ -101,7 +101,8 @@ class SessionTable:
 
     def used(self) -> Ints:
         """int64: the slots in use, ascending."""
-        return (self.touched_s != _UNUSED).nonzero()[0]
+        slots: Ints = (self.touched_s != _UNUSED).nonzero()[0]
+        return slots
 
     def remind(self, slots: Ints) -> None:
         """Sets the reminder of each slot to its row's deadline; an earlier reminder no longer counts."""
@@ -124,7 +125,8 @@ class SessionTable:
         slots = slots[self.rows[slots, ENTRY] == entries]
         ripe = self.rows[slots, DEADLINE] < watermark_ns
         self.remind(slots[~ripe])
-        return slots[ripe]
+        passed: Ints = slots[ripe]
+        return passed
 
     def idle(self, since_s: int) -> Ints:
         """int64: the slots not touched after `since_s` (see `touched_s`)."""
@@ -137,7 +139,8 @@ class SessionTable:
         used = used[~np.isin(used, but)]
         deadlines = self.rows[used, DEADLINE]
         early = used[deadlines <= np.partition(deadlines, count - 1)[count - 1]]
-        return early[np.lexsort((self.rows[early, FIRST], self.rows[early, DEADLINE]))[:count]]
+        oldest: Ints = early[np.lexsort((self.rows[early, FIRST], self.rows[early, DEADLINE]))[:count]]
+        return oldest
 
     def words(self, slots: Ints) -> tuple[str, ...]:
         """The keys in words. A key is part of a line, so one decoding serves all, with line ends between them."""

@@ -58,7 +58,8 @@ class SessionWindows(ShardSettings):
         """The growth steps below `max_length`, ascending."""
         if isinstance(self.growth, tuple):
             return tuple(step for step in self.growth if step < self.max_length)
-        steps, length = [], float(self.growth.first)
+        steps: list[int] = []
+        length = float(self.growth.first)
         while length < self.max_length:
             if not steps or int(length) > steps[-1]:
                 steps.append(int(length))

@@ -126,4 +126,5 @@ def _mix(session: Ints, number: Ints) -> Ints:
     x = session.view(np.uint64) + number.view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return (x ^ (x >> np.uint64(31))).view(np.int64)
+    mixed: Ints = (x ^ (x >> np.uint64(31))).view(np.int64)
+    return mixed
