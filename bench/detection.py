@@ -46,7 +46,7 @@ def labelled_windows() -> LabelledWindows:
 def detect_hdfs_8020(run: Run) -> Outcome:
     """Precision, recall and F1 on the test sessions, mean over seeds.
 
-    Per seed: 20 % of the sessions are the test set; of the others a tenth is held out for early
+    Per seed: 20 % of the sessions are the test set; of the others a fifth is held out for early
     stopping and for the threshold, which the test set never touches.
     """
     seeds, share = run.setting("seeds", 5), run.setting("test_share", 0.2)

@@ -20,7 +20,7 @@ class LoopSettings(BaseModel):
 
     epochs: Annotated[int, Field(ge=1)] = Field(60, description="Passes over the training windows at the most.")
     patience: Annotated[int, Field(ge=1)] = Field(
-        20, description="Epochs without a better validation figure after which training ends."
+        20, description="Epochs worse than the best by the validation figure after which training ends."
     )
     batch_windows: Annotated[int, Field(ge=1)] = Field(128, description="Distinct windows in one step.")
     learning_rate: Annotated[float, Field(gt=0)] = Field(2e-3, description="Highest learning rate of the cycle.")
@@ -51,8 +51,8 @@ def train_network(
         network: Its parameters are trained.
         count: Number of training windows.
         loss: Mean loss, with gradient, of the training windows at an index.
-        validate: Figures after an epoch; `val_f1` decides where given (higher is better), then
-            `val_loss` (lower is better).
+        validate: Figures after an epoch; `val_f1` decides where given (higher is better, of equals the
+            later epoch), else `val_loss` (lower is better).
         settings: See the class.
         seed: Of the order of the windows.
         progress: See `models.base.Progress`; the stage is `train`.
@@ -93,7 +93,11 @@ def train_network(
 
 
 def _better(new: Mapping[str, float], old: Mapping[str, float]) -> bool:
-    return (new.get("val_f1", 0.0), -new["val_loss"]) > (old.get("val_f1", 0.0), -old["val_loss"])
+    if "val_f1" in new:
+        # With few anomalies to validate on, many epochs share the best F1. The learning rate falls to
+        # zero along the cycle, so the latest of them has settled most; measured better than lowest loss.
+        return new["val_f1"] >= old["val_f1"]
+    return new["val_loss"] < old["val_loss"]
 
 
 def _copy(network: torch.nn.Module) -> dict[str, torch.Tensor]:

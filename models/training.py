@@ -25,7 +25,7 @@ class TrainSettings(BaseModel):
     detector: str = Field("bert_cnn", description="Name of the detector: bert_cnn or event_counts.")
     settings: dict[str, Any] = Field(default_factory=dict, description="The detector's own settings.")
     validation_share: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.1, description="Share of each class kept for early stopping and for the threshold."
+        0.2, description="Share of each class kept for early stopping and for the threshold."
     )
     threshold: str = Field(
         "auto",
