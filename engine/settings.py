@@ -7,17 +7,25 @@ one sentence that names the file, the key, the value and what would be right.
 """
 
 import json
+import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from connectors.registry import SinkSettings, SourceSettings
 from engine.alert import AlertSettings
 from engine.decide import DecideSettings
+from engine.faults import models_in, sentences, tag_of
 from engine.observe.logs import LogSettings
 from engine.observe.telemetry import TelemetrySettings
 from engine.parse import ParseSettings
@@ -44,11 +52,35 @@ class RecoverySettings(BaseModel):
     )  # fmt: skip
 
 
+class _Environment(EnvSettingsSource):
+    """Reaches into the list of sinks as well: `DRIFTLINE_SINKS__0__URL` is the `url` of the first."""
+
+    def __init__(self, settings_cls: type[BaseSettings], sinks: Any) -> None:
+        super().__init__(settings_cls)
+        self._sinks = sinks
+
+    def __call__(self) -> dict[str, Any]:
+        """The sections that variables say something about."""
+        found = super().__call__()
+        over = found.get("sinks")
+        if isinstance(over, dict) and isinstance(self._sinks, list) and all(isinstance(s, dict) for s in self._sinks):
+            known = {str(i): sink for i, sink in enumerate(self._sinks)}
+            if not set(over) <= set(known):
+                which = ", ".join(f"DRIFTLINE_SINKS__{i.upper()}" for i in sorted(set(over) - set(known)))
+                raise SettingsError(f"{which}: no such sink; the file has {len(known)}, numbered from 0")
+            found["sinks"] = [{**sink, **over.get(i, {})} for i, sink in known.items()]
+        return found
+
+
 class RegionSettings(BaseSettings):
     """Everything one region's engine is told."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix="DRIFTLINE_", env_nested_delimiter="__", nested_model_default_partial_update=True
+        frozen=True,
+        extra="forbid",
+        env_prefix="DRIFTLINE_",
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
     )
 
     region: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)] = Field(
@@ -91,7 +123,7 @@ class RegionSettings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:  # fmt: skip
         """The environment wins over the file, so that secrets need not stand in it."""
-        return env_settings, init_settings
+        return _Environment(settings_cls, init_settings().get("sinks")), init_settings
 
     def secrets(self) -> list[str]:
         """Every secret value in here, so that logs can mask them."""
@@ -145,77 +177,13 @@ def from_mapping(content: dict[str, Any], origin: str) -> RegionSettings:
     try:
         return RegionSettings(**content)
     except ValidationError as error:
-        raise SettingsFileError("\n".join(f"{origin}: {line}" for line in _sentences(error))) from error
-
-
-def _sentences(error: ValidationError) -> list[str]:
-    """One sentence a fault: which key, which value, what would be right."""
-    lines = []
-    for fault in error.errors(include_url=False):
-        where = ".".join(str(part) for part in fault["loc"] if not _is_union_tag(part, fault)) or "settings"
-        if fault["type"] == "extra_forbidden":
-            known = _known_keys(fault["loc"])
-            lines.append(f"{where}: unknown key" + (f"; known keys are {', '.join(known)}" if known else ""))
-        elif fault["type"] == "missing":
-            lines.append(f"{where}: missing; it has to be set")
-        else:
-            value = "***" if _is_secret(where) else repr(fault["input"])
-            lines.append(f"{where}: {fault['msg'].removeprefix('Value error, ')}, got {value[:200]}")
-    return lines
-
-
-def _is_secret(where: str) -> bool:
-    return any(word in where.lower() for word in ("password", "secret", "token", "sasl", "key_pem"))
-
-
-def _is_union_tag(part: int | str, fault: Any) -> bool:
-    """Pydantic puts the chosen variant of a union into the path; it is no key of the file."""
-    loc = fault["loc"]
-    return isinstance(part, str) and loc.index(part) in (1, 2) and part in _UNION_TAGS.get(str(loc[0]), ())
-
-
-def _union_tags() -> dict[str, set[str]]:
-    tags: dict[str, set[str]] = {}
-    for name in ("source", "window", "sinks", "dead_letters"):
-        tags[name] = {tag for tag, _ in variants(name)}
-    return tags
+        environ = {name.upper(): value for name, value in os.environ.items()}
+        raise SettingsFileError("\n".join(sentences(error, RegionSettings, origin, environ))) from error
+    except SettingsError as error:
+        raise SettingsFileError(f"environment: {error}") from error
 
 
 def variants(section: str) -> list[tuple[str, type[BaseModel]]]:
     """The variants of a section that has several: (value of its `type` or `kind`, settings class)."""
-    schema = RegionSettings.model_fields[section]
-    found: list[tuple[str, type[BaseModel]]] = []
-
-    def walk(annotation: Any) -> None:
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            for key in ("type", "kind"):
-                if key in annotation.model_fields:
-                    found.append((str(annotation.model_fields[key].default), annotation))
-                    return
-            return
-        for part in getattr(annotation, "__args__", ()) or ():
-            walk(part)
-
-    walk(schema.annotation)
-    return found
-
-
-def _known_keys(loc: tuple[int | str, ...]) -> list[str]:
-    """Keys accepted beside an unknown one."""
-    model: Any = RegionSettings
-    names = [part for part in loc[:-1] if not isinstance(part, int)]
-    if not names:
-        return sorted(RegionSettings.model_fields)
-    section = str(names[0])
-    if section not in RegionSettings.model_fields:
-        return []
-    options = dict(variants(section))
-    if len(names) > 1 and names[1] in options:
-        model = options[str(names[1])]
-    elif not options:
-        model = RegionSettings.model_fields[section].annotation
-    fields = getattr(model, "model_fields", {}) if model is not RegionSettings else {}
-    return sorted(cast("dict[str, Any]", fields))
-
-
-_UNION_TAGS = _union_tags()
+    models = models_in(RegionSettings.model_fields[section].annotation)
+    return [(tag[1], model) for model in models if (tag := tag_of(model))]

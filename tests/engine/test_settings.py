@@ -1,0 +1,298 @@
+import os
+import pickle
+import re
+
+import pytest
+
+from engine.settings import RegionSettings, SettingsFileError, from_mapping, load, variants
+
+GOOD = """
+region = "eu-west"
+[source]
+type = "file"
+paths = ["logs/*.log"]
+[parse]
+format = "hdfs"
+[window]
+kind = "session"
+[model]
+store = "models"
+[[sinks]]
+type = "jsonl"
+path = "alerts.jsonl"
+[dead_letters]
+type = "jsonl"
+path = "dead.jsonl"
+[recovery]
+path = "recovery"
+"""
+
+SQL = '[[sinks]]\ntype = "sql"\nurl = "postgresql+psycopg://ann:hunter2hunter2@db/alerts"\n'
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch):
+    for name in os.environ:
+        if name.startswith("DRIFTLINE_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Writes a region's file: the good one with replacements, each of which has to match."""
+
+    def write(*replacements, content=GOOD):
+        for old, new in replacements:
+            assert old in content
+            content = content.replace(old, new, 1)
+        path = tmp_path / "region.toml"
+        path.write_text(content, "utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def refusal(file):
+    """The message with which a changed file is refused, without the file's name before each line."""
+
+    def say(*replacements, content=GOOD):
+        path = file(*replacements, content=content)
+        with pytest.raises(SettingsFileError) as error:
+            load(path)
+        return [line.removeprefix(f"{path}: ") for line in str(error.value).splitlines()]
+
+    return say
+
+
+def test_a_short_file_is_enough(file):
+    settings = load(file())
+    assert (settings.region, settings.route, settings.shards) == ("eu-west", "partition", 1)
+    assert settings.source.type == "file"
+    assert settings.window.kind == "session"
+    assert [sink.type for sink in settings.sinks] == ["jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (('kind = "session"', 'kind = "session"\ngap = 3'), r"window.gap: unknown key; known keys are .*gap_s.*"),
+        (('region = "eu-west"', 'region = "e"\nbanana = 1'), r"banana: unknown key; known keys are alert, .*window"),
+        (('store = "models"', 'store = "m"\nnmae = "x"'), r"model.nmae: unknown key; known keys are device, name, .*"),
+        (('path = "alerts.jsonl"', 'path = "a"\npth = 1'), r"sinks.0.pth: unknown key; known keys are path, type"),
+        (
+            ('kind = "session"', 'kind = "session"\ngap_s = "soon"'),
+            r"window.gap_s: should be a valid number.*, got 'soon'",
+        ),
+        (
+            ('kind = "session"', 'kind = "session"\nmax_length = 0'),
+            r"window.max_length: .*greater than or equal to 1, got 0",
+        ),
+        (
+            ('kind = "session"', 'kind = "sesion"'),
+            r"window.kind: should be one of session, sliding, time, got 'sesion'",
+        ),
+        (('kind = "session"', ""), r"window.kind: missing; it has to be one of session, sliding, time"),
+        (('type = "file"', 'type = "kafak"'), r"source.type: should be one of file, stdin, kafka, memory, got 'kafak'"),
+        (
+            ('[[sinks]]\ntype = "jsonl"', '[[sinks]]\ntype = "x"'),
+            r"sinks.0.type: should be one of kafka, sql, jsonl.*'x'",
+        ),
+        (("[[sinks]]", "[sinks]"), r"sinks: should be a list; write \[\[sinks\]\] in place of \[sinks\]"),
+        (('format = "hdfs"', 'format = "hdsf"'), r"parse.format: unknown format 'hdsf': known are hdfs, .*"),
+        (('[parse]\nformat = "hdfs"', ""), r"parse: missing; it has to be set"),
+        (('path = "recovery"', ""), r"recovery.path: missing; it has to be set"),
+        (('region = "eu-west"', 'region = "eu west"'), r"region: .*should match pattern .*, got 'eu west'"),
+        (('region = "eu-west"', 'region = "e"\nshards = 3'), r"settings: shards = 3 needs route = \"session\".*"),
+        (("[recovery]", '[alert]\nredact = ["("]\n[recovery]'), r"alert.redact: '\(' is not a regular expression.*"),
+        (
+            ("[recovery]", '[[decide.suppress]]\nname = "x"\n[recovery]'),
+            r"decide.suppress.0: suppression rule 'x' has no condition; give template, session or max_score",
+        ),
+        (
+            ("[recovery]", '[[decide.suppress]]\nname = "x"\nfoo = 1\n[recovery]'),
+            r"decide.suppress.0.foo: unknown key; known keys are max_score, name, session, template",
+        ),
+        (
+            ('kind = "session"', 'kind = "session"\ngrowth = {first = 3, faktor = 2}'),
+            r"window.growth.faktor: unknown key; known keys are factor, first",
+        ),
+        (
+            ("[recovery]", '[log]\nlevel = "LOUD"\n[recovery]'),
+            r"log.level: should be 'DEBUG', 'INFO', 'WARNING' or 'ERROR', got 'LOUD'",
+        ),
+    ],
+)
+def test_a_fault_gives_one_sentence_with_key_value_and_what_is_accepted(refusal, change, sentence):
+    (line,) = refusal(change)
+    assert re.fullmatch(sentence, line), line
+
+
+def test_every_fault_is_told_at_once(refusal):
+    lines = refusal(('kind = "session"', 'kind = "session"\ngap = 3'), ("store", "stroe"))
+    assert [line.partition(":")[0] for line in lines] == ["window.gap", "model.store", "model.stroe"]
+
+
+def test_each_line_names_the_file(file):
+    path = file(("store", "stroe"))
+    with pytest.raises(SettingsFileError) as error:
+        load(path)
+    assert all(line.startswith(f"{path}: model.") for line in str(error.value).splitlines())
+
+
+def test_a_missing_file_is_a_clear_sentence(tmp_path):
+    with pytest.raises(SettingsFileError, match=r"nowhere\.toml: no such file; give the path of a region's TOML file"):
+        load(tmp_path / "nowhere.toml")
+
+
+def test_a_folder_is_a_clear_sentence(tmp_path):
+    with pytest.raises(SettingsFileError, match="cannot be read"):
+        load(tmp_path)
+
+
+def test_what_is_no_toml_names_the_place(refusal):
+    assert refusal(content="region = [")[0].startswith("not valid TOML: ")
+
+
+def test_what_is_no_text_is_a_clear_sentence(tmp_path):
+    path = tmp_path / "region.toml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(SettingsFileError, match=r"region\.toml: cannot be read"):
+        load(path)
+
+
+# --- environment ---------------------------------------------------------------------------------
+
+
+def test_the_environment_wins_over_the_file(file, monkeypatch):
+    monkeypatch.setenv("DRIFTLINE_MODEL__POLL_S", "7.5")
+    monkeypatch.setenv("DRIFTLINE_SOURCE__FOLLOW", "true")
+    monkeypatch.setenv("DRIFTLINE_REGION", "us-east")
+    settings = load(file())
+    assert (settings.model.poll_s, settings.model.store) == (7.5, "models")
+    assert (settings.source.follow, settings.source.paths) == (True, ("logs/*.log",))
+    assert settings.region == "us-east"
+
+
+def test_one_key_of_one_sink_can_come_from_the_environment(file, monkeypatch):
+    monkeypatch.setenv("DRIFTLINE_SINKS__1__URL", "sqlite:///secret.db")
+    settings = load(file(("[dead_letters]", '[[sinks]]\ntype = "sql"\n[dead_letters]')))
+    assert settings.sinks[0].path == "alerts.jsonl"
+    assert settings.sinks[1].url.get_secret_value() == "sqlite:///secret.db"
+
+
+def test_a_sink_that_the_file_lacks_is_refused(refusal, monkeypatch):
+    monkeypatch.setenv("DRIFTLINE_SINKS__3__PATH", "x")
+    assert refusal() == ["environment: DRIFTLINE_SINKS__3: no such sink; the file has 1, numbered from 0"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("DRIFTLINE_MODEL__POLL_S", "x", "model.poll_s: should be a valid number"),
+        ("DRIFTLINE_MODEL__FOO", "1", "model.foo: unknown key; known keys are device, name, poll_s, store"),
+        ("DRIFTLINE_SINKS__0__FOO", "1", "sinks.0.foo: unknown key; known keys are path, type"),
+    ],
+)
+def test_a_fault_of_a_variable_names_the_variable(refusal, monkeypatch, name, value, sentence):
+    monkeypatch.setenv(name, value)
+    (line,) = refusal()
+    assert line.startswith(f"environment variable {name}: {sentence}")
+
+
+def test_other_variables_of_the_name_are_no_settings(file, monkeypatch):
+    monkeypatch.setenv("DRIFTLINE_DATA_DIR", "/data")
+    monkeypatch.setenv("DRIFTLINE_SUPERVISED", "1")
+    load(file())
+
+
+# --- secrets -------------------------------------------------------------------------------------
+
+
+def test_secrets_are_known_so_that_logs_can_mask_them_and_are_not_shown(file):
+    settings = load(file(("[dead_letters]", SQL + "[dead_letters]")))
+    assert "postgresql+psycopg://ann:hunter2hunter2@db/alerts" in settings.secrets()
+    assert "hunter2" not in repr(settings) + settings.model_dump_json() + settings.fingerprint()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        ('region = "eu-west"', 'region = "e"\nshards = 3'),  # a fault of the whole
+        ('type = "sql"', 'type = "sqll"'),  # a fault of the sink
+        ('url = "postgresql', 'ulr = "postgresql'),  # a key nobody knows
+        ('"postgresql+psycopg://ann:hunter2hunter2@db/alerts"', '["hunter2hunter2"]'),  # a fault of the secret
+        ('"postgresql+psycopg://ann:hunter2hunter2@db/alerts"', "{x = 'hunter2hunter2'}"),
+    ],
+)
+def test_no_fault_shows_a_secret(refusal, change):
+    content = GOOD.replace("[dead_letters]", SQL + "[dead_letters]")
+    lines = refusal(change, content=content)
+    assert lines
+    assert "hunter2" not in "\n".join(lines)
+
+
+# --- what recovery depends on --------------------------------------------------------------------
+
+
+def test_the_fingerprint_covers_what_state_depends_on_and_nothing_else(file):
+    base = load(file()).fingerprint()
+    for change in (
+        ('paths = ["logs/*.log"]', 'paths = ["other"]'),
+        ('format = "hdfs"', 'format = "raw"'),
+        ('kind = "session"', 'kind = "session"\ngap_s = 5'),
+    ):
+        assert load(file(change)).fingerprint() != base, change
+    for change in (
+        ('path = "alerts.jsonl"', 'path = "elsewhere"'),
+        ('store = "models"', 'store = "m2"'),
+        ('region = "eu-west"', 'region = "eu-west"\ndrain_s = 3'),
+    ):
+        assert load(file(change)).fingerprint() == base, change
+
+
+def test_the_topic_is_part_of_the_fingerprint():
+    content = {
+        "region": "e", "parse": {"format": "hdfs"}, "window": {"kind": "session"}, "model": {"store": "m"},
+        "sinks": [{"type": "memory"}], "dead_letters": {"type": "memory"}, "recovery": {"path": "r"},
+    }  # fmt: skip
+    prints = set()
+    for topic in ("a", "b", "c"):
+        source = {"type": "kafka", "brokers": "h:9092", "topic": topic}
+        prints.add(from_mapping({**content, "source": source}, "here").fingerprint())
+    assert len(prints) == 3
+
+
+# --- shape ---------------------------------------------------------------------------------------
+
+
+def test_settings_do_not_change(file):
+    settings = load(file())
+    with pytest.raises(ValueError, match="frozen"):
+        settings.region = "x"
+
+
+def test_every_setting_is_described():
+    def undescribed(model, path):
+        for name, field in model.model_fields.items():
+            if not field.description and name not in ("type", "kind"):
+                yield f"{path}.{name}"
+        for name in model.model_fields:
+            for _, variant in variants(name) if model is RegionSettings else ():
+                yield from undescribed(variant, name)
+            annotation = model.model_fields[name].annotation
+            if hasattr(annotation, "model_fields"):
+                yield from undescribed(annotation, f"{path}.{name}")
+
+    assert list(undescribed(RegionSettings, "region")) == []
+
+
+def test_the_variants_of_a_section_are_those_that_a_file_may_name():
+    assert [tag for tag, _ in variants("window")] == ["session", "sliding", "time"]
+    assert {tag for tag, _ in variants("sinks")} == {tag for tag, _ in variants("dead_letters")}
+    assert variants("model") == []
+
+
+def test_settings_travel_to_other_processes(file):
+    settings = load(file())
+    assert pickle.loads(pickle.dumps(settings)) == settings
