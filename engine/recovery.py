@@ -28,7 +28,15 @@ LOCK_WAIT_S = 12.0
 _held: list[int] = []  # locks of this process; the system frees them when it ends
 
 
-def prepare(settings: RegionSettings, worker: int, of: int, partitions: int = 1) -> RecoveryConfig:
+def release() -> None:
+    """Gives up this process's folders before it ends; only where no flow uses them any more."""
+    while _held:
+        os.close(_held.pop())
+
+
+def prepare(
+    settings: RegionSettings, worker: int, of: int, partitions: int = 1, lock_wait_s: float = LOCK_WAIT_S
+) -> RecoveryConfig:
     """The recovery of one worker process; makes its folder on first use.
 
     Each worker of a region has a folder of its own, so that a crash or a full disk touches one.
@@ -39,6 +47,7 @@ def prepare(settings: RegionSettings, worker: int, of: int, partitions: int = 1)
         of: Number of workers.
         partitions: SQLite files that the state is spread over; with a Bytewax cluster one for each
             process is enough.
+        lock_wait_s: How long a folder that is in use is waited for.
 
     Raises:
         RecoveryError: the folder cannot be written, is in use, or was made under other settings.
@@ -49,12 +58,12 @@ def prepare(settings: RegionSettings, worker: int, of: int, partitions: int = 1)
     try:
         _refuse_other_division(settings.recovery.path, of)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _lock(folder / "lock")
+        _lock(folder / "lock", lock_wait_s)
         if stamp.exists():
             _compare(stamp, fingerprint)
         else:
             if not any(folder.glob("*.sqlite3")):
-                init_db_dir(folder, partitions)
+                init_db_dir(folder, partitions)  # type: ignore[no-untyped-call]
             _write_atomically(stamp, fingerprint)
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"x" * 4096)
@@ -62,18 +71,18 @@ def prepare(settings: RegionSettings, worker: int, of: int, partitions: int = 1)
             os.fsync(probe.fileno())
     except OSError as error:
         raise RecoveryError(f"recovery.path: {folder} cannot be written: {error.strerror or error}") from error
-    return RecoveryConfig(folder, backup_interval=timedelta(0))
+    return RecoveryConfig(folder, backup_interval=timedelta(0))  # type: ignore[no-untyped-call]
 
 
-def _lock(path: Path) -> None:
+def _lock(path: Path, wait_s: float) -> None:
     """Takes the folder for this process, waiting for one that is just ending."""
     file = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
-    deadline_s = time.monotonic() + LOCK_WAIT_S
+    deadline_s = time.monotonic() + wait_s
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            if time.monotonic() > deadline_s:
+            if time.monotonic() >= deadline_s:
                 os.close(file)
                 raise RecoveryError(
                     f"recovery.path: {path.parent} is in use by another engine; stop it, or give another recovery.path"
@@ -95,9 +104,15 @@ def _refuse_other_division(path: Path, of: int) -> None:
 
 
 def _compare(stamp: Path, fingerprint: str) -> None:
-    saved = json.loads(stamp.read_text("utf-8"))
     now = json.loads(fingerprint)
-    changed = [key for key in now["settings"] if saved["settings"].get(key) != now["settings"][key]]
+    try:
+        before = json.loads(stamp.read_text("utf-8"))["settings"]
+        changed = [key for key in now["settings"] if before.get(key) != now["settings"][key]]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RecoveryError(
+            f"recovery.path: {stamp} is damaged, so it cannot be told which settings the state belongs to; "
+            "give another recovery.path to begin anew"
+        ) from error
     if changed:
         raise RecoveryError(
             f"recovery.path: {stamp.parent} was made under other settings ({', '.join(changed)} changed); "
