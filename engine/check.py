@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from connectors.base import ConnectorError, SourceUnavailable
-from connectors.registry import build_sink, build_source
+from connectors.registry import SinkSettings, build_sink, build_source
 from engine.clock import SystemClock
 from engine.models import describe_current
 from engine.observe.endpoints import EndpointError, Endpoints
 from engine.observe.health import Health
 from engine.observe.metrics import Metrics
 from engine.parse import Parser
-from engine.settings import RegionSettings, SinkSettings
+from engine.settings import RegionSettings
 from models.base import ModelError
 
 
@@ -47,10 +47,13 @@ def _try(name: str, action: Callable[[], str]) -> Finding:
 
 
 def _source(settings: RegionSettings) -> str:
-    parts = list(build_source(settings.source).partitions())
+    source = build_source(settings.source)
+    parts = list(source.partitions())
     if not parts:
         raise SourceUnavailable("the source has no partitions or files to read")
-    return f"{settings.source.type}: {len(parts)} partition{'s' if len(parts) != 1 else ''} ({', '.join(parts[:4])}{' …' if len(parts) > 4 else ''})"
+    source.open(parts[0], None).close()
+    named = ", ".join(parts[:4]) + (" …" if len(parts) > 4 else "")
+    return f"{settings.source.type}: {len(parts)} to read ({named})"
 
 
 def _format(settings: RegionSettings) -> str:
@@ -71,7 +74,7 @@ def _format(settings: RegionSettings) -> str:
     if batch is None:
         return "no lines are waiting; the format could not be tried"
     parsed = Parser(settings.parse, source.describe).parse(batch)
-    first = f"; first: {parsed.bad[0].reason}" if parsed.bad else ""
+    first = f"; first that does not: {parsed.bad[0].reason}" if parsed.bad else ""
     if len(parsed) == 0 and parsed.bad:
         raise ConnectorError(f"parse.format: none of {len(batch)} sampled lines parses{first}")
     return f"{settings.parse.format}: {len(parsed)} of {len(batch)} sampled lines parse{first}"
@@ -90,6 +93,8 @@ def _writable(path: Path) -> str:
     folder = path
     while not folder.exists():
         folder = folder.parent
+    if not folder.is_dir():
+        raise NotADirectoryError(f"recovery.path: {folder} is no folder")
     with tempfile.TemporaryFile(dir=folder) as probe:
         probe.write(b"x" * 65536)
         probe.flush()
