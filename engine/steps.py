@@ -19,6 +19,7 @@ from engine.records import Decision, ParsedLines, Rejected, ScoredWindows, Windo
 from engine.score import Gatherer
 from engine.window import build_windower
 from engine.windows.window_base import LateLine
+from models.base import template_id
 
 V = TypeVar("V")
 W = TypeVar("W")
@@ -55,9 +56,17 @@ class Step(StatefulBatchLogic[V, W, Any]):
         state = self.state()
         metrics = self._context.telemetry.metrics
         metrics.snapshot_seconds.observe(self._context.clock.monotonic_s() - started_s, self.name)
-        if isinstance(state, bytes):
-            metrics.snapshot_bytes.labels(self.name).set(len(state))
+        metrics.snapshot_bytes.labels(self.name).set(_bytes_in(state))
         return state
+
+
+def _bytes_in(state: Any) -> int:
+    """Bytes of the arrays and texts in a snapshot; what pickling adds is not counted."""
+    if isinstance(state, bytes | str):
+        return len(state)
+    if isinstance(state, dict):
+        return sum(map(_bytes_in, state.values()))
+    return sum(map(_bytes_in, state)) if isinstance(state, list | tuple) else 0
 
 
 def traceparent_of(item: Any) -> str:
@@ -99,10 +108,15 @@ class WindowStep(Step[ParsedLines, WindowBatch | Rejected]):
 
     name = "window"
 
-    def __init__(self, context: Context, snapshot: bytes | None) -> None:
+    def __init__(self, context: Context, snapshot: dict[str, Any] | None) -> None:
         super().__init__(context)
-        self._windower = build_windower(context.settings.window, context.clock, snapshot)
-        self._idle_s = getattr(context.settings.window, "idle_s", 0.0)
+        state = snapshot or {"windows": None, "templates": ()}
+        # Open windows may be due before the next line is: their templates have to be known by then.
+        self._texts = {template_id(text): text for text in state["templates"]}
+        context.templates.update(self._texts)
+        self._windower = build_windower(context.settings.window, context.clock, state["windows"])
+        self._tick_s = min(1.0, context.settings.window.idle_s / 4)
+        self._tick_at_s = context.clock.monotonic_s() + self._tick_s
         self._evicted = self._open = 0
 
     def work(self, values: list[ParsedLines]) -> list[WindowBatch | Rejected]:
@@ -110,6 +124,7 @@ class WindowStep(Step[ParsedLines, WindowBatch | Rejected]):
         out: list[WindowBatch | Rejected] = []
         for parsed in values:
             # Texts are known before any window that holds them can be scored.
+            self._texts.update(parsed.templates)
             self._context.templates.update(parsed.templates)
             self._context.recent.add(parsed)
             result = self._windower.add(parsed)
@@ -142,14 +157,18 @@ class WindowStep(Step[ParsedLines, WindowBatch | Rejected]):
         metrics.evicted_sessions.inc(evicted - self._evicted)
         self._evicted = evicted
 
-    def notify_at(self) -> datetime | None:
+    def notify_at(self) -> datetime:
         """When to look for work that no item brings."""
-        if not self._idle_s:
-            return None
-        return datetime.now(UTC) + timedelta(seconds=min(1.0, self._idle_s / 4))
+        # Bytewax asks after every batch, so this is the time left, or a steady stream would put it off for ever.
+        left_s = self._tick_at_s - self._context.clock.monotonic_s()
+        return datetime.now(UTC) + timedelta(seconds=max(0.0, left_s))
 
     def on_notify(self) -> tuple[list[WindowBatch | Rejected], bool]:
         """Does the work that `notify_at` was for."""
+        now_s = self._context.clock.monotonic_s()
+        if now_s < self._tick_at_s:
+            return [], StatefulBatchLogic.RETAIN
+        self._tick_at_s = now_s + self._tick_s
         return self._emit(self._windower.tick())
 
     def on_eof(self) -> tuple[list[WindowBatch | Rejected], bool]:
@@ -165,9 +184,9 @@ class WindowStep(Step[ParsedLines, WindowBatch | Rejected]):
         self._count(out)
         return out, StatefulBatchLogic.RETAIN
 
-    def state(self) -> bytes:
+    def state(self) -> dict[str, Any]:
         """See `Step.state`."""
-        return self._windower.snapshot()
+        return {"windows": self._windower.snapshot(), "templates": tuple(self._texts.values())}
 
 
 class ScoreStep(Step[WindowBatch, ScoredWindows]):
@@ -177,9 +196,9 @@ class ScoreStep(Step[WindowBatch, ScoredWindows]):
 
     def __init__(self, context: Context, snapshot: dict[str, Any] | None) -> None:
         super().__init__(context)
-        state = snapshot or {"waiting": None, "templates": {}}
+        state = snapshot or {"waiting": None, "templates": ()}
         # The windows that wait name templates whose text is announced only with the next lines.
-        context.templates.update(state["templates"])
+        context.templates.update((template_id(text), text) for text in state["templates"])
         self._gatherer = Gatherer(context.settings.score, context.models, context.clock, state["waiting"])
         self._hits = self._misses = 0
 
@@ -220,8 +239,9 @@ class ScoreStep(Step[WindowBatch, ScoredWindows]):
 
     def state(self) -> dict[str, Any]:
         """See `Step.state`."""
-        waiting = self._gatherer.snapshot()
-        return {"waiting": waiting, "templates": dict(self._context.templates) if waiting else {}}
+        known = self._context.templates
+        texts = tuple(known[t] for t in self._gatherer.waiting_templates() if t in known)
+        return {"waiting": self._gatherer.snapshot(), "templates": texts}
 
 
 class DecideStep(Step[ScoredWindows, tuple[ScoredWindows, tuple[Decision, ...]]]):
