@@ -46,8 +46,9 @@ class Parser:
         saved = None if snapshot is None else orjson.loads(snapshot)
         self._templates = Templates(settings.templates, saved)
         self._reader: LineReader
-        if find(settings.format).header is None:
-            self._reader = JsonReader(settings, self._templates)
+        format = find(settings.format)
+        if format.header is None:
+            self._reader = JsonReader(format, settings, self._templates)
         else:
             self._reader = ShapeReader(settings, self._templates)
         self.why_slow = self._reader.why_slow or self._templates.why_slow

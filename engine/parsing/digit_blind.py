@@ -90,6 +90,8 @@ class _Walk:
                 raise _NotBlind("a lazy repeat at the end could stop inside a run of digits")
             return _After(True, False) | skipped
         once = self.sequence(body, after)
+        if high == 1:
+            return once | skipped
         return self.sequence(body, after | once) | skipped
 
     def group(self, value: Any, after: _After) -> _After:

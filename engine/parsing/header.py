@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from engine.parsing.digit_blind import exact_widths, why_not_blind
-from engine.parsing.formats import LEVELS, SYSLOG_LEVELS, Format
+from engine.parsing.formats.base import LEVELS, SYSLOG_LEVELS, Format
 from engine.parsing.timestamps import DIGIT_GROUPS, BadTime, TimeRules
 
 MAX_SHOWN = 60
+MAX_PID_DIGITS = 18
 
 
 class BadLine(ValueError):
@@ -19,7 +20,8 @@ class BadLine(ValueError):
 class Header:
     """Where things are in one line: byte offsets from its start.
 
-    `key_start == key_end` where the line has no session key.
+    `key_start == key_end` where the line has no session key; `timed` is False where the line's time
+    is when it was read.
     """
 
     time_ns: int
@@ -27,6 +29,7 @@ class Header:
     key_start: int
     key_end: int
     match: re.Match[bytes]
+    timed: bool = True
 
 
 class HeaderReader:
@@ -34,6 +37,8 @@ class HeaderReader:
 
     Attributes:
         widths: Least and greatest number of digits of each of the format's time groups.
+        has_time: Whether lines of the format can say when they were written.
+        groups: Names of the header's groups.
         why_slow: Why what is found in one line says nothing about others of its shape, or None.
     """
 
@@ -46,6 +51,7 @@ class HeaderReader:
         self._times = times
         self.widths = exact_widths(self._pattern, frozenset(DIGIT_GROUPS))
         self.has_time = bool(self.widths)
+        self.groups = frozenset(self._pattern.groupindex)
         self.why_slow: str | None = None
         for pattern in session:
             if reason := why_not_blind(pattern):
@@ -62,13 +68,15 @@ class HeaderReader:
             BadLine: it does not parse.
         """
         match = self.match(line)
+        groups = match.groupdict()
+        timed = self.has_time and any(groups[name] is not None for name in self.widths)
         try:
-            time_ns = self._times.of_groups(match.groupdict(), read_ns) if self.has_time else read_ns
+            time_ns = self._times.of_groups(groups, read_ns) if timed else read_ns
         except BadTime as reason:
             raise BadLine(str(reason)) from None
         start, end = self.key(line)
         message_start = match.start("message")
-        return Header(time_ns, len(line) if message_start < 0 else message_start, start, end, match)
+        return Header(time_ns, len(line) if message_start < 0 else message_start, start, end, match, timed)
 
     def match(self, line: bytes) -> re.Match[bytes]:
         """The header's match.
@@ -106,10 +114,14 @@ def check_text(line: bytes) -> None:
         raise BadLine(f"contains a NUL byte at byte {at}, so it is not text")
 
 
-def level_of(groups: Mapping[str, bytes | None]) -> str:
-    """The level in OpenTelemetry's words, "" where the line has none that is known."""
+def level_of(groups: Mapping[str, bytes | None], own: Mapping[str, str]) -> str:
+    """The level in OpenTelemetry's words, "" where the line has none that is known.
+
+    `own` is what the format's own words mean, see `engine.parsing.formats.base.Format.levels`.
+    """
     if level := groups.get("level"):
-        return LEVELS.get(level.decode("ascii", "replace").upper(), "")
+        word = level.decode("ascii", "replace").upper()
+        return own.get(word, LEVELS.get(word, ""))
     if priority := groups.get("priority"):
         return SYSLOG_LEVELS[int(priority[-3:]) % 8]  # 8 divides 1000; the number itself may be absurdly long
     return ""

@@ -1,14 +1,14 @@
-"""The reader of the JSON format, see `engine.parsing.jsonlines` for what it takes from a line."""
+"""The reader of documents, such as JSON: see `engine.parsing.jsonlines` for what it takes from a line."""
 
 import datetime as dt
 import re
-from dataclasses import replace
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from connectors.base import LineBatch
-from engine.parsing.formats import LEVELS
-from engine.parsing.header import BadLine, check_text
-from engine.parsing.jsonlines import parse_object, pick, place_of, scalar_text, time_ns
+from engine.parsing.formats import LEVELS, Format
+from engine.parsing.header import MAX_PID_DIGITS, BadLine, check_text
+from engine.parsing.jsonlines import pick, place_of, scalar_text, time_ns
 from engine.parsing.parse_settings import ParseSettings
 from engine.parsing.rows import Fields, Rows
 from engine.parsing.session_key import hash_key
@@ -26,8 +26,16 @@ class JsonReader:
 
     why_slow: str | None = None
 
-    def __init__(self, settings: ParseSettings, templates: Templates) -> None:
-        self._fields = settings.json_fields
+    def __init__(self, format: Format, settings: ParseSettings, templates: Templates) -> None:
+        if format.document is None:
+            raise ValueError(f"format {format.name} has no documents")
+        session = {"session": settings.json_fields.session}
+        self._name = format.name
+        self._decode = format.document.decode
+        self._fields = (
+            settings.json_fields if format.name == "json" else format.document.fields.model_copy(update=session)
+        )
+        self._levels = {**LEVELS, **format.levels}
         self._zone: dt.tzinfo = ZoneInfo(settings.timezone)
         self._times = settings.times()
         self._templates = templates
@@ -72,9 +80,17 @@ class JsonReader:
     def take_apart(self, line: bytes, read_ns: int) -> Fields:
         """See `engine.parsing.rows.LineReader`."""
         check_text(line)
-        document = parse_object(line)
+        document = self._decode(line)
         if isinstance(document, str):
-            raise BadLine(f"does not match format json: {document}")
+            raise BadLine(f"does not match format {self._name}: {document}")
+        return self.of_document(document, read_ns)
+
+    def of_document(self, document: dict[str, Any], read_ns: int) -> Fields:
+        """The fields of a decoded line.
+
+        Raises:
+            BadLine: it has no message or no time that can be used.
+        """
         message = scalar_text(pick(document, self._fields.message))
         if message is None:
             raise BadLine(f"has no message: looked in {', '.join(self._fields.message)}")
@@ -87,12 +103,14 @@ class JsonReader:
             self._times.check(moment, read_ns)
         except BadTime as reason:
             raise BadLine(str(reason)) from None
-        fields = Fields(moment, message)
         names = self._fields
-        return replace(
-            fields,
-            level=LEVELS.get((scalar_text(pick(document, names.level)) or "").upper(), ""),
+        pid = scalar_text(pick(document, names.pid)) or ""
+        return Fields(
+            moment,
+            message.rstrip("\r\n"),
+            level=self._levels.get((scalar_text(pick(document, names.level)) or "").upper(), ""),
             host=scalar_text(pick(document, names.host)) or "",
             component=scalar_text(pick(document, names.component)) or "",
+            pid=int(pid) if pid.isascii() and pid.isdecimal() and len(pid) <= MAX_PID_DIGITS else None,
             session_key=scalar_text(pick(document, names.session)) or "",
         )

@@ -14,37 +14,45 @@ class JsonFields(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     time: tuple[str, ...] = Field(
-        default=("time", "timestamp", "@timestamp", "ts"),
+        default=("time", "timestamp", "@timestamp", "ts", "Timestamp", "timeUnixNano"),
         description="Fields that may hold the time, first one present wins: ISO 8601, or seconds, milliseconds, "
         "microseconds or nanoseconds since the epoch (told apart by size).",
     )
     message: tuple[str, ...] = Field(
-        default=("message", "msg", "log", "body"), description="Fields that may hold the message."
+        default=("message", "msg", "log", "body", "Body"), description="Fields that may hold the message."
     )
     level: tuple[str, ...] = Field(
-        default=("level", "severity", "levelname", "severity_text"), description="Fields that may hold the level."
+        default=("level", "severity", "levelname", "severity_text", "severityText", "log.level"),
+        description="Fields that may hold the level.",
     )
     session: tuple[str, ...] = Field(
         default=(), description="Fields that may hold the session key (text or number); none: no sessions."
     )
-    host: tuple[str, ...] = Field(default=("host", "hostname"), description="Fields that may hold the host.")
-    component: tuple[str, ...] = Field(
-        default=("logger", "component", "service"), description="Fields with the component."
+    host: tuple[str, ...] = Field(
+        default=("host", "hostname", "host.name"), description="Fields that may hold the host."
     )
+    component: tuple[str, ...] = Field(
+        default=("logger", "component", "service", "service.name"), description="Fields with the component."
+    )
+    pid: tuple[str, ...] = Field(default=("pid", "process.pid"), description="Fields with the process number.")
 
 
 def pick(document: dict[str, Any], names: tuple[str, ...]) -> Any:
-    """The value of the first field of `names` that is present and not null, else None."""
+    """The value of the first field of `names` that is present, not null and no object, else None."""
     for name in names:
-        value: Any = document
-        if name in document:
-            value = document[name]
-        else:
-            for part in name.split("."):
-                value = value.get(part) if isinstance(value, dict) else None
-        if value is not None:
+        value = field_of(document, name)
+        if value is not None and not isinstance(value, dict):
             return value
     return None
+
+
+def field_of(document: dict[str, Any], name: str) -> Any:
+    """The field of that name, or of that path (`a.b`, whose rest may hold dots again); None where there is none."""
+    if name in document:
+        return document[name]
+    head, dot, rest = name.partition(".")
+    inner = document.get(head) if dot else None
+    return field_of(inner, rest) if isinstance(inner, dict) else None
 
 
 def scalar_text(value: Any) -> str | None:
@@ -56,16 +64,19 @@ def scalar_text(value: Any) -> str | None:
     return None
 
 
+_EPOCH_DIGITS, _NS_DIGITS = 9, 19  # shorter ones may be dates without hyphens
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 def time_ns(value: Any, zone: dt.tzinfo) -> int | None:
-    """UTC ns of an ISO 8601 text or of a number since the epoch; None if it is neither.
+    """UTC ns of an ISO 8601 text or of a number since the epoch, also in digits; None if it is neither.
 
     Numbers are told apart by size: below 1e11 seconds, below 1e14 ms, below 1e17 µs, else ns.
     """
     if isinstance(value, str):
-        return _iso_ns(value, zone)
+        if not (value.isascii() and value.isdecimal() and _EPOCH_DIGITS <= len(value) <= _NS_DIGITS):
+            return _iso_ns(value, zone)
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
     for limit, factor in ((1e11, 1_000_000_000), (1e14, 1_000_000), (1e17, 1_000)):

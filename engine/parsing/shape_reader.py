@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from connectors.base import LineBatch
 from engine.parsing.formats import find
-from engine.parsing.header import BadLine, Header, HeaderReader, level_of, text_of
+from engine.parsing.header import MAX_PID_DIGITS, BadLine, Header, HeaderReader, level_of, text_of
 from engine.parsing.parse_settings import ParseSettings
 from engine.parsing.rows import Fields, Rows
 from engine.parsing.session_key import hash_key
@@ -22,8 +22,10 @@ class ShapeReader:
 
     def __init__(self, settings: ParseSettings, templates: Templates) -> None:
         times = settings.times()
+        format = find(settings.format)
+        self._levels = format.levels
         self._templates = templates
-        self._header = HeaderReader(find(settings.format), settings.session_rule(), times)
+        self._header = HeaderReader(format, settings.session_rule(), times)
         self._shapes = Shapes(self._header, times)
         # Lines with unique ids in hexadecimal have shapes that never come again: learning pays from
         # the second time on.
@@ -158,10 +160,10 @@ class ShapeReader:
         return Fields(
             time_ns=header.time_ns,
             message=text_of(line[header.message_start :]),
-            level=level_of(groups),
+            level=level_of(groups, self._levels),
             host=text_of(groups.get("host")),
             component=text_of(groups.get("component")),
-            pid=int(pid) if pid and len(pid) <= 18 else None,
+            pid=int(pid) if pid and len(pid) <= MAX_PID_DIGITS else None,
             session_key=text_of(line[header.key_start : header.key_end]),
             label=text_of(groups.get("label")),
         )

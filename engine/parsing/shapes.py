@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from engine.parsing.header import Header, HeaderReader
 from engine.parsing.session_key import MAX_VECTOR_BYTES, hash_key, hash_keys
 from engine.parsing.skeleton import MAX_DIGITS, Words, run_values
-from engine.parsing.timestamps import DIGIT_GROUPS, MONTHS, TimeRules
+from engine.parsing.timestamps import DIGIT_GROUPS, LETTER_GROUPS, TimeRules
 
 NO_TEXT = -1
 """Text number of a shape whose masked text differs from line to line."""
@@ -70,8 +70,7 @@ class Shapes:
         self._reader = reader
         self._times = times
         self._groups = [g for g in DIGIT_GROUPS if g in reader.widths]
-        self._month_names = "month" not in reader.widths and "yymmdd" not in reader.widths and reader.has_time
-        self._month_names &= "epoch_s" not in reader.widths
+        self._letter_groups = [g for g in LETTER_GROUPS if g in reader.groups and reader.has_time]
         self.clear()
 
     def clear(self) -> None:
@@ -79,7 +78,7 @@ class Shapes:
         self.numbers = _Numbers()
         self._runs = _grown(0)
         self._texts = _grown(0)
-        self._month = _grown(0)
+        self._letters = [_grown(0) for _ in self._letter_groups]
         self._group_run = [_grown(0) for _ in self._groups]
         self._key = [_grown(0) for _ in range(4)]  # start edge, start offset, end edge, end offset
         self._some_keyless = False
@@ -98,6 +97,8 @@ class Shapes:
             header: Where things are in the line.
             text: Number of the masked text, or `NO_TEXT`.
         """
+        if self._groups and not header.timed:
+            return None
         first, last = _anchor(edges, header.key_start), _anchor(edges, header.key_end)
         runs = [_run_of(edges, *header.match.span(g)) for g in self._groups]
         if first is None or last is None or None in runs:
@@ -112,8 +113,9 @@ class Shapes:
         for i, run in enumerate(runs):
             self._group_run[i][number] = _MISSING if run is None else run
             self._some_missing[i] |= run == _MISSING
-        name = header.match["month_name"] if self._month_names else None
-        self._month[number] = MONTHS[name.decode()] if name else 0
+        for column, group in zip(self._letters, self._letter_groups, strict=True):
+            letters = header.match[group]
+            column[number] = LETTER_GROUPS[group][letters.decode()] if letters else 0
         self._runs[number], self._texts[number] = len(edges), text
         self.numbers[skeleton] = number
         return number
@@ -122,7 +124,8 @@ class Shapes:
         if number < len(self._runs):
             return
         size = max(256, 2 * number)
-        self._runs, self._texts, self._month = (_grown(size, c) for c in (self._runs, self._texts, self._month))
+        self._runs, self._texts = _grown(size, self._runs), _grown(size, self._texts)
+        self._letters = [_grown(size, c) for c in self._letters]
         self._group_run = [_grown(size, c) for c in self._group_run]
         self._key = [_grown(size, c) for c in self._key]
 
@@ -161,8 +164,8 @@ class Shapes:
             if group == "fraction":
                 ok &= width <= 9
                 columns["fraction_digits"] = np.clip(width, 0, 9)
-        if self._month_names:
-            columns["month"] = self._month[shapes]
+        for letters, group in zip(self._letters, self._letter_groups, strict=True):
+            columns["month" if group == "month_name" else group] = letters[shapes]
         time_ns, sure = self._times.of_columns(columns, read_ns)
         return Located(ok & sure, time_ns, session, start, end)
 

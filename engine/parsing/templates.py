@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from drain3.drain import Drain, LogCluster  # type: ignore[import-untyped]
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-from engine.parsing.digit_blind import why_not_blind
+from engine.parsing.masks import DEFAULT_MASKS, Mask, Masker
 from models.base import template_id
 
 OVERFLOW_TEXT = "<*>"
@@ -27,35 +27,6 @@ _STALE = -1
 
 class StateMismatch(Exception):
     """A snapshot was made under other settings, so its templates would mean something else."""
-
-
-class Mask(BaseModel):
-    """One replacement made before templates are mined."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    pattern: str = Field(description="Python regular expression; each match is replaced.")
-    name: str = Field(description="The match becomes <NAME>.", pattern=r"^[^0-9<>\s]+$")
-
-    @field_validator("pattern")
-    @classmethod
-    def _compiles(cls, value: str) -> str:
-        try:
-            re.compile(value)
-        except re.error as error:
-            raise ValueError(f"not a regular expression: {error}") from error
-        return value
-
-
-DEFAULT_MASKS = (
-    Mask(pattern=r"blk_-?[0-9]+", name="BLK"),
-    Mask(pattern=r"/?[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+(?::[0-9]+)?", name="IP"),
-    Mask(pattern=r"\b[0-9a-f]+-[0-9a-f]+-[0-9a-f]+-[0-9a-f]+-[0-9a-f]+\b", name="UUID"),
-    Mask(pattern=r"\b[0-9]+x[0-9a-fA-F]+\b", name="HEX"),
-    Mask(pattern=r"\b[a-f]*(?:[0-9]+[a-f]+){3,}[0-9]*\b", name="HEX"),
-    Mask(pattern=r"[0-9]+", name="NUM"),
-)
-"""None of them depends on the digits or their number, see `engine.parsing.digit_blind`."""
 
 
 class TemplateSettings(BaseModel):
@@ -83,26 +54,6 @@ class TemplateSettings(BaseModel):
         ge=1,
         description="Templates a partition may hold; later lines that match none get the template <*>.",
     )
-
-
-class Masker:
-    """Applies masks as Drain3's `LogMasker` does, one after the other.
-
-    Attributes:
-        why_slow: Why texts may depend on digits, so that no shape may be remembered; None if not.
-    """
-
-    def __init__(self, masks: tuple[Mask, ...]) -> None:
-        self._steps = [(re.compile(m.pattern).sub, f"<{m.name}>".replace("\\", r"\\")) for m in masks]
-        reasons = ((m.pattern, why_not_blind(m.pattern)) for m in masks)
-        found = next(((pattern, reason) for pattern, reason in reasons if reason), None)
-        self.why_slow = None if found is None else f"mask {found[0]!r} depends on digits: {found[1]}"
-
-    def mask(self, message: str) -> str:
-        """The message with every match replaced."""
-        for substitute, name in self._steps:
-            message = substitute(name, message)
-        return message
 
 
 _DIGIT = re.compile("[0-9]")

@@ -7,9 +7,11 @@ gives the time or the reason for the dead letter.
 A header's named groups say what a run of digits means; see `DIGIT_GROUPS`. A year that the format
 leaves out is the latest one that does not put the line later than its arrival (plus the tolerance
 for clocks that run ahead), so that a line of December read in January belongs to the year before.
+A date that is left out altogether is found the same way, with a tolerance of an hour at the most.
 """
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -17,12 +19,42 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-DIGIT_GROUPS = ("yymmdd", "hhmmss", "year", "month", "day", "hour", "minute", "second", "fraction", "epoch_s")
-"""Header groups that hold one run of digits each; `month_name` holds letters instead."""
+DIGIT_GROUPS = (
+    "yymmdd",
+    "yyyymmdd",
+    "mmdd",
+    "hhmmss",
+    "year",
+    "yy",
+    "month",
+    "day",
+    "hour",
+    "minute",
+    "second",
+    "fraction",
+    "millisecond",
+    "epoch_s",
+    "zone_hour",
+    "zone_minute",
+    "zone_hhmm",
+)
+"""Header groups that hold one run of digits each; those of `LETTER_GROUPS` hold none."""
 
 MONTHS = {m: i + 1 for i, m in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split())}
 
+LETTER_GROUPS: Mapping[str, Mapping[str, int]] = {
+    "month_name": MONTHS,
+    "zone_sign": {"+": 1, "-": 2, "Z": 3, "UTC": 3, "GMT": 3},
+    "half_day": {"AM": 1, "PM": 2},
+}
+"""What the letters in a header's groups stand for; 0 stands for a group that took no part."""
+
+_MINUS = 2
+_PM = 2
+_NOON = 12
+_DATELESS_AHEAD_S = 3600.0
 _SECOND = 1_000_000_000
+_MILLISECOND = 1_000_000
 _DAY_S = 86_400
 _QUARTER_S = 900
 _MONTH_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int64)
@@ -84,22 +116,31 @@ class TimeRules:
             BadTime: a field is out of range, or the time is outside the accepted span.
         """
         number = {n: int(v) for n, v in groups.items() if v is not None and n in DIGIT_GROUPS and n != "fraction"}
-        fraction = int(((groups.get("fraction") or b"") + b"0" * 9)[:9])
+        for name, values in LETTER_GROUPS.items():
+            if letters := groups.get(name):
+                number[name] = values[letters.decode()]
+        fraction = int(((groups.get("fraction") or b"") + b"0" * 9)[:9]) + number.get("millisecond", 0) * _MILLISECOND
         if "epoch_s" in number:
             return self.check(number["epoch_s"] * _SECOND + fraction, read_ns)
-        if "yymmdd" in number:
-            yy, rest = divmod(number["yymmdd"], 10_000)
-            number |= {"year": _century(yy), "month": rest // 100, "day": rest % 100}
-        if "hhmmss" in number:
-            hour, rest = divmod(number["hhmmss"], 10_000)
-            number |= {"hour": hour, "minute": rest // 100, "second": rest % 100}
-        if name := groups.get("month_name"):
-            number["month"] = MONTHS[name.decode()]
+        _split_dates(number)
         clock_s = _clock_s(number)
         if "year" in number:
             local_s = _day(number["year"], number["month"], number["day"]) * _DAY_S + clock_s
-            return self.check(self._utc_s(local_s) * _SECOND + fraction, read_ns)
+            utc_s = local_s - _zone_s(number) if number.get("zone_sign") else self._utc_s(local_s)
+            return self.check(utc_s * _SECOND + fraction, read_ns)
+        if "month" not in number:
+            return self.check(self._dateless(clock_s, fraction, read_ns), read_ns)
         return self.check(self._yearless(number["month"], number["day"], clock_s, fraction, read_ns), read_ns)
+
+    def _dateless(self, clock_s: int, fraction: int, read_ns: int) -> int:
+        latest_ns = self._latest_dateless_ns(read_ns)
+        day = latest_ns // (_DAY_S * _SECOND) + 1
+        while (time_ns := self._utc_s(day * _DAY_S + clock_s) * _SECOND + fraction) > latest_ns:
+            day -= 1
+        return time_ns
+
+    def _latest_dateless_ns(self, read_ns: int) -> int:
+        return read_ns + int(min(self.max_future_s, _DATELESS_AHEAD_S) * _SECOND)
 
     def _utc_s(self, local_s: int) -> int:
         if self.zone is None:
@@ -131,6 +172,8 @@ class TimeRules:
             read_ns: Arrival of the lines.
         """
         fraction = columns["fraction"] * _POWERS[9 - columns["fraction_digits"]] if "fraction" in columns else None
+        if "millisecond" in columns:
+            fraction = columns["millisecond"] * _MILLISECOND
         last_s = self.latest_ns(read_ns) // _SECOND
         if "epoch_s" in columns:
             utc_s = columns["epoch_s"]
@@ -144,17 +187,27 @@ class TimeRules:
 
     def _civil(self, columns: dict[str, Column], read_ns: int, last_s: int) -> tuple[Column, NDArray[np.bool_]]:
         clock, ok = _clock_column(columns)
-        if "yymmdd" in columns:
-            code = columns["yymmdd"]
-            code = code + np.where(code < 700_000, 20_000_000, 19_000_000)
-        else:
-            code = columns["month"] * 100 + columns["day"]
-            if "year" not in columns:
-                return self._yearless_column(code, clock, ok, read_ns, last_s)
-            code += columns["year"] * 10_000
+        code, has_year = _date_column(columns)
+        if code is None:
+            return self._dateless_column(clock, ok, read_ns)
+        if not has_year:
+            return self._yearless_column(code, clock, ok, read_ns, last_s)
         days, valid = self._days(code)
         ok &= valid
-        return self._utc_column(days * _DAY_S + clock, ok), ok
+        local_s = days * _DAY_S + clock
+        utc_s = self._utc_column(local_s, ok)
+        if "zone_sign" not in columns:
+            return utc_s, ok
+        offset_s, valid = _zone_column(columns)
+        return np.where(columns["zone_sign"] > 0, local_s - offset_s, utc_s), ok & valid
+
+    def _dateless_column(self, clock: Column, ok: NDArray[np.bool_], read_ns: int) -> tuple[Column, NDArray[np.bool_]]:
+        if self.zone is not None:
+            return clock, np.zeros(len(clock), np.bool_)
+        last_s = self._latest_dateless_ns(read_ns) // _SECOND
+        utc_s = clock + last_s // _DAY_S * _DAY_S
+        # Within the last accepted second only the fraction decides: leave it to the slow path.
+        return utc_s - np.where(utc_s > last_s, _DAY_S, 0), ok & (utc_s != last_s)
 
     def _yearless_column(
         self, code: Column, clock: Column, ok: NDArray[np.bool_], read_ns: int, last_s: int
@@ -214,17 +267,83 @@ def _days_of(code: Column) -> tuple[Column, NDArray[np.bool_]]:
     return era * 146_097 + of_era - 719_468, valid
 
 
+def _date_column(columns: dict[str, Column]) -> tuple[Column | None, bool]:
+    """Dates as yyyymmdd, or mmdd with False where the year is left out; None where there is no date."""
+    if "yymmdd" in columns:
+        code = columns["yymmdd"]
+        return code + np.where(code < 700_000, 20_000_000, 19_000_000), True
+    if "yyyymmdd" in columns:
+        return columns["yyyymmdd"], True
+    if "mmdd" in columns:
+        return columns["mmdd"], False
+    if "month" not in columns:
+        return None, False
+    code = columns["month"] * 100 + columns["day"]
+    if "yy" in columns:
+        year = columns["yy"]
+        return code + (year + np.where(year < 70, 2000, 1900)) * 10_000, True
+    if "year" in columns:
+        return code + columns["year"] * 10_000, True
+    return code, False
+
+
+def _zone_column(columns: dict[str, Column]) -> tuple[Column, NDArray[np.bool_]]:
+    """Seconds that local time is ahead of UTC by, and where that is a possible number."""
+    sign = columns["zone_sign"]
+    nought = np.zeros(len(sign), np.int64)
+    hour, minute = np.divmod(columns.get("zone_hhmm", nought), 100)
+    hour, minute = hour + columns.get("zone_hour", nought), minute + columns.get("zone_minute", nought)
+    offset_s = hour * 3600 + minute * 60
+    return np.where(sign == _MINUS, -offset_s, offset_s), (hour < 24) & (minute < 60)
+
+
 def _clock_column(columns: dict[str, Column]) -> tuple[Column, NDArray[np.bool_]]:
     if "hhmmss" in columns:
         hour, rest = np.divmod(columns["hhmmss"], 10_000)
         minute, second = np.divmod(rest, 100)
     else:
         hour, minute, second = columns["hour"], columns["minute"], columns["second"]
+    if "half_day" in columns:
+        half = columns["half_day"]
+        possible = (half == 0) | ((hour >= 1) & (hour <= _NOON))
+        hour = np.where(half == 0, hour, np.where(possible, hour % _NOON + np.where(half == _PM, _NOON, 0), 24))
     return hour * 3600 + minute * 60 + second, (hour < 24) & (minute < 60) & (second <= 60)
+
+
+def _split_dates(number: dict[str, int]) -> None:
+    """Replaces dates and times that are written as one number by their parts."""
+    if "yymmdd" in number:
+        yy, rest = divmod(number["yymmdd"], 10_000)
+        number |= {"year": _century(yy), "month": rest // 100, "day": rest % 100}
+    if "yyyymmdd" in number:
+        year, rest = divmod(number["yyyymmdd"], 10_000)
+        number |= {"year": year, "month": rest // 100, "day": rest % 100}
+    if "mmdd" in number:
+        number |= {"month": number["mmdd"] // 100, "day": number["mmdd"] % 100}
+    if "yy" in number:
+        number["year"] = _century(number["yy"])
+    if "hhmmss" in number:
+        hour, rest = divmod(number["hhmmss"], 10_000)
+        number |= {"hour": hour, "minute": rest // 100, "second": rest % 100}
+    if "month_name" in number:
+        number["month"] = number["month_name"]
+
+
+def _zone_s(number: dict[str, int]) -> int:
+    hour, minute = divmod(number.get("zone_hhmm", 0), 100)
+    hour, minute = hour + number.get("zone_hour", 0), minute + number.get("zone_minute", 0)
+    if hour > 23 or minute > 59:
+        raise BadTime(f"there is no zone {hour:02d}:{minute:02d} from UTC")
+    offset_s = hour * 3600 + minute * 60
+    return -offset_s if number["zone_sign"] == _MINUS else offset_s
 
 
 def _clock_s(number: dict[str, int]) -> int:
     hour, minute, second = number["hour"], number["minute"], number["second"]
+    if half := number.get("half_day"):
+        if not 1 <= hour <= _NOON:
+            raise BadTime(f"there is no hour {hour} before or after noon")
+        hour = hour % _NOON + (_NOON if half == _PM else 0)
     if hour > 23 or minute > 59 or second > 60:
         raise BadTime(f"there is no time of day {hour:02d}:{minute:02d}:{second:02d}")
     return hour * 3600 + minute * 60 + second

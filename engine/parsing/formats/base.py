@@ -1,0 +1,119 @@
+r"""What a log format is: how a line of it begins, when it was written, and what it belongs to.
+
+A format is one entry. Its lines are either *headed*, and a pattern with named groups takes the whole
+line apart, or they are *documents* (JSON, logfmt, XML), and `Document` names the fields.
+
+Groups of a header:
+
+- time: the groups of `engine.parsing.timestamps.DIGIT_GROUPS` and `LETTER_GROUPS`; where none takes
+  part, a line's time is when it was read;
+- `level`, `priority` (of syslog), `host`, `component`, `pid`, `label`: optional;
+- `message`: what templates are mined from, to the end of the line.
+
+Time groups say exactly how many digits they take; everything else must be blind to digits (see
+`engine.parsing.digit_blind`; checked when a parser is built). Session rules are searched in the whole
+line; the group `key` is the session key.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.parsing.jsonlines import JsonFields
+from engine.parsing.masks import Mask
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """How lines that are documents are read.
+
+    Attributes:
+        decode: The line's fields by name, or the reason in words why it has none.
+        fields: Where things are in them.
+        marks: Rows of fields; a line is taken for this format by detection if it has, of every
+            row, at least one. None of them: a time and a message are enough.
+    """
+
+    decode: Callable[[bytes], dict[str, Any] | str]
+    fields: JsonFields
+    marks: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One log format.
+
+    Attributes:
+        name: As the settings name it.
+        expected: The line's layout in words, for dead letters and the reference.
+        examples: Lines that a parser of this format must take, and that detection must know.
+        header: See the module; None where lines are documents.
+        document: How documents are read; None where lines are headed.
+        sessions: Session rules by name, each a row of patterns of which the first that is found
+            gives the key. The first rule is the default.
+        levels: What the format's own words for levels mean, beside `LEVELS`.
+        masks: Replacements for its messages, made before those of the settings.
+        joins: Whether lines that do not parse and look like the rest of a stack trace belong to the
+            line before, see `engine.parsing.continuation`.
+        normal_label: The value of `label` on normal lines, in data sets that carry one.
+        unlabelled_is_anomalous: What a line without `label` is in such data sets.
+    """
+
+    name: str
+    expected: str
+    examples: tuple[bytes, ...]
+    header: re.Pattern[bytes] | None = None
+    document: Document | None = None
+    sessions: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
+    levels: Mapping[str, str] = field(default_factory=dict)
+    masks: tuple[Mask, ...] = ()
+    joins: bool = False
+    normal_label: bytes | None = None
+    unlabelled_is_anomalous: bool = False
+
+
+LEVELS: Mapping[str, str] = {
+    "TRACE": "trace",
+    "FINEST": "trace",
+    "VERBOSE": "trace",
+    "DEBUG": "debug",
+    "FINE": "debug",
+    "INFO": "info",
+    "INFORMATION": "info",
+    "INFORMATIONAL": "info",
+    "NOTICE": "info",
+    "AUDIT": "info",
+    "WARN": "warn",
+    "WARNING": "warn",
+    "ERROR": "error",
+    "ERR": "error",
+    "FAILURE": "error",
+    "SEVERE": "error",
+    "FATAL": "fatal",
+    "CRITICAL": "fatal",
+    "CRIT": "fatal",
+    "ALERT": "fatal",
+    "EMERG": "fatal",
+    "PANIC": "fatal",
+}
+"""Spellings of levels (upper case) → the six of OpenTelemetry's log data model."""
+
+SYSLOG_LEVELS = ("fatal", "fatal", "fatal", "error", "warn", "info", "info", "debug")
+"""Severity 0..7 of RFC 5424 → level."""
+
+NO_KEY: tuple[bytes, ...] = ()
+NO_SESSIONS: Mapping[str, tuple[bytes, ...]] = {"none": NO_KEY}
+
+# Pieces that many headers share.
+YMD = rb"(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})"
+HMS = rb"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
+FRACTION = rb"(?P<fraction>[0-9]{1,9})"
+MONTH_NAME = rb"(?P<month_name>Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
+ZONE = rb"(?P<zone_sign>Z|[-+])(?:(?P<zone_hour>[0-9]{2}):(?P<zone_minute>[0-9]{2})|(?P<zone_hhmm>[0-9]{4}))?"
+RFC3339 = YMD + rb"[T ]" + HMS + rb"(?:[.,]" + FRACTION + rb")?" + ZONE
+
+
+def headed(pattern: bytes) -> re.Pattern[bytes]:
+    """A compiled header."""
+    return re.compile(pattern)
