@@ -76,12 +76,15 @@ class Connection:
         brokers: Bootstrap servers, for messages.
         last_error: The last error reported, "" where there was none; stays after recovery.
         down: Why no broker can be reached now, "" where one can.
+        epoch: Of an idempotent producer: raised by librdkafka whenever a broker does not accept its
+            place in the producer's sequence; looked at once a second.
     """
 
     def __init__(self, brokers: str) -> None:
         self.brokers = brokers
         self.last_error = ""
         self.down = ""
+        self.epoch = 0
 
     def options(self) -> dict[str, Any]:
         """Callbacks for a client; they run inside its `poll`, `consume` and `flush`."""
@@ -93,8 +96,12 @@ class Connection:
             self.down = error.str()
 
     def _on_stats(self, text: str) -> None:
-        if self.down and any(b["state"] == "UP" for b in json.loads(text)["brokers"].values()):
+        if not self.down and '"eos"' not in text:
+            return
+        figures = json.loads(text)
+        if any(broker["state"] == "UP" for broker in figures["brokers"].values()):
             self.down = ""
+        self.epoch = figures.get("eos", {}).get("producer_epoch", 0)
 
 
 _DOWN = frozenset(

@@ -6,7 +6,9 @@ Delivery:
    timeout: librdkafka tries for ever).
 2. A good delivery report removes the record and moves its partition's offset forward.
 3. A bad one (they are final: a dead producer, a refusal) marks the producer as failed; the next
-   `flush` replaces it and produces everything unacknowledged again, in order.
+   `flush` replaces it and produces everything unacknowledged again, in order. The same goes for a
+   producer that the brokers have forgotten (restarted without their data, or restored), which
+   librdkafka would try under ever new epochs for ever.
 4. `flush` returns when nothing is kept any more.
 
 Resuming: `open` reads the topic from the offsets of the saved state to the end and remembers the
@@ -29,6 +31,10 @@ ID_HEADER = "ce_id"
 
 BACK_PRESSURE_S = 0.02
 """How long `write` serves delivery reports where librdkafka's queue is full."""
+
+FORGOTTEN_EPOCHS = 3
+"""So many epochs without a good delivery report: the brokers do not know this producer. One or two are
+librdkafka's ordinary answer to a gap in the sequence."""
 
 # What the promise rests on; free options do not override these.
 FIXED_OPTIONS = {"enable.idempotence": True, "acks": "all", "message.timeout.ms": 0}
@@ -62,6 +68,7 @@ class KafkaSink:
         self._offsets: dict[int, int] = {}
         self._delivered: frozenset[str] = frozenset()
         self._failed = False
+        self._good_epoch = 0  # the producer's epoch at the last good delivery report
 
     @property
     def last_error(self) -> str:
@@ -107,6 +114,9 @@ class KafkaSink:
     def flush(self, timeout_s: float) -> None:
         """See `Sink.flush`."""
         deadline = time.monotonic() + timeout_s
+        if self.connection.epoch - self._good_epoch >= FORGOTTEN_EPOCHS:
+            self.delivery_error = "the brokers do not know this producer any more"
+            self._failed = True
         if self._failed:
             self._replace_producer()
         while self._kept and not self._failed:
@@ -158,6 +168,7 @@ class KafkaSink:
         if old is not None:
             old.purge()
             old.flush(1.0)
+        self.connection.epoch = self._good_epoch = 0
         self._producer = self._new_producer()
         self._unqueued = next(iter(self._kept), self._number)
         self._failed = False
@@ -207,6 +218,7 @@ class KafkaSink:
         self._kept.pop(number, None)
         self.delivery_error = ""
         self.connection.down = ""
+        self._good_epoch = self.connection.epoch
         partition, offset = message.partition(), message.offset()
         if partition is not None and offset is not None:
             self._offsets[partition] = max(self._offsets.get(partition, 0), offset + 1)

@@ -20,10 +20,12 @@ from engine import route
 from engine.alert import AlertWriter
 from engine.context import Context, SinkReports, SourceReports
 from engine.records import ParsedLines, Rejected, WindowBatch
-from engine.settings import SinkSettings
-from engine.sinks import SinkOutput
+from engine.settings import RegionSettings, SinkSettings
+from engine.sinks import SinkOutput, try_out
 from engine.source import SourceInput
 from engine.steps import DecideStep, ParseStep, ScoreStep, WindowStep
+
+DEAD_LETTERS = "dead-letters"
 
 
 def build(context: Context) -> Dataflow:
@@ -48,12 +50,24 @@ def build(context: Context) -> Dataflow:
     decided = op.stateful_batch("decide", scored, lambda state: DecideStep(context, state))
     records = op.flat_map("alert", decided, lambda item: [(item[0], r) for r in alerts.records(*item[1])])
 
-    for i, sink in enumerate(settings.sinks):
-        _output(f"{i}-{sink.type}", records, sink, shards, context, reports)
+    for name, sink in alert_sinks(settings).items():
+        _output(name, records, sink, shards, context, reports)
     rejected = _to_shard("reject", op.merge("rejected", good.falses, timely.falses), context)
     dead = op.flat_map("letter", rejected, lambda item: [(item[0], r) for r in _letters(item[1], context)])
-    _output("dead-letters", dead, settings.dead_letters, shards, context, reports)
+    _output(DEAD_LETTERS, dead, settings.dead_letters, shards, context, reports)
     return flow
+
+
+def alert_sinks(settings: RegionSettings) -> dict[str, SinkSettings]:
+    """The sinks of alerts by the names that metrics and messages give them."""
+    return {f"{i}-{sink.type}": sink for i, sink in enumerate(settings.sinks)}
+
+
+def try_sinks(context: Context) -> bool:
+    """Waits until every sink of this worker can be opened; False if a stop was requested before."""
+    reports, stop = SinkReports(context.telemetry), context.drain.requested
+    named = {**alert_sinks(context.settings), DEAD_LETTERS: context.settings.dead_letters}
+    return all(try_out(name, build_sink(own(sink, context, "0")), reports, stop) for name, sink in named.items())
 
 
 def _source(context: Context) -> SourceInput:

@@ -40,6 +40,26 @@ class SinkObserver:
         """An attempt failed; it is going to be repeated."""
 
 
+def try_out(name: str, sink: Sink, observer: SinkObserver, stop: StopFlag) -> bool:
+    """Opens and closes a sink once, for as long as that takes; False if a stop was requested before.
+
+    The flow opens a sink only for its first record, which may be days away: without this, nobody would
+    learn until then that the other side is not there.
+    """
+    while not stop.is_set():
+        try:
+            sink.open(None)
+        except SinkUnavailable as error:
+            observer.refused(name, str(error), 0)
+            stop.wait(RETRY_PAUSE_S)
+        else:
+            observer.delivered(name, 0)
+            return True
+        finally:
+            sink.close()
+    return False
+
+
 class _Partition(StatefulSinkPartition[Record, State]):
     def __init__(
         self, name: str, sink: Sink, resume: State | None, observer: SinkObserver,

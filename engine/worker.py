@@ -2,7 +2,7 @@
 
 1. Serve health and metrics, so that whatever fails next can be seen.
 2. Open the recovery folder.
-3. Wait for a model, then follow the store.
+3. Wait for a model, then follow the store; wait until every sink can be opened.
 4. Run the flow until its source ends or a stop is requested.
 5. On SIGTERM or SIGINT: sources end, what was read is scored and delivered, positions are saved.
 """
@@ -61,7 +61,7 @@ def _run(
     config = recovery.prepare(settings, worker, of)
     telemetry.health.ok("recovery")
     with context(settings, worker, of, clock, drain, telemetry) as running:
-        if not _wait_for_model(running):
+        if not (_wait_for_model(running) and dataflow.try_sinks(running)):
             return EXIT_OK
         log.info("engine started", extra={"region": settings.region, "worker": worker, "of": of})
         try:

@@ -8,7 +8,7 @@ from connectors.base import Record, SettingsError
 from connectors.memory import MemorySink
 from engine.clock import ManualClock
 from engine.context import Drain
-from engine.sinks import RETRY_PAUSE_S, DrainTimeout, SinkObserver, SinkOutput
+from engine.sinks import RETRY_PAUSE_S, DrainTimeout, SinkObserver, SinkOutput, try_out
 from engine.stop import StopFlag
 
 
@@ -210,3 +210,20 @@ def test_a_drain_that_ran_out_of_patience_ends_the_flow_with_its_reason(world):
     with pytest.raises(BytewaxRuntimeError) as error:
         run_main(flow)
     assert isinstance(error.value.__cause__, DrainTimeout)
+
+
+def test_trying_out_waits_for_the_other_side():
+    world = World()
+    world.sink.refusing = True
+    world.at(1.0, world.accept)
+    assert try_out("alerts", world.sink, world.notes, world.stop)
+    assert world.notes.seen[-1] == ("delivered", "alerts", 0)
+    assert [what for what, *_ in world.notes.seen[:-1]] == ["refused"] * (len(world.notes.seen) - 1)
+    assert 1.0 <= world.clock.monotonic_s() < 1.0 + 2 * RETRY_PAUSE_S
+
+
+def test_trying_out_ends_with_a_stop():
+    world = World()
+    world.sink.refusing = True
+    world.at(1.0, world.drain.request)
+    assert not try_out("alerts", world.sink, world.notes, world.stop)

@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 REGION = "fault-test"
 PARSE = ParseSettings(format="hdfs")
-WINDOW = SessionWindows(gap_s=600, growth=(8, 16, 24))
+WINDOW = SessionWindows(gap_s=200, growth=(8, 16, 24))
 MODEL = "event_counts"
 LAST_LINE = b"081231 235959 1 INFO dfs.FSNamesystem: BLOCK* ask 10.0.0.1:50010 to delete  blk_1"
 """So late in event time that every session before it ends."""
@@ -195,8 +195,14 @@ def toml(sections: Mapping[str, Any]) -> str:
     for name, content in sections.items():
         for table in content if isinstance(content, list) else [content] if isinstance(content, dict) else []:
             head = f"[[{name}]]" if isinstance(content, list) else f"[{name}]"
-            parts.append("\n".join([head, *(f"{key} = {json.dumps(value)}" for key, value in table.items())]))
+            parts.append("\n".join([head, *(f"{key} = {_value(value)}" for key, value in table.items())]))
     return "\n\n".join(parts) + "\n"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_value(part)}" for key, part in value.items()) + "}"
+    return json.dumps(value)
 
 
 @dataclass
@@ -316,6 +322,9 @@ def launch(tmp_path: Path, store: Path) -> Iterator[Launch]:
 
     yield start
     for engine in engines:
+        if engine.processes:
+            # Shown only where the test failed.
+            print(f"/readyz: {engine.wrong() or 'content, or silent'}\n{engine.text()[-3000:]}")
         for process in engine.processes:
             if process.poll() is None:
                 for pid in engine.pids():

@@ -106,11 +106,11 @@ def test_killed_supervisor_leaves_no_workers_behind(
     produce: Any, stored: Any, agree: Any, tmp_path: Path,
 ) -> None:  # fmt: skip
     topic = new_topic(2)
-    lines = [log_lines(8_000, 21), log_lines(8_000, 22)]
+    lines = [log_lines(16_000, 21), log_lines(16_000, 22)]
     wanted = {}
     for partition, its_lines in enumerate(lines):
         wanted |= expected(its_lines, f"{topic}/{partition}", lambda i: i << LINE_BITS)
-        produce(broker.brokers, topic, its_lines[:4_000], partition)
+        produce(broker.brokers, topic, its_lines[:10_000], partition)
     engine = launch(
         {"type": "kafka", "brokers": broker.brokers, "topic": topic},
         [{"type": "sql", "url": f"sqlite:///{tmp_path / 'alerts.db'}"}],
@@ -124,7 +124,7 @@ def test_killed_supervisor_leaves_no_workers_behind(
     until(lambda: not any(_alive(pid) for pid in orphans), 12, "the workers end when their supervisor is gone")
     engine.start()
     for partition, its_lines in enumerate(lines):
-        produce(broker.brokers, topic, its_lines[4_000:], partition)
+        produce(broker.brokers, topic, its_lines[10_000:], partition)
     until(lambda: {d["id"] for d in stored(tmp_path / "alerts.db")} >= wanted.keys(), 60, "all alerts are stored")
     assert engine.drain() == 0
     agree(stored(tmp_path / "alerts.db"), wanted, once=True)
