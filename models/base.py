@@ -113,6 +113,23 @@ class FitReport:
     history: Sequence[Mapping[str, float]] = field(default_factory=tuple)
 
 
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """How the scores of windows come about, line by line.
+
+    The base of a window and its lines' contributions add up to its score, up to the error of the
+    numeric integration where there is one (a hundredth of the score's range).
+
+    Attributes:
+        contributions: float32 (total,), ragged like `Windows.ids`: what each line adds to its
+            window's score; negative where the line speaks for normal.
+        base: float32 (n,): what no line of the window carries, such as a line that is missing.
+    """
+
+    contributions: NDArray[np.float32]
+    base: NDArray[np.float32]
+
+
 class WindowDetector(ABC):
     """Scores windows of template ids; trained on CPU or GPU, saved without pickle.
 
@@ -157,6 +174,12 @@ class WindowDetector(ABC):
         Ids already known are ignored. May be called from another thread than `score`.
         """
 
+    def prepare(self) -> None:  # noqa: B027
+        """Loads everything that learning a new template will need, so that the first one does not wait.
+
+        Called before the detector goes into service; the encoder's weights are loaded here, for one.
+        """
+
     def knows(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
         """bool, the shape of `ids`: whether the score of a window with this id is settled.
 
@@ -171,6 +194,14 @@ class WindowDetector(ABC):
         An id that `learn_templates` never saw counts as an unknown template. An empty window
         scores 0. A window's score depends on nothing but its content and `closed` flag: batching
         changes it by rounding at the most.
+
+        Raises:
+            NotTrained: see the class.
+        """
+
+    @abstractmethod
+    def explain(self, windows: Windows) -> Explanation:
+        """What each line adds to its window's score; costs far more than `score`, so it is asked for alerts only.
 
         Raises:
             NotTrained: see the class.

@@ -32,6 +32,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 from torch.nn import functional
 
+from models.attribution import integrated
 from models.base import FitReport, Progress, Templates, TrainingError, Windows
 from models.embeddings import BEGIN, END, FIRST_TEMPLATE, PADDING
 from models.loop import LoopSettings, seeded, train_network
@@ -136,16 +137,23 @@ class Network(nn.Module):
 
     def plain(self, vectors: torch.Tensor, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """What `forward` gives, by convolutions over embeddings: the reference for tests and benchmarks."""
-        rows = self.projected(vectors)
+        return self.over(*self.embedded(vectors, tokens), lengths)
+
+    def embedded(self, vectors: torch.Tensor, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Tokens (B, L) → their projections (B, L, P) and counted features (B, L, C)."""
         _, counts = self.tables(vectors)
-        embedded = functional.embedding(tokens, rows).transpose(1, 2)  # (B, P, L)
+        return functional.embedding(tokens, self.projected(vectors)), functional.embedding(tokens, counts)
+
+    def over(self, embedded: torch.Tensor, counted: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """What `embedded` gives → logits (B,)."""
+        embedded = embedded.transpose(1, 2)  # (B, P, L)
         features = []
         for k, weight in zip(self.kernels, self.convolutions, strict=True):
             convolved = functional.conv1d(embedded, weight.permute(2, 1, 0))  # (B, F, N)
-            starts = torch.arange(convolved.shape[2], device=tokens.device)
+            starts = torch.arange(convolved.shape[2], device=embedded.device)
             beyond = starts > (lengths - k).clamp(min=0)[:, None]  # (B, N)
             features.append(convolved.masked_fill(beyond[:, None], -torch.inf).amax(2))
-        return self.judged(torch.cat(features, 1), functional.embedding(tokens, counts).sum(1))
+        return self.judged(torch.cat(features, 1), counted.sum(1))
 
 
 class BertCnn(TorchDetector):
@@ -165,6 +173,17 @@ class BertCnn(TorchDetector):
     def _prepare(self, network: nn.Module, vectors: torch.Tensor) -> tuple[Network, object]:
         assert isinstance(network, Network)
         return network, network.tables(vectors)
+
+    def _explained(self, tokens: torch.Tensor, lengths: torch.Tensor) -> tuple[NDArray[np.float32], float]:
+        network = self.network
+        assert isinstance(network, Network)
+        with torch.no_grad():
+            inputs = network.embedded(self._vectors(self.embeddings.table), tokens)
+
+        def probability(embedded: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
+            return torch.sigmoid(network.over(embedded, counted, lengths.expand(len(embedded))))
+
+        return integrated(probability, inputs)
 
     def _rectangle(self, prepared: tuple[Network, object], tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         network, tables = prepared

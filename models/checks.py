@@ -185,6 +185,35 @@ def check_settings_rebuild(make: Make, made: Made) -> None:
     np.testing.assert_allclose(other.score(made.windows), detector.score(made.windows), atol=_ROUNDING)
 
 
+def check_explanation_adds_up(make: Make, made: Made) -> None:
+    """Base and contributions of a window give its score, whatever windows are beside it; input is untouched."""
+    detector = fitted(make, made)
+    strange = [*made.windows.row(1).tolist(), template_id("disk <*> has vanished")]
+    rows: list[list[int]] = [made.windows.row(i).tolist() for i in range(12)]
+    rows += [[], strange, made.windows.row(2)[:1].tolist()]
+    windows = Windows.of(rows, [i % 3 > 0 for i in range(len(rows))])
+    before = windows.ids.copy()
+    explanation = detector.explain(windows)
+    assert np.array_equal(windows.ids, before)
+    assert explanation.contributions.dtype == explanation.base.dtype == np.float32
+    assert explanation.contributions.shape == windows.ids.shape
+    total = np.concatenate([[0], np.cumsum(explanation.contributions, dtype=np.float64)])
+    sums = explanation.base + total[windows.offsets[1:]] - total[windows.offsets[:-1]]
+    scores = detector.score(windows)
+    np.testing.assert_allclose(sums, scores, atol=0.01 * max(1.0, float(np.abs(scores).max())))
+    last = detector.explain(windows.take(np.array([len(windows) - 1])))
+    np.testing.assert_allclose(last.contributions, explanation.contributions[-1:], atol=1e-4)
+
+
+def check_prepare_changes_nothing(make: Make, made: Made) -> None:
+    """`prepare` may come before or after training, and changes no score."""
+    make().prepare()
+    detector = fitted(make, made)
+    scores = detector.score(made.windows)
+    detector.prepare()
+    assert np.array_equal(detector.score(made.windows), scores)
+
+
 CHECKS = (
     check_untrained_is_refused,
     check_input_is_untouched,
@@ -197,4 +226,6 @@ CHECKS = (
     check_unknown_template,
     check_learning_leaves_scores,
     check_settings_rebuild,
+    check_explanation_adds_up,
+    check_prepare_changes_nothing,
 )

@@ -18,7 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.base import FitReport, NotTrained, Progress, StoreError, Templates, TrainingError, WindowDetector, Windows
+from models.base import (
+    Explanation,
+    FitReport,
+    NotTrained,
+    Progress,
+    StoreError,
+    Templates,
+    TrainingError,
+    WindowDetector,
+    Windows,
+)
 from models.sequences import rectangles
 
 
@@ -120,6 +130,20 @@ class EventCounts(WindowDetector):
             )
         return scores
 
+    def explain(self, windows: Windows) -> Explanation:
+        """See `WindowDetector.explain`; exact. Lines of one template share its term evenly."""
+        weights = self._trained()
+        contributions, base = np.zeros(len(windows.ids), np.float32), np.zeros(len(windows), np.float32)
+        terms = _logistic_terms if self.supervised else _nearest_terms
+        for i in np.flatnonzero(windows.lengths()).tolist():
+            one = windows.take(np.array([i]))
+            counts = _counts(one, weights["vocabulary"])[0]
+            amounts, base[i] = terms(weights, counts, bool(one.closed[0]))
+            share = amounts / np.maximum(counts, 1)
+            column = _columns(one.ids, weights["vocabulary"])
+            contributions[windows.offsets[i] : windows.offsets[i + 1]] = share[column]
+        return Explanation(contributions, base)
+
     def _trained(self) -> dict[str, NDArray[Any]]:
         if self._weights is None:
             raise NotTrained(f"this {self.name} has counted nothing: fit it, or load a version from the store")
@@ -159,12 +183,16 @@ class EventCounts(WindowDetector):
 
 def _counts(windows: Windows, vocabulary: NDArray[np.int64]) -> NDArray[np.float32]:
     """float32 (n, len(vocabulary) + 1): how often each template occurs; last, all others together."""
-    at = np.minimum(np.searchsorted(vocabulary, windows.ids), len(vocabulary) - 1)
-    column = np.where(vocabulary[at] == windows.ids, at, len(vocabulary))
     width = len(vocabulary) + 1
-    cell = np.repeat(np.arange(len(windows)), windows.lengths()) * width + column
+    cell = np.repeat(np.arange(len(windows)), windows.lengths()) * width + _columns(windows.ids, vocabulary)
     counts = np.bincount(cell, minlength=len(windows) * width).reshape(-1, width)
     return np.asarray(counts, np.float32)
+
+
+def _columns(ids: NDArray[np.int64], vocabulary: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Column of each id in `_counts`."""
+    at = np.minimum(np.searchsorted(vocabulary, ids), len(vocabulary) - 1)
+    return np.where(vocabulary[at] == ids, at, len(vocabulary))
 
 
 def _features(counts: NDArray[np.float32], closed: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -178,6 +206,44 @@ def _logistic(
     # Summed row by row, not by a matrix product, whose rounding depends on how many rows there are.
     logits = (_features(counts, closed) * weights["coefficients"]).sum(1) + weights["intercept"][0]
     return np.asarray(0.5 * (1 + np.tanh(logits / 2)), np.float32)
+
+
+def _logistic_terms(
+    weights: Mapping[str, NDArray[Any]], counts: NDArray[np.float32], closed: bool
+) -> tuple[NDArray[np.float32], float]:
+    """What each template (V + 1,) adds to a window's score, and the score of no line at all.
+
+    The terms of the logit, scaled by the slope of the sigmoid between both ends: what integrated
+    gradients give for a linear model.
+    """
+    coefficients = weights["coefficients"]
+    length = counts.sum()
+    terms = coefficients[: len(counts)] * np.log1p(counts)
+    terms = terms + coefficients[-2] * np.log1p(length) * counts / length
+    start = float(weights["intercept"][0] + coefficients[-1] * closed)
+    low, high = 0.5 * (1 + np.tanh(start / 2)), 0.5 * (1 + np.tanh((start + terms.sum()) / 2))
+    rise = float(terms.sum())
+    slope = (high - low) / rise if abs(rise) > 1e-6 else low * (1 - low)
+    return np.asarray(terms * slope, np.float32), float(low)
+
+
+def _nearest_terms(
+    weights: Mapping[str, NDArray[Any]], counts: NDArray[np.float32], closed: bool
+) -> tuple[NDArray[np.float32], float]:
+    """What each template (V + 1,) adds to a window's score, and what is missing from the window."""
+    known, length = counts[:-1], float(counts.sum())
+    references, (shortest, longest) = weights["references"], weights["lengths"]
+    shared = np.minimum(known, references).sum(1)
+    size = np.maximum(length, references.sum(1)) if closed else np.full(len(references), length, np.float32)
+    nearest = int(np.argmin(1 - shared / size))
+    surplus = np.append(np.maximum(known - references[nearest], 0), counts[-1])
+    terms = surplus / size[nearest]
+    terms[-1] += counts[-1] > 0
+    if length > longest:
+        # Too many lines: each is as much to blame as any other.
+        terms += counts / length
+    base = (size[nearest] - length) / size[nearest] + (closed and length < shortest)
+    return np.asarray(terms, np.float32), float(base)
 
 
 def _nearest(

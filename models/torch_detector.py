@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from models.base import NotTrained, SettingsError, StoreError, Templates, WindowDetector, Windows
+from models.base import Explanation, NotTrained, SettingsError, StoreError, Templates, WindowDetector, Windows
 from models.embeddings import UNKNOWN, Embeddings, EmbeddingTable
 from models.encoder import open_encoder
 from models.sequences import marked, padded, rectangles
@@ -72,10 +72,18 @@ class TorchDetector(WindowDetector):
     def _rectangle(self, prepared: Any, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Scores (B,) of windows as marked tokens (B, T), of which `lengths` (B,) count."""
 
+    @abstractmethod
+    def _explained(self, tokens: torch.Tensor, lengths: torch.Tensor) -> tuple[NDArray[np.float32], float]:
+        """What each token of one window (1, T) adds to its score, float32 (T,), and the base."""
+
     def learn_templates(self, templates: Templates) -> None:
         """See `WindowDetector.learn_templates`. Also makes the tables that scoring reads."""
         if self.embeddings.learn(templates) and self.network is not None:
             self._current()
+
+    def prepare(self) -> None:
+        """See `WindowDetector.prepare`."""
+        self.embeddings.encoder.encode(["ready"])
 
     def knows(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
         """See `WindowDetector.knows`."""
@@ -94,6 +102,20 @@ class TorchDetector(WindowDetector):
                 values = self._rectangle(prepared, *self._tensors(tokens, offsets, index))
                 scores[index] = values.float().cpu().numpy()
         return scores
+
+    def explain(self, windows: Windows) -> Explanation:
+        """See `WindowDetector.explain`. The markers' shares go to the first and the last line."""
+        table, _ = self._current()
+        tokens, offsets = marked(windows, table.lookup(windows.ids))
+        contributions, base = np.zeros(len(windows.ids), np.float32), np.zeros(len(windows), np.float32)
+        for i in np.flatnonzero(windows.lengths()).tolist():
+            shares, base[i] = self._explained(*self._tensors(tokens, offsets, np.array([i])))
+            begin, end = windows.offsets[i], windows.offsets[i + 1]
+            lines = shares[1 : 1 + end - begin].copy()
+            lines[0] += shares[0]
+            lines[-1] += shares[1 + end - begin :].sum()
+            contributions[begin:end] = lines
+        return Explanation(contributions, base)
 
     def _tensors(
         self, tokens: NDArray[np.int64], offsets: NDArray[np.int64], index: NDArray[np.int64]
