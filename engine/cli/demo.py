@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-
 Out = Annotated[Path, typer.Option(help="Folder for model, alerts and report; a former demo's are replaced.")]
 First = Annotated[float, typer.Option(min=0.05, max=0.95, help="Share of the stream that the model is trained on.")]
 Seconds = Annotated[float, typer.Option(min=1, help="How long streaming the rest shall take.")]
@@ -17,6 +16,6 @@ def demo(out: Out = Path("run/demo"), first: First = 0.5, seconds: Seconds = 30.
 
     Example: driftline demo --seconds 20
     """
-    from engine.demo import run
+    from engine.demo.run import run
 
     raise typer.Exit(run(out, first, seconds, seed))

@@ -85,10 +85,10 @@ class View:
         self._now = reading
 
     def done(self, reading: Reading) -> bool:
-        """Whether every line was read and every session closed."""
+        """Whether every line was read, and every session closed but that of the closing line."""
         return (
             reading.values.get("driftline_lines_total", 0) >= self._total
-            and reading.values.get("driftline_open_sessions", 1) == 0
+            and reading.values.get("driftline_open_sessions", 2) <= 1
         )
 
     def table(self, title: str) -> Table:

@@ -1,0 +1,1 @@
+"""`driftline demo`: the main job on one machine, with everything it needs."""
