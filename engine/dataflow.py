@@ -7,6 +7,7 @@ worker, or one of several where sessions cross partitions.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeGuard
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
@@ -15,12 +16,12 @@ from bytewax.operators import KeyedStream
 from connectors.base import Record
 from connectors.dead_letters import to_records
 from connectors.jsonl import JsonlSettings
-from connectors.registry import build_sink
+from connectors.registry import SinkSettings, build_sink
 from engine import route
 from engine.alert import AlertWriter
 from engine.context import Context, SinkReports, SourceReports
 from engine.records import ParsedLines, Rejected, WindowBatch
-from engine.settings import RegionSettings, SinkSettings
+from engine.settings import RegionSettings
 from engine.sinks import SinkOutput, try_out
 from engine.source import SourceInput
 from engine.steps import DecideStep, ParseStep, ScoreStep, WindowStep
@@ -41,19 +42,19 @@ def build(context: Context) -> Dataflow:
     flow = Dataflow("driftline")
     lines = op.input("source", flow, _source(context))
     parsed = op.stateful_batch("parse", lines, lambda state: ParseStep(context, state))
-    good = op.branch("unparsed", parsed, lambda item: isinstance(item[1], ParsedLines))
+    good = op.branch("unparsed", parsed, _is_parsed)
     keyed = _route(good.trues, context, len(shards))
     windows = op.stateful_batch("window", keyed, lambda state: WindowStep(context, state))
-    timely = op.branch("late", windows, lambda item: isinstance(item[1], WindowBatch))
-    gathered = _to_shard("gather", timely.trues, context)
+    timely = op.branch("late", windows, _is_windows)
+    gathered = op.map("gather", timely.trues, lambda item: (_shard(item[0], context), item[1]))
     scored = op.stateful_batch("score", gathered, lambda state: ScoreStep(context, state))
     decided = op.stateful_batch("decide", scored, lambda state: DecideStep(context, state))
     records = op.flat_map("alert", decided, lambda item: [(item[0], r) for r in alerts.records(*item[1])])
 
     for name, sink in alert_sinks(settings).items():
         _output(name, records, sink, shards, context, reports)
-    rejected = _to_shard("reject", op.merge("rejected", good.falses, timely.falses), context)
-    dead = op.flat_map("letter", rejected, lambda item: [(item[0], r) for r in _letters(item[1], context)])
+    rejected = op.merge("rejected", good.falses, timely.falses)
+    dead = op.flat_map("letter", rejected, lambda item: _letters(item[0], item[1], context))
     _output(DEAD_LETTERS, dead, settings.dead_letters, shards, context, reports)
     return flow
 
@@ -81,24 +82,33 @@ def _route(parsed: KeyedStream[ParsedLines], context: Context, shards: int) -> K
     return op.flat_map("route", parsed, lambda item: route.by_session(item[1], shards))
 
 
-def _to_shard(
-    name: str, items: KeyedStream[WindowBatch | Rejected], context: Context
-) -> KeyedStream[WindowBatch | Rejected]:
-    """Partitions of a worker meet in its one shard; items that were routed stay where they are."""
-    shards = [str(i) for i in range(context.settings.shards)]
-    if context.settings.route == "session":
-        # Dead letters of the parse step still carry their partition as the key.
-        return op.map(name, items, lambda item: item if item[0] in shards else ("0", item[1]))
-    return op.map(name, items, lambda item: ("0", item[1]))
+def _is_parsed(item: tuple[str, ParsedLines | Rejected]) -> TypeGuard[tuple[str, ParsedLines]]:
+    return isinstance(item[1], ParsedLines)
 
 
-def _letters(rejected: Rejected, context: Context) -> list[Record]:
-    return to_records(
-        rejected.letters,
-        partition=rejected.partition,
+def _is_windows(item: tuple[str, WindowBatch | Rejected]) -> TypeGuard[tuple[str, WindowBatch]]:
+    return isinstance(item[1], WindowBatch)
+
+
+def _shard(key: str, context: Context) -> str:
+    """The shard that goes on with a key: partitions of a worker meet in its one shard.
+
+    What was routed is keyed by its shard already; only dead letters of the parse step are not.
+    """
+    routed = context.settings.route == "session" and key.isdecimal() and int(key) < context.settings.shards
+    return key if routed else "0"
+
+
+def _letters(key: str, item: ParsedLines | WindowBatch | Rejected, context: Context) -> list[tuple[str, Record]]:
+    if not isinstance(item, Rejected):
+        raise TypeError(f"{type(item).__name__} is no dead letter")
+    records = to_records(
+        item.letters,
+        partition=item.partition,
         region=context.settings.region,
         time_ns=context.clock.wall_ns(),
     )
+    return [(_shard(key, context), record) for record in records]
 
 
 def _output(

@@ -144,7 +144,9 @@ class Metrics:
         self.score_cache_misses = self._counter("driftline_score_cache_misses", "Windows the model had to score.")
         self.model_version = self._gauge("driftline_model_version", "Version of the model in use.", "model")
         self.model_swaps = self._counter(
-            "driftline_model_swaps", "Looks at the model store that changed something: swapped, refused, unreachable or recovered.", "outcome"
+            "driftline_model_swaps",
+            "Looks at the model store that changed something: swapped, refused, unreachable or recovered.",
+            "outcome",
         )
 
         # Decide, alert and sinks
@@ -165,7 +167,10 @@ class Metrics:
             "driftline_batch_seconds", "Time that one step takes for one micro-batch.", DURATIONS_S, "step"
         )
         self.snapshot_seconds = self._histogram(
-            "driftline_snapshot_seconds", "Time that a step takes to put its state into a snapshot.", DURATIONS_S, "step"
+            "driftline_snapshot_seconds",
+            "Time that a step takes to put its state into a snapshot.",
+            DURATIONS_S,
+            "step",
         )
         self.snapshot_bytes = self._gauge("driftline_snapshot_bytes", "Size of a step's latest snapshot.", "step")
         ProcessCollector(registry=self.registry)
