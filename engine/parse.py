@@ -2,9 +2,12 @@
 
 One `Parser` owns the templates of one partition. For a batch
 
-1. a reader takes every line apart: by its shape where that is known (`engine.parsing.shape_reader`), or
-   one by one (`engine.parsing.json_reader`);
-2. the good lines get their templates, in line order (`engine.parsing.templates`).
+1. colour codes and byte order marks are taken out (`engine.parsing.clean`);
+2. a lane takes every line apart, the one of the format given or the one of the format recognised
+   (`engine.parsing.lanes`): by the line's shape where that is known (`engine.parsing.shape_reader`),
+   or one by one (`engine.parsing.json_reader`);
+3. what is left of stack traces joins the line before it (`engine.parsing.continuation`);
+4. the good lines get their templates, in line order (`engine.parsing.templates`).
 
 A line that fails becomes a dead letter and touches no other line, also not through the templates.
 """
@@ -14,13 +17,14 @@ import orjson
 from numpy.typing import NDArray
 
 from connectors.base import LineBatch
-from engine.parsing.formats import find
+from engine.parsing.clean import clean_batch, clean_line
+from engine.parsing.continuation import CLOSED, Joiner, Open
+from engine.parsing.formats import AUTO, UNKNOWN, find
 from engine.parsing.header import BadLine
-from engine.parsing.json_reader import JsonReader
+from engine.parsing.lanes import DetectedLanes, Lanes, OneLane
 from engine.parsing.parse_settings import ParseSettings
-from engine.parsing.rows import Describe, Fields, LineReader
-from engine.parsing.shape_reader import ShapeReader
-from engine.parsing.templates import StateMismatch, Templates
+from engine.parsing.rows import Describe, Fields, Rows
+from engine.parsing.templates import StateMismatch
 from engine.records import ParsedLines
 
 __all__ = ["BadLine", "Fields", "ParseSettings", "Parser", "StateMismatch", "line_labels"]
@@ -30,13 +34,24 @@ class Parser:
     """Parses the lines of one partition, in order.
 
     Attributes:
-        cluster: int32 (n,): Drain's own cluster number of each good line of the last batch, for
-            comparison with other implementations; it means nothing outside this object.
+        cluster: int32 (n,): Drain's own cluster number of each good line of the last batch, among
+            those of the line's format, for comparison with other implementations; it means nothing
+            outside this object.
+        found: Everything that was read of the lines of the last batch, see `engine.parsing.rows.Rows`.
+        joined: Rows of the last batch that joined the record before them.
         why_slow: Why lines cannot be answered by shape, in one sentence; None where they can.
     """
 
-    def __init__(self, settings: ParseSettings, describe: Describe, snapshot: bytes | None = None) -> None:
+    def __init__(
+        self, settings: ParseSettings, describe: Describe, snapshot: bytes | None = None, *, fields: bool = False
+    ) -> None:
         """A parser without templates, or with those of a snapshot.
+
+        Args:
+            settings: How lines are read.
+            describe: Puts a place into words, for dead letters.
+            snapshot: What `snapshot` gave.
+            fields: Whether `found` shall hold levels and the places of header fields.
 
         Raises:
             ValueError: the session rule is none.
@@ -44,16 +59,24 @@ class Parser:
         """
         self._describe = describe
         saved = None if snapshot is None else orjson.loads(snapshot)
-        self._templates = Templates(settings.templates, saved)
-        self._reader: LineReader
-        format = find(settings.format)
-        if format.header is None:
-            self._reader = JsonReader(format, settings, self._templates)
+        self._lanes: Lanes
+        if settings.format == AUTO:
+            self._lanes = DetectedLanes(settings, saved, fields=fields)
         else:
-            self._reader = ShapeReader(settings, self._templates)
-        self.why_slow = self._reader.why_slow or self._templates.why_slow
+            self._lanes = OneLane(find(settings.format), settings, saved, fields=fields)
+        lanes = self._lanes.lanes
+        self.formats = tuple(lane.format.name for lane in lanes)
+        self._joins = np.array([lane.format.joins for lane in lanes])
+        self._unknown = self.formats.index(UNKNOWN) if UNKNOWN in self.formats else -1
+        record = CLOSED if saved is None else Open(*saved.get("open", CLOSED))
+        self._joiner = Joiner(settings.max_join_lines, settings.max_join_bytes, record)
+        reasons = (lane.reader.why_slow or lane.templates.why_slow for lane in lanes)
+        self.why_slow = next((reason for reason in reasons if reason), None)
         self.cluster: NDArray[np.int32] = np.zeros(0, np.int32)
-        self._saved: tuple[int, bytes] | None = None
+        self.found = Rows.empty(0)
+        self.joined: list[int] = []
+        self._saved: tuple[object, bytes] | None = None
+        self._announced: set[int] = set()
 
     def parse(self, batch: LineBatch) -> ParsedLines:
         """Takes a batch apart; never raises for what a line holds.
@@ -61,10 +84,14 @@ class Parser:
         What the source itself refused (`LineBatch.rejects`) comes first in `bad`, so that nothing
         behind the parser needs to look for bad lines in two places.
         """
-        found = self._reader.read(batch)
-        rows = found.good()
-        at: NDArray[np.int64] | slice = rows if found.bad else slice(None)
-        template, self.cluster = self._templates.assign(found.text[at])
+        for lane in self._lanes.lanes:
+            lane.reader.trim()
+        raw, batch = batch, clean_batch(batch)
+        found = self.found = self._lanes.read(batch)
+        keep = self._join(batch, found)
+        rows = np.flatnonzero(keep) if keep is not None else np.arange(len(batch))
+        at: NDArray[np.int64] | slice = slice(None) if keep is None else rows
+        template = self._assign(found, rows, at)
         return ParsedLines(
             lines=batch,
             rows=rows.astype(np.int32),
@@ -73,9 +100,50 @@ class Parser:
             session=found.session[at],
             key_start=found.key_start[at].astype(np.int32),
             key_end=found.key_end[at].astype(np.int32),
-            templates=self._templates.take_new(),
-            bad=batch.rejects + found.letters(batch, self._describe),
+            templates=self._take_new(),
+            bad=batch.rejects + found.letters(raw, self._describe),
         )
+
+    def _join(self, batch: LineBatch, found: Rows) -> NDArray[np.bool_] | None:
+        """Which rows are records of their own, bool (n,), or None where all are; joined rows are no longer bad."""
+        failed = set(found.bad)
+        joins = self._joins[found.format]
+        unknown = found.format == self._unknown
+        if found.bad:
+            unknown[list(found.bad)] = False
+        failed.update(np.flatnonzero(unknown).tolist())
+        self.joined = self._joiner.join(batch, sorted(failed), joins, unknown)
+        if not found.bad and not self.joined:
+            return None
+        keep = np.ones(len(batch), np.bool_)
+        for row in self.joined:
+            found.bad.pop(row, None)
+        keep[self.joined] = False
+        keep[list(found.bad)] = False
+        return keep
+
+    def _assign(self, found: Rows, rows: NDArray[np.int64], at: NDArray[np.int64] | slice) -> NDArray[np.int64]:
+        lanes = self._lanes.lanes
+        if len(lanes) == 1:
+            template, self.cluster = lanes[0].templates.assign(found.text[at])
+            return template
+        template, self.cluster = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int32)
+        formats, texts = found.format[at], found.text[at]
+        for number in np.unique(formats).tolist():
+            mine = formats == number
+            template[mine], self.cluster[mine] = lanes[number].templates.assign(texts[mine])
+        return template
+
+    def _take_new(self) -> dict[int, str]:
+        """Texts not announced before; two lanes may know the same one."""
+        lanes = self._lanes.lanes
+        if len(lanes) == 1:
+            return lanes[0].templates.take_new()
+        new: dict[int, str] = {}
+        for lane in lanes:
+            new |= {key: text for key, text in lane.templates.take_new().items() if key not in self._announced}
+        self._announced.update(new)
+        return new
 
     def take_apart(self, line: bytes, read_ns: int) -> Fields:
         """One line's fields, without its template: the plain way, which `parse` agrees with.
@@ -83,17 +151,19 @@ class Parser:
         Raises:
             BadLine: the line does not parse.
         """
-        return self._reader.take_apart(line.removesuffix(b"\r"), read_ns)
+        return self._lanes.take_apart(clean_line(line), read_ns)
 
     @property
     def template_count(self) -> int:
-        """Templates known to this partition."""
-        return len(self._templates)
+        """Templates known to this partition, over all formats."""
+        return sum(len(lane.templates) for lane in self._lanes.lanes)
 
     def snapshot(self) -> bytes:
-        """The state as JSON; the same bytes object as long as no template changes."""
-        if self._saved is None or self._saved[0] != self._templates.version:
-            self._saved = self._templates.version, orjson.dumps(self._templates.snapshot())
+        """The state as JSON; the same bytes object as long as it does not change."""
+        lanes = self._lanes
+        key = ([lane.templates.version for lane in lanes.lanes], self._joiner.open, lanes.progress())
+        if self._saved is None or self._saved[0] != key:
+            self._saved = key, orjson.dumps({**lanes.snapshot(), "open": list(self._joiner.open)})
         return self._saved[1]
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from engine.parsing.digit_blind import exact_widths, why_not_blind
 from engine.parsing.formats.base import LEVELS, SYSLOG_LEVELS, Format
+from engine.parsing.rows import LEVEL_BY_LINE, LEVEL_NAMES, SPANNED
 from engine.parsing.timestamps import DIGIT_GROUPS, BadTime, TimeRules
 
 MAX_SHOWN = 60
@@ -84,7 +85,7 @@ class HeaderReader:
         Raises:
             BadLine: the line is empty, is no text, or is of another format.
         """
-        check_text(line)
+        check_text(line, binary=self._format.binary)
         match = self._pattern.match(line)
         if match is None:
             shown = line[:MAX_SHOWN].decode("utf-8", "backslashreplace")
@@ -94,6 +95,20 @@ class HeaderReader:
             )
         return match
 
+    def spans(self, match: re.Match[bytes], length: int) -> list[tuple[int, int]]:
+        """Where the fields of `engine.parsing.rows.SPANNED` are; a message that is left out is at the line's end."""
+        places = (match.span(name) if name in self.groups else (-1, -1) for name in SPANNED)
+        return [(length, length) if start < 0 else (start, end) for start, end in places]
+
+    def level_code(self, match: re.Match[bytes]) -> int:
+        """Index into `engine.parsing.rows.LEVEL_NAMES`, or `LEVEL_BY_LINE` where the level depends on digits."""
+        word = match["level"] if "level" in self.groups else None
+        if word is None and "priority" in self.groups and match["priority"] is not None:
+            return LEVEL_BY_LINE
+        if word is not None and not word.isalpha() and any(48 <= c <= 57 for c in word):
+            return LEVEL_BY_LINE
+        return LEVEL_NAMES.index(level_of({"level": word}, self._format.levels))
+
     def key(self, line: bytes) -> tuple[int, int]:
         """The session key's bytes in the line; (0, 0) where it has none."""
         for pattern in self._sessions:
@@ -102,15 +117,15 @@ class HeaderReader:
         return 0, 0
 
 
-def check_text(line: bytes) -> None:
+def check_text(line: bytes, *, binary: bool = False) -> None:
     """Refuses lines that are no text in any format.
 
     Raises:
-        BadLine: the line is blank or holds a NUL.
+        BadLine: the line is blank or, where it must not be `binary`, holds a NUL.
     """
     if not line or line.isspace():
         raise BadLine("empty line")
-    if (at := line.find(b"\0")) >= 0:
+    if not binary and (at := line.find(b"\0")) >= 0:
         raise BadLine(f"contains a NUL byte at byte {at}, so it is not text")
 
 

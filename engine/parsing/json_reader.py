@@ -26,11 +26,12 @@ class JsonReader:
 
     why_slow: str | None = None
 
-    def __init__(self, format: Format, settings: ParseSettings, templates: Templates) -> None:
+    def __init__(self, format: Format, settings: ParseSettings, templates: Templates, *, fields: bool) -> None:
         if format.document is None:
             raise ValueError(f"format {format.name} has no documents")
         session = {"session": settings.json_fields.session}
         self._name = format.name
+        self._keep = fields
         self._decode = format.document.decode
         self._fields = (
             settings.json_fields if format.name == "json" else format.document.fields.model_copy(update=session)
@@ -43,12 +44,15 @@ class JsonReader:
         self._max_message = settings.max_message_bytes
         self._texts: dict[str, int] = {}
 
-    def read(self, batch: LineBatch) -> Rows:
+    def trim(self) -> None:
         """See `engine.parsing.rows.LineReader`."""
         if max(len(self._texts), self._templates.texts) > self._max_shapes:
             self._texts.clear()
             self._templates.forget()
-        rows = Rows.empty(len(batch))
+
+    def read(self, batch: LineBatch) -> Rows:
+        """See `engine.parsing.rows.LineReader`."""
+        rows = Rows.empty(len(batch), fields=self._keep)
         start = 0
         for row, end in enumerate(batch.ends.tolist()):
             line = batch.data[start:end].removesuffix(b"\r")
@@ -58,6 +62,8 @@ class JsonReader:
                 rows.bad[row] = str(reason)
             else:
                 rows.time_ns[row] = fields.time_ns
+                if self._keep:
+                    rows.fields[row] = fields
                 rows.text[row] = self._text_number(fields.message)
                 if fields.session_key:
                     rows.session[row] = hash_key(fields.session_key.encode("utf-8", "surrogatepass"))
@@ -113,4 +119,5 @@ class JsonReader:
             component=scalar_text(pick(document, names.component)) or "",
             pid=int(pid) if pid.isascii() and pid.isdecimal() and len(pid) <= MAX_PID_DIGITS else None,
             session_key=scalar_text(pick(document, names.session)) or "",
+            format=self._name,
         )

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from engine.parsing.formats import Format, find
+from engine.parsing.formats import AUTO, FORMATS, Format, find
 from engine.parsing.jsonlines import JsonFields
 from engine.parsing.templates import TemplateSettings
 from engine.parsing.timestamps import TimeRules
@@ -43,6 +43,12 @@ class ParseSettings(BaseModel):
         description="Shapes of lines to remember per partition; when more have come, all are forgotten. Costs speed "
         "and memory only, results do not change.",
     )
+    max_join_lines: int = Field(
+        default=500, ge=0, description="Lines of a stack trace that join the line before it; 0 joins none."
+    )
+    max_join_bytes: int = Field(
+        default=262_144, ge=0, description="Bytes of a stack trace that join the line before it."
+    )
     templates: TemplateSettings = Field(default=TemplateSettings(), description="How messages become templates.")
     json_fields: JsonFields = Field(
         default=JsonFields(), description="Where things are in JSON lines; for the format json."
@@ -60,11 +66,16 @@ class ParseSettings(BaseModel):
     @field_validator("format")
     @classmethod
     def _format_exists(cls, value: str) -> str:
-        return find(value).name
+        return value if value == AUTO else find(value).name
 
     @model_validator(mode="after")
     def _session_rule_exists(self) -> "ParseSettings":
-        self.session_rule()
+        if self.format != AUTO:
+            self.session_rule(find(self.format))
+        elif "(?P<key>" in self.session_key:
+            _own_rule(self.session_key)
+        elif self.session_key and not any(self.session_key in entry.sessions for entry in FORMATS.values()):
+            raise ValueError(f"session_key {self.session_key!r} is no rule of any format")
         return self
 
     def times(self) -> TimeRules:
@@ -73,27 +84,31 @@ class ParseSettings(BaseModel):
         zone = None if self.timezone == "UTC" else ZoneInfo(self.timezone)
         return TimeRules(zone, int(midnight.timestamp()) * 1_000_000_000, self.max_future_s)
 
-    def session_rule(self) -> tuple[bytes, ...]:
-        """The patterns that find the session key, first match first.
+    def session_rule(self, format: Format) -> tuple[bytes, ...]:
+        """The patterns that find the session key in lines of a format, first match first.
+
+        Where formats are detected, one without the rule of that name has no sessions.
 
         Raises:
             ValueError: the setting is neither a rule of the format nor a pattern with a group `key`.
         """
-        return session_rule(find(self.format), self.session_key)
-
-
-def session_rule(format: Format, setting: str) -> tuple[bytes, ...]:
-    """See `ParseSettings.session_rule`."""
-    if not setting:
-        return next(iter(format.sessions.values()), ())
-    if setting in format.sessions:
-        return format.sessions[setting]
-    if "(?P<key>" not in setting:
+        setting = self.session_key
+        if not setting:
+            return next(iter(format.sessions.values()), ())
+        if setting in format.sessions:
+            return format.sessions[setting]
+        if "(?P<key>" in setting:
+            return _own_rule(setting)
+        if self.format == AUTO:
+            return ()
         rules = ", ".join(format.sessions) or "none"
         raise ValueError(
             f"session_key {setting!r} is no rule of format {format.name} (there are: {rules}) and no regular "
             "expression with a group (?P<key>...)"
         )
+
+
+def _own_rule(setting: str) -> tuple[bytes, ...]:
     try:
         re.compile(setting.encode())
     except re.error as error:

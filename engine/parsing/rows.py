@@ -12,6 +12,13 @@ from connectors.base import DeadLetter, LineBatch
 MAX_RAW_BYTES = 4096
 """Bytes of a bad line that its dead letter carries."""
 
+SPANNED = ("message", "host", "component", "pid")
+"""Fields that are kept as places in the line."""
+
+LEVEL_NAMES = ("", "trace", "debug", "info", "warn", "error", "fatal")
+LEVEL_BY_LINE = -1
+"""Level of a line whose level is written in digits; its reader's `take_apart` knows it."""
+
 Describe = Callable[[str, int], str]
 """(partition, position) → the place in words, see `connectors.base.Source.describe`."""
 
@@ -31,6 +38,7 @@ class Fields:
     pid: int | None = None
     session_key: str = ""
     label: str = ""
+    format: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,11 @@ class Rows:
     Attributes:
         time_ns, session, key_start, key_end: As in `engine.records.ParsedLines`.
         text: int32: number of the line's masked text, see `engine.parsing.templates.Templates`.
+        format: int16: number of the lane that read the line, see `engine.parsing.lanes`.
+        level: int8: index into `LEVEL_NAMES`, or `LEVEL_BY_LINE`.
+        spans: int64 (n, len(SPANNED), 2): where in the batch's data each field of `SPANNED` is, both
+            ends equal where the line has none.
+        fields: Row → fields, for lines whose fields are not bytes of theirs.
         bad: Row → reason.
     """
 
@@ -48,16 +61,40 @@ class Rows:
     key_start: NDArray[np.int64]
     key_end: NDArray[np.int64]
     text: NDArray[np.int32]
+    format: NDArray[np.int16]
+    level: NDArray[np.int8]
+    spans: NDArray[np.int64]
+    fields: dict[int, Fields]
     bad: dict[int, str]
 
     @staticmethod
-    def empty(n: int) -> "Rows":
-        """`n` rows to be filled."""
+    def empty(n: int, *, fields: bool = False) -> "Rows":
+        """`n` rows to be filled; `level`, `spans` and `fields` only where they are wanted."""
 
         def column() -> NDArray[np.int64]:
             return np.zeros(n, np.int64)
 
-        return Rows(column(), column(), column(), column(), np.zeros(n, np.int32), {})
+        text, format, level = np.zeros(n, np.int32), np.zeros(n, np.int16), np.zeros(n, np.int8)
+        spans = np.zeros((n if fields else 0, len(SPANNED), 2), np.int64)
+        return Rows(column(), column(), column(), column(), text, format, level, spans, {}, {})
+
+    def put(self, at: NDArray[np.int64], found: "Rows", format: int, shift: NDArray[np.int64]) -> None:
+        """Takes over the rows of a part of the batch, but for the bad ones.
+
+        Args:
+            at: Which rows they are.
+            found: Their columns.
+            format: Number of their lane.
+            shift: int64: by how much each line lies further behind in this batch than in the part.
+        """
+        for mine, its in ((self.time_ns, found.time_ns), (self.session, found.session), (self.text, found.text)):
+            mine[at] = its
+        self.format[at], self.level[at] = format, found.level
+        self.key_start[at], self.key_end[at] = found.key_start + shift, found.key_end + shift
+        if len(self.spans):
+            self.spans[at] = found.spans + shift[:, None, None]
+        for row, fields in found.fields.items():
+            self.fields[int(at[row])] = fields
 
     def good(self) -> NDArray[np.int64]:
         """The rows that parsed, ascending."""
@@ -84,6 +121,10 @@ class LineReader(Protocol):
     """
 
     why_slow: str | None
+
+    def trim(self) -> None:
+        """Forgets what is remembered if it has grown too much; text numbers given out before end here."""
+        ...
 
     def read(self, batch: LineBatch) -> Rows:
         """Reads every line of a batch; never raises for what a line holds."""

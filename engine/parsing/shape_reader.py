@@ -4,13 +4,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from connectors.base import LineBatch
-from engine.parsing.formats import find
+from engine.parsing.formats import Format
 from engine.parsing.header import MAX_PID_DIGITS, BadLine, Header, HeaderReader, level_of, text_of
 from engine.parsing.parse_settings import ParseSettings
 from engine.parsing.rows import Fields, Rows
+from engine.parsing.scan import Scan
 from engine.parsing.session_key import hash_key
 from engine.parsing.shapes import NO_TEXT, Blob, Shapes
-from engine.parsing.skeleton import PAD, Words, digit_flags, padded, run_edges, skeletons
+from engine.parsing.skeleton import PAD, Words, run_edges
 from engine.parsing.templates import Templates
 
 _NEVER = -2
@@ -18,32 +19,39 @@ _NEVER = -2
 
 
 class ShapeReader:
-    """See `engine.parsing.rows.LineReader`."""
+    """See `engine.parsing.rows.LineReader`.
 
-    def __init__(self, settings: ParseSettings, templates: Templates) -> None:
+    Attributes:
+        header: The reader of single lines.
+    """
+
+    def __init__(self, format: Format, settings: ParseSettings, templates: Templates, *, fields: bool) -> None:
         times = settings.times()
-        format = find(settings.format)
-        self._levels = format.levels
+        self._format = format
+        self._fields = fields
         self._templates = templates
-        self._header = HeaderReader(format, settings.session_rule(), times)
-        self._shapes = Shapes(self._header, times)
+        self.header = HeaderReader(format, settings.session_rule(format), times)
+        self._shapes = Shapes(self.header, times)
         # Lines with unique ids in hexadecimal have shapes that never come again: learning pays from
         # the second time on.
         self._once: set[bytes] = set()
         self._max_shapes = settings.max_shapes
         self._max_line = settings.max_message_bytes
-        self.why_slow = self._header.why_slow
+        self.why_slow = self.header.why_slow
 
-    def read(self, batch: LineBatch) -> Rows:
+    def trim(self) -> None:
         """See `engine.parsing.rows.LineReader`."""
-        rows = Rows.empty(len(batch))
-        if not len(batch):
-            return rows
         if max(len(self._shapes), len(self._once), self._templates.texts) > self._max_shapes:
             self._shapes.clear()
             self._once.clear()
             self._templates.forget()
-        names, shapes, blob = self._look_up(batch)
+
+    def read(self, batch: LineBatch, scan: Scan | None = None) -> Rows:
+        """See `engine.parsing.rows.LineReader`; `scan` is of the batch, where it is at hand."""
+        rows = Rows.empty(len(batch), fields=self._fields)
+        if not len(batch):
+            return rows
+        names, shapes, blob = self._look_up(batch, Scan.of(batch) if scan is None else scan)
         missed = np.flatnonzero(shapes < 0)
         if not len(missed):
             self._read_known(np.arange(len(batch)), shapes, blob, batch, rows)
@@ -54,21 +62,16 @@ class ShapeReader:
         self._read_known(learnt, shapes, blob, batch, rows)
         return rows
 
-    def _look_up(self, batch: LineBatch) -> tuple[list[bytes], NDArray[np.int32], Blob]:
+    def _look_up(self, batch: LineBatch, scan: Scan) -> tuple[list[bytes], NDArray[np.int32], Blob]:
         n = len(batch)
-        data = padded(batch.data)
-        digits = digit_flags(data)
-        names = skeletons(data, digits)
+        data, names = scan.data, scan.names
         shapes = np.fromiter(map(self._shapes.numbers.__getitem__, names), np.int32, n)
         start = np.empty(n, np.int64)
         start[0] = PAD
         np.add(batch.ends[:-1], PAD + 1, out=start[1:])
-        length = batch.ends - start + PAD
-        if length.max() > self._max_line:
-            shapes[length > self._max_line] = _NEVER
-        if b"\xff" in batch.data:
-            shapes[np.searchsorted(batch.ends, np.flatnonzero(data == 0xFF) - PAD)] = _NEVER
-        edges = run_edges(digits)
+        if unsure := scan.unsure(batch, self._max_line):
+            shapes[unsure] = _NEVER
+        edges = run_edges(scan.digits)
         counts = self._shapes.edge_counts(shapes)
         for row in np.flatnonzero(shapes < 0).tolist():
             counts[row] = 2 * names[row].count(b"0")
@@ -84,12 +87,15 @@ class ShapeReader:
             return
         every = len(index) == len(batch)
         mine = shapes if every else shapes[index]
-        found = self._shapes.locate(blob if every else blob.take(index), mine, batch.read_ns)
+        part = blob if every else blob.take(index)
+        found = self._shapes.locate(part, mine, batch.read_ns)
         at: NDArray[np.int64] | slice = slice(None) if every else index
         rows.time_ns[at], rows.session[at] = found.time_ns, found.session
         rows.key_start[at], rows.key_end[at] = found.key_start - PAD, found.key_end - PAD
         text = self._shapes.texts(mine)
         rows.text[at] = text
+        if self._fields:
+            rows.level[at], rows.spans[at] = self._shapes.levels(mine), self._shapes.spans(part, mine) - PAD
         if not found.ok.all():
             for row in index[~found.ok].tolist():
                 self._read_one(row, batch, rows)
@@ -122,7 +128,7 @@ class ShapeReader:
             number, fixed = self._text_number(line, header.message_start)
             rows.text[row] = number
             if learn and names[row] in self._once:
-                self._shapes.learn(names[row], blob.edges_of(row), header, number if fixed else NO_TEXT)
+                self._shapes.learn(names[row], blob.edges_of(row), header, number if fixed else NO_TEXT, len(line))
                 self._once.discard(names[row])
             elif learn:
                 self._once.add(names[row])
@@ -132,7 +138,7 @@ class ShapeReader:
         """Fills a row by the header's pattern, but for its text; None if the line is bad."""
         line = _line(batch, row)
         try:
-            header = self._header.read(line, batch.read_ns)
+            header = self.header.read(line, batch.read_ns)
         except BadLine as reason:
             rows.bad[row] = str(reason)
             return None
@@ -140,13 +146,16 @@ class ShapeReader:
         rows.time_ns[row] = header.time_ns
         rows.session[row] = hash_key(line[header.key_start : header.key_end])
         rows.key_start[row], rows.key_end[row] = start + header.key_start, start + header.key_end
+        if self._fields:
+            rows.level[row] = self.header.level_code(header.match)
+            rows.spans[row] = np.array(self.header.spans(header.match, len(line))) + start
         return header
 
     def _mask_one(self, row: int, batch: LineBatch, rows: Rows) -> None:
         if row in rows.bad:
             return
         line = _line(batch, row)
-        start = self._header.match(line).start("message")
+        start = self.header.match(line).start("message")
         rows.text[row] = self._text_number(line, len(line) if start < 0 else start)[0]
 
     def _text_number(self, line: bytes, message_start: int) -> tuple[int, bool]:
@@ -154,18 +163,19 @@ class ShapeReader:
 
     def take_apart(self, line: bytes, read_ns: int) -> Fields:
         """See `engine.parsing.rows.LineReader`."""
-        header = self._header.read(line, read_ns)
+        header = self.header.read(line, read_ns)
         groups = header.match.groupdict()
         pid = groups.get("pid")
         return Fields(
             time_ns=header.time_ns,
             message=text_of(line[header.message_start :]),
-            level=level_of(groups, self._levels),
+            level=level_of(groups, self._format.levels),
             host=text_of(groups.get("host")),
             component=text_of(groups.get("component")),
             pid=int(pid) if pid and len(pid) <= MAX_PID_DIGITS else None,
             session_key=text_of(line[header.key_start : header.key_end]),
             label=text_of(groups.get("label")),
+            format=self._format.name,
         )
 
 

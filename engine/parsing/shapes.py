@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.parsing.header import Header, HeaderReader
+from engine.parsing.rows import SPANNED
 from engine.parsing.session_key import MAX_VECTOR_BYTES, hash_key, hash_keys
 from engine.parsing.skeleton import MAX_DIGITS, Words, run_values
 from engine.parsing.timestamps import DIGIT_GROUPS, LETTER_GROUPS, TimeRules
@@ -81,6 +82,8 @@ class Shapes:
         self._letters = [_grown(0) for _ in self._letter_groups]
         self._group_run = [_grown(0) for _ in self._groups]
         self._key = [_grown(0) for _ in range(4)]  # start edge, start offset, end edge, end offset
+        self._level = _grown(0)
+        self._spans = [_grown(0) for _ in range(4 * len(SPANNED))]
         self._some_keyless = False
         self._some_at_line_start = False
         self._some_missing = [False for _ in self._groups]
@@ -88,7 +91,7 @@ class Shapes:
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def learn(self, skeleton: bytes, edges: list[int], header: Header, text: int) -> int | None:
+    def learn(self, skeleton: bytes, edges: list[int], header: Header, text: int, line_bytes: int) -> int | None:
         """Keeps the shape of a line that was read; None where places in it cannot be carried over.
 
         Args:
@@ -96,6 +99,7 @@ class Shapes:
             edges: The edges of the line's digit runs, from the line's start.
             header: Where things are in the line.
             text: Number of the masked text, or `NO_TEXT`.
+            line_bytes: The line's length without its line end and a final carriage return.
         """
         if self._groups and not header.timed:
             return None
@@ -103,8 +107,16 @@ class Shapes:
         runs = [_run_of(edges, *header.match.span(g)) for g in self._groups]
         if first is None or last is None or None in runs:
             return None
+        places = self._reader.spans(header.match, line_bytes)
+        anchors = [_anchor(edges, place) for span in places for place in span]
+        if None in anchors:
+            return None
         number = len(self.numbers)
         self._grow(number)
+        flat = [value for anchor in anchors if anchor is not None for value in anchor]
+        for column, value in zip(self._spans, flat, strict=True):
+            column[number] = value
+        self._level[number] = self._reader.level_code(header.match)
         keyless = header.key_start == header.key_end
         for column, value in zip(self._key, (_KEYLESS, 0, _KEYLESS, 0) if keyless else first + last, strict=True):
             column[number] = value
@@ -128,6 +140,7 @@ class Shapes:
         self._letters = [_grown(size, c) for c in self._letters]
         self._group_run = [_grown(size, c) for c in self._group_run]
         self._key = [_grown(size, c) for c in self._key]
+        self._level, self._spans = _grown(size, self._level), [_grown(size, c) for c in self._spans]
 
     def edge_counts(self, shapes: NDArray[np.int32]) -> NDArray[np.int64]:
         """int64: edges of digit runs in a line of each shape; means nothing where the shape is unknown."""
@@ -136,6 +149,24 @@ class Shapes:
     def texts(self, shapes: NDArray[np.int32]) -> NDArray[np.int32]:
         """int32: the text number of each shape, or `NO_TEXT`."""
         return self._texts[shapes].astype(np.int32)
+
+    def levels(self, shapes: NDArray[np.int32]) -> NDArray[np.int8]:
+        """int8: the level of each shape, see `engine.parsing.rows.Rows.level`."""
+        return self._level[shapes].astype(np.int8)
+
+    def spans(self, blob: Blob, shapes: NDArray[np.int32]) -> NDArray[np.int64]:
+        """int64 (n, len(SPANNED), 2): places in the padded blob, see `engine.parsing.rows.Rows.spans`."""
+        found = np.empty((len(shapes), len(SPANNED) * 2), np.int64)
+        for i in range(found.shape[1]):
+            found[:, i] = self._places(blob, self._spans[2 * i][shapes], self._spans[2 * i + 1][shapes])
+        return found.reshape(len(shapes), len(SPANNED), 2)
+
+    def _places(self, blob: Blob, edge: NDArray[np.int64], offset: NDArray[np.int64]) -> NDArray[np.int64]:
+        at_start = edge < 0
+        if not len(blob.edges) or at_start.all():
+            return blob.line_start + offset
+        index = np.minimum(blob.first_edge + np.where(at_start, 0, edge), len(blob.edges) - 1)
+        return np.where(at_start, blob.line_start, blob.edges[index]) + offset
 
     def locate(self, blob: Blob, shapes: NDArray[np.int32], read_ns: int) -> Located:
         """Reads time and session key of lines whose shapes are known."""

@@ -57,6 +57,7 @@ class Format:
         joins: Whether lines that do not parse and look like the rest of a stack trace belong to the
             line before, see `engine.parsing.continuation`.
         normal_label: The value of `label` on normal lines, in data sets that carry one.
+        binary: Whether lines may hold NUL bytes.
         unlabelled_is_anomalous: What a line without `label` is in such data sets.
     """
 
@@ -71,6 +72,7 @@ class Format:
     joins: bool = False
     normal_label: bytes | None = None
     unlabelled_is_anomalous: bool = False
+    binary: bool = False
 
 
 LEVELS: Mapping[str, str] = {

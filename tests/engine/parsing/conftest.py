@@ -13,6 +13,8 @@ from drain3.template_miner_config import TemplateMinerConfig
 
 from connectors.base import LineBatch
 from engine.parse import BadLine, Parser, ParseSettings
+from engine.parsing.continuation import CONTINUATION
+from engine.parsing.formats import FORMATS
 from engine.parsing.session_key import hash_key
 from models.base import template_id
 
@@ -52,8 +54,8 @@ def feed(parser: Parser, lines: Sequence[bytes], cuts: Iterable[int] = (), first
     return answers
 
 
-def new_parser(settings: ParseSettings, snapshot: bytes | None = None) -> Parser:
-    return Parser(settings, lambda partition, position: f"{partition}:{position}", snapshot=snapshot)
+def new_parser(settings: ParseSettings, snapshot: bytes | None = None, *, fields: bool = False) -> Parser:
+    return Parser(settings, lambda partition, position: f"{partition}:{position}", snapshot=snapshot, fields=fields)
 
 
 def plain_miner(settings: ParseSettings) -> TemplateMiner:
@@ -68,12 +70,17 @@ def plain_miner(settings: ParseSettings) -> TemplateMiner:
 def expected(settings: ParseSettings, lines: Sequence[bytes]) -> Answers:
     """The same answers by the plain way: one line after the other, patterns and Drain3 only."""
     answers, parser, miner = Answers(), new_parser(settings), plain_miner(settings)
+    joins, size = False, 0
     for row, line in enumerate(lines):
         try:
             fields = parser.take_apart(line, READ_NS)
         except BadLine as reason:
-            answers.bad.append((f"p:{row}", str(reason)))
+            size += len(line)
+            joins = joins and CONTINUATION.match(line) is not None and size <= settings.max_join_bytes
+            if not joins:
+                answers.bad.append((f"p:{row}", str(reason)))
             continue
+        joins, size = FORMATS[settings.format].joins, 0
         found = miner.add_log_message(fields.message)
         identity = template_id(found["template_mined"])
         answers.texts[identity] = found["template_mined"]

@@ -1,0 +1,31 @@
+r"""Takes out of lines what terminals and editors put in: colour codes and byte order marks."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+
+from connectors.base import LineBatch
+
+_BOM = b"\xef\xbb\xbf"
+_ESCAPES = re.compile(rb"\x1b\[[0-9;:?]*[A-Za-z]")
+
+
+def clean_line(line: bytes) -> bytes:
+    r"""One line without colour codes, byte order mark at its start, and a final `\r`."""
+    if b"\x1b[" in line:
+        line = _ESCAPES.sub(b"", line)
+    return line.removeprefix(_BOM).removesuffix(b"\r")
+
+
+def clean_batch(batch: LineBatch) -> LineBatch:
+    """The batch without them; the same object where there are none, which costs two searches."""
+    data = batch.data
+    if b"\x1b[" in data:
+        data = _ESCAPES.sub(b"", data)
+    if _BOM in data:
+        data = data.removeprefix(_BOM).replace(b"\n" + _BOM, b"\n")
+    if data is batch.data or len(data) == len(batch.data):
+        return batch
+    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n")).astype(np.int64)
+    return replace(batch, data=data, ends=ends)

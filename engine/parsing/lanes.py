@@ -1,0 +1,237 @@
+"""Lanes: the reader and the templates of one format within one partition, and the choice among them."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from connectors.base import LineBatch
+from engine.parsing.detect import NAMES, UNKNOWN_AT, Detector, Preference, format_of
+from engine.parsing.formats import Format
+from engine.parsing.json_reader import JsonReader
+from engine.parsing.parse_settings import ParseSettings
+from engine.parsing.rows import Fields, LineReader, Rows
+from engine.parsing.scan import Scan
+from engine.parsing.shape_reader import ShapeReader
+from engine.parsing.templates import StateMismatch, Templates
+
+
+class Lane:
+    """One format: its reader, and the templates of its lines."""
+
+    def __init__(
+        self, format: Format, settings: ParseSettings, saved: Mapping[str, Any] | None, *, fields: bool
+    ) -> None:
+        rules = settings.templates
+        if format.masks:
+            rules = rules.model_copy(update={"masks": format.masks + rules.masks})
+        self.format = format
+        self.templates = Templates(rules, saved)
+        self.reader: LineReader
+        self.header: ShapeReader | None = None
+        self.document: JsonReader | None = None
+        if format.header is None:
+            self.reader = self.document = JsonReader(format, settings, self.templates, fields=fields)
+        else:
+            self.reader = self.header = ShapeReader(format, settings, self.templates, fields=fields)
+        self._saved: tuple[int, orjson.Fragment] | None = None
+
+    def snapshot(self) -> orjson.Fragment:
+        """The templates as JSON, made anew only if they changed."""
+        if self._saved is None or self._saved[0] != self.templates.version:
+            self._saved = self.templates.version, orjson.Fragment(orjson.dumps(self.templates.snapshot()))
+        return self._saved[1]
+
+
+class Lanes(Protocol):
+    """Reads batches with one lane or several."""
+
+    lanes: list[Lane]
+
+    def read(self, batch: LineBatch) -> Rows:
+        """As `engine.parsing.rows.LineReader.read`; `Rows.format` says which lane read a line."""
+        ...
+
+    def take_apart(self, line: bytes, read_ns: int) -> Fields:
+        """As `engine.parsing.rows.LineReader.take_apart`; the format is in `Fields.format`."""
+        ...
+
+    def snapshot(self) -> dict[str, Any]:
+        """JSON-compatible state."""
+        ...
+
+    def progress(self) -> object:
+        """Equal for two moments if nothing but templates differs between their snapshots."""
+        ...
+
+
+class OneLane:
+    """Lines of a format that is known."""
+
+    def __init__(
+        self, format: Format, settings: ParseSettings, saved: Mapping[str, Any] | None, *, fields: bool
+    ) -> None:
+        if saved is not None and "lanes" in saved:
+            raise StateMismatch("the saved state is of a source whose formats are detected (format = 'auto')")
+        self._lane = Lane(format, settings, saved, fields=fields)
+        self.lanes = [self._lane]
+
+    def read(self, batch: LineBatch) -> Rows:
+        """See `Lanes`."""
+        return self._lane.reader.read(batch)
+
+    def take_apart(self, line: bytes, read_ns: int) -> Fields:
+        """See `Lanes`."""
+        return self._lane.reader.take_apart(line, read_ns)
+
+    def snapshot(self) -> dict[str, Any]:
+        """See `Lanes`."""
+        return self._lane.templates.snapshot()
+
+    def progress(self) -> object:
+        """See `Lanes`."""
+        return None
+
+
+class _Known(dict[bytes, int]):
+    def __missing__(self, key: bytes) -> int:
+        return -1
+
+
+class DetectedLanes:
+    """Lines whose formats are recognised, one lane for each format.
+
+    The format of a skeleton is remembered where it holds for all lines of the skeleton, see
+    `Detector.detect`, separately for every preference it was found under.
+    """
+
+    def __init__(self, settings: ParseSettings, saved: Mapping[str, Any] | None, *, fields: bool) -> None:
+        if saved is not None and "lanes" not in saved:
+            raise StateMismatch("the saved state is of a source with one given format, not format = 'auto'")
+        kept = {} if saved is None else saved["lanes"]
+        formats = [format_of(number) for number in range(len(NAMES))]
+        self.lanes = [Lane(format, settings, kept.get(format.name), fields=fields) for format in formats]
+        headers = {i: lane.header.header for i, lane in enumerate(self.lanes[:UNKNOWN_AT]) if lane.header is not None}
+        documents = {i: lane.document for i, lane in enumerate(self.lanes) if lane.document is not None}
+        self._detector = Detector(headers, documents)
+        self._preference = Preference(None if saved is None else saved["preference"])
+        self._known: dict[int, _Known] = {}
+        self._once: set[bytes] = set()
+        self._fields = fields
+        self._max_shapes = settings.max_shapes
+        self._max_line = settings.max_message_bytes
+
+    def read(self, batch: LineBatch) -> Rows:
+        """See `Lanes`."""
+        if max((len(self._once), *map(len, self._known.values()))) > self._max_shapes:
+            self._known.clear()
+            self._once.clear()
+        rows = Rows.empty(len(batch), fields=self._fields)
+        start = 0
+        while start < len(batch):
+            stop = min(len(batch), start + self._preference.left())
+            whole = stop - start == len(batch)
+            part = batch if whole else _cut(batch, start, stop)
+            shift = 0 if start == 0 else int(batch.ends[start - 1]) + 1
+            self._read_part(part, start, shift, rows)
+            self._preference.count(rows.format[start:stop])
+            start = stop
+        return rows
+
+    def _read_part(self, batch: LineBatch, first: int, shift: int, rows: Rows) -> None:
+        scan = Scan.of(batch)
+        formats = self._formats(batch, scan)
+        present = np.unique(formats).tolist()
+        if len(present) == 1:
+            self._read_lane(present[0], np.arange(len(batch)), batch, batch, scan, first, shift, rows)
+            return
+        for number in present:
+            index = np.flatnonzero(formats == number)
+            self._read_lane(number, index, batch, _gather(batch, index), None, first, shift, rows)
+
+    def _formats(self, batch: LineBatch, scan: Scan) -> NDArray[np.int16]:
+        preferred = self._preference.format
+        known = self._known.setdefault(preferred, _Known())
+        formats = np.fromiter(map(known.__getitem__, scan.names), np.int16, len(batch))
+        unsure = scan.unsure(batch, self._max_line)
+        formats[unsure] = -1
+        for row in np.flatnonzero(formats < 0).tolist():
+            name = scan.names[row]
+            found = known[name]
+            if found < 0 or row in unsure:
+                found, certain = self._detector.detect(_line(batch, row), batch.read_ns, preferred)
+                if certain and row not in unsure:
+                    # A skeleton that never comes again is not worth its memory.
+                    if name in self._once:
+                        known[name] = found
+                        self._once.discard(name)
+                    else:
+                        self._once.add(name)
+            formats[row] = found
+        return formats
+
+    def _read_lane(
+        self,
+        number: int,
+        index: NDArray[np.int64],
+        batch: LineBatch,
+        part: LineBatch,
+        scan: Scan | None,
+        first: int,
+        shift: int,
+        rows: Rows,
+    ) -> None:
+        lane = self.lanes[number]
+        found = lane.reader.read(part) if lane.header is None else lane.header.read(part, scan)
+        rows.put(index + first, found, number, _starts(batch)[index] - _starts(part) + shift)
+        for row, reason in found.bad.items():
+            at = int(index[row])
+            again = UNKNOWN_AT
+            if number != UNKNOWN_AT:
+                again, _ = self._detector.detect(_line(batch, at), batch.read_ns, self._preference.format)
+            if again == number:
+                rows.bad[at + first] = reason
+                continue
+            only = np.array([at])
+            self._read_lane(again, only, batch, _gather(batch, only), None, first, shift, rows)
+
+    def take_apart(self, line: bytes, read_ns: int) -> Fields:
+        """See `Lanes`; the line is taken to be the next of its source, but leaves no trace."""
+        number, _ = self._detector.detect(line, read_ns, self._preference.format)
+        return self.lanes[number].reader.take_apart(line, read_ns)
+
+    def snapshot(self) -> dict[str, Any]:
+        """See `Lanes`."""
+        kept = {lane.format.name: lane.snapshot() for lane in self.lanes if len(lane.templates)}
+        return {"lanes": kept, "preference": self._preference.snapshot()}
+
+    def progress(self) -> object:
+        """See `Lanes`."""
+        return self._preference.snapshot()
+
+
+def _starts(batch: LineBatch) -> NDArray[np.int64]:
+    starts = np.zeros(len(batch), np.int64)
+    starts[1:] = batch.ends[:-1] + 1
+    return starts
+
+
+def _cut(batch: LineBatch, start: int, stop: int) -> LineBatch:
+    base = 0 if start == 0 else int(batch.ends[start - 1]) + 1
+    ends = batch.ends[start:stop] - base
+    data = batch.data[base : int(batch.ends[stop - 1]) + 1]
+    return replace(batch, data=data, ends=ends, positions=batch.positions[start:stop], rejects=())
+
+
+def _gather(batch: LineBatch, index: NDArray[np.int64]) -> LineBatch:
+    stops = batch.ends[index] + 1
+    starts = _starts(batch)[index]
+    data = b"".join([batch.data[a:b] for a, b in zip(starts.tolist(), stops.tolist(), strict=True)])
+    return replace(batch, data=data, ends=np.cumsum(stops - starts) - 1, positions=batch.positions[index], rejects=())
+
+
+def _line(batch: LineBatch, row: int) -> bytes:
+    return batch.line(row).removesuffix(b"\r")
