@@ -5,6 +5,7 @@ cut differently), so the settings it depends on are kept beside it as `settings.
 on one folder would destroy it, so the one that opens it holds the lock `lock` until it ends.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -21,6 +22,15 @@ from engine.settings import RegionSettings
 class RecoveryError(Exception):
     """The recovery folder cannot be used; the message says why and what to do."""
 
+
+class RecoveryFull(RecoveryError):
+    """There is no room for the recovery folder now; the engine may be started again once there is."""
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+_NO_ROOM = ("code: DiskFull", "extended_code: 4874")
+"""SQLite's SQLITE_FULL, and SQLITE_IOERR_SHMSIZE where not even its shared memory finds room."""
 
 LOCK_WAIT_S = 12.0
 """A predecessor that was told to stop may need this long to finish; see `RegionSettings.drain_s`."""
@@ -50,6 +60,7 @@ def prepare(
         lock_wait_s: How long a folder that is in use is waited for.
 
     Raises:
+        RecoveryFull: the disk is full.
         RecoveryError: the folder cannot be written, is in use, or was made under other settings.
     """
     folder = settings.recovery.path / f"worker-{worker}-of-{of}"
@@ -63,15 +74,33 @@ def prepare(
             _compare(stamp, fingerprint)
         else:
             if not any(folder.glob("*.sqlite3")):
-                init_db_dir(folder, partitions)  # type: ignore[no-untyped-call]
+                _create(folder, partitions)
             _write_atomically(stamp, fingerprint)
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"x" * 4096)
             probe.flush()
             os.fsync(probe.fileno())
     except OSError as error:
-        raise RecoveryError(f"recovery.path: {folder} cannot be written: {error.strerror or error}") from error
+        kind = RecoveryFull if error.errno in _FULL else RecoveryError
+        raise kind(f"recovery.path: {folder} cannot be written: {error.strerror or error}") from error
     return RecoveryConfig(folder, backup_interval=timedelta(0))  # type: ignore[no-untyped-call]
+
+
+def _create(folder: Path, partitions: int) -> None:
+    """Makes Bytewax's databases, all of them or none."""
+    try:
+        init_db_dir(folder, partitions)  # type: ignore[no-untyped-call]
+    except BaseException as error:  # what SQLite refuses arrives as a panic, which is no Exception
+        for half_made in folder.glob("*.sqlite3*"):
+            half_made.unlink()
+        if no_room(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+        raise
+
+
+def no_room(error: BaseException) -> bool:
+    """Whether Bytewax failed because a snapshot found no room; it says so in words only."""
+    return any(words in str(error) for words in _NO_ROOM)
 
 
 def _lock(path: Path, wait_s: float) -> None:

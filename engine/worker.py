@@ -50,6 +50,9 @@ def run(settings: RegionSettings, worker: int = 0, of: int = 1, clock: Clock | N
             Telemetry(settings.telemetry, clock, os.environ, settings.region, worker) as telemetry,
         ):
             return _run(settings, worker, of, clock, drain, telemetry)
+    except recovery.RecoveryFull as error:
+        log.error("stopped; it goes on from the last snapshot once there is room: %s", error)
+        return EXIT_FAILED
     except (EndpointError, recovery.RecoveryError, ConnectorError) as error:
         print(f"driftline: {error}", file=sys.stderr)
         return EXIT_USAGE
@@ -72,6 +75,12 @@ def _run(
             )
         except BytewaxRuntimeError as error:
             return _failed(error)
+        except RuntimeError as error:
+            if not recovery.no_room(error):
+                raise
+            raise recovery.RecoveryFull(
+                f"recovery.path: no snapshot can be written to {settings.recovery.path}: No space left on device"
+            ) from error
     log.info("engine stopped", extra={"region": settings.region, "worker": worker})
     return EXIT_OK
 

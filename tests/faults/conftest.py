@@ -13,12 +13,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
+from numpy.typing import NDArray
 from prometheus_client.parser import text_string_to_metric_families
 
 from connectors.base import LineBatch
@@ -100,6 +102,8 @@ class Expected:
     lines: int
     first: int
     last: int
+    version: int = field(default=1, compare=False)
+    number: int = field(default=0, compare=False)  # of the window among all, in the order in which they come out
 
     @staticmethod
     def of(document: Mapping[str, Any]) -> "Expected":
@@ -116,29 +120,37 @@ Oracle = Callable[..., dict[str, Expected]]
 def expected(trained: Path) -> Oracle:
     """Alerts by id for lines of one partition, worked out step by step without the dataflow.
 
-    `place(i)` is the position of line i.
+    `place(i)` is the position of line i. From window number `swap_at` on, version `then` scores.
     """
 
     def work_out(
-        lines: Sequence[bytes], partition: str, place: Callable[[int], int], *, version: int = 1, at_end: bool = False
+        lines: Sequence[bytes], partition: str, place: Callable[[int], int], *, version: int = 1, at_end: bool = False,
+        then: int = 1, swap_at: int = 1 << 60,
     ) -> dict[str, Expected]:
-        stored = ModelStore(trained).load(MODEL, version, cache=embedding_cache())
-        scorer = WindowScorer(stored.detector, version, stored.card.threshold.value)
+        scorers = {number: _scorer(trained, number) for number in {version, then}}
         source = MemorySource({partition: list(lines)}, batch_lines=5000)
         parser, windower = Parser(PARSE, source.describe), build_windower(WINDOW, ManualClock())
         templates: dict[int, str] = {}
         decider = Decider(DecideSettings(), templates, sessions_end=True)
         found: dict[str, Expected] = {}
+        seen = 0
 
         def take(windows: WindowBatch | None) -> None:
+            nonlocal seen
             if windows is None:
                 return
-            scores = scorer.score(windows.windows)
-            scored = ScoredWindows(windows, scores, MODEL, version, scorer.threshold)
-            for decision in decider.decide(scored):
-                i = decision.index
-                first, last = place(int(windows.first[i])), place(int(windows.last[i]))
-                alert = Expected(windows.key[i], float(scores[i]), len(windows.windows.row(i)), first, last)
+            scores = {number: scorer.score(windows.windows) for number, scorer in scorers.items()}
+            for i in range(len(windows)):
+                current = then if seen >= swap_at else version
+                decide(_row(windows, i), scores[current][i : i + 1], current)
+                seen += 1
+
+        def decide(window: WindowBatch, score: NDArray[np.float32], current: int) -> None:
+            scored = ScoredWindows(window, score, MODEL, current, scorers[current].threshold)
+            if decider.decide(scored):
+                first, last = place(int(window.first[0])), place(int(window.last[0]))
+                size = len(window.windows.row(0))
+                alert = Expected(window.key[0], float(score[0]), size, first, last, current, seen)
                 found[alert_id(REGION, partition, alert.session, first, last)] = alert
 
         for batch in _batches(source, partition):
@@ -150,6 +162,16 @@ def expected(trained: Path) -> Oracle:
         return found
 
     return work_out
+
+
+def _scorer(trained: Path, version: int) -> WindowScorer:
+    stored = ModelStore(trained).load(MODEL, version, cache=embedding_cache())
+    return WindowScorer(stored.detector, version, stored.card.threshold.value)
+
+
+def _row(batch: WindowBatch, i: int) -> WindowBatch:
+    columns = {f.name: getattr(batch, f.name) for f in fields(batch) if f.name not in ("windows", "traceparent")}
+    return WindowBatch(batch.windows.take(np.array([i])), **{name: value[i : i + 1] for name, value in columns.items()})
 
 
 def _batches(source: MemorySource, partition: str) -> Iterator[LineBatch]:

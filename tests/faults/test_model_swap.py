@@ -1,0 +1,154 @@
+"""Models that must not be taken over, and one that is, under load."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from models.store import ModelStore
+
+pytestmark = pytest.mark.process
+
+MODEL = "event_counts"
+
+
+def _point(store: Path, version: int) -> None:
+    """Does what publishing does last."""
+    card = (store / MODEL / str(version) / "card.json").read_bytes()
+    pointer = {"version": version, "card_sha256": hashlib.sha256(card).hexdigest()}
+    (store / MODEL / "pointer.new").write_text(json.dumps(pointer))
+    (store / MODEL / "pointer.new").replace(store / MODEL / "current")
+
+
+def _copy(store: Path, version: int, **card: Any) -> Path:
+    """A version made from version 2, with other words on its card."""
+    folder = Path(shutil.copytree(store / MODEL / "2", store / MODEL / str(version)))
+    content = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps({**content, "version": version, **card}))
+    return folder
+
+
+def half_written_weights(store: Path) -> str:
+    weights = _copy(store, 3) / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    _point(store, 3)
+    return "half-written or changed"
+
+
+def missing_weights(store: Path) -> str:
+    (_copy(store, 3) / "weights.safetensors").unlink()
+    _point(store, 3)
+    return "is half-written"
+
+
+def half_written_card(store: Path) -> str:
+    card = _copy(store, 3) / "card.json"
+    card.write_bytes(card.read_bytes()[:200])
+    _point(store, 3)
+    return "is no model card"
+
+
+def wrong_sha256(store: Path) -> str:
+    _copy(store, 3, weights_sha256="0" * 64)
+    _point(store, 3)
+    return "the sha256 of"
+
+
+def other_architecture(store: Path) -> str:
+    _copy(store, 3, settings={"head": "nearest", "max_references": 10})
+    _point(store, 3)
+    return "cannot be used here"
+
+
+def unknown_detector(store: Path) -> str:
+    _copy(store, 3, detector="crystal_ball")
+    _point(store, 3)
+    return "cannot be used here"
+
+
+def card_changed_afterwards(store: Path) -> str:
+    card = _copy(store, 3) / "card.json"
+    _point(store, 3)
+    card.write_bytes(card.read_bytes() + b" ")
+    return "was changed after it was published"
+
+
+def damaged_pointer(store: Path) -> str:
+    (store / MODEL / "current").write_text('{"versi')
+    return "is damaged"
+
+
+FAULTS: tuple[Callable[[Path], str], ...] = (
+    half_written_weights, missing_weights, half_written_card, wrong_sha256, other_architecture, unknown_detector,
+    card_changed_afterwards, damaged_pointer,
+)  # fmt: skip
+
+
+def test_swap_under_load_after_refusals(
+    launch: Any, log_lines: Any, expected: Any, until: Any, documents: Any, store: Path, tmp_path: Path
+) -> None:
+    lines, log = log_lines(40_000), tmp_path / "app.log"
+    pieces = [lines[i : i + 500] for i in range(0, len(lines), 500)]
+    starts = [0]
+    for line in lines:
+        starts.append(starts[-1] + len(line) + 1)
+    written = 0
+
+    def write_piece() -> None:
+        nonlocal written
+        with log.open("ab") as file:
+            file.write(b"".join(line + b"\n" for line in pieces[written]))
+        written += 1
+
+    write_piece()
+    engine = launch(
+        {"type": "file", "paths": [str(log)], "follow": True, "rescan_s": 0.02},
+        [{"type": "jsonl", "path": str(tmp_path / "alerts.jsonl")}],
+    )
+    until(lambda: engine.ready().get("status") == "ok", 30, "the engine is ready")
+    # 1. Every broken version is refused and reported, and the model in service goes on.
+    refusals = 0
+    good = (store / MODEL / "current").read_bytes()
+    for fault in FAULTS:
+        said = fault(store)
+        until(lambda said=said: said in engine.wrong(), 10, f"/readyz reports {fault.__name__}: {said}")
+        assert engine.wrong().startswith("model: ")
+        outcome = "unreachable" if fault is damaged_pointer else "refused"
+        refusals += outcome == "refused"
+        assert engine.metric("driftline_model_swaps_total", outcome="refused") == refusals
+        assert engine.metric("driftline_model_swaps_total", outcome=outcome) >= 1
+        write_piece()
+        until(lambda: engine.metric("driftline_lines_total") == written * 500, 10, "lines are read nevertheless")
+        (store / MODEL / "current").write_bytes(good)
+        until(lambda: engine.ready().get("status") == "ok", 10, "/readyz is content once the pointer is mended")
+        shutil.rmtree(store / MODEL / "3", ignore_errors=True)
+    # 2. A good version is taken over while lines come.
+    while written < len(pieces):
+        if written == len(pieces) // 2:
+            ModelStore(store).promote(MODEL, 2)
+        write_piece()
+        until(lambda: engine.metric("driftline_lines_total") >= (written - 2) * 500, 10, "the engine keeps up")
+    until(lambda: engine.metric("driftline_lines_total") == len(lines), 10, "all lines are read")
+    until(lambda: engine.metric("driftline_model_version", model=MODEL) == 2, 10, "version 2 scores")
+    until(lambda: engine.metric("driftline_open_sessions") <= 1, 10, "all sessions are closed")
+    assert engine.metric("driftline_score_count") == engine.metric("driftline_windows_total")
+    assert engine.metric("driftline_model_swaps_total", outcome="swapped") == 2
+    assert engine.drain() == 0
+    # 3. There is one place in the stream before which version 1 scored everything, behind which version 2.
+    found = documents(tmp_path / "alerts.jsonl")
+    versions = [document["version"] for document in found]
+    assert versions == sorted(versions)
+    assert set(versions) == {1, 2}
+    assert len({document["id"] for document in found}) == len(found)
+    seen = [(d["id"], d["version"], d["score"]) for d in found]
+    everything = expected(lines, str(log), starts.__getitem__)
+    number = {identity: alert.number for identity, alert in everything.items()}
+    number |= {i: a.number for i, a in expected(lines, str(log), starts.__getitem__, version=2).items()}
+    first = versions.index(2)
+    places = range(number[found[first - 1]["id"]] + 1, number[found[first]["id"]] + 1)
+    candidates = [expected(lines, str(log), starts.__getitem__, version=1, then=2, swap_at=place) for place in places]
+    assert any(seen == [(i, a.version, a.score) for i, a in wanted.items()] for wanted in candidates)
