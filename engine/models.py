@@ -26,6 +26,7 @@ def follower(settings: RegionSettings, templates: Templates, telemetry: Telemetr
 
     def load(version: int) -> ServingModel:
         stored = store.load(name, version, device=settings.model.device, cache=embedding_cache())
+        stored.detector.prepare()
         scorer = WindowScorer(
             stored.detector, version, stored.card.threshold.value, cache_entries=settings.score.cache_entries
         )

@@ -1,7 +1,8 @@
 """Hot swap: the engine follows the model store and takes new versions over between two batches.
 
 1. Look at the store's pointer. The same version as before: done.
-2. Load the version, which verifies its sha256, and build the detector beside the running one.
+2. Load the version, which verifies its sha256, and build the detector beside the running one, with
+   everything that learning a new template is going to need (the encoder's weights).
 3. Teach it every template this process knows: embeddings and folded tables are made here, in the
    background, while the running model goes on scoring.
 4. Score one window as a trial; a model that cannot do that is refused.
