@@ -1,7 +1,7 @@
 """Detection on files, without a dataflow: training, evaluating and scoring with the engine's own steps."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from engine.corpus.datasets import LabelledWindows, LogSpec, load_windows, split_by_time
+from engine.corpus.datasets import DatasetError, LabelledWindows, LogSpec, load_windows, split_by_time
 from engine.models import embedding_cache
 from engine.parsing.parse_settings import ParseSettings
 from engine.settings import load
 from engine.window import WindowSettings
 from models.base import Progress
 from models.metrics import evaluate as figures
+from models.registry import build
 from models.scoring import WindowScorer
-from models.store import ModelStore
+from models.store import Card, ModelStore, Stored
 from models.training import Trained, TrainSettings, train
 
 
@@ -61,9 +62,13 @@ def train_on_log(
         DataError: the log or its labels cannot be used.
         ModelError: training or publishing failed.
     """
+    # Asked of the detector itself, so that a log without the labels it needs is refused by name.
+    supervised = build(settings.detector, settings.settings, device=device, cache=embedding_cache()).supervised
+    spec = replace(spec, supervised=supervised)
     data = load_windows(spec, cutting.parse, cutting.window)
     if first < 1:
         data, _ = split_by_time(data, first)
+        _both_classes(data, spec, f"the first {first:.0%} of the sessions of")
     data = learnable(data)
     labelled = spec.labels is not None or bool(data.labels.any())
     trained = train(
@@ -74,25 +79,61 @@ def train_on_log(
 
 
 @dataclass(frozen=True, slots=True)
+class Units:
+    """What is judged: sessions, or windows where lines have no session key.
+
+    Attributes:
+        keys: Session key of each (n entries), "" where there is none.
+        scores: float32 (n,): the highest score of its windows.
+        labels: bool (n,): True = anomalous.
+        time_ns: int64 (n,): event time of the last line of the first window with that score.
+        lines: int64 (n,): lines of its longest window.
+    """
+
+    keys: tuple[str, ...]
+    scores: NDArray[np.float32]
+    labels: NDArray[np.bool_]
+    time_ns: NDArray[np.int64]
+    lines: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
 class ScoredLog:
     """A log's windows with their scores, and the version that gave them."""
 
     data: LabelledWindows
     scores: NDArray[np.float32]
     model: str
-    version: int
-    threshold: float
+    card: Card
+
+    @property
+    def version(self) -> int:
+        """In the model store."""
+        return self.card.version
+
+    @property
+    def threshold(self) -> float:
+        """A score at or above it is anomalous."""
+        return self.card.threshold.value
+
+    def units(self) -> "Units":
+        """One row a session; windows without a key stand for themselves."""
+        if not any(self.data.keys):
+            return Units(self.data.keys, self.scores, self.data.labels, self.data.last_ns, self.data.windows.lengths())
+        keys, session = np.unique(np.array(self.data.keys), return_inverse=True)
+        # Sorted by session, then by score: the last of each session is its highest, the earliest among equals.
+        order = np.lexsort((-np.arange(len(session)), self.scores, session))
+        top = order[np.append(np.flatnonzero(np.diff(session[order])), len(order) - 1)]
+        labels = np.zeros(len(keys), bool)
+        np.logical_or.at(labels, session, self.data.labels)
+        lines = np.zeros(len(keys), np.int64)
+        np.maximum.at(lines, session, self.data.windows.lengths())
+        return Units(tuple(keys.tolist()), self.scores[top], labels, self.data.last_ns[top], lines)
 
     def by_session(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Highest score and label of each session; windows without a key stand for themselves."""
-        if not any(self.data.keys):
-            return self.scores, self.data.labels
-        keys, session = np.unique(np.array(self.data.keys), return_inverse=True)
-        scores = np.full(len(keys), -np.inf, np.float32)
-        np.maximum.at(scores, session, self.scores)
-        labels = np.zeros(len(keys), bool)
-        np.logical_or.at(labels, session, self.data.labels)
-        return scores, labels
+        units = self.units()
+        return units.scores, units.labels
 
     def figures(self) -> dict[str, Any]:
         """Precision, recall, F1 and the areas, by session where there are sessions."""
@@ -116,13 +157,39 @@ def score_log(
         StoreError: the version is missing or damaged.
     """
     stored = store.load(name, version, device=device, cache=embedding_cache())
+    return score_windows(load_units(spec, cutting, after=after), stored, progress)
+
+
+def load_units(spec: LogSpec, cutting: Cutting, *, after: float = 0.0) -> LabelledWindows:
+    """The windows of the sessions of a log that follow its first share `after` (0..1) by time.
+
+    Raises:
+        DataError: the log or its labels cannot be used, or one class is missing where both are needed.
+    """
     data = load_windows(spec, cutting.parse, cutting.window)
     if after > 0:
         _, data = split_by_time(data, after)
+        _both_classes(data, spec, f"the sessions after the first {after:.0%} of")
+    return data
+
+
+def _both_classes(data: LabelledWindows, spec: LogSpec, which: str) -> None:
+    """Refuses a part of a log that lacks a class where both are needed."""
+    if not len(data):
+        raise DatasetError(f"{which} {spec.log} are none; a larger part is needed")
+    if spec.supervised and (data.labels.all() or not data.labels.any()):
+        found = "anomalous" if data.labels.all() else "normal"
+        raise DatasetError(f"{which} {spec.log} are all {found}; sessions of both classes are needed")
+
+
+def score_windows(
+    data: LabelledWindows, stored: Stored, progress: Callable[[int, int], None] | None = None
+) -> ScoredLog:
+    """Scores windows with a version read from the store; `progress` is called with (windows scored, all)."""
     scorer = WindowScorer(stored.detector, stored.card.version, stored.card.threshold.value)
     scorer.learn_templates(data.templates)
     scores = np.concatenate([scorer.score(data.windows.take(part)) for part in _parts(len(data), progress)])
-    return ScoredLog(data, scores, name, stored.card.version, stored.card.threshold.value)
+    return ScoredLog(data, scores, stored.card.name, stored.card)
 
 
 def _parts(count: int, progress: Callable[[int, int], None] | None, size: int = 8192) -> Iterator[NDArray[np.int64]]:

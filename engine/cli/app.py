@@ -6,8 +6,9 @@ import click
 import typer
 
 from connectors.base import ConnectorError
-from engine.cli import data, demo, detect, models, run
+from engine.cli import data, demo, detect, models, run, runs, train
 from engine.corpus.data import DataError
+from engine.evaluation.report import EvaluationError
 from engine.observe.endpoints import EndpointError
 from engine.recovery import RecoveryError
 from engine.settings import SettingsFileError
@@ -22,14 +23,17 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("check")(run.check)
-app.command("train")(detect.train)
+app.command("train")(train.train)
 app.command("evaluate")(detect.evaluate)
 app.command("score")(detect.score)
 app.command("demo")(demo.demo)
 app.add_typer(models.app, name="models")
+app.add_typer(runs.app, name="runs")
 app.add_typer(data.app, name="data")
 
-USER_ERRORS = (ConnectorError, DataError, EndpointError, ModelError, RecoveryError, SettingsFileError)
+USER_ERRORS = (
+    ConnectorError, DataError, EndpointError, EvaluationError, ModelError, RecoveryError, SettingsFileError,
+)  # fmt: skip
 """What a user can mend: told in words, without a traceback."""
 
 

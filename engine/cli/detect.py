@@ -1,131 +1,32 @@
-"""`driftline train`, `driftline evaluate` and `driftline score`: detection on files."""
+"""`driftline evaluate` and `driftline score`: detection on files."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from engine.cli.options import (
+    Data,
+    Format,
+    Json,
+    Labels,
+    Name,
+    Region,
+    Store,
+    Version,
+    Window,
+    WindowSet,
+    figures_table,
+    progress_bar,
+    setup,
+)  # fmt: skip
+
 if TYPE_CHECKING:
+    from engine.evaluation.judged import Evaluation
     from engine.offline import Cutting
-
-Data = Annotated[Path, typer.Option("--data", help="Log file: plain, .gz, .xz or .zst.", show_default=False)]
-Labels = Annotated[
-    Path | None, typer.Option(help="CSV with BlockId,Label by session key; else the format's own label column.")
-]
-Set = Annotated[list[str] | None, typer.Option("--set", help="Setting of the detector, key=value; may be repeated.")]
-Region = Annotated[Path | None, typer.Option(help="Region TOML to take parse, window and model settings from.")]
-Format = Annotated[str, typer.Option("--format", help="Log format, where no --region is given.")]
-Window = Annotated[str, typer.Option(help="Kind of window, where no --region is given: session, sliding or time.")]
-WindowSet = Annotated[
-    list[str] | None, typer.Option("--window-set", help="Setting of the window, such as gap_s=43200; may be repeated.")
-]
-Store = Annotated[str | None, typer.Option(help="Model store; the region's if not given.")]
-Name = Annotated[str | None, typer.Option(help="Name of the model in the store; the region's if not given.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")]
-
-
-def _setup(
-    region: Path | None, format: str, window: str, window_set: list[str] | None, store: str | None, name: str | None
-) -> "tuple[Cutting, str, str, str]":
-    """Cutting, store, name and device, from the region's file or from the options."""
-    from engine.offline import default_cutting, region_cutting
-
-    if region is not None:
-        cutting, region_store, region_name, device = region_cutting(region)
-        return cutting, store or region_store, name or region_name, device
-    try:
-        cutting = default_cutting(format, window, _settings(window_set or []))
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-    return cutting, store or "models-store", name or "bert_cnn", "auto"
-
-
-def _settings(pairs: list[str]) -> dict[str, Any]:
-    """`key=value` pairs; values are read as JSON where they are that, else as text."""
-    found: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not equals:
-            raise typer.BadParameter(f"{pair!r} is no key=value, such as gap_s=43200")
-        try:
-            found[key] = orjson.loads(value)
-        except orjson.JSONDecodeError:
-            found[key] = value
-    return found
-
-
-@contextmanager
-def _bar(quiet: bool) -> Iterator[Progress]:
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bar:
-        yield bar
-
-
-def train(
-    data: Data,
-    detector: Annotated[str, typer.Argument(help="Detector: bert_cnn or event_counts.")] = "bert_cnn",
-    labels: Labels = None,
-    region: Region = None,
-    format: Format = "hdfs",
-    window: Window = "session",
-    window_set: WindowSet = None,
-    store: Store = None,
-    name: Name = None,
-    first: Annotated[float, typer.Option(min=0.01, max=1.0, help="Train on this first share of the sessions.")] = 1.0,
-    threshold: Annotated[str, typer.Option(help="Rule: auto, percentile, stddev, iqr or best_f1.")] = "auto",
-    set: Set = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the split and of the training.")] = 0,
-    json: Json = False,
-) -> None:  # fmt: skip
-    """Train a detector on a labelled log, cut as the engine cuts it, and publish it to the store.
-
-    Example: driftline train bert_cnn --data HDFS_2pct.log.xz --labels HDFS_2pct_labels.csv --region eu-west.toml
-    """
-    from engine.corpus.datasets import LogSpec
-    from engine.offline import train_on_log
-    from models.registry import DETECTORS
-    from models.store import ModelStore
-    from models.training import TrainSettings
-
-    cutting, url, called, device = _setup(region, format, window, window_set, store, name)
-    called = name or (called if region is not None else detector)
-    supervised = detector in DETECTORS and labels is not None
-    with _bar(json) as bar:
-        task = bar.add_task("reading", total=None, figures="")
-
-        def show(stage: str, done: int, total: int, figures: Mapping[str, float]) -> None:
-            text = "  ".join(f"{k} {v:.4f}" for k, v in figures.items())
-            bar.update(task, description=stage, completed=done, total=total, figures=text)
-
-        trained, used = train_on_log(
-            LogSpec(data, labels, supervised=supervised),
-            cutting,
-            TrainSettings(detector=detector, settings=_settings(set or []), threshold=threshold, seed=seed),
-            ModelStore(url),
-            called,
-            first=first,
-            device=device,
-            progress=show,
-        )
-    card = {"name": called, "version": trained.version, "store": url, "train_s": trained.report.train_s}
-    card |= trained.notes.model_dump(mode="json")
-    if json:
-        print(orjson.dumps(card).decode())
-        return
-    console = Console()
-    validation = trained.notes.metrics.get("validation", {})
-    console.print(
-        f"[bold]{called} version {trained.version}[/] published in {url}: {detector}, {len(used):,} windows, "
-        f"{int(used.labels.sum()):,} anomalous, {used.lines:,} lines ({used.bad_lines} bad, {used.late_lines} late), "
-        f"trained in {trained.report.train_s:.1f} s"
-    )
-    _figures(console, "on the held-out validation windows", validation, trained.threshold)
 
 
 def evaluate(
@@ -137,31 +38,80 @@ def evaluate(
     window_set: WindowSet = None,
     store: Store = None,
     name: Name = None,
-    version: Annotated[int | None, typer.Option(help="Version; the current one if not given.")] = None,
+    version: Version = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(help="Another model of the store beside it, NAME or NAME:VERSION; may be repeated."),
+    ] = None,
     after: Annotated[float, typer.Option(min=0.0, max=0.99, help="Leave out this first share of the sessions.")] = 0.0,
+    out: Annotated[Path | None, typer.Option(help="Folder for metrics.json, plots and report.html.")] = None,
     json: Json = False,
 ) -> None:
     """Score a labelled log with a stored model and compare with the labels, by session.
 
-    Example: driftline evaluate --data HDFS_2pct.log.xz --labels HDFS_2pct_labels.csv --region eu-west.toml --after 0.5
+    Example: driftline evaluate --model bert_cnn --against event_counts --data HDFS_2pct.log.xz
+    --labels HDFS_2pct_labels.csv --region eu-west.toml --after 0.5 --out report
     """
+    from engine.evaluation import report
+
+    if out is not None:
+        report.prepare(out)
+    asked = [(name, version), *(_named(text) for text in against or [])]
+    settings = setup(region, format, window, window_set, store, name)
+    evaluation = _evaluate(data, labels, settings, asked, after, json)
+    document = evaluation.document() if out is None else report.write(evaluation, out)
+    if json:
+        print(orjson.dumps(document).decode())
+        return
+    console = Console()
+    columns = {
+        judged.title: {
+            "units": len(judged.units.labels), "anomalous": judged.units.labels.sum(), **judged.figures(),
+            "threshold": judged.threshold,
+        }
+        for judged in (evaluation.main, *evaluation.others)
+    }  # fmt: skip
+    figures_table(console, f"by {evaluation.unit} on {data.name}", columns)
+    for sentence in (evaluation.floor(), f"{out / 'report.html'} tells more" if out else ""):
+        if sentence:
+            console.print(sentence, soft_wrap=True)
+
+
+def _named(text: str) -> tuple[str, int | None]:
+    """NAME or NAME:VERSION."""
+    name, colon, version = text.partition(":")
+    if colon and not version.isdecimal():
+        raise typer.BadParameter(f"--against {text}: NAME or NAME:VERSION is expected, such as event_counts:3")
+    return name, int(version) if colon else None
+
+
+def _evaluate(
+    data: Path, labels: Path | None, settings: "tuple[Cutting, str, str, str]",
+    asked: list[tuple[str | None, int | None]], after: float, quiet: bool,
+) -> "Evaluation":  # fmt: skip
+    """Scores the log with each model asked for; the log is read once."""
     from engine.corpus.datasets import LogSpec
-    from engine.offline import score_log
+    from engine.evaluation.judged import Evaluation, Judged
+    from engine.models import embedding_cache
+    from engine.offline import load_units, score_windows
     from models.store import ModelStore
 
-    cutting, url, called, device = _setup(region, format, window, window_set, store, name)
-    with _bar(json) as bar:
-        task = bar.add_task("scoring", total=None, figures="")
-        scored = score_log(
-            LogSpec(data, labels), cutting, ModelStore(url), called, version, after=after, device=device,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )  # fmt: skip
-    result = scored.figures()
-    if json:
-        head = {"model": called, "version": scored.version, "threshold": scored.threshold, "data": data.name}
-        print(orjson.dumps({**head, **result}).decode())
-        return
-    _figures(Console(), f"{called} version {scored.version} on {data.name}", result, scored.threshold)
+    cutting, url, called, device = settings
+    store, spec = ModelStore(url), LogSpec(data, labels)
+    models = [store.load(n or called, v, device=device, cache=embedding_cache()) for n, v in asked]
+    with progress_bar(quiet) as bar:
+        task = bar.add_task("reading", total=None, figures="")
+        windows = load_units(spec, cutting, after=after)
+        judged = []
+        for stored in models:
+            bar.update(task, description=f"scoring {stored.card.name}", completed=0, total=len(windows))
+            scored = score_windows(windows, stored, lambda done, total: bar.update(task, completed=done, total=total))
+            judged.append(Judged.of(scored))
+    counts = {
+        "windows": len(windows), "lines": windows.lines, "bad_lines": windows.bad_lines,
+        "late_lines": windows.late_lines, "unlabelled_windows": windows.unlabelled,
+    }  # fmt: skip
+    return Evaluation(judged[0], tuple(judged[1:]), spec, cutting, after, counts)
 
 
 def score(
@@ -185,8 +135,8 @@ def score(
     from engine.offline import score_log
     from models.store import ModelStore
 
-    cutting, url, called, device = _setup(region, format, window, window_set, store, name)
-    with _bar(json) as bar:
+    cutting, url, called, device = setup(region, format, window, window_set, store, name)
+    with progress_bar(json) as bar:
         task = bar.add_task("scoring", total=None, figures="")
         scored = score_log(
             LogSpec(file, supervised=False), cutting, ModelStore(url), called, version, device=device,
@@ -218,10 +168,3 @@ def score(
     Console().print(table)
     count = sum(bool(r["anomalous"]) for r in rows)
     Console().print(f"{count:,} of {len(rows):,} windows reach the threshold {scored.threshold:.6g}")
-
-
-def _figures(console: Console, title: str, figures: Mapping[str, Any], threshold: float) -> None:
-    table = Table("figure", "value", title=title)
-    for key, value in {**figures, "threshold": threshold}.items():
-        table.add_row(key, f"{value:,}" if isinstance(value, int) else f"{value:.4f}")
-    console.print(table)

@@ -1,4 +1,4 @@
-"""`driftline models`: what is in the model store, and going back."""
+"""`driftline models`: what is in the model store, going back, and fitting thresholds anew."""
 
 from typing import Annotated
 
@@ -7,7 +7,26 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-app = typer.Typer(help="The model store: list versions, show a card, roll back.", no_args_is_help=True)
+from engine.cli.options import (
+    Data,
+    Format,
+    Json,
+    Labels,
+    Region,
+    Store,
+    ThresholdSet,
+    Version,
+    Window,
+    WindowSet,
+    figures_table,
+    numbers,
+    progress_bar,
+    setup,
+)  # fmt: skip
+
+app = typer.Typer(
+    help="The model store: list versions, show a card, roll back, fit a threshold anew.", no_args_is_help=True
+)
 
 StoreOption = Annotated[str, typer.Option("--store", help="Folder or fsspec URL of the model store.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
@@ -94,3 +113,55 @@ def rollback(
 
     version = ModelStore(store).rollback(name, to)
     print(f"{name} is at version {version} now")
+
+
+@app.command("recalibrate")
+def recalibrate(
+    name: Annotated[str, typer.Argument(help="Name of the model.")],
+    data: Data,
+    labels: Labels = None,
+    threshold: Annotated[
+        str | None,
+        typer.Option(
+            help="Rule: percentile, stddev, iqr, pot, or best_f1, which needs labels; the card's if not given."
+        ),
+    ] = None,
+    threshold_set: ThresholdSet = None,
+    region: Region = None,
+    format: Format = "hdfs",
+    window: Window = "session",
+    window_set: WindowSet = None,
+    store: Store = None,
+    version: Version = None,
+    json: Json = False,
+) -> None:
+    """Fit the threshold of a model on a log, without training, and publish it as a new version.
+
+    Example: driftline models recalibrate bert_cnn --data last-week.log.zst --region eu-west.toml --threshold pot
+    """
+    from engine.corpus.datasets import LogSpec
+    from engine.recalibrate import recalibrate as fit
+    from models.store import ModelStore
+
+    cutting, url, _, device = setup(region, format, window, window_set, store, name)
+    opened = ModelStore(url)
+    before = opened.card(name, version)
+    with progress_bar(json) as bar:
+        task = bar.add_task("scoring", total=None, figures="")
+        card = fit(
+            LogSpec(data, labels), cutting, opened, name, version, rule=threshold,
+            settings=numbers(threshold_set), device=device,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )  # fmt: skip
+    if json:
+        print(card.model_dump_json())
+        return
+    Console().print(
+        f"{name} version {card.version} is version {before.version} with the threshold {card.threshold.value:.6g} "
+        f"({card.threshold.rule} on {card.threshold.fitted_on:,} windows) in place of {before.threshold.value:.6g} "
+        f"({before.threshold.rule})",
+        soft_wrap=True,
+    )
+    figures = card.metrics.get("recalibration", {})
+    if figures:
+        figures_table(Console(), f"on {data.name}, which it was fitted on", {f"{name} v{card.version}": figures})

@@ -1,0 +1,104 @@
+"""Options that several commands share, and what is made of them."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from engine.offline import Cutting
+
+Data = Annotated[Path, typer.Option("--data", help="Log file: plain, .gz, .xz or .zst.", show_default=False)]
+Labels = Annotated[
+    Path | None, typer.Option(help="CSV with BlockId,Label by session key; else the format's own label column.")
+]
+Set = Annotated[list[str] | None, typer.Option("--set", help="Setting of the detector, key=value; may be repeated.")]
+Region = Annotated[Path | None, typer.Option(help="Region TOML to take parse, window and model settings from.")]
+Format = Annotated[str, typer.Option("--format", help="Log format, where no --region is given.")]
+Window = Annotated[str, typer.Option(help="Kind of window, where no --region is given: session, sliding or time.")]
+WindowSet = Annotated[
+    list[str] | None, typer.Option("--window-set", help="Setting of the window, such as gap_s=43200; may be repeated.")
+]
+Store = Annotated[str | None, typer.Option(help="Model store; the region's if not given.")]
+Name = Annotated[
+    str | None, typer.Option("--name", "--model", help="Name of the model in the store; the region's if not given.")
+]
+Version = Annotated[int | None, typer.Option(help="Version; the current one if not given.")]
+ThresholdSet = Annotated[
+    list[str] | None,
+    typer.Option("--threshold-set", help="Setting of the threshold rule, such as percent=99.9; may be repeated."),
+]
+Runs = Annotated[Path, typer.Option("--runs", help="Folder of the logged training runs.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")]
+
+
+def setup(
+    region: Path | None, format: str, window: str, window_set: list[str] | None, store: str | None, name: str | None
+) -> "tuple[Cutting, str, str, str]":
+    """Cutting, store, name and device, from the region's file or from the options."""
+    from engine.offline import default_cutting, region_cutting
+
+    if region is not None:
+        cutting, region_store, region_name, device = region_cutting(region)
+        return cutting, store or region_store, name or region_name, device
+    try:
+        cutting = default_cutting(format, window, pairs(window_set or [], "gap_s=43200"))
+    except ValidationError as error:
+        raise typer.BadParameter("; ".join(map(_problem, error.errors()))) from error
+    return cutting, store or "models-store", name or "bert_cnn", "auto"
+
+
+def _problem(error: Mapping[str, Any]) -> str:
+    """A pydantic error as a clause: the setting, the value, what would be right."""
+    name, said = ".".join(map(str, error["loc"][-1:])), str(error["msg"]).removeprefix("Value error, ")
+    return f"{name} = {error['input']!r}: {said}" if name else said
+
+
+def pairs(texts: list[str], example: str) -> dict[str, Any]:
+    """`key=value` pairs; values are read as JSON where they are that, else as text."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"{text!r} is no key=value, such as {example}")
+        try:
+            found[key] = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            found[key] = value
+    return found
+
+
+def numbers(texts: list[str] | None) -> dict[str, float]:
+    """`key=value` pairs whose values are numbers."""
+    found = pairs(texts or [], "percent=99.9")
+    for key, value in found.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise typer.BadParameter(f"{key}={value} is no number, such as percent=99.9")
+    return {key: float(value) for key, value in found.items()}
+
+
+@contextmanager
+def progress_bar(quiet: bool) -> Iterator[Progress]:
+    """A bar on standard error that is gone when the work is done."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bar:
+        yield bar
+
+
+def figures_table(console: Console, title: str, columns: Mapping[str, Mapping[str, Any]]) -> None:
+    """Figures, one a row; one column a model, by its heading."""
+    table = Table("figure", *columns, title=title)
+    for key in dict.fromkeys(name for figures in columns.values() for name in figures):
+        values = (figures.get(key) for figures in columns.values())
+        table.add_row(key, *("-" if v is None else f"{int(v):,}" if key in _COUNTS else f"{v:.4f}" for v in values))
+    console.print(table)
+
+
+_COUNTS = {"units", "anomalous", "true_positives", "false_positives", "false_negatives", "true_negatives"}
