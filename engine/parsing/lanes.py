@@ -16,7 +16,14 @@ from engine.parsing.parse_settings import ParseSettings
 from engine.parsing.rows import Fields, LineReader, Rows
 from engine.parsing.scan import Scan
 from engine.parsing.shape_reader import ShapeReader
-from engine.parsing.templates import StateMismatch, Templates
+from engine.parsing.templates import StateMismatch, Templates, TemplateSettings
+
+
+def template_rules(format: Format, settings: ParseSettings) -> TemplateSettings:
+    """How messages of a format become templates: the settings, and what the format itself asks for."""
+    rules = settings.templates
+    similarity = max(rules.similarity, format.similarity)
+    return rules.model_copy(update={"masks": format.masks + rules.masks, "similarity": similarity})
 
 
 class Lane:
@@ -25,9 +32,7 @@ class Lane:
     def __init__(
         self, format: Format, settings: ParseSettings, saved: Mapping[str, Any] | None, *, fields: bool
     ) -> None:
-        rules = settings.templates
-        if format.masks:
-            rules = rules.model_copy(update={"masks": format.masks + rules.masks})
+        rules = template_rules(format, settings)
         self.format = format
         self.templates = Templates(rules, saved)
         self.reader: LineReader

@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from drain3.drain import Drain, LogCluster  # type: ignore[import-untyped]
+from drain3.drain import LogCluster  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from engine.parsing.masks import DEFAULT_MASKS, Mask, Masker
+from engine.parsing.opposites import GuardedDrain
 from models.base import template_id
 
 OVERFLOW_TEXT = "<*>"
@@ -41,7 +42,10 @@ class TemplateSettings(BaseModel):
         "slower.",
     )
     similarity: float = Field(
-        default=0.4, gt=0, le=1, description="Share of equal tokens that joins a line to a template."
+        default=0.4,
+        gt=0,
+        le=1,
+        description="Share of equal tokens that joins a line to a template; formats that need a greater one have it.",
     )
     depth: int = Field(
         default=4, ge=3, description="Depth of Drain's tree; depth - 3 leading tokens choose the branch."
@@ -73,7 +77,7 @@ class Templates:
         self._settings = settings
         self._masker = Masker(settings.masks)
         self.why_slow = self._masker.why_slow
-        self._drain = Drain(depth=settings.depth, sim_th=settings.similarity, max_children=settings.max_children)
+        self._drain = GuardedDrain(depth=settings.depth, sim_th=settings.similarity, max_children=settings.max_children)
         self._births: list[tuple[str, ...]] = []
         self._cluster_template: list[int] = [template_id(OVERFLOW_TEXT)]  # cluster ids count from 1
         self._known: dict[int, str] = {}

@@ -54,6 +54,7 @@ class Format:
             gives the key. The first rule is the default.
         levels: What the format's own words for levels mean, beside `LEVELS`.
         masks: Replacements for its messages, made before those of the settings.
+        similarity: Least share of equal tokens that joins a message to a template, see `TemplateSettings`.
         joins: Whether lines that do not parse and look like the rest of a stack trace belong to the
             line before, see `engine.parsing.continuation`.
         normal_label: The value of `label` on normal lines, in data sets that carry one.
@@ -69,6 +70,7 @@ class Format:
     sessions: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
     levels: Mapping[str, str] = field(default_factory=dict)
     masks: tuple[Mask, ...] = ()
+    similarity: float = 0.0
     joins: bool = False
     normal_label: bytes | None = None
     unlabelled_is_anomalous: bool = False

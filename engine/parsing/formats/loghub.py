@@ -4,6 +4,7 @@ Linux, OpenSSH and Mac write RFC 3164, see `engine.parsing.formats.syslog`.
 """
 
 from engine.parsing.formats.base import FRACTION, HMS, MONTH_NAME, NO_KEY, NO_SESSIONS, YMD, Format, headed
+from engine.parsing.masks import Mask
 
 HDFS = Format(
     name="hdfs",
@@ -87,7 +88,12 @@ OPENSTACK = Format(
         "request": (rb"\[(?P<key>req-[0-9a-f-]+)[ \]]",),
         "none": NO_KEY,
     },
+    masks=(
+        Mask(pattern=r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+,[0-9.]+", name="IP"),
+        Mask(pattern=r"/[^ ]+ HTTP/[0-9.]+", name="PATH"),
+    ),
     joins=True,
+    similarity=0.7,
 )
 
 HADOOP = Format(
@@ -109,6 +115,7 @@ HADOOP = Format(
         "application": (rb"application_(?P<key>[0-9]+_[0-9]+)",),
     },
     joins=True,
+    similarity=0.75,
 )
 
 SPARK = Format(
@@ -124,6 +131,7 @@ SPARK = Format(
     ),
     sessions={"none": NO_KEY, "stage": (rb"stage (?P<key>[0-9]+\.[0-9]+)",)},
     joins=True,
+    similarity=0.9,
 )
 
 ZOOKEEPER = Format(
@@ -141,6 +149,7 @@ ZOOKEEPER = Format(
     ),
     sessions={"none": NO_KEY, "id": (rb"(?:id|sessionid:?) (?P<key>[0-9]+x[0-9a-f]+)",)},
     joins=True,
+    similarity=0.7,
 )
 
 HPC = Format(
@@ -170,6 +179,7 @@ HEALTHAPP = Format(
         rb"(?P<millisecond>[0-9]{1,3})\|(?P<component>[^|]+)\|(?P<pid>[0-9]+)\|(?P<message>.*)"
     ),
     sessions={"none": NO_KEY, "process": (rb"\|(?P<key>[0-9]+)\|",)},
+    similarity=0.7,
 )
 
 ANDROID = Format(
@@ -187,6 +197,14 @@ ANDROID = Format(
     ),
     levels={"V": "trace", "D": "debug", "I": "info", "W": "warn", "E": "error", "F": "fatal", "A": "fatal"},
     sessions={"none": NO_KEY, "thread": (rb"\.[0-9]+ +[0-9]+ +(?P<key>[0-9]+) [A-Z] ",)},
+    similarity=0.7,
+    masks=(
+        Mask(pattern=r'tag="[^"]*"', name="TAG"),
+        Mask(pattern=r"Surface\(name=[^)]*\)", name="SURFACE"),
+        Mask(pattern=r"ComponentInfo\{[^}]*\}", name="COMPONENT"),
+        Mask(pattern=r"ws=(?:null|WorkSource\{[^}]*\})", name="WS"),
+        Mask(pattern=r"(?<![A-Za-z0-9])-?[0-9]+(?:\.[0-9]+)?", name="NUM"),
+    ),
 )
 
 PROXIFIER = Format(
@@ -202,6 +220,12 @@ PROXIFIER = Format(
         rb"(?P<message>.*)"
     ),
     sessions=NO_SESSIONS,
+    masks=(
+        Mask(pattern=r"[A-Za-z0-9_.-]+:[0-9]+ (?=[a-z])", name="TARGET"),
+        Mask(pattern=r"[0-9]+ bytes(?: \([0-9.]+ [KMG]B\))?", name="BYTES"),
+        Mask(pattern=r"lifetime .*", name="LIFETIME"),
+    ),
+    similarity=0.7,
 )
 
 WINDOWS = Format(
@@ -213,6 +237,8 @@ WINDOWS = Format(
     ),
     header=headed(YMD + rb" " + HMS + rb", (?P<level>[A-Za-z]+) +(?P<component>[A-Za-z]+) +(?P<message>.*)"),
     sessions={"none": NO_KEY, "session": (rb"Session: (?P<key>[0-9]+_[0-9]+)",)},
+    masks=(Mask(pattern=r"^[0-9a-f]+(?=[ @])", name="SEQ"),),
+    similarity=0.85,
 )
 
 APACHE = Format(

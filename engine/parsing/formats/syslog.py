@@ -1,6 +1,7 @@
 """Syslog and what rides on it: RFC 3164, RFC 5424, CEF, LEEF, klog, CRI."""
 
 from engine.parsing.formats.base import FRACTION, HMS, MONTH_NAME, NO_KEY, NO_SESSIONS, RFC3339, Format, headed
+from engine.parsing.masks import Mask
 
 _RFC3164_TIME = MONTH_NAME + rb" +(?P<day>[0-9]{1,2}) " + HMS
 _OPTIONAL_HEAD = rb"(?:(?:<(?P<priority>[0-9]+)>)?" + _RFC3164_TIME + rb" (?P<host>[^ ]+) )?"
@@ -23,6 +24,12 @@ SYSLOG = Format(
         "host": (rb":[0-9]+:[0-9]+ (?P<key>[^ ]+) ",),
         "process": (rb":[0-9]+:[0-9]+ [^ ]+ (?P<key>[^ :\[]+\[[0-9]+\]):",),
     },
+    masks=(
+        Mask(pattern=r"^com\.apple\.[^ :]+: ", name="ACTIVITY"),
+        Mask(pattern=r"\[[0-9]+-[0-9]+-[0-9]+_[0-9,.]+\]-[^ ,]+", name="FILE"),
+        Mask(pattern=r"rhost=[^ ]+", name="RHOST"),
+    ),
+    similarity=0.7,
 )
 
 SYSLOG_5424 = Format(

@@ -15,6 +15,8 @@ from connectors.base import LineBatch
 from engine.parse import BadLine, Parser, ParseSettings
 from engine.parsing.continuation import CONTINUATION
 from engine.parsing.formats import FORMATS
+from engine.parsing.lanes import template_rules
+from engine.parsing.opposites import GuardedDrain
 from engine.parsing.session_key import hash_key
 from models.base import template_id
 
@@ -60,11 +62,18 @@ def new_parser(settings: ParseSettings, snapshot: bytes | None = None, *, fields
 
 def plain_miner(settings: ParseSettings) -> TemplateMiner:
     config = TemplateMinerConfig()
-    rules = settings.templates
+    rules = template_rules(FORMATS[settings.format], settings)
     config.drain_sim_th, config.drain_depth = rules.similarity, rules.depth
     config.drain_max_children = rules.max_children
     config.masking_instructions = [MaskingInstruction(m.pattern, m.name) for m in rules.masks]
-    return TemplateMiner(config=config)
+    miner = TemplateMiner(config=config)
+    miner.drain = GuardedDrain(
+        depth=rules.depth,
+        sim_th=rules.similarity,
+        max_children=rules.max_children,
+        param_str=f"{config.mask_prefix}*{config.mask_suffix}",
+    )
+    return miner
 
 
 def expected(settings: ParseSettings, lines: Sequence[bytes]) -> Answers:

@@ -124,7 +124,7 @@ def test_a_restored_detector_goes_on(mutated, parser_of, batch_of):
         a = first.parse(batch_of(lines[:split]))
         second = parser_of(AUTO, first.snapshot())
         b = second.parse(batch_of(lines[split:], split))
-        templates = [row[2] for row in sorted((r for r in whole if len(r) == 7), key=lambda r: r[0])]
+        templates = [row[2] for row in sorted((r for r in whole if len(r) == 6), key=lambda r: r[0])]
         assert a.template.tolist() + b.template.tolist() == templates
     with pytest.raises(StateMismatch, match="detected"):
         parser_of(ParseSettings(format="hdfs"), first.snapshot())

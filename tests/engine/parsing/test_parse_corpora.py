@@ -11,15 +11,24 @@ from engine.parse import ParseSettings
 
 # corpus: (format, lines that parse, templates at the end, fingerprint of their texts)
 GOLDEN = {
+    "Android": ("android", 2000, 170, "320295b1ac482403"),
+    "Apache": ("apache", 2000, 6, "89ebdd9d5f70aae0"),
     "BGL": ("bgl", 2000, 105, "eaf129435d59ded0"),
     "HDFS": ("hdfs", 2000, 16, "5309f7c33dddf06a"),
-    "Hadoop": ("raw", 2000, 67, "a3544cf83cac3d5f"),
-    "Linux": ("syslog", 2000, 110, "6a40ddb45fca5349"),
-    "Mac": ("syslog", 2000, 294, "03cd1fe989700b8b"),
-    "OpenSSH": ("syslog", 2000, 23, "8e938e9b6981d3d6"),
-    "OpenStack": ("openstack", 2000, 32, "22b1ae9c2d7cc28b"),
-    "bgl": ("bgl", 20000, 178, "1ccacfe9d870a7ba"),
-    "hdfs": ("hdfs", 222579, 31, "568ff41a08dae3bb"),
+    "HPC": ("hpc", 2000, 47, "6fcb428330f7f521"),
+    "Hadoop": ("hadoop", 2000, 120, "c50b0e81f39cd529"),
+    "HealthApp": ("healthapp", 2000, 75, "2bf8d48081692028"),
+    "Linux": ("syslog", 2000, 114, "3971c26295589ab4"),
+    "Mac": ("syslog", 2000, 320, "f55d22f001e20455"),
+    "OpenSSH": ("syslog", 2000, 26, "8a656594af111184"),
+    "OpenStack": ("openstack", 2000, 42, "ebd305e553f9b4a0"),
+    "Proxifier": ("proxifier", 2000, 8, "9df560a2c7faa8d8"),
+    "Spark": ("spark", 2000, 37, "ab37f912c2644fa8"),
+    "Thunderbird": ("thunderbird", 2000, 172, "1838c1ef0bf7dd53"),
+    "Windows": ("windows", 2000, 64, "347d3026f997dcd6"),
+    "Zookeeper": ("zookeeper", 2000, 52, "11c813712a9c1454"),
+    "bgl": ("bgl", 20000, 182, "0c851a3b117415d5"),
+    "hdfs": ("hdfs", 222579, 32, "90a59f17abdb5d2d"),
 }
 
 
