@@ -14,6 +14,12 @@ IDLE_POLL_S = 0.002
 """Pause once no partition has anything. Short, because it adds to the latency of the next line; an idle
 engine still stays under 5 % of a core."""
 
+SMALL_LINES = 1_000
+GATHER_S = 0.02
+"""After a batch of fewer than `SMALL_LINES` lines a partition rests this long, so that the next one is
+larger: a batch costs about 1 ms however few its lines are. At 5,000 lines/s that is 5 % of a core
+instead of 40 %, for 10 ms more in the mean until an alert."""
+
 UNAVAILABLE_POLL_S = 0.5
 """Pause after a failed read: long enough not to hammer a broker that is coming up."""
 
@@ -65,7 +71,7 @@ class _Partition(StatefulSourcePartition[tuple[str, LineBatch], State | None]):
 
     def __init__(
         self, name: str, open_partition: Callable[[], SourcePartition], resume: State | None,
-        stop: StopFlag, observer: Observer, clock: Clock, pace: _Pace,
+        stop: StopFlag, observer: Observer, clock: Clock, pace: _Pace, small_lines: int,
     ) -> None:  # fmt: skip
         self._name = name
         self._open = open_partition
@@ -74,8 +80,9 @@ class _Partition(StatefulSourcePartition[tuple[str, LineBatch], State | None]):
         self._stop = stop
         self._observer = observer
         self._clock = clock
-        self._retry_at_s = clock.monotonic_s()
+        self._read_at_s = clock.monotonic_s()
         self._pace = pace
+        self._small_lines = small_lines
         self._closed = False
         pace.open += 1
 
@@ -91,7 +98,7 @@ class _Partition(StatefulSourcePartition[tuple[str, LineBatch], State | None]):
         return [batch]
 
     def _read(self) -> tuple[str, LineBatch] | None:
-        if self._clock.monotonic_s() < self._retry_at_s:
+        if self._clock.monotonic_s() < self._read_at_s:
             return None
         try:
             if self._partition is None:
@@ -99,11 +106,13 @@ class _Partition(StatefulSourcePartition[tuple[str, LineBatch], State | None]):
             batch = self._partition.next_batch()
         except SourceUnavailable as error:
             self._observer.unavailable(self._name, str(error))
-            self._retry_at_s = self._clock.monotonic_s() + UNAVAILABLE_POLL_S
+            self._read_at_s = self._clock.monotonic_s() + UNAVAILABLE_POLL_S
             return None
         self._observer.available(self._name)
         if batch is None:
             return None
+        if len(batch) < self._small_lines:
+            self._read_at_s = self._clock.monotonic_s() + GATHER_S
         self._observer.lag(self._name, self._partition.lag())
         return batch.partition, self._observer.read(batch)
 
@@ -133,12 +142,15 @@ class SourceInput(FixedPartitionedSource[tuple[str, LineBatch], State | None]):
     delivered, positions are saved, and the flow finishes by itself.
     """
 
-    def __init__(self, source: Source, stop: StopFlag, observer: Observer, clock: Clock) -> None:
+    def __init__(
+        self, source: Source, stop: StopFlag, observer: Observer, clock: Clock, *, small_lines: int = SMALL_LINES
+    ) -> None:
         self._source = source
         self._stop = stop
         self._observer = observer
         self._clock = clock
         self._pace = _Pace(stop)
+        self._small_lines = small_lines
 
     def list_parts(self) -> list[str]:
         """Asks the source, for as long as it takes: an absent broker delays the start, no more."""
@@ -157,5 +169,5 @@ class SourceInput(FixedPartitionedSource[tuple[str, LineBatch], State | None]):
         """See `FixedPartitionedSource`."""
         return _Partition(
             for_part, lambda: self._source.open(for_part, resume_state), resume_state,
-            self._stop, self._observer, self._clock, self._pace,
+            self._stop, self._observer, self._clock, self._pace, self._small_lines,
         )  # fmt: skip

@@ -8,7 +8,7 @@ from bytewax.testing import TestingSink, run_main
 from connectors.base import PositionLost, SourceUnavailable
 from connectors.memory import EOF, FAIL, PAUSE, MemorySource
 from engine.clock import ManualClock
-from engine.source import IDLE_POLL_S, UNAVAILABLE_POLL_S, Observer, SourceInput
+from engine.source import GATHER_S, IDLE_POLL_S, UNAVAILABLE_POLL_S, Observer, SourceInput
 from engine.stop import StopFlag
 
 
@@ -78,7 +78,7 @@ def notes():
 
 @pytest.fixture
 def source_input(clock, stop, notes):
-    return lambda source: SourceInput(source, stop, notes, clock)
+    return lambda source: SourceInput(source, stop, notes, clock, small_lines=0)
 
 
 def lines_of(items):
@@ -132,7 +132,7 @@ def test_a_stop_ends_the_waiting_for_an_absent_broker(clock, notes):
 
     stop = StopFlag(sleep)
     source = Absent(MemorySource({"p": []}), questions=10**6)
-    assert SourceInput(source, stop, notes, clock).list_parts() == []
+    assert SourceInput(source, stop, notes, clock, small_lines=0).list_parts() == []
     assert clock.monotonic_s() < 11
 
 
@@ -247,3 +247,22 @@ def test_a_whole_flow_reads_every_line_of_every_partition(clock, notes):
     op.output("out", read, TestingSink(found))
     run_main(flow)
     assert {p: lines_of([i for i in found if i[0] == p]) for p in "xyz"} == lines
+
+
+def test_after_a_small_batch_lines_are_gathered_for_the_next(stop, notes, clock):
+    source = MemorySource({"p": [b"a", b"b", b"c"]}, batch_lines=1)
+    part = SourceInput(source, stop, notes, clock, small_lines=2).build_part("", "p", None)
+    assert lines_of(part.next_batch()) == [b"a"]
+    polls = 0
+    while not (batch := part.next_batch()):
+        polls += 1
+    assert lines_of(batch) == [b"b"]
+    assert polls >= 1
+    assert clock.monotonic_s() == pytest.approx(GATHER_S, abs=IDLE_POLL_S)
+
+
+def test_a_large_batch_is_followed_at_once(stop, notes, clock):
+    source = MemorySource({"p": [b"a", b"b", b"c", b"d"]}, batch_lines=2)
+    part = SourceInput(source, stop, notes, clock, small_lines=2).build_part("", "p", None)
+    assert lines_of(part.next_batch()) == [b"a", b"b"]
+    assert lines_of(part.next_batch()) == [b"c", b"d"]
