@@ -10,8 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from connectors.broker import EmbeddedBroker
+
+# Found once, found always: examples do not depend on chance, nor on how busy the machine is.
+settings.register_profile("driftline", deadline=None, derandomize=True)
+settings.load_profile("driftline")
 
 _TOPICS = itertools.count(1)
 

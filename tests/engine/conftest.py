@@ -5,15 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from hypothesis import settings
 
 from connectors.base import LineBatch
 from engine.records import NO_SESSION, ParsedLines, ScoredWindows, WindowBatch
 from models.base import Windows, template_id
-
-# The same examples in every run, and no time limit for one: the machine may be busy.
-settings.register_profile("driftline", deadline=None, derandomize=True)
-settings.load_profile("driftline")
 
 
 @dataclass(frozen=True, slots=True)
