@@ -6,7 +6,7 @@ plain data that nothing changes later, because Bytewax pickles it after the step
 
 from abc import abstractmethod
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from bytewax.operators import StatefulBatchLogic
@@ -23,6 +23,13 @@ from models.base import template_id
 
 V = TypeVar("V")
 W = TypeVar("W")
+
+
+EVERY_TURN = datetime(1970, 1, 1, tzinfo=UTC)
+"""Asks Bytewax to call `on_notify` at every turn of the worker's loop, where the monotonic clock decides what is due.
+
+An appointment by the wall clock would be kept an hour late by a clock that is set back by an hour.
+"""
 
 
 class Step(StatefulBatchLogic[V, W, Any]):
@@ -159,9 +166,7 @@ class WindowStep(Step[ParsedLines, WindowBatch | Rejected]):
 
     def notify_at(self) -> datetime:
         """When to look for work that no item brings."""
-        # Bytewax asks after every batch, so this is the time left, or a steady stream would put it off for ever.
-        left_s = self._tick_at_s - self._context.clock.monotonic_s()
-        return datetime.now(UTC) + timedelta(seconds=max(0.0, left_s))
+        return EVERY_TURN
 
     def on_notify(self) -> tuple[list[WindowBatch | Rejected], bool]:
         """Does the work that `notify_at` was for."""
@@ -208,13 +213,11 @@ class ScoreStep(Step[WindowBatch, ScoredWindows]):
 
     def notify_at(self) -> datetime | None:
         """When to look for work that no item brings."""
-        due_s = self._gatherer.due_s()
-        return None if due_s is None else datetime.now(UTC) + timedelta(seconds=due_s)
+        return None if self._gatherer.due_s() is None else EVERY_TURN
 
     def on_notify(self) -> tuple[list[ScoredWindows], bool]:
         """Does the work that `notify_at` was for."""
         due_s = self._gatherer.due_s()
-        # The timer runs on the wall clock, the age on the monotonic one: never score early.
         out = self._gatherer.flush() if due_s is not None and due_s <= 0.001 else []
         return self._observe(out), StatefulBatchLogic.RETAIN
 

@@ -64,7 +64,7 @@ def _run(
     config = recovery.prepare(settings, worker, of)
     telemetry.health.ok("recovery")
     with context(settings, worker, of, clock, drain, telemetry) as running:
-        if not (_wait_for_model(running) and dataflow.try_sinks(running)):
+        if not (wait_for_model(running) and dataflow.try_sinks(running)):
             return EXIT_OK
         log.info("engine started", extra={"region": settings.region, "worker": worker, "of": of})
         try:
@@ -127,7 +127,7 @@ def context(
         models.stop()
 
 
-def _wait_for_model(running: Context) -> bool:
+def wait_for_model(running: Context) -> bool:
     """True once a model is in service; False if a stop was requested before."""
     said_s = -MODEL_WAIT_LOG_S
     while not running.models.ready:

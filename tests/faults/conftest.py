@@ -210,6 +210,11 @@ def free_ports(count: int) -> int:
         return port
 
 
+@pytest.fixture(name="free_ports")
+def _free_ports() -> Callable[[int], int]:
+    return free_ports
+
+
 def toml(sections: Mapping[str, Any]) -> str:
     """The few kinds of values that a region's file needs."""
     top = [f"{key} = {json.dumps(value)}" for key, value in sections.items() if not isinstance(value, dict | list)]
@@ -249,7 +254,7 @@ class Engine:
         return self.processes[-1]
 
     def start(self, *, limits: Sequence[tuple[int, int]] = ()) -> "Engine":
-        self.region.write_text(toml(self.sections))
+        self.write()
         command = [sys.executable, "-m", "engine.cli", "run", str(self.region), "--workers", str(self.workers)]
 
         def limit() -> None:
@@ -261,6 +266,9 @@ class Engine:
                 subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=limit if limits else None)
             )
         return self
+
+    def write(self) -> None:
+        self.region.write_text(toml(self.sections))
 
     def text(self) -> str:
         """Everything that all the engines so far wrote."""

@@ -66,13 +66,10 @@ def test_ten_kills_lose_nothing(
         worker = i % 2
         if i < 6:  # while it reads
             goal = chance.randint(1, 2_000)
-            until(lambda: engine.metric("driftline_lines_total", worker) >= goal, 60, f"{worker} reads {goal} lines")
+            _until_read(until, engine, worker, goal)
             _kill_worker(engine, worker)
         else:  # at any moment, be it while it starts
-            pid = until(lambda: _pid(engine, worker), 60, f"worker {worker} is there")
-            moment_s = time.monotonic() + chance.uniform(0.0, 3.0)
-            until(lambda: time.monotonic() >= moment_s, 10, "the moment has come")
-            os.kill(pid, signal.SIGKILL)
+            _kill_after(until, engine, worker, chance.uniform(0.0, 3.0))
     until(lambda: feeder.left == 0, 60, "all lines are produced")
     until(lambda: {d["id"] for d in stored(tmp_path / "alerts.db")} >= wanted.keys(), 60, "all alerts are stored")
     assert engine.drain() == 0
@@ -82,6 +79,17 @@ def test_ten_kills_lose_nothing(
     agree(on_topic, wanted, once=False)
     record_property("alerts", len(wanted))
     record_property("repeats_on_the_topic", len(on_topic) - len(wanted))
+
+
+def _until_read(until: Any, engine: Any, worker: int, lines: int) -> None:
+    until(lambda: engine.metric("driftline_lines_total", worker) >= lines, 60, f"{worker} reads {lines} lines")
+
+
+def _kill_after(until: Any, engine: Any, worker: int, seconds: float) -> None:
+    pid = until(lambda: _pid(engine, worker), 60, f"worker {worker} is there")
+    moment_s = time.monotonic() + seconds
+    until(lambda: time.monotonic() >= moment_s, 10, "the moment has come")
+    os.kill(pid, signal.SIGKILL)
 
 
 def _pid(engine: Any, worker: int) -> int | None:
@@ -117,7 +125,7 @@ def test_killed_supervisor_leaves_no_workers_behind(
         workers=2,
     )
     for worker in (0, 1):
-        until(lambda: engine.metric("driftline_lines_total", worker) > 0, 30, f"worker {worker} reads")
+        _until_read(until, engine, worker, 1)
     orphans = engine.pids()
     assert len(orphans) == 2
     engine.kill()

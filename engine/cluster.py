@@ -1,0 +1,68 @@
+"""The flow under Bytewax's own launcher: several processes that share one stream and exchange lines by session.
+
+For streams in which a session's lines cross partitions: `route = "session"` and `shards` of at least
+the number of processes. Every process runs the same command but for its number::
+
+    python -m bytewax.recovery RECOVERY 2
+    python -m bytewax.run "engine.cluster:flow('region.toml')" -r RECOVERY -s 1 -b 0 -i 0 -a "host0:2101;host1:2101"
+
+Recovery is Bytewax's: `-r` names a folder that all processes reach, `-s` the seconds between two
+snapshots; `recovery` of the region's file is not used. A process that dies takes the others with it,
+and all are started again. Process i serves its endpoints on the port configured plus i.
+"""
+
+import atexit
+import os
+import signal
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+from bytewax.dataflow import Dataflow
+
+from engine import dataflow
+from engine.clock import SystemClock
+from engine.context import Drain
+from engine.observe.logs import setup_logging
+from engine.observe.telemetry import Telemetry
+from engine.settings import SettingsFileError, load
+from engine.worker import context, wait_for_model
+
+
+def flow(region: str) -> Dataflow:
+    """The flow of this process, with a model in service; SIGTERM and SIGINT drain it.
+
+    Args:
+        region: Path of the region's TOML file.
+
+    Raises:
+        SettingsFileError: see `engine.settings.load`, or the settings are not made for a cluster.
+    """
+    settings = load(Path(region))
+    if settings.route != "session":
+        raise SettingsFileError(
+            f'{region}: route: a cluster exchanges lines by session and needs "session", got {settings.route!r}; '
+            "workers that share nothing are started by `driftline run --workers N`"
+        )
+    setup_logging(settings.log, secrets=settings.secrets())
+    clock = SystemClock()
+    drain = Drain(clock, settings.drain_s)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: drain.request())
+    parts = ExitStack()
+    atexit.register(parts.close)
+    process = process_number(sys.argv, os.environ.get("BYTEWAX_PROCESS_ID"))
+    telemetry = parts.enter_context(Telemetry(settings.telemetry, clock, os.environ, settings.region, process))
+    telemetry.health.ok("recovery", "kept by Bytewax")
+    running = parts.enter_context(context(settings, 0, 1, clock, drain, telemetry))
+    if not wait_for_model(running):
+        raise SystemExit(0)
+    return dataflow.build(running)
+
+
+def process_number(arguments: list[str], configured: str | None) -> int:
+    """What Bytewax was told with `-i` or `--process-id`, else by the environment, else 0."""
+    for option in ("-i", "--process-id"):
+        if option in arguments[:-1]:
+            return int(arguments[arguments.index(option) + 1])
+    return int(configured or 0)

@@ -1,0 +1,154 @@
+"""SIGTERM under load and with a sink that is down; clocks that jump back."""
+
+import datetime as dt
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine import steps, worker
+from engine.clock import SystemClock
+from engine.settings import from_mapping
+
+pytestmark = pytest.mark.process
+
+LINES = 40_000
+LINE_BITS = 20
+
+
+def _write(path: Path, lines: list[bytes]) -> Callable[[int], int]:
+    """Writes the lines; gives the byte at which each begins."""
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+    starts = [0]
+    for line in lines:
+        starts.append(starts[-1] + len(line) + 1)
+    return starts.__getitem__
+
+
+def test_sigterm_under_load(
+    launch: Any, log_lines: Any, expected: Any, until: Any, documents: Any, agree: Any, tmp_path: Path
+) -> None:
+    lines, log, alerts = log_lines(LINES), tmp_path / "app.log", tmp_path / "alerts.jsonl"
+    wanted = expected(lines, str(log), _write(log, lines))
+    engine = launch(
+        # Small blocks, so that there is still much to read when the signal comes.
+        {"type": "file", "paths": [str(log)], "follow": True, "block_bytes": 4096},
+        [{"type": "jsonl", "path": str(alerts)}],
+    )
+    for _ in range(3):
+        before = len(documents(alerts))
+        until(lambda before=before: len(documents(alerts)) > before, 30, "the engine alerts")
+        started_s = time.monotonic()
+        assert engine.drain(10) == 0
+        assert time.monotonic() - started_s < 10
+        assert len(documents(alerts)) < len(wanted), "nothing was left to read when the signal came"
+        engine.start()
+    until(lambda: len(documents(alerts)) >= len(wanted), 30, "all alerts are there")
+    assert engine.drain(10) == 0
+    # No session was cut open by a stop, nothing is missing, nothing came twice.
+    agree(documents(alerts), wanted, once=True)
+
+
+def test_sigterm_while_the_sink_is_down(
+    own_broker: Any, launch: Any, log_lines: Any, expected: Any, until: Any, consume: Any, agree: Any, tmp_path: Path
+) -> None:
+    lines, log = log_lines(LINES), tmp_path / "app.log"
+    wanted = expected(lines, str(log), _write(log, lines))
+    _write(log, lines[:20_000])
+    own_broker.start()
+    own_broker.create_topic("alerts")
+    engine = launch(
+        {"type": "file", "paths": [str(log)], "follow": True},
+        [{"type": "kafka", "brokers": own_broker.brokers, "topic": "alerts"}],
+    )
+    until(lambda: consume(own_broker.brokers, "alerts"), 30, "the first alert is there")
+    own_broker.pause()
+    with log.open("ab") as file:
+        file.write(b"".join(line + b"\n" for line in lines[20_000:]))
+    until(lambda: "sinks: " in engine.wrong(), 30, "/readyz says that the sink fails")
+    engine.terminate()
+    assert engine.end(12) == 1
+    assert "stopped without delivering everything; it will be read again" in engine.text()
+    assert "Traceback" not in engine.text()
+    own_broker.resume()
+    engine.start()
+    until(lambda: len({d["id"] for d in consume(own_broker.brokers, "alerts")}) >= len(wanted), 30, "all alerts")
+    assert engine.drain() == 0
+    agree(consume(own_broker.brokers, "alerts"), wanted, once=False)
+
+
+class FallingClock(SystemClock):
+    """Every look at the wall clock is ten minutes before the one before it."""
+
+    def __init__(self) -> None:
+        self._wall_ns = super().wall_ns()
+
+    def wall_ns(self) -> int:
+        self._wall_ns -= 600 * 1_000_000_000
+        return self._wall_ns
+
+
+def test_wall_clock_that_falls_changes_no_alert(
+    launch: Any, log_lines: Any, expected: Any, documents: Any, agree: Any, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    lines, log, alerts = log_lines(LINES), tmp_path / "app.log", tmp_path / "alerts.jsonl"
+    place = _write(log, lines)
+    engine = launch(
+        {"type": "file", "paths": [str(log)], "block_bytes": 65_536}, [{"type": "jsonl", "path": str(alerts)}],
+        run=False, score={"max_age_ms": 200.0},
+    )  # fmt: skip
+    _set_back(monkeypatch)
+    started_s = time.monotonic()
+    assert worker.run(from_mapping(engine.sections, "test"), clock=FallingClock()) == 0
+    assert time.monotonic() - started_s < 30
+    agree(documents(alerts), expected(lines, str(log), place, at_end=True), once=True)
+
+
+class Ahead(dt.datetime):
+    @classmethod
+    def now(cls, tz: dt.tzinfo | None = None) -> "Ahead":
+        return super().now(tz) + dt.timedelta(hours=1)
+
+
+def _set_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Appointments are made by a clock an hour ahead of the machine's, as if that had been set back after each."""
+    monkeypatch.setattr(steps, "datetime", Ahead)
+
+
+def test_clock_set_back_delays_no_window(
+    launch: Any, log_lines: Any, expected: Any, until: Any, documents: Any, agree: Any, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    lines, log, alerts = log_lines(10_000), tmp_path / "app.log", tmp_path / "alerts.jsonl"
+    wanted = expected(lines, str(log), _write(log, lines))
+    engine = launch(
+        {"type": "file", "paths": [str(log)], "follow": True}, [{"type": "jsonl", "path": str(alerts)}], run=False,
+        score={"max_age_ms": 200.0},
+    )  # fmt: skip
+    _set_back(monkeypatch)
+    seen: list[int] = []
+
+    def watch() -> None:
+        # The last windows wait for others, and nothing comes any more that would take them along.
+        until(lambda: len(documents(alerts)) >= len(wanted), 20, "the last windows are scored")
+        seen.append(len(documents(alerts)))
+
+    watcher = threading.Thread(target=_then_stop, args=(watch,))
+    watcher.start()
+    assert worker.run(from_mapping(engine.sections, "test")) == 0
+    watcher.join()
+    assert seen == [len(wanted)]
+    agree(documents(alerts), wanted, once=True)
+
+
+def _then_stop(action: Callable[[], None]) -> None:
+    try:
+        action()
+    finally:
+        os.kill(os.getpid(), signal.SIGTERM)
