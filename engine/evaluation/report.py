@@ -80,7 +80,7 @@ def render(evaluation: Evaluation, document: dict[str, Any], plots: dict[str, by
         main=evaluation.main, document=document, unit=evaluation.unit,
         rows=[document, *document["compared"].values()],
         plots={name: base64.b64encode(content).decode() for name, content in plots.items()},
-        missed=wrong(evaluation.main, anomalous=True), false=wrong(evaluation.main, anomalous=False),
+        missed=wrong(evaluation.main, anomalous=True), false_alerts=wrong(evaluation.main, anomalous=False),
     )  # fmt: skip
 
 

@@ -1,0 +1,80 @@
+"""A simulated log, models trained on it through the command line, and a way to run commands."""
+
+import contextlib
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+import pytest
+
+from engine.cli.app import run_command
+from engine.corpus.simulator import simulate
+
+CNN = ["--set", "encoder=hashing:32", "--set", "projection=16", "--set", "filters=8", "--set", 'training={"epochs":4}']
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a command said, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self):
+        return orjson.loads(self.out)
+
+
+def _run(*arguments: object) -> Ran:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = run_command([str(a) for a in arguments])
+    return Ran(code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture(scope="session")
+def driftline() -> Callable[..., Ran]:
+    """Runs a command line in this process."""
+    return _run
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Encoded texts and data go to a cache of the tests' own; nothing is taken from the machine's folders."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("DRIFTLINE_DATA_DIR", raising=False)
+        yield
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A folder with a labelled log, a store with two models, and two logged runs."""
+
+    folder: Path
+    log: Path
+    labels: Path
+    store: Path
+    runs: Path
+
+    @property
+    def data(self) -> list[object]:
+        return ["--data", self.log, "--labels", self.labels]
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """Made once for all tests, which must not change it."""
+    folder = tmp_path_factory.mktemp("place")
+    made = simulate(6000, seed=5, anomaly_share=0.1)
+    made_place = Place(folder, folder / "app.log", folder / "labels.csv", folder / "store", folder / "runs")
+    made_place.log.write_bytes(made.data)
+    rows = "".join(f"{key},{'Anomaly' if bad else 'Normal'}\n" for key, bad in made.labels.items())
+    made_place.labels.write_text("BlockId,Label\n" + rows)
+    common = [*made_place.data, "--store", made_place.store, "--runs", made_place.runs, "--json"]
+    for name, own in (("bert_cnn", CNN), ("event_counts", [])):
+        ran = _run("train", name, *common, *own)
+        assert ran.code == 0, ran.err
+    return made_place
