@@ -153,6 +153,15 @@ class Parser:
         """
         return self._lanes.take_apart(clean_line(line), read_ns)
 
+    def take_row_apart(self, batch: LineBatch, row: int) -> Fields:
+        """The fields of a good line of the last batch, by the format that it was read with.
+
+        Raises:
+            BadLine: the line is not good.
+        """
+        lane = self._lanes.lanes[int(self.found.format[row])]
+        return lane.reader.take_apart(batch.line(row).removesuffix(b"\r"), batch.read_ns)
+
     @property
     def template_count(self) -> int:
         """Templates known to this partition, over all formats."""
@@ -172,6 +181,8 @@ def line_labels(format: str, parsed: ParsedLines) -> NDArray[np.bool_] | None:
 
     For data sets only: the label column is the truth to be learnt, never an input of a model.
     """
+    if format == AUTO:
+        return None
     entry = find(format)
     if entry.normal_label is None or entry.header is None:
         return None

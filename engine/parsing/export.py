@@ -1,0 +1,177 @@
+"""Parsed lines as records, and the files they are written to: JSON lines, CSV, Parquet."""
+
+import csv
+import datetime as dt
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, Protocol
+
+import orjson
+
+from connectors.base import LineBatch
+from engine.parse import Parser
+from engine.parsing.header import MAX_PID_DIGITS, text_of
+from engine.parsing.rows import LEVEL_BY_LINE, LEVEL_NAMES, SPANNED
+from engine.records import ParsedLines
+
+Record = dict[str, Any]
+
+COLUMNS = ("timestamp", "format", "level", "host", "component", "pid", "session", "template", "message")
+"""Fields of a record: `timestamp` in UTC ns since the epoch, `pid` a number or None, the others text."""
+
+
+class RecordReader:
+    """Turns batches into records, stack traces whole.
+
+    Args:
+        parser: Made with `fields=True`.
+
+    Attributes:
+        lines, bad, joined: Lines read, lines that no record came of, and lines that joined a record.
+        formats: Records by format.
+        first_bad: Place and reason of the first line that did not parse, or "".
+    """
+
+    def __init__(self, parser: Parser) -> None:
+        self._parser = parser
+        self._templates: dict[int, str] = {}
+        self._held: Record | None = None
+        self.lines = self.bad = self.joined = 0
+        self.formats: dict[str, int] = {}
+        self.first_bad = ""
+
+    def add(self, batch: LineBatch) -> list[Record]:
+        """The records that are complete with this batch: all but the last, which lines may still join."""
+        parsed = self._parser.parse(batch)
+        self._templates.update(parsed.templates)
+        self.lines += len(batch) + len(batch.rejects)
+        self.bad += len(parsed.bad)
+        if parsed.bad and not self.first_bad:
+            self.first_bad = f"{parsed.bad[0].place}: {parsed.bad[0].reason}"
+        self.joined += len(self._parser.joined)
+        rows = sorted([*((row, True) for row in parsed.rows.tolist()), *((row, False) for row in self._parser.joined)])
+        made = iter(self._records(parsed))
+        done: list[Record] = []
+        for row, whole in rows:
+            if not whole:
+                if self._held is not None:
+                    self._held["message"] += "\n" + text_of(parsed.lines.line(row).removesuffix(b"\r"))
+                continue
+            if self._held is not None:
+                done.append(self._held)
+            self._held = next(made)
+        return done
+
+    def finish(self) -> list[Record]:
+        """The last record, once no line is to come."""
+        last, self._held = self._held, None
+        return [] if last is None else [last]
+
+    def _records(self, parsed: ParsedLines) -> Iterator[Record]:
+        found, parser, data = self._parser.found, self._parser, parsed.lines.data
+        columns = (parsed.rows, parsed.time_ns, parsed.template, parsed.key_start, parsed.key_end)
+        for row, time_ns, template, start, end in zip(*(c.tolist() for c in columns), strict=True):
+            format = parser.formats[found.format[row]]
+            self.formats[format] = self.formats.get(format, 0) + 1
+            record: Record = {"timestamp": time_ns, "format": format}
+            if (fields := found.fields.get(row)) is not None:
+                record |= {"level": fields.level, "host": fields.host, "component": fields.component}
+                record |= {"pid": fields.pid, "session": fields.session_key, "message": fields.message}
+            else:
+                texts = [data[a:b] for a, b in found.spans[row].tolist()]
+                record |= dict(zip(SPANNED, map(text_of, texts), strict=True))
+                pid = texts[SPANNED.index("pid")]
+                record["pid"] = int(pid) if pid and len(pid) <= MAX_PID_DIGITS else None
+                record["session"] = text_of(data[start:end])
+                record["level"] = self._level(int(found.level[row]), parsed, row)
+            record["template"] = self._templates[template]
+            yield record
+
+    def _level(self, code: int, parsed: ParsedLines, row: int) -> str:
+        if code != LEVEL_BY_LINE:
+            return LEVEL_NAMES[code]
+        return self._parser.take_row_apart(parsed.lines, row).level
+
+
+def iso_ns(time_ns: int) -> str:
+    """`2024-03-10T06:25:01.123456789Z`."""
+    seconds, fraction = divmod(time_ns, 1_000_000_000)
+    return f"{dt.datetime.fromtimestamp(seconds, dt.UTC):%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z"
+
+
+class Writer(Protocol):
+    """Writes records to a file that the caller opened and closes."""
+
+    def write(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Writes some."""
+        ...
+
+    def close(self) -> None:
+        """Writes what a file needs at its end; the file itself stays open."""
+        ...
+
+
+class JsonLinesWriter:
+    """One JSON object a line; the time in ISO 8601 with nanoseconds."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def write(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """See `Writer`."""
+        rows = ({name: record[name] for name in COLUMNS} for record in records)
+        lines = (orjson.dumps({**row, "timestamp": iso_ns(row["timestamp"])}) for row in rows)
+        self._file.write(b"".join(line + b"\n" for line in lines))
+
+    def close(self) -> None:
+        """See `Writer`."""
+        self._file.flush()
+
+
+class CsvWriter:
+    """Comma-separated values with a head line; the time in ISO 8601 with nanoseconds."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
+        self._csv = csv.writer(self._text)
+        self._csv.writerow(COLUMNS)
+
+    def write(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """See `Writer`."""
+        for record in records:
+            self._csv.writerow([iso_ns(record["timestamp"]), *(record[name] for name in COLUMNS[1:])])
+
+    def close(self) -> None:
+        """See `Writer`."""
+        self._text.flush()
+        self._text.detach()
+
+
+class ParquetWriter:
+    """Parquet; the time as UTC timestamps in nanoseconds, words that repeat as dictionaries."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        import pyarrow  # type: ignore[import-untyped]
+        import pyarrow.parquet  # type: ignore[import-untyped]
+
+        self._arrow = pyarrow
+        kinds = {"timestamp": pyarrow.timestamp("ns", "UTC"), "pid": pyarrow.int64()}
+        self._schema = pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in COLUMNS])
+        self._writer = pyarrow.parquet.ParquetWriter(file, self._schema)
+
+    def write(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """See `Writer`."""
+        if records:
+            columns = {name: [record[name] for record in records] for name in COLUMNS}
+            self._writer.write_table(self._arrow.table(columns, schema=self._schema))
+
+    def close(self) -> None:
+        """See `Writer`."""
+        self._writer.close()
+
+
+WRITERS: Mapping[str, Callable[[BinaryIO], Writer]] = {
+    "jsonl": JsonLinesWriter,
+    "csv": CsvWriter,
+    "parquet": ParquetWriter,
+}
