@@ -29,7 +29,7 @@ DRAIN_KILL_S = 10.0
 """A worker still alive this long after SIGTERM is killed; its positions are those of its last snapshot."""
 
 SUPERVISED = "DRIFTLINE_SUPERVISED"
-"""Set to 1 in the environment of every worker, which then ends with its supervisor."""
+"""The supervisor's process id in the environment of every worker, which then ends with it."""
 
 
 class Process(Protocol):
@@ -59,7 +59,7 @@ class Process(Protocol):
 
 def spawn(command: Sequence[str]) -> Process:
     """A worker in a session of its own, so that a terminal's Ctrl-C reaches the supervisor alone."""
-    return subprocess.Popen(command, start_new_session=True, env={**os.environ, SUPERVISED: "1"})
+    return subprocess.Popen(command, start_new_session=True, env={**os.environ, SUPERVISED: str(os.getpid())})
 
 
 @dataclass(slots=True)

@@ -70,8 +70,11 @@ def _die_with_parent() -> None:
     import ctypes
 
     PR_SET_PDEATHSIG = 1
-    if sys.platform == "linux" and os.environ.get("DRIFTLINE_SUPERVISED") == "1":
+    supervisor = os.environ.get("DRIFTLINE_SUPERVISED")
+    if sys.platform == "linux" and supervisor is not None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if str(os.getppid()) != supervisor:  # it was killed before this could be asked for
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 def check(

@@ -81,6 +81,19 @@ def test_ten_kills_lose_nothing(
     record_property("repeats_on_the_topic", len(on_topic) - len(wanted))
 
 
+def test_supervisor_killed_while_its_workers_start(
+    broker: Any, new_topic: Callable[[int], str], launch: Any, until: Any, tmp_path: Path
+) -> None:
+    engine = launch(
+        {"type": "kafka", "brokers": broker.brokers, "topic": new_topic(2)},
+        [{"type": "sql", "url": f"sqlite:///{tmp_path / 'alerts.db'}"}],
+        workers=2,
+    )
+    orphans = until(lambda: len(engine.pids()) == 2 and engine.pids(), 30, "both workers are there")
+    engine.kill()
+    until(lambda: not any(_alive(pid) for pid in orphans), 15, "the workers end when their supervisor is gone")
+
+
 def _until_read(until: Any, engine: Any, worker: int, lines: int) -> None:
     until(lambda: engine.metric("driftline_lines_total", worker) >= lines, 60, f"{worker} reads {lines} lines")
 
