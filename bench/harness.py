@@ -134,6 +134,35 @@ SCENARIOS: dict[str, Scenario] = {
             "same_cluster_share": Target(goal=1.0, floor=0.9999, tolerance=0.0001),
         },
     ),
+    "parse-loghub": Scenario(
+        "parse-loghub",
+        "Sixteen formats, each detected, with header fields and template ids, beside plain Drain3 with the same masks",
+        "bench.parse:parse_loghub",
+        {
+            "lines_per_s": Target(tolerance=0.15),
+            "ratio": Target(goal=10, floor=5, tolerance=0.15),
+            "same_cluster_share": Target(goal=1.0, floor=0.9999, tolerance=0.0001),
+        },
+    ),
+    "templates-loghub": Scenario(
+        "templates-loghub",
+        "Grouping accuracy and FGA of the templates of loghub's sixteen samples against its reference",
+        "bench.templates:templates_loghub",
+        {
+            "ga_mean": Target(goal=0.93, floor=0.90, tolerance=0.005),
+            "ga_min": Target(goal=0.75, floor=0.70, tolerance=0.01),
+            "fga_mean": Target(goal=0.89, tolerance=0.005),
+        },
+    ),
+    "formats-loghub": Scenario(
+        "formats-loghub",
+        "Share of loghub's lines whose format is recognised, each by itself and within its source",
+        "bench.templates:formats_loghub",
+        {
+            "format_accuracy": Target(goal=1.0, floor=0.999, tolerance=0.001),
+            "format_accuracy_source": Target(goal=1.0, floor=0.999, tolerance=0.001),
+        },
+    ),
     "engine-file-hdfs": Scenario(
         "engine-file-hdfs",
         "File to alerts file through parse, session windows, BERT-CNN and decide, recovery on; fresh block ids",

@@ -1,9 +1,14 @@
-"""Scenario `parse-hdfs`: the parse step over a whole log in its real order, beside plain Drain3.
+"""Scenarios `parse-hdfs` and `parse-loghub`: the parse step beside plain Drain3.
+
+`parse-hdfs` is one whole log in its real order. `parse-loghub` repeats the sixteen samples of loghub
+one after the other, sources of different formats in one stream each, with detection and the places
+of all header fields; its peer gets the messages and knows their formats.
 
 Both begin with nothing learnt, in every repetition. Drain3 gets the same masks and settings, and the
 messages with their headers already taken off and decoded; Driftline gets raw bytes and gives event
 time, session key and template id besides. The repetitions alternate, so that both meet the same
-machine; medians count.
+machine; medians count. The peer whose time counts is Drain3 as it is; that the clusters are the same
+is shown against Drain3 with the guard of `engine.parsing.opposites`, which is slower.
 """
 
 import statistics
@@ -16,9 +21,13 @@ from drain3.template_miner_config import TemplateMinerConfig  # type: ignore[imp
 from numpy.typing import NDArray
 
 from bench.harness import Outcome, Run
+from bench.loghub import FORMAT_OF, samples
 from bench.workloads import base_log
 from connectors.base import LineBatch
 from engine.parse import Parser, ParseSettings
+from engine.parsing.formats import find
+from engine.parsing.lanes import template_rules
+from engine.parsing.opposites import GuardedDrain
 from engine.parsing.templates import TemplateSettings
 
 
@@ -29,6 +38,7 @@ def parse_hdfs(run: Run) -> Outcome:
     count = run.setting("lines", 0)
     lines = log.data.split(b"\n")[:-1][: count or None]
     settings = ParseSettings(format="hdfs")
+    rules = template_rules(find(settings.format), settings)
     batches = cut(lines, run.setting("batch_lines", 4096))
     repeats = run.setting("repeats", 5)
     messages = [line.split(b": ", 1)[1].decode() for line in lines]
@@ -39,8 +49,10 @@ def parse_hdfs(run: Run) -> Outcome:
         seconds, clusters = time_parser(settings, batches)
         ours.append(seconds)
         run.progress("drain3", i, repeats)
-        seconds, reference = time_drain3(settings.templates, messages)
+        seconds, _ = time_drain3(rules, messages)
         peers.append(seconds)
+        run.progress("drain3, guarded", i, repeats)
+        _, reference = time_drain3(rules, messages, guarded=True)
         same = float(np.mean(clusters == reference))
     fast, slow = statistics.median(ours), statistics.median(peers)
     return Outcome(
@@ -52,6 +64,35 @@ def parse_hdfs(run: Run) -> Outcome:
         },
         {"drain3": {"lines_per_s": len(lines) / slow}},
     )
+
+
+def parse_loghub(run: Run) -> Outcome:
+    """See the module. Settings: `lines` over all samples, `peer_lines`, `batch_lines`."""
+    found = samples()
+    lines, peer_lines = run.setting("lines", 5_000_000), run.setting("peer_lines", 320_000)
+    batch_lines = run.setting("batch_lines", 4096)
+    ours = peers = 0.0
+    read = done = same = compared = 0
+    for i, (system, sample) in enumerate(found.items()):
+        run.progress(system, i, len(found))
+        repeats = max(1, lines // (len(found) * len(sample.lines)))
+        batches = cut(sample.lines * repeats, batch_lines)
+        seconds, clusters = time_parser(ParseSettings(format="auto"), batches, fields=True)
+        ours, read = ours + seconds, read + repeats * len(sample.lines)
+        repeats = max(1, peer_lines // (len(found) * len(sample.lines)))
+        settings = ParseSettings(format=FORMAT_OF[system])
+        alone = Parser(settings, lambda partition, position: f"{partition}/{position}")
+        messages = [alone.take_apart(line, batches[0].read_ns).message for line in sample.lines] * repeats
+        rules = template_rules(find(settings.format), settings)
+        seconds, _ = time_drain3(rules, messages)
+        peers, done = peers + seconds, done + len(messages)
+        _, reference = time_drain3(rules, messages, guarded=True)
+        common = min(len(reference), len(clusters))
+        same += int(np.sum(clusters[:common] == reference[:common]))
+        compared += common
+    speed, peer_speed = read / ours, done / peers
+    metrics = {"lines_per_s": speed, "ratio": speed / peer_speed, "same_cluster_share": same / compared, "lines": read}
+    return Outcome(metrics, {"drain3": {"lines_per_s": peer_speed, "lines": done}})
 
 
 def cut(lines: list[bytes], batch_lines: int) -> list[LineBatch]:
@@ -66,9 +107,11 @@ def cut(lines: list[bytes], batch_lines: int) -> list[LineBatch]:
     return batches
 
 
-def time_parser(settings: ParseSettings, batches: list[LineBatch]) -> tuple[float, NDArray[np.int32]]:
+def time_parser(
+    settings: ParseSettings, batches: list[LineBatch], *, fields: bool = False
+) -> tuple[float, NDArray[np.int32]]:
     """Seconds for all batches, and Drain's cluster of every line."""
-    parser = Parser(settings, lambda partition, position: f"{partition}/{position}")
+    parser = Parser(settings, lambda partition, position: f"{partition}/{position}", fields=fields)
     clusters = []
     started = time.perf_counter()
     for batch in batches:
@@ -77,13 +120,17 @@ def time_parser(settings: ParseSettings, batches: list[LineBatch]) -> tuple[floa
     return time.perf_counter() - started, np.concatenate(clusters)
 
 
-def time_drain3(settings: TemplateSettings, messages: list[str]) -> tuple[float, NDArray[np.int32]]:
+def time_drain3(
+    settings: TemplateSettings, messages: list[str], *, guarded: bool = False
+) -> tuple[float, NDArray[np.int32]]:
     """Seconds for all messages through `TemplateMiner`, and their clusters."""
     config = TemplateMinerConfig()
     config.drain_sim_th, config.drain_depth = settings.similarity, settings.depth
     config.drain_max_children = settings.max_children
     config.masking_instructions = [MaskingInstruction(mask.pattern, mask.name) for mask in settings.masks]
     miner = TemplateMiner(config=config)
+    if guarded:
+        miner.drain = GuardedDrain(depth=settings.depth, sim_th=settings.similarity, max_children=settings.max_children)
     started = time.perf_counter()
     clusters = [miner.add_log_message(message)["cluster_id"] for message in messages]
     return time.perf_counter() - started, np.array(clusters, np.int32)
