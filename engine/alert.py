@@ -13,10 +13,13 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import quote
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from connectors.base import Record
 from engine.clock import Clock
+from engine.explain import Explain, top_lines
 from engine.records import Decision, ScoredWindows
 from engine.windows.recent import RecentLines
 
@@ -39,6 +42,12 @@ class AlertSettings(BaseModel):
         (),
         description="Regular expressions; what they match in quoted lines and in template texts is replaced by "
         "[redacted].",
+    )
+    explain: bool = Field(
+        False, description="Say which lines of the window add most to its score. Costs time for alerts only."
+    )
+    explain_lines: Annotated[int, Field(ge=1)] = Field(
+        5, description="With explain: lines listed with their contribution at the most."
     )
     recent_bytes: Annotated[int, Field(ge=0)] = Field(
         67_108_864, description="Memory for recent raw lines that alerts may quote, in bytes per worker."
@@ -79,6 +88,7 @@ class AlertWriter:
         templates: Mapping[int, str],
         describe: Callable[[str, int], str],
         clock: Clock,
+        explain: Explain = lambda *_: None,
     ) -> None:
         """Takes the running parts that a document quotes from.
 
@@ -89,6 +99,7 @@ class AlertWriter:
             templates: Text of every template id.
             describe: `Source.describe`: partition and position in words.
             clock: For the time of creation.
+            explain: Asked for the windows that are alerted on, where the settings want that.
         """
         self._settings = settings
         self._region = region
@@ -96,13 +107,37 @@ class AlertWriter:
         self._templates = templates
         self._describe = describe
         self._clock = clock
+        self._explain = explain
         self._redact = [re.compile(p) for p in settings.redact]
 
     def records(self, scored: ScoredWindows, decisions: tuple[Decision, ...]) -> list[Record]:
         """One record a decision, in order."""
-        return [self._record(scored, decision) for decision in decisions]
+        reasons = self._reasons(scored, decisions) if self._settings.explain else [None] * len(decisions)
+        return [self._record(scored, decision, reason) for decision, reason in zip(decisions, reasons, strict=True)]
 
-    def _record(self, scored: ScoredWindows, decision: Decision) -> Record:
+    def _reasons(self, scored: ScoredWindows, decisions: tuple[Decision, ...]) -> list[dict[str, Any] | None]:
+        """The explanation of each decision, asked for all at once; None where there is none."""
+        index = np.array([decision.index for decision in decisions], np.int64)
+        explanation = self._explain(scored, index) if len(index) else None
+        if explanation is None:
+            return [None] * len(decisions)
+        ends = np.cumsum(scored.batch.windows.lengths()[index])
+        parts = np.split(explanation.contributions, ends[:-1])
+        return [
+            self._reason(scored, i, part, base)
+            for i, part, base in zip(index.tolist(), parts, explanation.base.tolist(), strict=True)
+        ]
+
+    def _reason(self, scored: ScoredWindows, i: int, part: NDArray[np.float32], base: float) -> dict[str, Any]:
+        batch = scored.batch
+        ids = batch.windows.row(i).tolist()
+        raw: list[bytes] = []
+        if self._settings.max_lines:  # 0 quotes none, here neither
+            place = int(batch.session[i]), int(batch.first[i]), int(batch.last[i])
+            raw, _ = self._recent.lines_of(batch.partition[i], *place, len(ids))
+        return top_lines(part, base, ids, raw, self._settings.explain_lines, text=self._text, quote=self._quote)
+
+    def _record(self, scored: ScoredWindows, decision: Decision, reason: dict[str, Any] | None) -> Record:
         batch, i = scored.batch, decision.index
         source, session = batch.partition[i], batch.key[i]
         first, last = int(batch.first[i]), int(batch.last[i])
@@ -129,6 +164,7 @@ class AlertWriter:
             "templates": self._template_counts(batch.windows.row(i).tolist()),
             "lines": lines,
             "lines_omitted": omitted,
+            "explanation": reason,
             "repeats": decision.repeats,
             "group": decision.group,
             "group_count": decision.group_count,
@@ -156,7 +192,7 @@ class AlertWriter:
     def _template_counts(self, ids: list[int]) -> list[dict[str, Any]]:
         """The window's templates in order of first appearance, with how often each occurs."""
         return [
-            {"id": f"{t & 0xFFFFFFFFFFFFFFFF:016x}", "text": self._redacted(self._templates.get(t, "")), "count": count}
+            {"id": f"{t & 0xFFFFFFFFFFFFFFFF:016x}", "text": self._text(t), "count": count}
             for t, count in Counter(ids).items()
         ]
 
@@ -174,6 +210,9 @@ class AlertWriter:
         if len(text) <= self._settings.max_line_bytes // 4:  # four bytes a character at the most
             return text
         return text.encode()[: self._settings.max_line_bytes].decode("utf-8", "ignore")
+
+    def _text(self, template: int) -> str:
+        return self._redacted(self._templates.get(template, ""))
 
     def _redacted(self, text: str) -> str:
         for pattern in self._redact:

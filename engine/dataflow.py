@@ -20,6 +20,7 @@ from connectors.registry import SinkSettings, build_sink
 from engine import route
 from engine.alert import AlertWriter
 from engine.context import Context, SinkReports, SourceReports
+from engine.explain import Explainer
 from engine.records import ParsedLines, Rejected, WindowBatch
 from engine.settings import RegionSettings
 from engine.sinks import SinkOutput, try_out
@@ -35,7 +36,7 @@ def build(context: Context) -> Dataflow:
     shards = [str(i) for i in range(settings.shards)] if settings.route == "session" else ["0"]
     alerts = AlertWriter(
         settings.alert, settings.region, recent=context.recent, templates=context.templates,
-        describe=context.source.describe, clock=context.clock,
+        describe=context.source.describe, clock=context.clock, explain=Explainer(context.models),
     )  # fmt: skip
     reports = SinkReports(context.telemetry)
 

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from engine.alert import EVENT_TYPE, AlertSettings, AlertWriter, alert_id, iso_t
 from engine.clock import ManualClock
 from engine.records import Decision
 from engine.windows.recent import RecentLines
-from models.base import template_id
+from models.base import Explanation, template_id
 
 SCHEMA = json.loads((Path(engine.__file__).parents[1] / "docs" / "alert.schema.json").read_text("utf-8"))
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -28,7 +29,7 @@ def check_schema():
 def write(scored, check_schema):
     """The one record for a window; `recent` holds the lines given."""
 
-    def run(window, *, lines=(), decision=DUE, clock=None, traceparent="", region="eu-west", **settings):
+    def run(window, *, lines=(), decision=DUE, clock=None, traceparent="", region="eu-west", reasons=None, **settings):
         recent = RecentLines(1 << 20)
         texts = {}
         for parsed in lines:
@@ -41,6 +42,7 @@ def write(scored, check_schema):
             templates=texts,
             describe=lambda partition, position: f"{partition}/{position}",
             clock=clock or ManualClock(wall_ns=1_700_000_000_123_456_789),
+            explain=reasons or (lambda *_: pytest.fail("no explanation was asked for")),
         )
         (record,) = writer.records(scored(window, traceparent=traceparent), (decision,))
         check_schema(record.document)
@@ -81,6 +83,7 @@ def test_the_document_says_what_why_where_and_when(write, window, parsed_lines):
         "templates": [{"id": f"{disk & 0xFFFFFFFFFFFFFFFF:016x}", "text": "disk failed", "count": 2}],
         "lines": ["blk_1|disk failed", "blk_1|disk failed"],
         "lines_omitted": 0,
+        "explanation": None,
         "repeats": 3,
         "group": "0123456789abcdef",
         "group_count": 2,
@@ -230,6 +233,65 @@ def test_a_cut_line_keeps_its_size_and_whole_characters(text, limit, scored, win
 def test_a_redaction_that_does_not_compile_is_refused_with_its_text(pattern):
     with pytest.raises(ValidationError, match="is not a regular expression"):
         AlertSettings(redact=(pattern,))
+
+
+# --- explanation ---------------------------------------------------------------------------------
+
+
+def reasons(contributions, base=0.1):
+    explanation = Explanation(np.array(contributions, np.float32), np.array([base], np.float32))
+    return lambda scored, index: explanation
+
+
+def test_the_lines_that_add_most_are_listed_with_their_contributions(write, window, parsed_lines):
+    texts = (b"start", b"disk failed", b"stop token=x")
+    lines = parsed_lines([(b"s", text) for text in texts])
+    rows = tuple(template_id(text.decode()) for text in texts)
+    record = write(
+        window(rows=rows, first=0, last=2), lines=[lines], explain=True, explain_lines=2, redact=("token=x",),
+        reasons=reasons([-0.25, 0.5, 0.25]),
+    )  # fmt: skip
+    assert record.document["explanation"] == {
+        "base": pytest.approx(0.1),
+        "lines": [
+            {"line": 1, "text": "disk failed", "raw": "s|disk failed", "contribution": 0.5},
+            {"line": 2, "text": "stop [redacted]", "raw": "s|stop [redacted]", "contribution": 0.25},
+        ],
+        "rest": -0.25,
+    }
+
+
+def test_explained_lines_are_quoted_as_far_as_they_are_held_and_may_be(write, window, parsed_lines):
+    lines = parsed_lines([(b"s", b"b")], first=1)
+    explained = {"explain": True, "reasons": reasons([0.5, 0.25])}
+    held = write(window(rows=(1, 2), first=0, last=1), lines=[lines], **explained)
+    assert [row["raw"] for row in held.document["explanation"]["lines"]] == [None, "s|b"]
+    none = write(window(rows=(1, 2), first=0, last=1), lines=[lines], max_lines=0, **explained)
+    assert [row["raw"] for row in none.document["explanation"]["lines"]] == [None, None]
+
+
+def test_an_alert_goes_out_though_it_cannot_be_explained(write, window):
+    assert write(window(), explain=True, reasons=lambda *_: None).document["explanation"] is None
+
+
+def test_all_windows_of_a_batch_are_explained_at_once(scored, window):
+    asked = []
+
+    def explain(batch, index):
+        asked.append(index.tolist())
+        return Explanation(np.array([1, 2, 3], np.float32), np.array([0.5, 0.25], np.float32))
+
+    writer = AlertWriter(
+        AlertSettings(explain=True), "r", recent=RecentLines(1 << 20), templates={},
+        describe=lambda *_: "", clock=ManualClock(), explain=explain,
+    )  # fmt: skip
+    batch = scored(window(rows=(7, 8)), window(rows=(1,)), window(rows=(9,)))
+    first, second = writer.records(batch, tuple(Decision(i, 0, "0" * 16, 1, 0.5) for i in (0, 2)))
+    assert asked == [[0, 2]]
+    assert [row["contribution"] for row in first.document["explanation"]["lines"]] == [2.0, 1.0]
+    assert [row["contribution"] for row in second.document["explanation"]["lines"]] == [3.0]
+    assert (first.document["explanation"]["base"], second.document["explanation"]["base"]) == (0.5, 0.25)
+    assert writer.records(batch, ()) == []
 
 
 # --- time ----------------------------------------------------------------------------------------
