@@ -201,7 +201,7 @@ class AlertWriter:
         limit = min(self._settings.max_lines, total)
         if limit == 0:
             return [], total
-        found, _ = self._recent.lines_of(source, session, first, last, limit)
+        found = self._recent.lines_of(source, session, first, last, limit)
         return [self._quote(line) for line in found], total - len(found)
 
     def _quote(self, line: bytes) -> str:

@@ -1,12 +1,23 @@
 """The raw lines read last, so that an alert can quote its window."""
 
 from collections import deque
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.records import ParsedLines
 from engine.windows.window_base import WHOLE_SOURCE
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A batch with what is asked of it most, as plain numbers."""
+
+    lines: ParsedLines
+    first: int
+    last: int
+    size: int
 
 
 class RecentLines:
@@ -20,7 +31,7 @@ class RecentLines:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._age: deque[str] = deque()
-        self._batches: dict[str, deque[ParsedLines]] = {}
+        self._batches: dict[str, deque[_Held]] = {}
 
     @property
     def nbytes(self) -> int:
@@ -32,21 +43,20 @@ class RecentLines:
         size = _size(lines)
         if not len(lines) or size > self._max_bytes:
             return
-        partition = lines.lines.partition
-        self._batches.setdefault(partition, deque()).append(lines)
+        partition, positions = lines.lines.partition, lines.lines.positions
+        held = _Held(lines, int(positions[0]), int(positions[-1]), size)
+        self._batches.setdefault(partition, deque()).append(held)
         self._age.append(partition)
         self._bytes += size
         while self._bytes > self._max_bytes:
             oldest = self._age.popleft()
             batches = self._batches[oldest]
-            self._bytes -= _size(batches.popleft())
+            self._bytes -= batches.popleft().size
             if not batches:
                 del self._batches[oldest]
 
-    def lines_of(
-        self, partition: str, session: int, first: int, last: int, limit: int
-    ) -> tuple[list[bytes], int | None]:
-        """The last `limit` raw lines of a window, oldest first, without their line ends.
+    def lines_of(self, partition: str, session: int, first: int, last: int, limit: int) -> list[bytes]:
+        """The last `limit` raw lines of a window that are still held, oldest first, without their line ends.
 
         Args:
             partition: Partition of the window.
@@ -54,37 +64,28 @@ class RecentLines:
             first: Position of the window's first line.
             last: Position of its last line.
             limit: Lines at the most.
-
-        Returns:
-            The lines, and how many more of the session lie between the positions and are not among them; None where
-            that is not known, because what was read back then is no longer held.
         """
         found: list[bytes] = []
-        count, complete = 0, False
-        for batch in reversed(self._batches.get(partition, ())):
-            positions = batch.lines.positions
-            if int(positions[0]) > last:
-                continue
-            if int(positions[-1]) < first:
-                complete = True
+        # To the very oldest: the shards of a partition hand in their parts one after the other, so that
+        # a part before the window's first line says nothing about those added before it.
+        for held in reversed(self._batches.get(partition, ())):
+            if len(found) == limit:
                 break
-            rows = _rows(batch, session, first, last)
-            count += len(rows)
-            for row in rows[::-1][: limit - len(found)].tolist():
-                found.append(batch.lines.line(row))
-            if int(positions[0]) <= first:
-                complete = True
-                break
-        return found[::-1], count - len(found) if complete else None
+            if held.first <= last and held.last >= first:
+                line = held.lines.lines.line
+                rows = _rows(held, session, first, last)
+                found += [line(row) for row in rows[::-1][: limit - len(found)].tolist()]
+        return found[::-1]
 
 
-def _rows(batch: ParsedLines, session: int, first: int, last: int) -> NDArray[np.int32]:
+def _rows(held: _Held, session: int, first: int, last: int) -> NDArray[np.int32]:
     """int32: the rows in the batch's lines that belong to the session between the positions."""
-    positions = batch.lines.positions
-    low = np.searchsorted(batch.rows, np.searchsorted(positions, first, "left"))
-    high = np.searchsorted(batch.rows, np.searchsorted(positions, last, "right"))
-    rows = batch.rows[low:high]
-    return rows if session == WHOLE_SOURCE else rows[batch.session[low:high] == session]
+    batch = held.lines
+    rows = batch.rows if session == WHOLE_SOURCE else batch.rows[batch.session == session]
+    if len(rows) and (held.first < first or held.last > last):
+        positions = batch.lines.positions[rows]
+        rows = rows[(positions >= first) & (positions <= last)]
+    return rows
 
 
 def _size(lines: ParsedLines) -> int:
