@@ -28,6 +28,13 @@ BYTE_BITS = 44
 POLL_BUDGET_S = 0.03
 """How long one call looks through files without news before it returns; the contract allows 50 ms."""
 
+REST_FACTOR = 19
+"""Looks without news are followed by a rest of so many times their duration: a twentieth of a core, however
+many files there are. A few files are looked at without a rest that anybody would notice."""
+
+LONGEST_REST_S = 0.25
+"""Bounds the latency that resting adds where there are thousands of files."""
+
 
 class FileSettings(BaseModel):
     """Lines from files, directories and globs."""
@@ -67,6 +74,7 @@ class FilePartition:
         self._monotonic_s = monotonic_s
         self._tails: dict[str, Tail] = {}
         self._turn = 0
+        self._rest_until_s = float("-inf")
         self._scanned_s = float("-inf")
         self._first = resume is None
         self._closed = False
@@ -77,9 +85,12 @@ class FilePartition:
         """See `SourcePartition.next_batch`."""
         if self._closed:
             raise StopIteration
+        started = self._monotonic_s()
+        if started < self._rest_until_s:
+            return None
         check = self._scan_if_due()
         tails = [t for t in self._tails.values() if not t.ended]
-        until = self._monotonic_s() + POLL_BUDGET_S
+        until = started + POLL_BUDGET_S
         failed: SourceUnavailable | None = None
         for step in range(len(tails)):
             tail = tails[(self._turn + step) % len(tails)]
@@ -90,11 +101,15 @@ class FilePartition:
                 continue
             if batch is not None or self._monotonic_s() > until:
                 self._turn = (self._turn + step + int(self._settings.follow)) % len(tails)
-                return batch
+                if batch is not None:
+                    return batch
+                break
         if failed is not None:
             raise failed
         if not self._settings.follow and all(t.ended for t in self._tails.values()):
             raise StopIteration
+        now = self._monotonic_s()
+        self._rest_until_s = now + min(LONGEST_REST_S, REST_FACTOR * (now - started))
         return None
 
     def snapshot(self) -> State:
@@ -140,15 +155,15 @@ class FilePartition:
         damage = tail.take_damage()
         if not cut and damage is None:
             return None
-        now, high = self._wall_ns(), tail.generation << BYTE_BITS
+        name, now, high = partition_name(tail.path), self._wall_ns(), tail.generation << BYTE_BITS
         limit = self._settings.max_line_bytes
         letters = [
-            DeadLetter(place_of(tail.path, high | byte), too_long(length, limit), raw, length)
+            DeadLetter(place_of(name, high | byte), too_long(length, limit), raw, length)
             for byte, raw, length in cut.rejects
         ]
         if damage is not None:
-            letters.append(DeadLetter(place_of(tail.path, high | damage[0]), damage[1], b"", 0))
-        return LineBatch(tail.path, cut.data, cut.ends, cut.starts + np.int64(high), now, now, tuple(letters))
+            letters.append(DeadLetter(place_of(name, high | damage[0]), damage[1], b"", 0))
+        return LineBatch(name, cut.data, cut.ends, cut.starts + np.int64(high), now, now, tuple(letters))
 
 
 class FileSource:
@@ -208,6 +223,11 @@ class FileSource:
         name = base_name(path) if self._settings.follow else path
         digest = hashlib.blake2b(os.fsencode(name), digest_size=8).digest()
         return int.from_bytes(digest, "little") % self._of == self._worker
+
+
+def partition_name(path: str) -> str:
+    r"""The path as text; bytes that are no UTF-8 are written `\xNN`, since neither JSON nor keys carry them."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def place_of(path: str, position: int) -> str:

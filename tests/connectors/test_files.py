@@ -301,3 +301,46 @@ def test_any_cut_into_blocks_gives_the_same_lines(data: bytes, block: int, limit
     assert kept == [(s, p) for s, p in lines if len(p) <= limit]
     assert long == [(s, p, len(p)) for s, p in lines if len(p) > limit]
     assert cutter.byte == len(data)
+
+
+def test_a_name_that_is_no_text_is_spelt_out(tmp_path: Path) -> None:
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.log")
+    Path(path).write_bytes(b"a\n" + b"x" * 99 + b"\n")
+    reading = Reading(tmp_path, max_line_bytes=50)
+    assert reading.lines() == [b"a"]
+    spelt = rf"{tmp_path}/\xff.log"
+    assert [b.partition for b in reading.batches] == [spelt]
+    assert reading.places() == [f"{spelt}:0"]
+    assert [letter.place for b in reading.batches for letter in b.rejects] == [f"{spelt}:2"]
+    reading.restart()
+    append(Path(path), b"b\n")
+    assert reading.lines() == [b"b"]
+
+
+def test_looks_without_news_take_a_twentieth_of_the_time(tmp_path: Path) -> None:
+    append(tmp_path / "app.log", b"a\n")
+    now, looks = 0.0, 0
+
+    def monotonic_s() -> float:
+        nonlocal now
+        now += 0.001  # every question of a look takes a millisecond
+        return now
+
+    def rest() -> bool:
+        """Whether a poll at once returned without looking."""
+        before = now
+        assert reader.next_batch() is None
+        return now - before < 0.0015
+
+    source = FileSource(FileSettings(paths=(str(tmp_path),), follow=True), monotonic_s=monotonic_s)
+    reader = source.open(source.partitions()[0], None)
+    assert reader.next_batch() is not None
+    now += 1000
+    while not rest():
+        looks += 1
+        assert looks < 5
+    append(tmp_path / "app.log", b"b\n")
+    rested = now
+    while reader.next_batch() is None:
+        assert now - rested < 0.25
+    assert now - rested > 0.03
