@@ -8,7 +8,7 @@ from bytewax.testing import TestingSink, run_main
 from connectors.base import PositionLost, SourceUnavailable
 from connectors.memory import EOF, FAIL, PAUSE, MemorySource
 from engine.clock import ManualClock
-from engine.source import GATHER_S, IDLE_POLL_S, UNAVAILABLE_POLL_S, Observer, SourceInput
+from engine.source import GATHER_S, IDLE_POLL_S, LAG_EVERY_S, UNAVAILABLE_POLL_S, Observer, SourceInput
 from engine.stop import StopFlag
 
 
@@ -93,7 +93,17 @@ def test_batches_arrive_under_the_name_of_their_partition(source_input, notes):
     with pytest.raises(StopIteration):
         part.next_batch()
     assert notes.turns == 4
-    assert ("lag", "p", 1) in notes.seen
+    assert [what for what in notes.seen if what[0] == "lag"] == [("lag", "p", 1), ("lag", "p", 0)]
+
+
+def test_the_lag_is_looked_at_now_and_then_also_where_nothing_comes(source_input, notes, clock):
+    part = source_input(MemorySource({"p": [b"a", PAUSE, b"b", PAUSE, b"c"]}, batch_lines=1)).build_part("", "p", None)
+    seen = []
+    for step in (0.0, 0.0, LAG_EVERY_S / 2, LAG_EVERY_S / 2):
+        clock.advance(step)
+        part.next_batch()
+        seen.append([told[2] for told in notes.seen if told[0] == "lag"])
+    assert seen == [[2], [2], [2], [2, 1]]
 
 
 def test_a_partition_resumes_behind_what_it_handed_out(source_input):
