@@ -6,6 +6,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSink, run_main
 
 from connectors.base import PositionLost, SourceUnavailable
+from connectors.files import FileSettings, FileSource
 from connectors.memory import EOF, FAIL, PAUSE, MemorySource
 from engine.clock import ManualClock
 from engine.source import GATHER_S, IDLE_POLL_S, LAG_EVERY_S, UNAVAILABLE_POLL_S, Observer, SourceInput
@@ -259,16 +260,26 @@ def test_a_whole_flow_reads_every_line_of_every_partition(clock, notes):
     assert {p: lines_of([i for i in found if i[0] == p]) for p in "xyz"} == lines
 
 
-def test_after_a_small_batch_lines_are_gathered_for_the_next(stop, notes, clock):
-    source = MemorySource({"p": [b"a", b"b", b"c"]}, batch_lines=1)
+def test_after_small_batches_lines_are_gathered_for_the_next(stop, notes, clock):
+    source = MemorySource({"p": [b"a", b"b", b"c", b"d"]}, batch_lines=1)
     part = SourceInput(source, stop, notes, clock, small_lines=2).build_part("", "p", None)
-    assert lines_of(part.next_batch()) == [b"a"]
-    polls = 0
-    while not (batch := part.next_batch()):
-        polls += 1
-    assert lines_of(batch) == [b"b"]
-    assert polls >= 1
-    assert clock.monotonic_s() == pytest.approx(GATHER_S, abs=IDLE_POLL_S)
+    assert [lines_of(part.next_batch()) for _ in range(2)] == [[b"a"], [b"b"]]
+    for line in (b"c", b"d"):
+        began_s, polls = clock.monotonic_s(), 0
+        while not (batch := part.next_batch()):
+            polls += 1
+        assert lines_of(batch) == [line]
+        assert polls >= 1
+        assert clock.monotonic_s() - began_s == pytest.approx(GATHER_S, abs=IDLE_POLL_S)
+
+
+def test_many_small_files_are_read_one_after_the_other_without_a_rest(stop, notes, clock, tmp_path):
+    for i in range(50):
+        (tmp_path / f"{i}.log").write_bytes(b"a\n")
+    source = FileSource(FileSettings(paths=(str(tmp_path),)))
+    part = SourceInput(source, stop, notes, clock).build_part("", source.partitions()[0], None)
+    assert sum(len(lines_of(part.next_batch())) for _ in range(50)) == 50
+    assert clock.monotonic_s() == 0
 
 
 def test_a_large_batch_is_followed_at_once(stop, notes, clock):
