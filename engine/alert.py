@@ -134,7 +134,7 @@ class AlertWriter:
         raw: list[bytes] = []
         if self._settings.max_lines:  # 0 quotes none, here neither
             place = int(batch.session[i]), int(batch.first[i]), int(batch.last[i])
-            raw, _ = self._recent.lines_of(batch.partition[i], *place, len(ids))
+            raw = self._recent.lines_of(batch.partition[i], *place, len(ids))
         return top_lines(part, base, ids, raw, self._settings.explain_lines, text=self._text, quote=self._quote)
 
     def _record(self, scored: ScoredWindows, decision: Decision, reason: dict[str, Any] | None) -> Record:
