@@ -55,6 +55,8 @@ class KafkaSettings(BaseModel):
             "ssl.certificate.location": self.ssl_certificate,
             "ssl.key.location": self.ssl_key,
             "ssl.key.password": self.ssl_key_password,
+            # Errors come through the callbacks and are told once; librdkafka would print every attempt.
+            "log_level": 0,
             **self.options,
         }
         return {

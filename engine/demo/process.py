@@ -1,6 +1,5 @@
 """The processes of the demonstration: the engine as a user runs it, and what feeds it."""
 
-import logging
 import os
 import signal
 import subprocess
@@ -83,9 +82,7 @@ class Feeder(threading.Thread):
 
     def __init__(self, brokers: str, topic: str, lines: list[bytes], seconds: float) -> None:
         super().__init__(name="feeder", daemon=True)
-        self._producer = Producer(
-            {"bootstrap.servers": brokers, "linger.ms": 5, "acks": "all"}, logger=logging.getLogger("rdkafka")
-        )
+        self._producer = Producer({"bootstrap.servers": brokers, "linger.ms": 5, "acks": "all", "log_level": 0})
         self._topic = topic
         self._lines = lines
         self._seconds = seconds
