@@ -123,6 +123,7 @@ class Outcome:
     peers: Mapping[str, Mapping[str, Number]] = field(default_factory=dict)
 
 
+EVERY_DETECTOR = ("bert_cnn", "deeplog", "event_counts", "logbert", "lstm_autoencoder")
 SCENARIOS: dict[str, Scenario] = {
     "parse-hdfs": Scenario(
         "parse-hdfs",
@@ -223,7 +224,40 @@ SCENARIOS: dict[str, Scenario] = {
             "recall": Target(tolerance=0.01),
             "f1_std": Target(better="lower", tolerance=1.0),
         },
-        detectors=("bert_cnn", "event_counts"),
+        detectors=EVERY_DETECTOR,
+    ),
+    "detect-hdfs-deeplog": Scenario(
+        "detect-hdfs-deeplog",
+        "The DeepLog split of HDFS: trained on 4,855 normal sessions, tested on 16,838 abnormal and weighted normals",
+        "bench.detection:detect_hdfs_deeplog",
+        {
+            "deeplog.f1": Target(goal=0.91, tolerance=0.01),
+            "logbert.f1": Target(goal=0.95, tolerance=0.01),
+            "lstm_autoencoder.f1": Target(tolerance=0.01),
+            "event_counts.f1": Target(tolerance=0.01),
+        },
+        detectors=("deeplog", "event_counts", "logbert", "lstm_autoencoder"),
+    ),
+    "detect-hdfs-chrono": Scenario(
+        "detect-hdfs-chrono",
+        "The HDFS sample in time order: trained on the first fifth, tested on the rest without retraining",
+        "bench.detection:detect_hdfs_chrono",
+        {"bert_cnn.f1": Target(tolerance=0.05)},
+        detectors=EVERY_DETECTOR,
+    ),
+    "detect-bgl-lines": Scenario(
+        "detect-bgl-lines",
+        "BGL line by line, split at random and by template, so that memorised templates do not count",
+        "bench.detection:detect_bgl_lines",
+        {"bert_cnn.f1": Target(tolerance=0.01), "bert_cnn.new_templates.f1": Target(tolerance=0.05)},
+        detectors=EVERY_DETECTOR,
+    ),
+    "detect-iotdb": Scenario(
+        "detect-iotdb",
+        "IoTDB under fault injection, windows of 20 lines or 5 s, scenarios left out of training",
+        "bench.detection:detect_iotdb",
+        {"bert_cnn.f1": Target(tolerance=0.05)},
+        detectors=EVERY_DETECTOR,
     ),
 }
 

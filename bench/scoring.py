@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from bench.detection import labelled_windows
+from bench.detection_data import hdfs_sessions
 from bench.harness import Outcome, Run
 from models.base import Templates, Windows
 from models.bert_cnn import BertCnn, BertCnnSettings, Network
@@ -25,7 +25,7 @@ def score_windows(run: Run) -> Outcome:
     count, lines = run.setting("windows", 20_000), run.setting("lines", 20)
     rounds, batch = run.setting("rounds", 5), run.setting("batch_windows", 4096)
     encoder, plain_count = run.setting("encoder", "minilm"), run.setting("plain_windows", 2048)
-    data = labelled_windows()
+    data = hdfs_sessions()
     detector = _detector(encoder, data.templates)
     ids = np.fromiter(data.templates, np.int64, len(data.templates))
     rows = np.random.default_rng(0).choice(ids, (count, lines))

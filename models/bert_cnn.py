@@ -34,7 +34,7 @@ from torch.nn import functional
 
 from models.attribution import integrated
 from models.base import FitReport, Progress, Templates, TrainingError, Windows
-from models.embeddings import BEGIN, END, FIRST_TEMPLATE, PADDING
+from models.embeddings import BEGIN, END, FIRST_TEMPLATE, PADDING, EmbeddingTable
 from models.loop import LoopSettings, seeded, train_network
 from models.metrics import confusion
 from models.sequences import content_keys, distinct, marked
@@ -170,9 +170,9 @@ class BertCnn(TorchDetector):
     def _network(self) -> Network:
         return Network(self.embeddings.encoder.hidden, self.options)
 
-    def _prepare(self, network: nn.Module, vectors: torch.Tensor) -> tuple[Network, object]:
+    def _prepare(self, network: nn.Module, table: EmbeddingTable) -> tuple[Network, object]:
         assert isinstance(network, Network)
-        return network, network.tables(vectors)
+        return network, network.tables(self._vectors(table))
 
     def _explained(self, tokens: torch.Tensor, lengths: torch.Tensor) -> tuple[NDArray[np.float32], float]:
         network = self.network

@@ -17,15 +17,36 @@ def _bert_cnn(settings: Mapping[str, Any], device: str, cache: Path | None) -> W
     return BertCnn(BertCnnSettings.model_validate(settings), device=device, cache=cache)
 
 
+def _deeplog(settings: Mapping[str, Any], device: str, cache: Path | None) -> WindowDetector:
+    from models.deeplog import DeepLog, DeepLogSettings
+
+    return DeepLog(DeepLogSettings.model_validate(settings), device=device, cache=cache)
+
+
 def _event_counts(settings: Mapping[str, Any], device: str, cache: Path | None) -> WindowDetector:
     from models.event_counts import EventCounts, EventCountsSettings
 
     return EventCounts(EventCountsSettings.model_validate(settings))
 
 
+def _logbert(settings: Mapping[str, Any], device: str, cache: Path | None) -> WindowDetector:
+    from models.logbert import LogBert, LogBertSettings
+
+    return LogBert(LogBertSettings.model_validate(settings), device=device, cache=cache)
+
+
+def _lstm_autoencoder(settings: Mapping[str, Any], device: str, cache: Path | None) -> WindowDetector:
+    from models.lstm_autoencoder import LstmAutoencoder, LstmAutoencoderSettings
+
+    return LstmAutoencoder(LstmAutoencoderSettings.model_validate(settings), device=device, cache=cache)
+
+
 DETECTORS: Mapping[str, Builder] = {
     "bert_cnn": _bert_cnn,
+    "deeplog": _deeplog,
     "event_counts": _event_counts,
+    "logbert": _logbert,
+    "lstm_autoencoder": _lstm_autoencoder,
 }
 
 

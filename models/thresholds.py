@@ -1,6 +1,6 @@
 """Thresholds fitted on scores: a score at or above the threshold is anomalous.
 
-`percentile`, `stddev` and `iqr` take scores of normal or unlabelled windows; `best_f1` takes
+`percentile`, `stddev`, `iqr` and `pot` take scores of normal or unlabelled windows; `best_f1` takes
 labelled ones. Every value is a float32 number, as scores are, so a comparison never rounds.
 """
 
@@ -14,6 +14,8 @@ from models.base import TrainingError
 
 Scores = NDArray[np.floating]
 Labels = NDArray[np.bool_] | None
+_PEAKS = 10
+"""Excesses that a tail is fitted to at the least."""
 
 
 class Threshold(BaseModel):
@@ -46,6 +48,33 @@ def iqr(scores: Scores, labels: Labels, *, factor: float = 1.5) -> float:
     return _above(float(high + factor * (high - low)))
 
 
+def pot(scores: Scores, labels: Labels, *, risk: float = 1e-3, tail_percent: float = 98.0) -> float:
+    """Peaks over threshold: the score that a normal window exceeds with probability `risk`.
+
+    A generalised Pareto distribution is fitted to what exceeds the `tail_percent` percentile
+    (Siffer et al., "Anomaly Detection in Streams with Extreme Value Theory", 2017,
+    https://doi.org/10.1145/3097983.3098144). Where fewer than 10 scores do, or all by the same
+    amount, there is no tail to fit, and the value is just above the largest score.
+    """
+    if not 0 < risk < 1 - tail_percent / 100 < 1:
+        raise TrainingError(
+            f"threshold pot: risk is {risk} and tail_percent {tail_percent}; risk must lie between 0 and the share "
+            f"of the scores above the percentile"
+        )
+    normal = _normal(scores, labels)
+    start = float(np.percentile(normal, tail_percent))
+    excess = normal[normal > start] - start
+    if len(excess) < _PEAKS or excess.min() == excess.max():
+        return _above(float(normal.max()))
+    from scipy.stats import genpareto  # type: ignore[import-untyped]
+
+    # In units of their mean, so that the fit's starting point suits scores of any size.
+    unit = float(excess.mean())
+    shape, _, scale = genpareto.fit(excess / unit, floc=0)
+    beyond = float(genpareto.isf(min(1.0, risk * len(normal) / len(excess)), shape, loc=0, scale=scale)) * unit
+    return _above(start + beyond) if np.isfinite(beyond) else _above(float(normal.max()))
+
+
 def best_f1(scores: Scores, labels: Labels) -> float:
     """The middle of the widest gap among those between two scores at which F1 is highest."""
     if labels is None or not 0 < labels.sum() < len(labels):
@@ -67,6 +96,7 @@ THRESHOLDS: Mapping[str, Rule] = {
     "percentile": percentile,
     "stddev": stddev,
     "iqr": iqr,
+    "pot": pot,
     "best_f1": best_f1,
 }
 """Rule by name: called with scores (n,), labels (n,) or None, and the rule's own settings."""

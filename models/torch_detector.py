@@ -64,9 +64,13 @@ class TorchDetector(WindowDetector):
     def _network(self) -> torch.nn.Module:
         """A new network with random weights, on the CPU."""
 
+    def _fitting(self, weights: Mapping[str, NDArray[Any]]) -> torch.nn.Module:
+        """A new network into which these weights would fit; the sizes that training found are theirs."""
+        return self._network()
+
     @abstractmethod
-    def _prepare(self, network: torch.nn.Module, vectors: torch.Tensor) -> Any:
-        """What can be computed once from the table's vectors (rows, hidden) for all windows."""
+    def _prepare(self, network: torch.nn.Module, table: EmbeddingTable) -> Any:
+        """What can be computed once from a table for all windows."""
 
     @abstractmethod
     def _rectangle(self, prepared: Any, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
@@ -130,7 +134,7 @@ class TorchDetector(WindowDetector):
             raise NotTrained(f"this {self.name} holds no weights: fit it, or load a version from the store")
         if ready is None or ready[0] is not table or ready[1] is not network:
             with self._lock, torch.inference_mode():
-                ready = table, network, self._prepare(network, self._vectors(table))
+                ready = table, network, self._prepare(network, table)
                 self._prepared = ready
         return ready[0], ready[2]
 
@@ -170,7 +174,7 @@ class TorchDetector(WindowDetector):
                 f"the weights were trained on encoder {extra.get('encoder')} ({extra.get('encoder_fingerprint')}), "
                 f"this {self.name} uses {mine['encoder']} ({mine['encoder_fingerprint']}); the same files are needed"
             )
-        network = self._network()
+        network = self._fitting(weights)
         for problem in differences({n: v.numpy() for n, v in network.state_dict().items()}, weights):
             raise StoreError(f"the weights are not those of this {self.name}: {problem}")
         network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})

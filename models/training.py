@@ -22,15 +22,15 @@ class TrainSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    detector: str = Field("bert_cnn", description="Name of the detector: bert_cnn or event_counts.")
+    detector: str = Field("bert_cnn", description="Name: bert_cnn, deeplog, event_counts, logbert or lstm_autoencoder.")
     settings: dict[str, Any] = Field(default_factory=dict, description="The detector's own settings.")
     validation_share: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.2, description="Share of each class kept for early stopping and for the threshold."
     )
     threshold: str = Field(
         "auto",
-        description="Threshold rule: percentile, stddev, iqr or best_f1. auto is best_f1 where a supervised detector "
-        "has labels to fit it on, else percentile.",
+        description="Threshold rule: percentile, stddev, iqr, pot or best_f1. auto is best_f1 where a supervised "
+        "detector has labels to fit it on, else percentile.",
     )
     threshold_settings: dict[str, float] = Field(default_factory=dict, description="Settings of the threshold rule.")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="Seed of the split and of the training.")

@@ -130,7 +130,7 @@ def test_another_architecture_or_encoder_is_refused(tmp_path: Path, small_cnn: A
     for change, words in (
         ({"settings": content["settings"] | {"filters": 9}}, "are not those of this bert_cnn"),
         ({"settings": content["settings"] | {"encoder": "hashing:48"}}, "trained on encoder hashing:32"),
-        ({"detector": "oracle"}, "known are bert_cnn, event_counts"),
+        ({"detector": "oracle"}, "known are bert_cnn, deeplog, event_counts"),
         ({"settings": {"colour": 1}}, "colour"),
     ):
         card.write_text(json.dumps(content | change))

@@ -18,14 +18,14 @@ def test_percentile_flags_no_more_than_its_share(values: np.ndarray, percent: fl
     assert (values >= threshold.value).mean() <= 1 - percent / 100 + 1e-9
 
 
-@pytest.mark.parametrize("rule", ["percentile", "stddev", "iqr"])
+@pytest.mark.parametrize("rule", ["percentile", "stddev", "iqr", "pot"])
 @given(value=st.floats(-1e6, 1e6, width=32), count=st.integers(1, 9))
 def test_equal_scores_are_all_normal(rule: str, value: float, count: int) -> None:
     values = np.full(count, value, np.float32)
     assert not (values >= fit_threshold(rule, values).value).any()
 
 
-@pytest.mark.parametrize("rule", ["percentile", "stddev", "iqr"])
+@pytest.mark.parametrize("rule", ["percentile", "stddev", "iqr", "pot"])
 @given(values=scores)
 def test_anomalous_scores_are_left_out(rule: str, values: np.ndarray) -> None:
     both = np.concatenate([values, values + np.float32(1e6)])
@@ -57,12 +57,13 @@ def test_separated_classes_are_split_in_the_middle() -> None:
 @pytest.mark.parametrize(
     ("rule", "values", "labels", "settings", "words"),
     [
-        ("magic", [1.0], None, {}, "known are percentile, stddev, iqr, best_f1"),
+        ("magic", [1.0], None, {}, "known are percentile, stddev, iqr, pot, best_f1"),
         ("iqr", [], None, {}, "at least one score"),
         ("iqr", [np.nan], None, {}, "all finite"),
         ("iqr", [1.0], [True], {}, "every window given is anomalous"),
         ("iqr", [1.0], None, {"percent": 3}, "it has factor"),
         ("percentile", [1.0], None, {"percent": 101}, "between 0 and 100"),
+        ("pot", [1.0], None, {"risk": 0.5}, "risk must lie between"),
         ("best_f1", [1.0], None, {}, "both classes"),
         ("best_f1", [1.0, 2.0], [True, True], {}, "both classes"),
     ],
@@ -70,6 +71,12 @@ def test_separated_classes_are_split_in_the_middle() -> None:
 def test_refusals(rule: str, values: list[float], labels: list[bool] | None, settings: dict, words: str) -> None:
     with pytest.raises(TrainingError, match=words):
         fit_threshold(rule, np.array(values, np.float32), None if labels is None else np.array(labels), settings)
+
+
+@pytest.mark.parametrize("risk", [1e-2, 1e-3])
+def test_pot_finds_the_tail_of_an_exponential_distribution(risk: float) -> None:
+    values = np.random.default_rng(0).exponential(3.0, 20_000).astype(np.float32)
+    assert fit_threshold("pot", values, None, {"risk": risk}).value == pytest.approx(-3 * np.log(risk), rel=0.05)
 
 
 def test_figures() -> None:

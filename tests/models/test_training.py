@@ -55,7 +55,7 @@ def test_unsupervised_detectors_see_no_anomaly(made: Made) -> None:
 
 
 def test_registry_errors_list_what_is_known() -> None:
-    with pytest.raises(SettingsError, match="known are bert_cnn, event_counts"):
+    with pytest.raises(SettingsError, match="known are bert_cnn, deeplog, event_counts, logbert, lstm_autoencoder"):
         build("oracle")
     with pytest.raises(SettingsError, match=r"settings of bert_cnn: kernels.0: .*; colour: Extra inputs"):
         build("bert_cnn", {"kernels": [0], "colour": 1})

@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+
+from bench import detection
+from bench.detection import SUPERVISED, VARIANTS, Tally, detect_bgl_lines, detect_hdfs_deeplog
+from bench.detection_data import Labelled, _event, deeplog_split
+from bench.harness import SCENARIOS, BenchError, Run, SettingError
+from models.checks import workload
+from models.metrics import Confusion
+from models.registry import DETECTORS
+
+EVENTS = {
+    "E1": "<*>Deleting block<*>file<*>",
+    "E2": "<*>Received block<*>of size<*>from<*>",
+    "E3": "<*>Received block<*>",
+}
+
+
+def test_every_detector_is_in_every_comparison() -> None:
+    assert {v["detector"] for v in VARIANTS.values()} == set(DETECTORS)
+    assert set(SUPERVISED) < set(VARIANTS)
+    for name in ("detect-hdfs-8020", "detect-hdfs-chrono", "detect-bgl-lines", "detect-iotdb"):
+        assert set(SCENARIOS[name].detectors) == set(DETECTORS)
+
+
+@pytest.mark.parametrize(
+    ("text", "event"),
+    [
+        ("Deleting block <BLK> file /mnt/<BLK>", "E1"),
+        ("Received block <BLK> of size <NUM> from <IP>", "E2"),
+        ("Received block <BLK>", "E3"),
+    ],
+)
+def test_a_template_belongs_to_the_event_with_most_words(text: str, event: str) -> None:
+    assert _event(text, EVENTS) == event
+
+
+def test_a_template_of_no_event_is_refused() -> None:
+    with pytest.raises(BenchError, match="no event"):
+        _event("rack <*> lost power", EVENTS)
+
+
+def test_figures_are_means_over_the_trials() -> None:
+    tally = Tally([Confusion(1, 0, 0, 1), Confusion(1, 1, 1, 1)], [1.0, 3.0], [0.5, 0.5])
+    figures = tally.figures()
+    assert (figures["f1"], figures["f1_min"], figures["f1_std"], figures["train_s"]) == (0.75, 0.5, 0.25, 2.0)
+
+
+def test_unknown_detectors_are_refused() -> None:
+    with pytest.raises(SettingError, match="oracle is not among"):
+        detect_hdfs_deeplog(Run(overrides={"detectors": "oracle,deeplog"}))
+
+
+def test_missing_data_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DRIFTLINE_DATA_DIR", raising=False)
+    deeplog_split.cache_clear()
+    with pytest.raises(BenchError, match="needs hdfs/HDFS_templates"):
+        deeplog_split()
+
+
+def test_splits_by_template_share_no_template(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = workload(count=120)
+    data = Labelled(made.windows, made.labels, made.templates, np.arange(120) % 12)
+    monkeypatch.setattr(detection, "bgl_lines", lambda: data)
+    outcome = detect_bgl_lines(Run(overrides={"detectors": "event_counts,event_counts_logistic", "seeds": "2"}))
+    for name in ("event_counts", "event_counts_logistic"):
+        assert 0 <= outcome.metrics[f"{name}.f1"] <= 1
+        assert 0 <= outcome.metrics[f"{name}.new_templates.f1"] <= 1
+        assert outcome.metrics[f"{name}.train_s"] > 0
