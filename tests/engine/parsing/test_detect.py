@@ -152,3 +152,14 @@ def test_every_line_of_loghub_is_recognised(system, corpus, parser_of, batch_of)
     parser = parser_of(AUTO)
     parser.parse(batch_of(lines))
     assert {parser.formats[i] for i in parser.found.format.tolist()} == {SAME.get(system, system.lower())}
+
+
+def test_a_hundred_thousand_injured_real_lines_never_raise(corpus, mutated, parser_of, batch_of):
+    rng = random.Random(13)
+    lines = [line for system in SYSTEMS for line in corpus(system)]
+    parser = parser_of(AUTO)
+    for start in range(0, 100_000, 4000):
+        part = [mutated(rng.choice(lines), rng) for _ in range(4000)]
+        parsed = parser.parse(batch_of(part, start))
+        assert len(parsed) + len(parsed.bad) + len(parser.joined) == len(part)
+        assert all(letter.reason == "empty line" for letter in parsed.bad)

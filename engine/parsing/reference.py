@@ -1,0 +1,66 @@
+"""Writes docs/formats.md from the registry of formats: `python -m engine.parsing.reference`."""
+
+from pathlib import Path
+
+from engine.parsing.formats import FORMATS, Format
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "formats.md"
+
+_HEAD = """# Log formats
+
+This page is written by `python -m engine.parsing.reference` from the registry; do not edit it.
+
+`format = "auto"` in a region's `[parse]` recognises the format of every line. The format that most lines of a source
+are written in is found on a sample of its first lines, decided again on every sample after that, and asked first;
+sources that mix formats have each line taken for what it is. What no format takes goes out as format `unknown` with
+the whole line as its message. With a format given by name such lines are dead letters.
+
+The order below is the order of detection. Linux, OpenSSH and Mac of the loghub collection write `syslog`.
+
+**Time.** All times become UTC nanoseconds. Times without a zone are in the zone that the setting `timezone` names.
+Where the year is left out it is the latest that does not put the line later than its arrival (plus `max_future_s`), so
+a line of December read in January belongs to the year before; a date left out is found in the same way. Lines without
+any time have that of their arrival.
+
+**Stack traces.** In formats marked so, lines that do not parse and look like the rest of a Java stack trace or a Python
+traceback belong to the line before them, up to `max_join_lines` and `max_join_bytes`. The record has the time and the
+template of its first line; `driftline parse` gives its message whole.
+
+**What lines may hold.** Colour codes and byte order marks are taken out, a final carriage return is no part of a
+line, bytes that are not UTF-8 are spelt `\\xNN`, and long lines are cut only where their template is looked for.
+
+## Adding a format
+
+1. Write one entry with its examples beside its kin in `engine/parsing/formats/`: the header as a pattern with named
+   groups (`engine/parsing/formats/base.py` says which), or the fields of a document. Time groups say how many digits
+   they take; everything else must not depend on digits, which is checked when a parser is built.
+2. Name it in `FORMATS` in `engine/parsing/formats/__init__.py`, before the formats that take some of its lines too.
+3. Run `python -m engine.parsing.reference` and `pytest tests/engine/parsing`, which tests every entry on its examples.
+
+"""
+
+
+def reference() -> str:
+    """The page."""
+    rows = "\n".join(
+        f"| [`{f.name}`](#{f.name}) | `{_cell(f.expected)}` | {'yes' if f.joins else ''} |" for f in FORMATS.values()
+    )
+    table = f"| format | layout | stack traces |\n|---|---|---|\n{rows}\n\n"
+    return _HEAD + table + "\n".join(_section(format) for format in FORMATS.values())
+
+
+def _section(format: Format) -> str:
+    examples = "\n".join(line.decode() for line in format.examples)
+    rules = ", ".join(f"`{name}`" for name in format.sessions)
+    sessions = f"Session rules: {rules}; the first is the default.\n" if len(format.sessions) > 1 else ""
+    gap = "\n" if sessions else ""
+    return f"### {format.name}\n\n```text\n{examples}\n```\n{gap}{sessions}"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(reference(), "utf-8")
+    print("docs/formats.md written")

@@ -1,0 +1,151 @@
+"""What every format promises, checked on its own examples; fields are pinned in golden_formats.json.
+
+When a change is meant, run with `-k golden -rA` and copy what is printed.
+"""
+
+import json
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from engine.parse import BadLine, ParseSettings
+from engine.parsing.formats import FORMATS
+from engine.parsing.formats.base import LEVELS, SYSLOG_LEVELS
+from engine.parsing.header import text_of
+from engine.parsing.reference import PAGE, reference
+from engine.parsing.rows import LEVEL_NAMES
+
+READ_NS = 1_780_000_000 * 10**9
+GOLDEN = json.loads((Path(__file__).parent / "golden_formats.json").read_text("utf-8"))
+EXAMPLES = [(name, i) for name, format in FORMATS.items() for i in range(len(format.examples))]
+STRICT = [name for name, format in FORMATS.items() if name not in {"raw", "python_basic"} and format.header]
+
+
+def settings_of(name: str, **more: object) -> ParseSettings:
+    return ParseSettings.model_validate({"format": name, **more})
+
+
+@pytest.mark.parametrize(("name", "i"), EXAMPLES)
+def test_golden_fields(name, i, parser_of):
+    line = FORMATS[name].examples[i]
+    fields = asdict(parser_of(settings_of(name)).take_apart(line, READ_NS))
+    print(json.dumps({f"{name}/{i}": fields}))
+    assert fields == GOLDEN[f"{name}/{i}"]
+
+
+@pytest.mark.parametrize(("name", "i"), EXAMPLES)
+def test_fields_are_read_back_from_the_line(name, i, parser_of):
+    line = text_of(FORMATS[name].examples[i])
+    fields = parser_of(settings_of(name)).take_apart(FORMATS[name].examples[i], READ_NS)
+    if FORMATS[name].document is None:
+        assert line.endswith(fields.message)
+    for text in (fields.host, fields.component, str(fields.pid or ""), fields.session_key):
+        assert text in line
+    assert fields.level in LEVEL_NAMES
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_line_ends_and_what_follows_are_no_header(name, parser_of):
+    parser = parser_of(settings_of(name))
+    for line in FORMATS[name].examples:
+        plain = parser.take_apart(line, READ_NS)
+        assert parser.take_apart(line + b"\r", READ_NS) == plain
+        assert parser.take_apart(b"\xef\xbb\xbf\x1b[31m" + line + b"\x1b[0m", READ_NS) == plain
+        if FORMATS[name].header is not None and name != "access_common":
+            longer = parser.take_apart(line + b" junk \xff 7", READ_NS)
+            assert longer.message == plain.message + " junk \\xff 7"
+            assert (longer.time_ns, longer.host, longer.pid) == (plain.time_ns, plain.host, plain.pid)
+
+
+@pytest.mark.parametrize("name", STRICT)
+def test_junk_before_a_header_is_refused(name, parser_of):
+    parser = parser_of(settings_of(name))
+    for line in FORMATS[name].examples:
+        with pytest.raises(BadLine, match="does not match format"):
+            parser.take_apart(b"~junk~ ~" + line, READ_NS)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_header_cut_anywhere_never_raises_anything_else(name, parser_of, batch_of):
+    parser = parser_of(settings_of(name))
+    cuts = [line[:end] for line in FORMATS[name].examples for end in range(len(line))]
+    for _ in range(2):
+        parsed = parser.parse(batch_of(cuts))
+        assert len(parsed) + len(parsed.bad) + len(parser.joined) == len(cuts)
+    if name in STRICT:
+        assert len(parsed.bad) >= len(FORMATS[name].examples) * 8
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_wrong_year_is_refused(name, parser_of):
+    parser = parser_of(settings_of(name))
+    header = FORMATS[name].header
+    groups = ({"year", "yyyymmdd"} & set(header.groupindex)) if header is not None else set()
+    for line in FORMATS[name].examples if groups else ():
+        match = header.match(line)
+        start = match.start(groups.pop() if len(groups) == 1 else "year")
+        for year, reason in ((b"0001", "before 1990"), (b"2999", "after it was read")):
+            with pytest.raises(BadLine, match=reason):
+                parser.take_apart(line[:start] + year + line[start + 4 :], READ_NS)
+        groups = {"year", "yyyymmdd"} & set(header.groupindex)
+
+
+@pytest.mark.parametrize("name", ["syslog", "android", "klog", "proxifier"])
+def test_new_year_belongs_to_two_years(name, parser_of, batch_of):
+    line = FORMATS[name].examples[0]
+    old = {"syslog": (b"Jun 14", b"Dec 31"), "android": (b"03-17", b"12-31"), "klog": (b"0314", b"1231")}
+    old["proxifier"] = (b"10.30", b"12.31")
+    december = line.replace(*old[name])
+    read_ns = 1_767_225_600 * 10**9 + 5  # 2026-01-01
+    parser = parser_of(settings_of(name))
+    for _ in range(3):
+        parsed = parser.parse(batch_of([december, line], read_ns=read_ns))
+        assert [time_ns // 10**9 < 1_767_225_600 for time_ns in parsed.time_ns.tolist()] == [True, True]
+        assert parsed.time_ns[0] > parsed.time_ns[1] > 1_735_689_600 * 10**9
+        assert parsed.time_ns[0] == parser.take_apart(december, read_ns).time_ns
+
+
+@pytest.mark.parametrize(
+    ("line", "seconds"),
+    [
+        (b"2024-03-10T06:25:02Z h p: a", 0),
+        (b"2024-03-10T06:25:02+01:00 h p: a", -3600),
+        (b"2024-03-10T06:25:02-0730 h p: a", 27_000),
+    ],
+)
+def test_zones_count_alone_and_in_batches(line, seconds, parser_of, batch_of):
+    parser = parser_of(settings_of("rsyslog", timezone="Asia/Tokyo"))
+    want = (1_710_051_902 + seconds) * 10**9
+    assert parser.take_apart(line, READ_NS).time_ns == want
+    for _ in range(3):
+        assert parser.parse(batch_of([line] * 3)).time_ns.tolist() == [want] * 3
+    with pytest.raises(BadLine, match="no zone"):
+        parser.take_apart(re.sub(rb"(?:Z|[+-][0-9:]+) ", b"+99:00 ", line, count=1), READ_NS)
+
+
+def test_halves_of_the_day_and_dates_left_out(parser_of, batch_of):
+    csv = b"Error,3/10/2024 %s,Disk,7,None,x"
+    parser = parser_of(settings_of("windows_csv"))
+    for text, hour in ((b"12:00:00 AM", 0), (b"1:00:00 AM", 1), (b"12:00:00 PM", 12), (b"11:00:00 PM", 23)):
+        for _ in range(3):
+            assert parser.parse(batch_of([csv % text])).time_ns.tolist() == [(1_710_028_800 + hour * 3600) * 10**9]
+    with pytest.raises(BadLine, match="before or after noon"):
+        parser.take_apart(csv % b"13:00:00 PM", READ_NS)
+    for zone in ("UTC", "America/New_York"):
+        parser = parser_of(settings_of("logback", timezone=zone))
+        lines = [f"{hour:02d}:30:00.000 [main] INFO a.B - x".encode() for hour in range(24)] * 2
+        for _ in range(3):
+            found = parser.parse(batch_of(lines)).time_ns.tolist()
+        assert found == [parser.take_apart(line, READ_NS).time_ns for line in lines]
+        assert all(READ_NS - 23 * 3600 * 10**9 <= time_ns <= READ_NS + 3600 * 10**9 for time_ns in found)
+
+
+def test_levels_are_those_of_opentelemetry():
+    words = {level for format in FORMATS.values() for level in format.levels.values()}
+    assert words | set(LEVELS.values()) | set(SYSLOG_LEVELS) == set(LEVEL_NAMES)
+
+
+def test_the_page_of_formats_is_what_the_registry_says():
+    assert PAGE.read_text("utf-8") == reference(), "run `python -m engine.parsing.reference` and commit docs/formats.md"
