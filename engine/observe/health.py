@@ -4,12 +4,15 @@ Alive and ready are different questions. A worker whose broker is down is alive 
 help) and not ready (its reason is listed); a worker whose loop is stuck is not alive.
 """
 
+import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from engine.clock import Clock
+
+log = logging.getLogger(__name__)
 
 CONDITIONS: Mapping[str, str] = {
     "source": "the source can be read",
@@ -37,15 +40,19 @@ class Condition:
 
 
 class Health:
-    """The conditions of one engine process; any thread may report and read."""
+    """The conditions of one engine process; any thread may report and read.
+
+    A condition that begins to fail, and its recovery, are logged once each: without that, an engine that
+    waits for its broker would look idle to whoever reads the log alone.
+    """
 
     def __init__(self, clock: Clock, stall_s: float) -> None:
         """`stall_s`: the worker counts as stuck after so many seconds without `progress`."""
         self._clock = clock
         self._stall_s = stall_s
         self._lock = threading.Lock()
-        waiting = Condition(False, "not reported yet", clock.wall_ns())
-        self._conditions = dict.fromkeys(CONDITIONS, waiting)
+        self._waiting = Condition(False, "not reported yet", clock.wall_ns())
+        self._conditions = dict.fromkeys(CONDITIONS, self._waiting)
         self._progress_s = clock.monotonic_s()
 
     def ok(self, name: str, detail: str = "") -> None:
@@ -95,7 +102,12 @@ class Health:
             if (before.ok, before.detail) == (ok, detail):
                 return
             new = replace(before, ok=ok, detail=detail)
-            self._conditions[name] = new if before.ok == ok else replace(new, since_ns=self._clock.wall_ns())
+            changed = before.ok != ok or before is self._waiting
+            self._conditions[name] = replace(new, since_ns=self._clock.wall_ns()) if changed else new
+        if changed and not ok:
+            log.warning("%s: %s", name, detail, extra={"condition": name})
+        elif changed and before is not self._waiting:
+            log.info("%s: again, %s", name, detail, extra={"condition": name})
 
 
 class LagWatch:

@@ -1,5 +1,7 @@
 """Conditions, the stuck worker, and a lag that rises."""
 
+import logging
+
 import pytest
 
 from engine.clock import ManualClock
@@ -118,3 +120,18 @@ def test_a_growing_lag_fails_and_a_falling_one_recovers(lag):
 )
 def test_no_alarm(lag, lags):
     assert lag(*lags).ok
+
+
+def test_what_begins_to_fail_and_its_recovery_are_logged_once_each(health, caplog):
+    with caplog.at_level(logging.INFO, "engine"):
+        health.ok("recovery")
+        health.fail("source", "no broker at b:1")  # the first report already
+        health.fail("source", "no broker at b:1, still")
+        health.ok("source")
+        health.ok("source", "reading")
+        health.fail("source", "gone")
+    assert [(r.levelname, r.getMessage()) for r in caplog.records] == [
+        ("WARNING", "source: no broker at b:1"),
+        ("INFO", "source: again, the source can be read"),
+        ("WARNING", "source: gone"),
+    ]
