@@ -37,11 +37,17 @@ def follower(settings: RegionSettings, templates: Templates, telemetry: Telemetr
         if outcome in ("swapped", "recovered"):
             telemetry.health.ok("model", sentence)
             log.info("model %s", outcome, extra={"model": name, "version": version})
+            return
+        log.error("model not taken over: %s", sentence, extra={"outcome": outcome})
+        if following.ready:
+            # Lines still become alerts: taking the engine out of service would only lose them.
+            serving = following.get().version
+            telemetry.health.ok("model", f"{name} version {serving} goes on; not taken over: {sentence}")
         else:
             telemetry.health.fail("model", sentence)
-            log.error("model not taken over: %s", sentence, extra={"outcome": outcome})
 
-    return ModelFollower(lambda: store.current(name), load, report)
+    following = ModelFollower(lambda: store.current(name), load, report)
+    return following
 
 
 def describe_current(settings: ModelSettings) -> str:

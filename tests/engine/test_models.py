@@ -1,0 +1,67 @@
+import logging
+
+import pytest
+
+from engine.clock import ManualClock
+from engine.models import follower
+from engine.observe.telemetry import Telemetry, TelemetrySettings
+from engine.settings import from_mapping
+from models.base import Windows
+from models.event_counts import EventCounts, EventCountsSettings
+from models.store import ModelStore, Notes
+from models.thresholds import Threshold
+
+
+@pytest.fixture
+def telemetry():
+    with Telemetry(TelemetrySettings(serve=False), ManualClock(), {}, "eu") as made:
+        for name in ("source", "sinks", "recovery"):
+            made.health.ok(name)
+        yield made
+
+
+@pytest.fixture
+def publish(tmp_path):
+    detector = EventCounts(EventCountsSettings())
+    detector.fit(Windows.of([[1, 2, 3], [1, 2, 2, 3]]), None, {1: "a", 2: "b", 3: "c"})
+    notes = Notes(threshold=Threshold(rule="percentile", value=0.5))
+    return lambda: ModelStore(tmp_path / "models").publish("m", detector, notes)
+
+
+@pytest.fixture
+def following(tmp_path, telemetry):
+    jsonl = {"type": "jsonl", "path": str(tmp_path / "out.jsonl")}
+    settings = from_mapping(
+        {
+            "region": "eu", "source": {"type": "memory"}, "parse": {}, "window": {"kind": "session"},
+            "model": {"store": str(tmp_path / "models"), "name": "m", "device": "cpu"},
+            "sinks": [jsonl], "dead_letters": jsonl, "recovery": {"path": str(tmp_path / "recovery")},
+        },
+        "here",
+    )  # fmt: skip
+    return follower(settings, {}, telemetry)
+
+
+def test_without_a_model_the_engine_is_not_ready(following, telemetry):
+    following.look()
+    assert telemetry.health.ready()[1]["wrong"] == [
+        "model: the store holds no such model yet; publish one with `driftline train`"
+    ]
+
+
+def test_a_refused_version_leaves_the_engine_ready_and_is_told(following, telemetry, publish, tmp_path, caplog):
+    publish()
+    following.look()
+    (tmp_path / "models" / "m" / str(publish()) / "weights.safetensors").write_bytes(b"half")
+    with caplog.at_level(logging.ERROR):
+        following.look()
+    ready, page = telemetry.health.ready()
+    assert ready
+    assert page["conditions"]["model"]["detail"].startswith(
+        "m version 1 goes on; not taken over: version 2 of m is half"
+    )
+    assert "model not taken over: version 2 of m is half-written" in caplog.text
+    assert telemetry.metrics.registry.get_sample_value("driftline_model_swaps_total", {"outcome": "refused"}) == 1
+    publish()
+    following.look()
+    assert telemetry.health.conditions()["model"].detail == "m version 3 is in service"
