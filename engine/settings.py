@@ -33,6 +33,11 @@ from engine.score import ScoreSettings
 from engine.swap import ModelSettings
 from engine.window import WindowSettings
 
+_PARSE_LIMITS = {
+    "earliest", "max_future_s", "max_message_bytes", "max_shapes", "max_join_lines", "max_join_bytes"
+}  # fmt: skip
+"""Settings that say which lines are refused, cut or remembered; the state of the parser means the same under others."""
+
 
 class SettingsFileError(Exception):
     """A region's settings cannot be used; the message has one line a fault."""
@@ -130,11 +135,14 @@ class RegionSettings(BaseSettings):
         return list(_secret_values(self))
 
     def fingerprint(self) -> str:
-        """What recovery state depends on: state made under another fingerprint must not be loaded."""
+        """What recovery state depends on: state made under another fingerprint must not be loaded.
+
+        Limits are left out, so that an operator can raise one without giving up the open windows.
+        """
         parts = {
             "source": self.source.model_dump(mode="json", include={"type", "topic", "path", "paths"}),
-            "parse": self.parse.model_dump(mode="json"),
-            "window": self.window.model_dump(mode="json"),
+            "parse": self.parse.model_dump(mode="json", exclude=_PARSE_LIMITS),
+            "window": self.window.shape(),
             "route": self.route,
             "shards": self.shards,
         }

@@ -55,6 +55,10 @@ class ShardSettings(BaseModel):
         "taken at its word it would end all open windows. A day is more than any wrong time zone.",
     )
 
+    def shape(self) -> Mapping[str, Any]:
+        """The settings that say how windows are cut: state made under others cannot be used. JSON-compatible."""
+        return self.model_dump(mode="json", exclude=set(_LIMITS))
+
 
 class Outgoing(Protocol):
     """Windows on their way out of one call."""
@@ -227,7 +231,7 @@ class WindowShard(ABC, Generic[OutT]):
         """See `Windower`."""
         header = {
             "kind": self.kind,
-            "shape": _shape(self._settings),
+            "shape": self._settings.shape(),
             "partitions": self._partitions,
             "watermark": self._watermark.dump(),
         }
@@ -235,7 +239,7 @@ class WindowShard(ABC, Generic[OutT]):
 
     def _restore(self, state: bytes) -> None:
         header, arrays = unpack(state)
-        shape = _shape(self._settings)
+        shape = self._settings.shape()
         if header["kind"] != self.kind or header["shape"] != shape:
             raise WindowStateError(
                 f"the saved windows were cut as {header['kind']} with {header['shape']}, the settings now say "
@@ -250,10 +254,6 @@ class WindowShard(ABC, Generic[OutT]):
 def nanoseconds(seconds: float) -> int:
     """Seconds as a whole number of nanoseconds."""
     return round(seconds * 1e9)
-
-
-def _shape(settings: ShardSettings) -> Mapping[str, Any]:
-    return settings.model_dump(mode="json", exclude=set(_LIMITS))
 
 
 def _keys(lines: ParsedLines, rows: Ints, sessions: Ints) -> list[bytes]:

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from engine.parse import Parser
 from engine.settings import RegionSettings, SettingsFileError, from_mapping, load, variants
 
 GOOD = """
@@ -241,14 +242,25 @@ def test_the_fingerprint_covers_what_state_depends_on_and_nothing_else(file):
         ('paths = ["logs/*.log"]', 'paths = ["other"]'),
         ('format = "hdfs"', 'format = "raw"'),
         ('kind = "session"', 'kind = "session"\ngap_s = 5'),
+        ('format = "hdfs"', 'format = "hdfs"\ntemplates = { max_templates = 9 }'),
     ):
         assert load(file(change)).fingerprint() != base, change
     for change in (
         ('path = "alerts.jsonl"', 'path = "elsewhere"'),
         ('store = "models"', 'store = "m2"'),
         ('region = "eu-west"', 'region = "eu-west"\ndrain_s = 3'),
+        ('kind = "session"', 'kind = "session"\nmax_open = 5\nidle_s = 9\npartition_idle_s = 9\nmax_ahead_s = 9'),
+        ('format = "hdfs"', 'format = "hdfs"\nmax_shapes = 9\nmax_future_s = 9\nearliest = 2000-01-01'),
+        ('format = "hdfs"', 'format = "hdfs"\nmax_message_bytes = 99\nmax_join_lines = 9\nmax_join_bytes = 9'),
     ):
         assert load(file(change)).fingerprint() == base, change
+
+
+def test_state_made_under_other_limits_can_be_used(file):
+    limits = "max_shapes = 9\nmax_future_s = 9\nmax_message_bytes = 99\nmax_join_lines = 9\nmax_join_bytes = 9"
+    before, after = load(file()), load(file(('format = "hdfs"', f'format = "hdfs"\n{limits}')))
+    parser = Parser(before.parse, lambda partition, position: "")
+    Parser(after.parse, lambda partition, position: "", parser.snapshot())
 
 
 def test_the_topic_is_part_of_the_fingerprint():
