@@ -1,0 +1,136 @@
+"""The README's table of all detectors on all sets, written from the committed results.
+
+`python -m bench.detector_table` reads `bench/results/detect-*.json` and writes the table between its
+two marks in README.md; a first time it goes before the heading `## Limits`.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.harness import find_scenario
+from bench.report import read_result
+
+ROOT = Path(__file__).resolve().parents[1]
+BEGIN = "<!-- Written by python -m bench.detector_table from bench/results; do not edit. -->"
+END = "<!-- End of the table of detectors. -->"
+BEFORE = "## Limits"
+FLOORS = ("event_counts", "event_counts_logistic")
+_FIGURES = ("f1", "precision", "recall", "f1_std", "train_s")
+
+PUBLISHED: Mapping[str, str] = {
+    "detect-hdfs-8020": "All of HDFS_v1, 80/20 by session at random: CNN .982 to .987, LogRobust .980 to .987, "
+    "NeuralLog .979 to .996, decision tree on counts .998 to .999 (Le and Zhang 2022; LightAD 2024; loglizer).",
+    "detect-hdfs-deeplog": "Trained on 4,855 normal sessions, tested on 16,838 abnormal and 553,366 normal ones: "
+    "DeepLog .945 with short sessions padded (logdeep), .910 without (Himler et al. 2024); LogAnomaly .976; LogRobust "
+    ".940; new event, length and count vectors together .988 (Landauer et al. 2024).",
+}
+"""Published F1 by the same protocol, on the whole of the set where ours is a sample of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One result, or the part of one under a name of its own.
+
+    `figures` is metric by detector; `heading` says which set it is.
+    """
+
+    scenario: str
+    heading: str
+    command: str
+    figures: Mapping[str, Mapping[str, float]]
+
+    @property
+    def floor(self) -> float:
+        """The best F1 of the count-based detectors; they need no deep model."""
+        return max((self.figures[name]["f1"] for name in FLOORS if name in self.figures), default=0.0)
+
+
+def columns(results: Sequence[Mapping[str, Any]]) -> list[Column]:
+    """The columns of the table, in the order of the results."""
+    found = []
+    for result in results:
+        chosen = {k: v for k, v in result.get("settings", {}).items() if k == "window"}
+        options = "".join(f" --set {k}={v}" for k, v in chosen.items())
+        command = f"python -m bench run {result['scenario']}{options}"
+        parts: dict[str, dict[str, dict[str, float]]] = {}
+        for name, value in result["metrics"].items():
+            detector, *part = name.split(".")
+            if part and part[-1] in _FIGURES:
+                parts.setdefault(" ".join(part[:-1]), {}).setdefault(detector, {})[part[-1]] = value
+        for part_name, figures in parts.items():
+            words = [result["scenario"].removeprefix("detect-"), *chosen.values(), part_name.replace("_", " ")]
+            found.append(Column(result["scenario"], ", ".join(map(str, filter(None, words))), command, figures))
+    return found
+
+
+def section(found: Sequence[Column]) -> str:
+    """The table with its notes as Markdown, marks included."""
+    detectors = dict.fromkeys(name for column in found for name in column.figures)
+    rows = [
+        f"| `{name}` | {' | '.join(_cell(column, name) for column in found)} |"
+        for name in sorted(detectors, key=lambda n: (n in FLOORS, n))
+    ]
+    head = f"| detector | {' | '.join(column.heading for column in found)} |"
+    lines = [
+        BEGIN,
+        "F1, with its spread over the trials; in brackets precision and recall. The best of each column is bold. A ✗",
+        "marks what does not beat event counts (the last rows), which need no deep model.",
+        "",
+        head,
+        f"|---|{'---|' * len(found)}",
+        *rows,
+        "",
+        *_notes(found),
+        END,
+    ]
+    return "\n".join(lines)
+
+
+def _cell(column: Column, detector: str) -> str:
+    figures = column.figures.get(detector)
+    if figures is None:
+        return "-"
+    f1 = f"{figures['f1']:.3f}"
+    best = max(f["f1"] for f in column.figures.values())
+    f1 = f"**{f1}**" if figures["f1"] == best else f1
+    spread = f" ± {figures['f1_std']:.3f}" if figures.get("f1_std") else ""
+    loses = " ✗" if detector not in FLOORS and figures["f1"] <= column.floor else ""
+    return f"{f1}{spread}{loses} ({figures['precision']:.3f}, {figures['recall']:.3f})"
+
+
+def _notes(found: Sequence[Column]) -> list[str]:
+    """What each column is, the command that measures it again, and what others published."""
+    notes = {}
+    for column in found:
+        description = find_scenario(column.scenario).description.rstrip(".")
+        published = f" Published: {PUBLISHED[column.scenario]}" if column.scenario in PUBLISHED else ""
+        notes[column.command] = f"- `{column.command}`: {description}.{published}"
+    return list(notes.values())
+
+
+def insert(page: str, text: str) -> str:
+    """The page with the section in place of the one it has, or before the limits where it has none."""
+    if BEGIN in page and END in page:
+        before, _, rest = page.partition(BEGIN)
+        return before + text + rest.partition(END)[2]
+    before, heading, rest = page.partition(f"\n{BEFORE}\n")
+    return f"{before}\n## Detectors, measured\n\n{text}\n{heading}{rest}"
+
+
+def main() -> int:
+    """Writes the README anew; without results it is left as it is."""
+    paths = sorted((ROOT / "bench" / "results").glob("detect-*.json"))
+    found = columns([read_result(path) for path in paths])
+    if not found:
+        print("bench/results holds no detect-*.json; `python -m bench run detect-hdfs-8020 --out …` makes one")
+        return 2
+    readme = ROOT / "README.md"
+    readme.write_text(insert(readme.read_text("utf-8"), section(found)), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+from pathlib import Path
+
+import pytest
+
+from bench.detector_table import BEFORE, BEGIN, END, PUBLISHED, columns, insert, section
+from bench.harness import SCENARIOS
+from bench.report import read_result
+
+ROOT = Path(__file__).parents[2]
+
+
+def figures(name, f1, **more):
+    return {f"{name}.{k}": v for k, v in {"f1": f1, "precision": 0.5, "recall": 1.0, **more}.items()}
+
+
+@pytest.fixture
+def found():
+    random = {
+        **figures("bert_cnn", 0.99, f1_std=0.002, train_s=3.0), **figures("deeplog", 0.7),
+        **figures("event_counts", 0.8), "f1": 0.99, "precision": 0.9,
+    }  # fmt: skip
+    lines = {**figures("bert_cnn", 0.9), **figures("bert_cnn.new_templates", 0.4), **figures("event_counts", 0.9)}
+    return columns(
+        [
+            {"scenario": "detect-hdfs-8020", "metrics": random, "settings": {"seeds": 5}},
+            {"scenario": "detect-bgl-lines", "metrics": lines, "settings": {}},
+            {"scenario": "detect-iotdb", "metrics": figures("deeplog", 0.3), "settings": {"window": "time"}},
+        ]
+    )
+
+
+def test_every_set_and_part_is_a_column(found):
+    assert [c.heading for c in found] == ["hdfs-8020", "bgl-lines", "bgl-lines, new templates", "iotdb, time"]
+    assert found[3].command == "python -m bench run detect-iotdb --set window=time"
+    assert found[0].floor == 0.8
+    assert set(found[0].figures) == {"bert_cnn", "deeplog", "event_counts"}
+
+
+def test_the_best_is_bold_and_what_does_not_beat_the_floor_is_marked(found):
+    rows = [row for row in section(found).splitlines() if row.startswith("| `")]
+    assert rows == [
+        "| `bert_cnn` | **0.990** ± 0.002 (0.500, 1.000) | **0.900** ✗ (0.500, 1.000) | **0.400** (0.500, 1.000) | - |",
+        "| `deeplog` | 0.700 ✗ (0.500, 1.000) | - | - | **0.300** (0.500, 1.000) |",
+        "| `event_counts` | 0.800 (0.500, 1.000) | **0.900** (0.500, 1.000) | - | - |",
+    ]
+
+
+def test_every_column_has_its_command_and_what_was_published(found):
+    text = section(found)
+    assert text.count("- `python -m bench run detect-") == 3
+    assert PUBLISHED["detect-hdfs-8020"] in text
+
+
+def test_the_section_is_put_in_once_and_then_replaced(found):
+    page = f"# A\n\ntext\n\n{BEFORE}\n\n- one\n"
+    once = insert(page, section(found))
+    assert once.index("## Detectors, measured") < once.index(BEGIN) < once.index(END) < once.index(BEFORE)
+    assert insert(once, section(found)) == once
+    assert insert(once, f"{BEGIN}\nnew\n{END}").count("new") == 1
+
+
+def test_published_figures_belong_to_scenarios():
+    assert set(PUBLISHED) <= set(SCENARIOS)
+
+
+def test_the_table_in_the_readme_is_that_of_the_results():
+    readme = (ROOT / "README.md").read_text("utf-8")
+    results = [read_result(path) for path in sorted((ROOT / "bench" / "results").glob("detect-*.json"))]
+    assert (BEGIN in readme) == bool(results), "run `python -m bench.detector_table`"
+    if results:
+        assert section(columns(results)) in readme, "run `python -m bench.detector_table`"
