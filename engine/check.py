@@ -1,11 +1,12 @@
 """Preflight: everything a region's engine will need, tried once, one line each."""
 
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from connectors.base import ConnectorError, SourceUnavailable
+from connectors.base import ConnectorError, LineBatch, Source, SourcePartition, SourceUnavailable
 from connectors.registry import SinkSettings, build_sink, build_source
 from engine.clock import SystemClock
 from engine.models import describe_current
@@ -15,6 +16,12 @@ from engine.observe.metrics import Metrics
 from engine.parse import Parser
 from engine.settings import RegionSettings
 from models.base import ModelError
+
+SAMPLE_S = 3.0
+"""How long lines are waited for to try the format on; a first fetch from Kafka takes some tenths of a second."""
+
+SAMPLED_PARTITIONS = 8
+"""Partitions that are read for that at the most, since some may be empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,25 +66,37 @@ def _source(settings: RegionSettings) -> str:
 def _format(settings: RegionSettings) -> str:
     """Reads one batch from a finite look at the source and says how many of its lines parse."""
     source = build_source(settings.source)
-    part = next(iter(source.partitions()), None)
-    if part is None:
-        raise SourceUnavailable("no lines to try the format on")
-    reader = source.open(part, None)
-    try:
-        batch = None
-        for _ in range(20):
-            batch = batch or reader.next_batch()
-    except StopIteration:
-        pass
-    finally:
-        reader.close()
+    batch = _sample(source, source.partitions()[:SAMPLED_PARTITIONS])
     if batch is None:
-        return "no lines are waiting; the format could not be tried"
+        return f"no lines came within {SAMPLE_S:g} s; the format could not be tried"
     parsed = Parser(settings.parse, source.describe).parse(batch)
     first = f"; first that does not: {parsed.bad[0].reason}" if parsed.bad else ""
     if len(parsed) == 0 and parsed.bad:
         raise ConnectorError(f"parse.format: none of {len(batch)} sampled lines parses{first}")
     return f"{settings.parse.format}: {len(parsed)} of {len(batch)} sampled lines parse{first}"
+
+
+def _sample(source: Source, parts: Sequence[str]) -> LineBatch | None:
+    """The first lines that any of the partitions gives."""
+    readers: list[SourcePartition] = []
+    try:
+        readers += (source.open(part, None) for part in parts)
+        waiting = list(readers)
+        until_s = time.monotonic() + SAMPLE_S
+        while waiting and time.monotonic() < until_s:
+            for reader in tuple(waiting):
+                try:
+                    batch = reader.next_batch()
+                except StopIteration:
+                    waiting.remove(reader)
+                    continue
+                if batch is not None and len(batch):
+                    return batch
+            time.sleep(0.01)
+    finally:
+        for reader in readers:
+            reader.close()
+    return None
 
 
 def _sink(settings: SinkSettings) -> str:

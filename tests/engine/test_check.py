@@ -2,6 +2,8 @@ import socket
 
 import pytest
 
+from connectors.memory import PAUSE, MemorySource
+from engine import check
 from engine.check import preflight
 from engine.settings import from_mapping
 from models.base import Windows
@@ -86,6 +88,12 @@ def test_a_few_bad_lines_are_told_and_no_fault(findings):
     found = findings(source={"type": "memory", "lines": [LINE, "bad"]})
     assert found["format"].ok
     assert found["format"].detail.startswith("hdfs: 1 of 2 sampled lines parse; first that does not: ")
+
+
+def test_lines_that_need_a_moment_and_come_through_another_partition_are_tried(findings, monkeypatch):
+    source = MemorySource({"t/0": [], "t/1": [PAUSE] * 25 + [LINE.encode()]})
+    monkeypatch.setattr(check, "build_source", lambda settings: source)
+    assert findings()["format"].detail == "hdfs: 1 of 1 sampled lines parse"
 
 
 def test_a_source_without_lines_is_no_fault_of_the_format(findings):
