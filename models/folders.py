@@ -5,12 +5,16 @@ import fcntl
 import os
 import secrets
 import shutil
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from models.base import StoreError
+
+STALE_S = 86_400.0
+"""What a publisher began to write so long ago belongs to one that was killed; no publication takes a day."""
 
 Files = Callable[[int], Mapping[str, bytes]]
 """The files of a version, by name, in the order of writing, once its number is known."""
@@ -85,6 +89,7 @@ class LocalFolder(Folder):
         """See `Folder.add_version`; on the disk when it returns."""
         folder = self._root / name
         folder.mkdir(parents=True, exist_ok=True)
+        _remove_stale(folder)
         hidden = _hidden(folder)
         hidden.mkdir()
         try:
@@ -171,9 +176,20 @@ class RemoteFolder(Folder):
         yield
 
 
+_WRITING = ".writing-"
+
+
 def _hidden(folder: Path) -> Path:
     # Not from tempfile, whose files only their owner may read: an engine may run as another user.
-    return folder / f".writing-{secrets.token_hex(8)}"
+    return folder / f"{_WRITING}{secrets.token_hex(8)}"
+
+
+def _remove_stale(folder: Path) -> None:
+    """Removes what killed publishers left; of no use to anybody, so what cannot be removed stays."""
+    for left in folder.glob(f"{_WRITING}*"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > STALE_S:
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -2,6 +2,7 @@ import errno
 import json
 import os
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -186,6 +187,21 @@ def test_a_killed_publisher_leaves_nothing_to_see(tmp_path: Path, detector: Wind
     (tmp_path / "floor" / "2").mkdir()
     assert store.versions("floor") == [1]
     assert store.publish("floor", detector, NOTES) in (2, 3)
+
+
+def test_what_a_killed_publisher_left_is_removed_after_a_day(tmp_path: Path, detector: WindowDetector) -> None:
+    store = ModelStore(tmp_path)
+    store.publish("floor", detector, NOTES)
+    for name, age_s in ((".writing-old", 90_000), (".writing-new", 80_000)):
+        folder = tmp_path / "floor" / name
+        folder.mkdir()
+        (folder / "weights.safetensors").write_bytes(b"half")
+        os.utime(folder, (time.time() - age_s,) * 2)
+    pointer = tmp_path / "floor" / ".writing-pointer"
+    pointer.write_bytes(b"{}")
+    os.utime(pointer, (0, 0))
+    store.publish("floor", detector, NOTES)
+    assert [p.name for p in (tmp_path / "floor").glob(".writing-*")] == [".writing-new"]
 
 
 def test_others_may_read(tmp_path: Path, detector: WindowDetector) -> None:
