@@ -21,7 +21,8 @@ def test_two_processes_alert_like_one(
     broker: Any, new_topic: Any, launch: Any, log_lines: Any, until: Any, produce: Any, documents: Any, tmp_path: Path,
     free_ports: Any,
 ) -> None:  # fmt: skip
-    topic, lines = new_topic(2), log_lines(LINES)
+    # Without the line of weeks later: read before the other partition begins, it would end that one's sessions.
+    topic, lines = new_topic(2), log_lines(LINES)[:-1]
     for start in range(0, len(lines), 500):  # lines of a session lie in both partitions
         produce(broker.brokers, topic, lines[start : start + 500 : 2], 0)
         produce(broker.brokers, topic, lines[start + 1 : start + 500 : 2], 1)

@@ -33,11 +33,11 @@ def _write(path: Path, lines: list[bytes]) -> Callable[[int], int]:
 def test_sigterm_under_load(
     launch: Any, log_lines: Any, expected: Any, until: Any, documents: Any, agree: Any, tmp_path: Path
 ) -> None:
-    lines, log, alerts = log_lines(LINES), tmp_path / "app.log", tmp_path / "alerts.jsonl"
+    lines, log, alerts = log_lines(16_000), tmp_path / "app.log", tmp_path / "alerts.jsonl"
     wanted = expected(lines, str(log), _write(log, lines))
     engine = launch(
         # Small blocks, so that there is still much to read when the signal comes.
-        {"type": "file", "paths": [str(log)], "follow": True, "block_bytes": 4096},
+        {"type": "file", "paths": [str(log)], "follow": True, "block_bytes": 8192},
         [{"type": "jsonl", "path": str(alerts)}],
     )
     for _ in range(3):
