@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.parsing.formats import DETECTED, FORMATS, UNKNOWN, Format
-from engine.parsing.header import BadLine, HeaderReader
+from engine.parsing.header import BadLine, Header, HeaderReader
 from engine.parsing.json_reader import JsonReader
 from engine.parsing.jsonlines import field_of
 
@@ -49,8 +49,8 @@ class Detector:
         self._orders = {p: [p, *(n for n in range(UNKNOWN_AT) if n != p)] for p in range(UNKNOWN_AT)}
         self._orders[NONE] = list(range(UNKNOWN_AT))
 
-    def detect(self, line: bytes, read_ns: int, preferred: int) -> tuple[int, bool]:
-        """The format's number, and whether every line with the skeleton of this one has the same.
+    def detect(self, line: bytes, read_ns: int, preferred: int) -> tuple[int, bool, Header | None]:
+        """The format's number, whether every line with the skeleton of this one has the same, and its header.
 
         That holds only as far as the line's time can be used: a line whose reader refuses it has to
         be asked about again.
@@ -62,15 +62,13 @@ class Detector:
                 if document and (found := self._decoded(number, line)) is not None:
                     certain = False
                     if self._reads(number, found, read_ns):
-                        return number, False
+                        return number, False, None
             elif self._loose[number].match(line):
                 try:
-                    self._headers[number].read(line, read_ns)
+                    return number, certain, self._headers[number].read(line, read_ns)
                 except BadLine:
                     certain = False
-                else:
-                    return number, certain
-        return UNKNOWN_AT, certain
+        return UNKNOWN_AT, certain, None
 
     def _decoded(self, number: int, line: bytes) -> dict[str, Any] | None:
         document = DETECTED[number].document

@@ -18,7 +18,9 @@ length of those runs for every line.
 
 import importlib
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 _parser: Any = importlib.import_module("re._parser")
@@ -148,6 +150,7 @@ def _check_assertion(body: Any, *, wanted: bool) -> None:
     raise _NotBlind("a look-around could tell a digit from its neighbour digit")
 
 
+@lru_cache(maxsize=1024)
 def why_not_blind(pattern: str | bytes, flags: int = 0) -> str | None:
     """The reason why `pattern` may depend on digits or on their number, or None if it cannot."""
     try:
@@ -158,7 +161,8 @@ def why_not_blind(pattern: str | bytes, flags: int = 0) -> str | None:
     return None
 
 
-def exact_widths(pattern: re.Pattern[bytes], exact: frozenset[str]) -> dict[str, tuple[int, int]]:
+@lru_cache(maxsize=1024)
+def exact_widths(pattern: re.Pattern[bytes], exact: frozenset[str]) -> Mapping[str, tuple[int, int]]:
     """The least and greatest number of digits in each of the groups `exact` that `pattern` has.
 
     Raises:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from connectors.base import LineBatch
 from engine.parsing.detect import NAMES, UNKNOWN_AT, Detector, Preference, format_of
 from engine.parsing.formats import Format
+from engine.parsing.header import Header
 from engine.parsing.json_reader import JsonReader
 from engine.parsing.parse_settings import ParseSettings
 from engine.parsing.rows import Fields, LineReader, Rows
@@ -125,6 +126,7 @@ class DetectedLanes:
         self._preference = Preference(None if saved is None else saved["preference"])
         self._known: dict[int, _Known] = {}
         self._once: set[bytes] = set()
+        self._headers: dict[int, Header] = {}  # of the lines that were asked about, by their row
         self._fields = fields
         self._max_shapes = settings.max_shapes
         self._max_line = settings.max_message_bytes
@@ -160,6 +162,7 @@ class DetectedLanes:
     def _formats(self, batch: LineBatch, scan: Scan) -> NDArray[np.int16]:
         preferred = self._preference.format
         known = self._known.setdefault(preferred, _Known())
+        self._headers.clear()
         formats = np.fromiter(map(known.__getitem__, scan.names), np.int16, len(batch))
         unsure = scan.unsure(batch, self._max_line)
         formats[unsure] = -1
@@ -167,7 +170,9 @@ class DetectedLanes:
             name = scan.names[row]
             found = known[name]
             if found < 0 or row in unsure:
-                found, certain = self._detector.detect(_line(batch, row), batch.read_ns, preferred)
+                found, certain, header = self._detector.detect(_line(batch, row), batch.read_ns, preferred)
+                if header is not None:
+                    self._headers[row] = header
                 if certain and row not in unsure:
                     # A skeleton that never comes again is not worth its memory.
                     if name in self._once:
@@ -190,22 +195,34 @@ class DetectedLanes:
         rows: Rows,
     ) -> None:
         lane = self.lanes[number]
-        found = lane.reader.read(part) if lane.header is None else lane.header.read(part, scan)
+        if lane.header is None:
+            found = lane.reader.read(part)
+        else:
+            found = lane.header.read(part, scan, self._headers_of(index))
         rows.put(index + first, found, number, _starts(batch)[index] - _starts(part) + shift)
         for row, reason in found.bad.items():
             at = int(index[row])
             again = UNKNOWN_AT
             if number != UNKNOWN_AT:
-                again, _ = self._detector.detect(_line(batch, at), batch.read_ns, self._preference.format)
+                again, *_ = self._detector.detect(_line(batch, at), batch.read_ns, self._preference.format)
             if again == number:
                 rows.bad[at + first] = reason
                 continue
             only = np.array([at])
             self._read_lane(again, only, batch, _gather(batch, only), None, first, shift, rows)
 
+    def _headers_of(self, index: NDArray[np.int64]) -> dict[int, Header]:
+        """What is known of the headers of the rows at `index`, by their place in it."""
+        if not self._headers:
+            return {}
+        asked = np.fromiter(self._headers, np.int64, len(self._headers))
+        at = np.minimum(np.searchsorted(index, asked), len(index) - 1)
+        among = index[at] == asked
+        return {i: self._headers[row] for i, row in zip(at[among].tolist(), asked[among].tolist(), strict=True)}
+
     def take_apart(self, line: bytes, read_ns: int) -> Fields:
         """See `Lanes`; the line is taken to be the next of its source, but leaves no trace."""
-        number, _ = self._detector.detect(line, read_ns, self._preference.format)
+        number, *_ = self._detector.detect(line, read_ns, self._preference.format)
         return self.lanes[number].reader.take_apart(line, read_ns)
 
     def snapshot(self) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Reads the lines of formats with a header: by shape where it is known, else one by one."""
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +15,8 @@ from engine.parsing.session_key import hash_key
 from engine.parsing.shapes import NO_TEXT, Blob, Shapes
 from engine.parsing.skeleton import PAD, Words, run_edges
 from engine.parsing.templates import Templates
+
+_NO_HEADERS: Mapping[int, Header] = {}
 
 _NEVER = -2
 """Shape number of a line that must not be looked up."""
@@ -35,6 +39,7 @@ class ShapeReader:
         # Lines with unique ids in hexadecimal have shapes that never come again: learning pays from
         # the second time on.
         self._once: set[bytes] = set()
+        self._given: Mapping[int, Header] = _NO_HEADERS
         self._max_shapes = settings.max_shapes
         self._max_line = settings.max_message_bytes
         self.why_slow = self.header.why_slow
@@ -46,9 +51,10 @@ class ShapeReader:
             self._once.clear()
             self._templates.forget()
 
-    def read(self, batch: LineBatch, scan: Scan | None = None) -> Rows:
-        """See `engine.parsing.rows.LineReader`; `scan` is of the batch, where it is at hand."""
+    def read(self, batch: LineBatch, scan: Scan | None = None, headers: Mapping[int, Header] = _NO_HEADERS) -> Rows:
+        """See `engine.parsing.rows.LineReader`; `scan` and `headers`, by row, are given where they are at hand."""
         rows = Rows.empty(len(batch), fields=self._fields)
+        self._given = headers
         if not len(batch):
             return rows
         names, shapes, blob = self._look_up(batch, Scan.of(batch) if scan is None else scan)
@@ -138,7 +144,7 @@ class ShapeReader:
         """Fills a row by the header's pattern, but for its text; None if the line is bad."""
         line = _line(batch, row)
         try:
-            header = self.header.read(line, batch.read_ns)
+            header = self._given.get(row) or self.header.read(line, batch.read_ns)
         except BadLine as reason:
             rows.bad[row] = str(reason)
             return None
