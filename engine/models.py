@@ -30,7 +30,7 @@ def follower(settings: RegionSettings, templates: Templates, telemetry: Telemetr
         scorer = WindowScorer(
             stored.detector, version, stored.card.threshold.value, cache_entries=settings.score.cache_entries
         )
-        return ServingModel(name, version, scorer, templates)
+        return ServingModel(name, version, scorer, templates, telemetry.health.progress)
 
     def report(outcome: str, version: int, sentence: str) -> None:
         telemetry.metrics.model_swaps.labels(outcome).inc()

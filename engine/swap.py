@@ -32,6 +32,11 @@ Templates = dict[int, str]
 """Every template this process knows, in the order in which it learnt them; only ever appended to."""
 
 
+LEARN_AT_ONCE = 256
+"""Templates learnt between two signs of life: a BERT on one core encodes 50 to 100 of them a second, and the
+first batch of an unknown log may bring thousands."""
+
+
 class ModelSettings(BaseModel):
     """Which model scores, and where it comes from."""
 
@@ -46,11 +51,16 @@ class ModelSettings(BaseModel):
 class ServingModel:
     """One version in service: learns templates as they appear, and scores."""
 
-    def __init__(self, name: str, version: int, scorer: WindowScorer, templates: Templates) -> None:
+    def __init__(
+        self, name: str, version: int, scorer: WindowScorer, templates: Templates,
+        progress: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        """`progress` is called while scoring has to wait for new templates: the worker is not stuck."""
         self.name = name
         self.version = version
         self.scorer = scorer
         self._templates = templates
+        self._progress = progress
         self._learnt = 0
 
     @property
@@ -58,7 +68,7 @@ class ServingModel:
         """See `engine.score.Model`."""
         return self.scorer.threshold
 
-    def catch_up(self) -> None:
+    def catch_up(self, progress: Callable[[], None] = lambda: None) -> None:
         """Learns the templates that appeared since the last call.
 
         On the scoring path this is done before the windows that hold them are scored, so a
@@ -66,13 +76,16 @@ class ServingModel:
         """
         if len(self._templates) > self._learnt:
             # dict() copies in one step under the interpreter's lock; iterating would not.
-            known = dict(self._templates)
-            self.scorer.detector.learn_templates(dict(itertools.islice(known.items(), self._learnt, None)))
-            self._learnt = len(known)
+            new = list(itertools.islice(dict(self._templates).items(), self._learnt, None))
+            for start in range(0, len(new), LEARN_AT_ONCE):
+                part = dict(new[start : start + LEARN_AT_ONCE])
+                self.scorer.detector.learn_templates(part)
+                self._learnt += len(part)
+                progress()
 
     def score(self, windows: Windows) -> NDArray[np.float32]:
         """See `engine.score.Model`."""
-        self.catch_up()
+        self.catch_up(self._progress)
         return self.scorer.score(windows)
 
 

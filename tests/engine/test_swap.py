@@ -5,7 +5,7 @@ import pytest
 
 from engine.clock import ManualClock
 from engine.score import Gatherer, ScoreSettings
-from engine.swap import ModelFollower, ModelMissing, ServingModel
+from engine.swap import LEARN_AT_ONCE, ModelFollower, ModelMissing, ServingModel
 from models.base import ModelError, StoreError, Windows
 from models.event_counts import EventCounts, EventCountsSettings
 from models.scoring import WindowScorer
@@ -194,6 +194,16 @@ def test_nothing_is_learnt_twice(follower, store):
     for _ in range(3):
         follower.get().score(Windows.of([[1]]))
     assert store.versions[1].taught == [{1: "a"}]
+
+
+def test_a_flood_of_templates_is_learnt_in_parts_with_a_sign_of_life_after_each():
+    recorder, texts, signs = Recorder(), {}, []
+    serving = ServingModel("m", 1, WindowScorer(recorder, 1, 0.5), texts, lambda: signs.append(len(recorder.taught)))
+    texts.update({i: f"template {i}" for i in range(1, 2 * LEARN_AT_ONCE + 4)})
+    serving.score(Windows.of([[1]]))
+    assert [len(part) for part in recorder.taught] == [LEARN_AT_ONCE, LEARN_AT_ONCE, 3]
+    assert {k: v for part in recorder.taught for k, v in part.items()} == texts
+    assert signs == [1, 2, 3]
 
 
 # --- between two batches -------------------------------------------------------------------------
