@@ -146,8 +146,12 @@ def _write_cache(file: Path, known: dict[str, NDArray[np.float32]]) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=file.parent, suffix=".npz")
-        with os.fdopen(descriptor, "wb") as stream:
-            np.savez(stream, texts=blob, ends=ends, vectors=vectors, sha256=check)
-        os.replace(name, file)
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                np.savez(stream, texts=blob, ends=ends, vectors=vectors, sha256=check)
+            os.replace(name, file)
+        except OSError:
+            os.unlink(name)  # every new template would leave another on a disk that is full
+            raise
     except OSError as error:
         log.warning("embedding cache %s was not written: %s", file, error)

@@ -1,3 +1,4 @@
+import errno
 import json
 import threading
 from collections.abc import Sequence
@@ -84,6 +85,19 @@ def test_a_damaged_cache_is_not_used(tmp_path: Path, caplog: pytest.LogCaptureFi
     Embeddings(encoder, tmp_path).learn(templates("a"))
     assert encoder.texts == ["a"]
     assert "is not used" in caplog.text
+
+
+def test_a_full_disk_keeps_the_texts_in_memory_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    embeddings = Embeddings(HashingEncoder(8), tmp_path)
+    assert embeddings.learn({1: "a"}) == 1
+    assert "No space left on device" in caplog.text
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_embedding_that_is_not_finite_is_refused() -> None:
