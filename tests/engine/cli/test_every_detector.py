@@ -1,0 +1,32 @@
+import pytest
+
+from models.registry import DETECTORS
+
+SMALL = {
+    "bert_cnn": ["--set", "projection=16", "--set", "filters=8"],
+    "deeplog": ["--set", "hidden=16"],
+    "logbert": ["--set", "layers=1"],
+    "lstm_autoencoder": ["--set", "hidden=16"],
+    "event_counts": [],
+}
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_trains_scores_explains_and_takes_a_new_threshold(driftline, place, tmp_path, name):
+    own = (
+        []
+        if name == "event_counts"
+        else ["--set", "encoder=hashing:32", "--set", 'training={"epochs":2}', *SMALL[name]]
+    )
+    common = ["--store", tmp_path / "store"]
+    trained = driftline("train", name, *place.data, *common, "--runs", tmp_path / "runs", *own, "--json")
+    assert trained.code == 0, trained.err
+    fitted = driftline("models", "recalibrate", name, *place.data, *common, "--threshold", "stddev", "--json")
+    assert fitted.code == 0, fitted.err
+    assert fitted.json()["detector"] == name
+    judged = driftline(
+        "evaluate", *place.data, *common, "--model", name, "--against", f"{name}:1", "--out", tmp_path / "out", "--json"
+    )
+    assert judged.code == 0, judged.err
+    assert judged.json()["threshold_rule"] == "stddev"
+    assert list(judged.json()["compared"]) == [f"{name} v1"]
