@@ -113,7 +113,9 @@ class DeepLog(CandidateDetector):
         if not self.options.ends:
             wanted &= targets != len(network.vocabulary)
         misses = torch.zeros(tokens.shape, device=tokens.device)
-        logits = network(rows, histories(tokens, self.options.history)[wanted])
+        # Logs repeat themselves: of HDFS's histories few are distinct, and the LSTM is what costs.
+        asked, place = torch.unique(histories(tokens, self.options.history)[wanted], dim=0, return_inverse=True)
+        logits = network(rows, asked)[place]
         misses[:, 1:][wanted] = network.misses(logits, targets[wanted], self.options.expected)
         return misses
 
@@ -140,12 +142,13 @@ class DeepLog(CandidateDetector):
         )
 
     def _examples(
-        self, network: Network, windows: Windows, power: float = 0.5
+        self, network: Network, windows: Windows, power: float = 0.25
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Distinct histories (N, h) with the number of the next line (N,), and weights (N,) of mean 1.
 
-        A pair that occurs n times weighs n to the power: the square root keeps the order of a
-        history's candidates and still lets rare histories be learnt.
+        A pair that occurs n times weighs n to the power. The fourth root keeps the order of a
+        history's candidates and lets rare histories be learnt; of the powers 0, 1/4, 1/2 and 1 it
+        found most corrupted normal windows of HDFS at two false alarms in a thousand.
         """
         tokens, offsets = marked(windows, self.embeddings.table.lookup(windows.ids))
         known = numbers(self.embeddings.table, network.vocabulary.cpu().numpy())
