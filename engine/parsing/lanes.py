@@ -199,7 +199,10 @@ class DetectedLanes:
             found = lane.reader.read(part)
         else:
             found = lane.header.read(part, scan, self._headers_of(index))
-        rows.put(index + first, found, number, _starts(batch)[index] - _starts(part) + shift)
+        if part is batch:
+            rows.put(slice(first, first + len(batch)), found, number, shift)
+        else:
+            rows.put(index + first, found, number, _starts(batch)[index] - _starts(part) + shift)
         for row, reason in found.bad.items():
             at = int(index[row])
             again = UNKNOWN_AT

@@ -78,23 +78,24 @@ class Rows:
         spans = np.zeros((n if fields else 0, len(SPANNED), 2), np.int64)
         return Rows(column(), column(), column(), column(), text, format, level, spans, {}, {})
 
-    def put(self, at: NDArray[np.int64], found: "Rows", format: int, shift: NDArray[np.int64]) -> None:
+    def put(self, at: NDArray[np.int64] | slice, found: "Rows", format: int, shift: NDArray[np.int64] | int) -> None:
         """Takes over the rows of a part of the batch, but for the bad ones.
 
         Args:
             at: Which rows they are.
             found: Their columns.
             format: Number of their lane.
-            shift: int64: by how much each line lies further behind in this batch than in the part.
+            shift: By how many bytes each line, or every line, lies further behind in this batch than in the part.
         """
         for mine, its in ((self.time_ns, found.time_ns), (self.session, found.session), (self.text, found.text)):
             mine[at] = its
         self.format[at], self.level[at] = format, found.level
         self.key_start[at], self.key_end[at] = found.key_start + shift, found.key_end + shift
         if len(self.spans):
-            self.spans[at] = found.spans + shift[:, None, None]
-        for row, fields in found.fields.items():
-            self.fields[int(at[row])] = fields
+            self.spans[at] = found.spans + (shift if isinstance(shift, int) else shift[:, None, None])
+        if found.fields:
+            places = range(at.start, at.stop) if isinstance(at, slice) else at.tolist()
+            self.fields.update((places[row], fields) for row, fields in found.fields.items())
 
     def good(self) -> NDArray[np.int64]:
         """The rows that parsed, ascending."""
