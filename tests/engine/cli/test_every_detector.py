@@ -2,22 +2,12 @@ import pytest
 
 from models.registry import DETECTORS
 
-SMALL = {
-    "bert_cnn": ["--set", "projection=16", "--set", "filters=8"],
-    "deeplog": ["--set", "hidden=16"],
-    "logbert": ["--set", "layers=1"],
-    "lstm_autoencoder": ["--set", "hidden=16"],
-    "event_counts": [],
-}
+NETWORK = ["--set", "encoder=hashing:32", "--set", 'training={"epochs":2}']
 
 
 @pytest.mark.parametrize("name", DETECTORS)
-def test_trains_scores_explains_and_takes_a_new_threshold(driftline, place, tmp_path, name):
-    own = (
-        []
-        if name == "event_counts"
-        else ["--set", "encoder=hashing:32", "--set", 'training={"epochs":2}', *SMALL[name]]
-    )
+def test_trains_takes_a_new_threshold_and_is_judged(driftline, place, tmp_path, name):
+    own = [] if name == "event_counts" else NETWORK
     common = ["--store", tmp_path / "store"]
     trained = driftline("train", name, *place.data, *common, "--runs", tmp_path / "runs", *own, "--json")
     assert trained.code == 0, trained.err
