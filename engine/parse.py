@@ -181,8 +181,6 @@ def line_labels(format: str, parsed: ParsedLines) -> NDArray[np.bool_] | None:
 
     For data sets only: the label column is the truth to be learnt, never an input of a model.
     """
-    if format == AUTO:
-        return None
     entry = find(format)
     if entry.normal_label is None or entry.header is None:
         return None

@@ -18,7 +18,7 @@ from connectors.files import FileSettings, FileSource
 from engine.clock import ManualClock, SystemClock
 from engine.corpus.data import DataError, read_labels
 from engine.parse import Parser, ParseSettings
-from engine.parsing.formats import FORMATS, Format
+from engine.parsing.formats import Format, find
 from engine.records import ParsedLines, WindowBatch
 from engine.window import WindowSettings, build_windower
 from models.base import Windows
@@ -107,7 +107,7 @@ def load_windows(spec: LogSpec, parse_settings: ParseSettings, window_settings: 
         DatasetError: the log or its labels are missing, truncated, of another format, or lack
             what is needed; the message names the file.
     """
-    labels = _labels(spec, FORMATS[parse_settings.format])
+    labels = _labels(spec, find(parse_settings.format))
     reading = _Reading(spec, parse_settings, window_settings)
     batch, templates = reading.run()
     if batch is None:
@@ -191,7 +191,7 @@ class _Reading:
         self._source = FileSource(FileSettings(paths=(str(spec.log),), max_line_bytes=1 << 20))
         self._parser = Parser(parse, self._source.describe)
         self._windower = build_windower(window, clock, None)
-        self._format = FORMATS[parse.format]
+        self._format = find(parse.format)
         self.line_labels = _LineLabels(self._format)
         self._reads_labels = spec.labels is None and self._format.normal_label is not None
         self.lines = self.bad = self.late = 0

@@ -66,7 +66,7 @@ class ParseSettings(BaseModel):
     @field_validator("format")
     @classmethod
     def _format_exists(cls, value: str) -> str:
-        return value if value == AUTO else find(value).name
+        return find(value).name
 
     @model_validator(mode="after")
     def _session_rule_exists(self) -> "ParseSettings":

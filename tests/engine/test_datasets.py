@@ -160,3 +160,10 @@ def test_a_truncated_log_is_refused(spec: LogSpec, tmp_path: Path) -> None:
 def test_missing_labels(spec: LogSpec, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.csv cannot be read"):
         load_windows(LogSpec(spec.log, tmp_path / "none.csv"), HDFS, WHOLE)
+
+
+def test_a_log_of_formats_that_are_recognised_gives_windows_without_labels(tmp_path):
+    log = tmp_path / "a.log"
+    log.write_bytes(b"".join(b"081109 203615 148 INFO dfs.A: served blk_%d\n" % i for i in range(20)))
+    found = load_windows(LogSpec(log, supervised=False), ParseSettings(format="auto"), SessionWindows(gap_s=10))
+    assert (len(found), found.lines, found.bad_lines) == (20, 20, 0)

@@ -64,12 +64,17 @@ DETECTED: tuple[Format, ...] = tuple(entry for name, entry in FORMATS.items() if
 """The formats that detection may answer with, in its order."""
 
 
+_ANY = Format(name=AUTO, expected="any format that is known", examples=())
+
+
 def find(name: str) -> Format:
-    """The format of that name.
+    """The format of that name; for `auto` an entry that has neither header nor document.
 
     Raises:
         ValueError: there is none; the message lists those there are.
     """
+    if name == AUTO:
+        return _ANY
     if name not in FORMATS:
         raise ValueError(f"unknown format {name!r}: known are {', '.join(FORMATS)}")
     return FORMATS[name]
