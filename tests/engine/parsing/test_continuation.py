@@ -1,0 +1,81 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.parse import ParseSettings
+from engine.parsing.continuation import CONTINUATION
+
+HEAD = b"2024-03-10 06:25:01,123 [main] ERROR com.example.App - order 17 failed"
+JAVA = [
+    b"java.lang.IllegalStateException: no customer",
+    b"\tat com.example.Orders.place(Orders.java:17)",
+    b"\tat com.example.App.main(App.java:3)",
+    b"Caused by: java.io.IOException: broken pipe",
+    b"\t... 12 more",
+    b"... 3 common frames omitted",
+]
+PYTHON = [
+    b"Traceback (most recent call last):",
+    b'  File "orders.py", line 7, in place',
+    b"    raise ValueError(customer)",
+    b"ValueError: 17",
+    b"During handling of the above exception, another exception occurred:",
+    b"KeyError",
+]
+
+
+def settings_of(format: str = "log4j", **more: object) -> ParseSettings:
+    return ParseSettings.model_validate({"format": format, **more})
+
+
+@pytest.mark.parametrize("line", JAVA + PYTHON)
+def test_lines_of_traces_are_known(line):
+    assert CONTINUATION.match(line)
+
+
+@pytest.mark.parametrize("line", [b"", b" ", b"order 17 failed", b"at noon", b"error: no space", b"17 more"])
+def test_other_lines_are_not(line):
+    assert not CONTINUATION.match(line)
+
+
+@pytest.mark.parametrize("format", ["log4j", "auto"])
+def test_a_trace_is_one_record(format, parser_of, batch_of):
+    parser = parser_of(settings_of(format))
+    parsed = parser.parse(batch_of([HEAD, *JAVA, HEAD, *PYTHON, HEAD]))
+    assert parsed.rows.tolist() == [0, 7, 14]
+    assert not parsed.bad
+    assert len(set(parsed.template.tolist())) == 1
+    assert len(parser.joined) == 12
+
+
+@given(st.lists(st.integers(0, 40), max_size=6))
+def test_batches_may_cut_a_trace_anywhere(parser_of, batch_of, cuts):
+    lines = [HEAD, *JAVA, b"nonsense", JAVA[0], HEAD, *PYTHON, b"", PYTHON[1]] * 2
+    parser, rows, joined, bad = parser_of(settings_of(max_join_lines=4)), [], [], []
+    start = 0
+    for end in [*sorted(min(cut, len(lines)) for cut in cuts), len(lines)]:
+        parsed = parser.parse(batch_of(lines[start:end], start))
+        rows += (parsed.rows + start).tolist()
+        joined += [row + start for row in parser.joined]
+        bad += [int(letter.place.split(":")[1]) for letter in parsed.bad]
+        parser = parser_of(settings_of(max_join_lines=4), parser.snapshot())
+        start = end
+    half = len(lines) // 2
+    assert rows == [0, 9, half, half + 9]
+    assert joined == [i + base for base in (0, half) for i in (1, 2, 3, 4, 10, 11, 12, 13)]
+    assert sorted(rows + joined + bad) == list(range(len(lines)))
+
+
+def test_traces_are_bounded_in_lines_and_bytes(parser_of, batch_of):
+    lines = [HEAD, *[b"\tat x"] * 10]
+    for more, kept in (({"max_join_lines": 3}, 3), ({"max_join_bytes": 11}, 2), ({"max_join_lines": 0}, 0)):
+        parser = parser_of(settings_of(**more))
+        assert len(parser.parse(batch_of(lines)).bad) == 10 - kept
+        assert len(parser.joined) == kept
+
+
+def test_without_a_record_there_is_nothing_to_join(parser_of, batch_of):
+    assert len(parser_of(settings_of()).parse(batch_of(JAVA)).bad) == len(JAVA)
+    assert len(parser_of(settings_of("syslog")).parse(batch_of(JAVA)).bad) == len(JAVA)
+    auto = parser_of(settings_of("auto"))
+    assert auto.parse(batch_of(JAVA)).rows.tolist() == [0]
