@@ -225,19 +225,23 @@ class Decider:
         return group.count
 
     def snapshot(self) -> bytes:
-        """The state as JSON bytes."""
+        """The state as JSON bytes; in columns, since a list for each episode takes twice as long."""
+        episodes, groups = self._episodes.values(), self._groups.values()
         state = {
-            "episodes": [[p, s, e.above, e.alerted, e.repeats] for (p, s), e in self._episodes.items()],
-            "groups": [[g, v.count, v.last_ns] for g, v in self._groups.items()],
+            "episodes": [
+                [partition for partition, _ in self._episodes], [session for _, session in self._episodes],
+                [e.above for e in episodes], [e.alerted for e in episodes], [e.repeats for e in episodes],
+            ],
+            "groups": [list(self._groups), [g.count for g in groups], [g.last_ns for g in groups]],
             "suppressed": self.suppressed,
-        }
+        }  # fmt: skip
         return json.dumps(state).encode()
 
     def _restore(self, snapshot: bytes) -> None:
         state = json.loads(snapshot)
-        for partition, session, *fields in state["episodes"]:
+        for partition, session, *fields in zip(*state["episodes"], strict=True):
             self._episodes[partition, session] = _Episode(*fields)
-        for signature, *fields in state["groups"]:
+        for signature, *fields in zip(*state["groups"], strict=True):
             self._groups[signature] = _Group(*fields)
         self.suppressed = state["suppressed"]
 

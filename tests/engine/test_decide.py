@@ -300,7 +300,7 @@ def test_a_snapshot_is_plain_and_does_not_change_later(scored, window):
     copy = bytes(saved)
     decider.decide(scored(window(score=0.9), window(score=0.9)))
     assert saved == copy
-    assert json.loads(saved)["episodes"] == [["p", window().session_id(), 1, False, 1]]
+    assert json.loads(saved)["episodes"] == [["p"], [window().session_id()], [1], [False], [1]]
 
 
 def test_a_partition_name_that_is_no_text_survives_a_snapshot(scored, window):
