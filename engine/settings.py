@@ -116,9 +116,14 @@ class RegionSettings(BaseSettings):
     log: LogSettings = Field(default_factory=LogSettings, description="The engine's own log.")
 
     @model_validator(mode="after")
-    def _shards_need_routing(self) -> "RegionSettings":
+    def _route_fits(self) -> "RegionSettings":
         if self.route == "partition" and self.shards != 1:
             raise ValueError(f'shards = {self.shards} needs route = "session"; with route = "partition" it must be 1')
+        if self.route == "session" and getattr(self.window, "per", "session") == "source":
+            raise ValueError(
+                'route = "session" gives a shard the lines of its sessions only, so no window can hold all lines of a '
+                'source: set per = "session" in [window], or route = "partition"'
+            )
         return self
 
     @classmethod

@@ -129,6 +129,14 @@ def test_a_fault_gives_one_sentence_with_key_value_and_what_is_accepted(refusal,
     assert re.fullmatch(sentence, line), line
 
 
+def test_windows_of_a_whole_source_cannot_be_routed_by_session(refusal, file):
+    routed = ('region = "eu-west"', 'region = "e"\nroute = "session"')
+    for kind in ("sliding", "time"):
+        (line,) = refusal(routed, ('kind = "session"', f'kind = "{kind}"'))
+        assert line.startswith('settings: route = "session" gives a shard the lines of its sessions only')
+        load(file(routed, ('kind = "session"', f'kind = "{kind}"\nper = "session"')))
+
+
 def test_every_fault_is_told_at_once(refusal):
     lines = refusal(('kind = "session"', 'kind = "session"\ngap = 3'), ("store", "stroe"))
     assert [line.partition(":")[0] for line in lines] == ["window.gap", "model.store", "model.stroe"]
