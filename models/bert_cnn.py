@@ -13,6 +13,9 @@ What differs here, and why:
   sessions, `closed` False) where they are scored, or the model has never seen one.
 * Beside the maximum, which says only that something occurred, there is a count pool: the logarithm
   of how much of each learnt feature the lines hold together.
+* One hidden layer beside the linear head combines features: a failed deletion means one thing in a
+  block that was served twice and another in one served a hundred times. Cross-validated inside the
+  training part of the HDFS sample (80 %, two draws, three folds) it raises F1 from .975 to .981.
 * Nothing but the first layer looks at embeddings, and it is linear in them. So `W_j · emb[t]` is
   computed once per template and kernel offset, and a convolution becomes look-ups and adds, equal
   to the plain one up to rounding. Bias and ReLU come after the maximum, which both leave in order.
@@ -55,6 +58,9 @@ class BertCnnSettings(BaseModel):
     )
     filters: Annotated[int, Field(ge=1)] = Field(64, description="Filters of each kernel size.")
     counts: Annotated[int, Field(ge=1)] = Field(32, description="Features whose amount over the window is counted.")
+    mixed: Annotated[int, Field(ge=1)] = Field(
+        64, description="Size of the layer that combines features, beside the direct way to the head."
+    )
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.2, description="Dropout before the head, in training.")
     class_weight: Literal["none", "sqrt", "balanced"] = Field(
         "none", description="Weight of the anomalous class: 1, the square root of the classes' ratio, or the ratio."
@@ -90,7 +96,9 @@ class Network(nn.Module):
         self.bias = nn.Parameter(torch.zeros(len(self.kernels) * filters))
         self.counted = nn.Linear(size, settings.counts)
         self.dropout = nn.Dropout(settings.dropout)
-        self.head = nn.Linear(len(self.kernels) * filters + settings.counts, 1)
+        features = len(self.kernels) * filters + settings.counts
+        self.mixed = nn.Linear(features, settings.mixed)
+        self.head = nn.Linear(features + settings.mixed, 1)
 
     def projected(self, vectors: torch.Tensor) -> torch.Tensor:
         """(T, H) → (T, P): padding and unknown are zero (the average template), markers are learnt."""
@@ -131,8 +139,8 @@ class Network(nn.Module):
 
     def judged(self, maxima: torch.Tensor, amounts: torch.Tensor) -> torch.Tensor:
         """Maxima (B, len(kernels)·F) and amounts (B, C) → logits (B,)."""
-        features = torch.cat([torch.relu(maxima + self.bias), torch.log1p(amounts)], 1)
-        logits: torch.Tensor = self.head(self.dropout(features)).squeeze(1)
+        features = self.dropout(torch.cat([torch.relu(maxima + self.bias), torch.log1p(amounts)], 1))
+        logits: torch.Tensor = self.head(torch.cat([features, torch.relu(self.mixed(features))], 1)).squeeze(1)
         return logits
 
     def plain(self, vectors: torch.Tensor, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
