@@ -133,8 +133,8 @@ class WindowStep(Step[ParsedLines, WindowBatch | Rejected]):
             # Texts are known before any window that holds them can be scored.
             self._texts.update(parsed.templates)
             self._context.templates.update(parsed.templates)
-            self._context.recent.add(parsed)
             result = self._windower.add(parsed)
+            self._context.recent.add(parsed, [line.row for line in result.late])
             if result.late:
                 out.append(self._late(parsed, result.late))
             if result.windows is not None:

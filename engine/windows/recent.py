@@ -1,20 +1,24 @@
 """The raw lines read last, so that an alert can quote its window."""
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from connectors.base import LineBatch
 from engine.records import ParsedLines
 from engine.windows.window_base import WHOLE_SOURCE
 
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A batch with what is asked of it most, as plain numbers."""
+    """A batch with what is asked of it: rows and sessions of the lines that went into windows, and its bounds."""
 
-    lines: ParsedLines
+    lines: LineBatch
+    rows: NDArray[np.int32]
+    session: NDArray[np.int64]
     first: int
     last: int
     size: int
@@ -27,7 +31,7 @@ class RecentLines:
     """
 
     def __init__(self, max_bytes: int) -> None:
-        """Keeps at most `max_bytes` of lines and columns; 0 keeps nothing."""
+        """Keeps at most `max_bytes` of lines and what finds them; 0 keeps nothing."""
         self._max_bytes = max_bytes
         self._bytes = 0
         self._age: deque[str] = deque()
@@ -38,13 +42,21 @@ class RecentLines:
         """Bytes held now."""
         return self._bytes
 
-    def add(self, lines: ParsedLines) -> None:
-        """Keeps a batch and drops the oldest ones (of whichever partition) that no longer fit."""
+    def add(self, lines: ParsedLines, late: Sequence[int] = ()) -> None:
+        """Keeps a batch and drops the oldest ones (of whichever partition) that no longer fit.
+
+        Args:
+            lines: The batch.
+            late: Rows of it that went into no window, and must not be quoted as if they had.
+        """
         size = _size(lines)
         if not len(lines) or size > self._max_bytes:
             return
         partition, positions = lines.lines.partition, lines.lines.positions
-        held = _Held(lines, int(positions[0]), int(positions[-1]), size)
+        rows, session = lines.rows, lines.session
+        if late:
+            rows, session = np.delete(rows, late), np.delete(session, late)
+        held = _Held(lines.lines, rows, session, int(positions[0]), int(positions[-1]), size)
         self._batches.setdefault(partition, deque()).append(held)
         self._age.append(partition)
         self._bytes += size
@@ -72,7 +84,7 @@ class RecentLines:
             if len(found) == limit:
                 break
             if held.first <= last and held.last >= first:
-                line = held.lines.lines.line
+                line = held.lines.line
                 rows = _rows(held, session, first, last)
                 found += [line(row) for row in rows[::-1][: limit - len(found)].tolist()]
         return found[::-1]
@@ -80,15 +92,13 @@ class RecentLines:
 
 def _rows(held: _Held, session: int, first: int, last: int) -> NDArray[np.int32]:
     """int32: the rows in the batch's lines that belong to the session between the positions."""
-    batch = held.lines
-    rows = batch.rows if session == WHOLE_SOURCE else batch.rows[batch.session == session]
+    rows = held.rows if session == WHOLE_SOURCE else held.rows[held.session == session]
     if len(rows) and (held.first < first or held.last > last):
-        positions = batch.lines.positions[rows]
+        positions = held.lines.positions[rows]
         rows = rows[(positions >= first) & (positions <= last)]
     return rows
 
 
 def _size(lines: ParsedLines) -> int:
-    columns = (lines.rows, lines.time_ns, lines.template, lines.session, lines.key_start, lines.key_end)
     raw = lines.lines
-    return len(raw.data) + raw.ends.nbytes + raw.positions.nbytes + sum(column.nbytes for column in columns)
+    return len(raw.data) + raw.ends.nbytes + raw.positions.nbytes + lines.rows.nbytes + lines.session.nbytes

@@ -39,6 +39,14 @@ def test_lines_that_did_not_parse_are_not_quoted(recent) -> None:
     assert recent.lines_of("p/0", 2, 10, 60, 9) == [b"line 10", b"line 30", b"line 40"]
 
 
+def test_late_lines_are_no_part_of_a_window_and_not_quoted() -> None:
+    kept = RecentLines(1_000_000)
+    kept.add(batch(0, [1, 1, 2, 1, 1], bad=(0,)), late=[1, 2])  # rows of what parsed: the lines at 20 and 30
+    assert kept.lines_of("p/0", 1, 0, 40, 9) == [b"line 10", b"line 40"]
+    assert kept.lines_of("p/0", 2, 0, 40, 9) == []
+    assert kept.lines_of("p/0", WHOLE_SOURCE, 0, 40, 1) == [b"line 40"]
+
+
 def test_the_last_lines_within_the_limit(recent) -> None:
     assert recent.lines_of("p/0", 1, 0, 60, 2) == [b"line 20", b"line 60"]
     assert recent.lines_of("p/0", 1, 0, 60, 0) == []
