@@ -118,8 +118,13 @@ def test_links_in_documents_lead_somewhere():
     assert not broken
 
 
-def test_files_that_the_architecture_names_exist():
-    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
-    named = set(re.findall(r"`((?:engine|connectors|models|bench|federation)/[\w/]*\.py)`", page))
-    assert len(named) > 5
-    assert not [name for name in named if not (ROOT / name).is_file()]
+def test_files_that_the_documents_name_exist():
+    named = {
+        (page.relative_to(ROOT).as_posix(), name)
+        for page in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"))
+        for name in re.findall(
+            r"`((?:engine|connectors|models|bench|federation|docs|tests)/[\w./-]+)`", page.read_text("utf-8")
+        )
+    }
+    assert len(named) > 20
+    assert not sorted((page, name) for page, name in named if not (ROOT / name).exists())

@@ -13,6 +13,7 @@ from engine.records import Rejected, WindowBatch
 from engine.settings import from_mapping
 from engine.steps import DecideStep, ParseStep, ScoreStep, WindowStep
 from engine.windows.recent import RecentLines
+from engine.windows.window_base import WHOLE_SOURCE
 from models.base import template_id
 
 LINES = [
@@ -168,6 +169,7 @@ def test_late_lines_become_dead_letters_with_place_and_reason(make, line_batch):
     assert (letter.place, letter.raw, letter.raw_bytes) == ("p:1", late, len(late))
     assert "late by" in letter.reason
     assert value(context, "driftline_late_lines_total") == 1
+    assert context.recent.lines_of("p", WHOLE_SOURCE, 0, 1, 9) == [LINES[2]], "what alerts may quote"
 
 
 def test_partitions_share_one_count_of_open_sessions(make, line_batch):
