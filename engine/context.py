@@ -7,7 +7,7 @@ from engine.clock import Clock
 from engine.observe.telemetry import Telemetry
 from engine.settings import RegionSettings
 from engine.sinks import SinkObserver
-from engine.source import Observer
+from engine.source import Observer, Pace
 from engine.stop import StopFlag
 from engine.swap import ModelFollower, Templates
 from engine.windows.recent import RecentLines
@@ -52,6 +52,7 @@ class Context:
     recent: RecentLines
     models: ModelFollower
     telemetry: Telemetry
+    pace: Pace = field(default_factory=lambda: Pace(StopFlag()))
 
 
 class SourceReports(Observer):

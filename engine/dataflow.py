@@ -73,7 +73,8 @@ def try_sinks(context: Context) -> bool:
 
 
 def _source(context: Context) -> SourceInput:
-    return SourceInput(context.source, context.drain.requested, SourceReports(context.telemetry), context.clock)
+    reports = SourceReports(context.telemetry)
+    return SourceInput(context.source, context.drain.requested, reports, context.clock, pace=context.pace)
 
 
 def _route(parsed: KeyedStream[ParsedLines], context: Context, shards: int) -> KeyedStream[ParsedLines]:

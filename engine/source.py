@@ -47,26 +47,41 @@ class Observer:
         """Reading works (again)."""
 
 
-class _Pace:
+class Pace:
     """Rests the worker's one thread when none of its partitions had anything to read.
 
     Bytewax would pause by itself until a time of the wall clock; set back by an hour, that clock would
     stop the reading for an hour.
+
+    Attributes:
+        open: Partitions that this process reads.
     """
 
     def __init__(self, stop: StopFlag) -> None:
         self._stop = stop
         self._empty = 0
+        self._rested_s = 0.0
         self.open = 0
 
     def read(self) -> None:
+        """A partition gave something."""
         self._empty = 0
 
     def empty(self) -> None:
+        """A partition had nothing; rests once that is true of all of them."""
         self._empty += 1
         if self._empty >= self.open:
             self._empty = 0
             self._stop.wait(IDLE_POLL_S)
+
+    def idle(self, clock: Clock) -> None:
+        """A step had nothing to do; rests in a process that reads nothing itself, where nothing else would.
+
+        Once for many steps: they are asked one after the other in every turn of the loop.
+        """
+        if not self.open and clock.monotonic_s() - self._rested_s > IDLE_POLL_S / 10:
+            self._stop.wait(IDLE_POLL_S)
+            self._rested_s = clock.monotonic_s()
 
 
 class _Partition(StatefulSourcePartition[tuple[str, LineBatch], State | None]):
@@ -74,7 +89,7 @@ class _Partition(StatefulSourcePartition[tuple[str, LineBatch], State | None]):
 
     def __init__(
         self, name: str, open_partition: Callable[[], SourcePartition], resume: State | None,
-        stop: StopFlag, observer: Observer, clock: Clock, pace: _Pace, small_lines: int,
+        stop: StopFlag, observer: Observer, clock: Clock, pace: Pace, small_lines: int,
     ) -> None:  # fmt: skip
         self._name = name
         self._open = open_partition
@@ -148,7 +163,7 @@ class _Partition(StatefulSourcePartition[tuple[str, LineBatch], State | None]):
 
 
 _AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
-"""Tells Bytewax to poll again without a pause of its own; see `_Pace`."""
+"""Tells Bytewax to poll again without a pause of its own; see `Pace`."""
 
 
 class SourceInput(FixedPartitionedSource[tuple[str, LineBatch], State | None]):
@@ -159,13 +174,14 @@ class SourceInput(FixedPartitionedSource[tuple[str, LineBatch], State | None]):
     """
 
     def __init__(
-        self, source: Source, stop: StopFlag, observer: Observer, clock: Clock, *, small_lines: int = SMALL_LINES
-    ) -> None:
+        self, source: Source, stop: StopFlag, observer: Observer, clock: Clock, *,
+        pace: Pace | None = None, small_lines: int = SMALL_LINES,
+    ) -> None:  # fmt: skip
         self._source = source
         self._stop = stop
         self._observer = observer
         self._clock = clock
-        self._pace = _Pace(stop)
+        self._pace = pace or Pace(stop)
         self._small_lines = small_lines
 
     def list_parts(self) -> list[str]:

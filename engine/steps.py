@@ -170,8 +170,10 @@ class WindowStep(Step[ParsedLines, WindowBatch | Rejected]):
 
     def on_notify(self) -> tuple[list[WindowBatch | Rejected], bool]:
         """Does the work that `notify_at` was for."""
+        self._context.telemetry.health.progress()  # where a process reads nothing itself, nobody else says so
         now_s = self._context.clock.monotonic_s()
         if now_s < self._tick_at_s:
+            self._context.pace.idle(self._context.clock)
             return [], StatefulBatchLogic.RETAIN
         self._tick_at_s = now_s + self._tick_s
         return self._emit(self._windower.tick())

@@ -9,7 +9,7 @@ from connectors.base import PositionLost, SourceUnavailable
 from connectors.files import FileSettings, FileSource
 from connectors.memory import EOF, FAIL, PAUSE, MemorySource
 from engine.clock import ManualClock
-from engine.source import GATHER_S, IDLE_POLL_S, LAG_EVERY_S, UNAVAILABLE_POLL_S, Observer, SourceInput
+from engine.source import GATHER_S, IDLE_POLL_S, LAG_EVERY_S, UNAVAILABLE_POLL_S, Observer, Pace, SourceInput
 from engine.stop import StopFlag
 
 
@@ -205,6 +205,19 @@ def test_the_thread_rests_only_once_no_partition_has_anything(source_input, cloc
         busy.next_batch()
         rests.append(clock.monotonic_s() > before_s)
     assert list(rests) == [False, False, True, True]
+
+
+def test_a_process_that_reads_nothing_rests_once_a_turn_of_its_steps(clock, stop):
+    pace = Pace(stop)
+    for _ in range(3):
+        for _step in range(5):
+            pace.idle(clock)
+        clock.advance(IDLE_POLL_S / 5)  # what a turn of the loop takes
+    assert clock.monotonic_s() == pytest.approx(3 * (IDLE_POLL_S + IDLE_POLL_S / 5), abs=IDLE_POLL_S)
+    pace.open, before_s = 1, clock.monotonic_s()
+    clock.advance(1)
+    pace.idle(clock)
+    assert clock.monotonic_s() == before_s + 1
 
 
 def test_an_ended_partition_does_not_count_for_the_pace(source_input, clock):
