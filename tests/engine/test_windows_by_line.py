@@ -208,18 +208,24 @@ def by_line_sliding(spec: SlidingWindows, stream: list[Line]):
 REFERENCE = {"session": by_line_sessions, "time": by_line_time, "sliding": by_line_sliding}
 
 keys = st.sampled_from(["", "a0", "a1", "a2", "a3", "b0", "b1"])
-times = st.integers(0, 60).map(lambda x: x / 2)
 
 
-@st.composite
-def streams(draw, partitions: int = 1) -> list[Line]:
+steps = st.sampled_from([0.0, 0.0, 0.0, 0.5, 1.0, 3.0, 12.0])
+delays = st.sampled_from([0.0, 0.0, 0.0, 0.5, 2.0, 7.0, 40.0])
+
+
+def streams(partitions: int = 1) -> st.SearchStrategy[list[Line]]:
     """Mostly advancing times with some disorder, and a few jumps."""
+    moves = st.tuples(steps, delays, st.integers(0, partitions - 1), keys, st.integers(0, 4))
+    return st.lists(moves, min_size=1, max_size=60).map(stream_of)
+
+
+def stream_of(moves: list[tuple[float, float, int, str, int]]) -> list[Line]:
+    """The lines that the moves describe: each is so much later than the one before, told with a delay."""
     now, lines = 100.0, []
-    for _ in range(draw(st.integers(1, 60))):
-        now += draw(st.sampled_from([0, 0, 0, 0.5, 1, 3, 12]))
-        back = draw(st.sampled_from([0, 0, 0, 0.5, 2, 7, 40]))
-        partition = f"p/{draw(st.integers(0, partitions - 1))}"
-        lines.append(Line(now - back, draw(keys), draw(st.integers(0, 4)), partition))
+    for step, delay, partition, key, template in moves:
+        now += step
+        lines.append(Line(now - delay, key, template, f"p/{partition}"))
     return lines
 
 
