@@ -41,7 +41,7 @@ def reference() -> str:
 def _section(name: str, model: type[BaseModel]) -> Iterator[str]:
     tag = tag_of(model)
     if tag is not None and tag[1] != "PydanticUndefined":
-        yield f"### `{name}` with `{tag[0]} = \"{tag[1]}\"`\n"
+        yield f'### `{name}` with `{tag[0]} = "{tag[1]}"`\n'
         yield f"{(model.__doc__ or '').strip().splitlines()[0]}\n"
     yield _table(model)
     for key, field in model.model_fields.items():

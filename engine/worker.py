@@ -58,9 +58,7 @@ def run(settings: RegionSettings, worker: int = 0, of: int = 1, clock: Clock | N
         return EXIT_USAGE
 
 
-def _run(
-    settings: RegionSettings, worker: int, of: int, clock: Clock, drain: Drain, telemetry: Telemetry
-) -> int:
+def _run(settings: RegionSettings, worker: int, of: int, clock: Clock, drain: Drain, telemetry: Telemetry) -> int:
     config = recovery.prepare(settings, worker, of)
     telemetry.health.ok("recovery")
     with context(settings, worker, of, clock, drain, telemetry) as running:
