@@ -10,7 +10,7 @@ What differs here, and why:
   regions whose parsers number templates differently share one model.
 * In scoring every line is masked exactly once: one line in `PARTS` at a time, evenly spread. Random
   masks would give the same window another score every time.
-* The distance of a window's vector from the centre, beyond that of any normal window held out,
+* The distance of a window's vector from the centre, beyond that of any training window,
   counts in the score beside the missed lines.
 * `head = "supervised"` puts a linear layer on the same encoder, over the window's vector, the mean
   and the maximum of its lines, and is trained with binary cross-entropy.
@@ -31,7 +31,7 @@ from torch.nn import functional
 
 from models.attribution import integrated
 from models.base import FitReport, Progress, Templates, TrainingError, Windows
-from models.candidates import CandidateDetector, CandidateNetwork, numbers, shared, unrepeated
+from models.candidates import LARGEST_MISS, CandidateDetector, CandidateNetwork, numbers, shared, unrepeated
 from models.embeddings import BEGIN, PADDING
 from models.loop import LoopSettings, seeded, train_network
 from models.metrics import confusion
@@ -160,12 +160,15 @@ class LogBert(CandidateDetector):
         return largest + self._beyond(network, embedded, sizes, len(tokens))
 
     def _beyond(self, network: Network, embedded: torch.Tensor, sizes: torch.Tensor, count: int) -> torch.Tensor:
-        """How far beyond every normal window a window's vector is from the centre, in radii (count,)."""
+        """How far beyond every normal window a window's vector is from the centre (count,).
+
+        Half as far again as the farthest of them counts as much as the largest miss of a line.
+        """
         if not self.options.hypersphere:
             return torch.zeros(count, device=embedded.device)
         apart = (network.states(embedded, sizes)[:, 0] - network.centre_of).square().mean(1)
         apart = apart.masked_fill(sizes == 0, 0).view(count, -1).amax(1)
-        return (apart / network.radius - 1).clamp(min=0)
+        return 2 * LARGEST_MISS * (apart / network.radius - 1).clamp(0, 0.5)
 
     def _line_misses(self, prepared: Any, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         network, rows, known = prepared
