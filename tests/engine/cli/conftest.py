@@ -40,12 +40,25 @@ def driftline() -> Callable[..., Ran]:
     return _run
 
 
-@pytest.fixture(scope="session", autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Encoded texts and data go to a cache of the tests' own; nothing is taken from the machine's folders."""
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the tests keep encoded texts and data."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@contextlib.contextmanager
+def _own_environment(cache: Path) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CACHE_HOME", str(cache))
         patch.delenv("DRIFTLINE_DATA_DIR", raising=False)
+        yield
+
+
+# Not for the session: the tests of other folders that run later need the machine's data.
+@pytest.fixture(scope="module", autouse=True)
+def own_environment(cache: Path) -> Iterator[None]:
+    """Encoded texts and data go to a cache of the tests' own; nothing is taken from the machine's folders."""
+    with _own_environment(cache):
         yield
 
 
@@ -65,7 +78,7 @@ class Place:
 
 
 @pytest.fixture(scope="session")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+def place(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Place:
     """Made once for all tests, which must not change it."""
     folder = tmp_path_factory.mktemp("place")
     made = simulate(6000, seed=5, anomaly_share=0.1)
@@ -75,6 +88,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     made_place.labels.write_text("BlockId,Label\n" + rows)
     common = [*made_place.data, "--store", made_place.store, "--runs", made_place.runs, "--json"]
     for name, own in (("bert_cnn", CNN), ("event_counts", [])):
-        ran = _run("train", name, *common, *own)
+        with _own_environment(cache):
+            ran = _run("train", name, *common, *own)
         assert ran.code == 0, ran.err
     return made_place
