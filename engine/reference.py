@@ -19,8 +19,8 @@ HEAD = """\
 # Configuration
 
 One TOML file a region, checked by `driftline check region.toml`. Every key can also be given by the environment:
-`DRIFTLINE_<SECTION>__<KEY>`, such as `DRIFTLINE_SOURCE__SASL_PASSWORD`; it wins over the file, and secrets belong there.
-Unknown keys are refused. This page is written by `python -m engine.reference` from the settings; do not edit it.
+`DRIFTLINE_<SECTION>__<KEY>`, such as `DRIFTLINE_SOURCE__SASL_PASSWORD`; it wins over the file, and secrets belong
+there. Unknown keys are refused. This page is written by `python -m engine.reference` from the settings; do not edit it.
 """
 
 
