@@ -25,6 +25,7 @@ from engine.clock import SystemClock
 from engine.context import Drain
 from engine.observe.logs import setup_logging
 from engine.observe.telemetry import Telemetry
+from engine.recovery import forget_unfinished
 from engine.settings import SettingsFileError, load
 from engine.worker import context, wait_for_model
 
@@ -37,6 +38,7 @@ def flow(region: str) -> Dataflow:
 
     Raises:
         SettingsFileError: see `engine.settings.load`, or the settings are not made for a cluster.
+        RecoveryError: see `engine.recovery.forget_unfinished`.
     """
     settings = load(Path(region))
     if settings.route != "session":
@@ -51,7 +53,11 @@ def flow(region: str) -> Dataflow:
         signal.signal(number, lambda *_: drain.request())
     parts = ExitStack()
     atexit.register(parts.close)
-    process = process_number(sys.argv, os.environ.get("BYTEWAX_PROCESS_ID"))
+    process = int(launched_with(("-i", "--process-id"), "BYTEWAX_PROCESS_ID") or 0)
+    folder = launched_with(("-r", "--recovery-directory"), "BYTEWAX_RECOVERY_DIRECTORY")
+    if process == 0 and folder is not None:
+        # No process runs the flow before all have got this far.
+        forget_unfinished(Path(folder))
     telemetry = parts.enter_context(Telemetry(settings.telemetry, clock, os.environ, settings.region, process))
     telemetry.health.ok("recovery", "kept by Bytewax")
     running = parts.enter_context(context(settings, 0, 1, clock, drain, telemetry))
@@ -60,9 +66,9 @@ def flow(region: str) -> Dataflow:
     return dataflow.build(running)
 
 
-def process_number(arguments: list[str], configured: str | None) -> int:
-    """What Bytewax was told with `-i` or `--process-id`, else by the environment, else 0."""
-    for option in ("-i", "--process-id"):
-        if option in arguments[:-1]:
-            return int(arguments[arguments.index(option) + 1])
-    return int(configured or 0)
+def launched_with(options: tuple[str, ...], variable: str) -> str | None:
+    """What Bytewax's launcher was told by one of its options, else by the environment."""
+    for option in options:
+        if option in sys.argv[:-1]:
+            return sys.argv[sys.argv.index(option) + 1]
+    return os.environ.get(variable)

@@ -9,8 +9,10 @@ import errno
 import fcntl
 import json
 import os
+import sqlite3
 import tempfile
 import time
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -31,6 +33,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 _NO_ROOM = ("code: DiskFull", "extended_code: 4874")
 """SQLite's SQLITE_FULL, and SQLITE_IOERR_SHMSIZE where not even its shared memory finds room."""
+
+_SQLITE_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
 
 LOCK_WAIT_S = 12.0
 """A predecessor that was told to stop may need this long to finish; see `RegionSettings.drain_s`."""
@@ -76,6 +80,7 @@ def prepare(
             if not any(folder.glob("*.sqlite3")):
                 _create(folder, partitions)
             _write_atomically(stamp, fingerprint)
+        forget_unfinished(folder)
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"x" * 4096)
             probe.flush()
@@ -96,6 +101,51 @@ def _create(folder: Path, partitions: int) -> None:
         if no_room(error):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
         raise
+
+
+def forget_unfinished(folder: Path) -> None:
+    """Deletes what a killed engine saved of epochs that it did not finish; only while no flow uses the folder.
+
+    Bytewax (0.21.1) leaves it there. The next run makes those epochs anew, and overwrites only the states that it
+    touches in them; if it is killed before it touches a step again, the run after that takes the leftover for the
+    step's state beside a source position from before it: lines are read twice, as if late.
+
+    Raises:
+        RecoveryFull: the disk is full.
+        RecoveryError: the databases cannot be used, or not all of them are in the folder.
+    """
+    paths = sorted(folder.glob("part-*.sqlite3"))
+    try:
+        resume = _resume_epoch(folder, paths)
+        for path in paths if resume is not None else []:
+            with closing(sqlite3.connect(path, isolation_level=None)) as database:
+                database.execute("DELETE FROM snaps WHERE snap_epoch >= ?", (resume,))
+    except sqlite3.Error as error:
+        kind = RecoveryFull if getattr(error, "sqlite_errorcode", 0) in _SQLITE_FULL else RecoveryError
+        raise kind(f"recovery.path: the databases in {folder} cannot be used: {error}") from error
+
+
+def _resume_epoch(folder: Path, paths: list[Path]) -> int | None:
+    """The epoch that the next run begins with: the least that any worker of the last run had reached.
+
+    None where nothing ever ran. A worker that had not told its progress yet stands where that run began.
+    """
+    runs: dict[int, tuple[int, int]] = {}
+    reached: dict[tuple[int, int], int] = {}
+    for path in paths:
+        with closing(sqlite3.connect(path)) as database:
+            for (count,) in database.execute("SELECT part_count FROM parts"):
+                if count != len(paths):
+                    raise RecoveryError(f"recovery.path: {folder} holds {len(paths)} of {count} databases")
+            for run, workers, began in database.execute("SELECT ex_num, worker_count, resume_epoch FROM exs"):
+                runs[run] = workers, began
+            for run, worker, epoch in database.execute("SELECT ex_num, worker_index, worker_frontier FROM fronts"):
+                reached[run, worker] = max(epoch, reached.get((run, worker), epoch))
+    if not runs:
+        return None
+    last = max(runs)
+    workers, began = runs[last]
+    return min(reached.get((last, worker), began) for worker in range(workers))
 
 
 def no_room(error: BaseException) -> bool:

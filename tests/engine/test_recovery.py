@@ -1,5 +1,7 @@
 import errno
 import json
+import pickle
+import sqlite3
 import subprocess
 import sys
 
@@ -173,3 +175,28 @@ def test_a_full_disk_is_a_clear_sentence(settings, monkeypatch):
     monkeypatch.setattr(recovery.os, "fsync", full)
     with pytest.raises(RecoveryError, match="worker-0-of-1 cannot be written: No space left on device"):
         reopen(settings())
+
+
+def test_what_a_killed_run_left_of_unfinished_epochs_is_forgotten(settings, tmp_path):
+    config = prepare(settings())
+    out: list[tuple[str, int]] = []
+
+    def flow(items):
+        made = Dataflow("f")
+        counted = op.stateful_map("count", op.input("in", made, TestingSource(items)), lambda n, _: ((n or 0) + 1,) * 2)
+        op.output("out", counted, TestingSink(out))
+        return made
+
+    run_main(flow([("a", 0), ("a", 0)]), recovery_config=config)
+    database = sqlite3.connect(tmp_path / "recovery" / "worker-0-of-1" / "part-0.sqlite3", isolation_level=None)
+    (reached,) = database.execute("SELECT MAX(worker_frontier) FROM fronts").fetchone()
+    (step,) = database.execute("SELECT step_id FROM snaps WHERE step_id LIKE 'f.count%'").fetchone()
+    row = "INSERT INTO snaps (step_id, state_key, snap_epoch, ser_change) VALUES (?, 'a', ?, ?)"
+    database.execute(row, (step, reached, pickle.dumps(99)))  # of an epoch that the next run is killed in
+    database.execute("INSERT INTO exs (ex_num, worker_count, resume_epoch) VALUES (1, 1, ?)", (reached,))
+    database.execute("INSERT INTO fronts (ex_num, worker_index, worker_frontier) VALUES (1, 0, ?)", (reached,))
+    reopen(settings())
+    assert database.execute("SELECT COUNT(*) FROM snaps WHERE snap_epoch >= ?", (reached,)).fetchone() == (0,)
+    database.close()
+    run_main(flow([("a", 0), ("a", 0), ("a", 0)]), recovery_config=reopen(settings()))
+    assert out == [("a", 1), ("a", 2), ("a", 3)]
