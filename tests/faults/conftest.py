@@ -1,27 +1,18 @@
 """What the fault tests need: a small trained model, an engine as a real process, and what it should have said."""
 
 import json
-import os
-import resource
 import shutil
-import signal
-import socket
 import sqlite3
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
 from numpy.typing import NDArray
-from prometheus_client.parser import text_string_to_metric_families
 
 from connectors.base import LineBatch
 from connectors.broker import EmbeddedBroker
@@ -40,8 +31,7 @@ from engine.window import SessionWindows, build_windower
 from models.scoring import WindowScorer
 from models.store import ModelStore
 from models.training import TrainSettings
-
-T = TypeVar("T")
+from tests.faults.processes import Engine, free_ports, kill, until
 
 REGION = "fault-test"
 PARSE = ParseSettings(format="hdfs")
@@ -49,20 +39,6 @@ WINDOW = SessionWindows(gap_s=200, growth=(8, 16, 24))
 MODEL = "event_counts"
 LAST_LINE = b"081231 235959 1 INFO dfs.FSNamesystem: BLOCK* ask 10.0.0.1:50010 to delete  blk_1"
 """So late in event time that every session before it ends."""
-
-POLL_S = 0.02
-
-
-def until(look: Callable[[], T | None], seconds: float, what: str) -> T:
-    """The first thing `look` gives that is true; fails after `seconds` of looking."""
-    deadline_s = time.monotonic() + seconds
-    while True:
-        found = look()
-        if found:
-            return found
-        if time.monotonic() > deadline_s:
-            pytest.fail(f"not within {seconds:g} s: {what}")
-        time.sleep(POLL_S)
 
 
 @pytest.fixture(name="until")
@@ -124,8 +100,14 @@ def expected(trained: Path) -> Oracle:
     """
 
     def work_out(
-        lines: Sequence[bytes], partition: str, place: Callable[[int], int], *, version: int = 1, at_end: bool = False,
-        then: int = 1, swap_at: int = 1 << 60,
+        lines: Sequence[bytes],
+        partition: str,
+        place: Callable[[int], int],
+        *,
+        version: int = 1,
+        at_end: bool = False,
+        then: int = 1,
+        swap_at: int = 1 << 60,
     ) -> dict[str, Expected]:
         scorers = {number: _scorer(trained, number) for number in {version, then}}
         source = MemorySource({partition: list(lines)}, batch_lines=5000)
@@ -195,131 +177,9 @@ def log_lines() -> Callable[[int, int], list[bytes]]:
     return make
 
 
-def free_ports(count: int) -> int:
-    """The first of `count` free ports in a row."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        try:
-            for i in range(1, count):
-                with socket.socket() as other:
-                    other.bind(("127.0.0.1", port + i))
-        except OSError:
-            continue
-        return port
-
-
 @pytest.fixture(name="free_ports")
 def _free_ports() -> Callable[[int], int]:
     return free_ports
-
-
-def toml(sections: Mapping[str, Any]) -> str:
-    """The few kinds of values that a region's file needs."""
-    top = [f"{key} = {json.dumps(value)}" for key, value in sections.items() if not isinstance(value, dict | list)]
-    parts = ["\n".join(top)]
-    for name, content in sections.items():
-        for table in content if isinstance(content, list) else [content] if isinstance(content, dict) else []:
-            head = f"[[{name}]]" if isinstance(content, list) else f"[{name}]"
-            parts.append("\n".join([head, *(f"{key} = {_value(value)}" for key, value in table.items())]))
-    return "\n\n".join(parts) + "\n"
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(key)} = {_value(part)}" for key, part in value.items()) + "}"
-    return json.dumps(value)
-
-
-@dataclass
-class Engine:
-    """`driftline run` on a region's file in `folder`, as processes that can be killed."""
-
-    folder: Path
-    sections: dict[str, Any]
-    workers: int = 1
-    processes: list["subprocess.Popen[bytes]"] = field(default_factory=list)
-
-    @property
-    def region(self) -> Path:
-        return self.folder / "region.toml"
-
-    @property
-    def port(self) -> int:
-        return int(self.sections["telemetry"]["port"])
-
-    @property
-    def process(self) -> "subprocess.Popen[bytes]":
-        return self.processes[-1]
-
-    def start(self, *, limits: Sequence[tuple[int, int]] = ()) -> "Engine":
-        self.write()
-        command = [sys.executable, "-m", "engine.cli", "run", str(self.region), "--workers", str(self.workers)]
-
-        def limit() -> None:
-            for kind, most in limits:
-                resource.setrlimit(kind, (most, resource.getrlimit(kind)[1]))
-
-        with (self.folder / "engine.log").open("ab") as log:
-            self.processes.append(
-                subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=limit if limits else None)
-            )
-        return self
-
-    def write(self) -> None:
-        self.region.write_text(toml(self.sections))
-
-    def text(self) -> str:
-        """Everything that all the engines so far wrote."""
-        return (self.folder / "engine.log").read_text("utf-8", "replace")
-
-    def _get(self, page: str, worker: int) -> bytes:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port + worker}/{page}", timeout=2) as answer:
-                return bytes(answer.read())
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.read()
-        except (OSError, TimeoutError):
-            return b""
-
-    def ready(self, worker: int = 0) -> dict[str, Any]:
-        """The page /readyz; empty while nobody answers."""
-        return dict(json.loads(self._get("readyz", worker) or b"{}"))
-
-    def wrong(self, worker: int = 0) -> str:
-        """What /readyz calls wrong, as one text; "" where nothing is or nobody answers."""
-        return "; ".join(self.ready(worker).get("wrong", []))
-
-    def metric(self, name: str, worker: int = 0, **labels: str) -> float:
-        """The sum of all samples of that name with those labels; 0 where there are none."""
-        families = text_string_to_metric_families(self._get("metrics", worker).decode())
-        samples = [s for f in families for s in f.samples if s.name == name and labels.items() <= s.labels.items()]
-        return sum(sample.value for sample in samples)
-
-    def pids(self) -> list[int]:
-        """The workers under the supervisor."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return [int(pid) for pid in children.read_text().split()]
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def terminate(self) -> None:
-        self.process.send_signal(signal.SIGTERM)
-
-    def end(self, seconds: float) -> int:
-        """The exit code; fails if it still runs after `seconds`."""
-        try:
-            return self.process.wait(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            pytest.fail(f"the engine did not end within {seconds:g} s:\n{self.text()[-3000:]}")
-
-    def drain(self, seconds: float = 12.0) -> int:
-        self.terminate()
-        return self.end(seconds)
 
 
 Launch = Callable[..., Engine]
@@ -358,16 +218,9 @@ def launch(tmp_path: Path, store: Path) -> Iterator[Launch]:
         for process in engine.processes:
             if process.poll() is None:
                 for pid in engine.pids():
-                    _kill(pid)
+                    kill(pid)
                 process.kill()
                 process.wait()
-
-
-def _kill(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
 
 
 @pytest.fixture

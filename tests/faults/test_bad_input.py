@@ -20,7 +20,7 @@ BAD: tuple[tuple[bytes, str], ...] = (
     (b"Nov 10 12:00:00 host sshd[1]: of another format", "hdfs"),
     (SAMPLE.replace("081110", "700101").encode(), "1990"),
     (b"081110 126100 1 INFO dfs.DataNode: no such second blk_77", ""),
-    (b"{\"not\": \"a log line\"}", ""),
+    (b'{"not": "a log line"}', ""),
 )
 """Lines, and a word of the reason given for each."""
 
