@@ -7,6 +7,7 @@
 5. On SIGTERM or SIGINT: sources end, what was read is scored and delivered, positions are saved.
 """
 
+import gc
 import logging
 import os
 import signal
@@ -35,6 +36,9 @@ from engine.windows.recent import RecentLines
 log = logging.getLogger(__name__)
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+
+YOUNG_OBJECTS = 50_000
+"""Objects made, less objects freed, between two looks of the garbage collector at the young ones."""
 
 MODEL_WAIT_LOG_S = 30.0
 
@@ -65,6 +69,7 @@ def _run(settings: RegionSettings, worker: int, of: int, clock: Clock, drain: Dr
         if not (wait_for_model(running) and dataflow.try_sinks(running)):
             return EXIT_OK
         log.info("engine started", extra={"region": settings.region, "worker": worker, "of": of})
+        _spare_collector()
         try:
             cli_main(  # type: ignore[no-untyped-call]  # Bytewax leaves it without annotations
                 dataflow.build(running),
@@ -81,6 +86,18 @@ def _run(settings: RegionSettings, worker: int, of: int, clock: Clock, drain: Dr
             ) from error
     log.info("engine stopped", extra={"region": settings.region, "worker": worker})
     return EXIT_OK
+
+
+def _spare_collector() -> None:
+    """Takes everything loaded so far out of the cyclic garbage collector, and lets it run less often.
+
+    The numerical libraries leave about a million objects behind that never die. Each full collection
+    walks them, a pause of 0.1 s and more in the middle of the stream; and every poll of a broker makes
+    thousands of objects, which asks for collections all the time. What the steps make has no cycles.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
 
 
 def _failed(error: BytewaxRuntimeError) -> int:
