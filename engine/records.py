@@ -3,7 +3,7 @@
 source ─ LineBatch ─▶ parse ─ ParsedLines ─▶ window ─ WindowBatch ─▶ score ─ ScoredWindows ─▶ decide ─ Alert ─▶ sinks
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,6 +81,28 @@ class WindowBatch:
 
     def __len__(self) -> int:
         return len(self.windows)
+
+    @staticmethod
+    def join(batches: "Sequence[WindowBatch]") -> "WindowBatch":
+        """The windows of all batches (at least one) in one, in order."""
+        if len(batches) == 1:
+            return batches[0]
+        lengths = np.concatenate([b.windows.lengths() for b in batches])
+        offsets = np.zeros(len(lengths) + 1, np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        windows = Windows(
+            np.concatenate([b.windows.ids for b in batches]),
+            offsets,
+            np.concatenate([b.windows.closed for b in batches]),
+        )
+        columns = ("session", "first", "last", "first_ns", "last_ns", "ready_ns", "produced_ns")
+        return WindowBatch(
+            windows,
+            partition=tuple(p for b in batches for p in b.partition),
+            key=tuple(k for b in batches for k in b.key),
+            traceparent=batches[-1].traceparent,
+            **{name: np.concatenate([getattr(b, name) for b in batches]) for name in columns},
+        )
 
 
 @dataclass(frozen=True, slots=True)

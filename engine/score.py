@@ -105,7 +105,7 @@ class Gatherer:
             return []
         # One look-up of the model for the whole batch: a swap takes effect between two batches.
         model = self._current.get()
-        gathered = join(batches)
+        gathered = WindowBatch.join(batches)
         scores = model.score(gathered.windows)
         return [ScoredWindows(gathered, scores, model.name, model.version, model.threshold)]
 
@@ -119,32 +119,6 @@ class Gatherer:
     def snapshot(self) -> list[dict[str, Any]]:
         """The waiting windows as plain data."""
         return [pack_windows(b) for b in self._waiting]
-
-
-def join(batches: Sequence[WindowBatch]) -> WindowBatch:
-    """The windows of all batches in one, in order."""
-    if len(batches) == 1:
-        return batches[0]
-    lengths = np.concatenate([b.windows.lengths() for b in batches])
-    offsets = np.zeros(len(lengths) + 1, np.int64)
-    np.cumsum(lengths, out=offsets[1:])
-
-    def column(name: str) -> Any:
-        return np.concatenate([getattr(b, name) for b in batches])
-
-    windows = Windows(
-        np.concatenate([b.windows.ids for b in batches]),
-        offsets,
-        np.concatenate([b.windows.closed for b in batches]),
-    )
-    return WindowBatch(
-        windows,
-        tuple(p for b in batches for p in b.partition),
-        column("session"),
-        tuple(k for b in batches for k in b.key),
-        **{name: column(name) for name in _COLUMNS},
-        traceparent=batches[-1].traceparent,
-    )
 
 
 _COLUMNS = ("first", "last", "first_ns", "last_ns", "ready_ns", "produced_ns")

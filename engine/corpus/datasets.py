@@ -220,7 +220,8 @@ class _Reading:
                 f"the first at {first_bad.place} ({first_bad.reason})"
             )
         last = self._windower.close_all()
-        return _join([*batches, *([] if last is None else [last])]), templates
+        batches += [] if last is None else [last]
+        return (WindowBatch.join(batches) if batches else None), templates
 
     def _batches(self) -> Iterator[LineBatch]:
         """The log's batches to its end."""
@@ -290,31 +291,3 @@ class _LineLabels:
         last = np.searchsorted(key, rank + np.searchsorted(position, batch.last), side="right")
         anomalous = before[last] - before[first]
         return np.asarray(anomalous > share * (last - first), bool)
-
-
-def _join(batches: list[WindowBatch]) -> WindowBatch | None:
-    """Batches one after the other as one."""
-    if not batches:
-        return None
-    offsets = np.concatenate([[0], np.cumsum(np.concatenate([b.windows.lengths() for b in batches]))])
-    windows = Windows(
-        np.concatenate([b.windows.ids for b in batches]),
-        offsets.astype(np.int64),
-        np.concatenate([b.windows.closed for b in batches]),
-    )
-
-    def column(name: str) -> NDArray[np.int64]:
-        return np.concatenate([getattr(batch, name) for batch in batches])
-
-    return WindowBatch(
-        windows,
-        tuple(p for b in batches for p in b.partition),
-        column("session"),
-        tuple(k for b in batches for k in b.key),
-        column("first"),
-        column("last"),
-        column("first_ns"),
-        column("last_ns"),
-        column("ready_ns"),
-        column("produced_ns"),
-    )

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.clock import ManualClock
-from engine.score import Gatherer, ScoreSettings, join, pack_windows, unpack_windows
+from engine.records import WindowBatch
+from engine.score import Gatherer, ScoreSettings, pack_windows, unpack_windows
 
 COLUMNS = ("session", "first", "last", "first_ns", "last_ns", "ready_ns", "produced_ns")
 
@@ -172,7 +173,7 @@ def test_packing_and_unpacking_gives_the_same_windows(data, batches):
 @given(data=st.data())
 def test_joining_keeps_every_window_in_order(data, batches):
     parts = data.draw(batches)
-    joined = join(parts)
+    joined = WindowBatch.join(parts)
     rows = [tuple(p.windows.row(i).tolist()) for p in parts for i in range(len(p))]
     assert [tuple(joined.windows.row(i).tolist()) for i in range(len(joined))] == rows
     assert joined.key == tuple(k for p in parts for k in p.key)
@@ -195,5 +196,5 @@ def test_every_window_is_scored_once_in_order_whatever_the_restarts(data, max_wi
             gatherer = Gatherer(ScoreSettings(max_windows=max_windows), current, clock, gatherer.snapshot())
     found += gatherer.flush()
     keys = [k for s in found for k in zip(s.batch.key, s.score.tolist(), strict=True)]
-    whole = join(stream)
+    whole = WindowBatch.join(stream)
     assert keys == list(zip(whole.key, FirstId().score(whole.windows).tolist(), strict=True))
