@@ -15,7 +15,7 @@ from engine.parsing.parse_settings import ParseSettings
 from engine.settings import load
 from engine.window import WindowSettings
 from models.base import Progress
-from models.metrics import evaluate as figures
+from models.metrics import evaluate
 from models.registry import build
 from models.scoring import WindowScorer
 from models.store import Card, ModelStore, Stored
@@ -136,14 +136,9 @@ class ScoredLog:
         return units.scores, units.labels
 
     def figures(self) -> dict[str, Any]:
-        """Precision, recall, F1 and the areas, by session where there are sessions."""
+        """How many units were judged, and `models.metrics.evaluate` of them; by session where there are sessions."""
         scores, labels = self.by_session()
-        return evaluate_both(scores, labels, self.threshold)
-
-
-def evaluate_both(scores: NDArray[np.float32], labels: NDArray[np.bool_], threshold: float) -> dict[str, Any]:
-    """`models.metrics.evaluate`, with the number of units judged."""
-    return {"units": len(labels), "anomalous": int(labels.sum()), **figures(scores, labels, threshold)}
+        return {"units": len(labels), "anomalous": int(labels.sum()), **evaluate(scores, labels, self.threshold)}
 
 
 def score_log(

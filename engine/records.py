@@ -143,16 +143,3 @@ class Rejected:
 
     letters: tuple[DeadLetter, ...]
     partition: str
-
-
-__all__ = [
-    "NO_SESSION",
-    "DeadLetter",
-    "Decision",
-    "LineBatch",
-    "ParsedLines",
-    "Rejected",
-    "ScoredWindows",
-    "WindowBatch",
-    "Windows",
-]
