@@ -56,5 +56,7 @@ def describe_current(settings: ModelSettings) -> str:
     Raises:
         StoreError: there is none, or it is damaged.
     """
-    card = ModelStore(settings.store).verify(settings.name)
+    store = ModelStore(settings.store)
+    card = store.card(settings.name)
+    store.verify(settings.name, card.version)
     return f"{card.name} version {card.version}: {card.detector}, threshold {card.threshold.value:.6g}, verified"

@@ -1,4 +1,6 @@
-"""Contracts of window detectors, and the records they read.
+"""Contracts of models: what every one of them saves, and what window detectors do.
+
+Line classifiers have theirs in `models.classify.base`.
 
 A window is a row of template ids. A template id is the hash of the template's text
 (`template_id`), so it means the same in every region, process and version; what a model sees of a
@@ -130,8 +132,40 @@ class Explanation:
     base: NDArray[np.float32]
 
 
-class WindowDetector(ABC):
-    """Scores windows of template ids; trained on CPU or GPU, saved without pickle.
+class Model(ABC):
+    """What the store keeps of any model: learnt arrays, and settings that make the same model again. No pickle."""
+
+    name: ClassVar[str]
+
+    def prepare(self) -> None:  # noqa: B027
+        """Loads everything that a text never seen will need, so that the first one does not wait.
+
+        Called before the model goes into service; the encoder's weights are loaded here, for one.
+        """
+
+    @abstractmethod
+    def weights(self) -> dict[str, NDArray[Any]]:
+        """Every learnt array by name, as copies: what the store writes and a federated round sends."""
+
+    @abstractmethod
+    def load_weights(self, weights: Mapping[str, NDArray[Any]], extra: Mapping[str, Any]) -> None:
+        """Takes over what `weights` and `extra` gave.
+
+        Raises:
+            StoreError: a name, shape or dtype is not this model's; the model is unchanged.
+        """
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """JSON-compatible settings from which the registry's `build` makes the same architecture."""
+
+    def extra(self) -> dict[str, Any]:
+        """JSON-compatible learnt facts that are no arrays (vocabularies); {} where there are none."""
+        return {}
+
+
+class WindowDetector(Model):
+    """Scores windows of template ids; trained on CPU or GPU.
 
     A detector is built from its settings by `models.registry.build`, then either fitted or loaded.
     After that `score` may be called from one thread at a time and does not change the detector in
@@ -174,12 +208,6 @@ class WindowDetector(ABC):
         Ids already known are ignored. May be called from another thread than `score`.
         """
 
-    def prepare(self) -> None:  # noqa: B027
-        """Loads everything that learning a new template will need, so that the first one does not wait.
-
-        Called before the detector goes into service; the encoder's weights are loaded here, for one.
-        """
-
     def knows(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
         """bool, the shape of `ids`: whether the score of a window with this id is settled.
 
@@ -206,23 +234,3 @@ class WindowDetector(ABC):
         Raises:
             NotTrained: see the class.
         """
-
-    @abstractmethod
-    def weights(self) -> dict[str, NDArray[Any]]:
-        """Every learnt array by name, as copies: what the store writes and a federated round sends."""
-
-    @abstractmethod
-    def load_weights(self, weights: Mapping[str, NDArray[Any]], extra: Mapping[str, Any]) -> None:
-        """Takes over what `weights` and `extra` gave.
-
-        Raises:
-            StoreError: a name, shape or dtype is not this detector's; the detector is unchanged.
-        """
-
-    @abstractmethod
-    def settings(self) -> dict[str, Any]:
-        """JSON-compatible settings from which `registry.build` makes the same architecture."""
-
-    def extra(self) -> dict[str, Any]:
-        """JSON-compatible learnt facts that are no arrays (vocabularies); {} where there are none."""
-        return {}

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from models.base import SettingsError, WindowDetector
+from models.base import Model, SettingsError, WindowDetector
 
-Builder = Callable[[Mapping[str, Any], str, Path | None], WindowDetector]
+M = TypeVar("M", bound=Model)
+Builder = Callable[[Mapping[str, Any], str, Path | None], M]
 
 
 def _bert_cnn(settings: Mapping[str, Any], device: str, cache: Path | None) -> WindowDetector:
@@ -41,7 +42,7 @@ def _lstm_autoencoder(settings: Mapping[str, Any], device: str, cache: Path | No
     return LstmAutoencoder(LstmAutoencoderSettings.model_validate(settings), device=device, cache=cache)
 
 
-DETECTORS: Mapping[str, Builder] = {
+DETECTORS: Mapping[str, Builder[WindowDetector]] = {
     "bert_cnn": _bert_cnn,
     "deeplog": _deeplog,
     "event_counts": _event_counts,
@@ -65,10 +66,22 @@ def build(
         SettingsError: no such detector, no such setting or value, or the device is not there.
         EncoderError: its text encoder cannot be found.
     """
-    if name not in DETECTORS:
-        raise SettingsError(f"there is no detector '{name}'; known are {', '.join(sorted(DETECTORS))}")
+    return made(DETECTORS, "detector", name, settings, device, cache)
+
+
+def made(
+    builders: Mapping[str, Builder[M]],
+    kind: str,
+    name: str,
+    settings: Mapping[str, Any] | None,
+    device: str,
+    cache: Path | None,
+) -> M:
+    """A model out of a registry; `kind` is what its error messages call it. See `build`."""
+    if name not in builders:
+        raise SettingsError(f"there is no {kind} '{name}'; known are {', '.join(sorted(builders))}")
     try:
-        return DETECTORS[name](settings or {}, device, cache)
+        return builders[name](settings or {}, device, cache)
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise SettingsError(f"settings of {name}: {problems}") from error

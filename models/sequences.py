@@ -1,7 +1,7 @@
 """Ragged windows as arrays: content keys, duplicates, markers, rectangles for the networks."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,13 +56,13 @@ def content_keys(windows: Windows) -> list[bytes]:
     return packed
 
 
-def distinct(keys: list[bytes]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def distinct(keys: Sequence[Hashable]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Which entries are the first of their kind, and for every entry which of those it equals.
 
     Returns:
         int64 (m,), ascending: index of the first of each kind; int64 (n,): index into it.
     """
-    first: dict[bytes, int] = {}
+    first: dict[Hashable, int] = {}
     inverse = np.fromiter((first.setdefault(k, len(first)) for k in keys), np.int64, len(keys))
     index = np.zeros(len(first), np.int64)
     index[inverse[::-1]] = np.arange(len(keys) - 1, -1, -1)

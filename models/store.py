@@ -31,50 +31,21 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
-from models.base import ModelError, StoreError, WindowDetector
+from models import registry
+from models.base import Model, ModelError, StoreError, WindowDetector
+from models.cards import CARDS, AnyCard, Card, ClassifierCard, ModelNotes, Notes
+from models.classify import registry as classifiers
+from models.classify.base import LineClassifier
 from models.folders import Folder, LocalFolder, RemoteFolder
-from models.registry import build
-from models.thresholds import Threshold
+
+__all__ = ["Card", "ClassifierCard", "ModelNotes", "ModelStore", "Notes", "Stored", "StoredClassifier"]
 
 T = TypeVar("T")
 _CARD, _WEIGHTS, _POINTER = "card.json", "weights.safetensors", "current"
-
-
-class Notes(BaseModel):
-    """What a publisher knows about a version and the detector does not."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    threshold: Threshold = Field(description="Calibrated threshold.")
-    data: dict[str, int | float | str] = Field(
-        default_factory=dict, description="What it was trained on: counts, source."
-    )
-    metrics: dict[str, dict[str, float]] = Field(default_factory=dict, description="Figures by split.")
-    seed: int | None = Field(default=None, description="Seed of the training.")
-    round: int | None = Field(default=None, description="Federated round that made it.")
-    participants: tuple[str, ...] = Field(default=(), description="Regions that took part in the round.")
-    epsilon: float | None = Field(
-        default=None, description="Differential-privacy budget spent; None without that protection."
-    )
-    delta: float | None = Field(default=None, description="Delta that belongs to epsilon.")
-
-
-class Card(Notes):
-    """All that is known about a version."""
-
-    format: int = Field(default=1, description="Of the card itself.")
-    name: str = Field(description="Name in the store.")
-    version: int = Field(description="Number of the version.")
-    parent: int | None = Field(description="The version that was current when this one was published.")
-    created_at: datetime = Field(description="When it was published.")
-    detector: str = Field(description="Name in `models.registry.DETECTORS`.")
-    settings: dict[str, Any] = Field(description="Settings of the detector.")
-    extra: dict[str, Any] = Field(description="Learnt facts that are no arrays, and the encoder with its fingerprint.")
-    weights_sha256: str = Field(description="Of weights.safetensors.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +54,14 @@ class Stored:
 
     detector: WindowDetector
     card: Card
+
+
+@dataclass(frozen=True, slots=True)
+class StoredClassifier:
+    """A version read back: a line classifier ready to classify, and its card."""
+
+    classifier: LineClassifier
+    card: ClassifierCard
 
 
 def _now() -> datetime:
@@ -104,13 +83,14 @@ class ModelStore:
         self._folder: Folder = RemoteFolder(text) if remote else LocalFolder(Path(text.removeprefix("file://")))
         self._now = now
 
-    def publish(self, name: str, detector: WindowDetector, notes: Notes, *, make_current: bool = True) -> int:
+    def publish(self, name: str, model: Model, notes: ModelNotes, *, make_current: bool = True) -> int:
         """Stores a new version and points `current` at it; the steps are the module's.
 
         Args:
             name: Of the model; letters, digits, `_`, `-` and `.`, no `.` in front.
-            detector: Fitted or loaded.
-            notes: What goes on the card beside what the detector says of itself.
+            model: Fitted or loaded.
+            notes: What goes on the card beside what the model says of itself; `Notes` for a window
+                detector, `ModelNotes` for a line classifier.
             make_current: False stores a candidate that nobody follows yet; see `promote`.
 
         Returns:
@@ -119,16 +99,16 @@ class ModelStore:
         Raises:
             StoreError: the store cannot be written (disk full, no permission); no part of the
                 version can be seen then.
-            NotTrained: the detector holds no weights.
+            NotTrained: the model holds no weights.
         """
         _check_name(name)
-        weights = safetensors.save({k: np.ascontiguousarray(v) for k, v in detector.weights().items()})
+        weights = safetensors.save({k: np.ascontiguousarray(v) for k, v in model.weights().items()})
         parent = self.current(name)
 
         def files(version: int) -> dict[str, bytes]:
-            card = Card(
+            card = (Card if isinstance(model, WindowDetector) else ClassifierCard)(
                 **notes.model_dump(), name=name, version=version, parent=parent, created_at=self._now(),
-                detector=detector.name, settings=detector.settings(), extra=detector.extra(),
+                detector=model.name, settings=model.settings(), extra=model.extra(),
                 weights_sha256=hashlib.sha256(weights).hexdigest(),
             )  # fmt: skip
             return {_WEIGHTS: weights, _CARD: card.model_dump_json(indent=1).encode()}
@@ -162,7 +142,18 @@ class ModelStore:
         return None if pointer is None else int(pointer["version"])
 
     def card(self, name: str, version: int | None = None) -> Card:
-        """The card of a version, or of the current one.
+        """The card of a version of a window detector, or of the current one.
+
+        Raises:
+            StoreError: see `any_card`, or it is the card of a line classifier.
+        """
+        card = self.any_card(name, version)
+        if not isinstance(card, Card):
+            raise StoreError(f"{name} version {card.version} is a line classifier, not a window detector")
+        return card
+
+    def any_card(self, name: str, version: int | None = None) -> AnyCard:
+        """The card of a version of whatever model, or of the current one.
 
         Raises:
             StoreError: there is no such version, or its card is damaged.
@@ -190,7 +181,7 @@ class ModelStore:
         if pointer and wanted == pointer["version"] and hashlib.sha256(raw).hexdigest() != pointer["card_sha256"]:
             raise StoreError(f"version {wanted} of {name}: {self._folder}/{path} was changed after it was published")
         try:
-            card = Card.model_validate_json(raw)
+            card = CARDS.validate_json(raw)
         except ValidationError as error:
             raise StoreError(
                 f"version {wanted} of {name}: {self._folder}/{path} is no model card: {error.errors()[0]['msg']}"
@@ -199,13 +190,13 @@ class ModelStore:
             raise StoreError(f"{self._folder}/{path} is the card of {card.name} version {card.version}")
         return card
 
-    def verify(self, name: str, version: int | None = None) -> Card:
-        """Checks that a version is whole and unchanged, without building the detector.
+    def verify(self, name: str, version: int | None = None) -> AnyCard:
+        """Checks that a version is whole and unchanged, without building the model.
 
         Raises:
             StoreError: it is not; the sentence says what is wrong.
         """
-        card = self.card(name, version)
+        card = self.any_card(name, version)
         self._weights(card)
         return card
 
@@ -218,11 +209,30 @@ class ModelStore:
         card = self.card(name, version)
         weights = self._weights(card)
         try:
-            detector = build(card.detector, card.settings, device=device, cache=cache)
+            detector = registry.build(card.detector, card.settings, device=device, cache=cache)
             detector.load_weights(weights, card.extra)
         except ModelError as error:
             raise StoreError(f"version {card.version} of {name} cannot be used here: {error}") from error
         return Stored(detector, card)
+
+    def load_classifier(
+        self, name: str, version: int | None = None, *, device: str = "auto", cache: Path | None = None
+    ) -> StoredClassifier:
+        """A version of a line classifier (the current one if None), verified and ready to classify.
+
+        Raises:
+            StoreError: missing, half-written, changed, of another architecture or encoder, or no line classifier.
+        """
+        card = self.any_card(name, version)
+        if not isinstance(card, ClassifierCard):
+            raise StoreError(f"{name} version {card.version} is a window detector, not a line classifier")
+        weights = self._weights(card)
+        try:
+            classifier = classifiers.build(card.detector, card.settings, device=device, cache=cache)
+            classifier.load_weights(weights, card.extra)
+        except ModelError as error:
+            raise StoreError(f"version {card.version} of {name} cannot be used here: {error}") from error
+        return StoredClassifier(classifier, card)
 
     def promote(self, name: str, version: int) -> None:
         """Points `current` at a version that is whole.
@@ -252,12 +262,12 @@ class ModelStore:
             earlier = [v for v in self.versions(name) if now is not None and v < now]
             if not earlier:
                 raise StoreError(f"{name} has no version before {now or 'the first'} to go back to")
-            parent = self.card(name).parent if now in self.versions(name) else None
+            parent = self.any_card(name).parent if now in self.versions(name) else None
             to = parent if parent in earlier else earlier[-1]
         self.promote(name, to)
         return to
 
-    def _weights(self, card: Card) -> dict[str, NDArray[Any]]:
+    def _weights(self, card: AnyCard) -> dict[str, NDArray[Any]]:
         path = f"{card.name}/{card.version}/{_WEIGHTS}"
         if not self._exists(path):
             raise StoreError(

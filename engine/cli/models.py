@@ -1,6 +1,6 @@
 """`driftline models`: what is in the model store, going back, and fitting thresholds anew."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 import typer
@@ -39,10 +39,10 @@ def list_versions(store: StoreOption = "models-store", json: JsonOption = False)
     Example: driftline models list --store models-store
     """
     from models.base import StoreError
-    from models.store import ModelStore
+    from models.store import Card, ModelStore
 
     opened = ModelStore(store)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in opened.names():
         current = opened.current(name)
         for version in opened.versions(name):
@@ -58,8 +58,8 @@ def list_versions(store: StoreOption = "models-store", json: JsonOption = False)
                     **row,
                     "detector": card.detector,
                     "created_at": card.created_at.isoformat(timespec="seconds"),
-                    "f1": validation.get("f1"),
-                    "threshold": card.threshold.value,
+                    "f1": validation.get("f1", validation.get("macro_f1")),
+                    "threshold": card.threshold.value if isinstance(card, Card) else None,
                 }
             )
     if json:
@@ -79,7 +79,7 @@ def list_versions(store: StoreOption = "models-store", json: JsonOption = False)
             str(r["detector"]),
             str(r["created_at"]),
             f1,
-            f"{r['threshold']:.4g}",
+            "-" if r["threshold"] is None else f"{r['threshold']:.4g}",
         )
     Console().print(table)
 

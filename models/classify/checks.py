@@ -1,0 +1,236 @@
+"""The promises of a line classifier, one function each; tests run every one over every classifier.
+
+As in `models.checks`, a check takes `make`, which builds the classifier anew without weights, and
+`Made`, a small labelled workload, and raises AssertionError where the promise is broken.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.base import NotTrained, StoreError, TrainingError
+from models.classify.base import CLASSES, LineClassifier, Lines
+from models.classify.registry import build
+
+Make = Callable[[], LineClassifier]
+_ROUNDING = 1e-5
+_WORDS = (
+    "session opened for user", "authentication failure for invalid user", "kernel panic aborting process",
+    "request took too long, queue is slow", "connection to host timed out", "invalid option in configuration file",
+    "memory parity error in DIMM",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A workload: lines of all classes, and which class each has."""
+
+    lines: Lines
+    labels: NDArray[np.int64]
+
+
+def workload(seed: int = 0, count: int = 140) -> Made:
+    """Lines that tell their class by their words, in two formats; every fourth is of a rare kind of template."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count, dtype=np.int64) % len(CLASSES)
+    tails = ("", " on node <*>", " (code <*>)", " after restart")
+    templates, messages = [], []
+    for label in labels.tolist():
+        template = _WORDS[label] + tails[int(rng.integers(len(tails)))]
+        templates.append(template)
+        messages.append(template.replace("<*>", rng.choice(["alpha", "beta", "<NUM>"])))
+    return Made(
+        Lines.of(
+            messages,
+            templates,
+            levels=["info" if label == 0 else "error" for label in labels],
+            formats=[("syslog", "json")[int(n)] for n in rng.integers(0, 2, count)],
+            components=["core"] * count,
+        ),
+        labels,
+    )
+
+
+def fitted(make: Make, made: Made, seed: int = 0) -> LineClassifier:
+    """The classifier trained on the workload."""
+    classifier = make()
+    classifier.fit(made.lines, made.labels, seed=seed)
+    return classifier
+
+
+def check_untrained_is_refused(make: Make, made: Made) -> None:
+    """Without weights, whoever has to learn raises NotTrained, and so does saving."""
+    if not make().learns:
+        return
+    actions: tuple[Callable[[LineClassifier], object], ...] = (
+        lambda c: c.probabilities(made.lines),
+        lambda c: c.explain(made.lines),
+        lambda c: c.weights(),
+    )
+    for action in actions:
+        try:
+            action(make())
+        except NotTrained:
+            continue
+        raise AssertionError("a classifier without weights did not raise NotTrained")
+
+
+def check_input_is_untouched(make: Make, made: Made) -> None:
+    """Neither fit nor probabilities changes lines, labels or weights."""
+    keys, labels, weights = made.lines.keys(), made.labels.copy(), np.arange(1.0, len(made.labels) + 1)
+    given = weights.copy()
+    classifier = make()
+    classifier.fit(made.lines, made.labels, weights=given, domains=made.lines.formats)
+    classifier.probabilities(made.lines)
+    assert made.lines.keys() == keys
+    assert np.array_equal(made.labels, labels)
+    assert np.array_equal(given, weights)
+
+
+def check_probabilities_are_probabilities(make: Make, made: Made) -> None:
+    """Float32 (n, 7), finite, 0 to 1, rows with sum 1; most training lines get their class."""
+    found = fitted(make, made).probabilities(made.lines)
+    _assert_probabilities(found, len(made.lines))
+    assert (found.argmax(1) == made.labels).mean() > 0.7
+
+
+def _assert_probabilities(found: NDArray[np.float32], count: int) -> None:
+    assert found.dtype == np.float32
+    assert found.shape == (count, len(CLASSES))
+    assert np.isfinite(found).all()
+    assert ((found >= 0) & (found <= 1)).all()
+    np.testing.assert_allclose(found.sum(1), 1, atol=_ROUNDING)
+
+
+def check_batching_does_not_matter(make: Make, made: Made) -> None:
+    """One at a time, shuffled and all together give equal probabilities."""
+    classifier = fitted(make, made)
+    together = classifier.probabilities(made.lines)
+    order = np.random.default_rng(1).permutation(len(made.lines))
+    single = [classifier.probabilities(made.lines.take(np.array([i])))[0] for i in range(20)]
+    np.testing.assert_allclose(single, together[:20], atol=_ROUNDING)
+    np.testing.assert_allclose(classifier.probabilities(made.lines.take(order)), together[order], atol=_ROUNDING)
+
+
+def check_same_seed_same_weights(make: Make, made: Made) -> None:
+    """Two trainings with one seed give equal weights."""
+    one, two = fitted(make, made, seed=3).weights(), fitted(make, made, seed=3).weights()
+    assert one.keys() == two.keys()
+    assert all(np.array_equal(one[name], two[name]) for name in one)
+
+
+def check_save_and_load(make: Make, made: Made) -> None:
+    """Settings and extra are JSON; what is built from them takes the weights, which `weights` hands out as copies."""
+    classifier = fitted(make, made)
+    before = classifier.probabilities(made.lines)
+    weights = classifier.weights()
+    assert all(value.dtype != object for value in weights.values())
+    settings, extra = json.loads(json.dumps([classifier.settings(), classifier.extra()]))
+    other = build(classifier.name, settings, device="cpu")
+    other.load_weights(weights, extra)
+    assert np.array_equal(other.probabilities(made.lines), before)
+    for value in weights.values():
+        value.fill(0)
+    assert np.array_equal(classifier.probabilities(made.lines), before)
+    assert np.array_equal(other.probabilities(made.lines), before)
+
+
+def check_foreign_weights_are_refused(make: Make, made: Made) -> None:
+    """A missing, extra or misshapen array is a StoreError and leaves the classifier as it was."""
+    classifier = fitted(make, made)
+    before, good = classifier.probabilities(made.lines), classifier.weights()
+    name = max(good, key=lambda n: good[n].size)
+    spoilt = [
+        {n: v for n, v in good.items() if n != name},
+        good | {"strange": np.zeros(3, np.float32)},
+        good | {name: np.zeros((7, 5, 3, 1), good[name].dtype)},
+        good | {name: np.full_like(good[name], np.nan if good[name].dtype.kind == "f" else 255)},
+    ]
+    for weights in spoilt:
+        try:
+            classifier.load_weights(weights, classifier.extra())
+        except StoreError:
+            continue
+        raise AssertionError("weights of another classifier were taken over")
+    assert np.array_equal(classifier.probabilities(made.lines), before)
+
+
+def check_anything_is_classified(make: Make, made: Made) -> None:
+    """Templates never seen, empty texts, other alphabets, lone surrogates and a line of a megabyte are classified."""
+    classifier = fitted(make, made)
+    strange = Lines.of(
+        ["disk <*> vanished", "", "\u65e5\u672c\u8a9e \udce9\x00\x1b[31m", "ab 7 " * 200_000, "<*>" * 500]
+    )
+    _assert_probabilities(classifier.probabilities(strange), 5)
+    assert len(classifier.explain(strange)) == 5
+    assert classifier.probabilities(Lines.of([])).shape == (0, len(CLASSES))
+    assert classifier.explain(Lines.of([])) == []
+
+
+def check_bad_training_data_is_refused(make: Make, made: Made) -> None:
+    """No line, one class only, a label that is no class, a weight of zero: TrainingError."""
+    none, ones = np.zeros(0, np.int64), np.ones(len(made.lines), np.int64)
+    attempts: list[tuple[Lines, NDArray[np.int64], NDArray[np.float64] | None]] = [
+        (Lines.of([]), none, None),
+        (made.lines, ones, None),
+        (made.lines, made.labels + len(CLASSES), None),
+        (made.lines, made.labels, np.zeros(len(made.lines))),
+    ]
+    for lines, labels, weights in attempts:
+        try:
+            make().fit(lines, labels, weights=weights)
+        except TrainingError:
+            continue
+        raise AssertionError("data that cannot train was taken")
+
+
+def check_few_lines_of_a_class(make: Make, made: Made) -> None:
+    """Classes with one line, and classes with none, do not stop the training."""
+    few = np.concatenate([np.flatnonzero(made.labels == 0)[:12], np.flatnonzero(made.labels == 1)[:9], [2, 3]])
+    classifier = make()
+    classifier.fit(made.lines.take(few), made.labels[few])
+    _assert_probabilities(classifier.probabilities(made.lines), len(made.lines))
+
+
+def check_reasons(make: Make, made: Made) -> None:
+    """Every line of words has reasons, weightiest first, in words and finite; the same whatever is beside it."""
+    classifier = fitted(make, made)
+    some = made.lines.take(np.arange(6))
+    found = classifier.explain(some)
+    for reasons in found:
+        assert reasons
+        assert all(r.what for r in reasons)
+        sizes = [abs(r.value) for r in reasons]
+        assert np.isfinite(sizes).all()
+        assert sizes == sorted(sizes, reverse=True)
+    alone = classifier.explain(some.take(np.array([5])))[0]
+    assert [r.what for r in alone] == [r.what for r in found[5]]
+    np.testing.assert_allclose([r.value for r in alone], [r.value for r in found[5]], atol=1e-4)
+
+
+def check_prepare_changes_nothing(make: Make, made: Made) -> None:
+    """`prepare` may come before or after training, and changes no probability."""
+    make().prepare()
+    classifier = fitted(make, made)
+    before = classifier.probabilities(made.lines)
+    classifier.prepare()
+    assert np.array_equal(classifier.probabilities(made.lines), before)
+
+
+CHECKS = (
+    check_untrained_is_refused,
+    check_input_is_untouched,
+    check_probabilities_are_probabilities,
+    check_batching_does_not_matter,
+    check_same_seed_same_weights,
+    check_save_and_load,
+    check_foreign_weights_are_refused,
+    check_anything_is_classified,
+    check_bad_training_data_is_refused,
+    check_few_lines_of_a_class,
+    check_reasons,
+    check_prepare_changes_nothing,
+)

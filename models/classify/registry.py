@@ -1,0 +1,28 @@
+"""Every line classifier by name. Builders import what they need when they are called, so listing is cheap."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from models.classify.base import LineClassifier
+from models.registry import Builder, made
+
+CLASSIFIERS: Mapping[str, Builder[LineClassifier]] = {}
+
+
+def build(
+    name: str, settings: Mapping[str, Any] | None = None, *, device: str = "auto", cache: Path | None = None
+) -> LineClassifier:
+    """A classifier without weights, to be fitted or loaded.
+
+    Args:
+        name: A name in `CLASSIFIERS`.
+        settings: The classifier's own settings, defaults where absent; what its `settings` gave.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`; classifiers without a network use it for the encoder only.
+        cache: Folder for encoded texts; None keeps them in memory only.
+
+    Raises:
+        SettingsError: no such classifier, no such setting or value, or the device is not there.
+        EncoderError: its text encoder cannot be found.
+    """
+    return made(CLASSIFIERS, "line classifier", name, settings, device, cache)
