@@ -1,0 +1,85 @@
+"""Encryption of what the training store keeps: AES-256-GCM where a key is set, plain bytes where none is."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import os
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from federation.base import SetupError, StoreError
+
+KEY_BYTES = 32
+NONCE_BYTES = 12
+DIGEST_BYTES = 16
+
+
+def decode_key(text: str) -> bytes:
+    """The 32 bytes of a key in base64.
+
+    Raises:
+        SetupError: the text is something else; it is not repeated in the message.
+    """
+    try:
+        key = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise SetupError(
+            f"the training store's key must be {KEY_BYTES} random bytes in base64 (44 characters), "
+            "as `openssl rand -base64 32` prints them"
+        )
+    return key
+
+
+class Plain:
+    """No key: content is kept as it is, names as plain hashes."""
+
+    def seal(self, data: bytes, name: bytes) -> bytes:
+        """What is written for `data`."""
+        return data
+
+    def open(self, kept: bytes, name: bytes) -> bytes:
+        """What `seal` was given."""
+        return kept
+
+    def digest(self, name: bytes) -> bytes:
+        """16 bytes that stand for a name (a session key, a template)."""
+        return hashlib.blake2b(name, digest_size=DIGEST_BYTES).digest()
+
+
+class Sealed:
+    """With a key: content is encrypted and bound to its row, names are keyed hashes that cannot be guessed."""
+
+    def __init__(self, key: bytes) -> None:
+        """`key` is 32 bytes; two keys are derived from it, one for content and one for names."""
+        derived = HKDF(hashes.SHA256(), 2 * KEY_BYTES, salt=None, info=b"driftline training store").derive(key)
+        self._cipher = AESGCM(derived[:KEY_BYTES])
+        self._names = derived[KEY_BYTES:]
+
+    def seal(self, data: bytes, name: bytes) -> bytes:
+        """Nonce and ciphertext; only the same `name` opens it."""
+        nonce = os.urandom(NONCE_BYTES)
+        return nonce + self._cipher.encrypt(nonce, data, name)
+
+    def open(self, kept: bytes, name: bytes) -> bytes:
+        """What `seal` was given.
+
+        Raises:
+            StoreError: another key or another row's content; whoever calls says of which file.
+        """
+        try:
+            return self._cipher.decrypt(kept[:NONCE_BYTES], kept[NONCE_BYTES:], name)
+        except (InvalidTag, ValueError) as error:
+            raise StoreError("encrypted with another key, or changed since") from error
+
+    def digest(self, name: bytes) -> bytes:
+        """See `Plain.digest`; HMAC-SHA256, cut."""
+        return hmac.digest(self._names, name, "sha256")[:DIGEST_BYTES]
+
+
+AtRest = Plain | Sealed
