@@ -25,7 +25,7 @@ UNKNOWN_AT = len(DETECTED)
 NONE = -1
 """Preference of a source in which no format is written in more than half of the lines."""
 
-FIRST_SAMPLE, LARGEST_SAMPLE = 128, 8192
+FIRST_SAMPLE, LARGEST_SAMPLE = 128, 16_384
 """Lines of the first sample; each is twice as long as the one before, up to the largest."""
 
 _COUNTED = re.compile(rb"\[0-9\]\{[0-9,]+\}")

@@ -83,9 +83,10 @@ class Shapes:
         self._group_run = [_grown(0) for _ in self._groups]
         self._key = [_grown(0) for _ in range(4)]  # start edge, start offset, end edge, end offset
         self._level = _grown(0)
-        self._spans = [_grown(0) for _ in range(4 * len(SPANNED))]
+        self._span_edge = np.zeros((0, 2 * len(SPANNED)), np.int64)  # start and end of each field by turns
+        self._span_offset = np.zeros((0, 2 * len(SPANNED)), np.int64)
         self._some_keyless = False
-        self._some_at_line_start = False
+        self._some_at_line_start = self._some_span_at_line_start = False
         self._some_missing = [False for _ in self._groups]
 
     def __len__(self) -> int:
@@ -113,9 +114,9 @@ class Shapes:
             return None
         number = len(self.numbers)
         self._grow(number)
-        flat = [value for anchor in anchors if anchor is not None for value in anchor]
-        for column, value in zip(self._spans, flat, strict=True):
-            column[number] = value
+        held = [anchor for anchor in anchors if anchor is not None]
+        self._span_edge[number], self._span_offset[number] = zip(*held, strict=True)
+        self._some_span_at_line_start |= any(edge == _LINE_START for edge, _ in held)
         self._level[number] = self._reader.level_code(header.match)
         keyless = header.key_start == header.key_end
         for column, value in zip(self._key, (_KEYLESS, 0, _KEYLESS, 0) if keyless else first + last, strict=True):
@@ -140,7 +141,8 @@ class Shapes:
         self._letters = [_grown(size, c) for c in self._letters]
         self._group_run = [_grown(size, c) for c in self._group_run]
         self._key = [_grown(size, c) for c in self._key]
-        self._level, self._spans = _grown(size, self._level), [_grown(size, c) for c in self._spans]
+        self._level = _grown(size, self._level)
+        self._span_edge, self._span_offset = _grown(size, self._span_edge), _grown(size, self._span_offset)
 
     def edge_counts(self, shapes: NDArray[np.int32]) -> NDArray[np.int64]:
         """int64: edges of digit runs in a line of each shape; means nothing where the shape is unknown."""
@@ -156,17 +158,16 @@ class Shapes:
 
     def spans(self, blob: Blob, shapes: NDArray[np.int32]) -> NDArray[np.int64]:
         """int64 (n, len(SPANNED), 2): places in the padded blob, see `engine.parsing.rows.Rows.spans`."""
-        found = np.empty((len(shapes), len(SPANNED) * 2), np.int64)
-        for i in range(found.shape[1]):
-            found[:, i] = self._places(blob, self._spans[2 * i][shapes], self._spans[2 * i + 1][shapes])
+        edge, found = self._span_edge.take(shapes, 0), self._span_offset.take(shapes, 0)
+        if not (self._some_span_at_line_start or not len(blob.edges)):
+            edge += blob.first_edge[:, None]
+            found += blob.edges.take(edge)
+        else:
+            at_start = edge == _LINE_START
+            index = np.minimum(blob.first_edge[:, None] + np.where(at_start, 0, edge), len(blob.edges) - 1)
+            base = blob.edges[index] if len(blob.edges) else 0
+            found += np.where(at_start, blob.line_start[:, None], base)
         return found.reshape(len(shapes), len(SPANNED), 2)
-
-    def _places(self, blob: Blob, edge: NDArray[np.int64], offset: NDArray[np.int64]) -> NDArray[np.int64]:
-        at_start = edge < 0
-        if not len(blob.edges) or at_start.all():
-            return blob.line_start + offset
-        index = np.minimum(blob.first_edge + np.where(at_start, 0, edge), len(blob.edges) - 1)
-        return np.where(at_start, blob.line_start, blob.edges[index]) + offset
 
     def locate(self, blob: Blob, shapes: NDArray[np.int32], read_ns: int) -> Located:
         """Reads time and session key of lines whose shapes are known."""
@@ -234,7 +235,8 @@ class _Numbers(dict[bytes, int]):
 
 
 def _grown(size: int, old: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
-    grown = np.zeros(size, np.int64)
+    """A column, or a table of several, of `size` rows that begins with the old ones."""
+    grown = np.zeros((size, *(() if old is None else old.shape[1:])), np.int64)
     if old is not None:
         grown[: len(old)] = old
     return grown

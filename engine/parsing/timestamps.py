@@ -57,6 +57,7 @@ _SECOND = 1_000_000_000
 _MILLISECOND = 1_000_000
 _DAY_S = 86_400
 _QUARTER_S = 900
+_DATES_IN_TABLE = 20_000  # two years as yyyymmdd
 _MONTH_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int64)
 _POWERS = 10 ** np.arange(10, dtype=np.int64)
 _NEVER = np.int64(1 << 62)
@@ -244,7 +245,22 @@ class TimeRules:
                 self._day_cache[first] = int(days[0]) if valid[0] else 0, bool(valid[0])
             day, exists = self._day_cache[first]
             return np.int64(day), np.bool_(exists)
+        return _days_of_few(code) if len(code) else _days_of(code)
+
+
+def _days_of_few(code: Column) -> tuple[Column, NDArray[np.bool_]]:
+    """As `_days_of`, which is asked for each date once where they lie close together."""
+    first = int(code.min())
+    span = int(code.max()) - first + 1
+    if span > _DATES_IN_TABLE:
         return _days_of(code)
+    code = code - first
+    present = np.zeros(span, np.bool_)
+    present[code] = True
+    distinct = np.flatnonzero(present)
+    days, valid = np.zeros(span, np.int64), np.zeros(span, np.bool_)
+    days[distinct], valid[distinct] = _days_of(distinct + first)
+    return days[code], valid[code]
 
 
 def _days_of(code: Column) -> tuple[Column, NDArray[np.bool_]]:
