@@ -17,7 +17,7 @@ import itertools
 import logging
 import threading
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,16 +88,44 @@ class ServingModel:
         self.catch_up(self._progress)
         return self.scorer.score(windows)
 
+    def try_out(self) -> None:
+        """Scores one window as a trial.
+
+        Raises:
+            ModelError: it cannot.
+        """
+        trial = self.scorer.detector.score(Windows.of([[1, 2], [1]]))
+        if not np.isfinite(trial).all():
+            raise ModelError(f"{self.name} version {self.version} scores {trial.tolist()}, not finite numbers")
+
+
+class Serving(Protocol):
+    """A version of a model that can be put into service; `catch_up` and `try_out` are steps 3 and 4."""
+
+    name: str
+    version: int
+
+    def catch_up(self) -> None:
+        """Learns what it needs to know before its first batch."""
+        ...
+
+    def try_out(self) -> None:
+        """Raises ModelError where it does not work."""
+        ...
+
+
+S = TypeVar("S", bound=Serving)
+
 
 class ModelMissing(ModelError):
     """No version could be taken over yet."""
 
 
-class ModelFollower:
+class Follower(Generic[S]):
     """Holds the reference to the model in service and moves it on."""
 
     def __init__(
-        self, pointer: Callable[[], int | None], load: Callable[[int], ServingModel],
+        self, pointer: Callable[[], int | None], load: Callable[[int], S],
         report: Callable[[str, int, str], None],
     ) -> None:  # fmt: skip
         """Takes the two ways into the store.
@@ -113,12 +141,12 @@ class ModelFollower:
         self._pointer = pointer
         self._load = load
         self._report = report
-        self._model: ServingModel | None = None
+        self._model: S | None = None
         self._last_report: tuple[str, int, str] | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def get(self) -> ServingModel:
+    def get(self) -> S:
         """The model in service."""
         model = self._model
         if model is None:
@@ -144,20 +172,13 @@ class ModelFollower:
                 return False
             candidate = self._load(version)  # 2
             candidate.catch_up()  # 3
-            self._try(candidate)  # 4
+            candidate.try_out()  # 4
         except ModelError as error:
             self._tell("unreachable" if version < 0 else "refused", version, str(error))
             return False
         self._model = candidate  # 5
         self._tell("swapped", version, f"{candidate.name} version {version} is in service")
         return True
-
-    @staticmethod
-    def _try(candidate: ServingModel) -> None:
-        trial = candidate.scorer.detector.score(Windows.of([[1, 2], [1]]))
-        if not np.isfinite(trial).all():
-            which = f"{candidate.name} version {candidate.version}"
-            raise ModelError(f"{which} scores {trial.tolist()}, not finite numbers")
 
     @property
     def _failed(self) -> bool:
@@ -191,3 +212,7 @@ class ModelFollower:
         self._stop.set()
         if self._thread is not None:
             self._thread.join(timeout=5.0)
+
+
+ModelFollower = Follower[ServingModel]
+"""Follows the detector that scores windows."""
