@@ -13,15 +13,17 @@ Which label counts: feedback before labels before rules, of two of the same prov
 a window without any counts as normal (`assumed`). Labels may come long after or before their windows.
 """
 
+import json
+import re
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from federation.at_rest import AtRest, Plain, Sealed, decode_key
 from federation.base import LearningSet, Purpose
@@ -38,6 +40,9 @@ ASSUMED = "assumed"
 
 SPLIT = {Purpose.TRAIN: range(70), Purpose.CALIBRATE: range(70, 80), Purpose.HOLDOUT: range(80, 100)}
 """Which hundredths of the session keys' hashes serve which purpose."""
+
+Position = dict[str, Any]
+"""A place in a feed of labels, as a source's `snapshot` gives it."""
 
 _UNLABELLED = -1
 
@@ -65,9 +70,23 @@ class TrainingSettings(BaseModel):
         0.0, description="Windows without a label are left out for this long behind the newest window, in seconds of "
         "event time: their label may still come, and without one they count as normal.",
     )  # fmt: skip
+    rules: tuple[str, ...] = Field(
+        (), description="Regular expressions; a window with a template that one of them matches counts as anomalous "
+        "where neither feedback nor labels say otherwise.",
+    )  # fmt: skip
     key: SecretStr | None = Field(
         None, description="Encrypts windows and template texts: 32 bytes in base64. Set it by environment variable."
     )
+
+    @field_validator("rules")
+    @classmethod
+    def _compile(cls, rules: tuple[str, ...]) -> tuple[str, ...]:
+        for rule in rules:
+            try:
+                re.compile(rule)
+            except re.error as error:
+                raise ValueError(f"{rule!r} is not a regular expression: {error}") from error
+        return rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +155,7 @@ class TrainingStore:
         self._now_ns = now_ns
         key = settings.key
         self._at_rest: AtRest = Plain() if key is None else Sealed(decode_key(key.get_secret_value()))
+        self._rules = [re.compile(rule) for rule in settings.rules]
         self._file = TrainingFile(path, self._at_rest)
 
     def add(
@@ -158,11 +178,13 @@ class TrainingStore:
         with self._file.writing() as database:
             before = self._count(database)
             self._add_templates(database, windows.ids, templates)
+            suspect = self._suspect(windows, templates)
             for i, (key, identity) in enumerate(zip(keys, ids, strict=True)):
                 name = identity.encode()
-                hashed = self._hash(key or identity)
+                hashed, when = self._hash(key or identity), int(time_ns[i])
+                if suspect[i]:
+                    self._hear(database, hashed, Label(key or identity, True, "rules", when))
                 anomalous, rank = self._label_of(database, hashed)
-                when = int(time_ns[i])
                 database.execute(
                     """INSERT INTO windows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                     ON CONFLICT (id) DO UPDATE SET score = excluded.score""",
@@ -176,30 +198,30 @@ class TrainingStore:
             self._drop_templates(database)
             return self._count(database) - before
 
-    def label(self, labels: Iterable[Label]) -> int:
+    def label(self, labels: Iterable[Label], position: tuple[str, Position] | None = None) -> int:
         """Takes labels in, before or after their windows; a replay changes nothing.
+
+        Args:
+            labels: What is said.
+            position: Of which feed these labels were read, and the place behind them; saved with them.
 
         Returns:
             How many were news.
         """
-        news = 0
         with self._file.writing() as database:
-            for label in labels:
-                hashed, rank = self._hash(label.key), RANKS.index(label.provenance)
-                changed = database.execute(
-                    """INSERT INTO labels VALUES (?, ?, ?, ?, ?) ON CONFLICT (key, rank) DO UPDATE SET
-                    anomalous = excluded.anomalous, time_ns = excluded.time_ns, received_ns = excluded.received_ns
-                    WHERE excluded.time_ns > labels.time_ns""",
-                    (hashed, rank, label.anomalous, label.time_ns, self._now_ns()),
-                ).rowcount
-                if changed:
-                    news += 1
-                    database.execute(
-                        "UPDATE windows SET class = ?, rank = ? WHERE key = ?",
-                        (*self._label_of(database, hashed), hashed),
-                    )
+            news = sum(self._hear(database, self._hash(label.key), label) for label in labels)
             self._drop_labels(database)
+            if position is not None:
+                database.execute(
+                    "INSERT OR REPLACE INTO facts VALUES (?, ?)", (f"position {position[0]}", json.dumps(position[1]))
+                )
         return news
+
+    def position(self, feed: str) -> Position | None:
+        """Where reading a feed of labels goes on; None where it was never read."""
+        with self._file.asking() as database:
+            row = database.execute("SELECT value FROM facts WHERE name = ?", (f"position {feed}",)).fetchone()
+        return None if row is None else json.loads(row[0])
 
     def learning_set(self, purpose: Purpose) -> LearningSet:
         """The windows that serve a purpose, oldest first; of the holdout only the newest.
@@ -297,6 +319,27 @@ class TrainingStore:
             identity: self._at_rest.open(kept[name], name).decode("utf-8", "surrogatepass")
             for identity, name in names.items()
         }
+
+    def _suspect(self, windows: Windows, templates: Templates) -> NDArray[np.bool_]:
+        """Which windows hold a template that a rule matches: bool (n,)."""
+        used = np.unique(windows.ids).tolist() if self._rules else []
+        matched = [identity for identity in used if any(rule.search(templates[identity]) for rule in self._rules)]
+        before = np.concatenate(([0], np.cumsum(np.isin(windows.ids, np.array(matched, np.int64)))))
+        return np.asarray(before[windows.offsets[1:]] > before[windows.offsets[:-1]])
+
+    def _hear(self, database: sqlite3.Connection, hashed: bytes, label: Label) -> bool:
+        """Takes one label in; whether it was news."""
+        rank = RANKS.index(label.provenance)
+        changed = database.execute(
+            """INSERT INTO labels VALUES (?, ?, ?, ?, ?) ON CONFLICT (key, rank) DO UPDATE SET
+            anomalous = excluded.anomalous, time_ns = excluded.time_ns, received_ns = excluded.received_ns
+            WHERE excluded.time_ns > labels.time_ns""",
+            (hashed, rank, label.anomalous, label.time_ns, self._now_ns()),
+        ).rowcount
+        if changed:
+            now = self._label_of(database, hashed)
+            database.execute("UPDATE windows SET class = ?, rank = ? WHERE key = ?", (*now, hashed))
+        return bool(changed)
 
     @staticmethod
     def _label_of(database: sqlite3.Connection, key: bytes) -> tuple[int, int]:

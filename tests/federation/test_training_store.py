@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from federation.base import Purpose, SetupError, StoreError
 from federation.training_store import Label, Spending, TrainingSettings, TrainingStore
@@ -312,3 +313,26 @@ def test_writers_and_a_reader_share_the_file(tmp_path):
         assert store.counts().labels == 40
     assert [writer.exitcode for writer in writers] == [0, 0]
     assert reads > 3
+
+
+def test_rules_speak_where_nobody_else_does(tmp_path):
+    rows = [[IDS[0]], [IDS[0], IDS[2]], [], [IDS[2]]]
+    with opened(tmp_path, rules=("^Exception", "no such")) as store:
+        store.label([Label("d", False, "labels", 1)])
+        put(store, ["a", "b", "c", "d"], rows=rows)
+        assert said(store) == [(False, "assumed"), (False, "assumed"), (False, "labels"), (True, "rules")]
+
+
+def test_a_rule_that_is_none_is_named(tmp_path):
+    with pytest.raises(ValidationError, match=r"'\(' is not a regular expression"):
+        settings_of(tmp_path, rules=("(",))
+
+
+def test_the_position_of_a_feed_is_saved_with_its_labels(tmp_path):
+    with opened(tmp_path) as store:
+        assert store.position("labels t/0") is None
+        store.label([Label("a", True, "labels", 1)], ("labels t/0", {"offset": 7}))
+        store.label([], ("labels t/1", {"offset": 1}))
+    with opened(tmp_path) as store:
+        assert store.position("labels t/0") == {"offset": 7}
+        assert store.position("labels t/1") == {"offset": 1}
