@@ -1,4 +1,4 @@
-"""The embedding table: one row per template, grown while others read it.
+"""Vectors of texts, and the embedding table: one row per template, grown while others read it.
 
 A table is never changed. Learning templates builds a longer one, whose first rows are those of the
 old one, and switches a single reference; whoever scores keeps the table it started with.
@@ -65,6 +65,53 @@ class EmbeddingTable:
         return EmbeddingTable(np.zeros((FIRST_TEMPLATE, hidden), np.float32), none, none)
 
 
+class TextVectors:
+    """Vectors of texts, each encoded once: remembered in memory up to a number, and on disk if told where."""
+
+    def __init__(self, encoder: Encoder, file: Path | None = None, keep: int = 100_000) -> None:
+        """Reads nothing yet.
+
+        Args:
+            encoder: Gives the vectors.
+            file: Where they are kept between runs; None keeps them in memory only.
+            keep: Texts remembered; those longest known go first.
+        """
+        self.encoder = encoder
+        self._file = file
+        self._keep = keep
+        self._known: dict[str, NDArray[np.float32]] | None = None
+        self._unsaved = 0
+
+    def of(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """float32 (n, hidden), in the order of `texts`. From one thread at a time.
+
+        Raises:
+            EncoderError: see `Encoder.encode`; nothing is remembered then.
+        """
+        if self._known is None:
+            self._known = _read_cache(self._file) if self._file else {}
+        found = {t: self._known[t] for t in texts if t in self._known}
+        missing = [t for t in dict.fromkeys(texts) if t not in found]
+        if missing:
+            vectors = self.encoder.encode(missing)
+            if not np.isfinite(vectors).all():
+                raise EncoderError(f"encoder '{self.encoder.name}' gave an embedding that is not finite")
+            found.update(zip(missing, vectors, strict=True))
+            self._remember(dict(zip(missing, vectors, strict=True)))
+        return np.stack([found[t] for t in texts]) if texts else np.zeros((0, self.encoder.hidden), np.float32)
+
+    def _remember(self, new: dict[str, NDArray[np.float32]]) -> None:
+        assert self._known is not None
+        self._known.update(new)
+        for text in list(self._known)[: max(0, len(self._known) - self._keep)]:
+            del self._known[text]
+        self._unsaved += len(new)
+        # A file grows with every text in it, so a large one is written when a tenth of it is new.
+        if self._file and self._unsaved >= (len(self._known) // 10 if len(self._known) > 1000 else 1):
+            _write_cache(self._file, self._known)
+            self._unsaved = 0
+
+
 class Embeddings:
     """The owner of the current table; encodes what is new and remembers it on disk if told where."""
 
@@ -77,8 +124,7 @@ class Embeddings:
                 encode them again; None keeps them in memory only.
         """
         self.encoder = encoder
-        self._cache = cache
-        self._known_texts: dict[str, NDArray[np.float32]] | None = None
+        self._texts = TextVectors(encoder, cache / f"embeddings-{encoder.fingerprint}.npz" if cache else None)
         self._lock = threading.Lock()
         self._table = EmbeddingTable.empty(encoder.hidden)
 
@@ -97,27 +143,8 @@ class Embeddings:
             given = np.fromiter(templates, np.int64, len(templates))
             new = given[self._table.lookup(given) == UNKNOWN]
             if len(new):
-                vectors = self._vectors([templates[int(i)] for i in new])
-                self._table = self._table.grown(new, vectors)
+                self._table = self._table.grown(new, self._texts.of([templates[int(i)] for i in new]))
             return len(new)
-
-    def _vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        if self._known_texts is None:
-            self._known_texts = _read_cache(self._file()) if self._cache else {}
-        known = self._known_texts
-        missing = [t for t in dict.fromkeys(texts) if t not in known]
-        if missing:
-            vectors = self.encoder.encode(missing)
-            if not np.isfinite(vectors).all():
-                raise EncoderError(f"encoder '{self.encoder.name}' gave an embedding that is not finite")
-            known.update(zip(missing, vectors, strict=True))
-            if self._cache:
-                _write_cache(self._file(), known)
-        return np.stack([known[t] for t in texts])
-
-    def _file(self) -> Path:
-        assert self._cache is not None
-        return self._cache / f"embeddings-{self.encoder.fingerprint}.npz"
 
 
 def _read_cache(file: Path) -> dict[str, NDArray[np.float32]]:

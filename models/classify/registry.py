@@ -7,7 +7,14 @@ from typing import Any
 from models.classify.base import LineClassifier
 from models.registry import Builder, made
 
-CLASSIFIERS: Mapping[str, Builder[LineClassifier]] = {}
+
+def _rules(settings: Mapping[str, Any], device: str, cache: Path | None) -> LineClassifier:
+    from models.classify.rules import Rules, RulesSettings
+
+    return Rules(RulesSettings.model_validate(settings))
+
+
+CLASSIFIERS: Mapping[str, Builder[LineClassifier]] = {"rules": _rules}
 
 
 def build(

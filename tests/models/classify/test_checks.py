@@ -1,0 +1,61 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from models.classify.base import LineClassifier
+from models.classify.checks import CHECKS, Made, workload
+from models.classify.registry import CLASSIFIERS, build
+from models.classify.training import ClassifierTrainSettings, LabelledLines, by_template, train_classifier
+from models.store import ModelStore, StoreError
+
+# Every classifier of the registry appears here with settings that train in well under a second.
+VARIANTS: list[tuple[str, dict[str, Any]]] = [
+    ("rules", {}),
+    ("rules", {"min_confidence": 0.0}),
+]
+
+
+@pytest.fixture(scope="module")
+def made() -> Made:
+    return workload()
+
+
+def test_every_classifier_is_checked() -> None:
+    assert {name for name, _ in VARIANTS} == set(CLASSIFIERS)
+
+
+def maker(variant: tuple[str, dict[str, Any]]) -> Callable[[], LineClassifier]:
+    return lambda: build(*variant, device="cpu")
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.__name__)
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: v[0] + "-" + "-".join(map(str, v[1].values()))[:40])
+def test_check(check: Callable[..., None], variant: tuple[str, dict[str, Any]], made: Made) -> None:
+    check(maker(variant), made)
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: v[0] + "-" + "-".join(map(str, v[1].values()))[:40])
+def test_publish_and_load(variant: tuple[str, dict[str, Any]], made: Made, tmp_path) -> None:
+    data = LabelledLines.of(made.lines, made.labels, made.lines.formats)
+    store = ModelStore(tmp_path)
+    settings = ClassifierTrainSettings(classifier=variant[0], settings=variant[1], seed=2)
+    trained = train_classifier(data, settings, store=store, name="kinds", source="made up", device="cpu")
+    assert trained.version == 1
+    loaded = store.load_classifier("kinds", device="cpu")
+    assert np.array_equal(loaded.classifier.probabilities(made.lines), trained.classifier.probabilities(made.lines))
+    assert loaded.card.data["source"] == "made up"
+    assert 0 <= loaded.card.metrics["validation"]["macro_f1"] <= 1
+    assert store.verify("kinds").kind == "line_classifier"
+    with pytest.raises(StoreError, match="kinds version 1 is a line classifier, not a window detector"):
+        store.load("kinds")
+
+
+def test_held_out_templates_are_never_trained_on(made: Made) -> None:
+    data = LabelledLines.of(made.lines, made.labels)
+    kept, held = by_template(data, 0.3, seed=1)
+    templates = data.lines.templates
+    assert len(held)
+    assert not {templates[i] for i in kept} & {templates[i] for i in held}
+    assert sorted([*kept, *held]) == list(range(len(templates)))
