@@ -1,0 +1,89 @@
+"""Maximum mean discrepancy of the windows' embeddings, by random Fourier features.
+
+Gretton et al., "A kernel two-sample test", 2012; Rahimi and Recht, "Random features for large-scale kernel
+machines", 2007. A window's embedding is the mean of its templates' vectors. The features of a Gaussian
+kernel turn the discrepancy of two samples into the distance of two means, so each window is looked at once.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FEATURES = 64
+"""Random features; the kernel is off by about 1 / sqrt(FEATURES) at a single pair, far less in a mean."""
+
+Vectors = Callable[[NDArray[np.int64]], NDArray[np.float32]]
+"""Template ids (n,) → their vectors (n, hidden); zeros for a template that is not known."""
+
+
+class WindowFeatures:
+    """Random features of windows, drawn from the seed once the kernel's width is known."""
+
+    def __init__(self, width: float, hidden: int, seed: int = 0) -> None:
+        """Draws the features.
+
+        Args:
+            width: Of the Gaussian kernel, a distance between embeddings.
+            hidden: Size of a template's vector.
+            seed: The same gives the same features.
+        """
+        self.width, self.hidden, self._seed = width, hidden, seed
+        rng = np.random.default_rng(seed)
+        self._directions = rng.standard_normal((hidden, FEATURES)) / width
+        self._phases = rng.uniform(0, 2 * np.pi, FEATURES)
+        self._projected = np.zeros((0, FEATURES))  # a row a column of templates
+
+    def learn(self, vectors: NDArray[np.float32]) -> None:
+        """Takes the vectors (n, hidden) of the next n columns."""
+        self._projected = np.concatenate([self._projected, vectors @ self._directions])
+
+    @property
+    def learnt(self) -> int:
+        """Columns known so far."""
+        return len(self._projected)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Plain data; the templates' projections are in it, since a model may not know them all after a restart."""
+        return {"width": self.width, "hidden": self.hidden, "seed": self._seed, "learnt": self._projected.tobytes()}
+
+    @staticmethod
+    def restored(state: dict[str, Any]) -> "WindowFeatures":
+        """What `snapshot` was taken of."""
+        made = WindowFeatures(state["width"], state["hidden"], state["seed"])
+        made._projected = np.frombuffer(state["learnt"], np.float64).reshape(-1, FEATURES)
+        return made
+
+    def mean(self, columns: NDArray[np.int64], lengths: NDArray[np.int64], groups: int) -> NDArray[np.float64]:
+        """float64 (groups, FEATURES): mean features of windows that come in equal groups.
+
+        Args:
+            columns: Columns of all windows' lines, one window after the other.
+            lengths: Lines of each window, none of them 0; as many windows in every group.
+            groups: How many groups.
+        """
+        starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+        projected = np.add.reduceat(self._projected[columns], starts) / lengths[:, None]
+        features = np.cos(projected + self._phases) * np.sqrt(2 / FEATURES)
+        found: NDArray[np.float64] = features.reshape(groups, -1, FEATURES).mean(1)
+        return found
+
+
+def kernel_width(embeddings: NDArray[np.float32]) -> float:
+    """The median distance of windows (n, hidden) that differ: the usual choice; 1 where all are the same."""
+    squares = (embeddings**2).sum(1)
+    distances = np.sqrt(np.maximum(squares[:, None] + squares - 2 * embeddings @ embeddings.T, 0))
+    apart = distances[distances > 1e-4]
+    return float(np.median(apart)) if len(apart) else 1.0
+
+
+def embed(vectors: NDArray[np.float32], columns: Sequence[NDArray[np.int64]]) -> NDArray[np.float32]:
+    """float32 (n, hidden): the embedding of each window, given its columns; `vectors` has a row a column."""
+    return np.stack([vectors[row].mean(0) for row in columns])
+
+
+def squared_distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(…,): squared distance of mean features (…, FEATURES): the discrepancy."""
+    found: NDArray[np.float64] = ((a - b) ** 2).sum(-1)
+    return found

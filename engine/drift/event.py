@@ -1,0 +1,61 @@
+"""The event: what one detector found, as it goes to the topic `driftline.drift`.
+
+The document is described by `docs/drift-event.schema.json`.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateShare:
+    """A template that carries the change: its share of lines then and now (0 to 1)."""
+
+    id: int
+    text: str
+    reference_share: float
+    current_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class DriftEvent:
+    """Confirmed drift, or a model in service that does worse than the one before.
+
+    Attributes:
+        type: `drift`, or `regression` where the model was at fault and was taken back.
+        detector: Which statistic; see `DriftSettings`.
+        statistic: Its value.
+        threshold: What it reached.
+        since_ns: Event time from which it did, ns since the epoch.
+        time_ns: Event time of the last window looked at; not the wall clock, so a replay gives the same.
+        windows: Windows that the statistic is over.
+        model: Name of the model in service.
+        version: Its version.
+        templates: Those that carry most of the change, in that order.
+        evidence: Further plain facts: what other detectors say.
+    """
+
+    type: Literal["drift", "regression"]
+    detector: str
+    statistic: float
+    threshold: float
+    since_ns: int
+    time_ns: int
+    windows: int
+    model: str
+    version: int
+    templates: tuple[TemplateShare, ...] = ()
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    def id(self, region: str, origin: str) -> str:
+        """The same for the same event of the same worker, whenever the lines are read.
+
+        Args:
+            region: Name of the region.
+            origin: Which of its monitors found it.
+        """
+        parts = (region, origin, self.type, self.detector, self.model, self.version, self.since_ns, self.time_ns)
+        text = "\x1f".join(map(str, parts))
+        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

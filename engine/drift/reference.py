@@ -1,0 +1,165 @@
+"""The reference: what the first blocks after a model went into service say, and the thresholds that follow."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.drift.blocks import SAMPLE_SHARE, Blocks
+from engine.drift.columns import Counts, TemplateColumns, widened
+from engine.drift.distribution import jensen_shannon, only_here, psi
+from engine.drift.embedding import Vectors, WindowFeatures, embed, kernel_width, squared_distance
+from engine.drift.scores import AlarmMargin, Floats, ks_distance, quantiles
+from engine.drift.settings import DriftSettings
+
+_DRAWS = 200
+"""Times that some blocks of the reference are held against the rest of it, to see what chance does."""
+
+_WIDTH_WINDOWS = 400
+"""Windows whose distances decide the width of the kernel."""
+
+
+@dataclass(slots=True)
+class WarmUp:
+    """The blocks of a reference that is not complete yet."""
+
+    counts: list[NDArray[np.int64]] = field(default_factory=list)
+    scores: list[NDArray[np.float32]] = field(default_factory=list)
+    lines: list[NDArray[np.int64]] = field(default_factory=list)
+    """Columns of each sampled window."""
+
+    def add(self, blocks: Blocks, columns: int) -> None:
+        """Takes blocks over."""
+        self.counts.extend(blocks.counts(columns))
+        self.scores.extend(blocks.scores)
+        found, lengths = blocks.lines_of(blocks.sampled())
+        self.lines.extend(np.split(found, np.cumsum(lengths)[:-1]))
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Plain data."""
+        return {name: [part.tobytes() for part in getattr(self, name)] for name in ("counts", "scores", "lines")}
+
+    @staticmethod
+    def restored(state: dict[str, Any]) -> "WarmUp":
+        """What `snapshot` was taken of."""
+        kinds = {"counts": np.int64, "scores": np.float32, "lines": np.int64}
+        return WarmUp(**{name: [np.frombuffer(part, kind) for part in state[name]] for name, kind in kinds.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What the current blocks are compared with.
+
+    Attributes:
+        counts: int64 (k,): lines of each of the k templates that it holds.
+        thresholds: By detector.
+        margin: The scale of the scores.
+        mean_margin: Mean of the blocks on that scale.
+        unit: Range of the blocks' means by chance: twelve standard deviations.
+        quantiles: Ascending scores.
+        features: Of windows; None where templates have no vectors.
+        mean_features: float64 (FEATURES,).
+    """
+
+    counts: Counts
+    thresholds: dict[str, float]
+    margin: AlarmMargin
+    mean_margin: float
+    unit: float
+    quantiles: Floats
+    features: WindowFeatures | None
+    mean_features: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """The last blocks as the rolling statistics need them, oldest first.
+
+    Attributes:
+        counts: int64 (c, k).
+        novelty: float64 (c,): share of windows with a template that the reference does not hold.
+        features: float64 (c, FEATURES): mean features of the sampled windows.
+    """
+
+    counts: Counts
+    novelty: NDArray[np.float64]
+    features: NDArray[np.float64]
+
+
+def complete(
+    warm: WarmUp, settings: DriftSettings, columns: TemplateColumns, vectors: Vectors | None, threshold: float
+) -> tuple[Reference, Recent, list[float]]:
+    """The reference of a complete warm-up, its last blocks as the first that are compared with it, and all means."""
+    counts = np.concatenate([widened(row[None], len(columns)) for row in warm.counts])
+    scores = np.stack(warm.scores)
+    usual = scores.ravel()
+    margin = AlarmMargin(float(np.median(usual)), threshold, float(usual.std()))
+    means = margin.of(scores).mean(1)
+    features, by_block = _features(warm, columns, vectors, len(scores))
+    ordered = quantiles(usual)
+    chosen = _draws(len(scores), settings.current_blocks)
+    chance = {
+        "novelty": only_here(counts, scores.shape[1]) / np.sqrt(settings.current_blocks),
+        "jensen_shannon": jensen_shannon(*_apart(counts, chosen)),
+        "psi": psi(*_apart(counts, chosen)),
+        "adwin": np.abs(means - means.mean()) / np.sqrt(settings.current_blocks),
+        "kswin": np.array([_score_distance(scores, row, ordered) for row in chosen]),
+        "mmd": squared_distance(*_mean_apart(by_block, chosen)),
+    }
+    thresholds = {name: max(getattr(settings, name), _bound(seen, settings.chance)) for name, seen in chance.items()}
+    unit = max(12 * float(means.std()), settings.adwin)
+    last = slice(-settings.current_blocks, None)
+    recent = Recent(counts[last], np.zeros(settings.current_blocks), by_block[last])
+    made = Reference(
+        counts.sum(0), thresholds, margin, float(means.mean()), unit, ordered, features, by_block.mean(0)
+    )  # fmt: skip
+    return made, recent, means.tolist()
+
+
+def _bound(seen: NDArray[np.float64], deviations: float) -> float:
+    return float(seen.mean() + deviations * seen.std())
+
+
+def _draws(blocks: int, current: int) -> NDArray[np.bool_]:
+    """Which blocks are taken for current ones, (_DRAWS, blocks)."""
+    order = np.random.default_rng(0).random((_DRAWS, blocks)).argsort(1)
+    found: NDArray[np.bool_] = order < current
+    return found
+
+
+def _apart(counts: Counts, chosen: NDArray[np.bool_]) -> tuple[Counts, Counts]:
+    """(draws, k) twice: lines of the other blocks, and of the chosen."""
+    current = chosen.astype(np.int64) @ counts
+    return counts.sum(0) - current, current
+
+
+def _mean_apart(
+    features: NDArray[np.float64], chosen: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    picked = chosen.astype(np.float64)
+    return ((1 - picked) @ features / (1 - picked).sum(1)[:, None], picked @ features / picked.sum(1)[:, None])
+
+
+def _score_distance(scores: NDArray[np.float32], chosen: NDArray[np.bool_], ordered: Floats) -> float:
+    """Distance of a sample of the chosen blocks, as large as the one that is watched, to all scores."""
+    sample = scores[chosen][:, ::SAMPLE_SHARE].ravel()
+    return ks_distance(np.sort(sample), ordered)
+
+
+def _features(
+    warm: WarmUp, columns: TemplateColumns, vectors: Vectors | None, blocks: int
+) -> tuple[WindowFeatures | None, NDArray[np.float64]]:
+    """The random features of windows, and their mean in each block (b, FEATURES); zeros without vectors."""
+    if vectors is None:
+        return None, np.zeros((blocks, 1))
+    table = vectors(np.array([columns.template(i) for i in range(len(columns))], np.int64))
+    spread = np.linspace(0, len(warm.lines) - 1, min(_WIDTH_WINDOWS, len(warm.lines))).astype(np.int64)
+    width = kernel_width(embed(table, [warm.lines[i] for i in spread.tolist()]))
+    features = WindowFeatures(width, table.shape[1])
+    features.learn(table)
+    lengths = np.array([len(row) for row in warm.lines], np.int64)
+    return features, features.mean(np.concatenate(warm.lines), lengths, blocks)

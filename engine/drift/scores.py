@@ -1,0 +1,157 @@
+"""Statistics of the scores: ADWIN over the blocks' means, KSWIN over a sample of the windows; both from river.
+
+river says that something changed; how far the scores are now from the reference says whether it matters.
+A statistic is that distance once river has cut, and 0 before: a large sample makes the smallest change
+certain, and nobody retrains for the smallest change.
+"""
+
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+QUANTILES = 257
+"""Scores that the reference is kept as."""
+
+_STEEPNESS = 4.0
+"""A window half way between a usual score and the threshold has the margin 0.12, one at the threshold 0.5."""
+
+_ADWIN_DELTA = 0.002  # river's default, that of Bifet and Gavaldà, 2007
+_ADWIN_MEANS = 2_000
+"""Means after which ADWIN is built anew from the last half of them: it bounds what a snapshot has to hold."""
+
+_KSWIN_ALPHA = 1e-4
+_KSWIN_WINDOW = 4
+"""KSWIN's window in units of the recent scores: what came before is drawn from three times as many."""
+
+
+class AlarmMargin:
+    """A detector's score on a common scale: 0 to 1, 0.5 at the threshold, near 0 for the usual window."""
+
+    def __init__(self, usual: float, threshold: float, spread: float) -> None:
+        """Takes what the scale is made of.
+
+        Args:
+            usual: Median score of the reference.
+            threshold: From which a window is anomalous.
+            spread: Standard deviation of the reference's scores: the unit where the usual score is not below
+                the threshold.
+        """
+        self.state = (usual, threshold, spread)
+        unit = threshold - usual if threshold > usual else spread
+        self._threshold, self._factor = threshold, _STEEPNESS / (unit if unit > 0 else 1.0)
+
+    def of(self, scores: NDArray[np.floating[Any]]) -> Floats:
+        """float64 (n,): the margin of each score."""
+        found: Floats = 1 / (1 + np.exp(np.clip((self._threshold - scores) * self._factor, -50.0, 50.0)))
+        return found
+
+
+class MeanChange:
+    """How far the mean alarm margin is from the reference's, once ADWIN has cut."""
+
+    def __init__(self, reference: float, unit: float, means: Sequence[float] = (), cut: bool = False) -> None:
+        """Starts with the means of the reference's blocks, or where another stood.
+
+        Args:
+            reference: Mean of the reference's blocks.
+            unit: Range of the blocks' means by chance. ADWIN's bound is made for values between 0 and 1, and
+                with a small part of that in use it would need thousands of blocks to cut.
+            means: What `means` held.
+            cut: What `cut` was.
+        """
+        self.reference = reference
+        self._unit = unit
+        self.means: list[float] = []
+        self.cut = cut
+        self._adwin = _adwin()
+        for mean in means:
+            self._feed(mean)
+
+    def add(self, mean: float) -> float:
+        """The statistic after another block with this mean."""
+        if self._feed(mean):
+            self.cut = True
+        if len(self.means) >= _ADWIN_MEANS:
+            kept, self.means, self._adwin = self.means[-_ADWIN_MEANS // 2 :], [], _adwin()
+            for value in kept:
+                self._feed(value)
+        return abs(float(self._adwin.estimation) - 0.5) * self._unit if self.cut else 0.0
+
+    def _feed(self, mean: float) -> bool:
+        self.means.append(mean)
+        self._adwin.update((mean - self.reference) / self._unit + 0.5)
+        return bool(self._adwin.drift_detected)
+
+
+def prepare() -> None:
+    """Imports river, which takes two seconds: before the stream begins, not in the middle of it."""
+    importlib.import_module("river.drift")
+
+
+def _adwin() -> Any:
+    from river.drift import ADWIN
+
+    return ADWIN(delta=_ADWIN_DELTA, clock=1)  # type: ignore[no-untyped-call]
+
+
+class ShapeChange:
+    """The Kolmogorov-Smirnov distance of recent scores to the reference's, once KSWIN has cut."""
+
+    def __init__(
+        self, reference: Floats, floor: float, size: int, recent: Sequence[float] = (), cut: bool = False,
+        tests: int = 0,
+    ) -> None:  # fmt: skip
+        """Starts afresh, or where another stood.
+
+        Args:
+            reference: Ascending scores.
+            floor: KSWIN is asked only where the distance is at least this: its test takes a millisecond.
+            size: Scores that count as recent.
+            recent: What `recent` held: scores, oldest first.
+            cut: What `cut` was.
+            tests: What `tests` was: the seed of KSWIN's next draw.
+        """
+        self.reference = reference
+        self.recent = list(recent)
+        self.cut = cut
+        self.tests = tests
+        self._floor, self._size = floor, size
+
+    def add(self, scores: NDArray[np.floating[Any]]) -> float:
+        """The statistic after another block; `scores` is a sample of its windows."""
+        self.recent = (self.recent + scores.tolist())[-_KSWIN_WINDOW * self._size :]
+        if len(self.recent) < self._size:
+            return 0.0
+        distance = ks_distance(np.sort(np.array(self.recent[-self._size :])), self.reference)
+        if not self.cut and distance >= self._floor and len(self.recent) == _KSWIN_WINDOW * self._size:
+            self.cut = self._test()
+        return distance if self.cut else 0.0
+
+    def _test(self) -> bool:
+        """KSWIN's own test of the latest scores against a draw of those before them."""
+        from river.drift import KSWIN
+
+        self.tests += 1
+        kswin = KSWIN(_KSWIN_ALPHA, len(self.recent), self._size, seed=self.tests, window=self.recent[:-1])
+        kswin.update(self.recent[-1])  # type: ignore[no-untyped-call]
+        return bool(kswin.drift_detected)
+
+
+def ks_distance(a: Floats, b: Floats) -> float:
+    """Largest difference of the two empirical distribution functions; both ascending and not empty."""
+    places = np.concatenate([a, b])
+    below = np.searchsorted(a, places, "right") / len(a) - np.searchsorted(b, places, "right") / len(b)
+    return float(np.abs(below).max())
+
+
+def quantiles(scores: NDArray[np.floating[Any]]) -> Floats:
+    """Ascending: at most `QUANTILES` evenly spaced scores."""
+    ordered = np.sort(scores).astype(np.float64)
+    if len(ordered) <= QUANTILES:
+        return ordered
+    return ordered[np.linspace(0, len(ordered) - 1, QUANTILES).round().astype(np.int64)]

@@ -1,0 +1,218 @@
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from engine.drift.monitor import DriftMonitor
+from engine.drift.settings import DETECTORS, DriftSettings
+from models.base import Windows, template_id
+
+OPEN, READ, WRITE, CLOSE = (template_id(t) for t in ("open <*>", "read <NUM> bytes", "write <NUM> bytes", "close <*>"))
+MOVED, FAILED = template_id("moved to <IP>"), template_id("failed: <*>")
+MIXED = ((OPEN, READ, READ, CLOSE), (OPEN, WRITE, CLOSE), (OPEN, READ, WRITE, CLOSE), (OPEN, MOVED, CLOSE))
+
+
+def names(events):
+    return [event.detector for event in events]
+
+
+# --- what is and what is not drift ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_calm_stream_raises_nothing(stream, monitor, seed):
+    watched = monitor()
+    assert stream(seed).add(10_000).feed(watched) == []
+    assert watched.ready
+    readings = watched.readings()
+    assert set(readings) == set(DETECTORS)
+    assert not any(reading.raised for reading in readings.values())
+
+
+def test_a_new_family_of_templates_is_found_and_named(stream, monitor):
+    calm = stream().add(2_000)
+    events = calm.add(1_000, (0.4, 0.2, 0.2, 0.2), MIXED).feed(monitor())
+    event = events[0]
+    assert event.type == "drift"
+    assert event.statistic >= event.threshold
+    assert 2_000e9 - 50e9 <= event.since_ns <= event.time_ns <= 2_500e9
+    assert (event.model, event.version, event.windows) == ("m", 1, 250)
+    carrier = event.templates[0]
+    assert (carrier.id, carrier.text, carrier.reference_share) == (MOVED, "moved to <IP>", 0.0)
+    assert carrier.current_share > 0
+
+
+def test_a_change_of_rates_without_new_templates_is_found(stream, monitor):
+    events = stream().add(2_000).add(1_000, (0.2, 0.5, 0.2, 0.1)).feed(monitor())
+    assert events
+    assert set(names(events)) <= {"jensen_shannon", "psi", "mmd"}
+    assert events[0].time_ns <= 2_600e9
+    write = next(t for t in events[0].templates if t.id == WRITE)
+    assert write.current_share > write.reference_share > 0
+
+
+def test_lines_in_other_company_are_found_by_the_embeddings(stream, monitor):
+    apart = ((READ, READ, READ, READ), (WRITE, WRITE, WRITE, WRITE))
+    together = ((READ, WRITE, READ, WRITE), (WRITE, READ, WRITE, READ))
+    made = stream().add(2_000, (0.5, 0.5), apart).add(1_000, (0.5, 0.5), together)
+    assert names(made.feed(monitor()))[:1] == ["mmd"]
+
+
+def test_without_vectors_the_embeddings_say_nothing(stream):
+    apart = ((READ, READ, READ, READ), (WRITE, WRITE, WRITE, WRITE))
+    together = ((READ, WRITE, READ, WRITE), (WRITE, READ, WRITE, READ))
+    watched = DriftMonitor(DriftSettings(block_windows=50, warmup_blocks=20, current_blocks=5), {})
+    assert stream().add(2_000, (0.5, 0.5), apart).add(1_000, (0.5, 0.5), together).feed(watched) == []
+
+
+def test_scores_that_rise_are_found_by_adwin(stream, monitor):
+    made = stream().add(2_000).add(2_000, score=lambda rng: rng.beta(1, 20) + 0.2)
+    events = made.feed(monitor(detectors=("adwin",)))
+    assert names(events)[:1] == ["adwin"]
+    assert 2_000e9 - 50e9 <= events[0].since_ns
+
+
+def test_scores_of_another_shape_are_found_by_kswin(stream, monitor):
+    made = stream().add(8_000, score=lambda rng: rng.uniform(0.2, 0.3))
+    made.add(4_000, score=lambda rng: 0.2 if rng.random() < 0.5 else 0.3)
+    events = made.feed(monitor(detectors=("kswin",), block_windows=200))
+    assert names(events)[:1] == ["kswin"]
+    assert events[0].statistic == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_template_that_only_widens_is_none_that_is_new(stream, monitor):
+    wide = template_id("open <*> <*>")
+    texts = {OPEN: "open file <*>", wide: "open <*> <*>", READ: "read", CLOSE: "close"}
+    made = stream().add(2_000, (1.0,), ((OPEN, READ, CLOSE),)).add(2_000, (1.0,), ((wide, READ, CLOSE),))
+    assert made.feed(monitor(texts=texts)) == []
+
+
+def test_growth_steps_are_passed_over(monitor):
+    watched = monitor()
+    rows = [(OPEN, READ, CLOSE)] * 5_000
+    windows = Windows.of(rows, [False] * len(rows))
+    times = np.arange(len(rows), dtype=np.int64)
+    assert watched.observe(windows, np.zeros(len(rows), np.float32), times, model="m", version=1, threshold=0.5) == []
+    assert not watched.ready
+
+
+# --- hysteresis, cool-down, another model --------------------------------------------------------
+
+
+def test_a_short_burst_is_no_drift(stream, monitor):
+    made = stream().add(2_000).add(50, (0, 0, 0, 1.0), MIXED).add(2_000)
+    assert made.feed(monitor(detectors=("novelty",), current_blocks=1, confirm_blocks=3)) == []
+
+
+def test_drift_that_lasts_is_told_again_after_the_cool_down(stream, monitor):
+    events = stream().add(2_000).add(2_000, (0.4, 0.2, 0.2, 0.2), MIXED).feed(monitor(detectors=("novelty",)))
+    apart = np.diff([event.time_ns for event in events]) / 1e9
+    assert apart.tolist() == [500] * (len(events) - 1)
+    assert len(events) >= 3
+    assert len({event.since_ns for event in events}) == 1
+
+
+def test_drift_that_is_over_is_not_told_again_until_it_comes_back(stream, monitor):
+    changed = ((0.4, 0.2, 0.2, 0.2), MIXED)
+    made = stream().add(2_000).add(400, *changed).add(3_000).add(400, *changed)
+    events = made.feed(monitor(detectors=("novelty",), cooldown_windows=1_000))
+    assert len(events) == 2
+    assert events[1].since_ns > 5_300e9
+
+
+def test_what_other_detectors_say_is_evidence(stream, monitor):
+    events = stream().add(2_000).add(3_000, (0.1, 0.1, 0.1, 0.7), MIXED).feed(monitor())
+    assert "psi" in set(events[-1].evidence["others"]) | {events[-1].detector}
+    assert events[-1].detector not in events[-1].evidence["others"]
+
+
+def test_another_version_begins_another_reference(stream, monitor):
+    watched = monitor()
+    stream().add(2_000).feed(watched)
+    changed = stream().add(900, (0.4, 0.2, 0.2, 0.2), MIXED)
+    assert changed.feed(watched, version=2) == []
+    assert not watched.ready
+    assert changed.add(2_000, (0.4, 0.2, 0.2, 0.2), MIXED).feed(watched, version=2) == []
+    assert watched.ready
+
+
+# --- precision under feedback --------------------------------------------------------------------
+
+
+def test_alerts_that_operators_call_wrong_are_drift(stream, monitor):
+    watched = monitor()
+    stream().add(2_000).feed(watched)
+    assert watched.judge(5, 4, 1) == []
+    assert watched.judge(0, 5, 2) == []
+    (event,) = watched.judge(0, 20, 3)
+    assert (event.detector, event.since_ns, event.windows) == ("precision", 3, 34)
+    assert event.statistic > 0.5
+
+
+def test_alerts_that_operators_call_right_are_not(stream, monitor):
+    watched = monitor()
+    stream().add(2_000).feed(watched)
+    assert [watched.judge(9, 1, i) for i in range(50)] == [[]] * 50
+
+
+# --- batches and restarts ------------------------------------------------------------------------
+
+
+def drifting(stream):
+    return stream().add(1_500).add(1_500, (0.35, 0.3, 0.2, 0.15), MIXED, score=lambda rng: rng.beta(1, 8))
+
+
+@settings(max_examples=20)
+@given(cuts=st.lists(st.integers(0, 3_000), max_size=12))
+def test_batches_change_nothing(stream, monitor, cuts):
+    made = drifting(stream)
+    assert made.feed(monitor(), cuts) == made.feed(monitor())
+
+
+@settings(max_examples=20)
+@given(stop=st.integers(0, 3_000), cut=st.integers(0, 3_000))
+def test_a_restart_changes_nothing(stream, monitor, stop, cut):
+    whole = drifting(stream)
+    expected = whole.feed(monitor())
+    before, after = whole.split(stop)
+    first = monitor()
+    events = before.feed(first, [cut])
+    second = monitor(pickle.loads(pickle.dumps(first.snapshot())))
+    events += after.feed(second, [cut])
+    assert events == expected
+    assert len(events) >= 2
+
+
+def test_a_snapshot_does_not_change_later(stream, monitor):
+    watched = monitor()
+    made = drifting(stream)
+    made.feed(watched, [700])
+    saved = watched.snapshot()
+    frozen = pickle.dumps(saved)
+    made.feed(watched)
+    assert pickle.dumps(saved) == frozen
+
+
+def test_state_made_under_other_settings_is_passed_over(stream, monitor):
+    watched = monitor()
+    stream().add(2_000).feed(watched)
+    assert monitor(watched.snapshot()).ready
+    assert not monitor(watched.snapshot(), novelty=0.5).ready
+
+
+# --- settings and ids ----------------------------------------------------------------------------
+
+
+def test_a_reference_too_short_to_know_chance_is_refused():
+    with pytest.raises(ValidationError, match="at most half of warmup_blocks"):
+        DriftSettings(warmup_blocks=10, current_blocks=6)
+
+
+def test_an_event_has_an_id_of_its_own(stream, monitor):
+    first, second, *_ = stream().add(2_000).add(3_000, (0.1, 0.1, 0.1, 0.7), MIXED).feed(monitor())
+    ids = {first.id("eu", "0/0"), second.id("eu", "0/0"), first.id("us", "0/0"), first.id("eu", "1/0")}
+    assert len(ids) == 4
+    assert first.id("eu", "0/0") == first.id("eu", "0/0")
