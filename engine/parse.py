@@ -23,7 +23,7 @@ from engine.parsing.formats import AUTO, UNKNOWN, find
 from engine.parsing.header import BadLine
 from engine.parsing.lanes import DetectedLanes, Lanes, OneLane
 from engine.parsing.parse_settings import ParseSettings
-from engine.parsing.rows import Describe, Fields, Rows
+from engine.parsing.rows import LEVEL_BY_LINE, LEVEL_NAMES, Describe, Fields, Rows
 from engine.parsing.templates import StateMismatch
 from engine.records import ParsedLines
 
@@ -161,6 +161,22 @@ class Parser:
         """
         lane = self._lanes.lanes[int(self.found.format[row])]
         return lane.reader.take_apart(batch.line(row).removesuffix(b"\r"), batch.read_ns)
+
+    def levels(self, parsed: ParsedLines) -> NDArray[np.int8]:
+        """int8 (n,): index into `engine.parsing.rows.LEVEL_NAMES` for each good line of the last batch."""
+        levels = self.found.level[parsed.rows]
+        for i in np.flatnonzero(levels == LEVEL_BY_LINE).tolist():
+            levels[i] = LEVEL_NAMES.index(self.take_row_apart(parsed.lines, int(parsed.rows[i])).level)
+        return levels
+
+    def masked(self, fields: Fields) -> str:
+        """The masked message of a line that was taken apart, as its template is mined from it."""
+        return self._lanes.lanes[self.formats.index(fields.format)].templates.mask(fields.message)
+
+    def texts_of(self, row: int, template: int) -> tuple[str, str]:
+        """Text of the template and masked message of a good line of the last batch."""
+        templates = self._lanes.lanes[int(self.found.format[row])].templates
+        return templates.text(template), templates.masked(int(self.found.text[row]))
 
     @property
     def template_count(self) -> int:

@@ -11,7 +11,7 @@ import orjson
 from connectors.base import LineBatch
 from engine.parse import Parser
 from engine.parsing.header import MAX_PID_DIGITS, text_of
-from engine.parsing.rows import LEVEL_BY_LINE, LEVEL_NAMES, SPANNED
+from engine.parsing.rows import LEVEL_NAMES, SPANNED
 from engine.records import ParsedLines
 
 Record = dict[str, Any]
@@ -69,8 +69,15 @@ class RecordReader:
 
     def _records(self, parsed: ParsedLines) -> Iterator[Record]:
         found, parser, data = self._parser.found, self._parser, parsed.lines.data
-        columns = (parsed.rows, parsed.time_ns, parsed.template, parsed.key_start, parsed.key_end)
-        for row, time_ns, template, start, end in zip(*(c.tolist() for c in columns), strict=True):
+        columns = (
+            parsed.rows,
+            parsed.time_ns,
+            parsed.template,
+            parsed.key_start,
+            parsed.key_end,
+            parser.levels(parsed),
+        )
+        for row, time_ns, template, start, end, level in zip(*(c.tolist() for c in columns), strict=True):
             format = parser.formats[found.format[row]]
             self.formats[format] = self.formats.get(format, 0) + 1
             record: Record = {"timestamp": time_ns, "format": format}
@@ -83,14 +90,9 @@ class RecordReader:
                 pid = texts[SPANNED.index("pid")]
                 record["pid"] = int(pid) if pid and len(pid) <= MAX_PID_DIGITS else None
                 record["session"] = text_of(data[start:end])
-                record["level"] = self._level(int(found.level[row]), parsed, row)
+                record["level"] = LEVEL_NAMES[level]
             record["template"] = self._templates[template]
             yield record
-
-    def _level(self, code: int, parsed: ParsedLines, row: int) -> str:
-        if code != LEVEL_BY_LINE:
-            return LEVEL_NAMES[code]
-        return self._parser.take_row_apart(parsed.lines, row).level
 
 
 def iso_ns(time_ns: int) -> str:

@@ -10,7 +10,7 @@ from engine.parsing.formats import LEVELS, Format
 from engine.parsing.header import MAX_PID_DIGITS, BadLine, check_text
 from engine.parsing.jsonlines import pick, place_of, scalar_text, time_ns
 from engine.parsing.parse_settings import ParseSettings
-from engine.parsing.rows import Fields, Rows
+from engine.parsing.rows import LEVEL_NAMES, Fields, Rows
 from engine.parsing.session_key import hash_key
 from engine.parsing.templates import Templates
 from engine.parsing.timestamps import BadTime
@@ -63,7 +63,7 @@ class JsonReader:
             else:
                 rows.time_ns[row] = fields.time_ns
                 if self._keep:
-                    rows.fields[row] = fields
+                    rows.fields[row], rows.level[row] = fields, LEVEL_NAMES.index(fields.level)
                 rows.text[row] = self._text_number(fields.message)
                 if fields.session_key:
                     rows.session[row] = hash_key(fields.session_key.encode("utf-8", "surrogatepass"))

@@ -111,6 +111,18 @@ class Templates:
             number = self._add(text)
         return number, self.why_slow is None and _DIGIT.search(text) is None
 
+    def mask(self, message: str) -> str:
+        """The masked message."""
+        return self._masker.mask(message)
+
+    def masked(self, number: int) -> str:
+        """The masked message that a text number stands for."""
+        return self._texts[number]
+
+    def text(self, template: int) -> str:
+        """The text of a template that was given out."""
+        return self._known[template]
+
     def _add(self, text: str) -> int:
         number = len(self._texts)
         self._numbers[text] = number
