@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from connectors.base import Record
+from engine.classify import Classify
 from engine.clock import Clock
 from engine.explain import Explain, top_lines
 from engine.records import Decision, ScoredWindows
@@ -89,6 +90,7 @@ class AlertWriter:
         describe: Callable[[str, int], str],
         clock: Clock,
         explain: Explain = lambda *_: None,
+        classify: Classify | None = None,
     ) -> None:
         """Takes the running parts that a document quotes from.
 
@@ -100,6 +102,7 @@ class AlertWriter:
             describe: `Source.describe`: partition and position in words.
             clock: For the time of creation.
             explain: Asked for the windows that are alerted on, where the settings want that.
+            classify: Asked for the windows that are alerted on; None where no line classifier is set.
         """
         self._settings = settings
         self._region = region
@@ -108,12 +111,37 @@ class AlertWriter:
         self._describe = describe
         self._clock = clock
         self._explain = explain
+        self._classify = classify
         self._redact = [re.compile(p) for p in settings.redact]
 
     def records(self, scored: ScoredWindows, decisions: tuple[Decision, ...]) -> list[Record]:
         """One record a decision, in order."""
         reasons = self._reasons(scored, decisions) if self._settings.explain else [None] * len(decisions)
-        return [self._record(scored, decision, reason) for decision, reason in zip(decisions, reasons, strict=True)]
+        kinds = self._kinds(scored, decisions)
+        rows = zip(decisions, reasons, kinds, strict=True)
+        return [self._record(scored, decision, reason, kind) for decision, reason, kind in rows]
+
+    def _kinds(self, scored: ScoredWindows, decisions: tuple[Decision, ...]) -> list[dict[str, Any] | None]:
+        """What the line classifier says of each decision's window; None where there is none."""
+        if self._classify is None or not decisions:
+            return [None] * len(decisions)
+        batch, ids = scored.batch, [scored.batch.windows.row(d.index).tolist() for d in decisions]
+        raw = [
+            self._recent.lines_of(batch.partition[i], int(batch.session[i]), int(batch.first[i]), int(batch.last[i]), n)
+            for i, n in (
+                (d.index, min(len(row), self._classify.max_lines)) for d, row in zip(decisions, ids, strict=True)
+            )
+        ]
+        texts = [[self._templates.get(t, "") for t in row] for row in ids]
+        found = self._classify(list(zip(texts, raw, strict=True)))
+        return [None if kind is None else self._shown(kind, row) for kind, row in zip(found, ids, strict=True)]
+
+    def _shown(self, kind: dict[str, Any], ids: list[int]) -> dict[str, Any]:
+        """With the text of the line's template, and redacted."""
+        reasons = kind["reasons"]
+        if reasons is not None:
+            reasons = [{**reason, "what": self._redacted(reason["what"])} for reason in reasons]
+        return {**kind, "text": self._text(ids[kind["line"]]), "reasons": reasons}
 
     def _reasons(self, scored: ScoredWindows, decisions: tuple[Decision, ...]) -> list[dict[str, Any] | None]:
         """The explanation of each decision, asked for all at once; None where there is none."""
@@ -137,7 +165,9 @@ class AlertWriter:
             raw = self._recent.lines_of(batch.partition[i], *place, len(ids))
         return top_lines(part, base, ids, raw, self._settings.explain_lines, text=self._text, quote=self._quote)
 
-    def _record(self, scored: ScoredWindows, decision: Decision, reason: dict[str, Any] | None) -> Record:
+    def _record(
+        self, scored: ScoredWindows, decision: Decision, reason: dict[str, Any] | None, kind: dict[str, Any] | None
+    ) -> Record:
         batch, i = scored.batch, decision.index
         source, session = batch.partition[i], batch.key[i]
         first, last = int(batch.first[i]), int(batch.last[i])
@@ -165,6 +195,7 @@ class AlertWriter:
             "lines": lines,
             "lines_omitted": omitted,
             "explanation": reason,
+            "classification": kind,
             "repeats": decision.repeats,
             "group": decision.group,
             "group_count": decision.group_count,

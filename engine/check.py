@@ -9,7 +9,7 @@ from pathlib import Path
 from connectors.base import ConnectorError, LineBatch, Source, SourcePartition, SourceUnavailable
 from connectors.registry import SinkSettings, build_sink, build_source
 from engine.clock import SystemClock
-from engine.models import describe_current
+from engine.models import describe_classifier, describe_current
 from engine.observe.endpoints import EndpointError, Endpoints
 from engine.observe.health import Health
 from engine.observe.metrics import Metrics
@@ -41,6 +41,8 @@ def preflight(settings: RegionSettings) -> Iterator[Finding]:
         yield _try(f"sink {i} ({sink.type})", lambda sink=sink: _sink(sink))  # type: ignore[misc]
     yield _try(f"dead letters ({settings.dead_letters.type})", lambda: _sink(settings.dead_letters))
     yield _try("model", lambda: describe_current(settings.model))
+    if settings.classify is not None:
+        yield _try("classifier", lambda: describe_classifier(settings))
     yield _try("recovery", lambda: _writable(settings.recovery.path))
     if settings.telemetry.serve:
         yield _try("endpoints", lambda: _port(settings))

@@ -7,7 +7,7 @@ that are equal in these are one to it, so a log is classified by its distinct li
 import logging
 import re
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,8 +108,19 @@ class ServingClassifier:
 AboutWindow = tuple[Sequence[str], Sequence[bytes]]
 """The template text of each line of a window, and its last raw lines, all of them or fewer."""
 
-Classify = Callable[[Sequence[AboutWindow]], list[dict[str, Any] | None]]
-"""What an alert says of the kinds of lines in each of some windows; None where nothing can be said."""
+
+class Classify(Protocol):
+    """Says of windows what kind of line they are about.
+
+    Attributes:
+        max_lines: Lines of a window that are looked at, the last ones.
+    """
+
+    max_lines: int
+
+    def __call__(self, windows: Sequence[AboutWindow]) -> list[dict[str, Any] | None]:
+        """What an alert says of each window; None where nothing can be said."""
+        ...
 
 
 class AlertClassifier:
@@ -119,8 +130,9 @@ class AlertClassifier:
     """
 
     def __init__(
-        self, settings: ClassifySettings, follower: Follower[ServingClassifier], parser: Parser, clock: Clock
-    ) -> None:
+        self, settings: ClassifySettings, follower: Follower[ServingClassifier], parser: Parser, clock: Clock,
+        count: Callable[[str], None] = lambda _: None,
+    ) -> None:  # fmt: skip
         """Takes the running parts.
 
         Args:
@@ -128,8 +140,11 @@ class AlertClassifier:
             follower: Holds the classifier.
             parser: Takes raw lines apart as the engine does; it mines nothing.
             clock: Gives years to lines without one.
+            count: Told the class of every window.
         """
-        self._settings = settings
+        self.max_lines = settings.max_lines
+        self._explain = settings.explain
+        self._count = count
         self._follower = follower
         self._parser = parser
         self._clock = clock
@@ -140,8 +155,7 @@ class AlertClassifier:
         if not self._follower.ready or not windows:
             return [None] * len(windows)
         serving = self._follower.get()
-        limit = self._settings.max_lines
-        parts = [self._lines(texts[-limit:], raw[-limit:]) for texts, raw in windows]
+        parts = [self._lines(texts[-self.max_lines :], raw[-self.max_lines :]) for texts, raw in windows]
         keys = [key for part in parts for key in part.keys()]
         try:
             found = serving.scorer.probabilities(_of_keys(keys))
@@ -177,7 +191,8 @@ class AlertClassifier:
                 continue
             at = int(mine[:, NORMAL].argmin())  # the line that is least normal says what kind of trouble it is
             best = int(mine[at].argmax())
-            reasons = serving.scorer.explain(part.take(np.array([at])))[0] if self._settings.explain else None
+            reasons = serving.scorer.explain(part.take(np.array([at])))[0] if self._explain else None
+            self._count(CLASSES[best])
             told.append({
                 "model": serving.name,
                 "version": serving.version,

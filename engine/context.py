@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from connectors.base import LineBatch, Source
+from engine.classify import Classify
 from engine.clock import Clock
 from engine.observe.telemetry import Telemetry
 from engine.settings import RegionSettings
@@ -53,6 +54,7 @@ class Context:
     models: ModelFollower
     telemetry: Telemetry
     pace: Pace = field(default_factory=lambda: Pace(StopFlag()))
+    classify: Classify | None = None
 
 
 class SourceReports(Observer):

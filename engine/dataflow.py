@@ -37,6 +37,7 @@ def build(context: Context) -> Dataflow:
     alerts = AlertWriter(
         settings.alert, settings.region, recent=context.recent, templates=context.templates,
         describe=context.source.describe, clock=context.clock, explain=Explainer(context.models),
+        classify=context.classify,
     )  # fmt: skip
     reports = SinkReports(context.telemetry)
 

@@ -2,11 +2,20 @@
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from connectors.base import Source
+from engine.classify import AlertClassifier, Classify, ClassifySettings, ServingClassifier
+from engine.clock import Clock
 from engine.observe.telemetry import Telemetry
+from engine.parse import Parser
 from engine.settings import RegionSettings
-from engine.swap import ModelFollower, ModelSettings, ServingModel, Templates
+from engine.swap import Follower, ModelFollower, ModelSettings, ServingModel, Templates
+from models.base import StoreError
+from models.cards import ClassifierCard
+from models.classify.scoring import LineScorer
 from models.scoring import WindowScorer
 from models.store import ModelStore
 
@@ -48,6 +57,65 @@ def follower(settings: RegionSettings, templates: Templates, telemetry: Telemetr
 
     following = ModelFollower(lambda: store.current(name), load, report)
     return following
+
+
+def classifier_follower(
+    chosen: ClassifySettings, settings: RegionSettings, telemetry: Telemetry
+) -> Follower[ServingClassifier]:
+    """A follower of the configured line classifier; without one in service alerts go out without a class."""
+    store, name = ModelStore(chosen.store or settings.model.store), chosen.name
+
+    def load(version: int) -> ServingClassifier:
+        stored = store.load_classifier(name, version, device=chosen.device, cache=embedding_cache())
+        stored.classifier.prepare()
+        return ServingClassifier(name, version, LineScorer(stored.classifier, version))
+
+    def report(outcome: str, version: int, sentence: str) -> None:
+        telemetry.metrics.model_swaps.labels(outcome).inc()
+        if outcome in ("swapped", "recovered"):
+            telemetry.metrics.model_version.labels(name).set(version)
+            log.info("line classifier %s", outcome, extra={"model": name, "version": version})
+        else:
+            log.error("line classifier not taken over: %s", sentence, extra={"outcome": outcome})
+
+    return Follower(lambda: store.current(name), load, report)
+
+
+@contextmanager
+def classifying(
+    settings: RegionSettings, source: Source, clock: Clock, telemetry: Telemetry
+) -> Iterator[Classify | None]:
+    """What asks the configured line classifier, whose store is followed while inside; None where there is none."""
+    chosen = settings.classify
+    if chosen is None:
+        yield None
+        return
+    following = classifier_follower(chosen, settings, telemetry)
+    following.look()
+    following.follow(chosen.poll_s)
+
+    def count(kind: str) -> None:
+        telemetry.metrics.alert_classes.labels(kind).inc()
+
+    try:
+        yield AlertClassifier(chosen, following, Parser(settings.parse, source.describe), clock, count)
+    finally:
+        following.stop()
+
+
+def describe_classifier(settings: RegionSettings) -> str:
+    """Verifies the current version of the line classifier and says what it is.
+
+    Raises:
+        StoreError: there is none, it is damaged, or it is a window detector.
+    """
+    if settings.classify is None:
+        raise ValueError("no line classifier is configured")
+    store = ModelStore(settings.classify.store or settings.model.store)
+    card = store.verify(settings.classify.name)
+    if not isinstance(card, ClassifierCard):
+        raise StoreError(f"classify.name: {card.name} version {card.version} is a window detector, no line classifier")
+    return f"{card.name} version {card.version}: {card.detector}, verified"
 
 
 def describe_current(settings: ModelSettings) -> str:

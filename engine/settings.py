@@ -24,6 +24,7 @@ from pydantic_settings import (
 
 from connectors.registry import SinkSettings, SourceSettings
 from engine.alert import AlertSettings
+from engine.classify import ClassifySettings
 from engine.decide import DecideSettings
 from engine.faults import models_in, sentences, tag_of
 from engine.observe.logs import LogSettings
@@ -108,6 +109,9 @@ class RegionSettings(BaseSettings):
     model: ModelSettings = Field(description="Which model scores the windows.")
     score: ScoreSettings = Field(default_factory=ScoreSettings, description="How windows are gathered for the model.")
     decide: DecideSettings = Field(default_factory=DecideSettings, description="How scores become alerts.")
+    classify: ClassifySettings | None = Field(
+        None, description="Which line classifier says what kind of line an alert is about; left out, none does."
+    )
     alert: AlertSettings = Field(default_factory=AlertSettings, description="What an alert quotes.")
     sinks: Annotated[tuple[SinkSettings, ...], Field(min_length=1)] = Field(description="Where alerts go.")
     dead_letters: SinkSettings = Field(description="Where lines go that could not be processed.")

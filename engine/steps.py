@@ -99,6 +99,8 @@ class ParseStep(Step[LineBatch, ParsedLines | Rejected]):
         out: list[ParsedLines | Rejected] = []
         for batch in values:
             parsed = self._parser.parse(batch)
+            if self._parser.joined:
+                self._context.telemetry.metrics.joined_lines.inc(len(self._parser.joined))
             if parsed.bad:
                 self._context.telemetry.metrics.count_bad_lines(letter.reason for letter in parsed.bad)
                 out.append(Rejected(parsed.bad, batch.partition))

@@ -24,7 +24,7 @@ from connectors.registry import build_source
 from engine import dataflow, recovery
 from engine.clock import Clock, SystemClock
 from engine.context import Context, Drain
-from engine.models import follower
+from engine.models import classifying, follower
 from engine.observe.endpoints import EndpointError
 from engine.observe.logs import setup_logging
 from engine.observe.telemetry import Telemetry
@@ -125,19 +125,22 @@ def context(
     models = follower(settings, templates, telemetry)
     models.look()
     models.follow(settings.model.poll_s)
+    source = build_source(settings.source, worker=worker, of=of)
     try:
-        yield Context(
-            settings,
-            worker,
-            of,
-            build_source(settings.source, worker=worker, of=of),
-            clock,
-            drain,
-            templates,
-            RecentLines(settings.alert.recent_bytes),
-            models,
-            telemetry,
-        )
+        with classifying(settings, source, clock, telemetry) as classify:
+            yield Context(
+                settings,
+                worker,
+                of,
+                source,
+                clock,
+                drain,
+                templates,
+                RecentLines(settings.alert.recent_bytes),
+                models,
+                telemetry,
+                classify=classify,
+            )
     finally:
         models.stop()
 

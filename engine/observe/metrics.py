@@ -122,6 +122,9 @@ class Metrics:
         self.bad_lines = self._counter(
             "driftline_bad_lines", "Lines sent to the dead-letter sink, by the kind of fault.", "reason"
         )
+        self.joined_lines = self._counter(
+            "driftline_joined_lines", "Lines of stack traces that belong to the record before them."
+        )
         self.source_lag = self._gauge(
             "driftline_source_lag", "Not yet read from the source (Kafka: messages; files: bytes).", "partition"
         )
@@ -151,6 +154,9 @@ class Metrics:
 
         # Decide, alert and sinks
         self.alerts = self._counter("driftline_alerts", "Alerts handed to the sinks.")
+        self.alert_classes = self._counter(
+            "driftline_alert_classes", "Alerts by the class that the line classifier gave them.", "class"
+        )
         self.suppressed = self._counter(
             "driftline_suppressed_windows", "Anomalous windows that repeat an alert and made none of their own."
         )

@@ -84,6 +84,7 @@ def test_the_document_says_what_why_where_and_when(write, window, parsed_lines):
         "lines": ["blk_1|disk failed", "blk_1|disk failed"],
         "lines_omitted": 0,
         "explanation": None,
+        "classification": None,
         "repeats": 3,
         "group": "0123456789abcdef",
         "group_count": 2,
