@@ -1,20 +1,28 @@
 """Lines as classifiers see them, and the class that goes on an alert."""
 
+import json
 import logging
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
+import jsonschema
+import orjson
 import pytest
+from bytewax.testing import run_main
 
 from connectors.memory import MemorySource
+from engine import dataflow
 from engine.check import preflight
 from engine.classify import AlertClassifier, ClassifySettings, ServingClassifier, lines_of
-from engine.clock import ManualClock
+from engine.clock import ManualClock, SystemClock
+from engine.context import Drain
 from engine.models import classifier_follower, classifying, describe_classifier
 from engine.observe.telemetry import Telemetry, TelemetrySettings
 from engine.parse import Parser, ParseSettings
 from engine.settings import from_mapping
 from engine.swap import Follower
+from engine.worker import context
 from models.base import ModelError, StoreError, Windows
 from models.cards import ModelNotes, Notes
 from models.classify.base import CLASSES
@@ -24,6 +32,7 @@ from models.event_counts import EventCounts, EventCountsSettings
 from models.store import ModelStore
 from models.thresholds import Threshold
 
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "alert.schema.json").read_text("utf-8"))
 NOW_NS = 1_780_000_000 * 10**9
 SSH = b"Jun 14 15:16:01 combo sshd[%d]: Failed password for invalid user u%d from 10.0.0.7 port %d ssh2"
 CRON = b"Jun 14 15:16:02 combo crond[%d]: session opened for user root"
@@ -170,7 +179,7 @@ def test_a_fault_is_told_once_and_costs_the_class_only(scorer, caplog):
 def region(tmp_path):
     """A region whose store holds a line classifier, or what the test puts there."""
 
-    def build_settings(**classify):
+    def build_settings(more=None, **classify):
         content = {
             "region": "eu",
             "source": {"type": "memory"},
@@ -181,7 +190,7 @@ def region(tmp_path):
             "dead_letters": {"type": "memory"},
             "recovery": {"path": "r"},
         }
-        return from_mapping({**content, **({"classify": classify} if classify else {})}, "here")
+        return from_mapping({**content, **({"classify": classify} if classify else {}), **(more or {})}, "here")
 
     return build_settings
 
@@ -242,3 +251,36 @@ def test_check_says_in_a_sentence_what_serves_or_why_nothing_does(region, store)
         describe_classifier(region(name="counts"))
     assert [f.ok for f in preflight(region(name="nothing")) if f.name == "classifier"] == [False]
     assert not [f for f in preflight(region()) if f.name == "classifier"]
+
+
+# --- through the flow ----------------------------------------------------------------------------
+
+
+def test_alerts_that_leave_the_flow_carry_the_class_of_their_window(region, store, telemetry, tmp_path):
+    detector = EventCounts(EventCountsSettings())
+    detector.fit(Windows.of([[1, 2], [1]]), None, {1: "a", 2: "b"})
+    store.publish("event_counts", detector, Notes(threshold=Threshold(rule="percentile", value=0.0)))
+    store.publish("kinds", build("rules"), ModelNotes())
+    quiet = [(CRON % i).decode() for i in range(4)]
+    loud = [(SSH % (i, i, i)).decode() for i in range(2)]
+    alerts = tmp_path / "alerts.jsonl"
+    settings = region(
+        name="kinds",
+        more={
+            "source": {"type": "memory", "lines": [*quiet[:2], *loud, *quiet]},
+            "window": {"kind": "sliding", "size": 4, "stride": 4, "per": "source"},
+            "model": {"store": str(tmp_path), "name": "event_counts"},
+            "sinks": [{"type": "jsonl", "path": str(alerts)}],
+        },
+    )
+    clock = SystemClock()
+    with context(settings, 0, 1, clock, Drain(clock, 8.0), telemetry) as running:
+        run_main(dataflow.build(running))
+    documents = [orjson.loads(line) for line in alerts.read_bytes().splitlines()]
+    schema = jsonschema.Draft202012Validator(SCHEMA)
+    for document in documents:
+        schema.validate(document)
+    told = documents[0]["classification"]
+    assert (told["class"], told["line"], told["model"], told["version"]) == ("security_anomaly", 2, "kinds", 1)
+    assert told["text"].startswith("Failed password for invalid user u<NUM>")
+    assert sum(told["probabilities"].values()) == pytest.approx(1)
