@@ -11,6 +11,8 @@ Errors::
     ├── StoreError        the training store or the ledger cannot be read or written
     ├── TrainerError      the region's trainer cannot be reached, or its training failed
     ├── BudgetSpent       training once more would exceed the region's privacy budget
+    ├── Malformed         a message holds not what it should, or cannot be read
+    ├── RegionFailed      a region answered with a sentence that says why it did not do what was asked
     └── RoundFailed       the round ended without a candidate; the message says at which step
 """
 
@@ -44,6 +46,14 @@ class TrainerError(FederationError):
 
 class BudgetSpent(FederationError):
     """The privacy budget of the region does not allow this training."""
+
+
+class Malformed(FederationError):
+    """A message holds not what it should, or cannot be read."""
+
+
+class RegionFailed(FederationError):
+    """A region said why it did not do what was asked."""
 
 
 class RoundFailed(FederationError):
@@ -198,6 +208,9 @@ class RoundSettings(BaseModel):
     deadline_s: Annotated[float, Field(gt=0)] = Field(
         600.0, description="Seconds that a round may take; then it has failed."
     )
+    hello_s: Annotated[float, Field(gt=0)] = Field(
+        20.0, description="Seconds in which a region must say that it is there; who does not is left out of the round."
+    )
     reply_s: Annotated[float, Field(gt=0)] = Field(
         180.0, description="Seconds to wait for the regions' replies of one pass."
     )
@@ -205,7 +218,7 @@ class RoundSettings(BaseModel):
         10_000_000, description="A region that says it trained on more windows is not believed."
     )
     norm_factor: Annotated[float, Field(gt=1)] = Field(
-        10.0, description="An update is refused if its norm is more than this many times the median norm."
+        10.0, description="An update is refused if its norm is more than this many times the median of the others'."
     )
     margin_overall: float = Field(0.0, description="F1 over all regions that the candidate must gain at the least.")
     margin_region: Annotated[float, Field(ge=0)] = Field(0.02, description="F1 that no region may lose more than.")

@@ -3,7 +3,9 @@
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Annotated, Protocol
 
 import numpy as np
 import torch
@@ -27,6 +29,50 @@ class LoopSettings(BaseModel):
     weight_decay: Annotated[float, Field(ge=0)] = Field(1e-2, description="Weight decay of AdamW.")
 
 
+Loss = Callable[[NDArray[np.int64]], torch.Tensor]
+"""Mean loss, with gradient, of the training windows at an index."""
+
+
+class Stepper(Protocol):
+    """Stands in for the plain optimizer step, such as one with differential privacy."""
+
+    def epoch(self, count: int, steps: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+        """The windows of each step, of `count` in all."""
+        ...
+
+    def step(self, index: NDArray[np.int64], loss: Loss) -> float:
+        """Makes one step from these windows; returns their mean loss, 0 where there are none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LocalTraining:
+    """How one region trains within a federated round.
+
+    Exactly `epochs` epochs are made and the last one's weights kept: a region's few validation windows
+    must not choose for all, and choosing by them would tell of them. `proximal_mu` is the strength of
+    FedProx's pull to the start (https://arxiv.org/abs/1812.06127). `stepper` is made from network,
+    optimizer and windows a step.
+    """
+
+    epochs: int
+    proximal_mu: float = 0.0
+    stepper: Callable[[torch.nn.Module, torch.optim.Optimizer, int], Stepper] | None = None
+
+
+_LOCAL: ContextVar[LocalTraining | None] = ContextVar("local training", default=None)
+
+
+@contextlib.contextmanager
+def within_round(local: LocalTraining) -> Iterator[None]:
+    """Whatever is trained inside is trained as a region's part of a federated round."""
+    token = _LOCAL.set(local)
+    try:
+        yield
+    finally:
+        _LOCAL.reset(token)
+
+
 @contextlib.contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Torch's random numbers start from `seed` inside and go on as before outside."""
@@ -38,7 +84,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 def train_network(
     network: torch.nn.Module,
     count: int,
-    loss: Callable[[NDArray[np.int64]], torch.Tensor],
+    loss: Loss,
     validate: Callable[[], Mapping[str, float]],
     settings: LoopSettings,
     *,
@@ -50,7 +96,7 @@ def train_network(
     Args:
         network: Its parameters are trained.
         count: Number of training windows.
-        loss: Mean loss, with gradient, of the training windows at an index.
+        loss: See `Loss`.
         validate: Figures after an epoch; `val_f1` decides where given (higher is better, of equals the
             later epoch), else `val_loss` (lower is better).
         settings: See the class.
@@ -60,36 +106,63 @@ def train_network(
     Raises:
         TrainingError: the loss is not finite.
     """
+    local = _LOCAL.get()
+    epochs = local.epochs if local else settings.epochs
     rng = np.random.default_rng(seed)
     steps = -(-count // settings.batch_windows)
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.learning_rate, total_steps=max(2, settings.epochs * steps)
+        optimizer, settings.learning_rate, total_steps=max(2, epochs * steps)
     )
+    stepper = _stepper(network, optimizer, settings, local)
     history: list[dict[str, float]] = []
     best, best_weights, start = -1, _copy(network), time.perf_counter()
-    for epoch in range(settings.epochs):
+    for epoch in range(epochs):
         network.train()
         total = 0.0
-        for index in np.array_split(rng.permutation(count), steps):
-            optimizer.zero_grad(set_to_none=True)
-            value = loss(index)
-            value.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+        for index in stepper.epoch(count, steps, rng):
+            total += stepper.step(index, loss) * len(index)
             schedule.step()
-            total += float(value.detach()) * len(index)
         network.eval()
         history.append({"loss": total / count, **validate()})
         if not np.isfinite(total):
             raise TrainingError(f"the loss is {total} in epoch {epoch}; a lower learning_rate may help")
-        if best < 0 or _better(history[-1], history[best]):
+        if best < 0 or local or _better(history[-1], history[best]):
             best, best_weights = epoch, _copy(network)
         if progress:
-            progress("train", epoch + 1, settings.epochs, history[-1])
+            progress("train", epoch + 1, epochs, history[-1])
         if epoch - best >= settings.patience:
             break
     network.load_state_dict(best_weights)
     return FitReport(time.perf_counter() - start, best, tuple(history))
+
+
+class _Steps:
+    """The plain step: every window once an epoch, with the proximal pull where one is asked for."""
+
+    def __init__(self, network: torch.nn.Module, optimizer: torch.optim.Optimizer, proximal_mu: float) -> None:
+        self._optimizer = optimizer
+        self._mu = proximal_mu
+        self._pairs = [(p, p.detach().clone()) for p in network.parameters()] if proximal_mu else []
+
+    def epoch(self, count: int, steps: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
+        yield from np.array_split(rng.permutation(count), steps)
+
+    def step(self, index: NDArray[np.int64], loss: Loss) -> float:
+        self._optimizer.zero_grad(set_to_none=True)
+        value = loss(index)
+        pull = [(p - start).square().sum() for p, start in self._pairs]
+        (value + self._mu / 2 * torch.stack(pull).sum() if pull else value).backward()  # type: ignore[no-untyped-call]
+        self._optimizer.step()
+        return float(value.detach())
+
+
+def _stepper(
+    network: torch.nn.Module, optimizer: torch.optim.Optimizer, settings: LoopSettings, local: LocalTraining | None
+) -> Stepper:
+    if local and local.stepper:
+        return local.stepper(network, optimizer, settings.batch_windows)
+    return _Steps(network, optimizer, local.proximal_mu if local else 0.0)
 
 
 def _better(new: Mapping[str, float], old: Mapping[str, float]) -> bool:

@@ -1,0 +1,96 @@
+"""The guard: which updates may be aggregated. The same before every strategy.
+
+Flower's own averaging takes what it is given: one NaN makes the whole global model NaN, a broadcastable
+shape is taken silently, a negative count weighs negatively. Here an update is refused, by the
+region's name and with a sentence, unless it holds the arrays that were sent, finite, with a believable
+count, and changed no more than `norm_factor` times what the others changed at the median.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from federation.base import Refusal, RoundSettings, ScoreSketch, Update, Weights
+
+SKETCH_SIZE = 1025
+"""Quantiles of a class in a `ScoreSketch` at the most."""
+
+
+def inspect(
+    updates: Sequence[Update], sent: Weights, settings: RoundSettings, number: int
+) -> tuple[list[Update], list[Refusal]]:
+    """The updates that may be aggregated, sorted by region, and the refusals of the others.
+
+    Args:
+        updates: One of each region.
+        sent: The weights that they start from.
+        settings: Of the round.
+        number: Of the pass.
+    """
+    problems = {u.region: problem(u, sent, settings.max_examples) for u in updates}
+    whole = [u for u in sorted(updates, key=lambda u: u.region) if problems[u.region] is None]
+    norms = {u.region: change_norm(u.weights, sent) for u in whole}
+    for region, norm in norms.items():
+        others = [n for name, n in norms.items() if name != region]
+        usual = float(np.median(others)) if others else 0.0
+        # Where the others did not move at all there is nothing to compare with.
+        if usual > 0 and norm > settings.norm_factor * usual:
+            problems[region] = (
+                f"its change has norm {norm:.3g}, more than {settings.norm_factor:g} times the others' {usual:.3g}"
+            )
+    good = [u for u in whole if problems[u.region] is None]
+    return good, [Refusal(region, number, reason) for region, reason in sorted(problems.items()) if reason]
+
+
+def problem(update: Update, sent: Weights, max_examples: int) -> str | None:
+    """Why an update cannot be used, looked at by itself; None where nothing speaks against it."""
+    if not 1 <= update.examples <= max_examples:
+        return f"it says it trained on {update.examples} windows; 1 to {max_examples} are believed"
+    if strange := [name for name, value in update.metrics.items() if not np.isfinite(value)]:
+        return f"its figure '{strange[0]}' is {update.metrics[strange[0]]}"
+    return difference(sent, update.weights)
+
+
+def difference(sent: Weights, given: Weights) -> str | None:
+    """The first thing that is wrong with the arrays given for those sent, in words."""
+    for name in sorted(sent.keys() | given.keys()):
+        if name not in given:
+            return f"the array '{name}' is missing"
+        if name not in sent:
+            return f"the array '{name}' was not asked for"
+        old, new = sent[name], given[name]
+        if old.shape != new.shape or old.dtype != new.dtype:
+            return f"the array '{name}' is {new.dtype}{list(new.shape)} and should be {old.dtype}{list(old.shape)}"
+        if not np.issubdtype(old.dtype, np.floating):
+            if not np.array_equal(old, new):
+                return f"the array '{name}' of {old.dtype} was changed; whole numbers cannot be averaged"
+        elif not np.isfinite(new).all():
+            return f"the array '{name}' holds values that are not finite"
+    return None
+
+
+def change_norm(weights: Weights, sent: Weights) -> float:
+    """Euclidean norm of what was changed over all arrays, in float64."""
+    changes = (weights[name].astype(np.float64) - sent[name].astype(np.float64) for name in floating(sent))
+    return float(np.sqrt(sum(float(np.square(change).sum()) for change in changes)))
+
+
+def floating(weights: Weights) -> list[str]:
+    """Names of the arrays that are averaged, sorted; the others hold facts that all regions share."""
+    return sorted(name for name, array in weights.items() if np.issubdtype(array.dtype, np.floating))
+
+
+def sketch_problem(sketch: ScoreSketch, max_examples: int) -> str | None:
+    """Why a region's calibration scores cannot be used; None where nothing speaks against them."""
+    classes: Mapping[str, tuple[np.ndarray, int]] = {
+        "normal": (sketch.normal, sketch.normal_count),
+        "anomalous": (sketch.anomalous, sketch.anomalous_count),
+    }
+    for name, (scores, count) in classes.items():
+        if scores.dtype != np.float32 or scores.ndim != 1 or len(scores) > SKETCH_SIZE:
+            return f"its {name} scores are {scores.dtype}{list(scores.shape)}, not float32 of at most {SKETCH_SIZE}"
+        if not np.isfinite(scores).all() or (np.diff(scores) < 0).any():
+            return f"its {name} scores are not finite or do not ascend"
+        if not len(scores) <= count <= max_examples or (count and not len(scores)):
+            return f"it says that {len(scores)} {name} scores stand for {count} windows"
+    return None

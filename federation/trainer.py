@@ -1,0 +1,158 @@
+"""A region's part of a round: trains, calibrates and evaluates on the region's own stored windows.
+
+A library without sockets; the warm trainer process and the in-process grid both run it. The detector is
+kept between questions, so that its encoder is loaded and its template texts are encoded once.
+"""
+
+import time
+import zlib
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from federation.base import (
+    HoldoutFigures,
+    LearningSet,
+    ModelSpec,
+    Purpose,
+    ScoreSketch,
+    TrainerError,
+    TrainTask,
+    Update,
+    Weights,
+)
+from federation.sketches import sketch
+from models.base import WindowDetector
+from models.loop import LocalTraining, within_round
+from models.metrics import confusion
+from models.registry import build
+from models.scoring import WindowScorer
+
+
+class LearningStore(Protocol):
+    """Where a region's windows worth learning from are."""
+
+    def learning_set(self, purpose: Purpose) -> LearningSet:
+        """The stored windows of that purpose, with their labels."""
+        ...
+
+
+class Trainer:
+    """Answers for one region; see `federation.messages.Region`. Not for several threads at once."""
+
+    def __init__(self, region: str, store: LearningStore, *, device: str = "auto", cache: Path | None = None) -> None:
+        """Loads nothing yet.
+
+        Args:
+            region: Its name.
+            store: Its windows.
+            device: See `models.registry.build`.
+            cache: Folder for encoded template texts.
+        """
+        self._region = region
+        self._store = store
+        self._device = device
+        self._cache = cache
+        self._built: tuple[ModelSpec, WindowDetector] | None = None
+
+    @property
+    def region(self) -> str:
+        """Its name."""
+        return self._region
+
+    def train(self, weights: Weights, task: TrainTask) -> Update:
+        """Trains from `weights` on the windows to train on.
+
+        Raises:
+            TrainerError: this detector cannot be federated, or the region has no window to train on.
+            BudgetSpent: the privacy budget does not allow it.
+            ModelError: see `WindowDetector.load_weights` and `WindowDetector.fit`.
+        """
+        start = time.perf_counter()
+        detector = self._loaded(task.spec, weights)
+        own, check = self._store.learning_set(Purpose.TRAIN), self._store.learning_set(Purpose.CALIBRATE)
+        if not detector.supervised:
+            own = _part(own, ~own.labels)
+        if not len(own):
+            raise TrainerError(f"{self._region} has no window to train {task.spec.detector} on")
+        with within_round(LocalTraining(task.local_epochs, task.proximal_mu)):
+            report = detector.fit(
+                own.windows,
+                own.labels if detector.supervised else None,
+                {**own.templates, **check.templates},
+                validation=(check.windows, check.labels) if len(check) else None,
+                seed=zlib.crc32(f"{self._region} {task.seed} {task.number}".encode()),
+            )
+        figures = {
+            "train_s": time.perf_counter() - start,
+            "loss": float(report.history[-1]["loss"]),
+            "anomalous": float(own.labels.sum()),
+        }
+        return Update(self._region, detector.weights(), len(own), figures)
+
+    def calibrate(self, weights: Weights, spec: ModelSpec) -> ScoreSketch:
+        """Scores the calibration windows; only quantiles are given away.
+
+        Raises:
+            ModelError: see `WindowDetector.load_weights`.
+        """
+        own = self._store.learning_set(Purpose.CALIBRATE)
+        return sketch(self._region, self._scores(spec, weights, own), own.labels)
+
+    def evaluate(
+        self, candidate: Weights, current: Weights, spec: ModelSpec, thresholds: tuple[float, float]
+    ) -> HoldoutFigures:
+        """Counts what both models do on the holdout; `thresholds` are (candidate's, current's).
+
+        Raises:
+            ModelError: see `WindowDetector.load_weights`.
+        """
+        own = self._store.learning_set(Purpose.HOLDOUT)
+        cells = []
+        for weights, threshold in zip((current, candidate), reversed(thresholds), strict=True):
+            found = confusion(self._scores(spec, weights, own), own.labels, threshold)
+            cells.append(
+                (
+                    int(found.true_positives), int(found.false_positives),
+                    int(found.false_negatives), int(found.true_negatives),
+                )
+            )  # fmt: skip
+        return HoldoutFigures(self._region, cells[0], cells[1])
+
+    def _scores(self, spec: ModelSpec, weights: Weights, own: LearningSet) -> NDArray[np.float32]:
+        if not len(own):
+            return np.zeros(0, np.float32)
+        detector = self._loaded(spec, weights)
+        detector.learn_templates(own.templates)
+        return WindowScorer(detector, spec.version, 0.0).score(own.windows)
+
+    def _loaded(self, spec: ModelSpec, weights: Weights) -> WindowDetector:
+        if self._built is None or self._built[0] != spec:
+            self._built = spec, _federable(spec, self._device, self._cache)
+        detector = self._built[1]
+        detector.load_weights(weights, spec.extra)
+        return detector
+
+
+def _federable(spec: ModelSpec, device: str, cache: Path | None) -> WindowDetector:
+    """Builds the detector, if regions can train it together."""
+    from models.candidates import CandidateDetector
+    from models.torch_detector import TorchDetector
+
+    detector = build(spec.detector, spec.settings, device=device, cache=cache)
+    if not isinstance(detector, TorchDetector):
+        raise TrainerError(f"{spec.detector} is fitted at once and has no weights that could be averaged over regions")
+    if isinstance(detector, CandidateDetector):
+        raise TrainerError(
+            f"{spec.detector} learns one output for every template of its training windows, so weights of regions with "
+            f"different templates do not fit each other; bert_cnn and lstm_autoencoder can be federated"
+        )
+    return detector
+
+
+def _part(whole: LearningSet, chosen: NDArray[np.bool_]) -> LearningSet:
+    index = np.flatnonzero(chosen)
+    provenance = tuple(whole.provenance[i] for i in index.tolist())
+    return LearningSet(whole.windows.take(index), whole.labels[index], whole.templates, provenance)
