@@ -1,9 +1,12 @@
 """Splits of labelled windows and lines."""
 
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from models.sequences import distinct
 
 
 def stratified(labels: NDArray[Any], share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -26,4 +29,21 @@ def stratified(labels: NDArray[Any], share: float, seed: int) -> tuple[NDArray[n
         if 0 < share < 1 and len(members) > 1:
             count = min(max(count, 1), len(members) - 1)
         second[members[:count]] = True
+    return np.flatnonzero(~second), np.flatnonzero(second)
+
+
+def by_group(
+    labels: NDArray[Any], groups: Sequence[Hashable], share: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Splits whole groups at random, each class by itself; see `stratified`.
+
+    Args:
+        labels: (n,): the class of a group is that of its first member.
+        groups: To which group each belongs.
+        share: Part of each class's groups that goes to the second index.
+        seed: Of the shuffle.
+    """
+    first, inverse = distinct(groups)
+    _, held = stratified(labels[first], share, seed)
+    second = np.isin(inverse, held)
     return np.flatnonzero(~second), np.flatnonzero(second)

@@ -1,11 +1,20 @@
 """Every line classifier by name. Builders import what they need when they are called, so listing is cheap."""
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from models.base import SettingsError
 from models.classify.base import LineClassifier
 from models.registry import Builder, made
+
+
+def _random_forest(settings: Mapping[str, Any], device: str, cache: Path | None) -> LineClassifier:
+    _needs("random_forest", "imblearn", "shap")
+    from models.classify.random_forest import RandomForest, RandomForestSettings
+
+    return RandomForest(RandomForestSettings.model_validate(settings), device=device, cache=cache)
 
 
 def _rules(settings: Mapping[str, Any], device: str, cache: Path | None) -> LineClassifier:
@@ -14,7 +23,18 @@ def _rules(settings: Mapping[str, Any], device: str, cache: Path | None) -> Line
     return Rules(RulesSettings.model_validate(settings))
 
 
-CLASSIFIERS: Mapping[str, Builder[LineClassifier]] = {"rules": _rules}
+def _xgboost(settings: Mapping[str, Any], device: str, cache: Path | None) -> LineClassifier:
+    _needs("xgboost", "imblearn", "shap", "xgboost")
+    from models.classify.xgboost import XGBoost, XGBoostSettings
+
+    return XGBoost(XGBoostSettings.model_validate(settings), device=device, cache=cache)
+
+
+CLASSIFIERS: Mapping[str, Builder[LineClassifier]] = {
+    "random_forest": _random_forest,
+    "rules": _rules,
+    "xgboost": _xgboost,
+}
 
 
 def build(
@@ -33,3 +53,9 @@ def build(
         EncoderError: its text encoder cannot be found.
     """
     return made(CLASSIFIERS, "line classifier", name, settings, device, cache)
+
+
+def _needs(name: str, *packages: str) -> None:
+    missing = [p for p in packages if find_spec(p) is None]
+    if missing:
+        raise SettingsError(f"{name} needs {', '.join(missing)}, which is not installed; install driftline[classify]")

@@ -15,7 +15,7 @@ from models.classify.base import CLASSES, LineClassifier, Lines
 from models.classify.figures import class_figures
 from models.classify.registry import build
 from models.sequences import distinct
-from models.splits import stratified
+from models.splits import by_group
 from models.store import ModelStore
 
 
@@ -108,7 +108,7 @@ def train_classifier(
     classifier = build(settings.classifier, settings.settings, device=device, cache=cache)
     if not len(data.lines):
         raise TrainingError("there is no line to learn from")
-    kept, held = by_template(data, settings.validation_share, settings.seed)  # 1
+    kept, held = by_group(data.labels, data.lines.templates, settings.validation_share, settings.seed)  # 1
     some, others = data.take(kept), data.take(held)
     report = classifier.fit(  # 2
         some.lines,
@@ -125,14 +125,6 @@ def train_classifier(
     )  # fmt: skip
     version = store.publish(name or settings.classifier, classifier, notes) if store else None  # 4
     return TrainedClassifier(classifier, notes, report, version)
-
-
-def by_template(data: LabelledLines, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Splits by template, stratified by the class of a template's first line; see `models.splits.stratified`."""
-    first, inverse = distinct(data.lines.templates)
-    _, held = stratified(data.labels[first], share, seed)
-    inside = np.isin(inverse, held)
-    return np.flatnonzero(~inside), np.flatnonzero(inside)
 
 
 def _data(some: LabelledLines, others: LabelledLines, source: str) -> dict[str, int | float | str]:

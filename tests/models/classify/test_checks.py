@@ -7,13 +7,20 @@ import pytest
 from models.classify.base import LineClassifier
 from models.classify.checks import CHECKS, Made, workload
 from models.classify.registry import CLASSIFIERS, build
-from models.classify.training import ClassifierTrainSettings, LabelledLines, by_template, train_classifier
+from models.classify.training import ClassifierTrainSettings, LabelledLines, train_classifier
+from models.splits import by_group
 from models.store import ModelStore, StoreError
+
+TREES = {"encoder": "hashing:32", "words": 40, "axes": 8}
 
 # Every classifier of the registry appears here with settings that train in well under a second.
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("rules", {}),
     ("rules", {"min_confidence": 0.0}),
+    ("random_forest", TREES | {"trees": 10, "candidates": 0}),
+    ("random_forest", TREES | {"trees": 8, "candidates": 2, "smote_share": 0.0, "axes": 0}),
+    ("xgboost", TREES | {"rounds": 6, "candidates": 0, "smote_share": 1.0}),
+    ("xgboost", TREES | {"rounds": 5, "candidates": 2, "words": 0, "weight_power": 1.0}),
 ]
 
 
@@ -54,7 +61,7 @@ def test_publish_and_load(variant: tuple[str, dict[str, Any]], made: Made, tmp_p
 
 def test_held_out_templates_are_never_trained_on(made: Made) -> None:
     data = LabelledLines.of(made.lines, made.labels)
-    kept, held = by_template(data, 0.3, seed=1)
+    kept, held = by_group(data.labels, data.lines.templates, 0.3, seed=1)
     templates = data.lines.templates
     assert len(held)
     assert not {templates[i] for i in kept} & {templates[i] for i in held}

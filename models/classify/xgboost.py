@@ -1,0 +1,80 @@
+"""`xgboost`: gradient-boosted trees on words, text statistics and sentence embeddings.
+
+Chen and Guestrin, "XGBoost: A Scalable Tree Boosting System", 2016, https://arxiv.org/abs/1603.02754.
+Saved in XGBoost's own binary JSON, as an array of bytes.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from models.base import StoreError
+from models.classify.trees import TreeClassifier, TreeSettings, shapley
+
+
+class XGBoostSettings(TreeSettings):
+    """How the trees are boosted."""
+
+    rounds: Annotated[int, Field(ge=1)] = Field(120, description="Boosting rounds; each grows one tree a class.")
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = Field(0.2, description="Share of each tree that is kept.")
+    max_depth: Annotated[int, Field(ge=1)] = Field(5, description="Splits on top of each other at the most.")
+    subsample: Annotated[float, Field(gt=0, le=1)] = Field(0.8, description="Share of the rows that a tree sees.")
+    colsample: Annotated[float, Field(gt=0, le=1)] = Field(0.5, description="Share of the features that a tree sees.")
+    min_child_weight: Annotated[float, Field(ge=0)] = Field(1.0, description="Least weight of a leaf.")
+
+
+class XGBoost(TreeClassifier):
+    """The classifier."""
+
+    name = "xgboost"
+    space: Mapping[str, tuple[Any, ...]] = {
+        "learning_rate": (0.1, 0.2, 0.3), "max_depth": (3, 4, 5, 6, 8), "subsample": (0.6, 0.8, 1.0),
+        "colsample": (0.2, 0.35, 0.5, 0.8), "min_child_weight": (0.5, 1.0, 2.0, 4.0),
+    }  # fmt: skip
+    options: XGBoostSettings
+
+    def _grow(
+        self, x: NDArray[np.float32], y: NDArray[np.int64], w: NDArray[np.float64], chosen: Mapping[str, Any], seed: int
+    ) -> Any:
+        import xgboost
+
+        settings = {
+            "objective": "multi:softprob", "num_class": int(y.max()) + 1, "eta": chosen["learning_rate"],
+            "max_depth": chosen["max_depth"], "subsample": chosen["subsample"],
+            "colsample_bytree": chosen["colsample"], "min_child_weight": chosen["min_child_weight"],
+            "tree_method": "hist", "nthread": 1, "seed": seed,
+        }  # fmt: skip
+        # Weights around 1, so that min_child_weight means the same whatever the lines weigh.
+        return xgboost.train(settings, xgboost.DMatrix(x, y, weight=w / w.mean(), nthread=1), self.options.rounds)
+
+    def _predict(self, trees: Any, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        import xgboost
+
+        found = np.asarray(trees.predict(xgboost.DMatrix(x, nthread=1)), np.float32)
+        return np.asarray(found / found.sum(1, keepdims=True), np.float32)
+
+    def _shap(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        return shapley(self._trained(), x)
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        return {"booster": np.frombuffer(bytes(self._trained().save_raw("ubj")), np.uint8).copy()}
+
+    def _from_arrays(self, arrays: Mapping[str, NDArray[Any]], features: int, classes: int) -> Any:
+        import xgboost
+
+        if set(arrays) != {"booster"} or arrays["booster"].dtype != np.uint8 or arrays["booster"].ndim != 1:
+            raise StoreError(f"{self.name} has its trees in 'booster', bytes; given were {', '.join(arrays) or 'none'}")
+        trees = xgboost.Booster({"nthread": 1})
+        try:
+            trees.load_model(bytearray(arrays["booster"].tobytes()))
+        except (xgboost.core.XGBoostError, ValueError) as error:
+            raise StoreError(f"'booster' of {self.name} holds no trees: {str(error).splitlines()[0]}") from error
+        if trees.num_features() != features:
+            raise StoreError(f"'booster' of {self.name} is for {trees.num_features()} features, expected {features}")
+        probe = trees.predict(xgboost.DMatrix(np.zeros((1, features), np.float32), nthread=1))
+        if probe.shape != (1, classes):
+            raise StoreError(f"'booster' of {self.name} gives {probe.shape[-1]} classes, expected {classes}")
+        return trees
