@@ -6,7 +6,7 @@ import click
 import typer
 
 from connectors.base import ConnectorError
-from engine.cli import data, demo, detect, models, parse, run, runs, train
+from engine.cli import classify, data, demo, detect, models, parse, run, runs, train
 from engine.corpus.data import DataError
 from engine.evaluation.report import EvaluationError
 from engine.observe.endpoints import EndpointError
@@ -27,6 +27,7 @@ app.command("train")(train.train)
 app.command("evaluate")(detect.evaluate)
 app.command("score")(detect.score)
 app.command("parse")(parse.parse)
+app.command("classify")(classify.classify)
 app.command("demo")(demo.demo)
 app.add_typer(models.app, name="models")
 app.add_typer(runs.app, name="runs")

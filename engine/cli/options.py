@@ -51,11 +51,11 @@ def setup(
     try:
         cutting = default_cutting(format, window, pairs(window_set or [], "gap_s=43200"))
     except ValidationError as error:
-        raise typer.BadParameter("; ".join(map(_problem, error.errors()))) from error
+        raise typer.BadParameter("; ".join(map(problem, error.errors()))) from error
     return cutting, store or "models-store", name or "bert_cnn", "auto"
 
 
-def _problem(error: Mapping[str, Any]) -> str:
+def problem(error: Mapping[str, Any]) -> str:
     """A pydantic error as a clause: the setting, the value, what would be right."""
     name, said = ".".join(map(str, error["loc"][-1:])), str(error["msg"]).removeprefix("Value error, ")
     return f"{name} = {error['input']!r}: {said}" if name else said

@@ -1,17 +1,14 @@
 """`driftline parse`: any log as JSON lines, CSV or Parquet."""
 
 import sys
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from connectors.base import LineBatch, Source
-
-MAX_LINE_BYTES = 16 << 20
+from engine.cli.logs import batches, log_source, open_writer
+from engine.cli.options import problem
 
 
 def parse(
@@ -29,25 +26,17 @@ def parse(
     from pydantic import ValidationError
 
     from engine.parse import Parser, ParseSettings
-    from engine.parsing.export import WRITERS, RecordReader
+    from engine.parsing.export import COLUMNS, RecordReader
 
-    if to not in WRITERS:
-        raise typer.BadParameter(f"--to {to}: known are {', '.join(WRITERS)}")
-    if to == "parquet" and output is None and sys.stdout.isatty():
-        raise typer.BadParameter("Parquet is not for the screen: name a file with --output")
     try:
         settings = ParseSettings(format=format, session_key=session_key, timezone=timezone)
     except ValidationError as error:
-        raise typer.BadParameter("; ".join(e["msg"] for e in error.errors())) from error
-    source = _source(file)
+        raise typer.BadParameter("; ".join(map(problem, error.errors()))) from error
+    source = log_source(file)
     reader = RecordReader(Parser(settings, source.describe, fields=True))
     with ExitStack() as stack:
-        out = sys.stdout.buffer if output is None else stack.enter_context(output.open("wb"))
-        try:
-            writer = WRITERS[to](out)
-        except ImportError as error:
-            raise typer.BadParameter("Parquet needs pyarrow: pip install 'driftline[data]'") from error
-        for batch in _batches(source):
+        writer = open_writer(output, to, COLUMNS, stack)
+        for batch in batches(source):
             writer.write(reader.add(batch))
         writer.write(reader.finish())
         writer.close()
@@ -58,30 +47,3 @@ def parse(
         + (f"; the first: {reader.first_bad}" if reader.first_bad else ""),
         file=sys.stderr,
     )
-
-
-def _source(file: str) -> "Source":
-    from connectors.base import SourceUnavailable
-    from connectors.files import FileSettings, FileSource
-    from connectors.stdin import StdinSettings, StdinSource
-
-    if file == "-":
-        return StdinSource(StdinSettings(max_line_bytes=MAX_LINE_BYTES))
-    if not Path(file).is_file():
-        raise SourceUnavailable(f"the log {file} is not there")
-    return FileSource(FileSettings(paths=(file,), max_line_bytes=MAX_LINE_BYTES))
-
-
-def _batches(source: "Source") -> "Iterator[LineBatch]":
-    for name in source.partitions():
-        partition = source.open(name, None)
-        try:
-            while True:
-                try:
-                    batch = partition.next_batch()
-                except StopIteration:
-                    break
-                if batch is not None:
-                    yield batch
-        finally:
-            partition.close()

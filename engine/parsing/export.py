@@ -16,8 +16,14 @@ from engine.records import ParsedLines
 
 Record = dict[str, Any]
 
+Judge = Callable[[ParsedLines], Sequence[Mapping[str, Any]]]
+"""Further fields for every good line of the batch that was parsed last."""
+
 COLUMNS = ("timestamp", "format", "level", "host", "component", "pid", "session", "template", "message")
 """Fields of a record: `timestamp` in UTC ns since the epoch, `pid` a number or None, the others text."""
+
+PROBABILITY = "p_"
+"""How columns with numbers between 0 and 1 begin."""
 
 
 class RecordReader:
@@ -25,6 +31,7 @@ class RecordReader:
 
     Args:
         parser: Made with `fields=True`.
+        judge: Says more about each line.
 
     Attributes:
         lines, bad, joined: Lines read, lines that no record came of, and lines that joined a record.
@@ -32,8 +39,9 @@ class RecordReader:
         first_bad: Place and reason of the first line that did not parse, or "".
     """
 
-    def __init__(self, parser: Parser) -> None:
+    def __init__(self, parser: Parser, judge: Judge | None = None) -> None:
         self._parser = parser
+        self._judge = judge
         self._templates: dict[int, str] = {}
         self._held: Record | None = None
         self.lines = self.bad = self.joined = 0
@@ -50,7 +58,8 @@ class RecordReader:
             self.first_bad = f"{parsed.bad[0].place}: {parsed.bad[0].reason}"
         self.joined += len(self._parser.joined)
         rows = sorted([*((row, True) for row in parsed.rows.tolist()), *((row, False) for row in self._parser.joined)])
-        made = iter(self._records(parsed))
+        more = [{}] * len(parsed) if self._judge is None else self._judge(parsed)
+        made = ({**record, **fields} for record, fields in zip(self._records(parsed), more, strict=True))
         done: list[Record] = []
         for row, whole in rows:
             if not whole:
@@ -116,12 +125,13 @@ class Writer(Protocol):
 class JsonLinesWriter:
     """One JSON object a line; the time in ISO 8601 with nanoseconds."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, columns: Sequence[str]) -> None:
         self._file = file
+        self._columns = columns
 
     def write(self, records: Sequence[Mapping[str, Any]]) -> None:
         """See `Writer`."""
-        rows = ({name: record[name] for name in COLUMNS} for record in records)
+        rows = ({name: record[name] for name in self._columns} for record in records)
         lines = (orjson.dumps({**row, "timestamp": iso_ns(row["timestamp"])}) for row in rows)
         self._file.write(b"".join(line + b"\n" for line in lines))
 
@@ -133,15 +143,16 @@ class JsonLinesWriter:
 class CsvWriter:
     """Comma-separated values with a head line; the time in ISO 8601 with nanoseconds."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, columns: Sequence[str]) -> None:
+        self._columns = columns
         self._text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
         self._csv = csv.writer(self._text)
-        self._csv.writerow(COLUMNS)
+        self._csv.writerow(columns)
 
     def write(self, records: Sequence[Mapping[str, Any]]) -> None:
         """See `Writer`."""
         for record in records:
-            self._csv.writerow([iso_ns(record["timestamp"]), *(record[name] for name in COLUMNS[1:])])
+            self._csv.writerow([iso_ns(record["timestamp"]), *(record[name] for name in self._columns[1:])])
 
     def close(self) -> None:
         """See `Writer`."""
@@ -152,19 +163,20 @@ class CsvWriter:
 class ParquetWriter:
     """Parquet; the time as UTC timestamps in nanoseconds, words that repeat as dictionaries."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, columns: Sequence[str]) -> None:
         import pyarrow  # type: ignore[import-untyped]
         import pyarrow.parquet  # type: ignore[import-untyped]
 
         self._arrow = pyarrow
         kinds = {"timestamp": pyarrow.timestamp("ns", "UTC"), "pid": pyarrow.int64()}
-        self._schema = pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in COLUMNS])
+        kinds |= {name: pyarrow.float32() for name in columns if name.startswith(PROBABILITY)}
+        self._schema = pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in columns])
         self._writer = pyarrow.parquet.ParquetWriter(file, self._schema)
 
     def write(self, records: Sequence[Mapping[str, Any]]) -> None:
         """See `Writer`."""
         if records:
-            columns = {name: [record[name] for record in records] for name in COLUMNS}
+            columns = {name: [record[name] for record in records] for name in self._schema.names}
             self._writer.write_table(self._arrow.table(columns, schema=self._schema))
 
     def close(self) -> None:
@@ -172,7 +184,7 @@ class ParquetWriter:
         self._writer.close()
 
 
-WRITERS: Mapping[str, Callable[[BinaryIO], Writer]] = {
+WRITERS: Mapping[str, Callable[[BinaryIO, Sequence[str]], Writer]] = {
     "jsonl": JsonLinesWriter,
     "csv": CsvWriter,
     "parquet": ParquetWriter,

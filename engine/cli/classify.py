@@ -1,0 +1,110 @@
+"""`driftline classify`: which of seven kinds every line of a log is."""
+
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from engine.cli.logs import batches, log_source, open_writer
+from engine.cli.options import Json, problem, progress_bar
+
+if TYPE_CHECKING:
+    from connectors.base import Source
+    from engine.classified import LogClassifier
+    from engine.parse import Parser
+    from engine.parsing.export import RecordReader, Writer
+
+
+def classify(
+    file: Annotated[str, typer.Argument(help="Log file: plain, .gz, .xz or .zst; or -.", show_default=False)],
+    name: Annotated[str, typer.Option("--model", "--name", help="Line classifier; rules is always there.")] = "rules",
+    store: Annotated[str, typer.Option(help="Folder or fsspec URL of the model store.")] = "models-store",
+    version: Annotated[int | None, typer.Option(help="Version; the current one if not given.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File for every record, - the screen.")] = None,
+    to: Annotated[str, typer.Option(help="With --output: jsonl, csv or parquet.")] = "jsonl",
+    explain: Annotated[bool, typer.Option("--explain", help="With --output: what weighs most for the class.")] = False,
+    format: Annotated[str, typer.Option("--format", help="Log format; auto recognises it.")] = "auto",
+    timezone: Annotated[str, typer.Option(help="IANA name of the zone of times that are written without one.")] = "UTC",
+    json: Json = False,
+) -> None:  # fmt: skip
+    """Say of every record of a log which of seven kinds it is, and show how many there are of each.
+
+    Example: driftline classify app.log --model xgboost -o classes.jsonl --explain
+    """
+    from pydantic import ValidationError
+
+    from engine.classified import CLASS_COLUMNS, LogClassifier, load_scorer
+    from engine.parse import Parser, ParseSettings
+    from engine.parsing.export import RecordReader
+
+    if output is None and (explain or to != "jsonl"):
+        raise typer.BadParameter("--explain and --to say how lines are written: name a file with --output")
+    try:
+        settings = ParseSettings(format=format, timezone=timezone)
+    except ValidationError as error:
+        raise typer.BadParameter("; ".join(map(problem, error.errors()))) from error
+    source = log_source(file)
+    scorer = load_scorer(store, name, version)
+    parser = Parser(settings, source.describe, fields=True)
+    judge = LogClassifier(parser, scorer, explain=explain)
+    with ExitStack() as stack:
+        if output is None:
+            _count(source, parser, judge, json)
+        else:
+            _write(source, RecordReader(parser, judge), open_writer(output, to, CLASS_COLUMNS, stack), json)
+    summary = _summary(judge, parser, f"{name} version {scorer.version}" if scorer.version else name)
+    if json:
+        print(orjson.dumps(summary).decode(), file=sys.stderr if str(output) == "-" else sys.stdout)
+    else:
+        _show(summary, Console(stderr=str(output) == "-"))
+
+
+def _count(source: "Source", parser: "Parser", judge: "LogClassifier", quiet: bool) -> None:
+    with progress_bar(quiet) as bar:
+        task, lines = bar.add_task("classifying", total=None, figures=""), 0
+        for batch in batches(source):
+            judge(parser.parse(batch))
+            lines += len(batch)
+            bar.update(task, figures=f"{lines:,} lines")
+
+
+def _write(source: "Source", reader: "RecordReader", writer: "Writer", quiet: bool) -> None:
+    with progress_bar(quiet) as bar:
+        task = bar.add_task("classifying", total=None, figures="")
+        for batch in batches(source):
+            writer.write(reader.add(batch))
+            bar.update(task, figures=f"{reader.lines:,} lines")
+        writer.write(reader.finish())
+        writer.close()
+
+
+def _summary(judge: "LogClassifier", parser: "Parser", model: str) -> dict[str, Any]:
+    from models.classify.base import CLASSES
+
+    by_format = {name: row for name, row in zip(parser.formats, judge.formats.tolist(), strict=True) if sum(row)}
+    return {
+        "model": model,
+        "records": int(judge.classes.sum()),
+        "anomaly_rate": round(judge.anomaly_rate, 6),
+        "classes": dict(zip(CLASSES, judge.classes.tolist(), strict=True)),
+        "formats": {name: dict(zip(CLASSES, row, strict=True)) for name, row in by_format.items()},
+    }
+
+
+def _show(summary: dict[str, Any], console: Console) -> None:
+    total = max(summary["records"], 1)
+    table = Table("class", "records", "share", title=f"classes by {summary['model']}")
+    for name, count in sorted(summary["classes"].items(), key=lambda item: -item[1]):
+        table.add_row(name, f"{count:,}", f"{count / total:.2%}")
+    console.print(table)
+    table = Table("format", "records", "share", "not normal", title="formats")
+    for name, classes in sorted(summary["formats"].items(), key=lambda item: -sum(item[1].values())):
+        count = sum(classes.values())
+        table.add_row(name, f"{count:,}", f"{count / total:.2%}", f"{count - classes['normal']:,}")
+    console.print(table)
+    console.print(f"{summary['records']:,} records, {summary['anomaly_rate']:.2%} of them not normal")
