@@ -4,7 +4,8 @@ Without labels, after Landauer et al., "A Critical Review of Common Log Data Set
 Evaluation of Sequence-based Anomaly Detection Techniques", 2024, https://arxiv.org/abs/2309.02854:
 a window is anomalous if it holds a template never seen in normal windows, if it is longer or
 shorter than any of them, or if its counts are far from the counts of every normal window. With
-`head = "logistic"`, a logistic regression on the counts, trained on labelled windows.
+labelled windows, `head = "logistic"` is a logistic regression on the counts and `head = "boosted"`
+gradient-boosted trees (`models.trees`).
 
 Templates count by id: text is not looked at, so a reworded template is a new one.
 """
@@ -18,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from models import trees
 from models.base import (
     Explanation,
     FitReport,
@@ -37,17 +39,24 @@ class EventCountsSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    head: Literal["nearest", "logistic"] = Field(
-        "nearest", description="nearest: distance to normal windows, no labels; logistic: regression on labelled ones."
+    head: Literal["nearest", "logistic", "boosted"] = Field(
+        "nearest",
+        description="nearest: distance to normal windows, no labels; logistic: regression on labelled windows; "
+        "boosted: gradient-boosted trees on labelled windows.",
     )
     max_references: Annotated[int, Field(ge=1)] = Field(
         2048, description="Distinct normal count vectors kept at the most; the most frequent are."
+    )
+    trees: Annotated[int, Field(ge=1)] = Field(200, description="Trees of the boosted head.")
+    tree_depth: Annotated[int, Field(ge=1, le=32)] = Field(
+        6, description="Splits between a tree's root and its leaves."
     )
 
 
 _NAMES: Mapping[str, tuple[str, ...]] = {
     "nearest": ("vocabulary", "references", "lengths"),
     "logistic": ("vocabulary", "coefficients", "intercept"),
+    "boosted": ("vocabulary", *trees.NAMES),
 }
 _CELLS = 4_000_000
 
@@ -59,7 +68,7 @@ class EventCounts(WindowDetector):
 
     def __init__(self, settings: EventCountsSettings) -> None:
         self.options = settings
-        self.supervised = settings.head == "logistic"
+        self.supervised = settings.head != "nearest"
         self._weights: dict[str, NDArray[Any]] | None = None
 
     def fit(
@@ -72,14 +81,14 @@ class EventCounts(WindowDetector):
         seed: int = 0,
         progress: Progress | None = None,
     ) -> FitReport:
-        """See `WindowDetector.fit`; validation is not needed and the result is the same for every seed."""
+        """See `WindowDetector.fit`; validation is not needed, the seed for the trees only."""
         start = time.perf_counter()
         filled = np.flatnonzero(windows.lengths())
         if not len(filled):
             raise TrainingError(f"{self.name} needs at least one window with a line in it")
         windows = windows.take(filled)
         if self.supervised:
-            self._weights = self._fit_logistic(windows, None if labels is None else labels[filled])
+            self._weights = self._fit_labelled(windows, None if labels is None else labels[filled], seed)
         else:
             self._weights = self._fit_nearest(windows)
         if progress:
@@ -95,13 +104,20 @@ class EventCounts(WindowDetector):
         lengths = np.array([whole.lengths().min(), windows.lengths().max()], np.float32)
         return {"vocabulary": vocabulary, "references": references[kept], "lengths": lengths}
 
-    def _fit_logistic(self, windows: Windows, labels: NDArray[np.bool_] | None) -> dict[str, NDArray[Any]]:
+    def _fit_labelled(
+        self, windows: Windows, labels: NDArray[np.bool_] | None, seed: int
+    ) -> dict[str, NDArray[Any]]:  # fmt: skip
         if labels is None or not 0 < labels.sum() < len(labels):
-            raise TrainingError(f"{self.name} with head=logistic learns from labelled windows of both classes")
-        from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
-
+            raise TrainingError(
+                f"{self.name} with head={self.options.head} learns from labelled windows of both classes"
+            )
         vocabulary = np.unique(windows.ids)
         features = _features(_counts(windows, vocabulary), windows.closed)
+        if self.options.head == "boosted":
+            count, depth = self.options.trees, self.options.tree_depth
+            return {"vocabulary": vocabulary, **trees.fit_trees(features, labels, trees=count, depth=depth, seed=seed)}
+        from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
+
         with warnings.catch_warnings():
             # Separable classes let the weights grow for ever; the iterations' end is as good a place to stop.
             warnings.filterwarnings("ignore", category=UserWarning, module="sklearn")
@@ -125,16 +141,14 @@ class EventCounts(WindowDetector):
             index = filled[part]
             some = windows.take(index)
             counts = _counts(some, weights["vocabulary"])
-            scores[index] = (
-                _logistic(weights, counts, some.closed) if self.supervised else _nearest(weights, counts, some.closed)
-            )
+            scores[index] = _SCORES[self.options.head](weights, counts, some.closed)
         return scores
 
     def explain(self, windows: Windows) -> Explanation:
         """See `WindowDetector.explain`; exact. Lines of one template share its term evenly."""
         weights = self._trained()
         contributions, base = np.zeros(len(windows.ids), np.float32), np.zeros(len(windows), np.float32)
-        terms = _logistic_terms if self.supervised else _nearest_terms
+        terms = _TERMS[self.options.head]
         for i in np.flatnonzero(windows.lengths()).tolist():
             one = windows.take(np.array([i]))
             counts = _counts(one, weights["vocabulary"])[0]
@@ -166,7 +180,7 @@ class EventCounts(WindowDetector):
             "vocabulary": (size,), "lengths": (2,), "intercept": (1,), "coefficients": (size + 3,),
             "references": (*weights["references"].shape[:1], size) if "references" in weights else (),
         }  # fmt: skip
-        for name in names:
+        for name in set(names) - set(trees.NAMES):
             dtype = np.int64 if name == "vocabulary" else np.float32
             given = weights[name]
             if given.shape != shapes[name] or given.dtype != dtype or not np.isfinite(given).all():
@@ -174,6 +188,8 @@ class EventCounts(WindowDetector):
                     f"'{name}' of {self.name} is {given.dtype}{list(given.shape)}, expected finite "
                     f"{np.dtype(dtype)}{list(shapes[name])}"
                 )
+        if self.options.head == "boosted":
+            trees.check_trees(weights, size + 3)
         self._weights = {name: weights[name].copy() for name in names}
 
     def settings(self) -> dict[str, Any]:
@@ -204,25 +220,49 @@ def _logistic(
     weights: Mapping[str, NDArray[Any]], counts: NDArray[np.float32], closed: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
     # Summed row by row, not by a matrix product, whose rounding depends on how many rows there are.
-    logits = (_features(counts, closed) * weights["coefficients"]).sum(1) + weights["intercept"][0]
+    return _sigmoid((_features(counts, closed) * weights["coefficients"]).sum(1) + weights["intercept"][0])
+
+
+def _boosted(
+    weights: Mapping[str, NDArray[Any]], counts: NDArray[np.float32], closed: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    return _sigmoid(trees.margins(weights, _features(counts, closed)))
+
+
+def _sigmoid(logits: NDArray[Any]) -> NDArray[np.float32]:
     return np.asarray(0.5 * (1 + np.tanh(logits / 2)), np.float32)
 
 
 def _logistic_terms(
     weights: Mapping[str, NDArray[Any]], counts: NDArray[np.float32], closed: bool
 ) -> tuple[NDArray[np.float32], float]:
-    """What each template (V + 1,) adds to a window's score, and the score of no line at all.
-
-    The terms of the logit, scaled by the slope of the sigmoid between both ends: what integrated
-    gradients give for a linear model.
-    """
+    """What each template (V + 1,) adds to a window's score, and the score of no line at all."""
     coefficients = weights["coefficients"]
     length = counts.sum()
     terms = coefficients[: len(counts)] * np.log1p(counts)
     terms = terms + coefficients[-2] * np.log1p(length) * counts / length
-    start = float(weights["intercept"][0] + coefficients[-1] * closed)
-    low, high = 0.5 * (1 + np.tanh(start / 2)), 0.5 * (1 + np.tanh((start + terms.sum()) / 2))
+    return _scaled(terms, float(weights["intercept"][0] + coefficients[-1] * closed))
+
+
+def _boosted_terms(
+    weights: Mapping[str, NDArray[Any]], counts: NDArray[np.float32], closed: bool
+) -> tuple[NDArray[np.float32], float]:
+    """What each template (V + 1,) adds to a window's score; the rest is due to no line or to one that is missing."""
+    asked, start = trees.steps(weights, _features(counts[None], np.array([closed]))[0])
+    terms = asked[:-2] + asked[-2] * counts / counts.sum()
+    terms, base = _scaled(np.append(terms, asked[-1]), start)
+    there = counts > 0
+    return np.where(there, terms[:-1], 0), base + float(terms[:-1][~there].sum() + terms[-1])
+
+
+def _scaled(terms: NDArray[Any], start: float) -> tuple[NDArray[np.float32], float]:
+    """Terms of a logit that begins at `start` as terms of the probability, and the probability it begins at.
+
+    They are multiplied by the slope of the sigmoid between both ends: what integrated gradients give
+    for a sum.
+    """
     rise = float(terms.sum())
+    low, high = 0.5 * (1 + np.tanh(start / 2)), 0.5 * (1 + np.tanh((start + rise) / 2))
     slope = (high - low) / rise if abs(rise) > 1e-6 else low * (1 - low)
     return np.asarray(terms * slope, np.float32), float(low)
 
@@ -265,3 +305,7 @@ def _nearest(
         surplus = 1 - shared / whole
         scores[part] += np.where(closed[part], apart.min(1), surplus.min(1))
     return np.asarray(scores, np.float32)
+
+
+_SCORES = {"nearest": _nearest, "logistic": _logistic, "boosted": _boosted}
+_TERMS = {"nearest": _nearest_terms, "logistic": _logistic_terms, "boosted": _boosted_terms}

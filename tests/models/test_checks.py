@@ -34,6 +34,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("event_counts", {}),
     ("event_counts", {"max_references": 5}),
     ("event_counts", {"head": "logistic"}),
+    ("event_counts", {"head": "boosted", "trees": 30}),
 ]
 
 
