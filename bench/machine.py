@@ -55,6 +55,11 @@ def peak_rss_bytes(pid: int) -> int:
     return int(value.split()[0]) * 1024 if value else 0
 
 
+def reset_peak_rss() -> None:
+    """Lets `peak_rss_bytes` of this process count from now on."""
+    Path("/proc/self/clear_refs").write_text("5")  # see proc(5)
+
+
 def _stat(pid: int) -> list[str] | None:
     """The fields of /proc/PID/stat behind the command's name, or None if the process is gone."""
     try:

@@ -199,7 +199,8 @@ class BertEncoder:
         if not np.isfinite(vectors).all():
             bad = distinct[int(np.flatnonzero(~np.isfinite(vectors).all(1))[0])]
             raise EncoderError(
-                f"encoder '{self.name}' gives no finite vector for {bad[:80]!r}; its weights are damaged"
+                f"encoder '{self.name}': {self._folder / 'model.safetensors'} gives {bad[:80]!r} a vector that is not "
+                f"finite; its weights are damaged, and the files as they were published are needed"
             )
         place = {text: i for i, text in enumerate(distinct)}
         return vectors[[place[text] for text in texts]]

@@ -3,7 +3,10 @@
 Without labels, after Landauer et al., "A Critical Review of Common Log Data Sets Used for
 Evaluation of Sequence-based Anomaly Detection Techniques", 2024, https://arxiv.org/abs/2309.02854:
 a window is anomalous if it holds a template never seen in normal windows, if it is longer or
-shorter than any of them, or if its counts are far from the counts of every normal window. With
+shorter than any of them, or if its counts are far from the counts of every normal window. Unlike
+there, a template whose count varies among normal windows weighs less in that distance: the weight is
+one over the number of equally frequent counts that would be as uncertain (two to the power of minus
+the entropy). On HDFS normal windows then lie nearer to each other than corrupted ones do. With
 labelled windows, `head = "logistic"` is a logistic regression on the counts and `head = "boosted"`
 gradient-boosted trees (`models.trees`).
 
@@ -31,7 +34,7 @@ from models.base import (
     WindowDetector,
     Windows,
 )
-from models.sequences import rectangles
+from models.count_vectors import columns, counted, distances, features_of, steadiness_of
 
 
 class EventCountsSettings(BaseModel):
@@ -54,7 +57,7 @@ class EventCountsSettings(BaseModel):
 
 
 _NAMES: Mapping[str, tuple[str, ...]] = {
-    "nearest": ("vocabulary", "references", "lengths"),
+    "nearest": ("vocabulary", "references", "lengths", "steadiness"),
     "logistic": ("vocabulary", "coefficients", "intercept"),
     "boosted": ("vocabulary", *trees.NAMES),
 }
@@ -99,10 +102,16 @@ class EventCounts(WindowDetector):
         # A window that still grows says nothing about how short or how sparse a whole one may be.
         whole = windows.take(np.flatnonzero(windows.closed)) if windows.closed.any() else windows
         vocabulary = np.unique(windows.ids)
-        references, times = np.unique(_counts(whole, vocabulary)[:, :-1], axis=0, return_counts=True)
+        counts = counted(whole, vocabulary)[:, :-1]
+        references, times = np.unique(counts, axis=0, return_counts=True)
         kept = np.sort(np.argsort(-times, kind="stable")[: self.options.max_references])
         lengths = np.array([whole.lengths().min(), windows.lengths().max()], np.float32)
-        return {"vocabulary": vocabulary, "references": references[kept], "lengths": lengths}
+        return {
+            "vocabulary": vocabulary,
+            "references": references[kept],
+            "lengths": lengths,
+            "steadiness": steadiness_of(references, times),
+        }
 
     def _fit_labelled(
         self, windows: Windows, labels: NDArray[np.bool_] | None, seed: int
@@ -112,7 +121,7 @@ class EventCounts(WindowDetector):
                 f"{self.name} with head={self.options.head} learns from labelled windows of both classes"
             )
         vocabulary = np.unique(windows.ids)
-        features = _features(_counts(windows, vocabulary), windows.closed)
+        features = features_of(counted(windows, vocabulary), windows.closed)
         if self.options.head == "boosted":
             count, depth = self.options.trees, self.options.tree_depth
             return {"vocabulary": vocabulary, **trees.fit_trees(features, labels, trees=count, depth=depth, seed=seed)}
@@ -135,13 +144,13 @@ class EventCounts(WindowDetector):
         """See `WindowDetector.score`."""
         weights = self._trained()
         scores = np.zeros(len(windows), np.float32)
-        lengths = windows.lengths()
-        filled = np.flatnonzero(lengths)
-        for part in rectangles(lengths[filled], 1 << 20, waste=1e9):
-            index = filled[part]
+        filled = np.flatnonzero(windows.lengths())
+        widest = max(len(weights["vocabulary"]) + 3, len(weights.get("references", ())))
+        step = max(1, _CELLS // widest)
+        for start in range(0, len(filled), step):
+            index = filled[start : start + step]
             some = windows.take(index)
-            counts = _counts(some, weights["vocabulary"])
-            scores[index] = _SCORES[self.options.head](weights, counts, some.closed)
+            scores[index] = _SCORES[self.options.head](weights, counted(some, weights["vocabulary"]), some.closed)
         return scores
 
     def explain(self, windows: Windows) -> Explanation:
@@ -151,10 +160,10 @@ class EventCounts(WindowDetector):
         terms = _TERMS[self.options.head]
         for i in np.flatnonzero(windows.lengths()).tolist():
             one = windows.take(np.array([i]))
-            counts = _counts(one, weights["vocabulary"])[0]
+            counts = counted(one, weights["vocabulary"])[0]
             amounts, base[i] = terms(weights, counts, bool(one.closed[0]))
             share = amounts / np.maximum(counts, 1)
-            column = _columns(one.ids, weights["vocabulary"])
+            column = columns(one.ids, weights["vocabulary"])
             contributions[windows.offsets[i] : windows.offsets[i + 1]] = share[column]
         return Explanation(contributions, base)
 
@@ -178,6 +187,7 @@ class EventCounts(WindowDetector):
         size = len(weights["vocabulary"])
         shapes: dict[str, tuple[int, ...]] = {
             "vocabulary": (size,), "lengths": (2,), "intercept": (1,), "coefficients": (size + 3,),
+            "steadiness": (size,),
             "references": (*weights["references"].shape[:1], size) if "references" in weights else (),
         }  # fmt: skip
         for name in set(names) - set(trees.NAMES):
@@ -197,36 +207,17 @@ class EventCounts(WindowDetector):
         return self.options.model_dump(mode="json")
 
 
-def _counts(windows: Windows, vocabulary: NDArray[np.int64]) -> NDArray[np.float32]:
-    """float32 (n, len(vocabulary) + 1): how often each template occurs; last, all others together."""
-    width = len(vocabulary) + 1
-    cell = np.repeat(np.arange(len(windows)), windows.lengths()) * width + _columns(windows.ids, vocabulary)
-    counts = np.bincount(cell, minlength=len(windows) * width).reshape(-1, width)
-    return np.asarray(counts, np.float32)
-
-
-def _columns(ids: NDArray[np.int64], vocabulary: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Column of each id in `_counts`."""
-    at = np.minimum(np.searchsorted(vocabulary, ids), len(vocabulary) - 1)
-    return np.where(vocabulary[at] == ids, at, len(vocabulary))
-
-
-def _features(counts: NDArray[np.float32], closed: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """float32 (n, V + 3): logarithms of the counts and of the length, and whether the window is closed."""
-    return np.column_stack([np.log1p(counts), np.log1p(counts.sum(1)), closed]).astype(np.float32)
-
-
 def _logistic(
     weights: Mapping[str, NDArray[Any]], counts: NDArray[np.float32], closed: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
     # Summed row by row, not by a matrix product, whose rounding depends on how many rows there are.
-    return _sigmoid((_features(counts, closed) * weights["coefficients"]).sum(1) + weights["intercept"][0])
+    return _sigmoid((features_of(counts, closed) * weights["coefficients"]).sum(1) + weights["intercept"][0])
 
 
 def _boosted(
     weights: Mapping[str, NDArray[Any]], counts: NDArray[np.float32], closed: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
-    return _sigmoid(trees.margins(weights, _features(counts, closed)))
+    return _sigmoid(trees.margins(weights, features_of(counts, closed)))
 
 
 def _sigmoid(logits: NDArray[Any]) -> NDArray[np.float32]:
@@ -248,7 +239,7 @@ def _boosted_terms(
     weights: Mapping[str, NDArray[Any]], counts: NDArray[np.float32], closed: bool
 ) -> tuple[NDArray[np.float32], float]:
     """What each template (V + 1,) adds to a window's score; the rest is due to no line or to one that is missing."""
-    asked, start = trees.steps(weights, _features(counts[None], np.array([closed]))[0])
+    asked, start = trees.steps(weights, features_of(counts[None], np.array([closed]))[0])
     terms = asked[:-2] + asked[-2] * counts / counts.sum()
     terms, base = _scaled(np.append(terms, asked[-1]), start)
     there = counts > 0
@@ -271,40 +262,26 @@ def _nearest_terms(
     weights: Mapping[str, NDArray[Any]], counts: NDArray[np.float32], closed: bool
 ) -> tuple[NDArray[np.float32], float]:
     """What each template (V + 1,) adds to a window's score, and what is missing from the window."""
-    known, length = counts[:-1], float(counts.sum())
-    references, (shortest, longest) = weights["references"], weights["lengths"]
-    shared = np.minimum(known, references).sum(1)
-    size = np.maximum(length, references.sum(1)) if closed else np.full(len(references), length, np.float32)
-    nearest = int(np.argmin(1 - shared / size))
-    surplus = np.append(np.maximum(known - references[nearest], 0), counts[-1])
-    terms = surplus / size[nearest]
+    length, (shortest, longest) = float(counts.sum()), weights["lengths"]
+    apart, whole = distances(weights, counts[None], np.array([closed]))
+    nearest = int(apart[0].argmin())
+    surplus = np.maximum(counts[:-1] - weights["references"][nearest], 0) * weights["steadiness"]
+    terms = np.append(surplus, counts[-1]) / whole[0, nearest]
+    base = float(apart[0, nearest] - terms.sum()) + (closed and length < shortest)
     terms[-1] += counts[-1] > 0
     if length > longest:
         # Too many lines: each is as much to blame as any other.
         terms += counts / length
-    base = (size[nearest] - length) / size[nearest] + (closed and length < shortest)
     return np.asarray(terms, np.float32), float(base)
 
 
 def _nearest(
     weights: Mapping[str, NDArray[Any]], counts: NDArray[np.float32], closed: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
-    known, strange = counts[:, :-1], counts[:, -1]
-    length = counts.sum(1)
-    shortest, longest = weights["lengths"]
-    scores = (strange > 0).astype(np.float32) + ((length > longest) | (closed & (length < shortest)))
-    references = weights["references"]
-    size = references.sum(1)
-    step = max(1, _CELLS // max(1, references.size))
-    for start in range(0, len(counts), step):
-        part = slice(start, start + step)
-        # Shared mass: what both windows hold. It gives both the distance and, for a prefix, its surplus.
-        shared = np.minimum(known[part, None, :], references[None]).sum(2)  # (b, R)
-        whole = length[part, None]
-        apart = 1 - shared / np.maximum(whole, size)
-        surplus = 1 - shared / whole
-        scores[part] += np.where(closed[part], apart.min(1), surplus.min(1))
-    return np.asarray(scores, np.float32)
+    length, (shortest, longest) = counts.sum(1), weights["lengths"]
+    odd = (length > longest) | (closed & (length < shortest))
+    apart, _ = distances(weights, counts, closed)
+    return np.asarray(apart.min(1) + (counts[:, -1] > 0) + odd, np.float32)
 
 
 _SCORES = {"nearest": _nearest, "logistic": _logistic, "boosted": _boosted}

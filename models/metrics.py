@@ -54,6 +54,19 @@ def confusion(
     return Confusion(*(float(c.sum()) for c in cells))
 
 
+def highest_f1(
+    scores: NDArray[np.floating], labels: NDArray[np.bool_], weights: NDArray[np.floating] | None = None
+) -> float:
+    """F1 at the threshold that is best on these very windows; 0 where no window is anomalous."""
+    order = np.argsort(-scores, kind="stable")
+    ranked, w = scores[order], np.ones(len(scores)) if weights is None else weights[order]
+    found, called = np.cumsum(w * labels[order]), np.cumsum(w)
+    if not labels.any():
+        return 0.0
+    last = np.append(ranked[1:] < ranked[:-1], True)  # equal scores are called together
+    return float((2 * found / (called + found[-1]))[last].max())
+
+
 def roc_auc(scores: NDArray[np.floating], labels: NDArray[np.bool_]) -> float:
     """Area under the ROC curve; NaN with one class only."""
     return _with_both_classes("roc_auc_score", scores, labels)

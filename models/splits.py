@@ -47,3 +47,17 @@ def by_group(
     _, held = stratified(labels[first], share, seed)
     second = np.isin(inverse, held)
     return np.flatnonzero(~second), np.flatnonzero(second)
+
+
+def folds(labels: NDArray[np.bool_], count: int, seed: int) -> list[NDArray[np.int64]]:
+    """Splits at random into `count` parts of equal size, each class by itself.
+
+    Returns:
+        Ascending int64 indexes, which together hold every window once.
+    """
+    rng = np.random.default_rng(seed)
+    part = np.zeros(len(labels), np.int64)
+    for label in (False, True):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        part[members] = np.arange(len(members)) % count
+    return [np.flatnonzero(part == i) for i in range(count)]

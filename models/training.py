@@ -1,18 +1,19 @@
 """Training as one job: split, fit, threshold, figures, and a new version in the store."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from models.base import FitReport, Progress, Templates, TrainingError, WindowDetector, Windows
 from models.metrics import evaluate
 from models.registry import build
 from models.sequences import content_keys, distinct
-from models.splits import stratified
+from models.splits import folds, stratified
 from models.store import ModelStore, Notes
 from models.thresholds import Threshold, fit_threshold
 
@@ -27,6 +28,12 @@ class TrainSettings(BaseModel):
     validation_share: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.2, description="Share of each class kept for early stopping and for the threshold."
     )
+    folds: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="0 holds `validation_share` of the windows out. Two or more: every window is scored by a detector "
+        "that was trained on the other folds, the threshold is fitted on all those scores, and the detector itself is "
+        "trained on all windows; that takes as many trainings more.",
+    )
     threshold: str = Field(
         "auto",
         description="Threshold rule: percentile, stddev, iqr, pot or best_f1. auto is best_f1 where a supervised "
@@ -34,6 +41,13 @@ class TrainSettings(BaseModel):
     )
     threshold_settings: dict[str, float] = Field(default_factory=dict, description="Settings of the threshold rule.")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="Seed of the split and of the training.")
+
+    @field_validator("folds")
+    @classmethod
+    def _not_one(cls, value: int) -> int:
+        if value == 1:
+            raise ValueError("one fold leaves nothing to train on; 0 or at least 2 would do")
+        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +87,9 @@ def train(
     4. Figures on the held-out windows; they chose the threshold, so they flatter.
     5. Publish.
 
+    With `folds`, steps 1 and 2 are done once for each fold, step 3 takes the scores of all of them,
+    and a detector fitted to all windows is published.
+
     Args:
         windows: All windows to learn from, cut as the engine cuts them.
         labels: bool (n,), True = anomalous; None where nothing is known: all count as normal.
@@ -94,19 +111,20 @@ def train(
         raise TrainingError(f"there are {len(truth)} labels for {len(windows)} windows")
     if detector.supervised and labels is None:
         raise TrainingError(f"{settings.detector} learns from labelled windows, and these have no labels")
-    kept, held = stratified(truth, settings.validation_share, settings.seed)  # 1
+    fit = partial(_fit, windows=windows, truth=truth, templates=templates, seed=settings.seed, progress=progress)
+    if settings.folds:
+        kept = held = np.arange(len(windows))
+        scores = np.zeros(len(windows), np.float32)
+        for part in folds(truth, settings.folds, settings.seed):  # 1
+            one = build(settings.detector, settings.settings, device=device, cache=cache)
+            fit(one, kept=np.setdiff1d(kept, part), held=part)  # 2
+            scores[part] = one.score(windows.take(part))
+        report = fit(detector, kept=kept, held=None)
+    else:
+        kept, held = stratified(truth, settings.validation_share, settings.seed)  # 1
+        report = fit(detector, kept=kept, held=held)  # 2
+        scores = detector.score(windows.take(held))
     fitted_on = kept if detector.supervised else kept[~truth[kept]]
-    held_windows = windows.take(held)
-    report = detector.fit(  # 2
-        windows.take(fitted_on),
-        truth[fitted_on] if detector.supervised else None,
-        templates,
-        validation=(held_windows, truth[held]),
-        seed=settings.seed,
-        progress=progress,
-    )
-    detector.learn_templates(templates)
-    scores = detector.score(held_windows)
     threshold = _threshold(settings, detector.supervised, scores, None if labels is None else truth[held])  # 3
     metrics = {"validation": evaluate(scores, truth[held], threshold.value)} if labels is not None else {}  # 4
     notes = Notes(
@@ -115,6 +133,25 @@ def train(
     )  # fmt: skip
     version = store.publish(name or settings.detector, detector, notes) if store else None  # 5
     return Trained(detector, notes, report, version)
+
+
+def _fit(
+    detector: WindowDetector, *, windows: Windows, truth: NDArray[np.bool_], templates: Templates,
+    kept: NDArray[np.int64], held: NDArray[np.int64] | None, seed: int, progress: Progress | None,
+) -> FitReport:  # fmt: skip
+    """Fits a detector on what it may see of the windows at `kept`, and makes all templates known to it."""
+    if not detector.supervised:
+        kept = kept[~truth[kept]]
+    report = detector.fit(
+        windows.take(kept),
+        truth[kept] if detector.supervised else None,
+        templates,
+        validation=None if held is None else (windows.take(held), truth[held]),
+        seed=seed,
+        progress=progress,
+    )
+    detector.learn_templates(templates)
+    return report
 
 
 def _threshold(

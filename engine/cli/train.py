@@ -55,7 +55,11 @@ def train(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the split and of the training.")] = 0,
     runs: Runs = Path("runs"),
     tracking_uri: Annotated[
-        str | None, typer.Option(help="MLflow server to log the run to, http://host:port, instead of --runs.")
+        str | None,
+        typer.Option(
+            envvar="DRIFTLINE_TRACKING_URI",
+            help="MLflow server to log the run to, http://host:port, instead of --runs.",
+        ),
     ] = None,
     json: Json = False,
 ) -> None:  # fmt: skip

@@ -135,6 +135,35 @@ def test_a_card_of_another_architecture_or_encoder(driftline, place, damaged, ch
     assert "\n" not in sentence
 
 
+@pytest.fixture
+def spoilt_encoder(tmp_path):
+    """A folder with a small BERT, one weight of which is NaN."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    folder = tmp_path / "spoilt"
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "block"]
+    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    model = BertModel(BertConfig(vocab_size=len(words), **size))
+    with torch.no_grad():
+        model.embeddings.word_embeddings.weight[1] = torch.nan
+    model.save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(words))
+    return folder
+
+
+def test_an_embedding_that_is_not_finite(driftline, place, tmp_path, spoilt_encoder):
+    own = ["--set", f"encoder={spoilt_encoder}", "--store", tmp_path / "store", "--runs", tmp_path / "runs"]
+    ran = driftline("train", "bert_cnn", *place.data, *own)
+    assert ran.code == 2
+    sentence = ran.err.strip().splitlines()[-1]
+    assert sentence.startswith("driftline: ")
+    assert f"{spoilt_encoder / 'model.safetensors'} gives" in sentence
+    assert "not finite" in sentence
+    assert not list((tmp_path / "store").glob("*/*"))
+    assert not list((tmp_path / "runs").glob("*"))
+
+
 def test_a_region_file_that_is_missing(driftline, place, tmp_path):
     ran = driftline("score", place.log, "--region", tmp_path / "none.toml")
     assert ran.code == 2

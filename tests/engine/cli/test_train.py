@@ -40,6 +40,13 @@ def test_a_progress_bar_is_shown_but_not_beside_json(driftline, place, tmp_path)
     assert driftline(*arguments).err != ""
 
 
+def test_the_server_of_the_runs_may_come_from_the_environment(driftline, place, tmp_path, monkeypatch):
+    monkeypatch.setenv("DRIFTLINE_TRACKING_URI", "ftp://x")
+    ran = driftline("train", "event_counts", *place.data, "--store", tmp_path / "s", "--runs", tmp_path / "r")
+    assert ran.code == 2
+    assert "ftp://x is no address of an MLflow server" in ran.err
+
+
 def test_json_is_one_object(driftline, place, tmp_path):
     ran = driftline("train", "event_counts", *place.data, "--store", tmp_path / "s", "--runs", tmp_path / "r", "--json")
     said = ran.json()
