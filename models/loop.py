@@ -21,6 +21,9 @@ class LoopSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     epochs: Annotated[int, Field(ge=1)] = Field(60, description="Passes over the training windows at the most.")
+    max_steps: Annotated[int, Field(ge=1)] = Field(
+        2000, description="Steps at the most: with many windows there are fewer epochs, one at the least."
+    )
     patience: Annotated[int, Field(ge=1)] = Field(
         20, description="Epochs worse than the best by the validation figure after which training ends."
     )
@@ -110,6 +113,7 @@ def train_network(
     epochs = local.epochs if local else settings.epochs
     rng = np.random.default_rng(seed)
     steps = -(-count // settings.batch_windows)
+    epochs = max(1, min(settings.epochs, settings.max_steps // steps))
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, settings.learning_rate, total_steps=max(2, epochs * steps)

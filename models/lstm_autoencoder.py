@@ -5,8 +5,10 @@ https://arxiv.org/abs/1607.00148.
 
 What differs here, and why:
 
-* What is reconstructed are the embeddings of the templates' texts, centred and scaled, with the
-  begin and end markers as two fixed vectors, so that a missing end costs as much as a wrong line.
+* What is reconstructed are the embeddings of the templates' texts, centred, scaled, and turned into
+  fewer dimensions by a fixed random projection, which keeps their distances (Johnson and
+  Lindenstrauss) at a sixth of the cost; begin and end markers are two fixed vectors, so that a
+  missing end costs as much as a wrong line.
 * The decoder sees the latent vector at every step and nothing of the window itself. Fed with the
   line before, it learns to copy, and what is anomalous is reconstructed as well as what is normal.
 * The error of a line is bounded by a square root for large ones (Huber), so that one template far
@@ -39,6 +41,7 @@ class LstmAutoencoderSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     encoder: str = Field("minilm", description="Text encoder: minilm, a folder, a hub name, hashing or hashing:SIZE.")
+    projection: Annotated[int, Field(ge=1)] = Field(64, description="Size to which embeddings are projected.")
     hidden: Annotated[int, Field(ge=1)] = Field(96, description="Size of the state of both LSTMs.")
     latent: Annotated[int, Field(ge=1)] = Field(32, description="Size of the vector that stands for a window.")
     training: LoopSettings = Field(
@@ -52,27 +55,30 @@ class Network(nn.Module):
 
     shift: torch.Tensor
     scale: torch.Tensor
+    basis: torch.Tensor
     markers: torch.Tensor
 
     def __init__(self, hidden: int, settings: LstmAutoencoderSettings) -> None:
         super().__init__()
         self.register_buffer("shift", torch.zeros(hidden))
         self.register_buffer("scale", torch.ones(1))
-        self.register_buffer("markers", torch.randn(2, hidden))
-        self.encoder = nn.LSTM(hidden, settings.hidden, batch_first=True)
+        size = settings.projection
+        self.register_buffer("basis", torch.randn(hidden, size) / size**0.5)
+        self.register_buffer("markers", torch.randn(2, size))
+        self.encoder = nn.LSTM(size, settings.hidden, batch_first=True)
         self.latent = nn.Linear(settings.hidden, settings.latent)
         self.decoder = nn.LSTM(settings.latent, settings.hidden, batch_first=True)
-        self.output = nn.Linear(settings.hidden, hidden)
+        self.output = nn.Linear(settings.hidden, size)
 
     def rows(self, vectors: torch.Tensor) -> torch.Tensor:
-        """Table (T, H) → what goes in and should come out (T, H); unknown is far from all that was seen."""
-        centred = (vectors - self.shift) * self.scale
+        """Table (T, H) → what goes in and should come out (T, P); unknown is far from all that was seen."""
+        centred = (vectors - self.shift) * self.scale @ self.basis
         unknown = 2 * self.markers.sum(0, keepdim=True)
         return torch.cat([torch.zeros_like(centred[:1]), unknown, self.markers, centred[FIRST_TEMPLATE:]])
 
     def forward(self, rows: torch.Tensor, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         """Tokens (B, T), of which `lengths` (B,) count → error of each (B, T), zero behind the end."""
-        wanted = functional.embedding(tokens, rows)  # (B, T, H)
+        wanted = functional.embedding(tokens, rows)  # (B, T, P)
         states, _ = self.encoder(wanted)  # (B, T, D)
         last = states[torch.arange(len(tokens), device=tokens.device), lengths - 1]  # (B, D)
         latent = torch.tanh(self.latent(last))  # (B, Z)

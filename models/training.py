@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from models.base import FitReport, Progress, Templates, TrainingError, WindowDetector, Windows
 from models.metrics import evaluate
@@ -41,13 +41,6 @@ class TrainSettings(BaseModel):
     )
     threshold_settings: dict[str, float] = Field(default_factory=dict, description="Settings of the threshold rule.")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="Seed of the split and of the training.")
-
-    @field_validator("folds")
-    @classmethod
-    def _not_one(cls, value: int) -> int:
-        if value == 1:
-            raise ValueError("one fold leaves nothing to train on; 0 or at least 2 would do")
-        return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +104,8 @@ def train(
         raise TrainingError(f"there are {len(truth)} labels for {len(windows)} windows")
     if detector.supervised and labels is None:
         raise TrainingError(f"{settings.detector} learns from labelled windows, and these have no labels")
+    if settings.folds == 1:
+        raise TrainingError("one fold leaves nothing to train on: folds must be 0, or 2 or more")
     fit = partial(_fit, windows=windows, truth=truth, templates=templates, seed=settings.seed, progress=progress)
     if settings.folds:
         kept = held = np.arange(len(windows))

@@ -47,6 +47,9 @@ def train(
     store: Store = None,
     name: Name = None,
     first: Annotated[float, typer.Option(min=0.01, max=1.0, help="Train on this first share of the sessions.")] = 1.0,
+    folds: Annotated[
+        int, typer.Option(min=0, help="Fit the threshold on all windows, cross-fitted in so many folds; 0: on a fifth.")
+    ] = 0,
     threshold: Annotated[
         str, typer.Option(help="Rule: auto, percentile, stddev, iqr, pot, or best_f1, which needs labels.")
     ] = "auto",
@@ -77,7 +80,7 @@ def train(
     called = name or (called if region is not None else detector)
     settings = TrainSettings(
         detector=detector, settings=pairs(set or [], "filters=64"), threshold=threshold,
-        threshold_settings=numbers(threshold_set), seed=seed,
+        threshold_settings=numbers(threshold_set), folds=folds, seed=seed,
     )  # fmt: skip
     log = open_run_log(runs, tracking_uri)
     log.check()

@@ -41,8 +41,10 @@ def test_a_template_of_no_event_is_refused() -> None:
 
 
 def test_figures_are_means_over_the_trials() -> None:
-    tally = Tally([Confusion(1, 0, 0, 1), Confusion(1, 1, 1, 1)], [1.0, 3.0], [0.5, 0.5])
+    counted = [Confusion(1, 0, 0, 1), Confusion(1, 1, 1, 1)]
+    tally = Tally(counted, [1.0, 0.6], [0.9, 0.7], [1.0, 3.0], [0.5, 0.5], [300.0, 200.0])
     figures = tally.figures()
+    assert (figures["f1_best"], figures["roc_auc"], figures["peak_rss_mib"]) == (0.8, 0.8, 300.0)
     assert (figures["f1"], figures["f1_min"], figures["f1_std"], figures["train_s"]) == (0.75, 0.5, 0.25, 2.0)
 
 
@@ -67,3 +69,8 @@ def test_splits_by_template_share_no_template(monkeypatch: pytest.MonkeyPatch) -
         assert 0 <= outcome.metrics[f"{name}.f1"] <= 1
         assert 0 <= outcome.metrics[f"{name}.new_templates.f1"] <= 1
         assert outcome.metrics[f"{name}.train_s"] > 0
+        assert 30 < outcome.metrics[f"{name}.peak_rss_mib"] < 100_000
+        assert outcome.metrics[f"{name}.f1"] <= outcome.metrics[f"{name}.f1_best"]
+    peer = outcome.peers["every_window"]
+    assert peer["recall"] == 1
+    assert peer["precision"] == pytest.approx(1 / 6, abs=0.1)

@@ -24,7 +24,12 @@ def found():
         [
             {"scenario": "detect-hdfs-8020", "metrics": random, "settings": {"seeds": 5}},
             {"scenario": "detect-bgl-lines", "metrics": lines, "settings": {}},
-            {"scenario": "detect-iotdb", "metrics": figures("deeplog", 0.3), "settings": {"window": "time"}},
+            {
+                "scenario": "detect-iotdb",
+                "metrics": figures("deeplog", 0.3),
+                "settings": {"window": "time"},
+                "peers": {"every_window": {"f1": 0.6, "precision": 0.5, "recall": 1.0}},
+            },
         ]
     )
 
@@ -32,15 +37,28 @@ def found():
 def test_every_set_and_part_is_a_column(found):
     assert [c.heading for c in found] == ["hdfs-8020", "bgl-lines", "bgl-lines, new templates", "iotdb, time"]
     assert found[3].command == "python -m bench run detect-iotdb --set window=time"
-    assert found[0].floor == 0.8
     assert set(found[0].figures) == {"bert_cnn", "deeplog", "event_counts"}
+
+
+def test_a_detector_is_held_against_what_needs_no_more_labels(found):
+    with_trees = columns(
+        [
+            {
+                "scenario": "detect-hdfs-8020",
+                "metrics": {**figures("event_counts", 0.8), **figures("event_counts_boosted", 0.9)},
+            }
+        ]
+    )[0]
+    assert (with_trees.floor("deeplog"), with_trees.floor("bert_cnn")) == (0.8, 0.9)
+    assert found[3].floor("deeplog") == 0.6
 
 
 def test_the_best_is_bold_and_what_does_not_beat_the_floor_is_marked(found):
     rows = [row for row in section(found).splitlines() if row.startswith("| `")]
     assert rows == [
         "| `bert_cnn` | **0.990** ± 0.002 (0.500, 1.000) | **0.900** ✗ (0.500, 1.000) | **0.400** (0.500, 1.000) | - |",
-        "| `deeplog` | 0.700 ✗ (0.500, 1.000) | - | - | **0.300** (0.500, 1.000) |",
+        "| `deeplog` | 0.700 ✗ (0.500, 1.000) | - | - | 0.300 ✗ (0.500, 1.000) |",
+        "| `every_window` | - | - | - | **0.600** (0.500, 1.000) |",
         "| `event_counts` | 0.800 (0.500, 1.000) | **0.900** (0.500, 1.000) | - | - |",
     ]
 

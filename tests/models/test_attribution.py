@@ -6,9 +6,8 @@ import pytest
 import torch
 
 from models.attribution import integrated
-from models.base import Windows, template_id
+from models.base import template_id
 from models.checks import Made, fitted
-from models.registry import build
 
 
 def test_a_linear_score_is_divided_exactly() -> None:
@@ -36,13 +35,3 @@ def test_bert_cnn_blames_the_failed_write(made: Made, small_cnn: Callable[..., A
         for i in range(len(windows))
     ]
     assert np.mean(np.array(top) == failed) > 0.8
-
-
-def test_event_counts_give_exact_terms() -> None:
-    detector = build("event_counts")
-    detector.fit(Windows.of([[1, 2, 3], [1, 2, 2, 3]]), None, {})
-    explanation = detector.explain(Windows.of([[1, 2, 9, 3], [1, 3]]))
-    # Window 0: one line of four is in no normal window (1/4), and its template is new (1).
-    np.testing.assert_allclose(explanation.contributions, [0, 0, 1.25, 0, 0, 0], atol=1e-6)
-    # Window 1: a line of three is missing (1/3), and it is shorter than any normal window (1).
-    np.testing.assert_allclose(explanation.base, [0, 4 / 3], atol=1e-6)

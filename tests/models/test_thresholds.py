@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from models.base import TrainingError
-from models.metrics import confusion, evaluate
-from models.thresholds import THRESHOLDS, Threshold, fit_threshold
+from models.metrics import confusion, evaluate, highest_f1
+from models.thresholds import THRESHOLDS, Threshold, best_f1, fit_threshold
 
 scores = arrays(np.float32, st.integers(1, 60), elements=st.floats(-1e6, 1e6, width=32))
 unit = arrays(np.float32, st.integers(2, 40), elements=st.floats(0, 1, width=32))
@@ -77,6 +77,16 @@ def test_refusals(rule: str, values: list[float], labels: list[bool] | None, set
 def test_pot_finds_the_tail_of_an_exponential_distribution(risk: float) -> None:
     values = np.random.default_rng(0).exponential(3.0, 20_000).astype(np.float32)
     assert fit_threshold("pot", values, None, {"risk": risk}).value == pytest.approx(-3 * np.log(risk), rel=0.05)
+
+
+def test_the_highest_f1_is_that_of_the_best_threshold() -> None:
+    rng = np.random.default_rng(4)
+    scores = rng.integers(0, 6, 200).astype(np.float32)
+    labels, weights = rng.random(200) < scores / 8, rng.random(200) + 0.5
+    by_hand = max(confusion(scores, labels, t, weights).f1 for t in range(7))
+    assert highest_f1(scores, labels, weights) == pytest.approx(by_hand)
+    assert highest_f1(scores, labels) == pytest.approx(confusion(scores, labels, best_f1(scores, labels)).f1)
+    assert highest_f1(scores, np.zeros(200, bool)) == 0
 
 
 def test_figures() -> None:

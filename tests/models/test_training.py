@@ -3,11 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.base import SettingsError, TrainingError, Windows
+from models.base import SettingsError, TrainingError
 from models.checks import Made
-from models.event_counts import EventCounts, EventCountsSettings
 from models.registry import build
-from models.splits import stratified
+from models.splits import folds, stratified
 from models.store import ModelStore
 from models.training import TrainSettings, train
 
@@ -71,24 +70,31 @@ def test_split_keeps_the_classes_shares() -> None:
     assert labels[stratified(labels, 0.001, seed=4)[1]].sum() == 1
 
 
-@pytest.mark.parametrize(
-    ("row", "closed", "low", "high"),
-    [
-        ([1, 2, 2, 3], True, 0, 0),  # seen so in training
-        ([2, 1, 3, 2], True, 0, 0),  # counts have no order
-        ([1, 2], True, 1, 3),  # shorter than every whole one
-        ([1, 2], False, 0, 0),  # the beginning of one
-        ([1, 9, 2, 3], True, 1, 2),  # a template never seen
-        ([2] * 9, False, 1, 3),  # longer than every one already
-    ],
-)
-def test_event_counts(row: list[int], closed: bool, low: float, high: float) -> None:
-    detector = EventCounts(EventCountsSettings())
-    detector.fit(Windows.of([[1, 2, 2, 3], [1, 2, 3]]), None, {})
-    score = detector.score(Windows.of([row], [closed]))[0]
-    assert low <= score <= high
+def test_folds_hold_every_window_once_and_both_classes() -> None:
+    labels = np.arange(100) % 10 == 0
+    parts = folds(labels, 3, seed=1)
+    assert sorted(np.concatenate(parts).tolist()) == list(range(100))
+    assert [len(p) for p in parts] == [34, 33, 33]
+    assert [int(labels[p].sum()) for p in parts] == [4, 3, 3]
 
 
-def test_event_counts_without_a_line() -> None:
-    with pytest.raises(TrainingError, match="at least one window"):
-        EventCounts(EventCountsSettings()).fit(Windows.of([[]]), None, {})
+def test_a_cross_fitted_detector_learns_from_all_windows_and_its_threshold_from_all_scores(made: Made) -> None:
+    own = {"detector": "event_counts", "threshold": "percentile", "threshold_settings": {"percent": 100}}
+    normal = made.windows.take(np.flatnonzero(~made.labels))
+    once = train(normal, None, made.templates, TrainSettings.model_validate(own))
+    crossed = train(normal, None, made.templates, TrainSettings.model_validate({**own, "folds": 4}))
+    assert crossed.notes.threshold.fitted_on == len(normal)
+    assert once.notes.threshold.fitted_on < len(normal)
+    assert crossed.notes.data["windows"] == crossed.notes.data["validation_windows"] == len(normal)
+    # Every window was seen by the detector, so none is new to it; some were to the detectors of the folds.
+    assert crossed.detector.score(normal).max() == 0
+    assert crossed.threshold > 0
+
+
+def test_cross_fitting_with_labels(made: Made) -> None:
+    settings = TrainSettings(detector="event_counts", settings={"head": "boosted", "trees": 20}, folds=3)
+    trained = train(made.windows, made.labels, made.templates, settings)
+    assert trained.notes.threshold.rule == "best_f1"
+    assert trained.notes.metrics["validation"]["f1"] > 0.9
+    with pytest.raises(TrainingError, match="one fold leaves nothing to train on"):
+        train(made.windows, made.labels, made.templates, TrainSettings(detector="event_counts", folds=1))

@@ -62,6 +62,7 @@ def test_json_is_one_object(driftline, place, tmp_path):
         (["--set", "colour=3"], "colour"),
         (["--threshold-set", "percent=high"], "no number"),
         (["--threshold", "magic"], "known are percentile"),
+        (["--folds", "1"], "one fold leaves nothing to train on"),
         (["--window", "round"], "session"),
         (["--window-set", "gap_s=-1"], "gap_s = -1"),
         (["--format", "morse"], "morse"),
