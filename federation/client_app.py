@@ -1,0 +1,40 @@
+"""The Flower ClientApp of a region: passes bytes to the warm trainer and its answer back, nothing else.
+
+It imports no torch (a test asserts that): what Flower starts for a message must start fast and be cheap
+to kill. Which socket the trainer listens on and how long a job may take is the node's own configuration
+(`federation.node`), never the coordinator's.
+"""
+
+import time
+from pathlib import Path
+
+from flwr.app import Context, Message
+from flwr.clientapp import ClientApp
+
+from federation.base import TrainerError
+from federation.trainer_process import request
+from federation.wire_records import pack, unpack
+
+ANSWER_S = 2.0
+"""Kept back from a message's remaining life, so that a job killed at its deadline can still be reported."""
+
+app = ClientApp()
+
+
+@app.query("hello")
+@app.train()
+@app.query("calibrate")
+@app.evaluate()
+def hand_over(message: Message, context: Context) -> Message:
+    """Gives the message's records to the trainer and replies with what it answers.
+
+    Raises:
+        TrainerError: see `federation.trainer_process.request`; Flower turns it into an error reply.
+    """
+    metadata = message.metadata
+    left_s = metadata.created_at + metadata.ttl - time.time() - ANSWER_S
+    if left_s <= 0:
+        raise TrainerError(f"the {metadata.message_type} job came too late: nobody waits for its answer any more")
+    limit_s = min(left_s, float(context.node_config["limit_s"]))
+    answer = request(Path(str(context.node_config["socket"])), metadata.message_type, pack(message.content), limit_s)
+    return Message(unpack(answer), reply_to=message)

@@ -1,0 +1,155 @@
+"""A region's node: the warm trainer, Flower's SuperNode and the executor of the thin ClientApp, kept alive.
+
+What runs under a node::
+
+    node (this process): the socket that jobs come through, and the watching
+    ├── trainer worker        torch, low priority, reads the training store      federation.trainer_process
+    ├── SuperNode             Flower's, asks the SuperLink for messages          federation.supernode
+    └── executor              runs the ClientApp for each of them                federation.executor
+
+SuperNode and executor are one pair: where one ends, both are started anew. A SuperNode that waits for the
+reply of a dead executor would hold its place for over a minute, and one that is told to end tells the
+SuperLink at once that its answer will not come.
+"""
+
+import logging
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from federation.base import SetupError
+from federation.processes import Program, flower_environment, flower_program, python_module
+from federation.trainer_process import Build, TrainerServer
+
+log = logging.getLogger(__name__)
+
+LOOK_S = 0.2
+_SOCKET_PATH_BYTES = 100
+"""A unix socket's path may have at most 107 bytes on Linux."""
+
+
+class NodeSettings(BaseModel):
+    """How a region takes part in rounds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    superlink: str = Field("127.0.0.1:9092", description="host:port of the coordinator, or of the proxy before it.")
+    folder: Path = Field(description="The node keeps its socket, secrets and logs here; owned by it alone.")
+    root_certificates: Path | None = Field(
+        None, description="Certificate of the authority that signed the coordinator's; without it nothing is encrypted."
+    )
+    key: Path | None = Field(None, description="The node's private key, as `driftline federate keys` writes it.")
+    nice: Annotated[int, Field(ge=0, le=19)] = Field(
+        10, description="How far the trainer stands back behind the engine."
+    )
+    job_limit_s: Annotated[float, Field(gt=0)] = Field(
+        600.0, description="Seconds after which a training is killed, even if the round would wait longer."
+    )
+
+
+class Node:
+    """`start`, `watch` often, `stop`; or `run`, which does all three."""
+
+    def __init__(self, region: str, settings: NodeSettings, build: Build) -> None:
+        """Starts nothing yet.
+
+        Args:
+            region: Its name in rounds.
+            settings: See the class.
+            build: Makes the trainer inside its own process.
+
+        Raises:
+            SetupError: keys or folders that cannot be used.
+        """
+        _require_usable(region, settings)
+        self._settings = settings
+        self._folder = settings.folder
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = settings.folder / "trainer.sock"
+        self.trainer = TrainerServer(path, build, limit_s=settings.job_limit_s, nice=settings.nice)
+        secret = self._folder / "secret"
+        _write_secret(secret)
+        address = f"127.0.0.1:{_free_port()}"
+        environment = flower_environment(self._folder / "flower")
+        self.supernode = Program(
+            "SuperNode", _supernode_command(region, settings, path, secret, address), environment,
+            self._folder / "supernode.log",
+        )  # fmt: skip
+        self.executor = Program(
+            "executor", python_module("federation.executor", address, str(secret)), environment,
+            self._folder / "executor.log",
+        )  # fmt: skip
+
+    def start(self) -> "Node":
+        """Starts all three."""
+        flower_program("flower-supernode")
+        self.trainer.start()
+        self.supernode.start()
+        self.executor.start()
+        return self
+
+    def watch(self) -> None:
+        """One look at the pair; see the module."""
+        for ended, other in ((self.supernode, self.executor), (self.executor, self.supernode)):
+            if ended.watch() and other.alive:
+                other.end()
+
+    def stop(self) -> None:
+        """Ends all three; the SuperNode first, so that the SuperLink knows that no answer will come."""
+        self.supernode.stop()
+        self.executor.stop()
+        self.trainer.stop()
+
+    def run(self, stop: threading.Event, alive: Callable[[], None] = lambda: None) -> None:
+        """Runs until `stop` is set; `alive` is called at every look."""
+        self.start()
+        try:
+            while not stop.wait(LOOK_S):
+                self.watch()
+                alive()
+        finally:
+            self.stop()
+
+
+def _supernode_command(region: str, settings: NodeSettings, path: Path, secret: Path, address: str) -> list[str]:
+    node = f'region="{region}" socket="{path.resolve()}" limit_s={settings.job_limit_s}'
+    port = address.rpartition(":")[2]
+    command = python_module("federation.supernode", "--superlink", settings.superlink, "--port", port)
+    command += ["--node-config", node, "--isolation", "process", "--superexec-auth-secret-file", str(secret.resolve())]
+    if settings.root_certificates is None:
+        command.append("--insecure")
+    else:
+        command += ["--root-certificates", str(settings.root_certificates.resolve())]
+    if settings.key is not None:
+        command += ["--auth-supernode-private-key", str(settings.key.resolve())]
+    return command
+
+
+def _require_usable(region: str, settings: NodeSettings) -> None:
+    if not region or not all(c.isalnum() or c in "-_." for c in region):
+        raise SetupError(f"a region's name should be letters, digits, '-', '_' and '.', got {region!r}")
+    if settings.key is not None and settings.root_certificates is None:
+        raise SetupError("a node with a key needs root_certificates too: keys are only sent over TLS")
+    for path in (settings.key, settings.root_certificates):
+        if path is not None and not path.is_file():
+            raise SetupError(f"{path} does not exist; `driftline federate keys` makes keys and certificates")
+    if len(os.fsencode(settings.folder.resolve())) > _SOCKET_PATH_BYTES - len("/trainer.sock"):
+        raise SetupError(f"the path of the node's folder is too long for a unix socket: {settings.folder}")
+
+
+def _write_secret(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(secrets.token_bytes(32))
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,163 @@
+"""Programs of other makers, started, watched and started again, as a service manager does with restart=always."""
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from federation.base import SetupError
+
+log = logging.getLogger(__name__)
+
+STOP_S = 6.0
+"""From SIGTERM to SIGKILL: a SuperNode says goodbye to its SuperLink within two."""
+
+FIRST_WAIT_S = 0.5
+LONGEST_WAIT_S = 30.0
+STEADY_S = 60.0
+"""A program that ran for so long was well: the next restart waits `FIRST_WAIT_S` again."""
+
+
+def flower_environment(home: Path) -> dict[str, str]:
+    """Variables for a Flower program: no reports to its makers, its own home, this environment's programs.
+
+    Args:
+        home: Folder that Flower keeps its own files in.
+    """
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("FLWR_")}
+    scripts = sysconfig.get_path("scripts")
+    return kept | {
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "FLWR_DISABLE_UPDATE_CHECK": "1",
+        "FLWR_HOME": str(home),
+        # Seconds between two looks for a task; the default of a second is paid once a message.
+        "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.1",
+        "PATH": os.pathsep.join([scripts, kept.get("PATH", "")]),
+        # The packages of this process, also where they are not installed but run from a checkout.
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).resolve().parent.parent), kept.get("PYTHONPATH", "")]),
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def flower_program(name: str) -> str:
+    """Path of a program of this environment, such as `flower-superlink`.
+
+    Raises:
+        SetupError: Flower is not installed.
+    """
+    path = Path(sysconfig.get_path("scripts")) / name
+    if not path.is_file():
+        raise SetupError(f"{name} is not in {path.parent}: install the extra, pip install 'driftline[federation]'")
+    return str(path)
+
+
+class Program:
+    """One program in a process group of its own; restarted by `watch` whenever it has ended."""
+
+    def __init__(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], log_path: Path,
+        *, clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        """Starts nothing yet.
+
+        Args:
+            name: What the logs call it.
+            command: The program and its arguments.
+            environment: All its variables.
+            log_path: Its output is added to this file.
+            clock: Seconds, monotonic.
+        """
+        self.name = name
+        self._command = command
+        self._environment = environment
+        self._log_path = log_path
+        self._clock = clock
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started_s = 0.0
+        self._ended_s: float | None = None
+        self._wait_s = FIRST_WAIT_S
+        self.starts = 0
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the latest start."""
+        return None if self._process is None else self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs now."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Starts it.
+
+        Raises:
+            SetupError: it cannot be started at all.
+        """
+        self._log_path.parent.mkdir(parents=True, exist_ok=True)
+        with self._log_path.open("ab") as output:
+            try:
+                self._process = subprocess.Popen(
+                    self._command, env=dict(self._environment), cwd=self._log_path.parent, stdin=subprocess.DEVNULL,
+                    stdout=output, stderr=output, start_new_session=True,
+                )  # fmt: skip
+            except OSError as error:
+                raise SetupError(f"{self.name} cannot be started: {self._command[0]}: {error.strerror}") from error
+        self._started_s = self._clock()
+        self._ended_s = None
+        self.starts += 1
+
+    def watch(self) -> bool:
+        """One look: starts it again if it ended and its waiting time is over; True if it ended since the last look."""
+        if self.alive or self._process is None:
+            return False
+        now_s = self._clock()
+        if self._ended_s is None:
+            self._ended_s = now_s
+            if now_s - self._started_s > STEADY_S:
+                self._wait_s = FIRST_WAIT_S
+            log.warning(
+                "%s ended with code %s; it is started again in %g s (its output: %s)",
+                self.name, self._process.returncode, self._wait_s, self._log_path,
+            )  # fmt: skip
+            return True
+        if now_s - self._ended_s >= self._wait_s:
+            self._wait_s = min(2 * self._wait_s, LONGEST_WAIT_S)
+            self.start()
+        return False
+
+    def end(self) -> None:
+        """Asks it to end; the next `watch` sees that it did."""
+        if self._process is not None and self.alive:
+            self._process.terminate()
+
+    def stop(self) -> None:
+        """Ends it and everything it started: SIGTERM, then SIGKILL; a second call does nothing."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.poll() is None:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_S)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def last_words(self, count: int = 1500) -> str:
+        """The end of its output, for messages."""
+        try:
+            return self._log_path.read_bytes()[-count:].decode(errors="replace").strip()
+        except OSError:
+            return ""
+
+
+def python_module(name: str, *arguments: str) -> list[str]:
+    """The command that runs a module with this interpreter."""
+    return [sys.executable, "-m", name, *arguments]

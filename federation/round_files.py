@@ -1,0 +1,117 @@
+"""What coordinator and ServerApp leave each other in a round's folder.
+
+::
+
+    rounds/<id>/plan.json               what is to be done          coordinator → ServerApp
+    rounds/<id>/current.safetensors     the weights to start from   coordinator → ServerApp
+    rounds/<id>/candidate.safetensors   the weights that came out   ServerApp → coordinator
+    rounds/<id>/result.json             what came of it; last       ServerApp → coordinator
+
+Every file is written beside its place and renamed into it, so that a reader finds a whole file or none.
+`result.json` names the checksum of the weights that it belongs to.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from federation.base import HoldoutFigures, ModelSpec, Refusal, RoundFailed, RoundResult, RoundSettings, Weights
+
+PLAN, CURRENT, CANDIDATE, RESULT = "plan.json", "current.safetensors", "candidate.safetensors", "result.json"
+
+
+class RoundPlan(BaseModel):
+    """All that a round needs beside the weights."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    round_id: str = Field(description="The same in every message, trace and record of the round.")
+    settings: RoundSettings = Field(description="How it is run.")
+    spec: ModelSpec = Field(description="What is trained.")
+    threshold: float = Field(description="Of the current version, for the comparison on the holdout.")
+    traceparent: str = Field("", description="W3C trace context of the round.")
+
+
+def write_plan(folder: Path, plan: RoundPlan, weights: Weights) -> None:
+    """Makes the round's folder; what an earlier attempt at the same round left there is removed first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (RESULT, CANDIDATE):
+        (folder / name).unlink(missing_ok=True)
+    _write(folder / CURRENT, save(dict(weights)))
+    _write(folder / PLAN, plan.model_dump_json(indent=1).encode())
+
+
+def read_plan(folder: Path) -> tuple[RoundPlan, dict[str, Any]]:
+    """The plan, and the weights to start from.
+
+    Raises:
+        RoundFailed: one of the two is missing or damaged.
+    """
+    try:
+        plan = RoundPlan.model_validate_json((folder / PLAN).read_bytes())
+        return plan, load((folder / CURRENT).read_bytes())
+    except (OSError, ValidationError, SafetensorError) as error:
+        raise RoundFailed(f"the plan of the round in {folder} cannot be read: {error}") from error
+
+
+def write_result(folder: Path, result: RoundResult) -> None:
+    """Leaves what came of the round: first the weights, then the result that names their checksum."""
+    raw = save(dict(result.weights))
+    _write(folder / CANDIDATE, raw)
+    told = asdict(result)
+    told["weights"] = hashlib.sha256(raw).hexdigest()
+    _write(folder / RESULT, json.dumps(told, indent=1).encode())
+
+
+def write_failure(folder: Path, reason: str) -> None:
+    """Leaves word that the round ended without a candidate."""
+    _write(folder / RESULT, json.dumps({"failed": reason}).encode())
+
+
+def read_result(folder: Path) -> RoundResult | None:
+    """What came of the round, or None while it has not ended.
+
+    Raises:
+        RoundFailed: it ended without a candidate, or the candidate's weights are not those it speaks of.
+    """
+    try:
+        told = json.loads((folder / RESULT).read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise RoundFailed(f"{folder / RESULT} is no JSON: {error}") from error
+    if "failed" in told:
+        raise RoundFailed(str(told["failed"]))
+    return _result(told, folder)
+
+
+def _result(told: Mapping[str, Any], folder: Path) -> RoundResult:
+    try:
+        raw = (folder / CANDIDATE).read_bytes()
+        if hashlib.sha256(raw).hexdigest() != told["weights"]:
+            raise RoundFailed(f"{folder / CANDIDATE} does not have the checksum that {RESULT} names")
+        figures = tuple(
+            HoldoutFigures(f["region"], tuple(f["current"]), tuple(f["candidate"])) for f in told["figures"]
+        )
+        refusals = tuple(Refusal(**refusal) for refusal in told["refusals"])
+        lists = {name: tuple(told[name]) for name in ("participants", "missing")}
+        return RoundResult(**{**told, **lists, "weights": load(raw), "figures": figures, "refusals": refusals})
+    except (OSError, KeyError, TypeError, SafetensorError) as error:
+        raise RoundFailed(f"the result of the round in {folder} cannot be read: {error!r}") from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    with beside.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)

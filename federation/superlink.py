@@ -1,0 +1,291 @@
+"""Flower's SuperLink under supervision, and rounds as runs on it.
+
+A run's outcome is a file (`federation.round_files`): Flower reports a run as completed whatever became
+of the model, and as running while its ServerApp hangs. `run` therefore waits for the file, looks at what
+Flower says of the run meanwhile, and gives up at a hard deadline:
+
+1. The plan is written, then the run is submitted.
+2. The result is there: done.
+3. The SuperLink died: it is started again; the run under way does not survive that and has failed.
+4. Flower says that the run has ended, and no result came within `GRACE_S`: it has failed.
+5. The deadline is over: the run is stopped; it has failed.
+"""
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from federation import round_files
+from federation.base import RoundFailed, RoundResult, SetupError, Weights
+from federation.processes import Program, flower_environment, flower_program
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.1
+STATUS_S = 2.0
+"""Between two questions about the run."""
+
+GRACE_S = 5.0
+"""From the end of a run to the moment its result must be there; it is written before the run ends."""
+
+START_S = 60.0
+CALL_S = 10.0
+
+FAB = b"""\
+[project]
+name = "driftline-round"
+version = "1.0.0"
+description = "A round of federated retraining; its code is what is installed where it runs."
+license = "Apache-2.0"
+dependencies = []
+
+[tool.flwr.app]
+publisher = "driftline"
+
+[tool.flwr.app.components]
+serverapp = "federation.server_app:app"
+clientapp = "federation.client_app:app"
+
+[tool.flwr.app.config]
+folder = ""
+"""
+"""The application that a run names: a description without code."""
+
+
+class SuperLinkSettings(BaseModel):
+    """Where the coordinator's SuperLink runs and what it keeps."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: Path = Field(description="Its database, its logs and Flower's own files; owned by it alone.")
+    port: Annotated[int, Field(ge=1, le=65_535)] = Field(9092, description="On loopback only.")
+    certificate: Path | None = Field(None, description="Its certificate; without it nothing is encrypted.")
+    certificate_key: Path | None = Field(None, description="Private key of `certificate`.")
+    authority: Path | None = Field(
+        None, description="Certificate of the authority that signed `certificate`. With the three of them set, only "
+        "nodes whose keys are registered may take part.",
+    )  # fmt: skip
+
+    @property
+    def secure(self) -> bool:
+        """Whether connections are encrypted and nodes have to prove who they are."""
+        return self.certificate is not None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownNode:
+    """A node as the SuperLink sees it: its id there, the name it was registered by ('' without keys), its state."""
+
+    node_id: int
+    name: str
+    status: str
+
+
+class SuperLink:
+    """`start`, then `run` rounds; `watch` often in between; `stop`."""
+
+    def __init__(self, settings: SuperLinkSettings, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        """Starts nothing yet.
+
+        Raises:
+            SetupError: some but not all of certificate, its key and the authority are given, or one is no file.
+        """
+        self._settings = settings
+        self._sleep = sleep
+        self._folder = settings.folder.resolve()
+        self.address = f"127.0.0.1:{settings.port}"
+        self.program = Program(
+            "SuperLink", _command(settings, self._folder), flower_environment(self._folder / "flower"),
+            self._folder / "superlink.log",
+        )  # fmt: skip
+        self._client: Any = None
+
+    def start(self) -> "SuperLink":
+        """Starts it and waits until it answers.
+
+        Raises:
+            SetupError: it does not, within `START_S`; the message ends with its output.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.program.start()
+        self._wait_until_ready()
+        return self
+
+    def stop(self) -> None:
+        """Ends it, with every run on it."""
+        self._forget_client()
+        self.program.stop()
+
+    def __enter__(self) -> "SuperLink":
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def watch(self) -> bool:
+        """One look: starts it again if it has ended; True if it ended since the last look."""
+        return self.program.watch()
+
+    def nodes(self) -> tuple[KnownNode, ...]:
+        """The nodes that the SuperLink knows.
+
+        Raises:
+            SetupError: it does not answer.
+        """
+        from flwr.proto.control_pb2 import ListNodesRequest
+
+        answer = self._call("ListNodes", ListNodesRequest())
+        return tuple(KnownNode(n.node_id, n.name, n.status) for n in answer.nodes_info)
+
+    def register(self, public_key: Path, region: str) -> None:
+        """Lets the node with this key take part, under the name of its region; one that is known already stays.
+
+        Raises:
+            SetupError: the file holds no such key, or the SuperLink refuses.
+        """
+        from cryptography.exceptions import UnsupportedAlgorithm
+        from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+        from cryptography.hazmat.primitives.serialization import load_ssh_public_key
+        from flwr.proto.control_pb2 import ListNodesRequest, RegisterNodeRequest
+        from flwr.supercore.primitives.asymmetric import public_key_to_bytes
+
+        try:
+            key = load_ssh_public_key(public_key.read_bytes())
+        except (OSError, ValueError, UnsupportedAlgorithm) as error:
+            raise SetupError(f"{public_key} holds no public key in the OpenSSH format: {error}") from error
+        if not isinstance(key, EllipticCurvePublicKey):
+            raise SetupError(f"{public_key} holds a key of another kind; a node needs a NIST elliptic curve key")
+        raw = public_key_to_bytes(key)
+        if raw not in {n.public_key for n in self._call("ListNodes", ListNodesRequest()).nodes_info}:
+            self._call("RegisterNode", RegisterNodeRequest(public_key=raw, name=region))
+
+    def run(self, folder: Path, plan: round_files.RoundPlan, weights: Weights) -> RoundResult:
+        """Runs a round and gives what came of it; the steps are the module's.
+
+        Args:
+            folder: Of the round; see `federation.round_files`.
+            plan: What is to be done; its `deadline_s` is kept.
+            weights: To start from.
+
+        Raises:
+            RoundFailed: there is no candidate; the message says why.
+        """
+        end_s = time.monotonic() + plan.settings.deadline_s
+        round_files.write_plan(folder, plan, weights)  # 1
+        try:
+            run_id = self._submit(folder)
+        except SetupError as error:
+            raise RoundFailed(f"the run could not be submitted: {error}") from error
+        ended_s, asked_s = None, time.monotonic()
+        while True:
+            result = round_files.read_result(folder)  # 2
+            if result is not None:
+                return result
+            if self.watch() or not self.program.alive:  # 3
+                raise RoundFailed(f"the SuperLink died during the run; it said: {self.program.last_words()}")
+            now_s = time.monotonic()
+            if ended_s is None and now_s - asked_s > STATUS_S:
+                asked_s, ended = now_s, self._ended(run_id)
+                ended_s, why = (now_s, ended) if ended is not None else (None, "")
+            if ended_s is not None and now_s - ended_s > GRACE_S:  # 4
+                raise RoundFailed(f"the run ended without a result: {why}")
+            if now_s > end_s:  # 5
+                self._stop_run(run_id)
+                raise RoundFailed(f"the round had no result after {plan.settings.deadline_s:g} s and was stopped")
+            self._sleep(POLL_S)
+
+    def _submit(self, folder: Path) -> int:
+        from flwr.cli.build import build_fab_from_files
+        from flwr.common.serde import fab_to_proto, user_config_to_proto
+        from flwr.proto.control_pb2 import StartRunRequest
+        from flwr.supercore.fab import Fab
+
+        content, _ = build_fab_from_files({"pyproject.toml": FAB, "round.py": b""})
+        fab = fab_to_proto(Fab(hashlib.sha256(content).hexdigest(), content, {}))
+        config = user_config_to_proto({"folder": str(folder.resolve())})
+        answer = self._call("StartRun", StartRunRequest(fab=fab, override_config=config))
+        if not answer.HasField("run_id"):
+            raise SetupError("the SuperLink took no run")
+        return int(answer.run_id)
+
+    def _ended(self, run_id: int) -> str | None:
+        """How the run ended in Flower's words, or None while it goes on or the SuperLink cannot say."""
+        from flwr.proto.control_pb2 import ListRunsRequest
+
+        try:
+            run = self._call("ListRuns", ListRunsRequest(run_id=run_id)).run_dict[run_id]
+        except SetupError as error:
+            log.warning("the state of run %s is not known: %s", run_id, error)
+            return None
+        return f"{run.status.sub_status}: {run.status.details}" if run.status.status == "finished" else None
+
+    def _stop_run(self, run_id: int) -> None:
+        from flwr.proto.control_pb2 import StopRunRequest
+
+        try:
+            self._call("StopRun", StopRunRequest(run_id=run_id))
+        except SetupError as error:
+            log.warning("run %s could not be stopped: %s", run_id, error)
+
+    def _call(self, name: str, request: Any) -> Any:
+        import httpx
+
+        try:
+            return getattr(self._control(), name)(request)
+        except httpx.HTTPStatusError as error:
+            raise SetupError(f"the SuperLink refused {name}: {error.response.text[:300]}") from error
+        except httpx.HTTPError as error:
+            raise SetupError(f"the SuperLink on {self.address} does not answer: {error!r}") from error
+
+    def _control(self) -> Any:
+        if self._client is None:
+            from flwr.supercore.control import ControlHttpClient
+            from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
+
+            authority = self._settings.authority
+            self._client = ControlHttpClient.from_server_address(
+                server_address=self.address,
+                insecure=not self._settings.secure,
+                root_certificates=None if authority is None else authority.read_bytes(),
+                interceptors=[RuntimeVersionHttpInterceptor(component_name="flwr CLI")],
+            )
+        return self._client
+
+    def _forget_client(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _wait_until_ready(self) -> None:
+        end_s = time.monotonic() + START_S
+        while time.monotonic() < end_s:
+            if not self.program.alive:
+                raise SetupError(f"the SuperLink ended at once: {self.program.last_words()}")
+            try:
+                self.nodes()
+                return
+            except SetupError:
+                self._sleep(POLL_S)
+        raise SetupError(f"the SuperLink did not answer within {START_S:g} s: {self.program.last_words()}")
+
+
+def _command(settings: SuperLinkSettings, folder: Path) -> list[str]:
+    command = [flower_program("flower-superlink"), "--host", "127.0.0.1", "--port", str(settings.port)]
+    command += ["--database", str(folder / "superlink.db"), "--disable-runtime-dependency-installation"]
+    tls = {
+        "--ssl-certfile": settings.certificate,
+        "--ssl-keyfile": settings.certificate_key,
+        "--ssl-ca-certfile": settings.authority,
+    }
+    if not any(tls.values()):
+        return [*command, "--insecure"]
+    for path in tls.values():
+        if path is None or not path.is_file():
+            raise SetupError(f"certificate, certificate_key and authority go together and must be files, got {path}")
+    return [*command, *(str(part) for pair in tls.items() for part in pair), "--enable-supernode-auth"]

@@ -1,0 +1,25 @@
+"""Flower's records as bytes and back, for the socket between client and trainer; imports no torch."""
+
+from flwr.app import RecordDict
+from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
+from flwr.proto.recorddict_pb2 import RecordDict as RecordDictProto
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+from federation.base import TrainerError
+
+
+def pack(records: RecordDict) -> bytes:
+    """The records in Flower's own encoding."""
+    return bytes(recorddict_to_proto(records).SerializeToString())
+
+
+def unpack(raw: bytes) -> RecordDict:
+    """What `pack` gave.
+
+    Raises:
+        TrainerError: these bytes are no records.
+    """
+    try:
+        return recorddict_from_proto(RecordDictProto.FromString(raw))
+    except (DecodeError, ValueError) as error:
+        raise TrainerError(f"{len(raw)} bytes that arrived are no Flower records: {error}") from error

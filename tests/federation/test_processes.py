@@ -1,0 +1,94 @@
+"""Supervision of other programs: restarts with growing pauses, and an end that leaves nothing behind."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from federation.base import SetupError
+from federation.processes import FIRST_WAIT_S, LONGEST_WAIT_S, STEADY_S, Program, flower_environment, flower_program
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def _program(tmp_path: Path, clock: Clock, code: str) -> Program:
+    return Program("it", [sys.executable, "-c", code], dict(os.environ), tmp_path / "it.log", clock=clock)
+
+
+def _wait(program: Program) -> None:
+    process = program._process
+    assert process is not None
+    process.wait(20)
+
+
+def test_a_program_that_ends_is_started_again_after_pauses_that_grow(tmp_path: Path) -> None:
+    clock = Clock()
+    program = _program(tmp_path, clock, "print('gone')")
+    program.start()
+    pauses = []
+    for _ in range(4):
+        _wait(program)
+        assert program.watch()
+        assert not program.watch()
+        start_s, starts = clock.now_s, program.starts
+        while program.starts == starts:
+            clock.now_s += 0.25
+            program.watch()
+        pauses.append(clock.now_s - start_s)
+    assert pauses == [FIRST_WAIT_S, 2 * FIRST_WAIT_S, 4 * FIRST_WAIT_S, 8 * FIRST_WAIT_S]
+    assert 8 * FIRST_WAIT_S < LONGEST_WAIT_S
+    _wait(program)
+    program.stop()
+    assert program.last_words() == "\n".join(["gone"] * 5)
+
+
+def test_a_program_that_ran_for_long_is_started_again_soon(tmp_path: Path) -> None:
+    clock = Clock()
+    program = _program(tmp_path, clock, "")
+    program.start()
+    for _ in range(3):
+        _wait(program)
+        clock.now_s += STEADY_S + 1
+        assert program.watch()
+        clock.now_s += FIRST_WAIT_S
+        program.watch()
+    assert program.starts == 4
+    program.stop()
+
+
+def test_stopping_ends_also_what_the_program_started(tmp_path: Path) -> None:
+    code = "import subprocess, sys; p = subprocess.Popen(['sleep', '60']); print(p.pid, flush=True); p.wait()"
+    program = _program(tmp_path, Clock(), code)
+    program.start()
+    while not program.last_words().isdigit():
+        assert program.alive
+    program.stop()
+    child = Path(f"/proc/{program.last_words()}/stat")
+    assert not child.exists() or child.read_text().split()[2] == "Z"
+    program.stop()
+
+
+def test_a_program_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+    program = Program("it", ["/nowhere/it"], {}, tmp_path / "it.log")
+    with pytest.raises(SetupError, match="it cannot be started: /nowhere/it: No such file"):
+        program.start()
+    with pytest.raises(SetupError, match="install the extra"):
+        flower_program("flower-nothing")
+
+
+def test_flower_tells_nobody_and_takes_no_settings_from_outside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FLWR_DATABASE", "postgresql://elsewhere")
+    environment = flower_environment(tmp_path)
+    assert environment["FLWR_TELEMETRY_ENABLED"] == "0"
+    assert environment["FLWR_DISABLE_UPDATE_CHECK"] == "1"
+    assert environment["FLWR_HOME"] == str(tmp_path)
+    assert "FLWR_DATABASE" not in environment

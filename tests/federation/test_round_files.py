@@ -1,0 +1,96 @@
+"""The round's folder: whole files or none, and nothing believed that is damaged."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from federation import round_files
+from federation.base import HoldoutFigures, ModelSpec, Refusal, RoundFailed, RoundResult, RoundSettings
+from federation.round_files import RoundPlan
+
+WEIGHTS = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "n": np.array([3], np.int64)}
+RESULT = RoundResult(
+    round_id="r1",
+    weights=WEIGHTS,
+    threshold=0.25,
+    accepted=True,
+    reason="better in every region",
+    figures=(HoldoutFigures("eu", (1, 2, 3, 4), (5, 6, 7, 8)),),
+    participants=("eu", "us"),
+    refusals=(Refusal("ap", 1, "NaN in w"),),
+    missing=("sa",),
+    examples=12,
+    epsilon=1.5,
+)
+
+
+@pytest.fixture
+def plan() -> RoundPlan:
+    spec = ModelSpec(name="m", version=3, detector="bert_cnn", settings={"width": 8}, extra={})
+    return RoundPlan(round_id="r1", settings=RoundSettings(), spec=spec, threshold=0.5)
+
+
+def test_the_plan_comes_through_unchanged(tmp_path: Path, plan: RoundPlan) -> None:
+    round_files.write_plan(tmp_path / "r1", plan, WEIGHTS)
+    read, weights = round_files.read_plan(tmp_path / "r1")
+    assert read == plan
+    for name, array in WEIGHTS.items():
+        assert weights[name].dtype == array.dtype
+        np.testing.assert_array_equal(weights[name], array)
+
+
+def test_the_result_comes_through_unchanged(tmp_path: Path) -> None:
+    assert round_files.read_result(tmp_path) is None
+    round_files.write_result(tmp_path, RESULT)
+    read = round_files.read_result(tmp_path)
+    assert read is not None
+    np.testing.assert_array_equal(read.weights["w"], WEIGHTS["w"])
+    for name in ("round_id", "threshold", "accepted", "reason", "figures", "participants", "refusals", "missing"):
+        assert getattr(read, name) == getattr(RESULT, name)
+    assert (read.examples, read.epsilon) == (12, 1.5)
+
+
+def test_a_failure_is_raised_in_its_own_words(tmp_path: Path) -> None:
+    round_files.write_failure(tmp_path, "step 1: only 1 of 2 regions are there")
+    with pytest.raises(RoundFailed, match=r"^step 1: only 1 of 2 regions are there$"):
+        round_files.read_result(tmp_path)
+
+
+def test_weights_that_do_not_belong_to_the_result_are_not_believed(tmp_path: Path) -> None:
+    round_files.write_result(tmp_path, RESULT)
+    path = tmp_path / round_files.CANDIDATE
+    path.write_bytes(path.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(RoundFailed, match="does not have the checksum"):
+        round_files.read_result(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["{", '{"weights": "x"}', "{}"])
+def test_a_damaged_result_is_a_failed_round(tmp_path: Path, content: str) -> None:
+    round_files.write_result(tmp_path, RESULT)
+    (tmp_path / round_files.RESULT).write_text(content)
+    with pytest.raises(RoundFailed):
+        round_files.read_result(tmp_path)
+
+
+def test_a_missing_or_damaged_plan_is_a_failed_round(tmp_path: Path, plan: RoundPlan) -> None:
+    with pytest.raises(RoundFailed, match="cannot be read"):
+        round_files.read_plan(tmp_path)
+    round_files.write_plan(tmp_path, plan, WEIGHTS)
+    (tmp_path / round_files.PLAN).write_text(json.dumps({"round_id": "r1"}))
+    with pytest.raises(RoundFailed, match="cannot be read"):
+        round_files.read_plan(tmp_path)
+
+
+def test_a_round_that_is_tried_again_does_not_find_the_result_of_the_first_try(tmp_path: Path, plan: RoundPlan) -> None:
+    round_files.write_result(tmp_path, RESULT)
+    round_files.write_plan(tmp_path, plan, WEIGHTS)
+    assert round_files.read_result(tmp_path) is None
+
+
+def test_nothing_but_whole_files_is_left(tmp_path: Path, plan: RoundPlan) -> None:
+    round_files.write_plan(tmp_path, plan, WEIGHTS)
+    round_files.write_result(tmp_path, RESULT)
+    names = {round_files.PLAN, round_files.CURRENT, round_files.CANDIDATE, round_files.RESULT}
+    assert {p.name for p in tmp_path.iterdir()} == names

@@ -1,0 +1,116 @@
+"""The trainer's process: what a job, its client or its training may do to it, and that the next job runs."""
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from federation import wire
+from federation.base import TrainerError
+from federation.trainer_process import TrainerServer, request
+from tests.federation import handlers
+
+pytestmark = pytest.mark.process
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    path = tmp_path_factory.mktemp("trainer") / "trainer.sock"
+    with TrainerServer(path, handlers.misbehaving, limit_s=20, nice=7):
+        yield path
+
+
+def works(path: Path) -> bool:
+    return request(path, "reverse", b"abc", 20) == b"cba"
+
+
+def test_a_job_is_answered_by_one_niced_process_with_one_thread(path: Path) -> None:
+    pid, nice, threads = request(path, "who", b"", 20).decode().split()
+    assert int(pid) != os.getpid()
+    assert int(nice) == min(19, os.nice(0) + 7)
+    assert threads == "1"
+    assert request(path, "who", b"", 20).decode().split()[0] == pid
+
+
+def test_a_large_body_goes_through_whole(path: Path) -> None:
+    body = os.urandom(8_000_000)
+    assert request(path, "reverse", body, 20) == body[::-1]
+
+
+def test_only_this_user_may_connect(path: Path) -> None:
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_hung_training_is_killed_at_the_deadline_and_reported(path: Path) -> None:
+    before = time.monotonic()
+    with pytest.raises(TrainerError, match=r"the hang job was killed: it did not end within 0\.3 s"):
+        request(path, "hang", b"", 0.3)
+    assert time.monotonic() - before < 10
+    assert works(path)
+
+
+def test_a_trainer_that_dies_is_reported_and_replaced(path: Path) -> None:
+    with pytest.raises(TrainerError, match="the trainer process died in a die job with exit code -9"):
+        request(path, "die", b"", 20)
+    assert works(path)
+
+
+def test_what_a_training_raises_is_the_answer(path: Path) -> None:
+    with pytest.raises(TrainerError, match=r"^no windows to train on$"):
+        request(path, "refuse", b"", 20)
+    with pytest.raises(TrainerError, match=r"^ZeroDivisionError: division by zero$"):
+        request(path, "break", b"", 20)
+    assert works(path)
+
+
+def test_a_client_that_dies_costs_its_own_job_only(path: Path, tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    with wire.connect(path, 5) as sock:
+        wire.send(sock, wire.Frame({"kind": "touch", "timeout_s": 20}, str(done).encode()), 5)
+    assert works(path)  # jobs run one after the other: this one came second
+    assert done.exists()
+
+
+def test_a_client_that_sends_rubbish_costs_nothing(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(path))
+        sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
+    assert works(path)
+
+
+def test_a_trainer_that_cannot_be_built_says_so_for_every_job(tmp_path: Path) -> None:
+    with TrainerServer(tmp_path / "t.sock", handlers.unbuildable, limit_s=20, nice=0):
+        for _ in range(2):
+            with pytest.raises(TrainerError, match="the training store is damaged"):
+                request(tmp_path / "t.sock", "train", b"", 20)
+
+
+def test_stopping_ends_the_worker_also_in_the_middle_of_a_job(tmp_path: Path) -> None:
+    path = tmp_path / "t.sock"
+    server = TrainerServer(path, handlers.misbehaving, limit_s=60, nice=0).start()
+    assert works(path)
+    pid = server.worker_pid
+    assert pid is not None
+    failed: list[str] = []
+
+    def hang() -> None:
+        try:
+            request(path, "hang", b"", 60)
+        except TrainerError as error:
+            failed.append(str(error))
+
+    client = threading.Thread(target=hang)
+    client.start()
+    with wire.connect(path, 5):  # accepted by the listener's queue: the job before it is under way
+        server.stop()
+    client.join(10)
+    assert failed
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
+    with pytest.raises(TrainerError, match="no trainer listens"):
+        request(path, "reverse", b"", 1)
