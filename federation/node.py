@@ -14,9 +14,9 @@ SuperLink at once that its answer will not come.
 
 import logging
 import os
-import secrets
 import socket
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -24,8 +24,9 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from federation.base import SetupError
-from federation.processes import Program, flower_environment, flower_program, python_module
-from federation.trainer_process import Build, TrainerServer
+from federation.processes import Program, flower_environment, flower_program, python_module, write_secret
+from federation.trainer_process import Build, Handler, TrainerServer
+from federation.training_store import TrainingSettings, TrainingStore
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ class Node:
         path = settings.folder / "trainer.sock"
         self.trainer = TrainerServer(path, build, limit_s=settings.job_limit_s, nice=settings.nice)
         secret = self._folder / "secret"
-        _write_secret(secret)
+        write_secret(secret)
         address = f"127.0.0.1:{_free_port()}"
         environment = flower_environment(self._folder / "flower")
         self.supernode = Program(
@@ -82,7 +83,7 @@ class Node:
             self._folder / "supernode.log",
         )  # fmt: skip
         self.executor = Program(
-            "executor", python_module("federation.executor", address, str(secret)), environment,
+            "executor", python_module("federation.executor", "client", address, str(secret.resolve())), environment,
             self._folder / "executor.log",
         )  # fmt: skip
 
@@ -143,13 +144,28 @@ def _require_usable(region: str, settings: NodeSettings) -> None:
         raise SetupError(f"the path of the node's folder is too long for a unix socket: {settings.folder}")
 
 
-def _write_secret(path: Path) -> None:
-    path.unlink(missing_ok=True)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(secrets.token_bytes(32))
-
-
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def region_trainer(region: str, training: TrainingSettings, device: str, cache: Path | None) -> Handler:
+    """Builds, in the trainer's process, what answers the coordinator's questions.
+
+    Args:
+        region: Its name.
+        training: Where its windows are.
+        device: See `models.registry.build`.
+        cache: Folder for encoded template texts.
+
+    Raises:
+        StoreError: the training store cannot be opened.
+    """
+    from federation import messages
+    from federation.trainer import Trainer
+    from federation.wire_records import pack, unpack
+
+    store = TrainingStore(training.path, training, now_ns=time.time_ns)
+    trainer = Trainer(region, store, device=device, cache=cache)
+    return lambda kind, body: pack(messages.answer(trainer, kind, unpack(body)))

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -81,6 +82,7 @@ class Program:
         self._process: subprocess.Popen[bytes] | None = None
         self._started_s = 0.0
         self._ended_s: float | None = None
+        self._told_s: float | None = None
         self._wait_s = FIRST_WAIT_S
         self.starts = 0
 
@@ -110,14 +112,18 @@ class Program:
             except OSError as error:
                 raise SetupError(f"{self.name} cannot be started: {self._command[0]}: {error.strerror}") from error
         self._started_s = self._clock()
-        self._ended_s = None
+        self._ended_s = self._told_s = None
         self.starts += 1
 
     def watch(self) -> bool:
         """One look: starts it again if it ended and its waiting time is over; True if it ended since the last look."""
-        if self.alive or self._process is None:
-            return False
         now_s = self._clock()
+        if self._process is None:
+            return False
+        if self.alive:
+            if self._told_s is not None and now_s - self._told_s > STOP_S:
+                self._process.kill()
+            return False
         if self._ended_s is None:
             self._ended_s = now_s
             if now_s - self._started_s > STEADY_S:
@@ -133,9 +139,10 @@ class Program:
         return False
 
     def end(self) -> None:
-        """Asks it to end; the next `watch` sees that it did."""
-        if self._process is not None and self.alive:
+        """Asks it to end; a later `watch` sees that it did, or kills it after `STOP_S`."""
+        if self._process is not None and self.alive and self._told_s is None:
             self._process.terminate()
+            self._told_s = self._clock()
 
     def stop(self) -> None:
         """Ends it and everything it started: SIGTERM, then SIGKILL; a second call does nothing."""
@@ -161,3 +168,10 @@ class Program:
 def python_module(name: str, *arguments: str) -> list[str]:
     """The command that runs a module with this interpreter."""
     return [sys.executable, "-m", name, *arguments]
+
+
+def write_secret(path: Path) -> None:
+    """Writes 32 random bytes that only this user can read; what was there before is gone."""
+    path.unlink(missing_ok=True)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(secrets.token_bytes(32))

@@ -5,17 +5,19 @@
     rounds/<id>/plan.json               what is to be done          coordinator → ServerApp
     rounds/<id>/current.safetensors     the weights to start from   coordinator → ServerApp
     rounds/<id>/candidate.safetensors   the weights that came out   ServerApp → coordinator
+    rounds/<id>/steps.jsonl             a line for each step done   ServerApp → coordinator
     rounds/<id>/result.json             what came of it; last       ServerApp → coordinator
 
-Every file is written beside its place and renamed into it, so that a reader finds a whole file or none.
+Every file but the steps is written beside its place and renamed into it, so that a reader finds a whole file or none.
 `result.json` names the checksum of the weights that it belongs to.
 """
 
 import hashlib
 import json
 import os
+import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,17 @@ from safetensors.numpy import load, save
 
 from federation.base import HoldoutFigures, ModelSpec, Refusal, RoundFailed, RoundResult, RoundSettings, Weights
 
-PLAN, CURRENT, CANDIDATE, RESULT = "plan.json", "current.safetensors", "candidate.safetensors", "result.json"
+PLAN, CURRENT, STEPS = "plan.json", "current.safetensors", "steps.jsonl"
+CANDIDATE, RESULT = "candidate.safetensors", "result.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of the round that is done: its name, when (ns since the epoch, UTC), and its figures."""
+
+    name: str
+    time_ns: int
+    figures: Mapping[str, float | str]
 
 
 class RoundPlan(BaseModel):
@@ -43,7 +55,7 @@ class RoundPlan(BaseModel):
 def write_plan(folder: Path, plan: RoundPlan, weights: Weights) -> None:
     """Makes the round's folder; what an earlier attempt at the same round left there is removed first."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (RESULT, CANDIDATE):
+    for name in (RESULT, CANDIDATE, STEPS):
         (folder / name).unlink(missing_ok=True)
     _write(folder / CURRENT, save(dict(weights)))
     _write(folder / PLAN, plan.model_dump_json(indent=1).encode())
@@ -60,6 +72,21 @@ def read_plan(folder: Path) -> tuple[RoundPlan, dict[str, Any]]:
         return plan, load((folder / CURRENT).read_bytes())
     except (OSError, ValidationError, SafetensorError) as error:
         raise RoundFailed(f"the plan of the round in {folder} cannot be read: {error}") from error
+
+
+def add_step(folder: Path, name: str, figures: Mapping[str, float | str]) -> None:
+    """Notes that a step is done; see `federation.round.Report`."""
+    with (folder / STEPS).open("a") as file:
+        file.write(json.dumps({"name": name, "time_ns": time.time_ns(), "figures": dict(figures)}) + "\n")
+
+
+def read_steps(folder: Path) -> tuple[Step, ...]:
+    """The steps done so far, in order; a line that is being written is left for the next look."""
+    try:
+        lines = (folder / STEPS).read_text().split("\n")[:-1]
+    except FileNotFoundError:
+        return ()
+    return tuple(Step(**json.loads(line)) for line in lines)
 
 
 def write_result(folder: Path, result: RoundResult) -> None:

@@ -6,14 +6,16 @@ Flower says of the run meanwhile, and gives up at a hard deadline:
 
 1. The plan is written, then the run is submitted.
 2. The result is there: done.
-3. The SuperLink died: it is started again; the run under way does not survive that and has failed.
+3. The SuperLink or the executor of its runs died: they are started again; the run has failed.
 4. Flower says that the run has ended, and no result came within `GRACE_S`: it has failed.
 5. The deadline is over: the run is stopped; it has failed.
 """
 
 import hashlib
+import io
 import logging
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from federation import round_files
 from federation.base import RoundFailed, RoundResult, SetupError, Weights
-from federation.processes import Program, flower_environment, flower_program
+from federation.processes import Program, flower_environment, flower_program, python_module, write_secret
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +39,7 @@ GRACE_S = 5.0
 START_S = 60.0
 CALL_S = 10.0
 
-FAB = b"""\
+APPLICATION = b"""\
 [project]
 name = "driftline-round"
 version = "1.0.0"
@@ -100,9 +102,15 @@ class SuperLink:
         self._sleep = sleep
         self._folder = settings.folder.resolve()
         self.address = f"127.0.0.1:{settings.port}"
+        self._secret = self._folder / "secret"
+        environment = flower_environment(self._folder / "flower")
         self.program = Program(
-            "SuperLink", _command(settings, self._folder), flower_environment(self._folder / "flower"),
-            self._folder / "superlink.log",
+            "SuperLink", _command(settings, self._folder, self._secret), environment, self._folder / "superlink.log"
+        )
+        authority = [] if settings.authority is None else [str(settings.authority.resolve())]
+        self.executor = Program(
+            "executor", python_module("federation.executor", "server", self.address, str(self._secret), *authority),
+            environment, self._folder / "executor.log",
         )  # fmt: skip
         self._client: Any = None
 
@@ -113,13 +121,16 @@ class SuperLink:
             SetupError: it does not, within `START_S`; the message ends with its output.
         """
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_secret(self._secret)
         self.program.start()
+        self.executor.start()
         self._wait_until_ready()
         return self
 
     def stop(self) -> None:
         """Ends it, with every run on it."""
         self._forget_client()
+        self.executor.stop()
         self.program.stop()
 
     def __enter__(self) -> "SuperLink":
@@ -129,8 +140,20 @@ class SuperLink:
         self.stop()
 
     def watch(self) -> bool:
-        """One look: starts it again if it has ended; True if it ended since the last look."""
-        return self.program.watch()
+        """One look at SuperLink and executor: starts again what has ended; True if one ended since the last look."""
+        ended = self.program.watch()
+        if ended:
+            self._forget_client()
+            self.executor.end()  # whatever run it is in cannot be finished
+        return self.executor.watch() or ended
+
+    def ready(self) -> bool:
+        """Whether it answers now."""
+        try:
+            self.nodes()
+        except SetupError:
+            return False
+        return True
 
     def nodes(self) -> tuple[KnownNode, ...]:
         """The nodes that the SuperLink knows.
@@ -165,13 +188,17 @@ class SuperLink:
         if raw not in {n.public_key for n in self._call("ListNodes", ListNodesRequest()).nodes_info}:
             self._call("RegisterNode", RegisterNodeRequest(public_key=raw, name=region))
 
-    def run(self, folder: Path, plan: round_files.RoundPlan, weights: Weights) -> RoundResult:
+    def run(
+        self, folder: Path, plan: round_files.RoundPlan, weights: Weights,
+        report: Callable[[round_files.Step], None] = lambda step: None,
+    ) -> RoundResult:  # fmt: skip
         """Runs a round and gives what came of it; the steps are the module's.
 
         Args:
             folder: Of the round; see `federation.round_files`.
             plan: What is to be done; its `deadline_s` is kept.
             weights: To start from.
+            report: Called with each step soon after it is done, in order.
 
         Raises:
             RoundFailed: there is no candidate; the message says why.
@@ -182,13 +209,17 @@ class SuperLink:
             run_id = self._submit(folder)
         except SetupError as error:
             raise RoundFailed(f"the run could not be submitted: {error}") from error
-        ended_s, asked_s = None, time.monotonic()
+        ended_s, asked_s, told = None, time.monotonic(), 0
         while True:
+            steps = round_files.read_steps(folder)
+            for step in steps[told:]:
+                report(step)
+            told = len(steps)
             result = round_files.read_result(folder)  # 2
             if result is not None:
                 return result
             if self.watch() or not self.program.alive:  # 3
-                raise RoundFailed(f"the SuperLink died during the run; it said: {self.program.last_words()}")
+                raise RoundFailed(f"the SuperLink or its executor died during the run; {self._last_words()}")
             now_s = time.monotonic()
             if ended_s is None and now_s - asked_s > STATUS_S:
                 asked_s, ended = now_s, self._ended(run_id)
@@ -197,16 +228,16 @@ class SuperLink:
                 raise RoundFailed(f"the run ended without a result: {why}")
             if now_s > end_s:  # 5
                 self._stop_run(run_id)
+                self.executor.end()  # it may hang in this run, and has to be free for the next one
                 raise RoundFailed(f"the round had no result after {plan.settings.deadline_s:g} s and was stopped")
             self._sleep(POLL_S)
 
     def _submit(self, folder: Path) -> int:
-        from flwr.cli.build import build_fab_from_files
         from flwr.common.serde import fab_to_proto, user_config_to_proto
         from flwr.proto.control_pb2 import StartRunRequest
         from flwr.supercore.fab import Fab
 
-        content, _ = build_fab_from_files({"pyproject.toml": FAB, "round.py": b""})
+        content = _bundle()
         fab = fab_to_proto(Fab(hashlib.sha256(content).hexdigest(), content, {}))
         config = user_config_to_proto({"folder": str(folder.resolve())})
         answer = self._call("StartRun", StartRunRequest(fab=fab, override_config=config))
@@ -262,22 +293,34 @@ class SuperLink:
         if client is not None:
             client.close()
 
+    def _last_words(self) -> str:
+        return f"they said: {self.program.last_words()} / {self.executor.last_words()}"
+
     def _wait_until_ready(self) -> None:
         end_s = time.monotonic() + START_S
         while time.monotonic() < end_s:
             if not self.program.alive:
                 raise SetupError(f"the SuperLink ended at once: {self.program.last_words()}")
-            try:
-                self.nodes()
+            if self.ready():
                 return
-            except SetupError:
-                self._sleep(POLL_S)
+            self._sleep(POLL_S)
         raise SetupError(f"the SuperLink did not answer within {START_S:g} s: {self.program.last_words()}")
 
 
-def _command(settings: SuperLinkSettings, folder: Path) -> list[str]:
+def _bundle() -> bytes:
+    """`APPLICATION` as Flower packs applications; the same bytes every time."""
+    packed = io.BytesIO()
+    manifest = f"pyproject.toml,{hashlib.sha256(APPLICATION).hexdigest()},{8 * len(APPLICATION)}"
+    with zipfile.ZipFile(packed, "w") as bundle:
+        for name, content in (("pyproject.toml", APPLICATION), (".info/CONTENT", manifest.encode())):
+            bundle.writestr(zipfile.ZipInfo(name), content)
+    return packed.getvalue()
+
+
+def _command(settings: SuperLinkSettings, folder: Path, secret: Path) -> list[str]:
     command = [flower_program("flower-superlink"), "--host", "127.0.0.1", "--port", str(settings.port)]
     command += ["--database", str(folder / "superlink.db"), "--disable-runtime-dependency-installation"]
+    command += ["--isolation", "process", "--superexec-auth-secret-file", str(secret)]
     tls = {
         "--ssl-certfile": settings.certificate,
         "--ssl-keyfile": settings.certificate_key,

@@ -3,10 +3,16 @@
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
-from federation.base import TrainerError
+import numpy as np
+
+from federation import messages
+from federation.base import TrainerError, Update
 from federation.trainer_process import Handler
+from federation.wire_records import pack, unpack
+from tests.federation.prepared import PreparedRegion
 
 
 def misbehaving() -> Handler:
@@ -38,3 +44,27 @@ def unbuildable() -> Handler:
 def echo() -> Handler:
     """Answers what it was asked."""
     return lambda kind, body: body
+
+
+def scripted(region: str, folder: Path) -> Handler:
+    """A region that moves every float array by 1, unless the file `script` in its folder says otherwise.
+
+    `nan`: its updates are not numbers. `hang`: it never finishes a training. `hold`: it makes the file `held`
+    when a training starts, and waits until `script` is gone.
+    """
+
+    def spoil(update: Update) -> Update:
+        script = folder / "script"
+        word = script.read_text() if script.exists() else ""
+        if word == "nan":
+            return replace(update, weights={k: v * np.float32("nan") for k, v in update.weights.items()})
+        if word == "hang":
+            time.sleep(3600)
+        if word == "hold":
+            (folder / "held").touch()
+            while script.exists():
+                time.sleep(0.05)
+        return update
+
+    answering = PreparedRegion(region, spoil=spoil)
+    return lambda kind, body: pack(messages.answer(answering, kind, unpack(body)))

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from federation.base import SetupError
-from federation.processes import FIRST_WAIT_S, LONGEST_WAIT_S, STEADY_S, Program, flower_environment, flower_program
+from federation.processes import (
+    FIRST_WAIT_S,
+    LONGEST_WAIT_S,
+    STEADY_S,
+    STOP_S,
+    Program,
+    flower_environment,
+    flower_program,
+)
 
 
 class Clock:
@@ -92,3 +100,21 @@ def test_flower_tells_nobody_and_takes_no_settings_from_outside(
     assert environment["FLWR_DISABLE_UPDATE_CHECK"] == "1"
     assert environment["FLWR_HOME"] == str(tmp_path)
     assert "FLWR_DATABASE" not in environment
+
+
+def test_a_program_that_does_not_end_when_told_is_killed(tmp_path: Path) -> None:
+    clock = Clock()
+    code = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); signal.pause()"
+    program = _program(tmp_path, clock, code)
+    program.start()
+    while program.last_words() != "up":
+        assert program.alive
+    program.end()
+    clock.now_s += STOP_S
+    assert not program.watch()
+    assert program.alive
+    clock.now_s += 0.1
+    program.watch()
+    _wait(program)
+    assert program.watch()
+    program.stop()

@@ -94,3 +94,14 @@ def test_nothing_but_whole_files_is_left(tmp_path: Path, plan: RoundPlan) -> Non
     round_files.write_result(tmp_path, RESULT)
     names = {round_files.PLAN, round_files.CURRENT, round_files.CANDIDATE, round_files.RESULT}
     assert {p.name for p in tmp_path.iterdir()} == names
+
+
+def test_steps_are_read_as_they_are_done(tmp_path: Path, plan: RoundPlan) -> None:
+    assert round_files.read_steps(tmp_path) == ()
+    round_files.add_step(tmp_path, "hello", {"regions": 3})
+    with (tmp_path / round_files.STEPS).open("a") as file:
+        file.write('{"name": "pass", "ti')
+    (step,) = round_files.read_steps(tmp_path)
+    assert (step.name, step.figures) == ("hello", {"regions": 3})
+    round_files.write_plan(tmp_path, plan, WEIGHTS)
+    assert round_files.read_steps(tmp_path) == ()
