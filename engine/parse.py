@@ -2,12 +2,13 @@
 
 One `Parser` owns the templates of one partition. For a batch
 
-1. colour codes and byte order marks are taken out (`engine.parsing.clean`);
-2. a lane takes every line apart, the one of the format given or the one of the format recognised
+1. entries of systemd's journal in its export format become one line each (`engine.parsing.journal`);
+2. colour codes and byte order marks are taken out (`engine.parsing.clean`);
+3. a lane takes every line apart, the one of the format given or the one of the format recognised
    (`engine.parsing.lanes`): by the line's shape where that is known (`engine.parsing.shape_reader`),
    or one by one (`engine.parsing.json_reader`);
-3. what is left of stack traces joins the line before it (`engine.parsing.continuation`);
-4. the good lines get their templates, in line order (`engine.parsing.templates`).
+4. what is left of stack traces joins the line before it (`engine.parsing.continuation`);
+5. the good lines get their templates, in line order (`engine.parsing.templates`).
 
 A line that fails becomes a dead letter and touches no other line, also not through the templates.
 """
@@ -21,6 +22,7 @@ from engine.parsing.clean import clean_batch, clean_line
 from engine.parsing.continuation import CLOSED, Joiner, Open
 from engine.parsing.formats import AUTO, UNKNOWN, find
 from engine.parsing.header import BadLine
+from engine.parsing.journal import JOURNALD, JournalEntries
 from engine.parsing.lanes import DetectedLanes, Lanes, OneLane
 from engine.parsing.parse_settings import ParseSettings
 from engine.parsing.rows import LEVEL_BY_LINE, LEVEL_NAMES, Describe, Fields, Rows
@@ -69,6 +71,11 @@ class Parser:
         self._joins = np.array([lane.format.joins for lane in lanes])
         self._unknown = self.formats.index(UNKNOWN) if UNKNOWN in self.formats else -1
         record = CLOSED if saved is None else Open(*saved.get("open", CLOSED))
+        self._journal = None
+        if settings.format in (AUTO, JOURNALD):
+            journal = "" if saved is None else saved.get("journal", "")
+            self._journal = JournalEntries(settings.max_join_bytes, journal.encode("latin-1"))
+        self._tail: LineBatch | None = None
         self._joiner = Joiner(settings.max_join_lines, settings.max_join_bytes, record)
         reasons = (lane.reader.why_slow or lane.templates.why_slow for lane in lanes)
         self.why_slow = next((reason for reason in reasons if reason), None)
@@ -84,6 +91,18 @@ class Parser:
         What the source itself refused (`LineBatch.rejects`) comes first in `bad`, so that nothing
         behind the parser needs to look for bad lines in two places.
         """
+        if self._journal is not None:
+            self._tail = batch if len(batch) else self._tail
+            batch = self._journal.join(batch)
+        return self._parse(batch)
+
+    def finish(self) -> ParsedLines | None:
+        """What the end of the source completes, asked for once; None where nothing is open."""
+        if self._journal is None or self._tail is None or not self._journal.open:
+            return None
+        return self._parse(self._journal.rest(self._tail))
+
+    def _parse(self, batch: LineBatch) -> ParsedLines:
         for lane in self._lanes.lanes:
             lane.reader.trim()
         raw, batch = batch, clean_batch(batch)
@@ -186,9 +205,11 @@ class Parser:
     def snapshot(self) -> bytes:
         """The state as JSON; the same bytes object as long as it does not change."""
         lanes = self._lanes
-        key = ([lane.templates.version for lane in lanes.lanes], self._joiner.open, lanes.progress())
+        journal = b"" if self._journal is None else self._journal.open
+        key = ([lane.templates.version for lane in lanes.lanes], self._joiner.open, lanes.progress(), journal)
         if self._saved is None or self._saved[0] != key:
-            self._saved = key, orjson.dumps({**lanes.snapshot(), "open": list(self._joiner.open)})
+            more = {"open": list(self._joiner.open), "journal": journal.decode("latin-1")}
+            self._saved = key, orjson.dumps({**lanes.snapshot(), **more})
         return self._saved[1]
 
 

@@ -96,16 +96,20 @@ class ParseStep(Step[LineBatch, ParsedLines | Rejected]):
 
     def work(self, values: list[LineBatch]) -> list[ParsedLines | Rejected]:
         """See `Step.work`."""
-        out: list[ParsedLines | Rejected] = []
-        for batch in values:
-            parsed = self._parser.parse(batch)
-            if self._parser.joined:
-                self._context.telemetry.metrics.joined_lines.inc(len(self._parser.joined))
-            if parsed.bad:
-                self._context.telemetry.metrics.count_bad_lines(letter.reason for letter in parsed.bad)
-                out.append(Rejected(parsed.bad, batch.partition))
-            out.append(parsed)
-        return out
+        return [item for batch in values for item in self._counted(self._parser.parse(batch))]
+
+    def _counted(self, parsed: ParsedLines) -> list[ParsedLines | Rejected]:
+        if self._parser.joined:
+            self._context.telemetry.metrics.joined_lines.inc(len(self._parser.joined))
+        if not parsed.bad:
+            return [parsed]
+        self._context.telemetry.metrics.count_bad_lines(letter.reason for letter in parsed.bad)
+        return [Rejected(parsed.bad, parsed.lines.partition), parsed]
+
+    def on_eof(self) -> tuple[list[ParsedLines | Rejected], bool]:
+        """The end of the stream, or of what is read of it before a drain, which ends nothing."""
+        parsed = None if self._context.drain.requested.is_set() else self._parser.finish()
+        return [] if parsed is None else self._counted(parsed), StatefulBatchLogic.RETAIN
 
     def state(self) -> bytes:
         """See `Step.state`."""

@@ -50,9 +50,11 @@ class RecordReader:
 
     def add(self, batch: LineBatch) -> list[Record]:
         """The records that are complete with this batch: all but the last, which lines may still join."""
-        parsed = self._parser.parse(batch)
-        self._templates.update(parsed.templates)
         self.lines += len(batch) + len(batch.rejects)
+        return self._complete(self._parser.parse(batch))
+
+    def _complete(self, parsed: ParsedLines) -> list[Record]:
+        self._templates.update(parsed.templates)
         self.bad += len(parsed.bad)
         if parsed.bad and not self.first_bad:
             self.first_bad = f"{parsed.bad[0].place}: {parsed.bad[0].reason}"
@@ -72,9 +74,11 @@ class RecordReader:
         return done
 
     def finish(self) -> list[Record]:
-        """The last record, once no line is to come."""
+        """The last records, once no line is to come."""
+        parsed = self._parser.finish()
+        done = [] if parsed is None else self._complete(parsed)
         last, self._held = self._held, None
-        return [] if last is None else [last]
+        return done if last is None else [*done, last]
 
     def _records(self, parsed: ParsedLines) -> Iterator[Record]:
         found, parser, data = self._parser.found, self._parser, parsed.lines.data

@@ -109,6 +109,19 @@ def test_bad_lines_leave_the_way_and_the_good_ones_go_on(make, line_batch):
     )
 
 
+def test_an_open_journal_entry_ends_with_its_source_but_not_with_a_drain(make, line_batch):
+    lines = [b"__CURSOR=s=1", b"__REALTIME_TIMESTAMP=1226262970000000", b"MESSAGE=hello"]
+    for drained, count in ((False, 1), (True, 0)):
+        context = make(parse={"format": "journald"})
+        step = ParseStep(context, None)
+        (nothing,) = step.on_batch([replace(line_batch(lines), read_ns=1_226_263_000 * 10**9)])[0]
+        assert len(nothing) == 0
+        if drained:
+            context.drain.request()
+        assert sum(len(parsed) for parsed in step.on_eof()[0]) == count
+        assert (crash(step).find(b"hello") >= 0) is drained
+
+
 # --- window --------------------------------------------------------------------------------------
 
 

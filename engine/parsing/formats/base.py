@@ -48,6 +48,7 @@ class Format:
         name: As the settings name it.
         expected: The line's layout in words, for dead letters and the reference.
         examples: Lines that a parser of this format must take, and that detection must know.
+        blocks: Records over several lines that a parser must take too, see `engine.parsing.journal`.
         header: See the module; None where lines are documents.
         document: How documents are read; None where lines are headed.
         sessions: Session rules by name, each a row of patterns of which the first that is found
@@ -75,6 +76,7 @@ class Format:
     normal_label: bytes | None = None
     unlabelled_is_anomalous: bool = False
     binary: bool = False
+    blocks: tuple[bytes, ...] = ()
 
 
 LEVELS: Mapping[str, str] = {

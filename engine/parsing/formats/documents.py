@@ -115,10 +115,15 @@ OTEL = Format(
 
 JOURNALD = Format(
     name="journald",
-    expected="one JSON object a line as journalctl -o json writes it",
+    expected="one JSON object a line as journalctl -o json writes it, or KEY=value lines of journalctl -o export",
     examples=(
         b'{"__REALTIME_TIMESTAMP":"1710051901123456","PRIORITY":"6","_HOSTNAME":"web-1","_PID":"4711",'
         b'"SYSLOG_IDENTIFIER":"sshd","MESSAGE":"Accepted publickey for root from 10.0.0.7 port 50022 ssh2"}',
+    ),
+    blocks=(
+        b"__CURSOR=s=739ad463348b4ceca5a9e69c95a3c93f;i=4ece7;b=6c7c6013a26343b29e964691ff25d04c;t=4fd05d9a3aab6\n"
+        b"__REALTIME_TIMESTAMP=1710051901123456\n_HOSTNAME=web-1\nPRIORITY=6\n_PID=4711\nSYSLOG_IDENTIFIER=sshd\n"
+        b"MESSAGE=Accepted publickey for root from 10.0.0.7 port 50022 ssh2\n",
     ),
     document=Document(
         parse_object,
