@@ -26,8 +26,8 @@ any time have that of their arrival.
 traceback belong to the line before them, up to `max_join_lines` and `max_join_bytes`. The record has the time and the
 template of its first line; `driftline parse` gives its message whole.
 
-**The journal.** Entries of systemd's journal in its export format (`journalctl -o export`), which are several lines each
-and may hold binary values, are read as `journald`, up to `max_join_bytes` an entry.
+**The journal.** Entries of systemd's journal in its export format (`journalctl -o export`), several lines each, which
+may hold binary values, are read as `journald`, up to `max_join_bytes` an entry.
 
 **What lines may hold.** Colour codes and byte order marks are taken out, a final carriage return is no part of a
 line, bytes that are not UTF-8 are spelt `\\xNN`, and long lines are cut only where their template is looked for.
