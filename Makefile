@@ -40,7 +40,7 @@ test: install servers ## Lint, types, import rules, and all tests with the broke
 check: test ## The same as `make test`: there is one check, here and in CI
 
 .PHONY: servers
-servers: ## Install the servers that tests start (PostgreSQL), or say what is missing
+servers: ## Install the servers that tests start (PostgreSQL, nginx), or say what is missing
 	@tests/servers.sh
 
 .PHONY: bench

@@ -75,7 +75,7 @@ class Program:
             clock: Seconds, monotonic.
         """
         self.name = name
-        self._command = command
+        self.command = command
         self._environment = environment
         self._log_path = log_path
         self._clock = clock
@@ -106,11 +106,11 @@ class Program:
         with self._log_path.open("ab") as output:
             try:
                 self._process = subprocess.Popen(
-                    self._command, env=dict(self._environment), cwd=self._log_path.parent, stdin=subprocess.DEVNULL,
+                    self.command, env=dict(self._environment), cwd=self._log_path.parent, stdin=subprocess.DEVNULL,
                     stdout=output, stderr=output, start_new_session=True,
                 )  # fmt: skip
             except OSError as error:
-                raise SetupError(f"{self.name} cannot be started: {self._command[0]}: {error.strerror}") from error
+                raise SetupError(f"{self.name} cannot be started: {self.command[0]}: {error.strerror}") from error
         self._started_s = self._clock()
         self._ended_s = self._told_s = None
         self.starts += 1

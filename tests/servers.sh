@@ -4,10 +4,13 @@
 # missing. Never fails: tests that find no server say so and skip.
 set -u
 
-installed() { command -v "$1" >/dev/null 2>&1 || compgen -G "/usr/lib/postgresql/*/bin/$1" >/dev/null; }
+installed() {
+  command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ] || compgen -G "/usr/lib/postgresql/*/bin/$1" >/dev/null
+}
 
 missing=()
 installed initdb || missing+=(postgresql)
+installed nginx || missing+=(nginx-light)
 [ "${#missing[@]}" -eq 0 ] && exit 0
 
 notice() { echo "servers: not installed: ${missing[*]} ($1); the tests that need them will skip" >&2; }

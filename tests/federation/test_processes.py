@@ -16,6 +16,7 @@ from federation.processes import (
     flower_environment,
     flower_program,
 )
+from tests.federation.fleet import until
 
 
 class Clock:
@@ -71,6 +72,7 @@ def test_a_program_that_ran_for_long_is_started_again_soon(tmp_path: Path) -> No
     program.stop()
 
 
+@pytest.mark.process
 def test_stopping_ends_also_what_the_program_started(tmp_path: Path) -> None:
     code = "import subprocess, sys; p = subprocess.Popen(['sleep', '60']); print(p.pid, flush=True); p.wait()"
     program = _program(tmp_path, Clock(), code)
@@ -79,7 +81,7 @@ def test_stopping_ends_also_what_the_program_started(tmp_path: Path) -> None:
         assert program.alive
     program.stop()
     child = Path(f"/proc/{program.last_words()}/stat")
-    assert not child.exists() or child.read_text().split()[2] == "Z"
+    until("the child is gone", lambda: not child.exists() or child.read_text().split()[2] == "Z", 20)
     program.stop()
 
 
