@@ -10,6 +10,7 @@ Errors::
     ├── SetupError        keys, settings or a program that a part needs are missing or wrong
     ├── StoreError        the training store or the ledger cannot be read or written
     ├── TrainerError      the region's trainer cannot be reached, or its training failed
+    ├── Tampered          the audit log is not what was written; the message says where
     ├── BudgetSpent       training once more would exceed the region's privacy budget
     ├── Malformed         a message holds not what it should, or cannot be read
     ├── RegionFailed      a region answered with a sentence that says why it did not do what was asked
@@ -42,6 +43,10 @@ class StoreError(FederationError):
 
 class TrainerError(FederationError):
     """The region's trainer cannot be reached, or its training failed."""
+
+
+class Tampered(FederationError):
+    """The audit log was changed after it was written."""
 
 
 class BudgetSpent(FederationError):

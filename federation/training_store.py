@@ -19,7 +19,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from federation.at_rest import AtRest, Plain, Sealed, decode_key
 from federation.base import LearningSet, Purpose
+from federation.feed import Position
 from federation.reservoir import priority, trim
 from federation.training_file import TrainingFile
 from models.base import Templates, Windows
@@ -40,9 +41,6 @@ ASSUMED = "assumed"
 
 SPLIT = {Purpose.TRAIN: range(70), Purpose.CALIBRATE: range(70, 80), Purpose.HOLDOUT: range(80, 100)}
 """Which hundredths of the session keys' hashes serve which purpose."""
-
-Position = dict[str, Any]
-"""A place in a feed of labels, as a source's `snapshot` gives it."""
 
 _UNLABELLED = -1
 
@@ -221,7 +219,7 @@ class TrainingStore:
         """Where reading a feed of labels goes on; None where it was never read."""
         with self._file.asking() as database:
             row = database.execute("SELECT value FROM facts WHERE name = ?", (f"position {feed}",)).fetchone()
-        return None if row is None else json.loads(row[0])
+        return None if row is None else dict(json.loads(row[0]))
 
     def learning_set(self, purpose: Purpose) -> LearningSet:
         """The windows that serve a purpose, oldest first; of the holdout only the newest.

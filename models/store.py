@@ -23,7 +23,7 @@ whatever is half-written or was changed.
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -101,17 +101,40 @@ class ModelStore:
                 version can be seen then.
             NotTrained: the model holds no weights.
         """
+        card = {"detector": model.name, "settings": model.settings(), "extra": model.extra()}
+        kind = Card if isinstance(model, WindowDetector) else ClassifierCard
+        return self._publish(name, kind, card, model.weights(), notes, make_current)
+
+    def publish_weights(self, base: AnyCard, weights: Mapping[str, NDArray[Any]], notes: ModelNotes) -> int:
+        """Stores other weights of the same architecture as a new version, without building the model; see `publish`.
+
+        Args:
+            base: Card of the version that the weights were trained from.
+            weights: Of the same names, shapes and dtypes; whoever trained them vouches for that.
+            notes: As in `publish`.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        card = {"detector": base.detector, "settings": base.settings, "extra": base.extra}
+        return self._publish(base.name, type(base), card, weights, notes, make_current=True)
+
+    def _publish(
+        self, name: str, kind: type[AnyCard], card: Mapping[str, Any], weights: Mapping[str, NDArray[Any]],
+        notes: ModelNotes, make_current: bool,
+    ) -> int:  # fmt: skip
         _check_name(name)
-        weights = safetensors.save({k: np.ascontiguousarray(v) for k, v in model.weights().items()})
+        raw = safetensors.save({k: np.ascontiguousarray(v) for k, v in weights.items()})
         parent = self.current(name)
 
         def files(version: int) -> dict[str, bytes]:
-            card = (Card if isinstance(model, WindowDetector) else ClassifierCard)(
-                **notes.model_dump(), name=name, version=version, parent=parent, created_at=self._now(),
-                detector=model.name, settings=model.settings(), extra=model.extra(),
-                weights_sha256=hashlib.sha256(weights).hexdigest(),
+            made = kind.model_validate(
+                {
+                    **notes.model_dump(), **card, "name": name, "version": version, "parent": parent,
+                    "created_at": self._now(), "weights_sha256": hashlib.sha256(raw).hexdigest(),
+                }
             )  # fmt: skip
-            return {_WEIGHTS: weights, _CARD: card.model_dump_json(indent=1).encode()}
+            return {_WEIGHTS: raw, _CARD: made.model_dump_json(indent=1).encode()}
 
         try:
             version = self._folder.add_version(name, files)  # 1, 2
@@ -256,16 +279,39 @@ class ModelStore:
         Raises:
             StoreError: there is nothing to go back to, or the target is damaged.
         """
-        if to is None:
-            # The parent may be later than the current version after an earlier rollback; going back never goes forward.
-            now = self.current(name)
-            earlier = [v for v in self.versions(name) if now is not None and v < now]
-            if not earlier:
-                raise StoreError(f"{name} has no version before {now or 'the first'} to go back to")
-            parent = self.any_card(name).parent if now in self.versions(name) else None
-            to = parent if parent in earlier else earlier[-1]
+        to = self.rollback_target(name) if to is None else to
         self.promote(name, to)
         return to
+
+    def rollback_target(self, name: str) -> int:
+        """The version that `rollback` would go back to.
+
+        Raises:
+            StoreError: there is none.
+        """
+        # The parent may be later than the current version after an earlier rollback; going back never goes forward.
+        now = self.current(name)
+        earlier = [v for v in self.versions(name) if now is not None and v < now]
+        if not earlier:
+            raise StoreError(f"{name} has no version before {now or 'the first'} to go back to")
+        parent = self.any_card(name).parent if now in self.versions(name) else None
+        return parent if parent in earlier else earlier[-1]
+
+    def weights(self, name: str, version: int) -> dict[str, NDArray[Any]]:
+        """The weights of a version, verified, without building the model.
+
+        Raises:
+            StoreError: missing, half-written or changed.
+        """
+        return self._weights(self.any_card(name, version))
+
+    def card_sha256(self, name: str, version: int) -> str:
+        """Of the card's file, as the pointer names it.
+
+        Raises:
+            StoreError: there is no such version.
+        """
+        return hashlib.sha256(self._read(f"{name}/{version}/{_CARD}")).hexdigest()
 
     def _weights(self, card: AnyCard) -> dict[str, NDArray[Any]]:
         path = f"{card.name}/{card.version}/{_WEIGHTS}"
@@ -300,7 +346,7 @@ class ModelStore:
         return dict(pointer)
 
     def _point(self, name: str, version: int) -> None:
-        digest = hashlib.sha256(self._read(f"{name}/{version}/{_CARD}")).hexdigest()
+        digest = self.card_sha256(name, version)
         self._folder.replace(f"{name}/{_POINTER}", json.dumps({"version": version, "card_sha256": digest}).encode())
 
     def _list(self, path: str) -> list[str]:

@@ -218,3 +218,19 @@ def _umask() -> int:
 def test_an_unknown_kind_of_url() -> None:
     with pytest.raises(StoreError, match="cannot be opened"):
         ModelStore("nowhere://x")
+
+
+def test_other_weights_of_the_same_architecture_need_no_model(
+    store: ModelStore, detector: WindowDetector, made: Made
+) -> None:
+    store.publish("floor", detector, NOTES)
+    base = store.any_card("floor")
+    weights = store.weights("floor", 1)
+    assert {k: v.tolist() for k, v in weights.items()} == {k: v.tolist() for k, v in detector.weights().items()}
+    other = NOTES.model_copy(update={"round": 7, "participants": ("eu", "us")})
+    assert store.publish_weights(base, weights, other) == 2
+    stored = store.load("floor")
+    assert (stored.card.parent, stored.card.round, stored.card.participants) == (1, 7, ("eu", "us"))
+    assert np.array_equal(stored.detector.score(made.windows), detector.score(made.windows))
+    assert store.rollback_target("floor") == 1
+    assert store.current("floor") == 2
