@@ -1,5 +1,6 @@
 """Preflight: everything a region's engine will need, tried once, one line each."""
 
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -7,14 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from connectors.base import ConnectorError, LineBatch, Source, SourcePartition, SourceUnavailable
-from connectors.registry import SinkSettings, build_sink, build_source
+from connectors.registry import SinkSettings, SourceSettings, build_sink, build_source
 from engine.clock import SystemClock
+from engine.federate import audit_of, ledger_of, trainer_build
 from engine.models import describe_classifier, describe_current
 from engine.observe.endpoints import EndpointError, Endpoints
 from engine.observe.health import Health
 from engine.observe.metrics import Metrics
+from engine.observe.telemetry import TelemetrySettings
 from engine.parse import Parser
-from engine.settings import RegionSettings
+from engine.settings import CoordinatorSettings, RegionSettings
+from engine.swap import ModelSettings
+from federation.base import FederationError
+from federation.keys import node_keys
+from federation.node import Node
+from federation.superlink import SuperLink
+from federation.training_store import TrainingStore
 from models.base import ModelError
 
 SAMPLE_S = 3.0
@@ -22,6 +31,9 @@ SAMPLE_S = 3.0
 
 SAMPLED_PARTITIONS = 8
 """Partitions that are read for that at the most, since some may be empty."""
+
+
+CONNECT_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +56,32 @@ def preflight(settings: RegionSettings) -> Iterator[Finding]:
     if settings.classify is not None:
         yield _try("classifier", lambda: describe_classifier(settings))
     yield _try("recovery", lambda: _writable(settings.recovery.path))
+    if settings.training is not None:
+        yield _try("training store", lambda: _training(settings))
+    for i, feed in enumerate(settings.labels):
+        yield _try(f"labels {i} ({feed.source.type})", lambda feed=feed: _feed(feed.source))  # type: ignore[misc]
+    if settings.node is not None:
+        yield _try("node", lambda: _node(settings))
     if settings.telemetry.serve:
-        yield _try("endpoints", lambda: _port(settings))
+        yield _try("endpoints", lambda: _port(settings.telemetry))
+
+
+def preflight_coordinator(settings: CoordinatorSettings) -> Iterator[Finding]:
+    """The same for the coordinator of federated rounds."""
+    yield _try("model", lambda: describe_current(ModelSettings(store=settings.store, name=settings.model)))
+    yield _try(f"events ({settings.events.type})", lambda: _feed(settings.events))
+    yield _try(f"announce ({settings.announce.type})", lambda: _sink(settings.announce))
+    yield _try(f"dead letters ({settings.dead_letters.type})", lambda: _sink(settings.dead_letters))
+    yield _try("ledger and audit log", lambda: _records(settings))
+    yield _try("superlink", lambda: _superlink(settings))
+    if settings.telemetry.serve:
+        yield _try("endpoints", lambda: _port(settings.telemetry))
 
 
 def _try(name: str, action: Callable[[], str]) -> Finding:
     try:
         return Finding(name, True, action())
-    except (ConnectorError, ModelError, EndpointError, OSError) as error:
+    except (ConnectorError, ModelError, EndpointError, FederationError, OSError) as error:
         return Finding(name, False, str(error))
 
 
@@ -122,7 +152,47 @@ def _writable(path: Path) -> str:
     return f"{path} {'is writable' if folder == path else f'can be made in {folder}'}"
 
 
-def _port(settings: RegionSettings) -> str:
-    endpoints = Endpoints(Health(SystemClock(), 1.0), Metrics(), settings.telemetry.host, settings.telemetry.port)
+def _feed(settings: SourceSettings) -> str:
+    parts = list(build_source(settings).partitions())
+    if not parts:
+        raise SourceUnavailable("there is nothing to read")
+    return f"{settings.type}: {len(parts)} to read ({', '.join(parts[:4])})"
+
+
+def _training(settings: RegionSettings) -> str:
+    assert settings.training is not None
+    with TrainingStore(settings.training.path, settings.training, now_ns=time.time_ns) as store:
+        counts = store.counts()
+    sealed = "encrypted" if settings.training.key is not None else "not encrypted"
+    return f"{settings.training.path}: {counts.windows} windows, {counts.labels} labels, {sealed}"
+
+
+def _node(settings: RegionSettings) -> str:
+    assert settings.node is not None
+    trainer_build(settings)
+    Node(settings.region, settings.node, trainer_build(settings))
+    host, _, port = settings.node.superlink.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=CONNECT_S):
+        return f"{settings.node.superlink} answers{'' if settings.node.key else '; no key: not for other machines'}"
+
+
+def _records(settings: CoordinatorSettings) -> str:
+    with ledger_of(settings) as ledger:
+        rounds, head = ledger.rounds(1), ledger.fact("audit_head")
+    entries = audit_of(settings).verify(tuple(head) if head else None)
+    return f"{settings.folder}: {rounds[0].number if rounds else 0} rounds, {len(entries)} audit entries, unchanged"
+
+
+def _superlink(settings: CoordinatorSettings) -> str:
+    SuperLink(settings.superlink)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", settings.superlink.port))
+    keys = f", {len(node_keys(settings.keys))} nodes may take part" if settings.keys else ", no keys"
+    return f"port {settings.superlink.port} on loopback is free{keys}"
+
+
+def _port(settings: TelemetrySettings) -> str:
+    endpoints = Endpoints(Health(SystemClock(), 1.0), Metrics(), settings.host, settings.port)
     endpoints.close()
     return f"port {endpoints.port} on {endpoints.host} is free"

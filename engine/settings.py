@@ -1,4 +1,4 @@
-"""Settings of one region's engine: the only place that reads TOML and the environment.
+"""Settings of a region and of the coordinator: the only place that reads TOML and the environment.
 
 `RegionSettings` composes the settings that each component declares beside its code. A value is taken
 from the environment variable `DRIFTLINE_<SECTION>__<KEY>` if set (secrets belong there), else from
@@ -11,7 +11,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
@@ -33,11 +33,20 @@ from engine.parse import ParseSettings
 from engine.score import ScoreSettings
 from engine.swap import ModelSettings
 from engine.window import WindowSettings
+from federation.base import RoundSettings
+from federation.decision import ScheduleSettings
+from federation.labels import FeedSettings
+from federation.node import NodeSettings
+from federation.superlink import SuperLinkSettings
+from federation.training_store import TrainingSettings
 
 _PARSE_LIMITS = {
     "earliest", "max_future_s", "max_message_bytes", "max_shapes", "max_join_lines", "max_join_bytes"
 }  # fmt: skip
 """Settings that say which lines are refused, cut or remembered; the state of the parser means the same under others."""
+
+
+F = TypeVar("F", bound="_FileSettings")
 
 
 class SettingsFileError(Exception):
@@ -78,8 +87,8 @@ class _Environment(EnvSettingsSource):
         return found
 
 
-class RegionSettings(BaseSettings):
-    """Everything one region's engine is told."""
+class _FileSettings(BaseSettings):
+    """What is read from one TOML file, with the environment's values over it."""
 
     model_config = SettingsConfigDict(
         frozen=True,
@@ -88,6 +97,23 @@ class RegionSettings(BaseSettings):
         env_nested_delimiter="__",
         nested_model_default_partial_update=True,
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource, dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:  # fmt: skip
+        """The environment wins over the file, so that secrets need not stand in it."""
+        return _Environment(settings_cls, init_settings().get("sinks")), init_settings
+
+    def secrets(self) -> list[str]:
+        """Every secret value in here, so that logs can mask them."""
+        return list(_secret_values(self))
+
+
+class RegionSettings(_FileSettings):
+    """Everything one region's engine is told, and its node in federated rounds."""
 
     region: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)] = Field(
         description="Name of the region, on every alert, metric and trace."
@@ -116,6 +142,13 @@ class RegionSettings(BaseSettings):
     sinks: Annotated[tuple[SinkSettings, ...], Field(min_length=1)] = Field(description="Where alerts go.")
     dead_letters: SinkSettings = Field(description="Where lines go that could not be processed.")
     recovery: RecoverySettings = Field(description="What survives a crash.")
+    training: TrainingSettings | None = Field(
+        None, description="What is kept of the region's windows to learn from; left out, nothing is."
+    )
+    node: NodeSettings | None = Field(
+        None, description="How the region takes part in federated rounds; left out, it takes no part."
+    )
+    labels: tuple[FeedSettings, ...] = Field((), description="Where late labels and feedback come from.")
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings, description="Metrics, health, traces.")
     log: LogSettings = Field(default_factory=LogSettings, description="The engine's own log.")
 
@@ -130,19 +163,6 @@ class RegionSettings(BaseSettings):
             )
         return self
 
-    @classmethod
-    def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource, dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:  # fmt: skip
-        """The environment wins over the file, so that secrets need not stand in it."""
-        return _Environment(settings_cls, init_settings().get("sinks")), init_settings
-
-    def secrets(self) -> list[str]:
-        """Every secret value in here, so that logs can mask them."""
-        return list(_secret_values(self))
-
     def fingerprint(self) -> str:
         """What recovery state depends on: state made under another fingerprint must not be loaded.
 
@@ -156,6 +176,27 @@ class RegionSettings(BaseSettings):
             "shards": self.shards,
         }
         return json.dumps(parts, sort_keys=True)
+
+
+class CoordinatorSettings(_FileSettings):
+    """Everything the coordinator of federated rounds is told."""
+
+    model: str = Field("bert_cnn", description="Name of the model in the store that rounds make better.")
+    store: str = Field(description="Folder or fsspec URL of the model store that all regions follow.")
+    folder: Path = Field(description="The coordinator keeps its ledger, its rounds and the audit log here.")
+    regions: tuple[str, ...] = Field((), description="Every region that should take part; who is missing is reported.")
+    keys: Path | None = Field(
+        None, description="Folder of `driftline federate keys`: the nodes whose keys lie there may take part. Only the "
+        "public ones are read.",
+    )  # fmt: skip
+    schedule: ScheduleSettings = Field(default_factory=ScheduleSettings, description="When a round is due.")
+    round: RoundSettings = Field(default_factory=RoundSettings, description="How a round is run.")
+    superlink: SuperLinkSettings = Field(description="Flower's server, which the coordinator starts.")
+    events: SourceSettings = Field(description="Where drift events come from: the topic `driftline.drift`.")
+    announce: SinkSettings = Field(description="Where new versions are announced: the topic `driftline.models`.")
+    dead_letters: SinkSettings = Field(description="Where documents go that are no drift events.")
+    telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings, description="Metrics, health, traces.")
+    log: LogSettings = Field(default_factory=LogSettings, description="The coordinator's own log.")
 
 
 def _secret_values(value: Any) -> Iterator[str]:
@@ -173,29 +214,49 @@ def _secret_values(value: Any) -> Iterator[str]:
 
 
 def load(path: Path) -> RegionSettings:
-    """The settings in a TOML file, with the environment's values over them.
+    """The settings of a region in a TOML file, with the environment's values over them.
 
     Raises:
         SettingsFileError: the file is missing, is not TOML, or says something that cannot be used.
     """
+    return from_mapping(_read(path), str(path))
+
+
+def load_coordinator(path: Path) -> CoordinatorSettings:
+    """Like `load`, for the coordinator's file."""
+    return _made(CoordinatorSettings, _read(path), str(path))
+
+
+def load_either(path: Path) -> RegionSettings | CoordinatorSettings:
+    """Like `load`, for a file of either kind: one with the section `superlink` is the coordinator's."""
+    content = _read(path)
+    if "superlink" in content:
+        return _made(CoordinatorSettings, content, str(path))
+    return _made(RegionSettings, content, str(path))
+
+
+def from_mapping(content: dict[str, Any], origin: str) -> RegionSettings:
+    """Like `load`, for content that was read already; `origin` names it in messages."""
+    return _made(RegionSettings, content, origin)
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
         raise SettingsFileError(f"{path}: no such file; give the path of a region's TOML file") from error
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsFileError(f"{path}: cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise SettingsFileError(f"{path}: not valid TOML: {error}") from error
-    return from_mapping(content, str(path))
 
 
-def from_mapping(content: dict[str, Any], origin: str) -> RegionSettings:
-    """Like `load`, for content that was read already; `origin` names it in messages."""
+def _made(kind: type[F], content: dict[str, Any], origin: str) -> F:
     try:
-        return RegionSettings(**content)
+        return kind(**content)
     except ValidationError as error:
         environ = {name.upper(): value for name, value in os.environ.items()}
-        raise SettingsFileError("\n".join(sentences(error, RegionSettings, origin, environ))) from error
+        raise SettingsFileError("\n".join(sentences(error, kind, origin, environ))) from error
     except SettingsError as error:
         raise SettingsFileError(f"environment: {error}") from error
 

@@ -6,12 +6,13 @@ import click
 import typer
 
 from connectors.base import ConnectorError
-from engine.cli import classify, data, demo, detect, models, parse, run, runs, train
+from engine.cli import classify, data, demo, detect, federate, models, parse, run, runs, train
 from engine.corpus.data import DataError
 from engine.evaluation.report import EvaluationError
 from engine.observe.endpoints import EndpointError
 from engine.recovery import RecoveryError
 from engine.settings import SettingsFileError
+from federation.base import FederationError
 from models.base import ModelError
 
 app = typer.Typer(
@@ -29,12 +30,14 @@ app.command("score")(detect.score)
 app.command("parse")(parse.parse)
 app.command("classify")(classify.classify)
 app.command("demo")(demo.demo)
+app.add_typer(federate.app, name="federate")
 app.add_typer(models.app, name="models")
 app.add_typer(runs.app, name="runs")
 app.add_typer(data.app, name="data")
 
 USER_ERRORS = (
-    ConnectorError, DataError, EndpointError, EvaluationError, ModelError, RecoveryError, SettingsFileError,
+    ConnectorError, DataError, EndpointError, EvaluationError, FederationError, ModelError, RecoveryError,
+    SettingsFileError,
 )  # fmt: skip
 """What a user can mend: told in words, without a traceback."""
 

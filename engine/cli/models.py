@@ -1,5 +1,6 @@
 """`driftline models`: what is in the model store, going back, and fitting thresholds anew."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
@@ -104,14 +105,25 @@ def rollback(
     name: Annotated[str, typer.Argument(help="Name of the model.")],
     to: Annotated[int | None, typer.Option(help="Version to go back to; the one before if not given.")] = None,
     store: StoreOption = "models-store",
+    coordinator: Annotated[
+        Path | None,
+        typer.Option(help="Coordinator's TOML file: its store is used, the rollback is announced and put on record."),
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "asked for on the command line",
 ) -> None:
     """Point the store back at an earlier version; running engines take it over within seconds.
 
-    Example: driftline models rollback bert_cnn
+    Example: driftline models rollback bert_cnn --coordinator coordinator.toml --reason "alerts became noise"
     """
     from models.store import ModelStore
 
-    version = ModelStore(store).rollback(name, to)
+    if coordinator is None:
+        version = ModelStore(store).rollback(name, to)
+    else:
+        from engine.federate import roll_back
+        from engine.settings import load_coordinator
+
+        version = roll_back(load_coordinator(coordinator), name, to, reason)
     print(f"{name} is at version {version} now")
 
 

@@ -78,17 +78,21 @@ def _die_with_parent() -> None:
 
 
 def check(
-    region: RegionFile,
+    region: Annotated[Path, typer.Argument(help="A region's TOML file, or the coordinator's.", show_default=False)],
     json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
 ) -> None:
-    """Try everything a region's engine needs: source, format, sinks, model, recovery folder, port.
+    """Try everything a region's engine and node need, or the coordinator: connections, model, folders, keys, ports.
 
     Example: driftline check eu-west.toml
     """
-    from engine.check import preflight
-    from engine.settings import load
+    from engine.check import preflight, preflight_coordinator
+    from engine.settings import CoordinatorSettings, load_either
 
-    findings = list(preflight(load(region)))
+    settings = load_either(region)
+    if isinstance(settings, CoordinatorSettings):
+        findings = list(preflight_coordinator(settings))
+    else:
+        findings = list(preflight(settings))
     ok = all(f.ok for f in findings)
     if json:
         rows = [{"name": f.name, "ok": f.ok, "detail": f.detail} for f in findings]

@@ -21,7 +21,13 @@ CONDITIONS: Mapping[str, str] = {
     "recovery": "snapshots can be written",
     "lag": "the source is not running away from the engine",
 }
-"""What readiness depends on, and what `ok` means for each."""
+"""What readiness of an engine depends on, and what `ok` means for each."""
+
+COORDINATOR: Mapping[str, str] = {
+    "events": "drift events can be read",
+    "rounds": "rounds are run, published and announced",
+}
+"""The same for the coordinator of federated rounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +52,19 @@ class Health:
     waits for its broker would look idle to whoever reads the log alone.
     """
 
-    def __init__(self, clock: Clock, stall_s: float) -> None:
+    def __init__(self, clock: Clock, stall_s: float, conditions: Mapping[str, str] = CONDITIONS) -> None:
         """`stall_s`: the worker counts as stuck after so many seconds without `progress`."""
+        self._means = conditions
         self._clock = clock
         self._stall_s = stall_s
         self._lock = threading.Lock()
         self._waiting = Condition(False, "not reported yet", clock.wall_ns())
-        self._conditions = dict.fromkeys(CONDITIONS, self._waiting)
+        self._conditions = dict.fromkeys(conditions, self._waiting)
         self._progress_s = clock.monotonic_s()
 
     def ok(self, name: str, detail: str = "") -> None:
         """The part `name` works; `detail` may say with what."""
-        self._report(name, True, detail or CONDITIONS.get(name, ""))
+        self._report(name, True, detail or self._means.get(name, ""))
 
     def fail(self, name: str, detail: str) -> None:
         """The part `name` does not work; `detail` says what failed and with which value."""
@@ -97,7 +104,7 @@ class Health:
     def _report(self, name: str, ok: bool, detail: str) -> None:
         with self._lock:
             if name not in self._conditions:
-                raise ValueError(f"unknown condition {name!r}; known are {', '.join(CONDITIONS)}")
+                raise ValueError(f"unknown condition {name!r}; known are {', '.join(self._means)}")
             before = self._conditions[name]
             if (before.ok, before.detail) == (ok, detail):
                 return

@@ -25,6 +25,7 @@ from prometheus_client.registry import Collector
 
 DURATIONS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 LATENCIES_S = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.25, 0.35, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0)
+ROUNDS_S = (1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0)
 # Probabilities crowd at both ends; reconstruction errors and counts go beyond 1.
 SCORES = (0.001, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0, 2.0, 5.0, 10.0, 100.0)
 
@@ -167,6 +168,18 @@ class Metrics:
         self.sink_errors = self._counter(
             "driftline_sink_errors", "Flushes that were not acknowledged in time; the records are kept.", "sink"
         )
+
+        # Federated rounds, in the coordinator's process
+        self.rounds = self._counter(
+            "driftline_rounds", "Federated rounds by outcome: published, refused, superseded or failed.", "outcome"
+        )
+        self.round_seconds = self._histogram(
+            "driftline_round_seconds", "From the plan of a round to its end, announcement included.", ROUNDS_S
+        )
+        self.region_missed = self._gauge(
+            "driftline_region_missed", "Rounds in a row that a region was missing from; told from two on.", "region"
+        )
+        self.rollbacks = self._counter("driftline_rollbacks", "Versions taken back, on regression or by command.")
 
         # The flow itself
         self.batch_seconds = self._histogram(

@@ -1,0 +1,268 @@
+"""`driftline federate`: the coordinator of federated rounds, the regions' nodes, and what they leave on record."""
+
+import os
+import secrets
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from federation.ledger import Ledger, Round
+
+app = typer.Typer(
+    help="Federated retraining: coordinator, nodes, rounds, keys and the audit log.", no_args_is_help=True
+)
+
+CoordinatorFile = Annotated[Path, typer.Argument(help="The coordinator's TOML file.", show_default=False)]
+RegionFile = Annotated[Path, typer.Argument(help="The region's TOML file.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")]
+
+LOOK_S = 0.5
+
+
+@app.command("coordinator")
+def coordinator(file: CoordinatorFile) -> None:
+    """Run the coordinator until it is told to stop: drift events become rounds, good rounds become versions.
+
+    Example: driftline federate coordinator coordinator.toml
+    """
+    from engine import federate
+    from engine.clock import SystemClock
+    from engine.observe.logs import setup_logging
+    from engine.observe.rounds import RoundTelemetry
+    from engine.observe.tracing import silence_third_parties
+    from engine.settings import load_coordinator
+    from engine.stop import StopFlag
+
+    settings = load_coordinator(file)
+    setup_logging(settings.log, secrets=settings.secrets())
+    silence_third_parties(os.environ)
+    stop = StopFlag()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with (
+        RoundTelemetry(settings.telemetry, SystemClock(), os.environ) as telemetry,
+        federate.coordinator(settings, telemetry) as running,
+    ):
+        running.run(stop.wait)
+
+
+@app.command("node")
+def node(region: RegionFile) -> None:
+    """Run a region's node until it is told to stop: it trains on the region's own windows when a round asks it to.
+
+    Example: driftline federate node eu-west.toml
+    """
+    from engine.federate import trainer_build
+    from engine.late_labels import label_feeds
+    from engine.observe.logs import setup_logging
+    from engine.observe.tracing import silence_third_parties
+    from engine.settings import load
+    from federation.base import SetupError
+    from federation.node import Node
+
+    settings = load(region)
+    if settings.node is None:
+        raise SetupError(f"{region}: the region takes no part in rounds; describe its node in a section [node]")
+    build = trainer_build(settings)
+    setup_logging(settings.log, secrets=settings.secrets())
+    silence_third_parties(os.environ)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with label_feeds(settings, stop):
+        Node(settings.region, settings.node, build).run(stop)
+
+
+@app.command("round")
+def start_round(
+    file: CoordinatorFile,
+    reason: Annotated[str, typer.Option(help="Why; it goes into the audit log.")] = "asked for on the command line",
+    wait_s: Annotated[
+        float, typer.Option("--wait", min=0, help="Seconds to wait for the round's end; 0 does not wait.")
+    ] = 0.0,
+    json: Json = False,
+) -> None:
+    """Ask for a round now, whether or not there is drift; the running coordinator takes it up.
+
+    Example: driftline federate round coordinator.toml --reason "new release in eu-west" --wait 120
+    """
+    from engine.federate import ledger_of
+    from engine.settings import load_coordinator
+    from federation.ledger import Step, Trigger
+
+    with ledger_of(load_coordinator(file)) as ledger:
+        trigger = Trigger(f"manual-{secrets.token_hex(8)}", "manual", "", time.time_ns(), 0, reason)
+        ledger.observe([trigger])
+        end_s, found = time.monotonic() + wait_s, None
+        while time.monotonic() < end_s and (found is None or found.step is not Step.DONE):
+            time.sleep(LOOK_S)
+            found = ledger.find_round(ledger.round_of(trigger.id))
+        waiting = ledger.fact("waiting")
+    if found is not None and found.step is Step.DONE:
+        print(orjson.dumps(_row(found)).decode() if json else f"round {found.round_id}: {_ending(found)}")
+        raise typer.Exit(0 if found.outcome in ("published", "refused") else 1)
+    if json:
+        print(orjson.dumps({"round_id": found.round_id if found else None, "waiting": waiting}).decode())
+    elif found is not None:
+        print(f"round {found.round_id} is under way")
+    else:
+        print(f"asked for; the coordinator's last word was: {waiting or 'none yet'}")
+    raise typer.Exit(1 if wait_s else 0)
+
+
+@app.command("status")
+def status(
+    file: CoordinatorFile,
+    rounds: Annotated[int, typer.Option(min=1, help="Newest rounds to show.")] = 10,
+    json: Json = False,
+) -> None:
+    """Show the regions, the newest rounds, who was missing, and what the coordinator waits for.
+
+    Example: driftline federate status coordinator.toml
+    """
+    from engine.federate import ledger_of
+    from engine.settings import load_coordinator
+
+    settings = load_coordinator(file)
+    with ledger_of(settings) as ledger:
+        told = _status(ledger, settings.regions, rounds)
+    if json:
+        print(orjson.dumps(told).decode())
+        return
+    console = Console()
+    regions = Table("region", "rounds attended", "missing in a row", "last round", title="regions")
+    for row in told["regions"]:
+        missed = f"[red]{row['missed']}[/]" if row["missed"] > 1 else f"{row['missed']}"
+        regions.add_row(row["region"], f"{row['attended']}", missed, row["last_round"] or "-")
+    console.print(regions)
+    table = Table("round", "began", "from", "to", "regions", "missing", "outcome", title="rounds")
+    for row in told["rounds"]:
+        table.add_row(
+            row["round_id"], row["planned"], f"{row['from']}", f"{row['to'] or '-'}", ", ".join(row["participants"]),
+            ", ".join(row["missing"]), f"{row['outcome'] or row['step']}: {row['sentence'] or row['reason']}",
+        )  # fmt: skip
+    console.print(table)
+    console.print(f"triggers waiting: {told['triggers']}; {told['waiting'] or 'the coordinator never ran here'}")
+
+
+@app.command("keys")
+def keys(
+    out: Annotated[Path, typer.Option(help="Folder for authority, server certificate and node keys.")],
+    region: Annotated[list[str] | None, typer.Option("--region", help="Region to make a key for; repeat.")] = None,
+    host: Annotated[
+        list[str] | None,
+        typer.Option("--host", help="Name or address under which nodes reach the coordinator; may be repeated."),
+    ] = None,
+    listen: Annotated[str, typer.Option(help="[address:]port that the proxy listens on.")] = "9443",
+    superlink_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the SuperLink on loopback.")] = 9092,
+) -> None:
+    """Make an authority, a server certificate, node keys and the proxy's configuration; nothing is overwritten.
+
+    Example: driftline federate keys --out keys --host coordinator.example --region eu --region us --region ap
+    """
+    from federation import keys as made
+    from federation.proxy import nginx_config
+
+    if not (out / "ca.crt").exists():
+        made.make_authority(out)
+    if host:
+        made.make_server_certificate(out, host)
+        (out / "nginx.conf").write_text(nginx_config(out, listen=listen, port=superlink_port))
+    for name in region or []:
+        made.make_node_key(out, name)
+    console = Console()
+    console.print(f"{out}: authority ca.crt; ca.key stays offline", soft_wrap=True)
+    if host:
+        console.print("server.crt and server.key for the coordinator and its proxy, nginx.conf for the proxy")
+    for name, path in made.node_keys(out).items():
+        console.print(f"{name}: give {path.with_suffix('.key')} and ca.crt to that region alone", soft_wrap=True)
+
+
+@app.command("audit")
+def audit(
+    file: CoordinatorFile,
+    verify: Annotated[bool, typer.Option("--verify", help="Only check the log; 0 if it is whole, else 2.")] = False,
+    json: Json = False,
+) -> None:
+    """Print the audit log of rounds, publications and rollbacks, after checking that nobody changed it.
+
+    Example: driftline federate audit coordinator.toml --verify
+    """
+    from engine.federate import audit_of, ledger_of
+    from engine.settings import load_coordinator
+
+    settings = load_coordinator(file)
+    with ledger_of(settings) as ledger:
+        head = ledger.fact("audit_head")
+    entries = audit_of(settings).verify(tuple(head) if head else None)
+    if verify:
+        last = f", the last one {entries[-1].sha256}" if entries else ""
+        print(f"{len(entries)} entries, unchanged since they were written{last}")
+        return
+    if json:
+        for entry in entries:
+            print(orjson.dumps({"seq": entry.seq, "time": entry.time, "event": entry.event, **entry.body}).decode())
+        return
+    table = Table("", "time", "event", "model", "from", "to", "what", title=f"{settings.folder / 'audit.jsonl'}")
+    for entry in entries:
+        body = entry.body
+        what = body.get("outcome") or body.get("reason") or ""
+        table.add_row(
+            f"{entry.seq}", entry.time, entry.event, f"{body['model']}", f"{body['from']}", f"{body['to'] or '-'}", what
+        )
+    Console().print(table)
+
+
+def _status(ledger: "Ledger", expected: tuple[str, ...], count: int) -> dict[str, Any]:
+    known = {region.name: region for region in ledger.regions()}
+    rows = []
+    for name in sorted({*known, *expected}):
+        region = known.get(name)
+        rows.append(
+            {
+                "region": name,
+                "attended": region.attended if region else 0,
+                "missed": region.missed if region else 0,
+                "last_round": region.last_round if region else "",
+            }
+        )
+    return {
+        "regions": rows,
+        "rounds": [_row(found) for found in ledger.rounds(count)],
+        "triggers": len(ledger.pending()),
+        "waiting": ledger.fact("waiting"),
+    }
+
+
+def _row(found: "Round") -> dict[str, Any]:
+    from federation.rollback import iso
+
+    return {
+        "round_id": found.round_id,
+        "planned": iso(found.planned_ns),
+        "seconds": round((found.ended_ns - found.planned_ns) / 1e9, 3) if found.ended_ns else None,
+        "model": found.model,
+        "from": found.version,
+        "to": found.published or None,
+        "step": str(found.step),
+        "outcome": found.outcome,
+        "reason": found.reason,
+        "sentence": found.sentence,
+        "participants": found.participants,
+        "missing": found.missing,
+        "refused": found.refusals,
+        "epsilon": found.epsilon,
+    }
+
+
+def _ending(found: "Round") -> str:
+    to = f" as version {found.published}" if found.published else ""
+    return f"{found.outcome}{to}; {found.sentence}"

@@ -1,0 +1,65 @@
+"""Beside a region's node: late labels and feedback on their way into the training store."""
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from connectors.base import ConnectorError
+from engine.settings import RegionSettings
+from federation.base import FederationError
+from federation.feed import Feed
+from federation.labels import label_feed
+from federation.training_store import Label, TrainingStore
+
+log = logging.getLogger(__name__)
+
+IDLE_S = 0.5
+"""Pause where no labels came."""
+
+RETRY_S = 5.0
+"""Pause where a feed or the store cannot be used."""
+
+
+@contextmanager
+def label_feeds(settings: RegionSettings, stop: threading.Event) -> Iterator[None]:
+    """Reads every feed of the region in a thread of its own, until `stop` is set or the context ends."""
+    training = settings.training
+    if training is None or not settings.labels:
+        yield
+        return
+
+    def read() -> None:
+        with TrainingStore(training.path, training, now_ns=time.time_ns) as store:
+            feeds = [label_feed(feed, store, region=settings.region, now_ns=time.time_ns) for feed in settings.labels]
+            follow(feeds, stop)
+
+    ended = threading.Thread(target=read, name="labels", daemon=True)
+    ended.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        ended.join(timeout=10.0)
+
+
+def follow(feeds: list[Feed[Label]], stop: threading.Event) -> None:
+    """Polls the feeds until `stop` is set; what cannot be used now is said once and tried again."""
+    said = ""
+    while not stop.is_set():
+        pause_s, wrong = IDLE_S, ""
+        for feed in feeds:
+            try:
+                if feed.poll():
+                    pause_s = 0.0
+            except (ConnectorError, FederationError) as error:
+                wrong, pause_s = str(error), RETRY_S
+        if wrong and wrong != said:
+            log.warning("labels cannot be read: %s", wrong)
+        elif said and not wrong:
+            log.info("labels are read again")
+        said = wrong
+        stop.wait(pause_s)
+    for feed in feeds:
+        feed.close()

@@ -1,0 +1,103 @@
+"""What an operator sees of the coordinator: metrics, health and one trace a round.
+
+The span `round` begins a trace; its context is in the plan, in every message to the regions, on the
+card of the version and in the announcement, so the spans of ServerApp steps, trainers and engines hang
+below it. Rounds are rare: every one is traced where tracing is on.
+"""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Self
+
+from engine.clock import Clock
+from engine.observe.endpoints import Endpoints
+from engine.observe.health import COORDINATOR, Health
+from engine.observe.metrics import Metrics
+from engine.observe.telemetry import TelemetrySettings
+from engine.observe.tracing import Tracer
+from federation.ledger import Round
+from federation.observer import Observer
+from federation.round_files import read_steps
+
+TRACE_ALL = 1.0
+
+
+class RoundTelemetry(Observer):
+    """Serves from construction until `close`.
+
+    Attributes:
+        health: The coordinator's conditions.
+        metrics: Its metrics.
+    """
+
+    def __init__(self, settings: TelemetrySettings, clock: Clock, environ: Mapping[str, str]) -> None:
+        """Starts serving at once; OpenTelemetry's standard variables in `environ` decide about traces.
+
+        Raises:
+            EndpointError: the address cannot be served on.
+        """
+        self.metrics = Metrics()
+        self.metrics.engine.info({"region": "coordinator", "worker": "0", "version": version("driftline")})
+        self.health = Health(clock, settings.stall_s, COORDINATOR)
+        self.endpoints = Endpoints(self.health, self.metrics, settings.host, settings.port) if settings.serve else None
+        self._tracer = Tracer.from_environment(environ, TRACE_ALL, region="coordinator")
+
+    def begin(self, round_id: str) -> str:
+        """See `Observer`."""
+        with self._tracer.span("round", round=round_id) as span:
+            return span.traceparent
+
+    def step(self, name: str, traceparent: str) -> AbstractContextManager[object]:
+        """See `Observer`."""
+        return self._tracer.span(f"round.{name}", traceparent)
+
+    def ended(self, ended: Round, folder: Path) -> None:
+        """See `Observer`; the steps that the ServerApp noted become spans of their own."""
+        self.metrics.rounds.labels(ended.outcome).inc()
+        self.metrics.round_seconds.observe((ended.ended_ns - ended.planned_ns) / 1e9)
+        if ended.published:
+            self.metrics.model_version.labels(ended.model).set(ended.published)
+        before_ns = ended.started_ns
+        for step in read_steps(folder):
+            times_ns = (min(before_ns, step.time_ns), step.time_ns)
+            self._tracer.past(f"server.{step.name}", ended.traceparent, times_ns, **step.figures)
+            before_ns = step.time_ns
+
+    def missing(self, region: str, count: int) -> None:
+        """See `Observer`."""
+        self.metrics.region_missed.labels(region).set(count)
+
+    def rolled_back(self, model: str, version: int) -> None:
+        """See `Observer`."""
+        self.metrics.rollbacks.inc()
+        self.metrics.model_version.labels(model).set(version)
+
+    def events(self, sentence: str) -> None:
+        """See `Observer`; called at every turn of the loop."""
+        self.health.progress()
+        self._report("events", sentence)
+
+    def trouble(self, sentence: str) -> None:
+        """See `Observer`."""
+        self._report("rounds", sentence)
+
+    def close(self) -> None:
+        """Sends the last spans (two seconds at the most) and stops serving; a second call does nothing."""
+        self._tracer.close()
+        if self.endpoints is not None:
+            self.endpoints.close()
+            self.endpoints = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _report(self, name: str, sentence: str) -> None:
+        if sentence:
+            self.health.fail(name, sentence)
+        else:
+            self.health.ok(name)
