@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from engine.faults import models_in, tag_of
-from engine.settings import RegionSettings
+from engine.settings import CoordinatorSettings, RegionSettings
 
 HEAD = """\
 # Configuration
@@ -24,18 +24,45 @@ there. Unknown keys are refused. This page is written by `python -m engine.refer
 """
 
 
+COORDINATOR = """\
+# Configuration of the coordinator
+
+One more TOML file, for `driftline federate coordinator`; the same rules hold.
+"""
+
+
 def reference() -> str:
     """The whole page as Markdown."""
-    parts = [HEAD, "## Top level\n", _table(RegionSettings, skip_sections=True)]
-    for name, field in RegionSettings.model_fields.items():
+    return "\n".join([HEAD, *_page(RegionSettings), COORDINATOR, *_page(CoordinatorSettings)])
+
+
+def _page(settings: type[BaseModel]) -> Iterator[str]:
+    yield "## Top level\n"
+    yield _table(settings, skip_sections=True)
+    for name, field in settings.model_fields.items():
         found = models_in(field.annotation)
         if not found:
             continue
         heading = f"[[{name}]]" if get_origin(field.annotation) is tuple else f"[{name}]"
-        parts.append(f"## `{heading}`\n\n{field.description}\n")
+        yield f"## `{heading}`\n\n{field.description}\n"
+        told = "" if settings is RegionSettings and name in _SHARED else _told_above(found)
+        if told:
+            yield told
+            continue
         for model in found:
-            parts.extend(_section(name, model))
-    return "\n".join(parts)
+            yield from _section(name, model)
+
+
+_SHARED = ("source", "sinks", "dead_letters", "telemetry", "log")
+"""Sections whose settings other sections take over; they are told once, there."""
+
+
+def _told_above(models: list[type[BaseModel]]) -> str:
+    """Where a section's keys stand already, "" where they do not."""
+    for name in _SHARED:
+        if models == models_in(RegionSettings.model_fields[name].annotation):
+            return f"The keys are those of `[{name}]` above.\n"
+    return ""
 
 
 def _section(name: str, model: type[BaseModel]) -> Iterator[str]:
@@ -45,7 +72,11 @@ def _section(name: str, model: type[BaseModel]) -> Iterator[str]:
         yield f"{(model.__doc__ or '').strip().splitlines()[0]}\n"
     yield _table(model)
     for key, field in model.model_fields.items():
-        for nested in models_in(field.annotation):
+        nested_models = models_in(field.annotation)
+        if told := _told_above(nested_models) if nested_models else "":
+            yield f"#### `{name}.{key}`\n\n{told}"
+            continue
+        for nested in nested_models:
             yield f"#### `{name}.{key}`\n"
             yield f"{(nested.__doc__ or '').strip().splitlines()[0]}\n"
             yield _table(nested)

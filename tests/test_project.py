@@ -103,10 +103,12 @@ def test_python_in_documents_is_python(place, code):
 
 
 @pytest.mark.parametrize(("place", "text"), documents("toml"))
-def test_region_files_in_documents_are_accepted(place, text):
-    from engine.settings import from_mapping
+def test_settings_in_documents_are_accepted(place, text, tmp_path):
+    from engine.settings import load_either
 
-    assert from_mapping(tomllib.loads(text), place).region
+    path = tmp_path / "from-a-document.toml"
+    path.write_text(text, "utf-8")
+    assert load_either(path), place
 
 
 def test_links_in_documents_lead_somewhere():

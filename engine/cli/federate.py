@@ -92,7 +92,7 @@ def start_round(
 ) -> None:
     """Ask for a round now, whether or not there is drift; the running coordinator takes it up.
 
-    Example: driftline federate round coordinator.toml --reason "new release in eu-west" --wait 120
+    Example: driftline federate round coordinator.toml --reason release-7 --wait 120
     """
     from engine.federate import ledger_of
     from engine.settings import load_coordinator

@@ -113,7 +113,7 @@ def rollback(
 ) -> None:
     """Point the store back at an earlier version; running engines take it over within seconds.
 
-    Example: driftline models rollback bert_cnn --coordinator coordinator.toml --reason "alerts became noise"
+    Example: driftline models rollback bert_cnn --coordinator coordinator.toml --reason noise
     """
     from models.store import ModelStore
 

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from engine.reference import reference
-from engine.settings import RegionSettings
+from engine.settings import CoordinatorSettings, RegionSettings
 
 ROOT = Path(__file__).parents[2]
 
@@ -13,7 +13,7 @@ def test_the_configuration_page_is_what_the_settings_say():
 
 def test_every_section_and_every_description_is_there():
     page = reference()
-    for name, field in RegionSettings.model_fields.items():
+    for name, field in [*RegionSettings.model_fields.items(), *CoordinatorSettings.model_fields.items()]:
         assert f"`{name}`" in page or f"[{name}]" in page
         assert field.description, f"{name} has no description"
     assert "None" not in page

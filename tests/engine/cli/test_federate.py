@@ -1,0 +1,141 @@
+import json
+import shutil
+
+import pytest
+
+from tests.federation.controller_world import MODEL, Clock, Process, drift, publish_first
+
+COORDINATOR = """
+model = "floor"
+store = "{base}/models"
+folder = "{base}"
+regions = ["ap", "eu", "us"]
+
+[superlink]
+folder = "{base}/superlink"
+port = {port}
+
+[events]
+type = "memory"
+
+[announce]
+type = "jsonl"
+path = "{base}/models.jsonl"
+
+[dead_letters]
+type = "jsonl"
+path = "{base}/dead.jsonl"
+
+[telemetry]
+port = 0
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A coordinator's file over a folder in which a round has been."""
+    publish_first(tmp_path)
+    clock = Clock()
+    process = Process(tmp_path, clock)
+    process.ledger.observe([drift("d1", clock.ns)])
+    clock.advance(6)
+    process.ticks(12)
+    process.close()
+    path = tmp_path / "coordinator.toml"
+    path.write_text(COORDINATOR.format(base=tmp_path, port=19092))
+    return path
+
+
+def test_status_shows_regions_and_rounds(driftline, file):
+    told = json.loads(driftline("federate", "status", file, "--json").out)
+    (row,) = told["rounds"]
+    assert (row["from"], row["to"], row["outcome"]) == (1, 2, "published")
+    assert {r["region"]: (r["attended"], r["missed"]) for r in told["regions"]} == {
+        "ap": (0, 1), "eu": (1, 0), "us": (1, 0)
+    }  # fmt: skip
+    ran = driftline("federate", "status", file)
+    assert ran.code == 0
+    assert "published" in ran.out
+
+
+def test_a_round_that_was_asked_for_waits_in_the_ledger(driftline, file):
+    ran = driftline("federate", "round", file, "--reason", "release-7")
+    assert ran.code == 0
+    assert "asked for" in ran.out
+    assert json.loads(driftline("federate", "status", file, "--json").out)["triggers"] == 1
+    assert driftline("federate", "round", file, "--wait", "0.01").code == 1
+
+
+def test_the_audit_log_is_checked_and_shown(driftline, file, tmp_path):
+    ran = driftline("federate", "audit", file, "--verify")
+    assert ran.code == 0
+    assert "1 entries, unchanged" in ran.out
+    (entry,) = map(json.loads, driftline("federate", "audit", file, "--json").out.splitlines())
+    assert (entry["event"], entry["to"]) == ("published", 2)
+    assert "published" in driftline("federate", "audit", file).out
+    log = tmp_path / "audit.jsonl"
+    log.write_bytes(log.read_bytes().replace(b'"windows":900', b'"windows":901'))
+    ran = driftline("federate", "audit", file, "--verify")
+    assert ran.code == 2
+    assert "line 1 was changed" in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_a_rollback_is_announced_and_on_record(driftline, file, tmp_path):
+    ran = driftline("models", "rollback", MODEL, "--coordinator", file, "--reason", "noise")
+    assert ran.code == 0
+    assert "floor is at version 1 now" in ran.out
+    (word,) = map(json.loads, (tmp_path / "models.jsonl").read_text().splitlines())
+    assert (word["event"], word["version"], word["reason"]) == ("rolled_back", 1, "noise")
+    ran = driftline("federate", "audit", file, "--verify")
+    assert "2 entries" in ran.out
+    ran = driftline("models", "rollback", MODEL, "--coordinator", file)
+    assert ran.code == 2
+    assert "no version before 1" in ran.err
+
+
+def test_keys_are_made_once_and_regions_may_come_later(driftline, tmp_path):
+    out = tmp_path / "keys"
+    ran = driftline("federate", "keys", "--out", out, "--host", "coordinator.example", "--region", "eu")
+    assert ran.code == 0
+    assert (out / "nginx.conf").is_file()
+    assert (out / "nodes" / "eu.key").stat().st_mode & 0o777 == 0o600
+    assert driftline("federate", "keys", "--out", out, "--region", "us").code == 0
+    ran = driftline("federate", "keys", "--out", out, "--region", "us")
+    assert ran.code == 2
+    assert "not overwritten" in ran.err
+
+
+def test_a_region_that_takes_no_part_says_what_is_missing(driftline, tmp_path):
+    region = tmp_path / "region.toml"
+    region.write_text(
+        'region = "eu"\n[source]\ntype = "memory"\n[parse]\nformat = "hdfs"\n[window]\nkind = "session"\n'
+        f'[model]\nstore = "{tmp_path}/models"\n[[sinks]]\ntype = "memory"\n[dead_letters]\ntype = "memory"\n'
+        f'[recovery]\npath = "{tmp_path}/state"\n'
+    )
+    ran = driftline("federate", "node", region)
+    assert ran.code == 2
+    assert "section [node]" in ran.err
+    region.write_text(region.read_text() + f'[node]\nfolder = "{tmp_path}/node"\n')
+    ran = driftline("federate", "node", region)
+    assert ran.code == 2
+    assert "has no [training]" in ran.err
+
+
+def test_check_covers_the_coordinator(driftline, file, tmp_path):
+    ran = driftline("check", file, "--json")
+    told = {f["name"]: f for f in json.loads(ran.out)["findings"]}
+    assert told["model"]["ok"]
+    assert "1 audit entries, unchanged" in told["ledger and audit log"]["detail"]
+    assert told["superlink"]["ok"]
+    shutil.rmtree(tmp_path / "models")
+    ran = driftline("check", file, "--json")
+    assert ran.code == 1
+    assert not next(f for f in json.loads(ran.out)["findings"] if f["name"] == "model")["ok"]
+
+
+def test_what_is_wrong_in_the_file_is_told_by_its_key(driftline, file):
+    file.write_text(file.read_text().replace('regions = ["ap", "eu", "us"]', "regionz = 1"))
+    ran = driftline("federate", "status", file)
+    assert ran.code == 2
+    assert "coordinator.toml: regionz: unknown key" in ran.err
