@@ -14,12 +14,12 @@ class JsonFields(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     time: tuple[str, ...] = Field(
-        default=("time", "timestamp", "@timestamp", "ts", "Timestamp", "timeUnixNano"),
+        default=("time", "timestamp", "@timestamp", "ts", "Timestamp", "timeUnixNano", "asctime"),
         description="Fields that may hold the time, first one present wins: ISO 8601, or seconds, milliseconds, "
         "microseconds or nanoseconds since the epoch (told apart by size).",
     )
     message: tuple[str, ...] = Field(
-        default=("message", "msg", "log", "body", "Body"), description="Fields that may hold the message."
+        default=("message", "msg", "log", "body", "Body", "event"), description="Fields that may hold the message."
     )
     level: tuple[str, ...] = Field(
         default=("level", "severity", "levelname", "severity_text", "severityText", "log.level"),

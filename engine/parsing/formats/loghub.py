@@ -136,15 +136,16 @@ SPARK = Format(
 
 ZOOKEEPER = Format(
     name="zookeeper",
-    expected="YYYY-MM-DD HH:MM:SS,FFF - LEVEL [THREAD:COMPONENT@LINE] - MESSAGE",
+    expected="YYYY-MM-DD HH:MM:SS,FFF [[myid:N]] - LEVEL [THREAD:COMPONENT@LINE] - MESSAGE",
     examples=(
         b"2015-07-29 17:41:44,747 - INFO  [QuorumPeer[myid=1]/0:0:0:0:0:0:0:0:2181:FastLeaderElection@774] - "
         b"Notification time out: 3200",
         b"2015-07-29 19:04:29,071 - WARN  [SendWorker:188978561024:QuorumCnxManager$SendWorker@688] - "
         b"Send worker leaving thread",
+        b"2024-03-10 06:25:01,123 [myid:1] - INFO  [main:o.a.z.s.q.QuorumPeerMain@156] - Starting quorum peer, myid=1",
     ),
     header=headed(
-        YMD + rb" " + HMS + rb"," + FRACTION + rb" - (?P<level>[A-Z]+) +\[(?P<thread>.*?):"
+        YMD + rb" " + HMS + rb"," + FRACTION + rb" (?:\[myid:[^\]]*\] )?- (?P<level>[A-Z]+) +\[(?P<thread>.*?):"
         rb"(?P<component>[^:@ ]+)@[0-9]+\] - (?P<message>.*)"
     ),
     sessions={"none": NO_KEY, "id": (rb"(?:id|sessionid:?) (?P<key>[0-9]+x[0-9a-f]+)",)},

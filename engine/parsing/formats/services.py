@@ -65,17 +65,19 @@ POSTGRESQL = Format(
 
 MYSQL = Format(
     name="mysql",
-    expected="YYYY-MM-DDTHH:MM:SS.FFFFFFZ THREAD [LEVEL] [CODE] [SUBSYSTEM] MESSAGE",
+    expected="YYYY-MM-DDTHH:MM:SS[.FFFFFFZ] THREAD [LEVEL] [CODE] [SUBSYSTEM] MESSAGE",
     examples=(
         b"2024-03-10T06:25:01.123456Z 0 [System] [MY-010931] [Server] /usr/sbin/mysqld: ready for connections.",
         b"2016-03-10T06:25:01.123456Z 7 [Warning] Aborted connection 7 to db: 'shop' user: 'app' host: 'web-1'",
+        b"2024-03-10  6:25:01 0 [Note] InnoDB: Buffer pool(s) load completed at 240310  6:25:01",
     ),
     header=headed(
-        YMD + rb"T" + HMS + rb"\." + FRACTION + ZONE + rb" (?P<pid>[0-9]+) \[(?P<level>[A-Za-z]+)\] "
+        YMD + rb"[T ] ?(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})(?:\." + FRACTION + rb")?"
+        rb"(?:" + ZONE + rb")? (?P<pid>[0-9]+) \[(?P<level>[A-Za-z]+)\] "
         rb"(?:\[MY-[0-9]+\] )?(?:\[(?P<component>[A-Za-z]+)\] )?(?P<message>.*)"
     ),
     levels={"NOTE": "info", "SYSTEM": "info"},
-    sessions={"none": NO_KEY, "thread": (rb"Z (?P<key>[0-9]+) \[",)},
+    sessions={"none": NO_KEY, "thread": (rb" (?P<key>[0-9]+) \[[A-Za-z]+\] ",)},
 )
 
 KAFKA = Format(
