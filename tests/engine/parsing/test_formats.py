@@ -14,7 +14,7 @@ from engine.parse import BadLine, ParseSettings
 from engine.parsing.formats import FORMATS
 from engine.parsing.formats.base import LEVELS, SYSLOG_LEVELS
 from engine.parsing.header import text_of
-from engine.parsing.reference import PAGE, reference
+from engine.parsing.reference import PAGE, README, readme, reference
 from engine.parsing.rows import LEVEL_NAMES
 
 READ_NS = 1_780_000_000 * 10**9
@@ -145,6 +145,11 @@ def test_halves_of_the_day_and_dates_left_out(parser_of, batch_of):
 def test_levels_are_those_of_opentelemetry():
     words = {level for format in FORMATS.values() for level in format.levels.values()}
     assert words | set(LEVELS.values()) | set(SYSLOG_LEVELS) == set(LEVEL_NAMES)
+
+
+def test_the_readme_lists_every_format_with_an_example():
+    assert README.read_text("utf-8") == readme(), "run `python -m engine.parsing.reference` and commit README.md"
+    assert all(f"| [`{name}`]" in README.read_text("utf-8") for name in FORMATS)
 
 
 def test_the_page_of_formats_is_what_the_registry_says():
