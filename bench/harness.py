@@ -259,6 +259,16 @@ SCENARIOS: dict[str, Scenario] = {
         {"bert_cnn.f1": Target(tolerance=0.05)},
         detectors=EVERY_DETECTOR,
     ),
+    "drift-quality": Scenario(
+        "drift-quality",
+        "Drift monitor on resampled HDFS sessions: 100,000 unchanged ones, a new family of templates, changed rates",
+        "bench.drift_quality:drift_quality",
+        {
+            "false_triggers": Target(better="lower", goal=0, floor=1, tolerance=0.0),
+            "detection_delay_sessions": Target(better="lower", goal=1_500, floor=2_000, tolerance=0.2),
+        },
+        detectors=("bert_cnn",),
+    ),
 }
 
 

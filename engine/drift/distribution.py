@@ -1,41 +1,39 @@
-"""Statistics of the templates' shares: never seen before, Jensen-Shannon, PSI; all of many blocks at once."""
+"""Statistics of the templates: never seen before, Jensen-Shannon, PSI; of many blocks at once.
+
+A template's share is that of the windows which hold it.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
 
 _PSEUDO = 0.5
-"""Lines added to each template before PSI's logarithm (Jeffreys' prior), which has none for a share of zero."""
+"""Windows added to each template before PSI's logarithm (Jeffreys' prior), which has none for a share of zero."""
 
 
-def shares(counts: NDArray[np.int64]) -> Floats:
-    """Each row (…, k) divided by its sum; a row of zeros stays one."""
-    found: Floats = counts / np.maximum(counts.sum(-1, keepdims=True), 1)
-    return found
+def jensen_shannon(reference: Floats, current: Floats) -> Floats:
+    """How far each template's share (…, k) has moved: the divergence of "holds it" and "does not", in bits, 0 to 1.
 
-
-def jensen_shannon_parts(reference: Floats, current: Floats) -> Floats:
-    """What each template adds to the Jensen-Shannon divergence of two distributions, in bits; (…, k).
-
-    Lin, "Divergence measures based on the Shannon entropy", 1991. The sum is between 0 and 1.
+    Lin, "Divergence measures based on the Shannon entropy", 1991. By chance all templates move about as
+    far, whatever their share, so the largest of them tells a single template's change from chance; the
+    divergence of the whole distribution drowns it in all the others' chance.
     """
     middle = (reference + current) / 2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        parts = np.where(reference > 0, reference * np.log2(reference / middle), 0.0)
-        parts += np.where(current > 0, current * np.log2(current / middle), 0.0)
-    found: Floats = parts / 2
+    found: Floats = _entropy(middle) - (_entropy(reference) + _entropy(current)) / 2
+    return np.maximum(found, 0.0)
+
+
+def _entropy(share: Floats) -> Floats:
+    """Of a yes or no with this probability of yes, in bits."""
+    inside = np.clip(share, 1e-12, 1 - 1e-12)
+    found: Floats = -(inside * np.log2(inside) + (1 - inside) * np.log2(1 - inside))
     return found
 
 
-def jensen_shannon(reference: NDArray[np.int64], current: NDArray[np.int64]) -> Floats:
-    """(…,): the divergence of counts (…, k), in bits."""
-    found: Floats = jensen_shannon_parts(shares(reference), shares(current)).sum(-1)
-    return found
-
-
-def psi(reference: NDArray[np.int64], current: NDArray[np.int64]) -> Floats:
-    """(…,): the population stability index of counts (…, k).
+def psi(reference: Counts, current: Counts) -> Floats:
+    """(…,): the population stability index of counts (…, k) taken as one distribution.
 
     The usual reading: below 0.1 no change, above 0.25 a large one (Siddiqi, "Credit Risk Scorecards", 2006).
     """
@@ -48,10 +46,10 @@ def psi(reference: NDArray[np.int64], current: NDArray[np.int64]) -> Floats:
     return found
 
 
-def only_here(counts: NDArray[np.int64], block_windows: int) -> Floats:
+def only_here(counts: Counts, block_windows: int) -> Floats:
     """(b,): for each block of the reference, an upper bound of its share of windows with a template of no other block.
 
-    What the rate of templates never seen is by chance; each line counts as a window of its own.
+    What the rate of templates never seen is by chance.
     """
     alone = (counts > 0).sum(0) == 1
     found: Floats = np.minimum(counts[:, alone].sum(1) / block_windows, 1.0)

@@ -6,16 +6,35 @@ kernel turn the discrepancy of two samples into the distance of two means, so ea
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array  # type: ignore[import-untyped]
+
+from models.base import WindowDetector
+
+if TYPE_CHECKING:
+    from models.embeddings import Embeddings
 
 FEATURES = 64
 """Random features; the kernel is off by about 1 / sqrt(FEATURES) at a single pair, far less in a mean."""
 
 Vectors = Callable[[NDArray[np.int64]], NDArray[np.float32]]
-"""Template ids (n,) → their vectors (n, hidden); zeros for a template that is not known."""
+"""Template ids (n,) → their vectors (n, hidden): zeros for an unknown template; hidden is 0 without an encoder."""
+
+
+def template_vectors(detector: WindowDetector) -> Vectors:
+    """The vectors that the detector's encoder gave its templates."""
+    embeddings: Embeddings | None = getattr(detector, "embeddings", None)  # detectors without an encoder have none
+
+    def vectors(ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        if embeddings is None:
+            return np.zeros((len(ids), 0), np.float32)
+        table = embeddings.table
+        return table.vectors[table.lookup(ids)]
+
+    return vectors
 
 
 class WindowFeatures:
@@ -63,8 +82,9 @@ class WindowFeatures:
             lengths: Lines of each window, none of them 0; as many windows in every group.
             groups: How many groups.
         """
-        starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-        projected = np.add.reduceat(self._projected[columns], starts) / lengths[:, None]
+        ends = np.concatenate([[0], np.cumsum(lengths)])
+        weights = np.repeat(1 / lengths, lengths)
+        projected = csr_array((weights, columns, ends), shape=(len(lengths), self.learnt)) @ self._projected
         features = np.cos(projected + self._phases) * np.sqrt(2 / FEATURES)
         found: NDArray[np.float64] = features.reshape(groups, -1, FEATURES).mean(1)
         return found

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, slots=True)
 class TemplateShare:
-    """A template that carries the change: its share of lines then and now (0 to 1)."""
+    """A template that carries the change: the share of windows that hold it then and now (0 to 1)."""
 
     id: int
     text: str

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from engine.drift.blocks import SAMPLE_SHARE, Blocks, Pending
 from engine.drift.columns import Counts, TemplateColumns, widened
-from engine.drift.distribution import jensen_shannon, jensen_shannon_parts, psi, shares
+from engine.drift.distribution import jensen_shannon, psi
 from engine.drift.embedding import Vectors, squared_distance
 from engine.drift.event import DriftEvent, TemplateShare
 from engine.drift.precision import JudgedAlerts
@@ -75,6 +75,11 @@ class DriftMonitor:
         self._watch: Watch | None = None
         self._judged = JudgedAlerts(self._settings.judged)
         self._triggers: dict[str, Trigger] = {name: Trigger() for name in self._settings.detectors}
+
+    @property
+    def _windows(self) -> int:
+        """Windows that a statistic is over."""
+        return self._settings.current_blocks * self._settings.block_windows
 
     @property
     def ready(self) -> bool:
@@ -167,22 +172,28 @@ class DriftMonitor:
         """Steps 3 to 5 for every block, all of them at once as far as that goes."""
         reference, settings = watch.reference, self._settings
         keep = settings.current_blocks
-        known = widened(reference.counts[None], len(self._columns))[0]
-        novel = known == 0
+        columns = len(self._columns)
+        known = widened(reference.counts[None], columns)[0]
+        sampled = blocks.scores[:, ::SAMPLE_SHARE]
         recent = Recent(
-            np.concatenate([widened(watch.recent.counts, len(self._columns)), blocks.counts(len(self._columns))]),
-            np.concatenate([watch.recent.novelty, blocks.share_with(novel)]),
+            np.concatenate([widened(watch.recent.counts, columns), blocks.counts(columns)]),
+            np.concatenate([watch.recent.novelty, blocks.share_with(known == 0)]),
+            np.concatenate([watch.recent.scores, reference.bins.counts(sampled)]),
             np.concatenate([watch.recent.features, self._features(watch, blocks)]),
         )
-        watch.recent = Recent(recent.counts[-keep:], recent.novelty[-keep:], recent.features[-keep:])
+        watch.recent = Recent(
+            recent.counts[-keep:], recent.novelty[-keep:], recent.scores[-keep:], recent.features[-keep:]
+        )
         counts = _rolling(recent.counts, keep)
+        means = reference.margin.of(blocks.scores).mean(1).tolist()
+        distances = reference.bins.distance(_rolling(recent.scores, keep)).tolist()
         statistics = {
             "novelty": _rolling(recent.novelty, keep) / keep,
-            "jensen_shannon": jensen_shannon(known, counts),
+            "jensen_shannon": jensen_shannon(known / reference.windows, counts / self._windows).max(1),
             "psi": psi(known, counts),
             "mmd": squared_distance(_rolling(recent.features, keep) / keep, reference.mean_features),
-            "adwin": np.array([watch.mean.add(mean) for mean in reference.margin.of(blocks.scores).mean(1).tolist()]),
-            "kswin": np.array([watch.shape.add(scores[::SAMPLE_SHARE]) for scores in blocks.scores]),
+            "adwin": np.array([watch.mean.add(mean) for mean in means]),
+            "kswin": np.array(list(map(watch.shape.add, sampled.tolist(), distances))),
         }
         # Sums over more or fewer columns differ in their last bits, and batches must not decide what is told.
         rounded = {name: np.round(values, 9).tolist() for name, values in statistics.items()}
@@ -213,7 +224,7 @@ class DriftMonitor:
                 )  # fmt: skip
 
     def _due(self, time_ns: int, counts: Counts | None) -> list[DriftEvent]:
-        """Step 5: at most one event. `counts` are the templates' lines now, those last seen if None."""
+        """Step 5: at most one event. `counts` are the windows that hold each template now, those last seen if None."""
         raised = {name: trigger for name, trigger in self._triggers.items() if trigger.raised}
         resting = self._since_event is not None and self._since_event < self._settings.cooldown_windows
         if not raised or resting or self._model is None:
@@ -224,10 +235,9 @@ class DriftMonitor:
         if counts is None and self._watch is not None:
             counts = self._watch.recent.counts.sum(0)
         others = {n: {"statistic": t.statistic, "threshold": t.threshold} for n, t in raised.items() if n != name}
-        windows = self._settings.current_blocks * self._settings.block_windows
         event = DriftEvent(
             "drift", name, trigger.statistic, trigger.threshold, trigger.since_ns, time_ns,
-            self._judged.count() if name == "precision" else windows, *self._model,
+            self._judged.count() if name == "precision" else self._windows, *self._model,
             self._carriers(counts), {"others": others},
         )  # fmt: skip
         return [event]
@@ -237,8 +247,8 @@ class DriftMonitor:
         if counts is None or self._watch is None:
             return ()
         known = widened(self._watch.reference.counts[None], len(counts))[0]
-        before, now = shares(known), shares(counts)
-        parts = jensen_shannon_parts(before, now)
+        before, now = known / self._watch.reference.windows, counts / self._windows
+        parts = jensen_shannon(before, now)
         order = np.argsort(-parts, kind="stable")[: self._settings.max_templates]
         return tuple(
             TemplateShare(self._columns.template(i), self._columns.text(i), float(before[i]), float(now[i]))

@@ -10,7 +10,7 @@ from engine.drift.blocks import SAMPLE_SHARE, Blocks
 from engine.drift.columns import Counts, TemplateColumns, widened
 from engine.drift.distribution import jensen_shannon, only_here, psi
 from engine.drift.embedding import Vectors, WindowFeatures, embed, kernel_width, squared_distance
-from engine.drift.scores import AlarmMargin, Floats, ks_distance, quantiles
+from engine.drift.scores import AlarmMargin, Floats, ScoreBins
 from engine.drift.settings import DriftSettings
 
 _DRAWS = 200
@@ -55,22 +55,24 @@ class Reference:
     """What the current blocks are compared with.
 
     Attributes:
-        counts: int64 (k,): lines of each of the k templates that it holds.
+        windows: How many it is made of.
+        counts: int64 (k,): how many of them hold each of its k templates.
         thresholds: By detector.
         margin: The scale of the scores.
         mean_margin: Mean of the blocks on that scale.
         unit: Range of the blocks' means by chance: twelve standard deviations.
-        quantiles: Ascending scores.
+        bins: Of the scores.
         features: Of windows; None where templates have no vectors.
         mean_features: float64 (FEATURES,).
     """
 
+    windows: int
     counts: Counts
     thresholds: dict[str, float]
     margin: AlarmMargin
     mean_margin: float
     unit: float
-    quantiles: Floats
+    bins: ScoreBins
     features: WindowFeatures | None
     mean_features: NDArray[np.float64]
 
@@ -82,11 +84,13 @@ class Recent:
     Attributes:
         counts: int64 (c, k).
         novelty: float64 (c,): share of windows with a template that the reference does not hold.
+        scores: int64 (c, bins): scores of the sampled windows.
         features: float64 (c, FEATURES): mean features of the sampled windows.
     """
 
     counts: Counts
     novelty: NDArray[np.float64]
+    scores: Counts
     features: NDArray[np.float64]
 
 
@@ -100,41 +104,64 @@ def complete(
     margin = AlarmMargin(float(np.median(usual)), threshold, float(usual.std()))
     means = margin.of(scores).mean(1)
     features, by_block = _features(warm, columns, vectors, len(scores))
-    ordered = quantiles(usual)
-    chosen = _draws(len(scores), settings.current_blocks)
-    chance = {
-        "novelty": only_here(counts, scores.shape[1]) / np.sqrt(settings.current_blocks),
-        "jensen_shannon": jensen_shannon(*_apart(counts, chosen)),
-        "psi": psi(*_apart(counts, chosen)),
-        "adwin": np.abs(means - means.mean()) / np.sqrt(settings.current_blocks),
-        "kswin": np.array([_score_distance(scores, row, ordered) for row in chosen]),
-        "mmd": squared_distance(*_mean_apart(by_block, chosen)),
+    bins = ScoreBins.of(usual)
+    sampled = bins.counts(scores[:, ::SAMPLE_SHARE])
+    thresholds = {
+        name: max(getattr(settings, name), *(_bound(seen, settings.chance) for seen in by_chance))
+        for name, by_chance in _chance(counts, means, by_block, sampled, bins, settings).items()
     }
-    thresholds = {name: max(getattr(settings, name), _bound(seen, settings.chance)) for name, seen in chance.items()}
     unit = max(12 * float(means.std()), settings.adwin)
     last = slice(-settings.current_blocks, None)
-    recent = Recent(counts[last], np.zeros(settings.current_blocks), by_block[last])
+    recent = Recent(counts[last], np.zeros(settings.current_blocks), sampled[last], by_block[last])
     made = Reference(
-        counts.sum(0), thresholds, margin, float(means.mean()), unit, ordered, features, by_block.mean(0)
+        scores.size, counts.sum(0), thresholds, margin, float(means.mean()), unit, bins, features, by_block.mean(0)
     )  # fmt: skip
     return made, recent, means.tolist()
+
+
+def _chance(
+    counts: Counts, means: Floats, features: Floats, sampled: Counts, bins: ScoreBins, settings: DriftSettings
+) -> dict[str, list[Floats]]:  # fmt: skip
+    """Values of each statistic where nothing has changed: some blocks of the reference against the others."""
+    rolling = np.sqrt(settings.current_blocks)
+    draws = _draws(len(counts), settings.current_blocks)
+    return {
+        "novelty": [only_here(counts, settings.block_windows) / rolling],
+        "jensen_shannon": [_largest_move(counts, chosen, settings.block_windows) for chosen in draws],
+        "psi": [psi(*_apart(counts, chosen)) for chosen in draws],
+        "adwin": [np.abs(means - means.mean()) / rolling],
+        "kswin": [bins.distance(_apart(sampled, chosen)[1]) for chosen in draws],
+        "mmd": [squared_distance(*_mean_apart(features, chosen)) for chosen in draws],
+    }
 
 
 def _bound(seen: NDArray[np.float64], deviations: float) -> float:
     return float(seen.mean() + deviations * seen.std())
 
 
-def _draws(blocks: int, current: int) -> NDArray[np.bool_]:
-    """Which blocks are taken for current ones, (_DRAWS, blocks)."""
+def _draws(blocks: int, current: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which blocks are taken for current ones: at random (_DRAWS, blocks), and every run of neighbours.
+
+    Neighbours are alike in a stream that changes slowly by itself, and differ more from the rest.
+    """
     order = np.random.default_rng(0).random((_DRAWS, blocks)).argsort(1)
-    found: NDArray[np.bool_] = order < current
-    return found
+    starts = np.arange(blocks - current + 1)[:, None]
+    places = np.arange(blocks)
+    runs = (places >= starts) & (places < starts + current)
+    return order < current, runs
 
 
 def _apart(counts: Counts, chosen: NDArray[np.bool_]) -> tuple[Counts, Counts]:
-    """(draws, k) twice: lines of the other blocks, and of the chosen."""
+    """(draws, k) twice: windows of the other blocks, and of the chosen."""
     current = chosen.astype(np.int64) @ counts
     return counts.sum(0) - current, current
+
+
+def _largest_move(counts: Counts, chosen: NDArray[np.bool_], block_windows: int) -> Floats:
+    others, current = _apart(counts, chosen)
+    taken = int(chosen[0].sum()) * block_windows
+    found: Floats = jensen_shannon(others / (len(counts) * block_windows - taken), current / taken).max(1)
+    return found
 
 
 def _mean_apart(
@@ -144,12 +171,6 @@ def _mean_apart(
     return ((1 - picked) @ features / (1 - picked).sum(1)[:, None], picked @ features / picked.sum(1)[:, None])
 
 
-def _score_distance(scores: NDArray[np.float32], chosen: NDArray[np.bool_], ordered: Floats) -> float:
-    """Distance of a sample of the chosen blocks, as large as the one that is watched, to all scores."""
-    sample = scores[chosen][:, ::SAMPLE_SHARE].ravel()
-    return ks_distance(np.sort(sample), ordered)
-
-
 def _features(
     warm: WarmUp, columns: TemplateColumns, vectors: Vectors | None, blocks: int
 ) -> tuple[WindowFeatures | None, NDArray[np.float64]]:
@@ -157,6 +178,8 @@ def _features(
     if vectors is None:
         return None, np.zeros((blocks, 1))
     table = vectors(np.array([columns.template(i) for i in range(len(columns))], np.int64))
+    if not table.shape[1]:
+        return None, np.zeros((blocks, 1))
     spread = np.linspace(0, len(warm.lines) - 1, min(_WIDTH_WINDOWS, len(warm.lines))).astype(np.int64)
     width = kernel_width(embed(table, [warm.lines[i] for i in spread.tolist()]))
     features = WindowFeatures(width, table.shape[1])

@@ -6,6 +6,7 @@ certain, and nobody retrains for the smallest change.
 """
 
 import importlib
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 QUANTILES = 257
-"""Scores that the reference is kept as."""
+"""Scores of the reference that become edges of bins, at the most."""
 
 _STEEPNESS = 4.0
 """A window half way between a usual score and the threshold has the margin 0.12, one at the threshold 0.5."""
@@ -99,36 +100,73 @@ def _adwin() -> Any:
     return ADWIN(delta=_ADWIN_DELTA, clock=1)  # type: ignore[no-untyped-call]
 
 
+class ScoreBins:
+    """The reference's scores as a histogram, so that distances of many blocks cost a few sums.
+
+    Every edge is a bin of its own, and so is what lies between two of them: at the edges of the
+    reference's own jumps the Kolmogorov-Smirnov distance is exact.
+    """
+
+    def __init__(self, edges: Floats, counts: NDArray[np.int64]) -> None:
+        """Takes ascending edges, each once, and the reference's counts (2 * edges + 1,)."""
+        self.edges = edges
+        self.reference = counts
+        self._below = np.cumsum(counts) / counts.sum()
+
+    def __len__(self) -> int:
+        return len(self.reference)
+
+    @staticmethod
+    def of(scores: NDArray[np.floating[Any]]) -> "ScoreBins":
+        """The bins of a reference (n,)."""
+        ordered = np.sort(scores, axis=None).astype(np.float64)
+        places = np.linspace(0, len(ordered) - 1, min(QUANTILES, len(ordered))).round().astype(np.int64)
+        edges = np.unique(ordered[places])
+        return ScoreBins(edges, _binned(edges, ordered[None])[0])
+
+    def counts(self, scores: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
+        """int64 (m, bins): scores of each row (m, n) in each bin."""
+        return _binned(self.edges, scores)
+
+    def distance(self, counts: NDArray[np.int64]) -> Floats:
+        """(…,): largest difference of the distribution functions, of counts (…, bins)."""
+        below = np.cumsum(counts, axis=-1) / counts.sum(-1, keepdims=True)
+        found: Floats = np.abs(below - self._below).max(-1)
+        return found
+
+
+def _binned(edges: Floats, scores: NDArray[np.floating[Any]]) -> NDArray[np.int64]:
+    bins = np.searchsorted(edges, scores, "left") + np.searchsorted(edges, scores, "right")
+    width = 2 * len(edges) + 1
+    at = bins + np.arange(len(scores))[:, None] * width
+    found: NDArray[np.int64] = np.bincount(at.ravel(), minlength=len(scores) * width).reshape(len(scores), width)
+    return found
+
+
 class ShapeChange:
     """The Kolmogorov-Smirnov distance of recent scores to the reference's, once KSWIN has cut."""
 
     def __init__(
-        self, reference: Floats, floor: float, size: int, recent: Sequence[float] = (), cut: bool = False,
-        tests: int = 0,
+        self, floor: float, size: int, recent: Sequence[float] = (), cut: bool = False, tests: int = 0
     ) -> None:  # fmt: skip
         """Starts afresh, or where another stood.
 
         Args:
-            reference: Ascending scores.
             floor: KSWIN is asked only where the distance is at least this: its test takes a millisecond.
             size: Scores that count as recent.
             recent: What `recent` held: scores, oldest first.
             cut: What `cut` was.
             tests: What `tests` was: the seed of KSWIN's next draw.
         """
-        self.reference = reference
-        self.recent = list(recent)
+        self.recent = deque(recent, _KSWIN_WINDOW * size)
         self.cut = cut
         self.tests = tests
         self._floor, self._size = floor, size
 
-    def add(self, scores: NDArray[np.floating[Any]]) -> float:
-        """The statistic after another block; `scores` is a sample of its windows."""
-        self.recent = (self.recent + scores.tolist())[-_KSWIN_WINDOW * self._size :]
-        if len(self.recent) < self._size:
-            return 0.0
-        distance = ks_distance(np.sort(np.array(self.recent[-self._size :])), self.reference)
-        if not self.cut and distance >= self._floor and len(self.recent) == _KSWIN_WINDOW * self._size:
+    def add(self, scores: Sequence[float], distance: float) -> float:
+        """The statistic after another block: a sample of its windows, and the distance of the last blocks."""
+        self.recent.extend(scores)
+        if not self.cut and distance >= self._floor and len(self.recent) == self.recent.maxlen:
             self.cut = self._test()
         return distance if self.cut else 0.0
 
@@ -137,21 +175,7 @@ class ShapeChange:
         from river.drift import KSWIN
 
         self.tests += 1
-        kswin = KSWIN(_KSWIN_ALPHA, len(self.recent), self._size, seed=self.tests, window=self.recent[:-1])
-        kswin.update(self.recent[-1])  # type: ignore[no-untyped-call]
+        window = list(self.recent)
+        kswin = KSWIN(_KSWIN_ALPHA, len(window), self._size, seed=self.tests, window=window[:-1])
+        kswin.update(window[-1])  # type: ignore[no-untyped-call]
         return bool(kswin.drift_detected)
-
-
-def ks_distance(a: Floats, b: Floats) -> float:
-    """Largest difference of the two empirical distribution functions; both ascending and not empty."""
-    places = np.concatenate([a, b])
-    below = np.searchsorted(a, places, "right") / len(a) - np.searchsorted(b, places, "right") / len(b)
-    return float(np.abs(below).max())
-
-
-def quantiles(scores: NDArray[np.floating[Any]]) -> Floats:
-    """Ascending: at most `QUANTILES` evenly spaced scores."""
-    ordered = np.sort(scores).astype(np.float64)
-    if len(ordered) <= QUANTILES:
-        return ordered
-    return ordered[np.linspace(0, len(ordered) - 1, QUANTILES).round().astype(np.int64)]

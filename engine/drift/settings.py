@@ -48,10 +48,10 @@ class DriftSettings(BaseModel):
         0.02, description="Floor: share of windows with a template that the reference does not hold."
     )
     jensen_shannon: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.02, description="Floor: Jensen-Shannon divergence of the templates' shares of lines, in bits (0 to 1)."
+        0.01, description="Floor: Jensen-Shannon divergence of one template's share of windows, in bits (0 to 1)."
     )
     psi: Annotated[float, Field(gt=0)] = Field(
-        0.1, description="Floor: population stability index of the templates' shares of lines."
+        0.05, description="Floor: population stability index of the templates' shares, all together."
     )
     adwin: Annotated[float, Field(gt=0, le=1)] = Field(
         0.03,
@@ -61,7 +61,7 @@ class DriftSettings(BaseModel):
         0.25, description="Floor: Kolmogorov-Smirnov distance of recent scores to the reference's after KSWIN cut."
     )
     mmd: Annotated[float, Field(gt=0)] = Field(
-        0.05, description="Floor: squared maximum mean discrepancy of the windows' embeddings."
+        0.06, description="Floor: squared maximum mean discrepancy of the windows' embeddings."
     )
     precision: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.5, description="Share of wrong alerts, surely exceeded (99 %) among the last that operators judged."

@@ -9,7 +9,7 @@ import numpy as np
 from engine.drift.blocks import SAMPLE_SHARE
 from engine.drift.embedding import WindowFeatures
 from engine.drift.reference import Recent, Reference
-from engine.drift.scores import AlarmMargin, MeanChange, ShapeChange
+from engine.drift.scores import AlarmMargin, MeanChange, ScoreBins, ShapeChange
 from engine.drift.settings import DriftSettings
 
 
@@ -32,16 +32,19 @@ class Watch:
         """Plain data. river's detectors are kept as what they were fed: fed again, they stand where they stood."""
         reference, recent = self.reference, self.recent
         return {
+            "windows": reference.windows,
             "counts": reference.counts.tobytes(),
             "thresholds": reference.thresholds,
             "margin": reference.margin.state,
             "mean_margin": reference.mean_margin,
             "unit": reference.unit,
-            "quantiles": reference.quantiles.tobytes(),
+            "edges": reference.bins.edges.tobytes(),
+            "scores": reference.bins.reference.tobytes(),
             "features": None if reference.features is None else reference.features.snapshot(),
             "mean_features": reference.mean_features.tobytes(),
             "recent_counts": recent.counts.tobytes(),
             "recent_novelty": recent.novelty.tobytes(),
+            "recent_scores": recent.scores.tobytes(),
             "recent_features": recent.features.tobytes(),
             "mean": {"means": list(self.mean.means), "cut": self.mean.cut},
             "shape": {"recent": list(self.shape.recent), "cut": self.shape.cut, "tests": self.shape.tests},
@@ -56,18 +59,20 @@ class Watch:
             return np.frombuffer(state[name], np.float64)
 
         reference = Reference(
+            state["windows"],
             np.frombuffer(state["counts"], np.int64),
             state["thresholds"],
             AlarmMargin(*state["margin"]),
             state["mean_margin"],
             state["unit"],
-            floats("quantiles"),
+            ScoreBins(floats("edges"), np.frombuffer(state["scores"], np.int64)),
             None if state["features"] is None else WindowFeatures.restored(state["features"]),
             floats("mean_features"),
         )
         recent = Recent(
             np.frombuffer(state["recent_counts"], np.int64).reshape(kept, -1),
             floats("recent_novelty"),
+            np.frombuffer(state["recent_scores"], np.int64).reshape(kept, -1),
             floats("recent_features").reshape(kept, -1),
         )
         mean = MeanChange(reference.mean_margin, reference.unit, **state["mean"])
@@ -76,4 +81,4 @@ class Watch:
 
 def _shape(reference: Reference, settings: DriftSettings, **stood: Any) -> ShapeChange:
     size = settings.current_blocks * len(range(0, settings.block_windows, SAMPLE_SHARE))
-    return ShapeChange(reference.quantiles, reference.thresholds["kswin"], size, **stood)
+    return ShapeChange(reference.thresholds["kswin"], size, **stood)

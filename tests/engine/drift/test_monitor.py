@@ -55,17 +55,17 @@ def test_a_change_of_rates_without_new_templates_is_found(stream, monitor):
 
 
 def test_lines_in_other_company_are_found_by_the_embeddings(stream, monitor):
-    apart = ((READ, READ, READ, READ), (WRITE, WRITE, WRITE, WRITE))
-    together = ((READ, WRITE, READ, WRITE), (WRITE, READ, WRITE, READ))
-    made = stream().add(2_000, (0.5, 0.5), apart).add(1_000, (0.5, 0.5), together)
+    together = ((READ, WRITE, READ, WRITE), (READ, READ, WRITE, READ, WRITE))
+    apart = ((READ, READ, READ, READ, WRITE), (WRITE, WRITE, WRITE, WRITE, READ))
+    made = stream().add(2_000, (0.5, 0.5), together).add(1_000, (0.5, 0.5), apart)
     assert names(made.feed(monitor()))[:1] == ["mmd"]
 
 
 def test_without_vectors_the_embeddings_say_nothing(stream):
-    apart = ((READ, READ, READ, READ), (WRITE, WRITE, WRITE, WRITE))
-    together = ((READ, WRITE, READ, WRITE), (WRITE, READ, WRITE, READ))
+    together = ((READ, WRITE, READ, WRITE), (READ, READ, WRITE, READ, WRITE))
+    apart = ((READ, READ, READ, READ, WRITE), (WRITE, WRITE, WRITE, WRITE, READ))
     watched = DriftMonitor(DriftSettings(block_windows=50, warmup_blocks=20, current_blocks=5), {})
-    assert stream().add(2_000, (0.5, 0.5), apart).add(1_000, (0.5, 0.5), together).feed(watched) == []
+    assert stream().add(2_000, (0.5, 0.5), together).add(1_000, (0.5, 0.5), apart).feed(watched) == []
 
 
 def test_scores_that_rise_are_found_by_adwin(stream, monitor):
