@@ -8,10 +8,11 @@ to kill. Which socket the trainer listens on and how long a job may take is the 
 import time
 from pathlib import Path
 
-from flwr.app import Context, Message
+from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from federation.base import TrainerError
+from federation.secagg_client import answer, is_secure
 from federation.trainer_process import request
 from federation.wire_records import pack, unpack
 
@@ -26,15 +27,21 @@ app = ClientApp()
 @app.query("calibrate")
 @app.evaluate()
 def hand_over(message: Message, context: Context) -> Message:
-    """Gives the message's records to the trainer and replies with what it answers.
+    """Gives the message's records to the trainer and replies with what it answers, masked if that was asked.
 
     Raises:
-        TrainerError: see `federation.trainer_process.request`; Flower turns it into an error reply.
+        FederationError: see `federation.trainer_process.request`; Flower gets it as an error reply.
     """
     metadata = message.metadata
     left_s = metadata.created_at + metadata.ttl - time.time() - ANSWER_S
     if left_s <= 0:
         raise TrainerError(f"the {metadata.message_type} job came too late: nobody waits for its answer any more")
     limit_s = min(left_s, float(context.node_config["limit_s"]))
-    answer = request(Path(str(context.node_config["socket"])), metadata.message_type, pack(message.content), limit_s)
-    return Message(unpack(answer), reply_to=message)
+    socket = Path(str(context.node_config["socket"]))
+
+    def ask(content: RecordDict) -> RecordDict:
+        return unpack(request(socket, metadata.message_type, pack(content), limit_s))
+
+    if is_secure(message):
+        return answer(message, context, ask)
+    return Message(ask(message.content), reply_to=message)

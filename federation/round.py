@@ -22,6 +22,7 @@ from federation.base import ModelSpec, Refusal, RoundResult, RoundSettings, Trai
 from federation.fleet import Clock, Fleet, MonotonicClock
 from federation.gate import judge
 from federation.guard import inspect, sketch_problem
+from federation.secagg import secure_pass
 from federation.sketches import shared_threshold
 from federation.strategies import Aggregation, proximal_mu
 
@@ -70,7 +71,8 @@ def run_round(
         RoundFailed: there is no candidate; the message says at which step, and who did what.
         SetupError: the strategy or one of its settings is not known.
     """
-    fleet = Fleet(grid, settings, clock or MonotonicClock())
+    clock = clock or MonotonicClock()
+    fleet = Fleet(grid, settings, clock)
     task = TrainTask(
         round_id=round_id, spec=spec, local_epochs=settings.local_epochs, proximal_mu=proximal_mu(settings),
         privacy=settings.privacy, seed=settings.seed, traceparent=traceparent,
@@ -79,7 +81,10 @@ def run_round(
     fleet.greet(messages.hello(task))  # 1
     fleet.need(fleet.regions, "step 1, who is there")
     report("hello", {"regions": len(fleet.regions)})
-    candidate = train_passes(fleet, settings, task, weights, aggregation, report)  # 2 to 5
+    if settings.privacy.mode == "secagg":
+        candidate = secure_passes(grid, fleet, clock, settings, task, weights, report)  # 2 to 5
+    else:
+        candidate = train_passes(fleet, settings, task, weights, aggregation, report)  # 2 to 5
     return prove(fleet, settings, task, weights, threshold, candidate, report)  # 6 to 8
 
 
@@ -103,6 +108,25 @@ def train_passes(
         regions = [u.region for u in good]
         report("pass", {"number": number, "regions": len(good), "refused": len(refused)})
     return Candidate(weights, tuple(good))
+
+
+def secure_passes(
+    grid: Grid, fleet: Fleet, clock: Clock, settings: RoundSettings, task: TrainTask, weights: Weights, report: Report
+) -> Candidate:
+    """Steps 2 to 5 where nobody may see a single update: masked changes, and only their mean is known.
+
+    Raises:
+        RoundFailed: a pass had too few regions.
+        SetupError: the strategy needs single updates.
+    """
+    updates: tuple[Update, ...] = ()
+    for number in range(settings.passes):
+        weights, updates = secure_pass(
+            grid, fleet, clock, settings, task.model_copy(update={"number": number}), weights
+        )
+        fleet.need([u.region for u in updates], f"step 4, pass {number}")
+        report("pass", {"number": number, "regions": len(updates), "refused": 0})
+    return Candidate(weights, updates)
 
 
 def prove(
