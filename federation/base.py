@@ -227,6 +227,9 @@ class RoundSettings(BaseModel):
     )
     margin_overall: float = Field(0.0, description="F1 over all regions that the candidate must gain at the least.")
     margin_region: Annotated[float, Field(ge=0)] = Field(0.02, description="F1 that no region may lose more than.")
+    margin_windows: Annotated[int, Field(ge=0)] = Field(
+        1, description="A region's loss counts if it misjudges more than so many windows more: fewer are chance."
+    )
     threshold: str = Field("auto", description="Threshold rule of the candidate: auto, best_f1 or percentile.")
     privacy: PrivacySettings = Field(PrivacySettings.model_validate({}), description="See `PrivacySettings`.")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="Of the round.")

@@ -15,7 +15,7 @@ def judge(figures: Sequence[HoldoutFigures], settings: RoundSettings) -> tuple[b
     """Whether the candidate is accepted, and one sentence that says why or why not.
 
     1. Over all regions together it is better by more than `margin_overall`.
-    2. No region loses more than `margin_region`.
+    2. No region loses more than `margin_region` by more than `margin_windows` windows.
 
     Args:
         figures: One of each region.
@@ -29,9 +29,10 @@ def judge(figures: Sequence[HoldoutFigures], settings: RoundSettings) -> tuple[b
         return False, f"the candidate is not better: {change}, more than {settings.margin_overall:g} gain is asked for"
     for f in sorted(figures, key=lambda f: f.region):  # 2
         before, after = quality(f.current), quality(f.candidate)
-        if before - after > settings.margin_region:
+        more = sum(f.candidate[1:3]) - sum(f.current[1:3])
+        if before - after > settings.margin_region and more > settings.margin_windows:
             return False, (
-                f"the candidate is worse in {f.region}: {before:.4f} became {after:.4f}, "
+                f"the candidate is worse in {f.region}: {before:.4f} became {after:.4f} by {more} windows, "
                 f"a loss of {settings.margin_region:g} is allowed"
             )
     return True, f"the candidate is better: {change}"

@@ -6,11 +6,15 @@ kept between questions, so that its encoder is loaded and its template texts are
 
 import time
 import zlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from torch.nn import Module
+from torch.optim import Optimizer
 
 from federation.base import (
     HoldoutFigures,
@@ -24,18 +28,28 @@ from federation.base import (
     Weights,
 )
 from federation.sketches import sketch
+from federation.training_store import Spending
 from models.base import WindowDetector
-from models.loop import LocalTraining, within_round
+from models.loop import LocalTraining, Stepper, within_round
 from models.metrics import confusion
 from models.registry import build
 from models.scoring import WindowScorer
+from models.sequences import content_keys, distinct
 
 
 class LearningStore(Protocol):
-    """Where a region's windows worth learning from are."""
+    """Where a region's windows worth learning from are, and what was spent of its privacy."""
 
     def learning_set(self, purpose: Purpose) -> LearningSet:
         """The stored windows of that purpose, with their labels."""
+        ...
+
+    def spend(self, spending: Spending) -> None:
+        """Records a training under differential privacy; to be called before it."""
+        ...
+
+    def spent(self) -> tuple[Spending, ...]:
+        """Every training under differential privacy so far, in order."""
         ...
 
 
@@ -77,7 +91,10 @@ class Trainer:
             own = _part(own, ~own.labels)
         if not len(own):
             raise TrainerError(f"{self._region} has no window to train {task.spec.detector} on")
-        with within_round(LocalTraining(task.local_epochs, task.proximal_mu)):
+        private = task.privacy.mode == "dp"
+        if private:
+            own = _records(own, detector)
+        with within_round(LocalTraining(task.local_epochs, task.proximal_mu, self._stepper(task) if private else None)):
             report = detector.fit(
                 own.windows,
                 own.labels if detector.supervised else None,
@@ -90,7 +107,20 @@ class Trainer:
             "loss": float(report.history[-1]["loss"]),
             "anomalous": float(own.labels.sum()),
         }
+        if private:
+            from federation.private import epsilon
+
+            figures["epsilon"] = epsilon(self._store.spent(), task.privacy.delta)
         return Update(self._region, detector.weights(), len(own), figures)
+
+    def _stepper(self, task: TrainTask) -> Callable[[Module, Optimizer, int], Stepper]:
+        from federation.private import PrivateSteps
+
+        if task.proximal_mu:
+            raise TrainerError("the proximal term and differential privacy do not go together; use another strategy")
+        return partial(
+            PrivateSteps, epochs=task.local_epochs, settings=task.privacy, book=self._store, round_id=task.round_id
+        )
 
     def calibrate(self, weights: Weights, spec: ModelSpec) -> ScoreSketch:
         """Scores the calibration windows; only quantiles are given away.
@@ -150,6 +180,20 @@ def _federable(spec: ModelSpec, device: str, cache: Path | None) -> WindowDetect
             f"different templates do not fit each other; bert_cnn and lstm_autoencoder can be federated"
         )
     return detector
+
+
+def _records(own: LearningSet, detector: WindowDetector) -> LearningSet:
+    """Every distinct window with its label once, so that no weight depends on how often one occurs."""
+    if detector.settings().get("class_weight", "none") != "none":
+        raise TrainerError(
+            f"{detector.name} weighs windows by the classes' counts, which differential privacy does not cover; "
+            f"class_weight must be none"
+        )
+    keys = [key + bytes([label]) for key, label in zip(content_keys(own.windows), own.labels.tolist(), strict=True)]
+    first, _ = distinct(keys)
+    chosen = np.zeros(len(own), bool)
+    chosen[first] = True
+    return _part(own, chosen)
 
 
 def _part(whole: LearningSet, chosen: NDArray[np.bool_]) -> LearningSet:

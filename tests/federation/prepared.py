@@ -21,6 +21,7 @@ from federation.base import (
 from federation.local_grid import LocalGrid
 from federation.messages import Region
 from federation.sketches import sketch
+from federation.training_store import Spending
 from models.base import Windows, template_id
 
 
@@ -101,6 +102,15 @@ class SetStore:
 
     def __init__(self, sets: Mapping[Purpose, LearningSet]) -> None:
         self.sets = sets
+        self.book: list[Spending] = []
+
+    def spend(self, spending: Spending) -> None:
+        """See `LearningStore`."""
+        self.book.append(spending)
+
+    def spent(self) -> tuple[Spending, ...]:
+        """See `LearningStore`."""
+        return tuple(self.book)
 
     def learning_set(self, purpose: Purpose) -> LearningSet:
         """See `LearningStore`."""

@@ -17,14 +17,20 @@ def test_worse_in_one_region_only_is_refused_by_name() -> None:
     figures = [HoldoutFigures("eu", BAD, GOOD), HoldoutFigures("us", BAD, GOOD), HoldoutFigures("ap", GOOD, BAD)]
     accepted, reason = judge(figures, SETTINGS)
     assert not accepted
-    assert "worse in ap: 0.9500 became 0.5556" in reason
+    assert "worse in ap: 0.9500 became 0.5556 by 70 windows" in reason
 
 
 def test_a_loss_within_the_margin_is_borne() -> None:
-    slightly = (94, 5, 6, 895)
+    slightly = (93, 5, 7, 895)
     figures = [HoldoutFigures("eu", BAD, GOOD), HoldoutFigures("us", GOOD, slightly)]
     assert judge(figures, SETTINGS)[0]
     assert not judge(figures, SETTINGS.model_copy(update={"margin_region": 0.001}))[0]
+
+
+def test_a_single_window_is_chance() -> None:
+    before, one, two = (10, 0, 0, 90), (9, 0, 1, 90), (9, 1, 1, 89)
+    for after, accepted in ((one, True), (two, False)):
+        assert judge([HoldoutFigures("eu", BAD, GOOD), HoldoutFigures("us", before, after)], SETTINGS)[0] == accepted
 
 
 def test_as_good_is_not_better() -> None:
