@@ -269,6 +269,33 @@ SCENARIOS: dict[str, Scenario] = {
         },
         detectors=("bert_cnn",),
     ),
+    "classify-seven-random": Scenario(
+        "classify-seven-random",
+        "Seven classes of log lines, a stratified fifth of the lines as test set, five seeds",
+        "bench.classification:classify_seven_random",
+        {"xgboost.macro_f1": Target(goal=0.97, tolerance=0.01), "random_forest.macro_f1": Target(tolerance=0.01)},
+    ),
+    "classify-seven-template": Scenario(
+        "classify-seven-template",
+        "Seven classes of log lines, a fifth of each class's templates as test set, so that no template was seen",
+        "bench.classification:classify_seven_template",
+        {"xgboost.macro_f1": Target(tolerance=0.05)},
+    ),
+    "classify-seven-source": Scenario(
+        "classify-seven-source",
+        "Seven classes of log lines, each of the 16 systems in turn as test set",
+        "bench.classification:classify_seven_source",
+        {"xgboost.macro_f1": Target(tolerance=0.05)},
+    ),
+    "classify-lines": Scenario(
+        "classify-lines",
+        "Seconds to train all line classifiers and to classify 32,000 lines, and lines a second, cached and uncached",
+        "bench.classification:classify_lines",
+        {
+            "train_s": Target(better="lower", goal=900, tolerance=0.2),
+            "file_s": Target(better="lower", goal=30, tolerance=0.2),
+        },
+    ),
 }
 
 

@@ -24,7 +24,10 @@ class RandomForestSettings(TreeSettings):
     trees: Annotated[int, Field(ge=1)] = Field(200, description="Trees.")
     max_depth: Annotated[int, Field(ge=1)] = Field(40, description="Splits on top of each other at the most.")
     min_leaf: Annotated[int, Field(ge=1)] = Field(1, description="Rows in a leaf at the least.")
-    features: Annotated[float, Field(gt=0, le=1)] = Field(0.1, description="Share of the features tried at each split.")
+    bootstrap: bool = Field(False, description="Each tree sees rows drawn with replacement; else all of them.")
+    features: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.05, description="Share of the features tried at each split."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,8 @@ class RandomForest(TreeClassifier):
 
     name = "random_forest"
     space: Mapping[str, tuple[Any, ...]] = {
-        "max_depth": (12, 20, 40), "min_leaf": (1, 1, 2, 4), "features": (0.03, 0.05, 0.1, 0.2),
+        "max_depth": (20, 40), "min_leaf": (1, 1, 2), "features": (0.03, 0.05, 0.1), "smote_share": (0.0, 0.05, 0.1),
+        "bootstrap": (False, False, True),
     }  # fmt: skip
     options: RandomForestSettings
 
@@ -78,7 +82,7 @@ class RandomForest(TreeClassifier):
 
         forest = RandomForestClassifier(
             self.options.trees, max_depth=chosen["max_depth"], min_samples_leaf=chosen["min_leaf"],
-            max_features=chosen["features"], random_state=seed, n_jobs=1,
+            max_features=chosen["features"], bootstrap=chosen["bootstrap"], random_state=seed, n_jobs=1,
         ).fit(x, y, sample_weight=w)  # fmt: skip
         trees = [estimator.tree_ for estimator in forest.estimators_]
         roots = np.cumsum([0, *(t.node_count for t in trees)])[:-1]

@@ -23,7 +23,7 @@ from models.classify.features import MEANING, LineFeatures
 from models.classify.figures import class_figures
 from models.embeddings import TextVectors
 from models.encoder import MINILM, open_encoder
-from models.splits import by_group
+from models.splits import stratified
 from models.torch_detector import pick_device
 
 REASONS = 5
@@ -45,7 +45,7 @@ class TreeSettings(BaseModel):
         0.1, description="Classes rarer than this share of the largest one are filled up to it by SMOTE; 0 fills none."
     )
     candidates: Annotated[int, Field(ge=0)] = Field(
-        6, description="Settings drawn at random and tried beside the given ones on held-out templates; 0 tries none."
+        4, description="Settings drawn at random and tried beside the given ones on held-out rows; 0 tries none."
     )
 
 
@@ -119,13 +119,13 @@ class TreeClassifier(LineClassifier):
         seed: int = 0,
         progress: Progress | None = None,
     ) -> FitReport:
-        """See `LineClassifier.fit`; validation lines only choose among the candidates of the search."""
+        """See `LineClassifier.fit`; the search splits the training lines itself, so validation lines choose nothing."""
         start = time.perf_counter()
         w = checked(lines, labels, weights) ** self.options.weight_power
         candidates = self._candidates(seed)
         history: list[dict[str, float]] = []
         if len(candidates) > 1:
-            x, y, held_x, held_y, held_w, part_w = self._search_data(lines, labels, w, validation, seed)
+            x, y, part_w, held_x, held_y, held_w = self._search_data(lines, labels, w, seed)
             for number, chosen in enumerate(candidates):
                 trees = self._grown(x, y, part_w, chosen, seed)
                 given = trees[1][self._predict(trees[0], held_x).argmax(1)]
@@ -152,27 +152,20 @@ class TreeClassifier(LineClassifier):
         return [given, *drawn]
 
     def _search_data(
-        self,
-        lines: Lines,
-        labels: NDArray[np.int64],
-        w: NDArray[np.float64],
-        validation: tuple[Lines, NDArray[np.int64]] | None,
-        seed: int,
+        self, lines: Lines, labels: NDArray[np.int64], w: NDArray[np.float64], seed: int
     ) -> tuple[NDArray[Any], ...]:
-        """Features, labels and weights to learn from in the search, and those to judge by."""
-        if validation is None or not len(validation[0]):
-            kept, held = by_group(labels, lines.templates, 0.2, seed)
-            if not len(held) or len(np.unique(labels[kept])) < 2:
-                kept = held = np.arange(len(lines))
-            some, others = lines.take(kept), lines.take(held)
-            y, held_y, part_w, held_w = labels[kept], labels[held], w[kept], w[held]
-        else:
-            some, y, part_w = lines, labels, w
-            others, held_y = validation
-            held_w = np.ones(len(others))
+        """Features, labels and weights of four fifths of the rows to learn from, and of the others to judge by.
+
+        Drawn by row, not by template: as in service, some held-out rows have a template that was seen
+        and some have not, so neither a good memory alone nor a good guess alone is chosen.
+        """
+        kept, held = stratified(labels, 0.2, seed)
+        if not len(held) or len(np.unique(labels[kept])) < 2:
+            kept = held = np.arange(len(lines))
         features = self._new_features()
-        features.fit(some, y)
-        return features.of(some), y, features.of(others), held_y, held_w, part_w
+        features.fit(lines.take(kept), labels[kept])
+        x, held_x = features.of(lines.take(kept)), features.of(lines.take(held))
+        return x, labels[kept], w[kept], held_x, labels[held], w[held]
 
     def _grown(
         self, x: NDArray[np.float32], labels: NDArray[np.int64], w: NDArray[np.float64], chosen: Mapping[str, Any],
@@ -180,7 +173,7 @@ class TreeClassifier(LineClassifier):
     ) -> tuple[Any, NDArray[np.int64]]:  # fmt: skip
         """Trees, and the class of each of their outputs."""
         classes, y = np.unique(labels, return_inverse=True)
-        more = filled_up(x, y, w, self.options.smote_share, seed)
+        more = filled_up(x, y, w, chosen["smote_share"], seed)
         return self._grow(*more, chosen, seed), classes
 
     def _trained(self) -> Any:

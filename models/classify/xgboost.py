@@ -32,7 +32,8 @@ class XGBoost(TreeClassifier):
     name = "xgboost"
     space: Mapping[str, tuple[Any, ...]] = {
         "learning_rate": (0.1, 0.2, 0.3), "max_depth": (3, 4, 5, 6, 8), "subsample": (0.6, 0.8, 1.0),
-        "colsample": (0.2, 0.35, 0.5, 0.8), "min_child_weight": (0.5, 1.0, 2.0, 4.0),
+        "colsample": (0.2, 0.35, 0.5, 0.8), "min_child_weight": (0.3, 1.0, 2.0),
+        "smote_share": (0.0, 0.05, 0.1),
     }  # fmt: skip
     options: XGBoostSettings
 
