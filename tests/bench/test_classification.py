@@ -53,7 +53,7 @@ def test_memory_knows_no_new_template():
     lookup = classify_seven_template(Run(overrides={"classifiers": "rules"})).peers[LOOKUP]
     given = {k.rpartition(".")[2] for k in lookup if k.startswith("confusion.")}
     assert given == {"normal"}
-    assert at_random(Run(overrides={"classifiers": "rules", "seeds": "1"})).peers[LOOKUP]["accuracy"] > 0.9
+    assert at_random(Run(overrides={"classifiers": "rules", "seeds": "1"})).peers[LOOKUP]["accuracy"] > 0.7
 
 
 def test_no_template_of_a_left_out_source_is_trained_on(monkeypatch):
