@@ -224,6 +224,9 @@ class TrainingStore:
     def learning_set(self, purpose: Purpose) -> LearningSet:
         """The windows that serve a purpose, oldest first; of the holdout only the newest.
 
+        Growth steps of anomalous sessions are left out: the label does not say where in the session the
+        anomaly is, and a cut that ends before it looks normal.
+
         Raises:
             StoreError: the store cannot be read, or was changed from outside.
         """
@@ -232,7 +235,7 @@ class TrainingStore:
         with self._file.reading() as database:
             rows = database.execute(
                 """SELECT id, content, closed, class, rank FROM windows
-                WHERE bucket >= ? AND bucket < ?
+                WHERE bucket >= ? AND bucket < ? AND (closed OR class != 1)
                 AND (class >= 0 OR time_ns <= (SELECT max(time_ns) FROM windows) - ?)
                 ORDER BY time_ns DESC, id DESC LIMIT ?""",
                 (part.start, part.stop, wait_ns, newest),

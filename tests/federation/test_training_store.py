@@ -336,3 +336,14 @@ def test_the_position_of_a_feed_is_saved_with_its_labels(tmp_path):
     with opened(tmp_path) as store:
         assert store.position("labels t/0") == {"offset": 7}
         assert store.position("labels t/1") == {"offset": 1}
+
+
+def test_growth_steps_of_anomalous_sessions_teach_nothing(tmp_path):
+    with opened(tmp_path) as store:
+        for key in ("good", "bad"):
+            store.add(
+                Windows.of([[IDS[0]], [IDS[0], IDS[1]]], [False, True]), keys=[key] * 2, ids=[f"{key}1", f"{key}2"],
+                time_ns=np.zeros(2, np.int64), scores=np.zeros(2, np.float32), templates=TEXTS,
+            )  # fmt: skip
+        store.label([Label("bad", True, "labels", 1)])
+        assert said(store) == [(False, "assumed"), (False, "assumed"), (True, "labels")]
