@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from federation.base import SetupError
 from federation.processes import Program, flower_environment, flower_program, python_module, write_secret
-from federation.trainer_process import Build, Handler, TrainerServer
+from federation.trainer_process import START_S, Build, Handler, TrainerServer
 from federation.training_store import TrainingSettings, TrainingStore
 
 log = logging.getLogger(__name__)
@@ -87,10 +87,17 @@ class Node:
             self._folder / "executor.log",
         )  # fmt: skip
 
-    def start(self) -> "Node":
-        """Starts all three."""
+    def start(self, stop: threading.Event | None = None) -> "Node":
+        """Starts all three: the SuperNode once the trainer is ready, so that who is online can train.
+
+        `stop` ends the waiting for that early.
+        """
         flower_program("flower-supernode")
         self.trainer.start()
+        stop = stop or threading.Event()
+        end_s = time.monotonic() + START_S
+        while not self.trainer.ready and time.monotonic() < end_s and not stop.wait(LOOK_S):
+            pass
         self.supernode.start()
         self.executor.start()
         return self
@@ -109,7 +116,7 @@ class Node:
 
     def run(self, stop: threading.Event, alive: Callable[[], None] = lambda: None) -> None:
         """Runs until `stop` is set; `alive` is called at every look."""
-        self.start()
+        self.start(stop)
         try:
             while not stop.wait(LOOK_S):
                 self.watch()

@@ -19,6 +19,10 @@ log = logging.getLogger(__name__)
 STOP_S = 6.0
 """From SIGTERM to SIGKILL: a SuperNode says goodbye to its SuperLink within two."""
 
+MARK = "DRIFTLINE_SUPERVISED_LOG"
+"""Variable by which a program that outlived its supervisor is known again."""
+
+ORPHAN_LOOK_S = 0.02
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0
 STEADY_S = 60.0
@@ -103,17 +107,47 @@ class Program:
             SetupError: it cannot be started at all.
         """
         self._log_path.parent.mkdir(parents=True, exist_ok=True)
+        if not self.starts:
+            self._end_orphan()
         with self._log_path.open("ab") as output:
             try:
                 self._process = subprocess.Popen(
-                    self.command, env=dict(self._environment), cwd=self._log_path.parent, stdin=subprocess.DEVNULL,
-                    stdout=output, stderr=output, start_new_session=True,
+                    self.command, env={**self._environment, MARK: str(self._log_path.resolve())},
+                    cwd=self._log_path.parent, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                    start_new_session=True,
                 )  # fmt: skip
             except OSError as error:
                 raise SetupError(f"{self.name} cannot be started: {self.command[0]}: {error.strerror}") from error
+        self._pid_path.write_text(str(self._process.pid))
         self._started_s = self._clock()
         self._ended_s = self._told_s = None
         self.starts += 1
+
+    def _end_orphan(self) -> None:
+        """Ends what a supervisor that was killed left running: it holds the port, the database, the node's place.
+
+        The number may belong to another program by now: only a process whose environment says that it keeps
+        its log here is ended.
+        """
+        try:
+            pid = int(self._pid_path.read_text())
+            environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        except (OSError, ValueError):
+            return
+        if self._mark().encode() in environment:
+            log.warning("%s of an earlier start still runs and is ended", self.name)
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
+            end_s = time.monotonic() + STOP_S
+            while _runs(pid) and time.monotonic() < end_s:
+                time.sleep(ORPHAN_LOOK_S)
+
+    @property
+    def _pid_path(self) -> Path:
+        return self._log_path.with_suffix(".pid")
+
+    def _mark(self) -> str:
+        return f"{MARK}={self._log_path.resolve()}"
 
     def watch(self) -> bool:
         """One look: starts it again if it ended and its waiting time is over; True if it ended since the last look."""
@@ -163,6 +197,13 @@ class Program:
             return self._log_path.read_bytes()[-count:].decode(errors="replace").strip()
         except OSError:
             return ""
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return bool(Path(f"/proc/{pid}/cmdline").read_bytes())  # empty once it is dead and nobody asked for its end
+    except OSError:
+        return False
 
 
 def python_module(name: str, *arguments: str) -> list[str]:

@@ -38,6 +38,8 @@ Build = Callable[[], Handler]
 START_S = 120.0
 """How long a worker may take to become ready: importing torch took 12 s on two busy cores."""
 
+_READY = b"ready"
+
 _FRAME_S = 30.0
 """How long the transfer of one frame may take on one machine."""
 
@@ -92,6 +94,13 @@ class TrainerServer:
         self.stop()
 
     @property
+    def ready(self) -> bool:
+        """Whether the worker has everything loaded that its first job needs."""
+        with contextlib.suppress(EOFError, OSError):  # it died; the first job starts it anew
+            return self._worker.ready(0.0)
+        return False
+
+    @property
     def worker_pid(self) -> int | None:
         """Process id of the worker, for tests and measurements."""
         return self._worker.pid
@@ -142,6 +151,9 @@ class _Worker:
         self._process: BaseProcess | None = None
         self._pipe: Connection | None = None
         self._stopped = False
+        self._ready = False
+        self._started_s = 0.0
+        self._reading = threading.Lock()
 
     @property
     def pid(self) -> int | None:
@@ -154,12 +166,20 @@ class _Worker:
         self._process = context.Process(
             target=_work, args=(theirs, self._build, self._nice), name="driftline-trainer", daemon=True
         )
+        self._ready, self._started_s = False, time.monotonic()
         self._process.start()
         theirs.close()
 
     def stop(self) -> None:
         self._stopped = True
         self._end()
+
+    def ready(self, timeout_s: float) -> bool:
+        """Whether it takes jobs now, or within `timeout_s`."""
+        with self._reading:
+            if not self._ready and self._pipe is not None and self._pipe.poll(timeout_s):
+                self._ready = self._pipe.recv_bytes() == _READY
+            return self._ready
 
     def run(self, kind: str, body: bytes, timeout_s: float) -> bytes:
         deadline_s = time.monotonic() + timeout_s
@@ -169,6 +189,11 @@ class _Worker:
         if pipe is None:
             raise TrainerError("the trainer is stopping")
         try:
+            if not self.ready(timeout_s):
+                # Killed now, it would be as far from ready at the next question.
+                if time.monotonic() - self._started_s > START_S:
+                    self._restart()
+                raise TrainerError(f"the trainer is still starting; the {kind} job was not begun")
             pipe.send_bytes(kind.encode())
             pipe.send_bytes(body)
             if not pipe.poll(max(0.0, deadline_s - time.monotonic())):
@@ -211,6 +236,7 @@ def _work(pipe: Connection, build: Build, nice: int) -> None:
     with contextlib.suppress(Exception):  # the first job builds it again and is told what is wrong
         handler = build()
     with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
+        pipe.send_bytes(_READY)
         while True:
             kind, body = pipe.recv_bytes().decode(), pipe.recv_bytes()
             try:

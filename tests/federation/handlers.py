@@ -68,3 +68,10 @@ def scripted(region: str, folder: Path) -> Handler:
 
     answering = PreparedRegion(region, spoil=spoil)
     return lambda kind, body: pack(messages.answer(answering, kind, unpack(body)))
+
+
+def late(go: Path) -> Handler:
+    """Takes as long to build as it takes the file `go` to appear."""
+    while not go.exists():
+        time.sleep(0.01)
+    return lambda kind, body: b"built"

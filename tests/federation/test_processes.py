@@ -120,3 +120,22 @@ def test_a_program_that_does_not_end_when_told_is_killed(tmp_path: Path) -> None
     _wait(program)
     assert program.watch()
     program.stop()
+
+
+def test_what_a_killed_supervisor_left_running_is_ended_first(tmp_path: Path) -> None:
+    left = _program(tmp_path, Clock(), "import time; time.sleep(600)")
+    left.start()
+    process = left._process
+    assert process is not None
+    new = _program(tmp_path, Clock(), "import time; time.sleep(600)")
+    new.start()
+    assert process.wait(20) == -9
+    assert new.alive
+    new.stop()
+
+
+def test_another_program_under_the_same_number_is_let_alone(tmp_path: Path) -> None:
+    (tmp_path / "it.pid").write_text(str(os.getpid()))
+    program = _program(tmp_path, Clock(), "pass")
+    program.start()
+    program.stop()

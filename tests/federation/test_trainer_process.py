@@ -1,5 +1,6 @@
 """The trainer's process: what a job, its client or its training may do to it, and that the next job runs."""
 
+import functools
 import os
 import signal
 import socket
@@ -47,6 +48,7 @@ def test_only_this_user_may_connect(path: Path) -> None:
 
 
 def test_a_hung_training_is_killed_at_the_deadline_and_reported(path: Path) -> None:
+    assert works(path)
     before = time.monotonic()
     with pytest.raises(TrainerError, match=r"the hang job was killed: it did not end within 0\.3 s"):
         request(path, "hang", b"", 0.3)
@@ -88,6 +90,18 @@ def test_a_trainer_that_cannot_be_built_says_so_for_every_job(tmp_path: Path) ->
         for _ in range(2):
             with pytest.raises(TrainerError, match="the training store is damaged"):
                 request(tmp_path / "t.sock", "train", b"", 20)
+
+
+def test_a_trainer_that_is_still_starting_is_not_killed_for_it(tmp_path: Path) -> None:
+    with TrainerServer(tmp_path / "t.sock", functools.partial(handlers.late, tmp_path / "go"), limit_s=20, nice=0) as s:
+        pid = s.worker_pid
+        with pytest.raises(TrainerError, match="the trainer is still starting; the hello job was not begun"):
+            request(tmp_path / "t.sock", "hello", b"", 0.2)
+        assert not s.ready
+        (tmp_path / "go").touch()
+        assert request(tmp_path / "t.sock", "hello", b"", 20) == b"built"
+        assert s.ready
+        assert s.worker_pid == pid
 
 
 def test_stopping_ends_the_worker_also_in_the_middle_of_a_job(tmp_path: Path) -> None:
