@@ -77,6 +77,18 @@ def iso_time(time_ns: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
 
 
+def redaction(settings: AlertSettings) -> Callable[[str], str]:
+    """What takes out of a text whatever must not leave the region."""
+    patterns = [re.compile(pattern) for pattern in settings.redact]
+
+    def redacted(text: str) -> str:
+        for pattern in patterns:
+            text = pattern.sub(REDACTED, text)
+        return text
+
+    return redacted
+
+
 class AlertWriter:
     """Turns decisions into records for the sinks."""
 
@@ -112,7 +124,7 @@ class AlertWriter:
         self._clock = clock
         self._explain = explain
         self._classify = classify
-        self._redact = [re.compile(p) for p in settings.redact]
+        self._redacted = redaction(settings)
 
     def records(self, scored: ScoredWindows, decisions: tuple[Decision, ...]) -> list[Record]:
         """One record a decision, in order."""
@@ -244,8 +256,3 @@ class AlertWriter:
 
     def _text(self, template: int) -> str:
         return self._redacted(self._templates.get(template, ""))
-
-    def _redacted(self, text: str) -> str:
-        for pattern in self._redact:
-            text = pattern.sub(REDACTED, text)
-        return text

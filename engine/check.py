@@ -52,6 +52,8 @@ def preflight(settings: RegionSettings) -> Iterator[Finding]:
     for i, sink in enumerate(settings.sinks):
         yield _try(f"sink {i} ({sink.type})", lambda sink=sink: _sink(sink))  # type: ignore[misc]
     yield _try(f"dead letters ({settings.dead_letters.type})", lambda: _sink(settings.dead_letters))
+    if (events := settings.drift_events) is not None:
+        yield _try(f"drift events ({events.type})", lambda: _sink(events))
     yield _try("model", lambda: describe_current(settings.model))
     if settings.classify is not None:
         yield _try("classifier", lambda: describe_classifier(settings))

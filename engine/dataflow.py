@@ -1,5 +1,6 @@
 """The pipeline on one page: source → parse → window → score → decide → alert → sinks.
 
+Beside decide, drift watches the same scores and tells the coordinator of federated rounds.
 Each step is a file of its name. Items are batches, never lines. Before the windows a stream's key is
 the source partition; behind them it is the shard that scores and alerts together: the only one of a
 worker, or one of several where sessions cross partitions.
@@ -25,9 +26,10 @@ from engine.records import ParsedLines, Rejected, WindowBatch
 from engine.settings import RegionSettings
 from engine.sinks import SinkOutput, try_out
 from engine.source import SourceInput
-from engine.steps import DecideStep, ParseStep, ScoreStep, WindowStep
+from engine.steps import DecideStep, DriftStep, ParseStep, ScoreStep, WindowStep
 
 DEAD_LETTERS = "dead-letters"
+DRIFT_EVENTS = "drift-events"
 
 
 def build(context: Context) -> Dataflow:
@@ -55,6 +57,9 @@ def build(context: Context) -> Dataflow:
 
     for name, sink in alert_sinks(settings).items():
         _output(name, records, sink, shards, context, reports)
+    if settings.drift_events is not None:
+        drifted = op.stateful_batch("drift", scored, lambda state: DriftStep(context, state))
+        _output(DRIFT_EVENTS, drifted, settings.drift_events, shards, context, reports)
     rejected = op.merge("rejected", good.falses, timely.falses)
     dead = op.flat_map("letter", rejected, lambda item: _letters(item[0], item[1], context))
     _output(DEAD_LETTERS, dead, settings.dead_letters, shards, context, reports)
@@ -70,6 +75,8 @@ def try_sinks(context: Context) -> bool:
     """Waits until every sink of this worker can be opened; False if a stop was requested before."""
     reports, stop = SinkReports(context.telemetry), context.drain.requested
     named = {**alert_sinks(context.settings), DEAD_LETTERS: context.settings.dead_letters}
+    if context.settings.drift_events is not None:
+        named[DRIFT_EVENTS] = context.settings.drift_events
     return all(try_out(name, build_sink(own(sink, context, "0")), reports, stop) for name, sink in named.items())
 
 

@@ -26,6 +26,7 @@ from connectors.registry import SinkSettings, SourceSettings
 from engine.alert import AlertSettings
 from engine.classify import ClassifySettings
 from engine.decide import DecideSettings
+from engine.drift.settings import DriftSettings
 from engine.faults import models_in, sentences, tag_of
 from engine.observe.logs import LogSettings
 from engine.observe.telemetry import TelemetrySettings
@@ -141,6 +142,10 @@ class RegionSettings(_FileSettings):
     alert: AlertSettings = Field(default_factory=AlertSettings, description="What an alert quotes.")
     sinks: Annotated[tuple[SinkSettings, ...], Field(min_length=1)] = Field(description="Where alerts go.")
     dead_letters: SinkSettings = Field(description="Where lines go that could not be processed.")
+    drift: DriftSettings = Field(default_factory=DriftSettings, description="When a stream counts as drifted.")
+    drift_events: SinkSettings | None = Field(
+        None, description="Where drift events go: the topic `driftline.drift`; left out, nothing watches for drift."
+    )
     recovery: RecoverySettings = Field(description="What survives a crash.")
     training: TrainingSettings | None = Field(
         None, description="What is kept of the region's windows to learn from; left out, nothing is."

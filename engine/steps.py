@@ -4,22 +4,31 @@ A step's key is a source partition before the windows and a shard behind them. `
 plain data that nothing changes later, because Bytewax pickles it after the step has gone on.
 """
 
+import logging
 from abc import abstractmethod
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+import numpy as np
 from bytewax.operators import StatefulBatchLogic
+from numpy.typing import NDArray
 
-from connectors.base import DeadLetter, LineBatch
+from connectors.base import DeadLetter, LineBatch, Record
+from engine.alert import redaction
 from engine.context import Context
 from engine.decide import Decider
+from engine.drift.embedding import template_vectors
+from engine.drift.event import DriftEvent, event_record
+from engine.drift.monitor import DriftMonitor
 from engine.parse import Parser
 from engine.records import Decision, ParsedLines, Rejected, ScoredWindows, WindowBatch
 from engine.score import Gatherer
 from engine.window import build_windower
 from engine.windows.window_base import LateLine
 from models.base import template_id
+
+log = logging.getLogger(__name__)
 
 V = TypeVar("V")
 W = TypeVar("W")
@@ -289,4 +298,46 @@ class DecideStep(Step[ScoredWindows, tuple[ScoredWindows, tuple[Decision, ...]]]
         return self._decider.snapshot()
 
 
-__all__ = ["DecideStep", "ParseStep", "ScoreStep", "WindowStep"]
+class DriftStep(Step[ScoredWindows, Record]):
+    """Scores of one shard → drift events."""
+
+    name = "drift"
+
+    def __init__(self, context: Context, snapshot: dict[str, Any] | None) -> None:
+        super().__init__(context)
+        self._redact = redaction(context.settings.alert)
+        self._monitor = DriftMonitor(
+            context.settings.drift, context.templates, vectors=self._vectors, state=(snapshot or {}).get("monitor")
+        )
+
+    def work(self, values: list[ScoredWindows]) -> list[Record]:
+        """See `Step.work`."""
+        events: list[DriftEvent] = []
+        fixed = self._context.settings.decide.threshold
+        for scored in values:
+            events += self._monitor.observe(
+                scored.batch.windows, scored.score, scored.batch.last_ns, model=scored.model, version=scored.version,
+                threshold=scored.threshold if fixed is None else fixed,
+            )  # fmt: skip
+        metrics = self._context.telemetry.metrics
+        for name, reading in self._monitor.readings().items():
+            metrics.drift_statistic.labels(name).set(reading.statistic)
+            metrics.drift_threshold.labels(name).set(reading.threshold)
+        for event in events:
+            metrics.drift_events.labels(event.type, event.detector).inc()
+        return [self._record(event) for event in events]
+
+    def _record(self, event: DriftEvent) -> Record:
+        log.warning("%s: %s", event.type, event.detector, extra={"statistic": event.statistic, "model": event.model})
+        origin = f"{self._context.worker}/{self._context.of}"
+        return event_record(event, region=self._context.settings.region, origin=origin, redact=self._redact)
+
+    def _vectors(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        return template_vectors(self._context.models.get().scorer.detector)(ids)
+
+    def state(self) -> dict[str, Any]:
+        """See `Step.state`."""
+        return {"monitor": self._monitor.snapshot()}
+
+
+__all__ = ["DecideStep", "DriftStep", "ParseStep", "ScoreStep", "WindowStep"]

@@ -4,9 +4,15 @@ The document is described by `docs/drift-event.schema.json`.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from connectors.base import Record
+from engine.alert import iso_time
+
+EVENT_TYPE = "io.driftline.drift.v1"
+"""CloudEvents type of an event; a change of the document that breaks readers gets a new one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +65,46 @@ class DriftEvent:
         parts = (region, origin, self.type, self.detector, self.model, self.version, self.since_ns, self.time_ns)
         text = "\x1f".join(map(str, parts))
         return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def event_record(event: DriftEvent, *, region: str, origin: str, redact: Callable[[str], str]) -> Record:
+    """The event as a document for a sink, with the CloudEvents attributes as headers.
+
+    Args:
+        event: What is told.
+        region: Name of the region.
+        origin: Which of the region's monitors tells it.
+        redact: Takes out of a template's text what must not leave the region.
+    """
+    identity, time = event.id(region, origin), iso_time(event.time_ns)
+    document = {
+        "id": identity,
+        "type": event.type,
+        "region": region,
+        "detector": event.detector,
+        "statistic": event.statistic,
+        "threshold": event.threshold,
+        "since": iso_time(event.since_ns),
+        "time": time,
+        "windows": event.windows,
+        "model": {"name": event.model, "version": event.version},
+        "templates": [
+            {
+                "id": f"{template.id & 0xFFFFFFFFFFFFFFFF:016x}",
+                "text": redact(template.text),
+                "reference_share": template.reference_share,
+                "current_share": template.current_share,
+            }
+            for template in event.templates
+        ],
+        "evidence": {"origin": origin, **event.evidence},
+    }
+    headers = {
+        "ce_specversion": "1.0",
+        "ce_type": EVENT_TYPE,
+        "ce_source": f"/driftline/{region}",
+        "ce_id": identity,
+        "ce_time": time,
+        "content-type": "application/json",
+    }
+    return Record(identity, region, document, headers)

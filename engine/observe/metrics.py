@@ -169,6 +169,15 @@ class Metrics:
             "driftline_sink_errors", "Flushes that were not acknowledged in time; the records are kept.", "sink"
         )
 
+        # Drift
+        self.drift_statistic = self._gauge("driftline_drift_statistic", "Statistic of each drift detector.", "detector")
+        self.drift_threshold = self._gauge(
+            "driftline_drift_threshold", "What the statistic of a drift detector is held against.", "detector"
+        )
+        self.drift_events = self._counter(
+            "driftline_drift_events", "Events sent: drift, or regression of a new model version.", "type", "detector"
+        )
+
         # Federated rounds, in the coordinator's process
         self.rounds = self._counter(
             "driftline_rounds", "Federated rounds by outcome: published, refused, superseded or failed.", "outcome"
