@@ -32,8 +32,9 @@ def list_runs(
     for name in ("model", "F1", "threshold"):
         table.add_column(name, overflow="fold")
     for run in found:
-        f1 = run.metrics.get("validation", {}).get("f1")
-        rule = f"{run.threshold.rule} {run.threshold.value:.4g}"
+        validation = run.metrics.get("validation", {})
+        f1 = validation.get("f1", validation.get("macro_f1"))
+        rule = "-" if run.threshold is None else f"{run.threshold.rule} {run.threshold.value:.4g}"
         table.add_row(run.id, f"{run.name} v{run.version}", _shown(f1), rule)
     Console().print(table)
 

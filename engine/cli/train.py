@@ -9,11 +9,10 @@ import orjson
 import typer
 from rich.console import Console
 
+from engine.cli.logged import record, run_of
 from engine.cli.options import (
-    Data,
     Format,
     Json,
-    Labels,
     Name,
     Region,
     Runs,
@@ -28,18 +27,28 @@ from engine.cli.options import (
     progress_bar,
     setup,
 )  # fmt: skip
+from engine.cli.train_lines import refuse_window_options, stages, train_lines
+from models.classify.registry import CLASSIFIERS
 from models.registry import DETECTORS
 
 if TYPE_CHECKING:
     from engine.corpus.datasets import LabelledWindows
-    from engine.evaluation.runs import Run, RunLog
     from models.training import Trained
 
 
+_DETECTOR = f"Window detector: {', '.join(sorted(DETECTORS))}; or line classifier: {', '.join(sorted(CLASSIFIERS))}."
+_DATA = "Log file: plain, .gz, .xz or .zst; for a line classifier .csv or .jsonl with message and class."
+_LABELS = (
+    "CSV with BlockId,Label by session key; else the format's own label column. For a line classifier: CSV with "
+    "fingerprint,class by template, or corrected for the project's own labels of the seven-class set."
+)
+
+
 def train(
-    data: Data,
-    detector: Annotated[str, typer.Argument(help=f"Detector: {', '.join(sorted(DETECTORS))}.")] = "bert_cnn",
-    labels: Labels = None,
+    context: typer.Context,
+    data: Annotated[Path, typer.Option("--data", help=_DATA, show_default=False)],
+    detector: Annotated[str, typer.Argument(help=_DETECTOR)] = "bert_cnn",
+    labels: Annotated[Path | None, typer.Option(help=_LABELS)] = None,
     region: Region = None,
     format: Format = "hdfs",
     window: Window = "session",
@@ -66,10 +75,14 @@ def train(
     ] = None,
     json: Json = False,
 ) -> None:  # fmt: skip
-    """Train a detector on a log, cut as the engine cuts it, publish it to the store, and log the run.
+    """Train a window detector on a log, or a line classifier on labelled lines; publish it and log the run.
 
     Example: driftline train bert_cnn --data HDFS_2pct.log.xz --labels HDFS_2pct_labels.csv --region eu-west.toml
     """
+    if detector in CLASSIFIERS:
+        refuse_window_options(context, detector)
+        train_lines(detector, data, str(labels or ""), store, name, set or [], seed, runs, tracking_uri, json)
+        return
     from engine.corpus.datasets import LogSpec
     from engine.evaluation.tracking import open_run_log
     from engine.offline import train_on_log
@@ -86,52 +99,18 @@ def train(
     log.check()
     started_at = datetime.now(UTC)
     with progress_bar(json) as bar:
-        task = bar.add_task("reading", total=None, figures="")
-
-        def show(stage: str, done: int, total: int, figures: Mapping[str, float]) -> None:
-            text = "  ".join(f"{k} {v:.4f}" for k, v in figures.items())
-            bar.update(task, description=stage, completed=done, total=total, figures=text)
-
         trained, used = train_on_log(
             LogSpec(data, labels), cutting, settings, ModelStore(url), called,
-            first=first, device=device, progress=show,
+            first=first, device=device, progress=stages(bar),
         )  # fmt: skip
-    place = _record(log, runs, _run(trained, called, url, started_at))
+    run = run_of(trained.detector, trained.notes, trained.report, trained.version, called, url, started_at)
+    place = record(log, runs, run)
     card = {"name": called, "version": trained.version, "store": url, "train_s": trained.report.train_s, "run": place}
     card |= trained.notes.model_dump(mode="json")
     if json:
         print(orjson.dumps(card).decode())
         return
     _tell(trained, used, card)
-
-
-def _run(trained: "Trained", name: str, store: str, started_at: datetime) -> "Run":
-    from engine.evaluation.runs import Run, new_id
-
-    notes, report = trained.notes, trained.report
-    return Run(
-        id=new_id(trained.detector.name, started_at), name=name, version=trained.version, store=store,
-        detector=trained.detector.name, settings=trained.detector.settings(), seed=notes.seed, started_at=started_at,
-        train_s=report.train_s, threshold=notes.threshold, data=notes.data, metrics=notes.metrics,
-        history=tuple(dict(epoch) for epoch in report.history), best_epoch=report.best_epoch,
-    )  # fmt: skip
-
-
-def _record(log: "RunLog", runs: Path, run: "Run") -> str:
-    """Logs the run; in the folder where the server that answered before the training no longer does."""
-    from engine.evaluation.plots import curves
-    from engine.evaluation.report import EvaluationError
-    from engine.evaluation.runs import RunFolder
-
-    drawn = curves(run.history, run.best_epoch, f"{run.name} v{run.version}: training")
-    files = {} if drawn is None else {"curves.png": drawn}
-    try:
-        return log.record(run, files)
-    except EvaluationError as error:
-        if isinstance(log, RunFolder):
-            raise
-        typer.echo(f"driftline: the run is logged in {runs} instead: {error}", err=True)
-        return RunFolder(runs).record(run, files)
 
 
 def _tell(trained: "Trained", used: "LabelledWindows", card: Mapping[str, Any]) -> None:

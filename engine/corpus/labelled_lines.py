@@ -61,8 +61,9 @@ def read_labelled(path: Path, labels: str = "") -> LabelledLines:
             raise DataError(f"{path}: row {number}: '{kind}' is no class; classes are {', '.join(CLASSES)}")
         columns["messages"].append(mask(message))
         columns["templates"].append(template)
-        for name in ("level", "format", "component"):
-            columns[f"{name}s"].append(row.get(name) or "")
+        columns["levels"].append(row.get("level") or "")
+        columns["formats"].append(row.get("format") or "")
+        columns["components"].append(mask(row.get("component") or ""))
         sources.append(row.get("source") or row.get("format") or "")
         classes.append(CLASSES.index(kind))
     if not classes:

@@ -37,7 +37,7 @@ class Run(BaseModel):
     seed: int | None = Field(description="Seed of split and training.")
     started_at: datetime = Field(description="When it began, UTC.")
     train_s: float = Field(description="Time the detector took to learn, in seconds.")
-    threshold: Threshold = Field(description="What was fitted on the held-out windows.")
+    threshold: Threshold | None = Field(None, description="What was fitted on the held-out windows; None for lines.")
     data: dict[str, int | float | str] = Field(description="What it was trained on.")
     metrics: dict[str, dict[str, float]] = Field(description="Figures by split.")
     history: tuple[dict[str, float], ...] = Field(description="Figures of each epoch.")
@@ -47,10 +47,17 @@ class Run(BaseModel):
         """Every figure under one name, such as `validation.f1`."""
         return {f"{split}.{name}": value for split, part in self.metrics.items() for name, value in part.items()}
 
+    def results(self) -> dict[str, float]:
+        """Every figure, the threshold where there is one, and the training time."""
+        threshold = {} if self.threshold is None else {"threshold": self.threshold.value}
+        return {**self.figures(), **threshold, "train_s": self.train_s}
+
     def parameters(self) -> dict[str, str]:
         """Everything that was chosen, flat, as text."""
-        chosen: dict[str, Any] = {"detector": self.detector, "seed": self.seed, "threshold": self.threshold.rule}
-        chosen |= {f"threshold.{k}": v for k, v in self.threshold.settings.items()}
+        chosen: dict[str, Any] = {"detector": self.detector, "seed": self.seed}
+        if self.threshold is not None:
+            chosen["threshold"] = self.threshold.rule
+            chosen |= {f"threshold.{k}": v for k, v in self.threshold.settings.items()}
         return {name: str(value) for name, value in (chosen | _flat(self.settings)).items()}
 
     def lineage(self) -> dict[str, str]:
@@ -158,7 +165,7 @@ def compare(runs: Sequence[Run]) -> dict[str, dict[str, list[Any]]]:
         training time.
     """
     chosen = [run.parameters() | run.lineage() for run in runs]
-    figures = [{**run.figures(), "threshold": run.threshold.value, "train_s": run.train_s} for run in runs]
+    figures = [run.results() for run in runs]
     settings = {name: row for name, row in _side_by_side(chosen).items() if len(set(row)) > 1}
     return {"settings": settings, "figures": _side_by_side(figures)}
 

@@ -101,8 +101,8 @@ class MlflowServer:
             for epoch, figures in enumerate(run.history)
             for name, value in figures.items()
         ]
-        last = {**run.figures(), "threshold": run.threshold.value, "train_s": run.train_s}
-        metrics += [{"key": name, "value": value, "timestamp": ended_ms, "step": 0} for name, value in last.items()]
+        last = run.results().items()
+        metrics += [{"key": name, "value": value, "timestamp": ended_ms, "step": 0} for name, value in last]
         # JSON has no NaN and no infinity, and MLflow's database takes neither.
         metrics = [m for m in metrics if isinstance(m["value"], int | float) and math.isfinite(m["value"])]
         params = [{"key": name, "value": value[:6000]} for name, value in run.parameters().items()]
