@@ -33,6 +33,8 @@ from models.splits import by_group, stratified
 
 FILE = Path("seven_class") / "loghub_2k_seven_class.csv.xz"
 TEST_SHARE = 0.2
+SEARCHING = ("random_forest", "xgboost")
+"""Classifiers that try other settings than the given ones, which costs a training for each."""
 VARIANTS: dict[str, tuple[str, Mapping[str, Any]]] = {name: (name, {}) for name in CLASSIFIERS}
 """What is measured: name in the results → classifier and its settings."""
 LOOKUP = "template_lookup"
@@ -103,14 +105,15 @@ class Trial:
     seed: int = 0
 
 
-def _run(run: Run, data: LabelledLines, trials: list[Trial], *, each: bool = False) -> Outcome:
+def _run(run: Run, data: LabelledLines, trials: list[Trial], *, searched: int = 0, each: bool = False) -> Outcome:
+    """Measures the chosen classifiers in every trial, with so many candidates where they search."""
     tallies = {name: Tally() for name in _chosen(run)}
-    lookup = Tally()
+    candidates, lookup = run.setting("candidates", searched), Tally()
     done = 0
     for trial in trials:
         _look_up(lookup, data, trial)
         for name, tally in tallies.items():
-            _measure(tally, name, data, trial)
+            _measure(tally, name, data, trial, candidates)
             done += 1
             run.progress(f"{trial.name} {name}", done, len(trials) * len(tallies))
     figures = {name: tally.figures(each) for name, tally in tallies.items()}
@@ -131,11 +134,11 @@ def _look_up(tally: Tally, data: LabelledLines, trial: Trial) -> None:
     tally.trials[trial.name] = class_figures(data.labels[test], given, trial.test[test])
 
 
-def _measure(tally: Tally, name: str, data: LabelledLines, trial: Trial) -> None:
+def _measure(tally: Tally, name: str, data: LabelledLines, trial: Trial, candidates: int) -> None:
     """Trains on the lines of the trial's first part and classifies those of its second."""
     learn, test = np.flatnonzero(trial.learn), np.flatnonzero(trial.test)
     some = data.take(learn)
-    classifier = _build(name, cache_folder())
+    classifier = _build(name, cache_folder(), candidates)
     start = time.perf_counter()
     classifier.fit(some.lines, some.labels, weights=trial.learn[learn], domains=some.domains, seed=trial.seed)
     fitted = time.perf_counter()
@@ -145,8 +148,10 @@ def _measure(tally: Tally, name: str, data: LabelledLines, trial: Trial) -> None
     tally.trials[trial.name] = class_figures(data.labels[test], given, trial.test[test])
 
 
-def _build(name: str, cache: Path) -> LineClassifier:
+def _build(name: str, cache: Path, candidates: int | None = None) -> LineClassifier:
     classifier, settings = VARIANTS[name]
+    if candidates is not None and classifier in SEARCHING:
+        settings = {"candidates": candidates, **settings}
     return build(classifier, settings, cache=cache)
 
 
@@ -159,7 +164,7 @@ def classify_seven_random(run: Run) -> Outcome:
         learn, test = stratified(data.labels[rows], TEST_SHARE, seed)
         count = [np.bincount(rows[part], minlength=len(data.lines)).astype(np.float64) for part in (learn, test)]
         trials.append(Trial(f"seed {seed}", count[0], count[1], seed))
-    return _run(run, data, trials)
+    return _run(run, data, trials, searched=4)
 
 
 def classify_seven_template(run: Run) -> Outcome:

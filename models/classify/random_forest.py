@@ -21,7 +21,7 @@ _CELLS = 2_000_000
 class RandomForestSettings(TreeSettings):
     """How the forest is grown."""
 
-    trees: Annotated[int, Field(ge=1)] = Field(200, description="Trees.")
+    trees: Annotated[int, Field(ge=1)] = Field(100, description="Trees.")
     max_depth: Annotated[int, Field(ge=1)] = Field(40, description="Splits on top of each other at the most.")
     min_leaf: Annotated[int, Field(ge=1)] = Field(1, description="Rows in a leaf at the least.")
     bootstrap: bool = Field(False, description="Each tree sees rows drawn with replacement; else all of them.")
