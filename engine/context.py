@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from connectors.base import LineBatch, Source
 from engine.classify import Classify
 from engine.clock import Clock
+from engine.collect import Collector
 from engine.observe.telemetry import Telemetry
 from engine.settings import RegionSettings
 from engine.sinks import SinkObserver
@@ -55,6 +56,7 @@ class Context:
     telemetry: Telemetry
     pace: Pace = field(default_factory=lambda: Pace(StopFlag()))
     classify: Classify | None = None
+    collector: Collector | None = None
 
 
 class SourceReports(Observer):

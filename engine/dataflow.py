@@ -1,6 +1,7 @@
 """The pipeline on one page: source → parse → window → score → decide → alert → sinks.
 
-Beside decide, drift watches the same scores and tells the coordinator of federated rounds.
+Beside decide, drift watches the same scores and tells the coordinator of federated rounds, and collect
+keeps windows to learn from.
 Each step is a file of its name. Items are batches, never lines. Before the windows a stream's key is
 the source partition; behind them it is the shard that scores and alerts together: the only one of a
 worker, or one of several where sessions cross partitions.
@@ -52,6 +53,8 @@ def build(context: Context) -> Dataflow:
     timely = op.branch("late", windows, _is_windows)
     gathered = op.map("gather", timely.trues, lambda item: (_shard(item[0], context), item[1]))
     scored = op.stateful_batch("score", gathered, lambda state: ScoreStep(context, state))
+    if (collector := context.collector) is not None:
+        op.inspect("collect", scored, lambda _, item: collector.offer(item[1]))
     decided = op.stateful_batch("decide", scored, lambda state: DecideStep(context, state))
     records = op.flat_map("alert", decided, lambda item: [(item[0], r) for r in alerts.records(*item[1])])
 

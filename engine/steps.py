@@ -7,6 +7,7 @@ plain data that nothing changes later, because Bytewax pickles it after the step
 import logging
 from abc import abstractmethod
 from collections.abc import Iterable
+from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -298,6 +299,17 @@ class DecideStep(Step[ScoredWindows, tuple[ScoredWindows, tuple[Decision, ...]]]
         return self._decider.snapshot()
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Feedback on one model version's alerts that the monitor knows of, counted from a time of the wall clock."""
+
+    model: str = ""
+    version: int = 0
+    since_ns: int = 0
+    right: int = 0
+    wrong: int = 0
+
+
 class DriftStep(Step[ScoredWindows, Record]):
     """Scores of one shard → drift events."""
 
@@ -306,6 +318,7 @@ class DriftStep(Step[ScoredWindows, Record]):
     def __init__(self, context: Context, snapshot: dict[str, Any] | None) -> None:
         super().__init__(context)
         self._redact = redaction(context.settings.alert)
+        self._judged = Judged(*(snapshot or {}).get("judged", ()))
         self._monitor = DriftMonitor(
             context.settings.drift, context.templates, vectors=self._vectors, state=(snapshot or {}).get("monitor")
         )
@@ -319,6 +332,7 @@ class DriftStep(Step[ScoredWindows, Record]):
                 scored.batch.windows, scored.score, scored.batch.last_ns, model=scored.model, version=scored.version,
                 threshold=scored.threshold if fixed is None else fixed,
             )  # fmt: skip
+        events += self._feedback(values[-1])
         metrics = self._context.telemetry.metrics
         for name, reading in self._monitor.readings().items():
             metrics.drift_statistic.labels(name).set(reading.statistic)
@@ -326,6 +340,20 @@ class DriftStep(Step[ScoredWindows, Record]):
         for event in events:
             metrics.drift_events.labels(event.type, event.detector).inc()
         return [self._record(event) for event in events]
+
+    def _feedback(self, last: ScoredWindows) -> list[DriftEvent]:
+        """Tells the monitor what operators have said of this version's alerts since it was last told."""
+        collector = self._context.collector
+        if collector is None:
+            return []
+        if (self._judged.model, self._judged.version) != (last.model, last.version):
+            self._judged = Judged(last.model, last.version, self._context.clock.wall_ns())
+        said = collector.feedback(self._judged.since_ns)
+        if said is None:
+            return []
+        right, wrong = max(0, said.right - self._judged.right), max(0, said.wrong - self._judged.wrong)
+        self._judged = replace(self._judged, right=said.right, wrong=said.wrong)
+        return self._monitor.judge(right, wrong, int(last.batch.last_ns.max(initial=0)))
 
     def _record(self, event: DriftEvent) -> Record:
         log.warning("%s: %s", event.type, event.detector, extra={"statistic": event.statistic, "model": event.model})
@@ -337,7 +365,7 @@ class DriftStep(Step[ScoredWindows, Record]):
 
     def state(self) -> dict[str, Any]:
         """See `Step.state`."""
-        return {"monitor": self._monitor.snapshot()}
+        return {"monitor": self._monitor.snapshot(), "judged": astuple(self._judged)}
 
 
 __all__ = ["DecideStep", "DriftStep", "ParseStep", "ScoreStep", "WindowStep"]

@@ -23,6 +23,7 @@ from connectors.base import ConnectorError, PositionLost, SettingsError
 from connectors.registry import build_source
 from engine import dataflow, recovery
 from engine.clock import Clock, SystemClock
+from engine.collect import collecting
 from engine.context import Context, Drain
 from engine.models import classifying, follower
 from engine.observe.endpoints import EndpointError
@@ -127,7 +128,10 @@ def context(
     models.follow(settings.model.poll_s)
     source = build_source(settings.source, worker=worker, of=of)
     try:
-        with classifying(settings, source, clock, telemetry) as classify:
+        with (
+            classifying(settings, source, clock, telemetry) as classify,
+            collecting(settings, templates, clock, telemetry) as collector,
+        ):
             yield Context(
                 settings,
                 worker,
@@ -140,6 +144,7 @@ def context(
                 models,
                 telemetry,
                 classify=classify,
+                collector=collector,
             )
     finally:
         models.stop()

@@ -52,6 +52,10 @@ class TrainingSettings(BaseModel):
 
     path: Path = Field(description="SQLite file of the training store; folders above it are made.")
     max_windows: Annotated[int, Field(ge=100)] = Field(50_000, description="Windows kept at the most.")
+    windows_per_s: Annotated[float, Field(gt=0)] = Field(
+        100.0, description="Complete windows that each worker of the engine hands over a second at the most, anomalous "
+        "ones first.",
+    )  # fmt: skip
     max_labels: Annotated[int, Field(ge=100)] = Field(
         500_000, description="Labels kept at the most, also of sessions without a window yet; the oldest go first."
     )

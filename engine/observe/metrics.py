@@ -178,6 +178,12 @@ class Metrics:
             "driftline_drift_events", "Events sent: drift, or regression of a new model version.", "type", "detector"
         )
 
+        self.training_windows = self._counter(
+            "driftline_training_windows",
+            "Windows for the training store: written, or dropped because it could not take them.",
+            "outcome",
+        )
+
         # Federated rounds, in the coordinator's process
         self.rounds = self._counter(
             "driftline_rounds", "Federated rounds by outcome: published, refused, superseded or failed.", "outcome"
