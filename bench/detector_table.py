@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.detection import EVERY_WINDOW, SUPERVISED
+from bench.detection import EVERY_WINDOW, SUPERVISED, VARIANTS
 from bench.harness import find_scenario
 from bench.report import read_result
 
@@ -19,6 +19,7 @@ BEGIN = "<!-- Written by python -m bench.detector_table from bench/results; do n
 END = "<!-- End of the table of detectors. -->"
 BEFORE = "## Limits"
 FLOORS = ("event_counts", "event_counts_logistic", "event_counts_boosted")
+_CHOSEN = ("window", "seeds", "slow_seeds", "folds", "train_windows")
 _FIGURES = ("f1", "precision", "recall", "f1_std", "train_s")
 
 PUBLISHED: Mapping[str, str] = {
@@ -53,9 +54,8 @@ def columns(results: Sequence[Mapping[str, Any]]) -> list[Column]:
     """The columns of the table, in the order of the results."""
     found = []
     for result in results:
-        chosen = {k: v for k, v in result.get("settings", {}).items() if k == "window"}
-        options = "".join(f" --set {k}={v}" for k, v in chosen.items())
-        command = f"python -m bench run {result['scenario']}{options}"
+        settings = result.get("settings", {})
+        command = f"python -m bench run {result['scenario']}{_options(settings)}"
         parts: dict[str, dict[str, dict[str, float]]] = {}
         of_peers = {f"{peer}.{k}": v for peer, figures in result.get("peers", {}).items() for k, v in figures.items()}
         for name, value in {**result["metrics"], **of_peers}.items():
@@ -63,9 +63,18 @@ def columns(results: Sequence[Mapping[str, Any]]) -> list[Column]:
             if part and part[-1] in _FIGURES:
                 parts.setdefault(" ".join(part[:-1]), {}).setdefault(detector, {})[part[-1]] = value
         for part_name, figures in parts.items():
-            words = [result["scenario"].removeprefix("detect-"), *chosen.values(), part_name.replace("_", " ")]
+            words = [result["scenario"].removeprefix("detect-"), settings.get("window"), part_name.replace("_", " ")]
             found.append(Column(result["scenario"], ", ".join(map(str, filter(None, words))), command, figures))
     return found
+
+
+def _options(settings: Mapping[str, Any]) -> str:
+    """What has to be set to measure the same again; all detectors are measured unless told otherwise."""
+    every = set(VARIANTS), set(VARIANTS) - set(SUPERVISED)
+    chosen = {k: v for k, v in settings.items() if k in _CHOSEN}
+    if set(names := settings.get("detectors", ",".join(VARIANTS)).split(",")) not in every:
+        chosen["detectors"] = ",".join(names)
+    return "".join(f" --set {k}={v}" for k, v in chosen.items())
 
 
 def section(found: Sequence[Column]) -> str:

@@ -6,6 +6,7 @@ workload, and raises AssertionError where the promise is broken.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from models.base import NotTrained, StoreError, Templates, WindowDetector, Windo
 
 Make = Callable[[], WindowDetector]
 _ROUNDING = 1e-5
+_MEMORY_MIB = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,23 @@ def check_any_length(make: Make, made: Made) -> None:
     assert len(detector.score(Windows.of([]))) == 0
 
 
+def check_memory_is_bounded(make: Make, made: Made) -> None:
+    """Scoring three windows of 10,000 lines takes at most `_MEMORY_MIB` more than scoring one line does."""
+    detector = fitted(make, made)
+    ids = np.array(list(made.templates), np.int64)
+    row = ids[np.arange(10_000) % len(ids)]
+    detector.score(Windows.of([ids[:1]]))
+    clear, status = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+    clear.write_text("5")  # the peak counts from now on; see proc(5)
+    before = _peak_mib(status.read_text())
+    detector.score(Windows.of([np.roll(row, i) for i in range(3)]))
+    assert _peak_mib(status.read_text()) - before < _MEMORY_MIB
+
+
+def _peak_mib(status: str) -> float:
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
 def check_unknown_template(make: Make, made: Made) -> None:
     """An id never learnt scores; after learning its text, batches with it still agree with single windows."""
     detector = fitted(make, made)
@@ -223,6 +242,7 @@ CHECKS = (
     check_save_and_load,
     check_foreign_weights_are_refused,
     check_any_length,
+    check_memory_is_bounded,
     check_unknown_template,
     check_learning_leaves_scores,
     check_settings_rebuild,

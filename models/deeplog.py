@@ -49,7 +49,9 @@ class DeepLogSettings(BaseModel):
     hidden: Annotated[int, Field(ge=1)] = Field(64, description="Size of the LSTM's state.")
     layers: Annotated[int, Field(ge=1)] = Field(2, description="Layers of the LSTM.")
     training: LoopSettings = Field(
-        default=LoopSettings.model_validate({"epochs": 30, "patience": 8, "batch_windows": 512, "learning_rate": 5e-3}),
+        default=LoopSettings.model_validate(
+            {"epochs": 60, "max_steps": 1200, "patience": 8, "batch_windows": 512, "learning_rate": 5e-3}
+        ),
         description="How the network is trained; a step takes batch_windows distinct histories with their next line.",
     )
 

@@ -27,7 +27,7 @@ def found():
             {
                 "scenario": "detect-iotdb",
                 "metrics": figures("deeplog", 0.3),
-                "settings": {"window": "time"},
+                "settings": {"window": "time", "detectors": "deeplog"},
                 "peers": {"every_window": {"f1": 0.6, "precision": 0.5, "recall": 1.0}},
             },
         ]
@@ -36,7 +36,8 @@ def found():
 
 def test_every_set_and_part_is_a_column(found):
     assert [c.heading for c in found] == ["hdfs-8020", "bgl-lines", "bgl-lines, new templates", "iotdb, time"]
-    assert found[3].command == "python -m bench run detect-iotdb --set window=time"
+    assert found[0].command == "python -m bench run detect-hdfs-8020 --set seeds=5"
+    assert found[3].command == "python -m bench run detect-iotdb --set window=time --set detectors=deeplog"
     assert set(found[0].figures) == {"bert_cnn", "deeplog", "event_counts"}
 
 
