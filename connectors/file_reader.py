@@ -139,7 +139,10 @@ class CompressedReader:
                 self._skip -= len(skipped)
                 if time.monotonic() > until:
                     return None
-            return self._stream.read(size)
+            block = self._stream.read(size)
+            if not block and size and self._path.endswith(".zst"):
+                _check_frames(self._raw)
+            return block
         except _DAMAGED as error:
             raise DamagedFile(f"{error or type(error).__name__}") from error
 
@@ -169,3 +172,39 @@ def _decompressed(path: str, raw: IO[bytes]) -> io.BufferedIOBase:
         return lzma.LZMAFile(raw)
     reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True, closefd=False)
     return io.BufferedReader(cast(io.RawIOBase, reader))
+
+
+def _check_frames(raw: IO[bytes]) -> None:
+    """Looks at the end of a zstd file whether its last frame is whole; the library takes a cut for the end.
+
+    Nothing is decompressed: frames and blocks say how long they are (RFC 8878, section 3.1).
+
+    Raises:
+        EOFError: the file ends inside a frame.
+    """
+    size = os.fstat(raw.fileno()).st_size
+    at = 0
+    while at < size:
+        raw.seek(at)
+        head = raw.read(18)  # the longest frame header
+        if head[1:4] == b"\x2a\x4d\x18":  # a frame to be skipped, 184D2A50 to 184D2A5F
+            at += 8 + int.from_bytes(head[4:8], "little")
+            continue
+        try:
+            at += zstandard.frame_header_size(head)
+            checksum = zstandard.get_frame_parameters(head).has_checksum
+        except zstandard.ZstdError:
+            break  # no frame: the decompressor says what is wrong
+        last = False
+        while not last and at < size:
+            raw.seek(at)
+            block = int.from_bytes(raw.read(3), "little")
+            last = bool(block & 1)
+            repeated = (block >> 1) & 3 == 1  # one byte stands for as many as the size says
+            at += 3 + (1 if repeated else block >> 3)
+        at += 4 * checksum
+        if not last:
+            at = size + 1
+    if at > size:
+        raise EOFError("the file ends inside a zstd frame")
+    raw.seek(size)

@@ -183,12 +183,16 @@ def test_deleted_file_is_let_go(path: Path) -> None:
     assert reading.places()[-1].endswith("(rotation 1)")
 
 
+SKIPPED_FRAME = b"\x50\x2a\x4d\x18\x05\0\0\0extra"
+
+
 @pytest.mark.parametrize(
     ("suffix", "compress"),
     [
         (".gz", lambda b: gzip.compress(b[:30]) + gzip.compress(b[30:])),
         (".xz", lzma.compress),
-        (".zst", lambda b: zstandard.compress(b[:30]) + zstandard.compress(b[30:])),
+        (".zst", lambda b: zstandard.compress(b[:30]) + SKIPPED_FRAME + zstandard.compress(b[30:])),
+        (".zst", zstandard.ZstdCompressor(write_checksum=True).compress),
     ],
 )
 @pytest.mark.parametrize("follow", [False, True])
@@ -204,9 +208,23 @@ def test_compressed_files_are_read_once(tmp_path: Path, suffix: str, compress: o
     assert reading.lines() == []
 
 
-def test_damaged_archive_is_a_dead_letter(tmp_path: Path) -> None:
-    path = tmp_path / "old.log.gz"
-    path.write_bytes(gzip.compress(b"good line\n" * 100)[:-12])
+@pytest.mark.parametrize(
+    ("suffix", "cut"),
+    [
+        (".gz", gzip.compress(b"good line\n" * 100)[:-12]),
+        (".xz", lzma.compress(b"good line\n" * 100)[:-12]),
+        (".zst", zstandard.compress(b"good line\n" * 100)[:-2]),
+        (".zst", SKIPPED_FRAME + zstandard.compress(bytes(range(256)) * 2000)[:-1]),
+        (
+            ".zst",
+            zstandard.compress(b"good line\n") + zstandard.ZstdCompressor(write_checksum=True).compress(b"x")[:-1],
+        ),
+        (".zst", zstandard.compress(b"good line\n") + SKIPPED_FRAME[:-1]),
+    ],
+)
+def test_damaged_archive_is_a_dead_letter(tmp_path: Path, suffix: str, cut: bytes) -> None:
+    path = tmp_path / f"old.log{suffix}"
+    path.write_bytes(cut)
     (tmp_path / "other.log").write_bytes(b"fine\n")
     reading = Reading(tmp_path, follow=False)
     assert b"fine" in reading.lines()
