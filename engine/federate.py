@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from connectors.registry import build_sink, build_source
-from engine.observe.rounds import RoundTelemetry
+from engine.observe.rounds import TRACE_ALL, RoundTelemetry
 from engine.settings import CoordinatorSettings, RegionSettings
 from federation.announce import Announcer
 from federation.audit import AuditLog
@@ -133,7 +133,7 @@ def _trainer(region: str, training: TrainingSettings, device: str) -> "Handler":
 
     store = TrainingStore(training.path, training, now_ns=time.time_ns)
     trainer = Trainer(region, store, device=device, cache=embedding_cache())
-    tracer = Tracer.from_environment(os.environ, 1.0, region=region)
+    tracer = Tracer.from_environment(os.environ, TRACE_ALL, region=region)
 
     def handle(kind: str, body: bytes) -> bytes:
         content = unpack(body)

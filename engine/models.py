@@ -34,8 +34,10 @@ def follower(settings: RegionSettings, templates: Templates, telemetry: Telemetr
     name = settings.model.name
 
     def load(version: int) -> ServingModel:
-        stored = store.load(name, version, device=settings.model.device, cache=embedding_cache())
-        stored.detector.prepare()
+        trace = str(store.card(name, version).data.get("traceparent", ""))  # of the round that made it
+        with telemetry.tracer.span("load model", trace, model=name, version=version):
+            stored = store.load(name, version, device=settings.model.device, cache=embedding_cache())
+            stored.detector.prepare()
         scorer = WindowScorer(
             stored.detector, version, stored.card.threshold.value, cache_entries=settings.score.cache_entries
         )

@@ -5,12 +5,13 @@ A round's steps. Each is recorded in the ledger when it is done, and each may be
 1. **planned**: a round is due (`federation.decision`); it gets its id, and the triggers it answers.
 2. **started**: the run is handed over. Recorded *before* it begins: a run is never begun twice.
 3. **judged**: the round's folder holds a result: accepted by the gate, refused, or failed. A run that left
-   none and is not under way any more (the coordinator was killed with it) has failed.
+   none and is not under way any more (the coordinator was killed with it) was interrupted.
 4. **published**: an accepted candidate is a version of the model store, and current. The round's id on
    its card says whether it is there already. A candidate whose starting point is no longer the current
    version (somebody rolled back meanwhile) was proven against the wrong model: it is superseded.
 5. **audited**: the audit log says what became of the round.
-6. **done**: a new version is announced; drift whose round failed waits for the next one.
+6. **done**: a new version is announced; drift whose round failed waits for the next one, and so does
+   whatever asked for a round that was interrupted.
 
 Unfinished rollbacks come before everything else. Whatever cannot be reached now is tried again at the
 next tick, from the step that was recorded last.
@@ -27,7 +28,7 @@ from federation import round_files
 from federation.announce import Announcement
 from federation.base import FederationError, ModelSpec, RoundFailed, RoundResult, RoundSettings, Weights
 from federation.decision import Begin, ScheduleSettings, Situation, decide
-from federation.ledger import Ledger, Round, Step
+from federation.ledger import Ledger, Outcome, Round, Step
 from federation.observer import Observer
 from federation.rollback import Rollbacks, iso
 from federation.round_files import RoundPlan
@@ -193,7 +194,7 @@ class Controller:
             return judged
         deadline_ns = started.started_ns + int((self._settings.deadline_s + LATE_S) * 1e9)
         if not running:
-            return self._failed(started, "the coordinator was stopped while the round ran")
+            return self._failed(started, "the coordinator was stopped while the round ran", "interrupted")
         if self._now_ns() > deadline_ns:
             return self._failed(started, f"no result {LATE_S:g} s after the deadline")
         return None
@@ -252,8 +253,8 @@ class Controller:
             audited.traceparent,
         )  # fmt: skip
 
-    def _failed(self, at: Round, sentence: str) -> Round:
-        failed = replace(at, step=Step.JUDGED, outcome="failed", sentence=sentence)
+    def _failed(self, at: Round, sentence: str, outcome: Outcome = "failed") -> Round:
+        failed = replace(at, step=Step.JUDGED, outcome=outcome, sentence=sentence)
         self._ledger.save(failed)
         return failed
 

@@ -32,7 +32,7 @@ class Step(StrEnum):
     DONE = "done"
 
 
-Outcome = Literal["", "accepted", "published", "refused", "superseded", "failed"]
+Outcome = Literal["", "accepted", "published", "refused", "superseded", "failed", "interrupted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,21 +208,26 @@ class Ledger:
                 "UPDATE rounds SET step = ?, content = ? WHERE round_id = ?",
                 (changed.step, _dump(changed), changed.round_id),
             )
-            if changed.step is Step.JUDGED and changed.outcome != "failed":
+            if changed.step is Step.JUDGED and changed.outcome in ("accepted", "refused"):
                 _attend(database, changed, expected)
 
     def close_round(self, ended: Round, attempts: int) -> None:
-        """Ends a round; triggers of a failed one wait for another, but for those that `attempts` rounds failed."""
+        """Ends a round, and decides about its triggers where it came to nothing.
+
+        Drift whose round failed, and everything whose round was interrupted, waits for another round,
+        until `attempts` rounds came to nothing.
+        """
+        again = {"failed": ("drift",), "interrupted": ("drift", "manual", "schedule")}.get(ended.outcome, ())
         with self._writing() as database:
             database.execute(
                 "UPDATE rounds SET step = ?, content = ? WHERE round_id = ?", (ended.step, _dump(ended), ended.round_id)
             )
-            if ended.outcome == "failed":
+            if ended.outcome in ("failed", "interrupted"):
+                database.execute("UPDATE triggers SET attempts = attempts + 1 WHERE round_id = ?", (ended.round_id,))
+            for kind in again:
                 database.execute(
-                    "UPDATE triggers SET attempts = attempts + 1, fate = "
-                    "CASE WHEN kind = 'drift' AND attempts + 1 < ? THEN '' ELSE 'its round failed' END, round_id = "
-                    "CASE WHEN kind = 'drift' AND attempts + 1 < ? THEN '' ELSE round_id END WHERE round_id = ?",
-                    (attempts, attempts, ended.round_id),
+                    "UPDATE triggers SET round_id = '' WHERE round_id = ? AND kind = ? AND attempts < ?",
+                    (ended.round_id, kind, attempts),
                 )
 
     def open_round(self) -> Round | None:

@@ -36,8 +36,8 @@ def coordinator(file: CoordinatorFile) -> None:
     from engine import federate
     from engine.clock import SystemClock
     from engine.observe.logs import setup_logging
-    from engine.observe.rounds import RoundTelemetry
-    from engine.observe.tracing import silence_third_parties
+    from engine.observe.rounds import TRACE_ALL, RoundTelemetry
+    from engine.observe.tracing import Tracer, silence_third_parties
     from engine.settings import load_coordinator
     from engine.stop import StopFlag
 
@@ -47,8 +47,9 @@ def coordinator(file: CoordinatorFile) -> None:
     stop = StopFlag()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    tracer = Tracer.from_environment(os.environ, TRACE_ALL, region="coordinator")
     with (
-        RoundTelemetry(settings.telemetry, SystemClock(), os.environ) as telemetry,
+        RoundTelemetry(settings.telemetry, SystemClock(), tracer) as telemetry,
         federate.coordinator(settings, telemetry) as running,
     ):
         running.run(stop.wait)
@@ -143,13 +144,16 @@ def status(
         missed = f"[red]{row['missed']}[/]" if row["missed"] > 1 else f"{row['missed']}"
         regions.add_row(row["region"], f"{row['attended']}", missed, row["last_round"] or "-")
     console.print(regions)
-    table = Table("round", "began", "from", "to", "regions", "missing", "outcome", title="rounds")
     for row in told["rounds"]:
-        table.add_row(
-            row["round_id"], row["planned"], f"{row['from']}", f"{row['to'] or '-'}", ", ".join(row["participants"]),
-            ", ".join(row["missing"]), f"{row['outcome'] or row['step']}: {row['sentence'] or row['reason']}",
-        )  # fmt: skip
-    console.print(table)
+        to = f" → {row['to']}" if row["to"] else ""
+        took = f" in {row['seconds']:.1f} s" if row["seconds"] else ""
+        missing = f"; missing: {', '.join(row['missing'])}" if row["missing"] else ""
+        ending = row["outcome"] or row["step"]
+        console.print(f"[bold]{row['round_id']}[/]  version {row['from']}{to}  {ending}{took}", highlight=False)
+        console.print(f"  why: {row['reason']}", soft_wrap=True, highlight=False)
+        console.print(f"  who: {', '.join(row['participants']) or '-'}{missing}", soft_wrap=True, highlight=False)
+        for sentence in (row["sentence"], *row["refused"]):
+            console.print(f"  {sentence}", soft_wrap=True, highlight=False, markup=False)
     console.print(f"triggers waiting: {told['triggers']}; {told['waiting'] or 'the coordinator never ran here'}")
 
 
@@ -211,14 +215,12 @@ def audit(
         for entry in entries:
             print(orjson.dumps({"seq": entry.seq, "time": entry.time, "event": entry.event, **entry.body}).decode())
         return
-    table = Table("", "time", "event", "model", "from", "to", "what", title=f"{settings.folder / 'audit.jsonl'}")
+    console = Console()
     for entry in entries:
         body = entry.body
-        what = body.get("outcome") or body.get("reason") or ""
-        table.add_row(
-            f"{entry.seq}", entry.time, entry.event, f"{body['model']}", f"{body['from']}", f"{body['to'] or '-'}", what
-        )
-    Console().print(table)
+        to = f" → {body['to']}" if body["to"] else ""
+        console.print(f"{entry.seq:>4}  {entry.time}  [bold]{entry.event}[/]  {body['model']} {body['from']}{to}")
+        console.print(f"      {body.get('outcome') or body.get('reason')}", soft_wrap=True, markup=False)
 
 
 def _status(ledger: "Ledger", expected: tuple[str, ...], count: int) -> dict[str, Any]:

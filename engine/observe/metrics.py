@@ -186,7 +186,9 @@ class Metrics:
 
         # Federated rounds, in the coordinator's process
         self.rounds = self._counter(
-            "driftline_rounds", "Federated rounds by outcome: published, refused, superseded or failed.", "outcome"
+            "driftline_rounds",
+            "Federated rounds by outcome: published, refused, superseded, failed or interrupted.",
+            "outcome",
         )
         self.round_seconds = self._histogram(
             "driftline_round_seconds", "From the plan of a round to its end, announcement included.", ROUNDS_S

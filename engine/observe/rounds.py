@@ -5,7 +5,6 @@ card of the version and in the announcement, so the spans of ServerApp steps, tr
 below it. Rounds are rare: every one is traced where tracing is on.
 """
 
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +21,7 @@ from federation.observer import Observer
 from federation.round_files import read_steps
 
 TRACE_ALL = 1.0
+"""Share of rounds that are traced where OTEL_TRACES_SAMPLER is not set."""
 
 
 class RoundTelemetry(Observer):
@@ -32,8 +32,13 @@ class RoundTelemetry(Observer):
         metrics: Its metrics.
     """
 
-    def __init__(self, settings: TelemetrySettings, clock: Clock, environ: Mapping[str, str]) -> None:
-        """Starts serving at once; OpenTelemetry's standard variables in `environ` decide about traces.
+    def __init__(self, settings: TelemetrySettings, clock: Clock, tracer: Tracer) -> None:
+        """Starts serving at once.
+
+        Args:
+            settings: Where to serve.
+            clock: For ages and stamps.
+            tracer: Makes the spans; closed with this.
 
         Raises:
             EndpointError: the address cannot be served on.
@@ -42,7 +47,7 @@ class RoundTelemetry(Observer):
         self.metrics.engine.info({"region": "coordinator", "worker": "0", "version": version("driftline")})
         self.health = Health(clock, settings.stall_s, COORDINATOR)
         self.endpoints = Endpoints(self.health, self.metrics, settings.host, settings.port) if settings.serve else None
-        self._tracer = Tracer.from_environment(environ, TRACE_ALL, region="coordinator")
+        self._tracer = tracer
 
     def begin(self, round_id: str) -> str:
         """See `Observer`."""

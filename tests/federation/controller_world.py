@@ -140,7 +140,9 @@ def result_of(round_id, weights, *, accepted=True, participants=("eu", "us")):
 class Process:
     """The coordinator's controller over a folder, from its start to its end."""
 
-    def __init__(self, base: Path, clock, *, knife=None, begun=None, accepted=True, looks=1, ids=None, **schedule):
+    def __init__(
+        self, base: Path, clock, *, knife=None, begun=None, accepted=True, looks=1, ids=None, observer=None, **schedule
+    ):
         self.clock = clock
         knife = knife or Knife()
         self.delivered = []
@@ -150,7 +152,7 @@ class Process:
         self.audit = AuditLog(base / "audit.jsonl", now_ns=clock)
         self.announcer = Announcer(self.sink)
         self.runner = FakeRunner(begun if begun is not None else Counter(), accepted, looks)
-        self.observer = Watching()
+        self.observer = observer or Watching()
         self.ids = ids or itertools.count()
         exposed_ledger, exposed_store = Exposed(self.ledger, knife), Exposed(self.store, knife)
         self.rollbacks = Rollbacks(

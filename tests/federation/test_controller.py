@@ -116,6 +116,19 @@ def test_drift_is_given_up_after_so_many_failed_rounds(tmp_path, clock):
     process.close()
 
 
+def test_an_interrupted_round_is_asked_for_again_by_whoever_asked_for_it(tmp_path, clock):
+    publish_first(tmp_path)
+    first = Process(tmp_path, clock)
+    first.ledger.observe([Trigger("m", "manual", "", clock.ns, 0, "asked for")])
+    first.ticks(3)
+    first.close()
+    second = Process(tmp_path, clock, ids=count(7))
+    second.ticks(20)
+    assert [r.outcome for r in second.ledger.rounds(9)] == ["published", "interrupted"]
+    assert second.ledger.rounds(1)[0].reason == "asked for"
+    second.close()
+
+
 def test_a_region_missing_twice_is_reported_and_cleared_when_it_comes_back(process, clock):
     for i in range(2):
         settle(process, clock, Trigger(f"m{i}", "manual", "", clock.ns, 0, "asked for"))
@@ -207,7 +220,7 @@ def _prove(base, delivered, begun):
         head = tuple(ledger.fact("audit_head"))
     published = [r for r in rounds if r.outcome == "published"]
     assert len(published) == 1
-    assert all(r.outcome in ("published", "failed") for r in rounds)
+    assert all(r.outcome in ("published", "interrupted") for r in rounds)
     assert store.versions(MODEL) == [1, 2]
     assert store.current(MODEL) == 2
     assert store.card(MODEL).data["round_id"] == published[0].round_id

@@ -1,0 +1,125 @@
+"""What is seen of a federated round from outside: one trace over all that take part, metrics, health."""
+
+from types import SimpleNamespace
+
+import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
+
+from engine import federate
+from engine.clock import ManualClock
+from engine.models import follower
+from engine.observe import tracing
+from engine.observe.health import Health
+from engine.observe.metrics import Metrics
+from engine.observe.rounds import RoundTelemetry
+from engine.observe.telemetry import TelemetrySettings
+from engine.score import ScoreSettings
+from engine.swap import ModelSettings
+from federation import messages, round_files
+from federation.base import TrainTask
+from federation.training_store import TrainingSettings
+from federation.wire_records import pack, unpack
+from tests.federation.controller_world import MODEL, Clock, Process, drift, publish_first
+
+SERVE_NOWHERE = TelemetrySettings(serve=False)
+
+
+@pytest.fixture
+def exporter():
+    return InMemorySpanExporter()
+
+
+@pytest.fixture
+def tracer(exporter):
+    made = tracing.Tracer(exporter, sampler=ParentBased(ALWAYS_ON), region="any")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def seen(tracer):
+    with RoundTelemetry(SERVE_NOWHERE, ManualClock(), tracer) as telemetry:
+        yield telemetry
+
+
+@pytest.fixture
+def process(tmp_path, seen):
+    """A coordinator that is watched."""
+    publish_first(tmp_path)
+    made = Process(tmp_path, Clock(), observer=seen)
+    yield made
+    made.close()
+
+
+def sample(telemetry, name, **labels):
+    return telemetry.metrics.registry.get_sample_value(name, labels)
+
+
+def run_round(process, base):
+    """One round, in which the ServerApp notes two steps and a region trains."""
+    process.ledger.observe([drift("d1", process.clock.ns)])
+    process.clock.advance(6)
+    process.ticks(2)
+    (folder,) = (base / "rounds").iterdir()
+    round_files.add_step(folder, "hello", {"regions": 2})
+    round_files.add_step(folder, "gate", {"accepted": 1.0})
+    plan, _ = round_files.read_plan(folder)
+    task = TrainTask(round_id=plan.round_id, spec=plan.spec, traceparent=plan.traceparent)
+    ask_region(base, messages.hello(task))
+    process.ticks(12)
+
+
+def ask_region(base, question):
+    handle = federate._trainer("eu", TrainingSettings(path=base / "eu.db"), "cpu")
+    assert messages.region_of(unpack(handle(question.kind, pack(question.content)))) == "eu"
+
+
+def swap(base, tracer):
+    """An engine takes the current version over."""
+    settings = SimpleNamespace(
+        model=ModelSettings(store=str(base / "models"), name=MODEL, device="cpu"), score=ScoreSettings(), drift=None
+    )
+    telemetry = SimpleNamespace(tracer=tracer, metrics=Metrics(), health=Health(ManualClock(), 1.0))
+    assert follower(settings, {}, telemetry).look()
+
+
+def test_a_round_is_one_trace_from_the_plan_to_the_swap(process, tmp_path, tracer, exporter, monkeypatch):
+    monkeypatch.setattr(tracing.Tracer, "from_environment", lambda *args, **resource: tracer)
+    run_round(process, tmp_path)
+    swap(tmp_path, tracer)
+    tracer.flush(5)
+    spans = exporter.get_finished_spans()
+    assert {s.name for s in spans} == {
+        "round", "round.start", "server.hello", "server.gate", "region.query.hello", "round.publish", "round.audit",
+        "round.announce", "load model",
+    }  # fmt: skip
+    assert len({s.context.trace_id for s in spans}) == 1
+    root = next(s for s in spans if s.name == "round")
+    assert all(s.parent.span_id == root.context.span_id for s in spans if s is not root)
+    gate = next(s for s in spans if s.name == "server.gate")
+    assert gate.attributes["accepted"] == 1.0
+    assert gate.start_time <= gate.end_time
+
+
+def test_rounds_are_counted_by_outcome(process, seen, tmp_path):
+    run_round(process, tmp_path)
+    assert sample(seen, "driftline_rounds_total", outcome="published") == 1
+    assert sample(seen, "driftline_round_seconds_count") == 1
+    assert sample(seen, "driftline_model_version", model=MODEL) == 2
+    process.rollbacks.begin("back", MODEL, None, "worse")
+    process.ticks(1)
+    assert sample(seen, "driftline_rollbacks_total") == 1
+    assert sample(seen, "driftline_model_version", model=MODEL) == 1
+
+
+def test_what_is_missing_or_wrong_is_seen(seen):
+    seen.missing("ap", 2)
+    assert sample(seen, "driftline_region_missed", region="ap") == 2
+    seen.events("the topic cannot be read")
+    seen.trouble("")
+    ok, page = seen.health.ready()
+    assert not ok
+    assert page["wrong"] == ["events: the topic cannot be read"]
+    seen.events("")
+    assert seen.health.ready()[0]
