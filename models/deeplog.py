@@ -50,9 +50,9 @@ class DeepLogSettings(BaseModel):
     layers: Annotated[int, Field(ge=1)] = Field(2, description="Layers of the LSTM.")
     training: LoopSettings = Field(
         default=LoopSettings.model_validate(
-            {"epochs": 60, "max_steps": 1200, "patience": 8, "batch_windows": 512, "learning_rate": 5e-3}
+            {"epochs": 60, "max_steps": 1200, "patience": 8, "batch_size": 512, "learning_rate": 5e-3}
         ),
-        description="How the network is trained; a step takes batch_windows distinct histories with their next line.",
+        description="How the network is trained; a step takes batch_size distinct histories with their next line.",
     )
 
 

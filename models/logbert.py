@@ -67,7 +67,7 @@ class LogBertSettings(BaseModel):
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.1, description="Dropout in training.")
     training: LoopSettings = Field(
         default=LoopSettings.model_validate(
-            {"epochs": 60, "max_steps": 1200, "patience": 15, "batch_windows": 64, "learning_rate": 1e-3}
+            {"epochs": 60, "max_steps": 1200, "patience": 15, "batch_size": 64, "learning_rate": 1e-3}
         ),
         description="How the network is trained.",
     )

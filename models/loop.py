@@ -1,4 +1,4 @@
-"""The training loop of the torch detectors: AdamW, one cycle, early stopping, best weights kept."""
+"""The training loop of the torch models: AdamW, one cycle, early stopping, best weights kept."""
 
 import contextlib
 import time
@@ -20,31 +20,31 @@ class LoopSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    epochs: Annotated[int, Field(ge=1)] = Field(60, description="Passes over the training windows at the most.")
+    epochs: Annotated[int, Field(ge=1)] = Field(60, description="Passes over the training examples at the most.")
     max_steps: Annotated[int, Field(ge=1)] = Field(
-        2000, description="Steps at the most: with many windows there are fewer epochs, one at the least."
+        2000, description="Steps at the most: with many examples there are fewer epochs, one at the least."
     )
     patience: Annotated[int, Field(ge=1)] = Field(
         20, description="Epochs worse than the best by the validation figure after which training ends."
     )
-    batch_windows: Annotated[int, Field(ge=1)] = Field(128, description="Distinct windows in one step.")
+    batch_size: Annotated[int, Field(ge=1)] = Field(128, description="Distinct examples in one step.")
     learning_rate: Annotated[float, Field(gt=0)] = Field(2e-3, description="Highest learning rate of the cycle.")
     weight_decay: Annotated[float, Field(ge=0)] = Field(1e-2, description="Weight decay of AdamW.")
 
 
 Loss = Callable[[NDArray[np.int64]], torch.Tensor]
-"""Mean loss, with gradient, of the training windows at an index."""
+"""Mean loss, with gradient, of the training examples at an index."""
 
 
 class Stepper(Protocol):
     """Stands in for the plain optimizer step, such as one with differential privacy."""
 
     def epoch(self, count: int, steps: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
-        """The windows of each step, of `count` in all."""
+        """The examples of each step, of `count` in all."""
         ...
 
     def step(self, index: NDArray[np.int64], loss: Loss) -> float:
-        """Makes one step from these windows; returns their mean loss, 0 where there are none."""
+        """Makes one step from these examples; returns their mean loss, 0 where there are none."""
         ...
 
 
@@ -55,7 +55,7 @@ class LocalTraining:
     Exactly `epochs` epochs are made and the last one's weights kept: a region's few validation windows
     must not choose for all, and choosing by them would tell of them. `proximal_mu` is the strength of
     FedProx's pull to the start (https://arxiv.org/abs/1812.06127). `stepper` is made from network,
-    optimizer and windows a step.
+    optimizer and examples a step.
     """
 
     epochs: int
@@ -76,6 +76,11 @@ def within_round(local: LocalTraining) -> Iterator[None]:
         _LOCAL.reset(token)
 
 
+def part_of_round() -> LocalTraining | None:
+    """The federated round that training here is a part of, if it is."""
+    return _LOCAL.get()
+
+
 @contextlib.contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Torch's random numbers start from `seed` inside and go on as before outside."""
@@ -84,36 +89,43 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
+def planned_epochs(count: int, settings: LoopSettings) -> int:
+    """Epochs that `train_network` makes of so many examples where it does not stop early."""
+    local = part_of_round()
+    return (
+        local.epochs if local else max(1, min(settings.epochs, settings.max_steps // -(-count // settings.batch_size)))
+    )
+
+
 def train_network(
     network: torch.nn.Module,
     count: int,
     loss: Loss,
-    validate: Callable[[], Mapping[str, float]],
+    validate: Callable[[], Mapping[str, float]] | None,
     settings: LoopSettings,
     *,
     seed: int,
     progress: Progress | None = None,
 ) -> FitReport:
-    """Trains in place and leaves the best epoch's weights in the network.
+    """Trains in place and leaves the weights of the best epoch in the network.
 
     Args:
         network: Its parameters are trained.
-        count: Number of training windows.
+        count: Number of training examples.
         loss: See `Loss`.
         validate: Figures after an epoch; `val_f1` decides where given (higher is better, of equals the
-            later epoch), else `val_loss` (lower is better).
+            later epoch), else `val_loss` (lower is better). None: all epochs are run, the last is kept.
         settings: See the class.
-        seed: Of the order of the windows.
+        seed: Of the order of the examples.
         progress: See `models.base.Progress`; the stage is `train`.
 
     Raises:
         TrainingError: the loss is not finite.
     """
-    local = _LOCAL.get()
-    epochs = local.epochs if local else settings.epochs
+    local = part_of_round()
+    epochs = planned_epochs(count, settings)
     rng = np.random.default_rng(seed)
-    steps = -(-count // settings.batch_windows)
-    epochs = max(1, min(settings.epochs, settings.max_steps // steps))
+    steps = -(-count // settings.batch_size)
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, settings.learning_rate, total_steps=max(2, epochs * steps)
@@ -128,10 +140,10 @@ def train_network(
             total += stepper.step(index, loss) * len(index)
             schedule.step()
         network.eval()
-        history.append({"loss": total / count, **validate()})
+        history.append({"loss": total / count, **(validate() if validate else {})})
         if not np.isfinite(total):
             raise TrainingError(f"the loss is {total} in epoch {epoch}; a lower learning_rate may help")
-        if best < 0 or local or _better(history[-1], history[best]):
+        if best < 0 or local or not validate or _better(history[-1], history[best]):
             best, best_weights = epoch, _copy(network)
         if progress:
             progress("train", epoch + 1, epochs, history[-1])
@@ -142,7 +154,7 @@ def train_network(
 
 
 class _Steps:
-    """The plain step: every window once an epoch, with the proximal pull where one is asked for."""
+    """The plain step: every example once an epoch, with the proximal pull where one is asked for."""
 
     def __init__(self, network: torch.nn.Module, optimizer: torch.optim.Optimizer, proximal_mu: float) -> None:
         self._optimizer = optimizer
@@ -165,7 +177,7 @@ def _stepper(
     network: torch.nn.Module, optimizer: torch.optim.Optimizer, settings: LoopSettings, local: LocalTraining | None
 ) -> Stepper:
     if local and local.stepper:
-        return local.stepper(network, optimizer, settings.batch_windows)
+        return local.stepper(network, optimizer, settings.batch_size)
     return _Steps(network, optimizer, local.proximal_mu if local else 0.0)
 
 

@@ -46,7 +46,7 @@ class LstmAutoencoderSettings(BaseModel):
     latent: Annotated[int, Field(ge=1)] = Field(32, description="Size of the vector that stands for a window.")
     training: LoopSettings = Field(
         default=LoopSettings.model_validate(
-            {"epochs": 90, "max_steps": 1200, "patience": 10, "batch_windows": 64, "learning_rate": 5e-3}
+            {"epochs": 90, "max_steps": 1200, "patience": 10, "batch_size": 64, "learning_rate": 5e-3}
         ),
         description="How the network is trained.",
     )

@@ -10,6 +10,19 @@ from models.classify.base import LineClassifier
 from models.registry import Builder, made
 
 
+def _dann_bert(settings: Mapping[str, Any], device: str, cache: Path | None) -> LineClassifier:
+    from models.classify.dann_bert import DannBert, DannBertSettings
+
+    return DannBert(DannBertSettings.model_validate(settings), device=device, cache=cache)
+
+
+def _lora_bert(settings: Mapping[str, Any], device: str, cache: Path | None) -> LineClassifier:
+    _needs("lora_bert", "peft")
+    from models.classify.lora_bert import LoraBert, LoraBertSettings
+
+    return LoraBert(LoraBertSettings.model_validate(settings), device=device, cache=cache)
+
+
 def _random_forest(settings: Mapping[str, Any], device: str, cache: Path | None) -> LineClassifier:
     _needs("random_forest", "imblearn", "shap")
     from models.classify.random_forest import RandomForest, RandomForestSettings
@@ -31,6 +44,8 @@ def _xgboost(settings: Mapping[str, Any], device: str, cache: Path | None) -> Li
 
 
 CLASSIFIERS: Mapping[str, Builder[LineClassifier]] = {
+    "dann_bert": _dann_bert,
+    "lora_bert": _lora_bert,
     "random_forest": _random_forest,
     "rules": _rules,
     "xgboost": _xgboost,

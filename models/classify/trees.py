@@ -24,7 +24,7 @@ from models.classify.figures import class_figures
 from models.embeddings import TextVectors
 from models.encoder import MINILM, open_encoder
 from models.splits import stratified
-from models.torch_detector import pick_device
+from models.torch_model import pick_device
 
 REASONS = 5
 """Reasons shown for a line at the most."""

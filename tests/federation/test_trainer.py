@@ -22,7 +22,7 @@ Start = tuple[ModelSpec, dict[str, NDArray[Any]]]
 
 def started(name: str, epochs: int = 1) -> Start:
     """A detector that has seen little, as a round starts from."""
-    training = {"epochs": epochs, "batch_windows": 16}
+    training = {"epochs": epochs, "batch_size": 16}
     detector = build(name, {"encoder": "hashing:16", **SMALL.get(name, {}), "training": training}, device="cpu")
     seen = made_set(20, 99)
     labels = seen.labels if detector.supervised else None

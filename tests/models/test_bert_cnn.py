@@ -77,7 +77,7 @@ def test_the_best_epoch_is_kept_and_training_stops_early() -> None:
     calls: list[tuple[str, int, int]] = []
     report = train_network(
         network, 4, lambda index: network(torch.ones(1, 1)).sum(), validate,
-        LoopSettings(epochs=6, patience=3, batch_windows=2), seed=0,
+        LoopSettings(epochs=6, patience=3, batch_size=2), seed=0,
         progress=lambda s, d, t, f: calls.append((s, d, t)),
     )  # fmt: skip
     assert report.best_epoch == 1

@@ -1,11 +1,12 @@
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from models.classify.base import LineClassifier
-from models.classify.checks import CHECKS, Made, workload
+from models.classify.checks import CHECKS, Made
 from models.classify.registry import CLASSIFIERS, build
 from models.classify.training import ClassifierTrainSettings, LabelledLines, train_classifier
 from models.splits import by_group
@@ -13,8 +14,15 @@ from models.store import ModelStore, StoreError
 
 TREES = {"encoder": "hashing:32", "words": 40, "axes": 8}
 
+QUICK = {"epochs": 8, "batch_size": 16, "learning_rate": 0.01}
+
 # Every classifier of the registry appears here with settings that train in well under a second.
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
+    ("dann_bert", {"encoder": "hashing:32", "features": 16, "training": QUICK}),
+    ("dann_bert", {"encoder": "hashing:32", "features": 16, "training": QUICK, "reversal": False}),
+    ("dann_bert", {"encoder": "small_bert", "features": 16, "training": QUICK, "trained_layers": 1}),
+    ("lora_bert", {"encoder": "small_bert", "training": QUICK, "head": QUICK}),
+    ("lora_bert", {"encoder": "small_bert", "training": QUICK, "head": QUICK, "layers": 1, "most_texts": 20}),
     ("rules", {}),
     ("rules", {"min_confidence": 0.0}),
     ("random_forest", TREES | {"trees": 10, "candidates": 0}),
@@ -24,13 +32,16 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.fixture(scope="module")
-def made() -> Made:
-    return workload()
-
-
 def test_every_classifier_is_checked() -> None:
     assert {name for name, _ in VARIANTS} == set(CLASSIFIERS)
+
+
+@pytest.fixture(params=VARIANTS, ids=lambda v: v[0] + "-" + "-".join(map(str, v[1].values()))[:60])
+def variant(request: pytest.FixtureRequest, small_bert: Path) -> tuple[str, dict[str, Any]]:
+    name, settings = request.param
+    if settings.get("encoder") == "small_bert":
+        settings = settings | {"encoder": str(small_bert)}
+    return name, settings
 
 
 def maker(variant: tuple[str, dict[str, Any]]) -> Callable[[], LineClassifier]:
@@ -38,12 +49,10 @@ def maker(variant: tuple[str, dict[str, Any]]) -> Callable[[], LineClassifier]:
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.__name__)
-@pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: v[0] + "-" + "-".join(map(str, v[1].values()))[:40])
 def test_check(check: Callable[..., None], variant: tuple[str, dict[str, Any]], made: Made) -> None:
     check(maker(variant), made)
 
 
-@pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: v[0] + "-" + "-".join(map(str, v[1].values()))[:40])
 def test_publish_and_load(variant: tuple[str, dict[str, Any]], made: Made, tmp_path) -> None:
     data = LabelledLines.of(made.lines, made.labels, made.lines.formats)
     store = ModelStore(tmp_path)
