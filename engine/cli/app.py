@@ -6,7 +6,7 @@ import click
 import typer
 
 from connectors.base import ConnectorError
-from engine.cli import classify, data, demo, detect, federate, models, parse, run, runs, train
+from engine.cli import classify, data, demo, detect, federate, label, models, parse, run, runs, train
 from engine.corpus.data import DataError
 from engine.evaluation.report import EvaluationError
 from engine.observe.endpoints import EndpointError
@@ -29,6 +29,7 @@ app.command("evaluate")(detect.evaluate)
 app.command("score")(detect.score)
 app.command("parse")(parse.parse)
 app.command("classify")(classify.classify)
+app.command("label")(label.label)
 app.command("demo")(demo.demo)
 app.add_typer(federate.app, name="federate")
 app.add_typer(models.app, name="models")
