@@ -1,0 +1,117 @@
+"""The README's tables of all line classifiers, written from the committed results.
+
+`python -m bench.classifier_table` reads `bench/results/classify-*.json` and writes the tables between
+their two marks in README.md; a first time they go before the heading `## Limits`. Results of one
+scenario on one label set may be in several files, with other classifiers in each.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.report import read_result
+
+ROOT = Path(__file__).resolve().parents[1]
+BEGIN = "<!-- Written by python -m bench.classifier_table from bench/results; do not edit. -->"
+END = "<!-- End of the tables of line classifiers. -->"
+BEFORE = "## Limits"
+LABELS = ("weak", "corrected")
+PUBLISHED: Mapping[str, tuple[float, float]] = {
+    "hybrid_bert": (0.928, 0.943), "dann_bert": (0.903, 0.921), "lora_bert": (0.887, 0.905),
+    "xgboost": (0.885, 0.912), "random_forest": (0.872, 0.898),
+}  # fmt: skip
+"""Macro F1 and accuracy that the authors of the weak labels published, for a random split."""
+PROTOCOLS: Mapping[str, str] = {
+    "classify-seven-random": "random lines", "classify-seven-template": "new templates",
+    "classify-seven-source": "new systems",
+}  # fmt: skip
+SPEEDS: Mapping[str, str] = {
+    "train_s": "training, s", "file_s": "32,000 lines, s", "uncached_lines_per_s": "lines/s, all new",
+    "cached_lines_per_s": "lines/s, all seen",
+}  # fmt: skip
+
+Figures = Mapping[tuple[str, str], Mapping[str, Mapping[str, float]]]
+"""(scenario, label set) → classifier → metric → value."""
+
+
+def gathered(results: Sequence[Mapping[str, Any]]) -> Figures:
+    """The figures of all results, and of their peers."""
+    found: dict[tuple[str, str], dict[str, dict[str, float]]] = {}
+    for result in results:
+        into = found.setdefault((result["scenario"], result["settings"]["labels"]), {})
+        for name, value in result["metrics"].items():
+            classifier, dot, metric = name.partition(".")
+            if dot:
+                into.setdefault(classifier, {})[metric] = value
+        for peer, figures in result["peers"].items():
+            into.setdefault(peer, {}).update(figures)
+    return found
+
+
+def section(found: Figures) -> str:
+    """The tables as Markdown, marks included."""
+    kept = [(s, labels) for labels in LABELS for s in PROTOCOLS if (s, labels) in found]
+    names = sorted({n for key in kept for n in found[key]}, key=lambda n: (n in ("rules", "template_lookup"), n))
+    head = [f"{PROTOCOLS[s]}, {labels}" for s, labels in kept]
+    lines = [
+        BEGIN,
+        "Macro F1 with its spread over the trials; in brackets the accuracy. The best of each column is bold.",
+        "",
+        f"| classifier | published, random lines, weak | {' | '.join(head)} |",
+        f"|---|---|{'---|' * len(kept)}",
+        *(f"| `{n}` | {_published(n)} | {' | '.join(_cell(found[key], n) for key in kept)} |" for n in names),
+    ]
+    speeds = next((found[key] for key in found if key[0] == "classify-lines"), {})
+    if speeds:
+        lines += ["", f"| classifier | {' | '.join(SPEEDS.values())} |", f"|---|{'---|' * len(SPEEDS)}"]
+        for name in sorted(speeds):
+            lines.append(f"| `{name}` | {' | '.join(_amount(speeds[name], m) for m in SPEEDS)} |")
+    commands = [f"python -m bench run {s} --set labels={labels}" for s, labels in kept]
+    commands += ["python -m bench run classify-lines"] if speeds else []
+    return "\n".join([*lines, "", "```bash", *commands, "```", END])
+
+
+def _published(name: str) -> str:
+    if name not in PUBLISHED:
+        return "-"
+    macro, accuracy = PUBLISHED[name]
+    return f"{macro:.3f} ({accuracy:.3f})"
+
+
+def _cell(figures: Mapping[str, Mapping[str, float]], name: str) -> str:
+    if name not in figures:
+        return "-"
+    mine = figures[name]
+    text = f"{mine['macro_f1']:.3f}"
+    text = f"**{text}**" if mine["macro_f1"] == max(f["macro_f1"] for f in figures.values()) else text
+    return f"{text} ± {mine['macro_f1_std']:.3f} ({mine['accuracy']:.3f})"
+
+
+def _amount(figures: Mapping[str, float], metric: str) -> str:
+    value = figures[metric]
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def insert(page: str, text: str) -> str:
+    """The page with the section in place of the one it has, or before the limits where it has none."""
+    if BEGIN in page and END in page:
+        before, _, rest = page.partition(BEGIN)
+        return before + text + rest.partition(END)[2]
+    before, heading, rest = page.partition(f"\n{BEFORE}\n")
+    return f"{before}\n## Line classifiers, measured\n\n{text}\n{heading}{rest}"
+
+
+def main() -> int:
+    """Writes the README anew; without results it is left as it is."""
+    paths = sorted((ROOT / "bench" / "results").glob("classify-*.json"))
+    if not paths:
+        print("bench/results holds no classify-*.json; `python -m bench run classify-seven-random --out …` makes one")
+        return 2
+    readme = ROOT / "README.md"
+    readme.write_text(insert(readme.read_text("utf-8"), section(gathered([read_result(p) for p in paths]))), "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+from bench.classifier_table import BEGIN, END, gathered, insert, section
+
+
+def result(scenario, labels, metrics, peers=None):
+    return {"scenario": scenario, "settings": {"labels": labels}, "metrics": metrics, "peers": peers or {}}
+
+
+def figures(name, macro, accuracy=0.9):
+    return {f"{name}.macro_f1": macro, f"{name}.macro_f1_std": 0.01, f"{name}.accuracy": accuracy}
+
+
+LOOKUP = {"template_lookup": {"macro_f1": 0.5, "macro_f1_std": 0.0, "accuracy": 0.6}}
+RESULTS = [
+    result("classify-seven-random", "weak", figures("xgboost", 0.91) | figures("rules", 0.3), LOOKUP),
+    result("classify-seven-random", "weak", figures("dann_bert", 0.92)),
+    result("classify-seven-source", "corrected", figures("xgboost", 0.4), LOOKUP),
+    result(
+        "classify-lines",
+        "corrected",
+        {"train_s": 3.0}
+        | {f"rules.{m}": 2e5 for m in ("train_s", "file_s", "uncached_lines_per_s", "cached_lines_per_s")},
+    ),
+]
+
+
+def test_files_of_one_scenario_are_put_together_and_label_sets_are_not():
+    text = section(gathered(RESULTS))
+    assert "| classifier | published, random lines, weak | random lines, weak | new systems, corrected |" in text
+    assert "| `dann_bert` | 0.903 (0.921) | **0.920** ± 0.010 (0.900) | - |" in text
+    assert "| `xgboost` | 0.885 (0.912) | 0.910 ± 0.010 (0.900) | 0.400 ± 0.010 (0.900) |" in text
+    assert "| `template_lookup` | - | 0.500 ± 0.000 (0.600) | **0.500** ± 0.000 (0.600) |" in text
+    assert "| `rules` | 200,000 | 200,000 | 200,000 | 200,000 |" in text
+    assert "python -m bench run classify-seven-source --set labels=corrected" in text
+
+
+def test_the_section_is_written_before_the_limits_and_then_in_its_place():
+    text = section(gathered(RESULTS))
+    page = insert("# A\n\n## Limits\n\nNone.\n", text)
+    assert page.index(BEGIN) < page.index(END) < page.index("## Limits")
+    assert insert(page, text) == page
