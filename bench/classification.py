@@ -35,7 +35,10 @@ FILE = Path("seven_class") / "loghub_2k_seven_class.csv.xz"
 TEST_SHARE = 0.2
 SEARCHING = ("random_forest", "xgboost")
 """Classifiers that try other settings than the given ones, which costs a training for each."""
-VARIANTS: dict[str, tuple[str, Mapping[str, Any]]] = {name: (name, {}) for name in CLASSIFIERS}
+VARIANTS: dict[str, tuple[str, Mapping[str, Any]]] = {
+    **{name: (name, {}) for name in CLASSIFIERS},
+    "dann_bert_no_reversal": ("dann_bert", {"reversal": False}),
+}
 """What is measured: name in the results → classifier and its settings."""
 LOOKUP = "template_lookup"
 REPEATS = 31
