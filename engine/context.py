@@ -8,10 +8,11 @@ from engine.clock import Clock
 from engine.collect import Collector
 from engine.observe.telemetry import Telemetry
 from engine.settings import RegionSettings
+from engine.shadow import ModelFollower
 from engine.sinks import SinkObserver
 from engine.source import Observer, Pace
 from engine.stop import StopFlag
-from engine.swap import ModelFollower, Templates
+from engine.swap import Templates
 from engine.windows.recent import RecentLines
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.records import ScoredWindows
-from engine.swap import ModelFollower
+from engine.swap import Follower, ServingModel
 from models.base import Explanation, ModelError
 
 log = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ Explain = Callable[[ScoredWindows, NDArray[np.int64]], Explanation | None]
 class Explainer:
     """Asks the model in service; an `Explain`."""
 
-    def __init__(self, models: ModelFollower) -> None:
+    def __init__(self, models: Follower[ServingModel]) -> None:
         self._models = models
         self._said: set[str] = set()
 

@@ -12,7 +12,8 @@ from engine.clock import Clock
 from engine.observe.telemetry import Telemetry
 from engine.parse import Parser
 from engine.settings import RegionSettings
-from engine.swap import Follower, ModelFollower, ModelSettings, ServingModel, Templates
+from engine.shadow import ModelFollower, ShadowRules
+from engine.swap import Follower, ModelSettings, ServingModel, Templates
 from models.base import StoreError
 from models.cards import ClassifierCard
 from models.classify.scoring import LineScorer
@@ -45,9 +46,13 @@ def follower(settings: RegionSettings, templates: Templates, telemetry: Telemetr
 
     def report(outcome: str, version: int, sentence: str) -> None:
         telemetry.metrics.model_swaps.labels(outcome).inc()
-        if outcome in ("swapped", "recovered"):
+        if outcome in ("swapped", "recovered", "shadowing"):
             telemetry.health.ok("model", sentence)
             log.info("model %s", outcome, extra={"model": name, "version": version})
+            return
+        if outcome == "taken_back":
+            telemetry.health.ok("model", sentence)
+            log.error("%s", sentence, extra={"outcome": outcome})
             return
         log.error("model not taken over: %s", sentence, extra={"outcome": outcome})
         if following.ready:
@@ -57,7 +62,12 @@ def follower(settings: RegionSettings, templates: Templates, telemetry: Telemetr
         else:
             telemetry.health.fail("model", sentence)
 
-    following = ModelFollower(lambda: store.current(name), load, report)
+    chosen = settings.model
+    rules = ShadowRules(
+        chosen.shadow_windows, chosen.shadow_factor, chosen.shadow_margin, settings.drift.precision,
+        settings.decide.threshold,
+    )  # fmt: skip
+    following = ModelFollower(lambda: store.current(name), load, report, rules)
     return following
 
 

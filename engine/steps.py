@@ -248,6 +248,7 @@ class ScoreStep(Step[WindowBatch, ScoredWindows]):
         for scored in out:
             metrics.score.observe_all(scored.score)
             metrics.model_version.labels(scored.model).set(scored.version)
+            self._context.models.watch(scored)
         if out:
             scorer = self._context.models.get().scorer
             hits, misses = scorer.hits, scorer.misses
@@ -333,6 +334,7 @@ class DriftStep(Step[ScoredWindows, Record]):
                 threshold=scored.threshold if fixed is None else fixed,
             )  # fmt: skip
         events += self._feedback(values[-1])
+        events += self._context.models.regressions()
         metrics = self._context.telemetry.metrics
         for name, reading in self._monitor.readings().items():
             metrics.drift_statistic.labels(name).set(reading.statistic)
@@ -353,7 +355,9 @@ class DriftStep(Step[ScoredWindows, Record]):
             return []
         right, wrong = max(0, said.right - self._judged.right), max(0, said.wrong - self._judged.wrong)
         self._judged = replace(self._judged, right=said.right, wrong=said.wrong)
-        return self._monitor.judge(right, wrong, int(last.batch.last_ns.max(initial=0)))
+        time_ns = int(last.batch.last_ns.max(initial=0))
+        self._context.models.judge(last.version, said.right, said.wrong, time_ns)
+        return self._monitor.judge(right, wrong, time_ns)
 
     def _record(self, event: DriftEvent) -> Record:
         log.warning("%s: %s", event.type, event.detector, extra={"statistic": event.statistic, "model": event.model})

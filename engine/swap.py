@@ -7,7 +7,7 @@
    background, while the running model goes on scoring.
 4. Score one window as a trial; a model that cannot do that is refused.
 5. Set one reference. The scoring step reads it once a batch, so no window is lost, scored twice or
-   scored by a mixture.
+   scored by a mixture. (With shadow scoring first comes what `engine.shadow` numbers.)
 
 A version that fails at 2 to 4 is refused and reported, and the running one stays. It is tried again at
 every look, since a publisher may still be writing it.
@@ -46,6 +46,16 @@ class ModelSettings(BaseModel):
     name: str = Field("bert_cnn", description="Name of the model in the store; its `current` version is followed.")
     poll_s: Annotated[float, Field(gt=0)] = Field(2.0, description="Seconds between two looks at the store.")
     device: str = Field("auto", description="`cpu`, `cuda` or `auto`: the GPU where there is one.")
+    shadow_windows: Annotated[int, Field(ge=0)] = Field(
+        0, description="Windows that a new version scores beside the one in service before it takes over, and that the "
+        "old one scores beside it afterwards. 0: it takes over at once.",
+    )  # fmt: skip
+    shadow_factor: Annotated[float, Field(ge=1)] = Field(
+        2.0, description="A new version may find so many times as many of these windows anomalous as the old one."
+    )
+    shadow_margin: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.01, description="Share of the windows that it may find anomalous beyond that."
+    )
 
 
 class ServingModel:
@@ -136,7 +146,8 @@ class Follower(Generic[S]):
             load: Builds a verified version (steps 2). Raises ModelError.
             report: Called with (outcome, version, sentence); outcome is `swapped`, `refused`,
                 `unreachable` (version -1), or `recovered` where the store names the version in service again
-                after one of the last two. The same refusal is reported once.
+                after one of the last two; with shadow scoring also `shadowing` and `taken_back`. The same refusal
+                is reported once.
         """
         self._pointer = pointer
         self._load = load
@@ -166,9 +177,7 @@ class Follower(Generic[S]):
             if pointed is None:
                 raise ModelMissing("the store holds no such model yet; publish one with `driftline train`")
             version = pointed
-            if self._model is not None and version == self._model.version:
-                if self._failed:
-                    self._tell("recovered", version, f"{self._model.name} version {version} is in service")
+            if self._settled(version):
                 return False
             candidate = self._load(version)  # 2
             candidate.catch_up()  # 3
@@ -176,13 +185,25 @@ class Follower(Generic[S]):
         except ModelError as error:
             self._tell("unreachable" if version < 0 else "refused", version, str(error))
             return False
-        self._model = candidate  # 5
-        self._tell("swapped", version, f"{candidate.name} version {version} is in service")
+        return self._take_over(candidate)  # 5
+
+    def _settled(self, version: int) -> bool:
+        """Whether there is nothing to load for the version that the pointer names."""
+        if self._model is None or version != self._model.version:
+            return False
+        if self._failed:
+            self._tell("recovered", version, f"{self._model.name} version {version} is in service")
+        return True
+
+    def _take_over(self, candidate: S) -> bool:
+        """Step 5; whether the candidate is in service now."""
+        self._model = candidate
+        self._tell("swapped", candidate.version, f"{candidate.name} version {candidate.version} is in service")
         return True
 
     @property
     def _failed(self) -> bool:
-        return self._last_report is not None and self._last_report[0] in ("refused", "unreachable")
+        return self._last_report is not None and self._last_report[0] in ("refused", "unreachable", "taken_back")
 
     def _tell(self, outcome: str, version: int, sentence: str) -> bool:
         """Reports what was not the last thing reported; whether it was news."""
@@ -212,7 +233,3 @@ class Follower(Generic[S]):
         self._stop.set()
         if self._thread is not None:
             self._thread.join(timeout=5.0)
-
-
-ModelFollower = Follower[ServingModel]
-"""Follows the detector that scores windows."""

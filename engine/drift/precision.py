@@ -24,18 +24,17 @@ class JudgedAlerts:
         while len(self.judgements) > 1 and sum(map(sum, self.judgements[1:])) >= self._keep:
             del self.judgements[0]
         rights, wrongs = (sum(column) for column in zip(*self.judgements, strict=True)) if self.judgements else (0, 0)
-        return surely_wrong(rights, wrongs)
+        return surely(wrongs, rights + wrongs)
 
     def count(self) -> int:
         """Judgements looked at."""
         return sum(map(sum, self.judgements))
 
 
-def surely_wrong(right: int, wrong: int) -> float:
-    """Lower bound (99 %) of the share of wrong alerts: Wilson, "Probable inference", 1927."""
-    n = right + wrong
-    if n < MIN_JUDGED:
+def surely(count: int, of: int) -> float:
+    """The share that `count` of `of` surely exceeds (99 %), 0 with too few: Wilson, "Probable inference", 1927."""
+    if of < MIN_JUDGED:
         return 0.0
-    share, square = wrong / n, _Z * _Z
-    spread: float = _Z * (share * (1 - share) / n + square / (4 * n * n)) ** 0.5
-    return max(0.0, (share + square / (2 * n) - spread) / (1 + square / n))
+    share, square = count / of, _Z * _Z
+    spread: float = _Z * (share * (1 - share) / of + square / (4 * of * of)) ** 0.5
+    return max(0.0, (share + square / (2 * of) - spread) / (1 + square / of))

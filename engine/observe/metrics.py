@@ -149,7 +149,7 @@ class Metrics:
         self.model_version = self._gauge("driftline_model_version", "Version of the model in use.", "model")
         self.model_swaps = self._counter(
             "driftline_model_swaps",
-            "Looks at the model store that changed something: swapped, refused, unreachable or recovered.",
+            "What became of new versions: swapped, shadowing, refused, unreachable, recovered or taken_back.",
             "outcome",
         )
 

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.explain import Explainer, top_lines
-from engine.swap import ModelFollower, ServingModel
+from engine.shadow import ModelFollower
+from engine.swap import ServingModel
 from models.base import Explanation, ModelError, Windows
 from models.event_counts import EventCounts, EventCountsSettings
 from models.scoring import WindowScorer

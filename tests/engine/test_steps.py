@@ -38,6 +38,9 @@ class Models:
     def get(self):
         return self
 
+    def watch(self, scored):
+        pass
+
     def score(self, windows):
         rows = (windows.row(i).tolist() for i in range(len(windows)))
         return np.array([any(t not in self._templates for t in row) for row in rows], np.float32)

@@ -5,7 +5,8 @@ import pytest
 
 from engine.clock import ManualClock
 from engine.score import Gatherer, ScoreSettings
-from engine.swap import LEARN_AT_ONCE, ModelFollower, ModelMissing, ServingModel
+from engine.shadow import ModelFollower
+from engine.swap import LEARN_AT_ONCE, ModelMissing, ServingModel
 from models.base import ModelError, StoreError, Windows
 from models.event_counts import EventCounts, EventCountsSettings
 from models.scoring import WindowScorer

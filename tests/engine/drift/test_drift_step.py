@@ -68,13 +68,21 @@ def region(tmp_path):
 
 
 class Serving:
-    """A model in service without an encoder."""
+    """A model in service without an encoder, and nothing to take back."""
 
     detector = EventCounts(EventCountsSettings())
+    taken_back: list[DriftEvent]
+
+    def __init__(self):
+        self.taken_back = []
 
     @property
     def scorer(self):
         return self
+
+    def regressions(self):
+        found, self.taken_back = self.taken_back, []
+        return found
 
     def get(self):
         return self
@@ -161,6 +169,20 @@ def test_without_a_place_for_events_nothing_watches(region, telemetry, tmp_path)
     settings = region(drift_events=None)
     assert not [f for f in preflight(settings) if "drift" in f.name]
     assert [f.ok for f in preflight(region()) if f.name == "drift events (memory)"] == [True]
+
+
+def test_a_model_taken_back_is_told_with_the_next_batch(make, batches, check_schema, telemetry):
+    context = make(TEXTS)
+    step = DriftStep(context, None)
+    event = DriftEvent("regression", "alert_rate", 0.4, 0.1, 5, 9, 100, "m", 3)
+    context.models.taken_back.append(event)
+    calm = batches(calm=80, changed=0)
+    (record,) = step.on_batch(calm[:1])[0]
+    check_schema(record.document)
+    assert (record.document["type"], record.document["model"]["version"]) == ("regression", 3)
+    assert step.on_batch(calm[1:])[0] == []
+    labels = {"type": "regression", "detector": "alert_rate"}
+    assert telemetry.metrics.registry.get_sample_value("driftline_drift_events_total", labels) == 1
 
 
 # --- through the flow ----------------------------------------------------------------------------
