@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from opacus.accountants import RDPAccountant  # type: ignore[import-untyped]
 from opacus.optimizers import DPOptimizer  # type: ignore[import-untyped]
 
-from federation.base import BudgetSpent, PrivacySettings
+from federation.base import BudgetSpent, PrivacySettings, TrainerError
 from federation.trainer import LearningStore
 from federation.training_store import Spending
 from models.loop import Loss
@@ -60,7 +60,7 @@ class PrivateSteps:
         self._settings = settings
         self._book = book
         self._round_id = round_id
-        self._paid = False
+        self._left: int | None = None
         self._rng = np.random.default_rng(secrets.randbits(128))
         noise = torch.Generator(device=self._parameters[0].device)
         noise.manual_seed(secrets.randbits(63))
@@ -74,12 +74,16 @@ class PrivateSteps:
 
         Raises:
             BudgetSpent: the whole training would exceed the region's budget.
+            TrainerError: more steps are asked for than were paid for.
         """
         rate = min(1.0, self._batch / count)
-        if not self._paid:
-            self._pay(Spending(self._round_id, self._settings.noise_multiplier, rate, steps * self._epochs))
-            self._paid = True
+        if self._left is None:
+            self._left = steps * self._epochs
+            self._pay(Spending(self._round_id, self._settings.noise_multiplier, rate, self._left))
         for _ in range(steps):
+            if not self._left:
+                raise TrainerError("more steps were to be made than the privacy budget was charged for")
+            self._left -= 1
             yield np.flatnonzero(self._rng.random(count) < rate)
 
     def _pay(self, spending: Spending) -> None:

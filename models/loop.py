@@ -53,7 +53,8 @@ class LocalTraining:
     """How one region trains within a federated round.
 
     Exactly `epochs` epochs are made and the last one's weights kept: a region's few validation windows
-    must not choose for all, and choosing by them would tell of them. `proximal_mu` is the strength of
+    must not choose for all, and choosing by them would tell of them; they are looked at after the last
+    epoch only. `proximal_mu` is the strength of
     FedProx's pull to the start (https://arxiv.org/abs/1812.06127). `stepper` is made from network,
     optimizer and examples a step.
     """
@@ -140,7 +141,8 @@ def train_network(
             total += stepper.step(index, loss) * len(index)
             schedule.step()
         network.eval()
-        history.append({"loss": total / count, **(validate() if validate else {})})
+        looked = not local or epoch == epochs - 1
+        history.append({"loss": total / count, **(validate() if validate and looked else {})})
         if not np.isfinite(total):
             raise TrainingError(f"the loss is {total} in epoch {epoch}; a lower learning_rate may help")
         if best < 0 or local or not validate or _better(history[-1], history[best]):

@@ -33,26 +33,26 @@ class Slopes(torch.nn.Module):
         return (self.weight[at] * self.slopes[at]).mean()
 
 
-def stepped(slopes: list[float], batch: int, **changes: Any) -> torch.Tensor:
-    """What one step of plain gradient descent of rate 1 over all windows does to the weights."""
+def stepped(slopes: list[float], batch: int, windows: int, **changes: Any) -> torch.Tensor:
+    """What one step of plain gradient descent of rate 1 over the first windows does to the weights."""
     network = Slopes(slopes)
     optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
     steps = PrivateSteps(
         network, optimizer, batch, epochs=1, settings=private(**changes), book=made_store(1), round_id="r1"
     )
-    steps.step(np.arange(len(slopes)), network.loss)
+    steps.step(np.arange(windows), network.loss)
     return network.weight.detach()
 
 
 def test_the_gradient_of_every_window_is_clipped_by_itself() -> None:
-    moved = stepped([0.5, 30.0, -4.0], 3, noise_multiplier=1e-9, max_grad_norm=2.0)
+    moved = stepped([0.5, 30.0, -4.0], 3, 3, noise_multiplier=1e-9, max_grad_norm=2.0)
     np.testing.assert_allclose(moved.numpy(), [-0.5 / 3, -2.0 / 3, 2.0 / 3], rtol=1e-5)
 
 
 def test_noise_is_added_as_told_and_differs_every_time() -> None:
-    first = stepped([0.0] * 20_000, 1, noise_multiplier=1.5, max_grad_norm=2.0)
+    first = stepped([0.0] * 20_000, 1, 3, noise_multiplier=1.5, max_grad_norm=2.0)
     assert float(first.std()) == pytest.approx(3.0, rel=0.05)
-    again = stepped([0.0] * 20_000, 1, noise_multiplier=1.5, max_grad_norm=2.0)
+    again = stepped([0.0] * 20_000, 1, 3, noise_multiplier=1.5, max_grad_norm=2.0)
     assert not torch.equal(first, again)
 
 
@@ -74,6 +74,17 @@ def test_windows_are_drawn_independently_with_the_accounted_rate() -> None:
     assert np.mean(sizes) == pytest.approx(100, abs=2)
     assert np.std(sizes) == pytest.approx(math.sqrt(1000 * 0.1 * 0.9), rel=0.2)
     assert book.book == [Spending("r1", 50.0, 0.1, 400)]
+
+
+def test_no_step_is_made_that_was_not_paid_for() -> None:
+    network, book = Slopes([1.0]), made_store(1)
+    steps = PrivateSteps(
+        network, torch.optim.SGD(network.parameters(), lr=1.0), 100, epochs=1,
+        settings=private(noise_multiplier=50.0), book=book, round_id="r1",
+    )  # fmt: skip
+    assert len(list(steps.epoch(1000, 4, np.random.default_rng(0)))) == 4
+    with pytest.raises(TrainerError, match="more steps were to be made"):
+        list(steps.epoch(1000, 4, np.random.default_rng(0)))
 
 
 def task(spec: ModelSpec, settings: PrivacySettings, **changes: Any) -> TrainTask:
