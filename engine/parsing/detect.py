@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from engine.parsing.formats import DETECTED, FORMATS, UNKNOWN, Format
 from engine.parsing.header import BadLine, Header, HeaderReader
+from engine.parsing.id_blind import why_not_id_blind
 from engine.parsing.json_reader import JsonReader
 from engine.parsing.jsonlines import field_of
 
@@ -46,14 +47,23 @@ class Detector:
         # a skeleton or none, and at least those that it takes with it.
         patterns = {number: DETECTED[number].header for number in headers}
         self._loose = {n: re.compile(_COUNTED.sub(rb"[0-9]+", p.pattern)) for n, p in patterns.items() if p is not None}
+        self._id_blind = {n for n, p in self._loose.items() if why_not_id_blind(p.pattern, search=False) is None}
         self._orders = {p: [p, *(n for n in range(UNKNOWN_AT) if n != p)] for p in range(UNKNOWN_AT)}
         self._orders[NONE] = list(range(UNKNOWN_AT))
 
-    def detect(self, line: bytes, read_ns: int, preferred: int) -> tuple[int, bool, Header | None]:
+    def detect(
+        self, line: bytes, read_ns: int, preferred: int, *, ids: bool = False
+    ) -> tuple[int, bool, Header | None]:
         """The format's number, whether every line with the skeleton of this one has the same, and its header.
 
         That holds only as far as the line's time can be used: a line whose reader refuses it has to
         be asked about again.
+
+        Args:
+            line: The line.
+            read_ns: When it was read.
+            preferred: Number of the format that is asked first, or `NONE`.
+            ids: Whether ids stand for one byte each in the line's skeleton.
         """
         document = line.startswith((b"{", b"<")) or b"=" in line
         certain = True
@@ -63,7 +73,9 @@ class Detector:
                     certain = False
                     if self._reads(number, found, read_ns):
                         return number, False, None
-            elif self._loose[number].match(line):
+                continue
+            certain &= not ids or number in self._id_blind
+            if self._loose[number].match(line):
                 try:
                     return number, certain, self._headers[number].read(line, read_ns)
                 except BadLine:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from engine.parsing.digit_blind import exact_widths, why_not_blind
 from engine.parsing.formats.base import LEVELS, SYSLOG_LEVELS, Format
+from engine.parsing.id_blind import why_not_id_blind
 from engine.parsing.rows import LEVEL_BY_LINE, LEVEL_NAMES, SPANNED
 from engine.parsing.timestamps import DIGIT_GROUPS, BadTime, TimeRules
 
@@ -41,6 +42,7 @@ class HeaderReader:
         has_time: Whether lines of the format can say when they were written.
         groups: Names of the header's groups.
         why_slow: Why what is found in one line says nothing about others of its shape, or None.
+        id_blind: Whether nothing that is found depends on what ids hold, see `engine.parsing.ids`.
     """
 
     def __init__(self, format: Format, session: tuple[bytes, ...], times: TimeRules) -> None:
@@ -53,6 +55,10 @@ class HeaderReader:
         self.widths = exact_widths(self._pattern, frozenset(DIGIT_GROUPS))
         self.has_time = bool(self.widths)
         self.groups = frozenset(self._pattern.groupindex)
+        self.id_blind = not (
+            why_not_id_blind(self._pattern.pattern, search=False)
+            or any(why_not_id_blind(pattern, search=True) for pattern in session)
+        )
         self.why_slow: str | None = None
         for pattern in session:
             if reason := why_not_blind(pattern):

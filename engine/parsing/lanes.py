@@ -9,13 +9,13 @@ import orjson
 from numpy.typing import NDArray
 
 from connectors.base import LineBatch
-from engine.parsing.detect import NAMES, UNKNOWN_AT, Detector, Preference, format_of
+from engine.parsing.detect import NAMES, NONE, UNKNOWN_AT, Detector, Preference, format_of
 from engine.parsing.formats import Format
 from engine.parsing.header import Header
 from engine.parsing.json_reader import JsonReader
 from engine.parsing.parse_settings import ParseSettings
 from engine.parsing.rows import Fields, LineReader, Rows
-from engine.parsing.scan import Scan
+from engine.parsing.scan import IdWatch, Scan
 from engine.parsing.shape_reader import ShapeReader
 from engine.parsing.templates import StateMismatch, Templates, TemplateSettings
 
@@ -123,6 +123,7 @@ class DetectedLanes:
         headers = {i: lane.header.header for i, lane in enumerate(self.lanes[:UNKNOWN_AT]) if lane.header is not None}
         documents = {i: lane.document for i, lane in enumerate(self.lanes) if lane.document is not None}
         self._detector = Detector(headers, documents)
+        self._watch = IdWatch()
         self._preference = Preference(None if saved is None else saved["preference"])
         self._known: dict[int, _Known] = {}
         self._once: set[bytes] = set()
@@ -149,7 +150,9 @@ class DetectedLanes:
         return rows
 
     def _read_part(self, batch: LineBatch, first: int, shift: int, rows: Rows) -> None:
-        scan = Scan.of(batch)
+        preferred = self._preference.format
+        reader = None if preferred == NONE else self.lanes[preferred].header
+        scan = Scan.of(batch, seek=self._watch.on and reader is not None and reader.id_blind)
         formats = self._formats(batch, scan)
         present = np.unique(formats).tolist()
         if len(present) == 1:
@@ -166,11 +169,14 @@ class DetectedLanes:
         formats = np.fromiter(map(known.__getitem__, scan.names), np.int16, len(batch))
         unsure = scan.unsure(batch, self._max_line)
         formats[unsure] = -1
-        for row in np.flatnonzero(formats < 0).tolist():
+        missed = np.flatnonzero(formats < 0).tolist()
+        self._watch.saw(scan, len(missed))
+        for row in missed:
             name = scan.names[row]
             found = known[name]
             if found < 0 or row in unsure:
-                found, certain, header = self._detector.detect(_line(batch, row), batch.read_ns, preferred)
+                ids = scan.has_ids(row)
+                found, certain, header = self._detector.detect(_line(batch, row), batch.read_ns, preferred, ids=ids)
                 if header is not None:
                     self._headers[row] = header
                 if certain and row not in unsure:

@@ -5,6 +5,8 @@ import re
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from engine.parsing.digit_blind import why_not_blind
+from engine.parsing.id_blind import why_not_id_blind
+from engine.parsing.ids import HEX, UUID, Kind
 
 
 class Mask(BaseModel):
@@ -25,12 +27,15 @@ class Mask(BaseModel):
         return value
 
 
+UUID_MASK = Mask(pattern=r"\b[0-9a-f]+-[0-9a-f]+-[0-9a-f]+-[0-9a-f]+-[0-9a-f]+\b", name="UUID")
+HEX_MASK = Mask(pattern=r"\b[a-f]*(?:[0-9]+[a-f]+){3,}[0-9]*\b", name="HEX")
+
 DEFAULT_MASKS = (
     Mask(pattern=r"blk_-?[0-9]+", name="BLK"),
     Mask(pattern=r"/?[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+(?::[0-9]+)?", name="IP"),
-    Mask(pattern=r"\b[0-9a-f]+-[0-9a-f]+-[0-9a-f]+-[0-9a-f]+-[0-9a-f]+\b", name="UUID"),
+    UUID_MASK,
     Mask(pattern=r"\b[0-9]+x[0-9a-fA-F]+\b", name="HEX"),
-    Mask(pattern=r"\b[a-f]*(?:[0-9]+[a-f]+){3,}[0-9]*\b", name="HEX"),
+    HEX_MASK,
     Mask(pattern=r"[0-9]+", name="NUM"),
 )
 """None of them depends on the digits or their number, see `engine.parsing.digit_blind`."""
@@ -41,6 +46,7 @@ class Masker:
 
     Attributes:
         why_slow: Why texts may depend on digits, so that no shape may be remembered; None if not.
+        takes_ids: Whether ids (`engine.parsing.ids`) are replaced whole before anything looks into them.
     """
 
     def __init__(self, masks: tuple[Mask, ...]) -> None:
@@ -49,8 +55,18 @@ class Masker:
         found = next(((pattern, reason) for pattern, reason in reasons if reason), None)
         self.why_slow = None if found is None else f"mask {found[0]!r} depends on digits: {found[1]}"
 
+        self.takes_ids = all(_takes(masks, mine, kind) for mine, kind in ((UUID_MASK, UUID), (HEX_MASK, HEX)))
+
     def mask(self, message: str) -> str:
         """The message with every match replaced."""
         for substitute, name in self._steps:
             message = substitute(name, message)
         return message
+
+
+def _takes(masks: tuple[Mask, ...], mine: Mask, kind: Kind) -> bool:
+    """Whether `mine`, which replaces ids of that kind, is there, and no mask before it depends on what they hold."""
+    if mine not in masks:
+        return False
+    before = masks[: masks.index(mine)]
+    return not any(why_not_id_blind(mask.pattern, search=True, kinds=(kind,)) for mask in before)

@@ -10,7 +10,7 @@ from engine.parsing.formats import Format
 from engine.parsing.header import MAX_PID_DIGITS, BadLine, Header, HeaderReader, level_of, text_of
 from engine.parsing.parse_settings import ParseSettings
 from engine.parsing.rows import Fields, Rows
-from engine.parsing.scan import Scan
+from engine.parsing.scan import IdWatch, Scan
 from engine.parsing.session_key import hash_key
 from engine.parsing.shapes import NO_TEXT, Blob, Shapes
 from engine.parsing.skeleton import PAD, Words, run_edges
@@ -27,6 +27,7 @@ class ShapeReader:
 
     Attributes:
         header: The reader of single lines.
+        id_blind: Whether nothing that is found in a line depends on what its ids hold.
     """
 
     def __init__(self, format: Format, settings: ParseSettings, templates: Templates, *, fields: bool) -> None:
@@ -36,6 +37,8 @@ class ShapeReader:
         self._templates = templates
         self.header = HeaderReader(format, settings.session_rule(format), times)
         self._shapes = Shapes(self.header, times)
+        self.id_blind = self.header.id_blind and templates.takes_ids
+        self._watch = IdWatch()
         # Lines with unique ids in hexadecimal have shapes that never come again: learning pays from
         # the second time on.
         self._once: set[bytes] = set()
@@ -57,8 +60,11 @@ class ShapeReader:
         self._given = headers
         if not len(batch):
             return rows
-        names, shapes, blob = self._look_up(batch, Scan.of(batch) if scan is None else scan)
+        if scan is None or (scan.ids and not self.id_blind):
+            scan = Scan.of(batch, seek=self._watch.on and self.id_blind)
+        names, shapes, blob = self._look_up(batch, scan)
         missed = np.flatnonzero(shapes < 0)
+        self._watch.saw(scan, len(missed))
         if not len(missed):
             self._read_known(np.arange(len(batch)), shapes, blob, batch, rows)
             return rows
@@ -77,10 +83,10 @@ class ShapeReader:
         np.add(batch.ends[:-1], PAD + 1, out=start[1:])
         if unsure := scan.unsure(batch, self._max_line):
             shapes[unsure] = _NEVER
-        edges = run_edges(scan.digits)
+        edges = run_edges(scan.runs)
         counts = self._shapes.edge_counts(shapes)
         for row in np.flatnonzero(shapes < 0).tolist():
-            counts[row] = 2 * names[row].count(b"0")
+            counts[row] = 2 * scan.run_count(row)
         first_edge = np.zeros(n, np.int64)
         np.cumsum(counts[:-1], out=first_edge[1:])
         return names, shapes, Blob(data, Words.of(data), edges, start, first_edge)

@@ -1,14 +1,17 @@
 r"""Turns a blob of lines into skeletons, and finds every run of digits in it, whole batches at a time.
 
-A line's *skeleton* is the line with each run of digits put as one `0`. Lines of one skeleton differ
-only in the digits of their runs and in how many there are, so everything else about them is known
-from the first.
+A line's *skeleton* is the line with each run of digits put as one `0`, and each id as one byte where
+ids are looked for (`engine.parsing.ids`). Lines of one skeleton differ only in the digits of their
+runs, in how many there are, and in their ids, so everything else about them is known from the first.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from engine.parsing.ids import Found
 
 PAD = 64
 """Zero bytes on both sides of a padded blob, so that loads of whole words never leave it."""
@@ -27,15 +30,23 @@ def digit_flags(blob: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return (blob - np.uint8(48)) < np.uint8(10)
 
 
-def skeletons(blob: NDArray[np.uint8], digits: NDArray[np.bool_]) -> list[bytes]:
+def skeletons(blob: NDArray[np.uint8], digits: NDArray[np.bool_], ids: Sequence[Found] = ()) -> list[bytes]:
     r"""The skeleton of each `\n`-closed line of a padded blob.
 
-    The byte 0xFF, which no UTF-8 text holds, is dropped: a line with it must not be looked up.
+    The byte 0xFF, which no UTF-8 text holds, is dropped, and those that stand for ids are no text
+    either: a line with one of them must not be looked up.
+
+    Args:
+        blob: Padded bytes.
+        digits: Its runs: the digits, and the ids as a whole.
+        ids: The ids.
     """
     repeated = np.zeros(len(blob), np.uint8)
     np.logical_and(digits[1:], digits[:-1], out=repeated[1:].view(np.bool_))
     np.negative(repeated, out=repeated)
     np.bitwise_or(repeated, blob, out=repeated)
+    for found in ids:
+        repeated[found.start] = found.mark
     lines = repeated[PAD : len(blob) - PAD].tobytes().translate(_TO_ZERO, _DROP).split(b"\n")
     lines.pop()
     return lines

@@ -70,13 +70,13 @@ class Templates:
     column of them in line order.
 
     Attributes:
-        why_slow: See `Masker`.
+        why_slow, takes_ids: See `Masker`.
     """
 
     def __init__(self, settings: TemplateSettings, snapshot: Mapping[str, Any] | None = None) -> None:
         self._settings = settings
         self._masker = Masker(settings.masks)
-        self.why_slow = self._masker.why_slow
+        self.why_slow, self.takes_ids = self._masker.why_slow, self._masker.takes_ids
         self._drain = GuardedDrain(depth=settings.depth, sim_th=settings.similarity, max_children=settings.max_children)
         self._births: list[tuple[str, ...]] = []
         self._cluster_template: list[int] = [template_id(OVERFLOW_TEXT)]  # cluster ids count from 1

@@ -82,7 +82,7 @@ OPENSTACK = Format(
     sessions={
         "instance": (
             rb"\[instance: (?P<key>[0-9a-f-]+)\]",
-            rb"/servers/(?P<key>[0-9a-f]+-[0-9a-f]+-[0-9a-f]+-[0-9a-f]+-[0-9a-f]+)",
+            rb"/servers/(?P<key>[0-9a-f-]+)(?:[^0-9a-z-]|$)",
             rb"\[(?P<key>req-[0-9a-f-]+)[ \]]",
         ),
         "request": (rb"\[(?P<key>req-[0-9a-f-]+)[ \]]",),
@@ -90,7 +90,7 @@ OPENSTACK = Format(
     },
     masks=(
         Mask(pattern=r"[0-9]+\.[0-9]+\.[0-9]+\.[0-9]+,[0-9.]+", name="IP"),
-        Mask(pattern=r"/[^ ]+ HTTP/[0-9.]+", name="PATH"),
+        Mask(pattern=r"/[^ ]+ HTTP/[0-9]+\.[0-9]+", name="PATH"),
     ),
     joins=True,
     similarity=0.7,
