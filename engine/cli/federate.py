@@ -152,7 +152,7 @@ def status(
         console.print(f"[bold]{row['round_id']}[/]  version {row['from']}{to}  {ending}{took}", highlight=False)
         console.print(f"  why: {row['reason']}", soft_wrap=True, highlight=False)
         console.print(f"  who: {', '.join(row['participants']) or '-'}{missing}", soft_wrap=True, highlight=False)
-        for sentence in (row["sentence"], *row["refused"]):
+        for sentence in filter(None, (row["sentence"], *row["refused"])):
             console.print(f"  {sentence}", soft_wrap=True, highlight=False, markup=False)
     console.print(f"triggers waiting: {told['triggers']}; {told['waiting'] or 'the coordinator never ran here'}")
 

@@ -1,7 +1,10 @@
 import contextlib
+import json
 from collections import Counter
 from itertools import count
+from pathlib import Path
 
+import jsonschema
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -11,6 +14,8 @@ from federation.base import StoreError
 from federation.ledger import Ledger, Step, Trigger
 from models.store import ModelStore
 from tests.federation.controller_world import MODEL, Clock, Cut, Knife, Process, drift, publish_first, result_of, same
+
+SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "announcement.schema.json").read_text("utf-8"))
 
 
 @pytest.fixture
@@ -60,6 +65,15 @@ def test_the_trace_of_a_round_is_on_the_plan_the_card_and_the_announcement(proce
     assert plan.traceparent == context
     assert process.store.card(MODEL).data["traceparent"] == context
     assert process.delivered[0].headers["traceparent"] == context
+
+
+def test_announcements_are_as_their_schema_says(process, clock):
+    settle(process, clock, drift("d1", clock.ns))
+    process.rollbacks.begin("back", MODEL, None, "worse in eu")
+    process.ticks(2)
+    assert [record.document["event"] for record in process.delivered] == ["published", "rolled_back"]
+    for record in process.delivered:
+        jsonschema.validate(record.document, SCHEMA, format_checker=jsonschema.FormatChecker())
 
 
 def test_a_refused_candidate_is_on_record_and_nowhere_else(tmp_path, clock):

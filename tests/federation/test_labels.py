@@ -1,5 +1,7 @@
 import json
+from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 from confluent_kafka import Producer
@@ -68,6 +70,27 @@ def test_what_is_no_label_is_told(store, raw, says):
     delivered = []
     assert feed(store, [raw], delivered).poll() == 0
     assert says in delivered[0].document["reason"]
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        json.loads(GOOD),
+        {"alert": "a1", "anomalous": False, "x": 1},
+        {"session": "s"},
+        {"anomalous": True},
+        {"session": 7},
+    ],
+)
+def test_the_schema_and_the_reader_agree(document):
+    schema = json.loads((Path(__file__).parents[2] / "docs" / "label.schema.json").read_text("utf-8"))
+    valid = jsonschema.Draft202012Validator(schema).is_valid(document)
+    try:
+        read_label(document, "labels", 0)
+    except ValueError:
+        assert not valid
+    else:
+        assert valid
 
 
 def test_good_ones_are_stored_and_bad_ones_are_dead_letters(store):
