@@ -7,8 +7,9 @@ of all header fields; its peer gets the messages and knows their formats.
 Both begin with nothing learnt, in every repetition. Drain3 gets the same masks and settings, and the
 messages with their headers already taken off and decoded; Driftline gets raw bytes and gives event
 time, session key and template id besides. The repetitions alternate, so that both meet the same
-machine; medians count. The peer whose time counts is Drain3 as it is; that the clusters are the same
-is shown against Drain3 with the guard of `engine.parsing.opposites`, which is slower.
+machine; medians count. Freed memory is kept, as in the engine. The peer whose time counts is Drain3 as
+it is; that the clusters are the same is shown against Drain3 with the guard of
+`engine.parsing.opposites`, which is slower.
 """
 
 import statistics
@@ -24,6 +25,7 @@ from bench.harness import Outcome, Run
 from bench.loghub import FORMAT_OF, samples
 from bench.workloads import base_log
 from connectors.base import LineBatch
+from engine.allocator import keep_freed_memory
 from engine.parse import Parser, ParseSettings
 from engine.parsing.formats import find
 from engine.parsing.lanes import template_rules
@@ -33,6 +35,7 @@ from engine.parsing.templates import TemplateSettings
 
 def parse_hdfs(run: Run) -> Outcome:
     """See the module. Settings: `lines` (0: all), `repeats`, `batch_lines`."""
+    keep_freed_memory()
     log = base_log()
     run.settings["data"] = log.origin
     count = run.setting("lines", 0)
@@ -68,6 +71,7 @@ def parse_hdfs(run: Run) -> Outcome:
 
 def parse_loghub(run: Run) -> Outcome:
     """See the module. Settings: `lines` over all samples, `peer_lines`, `batch_lines`."""
+    keep_freed_memory()
     found = samples()
     lines, peer_lines = run.setting("lines", 5_000_000), run.setting("peer_lines", 320_000)
     batch_lines = run.setting("batch_lines", 4096)

@@ -22,6 +22,7 @@ from bytewax.run import cli_main
 from connectors.base import ConnectorError, PositionLost, SettingsError
 from connectors.registry import build_source
 from engine import dataflow, recovery
+from engine.allocator import keep_freed_memory
 from engine.clock import Clock, SystemClock
 from engine.collect import collecting
 from engine.context import Context, Drain
@@ -71,6 +72,7 @@ def _run(settings: RegionSettings, worker: int, of: int, clock: Clock, drain: Dr
             return EXIT_OK
         log.info("engine started", extra={"region": settings.region, "worker": worker, "of": of})
         _spare_collector()
+        keep_freed_memory()
         try:
             cli_main(  # type: ignore[no-untyped-call]  # Bytewax leaves it without annotations
                 dataflow.build(running),

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from engine.allocator import keep_freed_memory
+
 if TYPE_CHECKING:
     from connectors.base import LineBatch, Source
     from engine.parsing.export import Writer
@@ -34,6 +36,7 @@ def log_source(file: str) -> "Source":
 
 def batches(source: "Source") -> "Iterator[LineBatch]":
     """All lines of a source that ends."""
+    keep_freed_memory()
     for name in source.partitions():
         partition = source.open(name, None)
         try:
