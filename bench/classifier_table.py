@@ -67,9 +67,24 @@ def section(found: Figures) -> str:
         lines += ["", f"| classifier | {' | '.join(SPEEDS.values())} |", f"|---|{'---|' * len(SPEEDS)}"]
         for name in sorted(speeds):
             lines.append(f"| `{name}` | {' | '.join(_amount(speeds[name], m) for m in SPEEDS)} |")
+    lines += _reversal(found)
     commands = [f"python -m bench run {s} --set labels={labels}" for s, labels in kept]
     commands += ["python -m bench run classify-lines"] if speeds else []
     return "\n".join([*lines, "", "```bash", *commands, "```", END])
+
+
+def _reversal(found: Figures) -> list[str]:
+    """Whether gradient reversal pays on systems that were left out, in words."""
+    said = []
+    for labels in LABELS:
+        figures = found.get(("classify-seven-source", labels), {})
+        if {"dann_bert", "dann_bert_no_reversal"} <= figures.keys():
+            with_it, without = figures["dann_bert"]["macro_f1"], figures["dann_bert_no_reversal"]["macro_f1"]
+            verdict = "beats" if with_it > without else "does not beat"
+            said.append(f"{verdict} it on the {labels} labels ({with_it:.3f} against {without:.3f})")
+    if not said:
+        return []
+    return ["", f"`dann_bert` beside the same network without gradient reversal, on new systems: {' and '.join(said)}."]
 
 
 def _published(name: str) -> str:

@@ -33,6 +33,13 @@ def test_files_of_one_scenario_are_put_together_and_label_sets_are_not():
     assert "python -m bench run classify-seven-source --set labels=corrected" in text
 
 
+def test_it_says_whether_reversal_pays():
+    both = figures("dann_bert", 0.3) | figures("dann_bert_no_reversal", 0.4)
+    text = section(gathered([result("classify-seven-source", "weak", both)]))
+    assert "on new systems: does not beat it on the weak labels (0.300 against 0.400)." in text
+    assert "on new systems" not in section(gathered(RESULTS))
+
+
 def test_the_section_is_written_before_the_limits_and_then_in_its_place():
     text = section(gathered(RESULTS))
     page = insert("# A\n\n## Limits\n\nNone.\n", text)
