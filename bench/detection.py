@@ -219,7 +219,7 @@ def detect_iotdb(run: Run) -> Outcome:
     lines) or `time` (5 s); a window is anomalous if half of its lines or more lie inside an
     injection. At most `train_windows` windows are trained on, drawn at random.
     """
-    data, scenarios = iotdb(run.setting("window", "lines"))
+    data, scenarios, _ = iotdb(run.setting("window", "lines"))
     most = run.setting("train_windows", 1500)
     tallies = Tallies.for_detectors(_chosen(run, VARIANTS))
     order = np.random.default_rng(0).permutation(len(scenarios))

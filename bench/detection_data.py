@@ -120,8 +120,8 @@ def bgl_lines() -> Labelled:
 
 
 @cache
-def iotdb(window: str) -> tuple[Labelled, tuple[str, ...]]:
-    """IoTDB's windows of all scenarios and nodes, and the scenarios' names; the group is the scenario.
+def iotdb(window: str) -> tuple[Labelled, tuple[str, ...], tuple[str, ...]]:
+    """IoTDB's windows, the group being the scenario; the scenarios' names; and the node of each window.
 
     Args:
         window: `lines` for windows of 20 lines, `time` for windows of 5 s.
@@ -131,6 +131,7 @@ def iotdb(window: str) -> tuple[Labelled, tuple[str, ...]]:
     )
     parts: list[LabelledWindows] = []
     scenarios: list[str] = []
+    nodes: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         with _file("iotdb_multilog.tar.zst").open("rb") as stream:
             with zstandard.ZstdDecompressor().stream_reader(stream) as raw, tarfile.open(fileobj=raw, mode="r|") as tar:
@@ -138,6 +139,7 @@ def iotdb(window: str) -> tuple[Labelled, tuple[str, ...]]:
         for log in sorted(Path(folder).glob("*/label*.log")):
             parts.append(_read(log, "iotdb", cut))
             scenarios.append(log.parent.name)
+            nodes.append(log.stem)
     names = tuple(dict.fromkeys(scenarios))
     group = np.repeat([names.index(s) for s in scenarios], [len(p) for p in parts]).astype(np.int64)
     offsets = np.concatenate([[0], np.cumsum(np.concatenate([p.windows.lengths() for p in parts]))])
@@ -146,7 +148,8 @@ def iotdb(window: str) -> tuple[Labelled, tuple[str, ...]]:
         np.concatenate([p.windows.closed for p in parts]),
     )  # fmt: skip
     templates = {i: text for p in parts for i, text in p.templates.items()}
-    return Labelled(windows, np.concatenate([p.labels for p in parts]), templates, group), names
+    data = Labelled(windows, np.concatenate([p.labels for p in parts]), templates, group)
+    return data, names, tuple(node for node, p in zip(nodes, parts, strict=True) for _ in range(len(p)))
 
 
 def _read(log: Path, format: str, window: WindowSettings) -> LabelledWindows:

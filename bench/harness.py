@@ -296,6 +296,39 @@ SCENARIOS: dict[str, Scenario] = {
             "file_s": Target(better="lower", goal=30, tolerance=0.2),
         },
     ),
+    "federate-hdfs-chrono": Scenario(
+        "federate-hdfs-chrono",
+        "The HDFS sample as it happened, over three regions: untouched, each region alone, federated, central, periodic",
+        "bench.federation_chrono:federate_hdfs_chrono",
+        {
+            "federated.f1": Target(goal=0.97, tolerance=0.01),
+            "federated.of_central": Target(goal=0.99, tolerance=0.01),
+            "central.f1": Target(tolerance=0.01),
+            "local.f1": Target(tolerance=0.02),
+            "periodic.f1": Target(tolerance=0.02),
+            "static.f1": Target(tolerance=0.05),
+            "rounds": Target(better="lower", tolerance=0.5),
+        },
+        detectors=("bert_cnn",),
+    ),
+    "federate-iotdb": Scenario(
+        "federate-iotdb",
+        "Six IoTDB nodes as six regions: federated, each alone, central; judged on scenarios left out",
+        "bench.federation_regions:federate_iotdb",
+        {
+            "federated.f1": Target(tolerance=0.03),
+            "local.f1": Target(tolerance=0.03),
+            "central.f1": Target(tolerance=0.03),
+        },
+        detectors=("bert_cnn",),
+    ),
+    "federate-simulated": Scenario(
+        "federate-simulated",
+        "A hundred virtual regions with unlike windows, every strategy, with and without hostile regions",
+        "bench.federation_regions:federate_simulated",
+        {"fedavg.f1": Target(tolerance=0.03), "fedavg.hostile.f1": Target(tolerance=0.05)},
+        detectors=("bert_cnn",),
+    ),
 }
 
 

@@ -1,0 +1,132 @@
+"""Scenario federate-hdfs-chrono: a real stream that changes, and five ways of living with it."""
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.detection_data import hdfs_sessions
+from bench.harness import Outcome, Run, SettingError
+from bench.region_stream import MODEL, Course, FleetStream, Model, Policy, Stream, joined
+from engine.drift.settings import DriftSettings
+from federation.base import ModelSpec, RoundSettings
+from federation.decision import ScheduleSettings
+from federation.partition import by_key
+from models.metrics import confusion
+from models.training import TrainSettings, train
+
+WAYS = ("static", "local", "federated", "central", "periodic")
+REGIONS = ("ap", "eu", "us")
+
+
+def federate_hdfs_chrono(run: Run) -> Outcome:
+    """HDFS blocks in time order over three regions; F1 over the last half of the stream, and rounds spent.
+
+    The initial model knows the first `train_share` of the blocks. Hyperparameters were chosen by F1 over the
+    first half of the stream, which is reported beside.
+    """
+    ways = run.setting("ways", ",".join(WAYS)).split(",")
+    if unknown := sorted(set(ways) - set(WAYS)):
+        raise SettingError(f"--set ways: {', '.join(unknown)} is not among {', '.join(WAYS)}")
+    policy, every_s = _policy(run), run.setting("every_s", 3600.0)
+    stream = hdfs_stream(run.setting("train_share", 0.2), policy.label_delay_s)
+    figures: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        model = first_model(stream, run.setting("encoder", "minilm"), folder / "embeddings")
+        for number, way in enumerate(ways):
+            course = _live(way, stream, model, policy, every_s, folder / way)
+            figures |= {f"{way}.{k}": v for k, v in _figures(course, stream).items()}
+            run.progress("ways", number + 1, len(ways))
+    if "federated" in ways:
+        figures["rounds"] = figures["federated.rounds"]
+    if {"federated", "central"} <= set(ways):
+        figures["federated.of_central"] = figures["federated.f1"] / figures["central.f1"]
+    return Outcome(figures)
+
+
+def _policy(run: Run) -> Policy:
+    drift = DriftSettings.model_validate(
+        {
+            "block_windows": run.setting("block_windows", 20), "warmup_blocks": run.setting("warmup_blocks", 10),
+            "current_blocks": run.setting("current_blocks", 3), "confirm_blocks": run.setting("confirm_blocks", 2),
+            "cooldown_windows": run.setting("cooldown_windows", 100),
+        }
+    )  # fmt: skip
+    rounds = RoundSettings.model_validate(
+        {
+            "strategy": run.setting("strategy", "fedavg"), "passes": run.setting("passes", 4),
+            "local_epochs": run.setting("local_epochs", 10), "margin_region": run.setting("margin_region", 0.02),
+        }
+    )  # fmt: skip
+    schedule = ScheduleSettings(
+        debounce_s=run.setting("debounce_s", 60.0), cool_down_s=run.setting("cool_down_s", 600.0)
+    )
+    return Policy(drift, schedule, rounds, run.setting("label_delay_s", 600.0))
+
+
+def hdfs_stream(train_share: float, label_delay_s: float) -> Stream:
+    """The HDFS sample's blocks in the order of their last lines.
+
+    The stream begins when the first block ends that is not among the first `train_share` to begin. The first
+    model is trained on what has ended by then and has its label.
+    """
+    data = hdfs_sessions()
+    data = data.take(np.argsort(data.last_ns, kind="stable"))
+    later = data.first_ns >= np.sort(data.first_ns)[round(train_share * len(data))]
+    begin_ns = int(data.last_ns[later].min())
+    begin = int(np.searchsorted(data.last_ns, begin_ns - int(label_delay_s * 1e9)))
+    return Stream(data.windows, data.labels, data.templates, data.keys, data.last_ns, begin)
+
+
+def first_model(stream: Stream, encoder: str, cache: Path) -> Model:
+    """A BERT-CNN trained on what lies before the stream."""
+    index = np.arange(stream.begin)
+    settings = TrainSettings(settings={"encoder": encoder}, threshold="best_f1")
+    trained = train(
+        stream.windows.take(index), stream.labels[index], stream.templates, settings, device="cpu", cache=cache
+    )
+    detector = trained.detector
+    spec = ModelSpec(
+        name=MODEL, version=1, kind="detector", detector=detector.name, settings=detector.settings(),
+        extra=detector.extra(),
+    )  # fmt: skip
+    return Model(spec, detector.weights(), trained.threshold)
+
+
+def _live(way: str, stream: Stream, model: Model, policy: Policy, every_s: float, folder: Path) -> Course:
+    parts = dict(zip(REGIONS, by_key(stream.keys, len(REGIONS)), strict=True))
+    alone = {"rounds": policy.rounds.model_copy(update={"min_regions": 1})}
+    if way == "static":
+        return _fleet(parts, stream, model, policy, folder, drift=None, schedule=None)
+    if way == "local":
+        return joined([_fleet({n: p}, stream, model, policy, folder / n, **alone) for n, p in parts.items()])
+    if way == "central":
+        return _fleet({"all": np.arange(len(stream.labels))}, stream, model, policy, folder, **alone)
+    if way == "periodic":
+        schedule = ScheduleSettings(every_s=every_s)
+        return _fleet(parts, stream, model, policy, folder, drift=None, schedule=schedule)
+    return _fleet(parts, stream, model, policy, folder)
+
+
+def _fleet(
+    parts: Mapping[str, NDArray[np.int64]], stream: Stream, model: Model, policy: Policy, folder: Path, **changes: Any
+) -> Course:
+    changed = Policy(**{**{f: getattr(policy, f) for f in policy.__dataclass_fields__}, **changes})
+    return FleetStream(parts, stream, model, changed, folder).run()
+
+
+def _figures(course: Course, stream: Stream) -> dict[str, float]:
+    """F1 over both halves of the stream, what was wrong in the second, and the rounds."""
+    middle = (stream.begin + len(stream.labels)) // 2
+    called = course.called.astype(np.float32)
+    first, last = slice(stream.begin, middle), slice(middle, len(stream.labels))
+    found = confusion(called[last], stream.labels[last], 0.5)
+    return {
+        "f1": found.f1, "f1_first_half": confusion(called[first], stream.labels[first], 0.5).f1,
+        "precision": found.precision, "recall": found.recall,
+        "rounds": float(len(course.rounds)), "published": float(course.published),
+    }  # fmt: skip
