@@ -36,7 +36,7 @@ def federate_hdfs_chrono(run: Run) -> Outcome:
     figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        model = first_model(stream, run.setting("encoder", "minilm"), folder / "embeddings")
+        model = first_model(stream, _detector(run), folder / "embeddings")
         for number, way in enumerate(ways):
             course = _live(way, stream, model, policy, every_s, folder / way)
             figures |= {f"{way}.{k}": v for k, v in _figures(course, stream).items()}
@@ -46,6 +46,11 @@ def federate_hdfs_chrono(run: Run) -> Outcome:
     if {"federated", "central"} <= set(ways):
         figures["federated.of_central"] = figures["federated.f1"] / figures["central.f1"]
     return Outcome(figures)
+
+
+def _detector(run: Run) -> dict[str, Any]:
+    """Small steps: a region has some hundred distinct windows, and few epochs to learn them in."""
+    return {"encoder": run.setting("encoder", "minilm"), "training": {"batch_size": run.setting("batch_size", 32)}}
 
 
 def _policy(run: Run) -> Policy:
@@ -58,8 +63,8 @@ def _policy(run: Run) -> Policy:
     )  # fmt: skip
     rounds = RoundSettings.model_validate(
         {
-            "strategy": run.setting("strategy", "fedavg"), "passes": run.setting("passes", 4),
-            "local_epochs": run.setting("local_epochs", 10), "margin_region": run.setting("margin_region", 0.02),
+            "strategy": run.setting("strategy", "fedavg"), "passes": run.setting("passes", 3),
+            "local_epochs": run.setting("local_epochs", 8), "margin_region": run.setting("margin_region", 0.02),
         }
     )  # fmt: skip
     schedule = ScheduleSettings(
@@ -82,10 +87,10 @@ def hdfs_stream(train_share: float, label_delay_s: float) -> Stream:
     return Stream(data.windows, data.labels, data.templates, data.keys, data.last_ns, begin)
 
 
-def first_model(stream: Stream, encoder: str, cache: Path) -> Model:
+def first_model(stream: Stream, detector_settings: Mapping[str, Any], cache: Path) -> Model:
     """A BERT-CNN trained on what lies before the stream."""
     index = np.arange(stream.begin)
-    settings = TrainSettings(settings={"encoder": encoder}, threshold="best_f1")
+    settings = TrainSettings(settings=dict(detector_settings), threshold="best_f1")
     trained = train(
         stream.windows.take(index), stream.labels[index], stream.templates, settings, device="cpu", cache=cache
     )

@@ -298,7 +298,7 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "federate-hdfs-chrono": Scenario(
         "federate-hdfs-chrono",
-        "The HDFS sample as it happened, over three regions: untouched, each region alone, federated, central, periodic",
+        "The HDFS sample as it happened, in three regions: untouched, each region alone, federated, central, periodic",
         "bench.federation_chrono:federate_hdfs_chrono",
         {
             "federated.f1": Target(goal=0.97, tolerance=0.01),
