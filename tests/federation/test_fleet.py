@@ -44,6 +44,13 @@ def test_a_round_over_three_regions(fleet: RunningFleet) -> None:
     assert [step.name for step in steps] == ["hello", "pass", "pass", "threshold", "gate"]
 
 
+def test_a_secure_round_gives_the_mean_and_hides_who_changed_what(fleet: RunningFleet) -> None:
+    result = fleet.run(privacy={"mode": "secagg"})
+    assert (result.participants, result.examples) == (("ap", "eu", "us"), 300)
+    np.testing.assert_allclose(result.weights["a"], WEIGHTS["a"] + 1, atol=1e-5)
+    np.testing.assert_array_equal(result.weights["ids"], WEIGHTS["ids"])
+
+
 def test_a_region_that_answers_nan_is_refused_by_name(fleet: RunningFleet) -> None:
     fleet.script("eu", "nan")
     result = fleet.run()
