@@ -49,8 +49,13 @@ def region(
     store: Path,
     port: int,
     snapshot_s: float = 1.0,
+    name: str = "bench",
+    more: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Path:
-    """Writes a region's TOML file into `folder` and returns its path."""
+    """Writes a region's TOML file into `folder` and returns its path.
+
+    `more` are sections beside the usual ones, or in their place.
+    """
     sections: dict[str, Any] = {
         "source": source,
         "parse": {"format": "hdfs"},
@@ -61,9 +66,10 @@ def region(
         "telemetry": {"port": port},
         "log": {"level": "WARNING"},
     }
-    blocks = ['region = "bench"']
-    for name, values in [*sections.items(), ("[sinks]", sink)]:
-        blocks.append("\n".join([f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]))
+    sections.update(more or {})
+    blocks = [f"region = {json.dumps(name)}"]
+    for title, values in [*sections.items(), ("[sinks]", sink)]:
+        blocks.append("\n".join([f"[{title}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]))
     path = folder / "region.toml"
     path.write_text("\n\n".join(blocks) + "\n")
     return path

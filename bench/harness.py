@@ -329,6 +329,25 @@ SCENARIOS: dict[str, Scenario] = {
         {"fedavg.f1": Target(tolerance=0.03), "fedavg.hostile.f1": Target(tolerance=0.05)},
         detectors=("bert_cnn",),
     ),
+    "train-interference": Scenario(
+        "train-interference",
+        "The engine's speed from file to alerts while the region's warm trainer trains all the time, against alone",
+        "bench.interference:train_interference",
+        {"throughput_share": Target(goal=0.9, floor=0.8, tolerance=0.1)},
+        detectors=("bert_cnn",),
+    ),
+    "drift-to-swap": Scenario(
+        "drift-to-swap",
+        "From a drift event to the last of three engines on the new version: engines under load, nodes, coordinator",
+        "bench.drift_to_swap:drift_to_swap",
+        {
+            "drift_to_swap_s": Target(better="lower", goal=15, tolerance=0.25),
+            "swap_pause_ms": Target(better="lower", goal=50, tolerance=0.5),
+            "windows_lost": Target(better="lower", floor=0),
+            "windows_twice": Target(better="lower", floor=0),
+        },
+        detectors=("bert_cnn",),
+    ),
 }
 
 

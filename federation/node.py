@@ -25,8 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from federation.base import SetupError
 from federation.processes import Program, flower_environment, flower_program, python_module, write_secret
-from federation.trainer_process import START_S, Build, Handler, TrainerServer
-from federation.training_store import TrainingSettings, TrainingStore
+from federation.trainer_process import START_S, Build, TrainerServer
 
 log = logging.getLogger(__name__)
 
@@ -155,24 +154,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def region_trainer(region: str, training: TrainingSettings, device: str, cache: Path | None) -> Handler:
-    """Builds, in the trainer's process, what answers the coordinator's questions.
-
-    Args:
-        region: Its name.
-        training: Where its windows are.
-        device: See `models.registry.build`.
-        cache: Folder for encoded template texts.
-
-    Raises:
-        StoreError: the training store cannot be opened.
-    """
-    from federation import messages
-    from federation.trainer import Trainer
-    from federation.wire_records import pack, unpack
-
-    store = TrainingStore(training.path, training, now_ns=time.time_ns)
-    trainer = Trainer(region, store, device=device, cache=cache)
-    return lambda kind, body: pack(messages.answer(trainer, kind, unpack(body)))
