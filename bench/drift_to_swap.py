@@ -43,6 +43,7 @@ from models.store import ModelStore
 
 REGIONS = ("ap", "eu", "us")
 LIMIT_S = 300.0
+SCRAPE_S = 10.0
 SETTLE_S = 5.0
 """Of load before and after the swap."""
 
@@ -222,7 +223,7 @@ def _versions(place: Place) -> list[int]:
     found = []
     for n in range(len(REGIONS)):
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{place.ports + n}/metrics", timeout=2) as response:
+            with urllib.request.urlopen(f"http://127.0.0.1:{place.ports + n}/metrics", timeout=SCRAPE_S) as response:
                 match = _VERSION.search(response.read())
         except OSError:
             match = None
