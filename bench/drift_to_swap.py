@@ -115,10 +115,11 @@ def _swap(run: Run, place: Place, coordinator: Path, workload: Workload, rate: i
             stack.enter_context(_command(place.folder / f"node-{part}.log", "federate", "node", str(files[part])))
         for n, part in enumerate(REGIONS):
             stack.enter_context(EngineProcess(files[part], place.ports + n))
-        _until(run, "engines start", lambda: _versions(place) == [1] * len(REGIONS))
         _until(run, "nodes start", lambda: _online(place) >= len(REGIONS))
         for n, part in enumerate(REGIONS):
             stack.enter_context(_producing(place, f"lines-{part}", workload.paths[n], rate))
+        # An engine names its version once it has scored with it.
+        _until(run, "engines score", lambda: _versions(place) == [1] * len(REGIONS))
         _event(place, 1)
         _until(run, "first round", lambda: _versions(place) == [2] * len(REGIONS))
         time.sleep(SETTLE_S)
@@ -273,9 +274,9 @@ def swap_pause_ms(alerts: Sequence[Alert], version: int) -> float:
     The silence that ends with the first alert of the new version, less the 99th percentile of those between
     alerts of the old and the new version before and after it.
     """
-    stamps = [ms for ms, alert in alerts if alert["version"] in (version - 1, version)]
-    first = next(ms for ms, alert in alerts if alert["version"] == version)
-    at = stamps.index(first)
+    near = [(ms, alert["version"]) for ms, alert in alerts if alert["version"] in (version - 1, version)]
+    stamps, versions = np.array(near).T
+    at = int(np.argmax(versions == version))
     if at == 0:
         raise BenchError(f"no alert of version {version - 1} came before the first of version {version}")
     silences = np.diff(stamps)

@@ -43,6 +43,11 @@ class MonotonicClock:
         time.sleep(seconds)
 
 
+def _registered_names(grid: Grid) -> dict[int, str]:
+    """Names under which the nodes' keys were registered, by node; only the grid of a SuperLink with keys knows any."""
+    return {info.node_id: info.name for info in getattr(grid, "get_nodes", tuple)() if info.name}
+
+
 class Fleet:
     """Asks regions and keeps account of those that failed.
 
@@ -65,14 +70,18 @@ class Fleet:
     def greet(self, question: Question) -> None:
         """Asks every node that is online for its name; the name belongs to the node for the whole round.
 
-        A name that two nodes claim is believed of neither.
+        A name that two nodes claim is believed of neither; nor is one that is not the name under which the
+        node's key was registered.
         """
         names: dict[int, str] = {}
-        nodes = {node: f"node {node}" for node in self._grid.get_node_ids()}
+        registered = _registered_names(self._grid)
+        nodes = {node: registered.get(node, f"node {node}") for node in self._grid.get_node_ids()}
         for node, reply in self._replies(nodes, question, self._settings.hello_s):
             try:
                 names[node] = region_of(reply)
                 raise_failure(reply)
+                if names[node] != registered.get(node, names[node]):
+                    raise Malformed(f"its key is that of {registered[node]}, and it says that it is {names.pop(node)}")
             except (Malformed, RegionFailed) as error:
                 self.refusals.append(Refusal(names.pop(node, nodes[node]), 0, str(error)))
         for node, name in sorted(names.items()):

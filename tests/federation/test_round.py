@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from flwr.app import Message, RecordDict
+from flwr.proto.node_pb2 import NodeInfo
 
 from federation.base import HoldoutFigures, ModelSpec, RoundFailed, RoundResult, TrainTask, Update, Weights
 from federation.local_grid import LocalGrid
@@ -104,6 +105,34 @@ def test_the_deadline_ends_a_round_of_slow_passes() -> None:
     grid = FaultyGrid(regions(*FIVE), {"ap": (TRAIN,)})
     with pytest.raises(RoundFailed, match="the deadline of 20 s has passed"):
         run(grid, reply_s=30, deadline_s=20)
+
+
+class KeyedGrid(LocalGrid):
+    """A grid that knows under which names keys were registered, as a SuperLink's does."""
+
+    def __init__(self, regions: Mapping[str, Region], names: Mapping[int, str]) -> None:
+        super().__init__(regions)
+        self.names = names
+
+    def get_nodes(self) -> list[NodeInfo]:
+        return [NodeInfo(node_id=node, name=name) for node, name in self.names.items()]
+
+
+def test_a_node_that_gives_another_name_than_its_keys_is_refused() -> None:
+    fleet: dict[str, Region] = {"1": PreparedRegion("eu"), "2": PreparedRegion("us"), "3": PreparedRegion("eu")}
+    result = run(KeyedGrid(fleet, {1: "eu", 2: "us", 3: "ap"}))
+    assert result.participants == ("eu", "us")
+    (refusal,) = result.refusals
+    assert (refusal.region, refusal.reason) == ("ap", "its key is that of ap, and it says that it is eu")
+
+
+def test_a_silent_node_is_named_by_its_key() -> None:
+    class Silent(KeyedGrid):
+        def answered(self, region: Region, message: Message) -> Message | None:
+            return None if region.region == "ap" else super().answered(region, message)
+
+    result = run(Silent(regions("ap", "eu", "us"), {1: "ap", 2: "eu", 3: "us"}))
+    assert result.missing == ("ap",)
 
 
 def test_a_name_that_two_nodes_claim_is_believed_of_neither() -> None:
