@@ -100,6 +100,11 @@ class Program:
         """Whether it runs now."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def steady(self) -> bool:
+        """Whether it runs and was not told to end."""
+        return self.alive and self._told_s is None
+
     def start(self) -> None:
         """Starts it.
 

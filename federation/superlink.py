@@ -4,7 +4,7 @@ A run's outcome is a file (`federation.round_files`): Flower reports a run as co
 of the model, and as running while its ServerApp hangs. `run` therefore waits for the file, looks at what
 Flower says of the run meanwhile, and gives up at a hard deadline:
 
-1. The plan is written, then the run is submitted.
+1. What has ended before is started again first. The plan is written, then the run is submitted.
 2. The result is there: done.
 3. The SuperLink or the executor of its runs died: they are started again; the run has failed.
 4. Flower says that the run has ended, and no result came within `GRACE_S`: it has failed.
@@ -204,7 +204,8 @@ class SuperLink:
             RoundFailed: there is no candidate; the message says why.
         """
         end_s = time.monotonic() + plan.settings.deadline_s
-        round_files.write_plan(folder, plan, weights)  # 1
+        self._settle(end_s)  # 1
+        round_files.write_plan(folder, plan, weights)
         try:
             run_id = self._submit(folder)
         except SetupError as error:
@@ -230,6 +231,14 @@ class SuperLink:
                 self._stop_run(run_id)
                 self.executor.end()  # it may hang in this run, and has to be free for the next one
                 raise RoundFailed(f"the round had no result after {plan.settings.deadline_s:g} s and was stopped")
+            self._sleep(POLL_S)
+
+    def _settle(self, end_s: float) -> None:
+        """Waits until both programs run, so that the end of one in an earlier round is not taken for one in this."""
+        while not (self.program.steady and self.executor.steady and self.ready()):
+            self.watch()
+            if time.monotonic() > end_s:
+                raise RoundFailed(f"the SuperLink does not come back; {self._last_words()}")
             self._sleep(POLL_S)
 
     def _submit(self, folder: Path) -> int:

@@ -103,7 +103,6 @@ def test_a_killed_superlink_fails_the_round_and_the_next_one_works(fleet: Runnin
         fleet.run()
     thread.join()
     fleet.script("eu", None)
-    until("the SuperLink is back", lambda: not fleet.superlink.watch() and fleet.superlink.ready())
     assert whole(fleet)
 
 
@@ -120,8 +119,8 @@ def test_a_round_that_hangs_in_its_server_is_stopped_at_the_deadline(fleet: Runn
         fleet.run(deadline_s=8)
     thread.join()
     fleet.script("eu", None)
-    until("the executor is started again", lambda: not fleet.superlink.watch() and executor.starts > before)
     assert whole(fleet)
+    assert executor.starts > before
 
 
 def test_everything_ends_when_it_is_told_to(tmp_path: Path) -> None:
