@@ -259,6 +259,13 @@ SCENARIOS: dict[str, Scenario] = {
         {"bert_cnn.f1": Target(tolerance=0.05)},
         detectors=EVERY_DETECTOR,
     ),
+    "drift-overhead": Scenario(
+        "drift-overhead",
+        "File to alerts file with and without the drift monitor, alternating: CPU time per line",
+        "bench.drift_overhead:drift_overhead",
+        {"overhead_share": Target(better="lower", goal=0.02, floor=0.03, tolerance=0.5)},
+        detectors=("bert_cnn",),
+    ),
     "drift-quality": Scenario(
         "drift-quality",
         "Drift monitor on resampled HDFS sessions: 100,000 unchanged ones, a new family of templates, changed rates",
