@@ -110,9 +110,10 @@ def train(
     if settings.folds:
         kept = held = np.arange(len(windows))
         scores = np.zeros(len(windows), np.float32)
-        for part in folds(truth, settings.folds, settings.seed):  # 1
+        for number, part in enumerate(folds(truth, settings.folds, settings.seed), start=1):  # 1
             one = build(settings.detector, settings.settings, device=device, cache=cache)
-            fit(one, kept=np.setdiff1d(kept, part), held=part)  # 2
+            stage = _staged(progress, f"fold {number} of {settings.folds}")
+            fit(one, kept=np.setdiff1d(kept, part), held=part, progress=stage)  # 2
             scores[part] = one.score(windows.take(part))
         report = fit(detector, kept=kept, held=None)
     else:
@@ -128,6 +129,11 @@ def train(
     )  # fmt: skip
     version = store.publish(name or settings.detector, detector, notes) if store else None  # 5
     return Trained(detector, notes, report, version)
+
+
+def _staged(progress: Progress | None, stage: str) -> Progress | None:
+    """The same progress under another name."""
+    return progress and (lambda _, done, total, figures: progress(stage, done, total, figures))
 
 
 def _fit(

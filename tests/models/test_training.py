@@ -93,7 +93,11 @@ def test_a_cross_fitted_detector_learns_from_all_windows_and_its_threshold_from_
 
 def test_cross_fitting_with_labels(made: Made) -> None:
     settings = TrainSettings(detector="event_counts", settings={"head": "boosted", "trees": 20}, folds=3)
-    trained = train(made.windows, made.labels, made.templates, settings)
+    stages: list[str] = []
+    trained = train(
+        made.windows, made.labels, made.templates, settings, progress=lambda stage, *_: stages.append(stage)
+    )
+    assert stages == ["fold 1 of 3", "fold 2 of 3", "fold 3 of 3", "train"]
     assert trained.notes.threshold.rule == "best_f1"
     assert trained.notes.metrics["validation"]["f1"] > 0.9
     with pytest.raises(TrainingError, match="one fold leaves nothing to train on"):
