@@ -4,8 +4,8 @@ Where the training windows are labelled, all detectors get the threshold with th
 held out; where there are only normal ones, a percentile of their scores (`FROM_NORMAL`). A
 network's threshold comes from a fifth of the training windows, which also stops its training; a
 detector that trains in seconds is cross-fitted (`folds` of `TrainSettings`), so its threshold comes
-from all of them. Detectors that learn from normal windows only are given no
-anomalous one to train on.
+from all of them. Detectors that learn from normal windows only are given no anomalous one to train
+on.
 """
 
 import os
@@ -43,13 +43,8 @@ SUPERVISED = ("bert_cnn", "logbert_supervised", "event_counts_boosted", "event_c
 SLOW = ("logbert_supervised", "logbert", "deeplog", "lstm_autoencoder")
 """Detectors that take a minute and more to train on a core; `slow_seeds` says how many trials they get."""
 LABELLED = {"threshold": "best_f1"}
-FROM_NORMAL: Mapping[str, Mapping[str, Any]] = {
-    "event_counts": {"folds": 5, "threshold_settings": {"percent": 99.95}},
-    "deeplog": {"folds": 4, "threshold_settings": {"percent": 99.8}},
-    "logbert": {"threshold_settings": {"percent": 99.8}},
-    "lstm_autoencoder": {"threshold_settings": {"percent": 99.8}},
-}
-"""How the percentile of normal scores is found where no window is labelled."""
+FROM_NORMAL: Mapping[bool, Mapping[str, float]] = {True: {"percent": 99.95}, False: {"percent": 99.8}}
+"""The percentile of normal scores where no window is labelled, by whether the detector is cross-fitted."""
 EVERY_WINDOW = "every_window"
 """The peer that calls every window anomalous: where half of them are, its F1 is two thirds."""
 
@@ -115,8 +110,10 @@ class Tallies:
         for name, tally in self.of.items():
             if name in SLOW and not slow:
                 continue
-            rule = {"threshold": "percentile", **FROM_NORMAL[name]} if labels is None else LABELLED
-            settings = TrainSettings.model_validate({**VARIANTS[name], **rule, "seed": seed})
+            variant = VARIANTS[name]
+            percentile = {"threshold": "percentile", "threshold_settings": FROM_NORMAL["folds" in variant]}
+            rule = percentile if labels is None else LABELLED
+            settings = TrainSettings.model_validate({**variant, **rule, "seed": seed})
             reset_peak_rss()
             start = time.perf_counter()
             trained = train(learn.windows, labels, learn.templates, settings, cache=cache)
