@@ -39,7 +39,9 @@ class ClassifySettings(BaseModel):
     poll_s: Annotated[float, Field(gt=0)] = Field(10.0, description="Seconds between two looks at the store.")
     device: str = Field("auto", description="`cpu`, `cuda` or `auto`: the GPU where there is one.")
     max_lines: Annotated[int, Field(ge=1)] = Field(
-        100, description="Lines of an alert's window that are classified at the most: the last ones."
+        20,
+        description="Lines of an alert's window that are classified at the most: the last ones. Classifiers with an "
+        "encoder take 10 to 20 ms for each line they have not seen before.",
     )
     explain: bool = Field(False, description="Say what in the line spoke for its class. Costs time for alerts only.")
 

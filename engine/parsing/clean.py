@@ -1,4 +1,8 @@
-r"""Takes out of lines what terminals and editors put in: colour codes and byte order marks."""
+r"""Takes out of lines what is no part of them: colour codes, byte order marks, and NUL bytes in front.
+
+Terminals and editors put in the first two; the last is left where a log that a program still writes
+to is cut to nothing by log rotation, or where a machine stopped while it wrote.
+"""
 
 import re
 from dataclasses import replace
@@ -9,10 +13,13 @@ from connectors.base import LineBatch
 
 _BOM = b"\xef\xbb\xbf"
 _ESCAPES = re.compile(rb"\x1b\[[0-9;:?]*[A-Za-z]")
+_NULS = re.compile(rb"^\x00+(?=[^\x00\r\n])", re.MULTILINE)
 
 
 def clean_line(line: bytes) -> bytes:
-    r"""One line without colour codes, byte order mark at its start, and a final `\r`."""
+    r"""One line without colour codes, NUL bytes and byte order mark at its start, and a final `\r`."""
+    if line.startswith(b"\x00"):
+        line = _NULS.sub(b"", line, count=1)
     if b"\x1b[" in line:
         line = _ESCAPES.sub(b"", line)
     return line.removeprefix(_BOM).removesuffix(b"\r")
@@ -21,6 +28,8 @@ def clean_line(line: bytes) -> bytes:
 def clean_batch(batch: LineBatch) -> LineBatch:
     """The batch without them; the same object where there are none, which costs two searches."""
     data = batch.data
+    if b"\x00" in data:
+        data = _NULS.sub(b"", data)
     # One byte is looked for thirty times as fast as two.
     if b"\x1b" in data:
         data = _ESCAPES.sub(b"", data)

@@ -18,7 +18,8 @@ class ParseSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: str = Field(
-        default="raw", description="Name of the log format: hdfs, bgl, openstack, iotdb, syslog, json or raw."
+        default="raw",
+        description="Name of the log format, see docs/formats.md; auto recognises the format of every line.",
     )
     session_key: str = Field(
         default="",

@@ -35,8 +35,9 @@ template of its first line; `driftline parse` gives its message whole.
 **The journal.** Entries of systemd's journal in its export format (`journalctl -o export`), several lines each, which
 may hold binary values, are read as `journald`, up to `max_join_bytes` an entry.
 
-**What lines may hold.** Colour codes and byte order marks are taken out, a final carriage return is no part of a
-line, bytes that are not UTF-8 are spelt `\\xNN`, and long lines are cut only where their template is looked for.
+**What lines may hold.** Colour codes, byte order marks and NUL bytes in front are taken out, a final carriage return is
+no part of a line, bytes that are not UTF-8 are spelt `\\xNN`, and long lines are cut only where their template is
+looked for.
 
 ## Adding a format
 

@@ -116,6 +116,13 @@ def test_arbitrary_bytes_never_raise(parser_of, batch_of, lines, headed):
     assert all(letter.reason == "empty line" for letter in parsed.bad)
 
 
+def test_nul_bytes_in_front_of_a_line_are_no_part_of_it(parser_of, batch_of):
+    line = FORMATS["python"].examples[0]
+    parsed = parser_of(AUTO).parse(batch_of([b"\x00" * 4096 + line, b"\x00\x00", line]))
+    assert parsed.lines.data.split(b"\n")[:3] == [line, b"\x00\x00", line]
+    assert len(parsed) == 3
+
+
 def test_a_restored_detector_goes_on(mutated, parser_of, batch_of):
     lines = mixed(9, 500, mutated)
     whole = found_by(parser_of(AUTO), lines, (), batch_of)

@@ -53,6 +53,7 @@ def test_line_ends_and_what_follows_are_no_header(name, parser_of):
         plain = parser.take_apart(line, READ_NS)
         assert parser.take_apart(line + b"\r", READ_NS) == plain
         assert parser.take_apart(b"\xef\xbb\xbf\x1b[31m" + line + b"\x1b[0m", READ_NS) == plain
+        assert parser.take_apart(b"\x00" * 50 + line, READ_NS) == plain
         if FORMATS[name].header is not None and name != "access_common":
             longer = parser.take_apart(line + b" junk \xff 7", READ_NS)
             assert longer.message == plain.message + " junk \\xff 7"
