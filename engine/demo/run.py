@@ -21,7 +21,7 @@ from rich.progress import Progress as ProgressBar
 from connectors.broker import EmbeddedBroker
 from engine.corpus.datasets import LogSpec
 from engine.demo.log import Parts, closing_line, cut, find_log
-from engine.demo.process import REGION, Feeder, engine
+from engine.demo.process import REGION, Feeder, driftline
 from engine.demo.report import show_summary, write_report
 from engine.demo.view import Reading, View, read
 from engine.offline import Cutting, train_on_log
@@ -53,7 +53,7 @@ def run(out: Path, first: float, seconds: float, seed: int) -> int:
         f"{log.origin}: {len(log.lines):,} lines, {len(log.labels):,} sessions; the first {len(parts.train):,} lines "
         f"train, the other {len(parts.stream):,} are streamed"
     )
-    card = _train(console, out, parts, seed)  # 2
+    card = train_first(console, out, parts, seed)  # 2
     with EmbeddedBroker() as broker:  # 3
         for topic in ("hdfs.logs", "driftline.alerts"):
             broker.create_topic(topic)
@@ -64,8 +64,8 @@ def run(out: Path, first: float, seconds: float, seed: int) -> int:
         region.write_text(REGION.format(**settings, **files, store=out / "models"))
         stream = [*parts.stream, closing_line(parts.stream[-1], GAP_S)]
         view = View(len(stream))
-        with engine(region, out / "engine.log") as process:
-            feeder = Feeder(broker.brokers, "hdfs.logs", stream, seconds)
+        with driftline("run", region, log=out / "engine.log") as process:
+            feeder = Feeder(broker.brokers, [("hdfs.logs", line) for line in stream], seconds)
             last = _watch(console, process, feeder, view, f"http://127.0.0.1:{port}/metrics", out)  # 4
         if process.returncode != 0:
             raise DemoError(f"the engine ended with code {process.returncode}; see {out / 'engine.log'}")
@@ -85,14 +85,14 @@ def _clear(out: Path) -> None:
             path.unlink()
 
 
-def _train(console: Console, out: Path, parts: Parts, seed: int) -> Card:
+def train_first(console: Console, out: Path, parts: Parts, seed: int, growth: tuple[int, ...] = GROWTH) -> Card:
     """Trains on the first part, cut as the engine is going to cut the stream."""
     log, labels = out / "train.log", out / "train.csv"
     log.write_bytes(b"\n".join(parts.train) + b"\n")
     rows = (f"{key},{'Anomaly' if bad else 'Normal'}\n" for key, bad in parts.train_labels.items())
     labels.write_text("BlockId,Label\n" + "".join(rows))
     store = ModelStore(out / "models")
-    cutting = Cutting(ParseSettings(format="hdfs"), SessionWindows(gap_s=GAP_S, growth=GROWTH))
+    cutting = Cutting(ParseSettings(format="hdfs"), SessionWindows(gap_s=GAP_S, growth=growth))
     with ProgressBar(console=console, transient=True) as bar:
         task = bar.add_task("training", total=None)
 

@@ -1,15 +1,21 @@
 """The demonstration: its parts on made data, and the whole on a small simulated log."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from engine.corpus.simulator import simulate
 from engine.demo import run as demo_run
+from engine.demo.federated import Scene, _hold
+from engine.demo.fleet import REGIONS, messages, region_of, write_files
 from engine.demo.log import DemoLog, closing_line, cut
+from engine.demo.process import Feeder
 from engine.demo.report import Judgement, judge
 from engine.demo.view import Reading, View
+from engine.settings import CoordinatorSettings, RegionSettings, load_either
+from federation.ledger import Round, Step
 
 LINES = [f"081109 20353{i} 1 INFO a.B: x blk_{b}".encode() for i, b in enumerate([1, 2, 1, 3, 2, 4])]
 
@@ -57,3 +63,49 @@ def test_the_whole_demonstration_on_a_simulated_log(tmp_path: Path, monkeypatch:
     assert report["alerts"] > 0
     assert report["f1"] > 0.5
     assert all(Path(path).exists() for path in report["files"].values())
+
+
+def test_every_line_goes_to_its_region_and_every_label_comes_late():
+    lines = [b"x blk_1", b"no block", b"x blk_-2", b"y blk_1", *(b"x blk_3" for _ in range(400))]
+    sent = messages(lines, {"blk_1": True, "blk_-2": False, "blk_9": True})
+    topics = [topic for topic, _ in sent]
+    assert sorted(t for t in set(topics)) == sorted({f"logs.{region_of(b)}" for b in (b"1", b"2", b"3")} | {"labels"})
+    assert [v for t, v in sent if t == f"logs.{region_of(b'1')}"] == [b"x blk_1", b"y blk_1"]
+    assert b"no block" not in [value for _, value in sent]
+    labels = [(i, json.loads(v)) for i, (t, v) in enumerate(sent) if t == "labels"]
+    assert [label for _, label in labels] == [
+        {"session": "blk_-2", "anomalous": False}, {"session": "blk_1", "anomalous": True}
+    ]  # fmt: skip
+    assert all(i > sent.index((f"logs.{region_of(b'1')}", b"y blk_1")) + 3 for i, _ in labels)
+
+
+def test_the_files_of_the_fleet_are_accepted(tmp_path: Path):
+    write_files(tmp_path, "127.0.0.1:1", 43_200, [9001, 9002, 9003, 9004])
+    found = [load_either(tmp_path / f"{name}.toml") for name in (*REGIONS, "coordinator")]
+    assert [type(settings) for settings in found] == [RegionSettings] * 3 + [CoordinatorSettings]
+    assert {settings.node.superlink for settings in found[:3]} == {"127.0.0.1:9004"}
+    assert found[3].superlink.port == 9004
+
+
+def test_the_stream_waits_from_the_round_to_the_swap():
+    feeder = Feeder("127.0.0.1:1", [("t", b"x")] * 10, 1.0)
+    feeder.sent = 7
+    running = Round("r", "m", 1, "drift", Step.STARTED, 0, number=1)
+    scene = Scene(rounds=(running,))
+    since = _hold(scene, feeder, 0.0)
+    assert feeder.held.is_set()
+    assert since > 0
+    scene.rounds = (replace(running, step=Step.DONE, published=2, outcome="published"),)
+    scene.figures = {region: {"driftline_model_version": 1.0} for region in REGIONS}
+    _hold(scene, feeder, since)
+    assert feeder.held.is_set()
+    assert scene.swapped_at is None
+    scene.figures = {region: {"driftline_model_version": 2.0} for region in REGIONS}
+    assert _hold(scene, feeder, since) == 0.0
+    assert not feeder.held.is_set()
+    assert scene.swapped_at == 7
+    scene.rounds = (running,)
+    _hold(scene, feeder, 0.0)
+    assert not feeder.held.is_set()
+    assert _hold(Scene(rounds=(running,)), feeder, 1e-9) == 1e-9
+    assert not feeder.held.is_set()  # it waited long enough
