@@ -20,7 +20,7 @@ from models.classify.words import word_reasons
 from models.embeddings import TextVectors
 from models.loop import LoopSettings, Loss, part_of_round, seeded, train_network
 from models.sequences import distinct
-from models.splits import stratified
+from models.splits import by_group
 from models.torch_model import TorchModel
 
 _BLOCK = 512
@@ -107,9 +107,7 @@ class NeuralClassifier(TorchModel, LineClassifier):
     def __init__(self, settings: NeuralSettings, *, device: str = "auto", cache: Path | None = None) -> None:
         super().__init__(settings, settings.encoder, device)
         self.shared = settings
-        self._vectors = TextVectors(
-            self._encoder, cache / f"embeddings-{self._encoder.fingerprint}.npz" if cache else None
-        )
+        self._vectors = TextVectors(self._encoder, cache / f"texts-{self._encoder.fingerprint}.npz" if cache else None)
 
     def _keys(self, lines: Lines) -> Sequence[Hashable]:
         """All that the network reads of each line; equal ones are read once."""
@@ -163,10 +161,8 @@ class NeuralClassifier(TorchModel, LineClassifier):
             history: tuple[Mapping[str, float], ...] = ()
             spent = 0.0
             if validation is None and self.shared.validation_share and not part_of_round():
-                first, inverse = distinct(lines.templates)
-                held = np.isin(inverse, stratified(labels[first], self.shared.validation_share, seed)[1])
-                if held.any():
-                    kept, out = np.flatnonzero(~held), np.flatnonzero(held)
+                kept, out = by_group(labels, lines.templates, self.shared.validation_share, seed)
+                if len(out):
                     some = lines.take(kept), labels[kept], given[kept], [sources[i] for i in kept.tolist()]
                     _, found = self._trained(*some, (lines.take(out), labels[out]), training, seed, progress)
                     training = training.model_copy(update={"epochs": found.best_epoch + 1})

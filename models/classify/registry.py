@@ -16,6 +16,12 @@ def _dann_bert(settings: Mapping[str, Any], device: str, cache: Path | None) -> 
     return DannBert(DannBertSettings.model_validate(settings), device=device, cache=cache)
 
 
+def _hybrid_bert(settings: Mapping[str, Any], device: str, cache: Path | None) -> LineClassifier:
+    from models.classify.hybrid_bert import HybridBert, HybridBertSettings
+
+    return HybridBert(HybridBertSettings.model_validate(settings), device=device, cache=cache)
+
+
 def _lora_bert(settings: Mapping[str, Any], device: str, cache: Path | None) -> LineClassifier:
     _needs("lora_bert", "peft")
     from models.classify.lora_bert import LoraBert, LoraBertSettings
@@ -45,6 +51,7 @@ def _xgboost(settings: Mapping[str, Any], device: str, cache: Path | None) -> Li
 
 CLASSIFIERS: Mapping[str, Builder[LineClassifier]] = {
     "dann_bert": _dann_bert,
+    "hybrid_bert": _hybrid_bert,
     "lora_bert": _lora_bert,
     "random_forest": _random_forest,
     "rules": _rules,

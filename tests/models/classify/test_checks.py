@@ -21,6 +21,8 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("dann_bert", {"encoder": "hashing:32", "features": 16, "training": QUICK}),
     ("dann_bert", {"encoder": "hashing:32", "features": 16, "training": QUICK, "reversal": False}),
     ("dann_bert", {"encoder": "small_bert", "features": 16, "training": QUICK, "trained_layers": 1}),
+    ("hybrid_bert", {"encoder": "hashing:32", "mixed": 16, "training": QUICK}),
+    ("hybrid_bert", {"encoder": "hashing:32", "mixed": 16, "training": QUICK, "words": 0}),
     ("lora_bert", {"encoder": "small_bert", "training": QUICK, "head": QUICK}),
     ("lora_bert", {"encoder": "small_bert", "training": QUICK, "head": QUICK, "layers": 1, "most_texts": 20}),
     ("rules", {}),
