@@ -250,8 +250,11 @@ class BertEncoder:
             EncoderError: the weights cannot be read.
         """
         _, model = self._load()
-        shared = {id(p): p.requires_grad_(False) for name, p in model.named_parameters() if not own(name)}
-        return copy.deepcopy(model, shared)
+        shared = {id(p): p for name, p in model.named_parameters() if not own(name)}
+        twin = copy.deepcopy(model, shared)
+        for name, parameter in twin.named_parameters():
+            parameter.requires_grad_(own(name))
+        return twin
 
     def _load(self) -> tuple[Any, Any]:
         if self._loaded is None:

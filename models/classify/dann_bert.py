@@ -92,16 +92,19 @@ class Network(nn.Module):
 
 
 class SourceHead(nn.Module):
-    """Guesses the source of a line from its features."""
+    """Guesses the source of a line from its features; linear, as the paper's is for a shallow network.
+
+    A deeper one soon knows every source for certain, and certainty has no gradient to turn.
+    """
 
     def __init__(self, features: int, sources: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(features, features), nn.ReLU(), nn.Linear(features, sources))
+        self.linear = nn.Linear(features, sources)
 
     def forward(self, features: torch.Tensor, strength: float) -> torch.Tensor:
         """Features (B, F) → logits (B, D); its gradient reaches the features times minus `strength`."""
         turned = Reversal.apply(features, strength)  # type: ignore[no-untyped-call]
-        logits: torch.Tensor = self.layers(turned)
+        logits: torch.Tensor = self.linear(turned)
         return logits
 
 
