@@ -20,7 +20,7 @@ QUICK = {"epochs": 8, "batch_size": 16, "learning_rate": 0.01}
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("dann_bert", {"encoder": "hashing:32", "features": 16, "training": QUICK}),
     ("dann_bert", {"encoder": "hashing:32", "features": 16, "training": QUICK, "reversal": False}),
-    ("dann_bert", {"encoder": "small_bert", "features": 16, "training": QUICK, "trained_layers": 1}),
+    ("dann_bert", {"encoder": "small_bert", "training": QUICK, "trained_layers": 1, "reversal_weight": 0.1}),
     ("hybrid_bert", {"encoder": "hashing:32", "mixed": 16, "training": QUICK}),
     ("hybrid_bert", {"encoder": "hashing:32", "mixed": 16, "training": QUICK, "words": 0}),
     ("lora_bert", {"encoder": "small_bert", "training": QUICK, "head": QUICK}),
