@@ -318,7 +318,7 @@ class DriftStep(Step[ScoredWindows, Record]):
 
     def __init__(self, context: Context, snapshot: dict[str, Any] | None) -> None:
         super().__init__(context)
-        self._redact = redaction(context.settings.alert)
+        self._redact = redaction(context.settings.alert) if context.settings.drift.texts else lambda _: ""
         self._judged = Judged(*(snapshot or {}).get("judged", ()))
         self._monitor = DriftMonitor(
             context.settings.drift, context.templates, vectors=self._vectors, state=(snapshot or {}).get("monitor")

@@ -69,6 +69,10 @@ class DriftSettings(BaseModel):
     judged: Annotated[int, Field(ge=5)] = Field(
         200, description="Latest judged alerts that the detector `precision` looks at."
     )
+    texts: bool = Field(
+        True,
+        description="Whether events carry the templates' texts, which leave the region with them, or only their ids.",
+    )
     max_templates: Annotated[int, Field(ge=1)] = Field(
         10, description="Templates listed in an event at the most, those that carry most of the change first."
     )

@@ -115,6 +115,10 @@ def batches(scored, window):
     return make
 
 
+def template_ids(document):
+    return [template["id"] for template in document["templates"]]
+
+
 def test_an_event_leaves_as_a_document_that_the_coordinator_can_read(make, batches, telemetry, check_schema):
     step = DriftStep(make(TEXTS, alert={"redact": ["alice"]}), None)
     (record,) = step.on_batch(batches())[0]
@@ -133,6 +137,15 @@ def test_an_event_leaves_as_a_document_that_the_coordinator_can_read(make, batch
     assert value("driftline_drift_events_total", {"type": "drift", "detector": detector}) == 1
     at, limit = (value(f"driftline_drift_{what}", {"detector": detector}) for what in ("statistic", "threshold"))
     assert at >= limit > 0
+
+
+def test_texts_stay_in_the_region_where_that_is_wanted(make, batches, check_schema):
+    (record,) = DriftStep(make(TEXTS, drift={**SMALL, "texts": False}), None).on_batch(batches())[0]
+    check_schema(record.document)
+    assert {template["text"] for template in record.document["templates"]} == {""}
+    assert template_ids(record.document) == template_ids(
+        DriftStep(make(TEXTS), None).on_batch(batches())[0][0].document
+    )
 
 
 @pytest.mark.parametrize("stop", [3, 11, 16, 20])
