@@ -49,11 +49,6 @@ class LoraBertSettings(NeuralSettings):
     most_texts: Annotated[int, Field(ge=1)] = Field(
         4000, description="Distinct messages that are trained on; of more, a share of each class is drawn."
     )
-    validation_share: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.0,
-        description="Share of each class's templates that decides when to stop, where no validation set is given; "
-        "0 holds none out and trains all epochs: they are few, and to search for their number would double the time.",
-    )
     head: LoopSettings = Field(
         default=LoopSettings.model_validate({"epochs": 100, "learning_rate": 1e-2}),
         description="How the head is trained alone, before the adapters come in.",

@@ -42,9 +42,9 @@ class NeuralSettings(BaseModel):
         0.5, description="A line that occurs n times in training weighs n to this power: 1 as often, 0 once."
     )
     validation_share: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.15,
-        description="Share of each class's templates that decides when to stop, where no validation set is given; "
-        "0 holds none out and trains all epochs.",
+        0.0,
+        description="Share of each class's templates held out to find the number of epochs, where no validation set is "
+        "given; 0 trains all epochs on all lines.",
     )
     training: LoopSettings = Field(default=LoopSettings.model_validate({}), description="How the network is trained.")
 
@@ -150,9 +150,10 @@ class NeuralClassifier(TorchModel, LineClassifier):
     ) -> FitReport:
         """See `LineClassifier.fit`. A classifier that holds weights goes on from them.
 
-        Without a validation set some templates are held out to find the number of epochs, and then
-        the network is trained anew on all lines: a template left out for good is a class half known
-        where a class has few. Within a federated round the number of epochs is the round's.
+        Of a validation set the epoch with the best macro F1 is kept. Without one, all epochs are run on
+        all lines; with `validation_share`, some templates are first held out to find the number of
+        epochs. A template left out for good would leave a class half known where it has few. Within
+        a federated round the number of epochs is the round's.
         """
         given = checked(lines, labels, weights)
         sources = lines.formats if domains is None else tuple(domains)

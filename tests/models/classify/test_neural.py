@@ -64,7 +64,7 @@ def apart(reversal: bool) -> tuple[float, float]:
         for y, s in zip(labels.tolist(), sources.tolist(), strict=True)
     ]
     training = {"epochs": 40, "batch_size": 16, "learning_rate": 0.01}
-    settings = DANN | {"training": training, "reversal": reversal, "dropout": 0.0, "validation_share": 0.0}
+    settings = DANN | {"training": training, "reversal": reversal, "dropout": 0.0}
     classifier = build("dann_bert", settings, device="cpu")
     lines = Lines.of(messages)
     classifier.fit(lines, labels, domains=[str(s) for s in sources], seed=1)
@@ -205,7 +205,7 @@ class Stages:
 
 
 def test_epochs_are_searched_for_and_then_all_lines_learnt(made: Made) -> None:
-    seen, classifier = Stages(), build("dann_bert", DANN, device="cpu")
+    seen, classifier = Stages(), build("dann_bert", DANN | {"validation_share": 0.2}, device="cpu")
     report = classifier.fit(made.lines, made.labels, progress=seen)
     last = report.best_epoch + 1
     assert seen.epochs == [(n, 8) for n in range(1, 9)] + [(n, last) for n in range(1, last + 1)]
@@ -257,7 +257,7 @@ def test_hybrid_sees_what_the_message_does_not_say() -> None:
     messages = [f"job {i // 2} done" for i in range(count)]
     levels = ["info" if y == 0 else "fatal" for y in labels]
     lines = Lines.of(messages, levels=levels)
-    settings = {"encoder": "hashing:32", "mixed": 16, "training": QUICK | {"epochs": 40}, "validation_share": 0.0}
+    settings = {"encoder": "hashing:32", "mixed": 16, "training": QUICK | {"epochs": 40}}
     classifier = build("hybrid_bert", settings, device="cpu")
     classifier.fit(lines, labels)
     assert (classifier.probabilities(lines).argmax(1) == labels).all()
