@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from connectors.base import ConnectorError, LineBatch, Source, SourcePartition, SourceUnavailable
+from connectors.kafka_settings import compacted
+from connectors.kafka_sink import KafkaSinkSettings
 from connectors.registry import SinkSettings, SourceSettings, build_sink, build_source
 from engine.clock import SystemClock
 from engine.federate import audit_of, ledger_of, trainer_build
@@ -72,7 +74,7 @@ def preflight_coordinator(settings: CoordinatorSettings) -> Iterator[Finding]:
     """The same for the coordinator of federated rounds."""
     yield _try("model", lambda: describe_current(ModelSettings(store=settings.store, name=settings.model)))
     yield _try(f"events ({settings.events.type})", lambda: _feed(settings.events))
-    yield _try(f"announce ({settings.announce.type})", lambda: _sink(settings.announce))
+    yield _try(f"announce ({settings.announce.type})", lambda: _announce(settings.announce))
     yield _try(f"dead letters ({settings.dead_letters.type})", lambda: _sink(settings.dead_letters))
     yield _try("ledger and audit log", lambda: _records(settings))
     yield _try("superlink", lambda: _superlink(settings))
@@ -152,6 +154,22 @@ def _writable(path: Path) -> str:
         probe.write(b"x" * 65536)
         probe.flush()
     return f"{path} {'is writable' if folder == path else f'can be made in {folder}'}"
+
+
+def _announce(settings: SinkSettings) -> str:
+    said = _sink(settings)
+    if not isinstance(settings, KafkaSinkSettings):
+        return said
+    try:
+        kept = compacted(settings, CONNECT_S)
+    except LookupError as error:
+        raise ConnectorError(str(error)) from error
+    if not kept:
+        raise ConnectorError(
+            f"topic {settings.topic!r} is not compacted, so the last word on a model is forgotten with time: set its "
+            "cleanup.policy to compact"
+        )
+    return f"{said}; compacted"
 
 
 def _feed(settings: SourceSettings) -> str:

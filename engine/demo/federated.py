@@ -85,7 +85,7 @@ def run(out: Path, first: float, seconds: float, seed: int) -> int:
     train_first(console, out, parts, seed, growth=())
     with EmbeddedBroker() as broker:  # 2
         for topic in TOPICS:
-            broker.create_topic(topic)
+            broker.create_topic(topic, compacted=topic == "driftline.models")
         ports = [free_port() for _ in range(len(REGIONS) + 1)]
         write_files(out, broker.brokers, GAP_S, ports)
         urls = {region: f"http://127.0.0.1:{port}/metrics" for region, port in zip(REGIONS, ports, strict=False)}

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from connectors.base import LineBatch, PositionLost, Record, SettingsError, SinkUnavailable, SourceUnavailable
 from connectors.broker import EmbeddedBroker
 from connectors.checks import drain, records
-from connectors.kafka_settings import Connection, KafkaSettings
+from connectors.kafka_settings import Connection, KafkaSettings, compacted
 from connectors.kafka_sink import KafkaSink, KafkaSinkSettings
 from connectors.kafka_source import KafkaPartition, KafkaSource, KafkaSourceSettings, place_of
 
@@ -234,3 +234,14 @@ def test_refused_message_is_named_and_kept(broker: EmbeddedBroker, new_topic: Ca
         sink.flush(0.5)
     assert sink.pending() == 1
     sink.close()
+
+
+@pytest.mark.process
+def test_a_compacted_topic_is_known_as_one(broker: EmbeddedBroker, new_topic: Callable[[int], str]) -> None:
+    name = f"{new_topic(1)}-kept"
+    broker.create_topic(name, compacted=True)
+    assert compacted(KafkaSettings(brokers=broker.brokers, topic=name), 5.0)
+    assert not compacted(KafkaSettings(brokers=broker.brokers, topic=new_topic(1)), 5.0)
+    broker.delete_topic(name)
+    with pytest.raises(LookupError, match="cannot be asked"):
+        compacted(KafkaSettings(brokers=NOWHERE, topic="t"), 0.5)
