@@ -23,7 +23,7 @@ from engine.settings import CoordinatorSettings, RegionSettings
 from engine.swap import ModelSettings
 from federation.base import FederationError
 from federation.keys import node_keys
-from federation.node import Node
+from federation.node import require_usable
 from federation.superlink import SuperLink
 from federation.training_store import TrainingStore
 from models.base import ModelError
@@ -190,7 +190,7 @@ def _training(settings: RegionSettings) -> str:
 def _node(settings: RegionSettings) -> str:
     assert settings.node is not None
     trainer_build(settings)
-    Node(settings.region, settings.node, trainer_build(settings))
+    require_usable(settings.region, settings.node)
     host, _, port = settings.node.superlink.rpartition(":")
     with socket.create_connection((host, int(port)), timeout=CONNECT_S):
         return f"{settings.node.superlink} answers{'' if settings.node.key else '; no key: not for other machines'}"

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from federation.trainer_process import Handler
 
 
+LOCK = "coordinator.lock"
+
+
 def ledger_of(settings: CoordinatorSettings) -> Ledger:
     """The coordinator's ledger; any process may open it."""
     return Ledger(settings.folder / "ledger.db")
@@ -100,10 +103,22 @@ def coordinator(settings: CoordinatorSettings, telemetry: RoundTelemetry) -> Ite
         yield Coordinator(controller, events, runner, telemetry)
 
 
+def is_running(settings: CoordinatorSettings) -> bool:
+    """Whether a coordinator runs in this folder, on this machine."""
+    try:
+        with (settings.folder / LOCK).open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (folder / "coordinator.lock").open("w") as file:
+    with (folder / LOCK).open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

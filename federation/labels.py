@@ -47,7 +47,7 @@ def label_feed(
         dead_letters: In place of the ones that the settings name.
     """
     reader = Reader(
-        settings.provenance,
+        f"{settings.provenance} {_identity(settings.source)}",
         lambda document, produced_ns: read_label(document, settings.provenance, produced_ns),
         store.label,
         store.position,
@@ -56,6 +56,12 @@ def label_feed(
         source or build_source(settings.source), dead_letters or build_sink(settings.dead_letters), reader,
         region=region, now_ns=now_ns,
     )  # fmt: skip
+
+
+def _identity(source: SourceSettings) -> str:
+    """What tells a feed's position from another feed's, also where both name their partitions alike."""
+    told = source.model_dump(include={"topic", "paths"})
+    return str(told.get("topic") or " ".join(told.get("paths", ())) or source.type)
 
 
 def read_label(document: dict[str, Any], provenance: Literal["labels", "feedback"], produced_ns: int) -> Label:

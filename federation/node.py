@@ -67,7 +67,7 @@ class Node:
         Raises:
             SetupError: keys or folders that cannot be used.
         """
-        _require_usable(region, settings)
+        require_usable(region, settings)
         self._settings = settings
         self._folder = settings.folder
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -138,7 +138,12 @@ def _supernode_command(region: str, settings: NodeSettings, path: Path, secret: 
     return command
 
 
-def _require_usable(region: str, settings: NodeSettings) -> None:
+def require_usable(region: str, settings: NodeSettings) -> None:
+    """Looks at the settings of a node without starting or changing anything.
+
+    Raises:
+        SetupError: names, keys or folders that cannot be used.
+    """
     if not region or not all(c.isalnum() or c in "-_." for c in region):
         raise SetupError(f"a region's name should be letters, digits, '-', '_' and '.', got {region!r}")
     if settings.key is not None and settings.root_certificates is None:

@@ -129,12 +129,12 @@ def status(
 
     Example: driftline federate status coordinator.toml
     """
-    from engine.federate import ledger_of
+    from engine.federate import is_running, ledger_of
     from engine.settings import load_coordinator
 
     settings = load_coordinator(file)
     with ledger_of(settings) as ledger:
-        told = _status(ledger, settings.regions, rounds)
+        told = {"running": is_running(settings), **_status(ledger, settings.regions, rounds)}
     if json:
         print(orjson.dumps(told).decode())
         return
@@ -154,7 +154,8 @@ def status(
         console.print(f"  who: {', '.join(row['participants']) or '-'}{missing}", soft_wrap=True, highlight=False)
         for sentence in filter(None, (row["sentence"], *row["refused"])):
             console.print(f"  {sentence}", soft_wrap=True, highlight=False, markup=False)
-    console.print(f"triggers waiting: {told['triggers']}; {told['waiting'] or 'the coordinator never ran here'}")
+    running = "the coordinator runs" if told["running"] else "no coordinator runs here"
+    console.print(f"{running}; triggers waiting: {told['triggers']}; its last word: {told['waiting'] or 'none'}")
 
 
 @app.command("keys")

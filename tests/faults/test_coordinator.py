@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from engine.federate import is_running
+from engine.settings import load_coordinator
 from federation.ledger import Ledger
 from tests.faults.processes import free_ports, until
 from tests.federation.controller_world import publish_first
@@ -72,6 +74,7 @@ def test_one_coordinator_at_a_time_and_a_killed_ones_superlink_is_ended(tmp_path
     (tmp_path / "drift.jsonl").write_text(json.dumps(event) + "\nnot an event\n")
     first = start(file)
     until(lambda: waits(file), 120, "a round that waits for nodes")
+    assert is_running(load_coordinator(file))
     second = subprocess.run(driftline("federate", "coordinator", file), capture_output=True, timeout=60)
     assert second.returncode == 2
     assert b"another coordinator runs in" in second.stderr

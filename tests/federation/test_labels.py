@@ -98,7 +98,7 @@ def test_good_ones_are_stored_and_bad_ones_are_dead_letters(store):
     reader = feed(store, [GOOD, b"nonsense", b'{"session": "s2", "anomalous": false}'], delivered)
     assert reader.poll() == 2
     assert [r.document["place"] for r in delivered] == ["t/0:1"]
-    assert delivered[0].document["reason"] == "not usable for labels: not JSON"
+    assert delivered[0].document["reason"] == "not usable for labels memory: not JSON"
     assert delivered[0].document["raw"] == "nonsense"
     assert delivered[0].document["region"] == "eu"
     assert labels_in(store, "s1", "s2") == [(False, "labels"), (True, "labels")]
@@ -137,7 +137,7 @@ def test_without_the_dead_letters_nothing_is_passed_over(store):
     with pytest.raises(SinkUnavailable):
         reader.poll()
     assert store.counts().labels == 0
-    assert store.position("labels t/0") is None
+    assert store.position("labels memory t/0") is None
     sink.refusing = False
     assert reader.poll() == 1
     assert len(sink.delivered) == 1
@@ -186,3 +186,13 @@ def test_labels_come_over_kafka(store, broker, new_topic):
     assert news == 99
     assert [r.document["place"] for r in sink.delivered] == [f"{topic}/0/50"]
     assert (store.feedback_since(0).right, store.feedback_since(0).wrong) == (49, 50)
+
+
+def test_two_feeds_of_one_kind_keep_their_places_apart(store, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(GOOD.replace(b"s1", name.encode()) + b"\n")
+        source = {"type": "file", "paths": [str(tmp_path / name)]}
+        settings = FeedSettings.model_validate({**SETTINGS.model_dump(), "source": source})
+        reader = label_feed(settings, store, region="eu", now_ns=lambda: 1)
+        assert sum(reader.poll() for _ in range(3)) == 1
+        reader.close()

@@ -1,3 +1,4 @@
+import base64
 import json
 import shutil
 
@@ -53,8 +54,10 @@ def test_status_shows_regions_and_rounds(driftline, file):
     assert {r["region"]: (r["attended"], r["missed"]) for r in told["regions"]} == {
         "ap": (0, 1), "eu": (1, 0), "us": (1, 0)
     }  # fmt: skip
+    assert told["running"] is False
     ran = driftline("federate", "status", file)
     assert ran.code == 0
+    assert "no coordinator runs here" in ran.out
     assert "published" in ran.out
 
 
@@ -139,3 +142,29 @@ def test_what_is_wrong_in_the_file_is_told_by_its_key(driftline, file):
     ran = driftline("federate", "status", file)
     assert ran.code == 2
     assert "coordinator.toml: regionz: unknown key" in ran.err
+
+
+def test_check_covers_a_regions_part_in_rounds(driftline, tmp_path, monkeypatch):
+    publish_first(tmp_path)
+    (tmp_path / "eu.log").touch()
+    region = tmp_path / "eu.toml"
+    region.write_text(
+        f'region = "eu"\n[source]\ntype = "file"\npaths = ["{tmp_path}/eu.log"]\n[parse]\nformat = "hdfs"\n'
+        f'[window]\nkind = "session"\n[model]\nstore = "{tmp_path}/models"\nname = "floor"\n'
+        '[[sinks]]\ntype = "memory"\n[dead_letters]\ntype = "memory"\n'
+        f'[recovery]\npath = "{tmp_path}/state"\n[telemetry]\nserve = false\n'
+        f'[training]\npath = "{tmp_path}/training.db"\n'
+        f'[node]\nfolder = "{tmp_path}/node"\nsuperlink = "127.0.0.1:1"\n'
+        '[[labels]]\n[labels.source]\ntype = "memory"\n[labels.dead_letters]\ntype = "memory"\n'
+    )
+    monkeypatch.setenv("DRIFTLINE_TRAINING__KEY", base64.b64encode(bytes(32)).decode())
+    told = {f["name"]: f for f in json.loads(driftline("check", region, "--json").out)["findings"]}
+    assert told["training store"]["ok"]
+    assert "0 windows, 0 labels, encrypted" in told["training store"]["detail"]
+    assert told["labels 0 (memory)"]["ok"]
+    assert not told["node"]["ok"]
+    assert "refused" in told["node"]["detail"]
+    assert not (tmp_path / "node").exists()  # a running node's folder is not touched
+    monkeypatch.delenv("DRIFTLINE_TRAINING__KEY")
+    told = {f["name"]: f for f in json.loads(driftline("check", region, "--json").out)["findings"]}
+    assert "is encrypted; set the key" in told["training store"]["detail"]
