@@ -97,7 +97,7 @@ class PrivacySettings(BaseModel):
     )
     epsilon: Annotated[float, Field(gt=0)] = Field(8.0, description="dp: budget of a region over all rounds.")
     delta: Annotated[float, Field(gt=0, lt=1)] = Field(1e-5, description="dp: delta of the budget.")
-    noise_multiplier: Annotated[float, Field(gt=0)] = Field(1.0, description="dp: noise of a step, in clipping norms.")
+    noise_multiplier: Annotated[float, Field(gt=0)] = Field(2.0, description="dp: noise of a step, in clipping norms.")
     max_grad_norm: Annotated[float, Field(gt=0)] = Field(1.0, description="dp: clipping norm of one window's gradient.")
 
 
