@@ -91,7 +91,7 @@ def section(found: Sequence[Column]) -> str:
         BEGIN,
         "F1, with its spread over the trials; in brackets precision and recall. The best of each column is bold. The",
         "last rows need no network: event counts, and `every_window`, which calls every window anomalous. A ✗ marks a",
-        "network that does not beat the best of them that needs no more labels than it does.",
+        "network that does not beat the best of them that needs no more labels than it does; a - was not measured.",
         "",
         head,
         f"|---|{'---|' * len(found)}",
