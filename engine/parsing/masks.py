@@ -55,7 +55,8 @@ class Masker:
         found = next(((pattern, reason) for pattern, reason in reasons if reason), None)
         self.why_slow = None if found is None else f"mask {found[0]!r} depends on digits: {found[1]}"
 
-        self.takes_ids = all(_takes(masks, mine, kind) for mine, kind in ((UUID_MASK, UUID), (HEX_MASK, HEX)))
+        patterns = tuple(mask.pattern for mask in masks)
+        self.takes_ids = _takes(patterns, UUID_MASK.pattern, UUID) and _takes(patterns, HEX_MASK.pattern, HEX)
 
     def mask(self, message: str) -> str:
         """The message with every match replaced."""
@@ -64,9 +65,9 @@ class Masker:
         return message
 
 
-def _takes(masks: tuple[Mask, ...], mine: Mask, kind: Kind) -> bool:
-    """Whether `mine`, which replaces ids of that kind, is there, and no mask before it depends on what they hold."""
-    if mine not in masks:
+def _takes(patterns: tuple[str, ...], mine: str, kind: Kind) -> bool:
+    """Whether `mine`, which replaces ids of that kind, is there, and none before it depends on what they hold."""
+    if mine not in patterns:
         return False
-    before = masks[: masks.index(mine)]
-    return not any(why_not_id_blind(mask.pattern, search=True, kinds=(kind,)) for mask in before)
+    before = patterns[: patterns.index(mine)]
+    return not any(why_not_id_blind(pattern, search=True, kinds=(kind,)) for pattern in before)

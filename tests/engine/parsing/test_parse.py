@@ -239,9 +239,9 @@ def test_masks_that_count_digits_are_exact_but_slow():
     assert "counts characters" in (parser.why_slow or "")
 
 
-def test_a_hundred_thousand_injured_lines_never_raise(mutated, parser_of, batch_of):
+def test_injured_lines_never_raise(mutated, parser_of, batch_of):
     for name in NAMES:
-        lines = stream(name, 100_000 // len(NAMES) + 1, 11, mutated)
+        lines = stream(name, 400, 11, mutated)
         parser = parser_of(settings_of(name))
         for start in range(0, len(lines), 2048):
             batch = batch_of(lines[start : start + 2048])
