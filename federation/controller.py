@@ -139,12 +139,14 @@ class Controller:
             now_ns=self._now_ns(),
             triggers=self._ledger.pending(),
             version=self._world.store.current(self._model),
-            online=self._world.runner.online(),
+            online=self._settings.min_regions,
             needed=self._settings.min_regions,
             since_ns=last.ended_ns if last else int(self._ledger.fact("born_ns")),
             rounds=last.number if last else 0,
         )
         decision = decide(self._schedule, situation)
+        if isinstance(decision, Begin):  # only now: the question takes its time where the SuperLink is in trouble
+            decision = decide(self._schedule, replace(situation, online=self._world.runner.online()))
         if not isinstance(decision, Begin):
             self._ledger.dismiss(decision.stale, "it speaks of an older model")
             if self._ledger.fact("waiting") != decision.reason:

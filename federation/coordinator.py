@@ -62,6 +62,7 @@ class BackgroundRunner:
         self._clock = clock
         self._thread: threading.Thread | None = None
         self._round_id = ""
+        self._abandoned = False
         self._asked_s = float("-inf")
         self._online: int | None = None
 
@@ -99,15 +100,23 @@ class BackgroundRunner:
         if not self.busy:
             self._link.watch()
 
+    def abandon(self) -> None:
+        """The coordinator ends, and the SuperLink with it: what becomes of the round now is not the round's failure."""
+        self._abandoned = True
+
     def _run(self, folder: Path, plan: RoundPlan, weights: Weights) -> None:
         try:
             self._link.run(folder, plan, weights)
         except RoundFailed as error:
-            round_files.write_failure(folder, str(error))
+            self._leave_word(folder, str(error))
         except Exception as error:
             # The edge of a thread: the round has failed, and the coordinator goes on.
             log.exception("round %s broke", plan.round_id)
-            round_files.write_failure(folder, f"the round broke: {type(error).__name__}: {error}")
+            self._leave_word(folder, f"the round broke: {type(error).__name__}: {error}")
+
+    def _leave_word(self, folder: Path, sentence: str) -> None:
+        if not self._abandoned:
+            round_files.write_failure(folder, sentence)
 
 
 class Coordinator:
@@ -137,11 +146,11 @@ class Coordinator:
     def run(self, wait: Callable[[float], bool]) -> None:
         """Looks until `wait`, which pauses for so many seconds, says that a stop was requested.
 
-        A round under way is not waited for: it goes on without this process, or fails, and the next
-        coordinator finds out which.
+        A round under way is not waited for; the next coordinator asks for it again.
         """
         try:
             while not wait(LOOK_S):
                 self.look()
         finally:
+            self._runner.abandon()
             self._events.close()

@@ -23,7 +23,7 @@ from rich.table import Table
 from connectors.broker import EmbeddedBroker
 from engine.corpus.datasets import LogSpec
 from engine.demo.fleet import REGIONS, TOPICS, fleet, messages, write_files
-from engine.demo.log import BLOCK, DemoLog, closing_line, cut, find_log
+from engine.demo.log import BLOCK, DemoLog, closing_line, cut, find_log, session_gap_s
 from engine.demo.process import Feeder
 from engine.demo.report import Judgement, judge
 from engine.demo.run import GAP_S, DemoError, free_port, train_first
@@ -75,26 +75,26 @@ class Scene:
 def run(out: Path, first: float, seconds: float, seed: int) -> int:
     """The demonstration; the steps are the module's. Returns the exit code."""
     console = Console()
-    started_s = time.monotonic()
     log = find_log(console, seed)  # 1
     out = out.resolve()
     for name in ("models", "coordinator", *REGIONS):
         shutil.rmtree(out / name, ignore_errors=True)
     out.mkdir(parents=True, exist_ok=True)
     parts = cut(log, first)
-    train_first(console, out, parts, seed, growth=())
+    gap_s = session_gap_s(parts.train, GAP_S)
+    train_first(console, out, parts, seed, growth=(), gap_s=gap_s)
     with EmbeddedBroker() as broker:  # 2
         for topic in TOPICS:
             broker.create_topic(topic, compacted=topic == "driftline.models")
         ports = [free_port() for _ in range(len(REGIONS) + 1)]
-        write_files(out, broker.brokers, GAP_S, ports)
+        write_files(out, broker.brokers, gap_s, ports)
         urls = {region: f"http://127.0.0.1:{port}/metrics" for region, port in zip(REGIONS, ports, strict=False)}
         stream = messages(parts.stream, log.labels)
-        closing = [(f"logs.{region}", closing_line(parts.stream[-1], GAP_S)) for region in REGIONS]
+        closing = [(f"logs.{region}", closing_line(parts.stream[-1], gap_s)) for region in REGIONS]
         feeder = Feeder(broker.brokers, [*stream, *closing], seconds)
         with fleet(out):
             scene = _watch(console, out, feeder, urls)  # 3
-    report = _report(out, log, parts.stream, scene, time.monotonic() - started_s)  # 4
+    report = _report(out, log, parts.stream, scene, gap_s)  # 4
     _show(console, report)
     return 0
 
@@ -172,14 +172,14 @@ def _table(scene: Scene, feeder: Feeder) -> Table:
     return table
 
 
-def _report(out: Path, log: DemoLog, lines: list[bytes], scene: Scene, total_s: float) -> dict[str, object]:
+def _report(out: Path, log: DemoLog, lines: list[bytes], scene: Scene, gap_s: int) -> dict[str, object]:
     """Judges what came after the swap, live and as version 1 would have; writes `federated.json`."""
     rounds = [
         {"outcome": r.outcome, "why": r.reason, "sentence": r.sentence, "seconds": (r.ended_ns - r.planned_ns) / 1e9}
         for r in reversed(scene.rounds)
         if r.step is Step.DONE
     ]
-    report: dict[str, object] = {"data": log.origin, "versions": scene.versions, "rounds": rounds, "total_s": total_s}
+    report: dict[str, object] = {"data": log.origin, "versions": scene.versions, "rounds": rounds}
     if scene.swapped_at is not None:
         at = min(len(lines), scene.swapped_at)
         seen = {m[0].decode() for line in lines[:at] if (m := BLOCK.search(line))}
@@ -188,7 +188,7 @@ def _report(out: Path, log: DemoLog, lines: list[bytes], scene: Scene, total_s: 
         report["sessions_after_swap"] = len(labels)
         report["anomalous_after_swap"] = sum(labels.values())
         report["f1_live"] = judge(_alerted(out), labels).f1
-        report["f1_version_1"] = _static(out, lines[at:], labels).f1
+        report["f1_version_1"] = _static(out, lines[at:], labels, gap_s).f1
     (out / "federated.json").write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))
     return report
 
@@ -205,13 +205,13 @@ def _alerted(out: Path) -> set[str]:
     return found
 
 
-def _static(out: Path, lines: list[bytes], labels: dict[str, bool]) -> Judgement:
+def _static(out: Path, lines: list[bytes], labels: dict[str, bool], gap_s: int) -> Judgement:
     """What version 1 says of the same sessions."""
     log, answers = out / "after-swap.log", out / "after-swap.csv"
     log.write_bytes(b"\n".join(lines) + b"\n")
     rows = (f"{key},{'Anomaly' if bad else 'Normal'}\n" for key, bad in labels.items())
     answers.write_text("BlockId,Label\n" + "".join(rows))
-    cutting = Cutting(ParseSettings(format="hdfs"), SessionWindows(gap_s=GAP_S, growth=()))
+    cutting = Cutting(ParseSettings(format="hdfs"), SessionWindows(gap_s=gap_s, growth=()))
     scored = score_log(LogSpec(log, answers), cutting, ModelStore(out / "models"), "bert_cnn", 1)
     units = scored.units()
     called = {units.keys[i] for i in np.flatnonzero(units.scores >= scored.threshold)}

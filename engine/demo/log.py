@@ -68,14 +68,31 @@ def cut(log: DemoLog, share: float) -> Parts:
     )
 
 
+def session_gap_s(lines: list[bytes], most_s: int) -> int:
+    """A pause that ends a session: a third longer than any within a session of these lines, `most_s` at the most."""
+    last: dict[bytes, float] = {}
+    longest_s = 60.0
+    for line in lines:
+        found = BLOCK.search(line)
+        if found is not None:
+            at_s = _time(line).timestamp()
+            longest_s = max(longest_s, at_s - last.get(found[0], at_s))
+            last[found[0]] = at_s
+    return min(most_s, int(longest_s * 4 / 3))
+
+
 def closing_line(last: bytes, gap_s: int) -> bytes:
     """A line so long after the last one that event time passes the gap of every open session.
 
     In a live cluster the next lines do this; here there are none.
     """
-    later = datetime.strptime(last[:13].decode(), TIME_FORMAT).replace(tzinfo=UTC) + timedelta(seconds=gap_s + 1)
+    later = _time(last) + timedelta(seconds=gap_s + 1)
     message = "INFO dfs.DataNode$DataXceiver: Receiving block blk_0 src: /10.0.0.1:1 dest: /10.0.0.1:50010"
     return f"{later.strftime(TIME_FORMAT)} 1 {message}".encode()
+
+
+def _time(line: bytes) -> datetime:
+    return datetime.strptime(line[:13].decode(), TIME_FORMAT).replace(tzinfo=UTC)
 
 
 def _sessions(lines: list[bytes]) -> set[str]:

@@ -85,14 +85,16 @@ def _clear(out: Path) -> None:
             path.unlink()
 
 
-def train_first(console: Console, out: Path, parts: Parts, seed: int, growth: tuple[int, ...] = GROWTH) -> Card:
+def train_first(
+    console: Console, out: Path, parts: Parts, seed: int, growth: tuple[int, ...] = GROWTH, gap_s: int = GAP_S
+) -> Card:
     """Trains on the first part, cut as the engine is going to cut the stream."""
     log, labels = out / "train.log", out / "train.csv"
     log.write_bytes(b"\n".join(parts.train) + b"\n")
     rows = (f"{key},{'Anomaly' if bad else 'Normal'}\n" for key, bad in parts.train_labels.items())
     labels.write_text("BlockId,Label\n" + "".join(rows))
     store = ModelStore(out / "models")
-    cutting = Cutting(ParseSettings(format="hdfs"), SessionWindows(gap_s=GAP_S, growth=growth))
+    cutting = Cutting(ParseSettings(format="hdfs"), SessionWindows(gap_s=gap_s, growth=growth))
     with ProgressBar(console=console, transient=True) as bar:
         task = bar.add_task("training", total=None)
 

@@ -8,6 +8,8 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased
 
 from engine import federate
 from engine.clock import ManualClock
+from engine.decide import DecideSettings
+from engine.drift.settings import DriftSettings
 from engine.models import follower
 from engine.observe import tracing
 from engine.observe.health import Health
@@ -78,8 +80,9 @@ def ask_region(base, question):
 def swap(base, tracer):
     """An engine takes the current version over."""
     settings = SimpleNamespace(
-        model=ModelSettings(store=str(base / "models"), name=MODEL, device="cpu"), score=ScoreSettings(), drift=None
-    )
+        model=ModelSettings(store=str(base / "models"), name=MODEL, device="cpu"), score=ScoreSettings(),
+        drift=DriftSettings(), decide=DecideSettings(),
+    )  # fmt: skip
     telemetry = SimpleNamespace(tracer=tracer, metrics=Metrics(), health=Health(ManualClock(), 1.0))
     assert follower(settings, {}, telemetry).look()
 

@@ -137,3 +137,18 @@ def test_the_loop_ends_when_it_is_told_to(parts):
     answers = iter([False, False, True])
     coordinator.run(lambda seconds: next(answers))
     assert base.ledger.fact("waiting") is not None
+
+
+def test_an_orderly_end_interrupts_a_round_and_does_not_fail_it(parts):
+    coordinator, base, link, runner = parts
+    link.failure = RoundFailed("the SuperLink died during the run")
+    hear(coordinator, base)
+    base.clock.advance(6)
+    coordinator.look()
+    assert runner.busy
+    coordinator.run(lambda seconds: True)
+    link.end.set()
+    until(lambda: not runner.busy)
+    base.ticks(6)
+    assert base.ledger.rounds(1)[0].outcome == "interrupted"
+    assert len(base.ledger.pending()) == 1

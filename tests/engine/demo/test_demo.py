@@ -10,7 +10,7 @@ from engine.corpus.simulator import simulate
 from engine.demo import run as demo_run
 from engine.demo.federated import Scene, _hold
 from engine.demo.fleet import REGIONS, messages, region_of, write_files
-from engine.demo.log import DemoLog, closing_line, cut
+from engine.demo.log import DemoLog, closing_line, cut, session_gap_s
 from engine.demo.process import Feeder
 from engine.demo.report import Judgement, judge
 from engine.demo.view import Reading, View
@@ -30,6 +30,13 @@ def test_sessions_across_the_cut_are_judged_nowhere():
 
 def test_the_closing_line_lies_past_the_gap():
     assert closing_line(LINES[0], 43_200).startswith(b"081110 083531 ")
+
+
+def test_the_gap_is_longer_than_every_pause_of_a_session():
+    assert session_gap_s(LINES, 43_200) == 80  # a minute at the least, and a third more
+    late = b"081109 213530 1 INFO a.B: x blk_2"
+    assert session_gap_s([*LINES, late], 43_200) == (3600 - 4) * 4 // 3
+    assert session_gap_s([*LINES, late], 1_000) == 1_000
 
 
 def test_judging_counts_sessions_not_alerts():
