@@ -21,6 +21,11 @@ class Trigger:
     statistic: float = 0.0
     threshold: float = 0.0
 
+    @property
+    def calm(self) -> bool:
+        """Whether it is neither raised nor on its way."""
+        return not (self.raised or self.above)
+
     def see(self, statistic: float, threshold: float, since_ns: int, *, confirm: int, release: float) -> None:
         """Takes one evaluation.
 
