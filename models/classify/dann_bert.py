@@ -13,6 +13,11 @@ What differs here, and why:
   its last layers, at the price of a pass through it for every line of every epoch.
 * The head that guesses sources is made anew by every `fit` and is not among the weights: nobody
   needs it afterwards, and regions with other sources can average what is left.
+* Where sources differ in their shares of classes, features that hide the source must hide some of
+  the class (Zhao et al., 2019, https://arxiv.org/abs/1901.09453), and log sources differ much: one
+  is all logins, the next all routine. So the weight of the turned gradient is below the paper's 1.
+  Of the seven-class set's sources, every second one left out in its turn, mean macro F1 was .237
+  without reversal, .241 at .1, .233 at .3 and .209 at 1.
 * `reversal = false` keeps that head from the features altogether: the same network, without.
 
 Shapes: B lines, H hidden size of the encoder, F features, C classes, D sources.
@@ -45,7 +50,7 @@ class DannBertSettings(NeuralSettings):
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.2, description="Dropout of the features, in training.")
     reversal: bool = Field(True, description="Whether features are trained not to tell sources apart.")
     reversal_weight: Annotated[float, Field(gt=0)] = Field(
-        1.0, description="Weight of the turned gradient at the end of training (lambda); it grows from 0."
+        0.1, description="Weight of the turned gradient at the end of training (lambda); it grows from 0."
     )
     training: LoopSettings = Field(
         default=LoopSettings.model_validate({"epochs": 40, "patience": 15, "learning_rate": 3e-3}),

@@ -64,7 +64,7 @@ def apart(reversal: bool) -> tuple[float, float]:
         for y, s in zip(labels.tolist(), sources.tolist(), strict=True)
     ]
     training = {"epochs": 40, "batch_size": 16, "learning_rate": 0.01}
-    settings = DANN | {"training": training, "reversal": reversal, "dropout": 0.0}
+    settings = DANN | {"training": training, "reversal": reversal, "reversal_weight": 1.0, "dropout": 0.0}
     classifier = build("dann_bert", settings, device="cpu")
     lines = Lines.of(messages)
     classifier.fit(lines, labels, domains=[str(s) for s in sources], seed=1)
