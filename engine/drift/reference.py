@@ -62,6 +62,7 @@ class Reference:
         mean_margin: Mean of the blocks on that scale.
         unit: Range of the blocks' means by chance: twelve standard deviations.
         bins: Of the scores.
+        sample: float32 (n,): some of the scores, as they came.
         features: Of windows; None where templates have no vectors.
         mean_features: float64 (FEATURES,).
     """
@@ -73,6 +74,7 @@ class Reference:
     mean_margin: float
     unit: float
     bins: ScoreBins
+    sample: NDArray[np.float32]
     features: WindowFeatures | None
     mean_features: NDArray[np.float64]
 
@@ -105,6 +107,7 @@ def complete(
     means = margin.of(scores).mean(1)
     features, by_block = _features(warm, columns, vectors, len(scores))
     bins = ScoreBins.of(usual)
+    sample = np.ascontiguousarray(scores[:, ::SAMPLE_SHARE]).ravel()
     sampled = bins.counts(scores[:, ::SAMPLE_SHARE])
     thresholds = {
         name: max(getattr(settings, name), *(_bound(seen, settings.chance) for seen in by_chance))
@@ -114,7 +117,8 @@ def complete(
     last = slice(-settings.current_blocks, None)
     recent = Recent(counts[last], np.zeros(settings.current_blocks), sampled[last], by_block[last])
     made = Reference(
-        scores.size, counts.sum(0), thresholds, margin, float(means.mean()), unit, bins, features, by_block.mean(0)
+        scores.size, counts.sum(0), thresholds, margin, float(means.mean()), unit, bins, sample, features,
+        by_block.mean(0),
     )  # fmt: skip
     return made, recent, means.tolist()
 

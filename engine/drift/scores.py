@@ -26,8 +26,6 @@ _ADWIN_MEANS = 2_000
 """Means after which ADWIN is built anew from the last half of them: it bounds what a snapshot has to hold."""
 
 _KSWIN_ALPHA = 1e-4
-_KSWIN_WINDOW = 4
-"""KSWIN's window in units of the recent scores: what came before is drawn from three times as many."""
 
 
 class AlarmMargin:
@@ -147,35 +145,44 @@ class ShapeChange:
     """The Kolmogorov-Smirnov distance of recent scores to the reference's, once KSWIN has cut."""
 
     def __init__(
-        self, floor: float, size: int, recent: Sequence[float] = (), cut: bool = False, tests: int = 0
+        self, reference: Sequence[float], floor: float, size: int, recent: Sequence[float] = (), cut: bool = False,
+        tests: int = 0, untested: int = 0,
     ) -> None:  # fmt: skip
         """Starts afresh, or where another stood.
 
         Args:
-            floor: KSWIN is asked only where the distance is at least this: its test takes a millisecond.
+            reference: Scores that KSWIN draws from as those before the change; at least twice `size`.
+            floor: KSWIN is asked only where the distance is at least this, and could be no chance: its test takes
+                a millisecond.
             size: Scores that count as recent.
             recent: What `recent` held: scores, oldest first.
             cut: What `cut` was.
             tests: What `tests` was: the seed of KSWIN's next draw.
+            untested: What `untested` was: scores since the last test.
         """
-        self.recent = deque(recent, _KSWIN_WINDOW * size)
+        self.reference = list(reference)
+        self.recent = deque(recent, size)
         self.cut = cut
         self.tests = tests
-        self._floor, self._size = floor, size
+        self.untested = untested
+        self._gate = max(floor, float(np.sqrt(-np.log(_KSWIN_ALPHA / 2) / size)))
 
     def add(self, scores: Sequence[float], distance: float) -> float:
         """The statistic after another block: a sample of its windows, and the distance of the last blocks."""
         self.recent.extend(scores)
-        if not self.cut and distance >= self._floor and len(self.recent) == self.recent.maxlen:
+        self.untested += len(scores)
+        size = len(self.recent)
+        if not self.cut and distance >= self._gate and size == self.recent.maxlen and self.untested >= size:
             self.cut = self._test()
         return distance if self.cut else 0.0
 
     def _test(self) -> bool:
-        """KSWIN's own test of the latest scores against a draw of those before them."""
+        """KSWIN's own test of the latest scores against a draw of the reference's."""
         from river.drift import KSWIN
 
         self.tests += 1
-        window = list(self.recent)
-        kswin = KSWIN(_KSWIN_ALPHA, len(window), self._size, seed=self.tests, window=window[:-1])
+        self.untested = 0
+        window = [*self.reference, *self.recent]
+        kswin = KSWIN(_KSWIN_ALPHA, len(window), len(self.recent), seed=self.tests, window=window[:-1])
         kswin.update(window[-1])  # type: ignore[no-untyped-call]
         return bool(kswin.drift_detected)

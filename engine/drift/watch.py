@@ -40,6 +40,7 @@ class Watch:
             "unit": reference.unit,
             "edges": reference.bins.edges.tobytes(),
             "scores": reference.bins.reference.tobytes(),
+            "sample": reference.sample.tobytes(),
             "features": None if reference.features is None else reference.features.snapshot(),
             "mean_features": reference.mean_features.tobytes(),
             "recent_counts": recent.counts.tobytes(),
@@ -47,7 +48,8 @@ class Watch:
             "recent_scores": recent.scores.tobytes(),
             "recent_features": recent.features.tobytes(),
             "mean": {"means": list(self.mean.means), "cut": self.mean.cut},
-            "shape": {"recent": list(self.shape.recent), "cut": self.shape.cut, "tests": self.shape.tests},
+            "shape": {name: getattr(self.shape, name) for name in ("cut", "tests", "untested")},
+            "recent_sample": list(self.shape.recent),
         }
 
     @staticmethod
@@ -66,6 +68,7 @@ class Watch:
             state["mean_margin"],
             state["unit"],
             ScoreBins(floats("edges"), np.frombuffer(state["scores"], np.int64)),
+            np.frombuffer(state["sample"], np.float32),
             None if state["features"] is None else WindowFeatures.restored(state["features"]),
             floats("mean_features"),
         )
@@ -76,9 +79,11 @@ class Watch:
             floats("recent_features").reshape(kept, -1),
         )
         mean = MeanChange(reference.mean_margin, reference.unit, **state["mean"])
-        return Watch(reference, recent, mean, _shape(reference, settings, **state["shape"]))
+        return Watch(
+            reference, recent, mean, _shape(reference, settings, recent=state["recent_sample"], **state["shape"])
+        )
 
 
 def _shape(reference: Reference, settings: DriftSettings, **stood: Any) -> ShapeChange:
     size = settings.current_blocks * len(range(0, settings.block_windows, SAMPLE_SHARE))
-    return ShapeChange(reference.thresholds["kswin"], size, **stood)
+    return ShapeChange(reference.sample.tolist(), reference.thresholds["kswin"], size, **stood)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from engine.drift.monitor import DriftMonitor
+from engine.drift.scores import ShapeChange
 from engine.drift.settings import DETECTORS, DriftSettings
 from models.base import Windows, template_id
 
@@ -81,6 +82,13 @@ def test_scores_of_another_shape_are_found_by_kswin(stream, monitor):
     events = made.feed(monitor(detectors=("kswin",), block_windows=200))
     assert names(events)[:1] == ["kswin"]
     assert events[0].statistic == pytest.approx(0.5, abs=0.1)
+
+
+def test_a_distance_that_kswin_does_not_confirm_is_not_tested_at_every_block():
+    usual = np.random.default_rng(0).random(400).tolist()
+    shape = ShapeChange(usual, 0.25, 100)
+    assert [shape.add(usual[:10], 0.9) for _ in range(200)] == [0.0] * 200
+    assert shape.tests == 20  # a millisecond each: once every 100 scores
 
 
 def test_a_template_that_only_widens_is_none_that_is_new(stream, monitor):
