@@ -48,18 +48,17 @@ def follow(feeds: list[Feed[Label]], stop: threading.Event) -> None:
     """Polls the feeds until `stop` is set; what cannot be used now is said once and tried again."""
     said = ""
     while not stop.is_set():
-        pause_s, wrong = IDLE_S, ""
+        news, wrong = 0, ""
         for feed in feeds:
             try:
-                if feed.poll():
-                    pause_s = 0.0
+                news += feed.poll()
             except (ConnectorError, FederationError) as error:
-                wrong, pause_s = str(error), RETRY_S
+                wrong = str(error)
         if wrong and wrong != said:
             log.warning("labels cannot be read: %s", wrong)
         elif said and not wrong:
             log.info("labels are read again")
         said = wrong
-        stop.wait(pause_s)
+        stop.wait(0.0 if news else RETRY_S if wrong else IDLE_S)
     for feed in feeds:
         feed.close()

@@ -1,0 +1,82 @@
+"""Labels beside a node: read while it runs, in spite of a source that fails, until it stops."""
+
+import json
+import logging
+import threading
+import time
+from types import SimpleNamespace
+
+from connectors.base import SourceUnavailable
+from engine.late_labels import follow, label_feeds
+from federation.labels import FeedSettings
+from federation.training_store import TrainingSettings, TrainingStore
+
+LABEL = json.dumps({"session": "s1", "anomalous": True})
+
+
+class Patience(threading.Event):
+    """Does not wait, and says stop after so many pauses."""
+
+    def __init__(self, pauses):
+        super().__init__()
+        self.left = pauses
+        self.asked = []
+
+    def wait(self, timeout=None):
+        self.asked.append(timeout)
+        self.left -= 1
+        if self.left <= 0:
+            self.set()
+        return self.is_set()
+
+
+class Feed:
+    """Gives what it was told to, one thing a poll."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+        self.closed = False
+
+    def poll(self):
+        answer = self.answers.pop(0) if self.answers else 0
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def close(self):
+        self.closed = True
+
+
+def test_a_feed_that_fails_is_told_of_once_and_tried_again(caplog):
+    gone = SourceUnavailable("no broker")
+    failing, good = Feed(gone, gone, 3, 0), Feed(1, 0, 1, 0)
+    stop = Patience(4)
+    with caplog.at_level(logging.INFO, "engine.late_labels"):
+        follow([failing, good], stop)
+    assert [r.message for r in caplog.records] == ["labels cannot be read: no broker", "labels are read again"]
+    assert stop.asked == [0.0, 5.0, 0.0, 0.5]
+    assert failing.answers == good.answers == []
+    assert failing.closed
+    assert good.closed
+
+
+def test_labels_come_into_the_store_while_the_node_runs(tmp_path):
+    training = TrainingSettings(path=tmp_path / "training.db")
+    source = {"type": "memory", "lines": [LABEL]}
+    feed = FeedSettings.model_validate({"source": source, "dead_letters": {"type": "memory"}})
+    stop = threading.Event()
+    deadline_s = time.monotonic() + 20
+    with (
+        label_feeds(SimpleNamespace(region="eu", training=training, labels=(feed,)), stop),
+        TrainingStore(training.path, training, now_ns=time.time_ns) as store,
+    ):
+        while not store.counts().labels:
+            assert time.monotonic() < deadline_s
+    assert stop.is_set()
+
+
+def test_without_feeds_there_is_nothing_to_read(tmp_path):
+    stop = threading.Event()
+    with label_feeds(SimpleNamespace(training=None, labels=()), stop):
+        pass
+    assert not stop.is_set()
