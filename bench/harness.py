@@ -311,8 +311,7 @@ SCENARIOS: dict[str, Scenario] = {
             "federated.f1": Target(goal=0.97, tolerance=0.01),
             "federated.of_central": Target(goal=0.99, tolerance=0.01),
             "central.f1": Target(tolerance=0.01),
-            "local.f1": Target(tolerance=0.02),
-            "periodic.f1": Target(tolerance=0.02),
+            **{f"{way}.f1": Target(tolerance=0.02) for way in ("local", "periodic")},
             "static.f1": Target(tolerance=0.05),
             "rounds": Target(better="lower", tolerance=0.5),
         },
@@ -322,11 +321,7 @@ SCENARIOS: dict[str, Scenario] = {
         "federate-iotdb",
         "Six IoTDB nodes as six regions: federated, each alone, central; judged on scenarios left out",
         "bench.federation_regions:federate_iotdb",
-        {
-            "federated.f1": Target(tolerance=0.03),
-            "local.f1": Target(tolerance=0.03),
-            "central.f1": Target(tolerance=0.03),
-        },
+        {f"{way}.f1": Target(tolerance=0.03) for way in ("federated", "local", "central")},
         detectors=("bert_cnn",),
     ),
     "federate-simulated": Scenario(
@@ -350,8 +345,7 @@ SCENARIOS: dict[str, Scenario] = {
         {
             "drift_to_swap_s": Target(better="lower", goal=15, tolerance=0.25),
             "swap_pause_ms": Target(better="lower", goal=50, tolerance=0.5),
-            "windows_lost": Target(better="lower", floor=0),
-            "windows_twice": Target(better="lower", floor=0),
+            **{f"windows_{fate}": Target(better="lower", floor=0) for fate in ("lost", "twice")},
         },
         detectors=("bert_cnn",),
     ),
