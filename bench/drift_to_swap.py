@@ -67,7 +67,7 @@ class Place:
     poll_s: float
 
     def region_file(self, name: str, folder: str, *, alerts: str, stop_at_end: bool) -> Path:
-        """Settings of a region's engine and node."""
+        """Settings of a region's engine; it keeps nothing to learn from, since the stores are filled before."""
         home = self.folder / folder
         home.mkdir(exist_ok=True)
         source = {"type": "kafka", "brokers": self.broker.brokers, "topic": f"lines-{name}", "stop_at_end": stop_at_end}
@@ -76,11 +76,21 @@ class Place:
             "window": {"kind": "session", "gap_s": GAP_S, "growth": []},
             "model": {"store": str(self.models), "name": "bert_cnn", "poll_s": self.poll_s},
             "decide": {"threshold": EVERYTHING},
-            "training": {"path": str(self.folder / f"training-{name}.db")},
-            "node": {"superlink": f"127.0.0.1:{self.ports + len(REGIONS)}", "folder": str(self.folder / f"n-{name}")},
         }
         port = self.ports + REGIONS.index(name)
         return region(home, source=source, sink=sink, store=self.models, port=port, name=name, more=more)
+
+    def node_file(self, name: str) -> Path:
+        """Settings of a region's node."""
+        home = self.folder / f"node-{name}"
+        home.mkdir()
+        nowhere = {"type": "jsonl", "path": str(home / "none.jsonl")}
+        more: dict[str, Mapping[str, Any]] = {
+            "training": {"path": str(self.folder / f"training-{name}.db")},
+            "node": {"superlink": f"127.0.0.1:{self.ports + len(REGIONS)}", "folder": str(home)},
+        }
+        source = {"type": "file", "paths": [str(home / "none.log")]}
+        return region(home, source=source, sink=nowhere, store=self.models, port=0, name=name, more=more)
 
 
 def drift_to_swap(run: Run) -> Outcome:
@@ -112,7 +122,9 @@ def _swap(run: Run, place: Place, coordinator: Path, workload: Workload, rate: i
         files = {r: place.region_file(r, r, alerts=f"alerts-{r}", stop_at_end=False) for r in REGIONS}
         stack.enter_context(_command(place.folder / "coordinator.log", "federate", "coordinator", str(coordinator)))
         for part in REGIONS:
-            stack.enter_context(_command(place.folder / f"node-{part}.log", "federate", "node", str(files[part])))
+            stack.enter_context(
+                _command(place.folder / f"node-{part}.log", "federate", "node", str(place.node_file(part)))
+            )
         for n, part in enumerate(REGIONS):
             stack.enter_context(EngineProcess(files[part], place.ports + n))
         _until(run, "nodes start", lambda: _online(place) >= len(REGIONS))
