@@ -52,7 +52,13 @@ class RunningFleet:
             home = folder / region
             home.mkdir()
             build = (builds or {}).get(region, functools.partial(handlers.scripted, region, home))
-            values = {"superlink": f"127.0.0.1:{port}", "folder": home / "node", "nice": 0, **node(region)}
+            values: dict[str, Any] = {
+                "superlink": f"127.0.0.1:{port}",
+                "folder": home / "node",
+                "nice": 0,
+                "job_limit_s": 4.0,
+            }
+            values |= node(region)
             self.nodes[region] = Node(region, NodeSettings.model_validate(values), build)
         self._stop = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
@@ -86,7 +92,8 @@ class RunningFleet:
     def run(self, **changes: Any) -> RoundResult:
         self._rounds += 1
         name = f"r{self._rounds}"
-        values = {"passes": 1, "hello_s": 8.0, "reply_s": 8.0, "deadline_s": 45.0, **changes}
+        # Long, since nobody waits for what has come, and a busy machine may take long.
+        values = {"passes": 1, "hello_s": 30.0, "reply_s": 30.0, "deadline_s": 100.0, **changes}
         plan = RoundPlan(round_id=name, settings=settings(**values), spec=SPEC, threshold=0.4)
         return self.superlink.run(self.folder / "rounds" / name, plan, WEIGHTS)
 

@@ -13,7 +13,7 @@ from federation.round_files import read_steps
 from tests.federation.fleet import RunningFleet, kill, until
 from tests.federation.prepared import WEIGHTS
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +61,11 @@ def test_a_region_that_answers_nan_is_refused_by_name(fleet: RunningFleet) -> No
 
 def test_a_hung_training_misses_the_deadline_is_reported_and_does_not_block_the_next_round(fleet: RunningFleet) -> None:
     fleet.script("us", "hang")
-    result = fleet.run(reply_s=5)
+    result = fleet.run()
     assert result.participants == ("ap", "eu")
     (refusal,) = result.refusals
     assert refusal.region == "us"
-    assert "the train job was killed: it did not end within" in refusal.reason
+    assert "the train job was killed: it did not end within 4 s" in refusal.reason
     fleet.script("us", None)
     assert whole(fleet)
 
@@ -73,7 +73,7 @@ def test_a_hung_training_misses_the_deadline_is_reported_and_does_not_block_the_
 def test_a_killed_client_costs_its_region_the_round_and_no_more(fleet: RunningFleet) -> None:
     node = fleet.nodes["ap"]
     thread = fleet.when_held("ap", lambda: kill(node.executor.pid))
-    result = fleet.run(reply_s=10)
+    result = fleet.run(reply_s=12)
     thread.join()
     assert result.participants == ("eu", "us")
     assert "ap" in {*result.missing, *(r.region for r in result.refusals)}
@@ -86,7 +86,7 @@ def test_a_killed_supernode_costs_its_region_the_round_and_no_more(fleet: Runnin
     node = fleet.nodes["ap"]
     before = node.supernode.starts
     thread = fleet.when_held("ap", lambda: kill(node.supernode.pid))
-    result = fleet.run(reply_s=6)
+    result = fleet.run(reply_s=12)
     thread.join()
     assert result.participants == ("eu", "us")
     assert "ap" in {*result.missing, *(r.region for r in result.refusals)}
@@ -94,7 +94,7 @@ def test_a_killed_supernode_costs_its_region_the_round_and_no_more(fleet: Runnin
     until("the SuperNode is started again", lambda: node.supernode.starts > before and node.supernode.alive)
     fleet.wait()
     # The SuperLink holds the dead one for alive until its heartbeats have been missing for a minute.
-    assert fleet.run(hello_s=4).participants == ("ap", "eu", "us")
+    assert fleet.run(hello_s=8).participants == ("ap", "eu", "us")
 
 
 def test_a_killed_superlink_fails_the_round_and_the_next_one_works(fleet: RunningFleet) -> None:
@@ -115,8 +115,8 @@ def test_a_round_that_hangs_in_its_server_is_stopped_at_the_deadline(fleet: Runn
         os.kill(executor.pid, signal.SIGSTOP)
 
     thread = fleet.when_held("eu", freeze)
-    with pytest.raises(RoundFailed, match="had no result after 8 s and was stopped"):
-        fleet.run(deadline_s=8)
+    with pytest.raises(RoundFailed, match="had no result after 12 s and was stopped"):
+        fleet.run(deadline_s=12)
     thread.join()
     fleet.script("eu", None)
     assert whole(fleet)
