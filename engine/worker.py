@@ -26,6 +26,7 @@ from engine.allocator import keep_freed_memory
 from engine.clock import Clock, SystemClock
 from engine.collect import collecting
 from engine.context import Context, Drain
+from engine.drift.scores import prepare
 from engine.models import classifying, follower
 from engine.observe.endpoints import EndpointError
 from engine.observe.logs import setup_logging
@@ -125,6 +126,8 @@ def context(
 ) -> Iterator[Context]:
     """The running parts of one worker; the model store is followed while inside."""
     templates: Templates = {}
+    if settings.drift_events is not None:
+        prepare()  # a step is only made when its first item comes, and the stream would wait for this
     models = follower(settings, templates, telemetry)
     models.look()
     models.follow(settings.model.poll_s)
