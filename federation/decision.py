@@ -96,7 +96,14 @@ def decide(settings: ScheduleSettings, situation: Situation) -> Begin | Wait:
         return Wait("a round is due, but the SuperLink does not say which nodes are online")
     if situation.online < situation.needed:
         return Wait(f"a round is due; {situation.online} nodes are online, {situation.needed} are needed")
-    return Begin("; ".join(t.text for t in triggers), triggers)
+    return Begin(_reason(triggers), triggers)
+
+
+def _reason(triggers: tuple[Trigger, ...]) -> str:
+    """The newest word of each region, and how many there were."""
+    newest = {(t.kind, t.region): t.text for t in triggers}
+    more = f" ({len(triggers)} in all)" if len(triggers) > len(newest) else ""
+    return "; ".join(newest.values()) + more
 
 
 def _ns(seconds: float) -> int:

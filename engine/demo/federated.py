@@ -2,8 +2,8 @@
 
 1. Find the labelled log; train version 1 on the first part of it.
 2. Write the files of three regions and a coordinator, start broker, coordinator, nodes and engines.
-3. Stream the rest, each block to its region, its label a while later, with a live view. While a round is
-   under way the stream waits, so that slow machines show the same as fast ones.
+3. Stream the rest, each block to its region, its label a while later, with a live view. From the first
+   drift to the swap the stream waits, so that slow machines show the same as fast ones.
 4. Compare, on the sessions that came after the swap, the engines' alerts with what version 1 would have said.
 """
 
@@ -48,12 +48,14 @@ class Scene:
 
     Attributes:
         figures: Of each region: metric's name → value.
+        asked_for: Whether a round is asked for and not begun.
         swapped_at: Messages sent when the last engine took the first published version over; None before.
         story: What happened, in sentences.
     """
 
     figures: dict[str, dict[str, float]] = field(default_factory=lambda: {region: {} for region in REGIONS})
     rounds: tuple[Round, ...] = ()
+    asked_for: bool = False
     swapped_at: int | None = None
     story: list[str] = field(default_factory=list)
 
@@ -122,12 +124,13 @@ def _watch(console: Console, out: Path, feeder: Feeder, urls: dict[str, str]) ->
 
 
 def _hold(scene: Scene, feeder: Feeder, held_s: float) -> float:
-    """Lets the stream wait from the start of the first round to the swap; gives the time it waited since, or 0."""
+    """Lets the stream wait from the first drift to the swap; gives the time it waited since, or 0."""
     published = next((r for r in scene.rounds if r.published), None)
     if scene.swapped_at is None and published and min(scene.versions) >= published.published:
         scene.swapped_at = feeder.sent
         scene.story.append(f"all engines have version {published.published} in service")
-    under_way = any(r.step is not Step.DONE for r in scene.rounds) or (published and scene.swapped_at is None)
+    begun = any(r.step is not Step.DONE for r in scene.rounds)
+    under_way = scene.asked_for or begun or (published and scene.swapped_at is None)
     if not under_way or scene.swapped_at is not None:
         feeder.held.clear()
         return 0.0
@@ -145,7 +148,7 @@ def _look(scene: Scene, urls: dict[str, str], ledger: Ledger, feeder: Feeder) ->
         if reading is not None:
             scene.figures[region] = reading.values
     before = {r.round_id: r.step for r in scene.rounds}
-    scene.rounds = ledger.rounds(9)
+    scene.rounds, scene.asked_for = ledger.rounds(9), bool(ledger.pending())
     for r in reversed(scene.rounds):
         if r.round_id not in before:
             scene.story.append(f"round {r.number}: {r.reason}")

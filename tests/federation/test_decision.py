@@ -35,6 +35,14 @@ def test_drift_is_gathered_first():
     assert begun.reason == "drift in eu; drift in us"
 
 
+def test_the_reason_is_the_newest_word_of_each_region():
+    triggers = [Trigger(f"{r}{i}", "drift", r, i, 3, f"{r} {i}") for i in range(3) for r in ("eu", "us")]
+    begun = decide(SETTINGS, situation(200, *triggers))
+    assert isinstance(begun, Begin)
+    assert begun.reason == "eu 2; us 2 (6 in all)"
+    assert len(begun.triggers) == 6
+
+
 def test_drift_waits_for_the_end_of_the_cool_down_and_a_command_does_not():
     cooling = {"since_ns": 90 * S, "rounds": 1}
     assert "due in 50 s" in decide(SETTINGS, situation(100, drift(91), **cooling)).reason
