@@ -37,12 +37,13 @@ from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supercore.task_identity import TaskIdentity
 from flwr.supernode.runtime.run_clientapp import push_message, push_task_output
 
-from federation.supernode import FIRST_LOOK_S, LAST_LOOK_S
+from federation.supernode import FIRST_LOOK_S, IDLE_S, LAST_LOOK_S, ROUND_LASTS_S
 
 log = logging.getLogger(__name__)
 
 POLL_S = 0.1
-"""Between two looks for a task, on loopback."""
+"""Between two looks for a task while a round is under way. A look costs the other side some milliseconds, so
+where nothing has come for `ROUND_LASTS_S` there is one in `IDLE_S`."""
 
 SILENCE_S = 60.0
 """After so long without an answer the process ends, and whoever watches it starts it anew."""
@@ -79,7 +80,7 @@ def serve(runtime: Runtime, secret: bytes, kind: TaskType, run: Callable[[Runtim
     """
     protected = frozenset({"/flwr.proto.Runtime/AcquireTask"})
     client = runtime.client(SuperExecAuthHttpInterceptor(master_secret=secret, protected_methods=protected))
-    heard_s = time.monotonic()
+    heard_s, worked_s = time.monotonic(), float("-inf")
     while True:
         try:
             taken = client.AcquireTask(AcquireTaskRequest(supported_task_types=[kind]))
@@ -90,7 +91,8 @@ def serve(runtime: Runtime, secret: bytes, kind: TaskType, run: Callable[[Runtim
         else:
             if taken.HasField("task") and taken.token:
                 run(runtime, taken.token)
-        time.sleep(POLL_S)
+                worked_s = time.monotonic()
+        time.sleep(POLL_S if time.monotonic() - worked_s < ROUND_LASTS_S else IDLE_S)
 
 
 def run_message(runtime: Runtime, token: str) -> None:
