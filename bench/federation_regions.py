@@ -43,7 +43,7 @@ def federate_iotdb(run: Run) -> Outcome:
     """
     data, scenarios, nodes = iotdb(run.setting("window", "lines"))
     most, count = run.setting("train_windows", 6000), run.setting("folds", 3)
-    settings = _settings(run, passes=6, local_epochs=5)
+    settings, encoder = _settings(run, passes=6, local_epochs=5), run.setting("encoder", "minilm")
     alone = settings.model_copy(update={"min_regions": 1})
     folds = np.array_split(np.random.default_rng(0).permutation(len(scenarios)), count)
     found: dict[str, list[tuple[float, float, float, float]]] = {}
@@ -55,7 +55,7 @@ def federate_iotdb(run: Run) -> Outcome:
             parts = by_node([nodes[i] for i in drawn.tolist()])
             learn = {node: data.take(np.sort(drawn[p])) for node, p in parts.items()}
             tests = {n: data.take(np.flatnonzero(test & (np.array(nodes) == n))) for n in learn}
-            start = _start(learn[min(learn)], cache)
+            start = _start(learn[min(learn)], encoder, cache)
             trainers = {n: _trainer(n, part, cache, i) for i, (n, part) in enumerate(sorted(learn.items()))}
             whole = {"all": _trainer("all", data.take(np.sort(drawn)), cache, 0)}
             models = {
@@ -82,7 +82,7 @@ def federate_simulated(run: Run) -> Outcome:
     count, alpha = run.setting("regions", 100), run.setting("alpha", 0.5)
     hostile = run.setting("hostile", 10)
     strategies = run.setting("strategies", ",".join(STRATEGIES)).split(",")
-    settings = _settings(run, passes=8, local_epochs=5)
+    settings, encoder = _settings(run, passes=8, local_epochs=5), run.setting("encoder", "minilm")
     test, learn = split_by_session(hdfs_sessions(), 0.2, seed=0)
     learned, judged = of_sessions(learn), of_sessions(test)
     parts = by_dirichlet(learned.windows, count, alpha, seed=0)
@@ -90,7 +90,7 @@ def federate_simulated(run: Run) -> Outcome:
     with tempfile.TemporaryDirectory() as name:
         cache = Path(name)
         honest = {f"r{i:03}": _trainer(f"r{i:03}", learned.take(p), cache, i) for i, p in enumerate(parts)}
-        start = _start(learned.take(max(parts, key=lambda p: int(learned.labels[p].sum()))), cache)
+        start = _start(learned.take(max(parts, key=lambda p: int(learned.labels[p].sum()))), encoder, cache)
         figures["first.f1"] = Confusion(*_judged(start, judged, cache)).f1
         for number, strategy in enumerate(strategies):
             chosen = settings.model_copy(update={"strategy": strategy})
@@ -126,10 +126,10 @@ def _simulated(
     }
 
 
-def _start(learn: Labelled, cache: Path) -> Start:
+def _start(learn: Labelled, encoder: str, cache: Path) -> Start:
     """A BERT-CNN as one region alone would train it."""
     logging.getLogger("flwr").setLevel(logging.WARNING)
-    settings = TrainSettings(threshold="best_f1")
+    settings = TrainSettings(settings={"encoder": encoder}, threshold="best_f1")
     trained = train(learn.windows, learn.labels, learn.templates, settings, device="cpu", cache=cache)
     detector = trained.detector
     spec = ModelSpec(
