@@ -56,7 +56,8 @@ def section(found: Figures) -> str:
     head = [f"{PROTOCOLS[s]}, {labels}" for s, labels in kept]
     lines = [
         BEGIN,
-        "Macro F1 with its spread over the trials; in brackets the accuracy. The best of each column is bold.",
+        "Macro F1 with its spread over the trials; in brackets the accuracy. Bold is the best of those that learn from",
+        "lines: `rules` learn nothing, and were written by the same hands as the corrected labels, which flatters them there.",
         "",
         f"| classifier | published, random lines, weak | {' | '.join(head)} |",
         f"|---|---|{'---|' * len(kept)}",
@@ -98,8 +99,9 @@ def _cell(figures: Mapping[str, Mapping[str, float]], name: str) -> str:
     if name not in figures:
         return "-"
     mine = figures[name]
+    best = max(f["macro_f1"] for n, f in figures.items() if n != "rules") if name != "rules" else None
     text = f"{mine['macro_f1']:.3f}"
-    text = f"**{text}**" if mine["macro_f1"] == max(f["macro_f1"] for f in figures.values()) else text
+    text = f"**{text}**" if mine["macro_f1"] == best else text
     return f"{text} ± {mine['macro_f1_std']:.3f} ({mine['accuracy']:.3f})"
 
 
