@@ -57,7 +57,7 @@ def section(found: Figures) -> str:
     lines = [
         BEGIN,
         "Macro F1 with its spread over the trials; in brackets the accuracy. Bold is the best of those that learn from",
-        "lines; `rules` learn nothing, and were written by the same hands as the corrected labels, which flatters them.",
+        "lines; `rules` learn nothing and were written by the same hands as the corrected labels: that flatters them.",
         "",
         f"| classifier | published, random lines, weak | {' | '.join(head)} |",
         f"|---|---|{'---|' * len(kept)}",
