@@ -36,7 +36,7 @@ from models.store import ModelStore
 
 LOOK_S = 0.5
 START_S = 180.0
-ROUND_S = 240.0
+ROUND_S = 600.0
 """How long the stream waits for a round and the swap at the most."""
 
 DRAIN_S = 60.0

@@ -95,7 +95,7 @@ cool_down_s = 10.0
 min_regions = 2
 passes = 2
 hello_s = 60.0
-deadline_s = 180.0
+deadline_s = 600.0
 
 [superlink]
 folder = "{out}/coordinator/superlink"
