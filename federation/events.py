@@ -5,6 +5,7 @@ reason for a round. `regression` says that a version did worse in service than t
 still the current one, the model store goes back.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,14 @@ from federation.feed import Feed, Position, Reader
 from federation.ledger import Ledger, Rollback, Step, Trigger
 from models.store import ModelStore
 
+log = logging.getLogger(__name__)
+
 FEED = "drift events"
+
+MOST_CHARACTERS = 256
+"""Of an event's id, region and detector: they go into the ledger, the audit log and announcements."""
+
+_VERSIONS = range(1, 1 << 31)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +48,12 @@ def read_event(document: dict[str, Any], _: int) -> Event:
         raise ValueError('"type" is neither "drift" nor "regression"')
     model = document.get("model")
     name, version = (model.get("name"), model.get("version")) if isinstance(model, dict) else (None, None)
-    if not isinstance(name, str) or not isinstance(version, int) or isinstance(version, bool):
+    if not isinstance(name, str) or type(version) is not int or version not in _VERSIONS:
         raise ValueError('"model" names no name and version')
     texts = {key: document.get(key) for key in ("id", "region", "detector")}
     for key, text in texts.items():
-        if not isinstance(text, str) or not text:
-            raise ValueError(f'"{key}" is no text')
+        if not isinstance(text, str) or not text or len(text) > MOST_CHARACTERS:
+            raise ValueError(f'"{key}" is no text of at most {MOST_CHARACTERS} characters')
     statistic = document.get("statistic")
     strength = f" ({statistic:.4g})" if isinstance(statistic, int | float) else ""
     sentence = f"{kind} in {texts['region']}: {texts['detector']}{strength} on {name} version {version}"
@@ -84,6 +92,10 @@ def _rollbacks(
     current = store.current(model)
     for event in events:
         if event.type == "regression" and event.version == current and not ledger.open_rollbacks():
+            if min(store.versions(model), default=current) >= current:
+                # Asked for again for ever, it would keep every event behind it from being read.
+                log.error("%s; there is no earlier version to go back to", event.sentence)
+                continue
             good = store.rollback_target(model)
             return (Rollback(event.id, model, event.version, good, event.sentence, Step.PLANNED, now_ns),)
     return ()

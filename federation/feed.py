@@ -28,6 +28,9 @@ T = TypeVar("T")
 FLUSH_S = 5.0
 """How long the dead letters may take to be acknowledged before the batch is read again."""
 
+_TIMES_NS = range(1 << 62)
+"""1970 to 2116: what SQLite keeps as whole numbers, with room for sums."""
+
 Position = dict[str, Any]
 """A place in a stream, as a source's `snapshot` gives it."""
 
@@ -161,4 +164,7 @@ def time_ns(said: object, otherwise_ns: int) -> int:
         raise ValueError('"time" names no time zone')
     # Whole microseconds: a float of seconds would round.
     whole = int(time.replace(microsecond=0).timestamp())
-    return whole * 10**9 + time.microsecond * 1000
+    told_ns = whole * 10**9 + time.microsecond * 1000
+    if told_ns not in _TIMES_NS:
+        raise ValueError('"time" is before 1970 or after 2115')
+    return told_ns

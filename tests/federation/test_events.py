@@ -55,7 +55,10 @@ def test_events_about_other_models_are_passed_over(process):
         ({**DRIFT, "type": "panic"}, '"type" is neither'),
         ({**DRIFT, "model": "floor"}, '"model" names no name and version'),
         ({**DRIFT, "model": {"name": MODEL, "version": True}}, '"model" names no name and version'),
+        ({**DRIFT, "model": {"name": MODEL, "version": 0}}, '"model" names no name and version'),
+        ({**DRIFT, "model": {"name": MODEL, "version": 2**63}}, '"model" names no name and version'),
         ({**DRIFT, "id": ""}, '"id" is no text'),
+        ({**DRIFT, "detector": 257 * "x"}, '"detector" is no text of at most 256'),
         ({**DRIFT, "region": None}, '"region" is no text'),
     ],
 )
@@ -92,3 +95,11 @@ def test_a_regression_of_a_version_that_is_not_current_is_old_news(process):
     second_version(process)
     assert feed(process, [], {**DRIFT, "type": "regression"}).poll() == 0
     assert process.ledger.open_rollbacks() == ()
+
+
+def test_a_regression_without_an_earlier_version_keeps_no_other_event_back(process):
+    regression = {**DRIFT, "type": "regression", "id": "r1"}
+    events = feed(process, [], regression, DRIFT)
+    assert [events.poll(), events.poll()] == [0, 1]
+    assert process.ledger.open_rollbacks() == ()
+    assert process.store.current(MODEL) == 1
