@@ -31,9 +31,14 @@ def label_feeds(settings: RegionSettings, stop: threading.Event) -> Iterator[Non
         return
 
     def read() -> None:
-        with TrainingStore(training.path, training, now_ns=time.time_ns) as store:
-            feeds = [label_feed(feed, store, region=settings.region, now_ns=time.time_ns) for feed in settings.labels]
-            follow(feeds, stop)
+        while not stop.is_set():
+            try:
+                with TrainingStore(training.path, training, now_ns=time.time_ns) as store:
+                    feeds = (label_feed(f, store, region=settings.region, now_ns=time.time_ns) for f in settings.labels)
+                    follow(list(feeds), stop)
+            except FederationError as error:
+                log.warning("labels cannot be kept: %s", error)
+                stop.wait(RETRY_S)
 
     ended = threading.Thread(target=read, name="labels", daemon=True)
     ended.start()

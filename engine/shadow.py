@@ -13,6 +13,7 @@ If the store itself goes back to the old version, that is followed at once. A re
 the version that the store names then goes into service without a shadow.
 """
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -26,6 +27,8 @@ from engine.drift.precision import surely
 from engine.records import ScoredWindows
 from engine.swap import Follower, ServingModel
 from models.base import ModelError, Windows
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +177,14 @@ class ModelFollower(Follower[ServingModel]):
         """Step 7 for one batch."""
         if scored.version != self.get().version:
             return  # scored before the swap
-        probation.add(self._in_service(scored), self._alerts(previous, scored.batch.windows), scored)
+        try:
+            old = self._alerts(previous, scored.batch.windows)
+        except Exception:
+            # Without it nothing can be compared, and nobody would want to go back to it.
+            log.exception("%s version %s fails beside its successor, which stays", previous.name, previous.version)
+            self._previous = self._probation = None
+            return
+        probation.add(self._in_service(scored), old, scored)
         least, limit = probation.least(), self._rules.limit(probation.rates()[1])
         if least > limit:
             last_ns = int(scored.batch.last_ns.max())

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from federation.base import Refusal, RoundSettings, ScoreSketch, Update, Weights
+from federation.base import HoldoutFigures, Refusal, RoundSettings, ScoreSketch, Update, Weights
 
 SKETCH_SIZE = 1025
 """Quantiles of a class in a `ScoreSketch` at the most."""
@@ -93,4 +93,14 @@ def sketch_problem(sketch: ScoreSketch, max_examples: int) -> str | None:
             return f"its {name} scores are not finite or do not ascend"
         if not len(scores) <= count <= max_examples or (count and not len(scores)):
             return f"it says that {len(scores)} {name} scores stand for {count} windows"
+    return None
+
+
+def figures_problem(figures: HoldoutFigures, max_examples: int) -> str | None:
+    """Why a region's holdout figures cannot be used; None where nothing speaks against them."""
+    (tp, fp, fn, tn), (new_tp, new_fp, new_fn, new_tn) = figures.current, figures.candidate
+    if (tp + fn, fp + tn) != (new_tp + new_fn, new_fp + new_tn):
+        return f"its counts {figures.current} and {figures.candidate} are not of the same windows"
+    if sum(figures.current) > max_examples:
+        return f"it says that its holdout has {sum(figures.current)} windows; at most {max_examples} are believed"
     return None

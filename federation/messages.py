@@ -37,6 +37,7 @@ HELLO, TRAIN, CALIBRATE, EVALUATE = "query.hello", "train", "query.calibrate", "
 _WEIGHTS, _CURRENT, _CONFIG, _METRICS, _SCORES, _FIGURES = (
     "weights", "current", "config", "metrics", "scores", "figures"
 )  # fmt: skip
+_DIMENSIONS = 16
 _DTYPES = frozenset(np.dtype(code).name for code in "efdbBhHiIqQ?")
 
 
@@ -228,15 +229,20 @@ def from_record(content: RecordDict, name: str) -> dict[str, NDArray[Any]]:
 
 def _array(name: str, array: Array) -> NDArray[Any]:
     """Reads what `numpy.save` wrote without trusting its header, which may hold anything and promise terabytes."""
-    if array.dtype not in _DTYPES or not all(size >= 0 for size in array.shape):
-        raise Malformed(f"the array '{name}' is {array.dtype}{list(array.shape)}, which is no array of numbers")
+    fits = len(array.shape) <= _DIMENSIONS and all(size >= 0 for size in array.shape)
+    if array.dtype not in _DTYPES or not fits:
+        shape = list(array.shape)[: _DIMENSIONS + 1]
+        raise Malformed(f"the array '{name}' is {array.dtype}{shape}, which is no array of numbers")
     dtype, head = np.dtype(array.dtype), BytesIO()
     described = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": tuple(array.shape)}
     np.lib.format.write_array_header_1_0(head, described)
     whole = len(head.getvalue()) + math.prod(array.shape) * dtype.itemsize
     if len(array.data) != whole or not array.data.startswith(head.getvalue()):
         raise Malformed(f"the array '{name}' is damaged: its data are not those of {array.dtype}{list(array.shape)}")
-    return np.frombuffer(array.data, dtype, offset=len(head.getvalue())).reshape(array.shape).copy()
+    try:
+        return np.frombuffer(array.data, dtype, offset=len(head.getvalue())).reshape(array.shape).copy()
+    except ValueError as error:  # nothing along one dimension, and more than memory has along the others
+        raise Malformed(f"the array '{name}' cannot have the shape {list(array.shape)}") from error
 
 
 def _task_record(task: TrainTask) -> ConfigRecord:

@@ -21,7 +21,7 @@ from federation import messages
 from federation.base import ModelSpec, Refusal, RoundResult, RoundSettings, TrainTask, Update, Weights
 from federation.fleet import Clock, Fleet, MonotonicClock
 from federation.gate import judge
-from federation.guard import inspect, sketch_problem
+from federation.guard import figures_problem, inspect, sketch_problem
 from federation.secagg import secure_pass
 from federation.sketches import shared_threshold
 from federation.strategies import Aggregation, proximal_mu
@@ -153,6 +153,9 @@ def prove(
     report("threshold", {"regions": len(sound), "threshold": value})
     question = messages.evaluate(candidate.weights, weights, task, (value, threshold))  # 7
     figures = fleet.collect(question, messages.read_figures, sorted(fleet.regions), settings.passes)
+    odd = {region: figures_problem(f, settings.max_examples) for region, f in sorted(figures.items())}
+    fleet.refuse(Refusal(region, settings.passes, reason) for region, reason in odd.items() if reason)
+    figures = {region: f for region, f in figures.items() if odd[region] is None}
     accepted, reason = judge(list(figures.values()), settings)  # 8
     report("gate", {"regions": len(figures), "accepted": float(accepted), "reason": reason})
     spent = [u.metrics["epsilon"] for u in candidate.updates if "epsilon" in u.metrics]

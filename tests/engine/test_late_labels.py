@@ -80,3 +80,14 @@ def test_without_feeds_there_is_nothing_to_read(tmp_path):
     with label_feeds(SimpleNamespace(training=None, labels=()), stop):
         pass
     assert not stop.is_set()
+
+
+def test_a_store_that_cannot_be_opened_is_tried_again(tmp_path):
+    training = TrainingSettings(path=tmp_path / "training.db")
+    training.path.mkdir()
+    stop = Patience(2)
+    with label_feeds(SimpleNamespace(region="eu", training=training, labels=("feed",)), stop):
+        deadline_s = time.monotonic() + 20
+        while not stop.is_set() and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+        assert stop.asked == [5.0, 5.0]

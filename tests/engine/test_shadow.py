@@ -216,6 +216,14 @@ def test_a_store_that_goes_back_is_followed_at_once(world):
     assert set(w.stream(30)) == {1}
 
 
+@pytest.mark.parametrize("fault", [np.nan, RuntimeError("out of memory")])
+def test_an_old_version_that_breaks_beside_the_new_one_costs_no_window(world, fault):
+    w = world(v1=Detector(fault=fault, after=24), v2=Turning(at=25))
+    w.publish(2)
+    assert w.stream(60) == [1] * 4 + [2] * 8
+    assert w.follower.regressions() == []
+
+
 # --- operators -----------------------------------------------------------------------------------
 
 

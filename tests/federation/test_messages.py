@@ -1,4 +1,6 @@
+import math
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -74,6 +76,13 @@ def array(data: bytes, dtype: str = "float32", shape: tuple[int, ...] = (9,)) ->
     return Array(dtype=dtype, shape=shape, stype="numpy.ndarray", data=data)
 
 
+def np_bytes(shape: tuple[int, ...]) -> bytes:
+    """What `numpy.save` would write for ones of a shape that numpy may not be able to hold."""
+    head = BytesIO()
+    np.lib.format.write_array_header_1_0(head, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return head.getvalue() + bytes(4 * math.prod(shape))
+
+
 WHOLE = Array(np.zeros(9, np.float32)).data
 DAMAGED: dict[str, tuple[Array, str]] = {
     "empty": (array(b""), "not those of float32"),
@@ -85,6 +94,11 @@ DAMAGED: dict[str, tuple[Array, str]] = {
     "terabytes": (array(WHOLE.replace(b"(9,)", b"(9000000000000,)"), shape=(9 * 10**12,)), "not those of float32"),
     "header that does not end": (array(WHOLE.replace(b"(9,), }", b"(9,),  ")), "not those of float32"),
     "objects": (array(WHOLE, dtype="object"), "no array of numbers"),
+    "too many dimensions": (array(np_bytes((1,) * 65), shape=(1,) * 65), "no array of numbers"),
+    "a shape that no memory has": (
+        array(np_bytes((0, 2**62, 2**62)), shape=(0, 2**62, 2**62)),
+        "cannot have the shape",
+    ),
     "negative shape": (array(WHOLE, shape=(-9,)), "no array of numbers"),
 }
 

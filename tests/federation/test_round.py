@@ -230,3 +230,24 @@ def test_a_reply_without_content_of_its_kind_is_malformed() -> None:
 
     result = run(Wordless(regions("eu", "us", "ap")))
     assert [(r.region, r.reason) for r in result.refusals] == [("ap", "the reply names no region")]
+
+
+@pytest.mark.parametrize(
+    ("candidate", "says"),
+    [((99, 1, 1, 89), "not of the same windows"), ((10**12, 0, 0, 0), "not of the same windows")],
+)
+def test_holdout_figures_that_cannot_be_have_no_say(candidate: tuple[int, int, int, int], says: str) -> None:
+    others = {"current": (9, 1, 1, 89), "candidate": (8, 2, 2, 88)}
+    fleet = {name: PreparedRegion(name, **others) for name in ("ap", "eu")}  # type: ignore[arg-type]
+    found = run(LocalGrid({**fleet, "us": PreparedRegion("us", candidate=candidate)}))
+    assert not found.accepted
+    assert [f.region for f in found.figures] == ["ap", "eu"]
+    assert [(r.region, says in r.reason) for r in found.refusals] == [("us", True)]
+
+
+def test_a_holdout_larger_than_is_believed_has_no_say() -> None:
+    others = {name: PreparedRegion(name, current=(9, 1, 1, 89), candidate=(8, 2, 2, 88)) for name in ("ap", "eu")}
+    much = 10**12
+    found = run(LocalGrid({**others, "us": PreparedRegion("us", current=(0, 0, much, 0), candidate=(much, 0, 0, 0))}))
+    assert not found.accepted
+    assert [r.region for r in found.refusals] == ["us"]
