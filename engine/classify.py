@@ -157,13 +157,14 @@ class AlertClassifier:
         if not self._follower.ready or not windows:
             return [None] * len(windows)
         serving = self._follower.get()
-        parts = [self._lines(texts[-self.max_lines :], raw[-self.max_lines :]) for texts, raw in windows]
-        keys = [key for part in parts for key in part.keys()]
         try:
+            parts = [self._lines(texts[-self.max_lines :], raw[-self.max_lines :]) for texts, raw in windows]
+            keys = [key for part in parts for key in part.keys()]
             found = serving.scorer.probabilities(_of_keys(keys))
             return self._told(serving, parts, [len(texts) for texts, _ in windows], found)
-        except (ModelError, ImportError) as error:
-            self._report(f"{serving.name} version {serving.version}: {error}")
+        except Exception as error:
+            # Whatever a classifier does here (a device without memory, say) must not end the flow.
+            self._report(f"{serving.name} version {serving.version}", error)
             return [None] * len(windows)
 
     def _lines(self, templates: Sequence[str], raw: Sequence[bytes]) -> Lines:
@@ -206,11 +207,12 @@ class AlertClassifier:
             })  # fmt: skip
         return told
 
-    def _report(self, sentence: str) -> None:
-        """Once each, since every alert would say the same."""
-        if sentence not in self._said:
-            self._said.add(sentence)
-            log.warning("alerts go out without a class: %s", sentence)
+    def _report(self, who: str, error: Exception) -> None:
+        """Once for each kind of error, since every alert would say the same."""
+        kind = f"{who} {type(error).__name__}"
+        if kind not in self._said:
+            self._said.add(kind)
+            log.warning("alerts go out without a class: %s: %s", who, error)
 
 
 def _of_keys(keys: list[Key]) -> Lines:

@@ -10,8 +10,8 @@ A round's steps. Each is recorded in the ledger when it is done, and each may be
    its card says whether it is there already. A candidate whose starting point is no longer the current
    version (somebody rolled back meanwhile) was proven against the wrong model: it is superseded.
 5. **audited**: the audit log says what became of the round.
-6. **done**: a new version is announced; drift whose round failed waits for the next one, and so does
-   whatever asked for a round that was interrupted.
+6. **done**: a new version is announced, if it is still current; drift whose round failed waits for the next
+   one, and so does whatever asked for a round that was interrupted.
 
 Unfinished rollbacks come before everything else. Whatever cannot be reached now is tried again at the
 next tick, from the step that was recorded last.
@@ -237,7 +237,8 @@ class Controller:
         """Step 6."""
         ended = replace(audited, step=Step.DONE, ended_ns=self._now_ns())
         with self._world.observer.step("announce", audited.traceparent):
-            if audited.published:
+            # After a rollback meanwhile the topic's last word is the rollback's, and has to stay that.
+            if audited.published and self._world.store.current(self._model) == audited.published:
                 self._announce(audited)
         self._ledger.close_round(ended, self._schedule.attempts)
         log.info("round ended", extra={"round": ended.round_id, "outcome": ended.outcome, "reason": ended.sentence})

@@ -35,7 +35,8 @@ def flower_environment(home: Path) -> dict[str, str]:
     Args:
         home: Folder that Flower keeps its own files in.
     """
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("FLWR_")}
+    # Settings in the environment are secrets (the training store's key, passwords): Flower needs none of them.
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("FLWR_", "DRIFTLINE_"))}
     scripts = sysconfig.get_path("scripts")
     return kept | {
         "FLWR_TELEMETRY_ENABLED": "0",

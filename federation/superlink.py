@@ -37,7 +37,6 @@ GRACE_S = 5.0
 """From the end of a run to the moment its result must be there; it is written before the run ends."""
 
 START_S = 60.0
-CALL_S = 10.0
 
 APPLICATION = b"""\
 [project]

@@ -113,8 +113,12 @@ class TrainerServer:
                 continue
             except OSError:
                 return
-            with client, contextlib.suppress(TrainerError):  # a client that went away is not waited for
-                wire.send(client, self._answer(client), _FRAME_S)
+            with client:
+                try:
+                    wire.send(client, self._answer(client), _FRAME_S)
+                except (TrainerError, TypeError, ValueError) as error:
+                    # It went away, or said what nobody can read; the next one is served.
+                    log.warning("a client of the trainer was given up: %s", error)
 
     def _answer(self, client: socket.socket) -> wire.Frame:
         request = wire.receive(client, _FRAME_S)

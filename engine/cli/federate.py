@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def status(
     regions = Table("region", "rounds attended", "missing in a row", "last round", title="regions")
     for row in told["regions"]:
         missed = f"[red]{row['missed']}[/]" if row["missed"] > 1 else f"{row['missed']}"
-        regions.add_row(row["region"], f"{row['attended']}", missed, row["last_round"] or "-")
+        regions.add_row(escape(row["region"]), f"{row['attended']}", missed, row["last_round"] or "-")
     console.print(regions)
     for row in told["rounds"]:
         to = f" → {row['to']}" if row["to"] else ""
@@ -150,9 +151,9 @@ def status(
         missing = f"; missing: {', '.join(row['missing'])}" if row["missing"] else ""
         ending = row["outcome"] or row["step"]
         console.print(f"[bold]{row['round_id']}[/]  version {row['from']}{to}  {ending}{took}", highlight=False)
-        console.print(f"  why: {row['reason']}", soft_wrap=True, highlight=False)
-        console.print(f"  who: {', '.join(row['participants']) or '-'}{missing}", soft_wrap=True, highlight=False)
-        for sentence in filter(None, (row["sentence"], *row["refused"])):
+        who = f"who: {', '.join(row['participants']) or '-'}{missing}"
+        # What regions say of themselves is no markup.
+        for sentence in filter(None, (f"why: {row['reason']}", who, row["sentence"], *row["refused"])):
             console.print(f"  {sentence}", soft_wrap=True, highlight=False, markup=False)
     running = "the coordinator runs" if told["running"] else "no coordinator runs here"
     console.print(f"{running}; triggers waiting: {told['triggers']}; its last word: {told['waiting'] or 'none'}")

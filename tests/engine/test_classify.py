@@ -159,13 +159,14 @@ def test_without_a_classifier_alerts_go_out_without_a_class(ask):
     assert ask([FAILED], ready=False)[0] == [None]
 
 
-def test_a_fault_is_told_once_and_costs_the_class_only(scorer, caplog):
+@pytest.mark.parametrize("fault", [ModelError, RuntimeError])
+def test_a_fault_is_told_once_and_costs_the_class_only(scorer, caplog, fault):
     following = Follower(lambda: 3, lambda version: ServingClassifier("kinds", version, scorer), lambda *_: None)
     scorer.fault = ModelError("out of order")
     assert not following.look()
     scorer.fault = None
     assert following.look()
-    scorer.fault = ModelError("out of order")
+    scorer.fault = fault("out of order")
     classify = AlertClassifier(ClassifySettings(name="kinds"), following, parser_of(), ManualClock())
     with caplog.at_level(logging.WARNING):
         assert [classify([([FAILED[0]], [])]) for _ in range(2)] == [[None], [None]]

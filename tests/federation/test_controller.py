@@ -187,6 +187,18 @@ def test_a_topic_that_is_down_delays_the_word_and_loses_nothing(process, clock):
     assert process.ledger.open_round() is None
 
 
+def test_a_version_taken_back_before_it_was_announced_is_not_the_last_word(process, clock):
+    process.sink.refusing = True
+    settle(process, clock, drift("d1", clock.ns))
+    process.rollbacks.begin("back", MODEL, None, "worse in eu")
+    process.ticks(2)
+    process.sink.refusing = False
+    process.ticks(4)
+    assert process.store.current(MODEL) == 1
+    assert process.ledger.open_round() is None
+    assert [(r.document["event"], r.document["version"]) for r in process.delivered] == [("rolled_back", 1)]
+
+
 def test_a_rollback_goes_back_tells_and_is_on_record(process, clock):
     settle(process, clock, drift("d1", clock.ns))
     process.rollbacks.begin("regression-1", MODEL, None, "precision fell in eu")

@@ -97,11 +97,13 @@ def test_flower_tells_nobody_and_takes_no_settings_from_outside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLWR_DATABASE", "postgresql://elsewhere")
+    monkeypatch.setenv("DRIFTLINE_TRAINING__KEY", "secret")
     environment = flower_environment(tmp_path)
     assert environment["FLWR_TELEMETRY_ENABLED"] == "0"
     assert environment["FLWR_DISABLE_UPDATE_CHECK"] == "1"
     assert environment["FLWR_HOME"] == str(tmp_path)
     assert "FLWR_DATABASE" not in environment
+    assert "secret" not in environment.values()
 
 
 def test_a_program_that_does_not_end_when_told_is_killed(tmp_path: Path) -> None:

@@ -47,6 +47,14 @@ def test_only_this_user_may_connect(path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_client_that_says_nonsense_is_given_up_and_the_next_one_served(path: Path) -> None:
+    with wire.connect(path, 5) as sock:
+        wire.send(sock, wire.Frame({"kind": "reverse", "timeout_s": None}), 5)
+        with pytest.raises(TrainerError, match="closed the socket"):
+            wire.receive(sock, 10)
+    assert works(path)
+
+
 def test_a_hung_training_is_killed_at_the_deadline_and_reported(path: Path) -> None:
     assert works(path)
     before = time.monotonic()

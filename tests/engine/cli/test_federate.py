@@ -1,6 +1,8 @@
 import base64
+import itertools
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
@@ -59,6 +61,19 @@ def test_status_shows_regions_and_rounds(driftline, file):
     assert ran.code == 0
     assert "no coordinator runs here" in ran.out
     assert "published" in ran.out
+
+
+def test_what_regions_say_is_no_markup(driftline, file, tmp_path):
+    clock = Clock()
+    process = Process(tmp_path, clock, ids=itertools.count(7))
+    strange = replace(drift("d2", clock.ns), text="drift in [/eu]", version=2)
+    clock.advance(600)
+    process.ledger.observe([strange])
+    process.ticks(12)
+    process.close()
+    ran = driftline("federate", "status", file)
+    assert ran.code == 0
+    assert "drift in [/eu]" in ran.out
 
 
 def test_a_round_that_was_asked_for_waits_in_the_ledger(driftline, file):
