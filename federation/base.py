@@ -2,7 +2,7 @@
 
 A *round* is one attempt to give all regions a better model: a Flower run of several *passes*
 (weights out, updates back, aggregate), then calibration, the regions' holdout figures and the gate.
-Only weights, counts and score quantiles leave a region; windows, template texts and raw lines never do.
+Only weights, counts and score quantiles leave a region in it; windows, template texts and raw lines do not.
 
 Errors::
 

@@ -243,6 +243,10 @@ class Controller:
         self._ledger.close_round(ended, self._schedule.attempts)
         log.info("round ended", extra={"round": ended.round_id, "outcome": ended.outcome, "reason": ended.sentence})
         self._world.observer.ended(ended, self._folder_of(ended))
+        try:
+            round_files.drop_weights(self._folder_of(ended))
+        except OSError as error:
+            log.warning("the weights of round %s stay on the disk: %s", ended.round_id, error)
         return ended
 
     def _announce(self, audited: Round) -> None:

@@ -9,7 +9,8 @@
     rounds/<id>/result.json             what came of it; last       ServerApp → coordinator
 
 Every file but the steps is written beside its place and renamed into it, so that a reader finds a whole file or none.
-`result.json` names the checksum of the weights that it belongs to.
+`result.json` names the checksum of the weights that it belongs to. Once the round is done both files of weights are
+removed: a candidate that was published is in the model store, and rounds would fill the disk.
 """
 
 import hashlib
@@ -101,6 +102,16 @@ def write_result(folder: Path, result: RoundResult) -> None:
 def write_failure(folder: Path, reason: str) -> None:
     """Leaves word that the round ended without a candidate."""
     _write(folder / RESULT, json.dumps({"failed": reason}).encode())
+
+
+def drop_weights(folder: Path) -> None:
+    """Removes the weights of a round that is done; plan, steps and result stay.
+
+    Raises:
+        OSError: a file cannot be removed.
+    """
+    for name in (CURRENT, CANDIDATE):
+        (folder / name).unlink(missing_ok=True)
 
 
 def read_result(folder: Path) -> RoundResult | None:

@@ -61,8 +61,10 @@ def test_drift_becomes_a_new_version(process, clock):
 def test_the_trace_of_a_round_is_on_the_plan_the_card_and_the_announcement(process, clock, tmp_path):
     settle(process, clock, drift("d1", clock.ns))
     context = process.observer.begin("")
-    plan, _ = round_files.read_plan(tmp_path / "rounds" / "round-0")
+    folder = tmp_path / "rounds" / "round-0"
+    plan = round_files.RoundPlan.model_validate_json((folder / round_files.PLAN).read_bytes())
     assert plan.traceparent == context
+    assert {p.name for p in folder.iterdir()} == {round_files.PLAN, round_files.RESULT}, "no weights are kept twice"
     assert process.store.card(MODEL).data["traceparent"] == context
     assert process.delivered[0].headers["traceparent"] == context
 
