@@ -199,7 +199,12 @@ def test_a_sink_that_the_file_lacks_is_refused(refusal, monkeypatch):
     ("name", "value", "sentence"),
     [
         ("DRIFTLINE_MODEL__POLL_S", "x", "model.poll_s: should be a valid number"),
-        ("DRIFTLINE_MODEL__FOO", "1", "model.foo: unknown key; known keys are device, name, poll_s, store"),
+        (
+            "DRIFTLINE_MODEL__FOO",
+            "1",
+            "model.foo: unknown key; known keys are device, name, poll_s, shadow_factor, shadow_margin, "
+            "shadow_windows, store",
+        ),
         ("DRIFTLINE_SINKS__0__FOO", "1", "sinks.0.foo: unknown key; known keys are path, type"),
     ],
 )

@@ -59,7 +59,8 @@ def test_noise_is_added_as_told_and_differs_every_time() -> None:
 def test_a_step_without_a_window_is_noise_alone() -> None:
     network = Slopes([1.0] * 5000)
     optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
-    steps = PrivateSteps(network, optimizer, 2, epochs=1, settings=private(), book=made_store(1), round_id="r1")
+    settings = private(noise_multiplier=1.0, max_grad_norm=1.0)
+    steps = PrivateSteps(network, optimizer, 2, epochs=1, settings=settings, book=made_store(1), round_id="r1")
     assert steps.step(np.zeros(0, np.int64), network.loss) == 0.0
     assert float(network.weight.detach().std()) == pytest.approx(0.5, rel=0.1)
 
