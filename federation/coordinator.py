@@ -84,7 +84,9 @@ class BackgroundRunner:
         return self._thread is not None and self._thread.is_alive()
 
     def online(self) -> int | None:
-        """See `federation.controller.Runner`; asks at most once in `ONLINE_S`."""
+        """See `federation.controller.Runner`; asks at most once in `ONLINE_S`, and never while a round runs."""
+        if self.busy:
+            return None  # of a round that was given up: the next one must not begin beside it
         now_s = self._clock()
         if now_s - self._asked_s >= ONLINE_S:
             self._asked_s = now_s

@@ -120,7 +120,8 @@ class _Mean:
         from flwr.common import parameters_to_ndarrays
 
         for node, result in results:
-            figures = {name: float(value) for name, value in result.metrics.items()}
+            numbers = {name: value for name, value in result.metrics.items() if isinstance(value, int | float)}
+            figures = {name: float(value) for name, value in numbers.items() if np.isfinite(value)}
             self.counted.append((self._names[node.node_id], result.num_examples, figures))
         if results:
             (self.mean,) = parameters_to_ndarrays(results[0][1].parameters)

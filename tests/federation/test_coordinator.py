@@ -132,6 +132,24 @@ def test_who_is_online_is_asked_once_a_second(parts):
     assert runner.online() is None
 
 
+def test_no_round_begins_beside_one_that_was_given_up_and_still_runs(parts):
+    coordinator, base, link, runner = parts
+    hear(coordinator, base)
+    base.clock.advance(6)
+    coordinator.look()
+    for _ in range(4):
+        base.clock.advance(1_000)
+        coordinator.look()
+    assert [r.outcome for r in base.ledger.rounds(9)] == ["failed"]
+    assert runner.busy
+    link.end.set()
+    until(lambda: not runner.busy)
+    for _ in range(3):
+        coordinator.look()
+        until(lambda: not runner.busy)
+    assert base.ledger.rounds(1)[0].number == 2
+
+
 def test_the_loop_ends_when_it_is_told_to(parts):
     coordinator, base, _, _ = parts
     answers = iter([False, False, True])
