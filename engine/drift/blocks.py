@@ -141,10 +141,6 @@ class Pending:
             self._parts = [(ids, lengths, scores, np.concatenate([part[3] for part in self._parts]))]
         return self._parts[0]
 
-    def clear(self) -> None:
-        """Forgets what waits."""
-        self._parts, self._count = [], 0
-
     def template_ids(self) -> NDArray[np.int64]:
         """Ids of all templates in the windows that wait, each once."""
         return np.unique(self._joined()[0])
