@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from click import ClickException
 
 Out = Annotated[Path, typer.Option(help="Folder for model, alerts and report; a former demo's are replaced.")]
 First = Annotated[
@@ -31,10 +32,15 @@ def demo(
 
     Example: driftline demo --seconds 20
     """
-    if federated:
-        from engine.demo.federated import run as run_federated
+    from engine.demo.run import DemoError, run
 
-        raise typer.Exit(run_federated(out, 0.2 if first is None else first, seconds, seed))
-    from engine.demo.run import run
+    try:
+        if federated:
+            from engine.demo.federated import run as run_federated
 
-    raise typer.Exit(run(out, 0.5 if first is None else first, seconds, seed))
+            code = run_federated(out, 0.2 if first is None else first, seconds, seed)
+        else:
+            code = run(out, 0.5 if first is None else first, seconds, seed)
+    except DemoError as error:
+        raise ClickException(str(error)) from error
+    raise typer.Exit(code)

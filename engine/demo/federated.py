@@ -8,7 +8,6 @@
 """
 
 import contextlib
-import shutil
 import sqlite3
 import time
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ from engine.demo.fleet import REGIONS, TOPICS, fleet, messages, write_files
 from engine.demo.log import BLOCK, DemoLog, closing_line, cut, find_log, session_gap_s
 from engine.demo.process import Feeder
 from engine.demo.report import Judgement, judge
-from engine.demo.run import GAP_S, DemoError, free_port, train_first
+from engine.demo.run import GAP_S, DemoError, clear, free_port, train_first
 from engine.demo.view import read
 from engine.offline import Cutting, score_log
 from engine.parsing.parse_settings import ParseSettings
@@ -79,9 +78,7 @@ def run(out: Path, first: float, seconds: float, seed: int) -> int:
     console = Console()
     log = find_log(console, seed)  # 1
     out = out.resolve()
-    for name in ("models", "coordinator", *REGIONS):
-        shutil.rmtree(out / name, ignore_errors=True)
-    out.mkdir(parents=True, exist_ok=True)
+    clear(out, ("models", "coordinator", *REGIONS))
     parts = cut(log, first)
     gap_s = session_gap_s(parts.train, GAP_S)
     train_first(console, out, parts, seed, growth=(), gap_s=gap_s)

@@ -11,7 +11,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -37,6 +37,12 @@ GROWTH = (8, 16, 32)
 START_S = 60.0
 
 
+TRAINED_WITH = "train.csv"
+HEADER = "BlockId,Label\n"
+LEFT = ("models", "recovery", "alerts.db*", "dead-letters.jsonl", "engine.log", "region.toml", "report.*", "train.*")
+"""What a demonstration leaves in its folder."""
+
+
 class DemoError(Exception):
     """The demonstration cannot go on; the message says why."""
 
@@ -48,7 +54,7 @@ def run(out: Path, first: float, seconds: float, seed: int) -> int:
     log = find_log(console, seed)  # 1
     parts = cut(log, first)
     out = out.resolve()
-    _clear(out)
+    clear(out, LEFT)
     console.print(
         f"{log.origin}: {len(log.lines):,} lines, {len(log.labels):,} sessions; the first {len(parts.train):,} lines "
         f"train, the other {len(parts.stream):,} are streamed"
@@ -75,13 +81,22 @@ def run(out: Path, first: float, seconds: float, seed: int) -> int:
     return 0
 
 
-def _clear(out: Path) -> None:
-    """Makes the folder, and removes what a former demonstration left in it, nothing else."""
+def clear(out: Path, patterns: Sequence[str]) -> None:
+    """Makes the folder, and removes what a former demonstration left in it, nothing else.
+
+    Raises:
+        DemoError: something else left it there, such as the package `models` in a checkout.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    for name in ("models", "recovery"):
-        shutil.rmtree(out / name, ignore_errors=True)
-    for pattern in ("alerts.db*", "dead-letters.jsonl", "engine.log", "region.toml", "report.*", "train.*"):
-        for path in out.glob(pattern):
+    found = [path for pattern in patterns for path in out.glob(pattern)]
+    answers = out / TRAINED_WITH
+    ours = answers.is_file() and answers.read_bytes().startswith(HEADER.encode())
+    if found and not ours:
+        raise DemoError(f"{found[0]} was not left there by a demonstration; name another folder with --out")
+    for path in sorted(found, key=lambda p: p == answers):  # what tells whose they are goes last
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
             path.unlink()
 
 
@@ -89,10 +104,10 @@ def train_first(
     console: Console, out: Path, parts: Parts, seed: int, growth: tuple[int, ...] = GROWTH, gap_s: int = GAP_S
 ) -> Card:
     """Trains on the first part, cut as the engine is going to cut the stream."""
-    log, labels = out / "train.log", out / "train.csv"
+    log, labels = out / "train.log", out / TRAINED_WITH
     log.write_bytes(b"\n".join(parts.train) + b"\n")
     rows = (f"{key},{'Anomaly' if bad else 'Normal'}\n" for key, bad in parts.train_labels.items())
-    labels.write_text("BlockId,Label\n" + "".join(rows))
+    labels.write_text(HEADER + "".join(rows))
     store = ModelStore(out / "models")
     cutting = Cutting(ParseSettings(format="hdfs"), SessionWindows(gap_s=gap_s, growth=growth))
     with ProgressBar(console=console, transient=True) as bar:

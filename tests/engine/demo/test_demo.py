@@ -72,6 +72,19 @@ def test_the_whole_demonstration_on_a_simulated_log(tmp_path: Path, monkeypatch:
     assert all(Path(path).exists() for path in report["files"].values())
 
 
+def test_only_what_a_demonstration_left_is_removed(tmp_path: Path):
+    (tmp_path / "models").mkdir()
+    code = tmp_path / "models" / "__init__.py"
+    code.touch()
+    with pytest.raises(demo_run.DemoError, match="models was not left there by a demonstration"):
+        demo_run.clear(tmp_path, demo_run.LEFT)
+    assert code.is_file()
+    (tmp_path / demo_run.TRAINED_WITH).write_text(demo_run.HEADER)
+    (tmp_path / "mine.txt").touch()
+    demo_run.clear(tmp_path, demo_run.LEFT)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
 def test_every_line_goes_to_its_region_and_every_label_comes_late():
     lines = [b"x blk_1", b"no block", b"x blk_-2", b"y blk_1", *(b"x blk_3" for _ in range(400))]
     sent = messages(lines, {"blk_1": True, "blk_-2": False, "blk_9": True})
