@@ -98,7 +98,7 @@ def coordinator(settings: CoordinatorSettings, telemetry: RoundTelemetry) -> Ite
         )  # fmt: skip
         events = event_feed(
             build_source(settings.events), build_sink(settings.dead_letters), ledger, store, settings.model,
-            now_ns=time.time_ns,
+            regions=settings.regions, now_ns=time.time_ns,
         )  # fmt: skip
         yield Coordinator(controller, events, runner, telemetry)
 

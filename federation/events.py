@@ -61,8 +61,9 @@ def read_event(document: dict[str, Any], _: int) -> Event:
 
 
 def event_feed(
-    source: Source, dead_letters: Sink, ledger: Ledger, store: ModelStore, model: str, *, now_ns: Callable[[], int]
-) -> Feed[Event]:
+    source: Source, dead_letters: Sink, ledger: Ledger, store: ModelStore, model: str, *,
+    regions: Sequence[str] = (), now_ns: Callable[[], int],
+) -> Feed[Event]:  # fmt: skip
     """A feed of events into the ledger.
 
     Args:
@@ -71,8 +72,15 @@ def event_feed(
         ledger: Keeps triggers, rollbacks and how far was read.
         store: Says which version is current, and which one was before.
         model: Events about another one are passed over.
+        regions: Whose events count; one in another's name is a dead letter. Any where empty.
         now_ns: Wall clock.
     """
+
+    def read(document: dict[str, Any], number: int) -> Event:
+        event = read_event(document, number)
+        if regions and event.region not in regions:
+            raise ValueError(f'"region" is {event.region!r}, which is none of {", ".join(regions)}')
+        return event
 
     def take(events: Sequence[Event], position: tuple[str, Position]) -> int:
         mine = [event for event in events if event.model == model]
@@ -81,7 +89,7 @@ def event_feed(
         ]
         return ledger.observe(triggers, _rollbacks(mine, ledger, store, model, now_ns()), position)
 
-    reader = Reader(FEED, read_event, take, lambda name: ledger.fact(f"position {name}"))
+    reader = Reader(FEED, read, take, lambda name: ledger.fact(f"position {name}"))
     return Feed(source, dead_letters, reader, region="coordinator", now_ns=now_ns)
 
 

@@ -26,6 +26,17 @@ def feed(process, delivered, *documents):
     )  # fmt: skip
 
 
+def test_an_event_in_the_name_of_a_strange_region_is_a_dead_letter(process):
+    lines, delivered = [json.dumps({**DRIFT, "region": "mars"}).encode(), json.dumps(DRIFT).encode()], []
+    events = event_feed(
+        MemorySource({"t/0": lines}, batch_lines=1), MemorySink(delivered), process.ledger, process.store, MODEL,
+        regions=("eu", "us"), now_ns=process.clock,
+    )  # fmt: skip
+    assert sum(events.poll() for _ in range(4)) == 1
+    assert [t.text for t in process.ledger.pending()] == ["drift in eu: novelty (0.25) on floor version 1"]
+    assert "which is none of eu, us" in delivered[0].document["reason"]
+
+
 def second_version(process):
     process.ledger.observe([drift("first", process.clock.ns)])
     process.clock.advance(6)
