@@ -46,6 +46,9 @@ def follower(settings: RegionSettings, templates: Templates, telemetry: Telemetr
 
     def report(outcome: str, version: int, sentence: str) -> None:
         telemetry.metrics.model_swaps.labels(outcome).inc()
+        if following.ready:
+            # Told here as well as where windows are scored: a quiet stream must not hide a swap.
+            telemetry.metrics.model_version.labels(name).set(following.get().version)
         if outcome in ("swapped", "recovered", "shadowing"):
             telemetry.health.ok("model", sentence)
             log.info("model %s", outcome, extra={"model": name, "version": version})

@@ -65,3 +65,10 @@ def test_a_refused_version_leaves_the_engine_ready_and_is_told(following, teleme
     publish()
     following.look()
     assert telemetry.health.conditions()["model"].detail == "m version 3 is in service"
+
+
+def test_the_version_in_service_is_told_though_no_window_is_scored(following, telemetry, publish):
+    for version in (1, 2):
+        assert publish() == version
+        following.look()
+        assert telemetry.metrics.registry.get_sample_value("driftline_model_version", {"model": "m"}) == version
