@@ -1,5 +1,7 @@
 """`driftline demo`."""
 
+import signal
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -34,6 +36,8 @@ def demo(
     """
     from engine.demo.run import DemoError, run
 
+    # Leaves through the context managers, which end the programs that were started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         if federated:
             from engine.demo.federated import run as run_federated
