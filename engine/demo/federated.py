@@ -182,9 +182,8 @@ def _report(out: Path, log: DemoLog, lines: list[bytes], scene: Scene, gap_s: in
     report: dict[str, object] = {"data": log.origin, "versions": scene.versions, "rounds": rounds}
     if scene.swapped_at is not None:
         at = min(len(lines), scene.swapped_at)
-        seen = {m[0].decode() for line in lines[:at] if (m := BLOCK.search(line))}
-        labels = {k: v for k, v in log.labels.items() if k not in seen}
-        labels = {k: v for k, v in labels.items() if k in _sessions(lines[at:])}
+        fresh = _sessions(lines[at:]) - _sessions(lines[:at])
+        labels = {session: label for session, label in log.labels.items() if session in fresh}
         report["sessions_after_swap"] = len(labels)
         report["anomalous_after_swap"] = sum(labels.values())
         report["f1_live"] = judge(_alerted(out), labels).f1
