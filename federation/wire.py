@@ -47,7 +47,8 @@ def send(sock: socket.socket, frame: Frame, timeout_s: float) -> None:
     sock.settimeout(timeout_s)
     try:
         sock.sendall(_HEAD.pack(MAGIC, len(header), len(frame.body)) + header)
-        sock.sendall(frame.body)
+        if frame.body:  # the other side may have closed already, with all it needs
+            sock.sendall(frame.body)
     except TimeoutError as error:
         raise TrainerError(f"the other side of the socket took nothing for {timeout_s:g} s") from error
     except OSError as error:
