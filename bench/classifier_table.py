@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.report import read_result
+from bench.report import put_section, read_result
 
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN = "<!-- Written by python -m bench.classifier_table from bench/results; do not edit. -->"
@@ -112,11 +112,7 @@ def _amount(figures: Mapping[str, float], metric: str) -> str:
 
 def insert(page: str, text: str) -> str:
     """The page with the section in place of the one it has, or before the limits where it has none."""
-    if BEGIN in page and END in page:
-        before, _, rest = page.partition(BEGIN)
-        return before + text + rest.partition(END)[2]
-    before, heading, rest = page.partition(f"\n{BEFORE}\n")
-    return f"{before}\n## Line classifiers, measured\n\n{text}\n{heading}{rest}"
+    return put_section(page, text, "Line classifiers, measured", BEFORE)
 
 
 def main() -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.detection import EVERY_WINDOW, SUPERVISED, VARIANTS
 from bench.harness import find_scenario
-from bench.report import read_result
+from bench.report import put_section, read_result
 
 ROOT = Path(__file__).resolve().parents[1]
 BEGIN = "<!-- Written by python -m bench.detector_table from bench/results; do not edit. -->"
@@ -128,11 +128,7 @@ def _notes(found: Sequence[Column]) -> list[str]:
 
 def insert(page: str, text: str) -> str:
     """The page with the section in place of the one it has, or before the limits where it has none."""
-    if BEGIN in page and END in page:
-        before, _, rest = page.partition(BEGIN)
-        return before + text + rest.partition(END)[2]
-    before, heading, rest = page.partition(f"\n{BEFORE}\n")
-    return f"{before}\n## Detectors, measured\n\n{text}\n{heading}{rest}"
+    return put_section(page, text, "Detectors, measured", BEFORE)
 
 
 def main() -> int:

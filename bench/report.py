@@ -119,3 +119,16 @@ def number(value: Number | None) -> str:
     if abs(value) >= 1000 or value == int(value):
         return f"{value:,.0f}"
     return f"{value:.4g}"
+
+
+def put_section(page: str, text: str, heading: str, before: str) -> str:
+    """The page with a section in place of the one it has, or ahead of the heading `before` where it has none.
+
+    The first and the last line of `text` are the section's marks.
+    """
+    begin, *_, end = text.splitlines()
+    if begin in page and end in page:
+        ahead, _, rest = page.partition(begin)
+        return ahead + text + rest.partition(end)[2]
+    ahead, found, rest = page.partition(f"\n{before}\n")
+    return f"{ahead}\n## {heading}\n\n{text}\n{found}{rest}"

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from federation.base import StoreError
 from federation.feed import Position
+from federation.transaction import immediate
 
 BUSY_S = 30.0
 """How long to wait for another process's write (`driftline federate round`, `driftline models rollback`)."""
@@ -303,14 +304,8 @@ class Ledger:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._asking() as database:
-            database.execute("BEGIN IMMEDIATE")
-            try:
-                yield database
-                database.execute("COMMIT")
-            finally:
-                if database.in_transaction:
-                    database.execute("ROLLBACK")
+        with self._asking() as database, immediate(database):
+            yield database
 
 
 def _set(database: sqlite3.Connection, name: str, value: Any) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from federation.at_rest import AtRest, Sealed
 from federation.base import StoreError
+from federation.transaction import immediate
 
 BUSY_S = 30.0
 """How long to wait for the other side's write; the longest one takes a fraction of a second."""
@@ -79,15 +80,9 @@ class TrainingFile:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing; holds the writer's lock from its start, so that it cannot fail for a reader half-way."""
-        with self.asking() as database:
-            database.execute("BEGIN IMMEDIATE")
-            try:
-                yield database
-                database.execute("COMMIT")
-            finally:
-                if database.in_transaction:
-                    database.execute("ROLLBACK")
+        """A transaction; see `immediate`."""
+        with self.asking() as database, immediate(database):
+            yield database
 
     def close(self) -> None:
         """Frees the file; a second call does nothing."""
