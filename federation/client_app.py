@@ -23,6 +23,7 @@ app = ClientApp()
 
 
 @app.query("hello")
+@app.query("templates")
 @app.train()
 @app.query("calibrate")
 @app.evaluate()

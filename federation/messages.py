@@ -1,8 +1,8 @@
 """What coordinator and regions say to each other, as Flower records.
 
-Four questions are asked, each a Flower message type: `query.hello` (who are you), `train`,
-`query.calibrate` and `evaluate`. A question carries the round's task as JSON and, but for the first,
-weights; a reply carries the region's name and either what was asked for or one sentence that says
+Five questions are asked, each a Flower message type: `query.hello` (who are you), `query.templates`,
+`train`, `query.calibrate` and `evaluate`. A question carries the round's task as JSON and, but for the first
+two, weights; a reply carries the region's name and either what was asked for or one sentence that says
 why not. Nothing here imports torch, so a ClientApp that only passes records on starts quickly.
 
 What comes from a region is never trusted: whatever cannot be read raises `Malformed`.
@@ -30,12 +30,15 @@ from federation.base import (
     Update,
     Weights,
 )
+from federation.vocabulary import MAX_TEMPLATES
 from models.base import ModelError
 
-HELLO, TRAIN, CALIBRATE, EVALUATE = "query.hello", "train", "query.calibrate", "evaluate"
+HELLO, TEMPLATES, TRAIN, CALIBRATE, EVALUATE = (
+    "query.hello", "query.templates", "train", "query.calibrate", "evaluate"
+)  # fmt: skip
 """Message types, `category.action` as a ClientApp registers them."""
-_WEIGHTS, _CURRENT, _CONFIG, _METRICS, _SCORES, _FIGURES = (
-    "weights", "current", "config", "metrics", "scores", "figures"
+_WEIGHTS, _CURRENT, _CONFIG, _METRICS, _SCORES, _FIGURES, _TEMPLATES = (
+    "weights", "current", "config", "metrics", "scores", "figures", "templates"
 )  # fmt: skip
 _DIMENSIONS = 16
 _DTYPES = frozenset(np.dtype(code).name for code in "efdbBhHiIqQ?")
@@ -47,6 +50,10 @@ class Region(Protocol):
     @property
     def region(self) -> str:
         """Its name."""
+        ...
+
+    def templates(self, task: TrainTask) -> NDArray[np.int64]:
+        """Ids, ascending, of the templates that the model should have an output for; none where it has no such."""
         ...
 
     def train(self, weights: Weights, task: TrainTask) -> Update:
@@ -80,6 +87,11 @@ class Question:
 def hello(task: TrainTask) -> Question:
     """Asks who is there."""
     return Question(HELLO, RecordDict({_CONFIG: _task_record(task)}))
+
+
+def templates(task: TrainTask) -> Question:
+    """Asks which templates the region's windows hold, by hash."""
+    return Question(TEMPLATES, RecordDict({_CONFIG: _task_record(task)}))
 
 
 def train(weights: Weights, task: TrainTask) -> Question:
@@ -132,6 +144,8 @@ def _answer(region: Region, kind: str, content: RecordDict) -> RecordDict:
     name = ConfigRecord({"region": region.region})
     if kind == HELLO:
         return RecordDict({_CONFIG: name})
+    if kind == TEMPLATES:
+        return RecordDict({_CONFIG: name, _TEMPLATES: to_record({"ids": region.templates(task)})})
     weights = from_record(content, _WEIGHTS)
     if kind == TRAIN:
         update = region.train(weights, task)
@@ -146,7 +160,7 @@ def _answer(region: Region, kind: str, content: RecordDict) -> RecordDict:
         found = region.evaluate(weights, from_record(content, _CURRENT), task.spec, _thresholds(content))
         cells = MetricRecord({"current": list(found.current), "candidate": list(found.candidate)})
         return RecordDict({_CONFIG: name, _FIGURES: cells})
-    raise Malformed(f"there is no question '{kind}'; known are {HELLO}, {TRAIN}, {CALIBRATE}, {EVALUATE}")
+    raise Malformed(f"there is no question '{kind}'; known are {HELLO}, {TEMPLATES}, {TRAIN}, {CALIBRATE}, {EVALUATE}")
 
 
 def region_of(content: RecordDict) -> str:
@@ -166,6 +180,20 @@ def raise_failure(content: RecordDict) -> None:
     sentence = _config(content).get("error")
     if sentence is not None:
         raise RegionFailed(str(sentence)[:500])
+
+
+def read_templates(region: str, content: RecordDict) -> NDArray[np.int64]:
+    """The reply to `templates`.
+
+    Raises:
+        Malformed: it cannot be read, or names more templates than a region may.
+    """
+    ids = from_record(content, _TEMPLATES).get("ids", np.zeros(0))
+    if ids.dtype != np.int64 or ids.ndim != 1 or len(ids) > MAX_TEMPLATES or (ids[1:] <= ids[:-1]).any():
+        raise Malformed(
+            f"its template ids are {ids.dtype}{list(ids.shape)}, not at most {MAX_TEMPLATES} int64 in ascending order"
+        )
+    return ids
 
 
 def read_update(region: str, content: RecordDict) -> Update:

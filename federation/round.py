@@ -1,6 +1,8 @@
 """A federated round, from the question who is there to the gate's word. All of it is on this page.
 
-1. Who is there: every node that is online gives its region's name; too few, and the round has failed.
+1. Who is there: every node that is online gives its region's name; too few, and the round has failed. Where
+   the model has an output for every template, each region names those of its windows, by hash, and the
+   model gets outputs for those that it has none for: only weights of the same shapes can be averaged.
 2. The weights go out with the task.
 3. Updates come back until the pass's time is over; whoever is silent is left out from then on.
 4. The guard refuses what cannot be averaged, by name; too few good ones, and the old model stays.
@@ -25,6 +27,8 @@ from federation.guard import figures_problem, inspect, sketch_problem
 from federation.secagg import secure_pass
 from federation.sketches import shared_threshold
 from federation.strategies import Aggregation, proximal_mu
+from federation.vocabulary import missing
+from models.vocabulary import grown, has_candidates
 
 Report = Callable[[str, Mapping[str, float | str]], None]
 """Called as (step, figures) when a step is done; for traces, metrics and progress."""
@@ -81,11 +85,25 @@ def run_round(
     fleet.greet(messages.hello(task))  # 1
     fleet.need(fleet.regions, "step 1, who is there")
     report("hello", {"regions": len(fleet.regions)})
+    start = with_all_templates(fleet, task, weights, report) if has_candidates(weights) else weights  # 1
     if settings.privacy.mode == "secagg":
-        candidate = secure_passes(grid, fleet, clock, settings, task, weights, report)  # 2 to 5
+        candidate = secure_passes(grid, fleet, clock, settings, task, start, report)  # 2 to 5
     else:
-        candidate = train_passes(fleet, settings, task, weights, aggregation, report)  # 2 to 5
+        candidate = train_passes(fleet, settings, task, start, aggregation, report)  # 2 to 5
     return prove(fleet, settings, task, weights, threshold, candidate, report)  # 6 to 8
+
+
+def with_all_templates(fleet: Fleet, task: TrainTask, weights: Weights, report: Report) -> Weights:
+    """The rest of step 1: the weights with an output for every template that a region named.
+
+    Raises:
+        RoundFailed: too few regions named theirs.
+    """
+    named = fleet.collect(messages.templates(task), messages.read_templates, sorted(fleet.regions), 0)
+    fleet.need(named, "step 1, templates")
+    new = missing(weights["vocabulary"], named)
+    report("templates", {"known": len(weights["vocabulary"]), "new": len(new)})
+    return grown(weights, new)
 
 
 def train_passes(

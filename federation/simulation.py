@@ -102,6 +102,10 @@ class HostileRegion:
         """Its name."""
         return self.honest.region
 
+    def templates(self, task: TrainTask) -> NDArray[np.int64]:
+        """See `Region`."""
+        return self.honest.templates(task)
+
     def train(self, weights: Weights, task: TrainTask) -> Update:
         """See `Region`."""
         return self.attack(self.honest.train(weights, task), weights)

@@ -29,6 +29,7 @@ from federation.base import (
 )
 from federation.sketches import sketch
 from federation.training_store import Spending
+from federation.vocabulary import most_frequent
 from models.base import WindowDetector
 from models.loop import LocalTraining, Stepper, within_round
 from models.metrics import confusion
@@ -76,6 +77,19 @@ class Trainer:
         """Its name."""
         return self._region
 
+    def templates(self, task: TrainTask) -> NDArray[np.int64]:
+        """Ids of the templates in the windows to train on, for a detector that has an output for each; else none.
+
+        Raises:
+            TrainerError: this detector cannot be federated, or not in this mode of privacy.
+        """
+        detector = self._detector(task.spec)
+        _require_private(detector, task)
+        if not _predicts(detector):
+            return np.zeros(0, np.int64)
+        own = self._store.learning_set(Purpose.TRAIN)
+        return most_frequent(_part(own, ~own.labels).windows.ids)
+
     def train(self, weights: Weights, task: TrainTask) -> Update:
         """Trains from `weights` on the windows to train on.
 
@@ -91,9 +105,10 @@ class Trainer:
             own = _part(own, ~own.labels)
         if not len(own):
             raise TrainerError(f"{self._region} has no window to train {task.spec.detector} on")
+        _require_private(detector, task)
         private = task.privacy.mode == "dp"
         if private:
-            own = _records(own, detector)
+            own = _records(own)
         with within_round(LocalTraining(task.local_epochs, task.proximal_mu, self._stepper(task) if private else None)):
             report = detector.fit(
                 own.windows,
@@ -159,36 +174,51 @@ class Trainer:
         return WindowScorer(detector, spec.version, 0.0).score(own.windows)
 
     def _loaded(self, spec: ModelSpec, weights: Weights) -> WindowDetector:
-        if self._built is None or self._built[0] != spec:
-            self._built = spec, _federable(spec, self._device, self._cache)
-        detector = self._built[1]
+        detector = self._detector(spec)
         detector.load_weights(weights, spec.extra)
         return detector
+
+    def _detector(self, spec: ModelSpec) -> WindowDetector:
+        if self._built is None or self._built[0] != spec:
+            self._built = spec, _federable(spec, self._device, self._cache)
+        return self._built[1]
 
 
 def _federable(spec: ModelSpec, device: str, cache: Path | None) -> WindowDetector:
     """Builds the detector, if regions can train it together."""
-    from models.candidates import CandidateDetector
     from models.torch_detector import TorchDetector
 
     detector = build(spec.detector, spec.settings, device=device, cache=cache)
     if not isinstance(detector, TorchDetector):
         raise TrainerError(f"{spec.detector} is fitted at once and has no weights that could be averaged over regions")
-    if isinstance(detector, CandidateDetector):
-        raise TrainerError(
-            f"{spec.detector} learns one output for every template of its training windows, so weights of regions with "
-            f"different templates do not fit each other; bert_cnn and lstm_autoencoder can be federated"
-        )
     return detector
 
 
-def _records(own: LearningSet, detector: WindowDetector) -> LearningSet:
-    """Every distinct window with its label once, so that no weight depends on how often one occurs."""
+def _predicts(detector: WindowDetector) -> bool:
+    """Whether it learns which templates to expect, and has an output for each."""
+    from models.candidates import CandidateDetector
+
+    return isinstance(detector, CandidateDetector) and not detector.supervised
+
+
+def _require_private(detector: WindowDetector, task: TrainTask) -> None:
+    """Raises where a window would show in more than the noised gradients."""
+    if task.privacy.mode != "dp":
+        return
+    if _predicts(detector):
+        raise TrainerError(
+            f"{detector.name} gets an output for every template of the regions' normal windows, and differential "
+            f"privacy does not cover which there are; a detector that learns from labels, or lstm_autoencoder, would do"
+        )
     if detector.settings().get("class_weight", "none") != "none":
         raise TrainerError(
             f"{detector.name} weighs windows by the classes' counts, which differential privacy does not cover; "
             f"class_weight must be none"
         )
+
+
+def _records(own: LearningSet) -> LearningSet:
+    """Every distinct window with its label once, so that no weight depends on how often one occurs."""
     keys = [key + bytes([label]) for key, label in zip(content_keys(own.windows), own.labels.tolist(), strict=True)]
     first, _ = distinct(keys)
     chosen = np.zeros(len(own), bool)

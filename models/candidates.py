@@ -27,6 +27,7 @@ from torch import nn
 
 from models.base import FitReport, Progress, StoreError, Templates, TrainingError, Windows
 from models.embeddings import BEGIN, END, FIRST_TEMPLATE, EmbeddingTable
+from models.loop import part_of_round
 from models.sequences import content_keys, distinct
 from models.torch_detector import TorchDetector
 
@@ -143,11 +144,22 @@ class CandidateDetector(TorchDetector):
         return report
 
     def _started(self, windows: Windows, table: EmbeddingTable) -> CandidateNetwork:
-        """The loaded network where its candidates are still all there are, else a new one."""
+        """The loaded network where its candidates are still all there are, else a new one.
+
+        In a federated round always the loaded one, whose candidates are those of all regions.
+
+        Raises:
+            TrainingError: the loaded one of a round has no candidate among these windows' templates.
+        """
         vocabulary = np.unique(windows.ids)
         if isinstance(self.network, CandidateNetwork):
             old = self.network.vocabulary.cpu().numpy()
-            if np.isin(vocabulary, old).all():
+            known = np.isin(vocabulary, old)
+            if part_of_round() and not self.supervised and not known.any():
+                raise TrainingError(
+                    f"no template of the windows is among the {len(old)} that this {self.name} predicts"
+                )
+            if part_of_round() or known.all():
                 network = self._sized(len(old))
                 network.load_state_dict(self.network.state_dict())
                 return network.to(self._device)

@@ -17,8 +17,7 @@ def list_sets(json: Annotated[bool, typer.Option("--json", help="One JSON array.
 
     Example: driftline data list
     """
-    from engine.corpus.catalogue import CATALOGUE
-    from engine.corpus.data import DataMissing, find
+    from engine.corpus.data import CATALOGUE, DataMissing, find
 
     rows = []
     for entry in CATALOGUE.values():

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from flwr.app import Message
+from numpy.typing import NDArray
 
 from federation.base import (
     HoldoutFigures,
@@ -37,6 +38,10 @@ class PreparedRegion:
     candidate: tuple[int, int, int, int] = (9, 1, 1, 89)
     tasks: list[TrainTask] = field(default_factory=list)
     thresholds: tuple[float, float] = (0.0, 0.0)
+    named: tuple[int, ...] = ()
+
+    def templates(self, task: TrainTask) -> NDArray[np.int64]:
+        return np.array(self.named, np.int64)
 
     def train(self, weights: Weights, task: TrainTask) -> Update:
         self.tasks.append(task)

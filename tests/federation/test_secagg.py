@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any
@@ -58,7 +58,7 @@ class Drawing(PreparedRegion):
 class SecureGrid(LocalGrid):
     """Regions that follow the protocol as their ClientApp does; `silent` ones stop answering at a stage."""
 
-    def __init__(self, regions: dict[str, Drawing], silent: dict[str, str] | None = None) -> None:
+    def __init__(self, regions: Mapping[str, Region], silent: dict[str, str] | None = None) -> None:
         super().__init__(regions)
         self.silent = silent or {}
         self.contexts: dict[str, Context] = {}
