@@ -65,7 +65,7 @@ class Policy:
     Attributes:
         drift: None: no monitor.
         schedule: When a round is due; None: never.
-        rounds: How it is run.
+        rounds: How it is run; every round adds its number to the seed.
         label_delay_s: From a window's last line to its label.
         tick_s: Stretch of stream time that is worked through at once.
     """
@@ -217,7 +217,7 @@ class FleetStream:
         """One round; an accepted candidate serves from the next tick on."""
         number = len(self.course.rounds)
         model, grid = self._model, LocalGrid({r.name: r.trainer for r in self._regions})
-        settings = self._policy.rounds.model_copy(update={"seed": number})
+        settings = self._policy.rounds.model_copy(update={"seed": self._policy.rounds.seed + number})
         try:
             result = run_round(grid, settings, model.spec, model.weights, model.threshold, round_id=f"round-{number}")
             outcome = result.reason
