@@ -339,4 +339,6 @@ def _command(settings: SuperLinkSettings, folder: Path, secret: Path) -> list[st
     for path in tls.values():
         if path is None or not path.is_file():
             raise SetupError(f"certificate, certificate_key and authority go together and must be files, got {path}")
-    return [*command, *(str(part) for pair in tls.items() for part in pair), "--enable-supernode-auth"]
+    # The SuperLink runs in a folder of its own, where a relative path would lead nowhere.
+    files = [part for option, path in tls.items() if path for part in (option, str(path.resolve()))]
+    return [*command, *files, "--enable-supernode-auth"]
