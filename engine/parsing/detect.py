@@ -73,6 +73,8 @@ class Detector:
                     certain = False
                     if self._reads(number, found, read_ns):
                         return number, False, None
+                # Whether a number is JSON depends on its digits: 17 is one, 017 is none.
+                certain &= not line.startswith(b"{")
                 continue
             certain &= not ids or number in self._id_blind
             if self._loose[number].match(line):

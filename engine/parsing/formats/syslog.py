@@ -1,10 +1,18 @@
 """Syslog and what rides on it: RFC 3164, RFC 5424, CEF, LEEF, klog, CRI."""
 
-from engine.parsing.formats.base import FRACTION, HMS, MONTH_NAME, NO_KEY, NO_SESSIONS, RFC3339, Format, headed
+from engine.parsing.formats.base import FRACTION, HMS, MONTH_NAME, NO_KEY, NO_SESSIONS, RFC3339, ZONE, Format, headed
 from engine.parsing.masks import Mask
 
 _RFC3164_TIME = MONTH_NAME + rb" +(?P<day>[0-9]{1,2}) " + HMS
-_OPTIONAL_HEAD = rb"(?:(?:<(?P<priority>[0-9]+)>)?" + _RFC3164_TIME + rb" (?P<host>[^ ]+) )?"
+_DATA = rb"(?:-|(?:\[[^\]\\]*(?:\\[\x22\\\]]?+[^\]\\]*)*\])+)"
+# Of RFC 3164, with a program's tag or without, or of RFC 5424, or with the time of the one and the rest of the other.
+_OPTIONAL_HEAD = (
+    rb"(?:(?:<(?P<priority>[0-9]+)>(?:[0-9]+ )?)?(?:" + MONTH_NAME + rb" +|(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-)"
+    rb"(?P<day>[0-9]{1,2})[ T]" + HMS + rb"(?:\." + FRACTION + rb")?(?:" + ZONE + rb")? (?P<host>[^ ]+) "
+    rb"(?:[^ |]+ [^ |]+ [^ |]+ " + _DATA + rb" (?:\xef\xbb\xbf)?|[^ :|]+: ?)?)?"
+)
+_PIPED = rb"[^|\\]*(?:\\[|\\]?+[^|\\]*)*"
+"""A field between two bars, of which one that belongs to it has a backslash before it."""
 _SEVERITIES = {str(i): level for i, level in enumerate(["info"] * 4 + ["warn"] * 3 + ["error"] * 2 + ["fatal"] * 2)}
 _SEVERITIES |= {"LOW": "info", "MEDIUM": "warn", "HIGH": "error", "VERY-HIGH": "fatal", "UNKNOWN": ""}
 
@@ -41,7 +49,7 @@ SYSLOG_5424 = Format(
     ),
     header=headed(
         rb"<(?P<priority>[0-9]+)>[0-9]+ " + RFC3339 + rb" (?P<host>[^ ]+) (?P<component>[^ ]+) "
-        rb"(?:(?P<pid>[0-9]+)|[^ ]+) [^ ]+ (?:-|(?:\[[^\]\\]*(?:\\[\x22\\\]]?+[^\]\\]*)*\])+)(?: (?P<message>.*))?$"
+        rb"(?:(?P<pid>[0-9]+)|[^ ]+) [^ ]+ " + _DATA + rb"(?: (?P<message>.*))?$"
     ),
     sessions={"none": NO_KEY, "host": (rb"^<[0-9]+>[0-9]+ [^ ]+ (?P<key>[^ ]+) ",)},
 )
@@ -64,10 +72,12 @@ CEF = Format(
         b"Sep 19 08:26:10 host CEF:0|Security|threatmanager|1.0|100|worm successfully stopped|10|"
         b"src=10.0.0.1 dst=2.1.2.2 spt=1232",
         b"CEF:0|Trend Micro|Deep Security Agent|50.0|4000000|Eicar_test_file|6|cn1=1 cn1Label=Host ID dvchost=hostname",
+        b"<134>1 2024-03-10T06:25:01.123Z fw-1 gateway 4711 ID47 - "
+        b"CEF:0|Vendor|Firewall|2.1|deny|Blocked a \\| b|7|src=10.0.0.7",
     ),
     header=headed(
-        _OPTIONAL_HEAD + rb"CEF:[0-9]+\|[^|]*\|(?P<component>[^|]*)\|[^|]*\|(?P<event>[^|]*)\|"
-        rb"(?P<message>[^|]*\|(?P<level>[^|]*)\|.*)"
+        _OPTIONAL_HEAD + rb"CEF: ?[0-9]+\|" + _PIPED + rb"\|(?P<component>" + _PIPED + rb")\|" + _PIPED + rb"\|"
+        rb"(?P<event>" + _PIPED + rb")\|(?P<message>" + _PIPED + rb"\|(?P<level>[^|]*)\|.*)"
     ),
     levels=_SEVERITIES,
     sessions={"none": NO_KEY, "source": (rb"[| ]src=(?P<key>[^ ]+)",)},
@@ -80,8 +90,9 @@ LEEF = Format(
         b"Jan 18 11:07:53 192.168.1.1 LEEF:1.0|Microsoft|MSExchange|2007|7732|"
         b"src=7.5.6.6\tdst=172.50.123.1\tsev=5\tcat=anomaly",
         b"LEEF:2.0|Lancope|StealthWatch|1.0|41|^|src=10.0.1.8^dst=10.0.0.5^sev=5",
+        b"<13>1 2024-03-10T06:25:01+01:00 sensor-2 - - - - LEEF:1.0|Lancope|StealthWatch|1.0|41|src=10.0.1.8\tsev=5",
     ),
-    header=headed(_OPTIONAL_HEAD + rb"LEEF:[0-9]+\.[0-9]+\|[^|]*\|(?P<component>[^|]*)\|[^|]*\|(?P<message>.*)"),
+    header=headed(_OPTIONAL_HEAD + rb"LEEF: ?[0-9]+\.[0-9]+\|[^|]*\|(?P<component>[^|]*)\|[^|]*\|(?P<message>.*)"),
     sessions={"none": NO_KEY, "source": (rb"[|\t^]src=(?P<key>[^\t^]+)",)},
 )
 

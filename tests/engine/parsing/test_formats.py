@@ -86,11 +86,44 @@ def test_a_wrong_year_is_refused(name, parser_of):
     groups = ({"year", "yyyymmdd"} & set(header.groupindex)) if header is not None else set()
     for line in FORMATS[name].examples if groups else ():
         match = header.match(line)
-        start = match.start(groups.pop() if len(groups) == 1 else "year")
+        if (start := max(match.start(group) for group in groups)) < 0:
+            continue
         for year, reason in ((b"0001", "before 1990"), (b"2999", "after it was read")):
             with pytest.raises(BadLine, match=reason):
                 parser.take_apart(line[:start] + year + line[start + 4 :], READ_NS)
-        groups = {"year", "yyyymmdd"} & set(header.groupindex)
+
+
+@pytest.mark.parametrize(
+    ("record", "name"),
+    [(b"CEF:0|V|Fire|2|9|Blocked|7|src=1.2.3.4", "cef"), (b"LEEF:1.0|V|Fire|2|9|src=1.2.3.4", "leef")],
+)
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"Mar 10 06:25:01 fw-1 ",
+        b"<134>Mar 10 06:25:01 fw-1 ",
+        b"Mar 10 06:25:01 fw-1 agent[77]: ",
+        b"2024-03-10T06:25:01Z fw-1 ",
+        b"2024-03-10T07:25:01+01:00 fw-1 agent: ",
+        b"<134>1 2024-03-10T06:25:01.000Z fw-1 agent 77 ID47 - ",
+        b'<134>1 2024-03-10T06:25:01Z fw-1 - - - [a@1 b="c \\] d"][e@1] \xef\xbb\xbf',
+    ],
+)
+def test_events_behind_a_syslog_header_are_told_from_syslog(head, record, name, parser_of, batch_of):
+    parser = parser_of(settings_of("auto"))
+    line, read_ns = head + record, 1_712_000_000 * 10**9
+    found = parser.take_apart(line, read_ns)
+    assert (found.format, found.host, found.time_ns) == (name, "fw-1", 1_710_051_901 * 10**9)
+    assert (found.component, found.message.startswith(("Blocked|7|", "9|src"))) == ("Fire", True)
+    for _ in range(3):
+        parsed = parser.parse(batch_of([line], read_ns=read_ns))
+        assert parser.formats[parser.found.format[0]] == name
+        assert parsed.time_ns.tolist() == [found.time_ns]
+
+
+def test_a_bar_within_a_field_of_cef_ends_nothing(parser_of):
+    found = parser_of(settings_of("cef")).take_apart(b"CEF:0|V|a\\|b|2|9|x \\| y|9|msg=z", READ_NS)
+    assert (found.component, found.level, found.message) == ("a\\|b", "fatal", "x \\| y|9|msg=z")
 
 
 @pytest.mark.parametrize("name", ["syslog", "android", "klog", "proxifier"])
