@@ -1,8 +1,8 @@
-"""The README's tables of all line classifiers, written from the committed results.
+"""The tables of all line classifiers in the documentation, written from the committed results.
 
 `python -m bench.classifier_table` reads `bench/results/classify-*.json` and writes the tables between
-their two marks in README.md; a first time they go before the heading `## Limits`. Results of one
-scenario on one label set may be in several files, with other classifiers in each.
+their two marks in docs/classification.md, and the best of each protocol between its own in README.md.
+Results of one scenario on one label set may be in several files, with other classifiers in each.
 """
 
 import sys
@@ -10,13 +10,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.report import put_section, read_result
+from bench.report import read_result, write_sections
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGE, README = ROOT / "docs" / "classification.md", ROOT / "README.md"
 BEGIN = "<!-- Written by python -m bench.classifier_table from bench/results; do not edit. -->"
 END = "<!-- End of the tables of line classifiers. -->"
-BEFORE = "## Limits"
+BEFORE = "## What the figures say"
+SUMMARY_END = "<!-- End of the best of each protocol. -->"
 LABELS = ("weak", "corrected")
+SIMPLE = ("template_lookup", "rules")
+"""What does not learn from the words of lines."""
 PUBLISHED: Mapping[str, tuple[float, float]] = {
     "hybrid_bert": (0.928, 0.943), "dann_bert": (0.903, 0.921), "lora_bert": (0.887, 0.905),
     "xgboost": (0.885, 0.912), "random_forest": (0.872, 0.898),
@@ -52,7 +56,7 @@ def gathered(results: Sequence[Mapping[str, Any]]) -> Figures:
 def section(found: Figures) -> str:
     """The tables as Markdown, marks included."""
     kept = [(s, labels) for labels in LABELS for s in PROTOCOLS if (s, labels) in found]
-    names = sorted({n for key in kept for n in found[key]}, key=lambda n: (n in ("rules", "template_lookup"), n))
+    names = sorted({n for key in kept for n in found[key]}, key=lambda n: (n in SIMPLE, n))
     head = [f"{PROTOCOLS[s]}, {labels}" for s, labels in kept]
     lines = [
         BEGIN,
@@ -110,19 +114,33 @@ def _amount(figures: Mapping[str, float], metric: str) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
-def insert(page: str, text: str) -> str:
-    """The page with the section in place of the one it has, or before the limits where it has none."""
-    return put_section(page, text, "Line classifiers, measured", BEFORE)
+def summary(found: Figures) -> str:
+    """For the README: the best that learns, by protocol, beside the memory of templates, marks included."""
+    lines = [
+        BEGIN,
+        "| tested on | labels | best that learns | macro F1 | memory of templates | rules |",
+        "|---|---|---|---|---|---|",
+    ]
+    for scenario, labels in ((s, labels) for s in PROTOCOLS for labels in LABELS if (s, labels) in found):
+        figures = {name: f["macro_f1"] for name, f in found[scenario, labels].items()}
+        best = max(figures.keys() - set(SIMPLE), key=lambda name: figures[name], default=None)
+        shown = "- | -" if best is None else f"`{best}` | {figures[best]:.3f}"
+        others = " | ".join(f"{figures[name]:.3f}" if name in figures else "-" for name in SIMPLE)
+        lines.append(f"| {PROTOCOLS[scenario]} | {labels} | {shown} | {others} |")
+    return "\n".join([*lines, SUMMARY_END])
 
 
 def main() -> int:
-    """Writes the README anew; without results it is left as it is."""
+    """Writes both pages anew; without results they are left as they are."""
     paths = sorted((ROOT / "bench" / "results").glob("classify-*.json"))
     if not paths:
         print("bench/results holds no classify-*.json; `python -m bench run classify-seven-random --out …` makes one")
         return 2
-    readme = ROOT / "README.md"
-    readme.write_text(insert(readme.read_text("utf-8"), section(gathered([read_result(p) for p in paths]))), "utf-8")
+    found = gathered([read_result(path) for path in paths])
+    write_sections({
+        PAGE: (section(found), "Line classifiers, measured", BEFORE),
+        README: (summary(found), "Line classifiers, measured", "## Limits"),
+    })  # fmt: skip
     return 0
 
 

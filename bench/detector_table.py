@@ -1,7 +1,7 @@
-"""The README's table of all detectors on all sets, written from the committed results.
+"""The tables of all detectors on all sets in the documentation, written from the committed results.
 
 `python -m bench.detector_table` reads `bench/results/detect-*.json` and writes the table between its
-two marks in README.md; a first time it goes before the heading `## Limits`.
+two marks in docs/evaluation.md, and the best of each set between its own in README.md.
 """
 
 import sys
@@ -12,12 +12,14 @@ from typing import Any
 
 from bench.detection import EVERY_WINDOW, SUPERVISED, VARIANTS
 from bench.harness import find_scenario
-from bench.report import put_section, read_result
+from bench.report import read_result, write_sections
 
 ROOT = Path(__file__).resolve().parents[1]
+PAGE, README = ROOT / "docs" / "evaluation.md", ROOT / "README.md"
 BEGIN = "<!-- Written by python -m bench.detector_table from bench/results; do not edit. -->"
 END = "<!-- End of the table of detectors. -->"
-BEFORE = "## Limits"
+BEFORE = "## When something is refused"
+SUMMARY_END = "<!-- End of the best of each set. -->"
 FLOORS = ("event_counts", "event_counts_logistic", "event_counts_boosted")
 _CHOSEN = ("window", "seeds", "slow_seeds", "folds", "train_windows")
 _FIGURES = ("f1", "precision", "recall", "f1_std", "train_s")
@@ -126,20 +128,32 @@ def _notes(found: Sequence[Column]) -> list[str]:
     return list(notes.values())
 
 
-def insert(page: str, text: str) -> str:
-    """The page with the section in place of the one it has, or before the limits where it has none."""
-    return put_section(page, text, "Detectors, measured", BEFORE)
+def summary(found: Sequence[Column]) -> str:
+    """For the README: the best network of each column beside the best that needs none, marks included."""
+    lines = [BEGIN, "| set | best network | F1 | best without a network | F1 |", "|---|---|---|---|---|"]
+    for column in found:
+        simple = {n: f["f1"] for n, f in column.figures.items() if n in (*FLOORS, EVERY_WINDOW)}
+        networks = {n: f["f1"] for n, f in column.figures.items() if n not in simple}
+        lines.append(f"| {column.heading} | {' | '.join((_best(networks), _best(simple)))} |")
+    return "\n".join([*lines, SUMMARY_END])
+
+
+def _best(scores: Mapping[str, float]) -> str:
+    name = max(scores, key=lambda n: scores[n], default=None)
+    return "- | -" if name is None else f"`{name}` | {scores[name]:.3f}"
 
 
 def main() -> int:
-    """Writes the README anew; without results it is left as it is."""
+    """Writes both pages anew; without results they are left as they are."""
     paths = sorted((ROOT / "bench" / "results").glob("detect-*.json"))
     found = columns([read_result(path) for path in paths])
     if not found:
         print("bench/results holds no detect-*.json; `python -m bench run detect-hdfs-8020 --out …` makes one")
         return 2
-    readme = ROOT / "README.md"
-    readme.write_text(insert(readme.read_text("utf-8"), section(found)), encoding="utf-8")
+    write_sections({
+        PAGE: (section(found), "Detectors, measured", BEFORE),
+        README: (summary(found), "Detectors, measured", "## Limits"),
+    })  # fmt: skip
     return 0
 
 

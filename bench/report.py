@@ -121,6 +121,12 @@ def number(value: Number | None) -> str:
     return f"{value:.4g}"
 
 
+def write_sections(sections: Mapping[Path, tuple[str, str, str]]) -> None:
+    """Puts a section into each page: path → text, heading and `before` of `put_section`."""
+    for path, (text, heading, before) in sections.items():
+        path.write_text(put_section(path.read_text("utf-8"), text, heading, before), "utf-8")
+
+
 def put_section(page: str, text: str, heading: str, before: str) -> str:
     """The page with a section in place of the one it has, or ahead of the heading `before` where it has none.
 

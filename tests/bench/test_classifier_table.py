@@ -1,4 +1,5 @@
-from bench.classifier_table import BEGIN, END, gathered, insert, section
+from bench.classifier_table import BEFORE, BEGIN, END, PAGE, README, ROOT, gathered, section, summary
+from bench.report import put_section, read_result
 
 
 def result(scenario, labels, metrics, peers=None):
@@ -40,8 +41,21 @@ def test_it_says_whether_reversal_pays():
     assert "on new systems" not in section(gathered(RESULTS))
 
 
-def test_the_section_is_written_before_the_limits_and_then_in_its_place():
+def test_the_summary_has_the_best_that_learns_beside_what_does_not():
+    assert summary(gathered(RESULTS)).splitlines()[3:-1] == [
+        "| random lines | weak | `dann_bert` | 0.920 | 0.500 | 0.300 |",
+        "| new systems | corrected | `xgboost` | 0.400 | 0.500 | - |",
+    ]
+
+
+def test_the_section_is_written_before_what_it_says_and_then_in_its_place():
     text = section(gathered(RESULTS))
-    page = insert("# A\n\n## Limits\n\nNone.\n", text)
-    assert page.index(BEGIN) < page.index(END) < page.index("## Limits")
-    assert insert(page, text) == page
+    page = put_section(f"# A\n\n{BEFORE}\n\nNone.\n", text, "Line classifiers, measured", BEFORE)
+    assert page.index(BEGIN) < page.index(END) < page.index(BEFORE)
+    assert put_section(page, text, "Line classifiers, measured", BEFORE) == page
+
+
+def test_the_tables_in_the_documents_are_those_of_the_results():
+    found = gathered([read_result(path) for path in sorted((ROOT / "bench" / "results").glob("classify-*.json"))])
+    assert section(found) in PAGE.read_text("utf-8"), "run `python -m bench.classifier_table`"
+    assert summary(found) in README.read_text("utf-8"), "run `python -m bench.classifier_table`"

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.detector_table import BEFORE, BEGIN, END, PUBLISHED, columns, insert, section
+from bench.detector_table import BEFORE, BEGIN, END, PAGE, PUBLISHED, README, columns, section, summary
 from bench.harness import SCENARIOS
-from bench.report import read_result
+from bench.report import put_section, read_result, write_sections
 
 ROOT = Path(__file__).parents[2]
 
@@ -70,21 +70,32 @@ def test_every_column_has_its_command_and_what_was_published(found):
     assert PUBLISHED["detect-hdfs-8020"] in text
 
 
-def test_the_section_is_put_in_once_and_then_replaced(found):
-    page = f"# A\n\ntext\n\n{BEFORE}\n\n- one\n"
-    once = insert(page, section(found))
+def test_the_section_is_put_in_once_and_then_replaced(found, tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(f"# A\n\ntext\n\n{BEFORE}\n\n- one\n")
+    put = {page: (section(found), "Detectors, measured", BEFORE)}
+    write_sections(put)
+    once = page.read_text()
     assert once.index("## Detectors, measured") < once.index(BEGIN) < once.index(END) < once.index(BEFORE)
-    assert insert(once, section(found)) == once
-    assert insert(once, f"{BEGIN}\nnew\n{END}").count("new") == 1
+    write_sections(put)
+    assert page.read_text() == once
+    assert put_section(once, f"{BEGIN}\nnew\n{END}", "Detectors, measured", BEFORE).count("new") == 1
+
+
+def test_the_summary_has_the_best_network_of_each_set_beside_the_best_without(found):
+    assert summary(found).splitlines()[3:-1] == [
+        "| hdfs-8020 | `bert_cnn` | 0.990 | `event_counts` | 0.800 |",
+        "| bgl-lines | `bert_cnn` | 0.900 | `event_counts` | 0.900 |",
+        "| bgl-lines, new templates | `bert_cnn` | 0.400 | - | - |",
+        "| iotdb, time | `deeplog` | 0.300 | `every_window` | 0.600 |",
+    ]
 
 
 def test_published_figures_belong_to_scenarios():
     assert set(PUBLISHED) <= set(SCENARIOS)
 
 
-def test_the_table_in_the_readme_is_that_of_the_results():
-    readme = (ROOT / "README.md").read_text("utf-8")
+def test_the_tables_in_the_documents_are_those_of_the_results():
     results = [read_result(path) for path in sorted((ROOT / "bench" / "results").glob("detect-*.json"))]
-    assert (BEGIN in readme) == bool(results), "run `python -m bench.detector_table`"
-    if results:
-        assert section(columns(results)) in readme, "run `python -m bench.detector_table`"
+    assert section(columns(results)) in PAGE.read_text("utf-8"), "run `python -m bench.detector_table`"
+    assert summary(columns(results)) in README.read_text("utf-8"), "run `python -m bench.detector_table`"
