@@ -22,6 +22,9 @@ CONTINUATION = re.compile(
 )
 """How a line of a Java stack trace or a Python traceback begins, apart from its first."""
 
+WITHIN = re.compile(rb"\s*$|Stop(?:Async)?Iteration|(?:[A-Za-z_]\w*\.)+[A-Za-z_]\w*(?::\s|\s*$)")
+"""What belongs to a trace only where one has begun: the blank lines of chained ones, errors not called so."""
+
 
 class Open(NamedTuple):
     """The record at the end of what was read: whether lines may join it, and what has joined it."""
@@ -66,7 +69,8 @@ class Joiner:
             before = row
             line = batch.line(row)
             lines, size = now.lines + 1, now.bytes + len(line)
-            if now.joins and lines <= self._max_lines and size <= self._max_bytes and CONTINUATION.match(line):
+            fits = now.joins and lines <= self._max_lines and size <= self._max_bytes
+            if fits and (CONTINUATION.match(line) or (now.lines and WITHIN.match(line))):
                 found.append(row)
                 now = Open(True, lines, size)
             else:

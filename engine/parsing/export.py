@@ -68,17 +68,23 @@ class RecordReader:
                 if self._held is not None:
                     self._held["message"] += "\n" + text_of(parsed.lines.line(row).removesuffix(b"\r"))
                 continue
-            if self._held is not None:
-                done.append(self._held)
+            done += self._release()
             self._held = next(made)
         return done
+
+    def _release(self) -> list[Record]:
+        """The record that is held, without the blank lines that joined it last."""
+        held, self._held = self._held, None
+        if held is None:
+            return []
+        held["message"] = held["message"].rstrip("\n")
+        return [held]
 
     def finish(self) -> list[Record]:
         """The last records, once no line is to come."""
         parsed = self._parser.finish()
         done = [] if parsed is None else self._complete(parsed)
-        last, self._held = self._held, None
-        return done if last is None else [*done, last]
+        return done + self._release()
 
     def _records(self, parsed: ParsedLines) -> Iterator[Record]:
         found, parser, data = self._parser.found, self._parser, parsed.lines.data

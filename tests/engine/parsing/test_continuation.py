@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from engine.parse import ParseSettings
 from engine.parsing.continuation import CONTINUATION
+from engine.parsing.export import RecordReader
 
 HEAD = b"2024-03-10 06:25:01,123 [main] ERROR com.example.App - order 17 failed"
 JAVA = [
@@ -46,6 +47,23 @@ def test_a_trace_is_one_record(format, parser_of, batch_of):
     assert not parsed.bad
     assert len(set(parsed.template.tolist())) == 1
     assert len(parser.joined) == 12
+
+
+@pytest.mark.parametrize("format", ["log4j", "auto"])
+def test_chained_traces_are_one_record_blank_lines_and_all(format, parser_of, batch_of):
+    chained = [
+        *PYTHON[:4], b"", PYTHON[4], b"\r", *PYTHON[:3], b"requests.exceptions.Timeout: after 3 s", b"", PYTHON[4], b"",
+        *PYTHON[:2], b"StopIteration",
+    ]  # fmt: skip
+    lines = [HEAD, *chained, b"", HEAD, b"", b"socket.timeout: no trace has begun", HEAD]
+    parser = parser_of(settings_of(format), fields=True)
+    reader = RecordReader(parser)
+    records = [*reader.add(batch_of(lines)), *reader.finish()]
+    message = records[0]["message"].split("\n")
+    assert message[1:] == [line.decode().strip("\r") for line in chained]
+    assert [r["message"] for r in records if r["format"] == "log4j"][1:] == ["order 17 failed"] * 2
+    assert reader.joined == len(chained) + 1
+    assert reader.bad == (1 if format == "auto" else 2)
 
 
 @given(st.lists(st.integers(0, 40), max_size=6))
