@@ -11,7 +11,7 @@ from engine.settings import RegionSettings
 from federation.base import FederationError
 from federation.feed import Feed
 from federation.labels import label_feed
-from federation.training_store import Label, TrainingStore
+from federation.training_store import Said, TrainingStore
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def label_feeds(settings: RegionSettings, stop: threading.Event) -> Iterator[Non
         ended.join(timeout=10.0)
 
 
-def follow(feeds: list[Feed[Label]], stop: threading.Event) -> None:
+def follow(feeds: list[Feed[Said]], stop: threading.Event) -> None:
     """Polls the feeds until `stop` is set; what cannot be used now is said once and tried again."""
     said = ""
     while not stop.is_set():

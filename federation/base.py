@@ -68,6 +68,9 @@ class RoundFailed(FederationError):
 Weights = Mapping[str, NDArray[Any]]
 """Every learnt array of a model by name, as `WindowDetector.weights` gives them."""
 
+WINDOW_DETECTOR, LINE_CLASSIFIER = "window_detector", "line_classifier"
+"""Kinds of models, as their cards call them."""
+
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -78,7 +81,9 @@ class ModelSpec(BaseModel):
 
     name: str = Field(description="Name in the model store.")
     version: int = Field(description="Version that the round starts from.")
-    kind: str = Field("detector", description="What the store's card calls it: a window detector or a line classifier.")
+    kind: str = Field(
+        WINDOW_DETECTOR, description="What the store's card calls it: window_detector or line_classifier."
+    )
     detector: str = Field(description="Name in the registry.")
     settings: dict[str, Any] = Field(description="Its settings.")
     extra: dict[str, Any] = Field(description="Learnt facts that are no arrays; see `WindowDetector.extra`.")
@@ -184,15 +189,16 @@ class ScoreSketch:
 
 @dataclass(frozen=True, slots=True)
 class HoldoutFigures:
-    """What candidate and current model do on a region's holdout; counts of windows.
+    """What candidate and current model do on a region's holdout, in counts.
 
-    Each tuple is (true positives, false positives, false negatives, true negatives), in the order of
-    `models.metrics.Confusion`.
+    Each tuple is, of a window detector, the windows that are (true positives, false positives, false
+    negatives, true negatives), in the order of `models.metrics.Confusion`; of a line classifier, the templates by
+    class, row by row: how many of the row's class were given the column's.
     """
 
     region: str
-    current: tuple[int, int, int, int]
-    candidate: tuple[int, int, int, int]
+    current: tuple[int, ...]
+    candidate: tuple[int, ...]
 
 
 class RoundSettings(BaseModel):

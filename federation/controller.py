@@ -28,6 +28,7 @@ from federation import round_files
 from federation.announce import Announcement
 from federation.base import FederationError, ModelSpec, RoundFailed, RoundResult, RoundSettings, Weights
 from federation.decision import Begin, ScheduleSettings, Situation, decide
+from federation.gate import table
 from federation.ledger import Ledger, Outcome, Round, Step
 from federation.observer import Observer
 from federation.rollback import Rollbacks, iso
@@ -292,15 +293,13 @@ class Controller:
         return self._folder / of.round_id
 
     def _notes(self, base: AnyCard, judged: Round) -> ModelNotes:
-        cells = [sum(column) for column in zip(*(f[2] for f in judged.figures), strict=True)]
-        names = ("true_positives", "false_positives", "false_negatives", "true_negatives")
         common: dict[str, Any] = {
             "data": {
                 "round_id": judged.round_id,
                 "windows": judged.examples,
                 **({"traceparent": judged.traceparent} if judged.traceparent else {}),
             },
-            "metrics": {"holdout": {name: float(count) for name, count in zip(names, cells, strict=True)}},
+            "metrics": {"holdout": table([candidate for _, _, candidate in judged.figures])},
             "seed": self._settings.seed,
             "round": judged.number,
             "participants": judged.participants,

@@ -96,11 +96,25 @@ def sketch_problem(sketch: ScoreSketch, max_examples: int) -> str | None:
     return None
 
 
-def figures_problem(figures: HoldoutFigures, max_examples: int) -> str | None:
-    """Why a region's holdout figures cannot be used; None where nothing speaks against them."""
-    (tp, fp, fn, tn), (new_tp, new_fp, new_fn, new_tn) = figures.current, figures.candidate
-    if (tp + fn, fp + tn) != (new_tp + new_fn, new_fp + new_tn):
+def figures_problem(figures: HoldoutFigures, max_examples: int, classes: int = 2) -> str | None:
+    """Why a region's holdout figures cannot be used; None where nothing speaks against them.
+
+    Args:
+        figures: Of one region.
+        max_examples: As many windows or templates are believed.
+        classes: What the model tells apart: 2 of a window detector.
+    """
+    if strange := [len(c) for c in (figures.current, figures.candidate) if len(c) != classes**2]:
+        return f"it gave {strange[0]} counts, not {classes**2}"
+    if _truth(figures.current, classes) != _truth(figures.candidate, classes):
         return f"its counts {figures.current} and {figures.candidate} are not of the same windows"
     if sum(figures.current) > max_examples:
         return f"it says that its holdout has {sum(figures.current)} windows; at most {max_examples} are believed"
     return None
+
+
+def _truth(cells: tuple[int, ...], classes: int) -> list[int]:
+    """How many of each class there are."""
+    if classes == 2:
+        return [cells[0] + cells[2], cells[1] + cells[3]]
+    return [sum(cells[start : start + classes]) for start in range(0, len(cells), classes)]

@@ -7,6 +7,10 @@ A document says what a session was::
 `session` is the session key; for windows without one, `alert` is the id of the alert instead. `time`
 says when this was found out, and where it is missing the message's own time counts; a later word on a
 session replaces an earlier one of the same provenance. Further keys are not looked at.
+
+Of a template one may say what class its lines are, from which line classifiers learn::
+
+    {"template": "session opened for user <*> by uid <NUM>", "class": "security_anomaly"}
 """
 
 from collections.abc import Callable
@@ -17,7 +21,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from connectors.base import Sink, Source
 from connectors.registry import SinkSettings, SourceSettings, build_sink, build_source
 from federation.feed import Feed, Reader, time_ns
-from federation.training_store import Label, TrainingStore
+from federation.line_classes import TemplateClass
+from federation.training_store import Label, Said, TrainingStore
+from models.classify.base import CLASSES
 
 
 class FeedSettings(BaseModel):
@@ -35,7 +41,7 @@ class FeedSettings(BaseModel):
 def label_feed(
     settings: FeedSettings, store: TrainingStore, *, region: str, now_ns: Callable[[], int],
     source: Source | None = None, dead_letters: Sink | None = None,
-) -> Feed[Label]:  # fmt: skip
+) -> Feed[Said]:  # fmt: skip
     """A feed of labels into the training store.
 
     Args:
@@ -64,7 +70,7 @@ def _identity(source: SourceSettings) -> str:
     return str(told.get("topic") or " ".join(told.get("paths", ())) or source.type)
 
 
-def read_label(document: dict[str, Any], provenance: Literal["labels", "feedback"], produced_ns: int) -> Label:
+def read_label(document: dict[str, Any], provenance: Literal["labels", "feedback"], produced_ns: int) -> Said:
     """The label that a document speaks of.
 
     Args:
@@ -75,10 +81,18 @@ def read_label(document: dict[str, Any], provenance: Literal["labels", "feedback
     Raises:
         ValueError: it is none; the message says why, without repeating the document.
     """
+    told_ns = time_ns(document.get("time"), produced_ns)
+    if "template" in document:
+        template, kind = document["template"], document.get("class")
+        if not isinstance(template, str) or not template:
+            raise ValueError('"template" is no text')
+        if kind not in CLASSES:
+            raise ValueError(f'"class" is none of {", ".join(CLASSES)}')
+        return TemplateClass(template, kind, provenance, told_ns)
     key = document.get("session") or document.get("alert")
     if not isinstance(key, str) or not key:
         raise ValueError('neither "session" nor "alert" is a text')
     anomalous = document.get("anomalous")
     if not isinstance(anomalous, bool):
         raise ValueError('"anomalous" is neither true nor false')
-    return Label(key, anomalous, provenance, time_ns(document.get("time"), produced_ns))
+    return Label(key, anomalous, provenance, told_ns)

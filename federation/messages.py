@@ -32,6 +32,7 @@ from federation.base import (
 )
 from federation.vocabulary import MAX_TEMPLATES
 from models.base import ModelError
+from models.classify.base import CLASSES
 
 HELLO, TEMPLATES, TRAIN, CALIBRATE, EVALUATE = (
     "query.hello", "query.templates", "train", "query.calibrate", "evaluate"
@@ -41,6 +42,7 @@ _WEIGHTS, _CURRENT, _CONFIG, _METRICS, _SCORES, _FIGURES, _TEMPLATES = (
     "weights", "current", "config", "metrics", "scores", "figures", "templates"
 )  # fmt: skip
 _DIMENSIONS = 16
+_CELLS = (4, len(CLASSES) ** 2)
 _DTYPES = frozenset(np.dtype(code).name for code in "efdbBhHiIqQ?")
 
 
@@ -232,10 +234,10 @@ def read_figures(region: str, content: RecordDict) -> HoldoutFigures:
     return HoldoutFigures(region, _cells(record.get("current")), _cells(record.get("candidate")))
 
 
-def _cells(value: object) -> tuple[int, int, int, int]:
-    if not isinstance(value, list) or len(value) != 4 or not all(isinstance(n, int) and n >= 0 for n in value):
-        raise Malformed(f"{value!r} are not the four counts of a confusion matrix")
-    return value[0], value[1], value[2], value[3]
+def _cells(value: object) -> tuple[int, ...]:
+    if not isinstance(value, list) or len(value) not in _CELLS or not all(isinstance(n, int) and n >= 0 for n in value):
+        raise Malformed(f"{str(value)[:200]} are not the counts of a confusion matrix")
+    return tuple(value)
 
 
 def to_record(weights: Weights) -> ArrayRecord:

@@ -5,6 +5,7 @@ import heapq
 import sqlite3
 from collections import Counter
 from collections.abc import Mapping
+from typing import Literal
 
 Cell = tuple[int, int]
 """A class (-1: without a label, 0: normal, 1: anomalous) and a stretch of time."""
@@ -47,3 +48,13 @@ def surplus(cells: Mapping[Cell, int], room: int) -> Counter[Cell]:
         totals[kind] -= 1
         dropped[kind, slot] += 1
     return dropped
+
+
+def drop_oldest(database: sqlite3.Connection, table: Literal["labels", "classes"], most: int) -> None:
+    """Leaves `most` rows at the most of what was said; those received first go first."""
+    (count,) = database.execute(f"SELECT count(*) FROM {table}").fetchone()
+    database.execute(
+        f"""DELETE FROM {table} WHERE (key, rank) IN
+        (SELECT key, rank FROM {table} ORDER BY received_ns, time_ns, key LIMIT ?)""",
+        (max(0, count - most),),
+    )

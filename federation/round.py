@@ -7,7 +7,8 @@
 3. Updates come back until the pass's time is over; whoever is silent is left out from then on.
 4. The guard refuses what cannot be averaged, by name; too few good ones, and the old model stays.
 5. The strategy makes new weights of the good updates. Steps 2 to 5 are repeated `passes` times.
-6. Every region scores its calibration windows with the candidate; one threshold fits all of them.
+6. Every region scores its calibration windows with the candidate; one threshold fits all of them. A line
+   classifier has no threshold and passes by.
 7. Every region counts what candidate and current model do on its holdout.
 8. The gate: better over all regions, and no region loses more than the margin.
 
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from flwr.serverapp import Grid
 
 from federation import messages
-from federation.base import ModelSpec, Refusal, RoundResult, RoundSettings, TrainTask, Update, Weights
+from federation.base import LINE_CLASSIFIER, ModelSpec, Refusal, RoundResult, RoundSettings, TrainTask, Update, Weights
 from federation.fleet import Clock, Fleet, MonotonicClock
 from federation.gate import judge
 from federation.guard import figures_problem, inspect, sketch_problem
@@ -28,6 +29,7 @@ from federation.secagg import secure_pass
 from federation.sketches import shared_threshold
 from federation.strategies import Aggregation, proximal_mu
 from federation.vocabulary import missing
+from models.classify.base import CLASSES
 from models.vocabulary import grown, has_candidates
 
 Report = Callable[[str, Mapping[str, float | str]], None]
@@ -161,17 +163,12 @@ def prove(
     Raises:
         RoundFailed: too few regions gave calibration scores.
     """
-    asked = messages.calibrate(candidate.weights, task)  # 6
-    sketches = fleet.collect(asked, messages.read_sketch, sorted(fleet.regions), settings.passes)
-    problems = {region: sketch_problem(s, settings.max_examples) for region, s in sorted(sketches.items())}
-    fleet.refuse(Refusal(region, settings.passes, reason) for region, reason in problems.items() if reason)
-    sound = [sketch for region, sketch in sorted(sketches.items()) if problems[region] is None]
-    fleet.need([s.region for s in sound], "step 6, threshold")
-    value = shared_threshold(sound, settings.threshold)
-    report("threshold", {"regions": len(sound), "threshold": value})
+    lines = task.spec.kind == LINE_CLASSIFIER
+    value = threshold if lines else calibrated(fleet, settings, task, candidate, report)  # 6
     question = messages.evaluate(candidate.weights, weights, task, (value, threshold))  # 7
     figures = fleet.collect(question, messages.read_figures, sorted(fleet.regions), settings.passes)
-    odd = {region: figures_problem(f, settings.max_examples) for region, f in sorted(figures.items())}
+    classes = len(CLASSES) if lines else 2
+    odd = {region: figures_problem(f, settings.max_examples, classes) for region, f in sorted(figures.items())}
     fleet.refuse(Refusal(region, settings.passes, reason) for region, reason in odd.items() if reason)
     figures = {region: f for region, f in figures.items() if odd[region] is None}
     accepted, reason = judge(list(figures.values()), settings)  # 8
@@ -184,3 +181,20 @@ def prove(
         refusals=tuple(fleet.refusals), missing=tuple(dict.fromkeys(fleet.missing)),
         examples=sum(u.examples for u in candidate.updates), epsilon=max(spent, default=None),
     )  # fmt: skip
+
+
+def calibrated(fleet: Fleet, settings: RoundSettings, task: TrainTask, candidate: Candidate, report: Report) -> float:
+    """Step 6: the candidate's threshold.
+
+    Raises:
+        RoundFailed: too few regions gave calibration scores.
+    """
+    asked = messages.calibrate(candidate.weights, task)
+    sketches = fleet.collect(asked, messages.read_sketch, sorted(fleet.regions), settings.passes)
+    problems = {region: sketch_problem(s, settings.max_examples) for region, s in sorted(sketches.items())}
+    fleet.refuse(Refusal(region, settings.passes, reason) for region, reason in problems.items() if reason)
+    sound = [sketch for region, sketch in sorted(sketches.items()) if problems[region] is None]
+    fleet.need([s.region for s in sound], "step 6, threshold")
+    value = shared_threshold(sound, settings.threshold)
+    report("threshold", {"regions": len(sound), "threshold": value})
+    return value

@@ -16,6 +16,7 @@ from federation.base import (
     Update,
     Weights,
 )
+from federation.line_classes import LineSet, line_set
 from federation.messages import Region
 from federation.training_store import Spending
 from models.base import Templates, Windows
@@ -32,11 +33,16 @@ class FixedStore:
             purpose: _set(windows, labels, templates, np.sort(part))
             for purpose, part in zip((Purpose.TRAIN, Purpose.CALIBRATE, Purpose.HOLDOUT), cuts, strict=True)
         }
+        self._texts = set(templates.values())
         self._book: list[Spending] = []
 
     def learning_set(self, purpose: Purpose) -> LearningSet:
         """See `federation.trainer.LearningStore`."""
         return self._sets[purpose]
+
+    def line_set(self, purpose: Purpose) -> LineSet:
+        """See `federation.line_trainer.LineStore`; the rules alone say what class a template has."""
+        return line_set(self._texts, {}, purpose)
 
     def spend(self, spending: Spending) -> None:
         """See `federation.trainer.LearningStore`."""

@@ -17,6 +17,7 @@ from torch.nn import Module
 from torch.optim import Optimizer
 
 from federation.base import (
+    LINE_CLASSIFIER,
     HoldoutFigures,
     LearningSet,
     ModelSpec,
@@ -27,6 +28,7 @@ from federation.base import (
     Update,
     Weights,
 )
+from federation.line_trainer import LineStore, LineTrainer
 from federation.sketches import sketch
 from federation.training_store import Spending
 from federation.vocabulary import most_frequent
@@ -38,8 +40,8 @@ from models.scoring import WindowScorer
 from models.sequences import content_keys, distinct
 
 
-class LearningStore(Protocol):
-    """Where a region's windows worth learning from are, and what was spent of its privacy."""
+class LearningStore(LineStore, Protocol):
+    """Where a region's windows and templates worth learning from are, and what was spent of its privacy."""
 
     def learning_set(self, purpose: Purpose) -> LearningSet:
         """The stored windows of that purpose, with their labels."""
@@ -71,6 +73,7 @@ class Trainer:
         self._device = device
         self._cache = cache
         self._built: tuple[ModelSpec, WindowDetector] | None = None
+        self._lines = LineTrainer(region, store, device=device, cache=cache)
 
     @property
     def region(self) -> str:
@@ -91,13 +94,15 @@ class Trainer:
         return most_frequent(_part(own, ~own.labels).windows.ids)
 
     def train(self, weights: Weights, task: TrainTask) -> Update:
-        """Trains from `weights` on the windows to train on.
+        """Trains from `weights` on the windows to train on, a line classifier on the templates.
 
         Raises:
-            TrainerError: this detector cannot be federated, or the region has no window to train on.
+            TrainerError: this model cannot be federated, or the region has no window to train on.
             BudgetSpent: the privacy budget does not allow it.
             ModelError: see `WindowDetector.load_weights` and `WindowDetector.fit`.
         """
+        if task.spec.kind == LINE_CLASSIFIER:
+            return self._lines.train(weights, task)
         start = time.perf_counter()
         detector = self._loaded(task.spec, weights)
         own, check = self._store.learning_set(Purpose.TRAIN), self._store.learning_set(Purpose.CALIBRATE)
@@ -154,6 +159,8 @@ class Trainer:
         Raises:
             ModelError: see `WindowDetector.load_weights`.
         """
+        if spec.kind == LINE_CLASSIFIER:
+            return self._lines.evaluate(candidate, current, spec)
         own = self._store.learning_set(Purpose.HOLDOUT)
         cells = []
         for weights, threshold in zip((current, candidate), reversed(thresholds), strict=True):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from federation import line_classes
 from federation.at_rest import AtRest, Sealed
 from federation.base import StoreError
 from federation.transaction import immediate
@@ -54,7 +55,7 @@ class TrainingFile:
             with self.asking() as database:
                 database.execute("PRAGMA journal_mode = WAL")
                 database.execute("PRAGMA synchronous = NORMAL")
-                database.executescript(_SCHEMA)
+                database.executescript(_SCHEMA + line_classes.SCHEMA)
                 self._check_key(database, at_rest)
         except StoreError:
             self.close()

@@ -28,9 +28,10 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from federation.at_rest import AtRest, Plain, Sealed, decode_key
 from federation.base import LearningSet, Purpose
 from federation.feed import Position
-from federation.reservoir import priority, trim
+from federation.line_classes import LineSet, TemplateClass, classes_of, line_set, take_class
+from federation.reservoir import drop_oldest, priority, trim
 from federation.training_file import TrainingFile
-from models.base import Templates, Windows
+from models.base import Templates, Windows, template_id
 
 Provenance = Literal["feedback", "labels", "rules"]
 RANKS: tuple[Provenance, ...] = ("feedback", "labels", "rules")
@@ -106,6 +107,10 @@ class Label:
     anomalous: bool
     provenance: Provenance
     time_ns: int
+
+
+Said = Label | TemplateClass
+"""What labels are about: sessions, or the lines of templates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +205,7 @@ class TrainingStore:
             self._drop_templates(database)
             return self._count(database) - before
 
-    def label(self, labels: Iterable[Label], position: tuple[str, Position] | None = None) -> int:
+    def label(self, labels: Iterable[Said], position: tuple[str, Position] | None = None) -> int:
         """Takes labels in, before or after their windows; a replay changes nothing.
 
         Args:
@@ -211,8 +216,9 @@ class TrainingStore:
             How many were news.
         """
         with self._file.writing() as database:
-            news = sum(self._hear(database, self._hash(label.key), label) for label in labels)
-            self._drop_labels(database)
+            news = sum(self._take(database, label) for label in labels)
+            drop_oldest(database, "labels", self._settings.max_labels)
+            drop_oldest(database, "classes", self._settings.max_labels)
             if position is not None:
                 database.execute(
                     "INSERT OR REPLACE INTO facts VALUES (?, ?)", (f"position {position[0]}", json.dumps(position[1]))
@@ -250,6 +256,18 @@ class TrainingStore:
         labels = np.fromiter((row[3] == 1 for row in rows), bool, len(rows))
         provenance = tuple(RANKS[row[4]] if row[4] < len(RANKS) else ASSUMED for row in rows)
         return LearningSet(windows, labels, texts, provenance)
+
+    def line_set(self, purpose: Purpose) -> LineSet:
+        """The templates of a purpose with their classes; see `federation.line_classes`.
+
+        Raises:
+            StoreError: the store cannot be read, or was changed from outside.
+        """
+        with self._file.reading() as database:
+            rows = database.execute("SELECT id, content FROM templates").fetchall()
+            said = classes_of(database)
+            texts = {name: self._at_rest.open(content, name).decode("utf-8", "surrogatepass") for name, content in rows}
+        return line_set(texts.values(), {text: said[name] for name, text in texts.items() if name in said}, purpose)
 
     def feedback_since(self, time_ns: int) -> FeedbackCounts:
         """Operators' verdicts that arrived at or after a time of the wall clock, one a session."""
@@ -332,6 +350,11 @@ class TrainingStore:
         before = np.concatenate(([0], np.cumsum(np.isin(windows.ids, np.array(matched, np.int64)))))
         return np.asarray(before[windows.offsets[1:]] > before[windows.offsets[:-1]])
 
+    def _take(self, database: sqlite3.Connection, label: Said) -> bool:
+        if isinstance(label, Label):
+            return self._hear(database, self._hash(label.key), label)
+        return take_class(database, self._template_name(template_id(label.template)), label, self._now_ns())
+
     def _hear(self, database: sqlite3.Connection, hashed: bytes, label: Label) -> bool:
         """Takes one label in; whether it was news."""
         rank = RANKS.index(label.provenance)
@@ -371,12 +394,3 @@ class TrainingStore:
         for (name,) in database.execute("SELECT id FROM templates").fetchall():
             if name not in used:
                 database.execute("DELETE FROM templates WHERE id = ?", (name,))
-
-    def _drop_labels(self, database: sqlite3.Connection) -> None:
-        (count,) = database.execute("SELECT count(*) FROM labels").fetchone()
-        if count > self._settings.max_labels:
-            database.execute(
-                """DELETE FROM labels WHERE (key, rank) IN
-                (SELECT key, rank FROM labels ORDER BY received_ns, time_ns, key LIMIT ?)""",
-                (count - self._settings.max_labels,),
-            )

@@ -19,6 +19,7 @@ from federation.base import (
     Update,
     Weights,
 )
+from federation.line_classes import LineSet
 from federation.local_grid import LocalGrid
 from federation.messages import Region
 from federation.sketches import sketch
@@ -105,8 +106,11 @@ WEIGHTS: Weights = {
 class SetStore:
     """A learning store of fixed sets."""
 
-    def __init__(self, sets: Mapping[Purpose, LearningSet]) -> None:
-        self.sets = sets
+    def __init__(
+        self, sets: Mapping[Purpose, LearningSet] | None = None, lines: Mapping[Purpose, LineSet] | None = None
+    ) -> None:
+        self.sets = sets or {}
+        self.lines = lines or {}
         self.book: list[Spending] = []
 
     def spend(self, spending: Spending) -> None:
@@ -116,6 +120,10 @@ class SetStore:
     def spent(self) -> tuple[Spending, ...]:
         """See `LearningStore`."""
         return tuple(self.book)
+
+    def line_set(self, purpose: Purpose) -> LineSet:
+        """See `LearningStore`."""
+        return self.lines[purpose]
 
     def learning_set(self, purpose: Purpose) -> LearningSet:
         """See `LearningStore`."""

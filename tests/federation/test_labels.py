@@ -82,6 +82,10 @@ def test_what_is_no_label_is_told(store, raw, says):
         {"session": "s"},
         {"anomalous": True},
         {"session": 7},
+        {"template": "login of <*>", "class": "security_anomaly"},
+        {"template": "login of <*>", "class": "trouble"},
+        {"template": "login of <*>", "session": "s", "anomalous": True},
+        {"template": "", "class": "normal"},
     ],
 )
 def test_the_schema_and_the_reader_agree(document):

@@ -140,9 +140,9 @@ def test_a_reply_that_is_no_update_is_malformed(name: str) -> None:
 
 
 @pytest.mark.parametrize("cells", [[1, 2, 3], [1, 2, 3, -4], [1.5, 2.0, 3.0, 4.0]])
-def test_counts_of_the_holdout_are_four_and_not_negative(cells: list[Any]) -> None:
+def test_counts_of_the_holdout_are_a_matrix_and_not_negative(cells: list[Any]) -> None:
     record = MetricRecord({"current": [1, 2, 3, 4], "candidate": cells})
-    with pytest.raises(Malformed, match="not the four counts"):
+    with pytest.raises(Malformed, match="not the counts of a confusion matrix"):
         messages.read_figures("eu", RecordDict({"figures": record}))
 
 

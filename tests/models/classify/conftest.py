@@ -1,3 +1,4 @@
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,11 @@ def made() -> Made:
     return workload()
 
 
-@pytest.fixture(scope="session")
-def small_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a BERT of two layers and random weights, which knows the words of the workload."""
+def random_bert(folder: Path, texts: Iterable[str]) -> Path:
+    """Makes a BERT of two layers and random weights in a folder, which knows the words of the texts."""
     import transformers
 
-    folder = tmp_path_factory.mktemp("bert")
-    words = sorted({w.strip("(),<>*") for m in workload().lines.messages for w in m.lower().split()} - {""})
+    words = sorted({w.strip("(),<>*") for text in texts for w in text.lower().split()} - {""})
     pieces = [*LETTERS, *(f"##{letter}" for letter in LETTERS)]
     vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *pieces, *(w for w in words if w not in pieces)]
     (folder / "vocab.txt").write_text("\n".join(vocabulary))
@@ -32,3 +31,9 @@ def small_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )  # fmt: skip
         transformers.BertModel(config).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """See `random_bert`; of the words of the workload."""
+    return random_bert(tmp_path_factory.mktemp("bert"), workload().lines.messages)
