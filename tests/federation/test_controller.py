@@ -1,17 +1,21 @@
 import contextlib
 import json
 from collections import Counter
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from federation import round_files
-from federation.base import StoreError
+from federation.base import LINE_CLASSIFIER, HoldoutFigures, StoreError
 from federation.ledger import Ledger, Step, Trigger
+from models.cards import ModelNotes
+from models.classify.registry import build
 from models.store import ModelStore
 from tests.federation.controller_world import MODEL, Clock, Cut, Knife, Process, drift, publish_first, result_of, same
 
@@ -56,6 +60,26 @@ def test_drift_becomes_a_new_version(process, clock):
     assert (entry.event, entry.body["to"], word.document["audit_sha256"]) == ("published", 2, entry.sha256)
     assert process.ledger.pending() == ()
     assert process.runner.begun == Counter({"round-0": 1})
+
+
+def test_a_line_classifiers_candidate_becomes_a_version_with_figures_by_class(tmp_path, clock, monkeypatch):
+    ModelStore(tmp_path / "models").publish(MODEL, build("rules"), ModelNotes())
+    matrix = np.diag([40, 3, 0, 0, 0, 0, 7])
+    matrix[1, 0] = 2
+    figures = (HoldoutFigures("eu", tuple(matrix.ravel().tolist()), tuple(matrix.ravel().tolist())),)
+    monkeypatch.setattr(
+        "tests.federation.controller_world.result_of",
+        lambda *args, **options: replace(result_of(*args, **options), figures=figures),
+    )
+    process = Process(tmp_path, clock)
+    settle(process, clock, drift("d1", clock.ns))
+    card = process.store.any_card(MODEL)
+    assert (card.version, card.kind, card.detector, card.participants) == (2, LINE_CLASSIFIER, "rules", ("eu", "us"))
+    assert card.metrics["holdout"]["accuracy"] == pytest.approx(50 / 52)
+    assert card.metrics["holdout"]["security_anomaly.recall"] == pytest.approx(0.6)
+    plan = round_files.RoundPlan.model_validate_json((tmp_path / "rounds" / "round-0" / round_files.PLAN).read_bytes())
+    assert (plan.spec.kind, plan.threshold) == (LINE_CLASSIFIER, 0.0)
+    process.close()
 
 
 def test_the_trace_of_a_round_is_on_the_plan_the_card_and_the_announcement(process, clock, tmp_path):
