@@ -36,6 +36,7 @@ from bench.interference import fill_training_store
 from bench.workloads import Workload, write_workload
 from connectors.broker import EmbeddedBroker
 from federation.base import SetupError
+from federation.ledger import Ledger
 from federation.superlink import SuperLink, SuperLinkSettings
 from federation.training_store import TrainingSettings
 from models.cards import Notes
@@ -135,12 +136,30 @@ def _swap(run: Run, place: Place, coordinator: Path, workload: Workload, rate: i
         _event(place, 1)
         _until(run, "first round", lambda: _versions(place) == [2] * len(REGIONS))
         time.sleep(SETTLE_S)
-        start_s = time.perf_counter()
+        start_ns = time.time_ns()
         _event(place, 2)
         _until(run, "measured round", lambda: _versions(place) == [3] * len(REGIONS))
-        took_s = time.perf_counter() - start_s
+        end_ns = time.time_ns()
         time.sleep(SETTLE_S)
-    return {"drift_to_swap_s": took_s}
+    return {"drift_to_swap_s": (end_ns - start_ns) / 1e9, **_parts(place, start_ns, end_ns)}
+
+
+def _parts(place: Place, start_ns: int, end_ns: int) -> dict[str, Number]:
+    """Seconds of each part of the way, one after the other: until the round is planned, its steps, and the swap."""
+    with Ledger(place.folder / "coordinator" / "ledger.db") as ledger:
+        latest = ledger.rounds(1)[0]
+    steps = _documents(place.folder / "coordinator" / "rounds" / latest.round_id / "steps.jsonl")
+    marks = [("planned", latest.planned_ns), *((step["name"], step["time_ns"]) for step in steps), ("swap", end_ns)]
+    parts: dict[str, Number] = {}
+    for name, at_ns in marks:
+        parts[f"{name}_s"] = parts.get(f"{name}_s", 0.0) + (at_ns - start_ns) / 1e9
+        start_ns = at_ns
+    return parts
+
+
+def _documents(path: Path) -> list[dict[str, Any]]:
+    """The documents of a JSON-lines file."""
+    return [orjson.loads(line) for line in path.read_bytes().splitlines()]
 
 
 def _models(run: Run, folder: Path) -> Path:
