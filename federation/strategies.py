@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from flwr.app import Message, Metadata, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, Message, Metadata, MetricRecord, RecordDict
 from flwr.app.message.message import make_message
 from flwr.serverapp.strategy import FedAdam, FedAvg, FedMedian, FedProx, FedTrimmedAvg, MultiKrum
 from flwr.serverapp.strategy.strategy import Strategy
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from federation.base import RoundFailed, RoundSettings, SetupError, Update, Weights
 from federation.guard import floating
-from federation.messages import TRAIN, to_record
+from federation.messages import TRAIN
 
 STRATEGIES: Mapping[str, tuple[Callable[..., Strategy], Mapping[str, float]]] = {
     "fedavg": (FedAvg, {}),
@@ -97,6 +97,5 @@ class Aggregation:
 def _reply(sent: Weights, update: Update, names: Sequence[str]) -> Message:
     changes = {n: update.weights[n].astype(np.float64) - sent[n].astype(np.float64) for n in names}
     figures = MetricRecord({"num-examples": update.examples})
-    return make_message(
-        Metadata(0, "", 0, 0, "", "", 0.0, 1.0, TRAIN), RecordDict({"a": to_record(changes), "m": figures})
-    )
+    record = ArrayRecord({name: Array(np.asarray(change, order="C")) for name, change in changes.items()})
+    return make_message(Metadata(0, "", 0, 0, "", "", 0.0, 1.0, TRAIN), RecordDict({"a": record, "m": figures}))

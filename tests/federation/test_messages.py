@@ -1,11 +1,13 @@
-import math
+import contextlib
+import json
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Any
 
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+from hypothesis import given
+from hypothesis import strategies as st
 
 from federation import messages
 from federation.base import BudgetSpent, Malformed, ModelSpec, RegionFailed, ScoreSketch, TrainTask, Update, Weights
@@ -72,43 +74,64 @@ def test_a_question_that_cannot_be_read_is_answered_with_a_sentence() -> None:
         )
 
 
-def array(data: bytes, dtype: str = "float32", shape: tuple[int, ...] = (9,)) -> Array:
-    return Array(dtype=dtype, shape=shape, stype="numpy.ndarray", data=data)
+def packed(data: bytes) -> ArrayRecord:
+    return ArrayRecord({"safetensors": Array(dtype="uint8", shape=(len(data),), stype="safetensors", data=data)})
 
 
-def np_bytes(shape: tuple[int, ...]) -> bytes:
-    """What `numpy.save` would write for ones of a shape that numpy may not be able to hold."""
-    head = BytesIO()
-    np.lib.format.write_array_header_1_0(head, {"descr": "<f4", "fortran_order": False, "shape": shape})
-    return head.getvalue() + bytes(4 * math.prod(shape))
+def written(header: object, values: bytes = bytes(36)) -> bytes:
+    """What is laid out as safetensors lays it out, whatever the header says."""
+    head = json.dumps(header).encode()
+    return len(head).to_bytes(8, "little") + head + values
 
 
-WHOLE = Array(np.zeros(9, np.float32)).data
-DAMAGED: dict[str, tuple[Array, str]] = {
-    "empty": (array(b""), "not those of float32"),
-    "garbage": (array(b"\x80\x04pickle"), "not those of float32"),
-    "truncated": (array(WHOLE[:-3]), "not those of float32"),
-    "too long": (array(WHOLE + b"x"), "not those of float32"),
-    "another shape inside": (array(WHOLE, shape=(3, 3)), "not those of float32"),
-    "another dtype inside": (array(WHOLE, dtype="int32"), "not those of int32"),
-    "terabytes": (array(WHOLE.replace(b"(9,)", b"(9000000000000,)"), shape=(9 * 10**12,)), "not those of float32"),
-    "header that does not end": (array(WHOLE.replace(b"(9,), }", b"(9,),  ")), "not those of float32"),
-    "objects": (array(WHOLE, dtype="object"), "no array of numbers"),
-    "too many dimensions": (array(np_bytes((1,) * 65), shape=(1,) * 65), "no array of numbers"),
-    "a shape that no memory has": (
-        array(np_bytes((0, 2**62, 2**62)), shape=(0, 2**62, 2**62)),
-        "cannot have the shape",
-    ),
-    "negative shape": (array(WHOLE, shape=(-9,)), "no array of numbers"),
+def described(shape: tuple[int, ...] = (9,), dtype: str = "F32", end: int = 36) -> dict[str, Any]:
+    return {"a": {"dtype": dtype, "shape": shape, "data_offsets": [0, end]}}
+
+
+WHOLE = written(described())
+DAMAGED: dict[str, tuple[bytes, str]] = {
+    "empty": (b"", "damaged"),
+    "garbage": (b"\x80\x04pickle", "damaged"),
+    "truncated": (WHOLE[:-3], "damaged"),
+    "too long": (WHOLE + b"x", "damaged"),
+    "another shape inside": (written(described((3, 4))), "damaged"),
+    "another dtype inside": (written(described(dtype="F64")), "damaged"),
+    "terabytes": (written(described((9 * 10**12,), end=36 * 10**12)), "damaged"),
+    "header that does not end": ((10**9).to_bytes(8, "little") + WHOLE[8:], "damaged"),
+    "header that is a list": (written([1, 2]), "damaged"),
+    "objects": (written(described(dtype="O")), "damaged"),
+    "a dtype that numpy has not": (written(described((18,), dtype="BF16")), "damaged"),
+    "too many dimensions": (written(described((1,) * 65), bytes(4)), "damaged"),
+    "many dimensions": (written(described((1,) * 17, end=4), bytes(4)), "'a' has 17 dimensions"),
+    "a shape that no memory has": (written(described((0, 2**62, 2**62), end=0), b""), "damaged"),
+    "negative shape": (written(described((-9,))), "damaged"),
 }
 
 
 @pytest.mark.parametrize("name", DAMAGED)
-def test_a_damaged_array_is_named_before_memory_is_taken_for_it(name: str) -> None:
-    damaged, sentence = DAMAGED[name]
-    content = RecordDict({"weights": ArrayRecord({"a": damaged}), "metrics": MetricRecord({"examples": 4})})
-    with pytest.raises(Malformed, match=f"array 'a' .*{sentence}"):
+def test_damaged_arrays_are_refused_before_memory_is_taken_for_them(name: str) -> None:
+    data, sentence = DAMAGED[name]
+    content = RecordDict({"weights": packed(data), "metrics": MetricRecord({"examples": 4})})
+    with pytest.raises(Malformed, match=f"array.* {sentence}"):
         messages.read_update("eu", content)
+
+
+def test_what_is_whole_is_read() -> None:
+    found = messages.from_record(RecordDict({"weights": packed(WHOLE)}), "weights")
+    assert (found["a"].dtype, found["a"].shape) == (np.float32, (9,))
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_break_the_reader(data: bytes) -> None:
+    for given_bytes in (data, WHOLE[: len(data)] + data):
+        with contextlib.suppress(Malformed):
+            messages.from_record(RecordDict({"weights": packed(given_bytes)}), "weights")
+
+
+def test_arrays_by_name_without_their_packing_are_none() -> None:
+    content = RecordDict({"weights": ArrayRecord({"a": Array(np.zeros(9, np.float32))})})
+    with pytest.raises(Malformed, match="no arrays under 'weights'"):
+        messages.from_record(content, "weights")
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int8", "int64", "uint8", "bool"])

@@ -50,7 +50,7 @@ class Drawing(PreparedRegion):
         rng = np.random.default_rng([len(self.region), self.examples, task.number])
         moved = {
             name: (array + rng.normal(0, 0.2, array.shape)).astype(array.dtype) if array.dtype.kind == "f" else array
-            for name, array in weights.items()
+            for name, array in sorted(weights.items())
         }
         return self.spoil(Update(self.region, moved, self.examples, {"loss": 0.5}))
 
