@@ -35,7 +35,7 @@ from torch import nn
 from torch.nn import functional
 
 from models.classify.base import CLASSES, Lines
-from models.classify.neural import Centred, Encode, Examples, NeuralClassifier, NeuralSettings, texts_of
+from models.classify.neural import Centred, Encode, Examples, NeuralClassifier, NeuralSettings
 from models.classify.tuned import TunedBert, last_layers, needed_bert
 from models.loop import LoopSettings, Loss, planned_epochs
 
@@ -134,7 +134,7 @@ class DannBert(NeuralClassifier):
         return Network(self._encoder.hidden, self.options, last_layers(self._encoder, layers) if layers else None)
 
     def _read(self, lines: Lines, encode: Encode) -> Any:
-        texts = texts_of(lines)
+        texts = self._texts(lines)
         if self.options.trained_layers:
             return texts
         return torch.from_numpy(encode(texts)).to(self._device)  # (n, H)

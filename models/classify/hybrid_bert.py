@@ -100,6 +100,7 @@ class HybridBert(NeuralClassifier):
         return logits
 
     def _learn(self, lines: Lines, labels: NDArray[np.int64]) -> None:
+        super()._learn(lines, labels)
         self._features.fit(lines, labels)
 
     def _begin(self, network: Network, examples: Examples, seed: int) -> None:

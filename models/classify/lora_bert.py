@@ -28,7 +28,7 @@ from pydantic import Field
 from torch import nn
 
 from models.classify.base import CLASSES, Lines
-from models.classify.neural import Centred, Encode, Examples, NeuralClassifier, NeuralSettings, texts_of
+from models.classify.neural import Centred, Encode, Examples, NeuralClassifier, NeuralSettings
 from models.classify.tuned import TunedBert, adapted, needed_bert
 from models.loop import LoopSettings, train_network
 from models.sequences import distinct
@@ -95,7 +95,7 @@ class LoraBert(NeuralClassifier):
         return Network(self._encoder.hidden, bert)
 
     def _read(self, lines: Lines, encode: Encode) -> tuple[str, ...]:
-        return texts_of(lines)
+        return self._texts(lines)
 
     def _logits(self, network: Network, read: Sequence[str], index: NDArray[np.int64]) -> torch.Tensor:
         logits: torch.Tensor = network(network.bert([read[i] for i in index.tolist()]))

@@ -108,10 +108,21 @@ class NeuralClassifier(TorchModel, LineClassifier):
         super().__init__(settings, settings.encoder, device)
         self.shared = settings
         self._vectors = TextVectors(self._encoder, cache / f"texts-{self._encoder.fingerprint}.npz" if cache else None)
+        self._levels = True
+
+    def _texts(self, lines: Lines) -> tuple[str, ...]:
+        """What the encoder reads of each line: its message, and its level before it where that is known.
+
+        Levels are left out where no line that was trained on had one: a text that begins with one
+        would be like none of them.
+        """
+        if not self._levels:
+            return lines.messages
+        return tuple(f"{level}: {m}" if level else m for level, m in zip(lines.levels, lines.messages, strict=True))
 
     def _keys(self, lines: Lines) -> Sequence[Hashable]:
         """All that the network reads of each line; equal ones are read once."""
-        return texts_of(lines)
+        return self._texts(lines)
 
     @abstractmethod
     def _read(self, lines: Lines, encode: Encode) -> Any:
@@ -129,6 +140,7 @@ class NeuralClassifier(TorchModel, LineClassifier):
 
     def _learn(self, lines: Lines, labels: NDArray[np.int64]) -> None:
         """What has to be known of the training lines before a new network is made."""
+        self._levels = any(lines.levels)
 
     def _begin(self, network: Any, examples: Examples, seed: int) -> None:
         """What a new network needs before it is trained."""
@@ -260,7 +272,11 @@ class NeuralClassifier(TorchModel, LineClassifier):
 
         return [word_reasons(probabilities, lines.take(np.array([i]))) for i in range(len(lines))]
 
+    def load_weights(self, weights: Mapping[str, NDArray[Any]], extra: Mapping[str, Any]) -> None:
+        """See `Model.load_weights`."""
+        super().load_weights(weights, extra)
+        self._levels = extra.get("levels") is not False
 
-def texts_of(lines: Lines) -> tuple[str, ...]:
-    """What an encoder reads of each line: its message, and its level before it where that is known."""
-    return tuple(f"{level}: {m}" if level else m for level, m in zip(lines.levels, lines.messages, strict=True))
+    def extra(self) -> dict[str, Any]:
+        """The encoder, and whether levels are read."""
+        return super().extra() | {"levels": self._levels}

@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 from engine.parsing.formats.base import Document, Format
-from engine.parsing.jsonlines import JsonFields, parse_object
+from engine.parsing.jsonlines import JsonFields, parse_journal_object, parse_object
 
 _PAIR = re.compile(r'([^\s="]+)=("(?:[^"\\]|\\.)*"|[^\s"]*)(?:\s+|$)')
 _ESCAPE = re.compile(r"\\(.)")
@@ -99,7 +99,7 @@ OTEL = Format(
         parse_object,
         JsonFields(
             time=("timeUnixNano", "observedTimeUnixNano", "Timestamp", "timestamp", "ObservedTimestamp"),
-            message=("body.stringValue", "body", "Body"),
+            message=("body.stringValue", "body", "Body.stringValue", "Body"),
             level=("severityText", "SeverityText", "severity_text", "severityNumber", "SeverityNumber"),
             host=("resource.host.name", "Resource.host.name"),
             component=("resource.service.name", "Resource.service.name"),
@@ -126,7 +126,7 @@ JOURNALD = Format(
         b"MESSAGE=Accepted publickey for root from 10.0.0.7 port 50022 ssh2\n",
     ),
     document=Document(
-        parse_object,
+        parse_journal_object,
         JsonFields(
             time=("__REALTIME_TIMESTAMP", "_SOURCE_REALTIME_TIMESTAMP"),
             message=("MESSAGE",),

@@ -201,7 +201,7 @@ WINDOWS_CSV = Format(
     header=headed(
         rb"(?P<level>Information|Warning|Error|Critical|Verbose),(?P<month>[0-9]{1,2})/(?P<day>[0-9]{1,2})/"
         rb"(?P<year>[0-9]{4}) (?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})(?: (?P<half_day>AM|PM))?,"
-        rb"(?P<component>[^,]*),(?P<event>[0-9]+),(?P<message>.*)"
+        rb"(?P<component>[^,]*),(?P<event>[0-9]+),(?:[^,\x22]*,)?(?P<message>.*)"
     ),
     sessions=NO_SESSIONS,
 )

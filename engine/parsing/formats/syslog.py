@@ -8,7 +8,7 @@ _DATA = rb"(?:-|(?:\[[^\]\\]*(?:\\[\x22\\\]]?+[^\]\\]*)*\])+)"
 # Of RFC 3164, with a program's tag or without, or of RFC 5424, or with the time of the one and the rest of the other.
 _OPTIONAL_HEAD = (
     rb"(?:(?:<(?P<priority>[0-9]+)>(?:[0-9]+ )?)?(?:" + MONTH_NAME + rb" +|(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-)"
-    rb"(?P<day>[0-9]{1,2})[ T]" + HMS + rb"(?:\." + FRACTION + rb")?(?:" + ZONE + rb")? (?P<host>[^ ]+) "
+    rb"(?P<day>[0-9]{1,2})[ T]" + HMS + rb"(?:\." + FRACTION + rb")?(?:" + ZONE + rb")? (?:-|(?P<host>[^ ]+)) "
     rb"(?:[^ |]+ [^ |]+ [^ |]+ " + _DATA + rb" (?:\xef\xbb\xbf)?|[^ :|]+: ?)?)?"
 )
 _PIPED = rb"[^|\\]*(?:\\[|\\]?+[^|\\]*)*"
@@ -24,7 +24,7 @@ SYSLOG = Format(
         b"<34>Oct  1 22:14:15 mymachine su: 'su root' failed for lonvick on /dev/pts/8",
     ),
     header=headed(
-        rb"(?:<(?P<priority>[0-9]+)>)?" + _RFC3164_TIME + rb" (?P<host>[^ ]+) "
+        rb"(?:<(?P<priority>[0-9]+)>)?" + _RFC3164_TIME + rb" (?:(?P<host>:*[^ :]+(?::+[^ :]+)*) )?"
         rb"(?:(?P<component>[^ :\[]+)(?:\[(?P<pid>[0-9]+)\])?: ?)?(?P<message>.*)"
     ),
     sessions={
@@ -48,8 +48,8 @@ SYSLOG_5424 = Format(
         b'<165>1 2003-08-24T05:14:15.000003-07:00 192.0.2.1 myproc 8710 - [exampleSDID@32473 iut="3"] link eth0 is up',
     ),
     header=headed(
-        rb"<(?P<priority>[0-9]+)>[0-9]+ " + RFC3339 + rb" (?P<host>[^ ]+) (?P<component>[^ ]+) "
-        rb"(?:(?P<pid>[0-9]+)|[^ ]+) [^ ]+ " + _DATA + rb"(?: (?P<message>.*))?$"
+        rb"<(?P<priority>[0-9]+)>[0-9]+ (?:" + RFC3339 + rb"|-) (?:-|(?P<host>[^ ]+)) (?:-|(?P<component>[^ ]+)) "
+        rb"(?:(?P<pid>[0-9]+)|[^ ]+) [^ ]+ " + _DATA + rb"(?: (?:\xef\xbb\xbf)?(?P<message>.*))?$"
     ),
     sessions={"none": NO_KEY, "host": (rb"^<[0-9]+>[0-9]+ [^ ]+ (?P<key>[^ ]+) ",)},
 )

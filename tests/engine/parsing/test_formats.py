@@ -121,6 +121,37 @@ def test_events_behind_a_syslog_header_are_told_from_syslog(head, record, name, 
         assert parsed.time_ns.tolist() == [found.time_ns]
 
 
+@pytest.mark.parametrize(
+    ("line", "format", "fields"),
+    [
+        (b"<30>Mar 10 06:25:01 dockerd[99]: up", "syslog", ("", "dockerd", 99, "up", "info")),
+        (b"Mar 10 06:25:01 fe80::1 sshd[7]: up", "syslog", ("fe80::1", "sshd", 7, "up", "")),
+        (b"<165>1 - - - - - - up", "syslog5424", ("", "", None, "up", "info")),
+        (b"<11>1 2024-03-10T06:25:01Z h - 7 - - \xef\xbb\xbfup", "syslog5424", ("h", "", 7, "up", "error")),
+        (
+            b'{"__REALTIME_TIMESTAMP":"1710051901123456","MESSAGE":[72,105,255],"PRIORITY":"3","_PID":"7"}',
+            "journald",
+            ("", "", 7, "Hi\\xff", "error"),
+        ),
+        (b'{"__REALTIME_TIMESTAMP":"1710051901123456","MESSAGE":null}', "journald", ("", "", None, "", "")),
+        (
+            b'{"Timestamp":"1710051901123456789","SeverityText":"WARN","Body":{"stringValue":"up"}}',
+            "otel",
+            ("", "", None, "up", "warn"),
+        ),
+    ],
+)
+def test_fields_that_are_left_out_or_spelt_otherwise(line, format, fields, parser_of):
+    found = parser_of(settings_of("auto")).take_apart(line, READ_NS)
+    assert found.format == format
+    assert (found.host, found.component, found.pid, found.message, found.level) == fields
+
+
+def test_seconds_with_a_fraction_are_good_to_a_microsecond(parser_of):
+    line = b'{"ts":1710051901.123457,"msg":"up"}'
+    assert parser_of(settings_of("json")).take_apart(line, READ_NS).time_ns == 1_710_051_901_123_457_000
+
+
 def test_a_bar_within_a_field_of_cef_ends_nothing(parser_of):
     found = parser_of(settings_of("cef")).take_apart(b"CEF:0|V|a\\|b|2|9|x \\| y|9|msg=z", READ_NS)
     assert (found.component, found.level, found.message) == ("a\\|b", "fatal", "x \\| y|9|msg=z")

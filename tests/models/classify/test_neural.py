@@ -11,7 +11,6 @@ from models.classify.base import CLASSES, Lines
 from models.classify.checks import Made
 from models.classify.dann_bert import Network, Reversal, SourceHead, strength_at
 from models.classify.lora_bert import heaviest
-from models.classify.neural import texts_of
 from models.classify.registry import build
 from models.classify.tuned import adapted, last_layers
 from models.encoder import HashingEncoder, open_encoder
@@ -19,7 +18,8 @@ from models.loop import LocalTraining, within_round
 
 QUICK = {"epochs": 8, "batch_size": 16, "learning_rate": 0.01}
 STILL = {"epochs": 1, "batch_size": 16, "learning_rate": 1e-9}
-DANN: dict[str, Any] = {"encoder": "hashing:32", "features": 16, "training": QUICK}
+DANN_LIKE: dict[str, Any] = {"encoder": "hashing:32", "training": QUICK}
+DANN: dict[str, Any] = {**DANN_LIKE, "features": 16}
 
 
 def test_reversal_turns_the_gradient() -> None:
@@ -248,7 +248,7 @@ def test_texts_are_encoded_once_for_all_classifiers(
     assert encoded == []
     again.explain(made.lines.take(np.array([0])))
     assert encoded
-    assert set(again._vectors._known) == set(texts_of(made.lines))  # type: ignore[attr-defined]
+    assert set(again._vectors._known) == set(again._texts(made.lines))  # type: ignore[attr-defined]
 
 
 def test_hybrid_sees_what_the_message_does_not_say() -> None:
@@ -287,3 +287,19 @@ def test_a_learning_rate_that_explodes_is_said(made: Made) -> None:
     settings = DANN | {"training": {"epochs": 3, "learning_rate": 1e30}}
     with pytest.raises(TrainingError, match="lower learning_rate"):
         build("dann_bert", settings, device="cpu").fit(made.lines, made.labels)
+
+
+@pytest.mark.parametrize(("name", "settings"), [("dann_bert", DANN), ("hybrid_bert", {**DANN_LIKE, "mixed": 16})])
+def test_levels_are_read_only_where_training_had_some(name: str, settings: dict[str, Any], made: Made) -> None:
+    bare = Lines.of(made.lines.messages, made.lines.templates, formats=made.lines.formats)
+    turned = Lines.of(made.lines.messages, levels=["error" if v == "info" else "info" for v in made.lines.levels])
+    without, using = build(name, settings, device="cpu"), build(name, settings, device="cpu")
+    without.fit(bare, made.labels)
+    using.fit(made.lines, made.labels)
+    loaded = build(name, settings, device="cpu")
+    loaded.load_weights(without.weights(), without.extra())
+    plain = Lines.of(turned.messages)
+    for classifier in (without, loaded):
+        found = classifier.probabilities(turned).argmax(1), classifier.probabilities(plain).argmax(1)
+        assert np.array_equal(*found)
+    assert not np.allclose(using.probabilities(turned), using.probabilities(plain))
