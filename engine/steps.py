@@ -311,6 +311,10 @@ class Judged:
     wrong: int = 0
 
 
+_LOOK_S = 0.5
+"""Between two looks at the scores: a fast stream's many blocks are looked at together, for a tenth of the cost."""
+
+
 class DriftStep(Step[ScoredWindows, Record]):
     """Scores of one shard → drift events."""
 
@@ -323,18 +327,30 @@ class DriftStep(Step[ScoredWindows, Record]):
         self._monitor = DriftMonitor(
             context.settings.drift, context.templates, vectors=self._vectors, state=(snapshot or {}).get("monitor")
         )
+        self._looked_s = -_LOOK_S
 
     def work(self, values: list[ScoredWindows]) -> list[Record]:
         """See `Step.work`."""
         events: list[DriftEvent] = []
         fixed = self._context.settings.decide.threshold
+        now_s = self._context.clock.monotonic_s()
+        wait = now_s - self._looked_s < _LOOK_S
         for scored in values:
             events += self._monitor.observe(
                 scored.batch.windows, scored.score, scored.batch.last_ns, model=scored.model, version=scored.version,
-                threshold=scored.threshold if fixed is None else fixed,
+                threshold=scored.threshold if fixed is None else fixed, wait=wait,
             )  # fmt: skip
         events += self._feedback(values[-1])
         events += self._context.models.regressions()
+        if not wait:
+            self._looked_s = now_s
+        return self._told(events)
+
+    def on_eof(self) -> tuple[list[Record], bool]:
+        """What still waits for a look gets it."""
+        return self._told(self._monitor.look()), StatefulBatchLogic.RETAIN
+
+    def _told(self, events: list[DriftEvent]) -> list[Record]:
         metrics = self._context.telemetry.metrics
         for name, reading in self._monitor.readings().items():
             metrics.drift_statistic.labels(name).set(reading.statistic)

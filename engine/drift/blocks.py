@@ -12,9 +12,6 @@ from models.base import Windows
 SAMPLE_SHARE = 10
 """One window of so many is sampled for the statistics that would cost too much for all of them."""
 
-TOGETHER = 5
-"""Blocks looked at together: most of a look's time is the same for one block and for five."""
-
 _CELLS = 1 << 22
 """Entries of the table of windows and templates that is made at once, in bytes."""
 
@@ -114,8 +111,8 @@ class Pending:
         self._count += int(chosen.sum())
 
     def full(self, columns: TemplateColumns) -> Blocks | None:
-        """The full blocks, `TOGETHER` or a multiple of it, which are no longer pending; None where there are fewer."""
-        whole = self._count // (self._width * TOGETHER) * TOGETHER
+        """The full blocks, which are no longer pending; None where there is none."""
+        whole = self._count // self._width
         if not whole:
             return None
         ids, lengths, scores, time_ns = self._joined()

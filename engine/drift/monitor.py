@@ -92,7 +92,7 @@ class DriftMonitor:
 
     def observe(
         self, windows: Windows, scores: NDArray[np.float32], time_ns: NDArray[np.int64],
-        *, model: str, version: int, threshold: float,
+        *, model: str, version: int, threshold: float, wait: bool = False,
     ) -> list[DriftEvent]:  # fmt: skip
         """Takes windows as they were scored; the events that are due.
 
@@ -103,11 +103,19 @@ class DriftMonitor:
             model: Name of the model that scored them.
             version: Its version.
             threshold: From which a window is anomalous.
+            wait: Whether full blocks may wait for more of them: a look costs nearly the same for one block and
+                for twenty, and what is told does not depend on how many are looked at together.
         """
+        events: list[DriftEvent] = []
         if self._model != (model, version):
+            events = self.look()
             self._start((model, version))
         self._threshold = threshold
         self._pending.add(windows, scores, time_ns)
+        return events if wait else events + self.look()
+
+    def look(self) -> list[DriftEvent]:
+        """Looks at the full blocks that wait; the events that are due."""
         blocks = self._pending.full(self._columns)
         return [] if blocks is None else self._take(blocks)
 

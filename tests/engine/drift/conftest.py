@@ -40,16 +40,21 @@ class Stream:
             0, self.rows[at:], self.scores[at:], self.first + at
         )
 
-    def feed(self, monitor: DriftMonitor, cuts=(), version: int = 1):
-        """Everything through the monitor, cut into batches at the places given; the events."""
+    def feed(self, monitor: DriftMonitor, cuts=(), version: int = 1, waits=()):
+        """Everything through the monitor, cut into batches at the places given; the events.
+
+        After a batch whose number is in `waits` the monitor does not look.
+        """
         places = [0, *sorted(min(cut, len(self.rows)) for cut in cuts), len(self.rows)]
         events = []
-        for start, stop in itertools.pairwise(places):
+        for number, (start, stop) in enumerate(itertools.pairwise(places)):
             windows = Windows.of(self.rows[start:stop])
             scores = np.array(self.scores[start:stop], np.float32)
             times = np.arange(self.first + start, self.first + stop, dtype=np.int64) * 10**9
-            events += monitor.observe(windows, scores, times, model="m", version=version, threshold=0.5)
-        return events
+            events += monitor.observe(
+                windows, scores, times, model="m", version=version, threshold=0.5, wait=number in waits
+            )
+        return events + monitor.look()
 
 
 def vectors(ids: NDArray[np.int64]) -> NDArray[np.float32]:

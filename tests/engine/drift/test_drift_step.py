@@ -148,6 +148,19 @@ def test_texts_stay_in_the_region_where_that_is_wanted(make, batches, check_sche
     )
 
 
+def test_a_fast_stream_is_looked_at_now_and_then_and_at_its_end(make, batches):
+    (expected,) = DriftStep(make(TEXTS), None).on_batch(batches())[0]
+    step = DriftStep(make(TEXTS), None)
+    found = [record for batch in batches() for record in step.on_batch([batch])[0]]
+    assert found == []  # the clock stands still after the first look
+    assert [record.document for record in step.on_eof()[0]] == [expected.document]
+    later = DriftStep(make(TEXTS), None)
+    for batch in batches():
+        later._context.clock.advance(1.0)
+        found += later.on_batch([batch])[0]
+    assert [record.document for record in found] == [expected.document]
+
+
 @pytest.mark.parametrize("stop", [3, 11, 16, 20])
 def test_a_crash_repeats_or_loses_no_event(make, batches, stop):
     whole = [record.document for record in DriftStep(make(TEXTS), None).on_batch(batches())[0]]

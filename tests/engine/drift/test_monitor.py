@@ -150,6 +150,16 @@ def test_another_version_begins_another_reference(stream, monitor):
 # --- precision under feedback --------------------------------------------------------------------
 
 
+def test_another_version_comes_after_a_look_at_what_waits(stream, monitor):
+    made = drifting(stream)
+    windows = Windows.of(made.rows)
+    scores, times = np.array(made.scores, np.float32), np.arange(len(made.rows), dtype=np.int64) * 10**9
+    watched = monitor()
+    assert watched.observe(windows, scores, times, model="m", version=1, threshold=0.5, wait=True) == []
+    last = windows.take(np.array([0])), scores[:1], times[-1:]
+    assert watched.observe(*last, model="m", version=2, threshold=0.5) == made.feed(monitor())
+
+
 def test_alerts_that_operators_call_wrong_are_drift(stream, monitor):
     watched = monitor()
     stream().add(2_000).feed(watched)
@@ -174,10 +184,10 @@ def drifting(stream):
 
 
 @settings(max_examples=20)
-@given(cuts=st.lists(st.integers(0, 3_000), max_size=12))
-def test_batches_change_nothing(stream, monitor, cuts):
+@given(cuts=st.lists(st.integers(0, 3_000), max_size=12), waits=st.sets(st.integers(0, 12)))
+def test_batches_and_looks_put_off_change_nothing(stream, monitor, cuts, waits):
     made = drifting(stream)
-    assert made.feed(monitor(), cuts) == made.feed(monitor())
+    assert made.feed(monitor(), cuts, waits=waits) == made.feed(monitor())
 
 
 @settings(max_examples=20)
