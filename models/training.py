@@ -1,6 +1,7 @@
 """Training as one job: split, fit, threshold, figures, and a new version in the store."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -59,18 +60,10 @@ class Trained:
 
 
 def train(
-    windows: Windows,
-    labels: NDArray[np.bool_] | None,
-    templates: Templates,
-    settings: TrainSettings,
-    *,
-    store: ModelStore | None = None,
-    name: str | None = None,
-    source: str = "",
-    device: str = "auto",
-    cache: Path | None = None,
-    progress: Progress | None = None,
-) -> Trained:
+    windows: Windows, labels: NDArray[np.bool_] | None, templates: Templates, settings: TrainSettings,
+    *, store: ModelStore | None = None, name: str | None = None, source: str = "",
+    device: str = "auto", cache: Path | None = None, progress: Progress | None = None,
+) -> Trained:  # fmt: skip
     """Trains a detector and, with a store, publishes it as the current version.
 
     1. Split: a share of each class is held out. Detectors that learn from normal windows only get
@@ -98,7 +91,8 @@ def train(
     Raises:
         ModelError: see `build`, `WindowDetector.fit`, `fit_threshold` and `ModelStore.publish`.
     """
-    detector = build(settings.detector, settings.settings, device=device, cache=cache)
+    make = partial(build, settings.detector, settings.settings, device=device, cache=cache)
+    detector = make()
     truth = np.zeros(len(windows), bool) if labels is None else labels
     if len(truth) != len(windows):
         raise TrainingError(f"there are {len(truth)} labels for {len(windows)} windows")
@@ -106,19 +100,14 @@ def train(
         raise TrainingError(f"{settings.detector} learns from labelled windows, and these have no labels")
     if settings.folds == 1:
         raise TrainingError("one fold leaves nothing to train on: folds must be 0, or 2 or more")
-    fit = partial(_fit, windows=windows, truth=truth, templates=templates, seed=settings.seed, progress=progress)
+    job = _Job(windows, truth, templates, settings.seed, progress)
     if settings.folds:
         kept = held = np.arange(len(windows))
-        scores = np.zeros(len(windows), np.float32)
-        for number, part in enumerate(folds(truth, settings.folds, settings.seed), start=1):  # 1
-            one = build(settings.detector, settings.settings, device=device, cache=cache)
-            stage = _staged(progress, f"fold {number} of {settings.folds}")
-            fit(one, kept=np.setdiff1d(kept, part), held=part, progress=stage)  # 2
-            scores[part] = one.score(windows.take(part))
-        report = fit(detector, kept=kept, held=None)
+        scores = job.crossed(make, settings.folds)
+        report = job.fit(detector, kept, None)
     else:
         kept, held = stratified(truth, settings.validation_share, settings.seed)  # 1
-        report = fit(detector, kept=kept, held=held)  # 2
+        report = job.fit(detector, kept, held)  # 2
         scores = detector.score(windows.take(held))
     fitted_on = kept if detector.supervised else kept[~truth[kept]]
     threshold = _threshold(settings, detector.supervised, scores, None if labels is None else truth[held])  # 3
@@ -131,28 +120,45 @@ def train(
     return Trained(detector, notes, report, version)
 
 
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What detectors are trained on, in whole or in part."""
+
+    windows: Windows
+    truth: NDArray[np.bool_]
+    templates: Templates
+    seed: int
+    progress: Progress | None
+
+    def fit(self, detector: WindowDetector, kept: NDArray[np.int64], held: NDArray[np.int64] | None) -> FitReport:
+        """Fits a detector on what it may see of the windows at `kept`, and makes all templates known to it."""
+        if not detector.supervised:
+            kept = kept[~self.truth[kept]]
+        report = detector.fit(
+            self.windows.take(kept),
+            self.truth[kept] if detector.supervised else None,
+            self.templates,
+            validation=None if held is None else (self.windows.take(held), self.truth[held]),
+            seed=self.seed,
+            progress=self.progress,
+        )
+        detector.learn_templates(self.templates)
+        return report
+
+    def crossed(self, make: Callable[[], WindowDetector], count: int) -> NDArray[np.float32]:
+        """The score of every window, by a detector that was fitted on the other folds."""
+        every, scores = np.arange(len(self.windows)), np.zeros(len(self.windows), np.float32)
+        for number, part in enumerate(folds(self.truth, count, self.seed), start=1):
+            detector = make()
+            staged = replace(self, progress=_staged(self.progress, f"fold {number} of {count}"))
+            staged.fit(detector, np.setdiff1d(every, part), part)
+            scores[part] = detector.score(self.windows.take(part))
+        return scores
+
+
 def _staged(progress: Progress | None, stage: str) -> Progress | None:
     """The same progress under another name."""
     return progress and (lambda _, done, total, figures: progress(stage, done, total, figures))
-
-
-def _fit(
-    detector: WindowDetector, *, windows: Windows, truth: NDArray[np.bool_], templates: Templates,
-    kept: NDArray[np.int64], held: NDArray[np.int64] | None, seed: int, progress: Progress | None,
-) -> FitReport:  # fmt: skip
-    """Fits a detector on what it may see of the windows at `kept`, and makes all templates known to it."""
-    if not detector.supervised:
-        kept = kept[~truth[kept]]
-    report = detector.fit(
-        windows.take(kept),
-        truth[kept] if detector.supervised else None,
-        templates,
-        validation=None if held is None else (windows.take(held), truth[held]),
-        seed=seed,
-        progress=progress,
-    )
-    detector.learn_templates(templates)
-    return report
 
 
 def _threshold(

@@ -4,16 +4,16 @@ As in `models.checks`, a check takes `make`, which builds the classifier anew wi
 `Made`, a small labelled workload, and raises AssertionError where the promise is broken.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import NotTrained, StoreError, TrainingError
+from models.base import TrainingError
 from models.classify.base import CLASSES, LineClassifier, Lines
 from models.classify.registry import build
+from models.promises import Subject, promised
 
 Make = Callable[[], LineClassifier]
 _ROUNDING = 1e-5
@@ -30,6 +30,9 @@ class Made:
 
     lines: Lines
     labels: NDArray[np.int64]
+
+
+Check = Callable[[Make, Made], None]
 
 
 def workload(seed: int = 0, count: int = 140) -> Made:
@@ -59,23 +62,6 @@ def fitted(make: Make, made: Made, seed: int = 0) -> LineClassifier:
     classifier = make()
     classifier.fit(made.lines, made.labels, seed=seed)
     return classifier
-
-
-def check_untrained_is_refused(make: Make, made: Made) -> None:
-    """Without weights, whoever has to learn raises NotTrained, and so does saving."""
-    if not make().learns:
-        return
-    actions: tuple[Callable[[LineClassifier], object], ...] = (
-        lambda c: c.probabilities(made.lines),
-        lambda c: c.explain(made.lines),
-        lambda c: c.weights(),
-    )
-    for action in actions:
-        try:
-            action(make())
-        except NotTrained:
-            continue
-        raise AssertionError("a classifier without weights did not raise NotTrained")
 
 
 def check_input_is_untouched(make: Make, made: Made) -> None:
@@ -113,49 +99,6 @@ def check_batching_does_not_matter(make: Make, made: Made) -> None:
     single = [classifier.probabilities(made.lines.take(np.array([i])))[0] for i in range(20)]
     np.testing.assert_allclose(single, together[:20], atol=_ROUNDING)
     np.testing.assert_allclose(classifier.probabilities(made.lines.take(order)), together[order], atol=_ROUNDING)
-
-
-def check_same_seed_same_weights(make: Make, made: Made) -> None:
-    """Two trainings with one seed give equal weights."""
-    one, two = fitted(make, made, seed=3).weights(), fitted(make, made, seed=3).weights()
-    assert one.keys() == two.keys()
-    assert all(np.array_equal(one[name], two[name]) for name in one)
-
-
-def check_save_and_load(make: Make, made: Made) -> None:
-    """Settings and extra are JSON; what is built from them takes the weights, which `weights` hands out as copies."""
-    classifier = fitted(make, made)
-    before = classifier.probabilities(made.lines)
-    weights = classifier.weights()
-    assert all(value.dtype != object for value in weights.values())
-    settings, extra = json.loads(json.dumps([classifier.settings(), classifier.extra()]))
-    other = build(classifier.name, settings, device="cpu")
-    other.load_weights(weights, extra)
-    assert np.array_equal(other.probabilities(made.lines), before)
-    for value in weights.values():
-        value.fill(0)
-    assert np.array_equal(classifier.probabilities(made.lines), before)
-    assert np.array_equal(other.probabilities(made.lines), before)
-
-
-def check_foreign_weights_are_refused(make: Make, made: Made) -> None:
-    """A missing, extra or misshapen array is a StoreError and leaves the classifier as it was."""
-    classifier = fitted(make, made)
-    before, good = classifier.probabilities(made.lines), classifier.weights()
-    name = max(good, key=lambda n: good[n].size)
-    spoilt = [
-        {n: v for n, v in good.items() if n != name},
-        good | {"strange": np.zeros(3, np.float32)},
-        good | {name: np.zeros((7, 5, 3, 1), good[name].dtype)},
-        good | {name: np.full_like(good[name], np.nan if good[name].dtype.kind == "f" else 255)},
-    ]
-    for weights in spoilt:
-        try:
-            classifier.load_weights(weights, classifier.extra())
-        except StoreError:
-            continue
-        raise AssertionError("weights of another classifier were taken over")
-    assert np.array_equal(classifier.probabilities(made.lines), before)
 
 
 def check_anything_is_classified(make: Make, made: Made) -> None:
@@ -211,26 +154,24 @@ def check_reasons(make: Make, made: Made) -> None:
     np.testing.assert_allclose([r.value for r in alone], [r.value for r in found[5]], atol=1e-4)
 
 
-def check_prepare_changes_nothing(make: Make, made: Made) -> None:
-    """`prepare` may come before or after training, and changes no probability."""
-    make().prepare()
-    classifier = fitted(make, made)
-    before = classifier.probabilities(made.lines)
-    classifier.prepare()
-    assert np.array_equal(classifier.probabilities(made.lines), before)
+def _subject(make: Make, made: Made) -> Subject[LineClassifier]:
+    return Subject(
+        make=make,
+        fitted=lambda seed: fitted(make, made, seed),
+        output=lambda classifier: classifier.probabilities(made.lines),
+        explain=lambda classifier: classifier.explain(made.lines),
+        build=lambda name, settings: build(name, settings, device="cpu"),
+        learns=make().learns,
+    )
 
 
-CHECKS = (
-    check_untrained_is_refused,
+CHECKS: tuple[Check, ...] = (
+    *promised(_subject),
     check_input_is_untouched,
     check_probabilities_are_probabilities,
     check_batching_does_not_matter,
-    check_same_seed_same_weights,
-    check_save_and_load,
-    check_foreign_weights_are_refused,
     check_anything_is_classified,
     check_bad_training_data_is_refused,
     check_few_lines_of_a_class,
     check_reasons,
-    check_prepare_changes_nothing,
 )
