@@ -8,7 +8,6 @@ The peer `template_lookup` learns nothing from text: it remembers the class of e
 calls one that it never saw normal. A classifier is worth its training where it beats that.
 """
 
-import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -22,7 +21,8 @@ from numpy.typing import NDArray
 
 from bench.harness import BenchError, Outcome, Run, SettingError
 from bench.workloads import cache_folder
-from engine.corpus.data import DataError, Folders
+from engine.corpus.catalogue import SEVEN_CLASS
+from engine.corpus.data import DataError, find
 from engine.corpus.labelled_lines import CORRECTED, read_labelled
 from models.classify.base import CLASSES, NORMAL, LineClassifier, Lines
 from models.classify.figures import ClassFigures, class_figures
@@ -31,7 +31,6 @@ from models.classify.scoring import LineScorer
 from models.classify.training import LabelledLines
 from models.splits import by_group, stratified
 
-FILE = Path("seven_class") / "loghub_2k_seven_class.csv.xz"
 TEST_SHARE = 0.2
 SEARCHING = ("random_forest", "xgboost")
 """Classifiers that try other settings than the given ones, which costs a training for each."""
@@ -50,16 +49,14 @@ def seven_class(labels: str) -> LabelledLines:
     """The distinct lines of the set, with the labels of that name.
 
     Raises:
-        BenchError: the set is not in the data folder.
+        BenchError: the set is in no folder, or is damaged.
         SettingError: there are no such labels.
     """
     if labels not in ("weak", CORRECTED):
         raise SettingError(f"--set labels={labels}: known are weak, {CORRECTED}")
-    folder = Folders.of(os.environ).data
-    if folder is None or not (folder / FILE).is_file():
-        raise BenchError(f"this scenario needs {FILE} in the folder that DRIFTLINE_DATA_DIR names")
     try:
-        return read_labelled(folder / FILE, "" if labels == "weak" else labels)
+        (path,) = find(SEVEN_CLASS.name).values()
+        return read_labelled(path, "" if labels == "weak" else labels)
     except DataError as error:
         raise BenchError(str(error)) from error
 

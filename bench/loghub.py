@@ -8,28 +8,9 @@ from dataclasses import dataclass
 
 from bench.harness import BenchError
 from engine.corpus.data import Folders
+from engine.parsing.formats.loghub import FORMAT_OF
 
 ARCHIVE = "loghub_2k.tar.xz"
-
-FORMAT_OF = {
-    "Android": "android",
-    "Apache": "apache",
-    "BGL": "bgl",
-    "HDFS": "hdfs",
-    "HPC": "hpc",
-    "Hadoop": "hadoop",
-    "HealthApp": "healthapp",
-    "Linux": "syslog",
-    "Mac": "syslog",
-    "OpenSSH": "syslog",
-    "OpenStack": "openstack",
-    "Proxifier": "proxifier",
-    "Spark": "spark",
-    "Thunderbird": "thunderbird",
-    "Windows": "windows",
-    "Zookeeper": "zookeeper",
-}
-"""System → format; three systems write RFC 3164 and cannot be told apart by their layout."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,12 +22,13 @@ from drain3.template_miner_config import TemplateMinerConfig  # type: ignore[imp
 from numpy.typing import NDArray
 
 from bench.harness import Outcome, Run
-from bench.loghub import FORMAT_OF, samples
+from bench.loghub import samples
 from bench.workloads import base_log
 from connectors.base import LineBatch
 from engine.allocator import keep_freed_memory
 from engine.parse import Parser, ParseSettings
 from engine.parsing.formats import find
+from engine.parsing.formats.loghub import FORMAT_OF
 from engine.parsing.lanes import template_rules
 from engine.parsing.opposites import GuardedDrain
 from engine.parsing.templates import TemplateSettings

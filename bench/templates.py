@@ -15,9 +15,10 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 
 from bench.harness import Outcome, Run
-from bench.loghub import FORMAT_OF, Sample, samples
+from bench.loghub import Sample, samples
 from bench.parse import cut
 from engine.parse import Parser, ParseSettings
+from engine.parsing.formats.loghub import FORMAT_OF
 
 READ_NS = 1_790_000_000 * 10**9
 

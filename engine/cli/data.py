@@ -17,7 +17,8 @@ def list_sets(json: Annotated[bool, typer.Option("--json", help="One JSON array.
 
     Example: driftline data list
     """
-    from engine.corpus.data import CATALOGUE, DataMissing, find
+    from engine.corpus.catalogue import CATALOGUE
+    from engine.corpus.data import DataMissing, find
 
     rows = []
     for entry in CATALOGUE.values():

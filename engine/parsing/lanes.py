@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,10 +10,11 @@ import orjson
 from numpy.typing import NDArray
 
 from connectors.base import LineBatch
-from engine.parsing.detect import NAMES, NONE, UNKNOWN_AT, Detector, Preference, format_of
-from engine.parsing.formats import Format
+from engine.parsing.detect import NAMES, NONE, UNKNOWN_AT, UNKNOWN_FORMAT, Detector, Preference, format_of
+from engine.parsing.formats import FORMATS, Format
 from engine.parsing.header import Header
 from engine.parsing.json_reader import JsonReader
+from engine.parsing.masks import Masker
 from engine.parsing.parse_settings import ParseSettings
 from engine.parsing.rows import Fields, LineReader, Rows
 from engine.parsing.scan import IdWatch, Scan
@@ -25,6 +27,26 @@ def template_rules(format: Format, settings: ParseSettings) -> TemplateSettings:
     rules = settings.templates
     similarity = max(rules.similarity, format.similarity)
     return rules.model_copy(update={"masks": format.masks + rules.masks, "similarity": similarity})
+
+
+def masked_message(format: str, message: str) -> str:
+    """The masked message of a record under default settings, as a lane of its format mines a template from it.
+
+    Args:
+        format: Name of its format, "" where it is not known.
+        message: As `engine.parsing.export` writes it: in formats of text, what joined a line follows its first
+            line end, and no template is mined from it.
+    """
+    masker, most, textual = _default_masks(format)
+    return masker.mask((message.partition("\n")[0] if textual else message)[:most])
+
+
+@cache
+def _default_masks(format: str) -> tuple[Masker, int, bool]:
+    """Masks of a format, characters that are looked at, and whether its records are lines of text."""
+    settings, entry = ParseSettings(), FORMATS.get(format, UNKNOWN_FORMAT)
+    rules = template_rules(entry, settings)
+    return Masker(rules.masks), settings.max_message_bytes, bool(format) and entry.header is not None
 
 
 class Lane:

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from bench import classification
-from bench.classification import FILE, LOOKUP, VARIANTS, classify_lines, classify_seven_source, classify_seven_template
+from bench.classification import LOOKUP, VARIANTS, classify_lines, classify_seven_source, classify_seven_template
 from bench.classification import classify_seven_random as at_random
 from bench.harness import SCENARIOS, BenchError, Run, SettingError
+from engine.corpus.catalogue import SEVEN_CLASS
 from models.classify.base import CLASSES
 from models.classify.checks import workload
 from models.classify.registry import CLASSIFIERS
@@ -20,7 +21,7 @@ def small_set(tmp_path, monkeypatch):
         zip(made.lines.templates, made.lines.messages, made.labels, strict=True)
     ):
         rows.append(f'{"AB"[i % 2]},{i},"{template} {i % 5}","{message} {i % 5}",{CLASSES[label]}')
-    file = tmp_path / FILE
+    file = tmp_path / SEVEN_CLASS.files[0]
     file.parent.mkdir()
     file.write_bytes(lzma.compress("\n".join(rows).encode()))
     monkeypatch.setenv("DRIFTLINE_DATA_DIR", str(tmp_path))

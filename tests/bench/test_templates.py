@@ -1,8 +1,8 @@
 import pytest
 
-from bench.loghub import FORMAT_OF
 from bench.templates import grouping
 from engine.parsing.formats import FORMATS
+from engine.parsing.formats.loghub import FORMAT_OF
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.corpus import data
+from engine.corpus import convert, data
 from engine.corpus.data import (
     CATALOGUE,
     DataError,
@@ -162,13 +162,13 @@ def test_loglead_parquet_becomes_raw_lines_and_labels(tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
     (tmp_path / "hdfs").mkdir()
-    row = dict(zip(data.LINE_COLUMNS, ("081109", "203530", "147", "INFO", "dfs.A:", "Got blk_1"), strict=True))
+    row = dict(zip(convert.LINE_COLUMNS, ("081109", "203530", "147", "INFO", "dfs.A:", "Got blk_1"), strict=True))
     events, sequences = (tmp_path / download.path for download in CATALOGUE["hdfs-2pct"].downloads)
     pq.write_table(pa.Table.from_pylist([{**row, "seq_id": "blk_1"}]), events)
     pq.write_table(
         pa.table({"seq_id": ["blk_1", "blk_2"], "normal": [True, False], "anomaly": [False, True]}), sequences
     )
-    data.convert_loglead_hdfs(tmp_path)
+    convert.convert_loglead_hdfs(tmp_path)
     assert (
         lzma.decompress((tmp_path / "hdfs/HDFS_2pct.log.xz").read_bytes())
         == b"081109 203530 147 INFO dfs.A: Got blk_1\n"
@@ -176,13 +176,34 @@ def test_loglead_parquet_becomes_raw_lines_and_labels(tmp_path: Path) -> None:
     assert read_labels(tmp_path / "hdfs/HDFS_2pct_labels.csv") == {"blk_1": False, "blk_2": True}
 
 
+def test_sixteen_labelled_systems_become_one_set(tmp_path: Path) -> None:
+    from engine.corpus.labelled_lines import read_labelled
+
+    entry = CATALOGUE["loghub-2k-seven-class"]
+    for number, download in enumerate(entry.downloads):
+        path = tmp_path / download.path
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(
+            "LineId,Level,Content,EventId,EventTemplate,AnomalyLabel,AnomalyLabelName,Source\n"
+            f'1,I,"disk {number}, full",E1,"disk <*>, full",3,hardware_issue,X\n'
+        )
+    convert.convert_seven_class(tmp_path)
+    data = read_labelled(tmp_path / entry.files[0])
+    assert data.weights.sum() == len(entry.downloads) == 16
+    assert data.domains[:2] == ("Android", "Apache")
+    assert set(data.lines.templates) == {"disk <*>, full"}
+    (tmp_path / entry.downloads[3].path).write_text("LineId,Content\n1,a\n")
+    with pytest.raises(DataError, match=r"HDFS_2k_labeled\.csv has no column 'EventTemplate'"):
+        convert.convert_seven_class(tmp_path)
+
+
 def test_conversion_without_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(name: str) -> None:
         raise ImportError(name)
 
-    monkeypatch.setattr(data.importlib, "import_module", refuse)
+    monkeypatch.setattr(convert.importlib, "import_module", refuse)
     with pytest.raises(DataError, match=r"driftline\[data\]"):
-        data.convert_loglead_hdfs(tmp_path)
+        convert.convert_loglead_hdfs(tmp_path)
 
 
 @pytest.mark.parametrize(

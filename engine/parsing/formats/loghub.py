@@ -3,8 +3,30 @@
 Linux, OpenSSH and Mac write RFC 3164, see `engine.parsing.formats.syslog`.
 """
 
+from collections.abc import Mapping
+
 from engine.parsing.formats.base import FRACTION, HMS, MONTH_NAME, NO_KEY, NO_SESSIONS, YMD, Format, headed
 from engine.parsing.masks import Mask
+
+FORMAT_OF: Mapping[str, str] = {
+    "Android": "android",
+    "Apache": "apache",
+    "BGL": "bgl",
+    "HDFS": "hdfs",
+    "HPC": "hpc",
+    "Hadoop": "hadoop",
+    "HealthApp": "healthapp",
+    "Linux": "syslog",
+    "Mac": "syslog",
+    "OpenSSH": "syslog",
+    "OpenStack": "openstack",
+    "Proxifier": "proxifier",
+    "Spark": "spark",
+    "Thunderbird": "thunderbird",
+    "Windows": "windows",
+    "Zookeeper": "zookeeper",
+}
+"""System → format; three systems write RFC 3164 and cannot be told apart by their layout."""
 
 HDFS = Format(
     name="hdfs",
