@@ -2,7 +2,8 @@
 
 A *round* is one attempt to give all regions a better model: a Flower run of several *passes*
 (weights out, updates back, aggregate), then calibration, the regions' holdout figures and the gate.
-Only weights, counts and score quantiles leave a region in it; windows, template texts and raw lines do not.
+Only weights, counts, score quantiles and, for a model with an output for every template, the templates'
+hashes leave a region in it; windows, template texts and raw lines do not.
 
 Errors::
 

@@ -12,15 +12,16 @@ from flwr.app.message import make_message
 
 from federation.base import TrainerError
 from federation.client_app import app
+from federation.messages import CALIBRATE, EVALUATE, HELLO, TEMPLATES, TRAIN
 from federation.trainer_process import TrainerServer
 from federation.wire_records import pack, unpack
 from tests.federation import handlers
 
 
-def _message(content: RecordDict, ttl: float = 60.0) -> Message:
+def _message(content: RecordDict, ttl: float = 60.0, kind: str = TRAIN) -> Message:
     metadata = Metadata(
         run_id=1, message_id="m1", src_node_id=0, dst_node_id=7, reply_to_message_id="", group_id="",
-        created_at=time.time(), ttl=ttl, message_type="train",
+        created_at=time.time(), ttl=ttl, message_type=kind,
     )  # fmt: skip
     return make_message(metadata, content)
 
@@ -65,9 +66,10 @@ def test_the_reply_is_what_the_trainer_answers(tmp_path: Path, records: RecordDi
     assert reply.metadata.reply_to_message_id == "m1"
 
 
-def test_without_a_trainer_the_message_fails_with_a_sentence(tmp_path: Path, records: RecordDict) -> None:
+@pytest.mark.parametrize("kind", [HELLO, TEMPLATES, TRAIN, CALIBRATE, EVALUATE])
+def test_without_a_trainer_every_question_fails_with_a_sentence(tmp_path: Path, records: RecordDict, kind: str) -> None:
     with pytest.raises(TrainerError, match="no trainer listens on"):
-        app(_message(records), _context(tmp_path / "t.sock"))
+        app(_message(records, kind=kind), _context(tmp_path / "t.sock"))
 
 
 def test_a_job_nobody_waits_for_is_not_started(tmp_path: Path, records: RecordDict) -> None:
