@@ -9,6 +9,7 @@ The same thread reads what operators said of alerts, for the drift detector `pre
 
 import logging
 import queue
+import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,6 +32,9 @@ log = logging.getLogger(__name__)
 
 WAITING = 64
 """Batches that may wait for the disk; further ones are dropped and counted."""
+
+LOG_S = 60.0
+"""Between two lines of the log on a store that takes nothing."""
 
 FEEDBACK_S = 2.0
 """Seconds between two looks for feedback."""
@@ -118,7 +122,8 @@ class Collector:
         self._asked_ns: int | None = None
         self._answer: tuple[int, FeedbackCounts] | None = None
         self._thread = threading.Thread(target=self._run, name="training-store", daemon=True)
-        self._said = ""
+        self._said_s = float("-inf")
+        self._lost = 0
 
     def start(self) -> None:
         """Starts the thread."""
@@ -158,14 +163,16 @@ class Collector:
                     store = TrainingStore(self._training.path, self._training, now_ns=self._clock.wall_ns)
                 if picked is not None:
                     self._write(store, picked)
+                    picked = None
                 if self._clock.monotonic_s() - looked_s >= FEEDBACK_S:
                     looked_s = self._clock.monotonic_s()
                     self._look(store)
-                self._said = ""
-            except FederationError as error:
+            except Exception as error:
+                # The edge of a thread: whatever a disk, a database or a window does here, the next one is tried.
                 self._fail(error, picked)
-        if store is not None:
-            store.close()
+                _closed(store)
+                store = None
+        _closed(store)
 
     def _next(self) -> tuple[Picked | None, bool]:
         """What is to be written next, if anything, and whether more may come."""
@@ -193,13 +200,29 @@ class Collector:
         if asked_ns is not None:
             self._answer = asked_ns, store.feedback_since(asked_ns)
 
-    def _fail(self, error: FederationError, picked: Picked | None) -> None:
+    def _fail(self, error: Exception, picked: Picked | None) -> None:
         """Lines still become alerts: a store that cannot be written costs training windows, nothing else."""
         if picked is not None:
             self._metrics.training_windows.labels("dropped").inc(len(picked.ids))
-        if str(error) != self._said:
-            log.error("training windows are not kept: %s", error)
-        self._said = str(error)
+            self._lost += len(picked.ids)
+        now_s = self._clock.monotonic_s()
+        if now_s - self._said_s >= LOG_S:
+            # What nobody foresaw is told with its place in the code.
+            foreseen = isinstance(error, FederationError | OSError | sqlite3.Error)
+            log.error(
+                "training windows are not kept (%s lost since the last word on it): %s", self._lost, error,
+                exc_info=None if foreseen else error,
+            )  # fmt: skip
+            self._said_s, self._lost = now_s, 0
+
+
+def _closed(store: TrainingStore | None) -> None:
+    """Frees a store, which may be broken; the next look opens it anew."""
+    try:
+        if store is not None:
+            store.close()
+    except sqlite3.Error as error:
+        log.warning("the training store could not be closed in order: %s", error)
 
 
 @contextmanager

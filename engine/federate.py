@@ -19,6 +19,7 @@ from federation.audit import AuditLog
 from federation.base import SetupError
 from federation.controller import Controller, World
 from federation.coordinator import BackgroundRunner, Coordinator
+from federation.demand import PrivacyDemand
 from federation.events import event_feed
 from federation.keys import node_keys
 from federation.ledger import Ledger
@@ -36,7 +37,7 @@ LOCK = "coordinator.lock"
 
 def ledger_of(settings: CoordinatorSettings) -> Ledger:
     """The coordinator's ledger; any process may open it."""
-    return Ledger(settings.folder / "ledger.db")
+    return Ledger(settings.folder / "ledger.db", settings.ledger)
 
 
 def audit_of(settings: CoordinatorSettings) -> AuditLog:
@@ -134,10 +135,11 @@ def trainer_build(settings: RegionSettings) -> "Callable[[], Handler]":
     """
     if settings.training is None:
         raise SetupError(f"region {settings.region} has no [training]: without it there is nothing to learn from")
-    return functools.partial(_trainer, settings.region, settings.training, settings.model.device)
+    demand = PrivacyDemand() if settings.node is None else settings.node.privacy
+    return functools.partial(_trainer, settings.region, settings.training, settings.model.device, demand)
 
 
-def _trainer(region: str, training: TrainingSettings, device: str) -> "Handler":
+def _trainer(region: str, training: TrainingSettings, device: str, demand: PrivacyDemand) -> "Handler":
     """Runs in the trainer's process: answers messages, one span each below the round's."""
     from engine.models import embedding_cache
     from engine.observe.tracing import Tracer
@@ -153,6 +155,8 @@ def _trainer(region: str, training: TrainingSettings, device: str) -> "Handler":
     def handle(kind: str, body: bytes) -> bytes:
         content = unpack(body)
         task = messages.task_of(content)
+        if sentence := demand.refusal(region, task.privacy):
+            return pack(messages.failure(region, sentence))
         with tracer.span(f"region.{kind}", task.traceparent, round=task.round_id, number=task.number):
             return pack(messages.answer(trainer, kind, content))
 

@@ -11,6 +11,7 @@ from engine.classify import AlertClassifier, Classify, ClassifySettings, Serving
 from engine.clock import Clock
 from engine.observe.telemetry import Telemetry
 from engine.parse import Parser
+from engine.passed_over import Memory
 from engine.settings import RegionSettings
 from engine.shadow import ModelFollower, ShadowRules
 from engine.swap import Follower, ModelSettings, ServingModel, Templates
@@ -70,7 +71,8 @@ def follower(settings: RegionSettings, templates: Templates, telemetry: Telemetr
         chosen.shadow_windows, chosen.shadow_factor, chosen.shadow_margin, settings.drift.precision,
         settings.decide.threshold,
     )  # fmt: skip
-    following = ModelFollower(lambda: store.current(name), load, report, rules)
+    memory = Memory(settings.recovery.path / "passed-over.json", name)
+    following = ModelFollower(lambda: store.current(name), load, report, rules, memory)
     return following
 
 

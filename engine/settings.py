@@ -37,6 +37,7 @@ from engine.window import WindowSettings
 from federation.base import RoundSettings
 from federation.decision import ScheduleSettings
 from federation.labels import FeedSettings
+from federation.ledger import LedgerSettings
 from federation.node import NodeSettings
 from federation.superlink import SuperLinkSettings
 from federation.training_store import TrainingSettings
@@ -195,6 +196,7 @@ class CoordinatorSettings(_FileSettings):
         "public ones are read.",
     )  # fmt: skip
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings, description="When a round is due.")
+    ledger: LedgerSettings = Field(default_factory=LedgerSettings, description="How many reasons for rounds are kept.")
     round: RoundSettings = Field(default_factory=RoundSettings, description="How a round is run.")
     superlink: SuperLinkSettings = Field(description="Flower's server, which the coordinator starts.")
     events: SourceSettings = Field(description="Where drift events come from: the topic `driftline.drift`.")

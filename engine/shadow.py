@@ -7,10 +7,11 @@ Goes on where `engine.swap` has loaded a version and tried it out:
 6. One reference is set, between two batches: no window is lost or scored twice.
 7. Now the old model shadows the new one. If the new one surely finds far more anomalous than the old one on the same
    windows, or operators call most of its alerts wrong, the reference is set back, and a `regression` event says so.
-8. A version that was refused or taken back is not tried again before the pointer has named another one.
+8. A version that was refused or taken back is not tried again before the pointer has named another one, not even
+   after a restart: the version before it serves (`engine.passed_over`).
 
-If the store itself goes back to the old version, that is followed at once. A restart forgets the old model:
-the version that the store names then goes into service without a shadow.
+If the store itself goes back to the old version, that is followed at once. A restart ends a comparison: a version
+that had not been refused by then goes into service without a shadow.
 """
 
 import logging
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 
 from engine.drift.event import DriftEvent
 from engine.drift.precision import surely
+from engine.passed_over import Memory, PassedOver
 from engine.records import ScoredWindows
 from engine.swap import Follower, ServingModel
 from models.base import ModelError, Windows
@@ -85,15 +87,16 @@ class ModelFollower(Follower[ServingModel]):
     def __init__(
         self, pointer: Callable[[], int | None], load: Callable[[int], ServingModel],
         report: Callable[[str, int, str], None], rules: ShadowRules | None = None,
+        memory: Memory | None = None,
     ) -> None:  # fmt: skip
-        """See `Follower`; without rules a version takes over at once."""
+        """See `Follower`; without rules a version takes over at once, without memory a restart forgets step 8."""
         super().__init__(pointer, load, report)
         self._rules = rules or ShadowRules()
         self._lock = threading.RLock()  # between the flow's thread and the one that looks at the store
         self._candidate: tuple[ServingModel, Comparison] | None = None
         self._previous: ServingModel | None = None
         self._probation: Comparison | None = None
-        self._passed_over: int | None = None
+        self._memory = memory or Memory()
         self._judged: dict[int, tuple[int, int]] = {}
         self._regressions: deque[DriftEvent] = deque(maxlen=16)
 
@@ -139,9 +142,23 @@ class ModelFollower(Follower[ServingModel]):
         with self._lock:
             if self._candidate is not None and self._candidate[0].version != version:
                 self._candidate = None  # the pointer has moved on, or back
-            if self._passed_over != version:
-                self._passed_over = None
-            return self._candidate is not None or self._passed_over is not None or super()._settled(version)
+            passed_over = self._memory.passed_over
+            if passed_over is not None and passed_over.version != version:
+                self._memory.keep(None)
+            waiting = self._candidate is not None or self._memory.passed_over is not None
+            return (self._model is not None and waiting) or super()._settled(version)
+
+    def _load_for(self, version: int) -> ServingModel:
+        passed_over = self._memory.passed_over
+        if passed_over is None or passed_over.version != version:
+            return self._load(version)
+        try:
+            before = self._load(passed_over.instead)
+        except ModelError as error:
+            log.error("version %s serves again, since the one before it cannot: %s", version, error)
+            return self._load(version)
+        log.warning("version %s was refused or taken back before this start", version)
+        return before
 
     def _take_over(self, candidate: ServingModel) -> bool:
         with self._lock:
@@ -202,7 +219,7 @@ class ModelFollower(Follower[ServingModel]):
             DriftEvent("regression", detector, statistic, limit, *span, bad.name, bad.version, (), evidence)
         )
         self._model, self._previous, self._probation, self._candidate = previous, None, None, None
-        self._passed_over = bad.version  # 8
+        self._memory.keep(PassedOver(bad.name, bad.version, previous.version))  # 8
         self._tell(
             "taken_back", bad.version,
             f"{bad.name} version {bad.version} was taken back: {detector} {statistic:.4g} where {limit:.4g} is "
@@ -210,7 +227,8 @@ class ModelFollower(Follower[ServingModel]):
         )  # fmt: skip
 
     def _refuse(self, candidate: ServingModel, sentence: str) -> None:
-        self._candidate, self._passed_over = None, candidate.version  # 8
+        self._candidate = None
+        self._memory.keep(PassedOver(candidate.name, candidate.version, self.get().version))  # 8
         self._tell("refused", candidate.version, sentence)
 
     def _alerts(self, model: ServingModel, windows: Windows) -> int:

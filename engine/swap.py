@@ -179,13 +179,17 @@ class Follower(Generic[S]):
             version = pointed
             if self._settled(version):
                 return False
-            candidate = self._load(version)  # 2
+            candidate = self._load_for(version)  # 2
             candidate.catch_up()  # 3
             candidate.try_out()  # 4
         except ModelError as error:
             self._tell("unreachable" if version < 0 else "refused", version, str(error))
             return False
         return self._take_over(candidate)  # 5
+
+    def _load_for(self, version: int) -> S:
+        """What is put into service where the pointer names that version."""
+        return self._load(version)
 
     def _settled(self, version: int) -> bool:
         """Whether there is nothing to load for the version that the pointer names."""

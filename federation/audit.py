@@ -8,6 +8,9 @@ One JSON object a line::
 left out, added or exchanged without a break. What the chain alone cannot show is a cut at its end, or a
 chain written anew from the start: against the first the ledger remembers the last hash, against both
 every announcement on the topic carries it to where this machine cannot take it back.
+
+Whoever adds entries verifies the whole log once and then only what was added since, for which the last entry must still
+be the one that it knows; `verify` reads everything.
 """
 
 import fcntl
@@ -15,7 +18,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -28,6 +31,29 @@ START = "0" * 64
 """What the first entry names as the one before it."""
 
 _KEYS = {"body", "event", "id", "previous", "seq", "sha256", "time"}
+
+
+@dataclass(slots=True)
+class _Known:
+    """How far the file was verified; offsets and lengths in bytes.
+
+    Attributes:
+        inode: Of the file.
+        end: Of the last whole line.
+        last: That line, and its entry; b"" and None where there is none.
+        places: Offset and length of every entry by its id.
+    """
+
+    inode: int
+    end: int = 0
+    line: bytes = b""
+    last: "Entry | None" = None
+    places: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+    def add(self, line: bytes, entry: "Entry") -> None:
+        self.places[entry.id] = self.end, len(line)
+        self.end += len(line)
+        self.line, self.last = line, entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +75,7 @@ class AuditLog:
         """Touches nothing yet; `now_ns` is the wall clock."""
         self._path = path
         self._now_ns = now_ns
+        self._known: _Known | None = None
 
     def append(self, identity: str, event: str, body: Mapping[str, Any]) -> Entry:
         """Adds an entry and waits until it is on the disk; one whose id is there already is given back unchanged.
@@ -61,18 +88,20 @@ class AuditLog:
         """
         try:
             with self._locked() as file:
-                raw = file.read()
-                whole = raw[: raw.rfind(b"\n") + 1]
-                entries = list(_entries(whole, self._path))
-                for entry in entries:
-                    if entry.id == identity:
-                        return entry
-                line, entry = self._next(entries[-1] if entries else None, identity, event, body)
-                file.seek(len(whole))
-                file.truncate()
-                file.write(line)
-                file.flush()
-                os.fsync(file.fileno())
+                known = self._caught_up(file)
+                place = known.places.get(identity)
+                if place is None:
+                    line, entry = self._next(known.last, identity, event, body)
+                    file.seek(known.end)
+                    file.truncate()
+                    file.write(line)
+                    file.flush()
+                else:
+                    file.seek(place[0])
+                    entry = _entry(orjson.loads(file.read(place[1])))
+                os.fsync(file.fileno())  # also of an entry whose writer may have failed just here
+                if place is None:
+                    known.add(line, entry)
                 return entry
         except OSError as error:
             raise StoreError(f"the audit log {self._path} cannot be written: {error}") from error
@@ -92,7 +121,7 @@ class AuditLog:
             raise StoreError(f"the audit log {self._path} cannot be read: {error}") from error
         if raw and not raw.endswith(b"\n"):
             raise Tampered(f"{self._path}: the last line has no end: it was cut, or a crash came in between")
-        return list(_entries(raw, self._path))
+        return [entry for _, entry in _entries(raw, self._path)]
 
     def verify(self, head: tuple[int, str] | None = None) -> list[Entry]:
         """Checks every line, and that the log still holds the entry that was once its last.
@@ -132,6 +161,24 @@ class AuditLog:
         line = _canonical({**told, "sha256": sha256}) + b"\n"
         return line, _entry(orjson.loads(line))
 
+    def _caught_up(self, file: IO[bytes]) -> _Known:
+        """What is known once what was added since the last look is verified too; from the start where it must be."""
+        before, inode = self._known, os.fstat(file.fileno()).st_ino
+        known = before
+        if before is not None:
+            file.seek(before.end - len(before.line))
+            if before.inode != inode or file.read(len(before.line)) != before.line:
+                known = None
+        known = known or _Known(inode)
+        file.seek(known.end)
+        raw = file.read()
+        for line, entry in _entries(raw[: raw.rfind(b"\n") + 1], self._path, known.last):
+            known.add(line, entry)
+        if before is not None and before.last is not None and before.last.id not in known.places:
+            raise Tampered(f"{self._path}: entry {before.last.seq} was there and is not any more")
+        self._known = known
+        return known
+
     @contextmanager
     def _locked(self) -> Iterator[IO[bytes]]:
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -140,9 +187,10 @@ class AuditLog:
             yield file
 
 
-def _entries(raw: bytes, path: Path) -> Iterator[Entry]:
-    previous = START
-    for seq, line in enumerate(raw.splitlines(keepends=True), 1):
+def _entries(raw: bytes, path: Path, after: Entry | None = None) -> Iterator[tuple[bytes, Entry]]:
+    """The verified lines of what follows an entry, or of the whole log."""
+    previous = after.sha256 if after else START
+    for seq, line in enumerate(raw.splitlines(keepends=True), after.seq + 1 if after else 1):
         where = f"{path}: line {seq}"
         try:
             told = orjson.loads(line)
@@ -155,7 +203,7 @@ def _entries(raw: bytes, path: Path) -> Iterator[Entry]:
         if told["seq"] != seq or told["previous"] != previous:
             raise Tampered(f"{where} does not follow the one before it: an entry was removed, added or exchanged")
         previous = told["sha256"]
-        yield _entry(told)
+        yield line, _entry(told)
 
 
 def _entry(told: Mapping[str, Any]) -> Entry:

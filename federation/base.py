@@ -9,7 +9,7 @@ Errors::
 
     FederationError
     ├── SetupError        keys, settings or a program that a part needs are missing or wrong
-    ├── StoreError        the training store or the ledger cannot be read or written
+    ├── StoreError        the training store, the ledger or a round's folder cannot be read or written
     ├── TrainerError      the region's trainer cannot be reached, or its training failed
     ├── Tampered          the audit log is not what was written; the message says where
     ├── BudgetSpent       training once more would exceed the region's privacy budget
@@ -18,7 +18,7 @@ Errors::
     └── RoundFailed       the round ended without a candidate; the message says at which step
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -39,7 +39,7 @@ class SetupError(FederationError):
 
 
 class StoreError(FederationError):
-    """The training store or the ledger cannot be read or written."""
+    """The training store, the ledger or a round's folder cannot be read or written."""
 
 
 class TrainerError(FederationError):
@@ -63,7 +63,16 @@ class RegionFailed(FederationError):
 
 
 class RoundFailed(FederationError):
-    """The round ended without a candidate."""
+    """The round ended without a candidate.
+
+    Attributes:
+        present: Regions that answered to the end, sorted; None where nobody can say.
+    """
+
+    def __init__(self, sentence: str, present: Iterable[str] | None = None) -> None:
+        """Takes why, and who took part until then."""
+        super().__init__(sentence)
+        self.present = None if present is None else tuple(sorted(present))
 
 
 Weights = Mapping[str, NDArray[Any]]
@@ -229,6 +238,10 @@ class RoundSettings(BaseModel):
     max_examples: Annotated[int, Field(ge=1)] = Field(
         10_000_000, description="A region that says it trained on more windows is not believed."
     )
+    max_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.5, description="Share of a mean that one region makes up at the most, whatever its number of windows; "
+        "where there are too few regions for that, all count alike. Not with secagg, where single updates are hidden.",
+    )  # fmt: skip
     norm_factor: Annotated[float, Field(gt=1)] = Field(
         10.0, description="An update is refused if its norm is more than this many times the median of the others'."
     )

@@ -12,12 +12,15 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from federation.base import TrainerError
+from federation.messages import TRAIN, failure
 from federation.secagg_client import answer, is_secure
 from federation.trainer_process import request
 from federation.wire_records import pack, unpack
 
 ANSWER_S = 2.0
 """Kept back from a message's remaining life, so that a job killed at its deadline can still be reported."""
+
+UNMASKED = "this region sends masked updates only ([node.privacy] require = secagg), and the round asks for a plain one"
 
 app = ClientApp()
 
@@ -45,4 +48,7 @@ def hand_over(message: Message, context: Context) -> Message:
 
     if is_secure(message):
         return answer(message, context, ask)
+    if context.node_config.get("require") == "secagg" and metadata.message_type.startswith(TRAIN):
+        # The task may say secagg where nothing masks: only what comes by the protocol is masked.
+        return Message(failure(str(context.node_config["region"]), UNMASKED), reply_to=message)
     return Message(ask(message.content), reply_to=message)

@@ -7,7 +7,8 @@ A round's steps. Each is recorded in the ledger when it is done, and each may be
 3. **judged**: the round's folder holds a result: accepted by the gate, refused, or failed. A run that left
    none and is not under way any more (the coordinator was killed with it) was interrupted.
 4. **published**: an accepted candidate is a version of the model store, and current. The round's id on
-   its card says whether it is there already. A candidate whose starting point is no longer the current
+   its card says whether it is there already, and the store whether it was ever current: what was taken back
+   since is not put back. A candidate whose starting point is no longer the current
    version (somebody rolled back meanwhile) was proven against the wrong model: it is superseded.
 5. **audited**: the audit log says what became of the round.
 6. **done**: a new version is announced, if it is still current; drift whose round failed waits for the next
@@ -26,7 +27,7 @@ from typing import Any, Protocol
 from connectors.base import ConnectorError
 from federation import round_files
 from federation.announce import Announcement
-from federation.base import FederationError, ModelSpec, RoundFailed, RoundResult, RoundSettings, Weights
+from federation.base import FederationError, ModelSpec, RoundFailed, RoundResult, RoundSettings, StoreError, Weights
 from federation.decision import Begin, ScheduleSettings, Situation, decide
 from federation.gate import table
 from federation.ledger import Ledger, Outcome, Round, Step
@@ -187,20 +188,37 @@ class Controller:
     def _judge(self, started: Round) -> Round | None:
         """Step 3."""
         running = self._world.runner.running(started.round_id)  # asked before the folder is looked into
+        late = self._now_ns() > started.started_ns + int((self._settings.deadline_s + LATE_S) * 1e9)
         try:
             result = round_files.read_result(self._folder_of(started))
         except RoundFailed as error:
-            return self._failed(started, str(error))
+            return self._attended(started, error)
+        except StoreError as error:
+            if not late:
+                raise  # it is read again at the next tick
+            return self._failed(started, f"no result {LATE_S:g} s after the deadline: {error}")
         if result is not None:
             judged = _judged(started, result)
             self._save_judged(judged)
             return judged
-        deadline_ns = started.started_ns + int((self._settings.deadline_s + LATE_S) * 1e9)
         if not running:
-            return self._failed(started, "the coordinator was stopped while the round ran", "interrupted")
-        if self._now_ns() > deadline_ns:
+            sentence = "the coordinator was stopped while the round ran, or the round's folder could not be written"
+            return self._failed(started, sentence, "interrupted")
+        if late:
             return self._failed(started, f"no result {LATE_S:g} s after the deadline")
         return None
+
+    def _attended(self, started: Round, error: RoundFailed) -> Round:
+        """A round that failed; who was silent until then was missing, where that is known."""
+        if error.present is None:
+            return self._failed(started, str(error))
+        missing = tuple(sorted(set(self._regions) - set(error.present)))
+        failed = replace(
+            started, step=Step.JUDGED, outcome="failed", sentence=str(error), participants=error.present,
+            missing=missing,
+        )  # fmt: skip
+        self._save_judged(failed)
+        return failed
 
     def _publish(self, judged: Round) -> Round:
         """Step 4."""
@@ -209,7 +227,9 @@ class Controller:
         with self._world.observer.step("publish", judged.traceparent):
             store = self._world.store
             version = self._version_of(judged)
-            if version is None and store.current(self._model) != judged.version:
+            # It was current before a crash? If it is not any more, somebody took it back, and that stands.
+            served = version is not None and version <= store.reached(self._model)
+            if not served and store.current(self._model) != judged.version:
                 sentence = f"{self._model} version {judged.version} is no longer current; {judged.sentence}"
                 return self._record(replace(judged, outcome="superseded", sentence=sentence), Step.PUBLISHED)
             if version is None:
@@ -221,7 +241,7 @@ class Controller:
                 if result is None:
                     return self._failed(judged, "the result of the round is gone")
                 version = store.publish_weights(base, result.weights, self._notes(base, judged))
-            elif store.current(self._model) == judged.version:
+            elif not served:
                 store.promote(self._model, version)
             return self._record(replace(judged, outcome="published", published=version), Step.PUBLISHED)
 

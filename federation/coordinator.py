@@ -110,15 +110,22 @@ class BackgroundRunner:
         try:
             self._link.run(folder, plan, weights)
         except RoundFailed as error:
+            self._leave_word(folder, str(error), error.present)
+        except FederationError as error:
             self._leave_word(folder, str(error))
         except Exception as error:
             # The edge of a thread: the round has failed, and the coordinator goes on.
             log.exception("round %s broke", plan.round_id)
             self._leave_word(folder, f"the round broke: {type(error).__name__}: {error}")
 
-    def _leave_word(self, folder: Path, sentence: str) -> None:
-        if not self._abandoned:
-            round_files.write_failure(folder, sentence)
+    def _leave_word(self, folder: Path, sentence: str, present: Sequence[str] | None = None) -> None:
+        if self._abandoned:
+            return
+        try:
+            round_files.write_failure(folder, sentence, present)
+        except FederationError as error:
+            # The controller finds a round that is over and left nothing, and counts it as interrupted.
+            log.error("a round failed, and its folder cannot say so: %s; %s", sentence, error)
 
 
 class Coordinator:

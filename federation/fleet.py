@@ -137,7 +137,8 @@ class Fleet:
         wrong = [f"{r.region}: {r.reason}" for r in self.refusals] + [f"{m}: no answer in time" for m in self.missing]
         raise RoundFailed(
             f"{step}: {len(names)} regions of {self._settings.min_regions} needed ({', '.join(names) or 'none'}); "
-            f"{'; '.join(wrong) or 'no other node is online'}"
+            f"{'; '.join(wrong) or 'no other node is online'}",
+            self.regions,
         )
 
     def _replies(self, asked: dict[int, str], question: Question, seconds: float) -> Iterator[tuple[int, RecordDict]]:
@@ -145,7 +146,8 @@ class Fleet:
         until = min(self._clock.now() + seconds, self._deadline)
         left = until - self._clock.now()
         if left < _POLL_S:
-            raise RoundFailed(f"the deadline of {self._settings.deadline_s:g} s has passed before '{question.kind}'")
+            spent = f"the {self._settings.deadline_s:g} s that the regions had were over before '{question.kind}'"
+            raise RoundFailed(spent, self.regions)
         nodes = sorted(asked)
         # A message that was not fetched in time dies with the question, so no node works on it later.
         messages = [Message(question.content, node, question.kind, ttl=left) for node in nodes]

@@ -42,6 +42,28 @@ def inspect(
     return good, [Refusal(region, number, reason) for region, reason in sorted(problems.items()) if reason]
 
 
+def shares(counts: Sequence[int], max_share: float) -> list[int]:
+    """The counts that regions are weighted by: those beyond a bound are cut to it, so that none dominates a mean.
+
+    The bound is the highest one at which no region makes up more than `max_share` of the sum; where there are too few
+    regions for any, it is the smallest count.
+
+    Args:
+        counts: Windows that each region trained on, from 1.
+        max_share: See `RoundSettings`.
+    """
+    rest = sum(counts)
+    for cut, largest in enumerate(sorted(counts, reverse=True)):
+        # With this bound for the `cut` largest, and the others as they are, each of these has just `max_share`.
+        left = 1 - max_share * cut
+        bound = max_share * rest / left if left > 0 else 0.0
+        if largest <= bound or cut == len(counts) - 1:
+            break
+        rest -= largest
+    bound = max(int(bound), min(counts))
+    return [min(count, bound) for count in counts]
+
+
 def problem(update: Update, sent: Weights, max_examples: int) -> str | None:
     """Why an update cannot be used, looked at by itself; None where nothing speaks against it."""
     if not 1 <= update.examples <= max_examples:

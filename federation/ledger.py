@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from federation.base import StoreError
 from federation.feed import Position
@@ -34,6 +36,20 @@ class Step(StrEnum):
 
 
 Outcome = Literal["", "accepted", "published", "refused", "superseded", "failed", "interrupted"]
+
+
+class LedgerSettings(BaseModel):
+    """How many triggers the ledger keeps; rounds and rollbacks are few, and all stay."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_triggers: Annotated[int, Field(ge=1)] = Field(
+        10_000, description="Reasons for rounds that may wait (further drift events are passed over), and of those "
+        "answered or dismissed the newest that are kept.",
+    )  # fmt: skip
+    keep_days: Annotated[float, Field(gt=0)] = Field(
+        90.0, description="Days after which a reason that was answered or dismissed is forgotten."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +136,26 @@ CREATE TABLE IF NOT EXISTS regions (
     name TEXT PRIMARY KEY, missed INTEGER NOT NULL, attended INTEGER NOT NULL, last_round TEXT NOT NULL);
 """
 
+_WAITING = "round_id = '' AND fate = ''"
+_SETTLED = "(fate != '' OR round_id IN (SELECT round_id FROM rounds WHERE step = 'done'))"
+_NO_BOUND = 1 << 62
+
 
 class Ledger:
     """See the module. One thread uses an instance; other processes may open the same file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, bounds: LedgerSettings | None = None) -> None:
         """Opens the file, or makes it.
+
+        Args:
+            path: The SQLite file.
+            bounds: See the class.
 
         Raises:
             StoreError: it cannot be opened.
         """
         self._path = path
+        self._bounds = bounds or LedgerSettings.model_validate({})
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._database = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
@@ -149,15 +174,22 @@ class Ledger:
         self, triggers: Iterable[Trigger], rollbacks: Iterable[Rollback] = (),
         position: tuple[str, Position] | None = None,
     ) -> int:  # fmt: skip
-        """Takes in what came, with the place behind it in the stream it came from; how many were news."""
-        news = 0
+        """Takes in what came, with the place behind it in the stream it came from; how many were news.
+
+        Drift beyond `max_triggers` that wait already is passed over: a round is due anyway.
+        """
+        news, times_ns = 0, [0]
         with self._writing() as database:
             for t in triggers:
+                room = self._bounds.max_triggers if t.kind == "drift" else _NO_BOUND
+                times_ns.append(t.time_ns)
                 news += database.execute(
                     "INSERT OR IGNORE INTO triggers (id, kind, region, time_ns, version, text, attempts) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (t.id, t.kind, t.region, t.time_ns, t.version, t.text, t.attempts),
+                    f"SELECT ?, ?, ?, ?, ?, ?, ? WHERE (SELECT count(*) FROM triggers WHERE {_WAITING}) < ?",
+                    (t.id, t.kind, t.region, t.time_ns, t.version, t.text, t.attempts, room),
                 ).rowcount
+            if news:
+                self._forget(database, max(times_ns))
             for r in rollbacks:
                 news += database.execute(
                     "INSERT OR IGNORE INTO rollbacks VALUES (?, ?, ?)", (r.id, r.step, _dump(r))
@@ -171,7 +203,7 @@ class Ledger:
         with self._asking() as database:
             rows = database.execute(
                 "SELECT id, kind, region, time_ns, version, text, attempts FROM triggers "
-                "WHERE round_id = '' AND fate = '' ORDER BY time_ns, id"
+                f"WHERE {_WAITING} ORDER BY time_ns, id"
             ).fetchall()
         return tuple(Trigger(*row) for row in rows)
 
@@ -197,19 +229,20 @@ class Ledger:
             (number,) = database.execute("SELECT number FROM rounds WHERE round_id = ?", (planned.round_id,)).fetchone()
         return replace(planned, number=number)
 
-    def save(self, changed: Round, expected: Iterable[str] = ()) -> None:
+    def save(self, changed: Round, expected: Iterable[str] | None = None) -> None:
         """Records what became of a round.
 
         Args:
-            changed: The round; its attendance is counted when it is judged.
-            expected: With a judged round: every region that should have taken part.
+            changed: The round.
+            expected: With a judged round of which it is known who took part, and only then: every region that
+                should have; attendance is counted.
         """
         with self._writing() as database:
             database.execute(
                 "UPDATE rounds SET step = ?, content = ? WHERE round_id = ?",
                 (changed.step, _dump(changed), changed.round_id),
             )
-            if changed.step is Step.JUDGED and changed.outcome in ("accepted", "refused"):
+            if expected is not None:
                 _attend(database, changed, expected)
 
     def close_round(self, ended: Round, attempts: int) -> None:
@@ -230,6 +263,15 @@ class Ledger:
                     "UPDATE triggers SET round_id = '' WHERE round_id = ? AND kind = ? AND attempts < ?",
                     (ended.round_id, kind, attempts),
                 )
+            self._forget(database, ended.ended_ns)
+
+    def _forget(self, database: sqlite3.Connection, now_ns: int) -> None:
+        """Drops triggers that are settled, and too old or too many."""
+        database.execute(
+            f"""DELETE FROM triggers WHERE {_SETTLED} AND (time_ns < ? OR id IN
+            (SELECT id FROM triggers WHERE {_SETTLED} ORDER BY time_ns DESC, id LIMIT -1 OFFSET ?))""",
+            (now_ns - int(self._bounds.keep_days * 86_400e9), self._bounds.max_triggers),
+        )
 
     def open_round(self) -> Round | None:
         """The round that is not done; there is one at the most."""

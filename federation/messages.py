@@ -138,7 +138,12 @@ def answer(region: Region, kind: str, content: RecordDict) -> RecordDict:
     try:
         return _answer(region, kind, content)
     except (FederationError, ModelError) as error:
-        return RecordDict({_CONFIG: ConfigRecord({"region": region.region, "error": str(error)})})
+        return failure(region.region, str(error))
+
+
+def failure(region: str, sentence: str) -> RecordDict:
+    """The reply of a region that does not do what was asked."""
+    return RecordDict({_CONFIG: ConfigRecord({"region": region, "error": sentence})})
 
 
 def _answer(region: Region, kind: str, content: RecordDict) -> RecordDict:

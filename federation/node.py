@@ -24,7 +24,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from federation.base import SetupError
-from federation.processes import Program, flower_environment, flower_program, python_module, write_secret
+from federation.demand import PrivacyDemand
+from federation.processes import LogFiles, Program, flower_environment, flower_program, python_module, write_secret
 from federation.trainer_process import START_S, Build, TrainerServer
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,10 @@ class NodeSettings(BaseModel):
         None, description="Certificate of the authority that signed the coordinator's; without it nothing is encrypted."
     )
     key: Path | None = Field(None, description="The node's private key, as `driftline federate keys` writes it.")
+    logs: LogFiles = Field(default_factory=LogFiles, description="How much output of its programs is kept.")
+    privacy: PrivacyDemand = Field(
+        default_factory=PrivacyDemand, description="What the region demands of rounds, whatever they ask for."
+    )
     nice: Annotated[int, Field(ge=0, le=19)] = Field(
         10, description="How far the trainer stands back behind the engine."
     )
@@ -75,16 +80,19 @@ class Node:
         self.trainer = TrainerServer(path, build, limit_s=settings.job_limit_s, nice=settings.nice)
         secret = self._folder / "secret"
         write_secret(secret)
-        address = f"127.0.0.1:{_free_port()}"
         environment = flower_environment(self._folder / "flower")
+
+        def choose_port() -> None:
+            """Before each start of the SuperNode: another program may have taken the port that was free last time."""
+            address = f"127.0.0.1:{_free_port()}"
+            self.supernode.command = _supernode_command(region, settings, path, secret, address)
+            self.executor.command = python_module("federation.executor", "client", address, str(secret.resolve()))
+            self.executor.end()  # one that is started already looks for tasks at the old port
+
         self.supernode = Program(
-            "SuperNode", _supernode_command(region, settings, path, secret, address), environment,
-            self._folder / "supernode.log",
-        )  # fmt: skip
-        self.executor = Program(
-            "executor", python_module("federation.executor", "client", address, str(secret.resolve())), environment,
-            self._folder / "executor.log",
-        )  # fmt: skip
+            "SuperNode", (), environment, self._folder / "supernode.log", logs=settings.logs, before=choose_port
+        )
+        self.executor = Program("executor", (), environment, self._folder / "executor.log", logs=settings.logs)
 
     def start(self, stop: threading.Event | None = None) -> "Node":
         """Starts all three: the SuperNode once the trainer is ready, so that who is online can train.
@@ -104,7 +112,7 @@ class Node:
     def watch(self) -> None:
         """One look at the pair; see the module."""
         for ended, other in ((self.supernode, self.executor), (self.executor, self.supernode)):
-            if ended.watch() and other.alive:
+            if ended.watch() and not ended.told and other.alive:
                 other.end()
 
     def stop(self) -> None:
@@ -125,7 +133,8 @@ class Node:
 
 
 def _supernode_command(region: str, settings: NodeSettings, path: Path, secret: Path, address: str) -> list[str]:
-    node = f'region="{region}" socket="{path.resolve()}" limit_s={settings.job_limit_s}'
+    node = f'region="{region}" socket="{path.resolve()}" limit_s={settings.job_limit_s} '
+    node += f'require="{settings.privacy.require}"'
     port = address.rpartition(":")[2]
     command = python_module("federation.supernode", "--superlink", settings.superlink, "--port", port)
     command += ["--node-config", node, "--isolation", "process", "--superexec-auth-secret-file", str(secret.resolve())]

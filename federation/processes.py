@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,9 @@ import sysconfig
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from federation.base import SetupError
 
@@ -23,6 +27,9 @@ MARK = "DRIFTLINE_SUPERVISED_LOG"
 """Variable by which a program that outlived its supervisor is known again."""
 
 ORPHAN_LOOK_S = 0.02
+LOG_LOOK_S = 10.0
+"""Between two looks at how large a log is."""
+
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0
 STEADY_S = 60.0
@@ -63,12 +70,54 @@ def flower_program(name: str) -> str:
     return str(path)
 
 
+class LogFiles(BaseModel):
+    """How much of the output of Flower's programs is kept, for each of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_mb: Annotated[float, Field(gt=0)] = Field(
+        10.0, description="Size from which a program's log is moved aside and begun anew, in MB."
+    )
+    files: Annotated[int, Field(ge=1)] = Field(
+        3, description="Logs moved aside that are kept: `NAME.log.1`, the newest, and so on."
+    )
+    days: Annotated[float, Field(gt=0)] = Field(30.0, description="Days after which a log moved aside is removed.")
+
+    def bound(self, path: Path) -> None:
+        """One look at a log that a program is writing; a failure is logged, since nothing depends on it."""
+        try:
+            if path.exists() and path.stat().st_size > self.max_mb * 1e6:
+                self._move_aside(path)
+            for old in path.parent.glob(f"{path.name}.*"):
+                if time.time() - old.stat().st_mtime > self.days * 86_400:
+                    old.unlink()
+        except OSError as error:
+            log.warning("the log %s cannot be kept within its bounds: %s", path, error)
+
+    def _move_aside(self, path: Path) -> None:
+        """Copies and empties it: the program has it open, and goes on at its end."""
+        for number in range(self.files - 1, 0, -1):
+            with contextlib.suppress(FileNotFoundError):
+                _numbered(path, number).replace(_numbered(path, number + 1))
+        try:
+            shutil.copyfile(path, _numbered(path, 1))
+        except OSError as error:
+            _numbered(path, 1).unlink(missing_ok=True)
+            log.warning("the output in %s is dropped, since there is no room to keep it: %s", path, error)
+        os.truncate(path, 0)
+
+
+def _numbered(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.name}.{number}")
+
+
 class Program:
     """One program in a process group of its own; restarted by `watch` whenever it has ended."""
 
     def __init__(
         self, name: str, command: Sequence[str], environment: Mapping[str, str], log_path: Path,
-        *, clock: Callable[[], float] = time.monotonic,
+        *, logs: LogFiles | None = None, before: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         """Starts nothing yet.
 
@@ -77,12 +126,17 @@ class Program:
             command: The program and its arguments.
             environment: All its variables.
             log_path: Its output is added to this file.
+            logs: How much of its output is kept.
+            before: Called before each start; may change `command`, and raises no more than OSError.
             clock: Seconds, monotonic.
         """
         self.name = name
         self.command = command
         self._environment = environment
         self._log_path = log_path
+        self._logs = logs or LogFiles.model_validate({})
+        self._before = before
+        self._looked_s = float("-inf")
         self._clock = clock
         self._process: subprocess.Popen[bytes] | None = None
         self._started_s = 0.0
@@ -104,7 +158,12 @@ class Program:
     @property
     def steady(self) -> bool:
         """Whether it runs and was not told to end."""
-        return self.alive and self._told_s is None
+        return self.alive and not self.told
+
+    @property
+    def told(self) -> bool:
+        """Whether it was told to end, and has not been started since."""
+        return self._told_s is not None
 
     def start(self) -> None:
         """Starts it.
@@ -112,19 +171,25 @@ class Program:
         Raises:
             SetupError: it cannot be started at all.
         """
-        self._log_path.parent.mkdir(parents=True, exist_ok=True)
         if not self.starts:
             self._end_orphan()
-        with self._log_path.open("ab") as output:
-            try:
+        try:
+            self._log_path.parent.mkdir(parents=True, exist_ok=True)
+            self._before()
+            # Opened for the number before the start: what runs unnumbered would hold its port for ever.
+            with self._log_path.open("ab") as output, self._pid_path.open("w") as number:
                 self._process = subprocess.Popen(
                     self.command, env={**self._environment, MARK: str(self._log_path.resolve())},
                     cwd=self._log_path.parent, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                     start_new_session=True,
                 )  # fmt: skip
-            except OSError as error:
-                raise SetupError(f"{self.name} cannot be started: {self.command[0]}: {error.strerror}") from error
-        self._pid_path.write_text(str(self._process.pid))
+                number.write(str(self._process.pid))
+        except OSError as error:
+            if self._process is not None and self.alive:
+                self._process.kill()
+                self._process.wait()
+            where = error.filename or self._log_path
+            raise SetupError(f"{self.name} cannot be started: {where}: {error.strerror}") from error
         self._started_s = self._clock()
         self._ended_s = self._told_s = None
         self.starts += 1
@@ -160,6 +225,9 @@ class Program:
         now_s = self._clock()
         if self._process is None:
             return False
+        if now_s - self._looked_s >= LOG_LOOK_S:
+            self._looked_s = now_s
+            self._logs.bound(self._log_path)
         if self.alive:
             if self._told_s is not None and now_s - self._told_s > STOP_S:
                 self._process.kill()
@@ -175,7 +243,11 @@ class Program:
             return True
         if now_s - self._ended_s >= self._wait_s:
             self._wait_s = min(2 * self._wait_s, LONGEST_WAIT_S)
-            self.start()
+            try:
+                self.start()
+            except SetupError as error:  # such as a full disk: that passes, and nobody else would try again
+                self._ended_s = now_s
+                log.error("%s; it is tried again in %g s", error, self._wait_s)
         return False
 
     def end(self) -> None:

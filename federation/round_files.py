@@ -17,7 +17,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from federation.base import HoldoutFigures, ModelSpec, Refusal, RoundFailed, RoundResult, RoundSettings, Weights
+from federation.base import (
+    HoldoutFigures,
+    ModelSpec,
+    Refusal,
+    RoundFailed,
+    RoundResult,
+    RoundSettings,
+    StoreError,
+    Weights,
+)
 
 PLAN, CURRENT, STEPS = "plan.json", "current.safetensors", "steps.jsonl"
 CANDIDATE, RESULT = "candidate.safetensors", "result.json"
@@ -54,10 +63,17 @@ class RoundPlan(BaseModel):
 
 
 def write_plan(folder: Path, plan: RoundPlan, weights: Weights) -> None:
-    """Makes the round's folder; what an earlier attempt at the same round left there is removed first."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in (RESULT, CANDIDATE, STEPS):
-        (folder / name).unlink(missing_ok=True)
+    """Makes the round's folder; what an earlier attempt at the same round left there is removed first.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in (RESULT, CANDIDATE, STEPS):
+            (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"the round's folder {folder} cannot be written: {error}") from error
     _write(folder / CURRENT, save(dict(weights)))
     _write(folder / PLAN, plan.model_dump_json(indent=1).encode())
 
@@ -82,16 +98,26 @@ def add_step(folder: Path, name: str, figures: Mapping[str, float | str]) -> Non
 
 
 def read_steps(folder: Path) -> tuple[Step, ...]:
-    """The steps done so far, in order; a line that is being written is left for the next look."""
+    """The steps done so far, in order; a line that is being written is left for the next look.
+
+    Raises:
+        StoreError: they cannot be read.
+    """
     try:
-        lines = (folder / STEPS).read_text().split("\n")[:-1]
+        lines = (folder / STEPS).read_text("utf-8").split("\n")[:-1]
+        return tuple(Step(**json.loads(line)) for line in lines)
     except FileNotFoundError:
         return ()
-    return tuple(Step(**json.loads(line)) for line in lines)
+    except (OSError, ValueError, TypeError) as error:
+        raise StoreError(f"the steps of the round in {folder} cannot be read: {error}") from error
 
 
 def write_result(folder: Path, result: RoundResult) -> None:
-    """Leaves what came of the round: first the weights, then the result that names their checksum."""
+    """Leaves what came of the round: first the weights, then the result that names their checksum.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
     raw = save(dict(result.weights))
     _write(folder / CANDIDATE, raw)
     told = asdict(result)
@@ -99,9 +125,13 @@ def write_result(folder: Path, result: RoundResult) -> None:
     _write(folder / RESULT, json.dumps(told, indent=1).encode())
 
 
-def write_failure(folder: Path, reason: str) -> None:
-    """Leaves word that the round ended without a candidate."""
-    _write(folder / RESULT, json.dumps({"failed": reason}).encode())
+def write_failure(folder: Path, reason: str, present: Sequence[str] | None = None) -> None:
+    """Leaves word that the round ended without a candidate, and who took part until then where that is known.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    _write(folder / RESULT, json.dumps({"failed": reason, "present": present}).encode())
 
 
 def drop_weights(folder: Path) -> None:
@@ -119,15 +149,21 @@ def read_result(folder: Path) -> RoundResult | None:
 
     Raises:
         RoundFailed: it ended without a candidate, or the candidate's weights are not those it speaks of.
+        StoreError: the files cannot be read now; that may pass.
     """
     try:
         told = json.loads((folder / RESULT).read_bytes())
+        if not isinstance(told, dict):
+            raise ValueError("not an object")
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise StoreError(f"the result of the round in {folder} cannot be read: {error}") from error
     except ValueError as error:
-        raise RoundFailed(f"{folder / RESULT} is no JSON: {error}") from error
+        raise RoundFailed(f"{folder / RESULT} is no JSON object: {error}") from error
     if "failed" in told:
-        raise RoundFailed(str(told["failed"]))
+        present = told.get("present")
+        raise RoundFailed(str(told["failed"]), map(str, present) if isinstance(present, list) else None)
     return _result(told, folder)
 
 
@@ -142,14 +178,25 @@ def _result(told: Mapping[str, Any], folder: Path) -> RoundResult:
         refusals = tuple(Refusal(**refusal) for refusal in told["refusals"])
         lists = {name: tuple(told[name]) for name in ("participants", "missing")}
         return RoundResult(**{**told, **lists, "weights": load(raw), "figures": figures, "refusals": refusals})
-    except (OSError, KeyError, TypeError, SafetensorError) as error:
+    except FileNotFoundError as error:
+        raise RoundFailed(f"{folder / CANDIDATE}, of which {RESULT} speaks, does not exist") from error
+    except OSError as error:
+        raise StoreError(f"the result of the round in {folder} cannot be read: {error}") from error
+    except (KeyError, TypeError, SafetensorError) as error:
         raise RoundFailed(f"the result of the round in {folder} cannot be read: {error!r}") from error
 
 
 def _write(path: Path, content: bytes) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with beside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    try:
+        try:
+            with beside.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        except OSError:
+            beside.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error}") from error

@@ -60,7 +60,8 @@ def secure_pass(
     use_chacha()
     regions = dict(fleet.regions)
     if len(regions) < MIN_REGIONS:
-        raise RoundFailed(f"secure aggregation needs {MIN_REGIONS} regions, and only {sorted(regions)} are there")
+        sentence = f"secure aggregation needs {MIN_REGIONS} regions, and only {sorted(regions)} are there"
+        raise RoundFailed(sentence, regions)
     strategy = _Mean(regions, weights, task)
     workflow = _Workflow(
         1.0, max(settings.min_regions, len(regions) // 2 + 1), max_weight=float(MAX_EXAMPLES),
@@ -74,7 +75,8 @@ def secure_pass(
     _note(fleet, regions, heard, task.number)
     if strategy.mean is None:
         wrong = [f"{r.region}: {r.reason}" for r in fleet.refusals] + [f"{m}: no answer in time" for m in fleet.missing]
-        raise RoundFailed(f"secure aggregation halted in pass {task.number}: {'; '.join(wrong) or 'no reason given'}")
+        sentence = f"secure aggregation halted in pass {task.number}: {'; '.join(wrong) or 'no reason given'}"
+        raise RoundFailed(sentence, fleet.regions)
     moved, start = dict(weights), 0
     for name in averaged(weights):
         old = weights[name]

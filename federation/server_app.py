@@ -13,7 +13,7 @@ from flwr.supercore.inflatable.inflatable_utils import pull_objects
 from flwr.superlink.grid import http_grid
 
 from federation import round_files
-from federation.base import FederationError
+from federation.base import FederationError, RoundFailed
 from federation.round import run_round
 from federation.supernode import FIRST_LOOK_S, LAST_LOOK_S
 
@@ -37,6 +37,8 @@ def main(grid: Grid, folder: Path) -> None:
             grid, plan.settings, plan.spec, weights, plan.threshold, round_id=plan.round_id,
             report=functools.partial(round_files.add_step, folder), traceparent=plan.traceparent,
         )  # fmt: skip
+    except RoundFailed as error:
+        round_files.write_failure(folder, str(error), error.present)
     except FederationError as error:
         round_files.write_failure(folder, str(error))
     except Exception as error:

@@ -17,7 +17,7 @@ from flwr.serverapp.strategy.strategy import Strategy
 from numpy.typing import NDArray
 
 from federation.base import RoundFailed, RoundSettings, SetupError, Update, Weights
-from federation.guard import floating
+from federation.guard import floating, shares
 from federation.messages import TRAIN
 
 STRATEGIES: Mapping[str, tuple[Callable[..., Strategy], Mapping[str, float]]] = {
@@ -61,6 +61,7 @@ class Aggregation:
         Raises:
             SetupError: see `strategy_settings`; or a value is out of the strategy's range.
         """
+        self._max_share = settings.max_share
         chosen = strategy_settings(settings)
         whole = {name: int(v) if name.startswith("num_") else v for name, v in chosen.items()}
         try:
@@ -82,7 +83,9 @@ class Aggregation:
         names = floating(sent)
         if isinstance(self._strategy, FedAdam):
             self._strategy.current_arrays = {name: np.zeros(sent[name].shape) for name in names}
-        replies = [_reply(sent, update, names) for update in sorted(updates, key=lambda u: u.region)]
+        counts = shares([update.examples for update in updates], self._max_share)
+        weighed = sorted(zip(updates, counts, strict=True), key=lambda pair: pair[0].region)
+        replies = [_reply(sent, update, count, names) for update, count in weighed]
         record, _ = self._strategy.aggregate_train(number + 1, replies)
         if record is None:
             raise RoundFailed(f"step 5, pass {number}: the strategy gave no weights for {len(replies)} updates")
@@ -94,8 +97,8 @@ class Aggregation:
         return found
 
 
-def _reply(sent: Weights, update: Update, names: Sequence[str]) -> Message:
+def _reply(sent: Weights, update: Update, count: int, names: Sequence[str]) -> Message:
     changes = {n: update.weights[n].astype(np.float64) - sent[n].astype(np.float64) for n in names}
-    figures = MetricRecord({"num-examples": update.examples})
+    figures = MetricRecord({"num-examples": count})
     record = ArrayRecord({name: Array(np.asarray(change, order="C")) for name, change in changes.items()})
     return make_message(Metadata(0, "", 0, 0, "", "", 0.0, 1.0, TRAIN), RecordDict({"a": record, "m": figures}))

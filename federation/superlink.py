@@ -24,10 +24,12 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from federation import round_files
-from federation.base import RoundFailed, RoundResult, SetupError, Weights
-from federation.processes import Program, flower_environment, flower_program, python_module, write_secret
+from federation.base import RoundFailed, RoundResult, SetupError, StoreError, Weights
+from federation.processes import LogFiles, Program, flower_environment, flower_program, python_module, write_secret
 
 log = logging.getLogger(__name__)
+
+DATABASE = "superlink.db"
 
 POLL_S = 0.1
 STATUS_S = 2.0
@@ -35,6 +37,9 @@ STATUS_S = 2.0
 
 GRACE_S = 5.0
 """From the end of a run to the moment its result must be there; it is written before the run ends."""
+
+ACCOUNT_SHARE = 0.1
+"""Of a short deadline: what the ServerApp keeps back, in place of `GRACE_S`, to say how far it came."""
 
 START_S = 60.0
 
@@ -73,6 +78,12 @@ class SuperLinkSettings(BaseModel):
         "nodes whose keys are registered may take part.",
     )  # fmt: skip
 
+    database_mb: Annotated[float, Field(gt=0)] = Field(
+        512.0, description="Size from which its database is begun anew when it starts, in MB. It holds runs and their "
+        "messages, nothing that the coordinator needs: the ledger is elsewhere, and keys are registered again.",
+    )  # fmt: skip
+    logs: LogFiles = Field(default_factory=LogFiles, description="How much output of its programs is kept.")
+
     @property
     def secure(self) -> bool:
         """Whether connections are encrypted and nodes have to prove who they are."""
@@ -104,14 +115,17 @@ class SuperLink:
         self._secret = self._folder / "secret"
         environment = flower_environment(self._folder / "flower")
         self.program = Program(
-            "SuperLink", _command(settings, self._folder, self._secret), environment, self._folder / "superlink.log"
-        )
+            "SuperLink", _command(settings, self._folder, self._secret), environment, self._folder / "superlink.log",
+            logs=settings.logs, before=self._bound_database,
+        )  # fmt: skip
         authority = [] if settings.authority is None else [str(settings.authority.resolve())]
         self.executor = Program(
             "executor", python_module("federation.executor", "server", self.address, str(self._secret), *authority),
-            environment, self._folder / "executor.log",
+            environment, self._folder / "executor.log", logs=settings.logs,
         )  # fmt: skip
         self._client: Any = None
+        self._registered: dict[bytes, str] = {}
+        self._forgot = False
 
     def start(self) -> "SuperLink":
         """Starts it and waits until it answers.
@@ -144,6 +158,8 @@ class SuperLink:
         if ended:
             self._forget_client()
             self.executor.end()  # whatever run it is in cannot be finished
+        if self._forgot and self.program.steady and self.ready():
+            self._register_again()
         return self.executor.watch() or ended
 
     def ready(self) -> bool:
@@ -184,8 +200,28 @@ class SuperLink:
         if not isinstance(key, EllipticCurvePublicKey):
             raise SetupError(f"{public_key} holds a key of another kind; a node needs a NIST elliptic curve key")
         raw = public_key_to_bytes(key)
+        self._registered[raw] = region
         if raw not in {n.public_key for n in self._call("ListNodes", ListNodesRequest()).nodes_info}:
             self._call("RegisterNode", RegisterNodeRequest(public_key=raw, name=region))
+
+    def _bound_database(self) -> None:
+        """Before each start; what a run that was broken off left in it would stay for ever."""
+        files = list(self._folder.glob(f"{DATABASE}*"))
+        if sum(file.stat().st_size for file in files) > self._settings.database_mb * 1e6:
+            log.warning("the SuperLink's database is larger than %g MB and is begun anew", self._settings.database_mb)
+            for file in files:
+                file.unlink()
+            self._forgot = bool(self._registered)
+
+    def _register_again(self) -> None:
+        from flwr.proto.control_pb2 import RegisterNodeRequest
+
+        try:
+            for raw, region in self._registered.items():
+                self._call("RegisterNode", RegisterNodeRequest(public_key=raw, name=region))
+            self._forgot = False
+        except SetupError as error:
+            log.warning("the nodes' keys are not registered again yet: %s", error)
 
     def run(
         self, folder: Path, plan: round_files.RoundPlan, weights: Weights,
@@ -201,21 +237,29 @@ class SuperLink:
 
         Raises:
             RoundFailed: there is no candidate; the message says why.
+            StoreError: the round's folder cannot be written.
         """
-        end_s = time.monotonic() + plan.settings.deadline_s
+        deadline_s = plan.settings.deadline_s
+        end_s = time.monotonic() + deadline_s
         self._settle(end_s)  # 1
-        round_files.write_plan(folder, plan, weights)
+        # The ServerApp ends shortly before: it knows who was silent, and nobody here does.
+        left_s = max(end_s - time.monotonic() - min(GRACE_S, ACCOUNT_SHARE * deadline_s), POLL_S)
+        inner = plan.settings.model_copy(update={"deadline_s": round(left_s, 1)})
+        round_files.write_plan(folder, plan.model_copy(update={"settings": inner}), weights)
         try:
             run_id = self._submit(folder)
         except SetupError as error:
             raise RoundFailed(f"the run could not be submitted: {error}") from error
-        ended_s, asked_s, told = None, time.monotonic(), 0
+        ended_s, asked_s, told, unread = None, time.monotonic(), 0, ""
         while True:
-            steps = round_files.read_steps(folder)
-            for step in steps[told:]:
-                report(step)
-            told = len(steps)
-            result = round_files.read_result(folder)  # 2
+            try:
+                steps = round_files.read_steps(folder)
+                for step in steps[told:]:
+                    report(step)
+                told = len(steps)
+                result, unread = round_files.read_result(folder), ""  # 2
+            except StoreError as error:
+                result, unread = None, f"; {error}"  # it may be readable at the next look
             if result is not None:
                 return result
             if self.watch() or not self.program.alive:  # 3
@@ -225,16 +269,16 @@ class SuperLink:
                 asked_s, ended = now_s, self._ended(run_id)
                 ended_s, why = (now_s, ended) if ended is not None else (None, "")
             if ended_s is not None and now_s - ended_s > GRACE_S:  # 4
-                raise RoundFailed(f"the run ended without a result: {why}")
+                raise RoundFailed(f"the run ended without a result: {why}{unread}")
             if now_s > end_s:  # 5
                 self._stop_run(run_id)
                 self.executor.end()  # it may hang in this run, and has to be free for the next one
-                raise RoundFailed(f"the round had no result after {plan.settings.deadline_s:g} s and was stopped")
+                raise RoundFailed(f"the round had no result after {deadline_s:g} s and was stopped{unread}")
             self._sleep(POLL_S)
 
     def _settle(self, end_s: float) -> None:
         """Waits until both programs run, so that the end of one in an earlier round is not taken for one in this."""
-        while not (self.program.steady and self.executor.steady and self.ready()):
+        while not (self.program.steady and self.executor.steady and self.ready() and not self._forgot):
             self.watch()
             if time.monotonic() > end_s:
                 raise RoundFailed(f"the SuperLink does not come back; {self._last_words()}")
@@ -327,7 +371,7 @@ def _bundle() -> bytes:
 
 def _command(settings: SuperLinkSettings, folder: Path, secret: Path) -> list[str]:
     command = [flower_program("flower-superlink"), "--host", "127.0.0.1", "--port", str(settings.port)]
-    command += ["--database", str(folder / "superlink.db"), "--disable-runtime-dependency-installation"]
+    command += ["--database", str(folder / DATABASE), "--disable-runtime-dependency-installation"]
     command += ["--isolation", "process", "--superexec-auth-secret-file", str(secret)]
     tls = {
         "--ssl-certfile": settings.certificate,

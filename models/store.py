@@ -4,7 +4,7 @@ Layout::
 
     NAME/1/weights.safetensors
     NAME/1/card.json
-    NAME/current                 {"version": 1, "card_sha256": "…"}
+    NAME/current                 {"version": 1, "card_sha256": "…", "reached": 1}
 
 Nothing is pickled. Versions are whole numbers that only rise; a version never changes once it can
 be seen. Publishing takes these steps, in this order:
@@ -18,7 +18,8 @@ Object stores cannot rename a folder: there the number is claimed by creating a 
 then weights and card are written, the card last; a version without a card is not listed.
 
 The card holds the sha256 of the weights and the pointer that of the card, so `load` refuses
-whatever is half-written or was changed.
+whatever is half-written or was changed. `reached` is the latest version that was ever current, so that one
+that was taken back is told from one that was never taken into service.
 """
 
 import hashlib
@@ -163,6 +164,15 @@ class ModelStore:
         """
         pointer = self._pointer(name)
         return None if pointer is None else int(pointer["version"])
+
+    def reached(self, name: str) -> int:
+        """The latest version that was ever current; 0 where nothing was published.
+
+        Raises:
+            StoreError: see `current`.
+        """
+        pointer = self._pointer(name)
+        return 0 if pointer is None else max(int(pointer["version"]), int(pointer.get("reached", 0)))
 
     def card(self, name: str, version: int | None = None) -> Card:
         """The card of a version of a window detector, or of the current one.
@@ -337,7 +347,8 @@ class ModelStore:
             return None
         try:
             pointer = json.loads(self._read(path))
-            if not isinstance(pointer["version"], int) or not isinstance(pointer["card_sha256"], str):
+            whole = isinstance(pointer["version"], int) and isinstance(pointer.get("reached", 0), int)
+            if not whole or not isinstance(pointer["card_sha256"], str):
                 raise TypeError("version is no whole number")
         except (ValueError, KeyError, TypeError) as error:
             raise StoreError(
@@ -347,7 +358,12 @@ class ModelStore:
 
     def _point(self, name: str, version: int) -> None:
         digest = self.card_sha256(name, version)
-        self._folder.replace(f"{name}/{_POINTER}", json.dumps({"version": version, "card_sha256": digest}).encode())
+        try:
+            reached = max(version, self.reached(name))
+        except StoreError:  # damaged, and written anew here; versions after this one may have been current
+            reached = max(version, *self.versions(name))
+        pointer = {"version": version, "card_sha256": digest, "reached": reached}
+        self._folder.replace(f"{name}/{_POINTER}", json.dumps(pointer).encode())
 
     def _list(self, path: str) -> list[str]:
         return self._asked(lambda: self._folder.children(path))

@@ -1,9 +1,15 @@
 """Whatever a user can name is documented."""
 
+import configparser
+import re
+import shlex
 from pathlib import Path
 
 import pytest
 
+from engine.cli import federate
+from engine.supervisor import DRAIN_KILL_S
+from federation.processes import STOP_S
 from models.registry import DETECTORS
 from models.thresholds import THRESHOLDS
 
@@ -18,3 +24,23 @@ def test_every_detector_is_a_row_of_the_readme(name):
 @pytest.mark.parametrize("name", THRESHOLDS)
 def test_every_threshold_is_a_row_of_the_page_on_evaluation(name):
     assert f"\n| `{name}` | " in (ROOT / "docs" / "evaluation.md").read_text("utf-8")
+
+
+def _units():
+    text = (ROOT / "docs" / "federation.md").read_text("utf-8")
+    return re.findall(r"```ini\n(.*?)```", text, re.DOTALL)
+
+
+def test_the_service_that_the_docs_show_starts_a_command_of_ours_again_and_again():
+    (unit,) = _units()
+    told = configparser.ConfigParser(interpolation=None, delimiters=("=",))
+    told.optionxform = str
+    told.read_string(unit)
+    service = told["Service"]
+    assert service["Restart"] == "always"
+    assert told["Unit"]["StartLimitIntervalSec"] == "0", "systemd gives up after five starts in ten seconds otherwise"
+    # An engine's drain and the end of Flower's programs, one after the other, must fit.
+    assert float(service["TimeoutStopSec"]) > 2 * STOP_S + DRAIN_KILL_S
+    program, *words = shlex.split(service["ExecStart"])
+    assert (Path(program).name, words[:2]) == ("driftline", ["federate", "coordinator"])
+    assert words[1] in {command.name for command in federate.app.registered_commands}

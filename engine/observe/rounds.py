@@ -5,6 +5,7 @@ card of the version and in the announcement, so the spans of ServerApp steps, tr
 below it. Rounds are rare: every one is traced where tracing is on.
 """
 
+import logging
 from contextlib import AbstractContextManager
 from importlib.metadata import version
 from pathlib import Path
@@ -16,9 +17,12 @@ from engine.observe.health import COORDINATOR, Health
 from engine.observe.metrics import Metrics
 from engine.observe.telemetry import TelemetrySettings
 from engine.observe.tracing import Tracer
+from federation.base import StoreError
 from federation.ledger import Round
 from federation.observer import Observer
 from federation.round_files import read_steps
+
+log = logging.getLogger(__name__)
 
 TRACE_ALL = 1.0
 """Share of rounds that are traced where OTEL_TRACES_SAMPLER is not set."""
@@ -65,7 +69,12 @@ class RoundTelemetry(Observer):
         if ended.published:
             self.metrics.model_version.labels(ended.model).set(ended.published)
         before_ns = ended.started_ns
-        for step in read_steps(folder):
+        try:
+            steps = read_steps(folder)
+        except StoreError as error:
+            log.warning("the trace of round %s lacks its steps: %s", ended.round_id, error)
+            return
+        for step in steps:
             times_ns = (min(before_ns, step.time_ns), step.time_ns)
             self._tracer.past(f"server.{step.name}", ended.traceparent, times_ns, **step.figures)
             before_ns = step.time_ns

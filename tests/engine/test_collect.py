@@ -1,10 +1,11 @@
 import pickle
+import sqlite3
 
 import numpy as np
 import pytest
 
 from engine.clock import ManualClock
-from engine.collect import WAITING, Collector, Picker
+from engine.collect import LOG_S, WAITING, Collector, Picker
 from engine.context import Context, Drain
 from engine.observe.telemetry import Telemetry, TelemetrySettings
 from engine.settings import from_mapping
@@ -135,6 +136,56 @@ def test_a_store_that_cannot_be_written_costs_its_windows_and_nothing_else(
     collector.close()
     assert written(telemetry, "dropped") == 3
     assert caplog.text.count("training windows are not kept") == 1
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        sqlite3.OperationalError("database or disk is full"),
+        OSError(28, "No space left on device"),
+        OverflowError("Python int too large to convert to SQLite INTEGER"),
+    ],
+)
+def test_whatever_the_store_raises_is_counted_told_once_in_a_while_and_survived(
+    make, training, clock, telemetry, scored, window, caplog, monkeypatch, fault
+):
+    faults, add = [fault] * 3, TrainingStore.add
+
+    def refuse(store, *given, **named):
+        if faults:
+            if len(faults) == 1:
+                clock.advance(LOG_S)
+            raise faults.pop()
+        return add(store, *given, **named)
+
+    monkeypatch.setattr(TrainingStore, "add", refuse)
+    collector = make()
+    for i in range(4):
+        collector.offer(scored(*many(window, 5, time_ns=i)))
+    collector.start()
+    collector.close()
+    assert (written(telemetry, "dropped"), written(telemetry, "written")) == (15, 5)
+    told = [record.message for record in caplog.records if "training windows are not kept" in record.message]
+    assert [sentence[: sentence.index(":")] for sentence in told] == [
+        "training windows are not kept (5 lost since the last word on it)",
+        "training windows are not kept (10 lost since the last word on it)",
+    ]
+    assert str(fault) in told[0]
+    with read(training) as store:
+        assert store.counts().windows == 5
+
+
+def test_feedback_that_cannot_be_read_costs_no_window_that_was_written(
+    make, telemetry, scored, window, monkeypatch, caplog
+):
+    monkeypatch.setattr(TrainingStore, "feedback_since", lambda *_: 1 / 0)
+    collector = make()
+    collector.feedback(0)
+    collector.offer(scored(*many(window, 5)))
+    collector.start()
+    collector.close()
+    assert (written(telemetry, "dropped"), written(telemetry, "written")) == (0, 5)
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_a_disk_that_is_too_slow_never_holds_up_the_flow(make, telemetry, scored, window):

@@ -28,10 +28,9 @@ def publish(tmp_path):
     return lambda: ModelStore(tmp_path / "models").publish("m", detector, notes)
 
 
-@pytest.fixture
-def following(tmp_path, telemetry):
+def following_settings(tmp_path):
     jsonl = {"type": "jsonl", "path": str(tmp_path / "out.jsonl")}
-    settings = from_mapping(
+    return from_mapping(
         {
             "region": "eu", "source": {"type": "memory"}, "parse": {}, "window": {"kind": "session"},
             "model": {"store": str(tmp_path / "models"), "name": "m", "device": "cpu"},
@@ -39,7 +38,11 @@ def following(tmp_path, telemetry):
         },
         "here",
     )  # fmt: skip
-    return follower(settings, {}, telemetry)
+
+
+@pytest.fixture
+def following(tmp_path, telemetry):
+    return follower(following_settings(tmp_path), {}, telemetry)
 
 
 def test_without_a_model_the_engine_is_not_ready(following, telemetry):
@@ -72,3 +75,13 @@ def test_the_version_in_service_is_told_though_no_window_is_scored(following, te
         assert publish() == version
         following.look()
         assert telemetry.metrics.registry.get_sample_value("driftline_model_version", {"model": "m"}) == version
+
+
+def test_a_version_that_was_taken_back_before_this_start_does_not_serve(following, telemetry, publish, tmp_path):
+    publish(), publish()
+    (tmp_path / "recovery").mkdir()
+    (tmp_path / "recovery" / "passed-over.json").write_text('{"model": "m", "version": 2, "instead": 1}')
+    restarted = follower(following_settings(tmp_path), {}, telemetry)
+    assert restarted.look()
+    assert restarted.get().version == 1
+    assert telemetry.health.conditions()["model"].detail == "m version 1 is in service"

@@ -17,12 +17,15 @@ from engine.observe.metrics import Metrics
 from engine.observe.rounds import RoundTelemetry
 from engine.observe.telemetry import TelemetrySettings
 from engine.score import ScoreSettings
+from engine.settings import RecoverySettings
 from engine.swap import ModelSettings
 from federation import messages, round_files
-from federation.base import TrainTask
-from federation.training_store import TrainingSettings
+from federation.base import PrivacySettings, RegionFailed, TrainTask
+from federation.demand import PrivacyDemand
+from federation.training_store import TrainingSettings, TrainingStore
 from federation.wire_records import pack, unpack
 from tests.federation.controller_world import MODEL, Clock, Process, drift, publish_first
+from tests.federation.prepared import SPEC, WEIGHTS
 
 SERVE_NOWHERE = TelemetrySettings(serve=False)
 
@@ -73,7 +76,7 @@ def run_round(process, base):
 
 
 def ask_region(base, question):
-    handle = federate._trainer("eu", TrainingSettings(path=base / "eu.db"), "cpu")
+    handle = federate._trainer("eu", TrainingSettings(path=base / "eu.db"), "cpu", PrivacyDemand())
     assert messages.region_of(unpack(handle(question.kind, pack(question.content)))) == "eu"
 
 
@@ -81,7 +84,7 @@ def swap(base, tracer):
     """An engine takes the current version over."""
     settings = SimpleNamespace(
         model=ModelSettings(store=str(base / "models"), name=MODEL, device="cpu"), score=ScoreSettings(),
-        drift=DriftSettings(), decide=DecideSettings(),
+        drift=DriftSettings(), decide=DecideSettings(), recovery=RecoverySettings(path=base / "state"),
     )  # fmt: skip
     telemetry = SimpleNamespace(tracer=tracer, metrics=Metrics(), health=Health(ManualClock(), 1.0))
     assert follower(settings, {}, telemetry).look()
@@ -126,3 +129,26 @@ def test_what_is_missing_or_wrong_is_seen(seen):
     assert page["wrong"] == ["events: the topic cannot be read"]
     seen.events("")
     assert seen.health.ready()[0]
+
+
+def test_steps_that_cannot_be_read_cost_their_spans_and_nothing_else(process, tmp_path, tracer, monkeypatch, caplog):
+    monkeypatch.setattr(tracing.Tracer, "from_environment", lambda *args, **resource: tracer)
+    monkeypatch.setattr(round_files, "add_step", lambda folder, *step: (folder / "steps.jsonl").write_text("no JSON\n"))
+    run_round(process, tmp_path)
+    assert process.store.current(MODEL) == 2
+    assert process.ledger.rounds(1)[0].step == "done"
+    assert "lacks its steps" in caplog.text
+
+
+@pytest.mark.parametrize("kind", [messages.HELLO, messages.TRAIN, messages.CALIBRATE, messages.EVALUATE])
+def test_the_trainer_answers_no_question_of_a_round_that_asks_for_more_than_the_region_allows(tmp_path, kind):
+    training = TrainingSettings(path=tmp_path / "training.db")
+    demand = PrivacyDemand(require="dp", max_epsilon=4.0, max_delta=1e-5)
+    handle = federate._trainer("eu", training, "cpu", demand)
+    task = TrainTask(round_id="r1", spec=SPEC, privacy=PrivacySettings(mode="dp", epsilon=8.0))
+    reply = unpack(handle(kind, pack(messages.train(WEIGHTS, task).content)))
+    with pytest.raises(RegionFailed, match=r"asks for privacy.epsilon = 8; region eu allows 4 at the most"):
+        messages.raise_failure(reply)
+    assert messages.region_of(reply) == "eu"
+    with TrainingStore(training.path, training, now_ns=lambda: 0) as store:
+        assert store.spent() == ()

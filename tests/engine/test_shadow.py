@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.clock import ManualClock
+from engine.passed_over import Memory
 from engine.score import Gatherer, ScoreSettings
 from engine.shadow import ModelFollower, ShadowRules
 from engine.swap import ServingModel
@@ -39,18 +40,23 @@ class Detector:
 class World:
     """A store in memory, a follower and the scoring step, one batch at a time."""
 
-    def __init__(self, window, window_batch, rules=RULES, **versions):
+    def __init__(self, window, window_batch, rules=RULES, current=1, memory=None, **versions):
         self._window, self._batch = window, window_batch
         self.versions = {int(name[1:]): detector for name, detector in versions.items()}
-        self.current = 1
+        self.current = current
         self.reports = []
-        self.follower = ModelFollower(lambda: self.current, self._load, lambda *r: self.reports.append(r), rules)
+        self.follower = ModelFollower(
+            lambda: self.current, self._load, lambda *r: self.reports.append(r), rules,
+            None if memory is None else Memory(memory, "m"),
+        )  # fmt: skip
         self._gatherer = Gatherer(ScoreSettings(max_age_ms=0, cache_entries=0), self.follower, ManualClock())
         self.number = 0
         self.scored = []
         self.follower.look()
 
     def _load(self, version):
+        if version not in self.versions:
+            raise StoreError(f"version {version} is gone")
         scorer = WindowScorer(self.versions[version], version, 0.5, cache_entries=0)
         return ServingModel("m", version, scorer, {})
 
@@ -79,7 +85,7 @@ class World:
 
 @pytest.fixture
 def world(window, window_batch):
-    return lambda rules=RULES, **versions: World(window, window_batch, rules, **versions)
+    return lambda rules=RULES, **more: World(window, window_batch, rules, **more)
 
 
 # --- before the swap -----------------------------------------------------------------------------
@@ -222,6 +228,71 @@ def test_an_old_version_that_breaks_beside_the_new_one_costs_no_window(world, fa
     w.publish(2)
     assert w.stream(60) == [1] * 4 + [2] * 8
     assert w.follower.regressions() == []
+
+
+# --- after a restart -----------------------------------------------------------------------------
+
+
+def _regressed(world, memory):
+    w = world(memory=memory, v1=Detector(), v2=Turning(at=25))
+    w.publish(2)
+    w.stream(60)
+    assert w.outcomes()[-1] == ("taken_back", 2)
+
+
+def _refused(world, memory):
+    w = world(memory=memory, v1=Detector(), v2=Detector(every=1))
+    w.publish(2)
+    w.stream(20)
+    assert w.outcomes()[-1] == ("refused", 2)
+
+
+@pytest.mark.parametrize("before", [_regressed, _refused])
+def test_what_was_taken_back_or_refused_does_not_serve_after_a_restart(world, tmp_path, before, caplog):
+    memory = tmp_path / "passed-over.json"
+    before(world, memory)
+    for _ in range(2):  # and after the next one
+        w = world(memory=memory, current=2, v1=Detector(), v2=Detector(every=1), v3=Detector())
+        assert set(w.stream(40)) == {1}
+        assert [w.publish(2), w.publish(2)] == [False, False]
+        assert w.outcomes() == [("swapped", 1)]
+    assert "version 2 was refused or taken back before this start" in caplog.text
+    w.publish(3)
+    assert not memory.exists()
+    assert w.stream(40)[-1] == 3
+    again = world(memory=memory, current=2, v1=Detector(), v2=Detector())
+    assert set(again.stream(10)) == {2}, "the pointer has named another one meanwhile"
+
+
+def test_the_store_going_back_ends_the_memory(world, tmp_path):
+    memory = tmp_path / "passed-over.json"
+    _regressed(world, memory)
+    w = world(memory=memory, current=1, v1=Detector(), v2=Detector())
+    assert not memory.exists()
+    assert set(w.stream(10)) == {1}
+
+
+def test_without_the_version_before_the_one_that_the_store_names_serves(world, tmp_path, caplog):
+    memory = tmp_path / "passed-over.json"
+    _regressed(world, memory)
+    w = world(memory=memory, current=2, v2=Detector())
+    assert set(w.stream(10)) == {2}
+    assert "version 2 serves again, since the one before it cannot: version 1 is gone" in caplog.text
+
+
+def test_a_memory_that_is_damaged_or_of_another_model_is_none(world, tmp_path, caplog):
+    memory = tmp_path / "passed-over.json"
+    for content in ("{", "[]", '{"model": "m"}', '{"model": "other", "version": 2, "instead": 1}'):
+        memory.write_text(content)
+        w = world(memory=memory, current=2, v1=Detector(), v2=Detector())
+        assert set(w.stream(5)) == {2}
+    assert caplog.text.count("cannot be read, so a version that was taken back may serve again") == 3
+
+
+def test_a_memory_that_cannot_be_written_costs_no_window(world, tmp_path, caplog):
+    (tmp_path / "file").write_text("")
+    _regressed(world, tmp_path / "file" / "passed-over.json")
+    assert "is forgotten at a restart" in caplog.text
 
 
 # --- operators -----------------------------------------------------------------------------------

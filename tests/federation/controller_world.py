@@ -206,3 +206,11 @@ def drift(identity, time_ns, region="eu", version=1):
 
 def same(a, b):
     return all(np.array_equal(a[k], b[k]) for k in a)
+
+
+def settle(process, clock, *triggers):
+    """Lets everything that is due happen."""
+    process.ledger.observe(triggers)
+    for _ in range(4):
+        clock.advance(61)
+        process.ticks(12)

@@ -1,4 +1,5 @@
 import json
+import os
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -6,6 +7,7 @@ from hypothesis import strategies as st
 
 from connectors.base import SinkUnavailable
 from connectors.memory import MemorySink
+from federation import audit
 from federation.announce import Announcement, Announcer
 from federation.audit import AuditLog
 from federation.base import StoreError, Tampered
@@ -100,8 +102,68 @@ def test_nothing_is_added_to_a_broken_log(tmp_path):
     broken = path.read_bytes().replace(b'"version":1', b'"version":7')
     path.write_bytes(broken)
     with pytest.raises(Tampered, match="line 2 was changed"):
-        log.append("new", "published", {})
+        AuditLog(path, now_ns=lambda: NOW_NS).append("new", "published", {})
     assert path.read_bytes() == broken
+    path.write_bytes(broken.replace(b'"version":3', b'"version":8'))
+    with pytest.raises(Tampered, match="line 2 was changed"):
+        log.append("new", "published", {})  # its own last line is another one: it looks at everything
+
+
+def test_an_append_reads_what_was_added_since_the_last_one_only(tmp_path, monkeypatch):
+    path = tmp_path / "audit.jsonl"
+    log, _ = written(path, 300)
+    read = []
+    monkeypatch.setattr(audit, "_digest", lambda told, digest=audit._digest: read.append(told["seq"]) or digest(told))
+    log.append("new", "published", {})
+    assert read == [301]
+    other = AuditLog(path, now_ns=lambda: NOW_NS)
+    other.append("other", "published", {})
+    read.clear()
+    assert log.append("other", "published", {"version": 9}).seq == 302
+    assert log.append("new", "published", {}).seq == 301
+    assert log.append("r7/published", "published", {}).seq == 8
+    assert read == [302]
+    assert [e.seq for e in log.verify()] == list(range(1, 303)), "the whole log is looked at"
+    assert len(read) == 303
+
+
+@pytest.mark.parametrize("cut", [lambda raw: b"", lambda raw: raw[: raw.rfind(b"\n", 0, -1) + 1]])
+def test_nothing_is_added_to_a_log_that_was_cut_while_it_is_open(tmp_path, cut):
+    path = tmp_path / "audit.jsonl"
+    log, _ = written(path)
+    whole = path.read_bytes()
+    path.write_bytes(cut(whole))
+    for _ in range(2):
+        with pytest.raises(Tampered, match="entry 4 was there and is not any more"):
+            log.append("new", "published", {})
+    assert path.read_bytes() == cut(whole)
+
+
+def test_a_log_that_was_put_back_from_a_copy_goes_on(tmp_path):
+    path = tmp_path / "audit.jsonl"
+    log, _ = written(path)
+    (tmp_path / "copy").write_bytes(path.read_bytes())
+    (tmp_path / "copy").replace(path)
+    assert log.append("new", "published", {}).seq == 5
+    assert len(log.verify()) == 5
+
+
+def test_two_writers_of_one_log_make_one_chain(tmp_path):
+    logs = [AuditLog(tmp_path / "audit.jsonl", now_ns=lambda: NOW_NS) for _ in range(2)]
+    for i in range(10):
+        logs[i % 2].append(f"e{i}", "published", {"i": i})
+    assert [e.body["i"] for e in logs[0].verify()] == list(range(10))
+
+
+def test_an_entry_that_could_not_be_brought_to_the_disk_is_there_once_at_the_next_try(tmp_path, monkeypatch):
+    log, _ = written(tmp_path / "audit.jsonl")
+    faults = [OSError(5, "Input/output error")]
+    sync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda file: (_ for _ in ()).throw(faults.pop()) if faults else sync(file))
+    with pytest.raises(StoreError, match="cannot be written"):
+        log.append("new", "published", {})
+    assert log.append("new", "published", {}).seq == 5
+    assert len(log.verify()) == 5
 
 
 def test_a_log_that_cannot_be_written_is_one_sentence(tmp_path):

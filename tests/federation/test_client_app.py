@@ -10,9 +10,9 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, Metadata, MetricRecord, RecordDict
 from flwr.app.message import make_message
 
-from federation.base import TrainerError
+from federation.base import RegionFailed, TrainerError
 from federation.client_app import app
-from federation.messages import CALIBRATE, EVALUATE, HELLO, TEMPLATES, TRAIN
+from federation.messages import CALIBRATE, EVALUATE, HELLO, TEMPLATES, TRAIN, raise_failure, region_of
 from federation.trainer_process import TrainerServer
 from federation.wire_records import pack, unpack
 from tests.federation import handlers
@@ -75,3 +75,16 @@ def test_without_a_trainer_every_question_fails_with_a_sentence(tmp_path: Path, 
 def test_a_job_nobody_waits_for_is_not_started(tmp_path: Path, records: RecordDict) -> None:
     with pytest.raises(TrainerError, match="came too late"):
         app(_message(records, ttl=1.0), _context(tmp_path / "t.sock"))
+
+
+@pytest.mark.process
+def test_a_region_that_demands_masks_gives_no_plain_update(tmp_path: Path, records: RecordDict) -> None:
+    context = _context(tmp_path / "t.sock")
+    context.node_config["require"] = "secagg"
+    with TrainerServer(tmp_path / "t.sock", handlers.echo, limit_s=30, nice=0):
+        reply = app(_message(records), context)
+        with pytest.raises(RegionFailed, match="this region sends masked updates only"):
+            raise_failure(reply.content)
+        assert region_of(reply.content) == "eu"
+        context.node_config["require"] = "dp"
+        assert app(_message(records), context).content == records

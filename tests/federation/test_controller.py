@@ -17,7 +17,18 @@ from federation.ledger import Ledger, Step, Trigger
 from models.cards import ModelNotes
 from models.classify.registry import build
 from models.store import ModelStore
-from tests.federation.controller_world import MODEL, Clock, Cut, Knife, Process, drift, publish_first, result_of, same
+from tests.federation.controller_world import (
+    MODEL,
+    Clock,
+    Cut,
+    Knife,
+    Process,
+    drift,
+    publish_first,
+    result_of,
+    same,
+    settle,
+)
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "announcement.schema.json").read_text("utf-8"))
 
@@ -33,14 +44,6 @@ def process(tmp_path, clock):
     made = Process(tmp_path, clock)
     yield made
     made.close()
-
-
-def settle(process, clock, *triggers):
-    """Lets everything that is due happen."""
-    process.ledger.observe(triggers)
-    for _ in range(4):
-        clock.advance(61)
-        process.ticks(12)
 
 
 def test_drift_becomes_a_new_version(process, clock):

@@ -7,7 +7,7 @@ import pytest
 
 from connectors.memory import FAIL, MemorySink, MemorySource
 from federation import round_files
-from federation.base import RoundFailed, SetupError
+from federation.base import RoundFailed, SetupError, StoreError
 from federation.controller import Controller, World
 from federation.coordinator import BackgroundRunner, Coordinator
 from federation.events import event_feed
@@ -107,7 +107,11 @@ def test_an_event_on_the_topic_becomes_a_version(parts):
 
 @pytest.mark.parametrize(
     ("failure", "says"),
-    [(RoundFailed("step 1: 1 region"), "step 1: 1 region"), (ValueError("x"), "the round broke: ValueError: x")],
+    [
+        (RoundFailed("step 1: 1 region"), "step 1: 1 region"),
+        (StoreError("plan.json cannot be written"), "plan.json cannot be written"),
+        (ValueError("x"), "the round broke: ValueError: x"),
+    ],
 )
 def test_a_run_that_fails_leaves_word_of_it(parts, failure, says):
     coordinator, base, link, runner = parts
@@ -170,3 +174,23 @@ def test_an_orderly_end_interrupts_a_round_and_does_not_fail_it(parts):
     base.ticks(6)
     assert base.ledger.rounds(1)[0].outcome == "interrupted"
     assert len(base.ledger.pending()) == 1
+
+
+def test_a_run_that_cannot_even_leave_word_is_asked_for_again(parts, monkeypatch, caplog):
+    coordinator, base, link, runner = parts
+
+    def full(folder, reason, present=None):
+        raise StoreError("result.json cannot be written: No space left on device")
+
+    monkeypatch.setattr(round_files, "write_failure", full)
+    link.failure = StoreError("plan.json cannot be written: No space left on device")
+    link.end.set()
+    hear(coordinator, base)
+    base.clock.advance(6)
+    coordinator.look()
+    until(lambda: not runner.busy)
+    coordinator.look()
+    (ended,) = base.ledger.rounds(9)
+    assert (ended.outcome, "could not be written" in ended.sentence) == ("interrupted", True)
+    assert len(base.ledger.pending()) == 1
+    assert "plan.json cannot be written" in caplog.text

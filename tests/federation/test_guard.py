@@ -1,3 +1,4 @@
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from federation.base import RoundSettings, ScoreSketch, Update, Weights
-from federation.guard import change_norm, inspect, sketch_problem
+from federation.guard import change_norm, inspect, shares, sketch_problem
 
 SETTINGS = RoundSettings.model_validate({})
 SENT: Weights = {"a": np.zeros((2, 3), np.float32), "b": np.ones(4, np.float32), "ids": np.array([3, 5])}
@@ -98,3 +99,48 @@ def test_scores_of_a_region_are_looked_at_before_they_are_used(name: str) -> Non
     sketch, reason = SKETCHES[name]
     found = sketch_problem(sketch, SETTINGS.max_examples)
     assert found is None if reason is None else reason in str(found)
+
+
+COUNTS = st.lists(st.integers(1, 10**7), min_size=1, max_size=12)
+
+
+@given(COUNTS, st.floats(0.01, 1.0))
+def test_no_region_has_more_than_its_share_of_a_mean(counts: list[int], max_share: float) -> None:
+    found = shares(counts, max_share)
+    assert all(1 <= cut <= count for cut, count in zip(found, counts, strict=True))
+    assert max(found) <= max(max_share, 1 / len(counts)) * sum(found) * (1 + 1e-9)
+
+
+@given(COUNTS, st.floats(0.01, 1.0), st.randoms(use_true_random=False))
+def test_shares_keep_the_order_of_the_counts_and_cut_only_the_largest(
+    counts: list[int], max_share: float, random: Any
+) -> None:
+    found = shares(counts, max_share)
+    for (a, cut_a), (b, cut_b) in itertools.combinations(zip(counts, found, strict=True), 2):
+        assert (cut_a <= cut_b) if a <= b else (cut_a >= cut_b)
+    bound = max(found)
+    assert all(cut in (count, bound) for cut, count in zip(found, counts, strict=True))
+    order = list(range(len(counts)))
+    random.shuffle(order)
+    assert shares([counts[i] for i in order], max_share) == [found[i] for i in order]
+
+
+@given(COUNTS)
+def test_counts_within_their_share_stay_as_they_are(counts: list[int]) -> None:
+    assert shares(counts, 1.0) == counts
+    assert shares(counts, max(counts) / sum(counts) * (1 + 1e-9)) == counts
+
+
+@pytest.mark.parametrize(
+    ("counts", "max_share", "expected"),
+    [
+        ([10**7, 100, 80], 0.5, [180, 100, 80]),
+        ([10**7, 100], 0.5, [100, 100]),
+        ([10**7], 0.5, [10**7]),
+        ([300, 200, 100], 0.5, [300, 200, 100]),
+        ([10**7, 10**7, 30, 30], 0.4, [120, 120, 30, 30]),
+        ([7, 900, 5], 0.1, [5, 5, 5]),
+    ],
+)
+def test_shares_by_hand(counts: list[int], max_share: float, expected: list[int]) -> None:
+    assert shares(counts, max_share) == expected

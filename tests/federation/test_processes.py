@@ -1,17 +1,21 @@
 """Supervision of other programs: restarts with growing pauses, and an end that leaves nothing behind."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from federation.base import SetupError
 from federation.processes import (
     FIRST_WAIT_S,
+    LOG_LOOK_S,
     LONGEST_WAIT_S,
     STEADY_S,
     STOP_S,
+    LogFiles,
     Program,
     flower_environment,
     flower_program,
@@ -141,3 +145,85 @@ def test_another_program_under_the_same_number_is_let_alone(tmp_path: Path) -> N
     program = _program(tmp_path, Clock(), "pass")
     program.start()
     program.stop()
+
+
+def test_a_program_that_cannot_be_started_again_is_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock, faults = Clock(), [OSError(28, "No space left on device")]
+
+    def before() -> None:
+        if program.starts and faults:
+            raise faults.pop()
+
+    program = Program("it", [sys.executable, "-c", ""], {}, tmp_path / "it.log", before=before, clock=clock)
+    program.start()
+    for starts in (1, 2):
+        _wait(program)
+        program.watch()
+        clock.now_s += LONGEST_WAIT_S
+        program.watch()
+        assert program.starts == starts
+    assert "it cannot be started" in caplog.text
+    assert "No space left on device" in caplog.text
+    _wait(program)
+    program.stop()
+
+
+def test_a_program_whose_number_cannot_be_kept_does_not_run_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = _program(tmp_path, Clock(), "import time; time.sleep(600)")
+    opened = Path.open
+
+    def full(path: Path, mode: str = "r", **named: Any) -> Any:
+        return opened(Path("/dev/full") if (path.suffix, mode) == (".pid", "w") else path, mode, **named)
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(SetupError, match=r"it cannot be started: .*No space left"):
+        program.start()
+    assert not program.alive
+
+
+def test_a_log_is_moved_aside_when_it_is_large_and_its_program_goes_on_writing(tmp_path: Path) -> None:
+    clock, bounds = Clock(), LogFiles.model_validate({"max_mb": 0.001, "files": 2})
+    code = (
+        "import os, time, pathlib; n = 0\n"
+        "while n < 6:\n"
+        "    if pathlib.Path('go').exists(): os.unlink('go'); n += 1; print(str(n) * 999, n, flush=True)\n"
+        "    time.sleep(0.01)"
+    )
+    program = Program("it", [sys.executable, "-c", code], {}, tmp_path / "it.log", logs=bounds, clock=clock)
+    program.start()
+    for n in range(1, 5):
+        (tmp_path / "go").touch()
+        until("the line is there", lambda n=n: program.last_words(2) == f"{n}", 20)  # type: ignore[misc]
+        clock.now_s += LOG_LOOK_S
+        program.watch()
+    assert sorted(p.name for p in tmp_path.glob("it.log*")) == ["it.log", "it.log.1", "it.log.2"]
+    assert [(tmp_path / f"it.log{end}").read_text().split()[-1:] for end in ("", ".1", ".2")] == [[], ["4"], ["3"]]
+    (tmp_path / "go").touch()
+    until("the program wrote on", lambda: (tmp_path / "it.log").read_bytes().startswith(b"55"), 20)
+    program.stop()
+
+
+def test_logs_moved_aside_are_removed_after_their_days(tmp_path: Path) -> None:
+    for name in ("it.log", "it.log.1", "it.log.2"):
+        (tmp_path / name).write_text("x")
+    os.utime(tmp_path / "it.log", (0, 0))
+    os.utime(tmp_path / "it.log.2", (0, 0))
+    LogFiles.model_validate({}).bound(tmp_path / "it.log")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["it.log", "it.log.1"]
+
+
+def test_without_room_for_a_copy_the_old_output_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(source: Path, target: Path) -> None:
+        target.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    (tmp_path / "it.log").write_bytes(b"x" * 2000)
+    LogFiles.model_validate({"max_mb": 0.001}).bound(tmp_path / "it.log")
+    assert [p.name for p in tmp_path.iterdir()] == ["it.log"]
+    assert (tmp_path / "it.log").read_bytes() == b""
+    assert "no room to keep it" in caplog.text

@@ -1,13 +1,16 @@
 """The round's folder: whole files or none, and nothing believed that is damaged."""
 
+import io
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from federation import round_files
-from federation.base import HoldoutFigures, ModelSpec, Refusal, RoundFailed, RoundResult, RoundSettings
+from federation.base import HoldoutFigures, ModelSpec, Refusal, RoundFailed, RoundResult, RoundSettings, StoreError
 from federation.round_files import RoundPlan
 
 WEIGHTS = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "n": np.array([3], np.int64)}
@@ -54,8 +57,48 @@ def test_the_result_comes_through_unchanged(tmp_path: Path) -> None:
 
 def test_a_failure_is_raised_in_its_own_words(tmp_path: Path) -> None:
     round_files.write_failure(tmp_path, "step 1: only 1 of 2 regions are there")
-    with pytest.raises(RoundFailed, match=r"^step 1: only 1 of 2 regions are there$"):
+    with pytest.raises(RoundFailed, match=r"^step 1: only 1 of 2 regions are there$") as failed:
         round_files.read_result(tmp_path)
+    assert failed.value.present is None
+    round_files.write_failure(tmp_path, "step 1", ["us", "eu"])
+    with pytest.raises(RoundFailed) as failed:
+        round_files.read_result(tmp_path)
+    assert failed.value.present == ("eu", "us")
+
+
+@pytest.mark.parametrize("name", [round_files.RESULT, round_files.CANDIDATE, round_files.STEPS])
+def test_a_file_that_cannot_be_read_now_is_no_failed_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    round_files.write_result(tmp_path, RESULT)
+    round_files.add_step(tmp_path, "hello", {"regions": 3})
+    opened = io.open
+
+    def refuse(path: Any, *more: Any, **named: Any) -> Any:
+        if str(path).endswith(f"/{name}"):
+            raise OSError(5, "Input/output error", str(path))
+        return opened(path, *more, **named)
+
+    monkeypatch.setattr(io, "open", refuse)
+    with pytest.raises(StoreError, match=r"cannot be read: .*Input/output error"):
+        round_files.read_result(tmp_path), round_files.read_steps(tmp_path)
+
+
+def test_a_folder_that_takes_nothing_is_one_sentence_and_nothing_half_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plan: RoundPlan
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    for write in (
+        lambda: round_files.write_plan(tmp_path, plan, WEIGHTS),
+        lambda: round_files.write_result(tmp_path, RESULT),
+        lambda: round_files.write_failure(tmp_path, "step 1"),
+    ):
+        with pytest.raises(StoreError, match=r"cannot be written: .*No space left"):
+            write()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_weights_that_do_not_belong_to_the_result_are_not_believed(tmp_path: Path) -> None:
@@ -66,7 +109,7 @@ def test_weights_that_do_not_belong_to_the_result_are_not_believed(tmp_path: Pat
         round_files.read_result(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["{", '{"weights": "x"}', "{}"])
+@pytest.mark.parametrize("content", ["{", "[]", '{"weights": "x"}', "{}"])
 def test_a_damaged_result_is_a_failed_round(tmp_path: Path, content: str) -> None:
     round_files.write_result(tmp_path, RESULT)
     (tmp_path / round_files.RESULT).write_text(content)

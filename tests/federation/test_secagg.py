@@ -121,8 +121,9 @@ def test_a_region_that_is_lost_after_its_change_was_added_is_in_the_mean() -> No
 
 @pytest.mark.parametrize("stage", ["setup", "share_keys", "collect_masked_vectors", "unmask"])
 def test_below_the_threshold_the_round_fails_and_names_who_was_missing(stage: str) -> None:
-    with pytest.raises(RoundFailed, match=r"halted in pass 0: sa: no answer in time; us: no answer in time"):
+    with pytest.raises(RoundFailed, match=r"halted in pass 0: sa: no answer in time; us: no answer in time") as failed:
         run(SecureGrid(regions(*FOUR), {"us": stage, "sa": stage}), "secagg")
+    assert failed.value.present == ("ap", "eu")
 
 
 def test_two_regions_are_too_few() -> None:

@@ -57,7 +57,18 @@ def test_fedavg_is_the_mean_weighted_by_examples(drawn: Any, start: NDArray[np.f
     updates = [Update(f"r{i}", weights(a), n) for i, (a, n) in enumerate(drawn)]
     total = sum(n for _, n in drawn)
     expected = sum(a.astype(np.float64) * n for a, n in drawn) / total
-    np.testing.assert_allclose(aggregated("fedavg", weights(start), updates)["a"], expected, rtol=1e-5, atol=1e-5)
+    settings = RoundSettings.model_validate({"max_share": 1.0})
+    found = Aggregation(settings).aggregate(weights(start), updates, 0)["a"]
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("strategy", ["fedavg", "fedprox"])
+def test_a_region_that_says_it_trained_on_ten_million_windows_counts_for_half(strategy: str) -> None:
+    sent = weights(np.zeros((2, 3), np.float32))
+    honest = [Update(r, weights(np.ones((2, 3), np.float32)), n) for r, n in (("ap", 100), ("eu", 300))]
+    boastful = Update("us", weights(np.full((2, 3), -3, np.float32)), 10**7)
+    found = aggregated(strategy, sent, [boastful, *honest])["a"]
+    np.testing.assert_allclose(found, np.full((2, 3), (1 - 3) / 2), rtol=1e-6)
 
 
 @EVERY

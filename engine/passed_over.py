@@ -1,0 +1,63 @@
+"""Which version the engine does not take over, remembered beyond its restart.
+
+One small file in the recovery folder, shared by the region's processes: whichever of them refused a version
+or took it back, after a restart all of them go on with the version before it.
+"""
+
+import json
+import logging
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """A version that was refused or taken back, and the one that serves in its place."""
+
+    model: str
+    version: int
+    instead: int
+
+
+class Memory:
+    """Keeps at most one; a disk that fails costs the memory of it, which is logged, and nothing else."""
+
+    def __init__(self, path: Path | None = None, model: str = "") -> None:
+        """Reads what an earlier start left of this model in the file; without a file nothing outlives the process."""
+        self._path = path
+        found = None if path is None else _read(path)
+        self.passed_over = found if found is not None and found.model == model else None
+
+    def keep(self, passed_over: PassedOver | None) -> None:
+        """Remembers this one alone; None forgets."""
+        if passed_over == self.passed_over:
+            return
+        self.passed_over = passed_over
+        if self._path is None:
+            return
+        beside = self._path.with_suffix(".new")
+        try:
+            if passed_over is None:
+                self._path.unlink(missing_ok=True)
+                return
+            with beside.open("w", encoding="utf-8") as file:
+                file.write(json.dumps(asdict(passed_over)))
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(self._path)
+        except OSError as error:
+            log.error("what %s should say now (%s) is forgotten at a restart: %s", self._path, passed_over, error)
+
+
+def _read(path: Path) -> PassedOver | None:
+    try:
+        told = json.loads(path.read_text("utf-8"))
+        return PassedOver(str(told["model"]), int(told["version"]), int(told["instead"]))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.error("%s cannot be read, so a version that was taken back may serve again: %s", path, error)
+        return None

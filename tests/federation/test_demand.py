@@ -1,0 +1,65 @@
+"""A region's own word on privacy is kept, whatever the coordinator asks for."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from federation import messages
+from federation.base import PrivacySettings, RoundSettings
+from federation.demand import PrivacyDemand
+from federation.local_grid import LocalGrid
+from federation.round import run_round
+from tests.federation.prepared import SPEC, WEIGHTS, PreparedRegion, settings
+
+CEILING = {"require": "dp", "max_epsilon": 4.0, "max_delta": 1e-5}
+CASES: list[tuple[dict[str, Any], dict[str, Any], str | None]] = [
+    ({}, {"mode": "none"}, None),
+    ({"require": "secagg"}, {"mode": "secagg"}, None),
+    ({"require": "dp"}, {"mode": "dp", "epsilon": 1e9}, None),
+    (CEILING, {"mode": "dp", "epsilon": 4.0, "delta": 1e-5}, None),
+    ({"require": "dp"}, {"mode": "none"}, "region eu takes part where privacy.mode = dp only; this round's is none"),
+    ({"require": "secagg"}, {"mode": "dp"}, "where privacy.mode = secagg only; this round's is dp"),
+    (CEILING, {"mode": "secagg"}, "where privacy.mode = dp only; this round's is secagg"),
+    (CEILING, {"mode": "dp"}, "the round asks for privacy.epsilon = 8; region eu allows 4 at the most"),
+    (CEILING, {"mode": "dp", "epsilon": 1.0, "delta": 0.5}, "privacy.delta = 0.5; region eu allows 1e-05 at the most"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("demand", "asked", "sentence"), CASES)
+def test_what_a_round_asks_for_is_held_against_the_demand(
+    demand: dict[str, Any], asked: dict[str, Any], sentence: str | None
+) -> None:
+    found = PrivacyDemand.model_validate(demand).refusal("eu", PrivacySettings.model_validate(asked))
+    assert found is None if sentence is None else sentence in str(found)
+
+
+@pytest.mark.parametrize("require", ["none", "secagg"])
+def test_a_ceiling_that_a_round_without_noise_would_pass_below_is_refused(require: str) -> None:
+    with pytest.raises(ValidationError, match='need require = "dp"'):
+        PrivacyDemand.model_validate({"require": require, "max_epsilon": 4.0})
+
+
+class DemandingGrid(LocalGrid):
+    """A grid in which one region answers every question with its refusal."""
+
+    def __init__(self, demand: PrivacyDemand) -> None:
+        super().__init__({name: PreparedRegion(name) for name in ("ap", "eu", "us")})
+        self._demand = demand
+
+    def pull_messages(self, message_ids: Any) -> Any:
+        replies = list(super().pull_messages(message_ids))
+        for reply in replies:
+            if messages.region_of(reply.content) == "eu":
+                sentence = self._demand.refusal("eu", RoundSettings.model_validate({}).privacy)
+                reply.content = messages.failure("eu", str(sentence))
+        return replies
+
+
+def test_a_round_names_the_region_that_refused_and_goes_on_without_it() -> None:
+    grid = DemandingGrid(PrivacyDemand.model_validate(CEILING))
+    result = run_round(grid, settings(), SPEC, WEIGHTS, 0.4, round_id="r1")
+    assert result.participants == ("ap", "us")
+    assert [(r.region, r.reason) for r in result.refusals] == [
+        ("eu", "region eu takes part where privacy.mode = dp only; this round's is none")
+    ]

@@ -1,0 +1,45 @@
+"""The ledger's bounds: what is settled is forgotten in time, what waits stays, a flood is passed over."""
+
+from federation.ledger import Ledger, LedgerSettings, Trigger
+from tests.federation.controller_world import Clock, Process, S, drift, publish_first, settle
+
+
+def _bounded(tmp_path, **bounds):
+    return Ledger(tmp_path / "ledger.db", LedgerSettings.model_validate(bounds))
+
+
+def _ids(ledger):
+    return {row[0] for row in ledger._database.execute("SELECT id FROM triggers")}
+
+
+def test_drift_events_beyond_those_that_may_wait_are_passed_over_and_commands_are_not(tmp_path):
+    with _bounded(tmp_path, max_triggers=3) as ledger:
+        assert ledger.observe(drift(f"d{i}", i) for i in range(5)) == 3
+        assert ledger.observe([Trigger("m", "manual", "", 9, 0, "asked for")]) == 1
+        assert [t.id for t in ledger.pending()] == ["d0", "d1", "d2", "m"]
+
+
+def test_settled_triggers_are_forgotten_when_they_are_too_many_or_too_old(tmp_path):
+    day_ns = 86_400 * S
+    with _bounded(tmp_path, max_triggers=2, keep_days=10) as ledger:
+        for i in range(4):
+            ledger.observe([drift(f"d{i}", i)])
+            ledger.dismiss(ledger.pending(), "old")
+        ledger.observe([drift("waits", 4)])
+        assert _ids(ledger) == {"d2", "d3", "waits"}
+        assert ledger.observe([drift("late", 11 * day_ns)]) == 1
+        assert _ids(ledger) == {"waits", "late"}, "one that waits is never too old"
+
+
+def test_the_triggers_of_rounds_that_are_done_are_forgotten_as_well(tmp_path):
+    clock = Clock()
+    publish_first(tmp_path)
+    process = Process(tmp_path, clock)
+    process.ledger._bounds = LedgerSettings.model_validate({"keep_days": 1})
+    settle(process, clock, drift("d1", clock.ns))
+    assert _ids(process.ledger) == {"d1"}
+    clock.advance(2 * 86_400)
+    settle(process, clock, Trigger("m", "manual", "", clock.ns, 0, "asked for"))
+    assert _ids(process.ledger) == {"m"}
+    assert len(process.ledger.rounds(9)) == 2, "rounds stay"
+    process.close()

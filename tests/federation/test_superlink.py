@@ -1,0 +1,122 @@
+"""What becomes of a run, without the programs: the files decide, and no unreadable one ends anything early."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from federation import round_files
+from federation.base import RoundFailed, RoundResult, SetupError, StoreError
+from federation.round_files import RoundPlan
+from federation.superlink import GRACE_S, SuperLink, SuperLinkSettings
+from tests.federation.prepared import SPEC, WEIGHTS, settings
+
+RESULT = RoundResult(
+    round_id="r1", weights={"w": np.zeros(2, np.float32)}, threshold=0.5, accepted=True, reason="better", figures=(),
+    participants=("eu",),
+)  # fmt: skip
+
+
+class Alive:
+    alive = steady = True
+
+    def end(self) -> None:
+        """It goes on."""
+
+    def watch(self) -> bool:
+        return False
+
+
+def link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_each_look: Any) -> SuperLink:
+    """A SuperLink whose programs run, and whose run does `at_each_look` between two looks."""
+    made = SuperLink(SuperLinkSettings.model_validate({"folder": tmp_path / "superlink"}), sleep=at_each_look)
+    for name, value in {"program": Alive(), "executor": Alive(), "watch": lambda: False, "ready": lambda: True}.items():
+        monkeypatch.setattr(made, name, value)
+    monkeypatch.setattr(made, "_submit", lambda folder: 1)
+    monkeypatch.setattr(made, "_stop_run", lambda run_id: None)
+    return made
+
+
+def plan(deadline_s: float) -> RoundPlan:
+    return RoundPlan(round_id="r1", settings=settings(deadline_s=deadline_s), spec=SPEC, threshold=0.4)
+
+
+def test_the_server_app_ends_before_the_deadline_so_that_it_can_say_who_was_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, told = tmp_path / "r1", []
+
+    def look(seconds: float) -> None:
+        told.append(round_files.read_plan(folder)[0].settings.deadline_s)
+        round_files.write_failure(folder, "step 4: 1 regions of 2 needed", ["us"])
+
+    with pytest.raises(RoundFailed, match="step 4") as failed:
+        link(tmp_path, monkeypatch, look).run(folder, plan(100.0), WEIGHTS)
+    assert told[0] == pytest.approx(100.0 - GRACE_S, abs=0.5)
+    assert failed.value.present == ("us",)
+
+
+def test_files_that_cannot_be_read_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, faults = tmp_path / "r1", [OSError(5, "Input/output error"), PermissionError(13, "Permission denied")]
+    read, steps = Path.read_bytes, []
+
+    def flaky(path: Path) -> bytes:
+        if path.name == round_files.RESULT and faults:
+            raise faults.pop()
+        return read(path)
+
+    def look(seconds: float) -> None:
+        round_files.add_step(folder, f"look {len(faults)}", {})
+        if not faults:
+            round_files.write_result(folder, RESULT)
+
+    monkeypatch.setattr(Path, "read_bytes", flaky)
+    result = link(tmp_path, monkeypatch, look).run(folder, plan(100.0), WEIGHTS, lambda step: steps.append(step.name))
+    assert result.participants == ("eu",)
+    assert steps == ["look 1", "look 0"]
+
+
+def test_what_stays_unreadable_is_named_at_the_deadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "r1"
+
+    def look(seconds: float) -> None:
+        (folder / round_files.STEPS).write_text("no JSON\n")
+
+    with pytest.raises(RoundFailed, match=r"no result after 0.2 s and was stopped; the steps .* cannot be read"):
+        link(tmp_path, monkeypatch, look).run(folder, plan(0.2), WEIGHTS)
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match=r"the round's folder .*file/r1 cannot be written"):
+        link(tmp_path, monkeypatch, lambda seconds: None).run(tmp_path / "file" / "r1", plan(9.0), WEIGHTS)
+
+
+def test_a_database_beyond_its_bound_is_begun_anew_and_the_keys_are_registered_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    given = {"folder": tmp_path, "database_mb": 0.001}
+    made, told = SuperLink(SuperLinkSettings.model_validate(given)), []
+    made._registered = {b"key": "eu"}
+    for name in ("superlink.db", "superlink.db-wal"):
+        (tmp_path / name).write_bytes(b"x" * 400)
+    made._bound_database()
+    assert (tmp_path / "superlink.db").exists()
+    (tmp_path / "superlink.db-wal").write_bytes(b"x" * 800)
+    made._bound_database()
+    assert list(tmp_path.iterdir()) == []
+    assert "begun anew" in caplog.text
+
+    def call(name: str, request: Any) -> None:
+        told.append((name, request.public_key, request.name))
+        if len(told) == 1:
+            raise SetupError("the SuperLink does not answer")
+
+    monkeypatch.setattr(made, "_call", call)
+    monkeypatch.setattr(made, "ready", lambda: True)
+    for name in ("program", "executor"):
+        monkeypatch.setattr(made, name, Alive())
+    for _ in range(4):
+        made.watch()
+    assert told == [("RegisterNode", b"key", "eu")] * 2, "until it worked, and not again"
