@@ -39,6 +39,10 @@ def label_feeds(settings: RegionSettings, stop: threading.Event) -> Iterator[Non
             except FederationError as error:
                 log.warning("labels cannot be kept: %s", error)
                 stop.wait(RETRY_S)
+            except Exception:
+                # The edge of a thread: whatever breaks here, the region goes on hearing labels.
+                log.exception("labels cannot be kept")
+                stop.wait(RETRY_S)
 
     ended = threading.Thread(target=read, name="labels", daemon=True)
     ended.start()

@@ -323,7 +323,7 @@ class SuperLink:
             return getattr(self._control(), name)(request)
         except httpx.HTTPStatusError as error:
             raise SetupError(f"the SuperLink refused {name}: {error.response.text[:300]}") from error
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, OSError) as error:  # or a certificate cannot be read
             raise SetupError(f"the SuperLink on {self.address} does not answer: {error!r}") from error
 
     def _control(self) -> Any:

@@ -38,6 +38,8 @@ Build = Callable[[], Handler]
 START_S = 120.0
 """How long a worker may take to become ready: importing torch took 12 s on two busy cores."""
 
+RETRY_S = 0.5
+
 _READY = b"ready"
 
 _FRAME_S = 30.0
@@ -111,14 +113,20 @@ class TrainerServer:
                 client, _ = self._listener.accept()
             except TimeoutError:
                 continue
-            except OSError:
-                return
+            except OSError as error:
+                if not self._stop.is_set():  # such as too many open files: that passes, and nobody else listens
+                    log.error("the trainer takes no client now: %s", error)
+                    self._stop.wait(RETRY_S)
+                continue
             with client:
                 try:
                     wire.send(client, self._answer(client), _FRAME_S)
                 except (TrainerError, TypeError, ValueError) as error:
                     # It went away, or said what nobody can read; the next one is served.
                     log.warning("a client of the trainer was given up: %s", error)
+                except Exception:
+                    # The edge of a thread: without it the region would be silent in every round to come.
+                    log.exception("a client of the trainer was given up")
 
     def _answer(self, client: socket.socket) -> wire.Frame:
         request = wire.receive(client, _FRAME_S)

@@ -7,6 +7,7 @@ import time
 from types import SimpleNamespace
 
 from connectors.base import SourceUnavailable
+from engine import late_labels
 from engine.late_labels import follow, label_feeds
 from federation.labels import FeedSettings
 from federation.training_store import TrainingSettings, TrainingStore
@@ -91,3 +92,24 @@ def test_a_store_that_cannot_be_opened_is_tried_again(tmp_path):
         while not stop.is_set() and time.monotonic() < deadline_s:
             time.sleep(0.01)
         assert stop.asked == [5.0, 5.0]
+
+
+def test_whatever_breaks_beside_a_node_labels_are_read_on(tmp_path, monkeypatch, caplog):
+    training = TrainingSettings(path=tmp_path / "training.db")
+    feed = {"source": {"type": "memory"}, "dead_letters": {"type": "memory"}}
+    settings = SimpleNamespace(region="eu", training=training, labels=(FeedSettings.model_validate(feed),))
+    stop, answers, heard = threading.Event(), [ZeroDivisionError("division by zero"), OSError(24, "no more files")], []
+
+    def broken(feeds, stop):
+        if answers:
+            raise answers.pop()
+        heard.append(len(feeds))
+        stop.set()
+
+    monkeypatch.setattr(late_labels, "follow", broken)
+    monkeypatch.setattr(late_labels, "RETRY_S", 0.01)
+    with label_feeds(settings, stop):
+        assert stop.wait(20)
+    assert heard == [1]
+    assert caplog.text.count("labels cannot be kept") == 2
+    assert "ZeroDivisionError" in caplog.text

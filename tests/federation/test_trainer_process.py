@@ -8,13 +8,15 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from federation import wire
+from federation import trainer_process, wire
 from federation.base import TrainerError
 from federation.trainer_process import TrainerServer, request
 from tests.federation import handlers
+from tests.federation.fleet import until
 
 pytestmark = pytest.mark.process
 
@@ -136,3 +138,46 @@ def test_stopping_ends_the_worker_also_in_the_middle_of_a_job(tmp_path: Path) ->
         os.kill(pid, signal.SIGCONT)
     with pytest.raises(TrainerError, match="no trainer listens"):
         request(path, "reverse", b"", 1)
+
+
+def test_whatever_breaks_in_the_server_costs_one_client_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with TrainerServer(tmp_path / "t.sock", handlers.misbehaving, limit_s=20, nice=0) as server:
+        assert works(tmp_path / "t.sock")
+        run, faults = server._worker.run, [OSError(12, "Cannot allocate memory"), MemoryError()]
+
+        def flaky(kind: str, body: bytes, timeout_s: float) -> bytes:
+            if faults:
+                raise faults.pop()
+            return run(kind, body, timeout_s)
+
+        monkeypatch.setattr(server._worker, "run", flaky)
+        for _ in range(2):
+            with pytest.raises(TrainerError, match="closed the socket"):
+                request(tmp_path / "t.sock", "train", b"", 20)
+        assert works(tmp_path / "t.sock")
+    assert "Cannot allocate memory" in caplog.text
+
+
+def test_a_server_without_file_descriptors_listens_again_when_there_are_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(trainer_process, "RETRY_S", 0.01)
+    with TrainerServer(tmp_path / "t.sock", handlers.misbehaving, limit_s=20, nice=0) as server:
+        listener, faults = server._listener, [OSError(24, "Too many open files")] * 3
+        assert listener is not None
+
+        class Flaky:
+            def accept(self) -> Any:
+                if faults:
+                    raise faults.pop()
+                return listener.accept()
+
+            def close(self) -> None:
+                listener.close()
+
+        monkeypatch.setattr(server, "_listener", Flaky())
+        until("the faults have come", lambda: not faults, 20)
+        assert works(tmp_path / "t.sock")
+    assert caplog.text.count("Too many open files") == 3
