@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from federation import round_files
+from federation import keys, round_files
 from federation.base import RoundFailed, RoundResult, SetupError, StoreError
 from federation.round_files import RoundPlan
 from federation.superlink import GRACE_S, SuperLink, SuperLinkSettings
+from tests.federation.fleet import free_port, kill, until
 from tests.federation.prepared import SPEC, WEIGHTS, settings
 
 RESULT = RoundResult(
@@ -120,3 +121,26 @@ def test_a_database_beyond_its_bound_is_begun_anew_and_the_keys_are_registered_a
     for _ in range(4):
         made.watch()
     assert told == [("RegisterNode", b"key", "eu")] * 2, "until it worked, and not again"
+
+
+@pytest.mark.process
+def test_a_superlink_that_began_its_database_anew_knows_the_regions_keys_again(tmp_path: Path) -> None:
+    keys.make_authority(tmp_path / "keys")
+    keys.make_server_certificate(tmp_path / "keys", ["127.0.0.1"])
+    keys.make_node_key(tmp_path / "keys", "eu")
+    tls = {"certificate": "server.crt", "certificate_key": "server.key", "authority": "ca.crt"}
+    given = {name: tmp_path / "keys" / file for name, file in tls.items()}
+    values = {"folder": tmp_path / "superlink", "port": free_port(), "database_mb": 0.001, **given}
+    with SuperLink(SuperLinkSettings.model_validate(values)) as made:
+        for region, key in keys.node_keys(tmp_path / "keys").items():
+            made.register(key, region)
+        first = made.nodes()
+        assert [node.name for node in first] == ["eu"]
+        kill(made.program.pid)
+
+        def known_again() -> bool:
+            made.watch()
+            return made.program.starts == 2 and made.ready() and [node.name for node in made.nodes()] == ["eu"]
+
+        until("the key is known to the new database", known_again)
+        assert made.nodes()[0].node_id != first[0].node_id, "it is another database"
