@@ -220,7 +220,7 @@ class Controller:
         self._save_judged(failed)
         return failed
 
-    def _publish(self, judged: Round) -> Round:
+    def _publish(self, judged: Round) -> Round | None:
         """Step 4."""
         if judged.outcome != "accepted":
             return self._record(judged, Step.PUBLISHED)
@@ -240,7 +240,10 @@ class Controller:
                     return self._failed(judged, str(error))
                 if result is None:
                     return self._failed(judged, "the result of the round is gone")
-                version = store.publish_weights(base, result.weights, self._notes(base, judged))
+                notes = self._notes(base, judged)
+                version = store.publish_weights(base, result.weights, notes, over=judged.version)
+                if version > store.reached(self._model):
+                    return None  # somebody went back in this moment: the next tick finds the round superseded
             elif not served:
                 store.promote(self._model, version)
             return self._record(replace(judged, outcome="published", published=version), Step.PUBLISHED)

@@ -106,23 +106,26 @@ class ModelStore:
         kind = Card if isinstance(model, WindowDetector) else ClassifierCard
         return self._publish(name, kind, card, model.weights(), notes, make_current)
 
-    def publish_weights(self, base: AnyCard, weights: Mapping[str, NDArray[Any]], notes: ModelNotes) -> int:
+    def publish_weights(
+        self, base: AnyCard, weights: Mapping[str, NDArray[Any]], notes: ModelNotes, *, over: int | None = None
+    ) -> int:
         """Stores other weights of the same architecture as a new version, without building the model; see `publish`.
 
         Args:
             base: Card of the version that the weights were trained from.
             weights: Of the same names, shapes and dtypes; whoever trained them vouches for that.
             notes: As in `publish`.
+            over: It becomes current only in the place of this version; None: whatever is current.
 
         Raises:
             StoreError: the store cannot be written.
         """
         card = {"detector": base.detector, "settings": base.settings, "extra": base.extra}
-        return self._publish(base.name, type(base), card, weights, notes, make_current=True)
+        return self._publish(base.name, type(base), card, weights, notes, make_current=True, over=over)
 
     def _publish(
         self, name: str, kind: type[AnyCard], card: Mapping[str, Any], weights: Mapping[str, NDArray[Any]],
-        notes: ModelNotes, make_current: bool,
+        notes: ModelNotes, make_current: bool, over: int | None = None,
     ) -> int:  # fmt: skip
         _check_name(name)
         raw = safetensors.save({k: np.ascontiguousarray(v) for k, v in weights.items()})
@@ -141,7 +144,8 @@ class ModelStore:
             version = self._folder.add_version(name, files)  # 1, 2
             if make_current:
                 with self._folder.locked(name):
-                    if version > (self.current(name) or 0):
+                    now = self.current(name) or 0
+                    if version > now and over in (None, now):
                         self._point(name, version)  # 3
         except OSError as error:
             raise StoreError(f"{self._folder} cannot be written for {name}: {error}") from error

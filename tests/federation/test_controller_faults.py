@@ -132,3 +132,20 @@ def test_a_result_that_stays_unreadable_fails_the_round_at_its_deadline(process,
     judged = process.ledger.open_round()
     assert (judged.outcome, judged.step) == ("failed", Step.JUDGED)
     assert judged.sentence.startswith("no result 60 s after the deadline: the result of the round in")
+
+
+def test_going_back_while_the_candidate_is_being_written_wins(process, clock, monkeypatch):
+    settle(process, clock, drift("d1", clock.ns))
+    assert process.store.current(MODEL) == 2
+    add = process.store._folder.add_version
+
+    def add_and_go_back(name, files):
+        version = add(name, files)
+        ModelStore(str(process.store._folder)).rollback(MODEL)
+        return version
+
+    monkeypatch.setattr(process.store._folder, "add_version", add_and_go_back)
+    settle(process, clock, Trigger("m", "manual", "", clock.ns, 0, "asked for"))
+    assert (process.store.versions(MODEL), process.store.current(MODEL)) == ([1, 2, 3], 1)
+    assert process.ledger.rounds(1)[0].outcome == "superseded"
+    assert [record.document["version"] for record in process.delivered] == [2]
