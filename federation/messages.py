@@ -245,13 +245,33 @@ def _cells(value: object) -> tuple[int, ...]:
     return tuple(value)
 
 
+def packed(weights: Weights) -> bytes:
+    """Arrays by name in the format of safetensors."""
+    return bytes(safetensors.save({name: np.asarray(array, order="C") for name, array in weights.items()}))
+
+
+def unpacked(data: bytes, name: str) -> dict[str, NDArray[Any]]:
+    """What `packed` was given; `name` is for the message of an error.
+
+    Raises:
+        Malformed: it is damaged.
+    """
+    try:
+        found = safetensors.load(data)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:  # of dtypes and shapes that numpy has not
+        raise Malformed(f"the arrays under '{name}' are damaged: {error}") from error
+    if deep := sorted(key for key, array in found.items() if array.ndim > _DIMENSIONS):
+        raise Malformed(f"the array '{deep[0]}' has {found[deep[0]].ndim} dimensions, more than {_DIMENSIONS}")
+    return {key: array.copy() for key, array in found.items()}
+
+
 def to_record(weights: Weights) -> ArrayRecord:
-    """Arrays by name as a record with a single array, which holds them all in the format of safetensors.
+    """Arrays by name as a record with a single array, which holds them all.
 
     Flower moves every array of a message as an object of its own, with some requests for each between
     coordinator, node and ClientApp; for networks of a dozen small arrays that took longer than training.
     """
-    data = safetensors.save({name: np.asarray(array, order="C") for name, array in weights.items()})
+    data = packed(weights)
     return ArrayRecord({_PACKED: Array(dtype="uint8", shape=(len(data),), stype=_PACKED, data=data)})
 
 
@@ -262,16 +282,10 @@ def from_record(content: RecordDict, name: str) -> dict[str, NDArray[Any]]:
         Malformed: there is no such record, or what is in it is damaged.
     """
     record = content.get(name)
-    packed = record.get(_PACKED) if isinstance(record, ArrayRecord) else None
-    if packed is None:
+    found = record.get(_PACKED) if isinstance(record, ArrayRecord) else None
+    if found is None:
         raise Malformed(f"there are no arrays under '{name}'")
-    try:
-        found = safetensors.load(packed.data)
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:  # of dtypes and shapes that numpy has not
-        raise Malformed(f"the arrays under '{name}' are damaged: {error}") from error
-    if deep := sorted(key for key, array in found.items() if array.ndim > _DIMENSIONS):
-        raise Malformed(f"the array '{deep[0]}' has {found[deep[0]].ndim} dimensions, more than {_DIMENSIONS}")
-    return {key: array.copy() for key, array in found.items()}
+    return unpacked(found.data, name)
 
 
 def _task_record(task: TrainTask) -> ConfigRecord:

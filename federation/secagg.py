@@ -8,7 +8,6 @@ each trained on, and its figures. What is lost: the guard cannot look at single 
 compares them cannot be used, and a region that lies is only found by the gate.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
@@ -24,6 +23,7 @@ from numpy.typing import NDArray
 from federation.base import Refusal, RoundFailed, RoundSettings, SetupError, TrainTask, Update, Weights
 from federation.fleet import Clock, Fleet
 from federation.masks import use_chacha
+from federation.messages import packed
 from federation.secagg_client import MAX_EXAMPLES, MIN_REGIONS, averaged
 
 LEVELS = 1 << 30
@@ -114,8 +114,9 @@ class _Mean:
     def configure_fit(self, server_round: int, parameters: Any, client_manager: Any) -> list[tuple[Any, Any]]:
         from flwr.common import FitIns, ndarrays_to_parameters
 
-        config = {"task": self._task.model_dump_json(), "names": json.dumps(sorted(self._weights))}
-        ins = FitIns(ndarrays_to_parameters([self._weights[n] for n in sorted(self._weights)]), cast(Any, config))
+        # As one array, for the reason of `federation.messages.to_record`.
+        weights = ndarrays_to_parameters([np.frombuffer(packed(self._weights), np.uint8)])
+        ins = FitIns(weights, cast(Any, {"task": self._task.model_dump_json()}))
         return [(_Node(node), ins) for node in self._names]
 
     def aggregate_fit(self, server_round: int, results: list[Any], failures: Any) -> tuple[None, dict[str, Any]]:

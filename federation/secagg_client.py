@@ -5,7 +5,6 @@ clipping range, or one that is not a number, is refused in words instead of bein
 garbage without one; and so is a coordinator that asks for what would unmask a single region.
 """
 
-import json
 from collections.abc import Callable
 from typing import cast
 
@@ -78,8 +77,7 @@ def _train(message: Message, ask: Ask) -> Message:
 
     asked = compat.recorddict_to_fitins(message.content, keep_input=True)
     task = TrainTask.model_validate_json(str(asked.config["task"]))
-    names = json.loads(str(asked.config["names"]))
-    weights = dict(zip(names, parameters_to_ndarrays(asked.parameters), strict=True))
+    weights = messages.unpacked(parameters_to_ndarrays(asked.parameters)[0].tobytes(), "parameters")
     reply = ask(messages.train(weights, task).content)
     messages.raise_failure(reply)
     update = messages.read_update(messages.region_of(reply), reply)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from federation.base import RoundResult
+from federation.base import ModelSpec, RoundResult, Weights
 from federation.node import Node, NodeSettings
 from federation.round_files import RoundPlan
 from federation.superlink import SuperLink, SuperLinkSettings
@@ -50,7 +50,7 @@ class RunningFleet:
         self.nodes: dict[str, Node] = {}
         for region in REGIONS:
             home = folder / region
-            home.mkdir()
+            home.mkdir(exist_ok=True)
             build = (builds or {}).get(region, functools.partial(handlers.scripted, region, home))
             values: dict[str, Any] = {
                 "superlink": f"127.0.0.1:{port}",
@@ -89,13 +89,14 @@ class RunningFleet:
     def wait(self, count: int = len(REGIONS)) -> None:
         until(f"{count} nodes are online", lambda: self.online() >= count)
 
-    def run(self, **changes: Any) -> RoundResult:
+    def run(self, start: tuple[ModelSpec, Weights] = (SPEC, WEIGHTS), **changes: Any) -> RoundResult:
         self._rounds += 1
         name = f"r{self._rounds}"
         # Long, since nobody waits for what has come, and a busy machine may take long.
         values = {"passes": 1, "hello_s": 30.0, "reply_s": 30.0, "deadline_s": 100.0, **changes}
-        plan = RoundPlan(round_id=name, settings=settings(**values), spec=SPEC, threshold=0.4)
-        return self.superlink.run(self.folder / "rounds" / name, plan, WEIGHTS)
+        spec, weights = start
+        plan = RoundPlan(round_id=name, settings=settings(**values), spec=spec, threshold=0.4)
+        return self.superlink.run(self.folder / "rounds" / name, plan, weights)
 
     def script(self, region: str, word: str | None) -> None:
         """What the region does with the next updates; None: what it should."""

@@ -42,8 +42,9 @@ from tests.federation.test_secagg import SecureGrid
 SMALL: dict[str, dict[str, Any]] = {
     "deeplog": {"projection": 16, "hidden": 24, "layers": 1, "history": 4},
     "logbert": {"size": 16, "layers": 1, "heads": 2},
+    "bert_cnn": {"projection": 16, "filters": 8, "counts": 8, "mixed": 8},
 }
-RATES = {"deeplog": 1e-2, "logbert": 5e-3}
+RATES = {"deeplog": 1e-2, "logbert": 5e-3, "bert_cnn": 5e-3}
 REGIONS = ("ap", "eu", "us")
 Start = tuple[ModelSpec, dict[str, NDArray[Any]]]
 
