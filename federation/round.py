@@ -28,7 +28,7 @@ from federation.guard import figures_problem, inspect, sketch_problem
 from federation.secagg import secure_pass
 from federation.sketches import shared_threshold
 from federation.strategies import Aggregation, proximal_mu
-from federation.vocabulary import missing
+from federation.vocabulary import shared_out
 from models.classify.base import CLASSES
 from models.vocabulary import grown, has_candidates
 
@@ -96,16 +96,16 @@ def run_round(
 
 
 def with_all_templates(fleet: Fleet, task: TrainTask, weights: Weights, report: Report) -> Weights:
-    """The rest of step 1: the weights with an output for every template that a region named.
+    """The rest of step 1: the weights with an output for every template that a region named, if there is place.
 
     Raises:
         RoundFailed: too few regions named theirs.
     """
     named = fleet.collect(messages.templates(task), messages.read_templates, sorted(fleet.regions), 0)
     fleet.need(named, "step 1, templates")
-    new = missing(weights["vocabulary"], named)
-    report("templates", {"known": len(weights["vocabulary"]), "new": len(new)})
-    return grown(weights, new)
+    kept, new = shared_out(weights["vocabulary"], named)
+    report("templates", {"known": len(kept), "new": len(new), "dropped": len(kept) - int(kept.sum())})
+    return grown(weights, kept, new)
 
 
 def train_passes(
@@ -173,7 +173,8 @@ def prove(
     figures = {region: f for region, f in figures.items() if odd[region] is None}
     accepted, reason = judge(list(figures.values()), settings)  # 8
     report("gate", {"regions": len(figures), "accepted": float(accepted), "reason": reason})
-    spent = [u.metrics["epsilon"] for u in candidate.updates if "epsilon" in u.metrics]
+    private = settings.privacy.mode == "dp"  # else nobody spends any, whatever a region says
+    spent = [u.metrics["epsilon"] for u in candidate.updates if private and "epsilon" in u.metrics]
     return RoundResult(
         round_id=task.round_id, weights=candidate.weights, threshold=value, accepted=accepted, reason=reason,
         figures=tuple(figures[region] for region in sorted(figures)),

@@ -18,11 +18,14 @@ def has_candidates(weights: Mapping[str, NDArray[Any]]) -> bool:
     return "vocabulary" in weights
 
 
-def grown(weights: Mapping[str, NDArray[Any]], ids: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-    """The weights with candidates added behind those they have; nothing else changes.
+def grown(
+    weights: Mapping[str, NDArray[Any]], kept: NDArray[np.bool_], ids: NDArray[np.int64]
+) -> dict[str, NDArray[Any]]:
+    """The weights with some of their candidates, in their order, and others behind them; nothing else changes.
 
     Args:
-        weights: Of a `CandidateDetector`.
+        weights: Of a `CandidateDetector` with V candidates.
+        kept: bool (V,): which of these stay.
         ids: int64 (n,): template ids that are no candidates yet. Each starts as unlikely as the least
             likely candidate.
     """
@@ -32,7 +35,7 @@ def grown(weights: Mapping[str, NDArray[Any]], ids: NDArray[np.int64]) -> dict[s
     added = np.full(len(ids), bias[:-1].min(), bias.dtype)
     return {
         **weights,
-        "vocabulary": np.concatenate([weights["vocabulary"], ids]),
-        "vectors": np.concatenate([weights["vectors"], vectors.astype(np.float32)]),
-        "bias": np.concatenate([bias[:-1], added, bias[-1:]]),  # the last one is the end's
+        "vocabulary": np.concatenate([weights["vocabulary"][kept], ids]),
+        "vectors": np.concatenate([weights["vectors"][kept], vectors.astype(np.float32)]),
+        "bias": np.concatenate([bias[:-1][kept], added, bias[-1:]]),  # the last one is the end's
     }

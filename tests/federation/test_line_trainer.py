@@ -152,6 +152,14 @@ def test_a_region_whose_templates_are_all_of_one_class_says_so_and_still_judges(
     assert [f.region for f in result.figures] == ["ap", "eu", "us"]
 
 
+def test_a_region_that_knows_no_template_yet_says_so_and_neither_gains_nor_loses(start) -> None:
+    nothing = SetStore(lines={p: line_set({}, {}, p) for p in Purpose})
+    result = run(LocalGrid({**trainers(("ap", "eu")), "us": Trainer("us", nothing, device="cpu")}), start)
+    assert result.participants == ("ap", "eu")
+    assert [r.region for r in result.refusals] == ["us"]
+    assert sum(result.figures[2].current) == sum(result.figures[2].candidate) == 0
+
+
 def test_counts_of_another_kind_of_model_have_no_say(start) -> None:
     class Windowed(Trainer):
         def evaluate(self, *_: Any) -> HoldoutFigures:

@@ -30,7 +30,7 @@ from federation.local_grid import LocalGrid
 from federation.messages import Region
 from federation.round import run_round
 from federation.trainer import Trainer
-from federation.vocabulary import MAX_TEMPLATES, missing, most_frequent
+from federation.vocabulary import MAX_TEMPLATES, most_frequent, shared_out
 from models.base import WindowDetector, Windows, template_id
 from models.metrics import confusion
 from models.registry import build
@@ -141,7 +141,7 @@ def test_the_model_gets_outputs_for_the_templates_of_all_regions_and_keeps_its_o
     known, old = result.weights["vocabulary"], start[1]["vocabulary"]
     new = sorted(identity for name in REGIONS for identity in ids(name)[1:-1])
     assert known.tolist() == [*old.tolist(), *new]
-    assert steps["templates"] == {"known": 6, "new": 12}
+    assert steps["templates"] == {"known": 6, "new": 12, "dropped": 0}
     assert [len(result.weights[key]) for key in ("vectors", "bias")] == [18, 19]
     again = run(LocalGrid(trainers()), (start[0], dict(result.weights)))
     np.testing.assert_array_equal(again.weights["vocabulary"], known)
@@ -257,19 +257,55 @@ SOME = st.lists(st.integers(-20, 20), max_size=12, unique=True).map(lambda found
 def test_the_order_of_regions_does_not_matter_and_nothing_is_learnt_twice(
     known: NDArray[np.int64], named: dict[str, NDArray[np.int64]], random: Any
 ) -> None:
-    found = missing(known, named)
+    kept, found = shared_out(known, named)
     shuffled = list(named.items())
     random.shuffle(shuffled)
-    assert missing(known, dict(shuffled)).tolist() == found.tolist()
+    assert shared_out(known, dict(shuffled))[1].tolist() == found.tolist()
     assert set(found.tolist()) | set(known.tolist()) == set(known.tolist()).union(*(n.tolist() for n in named.values()))
     assert (found[1:] > found[:-1]).all()
-    assert missing(np.concatenate([known, found]), named).tolist() == []
+    assert kept.all()
+    again = shared_out(np.concatenate([known, found]), named)
+    assert (again[0].all(), again[1].tolist()) == (True, [])
 
 
-def test_where_there_is_no_place_for_all_those_of_most_regions_and_lines_go_first() -> None:
-    known = np.arange(MAX_TEMPLATES - 2)
-    named = {"eu": np.array([-9, 1, 5000, 5001]), "us": np.array([2, 5001, 5002])}
-    assert missing(known, named).tolist() == [-9, 5001]
-    assert missing(np.arange(MAX_TEMPLATES), named).tolist() == []
+def test_where_there_is_no_place_for_all_those_that_nobody_names_go_first_then_the_last_of_a_long_list() -> None:
+    known = np.arange(MAX_TEMPLATES)
+    used = np.arange(MAX_TEMPLATES - 2)
+    kept, found = shared_out(known, {"eu": np.array([-9, 5000, 5001]), "us": np.array([5001, 5002]), "ap": used})
+    assert found.tolist() == [-9, 5000, 5001, 5002]
+    assert np.flatnonzero(~kept).tolist() == [
+        MAX_TEMPLATES - 4,
+        MAX_TEMPLATES - 3,
+        MAX_TEMPLATES - 2,
+        MAX_TEMPLATES - 1,
+    ]
     lines = np.concatenate([np.arange(MAX_TEMPLATES + 1)[::-1], np.arange(1, MAX_TEMPLATES + 1)])
     assert most_frequent(lines).tolist() == list(range(1, MAX_TEMPLATES + 1))
+
+
+def test_regions_that_name_all_they_may_leave_the_others_their_part_in_every_round() -> None:
+    full = np.arange(MAX_TEMPLATES)
+    own = {"eu": np.arange(10**6, 10**6 + 50), "us": np.arange(2 * 10**6, 2 * 10**6 + 1000)}
+    liars = {"ap": full - 10**9, "me": full - 10**9}  # small ids, and the same: both were a reason to go first
+    known = np.arange(4)
+    for name in own:
+        kept, new = shared_out(known, {**liars, name: own[name]})
+        known = np.concatenate([known[kept], new])
+        assert len(known) == MAX_TEMPLATES
+        assert np.isin(own[name], known).all()
+    assert not np.isin(own["eu"], known).any()  # whom nobody names any more
+
+
+def test_a_model_that_was_made_with_more_outputs_keeps_as_many() -> None:
+    known = np.arange(MAX_TEMPLATES + 10)
+    kept, new = shared_out(known, {"eu": np.array([-1])})
+    assert (int((~kept).sum()), new.tolist()) == (1, [-1])
+    kept, new = shared_out(known, {"eu": known[:5]})
+    assert (bool(kept.all()), new.tolist()) == (True, [])
+
+
+def test_a_model_without_a_free_output_is_trained_with_those_that_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("federation.vocabulary.MAX_TEMPLATES", 3)
+    result = ran(prepared(ap=(3, 9), eu=(8,), us=(8,)))
+    assert result.weights["vocabulary"].tolist() == [3, 8, 9]
+    assert (len(result.weights["vectors"]), len(result.weights["bias"])) == (3, 4)

@@ -17,12 +17,13 @@ OLD = {
     "scale": np.array([2.0], np.float32),
     "projection.weight": np.ones((4, 5), np.float32),
 }
+BOTH = np.array([True, True])
 NEW = st.lists(st.integers(-(2**63), 2**63 - 1).filter(lambda i: i not in (7, -3)), max_size=6, unique=True)
 
 
 @given(NEW)
 def test_candidates_are_added_behind_those_that_are_there(ids: list[int]) -> None:
-    found = grown(OLD, np.array(ids, np.int64))
+    found = grown(OLD, BOTH, np.array(ids, np.int64))
     assert {name: array.dtype for name, array in found.items()} == {name: array.dtype for name, array in OLD.items()}
     assert found["vocabulary"].tolist() == [7, -3, *ids]
     np.testing.assert_array_equal(found["vectors"][:2], OLD["vectors"])
@@ -31,15 +32,23 @@ def test_candidates_are_added_behind_those_that_are_there(ids: list[int]) -> Non
         np.testing.assert_array_equal(found[name], OLD[name])
 
 
+def test_candidates_that_do_not_stay_take_all_of_theirs_along() -> None:
+    found = grown(OLD, np.array([False, True]), np.array([5]))
+    assert found["vocabulary"].tolist() == [-3, 5]
+    np.testing.assert_array_equal(found["vectors"][0], OLD["vectors"][1])
+    assert found["vectors"].shape == (2, 5)
+    assert found["bias"].tolist() == [-0.25, -0.25, 9.0]
+
+
 @given(NEW)
 def test_what_a_candidate_gets_depends_on_its_id_alone(ids: list[int]) -> None:
-    together = grown(OLD, np.array(ids, np.int64))["vectors"][2:]
+    together = grown(OLD, BOTH, np.array(ids, np.int64))["vectors"][2:]
     for row, identity in zip(together, ids, strict=True):
-        np.testing.assert_array_equal(row, grown(OLD, np.array([identity]))["vectors"][2])
+        np.testing.assert_array_equal(row, grown(OLD, BOTH, np.array([identity]))["vectors"][2])
 
 
 def test_added_vectors_are_spread_like_those_of_texts() -> None:
-    vectors = grown(OLD, np.arange(100, 1100))["vectors"][2:]
+    vectors = grown(OLD, BOTH, np.arange(100, 1100))["vectors"][2:]
     centred = (vectors - OLD["shift"]) * OLD["scale"]
     assert abs(float(centred.mean())) < 0.05
     assert abs(float(centred.std()) - 1) < 0.05
@@ -48,7 +57,8 @@ def test_added_vectors_are_spread_like_those_of_texts() -> None:
 def test_a_detector_finds_an_added_template_by_its_text(made: Made) -> None:
     detector = fitted(lambda: build("deeplog", SMALL, device="cpu"), made)
     text = "disk <*> has vanished"
-    weights = grown(detector.weights(), np.array([template_id(text)]))
+    old = detector.weights()
+    weights = grown(old, np.ones(len(old["vocabulary"]), bool), np.array([template_id(text)]))
     other = build("deeplog", SMALL, device="cpu")
     other.load_weights(weights, detector.extra())
     assert isinstance(other, DeepLog)
