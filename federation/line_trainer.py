@@ -52,11 +52,9 @@ class LineTrainer:
                 own.lines, own.labels, weights=own.weights,
                 seed=zlib.crc32(f"{self._region} {task.seed} {task.number}".encode()),
             )  # fmt: skip
-        figures = {
-            "train_s": time.perf_counter() - start,
-            "loss": float(report.history[-1]["loss"]),
-            "anomalous": float((own.labels != NORMAL).sum()),
-        }
+        figures = {"train_s": time.perf_counter() - start}
+        if task.privacy.mode == "none":
+            figures |= {"loss": float(report.history[-1]["loss"]), "anomalous": float((own.labels != NORMAL).sum())}
         return Update(self._region, classifier.weights(), len(own), figures)
 
     def evaluate(self, candidate: Weights, current: Weights, spec: ModelSpec) -> HoldoutFigures:

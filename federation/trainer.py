@@ -122,15 +122,13 @@ class Trainer:
                 validation=(check.windows, check.labels) if len(check) else None,
                 seed=zlib.crc32(f"{self._region} {task.seed} {task.number}".encode()),
             )
-        figures = {
-            "train_s": time.perf_counter() - start,
-            "loss": float(report.history[-1]["loss"]),
-            "anomalous": float(own.labels.sum()),
-        }
+        figures = {"train_s": time.perf_counter() - start}
         if private:
             from federation.private import epsilon
 
             figures["epsilon"] = epsilon(self._store.spent(), task.privacy.delta)
+        if task.privacy.mode == "none":  # both are facts about this region's windows that no noise or mask would cover
+            figures |= {"loss": float(report.history[-1]["loss"]), "anomalous": float(own.labels.sum())}
         return Update(self._region, detector.weights(), len(own), figures)
 
     def _stepper(self, task: TrainTask) -> Callable[[Module, Optimizer, int], Stepper]:

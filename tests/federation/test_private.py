@@ -106,6 +106,7 @@ def test_epsilon_is_that_of_opacus_accountant_over_all_rounds(name: str) -> None
             accountant.step(noise_multiplier=2.0, sample_rate=spending.sample_rate)
         assert update.metrics["epsilon"] == pytest.approx(accountant.get_epsilon(1e-5))
         assert update.metrics["epsilon"] > before
+        assert set(update.metrics) == {"train_s", "epsilon"}  # the loss and the classes' counts carry no noise
         before = update.metrics["epsilon"]
         assert inspect([update], weights, RoundSettings.model_validate({}), 0)[1] == []
         assert change_norm(update.weights, weights) > 0

@@ -213,7 +213,11 @@ class PrivateRegion(PreparedRegion):
 
 def test_the_largest_epsilon_is_the_rounds() -> None:
     fleet: Mapping[str, Region] = {"eu": PrivateRegion("eu"), "us": PrivateRegion("us", epsilon=2.5)}
-    assert run(LocalGrid(fleet)).epsilon == 2.5
+    assert run(LocalGrid(fleet), privacy={"mode": "dp"}).epsilon == 2.5
+
+
+def test_where_no_noise_was_asked_for_no_region_can_claim_that_a_budget_was_kept() -> None:
+    assert run(LocalGrid({"eu": PrivateRegion("eu"), "us": PreparedRegion("us")})).epsilon is None
 
 
 def test_regions_get_copies_of_what_the_others_get() -> None:

@@ -60,6 +60,7 @@ def test_training_goes_on_from_the_weights_given_and_is_repeatable(name: str) ->
     assert change_norm(first.weights, start[1]) > 0
     assert change_norm(trained(start, local_epochs=1).weights, start[1]) < change_norm(first.weights, start[1])
     assert set(first.metrics) == {"train_s", "loss", "anomalous"}
+    assert set(trained(start, privacy={"mode": "secagg"}).metrics) == {"train_s"}
 
 
 def test_passes_and_regions_train_in_an_order_of_their_own() -> None:
