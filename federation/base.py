@@ -18,6 +18,7 @@ Errors::
     └── RoundFailed       the round ended without a candidate; the message says at which step
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -73,6 +74,19 @@ class RoundFailed(FederationError):
         """Takes why, and who took part until then."""
         super().__init__(sentence)
         self.present = None if present is None else tuple(sorted(present))
+
+
+REGION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""What a region may be called; the name stands in messages, metrics, paths and the audit log."""
+
+
+def require_region_name(name: str) -> None:
+    """Raises SetupError where a region cannot be called so."""
+    if not REGION_NAME.fullmatch(name):
+        raise SetupError(
+            f"a region's name should be at most 64 letters, digits, '-', '_' and '.', and begin with a letter or a "
+            f"digit, got {name!r}"
+        )
 
 
 Weights = Mapping[str, NDArray[Any]]
@@ -170,7 +184,7 @@ class Update:
         region: Its name.
         weights: After the local training; of the shapes and dtypes that were sent.
         examples: Windows that it trained on: its weight in the mean.
-        metrics: Finite figures: `train_s`, `loss`, `anomalous`, with dp also `epsilon`.
+        metrics: Finite figures: `train_s`; without privacy also `loss` and `anomalous`, with dp `epsilon`.
     """
 
     region: str

@@ -7,16 +7,23 @@ its time: a region that does not answer is left out of the rest of the round.
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
 from federation.base import Malformed, Refusal, RegionFailed, RoundFailed, RoundSettings
-from federation.messages import Question, raise_failure, region_of
+from federation.messages import Question, array_bytes, raise_failure, region_of
 
 T = TypeVar("T")
 _POLL_S = 0.1
+
+WORDS = 500
+"""Characters of a sentence on record: regions have their say in some of them."""
+
+SPARE_BYTES = 1 << 16
+"""By which the arrays of a reply may be more than those of its question: names of templates, quantiles of scores."""
 
 
 class Clock(Protocol):
@@ -83,11 +90,11 @@ class Fleet:
                 if names[node] != registered.get(node, names[node]):
                     raise Malformed(f"its key is that of {registered[node]}, and it says that it is {names.pop(node)}")
             except (Malformed, RegionFailed) as error:
-                self.refusals.append(Refusal(names.pop(node, nodes[node]), 0, str(error)))
+                self._note(Refusal(names.pop(node, nodes[node]), 0, str(error)))
         for node, name in sorted(names.items()):
             if claimed := [str(n) for n, other in sorted(names.items()) if other == name and n != node]:
                 reason = f"node {node} and node {', '.join(claimed)} both say that they are {name}"
-                self.refusals.append(Refusal(name, 0, reason))
+                self._note(Refusal(name, 0, reason))
             else:
                 self.regions[name] = node
 
@@ -106,15 +113,18 @@ class Fleet:
         """
         asked = {self.regions[name]: name for name in regions if name in self.regions}
         found: dict[str, T] = {}
+        most = array_bytes(question.content) + SPARE_BYTES
         for node, reply in self._replies(asked, question, self._settings.reply_s):
             region = asked[node]
             try:
                 raise_failure(reply)
                 if (said := region_of(reply)) != region:
                     raise Malformed(f"the reply of {region} says that it comes from {said}")
+                if (size := array_bytes(reply)) > most:
+                    raise Malformed(f"the arrays of its reply take {size} bytes, more than {most}")
                 found[region] = read(region, reply)
             except RegionFailed as error:
-                self.refusals.append(Refusal(region, number, str(error)))
+                self._note(Refusal(region, number, str(error)))
             except Malformed as error:
                 self.refuse([Refusal(region, number, str(error))])
         return found
@@ -122,8 +132,11 @@ class Fleet:
     def refuse(self, refusals: Iterable[Refusal]) -> None:
         """Notes replies that cannot be used; their regions have no further say in the round."""
         for refusal in refusals:
-            self.refusals.append(refusal)
+            self._note(refusal)
             self.regions.pop(refusal.region, None)
+
+    def _note(self, refusal: Refusal) -> None:
+        self.refusals.append(replace(refusal, reason=refusal.reason[:WORDS]))
 
     def need(self, have: Iterable[str], step: str) -> None:
         """Ends the round if too few regions are left for it to go on.

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from federation.base import SetupError
+from federation.base import SetupError, require_region_name
 
 AUTHORITY_DAYS = 3650
 CERTIFICATE_DAYS = 825
@@ -85,8 +85,7 @@ def make_node_key(folder: Path, region: str) -> None:
     Raises:
         SetupError: the region has a key already, or its name cannot name a file.
     """
-    if not region or not all(c.isalnum() or c in "-_." for c in region) or region.startswith("."):
-        raise SetupError(f"a region's name should be letters, digits, '-', '_' and '.', got {region!r}")
+    require_region_name(region)
     nodes = folder / "nodes"
     _require_absent(nodes, f"{region}.key", f"{region}.pub")
     key = ec.generate_private_key(ec.SECP384R1())

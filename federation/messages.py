@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
 from federation.base import (
+    REGION_NAME,
     FederationError,
     HoldoutFigures,
     Malformed,
@@ -44,6 +45,8 @@ _WEIGHTS, _CURRENT, _CONFIG, _METRICS, _SCORES, _FIGURES, _TEMPLATES = (
 _PACKED = "safetensors"
 _DIMENSIONS = 16
 _CELLS = (4, len(CLASSES) ** 2)
+_FIGURES_MOST = 32
+"""Beside an update."""
 
 
 class Region(Protocol):
@@ -174,12 +177,17 @@ def region_of(content: RecordDict) -> str:
     """The name that a reply gives.
 
     Raises:
-        Malformed: it gives none.
+        Malformed: it gives none, or what cannot be one.
     """
     name = _config(content).get("region")
-    if not isinstance(name, str) or not name:
+    if not isinstance(name, str) or not REGION_NAME.fullmatch(name):
         raise Malformed("the reply names no region")
     return name
+
+
+def array_bytes(content: RecordDict) -> int:
+    """What the arrays of a message take, in bytes."""
+    return sum(len(array.data) for record in content.array_records.values() for array in record.values())
 
 
 def raise_failure(content: RecordDict) -> None:
@@ -211,6 +219,8 @@ def read_update(region: str, content: RecordDict) -> Update:
     """
     figures = {name: value for name, value in _metrics(content, _METRICS).items() if name != "examples"}
     numbers = {name: float(value) for name, value in figures.items() if isinstance(value, int | float)}
+    if len(figures) > _FIGURES_MOST:
+        raise Malformed(f"it gives {len(figures)} figures, more than {_FIGURES_MOST}")
     if listed := sorted(figures.keys() - numbers.keys()):
         raise Malformed(f"the figure '{listed[0]}' is not a number")
     return Update(region, from_record(content, _WEIGHTS), _count(content, "examples"), numbers)

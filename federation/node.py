@@ -23,7 +23,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from federation.base import SetupError
+from federation.base import SetupError, require_region_name
 from federation.demand import PrivacyDemand
 from federation.processes import LogFiles, Program, flower_environment, flower_program, python_module, write_secret
 from federation.trainer_process import START_S, Build, TrainerServer
@@ -153,8 +153,7 @@ def require_usable(region: str, settings: NodeSettings) -> None:
     Raises:
         SetupError: names, keys or folders that cannot be used.
     """
-    if not region or not all(c.isalnum() or c in "-_." for c in region):
-        raise SetupError(f"a region's name should be letters, digits, '-', '_' and '.', got {region!r}")
+    require_region_name(region)
     if settings.key is not None and settings.root_certificates is None:
         raise SetupError("a node with a key needs root_certificates too: keys are only sent over TLS")
     for path in (settings.key, settings.root_certificates):
