@@ -344,17 +344,24 @@ class DriftStep(Step[ScoredWindows, Record]):
         events += self._context.models.regressions()
         if not wait:
             self._looked_s = now_s
+        if events or not wait:
+            self._show()
         return self._told(events)
 
     def on_eof(self) -> tuple[list[Record], bool]:
         """What still waits for a look gets it."""
-        return self._told(self._monitor.look()), StatefulBatchLogic.RETAIN
+        events = self._monitor.look()
+        self._show()
+        return self._told(events), StatefulBatchLogic.RETAIN
 
-    def _told(self, events: list[DriftEvent]) -> list[Record]:
+    def _show(self) -> None:
         metrics = self._context.telemetry.metrics
         for name, reading in self._monitor.readings().items():
             metrics.drift_statistic.labels(name).set(reading.statistic)
             metrics.drift_threshold.labels(name).set(reading.threshold)
+
+    def _told(self, events: list[DriftEvent]) -> list[Record]:
+        metrics = self._context.telemetry.metrics
         for event in events:
             metrics.drift_events.labels(event.type, event.detector).inc()
         return [self._record(event) for event in events]

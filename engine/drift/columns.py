@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Counts = NDArray[np.int64]
+Columns = NDArray[np.int16]
 
 _SLOTS = 1 << 14
 """Entries of the direct table: ids are hashes, so their low bits spread, and the table stays in a core's cache."""
@@ -24,19 +25,14 @@ class TemplateColumns:
     the wider text has another id. Nothing in the stream has changed then, so it counts as the same.
     """
 
-    def __init__(
-        self, texts: Mapping[int, str], known: Sequence[tuple[int, int, str]] = (),
-        waiting: Mapping[int, str] | None = None,
-    ) -> None:  # fmt: skip
+    def __init__(self, texts: Mapping[int, str], known: Sequence[tuple[int, int, str]] = ()) -> None:
         """Starts with what `known` gave.
 
         Args:
             texts: Text of every template id that will be counted and is not in `known`.
             known: What is numbered already.
-            waiting: Texts that `texts` may not hold yet.
         """
         self._texts = texts
-        self._waiting = waiting or {}
         self._column: dict[int, int] = {}
         self._text: dict[int, str] = {}
         self._first: list[int] = [0]  # the id that a column was made for
@@ -82,7 +78,7 @@ class TemplateColumns:
         return [(template, column, self._text[template]) for template, column in self._column.items()]
 
     def _add(self, template: int) -> int:
-        text = self._texts.get(template) or self._waiting.get(template, "")
+        text = self._texts.get(template, "")
         words = text.split()
         older = (column for old, column in self._by_length.get(len(words), ()) if _generalises(words, old))
         column = next(older, len(self) if len(self) < MAX_COLUMNS else OTHERS)

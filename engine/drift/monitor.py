@@ -29,6 +29,9 @@ from engine.drift.trigger import Trigger
 from engine.drift.watch import Watch
 from models.base import Windows
 
+_FORM = 2
+"""Of snapshots; goes up whenever their content changes, and the watch begins anew after an upgrade."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -52,7 +55,7 @@ class DriftMonitor:
             settings: See `DriftSettings`.
             templates: The text of every template id in the windows to come; read when an id first appears.
             vectors: The encoder's vectors of templates; without them the detector `mmd` rests.
-            state: To go on from; passed over if it was made under other settings.
+            state: To go on from; passed over if it was made under other settings, or in another form.
         """
         self._settings = settings
         self._templates = templates
@@ -63,14 +66,14 @@ class DriftMonitor:
         if {"adwin", "kswin"} & set(settings.detectors):
             prepare()
         self._start(None)
-        if state is not None and state["settings"] == settings.model_dump():
+        if state is not None and (state.get("form"), state["settings"]) == (_FORM, settings.model_dump()):
             self._restore(state)
 
     def _start(self, model: tuple[str, int] | None) -> None:
         """Begins a new reference."""
         self._model = model
         self._columns = TemplateColumns(self._templates)
-        self._pending = Pending(self._settings.block_windows)
+        self._pending = Pending(self._settings.block_windows, self._columns)
         self._warm = WarmUp()
         self._watch: Watch | None = None
         self._judged = JudgedAlerts(self._settings.judged)
@@ -116,7 +119,7 @@ class DriftMonitor:
 
     def look(self) -> list[DriftEvent]:
         """Looks at the full blocks that wait; the events that are due."""
-        blocks = self._pending.full(self._columns)
+        blocks = self._pending.full()
         return [] if blocks is None else self._take(blocks)
 
     def judge(self, right: int, wrong: int, time_ns: int) -> list[DriftEvent]:
@@ -137,12 +140,12 @@ class DriftMonitor:
     def snapshot(self) -> dict[str, Any]:
         """The state as plain data that nothing changes later."""
         return {
+            "form": _FORM,
             "settings": self._settings.model_dump(),
             "model": self._model,
             "threshold": self._threshold,
             "since_event": self._since_event,
             "columns": self._columns.known(),
-            "texts": {int(i): self._templates.get(int(i), "") for i in self._pending.template_ids()},
             "pending": self._pending.snapshot(),
             "warm": self._warm.snapshot(),
             "watch": None if self._watch is None else self._watch.snapshot(),
@@ -152,9 +155,8 @@ class DriftMonitor:
 
     def _restore(self, state: dict[str, Any]) -> None:
         self._model, self._threshold, self._since_event = state["model"], state["threshold"], state["since_event"]
-        # Windows that wait name templates whose text may be announced only with lines to come.
-        self._columns = TemplateColumns(self._templates, state["columns"], state["texts"])
-        self._pending = Pending(self._settings.block_windows, state["pending"])
+        self._columns = TemplateColumns(self._templates, state["columns"])
+        self._pending = Pending(self._settings.block_windows, self._columns, state["pending"])
         self._warm = WarmUp.restored(state["warm"])
         self._watch = None if state["watch"] is None else Watch.restored(state["watch"], self._settings)
         self._judged = JudgedAlerts(self._settings.judged, state["judged"])

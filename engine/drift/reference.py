@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.drift.blocks import SAMPLE_SHARE, Blocks
-from engine.drift.columns import Counts, TemplateColumns, widened
+from engine.drift.columns import Columns, Counts, TemplateColumns, widened
 from engine.drift.distribution import jensen_shannon, only_here, psi
 from engine.drift.embedding import Vectors, WindowFeatures, embed, kernel_width, squared_distance
 from engine.drift.scores import AlarmMargin, Floats, ScoreBins
@@ -26,7 +26,7 @@ class WarmUp:
 
     counts: list[NDArray[np.int64]] = field(default_factory=list)
     scores: list[NDArray[np.float32]] = field(default_factory=list)
-    lines: list[NDArray[np.int64]] = field(default_factory=list)
+    lines: list[Columns] = field(default_factory=list)
     """Columns of each sampled window."""
 
     def add(self, blocks: Blocks, columns: int) -> None:
@@ -46,7 +46,7 @@ class WarmUp:
     @staticmethod
     def restored(state: dict[str, Any]) -> "WarmUp":
         """What `snapshot` was taken of."""
-        kinds = {"counts": np.int64, "scores": np.float32, "lines": np.int64}
+        kinds = {"counts": np.int64, "scores": np.float32, "lines": np.int16}
         return WarmUp(**{name: [np.frombuffer(part, kind) for part in state[name]] for name, kind in kinds.items()})
 
 

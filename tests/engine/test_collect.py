@@ -234,6 +234,7 @@ def test_feedback_is_read_back_for_the_drift_monitor(make, training, clock, tele
             """One turn of the collector's thread between two batches."""
             step.on_batch([scored(window(closed=True, time_ns=5))])
             collector._look(store)
+            clock.advance(1)
             return step.on_batch([scored(window(closed=True, time_ns=9))])[0]
 
         collector, first = step(None)
