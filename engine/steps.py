@@ -311,7 +311,7 @@ class Judged:
     wrong: int = 0
 
 
-_LOOK_S = 0.5
+_LOOK_S = 0.1
 """Between two looks at the scores: a fast stream's many blocks are looked at together, for a tenth of the cost."""
 
 
