@@ -252,7 +252,7 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "drift-overhead": Scenario(
         "drift-overhead",
-        "File to alerts file with and without the drift monitor, alternating: CPU time per line",
+        "The drift step's share of the engine's CPU time, from file to alerts file; and runs without it beside",
         "bench.drift_overhead:drift_overhead",
         {"overhead_share": Target(better="lower", goal=0.02, floor=0.03, tolerance=0.5)},
         detectors=("bert_cnn",),
