@@ -16,10 +16,11 @@ class PrivacyDemand(BaseModel):
         "none", description="`secagg` or `dp`: the region takes part in rounds of this mode only; `none`: in all."
     )
     max_epsilon: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="Largest `epsilon` that a round may ask for, over all rounds; needs `require = \"dp\"`."
+        None, description="Largest `epsilon` that a round may ask for, over all rounds; needs `require = \"dp\"` "
+        "and `max_delta`.",
     )  # fmt: skip
     max_delta: Annotated[float, Field(gt=0, lt=1)] | None = Field(
-        None, description="Largest `delta` that a round may ask for; needs `require = \"dp\"`."
+        None, description="Largest `delta` that a round may ask for; needs `require = \"dp\"` and `max_epsilon`.",
     )  # fmt: skip
 
     @model_validator(mode="after")
@@ -27,6 +28,11 @@ class PrivacyDemand(BaseModel):
         if self.require != "dp" and (self.max_epsilon is not None or self.max_delta is not None):
             raise ValueError(
                 'max_epsilon and max_delta need require = "dp": a round without noise would pass below them'
+            )
+        if (self.max_epsilon is None) != (self.max_delta is None):
+            raise ValueError(
+                "max_epsilon and max_delta go together: by the one that is left free a round could buy what the other "
+                "forbids"
             )
         return self
 

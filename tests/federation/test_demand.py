@@ -40,6 +40,12 @@ def test_a_ceiling_that_a_round_without_noise_would_pass_below_is_refused(requir
         PrivacyDemand.model_validate({"require": require, "max_epsilon": 4.0})
 
 
+@pytest.mark.parametrize("half", [{"max_epsilon": 4.0}, {"max_delta": 1e-5}])
+def test_half_a_ceiling_is_none(half: dict[str, float]) -> None:
+    with pytest.raises(ValidationError, match="max_epsilon and max_delta go together"):
+        PrivacyDemand.model_validate({"require": "dp", **half})
+
+
 class DemandingGrid(LocalGrid):
     """A grid in which one region answers every question with its refusal."""
 
