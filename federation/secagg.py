@@ -64,7 +64,7 @@ def secure_pass(
         raise RoundFailed(sentence, regions)
     strategy = _Mean(regions, weights, task)
     workflow = _Workflow(
-        1.0, max(settings.min_regions, len(regions) // 2 + 1), max_weight=float(MAX_EXAMPLES),
+        1.0, max(settings.min_regions, MIN_REGIONS, len(regions) // 2 + 1), max_weight=float(MAX_EXAMPLES),
         clipping_range=settings.privacy.clip, quantization_range=LEVELS, modulus_range=MODULUS,
         timeout=settings.reply_s,
     )  # fmt: skip

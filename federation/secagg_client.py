@@ -64,10 +64,19 @@ def _require_harmless(asked: ConfigRecord) -> None:
                 f"secure aggregation of {sample} regions with {shares} shares and threshold {threshold} protects "
                 f"nobody: at least {MIN_REGIONS} regions, a share for each and a threshold of more than half are needed"
             )
+    if stage == "collect_masked_vectors":
+        _require_company(set(cast(list[int], asked.get("srcs") or [])), MIN_REGIONS - 1, "be masked with")
     if stage == "unmask":
         active, dead = (set(cast(list[int], asked.get(k) or [])) for k in ("active_nids", "dead_nids"))
         if both := sorted(active & dead):
             raise TrainerError(f"the coordinator asks for both secrets of node {both[0]}, which would unmask it")
+        _require_company(active, MIN_REGIONS, "be summed over")
+
+
+def _require_company(nodes: set[int], least: int, what: str) -> None:
+    """Regions may be lost on the way, and the protocol goes on with its threshold: of two, each knows the other's."""
+    if len(nodes) < least:
+        raise TrainerError(f"{len(nodes)} nodes are left for the change to {what}, and {least} are needed to hide it")
 
 
 def _train(message: Message, ask: Ask) -> Message:

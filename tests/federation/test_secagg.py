@@ -131,6 +131,12 @@ def test_two_regions_are_too_few() -> None:
         run(SecureGrid(regions("ap", "eu")), "secagg")
 
 
+@pytest.mark.parametrize("stage", ["setup", "share_keys", "collect_masked_vectors"])
+def test_where_one_of_three_is_lost_no_sum_of_two_is_made(stage: str) -> None:
+    with pytest.raises(RoundFailed, match="halted in pass 0: us: no answer in time"):
+        run(SecureGrid(regions("ap", "eu", "us"), {"us": stage}), "secagg", passes=1)
+
+
 def test_a_strategy_that_compares_updates_is_refused() -> None:
     with pytest.raises(SetupError, match="multikrum compares single updates"):
         run(SecureGrid(regions(*FOUR)), "secagg", strategy="multikrum")
@@ -187,7 +193,9 @@ def _asked(**config: Any) -> Message:
         ({"stage": "setup", "sample_num": 2, "share_num": 2, "threshold": 2}, "at least 3 regions"),
         ({"stage": "setup", "sample_num": 4, "share_num": 4, "threshold": 2}, "threshold of more than half"),
         ({"stage": "setup", "sample_num": 9, "share_num": 3, "threshold": 2}, "a share for each"),
+        ({"stage": "collect_masked_vectors", "srcs": [2, 2], "ctxts": [b"", b""]}, "1 nodes are left .* masked with"),
         ({"stage": "unmask", "active_nids": [1, 2, 3], "dead_nids": [4, 2]}, "both secrets of node 2"),
+        ({"stage": "unmask", "active_nids": [1, 2, 2], "dead_nids": [3]}, "2 nodes are left .* summed over"),
     ],
 )
 def test_a_coordinator_that_asks_for_what_would_unmask_a_region_is_refused(config: Any, says: str) -> None:
