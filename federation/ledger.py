@@ -356,7 +356,11 @@ def _set(database: sqlite3.Connection, name: str, value: Any) -> None:
 
 def _attend(database: sqlite3.Connection, judged: Round, expected: Iterable[str]) -> None:
     known = {row[0] for row in database.execute("SELECT name FROM regions")}
-    for name in sorted(known | set(expected) | set(judged.participants)):
+    waited_for = set(expected)
+    if waited_for:  # who was taken out of the settings is no longer missed
+        gone = known - waited_for - set(judged.participants)
+        database.executemany("DELETE FROM regions WHERE name = ?", [(name,) for name in gone])
+    for name in sorted((waited_for or known) | set(judged.participants)):
         there = name in judged.participants
         database.execute(
             """INSERT INTO regions VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET

@@ -1,6 +1,6 @@
 """The ledger's bounds: what is settled is forgotten in time, what waits stays, a flood is passed over."""
 
-from federation.ledger import Ledger, LedgerSettings, Trigger
+from federation.ledger import Ledger, LedgerSettings, Round, Step, Trigger
 from tests.federation.controller_world import Clock, Process, S, drift, publish_first, settle
 
 
@@ -43,3 +43,12 @@ def test_the_triggers_of_rounds_that_are_done_are_forgotten_as_well(tmp_path):
     assert _ids(process.ledger) == {"m"}
     assert len(process.ledger.rounds(9)) == 2, "rounds stay"
     process.close()
+
+
+def test_a_region_that_nobody_expects_any_more_is_not_missing(tmp_path):
+    with _bounded(tmp_path) as ledger:
+        for number, regions in enumerate([("ap", "eu", "us"), ("eu", "us"), ()]):
+            judged = Round(f"r{number}", "m", 1, "asked for", Step.JUDGED, number, participants=("eu",))
+            ledger.save(judged, regions)
+            missed = {region.name: region.missed for region in ledger.regions()}
+            assert missed == [{"ap": 1, "eu": 0, "us": 1}, {"eu": 0, "us": 2}, {"eu": 0, "us": 3}][number]
