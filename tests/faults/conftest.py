@@ -99,6 +99,15 @@ def expected(trained: Path) -> Oracle:
     `place(i)` is the position of line i. From window number `swap_at` on, version `then` scores.
     """
 
+    known: dict[tuple[int, frozenset[int], bool], Scored] = {}
+
+    def scored(lines: Sequence[bytes], partition: str, versions: frozenset[int], at_end: bool) -> Scored:
+        # Swaps at many places are asked about for the same lines, and only what is decided differs.
+        key = id(lines), versions, at_end
+        if key not in known:
+            known[key] = _scored(lines, partition, {n: _scorer(trained, n) for n in versions}, at_end)
+        return known[key]
+
     def work_out(
         lines: Sequence[bytes],
         partition: str,
@@ -109,41 +118,49 @@ def expected(trained: Path) -> Oracle:
         then: int = 1,
         swap_at: int = 1 << 60,
     ) -> dict[str, Expected]:
-        scorers = {number: _scorer(trained, number) for number in {version, then}}
-        source = MemorySource({partition: list(lines)}, batch_lines=5000)
-        parser, windower = Parser(PARSE, source.describe), build_windower(WINDOW, ManualClock())
-        templates: dict[int, str] = {}
-        decider = Decider(DecideSettings(), templates, sessions_end=True)
+        windows = scored(lines, partition, frozenset({version, then}), at_end)
+        decider = Decider(DecideSettings(), windows.templates, sessions_end=True)
         found: dict[str, Expected] = {}
-        seen = 0
-
-        def take(windows: WindowBatch | None) -> None:
-            nonlocal seen
-            if windows is None:
-                return
-            scores = {number: scorer.score(windows.windows) for number, scorer in scorers.items()}
-            for i in range(len(windows)):
-                current = then if seen >= swap_at else version
-                decide(_row(windows, i), scores[current][i : i + 1], current)
-                seen += 1
-
-        def decide(window: WindowBatch, score: NDArray[np.float32], current: int) -> None:
-            scored = ScoredWindows(window, score, MODEL, current, scorers[current].threshold)
-            if decider.decide(scored):
+        for seen, (window, scores) in enumerate(windows.rows):
+            current = then if seen >= swap_at else version
+            score = scores[current]
+            if decider.decide(ScoredWindows(window, score, MODEL, current, windows.thresholds[current])):
                 first, last = place(int(window.first[0])), place(int(window.last[0]))
                 size = len(window.windows.row(0))
                 alert = Expected(window.key[0], float(score[0]), size, first, last, current, seen)
                 found[alert_id(REGION, partition, alert.session, first, last)] = alert
-
-        for batch in _batches(source, partition):
-            parsed = parser.parse(batch)
-            templates.update(parsed.templates)
-            take(windower.add(parsed).windows)
-        if at_end:
-            take(windower.close_all())
         return found
 
     return work_out
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Every window of some lines, one by one in their order, with its score by each version."""
+
+    rows: list[tuple[WindowBatch, dict[int, NDArray[np.float32]]]]
+    templates: dict[int, str]
+    thresholds: dict[int, float]
+
+
+def _scored(lines: Sequence[bytes], partition: str, scorers: Mapping[int, WindowScorer], at_end: bool) -> Scored:
+    source = MemorySource({partition: list(lines)}, batch_lines=5000)
+    parser, windower = Parser(PARSE, source.describe), build_windower(WINDOW, ManualClock())
+    made = Scored([], {}, {number: scorer.threshold for number, scorer in scorers.items()})
+
+    def take(windows: WindowBatch | None) -> None:
+        if windows is not None:
+            scores = {number: scorer.score(windows.windows) for number, scorer in scorers.items()}
+            for i in range(len(windows)):
+                made.rows.append((_row(windows, i), {number: found[i : i + 1] for number, found in scores.items()}))
+
+    for batch in _batches(source, partition):
+        parsed = parser.parse(batch)
+        made.templates.update(parsed.templates)
+        take(windower.add(parsed).windows)
+    if at_end:
+        take(windower.close_all())
+    return made
 
 
 def _scorer(trained: Path, version: int) -> WindowScorer:

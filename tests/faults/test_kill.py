@@ -40,6 +40,7 @@ class Feeder(threading.Thread):
         self.left = self._producer.flush(30)
 
 
+@pytest.mark.timeout(300)
 def test_ten_kills_lose_nothing(
     broker: Any, new_topic: Callable[[int], str], launch: Any, log_lines: Any, expected: Any, until: Any,
     consume: Any, stored: Any, agree: Any, tmp_path: Path, record_property: Any,

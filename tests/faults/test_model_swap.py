@@ -120,26 +120,26 @@ def test_swap_under_load_after_refusals(
     good = (store / MODEL / "current").read_bytes()
     for fault in FAULTS:
         said = fault(store)
-        until(lambda said=said: said in model_condition(engine), 10, f"/readyz reports {fault.__name__}: {said}")
+        until(lambda said=said: said in model_condition(engine), 30, f"/readyz reports {fault.__name__}: {said}")
         assert engine.ready()["status"] == "ok", "the model in service goes on"
         outcome = "unreachable" if fault is damaged_pointer else "refused"
         refusals += outcome == "refused"
         assert engine.metric("driftline_model_swaps_total", outcome="refused") == refusals
         assert engine.metric("driftline_model_swaps_total", outcome=outcome) >= 1
         write_piece()
-        until(lambda: engine.metric("driftline_lines_total") == written * 500, 10, "lines are read nevertheless")
+        until(lambda: engine.metric("driftline_lines_total") == written * 500, 30, "lines are read nevertheless")
         (store / MODEL / "current").write_bytes(good)
-        until(lambda: "not taken over" not in model_condition(engine), 10, "/readyz says that the pointer is mended")
+        until(lambda: "not taken over" not in model_condition(engine), 30, "/readyz says that the pointer is mended")
         shutil.rmtree(store / MODEL / "3", ignore_errors=True)
     # 2. A good version is taken over while lines come.
     while written < len(pieces):
         if written == len(pieces) // 2:
             ModelStore(store).promote(MODEL, 2)
         write_piece()
-        until(lambda: engine.metric("driftline_lines_total") >= (written - 2) * 500, 10, "the engine keeps up")
-    until(lambda: engine.metric("driftline_lines_total") == len(lines), 10, "all lines are read")
-    until(lambda: engine.metric("driftline_model_version", model=MODEL) == 2, 10, "version 2 scores")
-    until(lambda: engine.metric("driftline_open_sessions") <= 1, 10, "all sessions are closed")
+        until(lambda: engine.metric("driftline_lines_total") >= (written - 2) * 500, 30, "the engine keeps up")
+    until(lambda: engine.metric("driftline_lines_total") == len(lines), 30, "all lines are read")
+    until(lambda: engine.metric("driftline_model_version", model=MODEL) == 2, 30, "version 2 scores")
+    until(lambda: engine.metric("driftline_open_sessions") <= 1, 30, "all sessions are closed")
     assert engine.metric("driftline_score_count") == engine.metric("driftline_windows_total")
     assert engine.metric("driftline_model_swaps_total", outcome="swapped") == 2
     assert engine.drain() == 0
