@@ -126,7 +126,9 @@ class PrivacySettings(BaseModel):
     )
     epsilon: Annotated[float, Field(gt=0)] = Field(8.0, description="dp: budget of a region over all rounds.")
     delta: Annotated[float, Field(gt=0, lt=1)] = Field(1e-5, description="dp: delta of the budget.")
-    noise_multiplier: Annotated[float, Field(gt=0)] = Field(2.0, description="dp: noise of a step, in clipping norms.")
+    noise_multiplier: Annotated[float, Field(ge=0.1, le=1_000)] = Field(
+        2.0, description="dp: noise of a step, in clipping norms; below 0.1 no budget would allow a step."
+    )
     max_grad_norm: Annotated[float, Field(gt=0)] = Field(1.0, description="dp: clipping norm of one window's gradient.")
 
 

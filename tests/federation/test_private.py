@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from opacus.accountants import RDPAccountant  # type: ignore[import-untyped]
+from pydantic import ValidationError
 
 from federation.base import BudgetSpent, ModelSpec, PrivacySettings, RoundSettings, TrainerError, TrainTask
 from federation.guard import change_norm, inspect
@@ -38,10 +39,22 @@ def stepped(slopes: list[float], batch: int, windows: int, **changes: Any) -> to
     network = Slopes(slopes)
     optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
     steps = PrivateSteps(
-        network, optimizer, batch, epochs=1, settings=private(**changes), book=made_store(1), round_id="r1"
+        network,
+        optimizer,
+        batch,
+        epochs=1,
+        settings=private().model_copy(update=changes),
+        book=made_store(1),
+        round_id="r1",
     )
     steps.step(np.arange(windows), network.loss)
     return network.weight.detach()
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-308, 0.099, 1_001.0, float("nan"), float("inf")])
+def test_noise_that_would_keep_the_accountant_busy_for_ever_is_refused(noise: float) -> None:
+    with pytest.raises(ValidationError, match="noise_multiplier"):
+        private(noise_multiplier=noise)
 
 
 def test_the_gradient_of_every_window_is_clipped_by_itself() -> None:
