@@ -33,19 +33,6 @@ from tests.federation.controller_world import (
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "announcement.schema.json").read_text("utf-8"))
 
 
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def process(tmp_path, clock):
-    publish_first(tmp_path)
-    made = Process(tmp_path, clock)
-    yield made
-    made.close()
-
-
 def test_drift_becomes_a_new_version(process, clock):
     before = process.store.weights(MODEL, 1)
     settle(process, clock, drift("d1", clock.ns), drift("d2", clock.ns, "us"))

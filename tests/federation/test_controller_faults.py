@@ -7,20 +7,7 @@ import pytest
 from federation import round_files
 from federation.ledger import Step, Trigger
 from models.store import ModelStore
-from tests.federation.controller_world import MODEL, Clock, Cut, Process, drift, publish_first, settle
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def process(tmp_path, clock):
-    publish_first(tmp_path)
-    made = Process(tmp_path, clock)
-    yield made
-    made.close()
+from tests.federation.controller_world import MODEL, Cut, Process, drift, publish_first, settle
 
 
 def _cut_before_the_publication_is_recorded(base, clock):
