@@ -89,7 +89,7 @@ regions = ["ap", "eu", "us"]
 
 [schedule]
 debounce_s = 1.0
-cool_down_s = 10.0
+cool_down_s = 2.0
 
 [round]
 min_regions = 2

@@ -8,7 +8,7 @@ import pytest
 
 from engine.corpus.simulator import simulate
 from engine.demo import run as demo_run
-from engine.demo.federated import Scene, _hold
+from engine.demo.federated import WAITED_ROUNDS, Scene, _hold
 from engine.demo.fleet import REGIONS, messages, region_of, write_files
 from engine.demo.log import DemoLog, closing_line, cut, session_gap_s
 from engine.demo.process import Feeder
@@ -124,8 +124,18 @@ def test_the_stream_waits_from_the_round_to_the_swap():
     assert _hold(scene, feeder, since) == 0.0
     assert not feeder.held.is_set()
     assert scene.swapped_at == 7
-    scene.rounds = (running,)
+    assert scene.story == ["all engines have version 2 in service"]
+    later = replace(running, round_id="later")
+    scene.rounds = (later, *scene.rounds)
+    feeder.sent = 9
     _hold(scene, feeder, 0.0)
-    assert not feeder.held.is_set()
+    assert feeder.held.is_set()
+    scene.rounds = (replace(later, step=Step.DONE, published=3, outcome="published"), *scene.rounds[1:])
+    scene.figures = {region: {"driftline_model_version": 3.0} for region in REGIONS}
+    _hold(scene, feeder, 0.0)
+    assert (scene.swapped_at, scene.story[-1]) == (7, "all engines have version 3 in service")
+    scene.rounds = (later,) * (WAITED_ROUNDS + 1)
+    _hold(scene, feeder, 0.0)
+    assert not feeder.held.is_set()  # later rounds run beside the stream
     assert _hold(Scene(rounds=(running,)), feeder, 1e-9) == 1e-9
     assert not feeder.held.is_set()  # it waited long enough
