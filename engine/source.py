@@ -84,6 +84,10 @@ class Pace:
             self._rested_s = clock.monotonic_s()
 
 
+class StoppedEarly(Exception):
+    """The flow was told to end before it had begun; nothing was read."""
+
+
 class _Partition(StatefulSourcePartition[tuple[str, LineBatch], State | None]):
     """Hands batches of one connector partition to the dataflow."""
 
@@ -185,17 +189,25 @@ class SourceInput(FixedPartitionedSource[tuple[str, LineBatch], State | None]):
         self._small_lines = small_lines
 
     def list_parts(self) -> list[str]:
-        """Asks the source, for as long as it takes: an absent broker delays the start, no more."""
-        while not self._stop.is_set():
+        """Asks the source, for as long as it takes: an absent broker delays the start, no more.
+
+        It is asked once where a stop was requested already, too: without partitions Bytewax cannot place the
+        state that it goes on from, and breaks.
+
+        Raises:
+            StoppedEarly: a stop was requested, and the source does not answer.
+        """
+        while True:
             try:
                 parts = list(self._source.partitions())
             except SourceUnavailable as error:
                 self._observer.unavailable("", str(error))
+                if self._stop.is_set():
+                    raise StoppedEarly(str(error)) from error
                 self._stop.wait(UNAVAILABLE_POLL_S)
             else:
                 self._observer.available("")
                 return parts
-        return []
 
     def build_part(self, _step_id: str, for_part: str, resume_state: State | None) -> Any:
         """See `FixedPartitionedSource`."""

@@ -33,6 +33,7 @@ from engine.observe.logs import setup_logging
 from engine.observe.telemetry import Telemetry
 from engine.settings import RegionSettings
 from engine.sinks import DrainTimeout
+from engine.source import StoppedEarly
 from engine.swap import Templates
 from engine.windows.recent import RecentLines
 
@@ -105,13 +106,15 @@ def _spare_collector() -> None:
 
 
 def _failed(error: BytewaxRuntimeError) -> int:
-    """The exit code for a flow that broke; what it does not know is raised on for a traceback.
+    """The exit code for a flow that did not end by itself; what it does not know is raised on for a traceback.
 
     Bytewax wraps what a step raises, once for each of its own layers.
     """
     cause: BaseException | None = error
     while isinstance(cause, BytewaxRuntimeError):
         cause = cause.__cause__
+    if isinstance(cause, StoppedEarly):
+        return EXIT_OK
     if isinstance(cause, DrainTimeout):
         log.error("stopped without delivering everything; it will be read again: %s", cause)
         return EXIT_FAILED

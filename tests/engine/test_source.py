@@ -9,7 +9,16 @@ from connectors.base import PositionLost, SourceUnavailable
 from connectors.files import FileSettings, FileSource
 from connectors.memory import EOF, FAIL, PAUSE, MemorySource
 from engine.clock import ManualClock
-from engine.source import GATHER_S, IDLE_POLL_S, LAG_EVERY_S, UNAVAILABLE_POLL_S, Observer, Pace, SourceInput
+from engine.source import (
+    GATHER_S,
+    IDLE_POLL_S,
+    LAG_EVERY_S,
+    UNAVAILABLE_POLL_S,
+    Observer,
+    Pace,
+    SourceInput,
+    StoppedEarly,
+)
 from engine.stop import StopFlag
 
 
@@ -143,8 +152,15 @@ def test_a_stop_ends_the_waiting_for_an_absent_broker(clock, notes):
 
     stop = StopFlag(sleep)
     source = Absent(MemorySource({"p": []}), questions=10**6)
-    assert SourceInput(source, stop, notes, clock, small_lines=0).list_parts() == []
+    with pytest.raises(StoppedEarly):
+        SourceInput(source, stop, notes, clock, small_lines=0).list_parts()
     assert clock.monotonic_s() < 11
+
+
+def test_a_stop_before_the_start_still_lets_the_source_name_its_partitions(clock, notes):
+    stop = StopFlag(clock.advance)
+    stop.set()
+    assert SourceInput(MemorySource({"p": []}), stop, notes, clock, small_lines=0).list_parts() == ["p"]
 
 
 def test_an_unavailable_partition_is_tried_again_after_a_pause_and_nothing_is_lost(source_input, notes, clock):

@@ -82,6 +82,18 @@ def test_sigterm_while_the_sink_is_down(
     agree(consume(own_broker.brokers, "alerts"), wanted, once=False)
 
 
+def test_sigterm_just_before_the_flow_goes_on_from_its_state(
+    launch: Any, log_lines: Any, until: Any, documents: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, alerts = tmp_path / "app.log", tmp_path / "alerts.jsonl"
+    _write(log, log_lines(8_000))
+    engine = launch({"type": "file", "paths": [str(log)], "follow": True}, [{"type": "jsonl", "path": str(alerts)}])
+    until(lambda: documents(alerts), 30, "the engine alerts")
+    assert engine.drain() == 0
+    monkeypatch.setattr(worker, "keep_freed_memory", lambda: os.kill(os.getpid(), signal.SIGTERM))
+    assert worker.run(from_mapping(engine.sections, "test")) == 0
+
+
 class FallingClock(SystemClock):
     """Every look at the wall clock is ten minutes before the one before it."""
 
