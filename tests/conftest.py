@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from connectors.broker import EmbeddedBroker
 
 # Found once, found always: examples do not depend on chance, nor on how busy the machine is.
-settings.register_profile("driftline", deadline=None, derandomize=True)
+# A busy machine is no fault of a test: nothing here depends on how long an example takes.
+settings.register_profile("driftline", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("driftline")
 
 _TOPICS = itertools.count(1)
