@@ -35,6 +35,7 @@ from bench.harness import BenchError, Number, Outcome, Run
 from bench.interference import fill_training_store
 from bench.workloads import Workload, write_workload
 from connectors.broker import EmbeddedBroker
+from federation import round_files
 from federation.base import SetupError
 from federation.ledger import Ledger
 from federation.superlink import SuperLink, SuperLinkSettings
@@ -148,18 +149,13 @@ def _parts(place: Place, start_ns: int, end_ns: int) -> dict[str, Number]:
     """Seconds of each part of the way, one after the other: until the round is planned, its steps, and the swap."""
     with Ledger(place.folder / "coordinator" / "ledger.db") as ledger:
         latest = ledger.rounds(1)[0]
-    steps = _documents(place.folder / "coordinator" / "rounds" / latest.round_id / "steps.jsonl")
-    marks = [("planned", latest.planned_ns), *((step["name"], step["time_ns"]) for step in steps), ("swap", end_ns)]
+    steps = round_files.read_steps(place.folder / "coordinator" / "rounds" / latest.round_id)
+    marks = [("planned", latest.planned_ns), *((step.name, step.time_ns) for step in steps), ("swap", end_ns)]
     parts: dict[str, Number] = {}
     for name, at_ns in marks:
         parts[f"{name}_s"] = parts.get(f"{name}_s", 0.0) + (at_ns - start_ns) / 1e9
         start_ns = at_ns
     return parts
-
-
-def _documents(path: Path) -> list[dict[str, Any]]:
-    """The documents of a JSON-lines file."""
-    return [orjson.loads(line) for line in path.read_bytes().splitlines()]
 
 
 def _models(run: Run, folder: Path) -> Path:

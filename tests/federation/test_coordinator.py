@@ -105,6 +105,18 @@ def test_an_event_on_the_topic_becomes_a_version(parts):
     assert base.delivered[-1].document["version"] == 2
 
 
+def _fail(parts, failure):
+    """A round that drift asks for, and that ends with this."""
+    coordinator, base, link, runner = parts
+    link.failure = failure
+    link.end.set()
+    hear(coordinator, base)
+    base.clock.advance(6)
+    coordinator.look()
+    until(lambda: not runner.busy)
+    coordinator.look()
+
+
 @pytest.mark.parametrize(
     ("failure", "says"),
     [
@@ -114,14 +126,8 @@ def test_an_event_on_the_topic_becomes_a_version(parts):
     ],
 )
 def test_a_run_that_fails_leaves_word_of_it(parts, failure, says):
-    coordinator, base, link, runner = parts
-    link.failure = failure
-    link.end.set()
-    hear(coordinator, base)
-    base.clock.advance(6)
-    coordinator.look()
-    until(lambda: not runner.busy)
-    coordinator.look()
+    base = parts[1]
+    _fail(parts, failure)
     assert base.ledger.rounds(1)[0].sentence == says
     assert base.ledger.rounds(1)[0].outcome == "failed"
     assert len(base.ledger.pending()) == 1
@@ -177,19 +183,13 @@ def test_an_orderly_end_interrupts_a_round_and_does_not_fail_it(parts):
 
 
 def test_a_run_that_cannot_even_leave_word_is_asked_for_again(parts, monkeypatch, caplog):
-    coordinator, base, link, runner = parts
+    base = parts[1]
 
     def full(folder, reason, present=None):
         raise StoreError("result.json cannot be written: No space left on device")
 
     monkeypatch.setattr(round_files, "write_failure", full)
-    link.failure = StoreError("plan.json cannot be written: No space left on device")
-    link.end.set()
-    hear(coordinator, base)
-    base.clock.advance(6)
-    coordinator.look()
-    until(lambda: not runner.busy)
-    coordinator.look()
+    _fail(parts, StoreError("plan.json cannot be written: No space left on device"))
     (ended,) = base.ledger.rounds(9)
     assert (ended.outcome, "could not be written" in ended.sentence) == ("interrupted", True)
     assert len(base.ledger.pending()) == 1
