@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from bench.engine_process import POLL_S, EngineProcess, free_ports, region
+from bench.engine_process import POLL_S, EngineProcess, region
 from bench.engine_runs import LIMIT_S, spread, trained_store
 from bench.harness import BenchError, Outcome, Run
 from bench.workloads import Workload, write_workload
+from connectors.ports import free_port
 
 SPENT = re.compile(
     rb'^driftline_(?:batch|snapshot)_seconds_sum\{step="drift"\} (\S+)|^process_cpu_seconds_total (\S+)'
@@ -58,7 +59,7 @@ def _spent(workload: Workload, store: Path, watch: bool) -> tuple[float, float]:
     """CPU seconds per line of a run, and those of the drift step; start and end of the process left out."""
     with tempfile.TemporaryDirectory(prefix="driftline-bench-") as name:
         folder = Path(name)
-        port = free_ports(1)
+        port = free_port()
         sections: dict[str, Any] = (
             {"drift_events": {"type": "jsonl", "path": str(folder / "events.jsonl")}} if watch else {}
         )

@@ -29,12 +29,13 @@ import numpy as np
 import orjson
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from bench.engine_process import POLL_S, EngineProcess, environment, free_ports, region
+from bench.engine_process import POLL_S, EngineProcess, environment, region
 from bench.engine_runs import trained_store
 from bench.harness import BenchError, Number, Outcome, Run
 from bench.interference import fill_training_store
 from bench.workloads import Workload, write_workload
 from connectors.broker import EmbeddedBroker
+from connectors.ports import free_port
 from federation import round_files
 from federation.base import SetupError
 from federation.ledger import Ledger
@@ -102,7 +103,7 @@ def drift_to_swap(run: Run) -> Outcome:
     workload = write_workload(int(3 * rate * LIMIT_S), parts=len(REGIONS), seed=run.setting("seed", 0))
     run.settings["workload"] = workload.origin
     with tempfile.TemporaryDirectory(prefix="dl-swap-", dir="/tmp") as name, EmbeddedBroker() as broker:
-        place = Place(Path(name), broker, _models(run, Path(name)), free_ports(len(REGIONS) + 2), poll_s)
+        place = Place(Path(name), broker, _models(run, Path(name)), free_port(len(REGIONS) + 2), poll_s)
         coordinator = _coordinator_file(place, debounce_s, passes, epochs)
         for topic in ("drift", "models", *(f"{t}-{r}" for t in ("lines", "alerts", "check") for r in REGIONS)):
             broker.create_topic(topic, 1)

@@ -1,10 +1,8 @@
 """The engine started as a user starts it, and watched from outside while it runs."""
 
-import itertools
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -73,19 +71,6 @@ def region(
     path = folder / "region.toml"
     path.write_text("\n\n".join(blocks) + "\n")
     return path
-
-
-def free_ports(count: int) -> int:
-    """The first of `count` neighbouring ports on loopback that are free now."""
-    for port in itertools.chain(range(19_464, 30_000, count)):
-        try:
-            for offset in range(count):
-                with socket.socket() as probe:
-                    probe.bind(("127.0.0.1", port + offset))
-        except OSError:
-            continue
-        return port
-    raise BenchError(f"no {count} neighbouring ports are free on 127.0.0.1")
 
 
 def run_driftline(*arguments: str, cwd: Path) -> str:

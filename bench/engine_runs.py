@@ -20,7 +20,6 @@ from bench.engine_process import (
     POLL_S,
     EngineProcess,
     environment,
-    free_ports,
     region,
     run_driftline,
 )
@@ -29,6 +28,7 @@ from bench.workloads import Workload, base_log, cache_folder, produce, write_wor
 from connectors.broker import EmbeddedBroker
 from connectors.files import FileSettings, FileSource
 from connectors.kafka_source import LINE_BITS
+from connectors.ports import free_port
 from models.base import StoreError
 from models.store import ModelStore
 
@@ -46,7 +46,7 @@ def engine_file_hdfs(run: Run) -> Outcome:
     with _folder() as folder:
         source = {"type": "file", "paths": spread(workload, folder)}
         sink = {"type": "jsonl", "path": str(folder / "alerts.jsonl")}
-        port = free_ports(run.processes)
+        port = free_port(run.processes)
         settings = region(folder, source=source, sink=sink, store=store, port=port)
         with EngineProcess(settings, port, run.processes) as engine:
             rates = engine.run_to_end(lines, LIMIT_S, run.progress)
@@ -85,7 +85,7 @@ def latency_kafka_hdfs(run: Run) -> Outcome:
         broker.create_topic("alerts", 1)
         source = {"type": "kafka", "brokers": broker.brokers, "topic": "lines"}
         sink = {"type": "kafka", "brokers": broker.brokers, "topic": "alerts"}
-        port = free_ports(1)
+        port = free_port()
         settings = region(folder, source=source, sink=sink, store=store, port=port)
         with EngineProcess(settings, port) as engine:
             _await_start(engine)
@@ -155,7 +155,7 @@ def _through_topics(run: Run, workload: Workload, store: Path) -> dict[str, floa
         produce(broker.brokers, "lines", workload, lambda done: run.progress("producing", done, workload.total()))
         source = {"type": "kafka", "brokers": broker.brokers, "topic": "lines", "stop_at_end": True}
         sink = {"type": "kafka", "brokers": broker.brokers, "topic": "alerts"}
-        port = free_ports(run.processes)
+        port = free_port(run.processes)
         settings = region(folder, source=source, sink=sink, store=store, port=port)
         with EngineProcess(settings, port, run.processes) as engine:
             return engine.run_to_end(workload.total(), LIMIT_S, run.progress)

@@ -14,10 +14,11 @@ import numpy as np
 from flwr.app import RecordDict
 
 from bench.detection_data import hdfs_sessions
-from bench.engine_process import EngineProcess, free_ports, region
+from bench.engine_process import EngineProcess, region
 from bench.engine_runs import LIMIT_S, spread, trained_store
 from bench.harness import BenchError, Outcome, Run
 from bench.workloads import Workload, write_workload
+from connectors.ports import free_port
 from engine.federate import trainer_build
 from engine.settings import load
 from federation import messages
@@ -139,7 +140,7 @@ def fill_training_store(settings: TrainingSettings, part: slice = slice(None)) -
 
 def _lines_per_s(run: Run, workload: Workload, models: Path) -> float:
     with tempfile.TemporaryDirectory(prefix="driftline-bench-") as name:
-        folder, port = Path(name), free_ports(1)
+        folder, port = Path(name), free_port()
         source = {"type": "file", "paths": spread(workload, folder)}
         sink = {"type": "jsonl", "path": str(folder / "alerts.jsonl")}
         settings = region(folder, source=source, sink=sink, store=models, port=port)

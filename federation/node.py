@@ -14,7 +14,6 @@ SuperLink at once that its answer will not come.
 
 import logging
 import os
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from connectors.ports import free_port
 from federation.base import SetupError, require_region_name
 from federation.demand import PrivacyDemand
 from federation.processes import LogFiles, Program, flower_environment, flower_program, python_module, write_secret
@@ -84,7 +84,7 @@ class Node:
 
         def choose_port() -> None:
             """Before each start of the SuperNode: another program may have taken the port that was free last time."""
-            address = f"127.0.0.1:{_free_port()}"
+            address = f"127.0.0.1:{free_port()}"
             self.supernode.command = _supernode_command(region, settings, path, secret, address)
             self.executor.command = python_module("federation.executor", "client", address, str(secret.resolve()))
             self.executor.end()  # one that is started already looks for tasks at the old port
@@ -161,9 +161,3 @@ def require_usable(region: str, settings: NodeSettings) -> None:
             raise SetupError(f"{path} does not exist; `driftline federate keys` makes keys and certificates")
     if len(os.fsencode(settings.folder.resolve())) > _SOCKET_PATH_BYTES - len("/trainer.sock"):
         raise SetupError(f"the path of the node's folder is too long for a unix socket: {settings.folder}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

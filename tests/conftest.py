@@ -3,7 +3,6 @@
 import itertools
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from connectors.broker import EmbeddedBroker
+from connectors.ports import free_port
 
 # Found once, found always: examples do not depend on chance, nor on how busy the machine is.
 # A busy machine is no fault of a test: nothing here depends on how long an example takes.
@@ -68,7 +68,7 @@ def postgres_server() -> Iterator[str]:
     as_user = ["runuser", "-u", user, "--"] if os.geteuid() == 0 else []
     if as_user:
         shutil.chown(folder, user)
-    data, port = folder / "data", _free_port()
+    data, port = folder / "data", free_port()
     initdb = [*as_user, str(binaries / "initdb"), "-D", str(data), "-U", "driftline", "-A", "trust", "-N", "-E", "UTF8"]
     subprocess.run(initdb, check=True, capture_output=True, cwd=folder)
     options = f"-c listen_addresses=127.0.0.1 -p {port} -k {folder} -c fsync=off"
@@ -104,9 +104,3 @@ def _has_user(name: str) -> bool:
     import pwd
 
     return any(entry.pw_name == name for entry in pwd.getpwall())
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

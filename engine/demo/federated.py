@@ -20,12 +20,13 @@ from rich.live import Live
 from rich.table import Table
 
 from connectors.broker import EmbeddedBroker
+from connectors.ports import free_port
 from engine.corpus.datasets import LogSpec
 from engine.demo.fleet import REGIONS, TOPICS, fleet, messages, write_files
 from engine.demo.log import BLOCK, DemoLog, closing_line, cut, find_log, session_gap_s
 from engine.demo.process import Feeder
 from engine.demo.report import Judgement, judge
-from engine.demo.run import GAP_S, DemoError, clear, free_port, train_first
+from engine.demo.run import GAP_S, DemoError, clear, train_first
 from engine.demo.view import read
 from engine.offline import Cutting, score_log
 from engine.parsing.parse_settings import ParseSettings

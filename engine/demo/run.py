@@ -8,7 +8,6 @@
 """
 
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from rich.live import Live
 from rich.progress import Progress as ProgressBar
 
 from connectors.broker import EmbeddedBroker
+from connectors.ports import free_port
 from engine.corpus.datasets import LogSpec
 from engine.demo.log import Parts, closing_line, cut, find_log
 from engine.demo.process import REGION, Feeder, driftline
@@ -125,13 +125,6 @@ def train_first(
         f"{trained.notes.metrics['validation']['f1']:.3f}"
     )
     return store.card("bert_cnn")
-
-
-def free_port() -> int:
-    """A TCP port on the loopback interface that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _watch(

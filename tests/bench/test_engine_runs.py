@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.engine_process import EngineProcess, free_ports, region
+from bench.engine_process import EngineProcess, region
 from bench.engine_runs import event_seconds, latencies_ms, spread
 from bench.harness import BenchError
 from bench.workloads import BaseLog, write_workload
 from connectors.files import FileSettings, FileSource
+from connectors.ports import free_port
 
 SECOND = 1_000_000_000
 
@@ -83,7 +84,7 @@ def test_regions_are_what_the_engine_reads(tmp_path: Path, source: dict[str, obj
 def test_an_engine_that_fails_is_reported_with_its_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with (
-        EngineProcess(tmp_path / "region.toml", free_ports(1)) as engine,
+        EngineProcess(tmp_path / "region.toml", free_port()) as engine,
         pytest.raises(BenchError, match="ended with 1"),
     ):
         engine.run_to_end(10, 20.0, lambda stage, done, total: None)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from connectors.base import LineBatch
 from connectors.broker import EmbeddedBroker
 from connectors.memory import MemorySource
+from connectors.ports import free_port
 from engine.alert import alert_id
 from engine.clock import ManualClock
 from engine.corpus.datasets import LogSpec
@@ -31,7 +32,7 @@ from engine.window import SessionWindows, build_windower
 from models.scoring import WindowScorer
 from models.store import ModelStore
 from models.training import TrainSettings
-from tests.faults.processes import Engine, free_ports, kill, until
+from tests.faults.processes import Engine, kill, until
 
 REGION = "fault-test"
 PARSE = ParseSettings(format="hdfs")
@@ -194,11 +195,6 @@ def log_lines() -> Callable[[int, int], list[bytes]]:
     return make
 
 
-@pytest.fixture(name="free_ports")
-def _free_ports() -> Callable[[int], int]:
-    return free_ports
-
-
 Launch = Callable[..., Engine]
 
 
@@ -219,7 +215,7 @@ def launch(tmp_path: Path, store: Path) -> Iterator[Launch]:
             "sinks": sinks,
             "dead_letters": {"type": "jsonl", "path": str(tmp_path / "dead.jsonl")},
             "recovery": {"path": str(tmp_path / "recovery"), "snapshot_s": 0.2},
-            "telemetry": {"port": free_ports(workers)},
+            "telemetry": {"port": free_port(workers)},
         }
         for name, content in sections.items():
             whole[name] = {**whole.get(name, {}), **content} if isinstance(content, dict) else content

@@ -4,7 +4,6 @@ import json
 import os
 import resource
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -33,21 +32,6 @@ def until(look: Callable[[], T | None], seconds: float, what: str) -> T:
         if time.monotonic() > deadline_s:
             pytest.fail(f"not within {seconds:g} s: {what}")
         time.sleep(POLL_S)
-
-
-def free_ports(count: int) -> int:
-    """The first of `count` free ports in a row."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        try:
-            for i in range(1, count):
-                with socket.socket() as other:
-                    other.bind(("127.0.0.1", port + i))
-        except OSError:
-            continue
-        return port
 
 
 def toml(sections: Mapping[str, Any]) -> str:

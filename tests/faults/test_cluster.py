@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from bytewax.recovery import init_db_dir
 
+from connectors.ports import free_port
+
 pytestmark = pytest.mark.process
 
 LINES = 20_000
@@ -19,7 +21,6 @@ def _by_session(documents: list[dict[str, Any]]) -> list[tuple[str, float, int, 
 
 def test_two_processes_alert_like_one(
     broker: Any, new_topic: Any, launch: Any, log_lines: Any, until: Any, produce: Any, documents: Any, tmp_path: Path,
-    free_ports: Any,
 ) -> None:  # fmt: skip
     # Without the line of weeks later: read before the other partition begins, it would end that one's sessions.
     topic, lines = new_topic(2), log_lines(LINES)[:-1]
@@ -36,12 +37,12 @@ def test_two_processes_alert_like_one(
     assert len(wanted) > 20
 
     together = launch(source, [{"type": "jsonl", "path": str(tmp_path / "both.jsonl")}], run=False, **sections)
-    together.sections["telemetry"]["port"] = free_ports(2)
+    together.sections["telemetry"]["port"] = free_port(2)
     together.write()
     recovery = tmp_path / "cluster"
     recovery.mkdir()
     init_db_dir(recovery, 2)
-    first = free_ports(2)
+    first = free_port(2)
     addresses = f"127.0.0.1:{first};127.0.0.1:{first + 1}"
     command = [
         sys.executable, "-m", "bytewax.run", f"engine.cluster:flow({str(together.region)!r})",

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from connectors.ports import free_port
 from engine.federate import is_running
 from engine.settings import load_coordinator
 from federation.ledger import Ledger
-from tests.faults.processes import free_ports, until
+from tests.faults.processes import until
 from tests.federation.controller_world import publish_first
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(240)]
@@ -68,7 +69,7 @@ def forget(file: Path) -> None:
 def test_one_coordinator_at_a_time_and_a_killed_ones_superlink_is_ended(tmp_path: Path) -> None:
     publish_first(tmp_path)
     file = tmp_path / "coordinator.toml"
-    file.write_text(FILE.format(base=tmp_path, port=free_ports(1)))
+    file.write_text(FILE.format(base=tmp_path, port=free_port()))
     model = {"name": "floor", "version": 1}
     event = {"id": "d", "type": "drift", "region": "eu", "detector": "psi", "statistic": 0.3, "model": model}
     (tmp_path / "drift.jsonl").write_text(json.dumps(event) + "\nnot an event\n")

@@ -3,13 +3,13 @@
 import functools
 import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from connectors.ports import free_port
 from federation.base import ModelSpec, RoundResult, Weights
 from federation.node import Node, NodeSettings
 from federation.round_files import RoundPlan
@@ -28,12 +28,6 @@ def until(what: str, holds: Callable[[], object], limit_s: float = LIMIT_S) -> N
     while not holds():
         assert time.monotonic() < end_s, f"not within {limit_s} s: {what}"
         time.sleep(0.05)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class RunningFleet:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from connectors.ports import free_port
 from federation import node as module
 from federation.node import Node, NodeSettings
-from tests.federation.fleet import free_port, until
+from tests.federation.fleet import until
 from tests.federation.handlers import scripted
 
 BOUND_S = 60.0
@@ -19,7 +20,7 @@ LISTENER = (
 
 def _node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ports: list[int]) -> Node:
     """A node whose SuperNode only listens, and whose executor waits."""
-    monkeypatch.setattr(module, "_free_port", lambda: ports.pop(0))
+    monkeypatch.setattr(module, "free_port", lambda: ports.pop(0))
     listen = lambda *given: [sys.executable, "-c", LISTENER.format(port=given[-1].rpartition(":")[2])]  # noqa: E731
     monkeypatch.setattr(module, "_supernode_command", listen)
     wait = [sys.executable, "-c", "import sys, time; print(sys.argv[1], flush=True); time.sleep(600)"]

@@ -19,9 +19,10 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
+from connectors.ports import free_port
 from federation import keys
 from federation.proxy import nginx_config
-from tests.federation.fleet import REGIONS, RunningFleet, free_port, until
+from tests.federation.fleet import REGIONS, RunningFleet, until
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin")
 pytestmark = [

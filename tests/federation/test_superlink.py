@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from connectors.ports import free_port
 from federation import keys, round_files
 from federation.base import RoundFailed, RoundResult, SetupError, StoreError
 from federation.round_files import RoundPlan
 from federation.superlink import GRACE_S, SuperLink, SuperLinkSettings
-from tests.federation.fleet import free_port, kill, until
+from tests.federation.fleet import kill, until
 from tests.federation.prepared import SPEC, WEIGHTS, settings
 
 RESULT = RoundResult(
