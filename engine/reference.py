@@ -20,7 +20,8 @@ HEAD = """\
 
 One TOML file a region, checked by `driftline check region.toml`. Every key can also be given by the environment:
 `DRIFTLINE_<SECTION>__<KEY>`, such as `DRIFTLINE_SOURCE__SASL_PASSWORD`; it wins over the file, and secrets belong
-there. Unknown keys are refused. This page is written by `python -m engine.reference` from the settings; do not edit it.
+there. Unknown keys are refused. Relative paths count from the folder that the command is started in. This page is
+written by `python -m engine.reference` from the settings; do not edit it.
 """
 
 

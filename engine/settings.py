@@ -39,6 +39,7 @@ from federation.decision import ScheduleSettings
 from federation.labels import FeedSettings
 from federation.ledger import LedgerSettings
 from federation.node import NodeSettings
+from federation.processes import AbsolutePath
 from federation.superlink import SuperLinkSettings
 from federation.training_store import TrainingSettings
 
@@ -189,7 +190,7 @@ class CoordinatorSettings(_FileSettings):
 
     model: str = Field("bert_cnn", description="Name of the model in the store that rounds make better.")
     store: str = Field(description="Folder or fsspec URL of the model store that all regions follow.")
-    folder: Path = Field(description="The coordinator keeps its ledger, its rounds and the audit log here.")
+    folder: AbsolutePath = Field(description="The coordinator keeps its ledger, its rounds and the audit log here.")
     regions: tuple[str, ...] = Field((), description="Every region that should take part; who is missing is reported.")
     keys: Path | None = Field(
         None, description="Folder of `driftline federate keys`: the nodes whose keys lie there may take part. Only the "

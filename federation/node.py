@@ -25,7 +25,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from connectors.ports import free_port
 from federation.base import SetupError, require_region_name
 from federation.demand import PrivacyDemand
-from federation.processes import LogFiles, Program, flower_environment, flower_program, python_module, write_secret
+from federation.processes import (
+    AbsolutePath,
+    LogFiles,
+    Program,
+    flower_environment,
+    flower_program,
+    python_module,
+    write_secret,
+)
 from federation.trainer_process import START_S, Build, TrainerServer
 
 log = logging.getLogger(__name__)
@@ -41,11 +49,13 @@ class NodeSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     superlink: str = Field("127.0.0.1:9092", description="host:port of the coordinator, or of the proxy before it.")
-    folder: Path = Field(description="The node keeps its socket, secrets and logs here; owned by it alone.")
-    root_certificates: Path | None = Field(
+    folder: AbsolutePath = Field(description="The node keeps its socket, secrets and logs here; owned by it alone.")
+    root_certificates: AbsolutePath | None = Field(
         None, description="Certificate of the authority that signed the coordinator's; without it nothing is encrypted."
     )
-    key: Path | None = Field(None, description="The node's private key, as `driftline federate keys` writes it.")
+    key: AbsolutePath | None = Field(
+        None, description="The node's private key, as `driftline federate keys` writes it."
+    )
     logs: LogFiles = Field(default_factory=LogFiles, description="How much output of its programs is kept.")
     privacy: PrivacyDemand = Field(
         default_factory=PrivacyDemand, description="What the region demands of rounds, whatever they ask for."
@@ -86,7 +96,7 @@ class Node:
             """Before each start of the SuperNode: another program may have taken the port that was free last time."""
             address = f"127.0.0.1:{free_port()}"
             self.supernode.command = _supernode_command(region, settings, path, secret, address)
-            self.executor.command = python_module("federation.executor", "client", address, str(secret.resolve()))
+            self.executor.command = python_module("federation.executor", "client", address, str(secret))
             self.executor.end()  # one that is started already looks for tasks at the old port
 
         self.supernode = Program(
@@ -133,17 +143,17 @@ class Node:
 
 
 def _supernode_command(region: str, settings: NodeSettings, path: Path, secret: Path, address: str) -> list[str]:
-    node = f'region="{region}" socket="{path.resolve()}" limit_s={settings.job_limit_s} '
+    node = f'region="{region}" socket="{path}" limit_s={settings.job_limit_s} '
     node += f'require="{settings.privacy.require}"'
     port = address.rpartition(":")[2]
     command = python_module("federation.supernode", "--superlink", settings.superlink, "--port", port)
-    command += ["--node-config", node, "--isolation", "process", "--superexec-auth-secret-file", str(secret.resolve())]
+    command += ["--node-config", node, "--isolation", "process", "--superexec-auth-secret-file", str(secret)]
     if settings.root_certificates is None:
         command.append("--insecure")
     else:
-        command += ["--root-certificates", str(settings.root_certificates.resolve())]
+        command += ["--root-certificates", str(settings.root_certificates)]
     if settings.key is not None:
-        command += ["--auth-supernode-private-key", str(settings.key.resolve())]
+        command += ["--auth-supernode-private-key", str(settings.key)]
     return command
 
 
@@ -159,5 +169,5 @@ def require_usable(region: str, settings: NodeSettings) -> None:
     for path in (settings.key, settings.root_certificates):
         if path is not None and not path.is_file():
             raise SetupError(f"{path} does not exist; `driftline federate keys` makes keys and certificates")
-    if len(os.fsencode(settings.folder.resolve())) > _SOCKET_PATH_BYTES - len("/trainer.sock"):
+    if len(os.fsencode(settings.folder)) > _SOCKET_PATH_BYTES - len("/trainer.sock"):
         raise SetupError(f"the path of the node's folder is too long for a unix socket: {settings.folder}")

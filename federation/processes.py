@@ -14,11 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from federation.base import SetupError
 
 log = logging.getLogger(__name__)
+
+AbsolutePath = Annotated[Path, AfterValidator(Path.resolve)]
+"""A path in settings, named from the folder that the command is started in: its programs run in other ones."""
 
 STOP_S = 6.0
 """From SIGTERM to SIGKILL: a SuperNode says goodbye to its SuperLink within two."""
@@ -125,7 +128,7 @@ class Program:
             name: What the logs call it.
             command: The program and its arguments.
             environment: All its variables.
-            log_path: Its output is added to this file.
+            log_path: Its output is added to this file; absolute, since the program runs in its folder.
             logs: How much of its output is kept.
             before: Called before each start; may change `command`, and raises no more than OSError.
             clock: Seconds, monotonic.
@@ -179,7 +182,7 @@ class Program:
             # Opened for the number before the start: what runs unnumbered would hold its port for ever.
             with self._log_path.open("ab") as output, self._pid_path.open("w") as number:
                 self._process = subprocess.Popen(
-                    self.command, env={**self._environment, MARK: str(self._log_path.resolve())},
+                    self.command, env={**self._environment, MARK: str(self._log_path)},
                     cwd=self._log_path.parent, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                     start_new_session=True,
                 )  # fmt: skip
@@ -218,7 +221,7 @@ class Program:
         return self._log_path.with_suffix(".pid")
 
     def _mark(self) -> str:
-        return f"{MARK}={self._log_path.resolve()}"
+        return f"{MARK}={self._log_path}"
 
     def watch(self) -> bool:
         """One look: starts it again if it ended and its waiting time is over; True if it ended since the last look."""

@@ -25,7 +25,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from federation import round_files
 from federation.base import RoundFailed, RoundResult, SetupError, StoreError, Weights
-from federation.processes import LogFiles, Program, flower_environment, flower_program, python_module, write_secret
+from federation.processes import (
+    AbsolutePath,
+    LogFiles,
+    Program,
+    flower_environment,
+    flower_program,
+    python_module,
+    write_secret,
+)
 
 log = logging.getLogger(__name__)
 
@@ -69,11 +77,11 @@ class SuperLinkSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    folder: Path = Field(description="Its database, its logs and Flower's own files; owned by it alone.")
+    folder: AbsolutePath = Field(description="Its database, its logs and Flower's own files; owned by it alone.")
     port: Annotated[int, Field(ge=1, le=65_535)] = Field(9092, description="On loopback only.")
-    certificate: Path | None = Field(None, description="Its certificate; without it nothing is encrypted.")
-    certificate_key: Path | None = Field(None, description="Private key of `certificate`.")
-    authority: Path | None = Field(
+    certificate: AbsolutePath | None = Field(None, description="Its certificate; without it nothing is encrypted.")
+    certificate_key: AbsolutePath | None = Field(None, description="Private key of `certificate`.")
+    authority: AbsolutePath | None = Field(
         None, description="Certificate of the authority that signed `certificate`. With the three of them set, only "
         "nodes whose keys are registered may take part.",
     )  # fmt: skip
@@ -110,15 +118,15 @@ class SuperLink:
         """
         self._settings = settings
         self._sleep = sleep
-        self._folder = settings.folder.resolve()
+        self._folder = settings.folder
         self.address = f"127.0.0.1:{settings.port}"
         self._secret = self._folder / "secret"
         environment = flower_environment(self._folder / "flower")
         self.program = Program(
-            "SuperLink", _command(settings, self._folder, self._secret), environment, self._folder / "superlink.log",
+            "SuperLink", _command(settings, self._secret), environment, self._folder / "superlink.log",
             logs=settings.logs, before=self._bound_database,
         )  # fmt: skip
-        authority = [] if settings.authority is None else [str(settings.authority.resolve())]
+        authority = [] if settings.authority is None else [str(settings.authority)]
         self.executor = Program(
             "executor", python_module("federation.executor", "server", self.address, str(self._secret), *authority),
             environment, self._folder / "executor.log", logs=settings.logs,
@@ -230,7 +238,7 @@ class SuperLink:
         """Runs a round and gives what came of it; the steps are the module's.
 
         Args:
-            folder: Of the round; see `federation.round_files`.
+            folder: Of the round, absolute; see `federation.round_files`.
             plan: What is to be done; its `deadline_s` is kept.
             weights: To start from.
             report: Called with each step soon after it is done, in order.
@@ -291,7 +299,7 @@ class SuperLink:
 
         content = _bundle()
         fab = fab_to_proto(Fab(hashlib.sha256(content).hexdigest(), content, {}))
-        config = user_config_to_proto({"folder": str(folder.resolve())})
+        config = user_config_to_proto({"folder": str(folder)})
         answer = self._call("StartRun", StartRunRequest(fab=fab, override_config=config))
         if not answer.HasField("run_id"):
             raise SetupError("the SuperLink took no run")
@@ -369,9 +377,9 @@ def _bundle() -> bytes:
     return packed.getvalue()
 
 
-def _command(settings: SuperLinkSettings, folder: Path, secret: Path) -> list[str]:
+def _command(settings: SuperLinkSettings, secret: Path) -> list[str]:
     command = [flower_program("flower-superlink"), "--host", "127.0.0.1", "--port", str(settings.port)]
-    command += ["--database", str(folder / DATABASE), "--disable-runtime-dependency-installation"]
+    command += ["--database", str(settings.folder / DATABASE), "--disable-runtime-dependency-installation"]
     command += ["--isolation", "process", "--superexec-auth-secret-file", str(secret)]
     tls = {
         "--ssl-certfile": settings.certificate,
@@ -383,6 +391,5 @@ def _command(settings: SuperLinkSettings, folder: Path, secret: Path) -> list[st
     for path in tls.values():
         if path is None or not path.is_file():
             raise SetupError(f"certificate, certificate_key and authority go together and must be files, got {path}")
-    # The SuperLink runs in a folder of its own, where a relative path would lead nowhere.
-    files = [part for option, path in tls.items() if path for part in (option, str(path.resolve()))]
+    files = [part for option, path in tls.items() for part in (option, str(path))]
     return [*command, *files, "--enable-supernode-auth"]

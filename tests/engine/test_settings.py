@@ -5,7 +5,7 @@ import re
 import pytest
 
 from engine.parse import Parser
-from engine.settings import RegionSettings, SettingsFileError, from_mapping, load, variants
+from engine.settings import RegionSettings, SettingsFileError, from_mapping, load, load_coordinator, variants
 
 GOOD = """
 region = "eu-west"
@@ -321,3 +321,15 @@ def test_the_variants_of_a_section_are_those_that_a_file_may_name():
 def test_settings_travel_to_other_processes(file):
     settings = load(file())
     assert pickle.loads(pickle.dumps(settings)) == settings
+
+
+def test_the_coordinators_folders_are_named_from_the_current_one(file, tmp_path, monkeypatch):
+    content = GOOD.split("[parse]")[0].replace("region", "# region").replace("[source]", "[events]")
+    content = f'store = "models"\nfolder = "coordinator"\n{content}[superlink]\nfolder = "link"\n'
+    for section in ("announce", "dead_letters"):
+        content += f'[{section}]\ntype = "jsonl"\npath = "{section}.jsonl"\n'
+    path = file(content=content)
+    monkeypatch.chdir(tmp_path)
+    settings = load_coordinator(path)
+    monkeypatch.chdir("/")
+    assert (settings.folder, settings.superlink.folder) == (tmp_path / "coordinator", tmp_path / "link")

@@ -29,6 +29,24 @@ def _node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ports: list[int]) -> 
     return Node("eu", settings, scripted)  # type: ignore[arg-type]
 
 
+def test_files_named_from_the_current_folder_are_found_from_any(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ca.crt", "eu.key"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    settings = NodeSettings.model_validate({"folder": "node", "root_certificates": "ca.crt", "key": "eu.key"})
+    monkeypatch.chdir("/")
+    node = Node("eu", settings, scripted)  # type: ignore[arg-type]
+    node.supernode._before()
+    home = tmp_path / "node"
+    given = " ".join(node.supernode.command)
+    assert f'socket="{home}/trainer.sock"' in given
+    assert f"--superexec-auth-secret-file {home}/secret" in given
+    assert f"--root-certificates {tmp_path}/ca.crt --auth-supernode-private-key {tmp_path}/eu.key" in given
+    assert node.executor.command[-1] == f"{home}/secret"
+
+
 @pytest.mark.process
 def test_a_port_that_another_program_took_meanwhile_is_not_asked_for_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,4 +1,4 @@
-"""What becomes of a run, without the programs: the files decide, and no unreadable one ends anything early."""
+"""How the SuperLink is started, and what becomes of a run: the files decide, an unreadable one ends nothing early."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from connectors.ports import free_port
 from federation import keys, round_files
 from federation.base import RoundFailed, RoundResult, SetupError, StoreError
 from federation.round_files import RoundPlan
-from federation.superlink import GRACE_S, SuperLink, SuperLinkSettings
+from federation.superlink import GRACE_S, SuperLink, SuperLinkSettings, _command
 from tests.federation.fleet import kill, until
 from tests.federation.prepared import SPEC, WEIGHTS, settings
 
@@ -18,6 +18,46 @@ RESULT = RoundResult(
     round_id="r1", weights={"w": np.zeros(2, np.float32)}, threshold=0.5, accepted=True, reason="better", figures=(),
     participants=("eu",),
 )  # fmt: skip
+
+TLS = {"certificate": "server.crt", "certificate_key": "server.key", "authority": "ca.crt"}
+
+
+@pytest.fixture
+def pem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder `keys` with the files of `TLS`; the current folder is the one above."""
+    folder = tmp_path / "keys"
+    folder.mkdir()
+    for name in TLS.values():
+        (folder / name).write_text("PEM")
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def named(*settings: str) -> SuperLinkSettings:
+    """Settings that name files from the current folder."""
+    files = {setting: Path("keys") / TLS[setting] for setting in settings}
+    return SuperLinkSettings.model_validate({"folder": Path("superlink"), **files})
+
+
+def test_files_named_from_the_current_folder_are_found_from_any(
+    pem: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = named(*TLS)
+    monkeypatch.chdir("/")
+    made = SuperLink(settings)
+    command = list(made.program.command)
+    given = [command[command.index(option) + 1] for option in ("--ssl-certfile", "--ssl-keyfile", "--ssl-ca-certfile")]
+    assert given == [str(pem / name) for name in TLS.values()]
+    assert command[command.index("--database") + 1] == str(tmp_path / "superlink" / "superlink.db")
+    assert made.executor.command[-2:] == [str(tmp_path / "superlink" / "secret"), str(pem / "ca.crt")]
+    assert "--enable-supernode-auth" in command
+    assert "--insecure" not in command
+
+
+@pytest.mark.parametrize("without", TLS)
+def test_two_of_three_files_are_refused(pem: Path, without: str) -> None:
+    with pytest.raises(SetupError, match="go together"):
+        _command(named(*(TLS.keys() - {without})), pem / "secret")
 
 
 class Alive:
@@ -129,8 +169,7 @@ def test_a_superlink_that_began_its_database_anew_knows_the_regions_keys_again(t
     keys.make_authority(tmp_path / "keys")
     keys.make_server_certificate(tmp_path / "keys", ["127.0.0.1"])
     keys.make_node_key(tmp_path / "keys", "eu")
-    tls = {"certificate": "server.crt", "certificate_key": "server.key", "authority": "ca.crt"}
-    given = {name: tmp_path / "keys" / file for name, file in tls.items()}
+    given = {name: tmp_path / "keys" / file for name, file in TLS.items()}
     values = {"folder": tmp_path / "superlink", "port": free_port(), "database_mb": 0.001, **given}
     with SuperLink(SuperLinkSettings.model_validate(values)) as made:
         for region, key in keys.node_keys(tmp_path / "keys").items():
