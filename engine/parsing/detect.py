@@ -48,8 +48,9 @@ class Detector:
         patterns = {number: DETECTED[number].header for number in headers}
         self._loose = {n: re.compile(_COUNTED.sub(rb"[0-9]+", p.pattern)) for n, p in patterns.items() if p is not None}
         self._id_blind = {n for n, p in self._loose.items() if why_not_id_blind(p.pattern, search=False) is None}
-        self._orders = {p: [p, *(n for n in range(UNKNOWN_AT) if n != p)] for p in range(UNKNOWN_AT)}
-        self._orders[NONE] = list(range(UNKNOWN_AT))
+        usual = list(range(UNKNOWN_AT))
+        self._orders = {p: usual if DETECTED[p].general else [p, *(n for n in usual if n != p)] for p in usual}
+        self._orders[NONE] = usual
 
     def detect(
         self, line: bytes, read_ns: int, preferred: int, *, ids: bool = False

@@ -7,6 +7,17 @@ from typing import Any
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
+_TIME = (
+    "time", "timestamp", "@timestamp", "ts", "Timestamp", "timeUnixNano", "asctime", "@t", "datetime", "timeMillis",
+    "instant.epochSecond",
+)  # fmt: skip
+_MESSAGE = ("message", "msg", "log", "body", "Body", "event", "@m", "@mt", "textPayload", "jsonPayload.message")
+_LEVEL = (
+    "level", "severity", "levelname", "severity_text", "severityText", "log.level", "loglevel", "log_level", "lvl",
+    "@l",
+)  # fmt: skip
+_COMPONENT = ("logger", "component", "service", "service.name", "logger_name", "loggerName", "name", "caller")
+
 
 class JsonFields(BaseModel):
     """Where a JSON line keeps what the engine needs; `a.b` names field b of object a."""
@@ -14,26 +25,19 @@ class JsonFields(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     time: tuple[str, ...] = Field(
-        default=("time", "timestamp", "@timestamp", "ts", "Timestamp", "timeUnixNano", "asctime"),
+        default=_TIME,
         description="Fields that may hold the time, first one present wins: ISO 8601, or seconds, milliseconds, "
         "microseconds or nanoseconds since the epoch (told apart by size).",
     )
-    message: tuple[str, ...] = Field(
-        default=("message", "msg", "log", "body", "Body", "event"), description="Fields that may hold the message."
-    )
-    level: tuple[str, ...] = Field(
-        default=("level", "severity", "levelname", "severity_text", "severityText", "log.level"),
-        description="Fields that may hold the level.",
-    )
+    message: tuple[str, ...] = Field(default=_MESSAGE, description="Fields that may hold the message.")
+    level: tuple[str, ...] = Field(default=_LEVEL, description="Fields that may hold the level.")
     session: tuple[str, ...] = Field(
         default=(), description="Fields that may hold the session key (text or number); none: no sessions."
     )
     host: tuple[str, ...] = Field(
         default=("host", "hostname", "host.name"), description="Fields that may hold the host."
     )
-    component: tuple[str, ...] = Field(
-        default=("logger", "component", "service", "service.name"), description="Fields with the component."
-    )
+    component: tuple[str, ...] = Field(default=_COMPONENT, description="Fields with the component.")
     pid: tuple[str, ...] = Field(default=("pid", "process.pid"), description="Fields with the process number.")
 
 

@@ -44,7 +44,8 @@ MONTHS = {m: i + 1 for i, m in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oc
 
 LETTER_GROUPS: Mapping[str, Mapping[str, int]] = {
     "month_name": MONTHS,
-    "zone_sign": {"+": 1, "-": 2, "Z": 3, "UTC": 3, "GMT": 3},
+    "utc": {"Z": 1, "UTC": 1, "GMT": 1},
+    "zone_sign": {"+": 1, "-": 2},
     "half_day": {"AM": 1, "PM": 2},
 }
 """What the letters in a header's groups stand for; 0 stands for a group that took no part."""
@@ -127,7 +128,8 @@ class TimeRules:
         clock_s = _clock_s(number)
         if "year" in number:
             local_s = _day(number["year"], number["month"], number["day"]) * _DAY_S + clock_s
-            utc_s = local_s - _zone_s(number) if number.get("zone_sign") else self._utc_s(local_s)
+            zoned = "utc" in number or "zone_sign" in number
+            utc_s = local_s - _zone_s(number) if zoned else self._utc_s(local_s)
             return self.check(utc_s * _SECOND + fraction, read_ns)
         if "month" not in number:
             return self.check(self._dateless(clock_s, fraction, read_ns), read_ns)
@@ -197,6 +199,8 @@ class TimeRules:
         ok &= valid
         local_s = days * _DAY_S + clock
         utc_s = self._utc_column(local_s, ok)
+        if "utc" in columns:
+            utc_s = np.where(columns["utc"] > 0, local_s, utc_s)
         if "zone_sign" not in columns:
             return utc_s, ok
         offset_s, valid = _zone_column(columns)
@@ -351,7 +355,7 @@ def _zone_s(number: dict[str, int]) -> int:
     if hour > 23 or minute > 59:
         raise BadTime(f"there is no zone {hour:02d}:{minute:02d} from UTC")
     offset_s = hour * 3600 + minute * 60
-    return -offset_s if number["zone_sign"] == _MINUS else offset_s
+    return -offset_s if number.get("zone_sign") == _MINUS else offset_s
 
 
 def _clock_s(number: dict[str, int]) -> int:

@@ -6,7 +6,7 @@ of detection: a format stands before those that take some of its lines too.
 
 from collections.abc import Mapping
 
-from engine.parsing.formats import documents, loghub, services, syslog
+from engine.parsing.formats import documents, general, loghub, services, syslog
 from engine.parsing.formats.base import LEVELS, NO_KEY, SYSLOG_LEVELS, Document, Format
 
 AUTO = "auto"
@@ -27,7 +27,6 @@ FORMATS: Mapping[str, Format] = {
     "cri": syslog.CRI,
     "mysql": services.MYSQL,
     "spring": services.SPRING,
-    "rsyslog": syslog.RSYSLOG,
     "klog": syslog.KLOG,
     "thunderbird": loghub.THUNDERBIRD,
     "hadoop": loghub.HADOOP,
@@ -43,6 +42,7 @@ FORMATS: Mapping[str, Format] = {
     "access_common": services.ACCESS_COMMON,
     "nginx_error": services.NGINX_ERROR,
     "postgresql": services.POSTGRESQL,
+    "postgresql_rds": services.POSTGRESQL_RDS,
     "kafka": services.KAFKA,
     "redis": services.REDIS,
     "log4j": services.LOG4J,
@@ -50,11 +50,24 @@ FORMATS: Mapping[str, Format] = {
     "python": services.PYTHON,
     "python_basic": services.PYTHON_BASIC,
     "windows_csv": services.WINDOWS_CSV,
+    "auditd": general.AUDITD,
+    "levelled": general.LEVELLED,
+    "level_first": general.LEVEL_FIRST,
+    "rsyslog": syslog.RSYSLOG,
+    "dated_zone": general.DATED_ZONE,
+    "dated": general.DATED,
+    "day_month_zone": general.DAY_MONTH_ZONE,
+    "day_month": general.DAY_MONTH,
+    "month_day": general.MONTH_DAY,
+    "ctime": general.CTIME,
+    "dmesg": general.DMESG,
     "windows_xml": documents.WINDOWS_XML,
     "docker": documents.DOCKER,
     "journald": documents.JOURNALD,
     "ecs": documents.ECS,
     "otel": documents.OTEL,
+    "gelf": documents.GELF,
+    "mongodb": documents.MONGODB,
     "json": documents.JSON,
     "logfmt": documents.LOGFMT,
     "raw": services.RAW,

@@ -60,6 +60,7 @@ class Format:
             line before, see `engine.parsing.continuation`.
         normal_label: The value of `label` on normal lines, in data sets that carry one.
         binary: Whether lines may hold NUL bytes.
+        general: Whether it takes lines that other formats describe exactly, so that no source is asked for it first.
         unlabelled_is_anomalous: What a line without `label` is in such data sets.
     """
 
@@ -77,6 +78,7 @@ class Format:
     unlabelled_is_anomalous: bool = False
     binary: bool = False
     blocks: tuple[bytes, ...] = ()
+    general: bool = False
 
 
 LEVELS: Mapping[str, str] = {
@@ -116,7 +118,10 @@ YMD = rb"(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})"
 HMS = rb"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
 FRACTION = rb"(?P<fraction>[0-9]{1,9})"
 MONTH_NAME = rb"(?P<month_name>Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
-ZONE = rb"(?P<zone_sign>Z|[-+])(?:(?P<zone_hour>[0-9]{2}):(?P<zone_minute>[0-9]{2})|(?P<zone_hhmm>[0-9]{4}))?"
+ZONE = (
+    rb"(?:(?P<utc>Z|UTC|GMT)|(?P<zone_sign>[-+])(?:(?P<zone_hour>[0-9]{2}):(?P<zone_minute>[0-9]{2})"
+    rb"|(?P<zone_hhmm>[0-9]{4})))"
+)
 RFC3339 = YMD + rb"[T ]" + HMS + rb"(?:[.,]" + FRACTION + rb")?" + ZONE
 
 

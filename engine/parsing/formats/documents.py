@@ -4,7 +4,7 @@ import html
 import re
 from typing import Any
 
-from engine.parsing.formats.base import Document, Format
+from engine.parsing.formats.base import SYSLOG_LEVELS, Document, Format
 from engine.parsing.jsonlines import JsonFields, parse_journal_object, parse_object
 
 _PAIR = re.compile(r'([^\s="]+)=("(?:[^"\\]|\\.)*"|[^\s"]*)(?:\s+|$)')
@@ -59,8 +59,51 @@ def parse_event_xml(line: bytes) -> dict[str, Any] | str:
 JSON = Format(
     name="json",
     expected="one JSON object a line, with a time and a message",
-    examples=(b'{"time":"2024-05-01T12:00:00Z","level":"info","message":"user 17 logged in"}',),
+    examples=(
+        b'{"time":"2024-05-01T12:00:00Z","level":"info","message":"user 17 logged in"}',
+        b'{"level":50,"time":1710051901123,"pid":4711,"hostname":"web-1","msg":"order 18 failed"}',
+        b'{"@t":"2024-03-10T06:25:02.4560000Z","@mt":"Order {Id} placed","@l":"Warning","Id":17}',
+    ),
     document=Document(parse_object, JsonFields()),
+    levels={"10": "trace", "20": "debug", "30": "info", "40": "warn", "50": "error", "60": "fatal"},
+)
+
+GELF = Format(
+    name="gelf",
+    expected="one JSON object a line in the Graylog Extended Log Format",
+    examples=(
+        b'{"version":"1.1","host":"web-1","short_message":"backend down","timestamp":1710051901.123,"level":3,'
+        b'"_service":"shop","_process_id":4711}',
+    ),
+    document=Document(
+        parse_object,
+        JsonFields(
+            time=("timestamp",),
+            message=("short_message",),
+            level=("level",),
+            host=("host",),
+            component=("_logger", "_service", "_container_name", "facility"),
+            pid=("_process_id", "_pid"),
+        ),
+        marks=(("short_message",), ("version",), ("host",)),
+    ),
+    levels={str(i): level for i, level in enumerate(SYSLOG_LEVELS)},
+)
+
+MONGODB = Format(
+    name="mongodb",
+    expected="one JSON object a line as MongoDB 4.4 and later write it",
+    examples=(
+        b'{"t":{"$date":"2024-03-10T06:25:01.180+00:00"},"s":"I","c":"NETWORK","id":22943,"ctx":"listener",'
+        b'"msg":"Connection accepted","attr":{"remote":"127.0.0.1:37180","connectionId":1}}',
+    ),
+    document=Document(
+        parse_object,
+        JsonFields(time=("t.$date",), message=("msg",), level=("s",), host=(), component=("c",), pid=()),
+        marks=(("t.$date",), ("s",), ("msg",)),
+    ),
+    levels={"I": "info", "W": "warn", "E": "error", "F": "fatal", "D": "debug"}
+    | {f"D{i}": "debug" for i in range(1, 6)},
 )
 
 ECS = Format(
@@ -137,9 +180,7 @@ JOURNALD = Format(
         ),
         marks=(("__REALTIME_TIMESTAMP",), ("MESSAGE",)),
     ),
-    levels={
-        str(i): level for i, level in enumerate(("fatal", "fatal", "fatal", "error", "warn", "info", "info", "debug"))
-    },
+    levels={str(i): level for i, level in enumerate(SYSLOG_LEVELS)},
 )
 
 DOCKER = Format(

@@ -274,7 +274,8 @@ APACHE = Format(
     ),
     header=headed(
         rb"\[[A-Z][a-z]+ " + MONTH_NAME + rb" +(?P<day>[0-9]{1,2}) " + HMS + rb"(?:\." + FRACTION + rb")? "
-        rb"(?P<year>[0-9]{4})\] \[(?:(?P<component>[a-z_0-9]*):)?(?P<level>[a-z]+)[0-9]*\] "
+        rb"(?P<year>[0-9]{4})\] \[(?:(?P<component>[a-z_0-9]*):)?"
+        rb"(?P<level>emerg|alert|crit|error|warn|notice|info|debug|trace)[0-9]*\] "
         rb"(?:\[pid (?P<pid>[0-9]+)(?::tid [0-9]+)?\] )?(?P<message>.*)"
     ),
     sessions={"none": NO_KEY, "client": (rb"\[client (?P<key>[^\]]+)\]",)},

@@ -3,22 +3,24 @@
 from engine.parsing.formats.base import FRACTION, HMS, MONTH_NAME, NO_KEY, NO_SESSIONS, YMD, ZONE, Format, headed
 
 _ACCESS = (
-    rb"(?P<host>[^ ]+) [^ ]+ [^ ]+ \[(?P<day>[0-9]{2})/" + MONTH_NAME + rb"/(?P<year>[0-9]{4}):" + HMS
-    + rb" (?P<zone_sign>[-+])(?P<zone_hhmm>[0-9]{4})\] "
+    rb"(?:(?P<component>[^ :]+):[0-9]+ )?(?P<host>[^ ]+) [^ ]+ [^ ]+ \[(?P<day>[0-9]{2})/" + MONTH_NAME
+    + rb"/(?P<year>[0-9]{4}):" + HMS + rb" (?P<zone_sign>[-+])(?P<zone_hhmm>[0-9]{4})\] "
 )  # fmt: skip
 # Possessive, so that a row of backslashes cannot be read in many ways.
 _QUOTED = rb'"[^"\\]*(?:\\["\\]?+[^"\\]*)*"'
 _REQUEST = _QUOTED + rb" [0-9]+ (?:[0-9]+|-)"
 
-_CLIENT = {"none": NO_KEY, "client": (rb"^(?P<key>[^ ]+) ",)}
+_CLIENT = {"none": NO_KEY, "client": (rb"(?P<key>[^ ]+) [^ ]+ [^ ]+ \[[0-9]+/",)}
 _DASHED = YMD + rb"[ T]" + HMS + rb"[,.]" + FRACTION
 
 ACCESS_COMBINED = Format(
     name="access_combined",
-    expected='CLIENT IDENT USER [DD/Mmm/YYYY:HH:MM:SS +ZONE] "REQUEST" STATUS BYTES "REFERRER" "AGENT"',
+    expected='[SITE:PORT ]CLIENT IDENT USER [DD/Mmm/YYYY:HH:MM:SS +ZONE] "REQUEST" STATUS BYTES "REFERRER" "AGENT"',
     examples=(
         b'127.0.0.1 - frank [10/Oct/2000:13:55:36 -0700] "GET /apache_pb.gif HTTP/1.0" 200 2326 '
         b'"http://www.example.com/start.html" "Mozilla/4.08 [en] (Win98; I ;Nav)"',
+        b'www.example.com:443 10.0.0.7 - - [10/Mar/2024:06:25:02 +0000] "GET /index.html HTTP/1.1" 200 1024 "-" '
+        b'"curl/7.81.0"',
     ),
     header=headed(_ACCESS + rb"(?P<message>" + _REQUEST + rb" " + _QUOTED + rb" " + _QUOTED + rb".*)"),
     sessions=_CLIENT,
@@ -26,7 +28,7 @@ ACCESS_COMBINED = Format(
 
 ACCESS_COMMON = Format(
     name="access_common",
-    expected='CLIENT IDENT USER [DD/Mmm/YYYY:HH:MM:SS +ZONE] "REQUEST" STATUS BYTES',
+    expected='[SITE:PORT ]CLIENT IDENT USER [DD/Mmm/YYYY:HH:MM:SS +ZONE] "REQUEST" STATUS BYTES',
     examples=(b'10.0.0.7 - - [10/Oct/2000:13:55:36 -0700] "GET /apache_pb.gif HTTP/1.0" 404 -',),
     header=headed(_ACCESS + rb"(?P<message>" + _REQUEST + rb")$"),
     sessions=_CLIENT,
@@ -54,12 +56,28 @@ POSTGRESQL = Format(
         b'2024-03-10 06:25:02.456 GMT [4712] app@shop ERROR:  relation "orders" does not exist at character 15',
     ),
     header=headed(
-        YMD + rb" " + HMS + rb"(?:\." + FRACTION + rb")? (?:(?P<zone_sign>UTC|GMT)|[A-Z]+) \[(?P<pid>[0-9]+)"
+        YMD + rb" " + HMS + rb"(?:\." + FRACTION + rb")? (?:(?P<utc>UTC|GMT)|[A-Z]+) \[(?P<pid>[0-9]+)"
         rb"(?:-[0-9]+)?\]:? (?:(?P<component>[^ ]+@[^ ]*) )?(?P<level>[A-Z]+[0-9]*):  ?(?P<message>.*)"
     ),
     levels={"LOG": "info", "STATEMENT": "info", "DETAIL": "info", "HINT": "info", "CONTEXT": "info"}
     | {f"DEBUG{i}": "debug" for i in range(1, 6)},
     sessions={"none": NO_KEY, "process": (rb" \[(?P<key>[0-9]+)(?:-[0-9]+)?\]",)},
+    joins=True,
+)
+
+POSTGRESQL_RDS = Format(
+    name="postgresql_rds",
+    expected="YYYY-MM-DD HH:MM:SS ZONE:CLIENT(PORT):USER@DATABASE:[PID]:LEVEL:  MESSAGE",
+    examples=(
+        b'2024-03-10 06:25:01 UTC:10.0.0.5(52344):app@shop:[4711]:ERROR:  relation "orders" does not exist',
+        b"2024-03-10 06:25:02 UTC::@:[604]:LOG:  checkpoint starting: time",
+    ),
+    header=headed(
+        YMD + rb" " + HMS + rb"(?:\." + FRACTION + rb")? (?:(?P<utc>UTC|GMT)|[A-Z]+):(?P<host>[^ ()]*)(?:\([0-9]+\))?:"
+        rb"(?P<component>[^ :]*@[^ :]*):\[(?P<pid>[0-9]+)\]:(?P<level>[A-Z]+[0-9]*):  ?(?P<message>.*)"
+    ),
+    levels=POSTGRESQL.levels,
+    sessions={"none": NO_KEY, "process": (rb":\[(?P<key>[0-9]+)\]:",)},
     joins=True,
 )
 
