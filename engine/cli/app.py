@@ -1,6 +1,8 @@
 """The Typer application, and how errors reach the user: one sentence, exit code 2."""
 
 import sys
+from importlib import metadata
+from typing import Annotated
 
 import click
 import typer
@@ -22,6 +24,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"driftline {metadata.version('driftline')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
 app.command("run")(run.run)
 app.command("check")(run.check)
 app.command("train")(train.train)

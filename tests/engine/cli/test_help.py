@@ -1,4 +1,5 @@
 import re
+from importlib import metadata
 from pathlib import Path
 
 import click
@@ -15,6 +16,10 @@ def test_the_commands_are_those_of_the_design():
         COMMANDS
     )
     assert {"driftline models recalibrate", "driftline runs list", "driftline data get"} <= set(COMMANDS)
+
+
+def test_the_version_is_that_of_the_package(driftline):
+    assert driftline("--version").out == f"driftline {metadata.version('driftline')}\n"
 
 
 @pytest.mark.parametrize("name", COMMANDS)
