@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from federation.base import StoreError
 from federation.feed import Position
-from federation.transaction import immediate
+from federation.transaction import immediate, write_ahead
 
 BUSY_S = 30.0
 """How long to wait for another process's write (`driftline federate round`, `driftline models rollback`)."""
@@ -163,7 +163,7 @@ class Ledger:
             raise StoreError(f"the ledger {path} cannot be opened: {error}") from error
         try:
             with self._asking() as database:
-                database.execute("PRAGMA journal_mode = WAL")
+                write_ahead(database, BUSY_S)
                 database.execute("PRAGMA synchronous = FULL")  # a step that is recorded has to survive a power cut
                 database.executescript(_SCHEMA)
         except StoreError:

@@ -272,7 +272,7 @@ def unpacked(data: bytes, name: str) -> dict[str, NDArray[Any]]:
         raise Malformed(f"the arrays under '{name}' are damaged: {error}") from error
     if deep := sorted(key for key, array in found.items() if array.ndim > _DIMENSIONS):
         raise Malformed(f"the array '{deep[0]}' has {found[deep[0]].ndim} dimensions, more than {_DIMENSIONS}")
-    return {key: array.copy() for key, array in found.items()}
+    return {key: found[key].copy() for key in sorted(found)}  # safetensors gives them in another order every time
 
 
 def to_record(weights: Weights) -> ArrayRecord:

@@ -86,7 +86,7 @@ def read_plan(folder: Path) -> tuple[RoundPlan, dict[str, Any]]:
     """
     try:
         plan = RoundPlan.model_validate_json((folder / PLAN).read_bytes())
-        return plan, load((folder / CURRENT).read_bytes())
+        return plan, _weights((folder / CURRENT).read_bytes())
     except (OSError, ValidationError, SafetensorError) as error:
         raise RoundFailed(f"the plan of the round in {folder} cannot be read: {error}") from error
 
@@ -167,6 +167,10 @@ def read_result(folder: Path) -> RoundResult | None:
     return _result(told, folder)
 
 
+def _weights(raw: bytes) -> dict[str, Any]:
+    return dict(sorted(load(raw).items()))  # safetensors gives them in another order every time
+
+
 def _result(told: Mapping[str, Any], folder: Path) -> RoundResult:
     try:
         raw = (folder / CANDIDATE).read_bytes()
@@ -177,7 +181,7 @@ def _result(told: Mapping[str, Any], folder: Path) -> RoundResult:
         )
         refusals = tuple(Refusal(**refusal) for refusal in told["refusals"])
         lists = {name: tuple(told[name]) for name in ("participants", "missing")}
-        return RoundResult(**{**told, **lists, "weights": load(raw), "figures": figures, "refusals": refusals})
+        return RoundResult(**{**told, **lists, "weights": _weights(raw), "figures": figures, "refusals": refusals})
     except FileNotFoundError as error:
         raise RoundFailed(f"{folder / CANDIDATE}, of which {RESULT} speaks, does not exist") from error
     except OSError as error:

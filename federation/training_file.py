@@ -8,7 +8,7 @@ from pathlib import Path
 from federation import line_classes
 from federation.at_rest import AtRest, Sealed
 from federation.base import StoreError
-from federation.transaction import immediate
+from federation.transaction import immediate, write_ahead
 
 BUSY_S = 30.0
 """How long to wait for the other side's write; the longest one takes a fraction of a second."""
@@ -53,7 +53,7 @@ class TrainingFile:
             raise StoreError(f"training store {path} cannot be opened: {error}") from error
         try:
             with self.asking() as database:
-                database.execute("PRAGMA journal_mode = WAL")
+                write_ahead(database, BUSY_S)
                 database.execute("PRAGMA synchronous = NORMAL")
                 database.executescript(_SCHEMA + line_classes.SCHEMA)
                 self._check_key(database, at_rest)

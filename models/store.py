@@ -340,7 +340,8 @@ class ModelStore:
                 f"{self._folder}/{path} is not the card's"
             )
         try:
-            return safetensors.load(raw)
+            # Read in another order every time; a refusal that lists them would then look new at every look.
+            return dict(sorted(safetensors.load(raw).items()))
         except SafetensorError as error:
             raise StoreError(f"{self._folder}/{path} is no safetensors file: {error}") from error
 

@@ -32,7 +32,7 @@ from engine.window import SessionWindows, build_windower
 from models.scoring import WindowScorer
 from models.store import ModelStore
 from models.training import TrainSettings
-from tests.faults.processes import Engine, kill, until
+from tests.faults.processes import LIMIT_S, Engine, kill, until
 
 REGION = "fault-test"
 PARSE = ParseSettings(format="hdfs")
@@ -216,6 +216,7 @@ def launch(tmp_path: Path, store: Path) -> Iterator[Launch]:
             "dead_letters": {"type": "jsonl", "path": str(tmp_path / "dead.jsonl")},
             "recovery": {"path": str(tmp_path / "recovery"), "snapshot_s": 0.2},
             "telemetry": {"port": free_port(workers)},
+            "drain_s": 60.0,
         }
         for name, content in sections.items():
             whole[name] = {**whole.get(name, {}), **content} if isinstance(content, dict) else content
@@ -253,7 +254,7 @@ def produce() -> Callable[..., None]:
         producer = Producer({"bootstrap.servers": brokers, "linger.ms": 5, "queue.buffering.max.messages": 1_000_000})
         for line in lines:
             producer.produce(topic, line, partition=partition)
-        assert producer.flush(30) == 0
+        assert producer.flush(LIMIT_S) == 0
 
     return send
 
@@ -269,7 +270,7 @@ def consume() -> Callable[[str, str], list[dict[str, Any]]]:
         )  # fmt: skip
         consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
         found: list[dict[str, Any]] = []
-        deadline_s = time.monotonic() + 20
+        deadline_s = time.monotonic() + LIMIT_S
         try:
             while time.monotonic() < deadline_s:
                 for message in consumer.consume(1000, 0.2):
@@ -308,7 +309,8 @@ def documents() -> Callable[[Path], list[dict[str, Any]]]:
     """All documents in a JSON-lines file, none where it is missing."""
 
     def read(path: Path) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
+        # Behind the last line end is what somebody is writing just now.
+        return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1]] if path.exists() else []
 
     return read
 

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,17 +21,20 @@ from prometheus_client.parser import text_string_to_metric_families
 T = TypeVar("T")
 
 POLL_S = 0.02
+LIMIT_S = 100.0
+"""How long anything is waited for: only a failure takes that long, and a busy machine may need much of it."""
+ANSWER_S = 20.0
 
 
-def until(look: Callable[[], T | None], seconds: float, what: str) -> T:
-    """The first thing `look` gives that is true; fails after `seconds` of looking."""
-    deadline_s = time.monotonic() + seconds
+def until(look: Callable[[], T | None], what: str) -> T:
+    """The first thing `look` gives that is true; fails after `LIMIT_S` of looking."""
+    deadline_s = time.monotonic() + LIMIT_S
     while True:
         found = look()
         if found:
             return found
         if time.monotonic() > deadline_s:
-            pytest.fail(f"not within {seconds:g} s: {what}")
+            pytest.fail(f"not within {LIMIT_S:g} s: {what}")
         time.sleep(POLL_S)
 
 
@@ -95,12 +99,12 @@ class Engine:
 
     def _get(self, page: str, worker: int) -> bytes:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port + worker}/{page}", timeout=2) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port + worker}/{page}", timeout=ANSWER_S) as answer:
                 return bytes(answer.read())
         except urllib.error.HTTPError as error:
             with error:
                 return error.read()
-        except (OSError, TimeoutError):
+        except (OSError, HTTPException):  # nobody listens yet, or it died in the middle of its answer
             return b""
 
     def ready(self, worker: int = 0) -> dict[str, Any]:
@@ -129,16 +133,16 @@ class Engine:
     def terminate(self) -> None:
         self.process.send_signal(signal.SIGTERM)
 
-    def end(self, seconds: float) -> int:
+    def end(self, seconds: float = LIMIT_S) -> int:
         """The exit code; fails if it still runs after `seconds`."""
         try:
             return self.process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
             pytest.fail(f"the engine did not end within {seconds:g} s:\n{self.text()[-3000:]}")
 
-    def drain(self, seconds: float = 12.0) -> int:
+    def drain(self) -> int:
         self.terminate()
-        return self.end(seconds)
+        return self.end()
 
 
 def kill(pid: int) -> None:

@@ -51,7 +51,7 @@ def test_bad_lines_in_a_file(
     for line in whole:
         starts.append(starts[-1] + len(line) + 1)
     engine = launch({"type": "file", "paths": [str(log)]}, [{"type": "jsonl", "path": str(tmp_path / "alerts.jsonl")}])
-    assert engine.end(60) == 0
+    assert engine.end() == 0
     letters = {letter["place"]: letter for letter in documents(tmp_path / "dead.jsonl")}
     assert set(letters) == {f"{log}:{starts[i]}" for i in bad}
     for i, word in bad.items():
@@ -81,8 +81,8 @@ def test_bad_messages_on_a_topic(
         [{"type": "jsonl", "path": str(tmp_path / "alerts.jsonl")}],
     )
     wanted = expected([small[i] for i in good], f"{topic}/0", lambda i: good[i] << LINE_BITS)
-    until(lambda: len(documents(tmp_path / "alerts.jsonl")) >= len(wanted), 30, "all alerts")
-    until(lambda: engine.metric("driftline_bad_lines_total") >= len(bad), 10, "bad lines are counted")
+    until(lambda: len(documents(tmp_path / "alerts.jsonl")) >= len(wanted), "all alerts")
+    until(lambda: engine.metric("driftline_bad_lines_total") >= len(bad), "bad lines are counted")
     assert engine.metric("driftline_bad_lines_total") == len(bad)
     assert engine.drain() == 0
     letters = {letter["place"]: letter["reason"] for letter in documents(tmp_path / "dead.jsonl")}
@@ -107,7 +107,7 @@ def test_lines_out_of_time(
     for line in whole:
         starts.append(starts[-1] + len(line) + 1)
     engine = launch({"type": "file", "paths": [str(log)]}, [{"type": "jsonl", "path": str(tmp_path / "alerts.jsonl")}])
-    assert engine.end(60) == 0
+    assert engine.end() == 0
     letters = {letter["place"]: letter["reason"] for letter in documents(tmp_path / "dead.jsonl")}
     assert set(letters) == {f"{log}:{starts[i]}" for i in (5_000, 5_001)}
     assert "late by" in letters[f"{log}:{starts[5_001]}"]
@@ -136,7 +136,7 @@ def test_one_line_from_the_year_2999(launch: Any, log_lines: Any, documents: Any
             parse={"format": "json", "json_fields": {"session": ["block"]}}, decide={"threshold": 0.0},
             recovery={"path": str(tmp_path / f"{name}-recovery")},
         )  # fmt: skip
-        assert engine.end(60) == 0
+        assert engine.end() == 0
         found.append([(d["session"], d["score"], d["line_count"], d["first_time"]) for d in documents(tmp_path / name)])
     assert len(found[0]) > 100
     assert found[0] == found[1]

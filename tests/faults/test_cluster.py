@@ -9,6 +9,7 @@ import pytest
 from bytewax.recovery import init_db_dir
 
 from connectors.ports import free_port
+from tests.faults.processes import LIMIT_S
 
 pytestmark = pytest.mark.process
 
@@ -32,7 +33,7 @@ def test_two_processes_alert_like_one(
     window = {"kind": "session", "gap_s": 43_200, "growth": []}
     sections: dict[str, Any] = {"route": "session", "shards": 2, "window": window}
     alone = launch(source, [{"type": "jsonl", "path": str(tmp_path / "alone.jsonl")}], **sections)
-    assert alone.end(60) == 0
+    assert alone.end() == 0
     wanted = _by_session([d for i in "01" for d in documents(tmp_path / f"alone.{i}.jsonl")])
     assert len(wanted) > 20
 
@@ -52,7 +53,7 @@ def test_two_processes_alert_like_one(
         processes = [subprocess.Popen([*command, str(i)], stdout=log, stderr=log) for i in range(2)]
     together.processes += processes
     for process in processes:
-        assert process.wait(60) == 0
+        assert process.wait(LIMIT_S) == 0
     files = [documents(tmp_path / f"both.{i}.jsonl") for i in "01"]
     assert all(files), "one of the shards alerted nothing"
     assert _by_session([document for file in files for document in file]) == wanted

@@ -33,7 +33,7 @@ def test_fault_in_the_file(name: str, launch: Any, tmp_path: Path) -> None:
     change(engine.sections)
     if engine.sections["sinks"][0]["type"] == "sql":
         del engine.sections["sinks"][0]["path"]
-    assert engine.start().end(30) == 2
+    assert engine.start().end() == 2
     _one_sentence(engine, *words)
 
 
@@ -48,7 +48,7 @@ def _one_sentence(engine: Any, *words: str) -> None:
 def test_missing_file(launch: Any, tmp_path: Path) -> None:
     engine = launch({"type": "file", "paths": ["x"]}, [{"type": "jsonl", "path": "a"}], run=False)
     engine.write = lambda: None
-    assert engine.start().end(30) == 2
+    assert engine.start().end() == 2
     _one_sentence(engine, str(engine.region), "no such file")
 
 
@@ -56,7 +56,7 @@ def test_no_toml(launch: Any) -> None:
     engine = launch({"type": "file", "paths": ["x"]}, [{"type": "jsonl", "path": "a"}], run=False)
     engine.region.write_text("region = eu-west\n")
     engine.write = lambda: None
-    assert engine.start().end(30) == 2
+    assert engine.start().end() == 2
     _one_sentence(engine, str(engine.region), "not valid TOML", "line 1")
 
 
@@ -68,7 +68,7 @@ def test_port_in_use(launch: Any, tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         source = {"type": "file", "paths": [str(tmp_path / "app.log")]}
         engine = launch(source, [{"type": "jsonl", "path": str(tmp_path / "a")}], telemetry={"port": port})
-        assert engine.end(30) == 2
+        assert engine.end() == 2
     _one_sentence(engine, str(port), "in use")
 
 
@@ -78,6 +78,6 @@ def test_missing_model_is_waited_for_and_said(launch: Any, until: Any, tmp_path:
     engine = launch(
         source, [{"type": "jsonl", "path": str(tmp_path / "a")}], model={"store": str(tmp_path / "nowhere")}
     )
-    until(lambda: "model: the store holds no such model yet" in engine.wrong(), 30, "/readyz misses the model")
+    until(lambda: "model: the store holds no such model yet" in engine.wrong(), "/readyz misses the model")
     assert engine.drain() == 0
     assert "Traceback" not in engine.text()

@@ -12,10 +12,10 @@ from connectors.ports import free_port
 from engine.federate import is_running
 from engine.settings import load_coordinator
 from federation.ledger import Ledger
-from tests.faults.processes import until
+from tests.faults.processes import LIMIT_S, until
 from tests.federation.controller_world import publish_first
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.process, pytest.mark.timeout(400)]
 
 FILE = """
 model = "floor"
@@ -74,9 +74,9 @@ def test_one_coordinator_at_a_time_and_a_killed_ones_superlink_is_ended(tmp_path
     event = {"id": "d", "type": "drift", "region": "eu", "detector": "psi", "statistic": 0.3, "model": model}
     (tmp_path / "drift.jsonl").write_text(json.dumps(event) + "\nnot an event\n")
     first = start(file)
-    until(lambda: waits(file), 120, "a round that waits for nodes")
+    until(lambda: waits(file), "a round that waits for nodes")
     assert is_running(load_coordinator(file))
-    second = subprocess.run(driftline("federate", "coordinator", file), capture_output=True, timeout=60)
+    second = subprocess.run(driftline("federate", "coordinator", file), capture_output=True, timeout=LIMIT_S)
     assert second.returncode == 2
     assert b"another coordinator runs in" in second.stderr
 
@@ -87,12 +87,12 @@ def test_one_coordinator_at_a_time_and_a_killed_ones_superlink_is_ended(tmp_path
     assert runs(left)
     third = start(file)
     try:
-        until(lambda: not runs(left), 120, "the end of the orphan")
-        until(lambda: waits(file), 120, "a round that waits for nodes")
+        until(lambda: not runs(left), "the end of the orphan")
+        until(lambda: waits(file), "a round that waits for nodes")
         assert len((tmp_path / "bad.jsonl").read_text().splitlines()) == 1
         here = int((tmp_path / "coordinator" / "superlink" / "superlink.pid").read_text())
         third.send_signal(signal.SIGTERM)
-        assert third.wait(60) == 0
+        assert third.wait(LIMIT_S) == 0
         assert not runs(here)
     finally:
         third.kill()

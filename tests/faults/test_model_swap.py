@@ -21,11 +21,15 @@ def model_condition(engine: Any) -> str:
     return str(engine.ready().get("conditions", {}).get("model", {}).get("detail", ""))
 
 
-def _point(store: Path, version: int) -> None:
-    """Does what publishing does last."""
-    card = (store / MODEL / str(version) / "card.json").read_bytes()
-    pointer = {"version": version, "card_sha256": hashlib.sha256(card).hexdigest()}
-    (store / MODEL / "pointer.new").write_text(json.dumps(pointer))
+def _point(store: Path, version: int, card: bytes = b"") -> None:
+    """Does what publishing does last; `card` where it is not the one that is there."""
+    card = card or (store / MODEL / str(version) / "card.json").read_bytes()
+    _put(store, json.dumps({"version": version, "card_sha256": hashlib.sha256(card).hexdigest()}))
+
+
+def _put(store: Path, pointer: str) -> None:
+    """At once, since the engine looks at any moment."""
+    (store / MODEL / "pointer.new").write_text(pointer)
     (store / MODEL / "pointer.new").replace(store / MODEL / "current")
 
 
@@ -77,13 +81,14 @@ def unknown_detector(store: Path) -> str:
 
 def card_changed_afterwards(store: Path) -> str:
     card = _copy(store, 3) / "card.json"
-    _point(store, 3)
-    card.write_bytes(card.read_bytes() + b" ")
+    published = card.read_bytes()
+    card.write_bytes(published + b" ")
+    _point(store, 3, published)
     return "was changed after it was published"
 
 
 def damaged_pointer(store: Path) -> str:
-    (store / MODEL / "current").write_text('{"versi')
+    _put(store, '{"versi')
     return "is damaged"
 
 
@@ -114,33 +119,36 @@ def test_swap_under_load_after_refusals(
         {"type": "file", "paths": [str(log)], "follow": True, "rescan_s": 0.02},
         [{"type": "jsonl", "path": str(tmp_path / "alerts.jsonl")}],
     )
-    until(lambda: engine.ready().get("status") == "ok", 30, "the engine is ready")
+    until(lambda: engine.ready().get("status") == "ok", "the engine is ready")
     # 1. Every broken version is refused and reported, and the model in service goes on.
     refusals = 0
-    good = (store / MODEL / "current").read_bytes()
+    good = (store / MODEL / "current").read_text()
     for fault in FAULTS:
         said = fault(store)
-        until(lambda said=said: said in model_condition(engine), 30, f"/readyz reports {fault.__name__}: {said}")
+        until(lambda said=said: said in model_condition(engine), f"/readyz reports {fault.__name__}: {said}")
         assert engine.ready()["status"] == "ok", "the model in service goes on"
         outcome = "unreachable" if fault is damaged_pointer else "refused"
         refusals += outcome == "refused"
         assert engine.metric("driftline_model_swaps_total", outcome="refused") == refusals
         assert engine.metric("driftline_model_swaps_total", outcome=outcome) >= 1
         write_piece()
-        until(lambda: engine.metric("driftline_lines_total") == written * 500, 30, "lines are read nevertheless")
-        (store / MODEL / "current").write_bytes(good)
-        until(lambda: "not taken over" not in model_condition(engine), 30, "/readyz says that the pointer is mended")
+        until(lambda: engine.metric("driftline_lines_total") == written * 500, "lines are read nevertheless")
+        _put(store, good)
+        until(lambda: "not taken over" not in model_condition(engine), "/readyz says that the pointer is mended")
         shutil.rmtree(store / MODEL / "3", ignore_errors=True)
     # 2. A good version is taken over while lines come.
     while written < len(pieces):
         if written == len(pieces) // 2:
             ModelStore(store).promote(MODEL, 2)
+        if written == len(pieces) * 3 // 4:  # some of what comes is left for it
+            until(lambda: engine.metric("driftline_model_version", model=MODEL) == 2, "version 2 is in service")
         write_piece()
-        until(lambda: engine.metric("driftline_lines_total") >= (written - 2) * 500, 30, "the engine keeps up")
-    until(lambda: engine.metric("driftline_lines_total") == len(lines), 30, "all lines are read")
-    until(lambda: engine.metric("driftline_model_version", model=MODEL) == 2, 30, "version 2 scores")
-    until(lambda: engine.metric("driftline_open_sessions") <= 1, 30, "all sessions are closed")
-    assert engine.metric("driftline_score_count") == engine.metric("driftline_windows_total")
+        until(lambda: engine.metric("driftline_lines_total") >= (written - 2) * 500, "the engine keeps up")
+    until(lambda: engine.metric("driftline_lines_total") == len(lines), "all lines are read")
+    until(lambda: engine.metric("driftline_open_sessions") <= 1, "all sessions are closed")
+    windows = engine.metric("driftline_windows_total")
+    until(lambda: engine.metric("driftline_score_count") >= windows, "all windows are scored")
+    assert engine.metric("driftline_score_count") == windows
     assert engine.metric("driftline_model_swaps_total", outcome="swapped") == 2
     assert engine.drain() == 0
     # 3. There is one place in the stream before which version 1 scored everything, behind which version 2.

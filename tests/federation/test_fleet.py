@@ -13,7 +13,7 @@ from federation.round_files import read_steps
 from tests.federation.fleet import RunningFleet, kill, until
 from tests.federation.prepared import WEIGHTS
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.process
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,6 @@ from tests.federation.fleet import REGIONS, RunningFleet, until
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin")
 pytestmark = [
     pytest.mark.process,
-    pytest.mark.timeout(180),
     pytest.mark.skipif(NGINX is None, reason="nginx is not installed"),
 ]
 

@@ -18,7 +18,7 @@ from models.thresholds import Threshold
 from tests.federation.fleet import REGIONS, RunningFleet
 from tests.federation.test_vocabulary import Start, ids, loaded, made, started
 
-pytestmark = [pytest.mark.process, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.process
 
 WINDOWS = 120
 

@@ -123,6 +123,20 @@ def test_rollback_mends_a_damaged_pointer(tmp_path: Path, detector: WindowDetect
     assert store.current("floor") == 1
 
 
+def test_what_does_not_fit_is_refused_in_the_same_words_every_time(tmp_path: Path, detector: WindowDetector) -> None:
+    store = ModelStore(tmp_path)
+    store.publish("floor", detector, NOTES, make_current=False)
+    card = tmp_path / "floor" / "1" / "card.json"
+    content = json.loads(card.read_text())
+    card.write_text(json.dumps({**content, "settings": {"head": "logistic"}}))
+    said = set()
+    for _ in range(20):
+        with pytest.raises(StoreError, match="cannot be used here") as caught:
+            store.load("floor", 1)
+        said.add(str(caught.value))
+    assert len(said) == 1
+
+
 def test_another_architecture_or_encoder_is_refused(tmp_path: Path, small_cnn: Any, made: Made) -> None:
     store = ModelStore(tmp_path)
     store.publish("cnn", fitted(small_cnn, made), NOTES)
