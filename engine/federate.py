@@ -19,7 +19,7 @@ from federation.audit import AuditLog
 from federation.base import SetupError
 from federation.controller import Controller, World
 from federation.coordinator import BackgroundRunner, Coordinator
-from federation.demand import PrivacyDemand
+from federation.demand import OwnEncoders, PrivacyDemand
 from federation.events import event_feed
 from federation.keys import node_keys
 from federation.ledger import Ledger
@@ -135,11 +135,17 @@ def trainer_build(settings: RegionSettings) -> "Callable[[], Handler]":
     """
     if settings.training is None:
         raise SetupError(f"region {settings.region} has no [training]: without it there is nothing to learn from")
-    demand = PrivacyDemand() if settings.node is None else settings.node.privacy
-    return functools.partial(_trainer, settings.region, settings.training, settings.model.device, demand)
+    demand, others = (settings.node.privacy, settings.node.encoders) if settings.node else (PrivacyDemand(), ())
+    models = [(settings.model.store, settings.model.name)]
+    if settings.classify is not None:
+        models.append((settings.classify.store or settings.model.store, settings.classify.name))
+    own = OwnEncoders(models, others)
+    return functools.partial(_trainer, settings.region, settings.training, settings.model.device, demand, own)
 
 
-def _trainer(region: str, training: TrainingSettings, device: str, demand: PrivacyDemand) -> "Handler":
+def _trainer(
+    region: str, training: TrainingSettings, device: str, demand: PrivacyDemand, own: OwnEncoders
+) -> "Handler":
     """Runs in the trainer's process: answers messages, one span each below the round's."""
     from engine.models import embedding_cache
     from engine.observe.tracing import Tracer
@@ -155,7 +161,7 @@ def _trainer(region: str, training: TrainingSettings, device: str, demand: Priva
     def handle(kind: str, body: bytes) -> bytes:
         content = unpack(body)
         task = messages.task_of(content)
-        if sentence := demand.refusal(region, task.privacy):
+        if sentence := demand.refusal(region, task.privacy) or own.refusal(region, task.spec):
             return pack(messages.failure(region, sentence))
         with tracer.span(f"region.{kind}", task.traceparent, round=task.round_id, number=task.number):
             return pack(messages.answer(trainer, kind, content))

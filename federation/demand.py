@@ -1,10 +1,13 @@
 """What a region demands of a round before it takes part: its own word, which no coordinator can change."""
 
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from federation.base import PrivacySettings
+from federation.base import ModelSpec, PrivacySettings
+from models.base import ModelError
+from models.store import ModelStore
 
 
 class PrivacyDemand(BaseModel):
@@ -48,3 +51,43 @@ class PrivacyDemand(BaseModel):
             if ceiling is not None and value > ceiling:
                 return f"the round asks for privacy.{name} = {value:g}; region {region} allows {ceiling:g} at the most"
         return None
+
+
+class OwnEncoders:
+    """The text encoders that a round may name: those of the region's own models.
+
+    An encoder's name is a folder, or a model to be fetched from a hub: not for a coordinator to choose.
+    """
+
+    def __init__(self, models: Iterable[tuple[str, str]], others: Iterable[str] = ()) -> None:
+        """Looks at nothing yet.
+
+        Args:
+            models: Store and name of each model whose current version the region follows.
+            others: Encoders that may be named beside theirs.
+        """
+        self._models = tuple(models)
+        self._known = tuple(others)
+
+    def refusal(self, region: str, spec: ModelSpec) -> str | None:
+        """Why the region does not build this model; None where it does. One that names no encoder has the default.
+
+        The stores are asked about a name that was not theirs so far, and not again about one that was.
+        """
+        asked = spec.settings.get("encoder")
+        if asked is None or asked in self._known:
+            return None
+        try:
+            self._known = tuple(dict.fromkeys((*self._known, *self._current())))
+        except ModelError as error:
+            return f"region {region} cannot tell whether the text encoder {asked!r} is that of its own model: {error}"
+        if asked in self._known:
+            return None
+        own = f"takes {' and '.join(map(repr, self._known))} only" if self._known else "has no model that names one"
+        return f"the round asks for the text encoder {asked!r}; region {region} {own}"
+
+    def _current(self) -> Iterator[str]:
+        for url, name in self._models:
+            store = ModelStore(url)
+            if store.current(name) is not None and (own := store.any_card(name).settings.get("encoder")):
+                yield own

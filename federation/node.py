@@ -60,6 +60,10 @@ class NodeSettings(BaseModel):
     privacy: PrivacyDemand = Field(
         default_factory=PrivacyDemand, description="What the region demands of rounds, whatever they ask for."
     )
+    encoders: tuple[str, ...] = Field(
+        (), description="Text encoders that a round may name beside those of the region's own current models, in "
+        "[model] and [classify]; a round that names any other is refused.",
+    )  # fmt: skip
     nice: Annotated[int, Field(ge=0, le=19)] = Field(
         10, description="How far the trainer stands back behind the engine."
     )

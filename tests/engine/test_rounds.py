@@ -21,7 +21,7 @@ from engine.settings import RecoverySettings
 from engine.swap import ModelSettings
 from federation import messages, round_files
 from federation.base import PrivacySettings, RegionFailed, TrainTask
-from federation.demand import PrivacyDemand
+from federation.demand import OwnEncoders, PrivacyDemand
 from federation.training_store import TrainingSettings, TrainingStore
 from federation.wire_records import pack, unpack
 from tests.federation.controller_world import MODEL, Clock, Process, drift, publish_first
@@ -76,7 +76,13 @@ def run_round(process, base):
 
 
 def ask_region(base, question):
-    handle = federate._trainer("eu", TrainingSettings(path=base / "eu.db"), "cpu", PrivacyDemand())
+    handle = federate._trainer(
+        "eu",
+        TrainingSettings(path=base / "eu.db"),
+        "cpu",
+        PrivacyDemand(),
+        OwnEncoders([(str(base / "models"), MODEL)]),
+    )
     assert messages.region_of(unpack(handle(question.kind, pack(question.content)))) == "eu"
 
 
@@ -144,7 +150,7 @@ def test_steps_that_cannot_be_read_cost_their_spans_and_nothing_else(process, tm
 def test_the_trainer_answers_no_question_of_a_round_that_asks_for_more_than_the_region_allows(tmp_path, kind):
     training = TrainingSettings(path=tmp_path / "training.db")
     demand = PrivacyDemand(require="dp", max_epsilon=4.0, max_delta=1e-5)
-    handle = federate._trainer("eu", training, "cpu", demand)
+    handle = federate._trainer("eu", training, "cpu", demand, OwnEncoders(()))
     task = TrainTask(round_id="r1", spec=SPEC, privacy=PrivacySettings(mode="dp", epsilon=8.0))
     reply = unpack(handle(kind, pack(messages.train(WEIGHTS, task).content)))
     with pytest.raises(RegionFailed, match=r"asks for privacy.epsilon = 8; region eu allows 4 at the most"):

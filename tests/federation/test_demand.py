@@ -1,15 +1,21 @@
-"""A region's own word on privacy is kept, whatever the coordinator asks for."""
+"""A region's own word on privacy and on text encoders is kept, whatever the coordinator asks for."""
 
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from federation import messages
-from federation.base import PrivacySettings, RoundSettings
-from federation.demand import PrivacyDemand
+from federation.base import ModelSpec, PrivacySettings, RoundSettings
+from federation.demand import OwnEncoders, PrivacyDemand
 from federation.local_grid import LocalGrid
 from federation.round import run_round
+from models.cards import Card
+from models.store import ModelStore, Notes
+from models.thresholds import Threshold
 from tests.federation.prepared import SPEC, WEIGHTS, PreparedRegion, settings
 
 CEILING = {"require": "dp", "max_epsilon": 4.0, "max_delta": 1e-5}
@@ -69,3 +75,41 @@ def test_a_round_names_the_region_that_refused_and_goes_on_without_it() -> None:
     assert [(r.region, r.reason) for r in result.refusals] == [
         ("eu", "region eu takes part where privacy.mode = dp only; this round's is none")
     ]
+
+
+def published(store: Path, name: str, encoder: str | None) -> tuple[str, str]:
+    """A model of the region; where it is there already, another version that is current from now on."""
+    notes = Notes(threshold=Threshold(rule="auto", value=0.5))
+    card = Card(
+        **notes.model_dump(), name=name, version=1, parent=None, created_at=datetime.now(UTC), detector="any",
+        settings={} if encoder is None else {"encoder": encoder}, extra={}, weights_sha256="",
+    )  # fmt: skip
+    ModelStore(store).publish_weights(card, WEIGHTS, notes)
+    return str(store), name
+
+
+def naming(encoder: Any) -> ModelSpec:
+    return SPEC.model_copy(update={"settings": {} if encoder is None else {"encoder": encoder}})
+
+
+def test_encoders_are_those_of_the_regions_own_models_whatever_becomes_of_their_store(tmp_path: Path) -> None:
+    models = [published(tmp_path, "m", "hashing:16"), published(tmp_path, "lines", "hashing:24"), (str(tmp_path), "no")]
+    own = OwnEncoders(models, ["/srv/bert"])
+    assert [own.refusal("eu", naming(name)) for name in (None, "/srv/bert", "hashing:16", "hashing:24")] == [None] * 4
+    assert own.refusal("eu", naming("hashing:32")) == (
+        "the round asks for the text encoder 'hashing:32'; region eu takes '/srv/bert' and 'hashing:16' and "
+        "'hashing:24' only"
+    )
+    published(tmp_path, "m", "hashing:32")
+    assert own.refusal("eu", naming("hashing:32")) is None
+    shutil.rmtree(tmp_path / "m")
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "current").write_text("no JSON")
+    assert own.refusal("eu", naming("hashing:16")) is None
+    assert "cannot tell whether the text encoder 'x' is that of its own model" in str(own.refusal("eu", naming("x")))
+
+
+def test_a_region_without_an_encoder_of_its_own_takes_none(tmp_path: Path) -> None:
+    own = OwnEncoders([published(tmp_path, "floor", None)])
+    assert own.refusal("eu", naming(None)) is None
+    assert str(own.refusal("eu", naming("x"))).endswith("'x'; region eu has no model that names one")

@@ -31,6 +31,7 @@ def region_settings(region: str, home: Path) -> RegionSettings:
             "parse": {"format": "hdfs"}, "window": {"kind": "session", "gap_s": 60},
             "model": {"store": str(home / "models"), "device": "cpu"}, "dead_letters": written,
             "recovery": {"path": str(home / "state")}, "training": {"path": str(home / "training.db")},
+            "node": {"folder": str(home / "node"), "encoders": ["hashing:64"]},
         }
     )  # fmt: skip
 
