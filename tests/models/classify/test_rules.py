@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,6 +33,14 @@ confidence = 0.3
 """
 
 
+EVERYDAY = [
+    [field.strip() for field in line.split(" | ")]
+    for line in Path(__file__).with_name("everyday.txt").read_text("utf-8").splitlines()
+    if not line.startswith("#")
+]
+LEVELS = ("trace", "debug", "info", "warn", "error", "fatal")
+
+
 @pytest.fixture
 def rules(tmp_path) -> Rules:
     file = tmp_path / "mine.toml"
@@ -56,6 +65,13 @@ def kind(rules, message, level="", component=""):
 )
 def test_conditions(rules, message, expected):
     assert kind(rules, message)[0] == expected
+
+
+@pytest.mark.parametrize("fields", EVERYDAY, ids=lambda fields: fields[-1][:50])
+def test_the_rules_of_the_package_know_what_common_software_writes(fields):
+    expected, *level, message = fields
+    assert set(level) <= set(LEVELS), "the one field between class and message is the level"
+    assert kind(build("rules", {}, cache=Path()), message, *level)[0] == expected
 
 
 def test_the_surest_rule_decides_and_is_the_reason(rules):
