@@ -94,8 +94,10 @@ class EmbeddedBroker:
             process.wait()
 
     def pause(self) -> None:
-        """Stops it answering, with everything kept: an outage without a loss."""
+        """Stops it answering, with everything kept: an outage without a loss. It has stopped when this returns."""
         self._signal(signal.SIGSTOP)
+        if self._process is not None:
+            os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Ends `pause`."""

@@ -70,9 +70,10 @@ def postgres_server() -> Iterator[str]:
         shutil.chown(folder, user)
     data, port = folder / "data", free_port()
     initdb = [*as_user, str(binaries / "initdb"), "-D", str(data), "-U", "driftline", "-A", "trust", "-N", "-E", "UTF8"]
+    initdb.append("--no-locale")  # the one that is set here may not be installed
     subprocess.run(initdb, check=True, capture_output=True, cwd=folder)
     options = f"-c listen_addresses=127.0.0.1 -p {port} -k {folder} -c fsync=off"
-    control = [*as_user, str(binaries / "pg_ctl"), "-D", str(data), "-w", "-t", "30"]
+    control = [*as_user, str(binaries / "pg_ctl"), "-D", str(data), "-w", "-t", "120"]
     subprocess.run([*control, "-l", str(folder / "log"), "-o", options, "start"], check=True, cwd=folder)
     try:
         yield f"postgresql+psycopg://driftline@127.0.0.1:{port}/postgres"

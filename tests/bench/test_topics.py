@@ -31,8 +31,8 @@ def read(broker: EmbeddedBroker, topic: str, partition: int, count: int) -> list
     consumer.assign([TopicPartition(topic, partition, 0)])
     lines: list[bytes] = []
     while len(lines) < count:
-        messages = consumer.consume(count - len(lines), 10.0)
-        assert messages, f"{len(lines)} of {count} lines within 10 s"
+        messages = consumer.consume(count - len(lines), 60.0)
+        assert messages, f"{len(lines)} of {count} lines within a minute"
         lines += [message.value() or b"" for message in messages]
     consumer.close()
     return lines

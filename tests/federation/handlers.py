@@ -20,6 +20,8 @@ def misbehaving() -> Handler:
 
     def handle(kind: str, body: bytes) -> bytes:
         if kind == "hang":
+            if body:
+                Path(body.decode()).touch()
             time.sleep(3600)
         if kind == "die":
             os.kill(os.getpid(), signal.SIGKILL)

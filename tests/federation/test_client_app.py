@@ -18,7 +18,7 @@ from federation.wire_records import pack, unpack
 from tests.federation import handlers
 
 
-def _message(content: RecordDict, ttl: float = 60.0, kind: str = TRAIN) -> Message:
+def _message(content: RecordDict, ttl: float = 200.0, kind: str = TRAIN) -> Message:
     metadata = Metadata(
         run_id=1, message_id="m1", src_node_id=0, dst_node_id=7, reply_to_message_id="", group_id="",
         created_at=time.time(), ttl=ttl, message_type=kind,
@@ -27,7 +27,7 @@ def _message(content: RecordDict, ttl: float = 60.0, kind: str = TRAIN) -> Messa
 
 
 def _context(socket: Path) -> Context:
-    node = {"region": "eu", "socket": str(socket), "limit_s": 30.0}
+    node = {"region": "eu", "socket": str(socket), "limit_s": 100.0}
     return Context(run_id=1, node_id=7, node_config=node, state=RecordDict(), run_config={})  # type: ignore[arg-type]
 
 
@@ -60,7 +60,7 @@ def test_bytes_that_are_no_records_are_refused() -> None:
 
 @pytest.mark.process
 def test_the_reply_is_what_the_trainer_answers(tmp_path: Path, records: RecordDict) -> None:
-    with TrainerServer(tmp_path / "t.sock", handlers.echo, limit_s=30, nice=0):
+    with TrainerServer(tmp_path / "t.sock", handlers.echo, limit_s=100, nice=0):
         reply = app(_message(records), _context(tmp_path / "t.sock"))
     assert reply.content == records
     assert reply.metadata.reply_to_message_id == "m1"
@@ -81,7 +81,7 @@ def test_a_job_nobody_waits_for_is_not_started(tmp_path: Path, records: RecordDi
 def test_a_region_that_demands_masks_gives_no_plain_update(tmp_path: Path, records: RecordDict) -> None:
     context = _context(tmp_path / "t.sock")
     context.node_config["require"] = "secagg"
-    with TrainerServer(tmp_path / "t.sock", handlers.echo, limit_s=30, nice=0):
+    with TrainerServer(tmp_path / "t.sock", handlers.echo, limit_s=100, nice=0):
         reply = app(_message(records), context)
         with pytest.raises(RegionFailed, match="this region sends masked updates only"):
             raise_failure(reply.content)

@@ -14,7 +14,7 @@ from federation.events import event_feed
 from tests.federation.controller_world import MODEL, Clock, Process, publish_first, result_of
 
 DRIFT = {"id": "d1", "type": "drift", "region": "eu", "detector": "novelty", "model": {"name": MODEL, "version": 1}}
-BOUND_S = 20.0
+BOUND_S = 100.0
 
 
 @dataclass

@@ -9,10 +9,9 @@ import pytest
 from connectors.ports import free_port
 from federation import node as module
 from federation.node import Node, NodeSettings
-from tests.federation.fleet import until
+from tests.federation.fleet import LIMIT_S, until
 from tests.federation.handlers import scripted
 
-BOUND_S = 60.0
 LISTENER = (
     "import socket, time; s = socket.socket(); s.bind(('127.0.0.1', {port})); print('up', flush=True); time.sleep(600)"
 )
@@ -63,7 +62,7 @@ def test_a_port_that_another_program_took_meanwhile_is_not_asked_for_again(
             heard = node.executor.last_words().splitlines()[-1:] == [f"127.0.0.1:{good}"]
             return node.supernode.last_words().endswith("up") and node.executor.steady and heard
 
-        until("both use the other port", found, BOUND_S)
+        until("both use the other port", found)
         starts = node.supernode.starts, node.executor.starts
         assert starts[0] == 2
         for _ in range(20):
@@ -83,7 +82,7 @@ def test_an_executor_that_was_told_to_end_does_not_end_the_new_supernode(
     assert node.executor.told
     process = node.executor._process
     assert process is not None
-    process.wait(20)
+    process.wait(LIMIT_S)
     node.watch()
     assert node.supernode.steady
     node.supernode.stop()

@@ -20,7 +20,7 @@ from federation.processes import (
     flower_environment,
     flower_program,
 )
-from tests.federation.fleet import until
+from tests.federation.fleet import LIMIT_S, until
 
 
 class Clock:
@@ -38,7 +38,7 @@ def _program(tmp_path: Path, clock: Clock, code: str) -> Program:
 def _wait(program: Program) -> None:
     process = program._process
     assert process is not None
-    process.wait(20)
+    process.wait(LIMIT_S)
 
 
 def test_a_program_that_ends_is_started_again_after_pauses_that_grow(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_stopping_ends_also_what_the_program_started(tmp_path: Path) -> None:
         assert program.alive
     program.stop()
     child = Path(f"/proc/{program.last_words()}/stat")
-    until("the child is gone", lambda: not child.exists() or child.read_text().split()[2] == "Z", 20)
+    until("the child is gone", lambda: not child.exists() or child.read_text().split()[2] == "Z")
     program.stop()
 
 
@@ -135,7 +135,7 @@ def test_what_a_killed_supervisor_left_running_is_ended_first(tmp_path: Path) ->
     assert process is not None
     new = _program(tmp_path, Clock(), "import time; time.sleep(600)")
     new.start()
-    assert process.wait(20) == -9
+    assert process.wait(LIMIT_S) == -9
     assert new.alive
     new.stop()
 
@@ -195,13 +195,13 @@ def test_a_log_is_moved_aside_when_it_is_large_and_its_program_goes_on_writing(t
     program.start()
     for n in range(1, 5):
         (tmp_path / "go").touch()
-        until("the line is there", lambda n=n: program.last_words(2) == f"{n}", 20)  # type: ignore[misc]
+        until("the line is there", lambda n=n: program.last_words(2) == f"{n}")  # type: ignore[misc]
         clock.now_s += LOG_LOOK_S
         program.watch()
     assert sorted(p.name for p in tmp_path.glob("it.log*")) == ["it.log", "it.log.1", "it.log.2"]
     assert [(tmp_path / f"it.log{end}").read_text().split()[-1:] for end in ("", ".1", ".2")] == [[], ["4"], ["3"]]
     (tmp_path / "go").touch()
-    until("the program wrote on", lambda: (tmp_path / "it.log").read_bytes().startswith(b"55"), 20)
+    until("the program wrote on", lambda: (tmp_path / "it.log").read_bytes().startswith(b"55"))
     program.stop()
 
 

@@ -22,7 +22,7 @@ from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 from connectors.ports import free_port
 from federation import keys
 from federation.proxy import nginx_config
-from tests.federation.fleet import REGIONS, RunningFleet, until
+from tests.federation.fleet import LIMIT_S, REGIONS, RunningFleet, until
 
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin")
 pytestmark = [
@@ -48,7 +48,7 @@ class Guarded:
         context = ssl.create_default_context(cafile=str(authority or self.folder / "ca.crt"))
         request = urllib.request.Request(f"https://{self.address}{path}", data=body)
         try:
-            with urllib.request.urlopen(request, context=context, timeout=10) as response:
+            with urllib.request.urlopen(request, context=context, timeout=LIMIT_S) as response:
                 return int(response.status)
         except urllib.error.HTTPError as error:
             error.close()
@@ -102,7 +102,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
             yield Guarded(fleet, folder, port)
     finally:
         nginx.terminate()
-        nginx.wait(20)
+        nginx.wait(LIMIT_S)
 
 
 def test_a_whole_round_comes_through(guarded: Guarded) -> None:
@@ -159,7 +159,7 @@ def test_a_copied_key_is_refused_while_its_owner_is_there(guarded: Guarded) -> N
 
 def test_plaintext_is_refused(guarded: Guarded) -> None:
     with pytest.raises(urllib.error.HTTPError, match="400"):
-        urllib.request.urlopen(f"http://{guarded.address}/v1/fleet/pull-messages", data=b"", timeout=10)
+        urllib.request.urlopen(f"http://{guarded.address}/v1/fleet/pull-messages", data=b"", timeout=LIMIT_S)
 
 
 def test_a_coordinator_of_another_authority_is_not_believed(guarded: Guarded, tmp_path: Path) -> None:
@@ -175,6 +175,6 @@ def test_a_supernode_without_a_registered_key_ends_and_never_takes_part(guarded:
     keys.make_node_key(stranger, "eu")
     command[command.index("--auth-supernode-private-key") + 1] = str(stranger / "nodes" / "eu.key")
     command[command.index("--port") + 1] = str(free_port())
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     assert ended.returncode != 0
-    until("still three nodes", lambda: guarded.fleet.online() == len(REGIONS), 10)
+    until("still three nodes", lambda: guarded.fleet.online() == len(REGIONS))

@@ -1,6 +1,7 @@
 """How the SuperLink is started, and what becomes of a run: the files decide, an unreadable one ends nothing early."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from connectors.ports import free_port
 from federation import keys, round_files
+from federation import superlink as module
 from federation.base import RoundFailed, RoundResult, SetupError, StoreError
 from federation.round_files import RoundPlan
 from federation.superlink import GRACE_S, SuperLink, SuperLinkSettings, _command
@@ -71,8 +73,15 @@ class Alive:
 
 
 def link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_each_look: Any) -> SuperLink:
-    """A SuperLink whose programs run, and whose run does `at_each_look` between two looks."""
-    made = SuperLink(SuperLinkSettings.model_validate({"folder": tmp_path / "superlink"}), sleep=at_each_look)
+    """A SuperLink whose programs run, and whose run does `at_each_look` between two looks; only those take time."""
+    now_s = [1_000.0]
+
+    def sleep(seconds: float) -> None:
+        now_s[0] += seconds
+        at_each_look(seconds)
+
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now_s[0]))
+    made = SuperLink(SuperLinkSettings.model_validate({"folder": tmp_path / "superlink"}), sleep=sleep)
     for name, value in {"program": Alive(), "executor": Alive(), "watch": lambda: False, "ready": lambda: True}.items():
         monkeypatch.setattr(made, name, value)
     monkeypatch.setattr(made, "_submit", lambda folder: 1)
@@ -95,7 +104,7 @@ def test_the_server_app_ends_before_the_deadline_so_that_it_can_say_who_was_sile
 
     with pytest.raises(RoundFailed, match="step 4") as failed:
         link(tmp_path, monkeypatch, look).run(folder, plan(100.0), WEIGHTS)
-    assert told[0] == pytest.approx(100.0 - GRACE_S, abs=0.5)
+    assert told == [100.0 - GRACE_S]
     assert failed.value.present == ("us",)
 
 
