@@ -106,7 +106,7 @@ class Feeder(threading.Thread):
             while self.held.is_set() and not self._halt.wait(1 / self.PIECES_PER_S):
                 due_s = time.monotonic()
             for topic, value in self._messages[i * size : (i + 1) * size]:
-                self._producer.produce(topic, value)
+                self._send(topic, value)
             self._producer.poll(0)
             self.sent = min(len(self._messages), (i + 1) * size)
             due_s += 1 / self.PIECES_PER_S
@@ -114,6 +114,13 @@ class Feeder(threading.Thread):
                 return
         self._producer.flush(30)
         self.finished.set()
+
+    def _send(self, topic: str, value: bytes) -> None:
+        while not self._halt.is_set():
+            try:
+                return self._producer.produce(topic, value)
+            except BufferError:  # the broker does not keep up with the stream, on a busy machine
+                self._producer.poll(0.1)
 
     def stop(self) -> None:
         """Ends early."""

@@ -34,7 +34,7 @@ GAP_S = 43_200
 """HDFS blocks rest for hours between being written and deleted; the longest pause in the sample is 12.9 h."""
 
 GROWTH = (8, 16, 32)
-START_S = 60.0
+START_S = 180.0
 
 
 TRAINED_WITH = "train.csv"

@@ -139,3 +139,27 @@ def test_the_stream_waits_from_the_round_to_the_swap():
     assert not feeder.held.is_set()  # later rounds run beside the stream
     assert _hold(Scene(rounds=(running,)), feeder, 1e-9) == 1e-9
     assert not feeder.held.is_set()  # it waited long enough
+
+
+def test_a_broker_that_is_slower_than_the_stream_is_waited_for():
+    class Slow:
+        def __init__(self):
+            self.full, self.taken = 3, []
+
+        def produce(self, topic, value):
+            if self.full:
+                raise BufferError("Local: Queue full")
+            self.taken.append((topic, value))
+
+        def poll(self, seconds):
+            self.full -= bool(seconds and self.full)
+
+        def flush(self, seconds):
+            return 0
+
+    messages = [("t", b"x"), ("t", b"y")]
+    feeder = Feeder("127.0.0.1:1", messages, 0.02)
+    feeder._producer = slow = Slow()
+    feeder.run()
+    assert slow.taken == messages
+    assert feeder.finished.is_set()
