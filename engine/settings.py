@@ -197,7 +197,9 @@ class CoordinatorSettings(_FileSettings):
         "public ones are read.",
     )  # fmt: skip
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings, description="When a round is due.")
-    ledger: LedgerSettings = Field(default_factory=LedgerSettings, description="How many reasons for rounds are kept.")
+    ledger: LedgerSettings = Field(
+        default_factory=LedgerSettings, description="How many reasons for rounds, and rounds, are kept."
+    )
     round: RoundSettings = Field(default_factory=RoundSettings, description="How a round is run.")
     superlink: SuperLinkSettings = Field(description="Flower's server, which the coordinator starts.")
     events: SourceSettings = Field(description="Where drift events come from: the topic `driftline.drift`.")

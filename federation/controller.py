@@ -268,9 +268,9 @@ class Controller:
         log.info("round ended", extra={"round": ended.round_id, "outcome": ended.outcome, "reason": ended.sentence})
         self._world.observer.ended(ended, self._folder_of(ended))
         try:
-            round_files.drop_weights(self._folder_of(ended))
+            round_files.tidy(self._folder, self._ledger.round_ids())
         except OSError as error:
-            log.warning("the weights of round %s stay on the disk: %s", ended.round_id, error)
+            log.warning("files of rounds that are done stay on the disk until the next one is: %s", error)
         return ended
 
     def _announce(self, audited: Round) -> None:

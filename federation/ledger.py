@@ -39,7 +39,7 @@ Outcome = Literal["", "accepted", "published", "refused", "superseded", "failed"
 
 
 class LedgerSettings(BaseModel):
-    """How many triggers the ledger keeps; rounds and rollbacks are few, and all stay."""
+    """How much the ledger keeps; the audit log keeps a line of every round and rollback."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -50,6 +50,10 @@ class LedgerSettings(BaseModel):
     keep_days: Annotated[float, Field(gt=0)] = Field(
         90.0, description="Days after which a reason that was answered or dismissed is forgotten."
     )
+    keep_rounds: Annotated[int, Field(ge=1)] = Field(
+        1_000, description="Rounds of which the ledger and a folder tell, the newest, and as many rollbacks. The audit "
+        "log tells of all.",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +141,7 @@ CREATE TABLE IF NOT EXISTS regions (
 """
 
 _WAITING = "round_id = '' AND fate = ''"
-_SETTLED = "(fate != '' OR round_id IN (SELECT round_id FROM rounds WHERE step = 'done'))"
+_SETTLED = "NOT (round_id = '' AND fate = '') AND round_id NOT IN (SELECT round_id FROM rounds WHERE step != 'done')"
 _NO_BOUND = 1 << 62
 
 
@@ -266,7 +270,12 @@ class Ledger:
             self._forget(database, ended.ended_ns)
 
     def _forget(self, database: sqlite3.Connection, now_ns: int) -> None:
-        """Drops triggers that are settled, and too old or too many."""
+        """Drops triggers that are settled, and too old or too many, and the oldest rounds and rollbacks."""
+        for table in ("rounds", "rollbacks"):
+            database.execute(
+                f"DELETE FROM {table} WHERE step = 'done' AND rowid <= (SELECT max(rowid) FROM {table}) - ?",
+                (self._bounds.keep_rounds,),
+            )
         database.execute(
             f"""DELETE FROM triggers WHERE {_SETTLED} AND (time_ns < ? OR id IN
             (SELECT id FROM triggers WHERE {_SETTLED} ORDER BY time_ns DESC, id LIMIT -1 OFFSET ?))""",
@@ -280,6 +289,11 @@ class Ledger:
     def rounds(self, count: int) -> tuple[Round, ...]:
         """The newest rounds, newest first."""
         return self._rounds(f"ORDER BY number DESC LIMIT {int(count)}")
+
+    def round_ids(self) -> frozenset[str]:
+        """Ids of all rounds that are remembered."""
+        with self._asking() as database:
+            return frozenset(row[0] for row in database.execute("SELECT round_id FROM rounds"))
 
     def find_round(self, round_id: str) -> Round | None:
         """The round with this id."""

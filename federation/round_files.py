@@ -10,14 +10,15 @@
 
 Every file but the steps is written beside its place and renamed into it, so that a reader finds a whole file or none.
 `result.json` names the checksum of the weights that it belongs to. Once the round is done both files of weights are
-removed: a candidate that was published is in the model store, and rounds would fill the disk.
+removed: a candidate that was published is in the model store, and rounds would fill the disk. The rest goes when the
+ledger forgets the round.
 """
 
 import hashlib
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -134,14 +135,21 @@ def write_failure(folder: Path, reason: str, present: Sequence[str] | None = Non
     _write(folder / RESULT, json.dumps({"failed": reason, "present": present}).encode())
 
 
-def drop_weights(folder: Path) -> None:
-    """Removes the weights of a round that is done; plan, steps and result stay.
+def tidy(rounds: Path, known: Container[str]) -> None:
+    """Removes the weights of all rounds, which are done, and all that is left of those that are not known any more.
+
+    What a kill or a full disk leaves, the next call removes. A file that is no round's stays, with its folder.
 
     Raises:
         OSError: a file cannot be removed.
     """
-    for name in (CURRENT, CANDIDATE):
-        (folder / name).unlink(missing_ok=True)
+    for folder in rounds.glob("*/"):
+        forgotten = folder.name not in known
+        for name in (CURRENT, CANDIDATE, PLAN, STEPS, RESULT) if forgotten else (CURRENT, CANDIDATE):
+            for file in (folder / name, *folder.glob(f".{name}.*")):
+                file.unlink(missing_ok=True)
+        if forgotten and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def read_result(folder: Path) -> RoundResult | None:

@@ -12,10 +12,8 @@ Flower says of the run meanwhile, and gives up at a hard deadline:
 """
 
 import hashlib
-import io
 import logging
 import time
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +22,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from federation import round_files
+from federation.application import bundle
 from federation.base import RoundFailed, RoundResult, SetupError, StoreError, Weights
 from federation.processes import (
     AbsolutePath,
@@ -50,26 +49,6 @@ ACCOUNT_SHARE = 0.1
 """Of a short deadline: what the ServerApp keeps back, in place of `GRACE_S`, to say how far it came."""
 
 START_S = 60.0
-
-APPLICATION = b"""\
-[project]
-name = "driftline-round"
-version = "1.0.0"
-description = "A round of federated retraining; its code is what is installed where it runs."
-license = "Apache-2.0"
-dependencies = []
-
-[tool.flwr.app]
-publisher = "driftline"
-
-[tool.flwr.app.components]
-serverapp = "federation.server_app:app"
-clientapp = "federation.client_app:app"
-
-[tool.flwr.app.config]
-folder = ""
-"""
-"""The application that a run names: a description without code."""
 
 
 class SuperLinkSettings(BaseModel):
@@ -214,12 +193,20 @@ class SuperLink:
 
     def _bound_database(self) -> None:
         """Before each start; what a run that was broken off left in it would stay for ever."""
-        files = list(self._folder.glob(f"{DATABASE}*"))
-        if sum(file.stat().st_size for file in files) > self._settings.database_mb * 1e6:
+        if self._outgrown():
             log.warning("the SuperLink's database is larger than %g MB and is begun anew", self._settings.database_mb)
-            for file in files:
+            for file in self._folder.glob(f"{DATABASE}*"):
                 file.unlink()
             self._forgot = bool(self._registered)
+
+    def _outgrown(self) -> bool:
+        return sum(f.stat().st_size for f in self._folder.glob(f"{DATABASE}*")) > self._settings.database_mb * 1e6
+
+    def _broken_off(self, sentence: str) -> RoundFailed:
+        """The failure of a run that nobody stopped: its messages stay, until there are too many of them."""
+        if self._outgrown():
+            self.program.end()
+        return RoundFailed(sentence)
 
     def _register_again(self) -> None:
         from flwr.proto.control_pb2 import RegisterNodeRequest
@@ -271,13 +258,13 @@ class SuperLink:
             if result is not None:
                 return result
             if self.watch() or not self.program.alive:  # 3
-                raise RoundFailed(f"the SuperLink or its executor died during the run; {self._last_words()}")
+                raise self._broken_off(f"the SuperLink or its executor died during the run; {self._last_words()}")
             now_s = time.monotonic()
             if ended_s is None and now_s - asked_s > STATUS_S:
                 asked_s, ended = now_s, self._ended(run_id)
                 ended_s, why = (now_s, ended) if ended is not None else (None, "")
             if ended_s is not None and now_s - ended_s > GRACE_S:  # 4
-                raise RoundFailed(f"the run ended without a result: {why}{unread}")
+                raise self._broken_off(f"the run ended without a result: {why}{unread}")
             if now_s > end_s:  # 5
                 self._stop_run(run_id)
                 self.executor.end()  # it may hang in this run, and has to be free for the next one
@@ -297,7 +284,7 @@ class SuperLink:
         from flwr.proto.control_pb2 import StartRunRequest
         from flwr.supercore.fab import Fab
 
-        content = _bundle()
+        content = bundle()
         fab = fab_to_proto(Fab(hashlib.sha256(content).hexdigest(), content, {}))
         config = user_config_to_proto({"folder": str(folder)})
         answer = self._call("StartRun", StartRunRequest(fab=fab, override_config=config))
@@ -365,16 +352,6 @@ class SuperLink:
                 return
             self._sleep(POLL_S)
         raise SetupError(f"the SuperLink did not answer within {START_S:g} s: {self.program.last_words()}")
-
-
-def _bundle() -> bytes:
-    """`APPLICATION` as Flower packs applications; the same bytes every time."""
-    packed = io.BytesIO()
-    manifest = f"pyproject.toml,{hashlib.sha256(APPLICATION).hexdigest()},{8 * len(APPLICATION)}"
-    with zipfile.ZipFile(packed, "w") as bundle:
-        for name, content in (("pyproject.toml", APPLICATION), (".info/CONTENT", manifest.encode())):
-            bundle.writestr(zipfile.ZipInfo(name), content)
-    return packed.getvalue()
 
 
 def _command(settings: SuperLinkSettings, secret: Path) -> list[str]:

@@ -1,5 +1,6 @@
 """The controller where a disk fails, a region stays away, or somebody goes back in between."""
 
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -136,3 +137,28 @@ def test_going_back_while_the_candidate_is_being_written_wins(process, clock, mo
     assert (process.store.versions(MODEL), process.store.current(MODEL)) == ([1, 2, 3], 1)
     assert process.ledger.rounds(1)[0].outcome == "superseded"
     assert [record.document["version"] for record in process.delivered] == [2]
+
+
+def test_files_of_rounds_that_a_killed_coordinator_left_go_with_the_next_round(tmp_path, clock, monkeypatch):
+    publish_first(tmp_path)
+    first = Process(tmp_path, clock)
+    first.ledger.observe([Trigger("m1", "manual", "", clock.ns, 0, "asked for")])
+    with monkeypatch.context() as patch:
+        patch.setattr(round_files, "tidy", lambda *given: (_ for _ in ()).throw(Cut))
+        with pytest.raises(Cut):
+            first.ticks(20)
+    first.close()
+    assert (tmp_path / "rounds" / "round-0" / round_files.CANDIDATE).exists()
+    second = Process(tmp_path, clock, ids=count(1))
+    settle(second, clock, Trigger("m2", "manual", "", clock.ns, 0, "asked for"))
+    assert [r.outcome for r in second.ledger.rounds(9)] == ["published", "published"]
+    assert not list((tmp_path / "rounds").glob("*/*.safetensors"))
+    assert len(list((tmp_path / "rounds").glob(f"*/{round_files.RESULT}"))) == 2
+    second.close()
+
+
+def test_files_that_cannot_be_removed_cost_nothing_but_their_place(process, clock, monkeypatch, caplog):
+    monkeypatch.setattr(round_files, "tidy", lambda *given: (_ for _ in ()).throw(PermissionError(13, "denied")))
+    settle(process, clock, drift("d1", clock.ns))
+    assert process.ledger.rounds(1)[0].step is Step.DONE
+    assert "files of rounds that are done stay on the disk" in caplog.text

@@ -1,7 +1,9 @@
 """The ledger's bounds: what is settled is forgotten in time, what waits stays, a flood is passed over."""
 
+from dataclasses import replace
+
 from federation.ledger import Ledger, LedgerSettings, Round, Step, Trigger
-from tests.federation.controller_world import Clock, Process, S, drift, publish_first, settle
+from tests.federation.controller_world import MODEL, Clock, Process, S, drift, publish_first, settle
 
 
 def _bounded(tmp_path, **bounds):
@@ -43,6 +45,35 @@ def test_the_triggers_of_rounds_that_are_done_are_forgotten_as_well(tmp_path):
     assert _ids(process.ledger) == {"m"}
     assert len(process.ledger.rounds(9)) == 2, "rounds stay"
     process.close()
+
+
+def test_only_the_newest_rounds_and_rollbacks_are_remembered_and_the_audit_log_tells_of_all(tmp_path):
+    clock = Clock()
+    publish_first(tmp_path)
+    process = Process(tmp_path, clock)
+    process.ledger._bounds = LedgerSettings.model_validate({"keep_rounds": 2, "keep_days": 1})
+    for i in range(4):
+        settle(process, clock, Trigger(f"m{i}", "manual", "", clock.ns, 0, "asked for"))
+        process.rollbacks.begin(f"b{i}", MODEL, None, "worse")
+        process.ticks(3)
+        clock.advance(2 * 86_400)
+    assert [(r.number, r.round_id) for r in process.ledger.rounds(9)] == [(4, "round-3"), (3, "round-2")]
+    assert _ids(process.ledger) == {"m3"}, "triggers of forgotten rounds are forgotten too"
+    assert {p.name for p in (tmp_path / "rounds").iterdir()} == {"round-2", "round-3"}
+    rollbacks = {row[0] for row in process.ledger._database.execute("SELECT id FROM rollbacks")}
+    assert rollbacks == {"b1", "b2", "b3"}, "the last came after the last round's end"
+    told = [(e.event, e.body.get("round_id")) for e in process.audit.verify()]
+    assert [event for event, _ in told] == ["published", "rolled_back"] * 4
+    assert told[0] == ("published", "round-0")
+    process.close()
+
+
+def test_a_round_that_is_open_is_never_forgotten(tmp_path):
+    with _bounded(tmp_path, keep_rounds=1) as ledger:
+        for i in range(3):
+            ledger.plan(Round(f"r{i}", "m", 1, "asked for", Step.PLANNED, i), [])
+        ledger.close_round(replace(ledger.rounds(1)[0], step=Step.DONE, ended_ns=9), attempts=1)
+        assert [r.round_id for r in ledger.rounds(9)] == ["r2", "r1", "r0"]
 
 
 def test_a_region_that_nobody_expects_any_more_is_not_missing(tmp_path):

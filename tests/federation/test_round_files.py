@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -148,3 +149,54 @@ def test_steps_are_read_as_they_are_done(tmp_path: Path, plan: RoundPlan) -> Non
     assert (step.name, step.figures) == ("hello", {"regions": 3})
     round_files.write_plan(tmp_path, plan, WEIGHTS)
     assert round_files.read_steps(tmp_path) == ()
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+def _rounds(folder: Path, plan: RoundPlan) -> None:
+    """Two rounds that are done, a file that is no round's, and what a kill left beside a result."""
+    for name in ("r1", "r2"):
+        round_files.write_plan(folder / name, plan, WEIGHTS)
+        round_files.write_result(folder / name, RESULT)
+        round_files.add_step(folder / name, "hello", {})
+    (folder / "r1" / f".{round_files.RESULT}.4711").write_text("{")
+    (folder / "notes").mkdir()
+    (folder / "notes" / "why.txt").write_text("asked for")
+    (folder / "list.txt").touch()
+
+
+def test_rounds_that_are_not_known_any_more_go_wherever_the_removal_is_cut_off(
+    tmp_path: Path, plan: RoundPlan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _rounds(tmp_path / "before", plan)
+    removals: list[Path] = []
+    cuts = [0]
+    for name in ("unlink", "rmdir"):
+        real = getattr(Path, name)
+
+        def remove(path: Path, *, real: Any = real, **given: Any) -> None:
+            removals.append(path)
+            if len(removals) == cuts[-1]:
+                raise Killed
+            real(path, **given)
+
+        monkeypatch.setattr(Path, name, remove)
+    round_files.tidy(shutil.copytree(tmp_path / "before", tmp_path / "whole"), {"r2"})
+    for cut in range(1, len(removals) + 1):
+        rounds = shutil.copytree(tmp_path / "before", tmp_path / str(cut))
+        cuts.append(cut)
+        removals.clear()
+        with pytest.raises(Killed):
+            round_files.tidy(rounds, {"r2"})
+        round_files.tidy(rounds, {"r2"})
+        assert {str(p.relative_to(rounds)) for p in rounds.rglob("*") if p.is_file()} == {
+            "list.txt", "notes/why.txt", f"r2/{round_files.PLAN}", f"r2/{round_files.RESULT}", f"r2/{round_files.STEPS}"
+        }  # fmt: skip
+        assert not (rounds / "r1").exists()
+
+
+def test_where_there_was_no_round_yet_there_is_nothing_to_tidy(tmp_path: Path) -> None:
+    round_files.tidy(tmp_path / "rounds", set())
+    assert list(tmp_path.iterdir()) == []

@@ -65,8 +65,15 @@ def test_two_of_three_files_are_refused(pem: Path, without: str) -> None:
 class Alive:
     alive = steady = True
 
+    def __init__(self) -> None:
+        self.told = 0
+
     def end(self) -> None:
         """It goes on."""
+        self.told += 1
+
+    def last_words(self) -> str:
+        return "-"
 
     def watch(self) -> bool:
         return False
@@ -171,6 +178,21 @@ def test_a_database_beyond_its_bound_is_begun_anew_and_the_keys_are_registered_a
     for _ in range(4):
         made.watch()
     assert told == [("RegisterNode", b"key", "eu")] * 2, "until it worked, and not again"
+
+
+@pytest.mark.parametrize(("size", "told"), [(900, 0), (1100, 1)])
+def test_a_run_that_broke_off_ends_a_superlink_whose_database_outgrew_its_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, told: int
+) -> None:
+    made, program = link(tmp_path, monkeypatch, lambda seconds: None), Alive()
+    monkeypatch.setattr(made, "_settings", made._settings.model_copy(update={"database_mb": 0.001}))
+    monkeypatch.setattr(made, "program", program)
+    monkeypatch.setattr(made, "watch", lambda: True)
+    (tmp_path / "superlink").mkdir()
+    (tmp_path / "superlink" / "superlink.db").write_bytes(b"x" * size)
+    with pytest.raises(RoundFailed, match="died during the run"):
+        made.run(tmp_path / "r1", plan(9.0), WEIGHTS)
+    assert program.told == told
 
 
 @pytest.mark.process
