@@ -7,11 +7,16 @@ One `Parser` owns the templates of one partition. For a batch
 3. a lane takes every line apart, the one of the format given or the one of the format recognised
    (`engine.parsing.lanes`): by the line's shape where that is known (`engine.parsing.shape_reader`),
    or one by one (`engine.parsing.json_reader`);
-4. what is left of stack traces joins the line before it (`engine.parsing.continuation`);
-5. the good lines get their templates, in line order (`engine.parsing.templates`).
+4. what a container runtime wrote in pieces becomes one line each (`engine.parsing.pieces`);
+5. what is left of stack traces joins the record before it (`engine.parsing.continuation`);
+6. the good lines get their templates, in line order (`engine.parsing.templates`).
 
 A line that fails becomes a dead letter and touches no other line, also not through the templates.
 """
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import orjson
@@ -19,13 +24,14 @@ from numpy.typing import NDArray
 
 from connectors.base import LineBatch
 from engine.parsing.clean import clean_batch, clean_line
-from engine.parsing.continuation import CLOSED, Joiner, Open
+from engine.parsing.continuation import NONE_OPEN, PASSED_OVER, Candidates, Joiner, Open
 from engine.parsing.formats import AUTO, UNKNOWN, find
-from engine.parsing.header import BadLine
-from engine.parsing.journal import JOURNALD, JournalEntries
-from engine.parsing.lanes import DetectedLanes, Lanes, OneLane
+from engine.parsing.header import BadLine, text_of
+from engine.parsing.journal import JOURNALD, JournalEntries, batch_of
+from engine.parsing.lanes import DetectedLanes, Lanes, OneLane, read_again
 from engine.parsing.parse_settings import ParseSettings
-from engine.parsing.rows import LEVEL_BY_LINE, LEVEL_NAMES, Describe, Fields, Rows
+from engine.parsing.pieces import Pieces, with_lines
+from engine.parsing.rows import LEVEL_BY_LINE, LEVEL_NAMES, STREAM, TRACE, Describe, Fields, Rows
 from engine.parsing.templates import StateMismatch
 from engine.records import ParsedLines
 
@@ -40,7 +46,10 @@ class Parser:
             those of the line's format, for comparison with other implementations; it means nothing
             outside this object.
         found: Everything that was read of the lines of the last batch, see `engine.parsing.rows.Rows`.
-        joined: Rows of the last batch that joined the record before them.
+        joined: Row → stream of its record (see `stream_of`), for rows of the last batch that joined a record
+            before them, ascending.
+        pieces: Rows of the last batch that are part of a line further on.
+        max_join_lines: A row joins no record that began more rows before it.
         why_slow: Why lines cannot be answered by shape, in one sentence; None where they can.
     """
 
@@ -70,18 +79,22 @@ class Parser:
         self.formats = tuple(lane.format.name for lane in lanes)
         self._joins = np.array([lane.format.joins for lane in lanes])
         self._unknown = self.formats.index(UNKNOWN) if UNKNOWN in self.formats else -1
-        record = CLOSED if saved is None else Open(*saved.get("open", CLOSED))
+        self._wrapped = any(lane.format.streams for lane in lanes)
+        self._pieces = Pieces(settings.max_join_bytes, () if saved is None else saved.get("pieces", ()))
         self._journal = None
         if settings.format in (AUTO, JOURNALD):
             journal = "" if saved is None else saved.get("journal", "")
             self._journal = JournalEntries(settings.max_join_bytes, journal.encode("latin-1"))
-        self._tail: LineBatch | None = None
-        self._joiner = Joiner(settings.max_join_lines, settings.max_join_bytes, record)
+        tail = None if saved is None else saved.get("tail")
+        self._tail = None if tail is None else _nothing_more(*tail)
+        self._joiner = Joiner(settings.max_join_lines, settings.max_join_bytes, *_open(saved or {}))
+        self.max_join_lines = settings.max_join_lines
         reasons = (lane.reader.why_slow or lane.templates.why_slow for lane in lanes)
         self.why_slow = next((reason for reason in reasons if reason), None)
         self.cluster: NDArray[np.int32] = np.zeros(0, np.int32)
         self.found = Rows.empty(0)
-        self.joined: list[int] = []
+        self.joined: dict[int, int] = {}
+        self.pieces: list[int] = []
         self._saved: tuple[object, bytes] | None = None
         self._announced: set[int] = set()
 
@@ -91,23 +104,31 @@ class Parser:
         What the source itself refused (`LineBatch.rejects`) comes first in `bad`, so that nothing
         behind the parser needs to look for bad lines in two places.
         """
+        if len(batch) and (self._wrapped or self._journal is not None):
+            self._tail = batch
         if self._journal is not None:
-            self._tail = batch if len(batch) else self._tail
             batch = self._journal.join(batch)
         return self._parse(batch)
 
     def finish(self) -> ParsedLines | None:
         """What the end of the source completes, asked for once; None where nothing is open."""
-        if self._journal is None or self._tail is None or not self._journal.open:
+        rest = self._pieces.rest()
+        if self._tail is None:
             return None
-        return self._parse(self._journal.rest(self._tail))
+        if self._journal is not None and self._journal.open:
+            rest.append(self._journal.rest(self._tail))
+        return self._parse(batch_of(replace(self._tail, rejects=()), rest)) if rest else None
 
     def _parse(self, batch: LineBatch) -> ParsedLines:
         for lane in self._lanes.lanes:
             lane.reader.trim()
         raw, batch = batch, clean_batch(batch)
         found = self.found = self._lanes.read(batch)
-        keep = self._join(batch, found)
+        self.pieces = []
+        wrapped = self._wrapped and bool(found.container.any())
+        if wrapped:
+            raw, batch = self._put_together(raw, batch, found)
+        keep = self._join(batch, found, wrapped=wrapped)
         rows = np.flatnonzero(keep) if keep is not None else np.arange(len(batch))
         at: NDArray[np.int64] | slice = slice(None) if keep is None else rows
         template = self._assign(found, rows, at)
@@ -123,7 +144,7 @@ class Parser:
             bad=batch.rejects + found.letters(raw, self._describe),
         )
 
-    def _join(self, batch: LineBatch, found: Rows) -> NDArray[np.bool_] | None:
+    def _join(self, batch: LineBatch, found: Rows, *, wrapped: bool) -> NDArray[np.bool_] | None:
         """Which rows are records of their own, bool (n,), or None where all are; joined rows are no longer bad."""
         failed = set(found.bad)
         joins = self._joins[found.format]
@@ -131,15 +152,35 @@ class Parser:
         if found.bad:
             unknown[list(found.bad)] = False
         failed.update(np.flatnonzero(unknown).tolist())
-        self.joined = self._joiner.join(batch, sorted(failed), joins, unknown)
-        if not found.bad and not self.joined:
-            return None
-        keep = np.ones(len(batch), np.bool_)
+        stream, traces = None, []
+        if wrapped:
+            stream = found.container & np.int8(STREAM)
+            stream[self.pieces] = PASSED_OVER
+            traces = np.flatnonzero((found.container & TRACE > 0) & (stream > 0)).tolist()
+
+        def text(row: int) -> bytes:
+            return batch.line(row) if row in failed else self.joined_text(batch, row).encode("utf-8", "surrogatepass")
+
+        candidates = Candidates(len(batch), sorted(failed), joins, unknown, text, stream, tuple(traces))
+        self.joined = self._joiner.join(candidates)
         for row in self.joined:
             found.bad.pop(row, None)
-        keep[self.joined] = False
-        keep[list(found.bad)] = False
+        dropped = [*self.pieces, *self.joined, *found.bad]
+        if not dropped:
+            return None
+        keep = np.ones(len(batch), np.bool_)
+        keep[dropped] = False
         return keep
+
+    def _put_together(self, raw: LineBatch, batch: LineBatch, found: Rows) -> tuple[LineBatch, LineBatch]:
+        """Both batches with whole lines at the rows of their last pieces, and what is found in them."""
+        lines = self._pieces.join(batch, found, self.formats)
+        self.pieces = self._pieces.rows
+        if not lines:
+            return raw, batch
+        whole = with_lines(batch, lines)
+        read_again(self._lanes.lanes, batch, whole, np.array(sorted(lines)), found)
+        return whole if raw is batch else with_lines(raw, lines), whole
 
     def _assign(self, found: Rows, rows: NDArray[np.int64], at: NDArray[np.int64] | slice) -> NDArray[np.int64]:
         lanes = self._lanes.lanes
@@ -181,6 +222,16 @@ class Parser:
         lane = self._lanes.lanes[int(self.found.format[row])]
         return lane.reader.take_apart(batch.line(row).removesuffix(b"\r"), batch.read_ns)
 
+    def joined_text(self, batch: LineBatch, row: int) -> str:
+        """What a row of the last batch that joined a record adds to its message."""
+        if len(self.found.container) and self.found.container[row]:
+            return self.take_row_apart(batch, row).message
+        return text_of(batch.line(row).removesuffix(b"\r"))
+
+    def stream_of(self, row: int) -> int:
+        """The stream of a good line of the last batch: 1 or 2 where a container wrote it, else 0."""
+        return int(self.found.container[row]) & STREAM if len(self.found.container) else 0
+
     def levels(self, parsed: ParsedLines) -> NDArray[np.int8]:
         """int8 (n,): index into `engine.parsing.rows.LEVEL_NAMES` for each good line of the last batch."""
         levels = self.found.level[parsed.rows]
@@ -206,11 +257,31 @@ class Parser:
         """The state as JSON; the same bytes object as long as it does not change."""
         lanes = self._lanes
         journal = b"" if self._journal is None else self._journal.open
-        key = ([lane.templates.version for lane in lanes.lanes], self._joiner.open, lanes.progress(), journal)
+        versions = [lane.templates.version for lane in lanes.lanes], self._pieces.version
+        key = (versions, self._joiner.open, self._joiner.last, lanes.progress(), journal)
         if self._saved is None or self._saved[0] != key:
-            more = {"open": list(self._joiner.open), "journal": journal.decode("latin-1")}
+            lines, *streams = map(list, self._joiner.open)
+            more: dict[str, Any] = {"open": lines, "journal": journal.decode("latin-1")}
+            if self._wrapped:
+                more |= {"streams": streams, "last": self._joiner.last, "pieces": self._pieces.snapshot()}
+            if self._tail is not None and (journal or more.get("pieces")):
+                tail = self._tail
+                more["tail"] = [tail.partition, int(tail.positions[-1]), tail.read_ns, tail.produced_ns]
             self._saved = key, orjson.dumps({**lanes.snapshot(), **more})
         return self._saved[1]
+
+
+def _open(saved: Mapping[str, Any]) -> tuple[tuple[Open, ...], int]:
+    """The open records of a snapshot, and the stream of the last of them."""
+    if "open" not in saved:
+        return NONE_OPEN, 0
+    streams = saved.get("streams", NONE_OPEN[1:])
+    return (Open(*saved["open"]), *(Open(*stream) for stream in streams)), saved.get("last", 0)
+
+
+def _nothing_more(partition: str, position: int, read_ns: int, produced_ns: int) -> LineBatch:
+    """The last batch before a restart as far as `Parser.finish` needs it."""
+    return LineBatch(partition, b"", np.zeros(0, np.int64), np.array([position], np.int64), read_ns, produced_ns)
 
 
 def line_labels(format: str, parsed: ParsedLines) -> NDArray[np.bool_] | None:

@@ -109,8 +109,8 @@ class ParseStep(Step[LineBatch, ParsedLines | Rejected]):
         return [item for batch in values for item in self._counted(self._parser.parse(batch))]
 
     def _counted(self, parsed: ParsedLines) -> list[ParsedLines | Rejected]:
-        if self._parser.joined:
-            self._context.telemetry.metrics.joined_lines.inc(len(self._parser.joined))
+        if joined := len(self._parser.joined) + len(self._parser.pieces):
+            self._context.telemetry.metrics.joined_lines.inc(joined)
         if not parsed.bad:
             return [parsed]
         self._context.telemetry.metrics.count_bad_lines(letter.reason for letter in parsed.bad)

@@ -203,10 +203,9 @@ class _Reading:
         batches: list[WindowBatch] = []
         templates: dict[int, str] = {}
         first_bad: DeadLetter | None = None
-        for batch in self._batches():
-            parsed = self._parser.parse(batch)
+        for parsed, lines in self._parsed():
             templates.update(parsed.templates)
-            self.lines += len(batch)
+            self.lines += lines
             self.bad += len(parsed.bad)
             first_bad = first_bad or next(iter(parsed.bad), None)
             if self._reads_labels:
@@ -222,6 +221,13 @@ class _Reading:
         last = self._windower.close_all()
         batches += [] if last is None else [last]
         return (WindowBatch.join(batches) if batches else None), templates
+
+    def _parsed(self) -> Iterator[tuple[ParsedLines, int]]:
+        """What every batch gives, with its lines, and what the end of the log completes."""
+        for batch in self._batches():
+            yield self._parser.parse(batch), len(batch)
+        if (rest := self._parser.finish()) is not None:
+            yield rest, 0
 
     def _batches(self) -> Iterator[LineBatch]:
         """The log's batches to its end."""

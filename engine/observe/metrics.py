@@ -124,7 +124,8 @@ class Metrics:
             "driftline_bad_lines", "Lines sent to the dead-letter sink, by the kind of fault.", "reason"
         )
         self.joined_lines = self._counter(
-            "driftline_joined_lines", "Lines of stack traces that belong to the record before them."
+            "driftline_joined_lines",
+            "Lines that are part of another record: of stack traces, and pieces of long lines.",
         )
         self.source_lag = self._gauge(
             "driftline_source_lag", "Not yet read from the source (Kafka: messages; files: bytes).", "partition"

@@ -3,31 +3,39 @@
 A continuation gets no row of its own: its record has the time, the template and the session of the
 first line, which says what happened, and a window stays as long as it would be without the trace.
 Only the first line decides, so a record may be cut by a batch anywhere.
+
+Lines that no format takes belong to the record right before them. In the log of a container every
+line has a header, so there the message decides, and a line belongs to the record before it in its
+stream; lines of the other stream may stand between.
 """
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from connectors.base import LineBatch
-
 CONTINUATION = re.compile(
-    rb"[ \t]+[^\s]"
+    rb"[ \t]+[^\s]+"
     rb"|Caused by: |Suppressed: |\.\.\. [0-9]+ (?:more|common frames)"
     rb"|Traceback \(most recent call last\):"
     rb"|During handling of the above exception|The above exception was the direct cause"
-    rb"|(?:[A-Za-z_$][\w$]*\.)*[A-Z][\w$]*(?:Error|Exception|Warning|Throwable|Interrupt|Exit)(?::|\s*$)"
+    rb"|(?:[\w$]+\.)*[A-Z][\w$]*(?:Error|Exception|Warning|Throwable|Interrupt|Exit)(?::|\s*$)"
 )
-"""How a line of a Java stack trace or a Python traceback begins, apart from its first."""
+"""How a line of a Java stack trace or a Python traceback begins, apart from its first.
+
+Neither digits nor ids matter to it, so that it is asked once for each shape of line.
+"""
 
 WITHIN = re.compile(rb"\s*$|Stop(?:Async)?Iteration|(?:[A-Za-z_]\w*\.)+[A-Za-z_]\w*(?::\s|\s*$)")
 """What belongs to a trace only where one has begun: the blank lines of chained ones, errors not called so."""
 
 
 class Open(NamedTuple):
-    """The record at the end of what was read: whether lines may join it, and what has joined it."""
+    """The last record of what was read: whether lines may join it, lines read since its first, bytes that joined."""
 
     joins: bool = False
     lines: int = 0
@@ -35,48 +43,168 @@ class Open(NamedTuple):
 
 
 CLOSED = Open()
-_FRESH = Open(joins=True)
+NONE_OPEN = (CLOSED, CLOSED, CLOSED)
+"""Of the lines that are in no stream, and of the two streams of a container."""
+
+PASSED_OVER = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What is known of the lines of a batch.
+
+    Attributes:
+        count: How many there are.
+        failed: Rows that no format took, ascending.
+        joins: bool (n,): whether lines may join a good row.
+        heads: bool (n,): whether a failed row that does not join begins a record.
+        text: What a row adds to the record that it joins.
+        stream: int8 (n,): the stream of each good row, 0 where it is in none, `PASSED_OVER` for rows that
+            are no lines; None where all are in none.
+        traces: Good rows in a stream whose message looks like the rest of a trace, ascending.
+    """
+
+    count: int
+    failed: list[int]
+    joins: NDArray[np.bool_]
+    heads: NDArray[np.bool_]
+    text: Callable[[int], bytes]
+    stream: NDArray[np.int8] | None = None
+    traces: tuple[int, ...] = ()
 
 
 class Joiner:
-    """Decides for the lines of one partition, in order, which belong to the line before.
+    """Decides for the lines of one partition, in order, which belong to the record before.
 
     Attributes:
-        open: The last record; what a snapshot keeps.
+        open: The last record in no stream and in each; what a snapshot keeps.
+        last: Which of them is the last of all.
     """
 
-    def __init__(self, max_lines: int, max_bytes: int, open: Open = CLOSED) -> None:
+    def __init__(self, max_lines: int, max_bytes: int, open: tuple[Open, ...] = NONE_OPEN, last: int = 0) -> None:
         self._max_lines = max_lines
         self._max_bytes = max_bytes
         self.open = open
+        self.last = last
 
-    def join(
-        self, batch: LineBatch, failed: list[int], joins: NDArray[np.bool_], heads: NDArray[np.bool_]
-    ) -> list[int]:
-        """The rows that join the record before them.
-
-        Args:
-            batch: The lines.
-            failed: Rows that no format took, ascending; only these may join.
-            joins: bool (n,): whether lines may join a good row.
-            heads: bool (n,): whether a failed row that does not join begins a record.
-        """
-        found = []
-        now, before = self.open, -1
-        for row in failed:
-            if row > before + 1:
-                now = _FRESH if joins[row - 1] else CLOSED
-            before = row
-            line = batch.line(row)
-            lines, size = now.lines + 1, now.bytes + len(line)
-            fits = now.joins and lines <= self._max_lines and size <= self._max_bytes
-            if fits and (CONTINUATION.match(line) or (now.lines and WITHIN.match(line))):
-                found.append(row)
-                now = Open(True, lines, size)
+    def join(self, lines: Candidates) -> dict[int, int]:
+        """Row → stream of its record, for rows that join a record before them, ascending."""
+        walk = _Walk(lines, self.open, self.last)
+        found: dict[int, int] = {}
+        while (row := walk.next()) is not None:
+            stream, first, now = walk.record_before(row)
+            text = lines.text(row)
+            size = now.bytes + len(text)
+            fits = now.joins and row - first <= self._max_lines and size <= self._max_bytes
+            if fits and (CONTINUATION.match(text) or (now.bytes and WITHIN.match(text))):
+                found[row] = stream
+                walk.joined(row, stream, size)
             else:
-                now = _FRESH if heads[row] else CLOSED
-        last = len(batch) - 1
-        if last > before:
-            now = _FRESH if joins[last] else CLOSED
-        self.open = now
+                walk.began(row)
+        ended = walk.end()
+        self.last = walk.last
+        # A record that has got too old looks the same in every snapshot.
+        self.open = tuple(o if o.lines <= self._max_lines else CLOSED for o in ended)
         return found
+
+
+class _Walk:
+    """Goes from row to row that may join a record, and knows the last record before each.
+
+    Attributes:
+        last: Stream of the last record.
+    """
+
+    def __init__(self, lines: Candidates, open: tuple[Open, ...], last: int) -> None:
+        self._lines = lines
+        self._failed = frozenset(lines.failed)
+        self._open = list(open)
+        self._first = [-1 - o.lines for o in open]  # row of each record's first line
+        self._known = [-1] * len(open)  # up to which row that is known
+        self.last, self._last_row = last, -1
+        self._good: NDArray[np.int64] | None = None
+        self._rows: list[NDArray[np.int64]] = []
+        self._waiting = [*lines.failed, *lines.traces]
+        if lines.stream is not None:
+            good = np.ones(lines.count, np.bool_)
+            good[lines.failed] = False
+            good &= lines.stream != PASSED_OVER
+            self._good = np.flatnonzero(good)
+            self._rows = [np.flatnonzero(good & (lines.stream == s)) for s in range(len(open))]
+            for stream in range(1, len(open)):
+                if open[stream].bytes:
+                    self._wait(stream, -1)
+        heapify(self._waiting)
+
+    def next(self) -> int | None:
+        """The next row that may join a record."""
+        if not self._waiting:
+            return None
+        row = heappop(self._waiting)
+        while self._waiting and self._waiting[0] == row:
+            heappop(self._waiting)
+        return row
+
+    def record_before(self, row: int) -> tuple[int, int, Open]:
+        """Stream, first row and state of the record that a row would join."""
+        stream = self._last_stream(row) if row in self._failed else self._stream_of(row)
+        self._catch_up(stream, row)
+        return stream, self._first[stream], self._open[stream]
+
+    def joined(self, row: int, stream: int, size: int) -> None:
+        """The row joined the record of that stream, to which that many bytes have now been joined."""
+        self._put(row, stream, self._first[stream], Open(True, 0, size))
+        if stream and self._rows:
+            self._wait(stream, row)
+
+    def began(self, row: int) -> None:
+        """The row joined none."""
+        failed = row in self._failed
+        joins = bool(self._lines.heads[row] if failed else self._lines.joins[row])
+        self._put(row, 0 if failed else self._stream_of(row), row, Open(joins))
+
+    def end(self) -> list[Open]:
+        """The last record in no stream and in each."""
+        count = self._lines.count
+        self.last = self._last_stream(count)
+        for stream in range(len(self._open)):
+            self._catch_up(stream, count)
+        return [
+            o._replace(lines=count - 1 - first) if o.joins else CLOSED
+            for o, first in zip(self._open, self._first, strict=True)
+        ]
+
+    def _put(self, row: int, stream: int, first: int, open: Open) -> None:
+        self._open[stream], self._first[stream], self._known[stream] = open, first, row
+        self.last, self._last_row = stream, row
+
+    def _stream_of(self, row: int) -> int:
+        return 0 if self._lines.stream is None else int(self._lines.stream[row])
+
+    def _last_stream(self, row: int) -> int:
+        """The stream of the last record before a row."""
+        before = row - 1 if self._good is None else _newest(self._good, row)
+        return self._stream_of(before) if before > self._last_row else self.last
+
+    def _catch_up(self, stream: int, row: int) -> None:
+        """Takes good rows into account that stand before a row and cannot join any record."""
+        if self._rows:
+            before = _newest(self._rows[stream], row)
+        else:
+            before = row - 1 if stream == 0 else -1
+        if before > self._known[stream]:
+            self._known[stream] = self._first[stream] = before
+            self._open[stream] = Open(bool(self._lines.joins[before]))
+
+    def _wait(self, stream: int, row: int) -> None:
+        """Asks also about the row that follows one in its stream: it may be blank, or end the trace."""
+        rows = self._rows[stream]
+        after = int(np.searchsorted(rows, row, side="right"))
+        if after < len(rows):
+            heappush(self._waiting, int(rows[after]))
+
+
+def _newest(rows: NDArray[np.int64], row: int) -> int:
+    """The last of ascending rows before a row, -1 where there is none."""
+    at = int(np.searchsorted(rows, row)) - 1
+    return int(rows[at]) if at >= 0 else -1

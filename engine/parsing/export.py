@@ -3,6 +3,7 @@
 import csv
 import datetime as dt
 import io
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Protocol
 
@@ -27,14 +28,14 @@ PROBABILITY = "p_"
 
 
 class RecordReader:
-    """Turns batches into records, stack traces whole.
+    """Turns batches into records, stack traces whole, in the order in which they begin.
 
     Args:
         parser: Made with `fields=True`.
         judge: Says more about each line.
 
     Attributes:
-        lines, bad, joined: Lines read, lines that no record came of, and lines that joined a record.
+        lines, bad: Lines read, and lines that did not parse.
         formats: Records by format.
         first_bad: Place and reason of the first line that did not parse, or "".
     """
@@ -43,13 +44,20 @@ class RecordReader:
         self._parser = parser
         self._judge = judge
         self._templates: dict[int, str] = {}
-        self._held: Record | None = None
-        self.lines = self.bad = self.joined = 0
+        self._held: deque[tuple[int, int, Record]] = deque()  # row since the start, stream, record
+        self._last: dict[int, Record] = {}
+        self._rows = 0
+        self.lines = self.bad = 0
         self.formats: dict[str, int] = {}
         self.first_bad = ""
 
+    @property
+    def joined(self) -> int:
+        """Lines that are part of a record with several."""
+        return self.lines - self.bad - sum(self.formats.values())
+
     def add(self, batch: LineBatch) -> list[Record]:
-        """The records that are complete with this batch: all but the last, which lines may still join."""
+        """The records that are complete with this batch: all but those at the end that lines may still join."""
         self.lines += len(batch) + len(batch.rejects)
         return self._complete(self._parser.parse(batch))
 
@@ -58,33 +66,35 @@ class RecordReader:
         self.bad += len(parsed.bad)
         if parsed.bad and not self.first_bad:
             self.first_bad = f"{parsed.bad[0].place}: {parsed.bad[0].reason}"
-        self.joined += len(self._parser.joined)
-        rows = sorted([*((row, True) for row in parsed.rows.tolist()), *((row, False) for row in self._parser.joined)])
+        joined = self._parser.joined
         more = [{}] * len(parsed) if self._judge is None else self._judge(parsed)
         made = ({**record, **fields} for record, fields in zip(self._records(parsed), more, strict=True))
-        done: list[Record] = []
-        for row, whole in rows:
-            if not whole:
-                if self._held is not None:
-                    self._held["message"] += "\n" + text_of(parsed.lines.line(row).removesuffix(b"\r"))
+        for row in sorted([*parsed.rows.tolist(), *joined]):
+            if (stream := joined.get(row)) is not None:
+                if stream in self._last:
+                    self._last[stream]["message"] += "\n" + self._parser.joined_text(parsed.lines, row)
                 continue
-            done += self._release()
-            self._held = next(made)
+            stream = self._parser.stream_of(row)
+            self._last[stream] = next(made)
+            self._held.append((self._rows + row, stream, self._last[stream]))
+        self._rows += len(parsed.lines)
+        oldest = self._rows - self._parser.max_join_lines
+        done: list[Record] = []
+        while self._held and (self._held[0][0] < oldest or self._held[0][2] is not self._last[self._held[0][1]]):
+            done.append(self._release())
         return done
 
-    def _release(self) -> list[Record]:
-        """The record that is held, without the blank lines that joined it last."""
-        held, self._held = self._held, None
-        if held is None:
-            return []
-        held["message"] = held["message"].rstrip("\n")
-        return [held]
+    def _release(self) -> Record:
+        """The first record that is held, without the blank lines that joined it last."""
+        _, _, record = self._held.popleft()
+        record["message"] = record["message"].rstrip("\n")
+        return record
 
     def finish(self) -> list[Record]:
         """The last records, once no line is to come."""
         parsed = self._parser.finish()
         done = [] if parsed is None else self._complete(parsed)
-        return done + self._release()
+        return done + [self._release() for _ in range(len(self._held))]
 
     def _records(self, parsed: ParsedLines) -> Iterator[Record]:
         found, parser, data = self._parser.found, self._parser, parsed.lines.data

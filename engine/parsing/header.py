@@ -4,10 +4,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from engine.parsing.continuation import CONTINUATION
 from engine.parsing.digit_blind import exact_widths, why_not_blind
 from engine.parsing.formats.base import LEVELS, SYSLOG_LEVELS, Format
 from engine.parsing.id_blind import why_not_id_blind
-from engine.parsing.rows import LEVEL_BY_LINE, LEVEL_NAMES, SPANNED
+from engine.parsing.rows import LEVEL_BY_LINE, LEVEL_NAMES, PIECE, SPANNED, TRACE
 from engine.parsing.timestamps import DIGIT_GROUPS, BadTime, TimeRules
 
 MAX_SHOWN = 60
@@ -114,6 +115,12 @@ class HeaderReader:
         if word is not None and not word.isalpha() and any(48 <= c <= 57 for c in word):
             return LEVEL_BY_LINE
         return LEVEL_NAMES.index(level_of({"level": word}, self._format.levels))
+
+    def container(self, match: re.Match[bytes]) -> int:
+        """See `engine.parsing.rows.Rows.container`; for formats with streams."""
+        number = 1 + self._format.streams.index(match["component"].decode("ascii"))
+        piece = PIECE if match["piece"] is not None else 0
+        return number | piece | (TRACE if CONTINUATION.match(match.string, match.start("message")) else 0)
 
     def key(self, line: bytes) -> tuple[int, int]:
         """The session key's bytes in the line; (0, 0) where it has none."""

@@ -56,32 +56,30 @@ class JournalEntries:
         text = self.open + batch.data
         ends = batch.ends + base
         self.open = b""
-        lines: list[bytes] = []
-        positions: list[int] = []
+        lines: list[tuple[int, bytes]] = []
         at = 0
         while at < len(text):
             if not text.startswith(_FIRST, at):
                 row = int(np.searchsorted(ends, at))
                 stop = int(ends[row]) if row < len(ends) else len(text)
-                lines.append(text[at:stop])
-                positions.append(int(batch.positions[row]))
+                lines.append((int(batch.positions[row]), text[at:stop]))
                 at = stop + 1
                 continue
             entry = _read(text, at)
             if not (entry.whole or entry.broken) and len(text) - at <= self._max_bytes:
                 self.open = text[at:]
                 break
-            lines.append(orjson.dumps(entry.fields))
             # One that the first line here shows to be over ended before that line.
             row, before = int(np.searchsorted(ends, entry.at - 1)), entry.at <= base
-            positions.append(int(batch.positions[0]) - 1 if before else int(batch.positions[row]))
+            position = int(batch.positions[0]) - 1 if before else int(batch.positions[row])
+            lines.append((position, orjson.dumps(entry.fields)))
             at = entry.at
-        return _batch_of(batch, lines, positions)
+        return batch_of(batch, lines)
 
-    def rest(self, batch: LineBatch) -> LineBatch:
-        """The entry that is open at the end of a source, whose last batch is given."""
+    def rest(self, batch: LineBatch) -> tuple[int, bytes]:
+        """Position and line of the entry that is open at the end of a source, whose last batch is given."""
         text, self.open = self.open, b""
-        return _batch_of(batch, [orjson.dumps(_read(text, 0).fields)], [int(batch.positions[-1])])
+        return int(batch.positions[-1]), orjson.dumps(_read(text, 0).fields)
 
     @staticmethod
     def _begins(batch: LineBatch) -> bool:
@@ -120,8 +118,8 @@ def _read(text: bytes, at: int) -> _Entry:
     return entry
 
 
-def _batch_of(batch: LineBatch, lines: list[bytes], positions: list[int]) -> LineBatch:
-    """The batch with these lines in place of its own."""
-    ends = np.cumsum([len(line) + 1 for line in lines], dtype=np.int64) - 1
-    data = b"".join(line + b"\n" for line in lines)
-    return replace(batch, data=data, ends=ends, positions=np.array(positions, np.int64))
+def batch_of(batch: LineBatch, lines: list[tuple[int, bytes]]) -> LineBatch:
+    """The batch with other lines, each with its position, in place of its own."""
+    ends = np.cumsum([len(line) + 1 for _, line in lines], dtype=np.int64) - 1
+    data = b"".join(line + b"\n" for _, line in lines)
+    return replace(batch, data=data, ends=ends, positions=np.array([at for at, _ in lines], np.int64))

@@ -6,16 +6,23 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from connectors.base import LineBatch
+from engine.parsing.continuation import CONTINUATION
 from engine.parsing.formats import LEVELS, Format
 from engine.parsing.header import MAX_PID_DIGITS, BadLine, check_text
 from engine.parsing.jsonlines import pick, place_of, scalar_text, time_ns
 from engine.parsing.parse_settings import ParseSettings
-from engine.parsing.rows import LEVEL_NAMES, Fields, Rows
+from engine.parsing.rows import LEVEL_NAMES, PIECE, TRACE, Fields, Rows
 from engine.parsing.session_key import hash_key
 from engine.parsing.templates import Templates
 from engine.parsing.timestamps import BadTime
 
 _RUN = re.compile("[0-9]+")
+
+DRIVER_FIELDS = frozenset({"log", "stream", "time", "attrs"})
+"""Fields of a line of Docker's json-file driver. Collectors add others, and mix the lines of many containers."""
+
+PIECE_BYTES = 16_384
+"""Bytes of a piece of a line: the driver's buffer (`defaultBufSize` in moby's daemon/logger/copier.go)."""
 
 
 class JsonReader:
@@ -32,6 +39,7 @@ class JsonReader:
         session = {"session": settings.json_fields.session}
         self._name = format.name
         self._keep = fields
+        self._streams = {stream: number for number, stream in enumerate(format.streams, start=1)}
         self._decode = format.document.decode
         self._fields = (
             settings.json_fields if format.name == "json" else format.document.fields.model_copy(update=session)
@@ -52,16 +60,19 @@ class JsonReader:
 
     def read(self, batch: LineBatch) -> Rows:
         """See `engine.parsing.rows.LineReader`."""
-        rows = Rows.empty(len(batch), fields=self._keep)
+        rows = Rows.empty(len(batch), fields=self._keep, container=bool(self._streams))
         start = 0
         for row, end in enumerate(batch.ends.tolist()):
             line = batch.data[start:end].removesuffix(b"\r")
             try:
-                fields = self.take_apart(line, batch.read_ns)
+                document = self._document(line)
+                fields = self.of_document(document, batch.read_ns)
             except BadLine as reason:
                 rows.bad[row] = str(reason)
             else:
                 rows.time_ns[row] = fields.time_ns
+                if self._streams:
+                    rows.container[row] = self._container(document, fields.message)
                 if self._keep:
                     rows.fields[row], rows.level[row] = fields, LEVEL_NAMES.index(fields.level)
                 rows.text[row] = self._text_number(fields.message)
@@ -71,6 +82,19 @@ class JsonReader:
                     rows.key_start[row], rows.key_end[row] = start + first, start + last
             start = end + 1
         return rows
+
+    def _container(self, document: dict[str, Any], message: str) -> int:
+        """See `engine.parsing.rows.Rows.container`.
+
+        A line that has no end and is shorter than a piece is whole: the container ended there, or
+        something has taken the line end away.
+        """
+        number = self._streams.get(document["stream"]) if document.keys() <= DRIVER_FIELDS else None
+        if number is None:
+            return 0
+        text = message.encode()
+        piece = len(text) >= PIECE_BYTES and not document["log"].endswith("\n")
+        return number | (PIECE if piece else 0) | (TRACE if CONTINUATION.match(text) else 0)
 
     def _text_number(self, message: str) -> int:
         if len(message) > self._max_message:
@@ -85,11 +109,14 @@ class JsonReader:
 
     def take_apart(self, line: bytes, read_ns: int) -> Fields:
         """See `engine.parsing.rows.LineReader`."""
+        return self.of_document(self._document(line), read_ns)
+
+    def _document(self, line: bytes) -> dict[str, Any]:
         check_text(line)
         document = self._decode(line)
         if isinstance(document, str):
             raise BadLine(f"does not match format {self._name}: {document}")
-        return self.of_document(document, read_ns)
+        return document
 
     def of_document(self, document: dict[str, Any], read_ns: int) -> Fields:
         """The fields of a decoded line.

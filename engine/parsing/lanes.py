@@ -1,6 +1,6 @@
 """Lanes: the reader and the templates of one format within one partition, and the choice among them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any, Protocol
@@ -41,12 +41,33 @@ def masked_message(format: str, message: str) -> str:
     return masker.mask((message.partition("\n")[0] if textual else message)[:most])
 
 
+def read_again(
+    lanes: "Sequence[Lane]", before: LineBatch, batch: LineBatch, index: NDArray[np.int64], rows: Rows
+) -> None:
+    """Reads the rows at `index`, whose lines have changed, once more by the formats that they were read with.
+
+    Args:
+        lanes: By number.
+        before: The batch with the lines that `rows` was read of.
+        batch: The batch with the lines as they are now.
+        index: Rows, ascending.
+        rows: What was found in them.
+    """
+    rows.move(_starts(batch) - _starts(before))
+    for number in np.unique(rows.format[index]).tolist():
+        mine = index[rows.format[index] == number]
+        part = _gather(batch, mine)
+        found = lanes[number].reader.read(part)
+        rows.put(mine, found, number, _starts(batch)[mine] - _starts(part))
+        rows.bad.update((int(mine[row]), reason) for row, reason in found.bad.items())
+
+
 @cache
 def _default_masks(format: str) -> tuple[Masker, int, bool]:
     """Masks of a format, characters that are looked at, and whether its records are lines of text."""
     settings, entry = ParseSettings(), FORMATS.get(format, UNKNOWN_FORMAT)
     rules = template_rules(entry, settings)
-    return Masker(rules.masks), settings.max_message_bytes, bool(format) and entry.header is not None
+    return Masker(rules.masks), settings.max_message_bytes, bool(format) and (entry.header is not None or entry.joins)
 
 
 class Lane:
@@ -159,7 +180,7 @@ class DetectedLanes:
         if max((len(self._once), *map(len, self._known.values()))) > self._max_shapes:
             self._known.clear()
             self._once.clear()
-        rows = Rows.empty(len(batch), fields=self._fields)
+        rows = Rows.empty(len(batch), fields=self._fields, container=True)
         start = 0
         while start < len(batch):
             stop = min(len(batch), start + self._preference.left())

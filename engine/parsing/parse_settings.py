@@ -45,10 +45,16 @@ class ParseSettings(BaseModel):
         "and memory only, results do not change.",
     )
     max_join_lines: int = Field(
-        default=500, ge=0, description="Lines of a stack trace that join the line before it; 0 joins none."
+        default=500,
+        ge=0,
+        description="Lines of a stack trace that join the line before it, those of a container's other stream between "
+        "them included; 0 joins none.",
     )
     max_join_bytes: int = Field(
-        default=262_144, ge=0, description="Bytes of a stack trace that join the line before it."
+        default=262_144,
+        ge=0,
+        description="Bytes of a stack trace that join the line before it, and of the pieces of a long line in a "
+        "container's log that are put together; 0 joins none.",
     )
     templates: TemplateSettings = Field(default=TemplateSettings(), description="How messages become templates.")
     json_fields: JsonFields = Field(

@@ -33,7 +33,16 @@ any time have that of their arrival.
 
 **Stack traces.** In formats marked so, lines that do not parse and look like the rest of a Java stack trace or a Python
 traceback belong to the line before them, up to `max_join_lines` and `max_join_bytes`. The record has the time and the
-template of its first line; `driftline parse` gives its message whole.
+template of its first line; `driftline parse` gives its message whole. In the log of a container (`cri`, `docker`) every
+line has a header: its message decides, and it belongs to the record before it in its stream, at most `max_join_lines`
+lines further up, those of the other stream included.
+
+**Pieces.** Container runtimes write long lines in pieces. In CRI all but the last are marked `P`; Docker's have its 16
+KiB and no line end. Pieces of one stream become one record: time and header of the first, the place of the last, the
+template and the session key of the whole message. A record that reaches `max_join_bytes` comes out, and what follows
+begins another, so that nothing is lost. A shorter `log` without a line end is whole. A source is taken for the log of
+one container: of documents with other fields than `log`, `stream`, `time` and `attrs`, which collectors write that mix
+containers, each is a record.
 
 **The journal.** Entries of systemd's journal in its export format (`journalctl -o export`), several lines each, which
 may hold binary values, are read as `journald`, up to `max_join_bytes` an entry.

@@ -15,6 +15,9 @@ MAX_RAW_BYTES = 4096
 SPANNED = ("message", "host", "component", "pid")
 """Fields that are kept as places in the line."""
 
+STREAM, PIECE, TRACE = 3, 4, 8
+"""Bits of `Rows.container`."""
+
 LEVEL_NAMES = ("", "trace", "debug", "info", "warn", "error", "fatal")
 LEVEL_BY_LINE = -1
 """Level of a line whose level is written in digits; its reader's `take_apart` knows it."""
@@ -49,6 +52,9 @@ class Rows:
         time_ns, session, key_start, key_end: As in `engine.records.ParsedLines`.
         text: int32: number of the line's masked text, see `engine.parsing.templates.Templates`.
         format: int16: number of the lane that read the line, see `engine.parsing.lanes`.
+        container: int8: of a line that a container runtime wrapped, the number of its stream (1 or 2, masked by
+            `STREAM`), with `PIECE` where it goes on in the next line of that stream and `TRACE` where its message
+            looks like the rest of a stack trace; 0 for other lines. No rows where no such line can be.
         level: int8: index into `LEVEL_NAMES`, or `LEVEL_BY_LINE`.
         spans: int64 (n, len(SPANNED), 2): where in the batch's data each field of `SPANNED` is, both
             ends equal where the line has none.
@@ -62,21 +68,23 @@ class Rows:
     key_end: NDArray[np.int64]
     text: NDArray[np.int32]
     format: NDArray[np.int16]
+    container: NDArray[np.int8]
     level: NDArray[np.int8]
     spans: NDArray[np.int64]
     fields: dict[int, Fields]
     bad: dict[int, str]
 
     @staticmethod
-    def empty(n: int, *, fields: bool = False) -> "Rows":
-        """`n` rows to be filled; `level`, `spans` and `fields` only where they are wanted."""
+    def empty(n: int, *, fields: bool = False, container: bool = False) -> "Rows":
+        """`n` rows to be filled; `level`, `spans` and `fields`, and `container`, only where they are wanted."""
 
         def column() -> NDArray[np.int64]:
             return np.zeros(n, np.int64)
 
         text, format, level = np.zeros(n, np.int32), np.zeros(n, np.int16), np.zeros(n, np.int8)
+        wrapped = np.zeros(n if container else 0, np.int8)
         spans = np.zeros((n if fields else 0, len(SPANNED), 2), np.int64)
-        return Rows(column(), column(), column(), column(), text, format, level, spans, {}, {})
+        return Rows(column(), column(), column(), column(), text, format, wrapped, level, spans, {}, {})
 
     def put(self, at: NDArray[np.int64] | slice, found: "Rows", format: int, shift: NDArray[np.int64] | int) -> None:
         """Takes over the rows of a part of the batch, but for the bad ones.
@@ -91,11 +99,20 @@ class Rows:
             mine[at] = its
         self.format[at], self.level[at] = format, found.level
         self.key_start[at], self.key_end[at] = found.key_start + shift, found.key_end + shift
+        if len(self.container):
+            self.container[at] = found.container if len(found.container) else 0
         if len(self.spans):
             self.spans[at] = found.spans + (shift if isinstance(shift, int) else shift[:, None, None])
         if found.fields:
             places = range(at.start, at.stop) if isinstance(at, slice) else at.tolist()
             self.fields.update((places[row], fields) for row, fields in found.fields.items())
+
+    def move(self, shift: NDArray[np.int64]) -> None:
+        """Each line begins `shift` (int64, n) bytes further behind than it did."""
+        for places in (self.key_start, self.key_end):
+            np.add(places, shift, out=places)
+        if len(self.spans):
+            np.add(self.spans, shift[:, None, None], out=self.spans)
 
     def good(self) -> NDArray[np.int64]:
         """The rows that parsed, ascending."""

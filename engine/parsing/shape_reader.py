@@ -36,7 +36,8 @@ class ShapeReader:
         self._fields = fields
         self._templates = templates
         self.header = HeaderReader(format, settings.session_rule(format), times)
-        self._shapes = Shapes(self.header, times)
+        self._wrapped = bool(format.streams)
+        self._shapes = Shapes(self.header, times, wrapped=self._wrapped)
         self.id_blind = self.header.id_blind and templates.takes_ids
         self._watch = IdWatch()
         # Lines with unique ids in hexadecimal have shapes that never come again: learning pays from
@@ -56,7 +57,7 @@ class ShapeReader:
 
     def read(self, batch: LineBatch, scan: Scan | None = None, headers: Mapping[int, Header] = _NO_HEADERS) -> Rows:
         """See `engine.parsing.rows.LineReader`; `scan` and `headers`, by row, are given where they are at hand."""
-        rows = Rows.empty(len(batch), fields=self._fields)
+        rows = Rows.empty(len(batch), fields=self._fields, container=self._wrapped)
         self._given = headers
         if not len(batch):
             return rows
@@ -108,6 +109,8 @@ class ShapeReader:
         rows.text[at] = text
         if self._fields:
             rows.level[at], rows.spans[at] = self._shapes.levels(mine), self._shapes.spans(part, mine) - PAD
+        if self._wrapped:
+            rows.container[at] = self._shapes.containers(mine)
         if not found.ok.all():
             for row in index[~found.ok].tolist():
                 self._read_one(row, batch, rows)
@@ -153,11 +156,15 @@ class ShapeReader:
             header = self._given.get(row) or self.header.read(line, batch.read_ns)
         except BadLine as reason:
             rows.bad[row] = str(reason)
+            if self._wrapped:
+                rows.container[row] = 0
             return None
         start = 0 if row == 0 else int(batch.ends[row - 1]) + 1
         rows.time_ns[row] = header.time_ns
         rows.session[row] = hash_key(line[header.key_start : header.key_end])
         rows.key_start[row], rows.key_end[row] = start + header.key_start, start + header.key_end
+        if self._wrapped:
+            rows.container[row] = self.header.container(header.match)
         if self._fields:
             rows.level[row] = self.header.level_code(header.match)
             rows.spans[row] = np.array(self.header.spans(header.match, len(line))) + start

@@ -67,8 +67,10 @@ class Shapes:
 
     UNKNOWN = -1
 
-    def __init__(self, reader: HeaderReader, times: TimeRules) -> None:
+    def __init__(self, reader: HeaderReader, times: TimeRules, *, wrapped: bool = False) -> None:
+        """Takes the reader of single lines, the rules for times, and whether lines were wrapped (`Format.streams`)."""
         self._reader = reader
+        self._wrapped = wrapped
         self._times = times
         self._groups = [g for g in DIGIT_GROUPS if g in reader.widths]
         self._letter_groups = [g for g in LETTER_GROUPS if g in reader.groups and reader.has_time]
@@ -83,6 +85,7 @@ class Shapes:
         self._group_run = [_grown(0) for _ in self._groups]
         self._key = [_grown(0) for _ in range(4)]  # start edge, start offset, end edge, end offset
         self._level = _grown(0)
+        self._container = _grown(0)
         self._span_edge = np.zeros((0, 2 * len(SPANNED)), np.int64)  # start and end of each field by turns
         self._span_offset = np.zeros((0, 2 * len(SPANNED)), np.int64)
         self._some_keyless = False
@@ -118,6 +121,8 @@ class Shapes:
         self._span_edge[number], self._span_offset[number] = zip(*held, strict=True)
         self._some_span_at_line_start |= any(edge == _LINE_START for edge, _ in held)
         self._level[number] = self._reader.level_code(header.match)
+        if self._wrapped:
+            self._container[number] = self._reader.container(header.match)
         keyless = header.key_start == header.key_end
         for column, value in zip(self._key, (_KEYLESS, 0, _KEYLESS, 0) if keyless else first + last, strict=True):
             column[number] = value
@@ -142,6 +147,7 @@ class Shapes:
         self._group_run = [_grown(size, c) for c in self._group_run]
         self._key = [_grown(size, c) for c in self._key]
         self._level = _grown(size, self._level)
+        self._container = _grown(size, self._container)
         self._span_edge, self._span_offset = _grown(size, self._span_edge), _grown(size, self._span_offset)
 
     def edge_counts(self, shapes: NDArray[np.int32]) -> NDArray[np.int64]:
@@ -155,6 +161,10 @@ class Shapes:
     def levels(self, shapes: NDArray[np.int32]) -> NDArray[np.int8]:
         """int8: the level of each shape, see `engine.parsing.rows.Rows.level`."""
         return self._level[shapes].astype(np.int8)
+
+    def containers(self, shapes: NDArray[np.int32]) -> NDArray[np.int8]:
+        """int8: see `engine.parsing.rows.Rows.container`."""
+        return self._container[shapes].astype(np.int8)
 
     def spans(self, blob: Blob, shapes: NDArray[np.int32]) -> NDArray[np.int64]:
         """int64 (n, len(SPANNED), 2): places in the padded blob, see `engine.parsing.rows.Rows.spans`."""

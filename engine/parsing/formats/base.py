@@ -8,6 +8,7 @@ Groups of a header:
 - time: the groups of `engine.parsing.timestamps.DIGIT_GROUPS` and `LETTER_GROUPS`; where none takes
   part, a line's time is when it was read;
 - `level`, `priority` (of syslog), `host`, `component`, `pid`, `label`: optional;
+- `piece`: in formats with streams, takes part where the line goes on in the next one of its stream;
 - `message`: what templates are mined from, to the end of the line.
 
 Time groups say exactly how many digits they take; everything else must be blind to digits (see
@@ -48,7 +49,8 @@ class Format:
         name: As the settings name it.
         expected: The line's layout in words, for dead letters and the reference.
         examples: Lines that a parser of this format must take, and that detection must know.
-        blocks: Records over several lines that a parser must take too, see `engine.parsing.journal`.
+        blocks: Records over several lines that a parser must take too, see `engine.parsing.journal` and
+            `engine.parsing.pieces`.
         header: See the module; None where lines are documents.
         document: How documents are read; None where lines are headed.
         sessions: Session rules by name, each a row of patterns of which the first that is found
@@ -58,6 +60,8 @@ class Format:
         similarity: Least share of equal tokens that joins a message to a template, see `TemplateSettings`.
         joins: Whether lines that do not parse and look like the rest of a stack trace belong to the
             line before, see `engine.parsing.continuation`.
+        streams: The values of `component` where it is the stream of a container and each line was wrapped by the
+            runtime: a record may have several lines, see `engine.parsing.pieces` and `engine.parsing.continuation`.
         normal_label: The value of `label` on normal lines, in data sets that carry one.
         binary: Whether lines may hold NUL bytes.
         general: Whether it takes lines that other formats describe exactly, so that no source is asked for it first.
@@ -74,6 +78,7 @@ class Format:
     masks: tuple[Mask, ...] = ()
     similarity: float = 0.0
     joins: bool = False
+    streams: tuple[str, ...] = ()
     normal_label: bytes | None = None
     unlabelled_is_anomalous: bool = False
     binary: bool = False
@@ -112,6 +117,9 @@ SYSLOG_LEVELS = ("fatal", "fatal", "fatal", "error", "warn", "info", "info", "de
 
 NO_KEY: tuple[bytes, ...] = ()
 NO_SESSIONS: Mapping[str, tuple[bytes, ...]] = {"none": NO_KEY}
+
+STREAMS = ("stdout", "stderr")
+"""The streams of a container."""
 
 # Pieces that many headers share.
 YMD = rb"(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})"

@@ -4,7 +4,7 @@ import html
 import re
 from typing import Any
 
-from engine.parsing.formats.base import SYSLOG_LEVELS, Document, Format
+from engine.parsing.formats.base import STREAMS, SYSLOG_LEVELS, Document, Format
 from engine.parsing.jsonlines import JsonFields, parse_journal_object, parse_object
 
 _PAIR = re.compile(r'([^\s="]+)=("(?:[^"\\]|\\.)*"|[^\s"]*)(?:\s+|$)')
@@ -194,6 +194,8 @@ DOCKER = Format(
         JsonFields(time=("time",), message=("log",), level=(), host=(), component=("stream",)),
         marks=(("log",), ("stream",), ("time",)),
     ),
+    joins=True,
+    streams=STREAMS,
 )
 
 LOGFMT = Format(

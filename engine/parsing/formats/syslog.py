@@ -1,6 +1,17 @@
 """Syslog and what rides on it: RFC 3164, RFC 5424, CEF, LEEF, klog, CRI."""
 
-from engine.parsing.formats.base import FRACTION, HMS, MONTH_NAME, NO_KEY, NO_SESSIONS, RFC3339, ZONE, Format, headed
+from engine.parsing.formats.base import (
+    FRACTION,
+    HMS,
+    MONTH_NAME,
+    NO_KEY,
+    NO_SESSIONS,
+    RFC3339,
+    STREAMS,
+    ZONE,
+    Format,
+    headed,
+)  # fmt: skip
 from engine.parsing.masks import Mask
 
 _RFC3164_TIME = MONTH_NAME + rb" +(?P<day>[0-9]{1,2}) " + HMS
@@ -117,9 +128,14 @@ CRI = Format(
     expected="YYYY-MM-DDTHH:MM:SS.FFFFFFFFFZONE stdout|stderr F|P MESSAGE",
     examples=(
         b"2016-10-06T00:17:09.669794202Z stdout F starting the http server on port 8080",
-        b"2016-10-06T00:17:10.113242941+02:00 stderr P a line that goes on",
+        b"2016-10-06T00:17:10.113242941+02:00 stderr F no route to host",
     ),
-    header=headed(RFC3339 + rb" (?P<component>stdout|stderr) [FP] (?P<message>.*)"),
+    blocks=(
+        b"2016-10-06T00:17:11.205317442Z stdout P a long line that the runtime \n"
+        b"2016-10-06T00:17:11.205317981Z stdout F wrote in two pieces\n",
+    ),
+    header=headed(RFC3339 + rb" (?P<component>stdout|stderr) (?:F|(?P<piece>P)) (?P<message>.*)"),
     sessions=NO_SESSIONS,
     joins=True,
+    streams=STREAMS,
 )

@@ -13,7 +13,7 @@ from drain3.template_miner_config import TemplateMinerConfig
 
 from connectors.base import LineBatch
 from engine.parse import BadLine, Parser, ParseSettings
-from engine.parsing.continuation import CONTINUATION
+from engine.parsing.continuation import CONTINUATION, WITHIN
 from engine.parsing.formats import FORMATS
 from engine.parsing.lanes import template_rules
 from engine.parsing.opposites import GuardedDrain
@@ -79,17 +79,27 @@ def plain_miner(settings: ParseSettings) -> TemplateMiner:
 def expected(settings: ParseSettings, lines: Sequence[bytes]) -> Answers:
     """The same answers by the plain way: one line after the other, patterns and Drain3 only."""
     answers, parser, miner = Answers(), new_parser(settings), plain_miner(settings)
-    joins, size = False, 0
+    streams = FORMATS[settings.format].streams
+    joins, size, last = {"": False}, {"": 0}, ""
+
+    def continues(stream: str, text: bytes) -> bool:
+        fits = joins.get(stream, False) and size[stream] + len(text) <= settings.max_join_bytes
+        found = fits and bool(CONTINUATION.match(text) or (size[stream] and WITHIN.match(text)))
+        size[stream] = size.get(stream, 0) + (len(text) if found else 0)
+        return found
+
     for row, line in enumerate(lines):
         try:
             fields = parser.take_apart(line, READ_NS)
         except BadLine as reason:
-            size += len(line)
-            joins = joins and CONTINUATION.match(line) is not None and size <= settings.max_join_bytes
-            if not joins:
+            if not continues(last, line):
+                last, joins[""] = "", False
                 answers.bad.append((f"p:{row}", str(reason)))
             continue
-        joins, size = FORMATS[settings.format].joins, 0
+        last = fields.component if fields.component in streams else ""
+        if last and continues(last, fields.message.encode("utf-8", "surrogatepass")):
+            continue
+        joins[last], size[last] = FORMATS[settings.format].joins, 0
         found = miner.add_log_message(fields.message)
         identity = template_id(found["template_mined"])
         answers.texts[identity] = found["template_mined"]

@@ -120,7 +120,7 @@ def test_arbitrary_bytes_never_raise(parser_of, batch_of, lines, headed):
         lines = [FORMATS["syslog"].examples[0] + line for line in lines]
     parser = parser_of(AUTO)
     parsed = parser.parse(batch_of(lines))
-    assert len(parsed) + len(parsed.bad) + len(parser.joined) == len(lines)
+    assert len(parsed) + len(parsed.bad) + len(parser.joined) + len(parser.pieces) == len(lines)
     assert all(letter.reason == "empty line" for letter in parsed.bad)
 
 
@@ -176,5 +176,5 @@ def test_a_hundred_thousand_injured_real_lines_never_raise(corpus, mutated, pars
     for start in range(0, 100_000, 4000):
         part = [mutated(rng.choice(lines), rng) for _ in range(4000)]
         parsed = parser.parse(batch_of(part, start))
-        assert len(parsed) + len(parsed.bad) + len(parser.joined) == len(part)
+        assert len(parsed) + len(parsed.bad) + len(parser.joined) + len(parser.pieces) == len(part)
         assert all(letter.reason == "empty line" for letter in parsed.bad)

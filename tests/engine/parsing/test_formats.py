@@ -60,6 +60,17 @@ def test_line_ends_and_what_follows_are_no_header(name, parser_of):
             assert (longer.time_ns, longer.host, longer.pid) == (plain.time_ns, plain.host, plain.pid)
 
 
+@pytest.mark.parametrize("name", [name for name, format in FORMATS.items() if format.blocks])
+@pytest.mark.parametrize("given", ["named", "auto"])
+def test_records_over_several_lines_are_one(name, given, parser_of, batch_of):
+    parser = parser_of(settings_of(name if given == "named" else given))
+    for block in FORMATS[name].blocks:
+        parsed = [parser.parse(batch_of(block.split(b"\n")[:-1])), parser.finish()]
+        assert sum(map(len, filter(None, parsed))) == 1
+        assert not any(some.bad for some in parsed if some)
+        assert {parser.formats[number] for number in parser.found.format.tolist()} == {name}
+
+
 @pytest.mark.parametrize("name", STRICT)
 def test_junk_before_a_header_is_refused(name, parser_of):
     parser = parser_of(settings_of(name))
@@ -74,7 +85,7 @@ def test_a_header_cut_anywhere_never_raises_anything_else(name, parser_of, batch
     cuts = [line[:end] for line in FORMATS[name].examples for end in range(len(line))]
     for _ in range(2):
         parsed = parser.parse(batch_of(cuts))
-        assert len(parsed) + len(parsed.bad) + len(parser.joined) == len(cuts)
+        assert len(parsed) + len(parsed.bad) + len(parser.joined) + len(parser.pieces) == len(cuts)
     if name in STRICT:
         assert len(parsed.bad) >= len(FORMATS[name].examples) * 8
 

@@ -246,4 +246,4 @@ def test_injured_lines_never_raise(mutated, parser_of, batch_of):
         for start in range(0, len(lines), 2048):
             batch = batch_of(lines[start : start + 2048])
             parsed = parser.parse(batch)
-            assert len(parsed) + len(parsed.bad) + len(parser.joined) == len(batch)
+            assert len(parsed) + len(parsed.bad) + len(parser.joined) + len(parser.pieces) == len(batch)
