@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from engine.parsing import http_status
 from engine.parsing.continuation import CONTINUATION
 from engine.parsing.digit_blind import exact_widths, why_not_blind
 from engine.parsing.formats.base import LEVELS, SYSLOG_LEVELS, Format
@@ -39,7 +40,7 @@ class HeaderReader:
     """Reads the lines of one format.
 
     Attributes:
-        widths: Least and greatest number of digits of each of the format's time groups.
+        widths: Least and greatest number of digits of each of the format's time groups, and of its HTTP status.
         has_time: Whether lines of the format can say when they were written.
         groups: Names of the header's groups.
         why_slow: Why what is found in one line says nothing about others of its shape, or None.
@@ -53,8 +54,9 @@ class HeaderReader:
         self._pattern = format.header
         self._sessions = [re.compile(pattern) for pattern in session]
         self._times = times
-        self.widths = exact_widths(self._pattern, frozenset(DIGIT_GROUPS))
-        self.has_time = bool(self.widths)
+        self.widths = exact_widths(self._pattern, frozenset((*DIGIT_GROUPS, http_status.GROUP)))
+        self._time_groups = self.widths.keys() - {http_status.GROUP}
+        self.has_time = bool(self._time_groups)
         self.groups = frozenset(self._pattern.groupindex)
         self.id_blind = not (
             why_not_id_blind(self._pattern.pattern, search=False)
@@ -77,7 +79,7 @@ class HeaderReader:
         """
         match = self.match(line)
         groups = match.groupdict()
-        timed = self.has_time and any(groups[name] is not None for name in self.widths)
+        timed = self.has_time and any(groups[name] is not None for name in self._time_groups)
         try:
             time_ns = self._times.of_groups(groups, read_ns) if timed else read_ns
         except BadTime as reason:
@@ -121,6 +123,10 @@ class HeaderReader:
         number = 1 + self._format.streams.index(match["component"].decode("ascii"))
         piece = PIECE if match["piece"] is not None else 0
         return number | piece | (TRACE if CONTINUATION.match(match.string, match.start("message")) else 0)
+
+    def kind(self, match: re.Match[bytes]) -> int:
+        """Kind of the line's HTTP status, see `engine.parsing.http_status`; 0 where it has none."""
+        return int(http_status.KINDS[int(match[http_status.GROUP])]) if http_status.GROUP in self.widths else 0
 
     def key(self, line: bytes) -> tuple[int, int]:
         """The session key's bytes in the line; (0, 0) where it has none."""

@@ -67,7 +67,8 @@ def _default_masks(format: str) -> tuple[Masker, int, bool]:
     """Masks of a format, characters that are looked at, and whether its records are lines of text."""
     settings, entry = ParseSettings(), FORMATS.get(format, UNKNOWN_FORMAT)
     rules = template_rules(entry, settings)
-    return Masker(rules.masks), settings.max_message_bytes, bool(format) and (entry.header is not None or entry.joins)
+    textual = bool(format) and (entry.header is not None or entry.joins)
+    return Masker(rules.masks, http=entry.http), settings.max_message_bytes, textual
 
 
 class Lane:
@@ -78,7 +79,7 @@ class Lane:
     ) -> None:
         rules = template_rules(format, settings)
         self.format = format
-        self.templates = Templates(rules, saved)
+        self.templates = Templates(rules, saved, http=format.http)
         self.reader: LineReader
         self.header: ShapeReader | None = None
         self.document: JsonReader | None = None

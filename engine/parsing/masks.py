@@ -5,6 +5,7 @@ import re
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from engine.parsing.digit_blind import why_not_blind
+from engine.parsing.http_status import name_status
 from engine.parsing.id_blind import why_not_id_blind
 from engine.parsing.ids import HEX, UUID, Kind
 
@@ -49,7 +50,8 @@ class Masker:
         takes_ids: Whether ids (`engine.parsing.ids`) are replaced whole before anything looks into them.
     """
 
-    def __init__(self, masks: tuple[Mask, ...]) -> None:
+    def __init__(self, masks: tuple[Mask, ...], *, http: bool = False) -> None:
+        self._http = http
         self._steps = [(re.compile(m.pattern).sub, f"<{m.name}>".replace("\\", r"\\")) for m in masks]
         reasons = ((m.pattern, why_not_blind(m.pattern)) for m in masks)
         found = next(((pattern, reason) for pattern, reason in reasons if reason), None)
@@ -59,7 +61,9 @@ class Masker:
         self.takes_ids = _takes(patterns, UUID_MASK.pattern, UUID) and _takes(patterns, HEX_MASK.pattern, HEX)
 
     def mask(self, message: str) -> str:
-        """The message with every match replaced."""
+        """The message with every match replaced, and before that the status of a message that has one (`http`)."""
+        if self._http:
+            message = name_status(message)
         for substitute, name in self._steps:
             message = substitute(name, message)
         return message

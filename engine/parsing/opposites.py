@@ -32,7 +32,7 @@ lock locked unlock unlocked acquire acquired release released
 attach attached detach detached register registered unregister unregistered
 login logout increase increased decrease decreased gained lost
 send sent sending receive received receiving read write reading writing
-present missing found
+present missing found redirected limited
 get head post put patch
 =root
 """.split()

@@ -44,6 +44,10 @@ begins another, so that nothing is lost. A shorter `log` without a line end is w
 one container: of documents with other fields than `log`, `stream`, `time` and `attrs`, which collectors write that mix
 containers, each is a record.
 
+**HTTP status.** Templates of access logs name the status, since digits are parameters everywhere else: `<SUCCESS>`,
+`<REDIRECTED>`, `<DENIED>` (401, 403, 407), `<MISSING>` (404, 410), `<LIMITED>` (429), `<REFUSED>` (other 4xx),
+`<UNAVAILABLE>` (502 to 504), `<ERROR>` (other 5xx). So a server that begins to fail shows in the windows.
+
 **The journal.** Entries of systemd's journal in its export format (`journalctl -o export`), several lines each, which
 may hold binary values, are read as `journald`, up to `max_join_bytes` an entry.
 

@@ -105,7 +105,7 @@ class ShapeReader:
         at: NDArray[np.int64] | slice = slice(None) if every else index
         rows.time_ns[at], rows.session[at] = found.time_ns, found.session
         rows.key_start[at], rows.key_end[at] = found.key_start - PAD, found.key_end - PAD
-        text = self._shapes.texts(mine)
+        text = self._shapes.texts(mine, found.kind)
         rows.text[at] = text
         if self._fields:
             rows.level[at], rows.spans[at] = self._shapes.levels(mine), self._shapes.spans(part, mine) - PAD
@@ -116,7 +116,7 @@ class ShapeReader:
                 self._read_one(row, batch, rows)
         if (text == NO_TEXT).any():
             for row in index[text == NO_TEXT].tolist():
-                self._mask_one(row, batch, rows)
+                self._mask_one(row, int(shapes[row]), batch, rows)
 
     def _read_missed(
         self,
@@ -170,12 +170,15 @@ class ShapeReader:
             rows.spans[row] = np.array(self.header.spans(header.match, len(line))) + start
         return header
 
-    def _mask_one(self, row: int, batch: LineBatch, rows: Rows) -> None:
+    def _mask_one(self, row: int, shape: int, batch: LineBatch, rows: Rows) -> None:
         if row in rows.bad:
             return
         line = _line(batch, row)
-        start = self.header.match(line).start("message")
-        rows.text[row] = self._text_number(line, len(line) if start < 0 else start)[0]
+        match = self.header.match(line)
+        start = match.start("message")
+        rows.text[row], fixed = self._text_number(line, len(line) if start < 0 else start)
+        if fixed:  # a status of another kind than those that the shape was seen with
+            self._shapes.set_text(shape, self.header.kind(match), rows.text[row])
 
     def _text_number(self, line: bytes, message_start: int) -> tuple[int, bool]:
         return self._templates.text_number(text_of(line[: self._max_line][message_start:]))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.parsing import http_status
 from engine.parsing.header import Header, HeaderReader
 from engine.parsing.rows import SPANNED
 from engine.parsing.session_key import MAX_VECTOR_BYTES, hash_key, hash_keys
@@ -49,13 +50,14 @@ class Blob:
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """Time and key of every line, valid where `ok`; places index the padded blob."""
+    """Time, key and kind of HTTP status of every line, valid where `ok`; places index the padded blob."""
 
     ok: NDArray[np.bool_]
     time_ns: NDArray[np.int64]
     session: NDArray[np.int64]
     key_start: NDArray[np.int64]
     key_end: NDArray[np.int64]
+    kind: NDArray[np.int64] | None
 
 
 class Shapes:
@@ -72,7 +74,8 @@ class Shapes:
         self._reader = reader
         self._wrapped = wrapped
         self._times = times
-        self._groups = [g for g in DIGIT_GROUPS if g in reader.widths]
+        self._groups = [g for g in (*DIGIT_GROUPS, http_status.GROUP) if g in reader.widths]
+        self._kinds = len(http_status.NAMES) if http_status.GROUP in reader.widths else 1
         self._letter_groups = [g for g in LETTER_GROUPS if g in reader.groups and reader.has_time]
         self.clear()
 
@@ -102,7 +105,7 @@ class Shapes:
             skeleton: The line's skeleton.
             edges: The edges of the line's digit runs, from the line's start.
             header: Where things are in the line.
-            text: Number of the masked text, or `NO_TEXT`.
+            text: Number of the masked text, for lines with this one's kind of HTTP status, or `NO_TEXT`.
             line_bytes: The line's length without its line end and a final carriage return.
         """
         if self._groups and not header.timed:
@@ -134,7 +137,9 @@ class Shapes:
         for column, group in zip(self._letters, self._letter_groups, strict=True):
             letters = header.match[group]
             column[number] = LETTER_GROUPS[group][letters.decode()] if letters else 0
-        self._runs[number], self._texts[number] = len(edges), text
+        self._runs[number] = len(edges)
+        self._texts[number * self._kinds : (number + 1) * self._kinds] = NO_TEXT
+        self.set_text(number, self._reader.kind(header.match), text)
         self.numbers[skeleton] = number
         return number
 
@@ -142,7 +147,7 @@ class Shapes:
         if number < len(self._runs):
             return
         size = max(256, 2 * number)
-        self._runs, self._texts = _grown(size, self._runs), _grown(size, self._texts)
+        self._runs, self._texts = _grown(size, self._runs), _grown(size * self._kinds, self._texts)
         self._letters = [_grown(size, c) for c in self._letters]
         self._group_run = [_grown(size, c) for c in self._group_run]
         self._key = [_grown(size, c) for c in self._key]
@@ -154,9 +159,13 @@ class Shapes:
         """int64: edges of digit runs in a line of each shape; means nothing where the shape is unknown."""
         return self._runs[shapes] if len(self) else np.zeros(len(shapes), np.int64)
 
-    def texts(self, shapes: NDArray[np.int32]) -> NDArray[np.int32]:
-        """int32: the text number of each shape, or `NO_TEXT`."""
-        return self._texts[shapes].astype(np.int32)
+    def texts(self, shapes: NDArray[np.int32], kind: NDArray[np.int64] | None) -> NDArray[np.int32]:
+        """int32: the text number of each shape with lines of that kind, or `NO_TEXT`."""
+        return self._texts[shapes if kind is None else shapes * self._kinds + kind].astype(np.int32)
+
+    def set_text(self, shape: int, kind: int, text: int) -> None:
+        """Keeps the text number of a shape with lines of that kind."""
+        self._texts[shape * self._kinds + kind] = text
 
     def levels(self, shapes: NDArray[np.int32]) -> NDArray[np.int8]:
         """int8: the level of each shape, see `engine.parsing.rows.Rows.level`."""
@@ -185,7 +194,7 @@ class Shapes:
         start, end = self._key_places(blob, shapes)
         session = self._hashes(blob, start, end)
         if not self._groups:
-            return Located(ok, np.full(len(shapes), read_ns, np.int64), session, start, end)
+            return Located(ok, np.full(len(shapes), read_ns, np.int64), session, start, end, None)
         columns: dict[str, NDArray[np.int64]] = {}
         for i, group in enumerate(self._groups):
             run = self._group_run[i][shapes]
@@ -208,8 +217,10 @@ class Shapes:
                 columns["fraction_digits"] = np.clip(width, 0, 9)
         for letters, group in zip(self._letters, self._letter_groups, strict=True):
             columns["month" if group == "month_name" else group] = letters[shapes]
+        status = columns.pop(http_status.GROUP, None)
+        kind = None if status is None else http_status.KINDS[np.minimum(status, len(http_status.KINDS) - 1)]
         time_ns, sure = self._times.of_columns(columns, read_ns)
-        return Located(ok & sure, time_ns, session, start, end)
+        return Located(ok & sure, time_ns, session, start, end, kind)
 
     def _key_places(self, blob: Blob, shapes: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         places = []

@@ -73,9 +73,11 @@ class Templates:
         why_slow, takes_ids: See `Masker`.
     """
 
-    def __init__(self, settings: TemplateSettings, snapshot: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, settings: TemplateSettings, snapshot: Mapping[str, Any] | None = None, *, http: bool = False
+    ) -> None:
         self._settings = settings
-        self._masker = Masker(settings.masks)
+        self._masker = Masker(settings.masks, http=http)
         self.why_slow, self.takes_ids = self._masker.why_slow, self._masker.takes_ids
         self._drain = GuardedDrain(depth=settings.depth, sim_th=settings.similarity, max_children=settings.max_children)
         self._births: list[tuple[str, ...]] = []
@@ -104,7 +106,7 @@ class Templates:
         return len(self._texts)
 
     def text_number(self, message: str) -> tuple[int, bool]:
-        """The number of the masked message, and whether it is the same whatever the digits were."""
+        """The number of the masked message, and whether it is the same whatever the digits, but of a status, were."""
         text = self._masker.mask(message)
         number = self._numbers.get(text)
         if number is None:

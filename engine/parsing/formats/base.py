@@ -9,6 +9,7 @@ Groups of a header:
   part, a line's time is when it was read;
 - `level`, `priority` (of syslog), `host`, `component`, `pid`, `label`: optional;
 - `piece`: in formats with streams, takes part where the line goes on in the next one of its stream;
+- `status`: an HTTP status within the message, which its template names (`engine.parsing.http_status`);
 - `message`: what templates are mined from, to the end of the line.
 
 Time groups say exactly how many digits they take; everything else must be blind to digits (see
@@ -21,6 +22,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.parsing import http_status
 from engine.parsing.jsonlines import JsonFields
 from engine.parsing.masks import Mask
 
@@ -84,6 +86,11 @@ class Format:
     binary: bool = False
     blocks: tuple[bytes, ...] = ()
     general: bool = False
+
+    @property
+    def http(self) -> bool:
+        """Whether its messages are requests with a status, see `engine.parsing.http_status`."""
+        return self.header is not None and http_status.GROUP in self.header.groupindex
 
 
 LEVELS: Mapping[str, str] = {

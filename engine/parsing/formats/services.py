@@ -8,7 +8,7 @@ _ACCESS = (
 )  # fmt: skip
 # Possessive, so that a row of backslashes cannot be read in many ways.
 _QUOTED = rb'"[^"\\]*(?:\\["\\]?+[^"\\]*)*"'
-_REQUEST = _QUOTED + rb" [0-9]+ (?:[0-9]+|-)"
+_REQUEST = _QUOTED + rb" (?P<status>[0-9]{3}) (?:[0-9]+|-)"
 
 _CLIENT = {"none": NO_KEY, "client": (rb"(?P<key>[^ ]+) [^ ]+ [^ ]+ \[[0-9]+/",)}
 _DASHED = YMD + rb"[ T]" + HMS + rb"[,.]" + FRACTION

@@ -15,6 +15,7 @@ from connectors.base import LineBatch
 from engine.parse import BadLine, Parser, ParseSettings
 from engine.parsing.continuation import CONTINUATION, WITHIN
 from engine.parsing.formats import FORMATS
+from engine.parsing.http_status import name_status
 from engine.parsing.lanes import template_rules
 from engine.parsing.opposites import GuardedDrain
 from engine.parsing.session_key import hash_key
@@ -100,7 +101,8 @@ def expected(settings: ParseSettings, lines: Sequence[bytes]) -> Answers:
         if last and continues(last, fields.message.encode("utf-8", "surrogatepass")):
             continue
         joins[last], size[last] = FORMATS[settings.format].joins, 0
-        found = miner.add_log_message(fields.message)
+        message = name_status(fields.message) if FORMATS[settings.format].http else fields.message
+        found = miner.add_log_message(message)
         identity = template_id(found["template_mined"])
         answers.texts[identity] = found["template_mined"]
         key = fields.session_key.encode("utf-8", "surrogatepass")
