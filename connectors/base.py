@@ -49,8 +49,8 @@ class DeadLetter:
     """One line that cannot be processed, with the reason and the place it came from.
 
     `place` is written for people and for programs alike: `topic/partition/offset` for Kafka (with
-    `#i` behind it for the i-th line of a message), `path:byte` for a file. `raw` is cut to the
-    first 4,096 bytes; `raw_bytes` is the full length.
+    `#i` behind it for the i-th line of a message), `path, byte N` for a file, where N is the byte at
+    which the line begins. `raw` is cut to the first 4,096 bytes; `raw_bytes` is the full length.
     """
 
     place: str

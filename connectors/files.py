@@ -19,7 +19,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from connectors.base import DeadLetter, LineBatch, SettingsError, SourceUnavailable, State
-from connectors.lines import Cut, too_long
+from connectors.lines import Cut, byte_place, too_long
 from connectors.tail import Place, Tail, base_name
 
 BYTE_BITS = 44
@@ -205,7 +205,7 @@ class FileSource:
         return FilePartition(self._settings, self.files, resume, self._wall_ns, self._monotonic_s)
 
     def describe(self, partition: str, position: int) -> str:
-        """`path:byte`, with the number of rotations behind it where there were any."""
+        """See `place_of`."""
         return place_of(partition, position)
 
     def files(self) -> list[str]:
@@ -231,9 +231,9 @@ def partition_name(path: str) -> str:
 
 
 def place_of(path: str, position: int) -> str:
-    """`path:byte`, with the number of rotations behind it where there were any."""
+    """`path, byte N`, with the number of rotations behind it where there were any."""
     generation, byte = position >> BYTE_BITS, position & ((1 << BYTE_BITS) - 1)
-    return f"{path}:{byte}" + (f" (rotation {generation})" if generation else "")
+    return byte_place(path, byte) + (f" (rotation {generation})" if generation else "")
 
 
 def _matches(pattern: str) -> list[str]:

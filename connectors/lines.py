@@ -17,6 +17,11 @@ RAW_BYTES = 4096
 NEWLINE = 10
 
 
+def byte_place(name: str, byte: int) -> str:
+    """The place of a line in words: a number behind a colon would be taken for that of the line."""
+    return f"{name}, byte {byte}"
+
+
 @dataclass(frozen=True, slots=True)
 class Cut:
     r"""Whole lines out of a byte stream.

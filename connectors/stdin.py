@@ -15,7 +15,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from connectors.base import DeadLetter, LineBatch, SourceUnavailable, State
-from connectors.lines import Cut, LineCutter, too_long
+from connectors.lines import Cut, LineCutter, byte_place, too_long
 
 WAIT_S = 0.01
 """How long an empty poll waits for input; a fifth of what the contract allows."""
@@ -95,7 +95,7 @@ class StdinPartition:
             return None
         now = self._wall_ns()
         letters = tuple(
-            DeadLetter(f"{NAME}:{byte}", too_long(length, self._settings.max_line_bytes), raw, length)
+            DeadLetter(byte_place(NAME, byte), too_long(length, self._settings.max_line_bytes), raw, length)
             for byte, raw, length in cut.rejects
         )
         return LineBatch(NAME, cut.data, cut.ends, cut.starts, now, now, letters)
@@ -121,5 +121,5 @@ class StdinSource:
         return StdinPartition(self._settings, sys.stdin.fileno() if self._fd is None else self._fd, self._wall_ns)
 
     def describe(self, partition: str, position: int) -> str:
-        """`stdin:byte`."""
-        return f"{partition}:{position}"
+        """`stdin, byte N`."""
+        return byte_place(partition, position)

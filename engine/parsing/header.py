@@ -24,8 +24,8 @@ class BadLine(ValueError):
 class Header:
     """Where things are in one line: byte offsets from its start.
 
-    `key_start == key_end` where the line has no session key; `timed` is False where the line's time
-    is when it was read.
+    `key_start == key_end` where the line has no session key; `timed` is False where the header does
+    not say when the line was written.
     """
 
     time_ns: int
@@ -53,6 +53,7 @@ class HeaderReader:
         self._format = format
         self._pattern = format.header
         self._sessions = [re.compile(pattern) for pattern in session]
+        self._clocks = [re.compile(pattern) for pattern in format.clocks]
         self._times = times
         self.widths = exact_widths(self._pattern, frozenset((*DIGIT_GROUPS, http_status.GROUP)))
         self._time_groups = self.widths.keys() - {http_status.GROUP}
@@ -81,12 +82,19 @@ class HeaderReader:
         groups = match.groupdict()
         timed = self.has_time and any(groups[name] is not None for name in self._time_groups)
         try:
-            time_ns = self._times.of_groups(groups, read_ns) if timed else read_ns
+            time_ns = self._times.of_groups(groups, read_ns) if timed else self._own_time(match, read_ns)
         except BadTime as reason:
             raise BadLine(str(reason)) from None
         start, end = self.key(line)
         message_start = match.start("message")
         return Header(time_ns, len(line) if message_start < 0 else message_start, start, end, match, timed)
+
+    def _own_time(self, match: re.Match[bytes], read_ns: int) -> int:
+        """The time in the message of a line whose header has none, or when it was read."""
+        for clock in self._clocks:
+            if found := clock.search(match.string, match.start("message")):
+                return self._times.of_groups(found.groupdict(), read_ns)
+        return read_ns
 
     def match(self, line: bytes) -> re.Match[bytes]:
         """The header's match.

@@ -31,6 +31,12 @@ Where the year is left out it is the latest that does not put the line later tha
 a line of December read in January belongs to the year before; a date left out is found in the same way. Lines without
 any time have that of their arrival.
 
+**CEF and LEEF.** The time of the syslog header counts where there is one: all lines of a source are then dated by one
+clock and come in its order, while `start` may lie hours before the event was logged. Without such a header it is `rt`,
+`start` or `end` of CEF, the first that is there, and `devTime` of LEEF: milliseconds since the epoch or `MMM dd [yyyy]
+HH:mm:ss[.SSS][ zzz]`, in LEEF also ISO 8601. `devTimeFormat` is not interpreted: a line whose time has another layout
+has that of its arrival.
+
 **Stack traces.** In formats marked so, lines that do not parse and look like the rest of a Java stack trace or a Python
 traceback belong to the line before them, up to `max_join_lines` and `max_join_bytes`. The record has the time and the
 template of its first line; `driftline parse` gives its message whole. In the log of a container (`cri`, `docker`) every

@@ -128,12 +128,11 @@ class TimeRules:
         clock_s = _clock_s(number)
         if "year" in number:
             local_s = _day(number["year"], number["month"], number["day"]) * _DAY_S + clock_s
-            zoned = "utc" in number or "zone_sign" in number
-            utc_s = local_s - _zone_s(number) if zoned else self._utc_s(local_s)
+            utc_s = local_s - _zone_s(number) if _zoned(number) else self._utc_s(local_s)
             return self.check(utc_s * _SECOND + fraction, read_ns)
         if "month" not in number:
             return self.check(self._dateless(clock_s, fraction, read_ns), read_ns)
-        return self.check(self._yearless(number["month"], number["day"], clock_s, fraction, read_ns), read_ns)
+        return self.check(self._yearless(number, clock_s, fraction, read_ns), read_ns)
 
     def _dateless(self, clock_s: int, fraction: int, read_ns: int) -> int:
         latest_ns = self._latest_dateless_ns(read_ns)
@@ -153,14 +152,15 @@ class TimeRules:
         except OverflowError:
             raise BadTime("the year is out of range") from None
 
-    def _yearless(self, month: int, day: int, clock_s: int, fraction: int, read_ns: int) -> int:
-        this_year = _year_of(read_ns)
+    def _yearless(self, number: dict[str, int], clock_s: int, fraction: int, read_ns: int) -> int:
+        this_year, month, day = _year_of(read_ns), number["month"], number["day"]
+        ahead_s = _zone_s(number) if _zoned(number) else None
         for year in range(this_year + 1, this_year - 9, -1):
             try:
                 local_s = _day(year, month, day) * _DAY_S + clock_s
             except BadTime:
                 continue
-            time_ns = self._utc_s(local_s) * _SECOND + fraction
+            time_ns = (self._utc_s(local_s) if ahead_s is None else local_s - ahead_s) * _SECOND + fraction
             if time_ns <= self.latest_ns(read_ns):
                 return time_ns
         raise BadTime(f"there is no month {month} with a day {day}")
@@ -347,6 +347,10 @@ def _split_dates(number: dict[str, int]) -> None:
         number |= {"hour": hour, "minute": rest // 100, "second": rest % 100}
     if "month_name" in number:
         number["month"] = number["month_name"]
+
+
+def _zoned(number: dict[str, int]) -> bool:
+    return "utc" in number or "zone_sign" in number
 
 
 def _zone_s(number: dict[str, int]) -> int:

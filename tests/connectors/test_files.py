@@ -82,7 +82,7 @@ def test_rotation_by_rename_finishes_the_old_file_first(path: Path, restart: boo
     if restart:
         reading.start()
     assert reading.lines() == [b"half", b"last", b"new"]
-    assert reading.places()[-1] == f"{path}:0 (rotation 1)"
+    assert reading.places()[-1] == f"{path}, byte 0 (rotation 1)"
     assert {b.partition for b in reading.batches} == {str(path)}
 
 
@@ -112,7 +112,7 @@ def test_rotations_nobody_saw_are_read_in_order(path: Path) -> None:
     assert reading.lines() == [b"between", b"now"]
     reading.restart()
     assert reading.lines() == []
-    assert [p.rpartition(":")[2] for p in reading.places()] == ["0", "0 (rotation 1)", "0 (rotation 2)"]
+    assert [p.rpartition(", ")[2] for p in reading.places()] == ["byte 0", "byte 0 (rotation 1)", "byte 0 (rotation 2)"]
 
 
 @pytest.mark.parametrize("restart", [False, True])
@@ -141,7 +141,7 @@ def test_truncation_starts_a_generation(path: Path) -> None:
     assert reading.lines() == [b"rewritten, and longer than it was before"]
     positions = [int(p) for b in reading.batches for p in b.positions]
     assert positions == sorted(set(positions))
-    assert reading.places()[-1].endswith(":0 (rotation 2)")
+    assert reading.places()[-1].endswith(", byte 0 (rotation 2)")
 
 
 def test_old_content_compressed_while_nobody_read(path: Path) -> None:
@@ -250,9 +250,9 @@ def test_long_line_is_a_dead_letter_in_bounded_memory(path: Path) -> None:
     reading = Reading(path, follow=False, max_line_bytes=4096, block_bytes=65_536)
     assert reading.lines() == [b"before", b"after", b"end"]
     first, second = [r for b in reading.batches for r in b.rejects]
-    assert (first.place, first.raw_bytes, len(first.raw)) == (f"{path}:7", 10_000_000, 4096)
+    assert (first.place, first.raw_bytes, len(first.raw)) == (f"{path}, byte 7", 10_000_000, 4096)
     assert (second.raw_bytes, "max_line_bytes=4096" in second.reason) == (5000, True)
-    assert reading.places()[1] == f"{path}:{7 + 10_000_001}"
+    assert reading.places()[1] == f"{path}, byte {7 + 10_000_001}"
 
 
 def test_missing_file_is_an_error_unless_followed(path: Path) -> None:
@@ -328,8 +328,8 @@ def test_a_name_that_is_no_text_is_spelt_out(tmp_path: Path) -> None:
     assert reading.lines() == [b"a"]
     spelt = rf"{tmp_path}/\xff.log"
     assert [b.partition for b in reading.batches] == [spelt]
-    assert reading.places() == [f"{spelt}:0"]
-    assert [letter.place for b in reading.batches for letter in b.rejects] == [f"{spelt}:2"]
+    assert reading.places() == [f"{spelt}, byte 0"]
+    assert [letter.place for b in reading.batches for letter in b.rejects] == [f"{spelt}, byte 2"]
     reading.restart()
     append(Path(path), b"b\n")
     assert reading.lines() == [b"b"]

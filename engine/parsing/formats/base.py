@@ -55,6 +55,8 @@ class Format:
             `engine.parsing.pieces`.
         header: See the module; None where lines are documents.
         document: How documents are read; None where lines are headed.
+        clocks: Patterns that find the time in the message of a line whose header has none, with groups for times;
+            the first that is found counts. Such lines are read one by one.
         sessions: Session rules by name, each a row of patterns of which the first that is found
             gives the key. The first rule is the default.
         levels: What the format's own words for levels mean, beside `LEVELS`.
@@ -75,6 +77,7 @@ class Format:
     examples: tuple[bytes, ...]
     header: re.Pattern[bytes] | None = None
     document: Document | None = None
+    clocks: tuple[bytes, ...] = ()
     sessions: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
     levels: Mapping[str, str] = field(default_factory=dict)
     masks: tuple[Mask, ...] = ()

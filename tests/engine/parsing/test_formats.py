@@ -163,6 +163,62 @@ def test_seconds_with_a_fraction_are_good_to_a_microsecond(parser_of):
     assert parser_of(settings_of("json")).take_apart(line, READ_NS).time_ns == 1_710_051_901_123_457_000
 
 
+OWN_S = 1_710_051_901  # 2024-03-10T06:25:01Z
+
+
+@pytest.mark.parametrize(
+    ("extension", "ms"),
+    [
+        ("rt=1710051901123", 123),
+        ("src=1.2.3.4 rt=1710051901123 end=1710051999123", 123),
+        ("start=1710051800000 rt=1710051901000", 0),
+        ("end=1710051999000 start=1710051901000 msg=x", 0),
+        ("end=Mar 10 2024 15:25:01 src=1.2.3.4", 0),
+        ("rt=Mar 10 2024 06:25:01.5 UTC", 500),
+        ("rt=Mar 10 06:25:01 GMT", 0),
+        ("rt=Mar 10 07:25:01 GMT+01:00 act=deny", 0),
+        ("rt=Mar 10 2024 02:25:01 -0400", 0),
+        ("rt=Mar 10 2024 15:25:01 JST src=1.2.3.4", 0),
+        ("sort=1710051901123 msg=started", None),
+        ("rt=soon", None),
+        ("rt=17100519011234", None),
+    ],
+)
+def test_cef_has_a_time_of_its_own(extension, ms, parser_of, batch_of):
+    _has_time(parser_of(settings_of("cef", timezone="Asia/Tokyo")), f"CEF:0|V|F|2|9|Deny|7|{extension}", ms, batch_of)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "ms"),
+    [
+        ("1.0|V|F|2|9|src=1.2.3.4\tdevTime=1710051901123\tsev=5", 123),
+        ("1.0|V|F|2|9|devTime=Mar 10 2024 15:25:01\tsev=5", 0),
+        ("2.0|V|F|2|9|^|devTime=Mar 10 2024 06:25:01.250 UTC^sev=5", 250),
+        ("1.0|V|F|2|9|devTimeFormat=yyyy-MM-dd HH:mm:ss\tdevTime=2024-03-10 15:25:01", 0),
+        ("1.0|V|F|2|9|devTimeFormat=dd.MM.yyyy HH:mm\tdevTime=10.03.2024 15:25", None),
+    ],
+)
+def test_leef_has_a_time_of_its_own(attributes, ms, parser_of, batch_of):
+    _has_time(parser_of(settings_of("leef", timezone="Asia/Tokyo")), f"LEEF:{attributes}", ms, batch_of)
+
+
+def _has_time(parser, line, ms, batch_of):
+    read_ns = (OWN_S + 86_400) * 10**9
+    want = read_ns if ms is None else OWN_S * 10**9 + ms * 10**6
+    assert parser.take_apart(line.encode(), read_ns).time_ns == want
+    for _ in range(3):
+        assert parser.parse(batch_of([line.encode()] * 3, read_ns=read_ns)).time_ns.tolist() == [want] * 3
+    behind = b"<134>1 2024-03-10T01:00:00Z fw-1 agent 77 ID47 - " + line.encode()
+    assert parser.take_apart(behind, read_ns).time_ns == (OWN_S - 19_501) * 10**9
+
+
+def test_a_time_of_its_own_that_cannot_be_used_is_refused(parser_of):
+    with pytest.raises(BadLine, match="more than 86400 s after it was read"):
+        parser_of(settings_of("cef")).take_apart(b"CEF:0|V|Fire|2|9|Blocked|7|rt=9999999999999", READ_NS)
+    with pytest.raises(BadLine, match="no date 2024-02-31"):
+        parser_of(settings_of("cef")).take_apart(b"CEF:0|V|Fire|2|9|Blocked|7|rt=Feb 31 2024 01:00:00", READ_NS)
+
+
 def test_a_bar_within_a_field_of_cef_ends_nothing(parser_of):
     found = parser_of(settings_of("cef")).take_apart(b"CEF:0|V|a\\|b|2|9|x \\| y|9|msg=z", READ_NS)
     assert (found.component, found.level, found.message) == ("a\\|b", "fatal", "x \\| y|9|msg=z")
