@@ -5,6 +5,7 @@ import urllib.request
 import pytest
 from pydantic import ValidationError
 
+from connectors.ports import free_port
 from engine.clock import ManualClock
 from engine.observe.telemetry import Telemetry, TelemetrySettings
 
@@ -22,10 +23,9 @@ def test_a_worker_serves_its_metrics_and_stops():
 
 
 def test_each_worker_has_a_port_of_its_own():
-    with Telemetry(TelemetrySettings(port=0), ManualClock(), {}, "eu") as free:
-        base = free.endpoints.port
-    with Telemetry(TelemetrySettings(port=base - 1), ManualClock(), {}, "eu", worker=1) as second:
-        assert second.endpoints.port == base
+    first = free_port(2)
+    with Telemetry(TelemetrySettings(port=first), ManualClock(), {}, "eu", worker=1) as second:
+        assert second.endpoints.port == first + 1
 
 
 def test_serving_can_be_turned_off():
