@@ -89,12 +89,12 @@ class JsonReader:
         A line that has no end and is shorter than a piece is whole: the container ended there, or
         something has taken the line end away.
         """
-        number = self._streams.get(document["stream"]) if document.keys() <= DRIVER_FIELDS else None
-        if number is None:
+        stream = document.get("stream") if document.keys() <= DRIVER_FIELDS else None
+        if not isinstance(stream, str) or stream not in self._streams:
             return 0
         text = message.encode()
         piece = len(text) >= PIECE_BYTES and not document["log"].endswith("\n")
-        return number | (PIECE if piece else 0) | (TRACE if CONTINUATION.match(text) else 0)
+        return self._streams[stream] | (PIECE if piece else 0) | (TRACE if CONTINUATION.match(text) else 0)
 
     def _text_number(self, message: str) -> int:
         if len(message) > self._max_message:

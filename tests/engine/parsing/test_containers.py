@@ -13,6 +13,7 @@ from engine.parsing.digit_blind import why_not_blind
 from engine.parsing.export import RecordReader
 from engine.parsing.id_blind import why_not_id_blind
 from engine.parsing.json_reader import PIECE_BYTES
+from engine.parsing.lanes import masked_message
 
 FIRST_S = 1_475_713_000  # 2016-10-06T00:16:40Z
 OUT, ERR = "stdout", "stderr"
@@ -105,6 +106,14 @@ TEXTS = st.sampled_from(
      "Traceback (most recent call last):", "Caused by: x", "socket.timeout: late", "... 3 more", "KeyError"]
 )  # fmt: skip
 LINES = st.lists(st.tuples(st.sampled_from([OUT, ERR]), TEXTS, st.sampled_from([False, False, True])), max_size=30)
+VALUES = st.one_of(
+    st.sampled_from([OUT, ERR, FULL, "\tat x\n", "failed\n", ""]), st.none(), st.integers(-9, 9), st.just([OUT]),
+    st.just({"a": OUT}), st.text(max_size=9),
+)  # fmt: skip
+DOCUMENTS = st.fixed_dictionaries(
+    {"log": VALUES, "time": st.just("2016-10-06T00:16:40Z")},
+    optional={"stream": VALUES, "attrs": VALUES, "more": VALUES},
+)
 CUTS = st.lists(st.integers(0, 30), max_size=8)
 
 
@@ -247,6 +256,31 @@ def test_documents_of_collectors_are_left_alone(parser_of, batch_of):
     assert len(parser.parse(batch_of(pods + short))) == 5
     assert parser.finish() is None
     assert len(parser.parse(batch_of([collected("failed\n", attrs={"tag": "a"}), collected("\tat x\n")]))) == 1
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(DOCUMENTS, max_size=6))
+def test_no_document_breaks_the_parser(parser_of, batch_of, documents):
+    parser = parser_of(settings_of("docker", max_join_bytes=3 * PIECE_BYTES))
+    for _ in range(2):
+        parsed = parser.parse(batch_of([orjson.dumps(document) for document in documents]))
+        assert len(parsed) + len(parsed.bad) + len(parser.joined) + len(parser.pieces) == len(documents)
+    parser.finish()
+
+
+def test_pieces_with_colour_codes_and_carriage_returns_are_read(parser_of, batch_of):
+    lines = [b"\x1b[31m" + cri(0, OUT, "a ", True) + b"\x1b[0m", cri(1, ERR, "b\x1b[1m"), cri(2, OUT, "c") + b"\r"]
+    lines += [b"\x1b[1mnonsense", cri(3, OUT, "d")]
+    parser = parser_of(settings_of("cri"))
+    parsed = parser.parse(batch_of(lines))
+    assert [parsed.lines.line(row).split(b" F ")[1] for row in parsed.rows.tolist()] == [b"b", b"a c", b"d"]
+    assert [letter.raw for letter in parsed.bad] == [b"\x1b[1mnonsense"]
+
+
+def test_what_joined_a_record_of_docker_is_no_part_of_its_template(parser_of, batch_of):
+    lines = [docker(0, ERR, "order 17 failed"), docker(1, ERR, "\tat x")]
+    (record,), _ = records_of(parser_of, batch_of, settings_of("docker"), lines)
+    assert masked_message("docker", record["message"]) == record["template"] == "order <NUM> failed"
 
 
 def test_what_is_open_outlives_a_restart_at_the_very_end(parser_of, batch_of):
