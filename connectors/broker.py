@@ -23,8 +23,8 @@ from confluent_kafka.cimpl import NewTopic
 from connectors.base import ConnectorError
 from connectors.ports import free_port
 
-START_S = 20.0
-"""How long the broker may take until it answers; it needs well under a second."""
+START_S = 60.0
+"""How long the broker may take until it answers; it needs well under a second, and a busy machine more."""
 
 
 class BrokerError(ConnectorError):
@@ -115,7 +115,7 @@ class EmbeddedBroker:
         try:
             admin.create_topics(
                 [NewTopic(name, partitions, 1, config={"cleanup.policy": "compact"} if compacted else {})]
-            )[name].result(timeout=10)
+            )[name].result(timeout=START_S)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise BrokerError(f"topic {name!r} cannot be created on {self.brokers}: {error}") from error
@@ -124,7 +124,7 @@ class EmbeddedBroker:
         """Frees a topic's memory; an unknown one is no error."""
         admin = self._admin()
         with contextlib.suppress(KafkaException):
-            admin.delete_topics([name])[name].result(timeout=10)
+            admin.delete_topics([name])[name].result(timeout=START_S)
 
     def __enter__(self) -> "EmbeddedBroker":
         return self.start()

@@ -54,7 +54,7 @@ def test_the_steady_producer_notes_when_each_line_went(
     times, lines = tmp_path / "times.npy", workload.lines[0]
     command = [sys.executable, "-m", "bench.producer", str(workload.paths[0]), "--bootstrap", broker.brokers]
     command += ["--topic", "steady", "--times", str(times), "--rate", "5000"]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True, timeout=200)
     note = orjson.loads(done.stdout.splitlines()[-1])
     assert note["lines"] == lines
     assert note["unacknowledged"] == 0

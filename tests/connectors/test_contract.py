@@ -106,7 +106,7 @@ def _kafka_source(request: pytest.FixtureRequest, folder: Path, stack: contextli
     producer.produce(topic, b"\n".join(LINES[3:6]) + b"\n", partition=0)
     producer.produce(topic, None, partition=0)
     producer.produce(topic, b"x", partition=1)
-    producer.flush(10)
+    assert producer.flush(100) == 0
     shared = {"brokers": broker.brokers, "start": "earliest", "batch_messages": 2}
     return SourceCase(
         lambda: KafkaSource(KafkaSourceSettings(topic=topic, stop_at_end=True, **shared)),

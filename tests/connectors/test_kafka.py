@@ -15,14 +15,14 @@ from connectors.kafka_sink import KafkaSink, KafkaSinkSettings
 from connectors.kafka_source import KafkaPartition, KafkaSource, KafkaSourceSettings, place_of
 
 NOWHERE = "127.0.0.1:1"
-DEADLINE_S = 20.0
+DEADLINE_S = 100.0
 
 
 def produce(broker: EmbeddedBroker, topic: str, *values: bytes | None, **options: object) -> None:
     producer = Producer({"bootstrap.servers": broker.brokers})
     for value in values:
         producer.produce(topic, value, partition=0, **options)
-    assert producer.flush(10) == 0
+    assert producer.flush(DEADLINE_S) == 0
 
 
 def poll(reader: KafkaPartition) -> LineBatch:
@@ -149,7 +149,7 @@ class Committed:
         topic, _, number = self.reader._name.rpartition("/")
         deadline = time.monotonic() + DEADLINE_S
         while time.monotonic() < deadline:
-            (found,) = self.reader._consumer.committed([TopicPartition(topic, int(number))], timeout=5)
+            (found,) = self.reader._consumer.committed([TopicPartition(topic, int(number))], timeout=DEADLINE_S)
             if found.offset == offset:
                 return
         raise AssertionError(f"the group has {found.offset}, not {offset}")
@@ -240,8 +240,8 @@ def test_refused_message_is_named_and_kept(broker: EmbeddedBroker, new_topic: Ca
 def test_a_compacted_topic_is_known_as_one(broker: EmbeddedBroker, new_topic: Callable[[int], str]) -> None:
     name = f"{new_topic(1)}-kept"
     broker.create_topic(name, compacted=True)
-    assert compacted(KafkaSettings(brokers=broker.brokers, topic=name), 5.0)
-    assert not compacted(KafkaSettings(brokers=broker.brokers, topic=new_topic(1)), 5.0)
+    assert compacted(KafkaSettings(brokers=broker.brokers, topic=name), DEADLINE_S)
+    assert not compacted(KafkaSettings(brokers=broker.brokers, topic=new_topic(1)), DEADLINE_S)
     broker.delete_topic(name)
     with pytest.raises(LookupError, match="cannot be asked"):
         compacted(KafkaSettings(brokers=NOWHERE, topic="t"), 0.5)

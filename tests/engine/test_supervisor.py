@@ -190,7 +190,7 @@ def real(commands, stop, **more):
     return Supervisor(commands.__getitem__, len(commands), SystemClock(), stop, **more)
 
 
-def stop_once(condition, deadline_s=30.0):
+def stop_once(condition, deadline_s=100.0):
     """A stop flag that is set once `condition` holds; the deadline fails the test instead of hanging it."""
     ends_s = time.monotonic() + deadline_s
 

@@ -311,9 +311,9 @@ def test_the_thread_follows_survives_what_breaks_and_ends(store, reports):
     follower = ModelFollower(store.pointer, store.load, report)
     follower.follow(0.001)
     try:
-        assert broken.wait(10)
+        assert broken.wait(100)
         store.versions = {1: Recorder()}
-        assert swapped.wait(10)
+        assert swapped.wait(100)
     finally:
         follower.stop()
         follower.stop()

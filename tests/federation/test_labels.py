@@ -185,7 +185,7 @@ def test_labels_come_over_kafka(store, broker, new_topic):
     for i in range(100):
         document = {"session": f"s{i}", "anomalous": i % 2 == 0}
         producer.produce(topic, b"broken" if i == 50 else json.dumps(document).encode(), partition=0)
-    assert producer.flush(10) == 0
+    assert producer.flush(100) == 0
     sink = MemorySink()
     reader = label_feed(settings, store, region="eu", now_ns=lambda: 1, dead_letters=sink)
     news: list[int] = []
