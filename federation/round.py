@@ -33,7 +33,8 @@ from models.classify.base import CLASSES
 from models.vocabulary import grown, has_candidates
 
 Report = Callable[[str, Mapping[str, float | str]], None]
-"""Called as (step, figures) when a step is done; for traces, metrics and progress."""
+"""Called as (step, figures) when a step is done; for traces, metrics and progress. In `run_round` the figures end with
+`present`: the regions that have answered so far, so that who was silent is known even of a round that hangs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,10 @@ def run_round(
     """
     clock = clock or MonotonicClock()
     fleet = Fleet(grid, settings, clock)
+
+    def tell(step: str, figures: Mapping[str, float | str]) -> None:
+        report(step, {**figures, "present": " ".join(sorted(fleet.regions))})
+
     task = TrainTask(
         round_id=round_id, spec=spec, local_epochs=settings.local_epochs, proximal_mu=proximal_mu(settings),
         privacy=settings.privacy, seed=settings.seed, traceparent=traceparent,
@@ -86,13 +91,13 @@ def run_round(
     aggregation = Aggregation(settings)
     fleet.greet(messages.hello(task))  # 1
     fleet.need(fleet.regions, "step 1, who is there")
-    report("hello", {"regions": len(fleet.regions)})
-    start = with_all_templates(fleet, task, weights, report) if has_candidates(weights) else weights  # 1
+    tell("hello", {"regions": len(fleet.regions)})
+    start = with_all_templates(fleet, task, weights, tell) if has_candidates(weights) else weights  # 1
     if settings.privacy.mode == "secagg":
-        candidate = secure_passes(grid, fleet, clock, settings, task, start, report)  # 2 to 5
+        candidate = secure_passes(grid, fleet, clock, settings, task, start, tell)  # 2 to 5
     else:
-        candidate = train_passes(fleet, settings, task, start, aggregation, report)  # 2 to 5
-    return prove(fleet, settings, task, weights, threshold, candidate, report)  # 6 to 8
+        candidate = train_passes(fleet, settings, task, start, aggregation, tell)  # 2 to 5
+    return prove(fleet, settings, task, weights, threshold, candidate, tell)  # 6 to 8
 
 
 def with_all_templates(fleet: Fleet, task: TrainTask, weights: Weights, report: Report) -> Weights:

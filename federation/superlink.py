@@ -245,13 +245,19 @@ class SuperLink:
             run_id = self._submit(folder)
         except SetupError as error:
             raise RoundFailed(f"the run could not be submitted: {error}") from error
-        ended_s, asked_s, told, unread = None, time.monotonic(), 0, ""
+        return self._outcome(run_id, folder, end_s, f"{deadline_s:g} s", report)
+
+    def _outcome(
+        self, run_id: int, folder: Path, end_s: float, deadline: str, report: Callable[[round_files.Step], None]
+    ) -> RoundResult:
+        """Steps 2 to 5."""
+        ended_s, asked_s, unread = None, time.monotonic(), ""
+        steps: tuple[round_files.Step, ...] = ()
         while True:
             try:
-                steps = round_files.read_steps(folder)
+                told, steps = len(steps), round_files.read_steps(folder)
                 for step in steps[told:]:
                     report(step)
-                told = len(steps)
                 result, unread = round_files.read_result(folder), ""  # 2
             except StoreError as error:
                 result, unread = None, f"; {error}"  # it may be readable at the next look
@@ -268,7 +274,9 @@ class SuperLink:
             if now_s > end_s:  # 5
                 self._stop_run(run_id)
                 self.executor.end()  # it may hang in this run, and has to be free for the next one
-                raise RoundFailed(f"the round had no result after {deadline_s:g} s and was stopped{unread}")
+                # The ServerApp says nothing any more: whoever had not answered by its last word was silent.
+                present = str(steps[-1].figures.get("present", "")).split() if steps else None
+                raise RoundFailed(f"the round had no result after {deadline} and was stopped{unread}", present)
             self._sleep(POLL_S)
 
     def _settle(self, end_s: float) -> None:

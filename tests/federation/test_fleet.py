@@ -119,8 +119,9 @@ def test_a_round_that_hangs_in_its_server_is_stopped_at_the_deadline(fleet: Runn
         os.kill(executor.pid, signal.SIGSTOP)
 
     thread = fleet.when_held("eu", freeze)
-    with pytest.raises(RoundFailed, match="had no result after 20 s and was stopped"):
+    with pytest.raises(RoundFailed, match="had no result after 20 s and was stopped") as failed:
         fleet.run(deadline_s=20)
+    assert failed.value.present == ("ap", "eu", "us"), "the server hangs, and no region"
     thread.join()
     fleet.script("eu", None)
     assert whole(fleet)

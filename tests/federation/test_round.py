@@ -83,6 +83,15 @@ def test_a_silent_region_costs_its_time_once_and_is_named(kind: str) -> None:
     assert "ap" not in result.participants or kind in (CALIBRATE, EVALUATE)
 
 
+def test_every_step_tells_who_has_answered_so_far() -> None:
+    grid, told = FaultyGrid(regions("eu", "us", "ap"), {"ap": (TRAIN,)}), list[tuple[str, object]]()
+    run_round(
+        grid, settings(passes=1), SPEC, WEIGHTS, 0.4, round_id="r1", clock=CountedClock(),
+        report=lambda step, figures: told.append((step, figures["present"])),
+    )  # fmt: skip
+    assert told == [("hello", "ap eu us"), ("pass", "eu us"), ("threshold", "eu us"), ("gate", "eu us")]
+
+
 def test_below_the_minimum_the_old_model_stays() -> None:
     grid = FaultyGrid(regions("eu", "us", "ap"), {"ap": (TRAIN,), "us": (TRAIN,)})
     with pytest.raises(

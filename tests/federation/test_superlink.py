@@ -145,6 +145,22 @@ def test_what_stays_unreadable_is_named_at_the_deadline(tmp_path: Path, monkeypa
         link(tmp_path, monkeypatch, look).run(folder, plan(0.2), WEIGHTS)
 
 
+@pytest.mark.parametrize("said", [None, "eu", "ap eu"])
+def test_of_a_round_that_hangs_in_its_server_is_known_who_had_answered_by_its_last_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: str | None
+) -> None:
+    folder = tmp_path / "r1"
+
+    def look(seconds: float) -> None:
+        if said and not (folder / round_files.STEPS).exists():
+            round_files.add_step(folder, "hello", {"present": "ap eu us"})
+            round_files.add_step(folder, "pass", {"present": said})
+
+    with pytest.raises(RoundFailed, match=r"no result after 0.2 s and was stopped$") as failed:
+        link(tmp_path, monkeypatch, look).run(folder, plan(0.2), WEIGHTS)
+    assert failed.value.present == (tuple(said.split()) if said else None)
+
+
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match=r"the round's folder .*file/r1 cannot be written"):
