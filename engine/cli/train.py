@@ -1,9 +1,8 @@
 """`driftline train`."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
@@ -43,6 +42,13 @@ _LABELS = (
     "fingerprint,class by template, or corrected for the project's own labels of the seven-class set."
 )
 
+_TrackingUri = Annotated[
+    str | None,
+    typer.Option(
+        envvar="DRIFTLINE_TRACKING_URI", help="MLflow server to log the run to, http://host:port, instead of --runs."
+    ),
+]
+
 
 def train(
     context: typer.Context,
@@ -66,13 +72,7 @@ def train(
     set: Set = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the split and of the training.")] = 0,
     runs: Runs = Path("runs"),
-    tracking_uri: Annotated[
-        str | None,
-        typer.Option(
-            envvar="DRIFTLINE_TRACKING_URI",
-            help="MLflow server to log the run to, http://host:port, instead of --runs.",
-        ),
-    ] = None,
+    tracking_uri: _TrackingUri = None,
     json: Json = False,
 ) -> None:  # fmt: skip
     """Train a window detector on a log, or a line classifier on labelled lines; publish it and log the run.
@@ -105,21 +105,20 @@ def train(
         )  # fmt: skip
     run = run_of(trained.detector, trained.notes, trained.report, trained.version, called, url, started_at)
     place = record(log, runs, run)
-    card = {"name": called, "version": trained.version, "store": url, "train_s": trained.report.train_s, "run": place}
-    card |= trained.notes.model_dump(mode="json")
     if json:
-        print(orjson.dumps(card).decode())
-        return
-    _tell(trained, used, card)
+        card = {"name": called, "version": trained.version, "store": url, "train_s": trained.report.train_s}
+        print(orjson.dumps({**card, "run": place, **trained.notes.model_dump(mode="json")}).decode())
+    else:
+        _tell(trained, used, called, url, place)
 
 
-def _tell(trained: "Trained", used: "LabelledWindows", card: Mapping[str, Any]) -> None:
+def _tell(trained: "Trained", used: "LabelledWindows", called: str, url: str, place: str) -> None:
     console = Console()
     console.print(
-        f"[bold]{card['name']} version {trained.version}[/] published in {card['store']}: {trained.detector.name}, "
+        f"[bold]{called} version {trained.version}[/] published in {url}: {trained.detector.name}, "
         f"{len(used):,} windows, {int(used.labels.sum()):,} anomalous, {used.lines:,} lines ({used.bad_lines} bad, "
         f"{used.late_lines} late), trained in {trained.report.train_s:.1f} s"
     )
     validation = trained.notes.metrics.get("validation", {}) | {"threshold": trained.threshold}
-    figures_table(console, "on the held-out windows", {card["name"]: validation})
-    console.print(f"run logged: {card['run']}", soft_wrap=True)
+    figures_table(console, "on the held-out windows", {called: validation})
+    console.print(f"run logged: {place}", soft_wrap=True)

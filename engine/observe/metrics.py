@@ -1,6 +1,6 @@
 """What the engine counts: every metric with its name, unit, labels and help, in one table.
 
-`Metrics.__init__` is that table; `Metrics.specs` lists it for the documentation and for tests. Names
+The methods `_make_…` of `Metrics` are that table; `Metrics.specs` lists it for the documentation and for tests. Names
 and units follow OpenMetrics: base units, the unit as the name's end, `_total` behind counters.
 
 Everything here is meant to be called once a batch. A histogram takes a whole numpy column at once,
@@ -116,8 +116,17 @@ class Metrics:
         self._reasons: set[str] = set()
 
         self.engine = self._info("driftline_engine", "Region, worker and program version of this process.")
+        self._make_lines()
+        self._make_windows()
+        self._make_scores()
+        self._make_alerts()
+        self._make_drift()
+        self._make_rounds()
+        self._make_flow()
+        ProcessCollector(registry=self.registry)
 
-        # Source and parse
+    def _make_lines(self) -> None:
+        """Source and parse."""
         self.lines = self._counter("driftline_lines", "Lines read from the source, good and bad.")
         self.batches = self._counter("driftline_batches", "Micro-batches read from the source.")
         self.bad_lines = self._counter(
@@ -133,7 +142,8 @@ class Metrics:
         self.source_errors = self._counter("driftline_source_errors", "Reads that failed and will be tried again.")
         self.templates = self._gauge("driftline_templates", "Templates known to this process.")
 
-        # Window
+    def _make_windows(self) -> None:
+        """Windows."""
         self.late_lines = self._counter(
             "driftline_late_lines", "Lines older than the allowed lateness; they belong to no window."
         )
@@ -143,7 +153,8 @@ class Metrics:
         )
         self.windows = self._counter("driftline_windows", "Windows handed to the model, growth steps included.")
 
-        # Score
+    def _make_scores(self) -> None:
+        """Scores and the model that makes them."""
         self.score = self._histogram("driftline_score", "Scores of windows; higher means more anomalous.", SCORES)
         self.score_cache_hits = self._counter("driftline_score_cache_hits", "Windows whose score was known already.")
         self.score_cache_misses = self._counter("driftline_score_cache_misses", "Windows the model had to score.")
@@ -154,7 +165,8 @@ class Metrics:
             "outcome",
         )
 
-        # Decide, alert and sinks
+    def _make_alerts(self) -> None:
+        """Decisions, alerts and sinks."""
         self.alerts = self._counter("driftline_alerts", "Alerts handed to the sinks.")
         self.alert_classes = self._counter(
             "driftline_alert_classes", "Alerts by the class that the line classifier gave them.", "class"
@@ -170,7 +182,8 @@ class Metrics:
             "driftline_sink_errors", "Flushes that were not acknowledged in time; the records are kept.", "sink"
         )
 
-        # Drift
+    def _make_drift(self) -> None:
+        """Drift, and what is kept to learn from."""
         self.drift_statistic = self._gauge("driftline_drift_statistic", "Statistic of each drift detector.", "detector")
         self.drift_threshold = self._gauge(
             "driftline_drift_threshold", "What the statistic of a drift detector is held against.", "detector"
@@ -178,14 +191,14 @@ class Metrics:
         self.drift_events = self._counter(
             "driftline_drift_events", "Events sent: drift, or regression of a new model version.", "type", "detector"
         )
-
         self.training_windows = self._counter(
             "driftline_training_windows",
             "Windows for the training store: written, or dropped because it could not take them.",
             "outcome",
         )
 
-        # Federated rounds, in the coordinator's process
+    def _make_rounds(self) -> None:
+        """Federated rounds, in the coordinator's process."""
         self.rounds = self._counter(
             "driftline_rounds",
             "Federated rounds by outcome: published, refused, superseded, failed or interrupted.",
@@ -199,7 +212,8 @@ class Metrics:
         )
         self.rollbacks = self._counter("driftline_rollbacks", "Versions taken back, on regression or by command.")
 
-        # The flow itself
+    def _make_flow(self) -> None:
+        """The flow itself."""
         self.batch_seconds = self._histogram(
             "driftline_batch_seconds", "Time that one step takes for one micro-batch.", DURATIONS_S, "step"
         )
@@ -210,7 +224,6 @@ class Metrics:
             "step",
         )
         self.snapshot_bytes = self._gauge("driftline_snapshot_bytes", "Size of a step's latest snapshot.", "step")
-        ProcessCollector(registry=self.registry)
 
     def count_bad_lines(self, reasons: Iterable[str]) -> None:
         """Counts dead letters by kind: a reason up to its first colon, with `#` in place of the values in it."""

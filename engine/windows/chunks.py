@@ -101,28 +101,16 @@ def absorb(
     """
     prior = table.rows[slots]
     cut = _cuts(entries, groups, prior, watermark, before_ns, cutting)
-    ended = np.flatnonzero((prior[:, COUNT] > 0) & cut[groups.starts])
-    pieces = _pieces(entries, groups, prior, cut, partition, cutting.gap_ns)
+    pieces = _pieces(entries, groups, prior, cut, partition, cutting.gap_ns)  # 1
     pieces.rows[:, BASE] = table.tokens.extend(
         pieces.rows[:, BASE], pieces.held, pieces.end - pieces.start, entries.template
-    )
+    )  # 2
     full = pieces.rows[:, COUNT] == cutting.max_length
-
-    rows = prior[ended]
-    next_row = entries.row[groups.starts[ended]]
-    emission.put(rows, slots[ended], _trigger(rows, next_row, watermark), holds=False, closed=True)
-    over = (~pieces.ends_group & ~full).nonzero()[0]
-    rows = pieces.rows[over]
-    next_row = entries.row[pieces.end[over]]
-    emission.put(rows, slots[pieces.group[over]], _trigger(rows, next_row, watermark), holds=False, closed=True)
-    done = full.nonzero()[0]
-    emission.put(
-        pieces.rows[done], slots[pieces.group[done]], entries.row[pieces.end[done] - 1], holds=True, closed=True
-    )
+    _put_ended(groups.starts, entries.row, prior, slots, cut, watermark, emission)  # 3
+    _put_cut_off(pieces, entries.row, slots, full, watermark, emission)
     if len(cutting.steps):
         _grow(pieces, entries, prior, slots, partition, cutting.steps, emission)
-
-    stays = (pieces.ends_group & ~full).nonzero()[0]
+    stays = (pieces.ends_group & ~full).nonzero()[0]  # 4
     kept = slots[pieces.group[stays]]
     table.rows[kept] = pieces.rows[stays]
     # A reminder may come too early, never too late: a window that goes on keeps the one it has.
@@ -130,6 +118,27 @@ def absorb(
     empty: Ints = slots[pieces.group[(pieces.ends_group & full).nonzero()[0]]]
     table.forget(empty)
     return empty
+
+
+def _put_ended(
+    starts: Ints, row: Ints, prior: Ints, slots: Ints, cut: NDArray[np.bool_], watermark: Ints, emission: Emission
+) -> None:
+    """Puts out the windows that were open before and that the first line of their group does not go on with."""
+    ended = np.flatnonzero((prior[:, COUNT] > 0) & cut[starts])
+    rows = prior[ended]
+    emission.put(rows, slots[ended], _trigger(rows, row[starts[ended]], watermark), holds=False, closed=True)
+
+
+def _put_cut_off(
+    pieces: Pieces, row: Ints, slots: Ints, full: NDArray[np.bool_], watermark: Ints, emission: Emission
+) -> None:
+    """Puts out the windows that end within the batch: before the next line of their id, or with the one that fills."""
+    over = (~pieces.ends_group & ~full).nonzero()[0]
+    rows = pieces.rows[over]
+    trigger = _trigger(rows, row[pieces.end[over]], watermark)
+    emission.put(rows, slots[pieces.group[over]], trigger, holds=False, closed=True)
+    done = full.nonzero()[0]
+    emission.put(pieces.rows[done], slots[pieces.group[done]], row[pieces.end[done] - 1], holds=True, closed=True)
 
 
 def _trigger(rows: Ints, next_row: Ints, watermark: Ints) -> Ints:
