@@ -1,6 +1,17 @@
+import os
+from collections.abc import Iterator
+
 import pytest
 
 from tests.federation.controller_world import Clock, Process, publish_first
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_power_cut() -> Iterator[None]:
+    """Processes are killed in these tests and the machine never is: waiting for the disk would prove nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture

@@ -148,6 +148,7 @@ class Process:
         self.delivered = []
         self.sink = MemorySink(self.delivered)
         self.ledger = Ledger(base / "ledger.db")
+        self.ledger._database.execute("PRAGMA synchronous = OFF")  # the process is killed, never the machine
         self.store = ModelStore(base / "models")
         self.audit = AuditLog(base / "audit.jsonl", now_ns=clock)
         self.announcer = Announcer(self.sink)

@@ -24,7 +24,7 @@ def weights(a: NDArray[np.float32]) -> Weights:
 
 
 @EVERY
-@hypothesis.settings(max_examples=25)
+@hypothesis.settings(max_examples=15)
 @given(st.lists(st.tuples(FLOATS, st.integers(1, 10**6)), min_size=2, max_size=6), st.randoms(use_true_random=False))
 def test_the_order_of_updates_does_not_matter(strategy: str, drawn: Any, random: Any) -> None:
     sent = weights(np.zeros((2, 3), np.float32))
@@ -37,7 +37,7 @@ def test_the_order_of_updates_does_not_matter(strategy: str, drawn: Any, random:
 
 
 @EVERY
-@hypothesis.settings(max_examples=25)
+@hypothesis.settings(max_examples=15)
 @given(FLOATS, FLOATS, st.lists(st.integers(1, 10**6), min_size=2, max_size=6))
 def test_equal_updates_give_themselves(
     strategy: str, start: NDArray[np.float32], end: NDArray[np.float32], counts: list[int]
@@ -52,6 +52,7 @@ def test_equal_updates_give_themselves(
         assert found[name].dtype == array.dtype
 
 
+@hypothesis.settings(max_examples=30)
 @given(st.lists(st.tuples(FLOATS, st.integers(1, 10**6)), min_size=2, max_size=6), FLOATS)
 def test_fedavg_is_the_mean_weighted_by_examples(drawn: Any, start: NDArray[np.float32]) -> None:
     updates = [Update(f"r{i}", weights(a), n) for i, (a, n) in enumerate(drawn)]

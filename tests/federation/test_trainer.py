@@ -1,3 +1,4 @@
+import functools
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ SMALL: dict[str, dict[str, Any]] = {
 Start = tuple[ModelSpec, dict[str, NDArray[Any]]]
 
 
+@functools.cache
 def started(name: str, epochs: int = 1) -> Start:
     """A detector that has seen little, as a round starts from."""
     training = {"epochs": epochs, "batch_size": 16}
@@ -41,7 +43,7 @@ def trained(start: Start, region: str = "eu", **task: Any) -> Update:
 def test_a_round_of_real_trainers_betters_the_model(name: str) -> None:
     spec, weights = started(name)
     trainers = {f"r{i}": Trainer(f"r{i}", made_store(i), device="cpu") for i in range(3)}
-    settings = RoundSettings.model_validate({"passes": 3, "local_epochs": 15, "margin_region": 1.0})
+    settings = RoundSettings.model_validate({"passes": 2, "local_epochs": 10, "margin_region": 1.0})
     result = run_round(LocalGrid(trainers), settings, spec, weights, 0.99, round_id="r1", clock=CountedClock())
     assert result.refusals == ()
     assert result.accepted, result.reason
