@@ -9,6 +9,7 @@ from engine.parsing.continuation import CONTINUATION
 from engine.parsing.digit_blind import exact_widths, why_not_blind
 from engine.parsing.formats.base import LEVELS, SYSLOG_LEVELS, Format
 from engine.parsing.id_blind import why_not_id_blind
+from engine.parsing.inner_level import level_within
 from engine.parsing.rows import LEVEL_BY_LINE, LEVEL_NAMES, PIECE, SPANNED, TRACE
 from engine.parsing.timestamps import DIGIT_GROUPS, BadTime, TimeRules
 
@@ -124,7 +125,13 @@ class HeaderReader:
             return LEVEL_BY_LINE
         if word is not None and not word.isalpha() and any(48 <= c <= 57 for c in word):
             return LEVEL_BY_LINE
-        return LEVEL_NAMES.index(level_of({"level": word}, self._format.levels))
+        return LEVEL_NAMES.index(self.level(match))
+
+    def level(self, match: re.Match[bytes]) -> str:
+        """The line's level, "" where it has none that is known; of a wrapped line that of what is in the wrapper."""
+        if self._format.streams:
+            return level_within(match["message"])
+        return level_of(match.groupdict(), self._format.levels)
 
     def container(self, match: re.Match[bytes]) -> int:
         """See `engine.parsing.rows.Rows.container`; for formats with streams."""

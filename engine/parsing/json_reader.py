@@ -9,6 +9,7 @@ from connectors.base import LineBatch
 from engine.parsing.continuation import CONTINUATION
 from engine.parsing.formats import LEVELS, Format
 from engine.parsing.header import MAX_PID_DIGITS, BadLine, check_text
+from engine.parsing.inner_level import level_within
 from engine.parsing.jsonlines import pick, place_of, scalar_text, time_ns
 from engine.parsing.parse_settings import ParseSettings
 from engine.parsing.rows import LEVEL_NAMES, PIECE, TRACE, Fields, Rows
@@ -66,7 +67,7 @@ class JsonReader:
             line = batch.data[start:end].removesuffix(b"\r")
             try:
                 document = self._document(line)
-                fields = self.of_document(document, batch.read_ns)
+                fields = self.of_document(document, batch.read_ns, level=self._keep)
             except BadLine as reason:
                 rows.bad[row] = str(reason)
             else:
@@ -82,6 +83,11 @@ class JsonReader:
                     rows.key_start[row], rows.key_end[row] = start + first, start + last
             start = end + 1
         return rows
+
+    def _level(self, document: dict[str, Any], message: str) -> str:
+        if self._streams:
+            return level_within(message.encode("utf-8", "backslashreplace"))
+        return self._levels.get((scalar_text(pick(document, self._fields.level)) or "").upper(), "")
 
     def _container(self, document: dict[str, Any], message: str) -> int:
         """See `engine.parsing.rows.Rows.container`.
@@ -118,8 +124,8 @@ class JsonReader:
             raise BadLine(f"does not match format {self._name}: {document}")
         return document
 
-    def of_document(self, document: dict[str, Any], read_ns: int) -> Fields:
-        """The fields of a decoded line.
+    def of_document(self, document: dict[str, Any], read_ns: int, *, level: bool = True) -> Fields:
+        """The fields of a decoded line, its level only if asked for.
 
         Raises:
             BadLine: it has no message or no time that can be used.
@@ -141,7 +147,7 @@ class JsonReader:
         return Fields(
             moment,
             message.rstrip("\r\n"),
-            level=self._levels.get((scalar_text(pick(document, names.level)) or "").upper(), ""),
+            level=self._level(document, message) if level else "",
             host=scalar_text(pick(document, names.host)) or "",
             component=scalar_text(pick(document, names.component)) or "",
             pid=int(pid) if pid.isascii() and pid.isdecimal() and len(pid) <= MAX_PID_DIGITS else None,

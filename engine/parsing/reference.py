@@ -48,7 +48,8 @@ KiB and no line end. Pieces of one stream become one record: time and header of 
 template and the session key of the whole message. A record that reaches `max_join_bytes` comes out, and what follows
 begins another, so that nothing is lost. A shorter `log` without a line end is whole. A source is taken for the log of
 one container: of documents with other fields than `log`, `stream`, `time` and `attrs`, which collectors write that mix
-containers, each is a record.
+containers, each is a record. The wrapper has no level: such a line has the one that its message says, klog's letter, a
+field `level`, or a word like `ERROR` or `[error]` near its beginning.
 
 **HTTP status.** Templates of access logs name the status, since digits are parameters everywhere else: `<SUCCESS>`,
 `<REDIRECTED>`, `<DENIED>` (401, 403, 407), `<MISSING>` (404, 410), `<LIMITED>` (429), `<REFUSED>` (other 4xx),

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from connectors.base import LineBatch
 from engine.parsing.formats import Format
-from engine.parsing.header import MAX_PID_DIGITS, BadLine, Header, HeaderReader, level_of, text_of
+from engine.parsing.header import MAX_PID_DIGITS, BadLine, Header, HeaderReader, text_of
 from engine.parsing.parse_settings import ParseSettings
 from engine.parsing.rows import Fields, Rows
 from engine.parsing.scan import IdWatch, Scan
@@ -191,7 +191,7 @@ class ShapeReader:
         return Fields(
             time_ns=header.time_ns,
             message=text_of(line[header.message_start :]),
-            level=level_of(groups, self._format.levels),
+            level=self.header.level(header.match),
             host=text_of(groups.get("host")),
             component=text_of(groups.get("component")),
             pid=int(pid) if pid and len(pid) <= MAX_PID_DIGITS else None,

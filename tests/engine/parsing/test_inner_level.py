@@ -1,0 +1,53 @@
+"""Levels of lines that a container runtime wrapped."""
+
+import orjson
+import pytest
+
+from engine.parse import ParseSettings
+from engine.parsing.inner_level import level_within
+from engine.parsing.rows import LEVEL_NAMES
+
+READ_NS = 1_780_000_000 * 10**9
+CASES = [
+    (b"2024-03-10 06:25:01,123 ERROR [main] com.example.App - failed", "error"),
+    (b"2024-03-10T06:25:01.123Z  WARN 1 --- [main] c.e.App : slow", "warn"),
+    (b"I0310 06:25:01.123456       1 controller.go:132] synced", "info"),
+    (b"E0310 06:25:01.123456   12345 reflector.go:138] failed to list", "error"),
+    (b'time="2024-03-10T06:25:01Z" level=warning msg="slow"', "warn"),
+    (b'{"level":"error","ts":1710051901.123,"msg":"boom"}', "error"),
+    (b"[2024-03-10 06:25:01 +0000] [7] [CRITICAL] out of workers", "fatal"),
+    (b"2024/03/10 06:25:01 [error] 31#31: *1 open() failed", "error"),
+    (b"no ERRORS were found", ""),
+    (b"an error without a mark", ""),
+    (b"level up", ""),
+    (b"x" * 130 + b" ERROR late", ""),
+    (b"\xff\xfe", ""),
+    (b"", ""),
+]
+
+
+@pytest.mark.parametrize(("message", "level"), CASES)
+def test_level_of_what_was_wrapped(message, level):
+    assert level_within(message) == level
+
+
+@pytest.mark.parametrize("format", ["cri", "auto"])
+def test_wrapped_lines_have_the_level_of_what_is_in_them(format, parser_of, batch_of):
+    lines = [b"2024-03-10T06:25:01.123456789Z stdout F " + message for message, _ in CASES if message]
+    wanted = [level for message, level in CASES if message]
+    parser = parser_of(ParseSettings(format=format), fields=True)
+    for _ in range(3):
+        parsed = parser.parse(batch_of(lines))
+        assert [LEVEL_NAMES[code] for code in parser.levels(parsed).tolist()] == wanted
+    assert [parser.take_apart(line, READ_NS).level for line in lines] == wanted
+
+
+def test_dockers_lines_too(parser_of, batch_of):
+    texts = [(message.decode(), level) for message, level in CASES[:8]]
+    lines = [
+        orjson.dumps({"log": text + "\n", "stream": "stderr", "time": "2024-03-10T06:25:01.123456789Z"})
+        for text, _ in texts
+    ]
+    parser = parser_of(ParseSettings(format="docker"), fields=True)
+    parsed = parser.parse(batch_of(lines))
+    assert [LEVEL_NAMES[code] for code in parser.levels(parsed).tolist()] == [level for _, level in texts]
