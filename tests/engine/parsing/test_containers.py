@@ -133,6 +133,30 @@ def test_no_cut_and_no_restart_changes_what_the_rules_say(parser_of, batch_of, d
     assert len(whole[0]) == len(found)
 
 
+@pytest.mark.parametrize("format", ["cri", "docker"])
+def test_a_trace_may_be_cut_anywhere(format, parser_of, batch_of):
+    chain = [
+        "failed",
+        "Traceback (most recent call last):",
+        "  x",
+        "socket.timeout: late",
+        "",
+        "KeyError",
+        "",
+        "",
+        "done",
+    ]
+    lines = [WRAP[format](row, *line) for row, line in enumerate((s, text) for text in chain for s in (ERR, OUT))]
+    if format == "cri":
+        lines[4:4] = [b"\tat x", b"", b"\tat y"]
+        lines += [b"\tat x", b"\tat y", b"nonsense", b"\tat z", cri(30, OUT, "\tat x"), b"\tat x"]
+    whole = rows_of(parser_of, batch_of, settings_of(format), lines, (), False)
+    assert len(whole[0]) == 4
+    for cuts in (*([cut] for cut in range(len(lines))), range(len(lines)), range(0, len(lines), 3)):
+        for restart in (False, True):
+            assert rows_of(parser_of, batch_of, settings_of(format), lines, cuts, restart) == whole
+
+
 @settings(max_examples=5, deadline=None)
 @given(LINES, CUTS)
 def test_it_is_the_same_where_the_format_is_recognised(parser_of, batch_of, drawn, cuts):
@@ -196,8 +220,9 @@ def test_lines_beyond_the_bound_are_cut_into_records_and_lose_nothing(parser_of,
     assert "".join(record["message"] for record in found) == "".join(f"{row:04d}" * 10 for row in range(10)) + "end"
     assert [record["timestamp"] // 10**9 - FIRST_S for record in found] == [0, 3, 6, 9]
     assert reader.joined == 7
-    apart, _ = records_of(parser_of, batch_of, settings_of("cri", max_join_bytes=0), lines)
-    assert len(apart) == len(lines)
+    for bound, records in ((80, 6), (81, 4), (0, len(lines))):
+        found, _ = records_of(parser_of, batch_of, settings_of("cri", max_join_bytes=bound), lines)
+        assert len(found) == records
 
 
 @pytest.mark.parametrize("format", ["cri", "docker", "auto"])
