@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from engine.parsing import http_status
 from engine.parsing.header import Header, HeaderReader
-from engine.parsing.rows import SPANNED
+from engine.parsing.ids import MARKS
+from engine.parsing.rows import LEVEL_BY_LINE, SPANNED
 from engine.parsing.session_key import MAX_VECTOR_BYTES, hash_key, hash_keys
 from engine.parsing.skeleton import MAX_DIGITS, Words, run_values
 from engine.parsing.timestamps import DIGIT_GROUPS, LETTER_GROUPS, TimeRules
@@ -126,6 +127,8 @@ class Shapes:
         self._level[number] = self._reader.level_code(header.match)
         if self._wrapped:
             self._container[number] = self._reader.container(header.match)
+            if any(mark in skeleton for mark in MARKS):  # how far into the message a level stands depends on its ids
+                self._level[number] = LEVEL_BY_LINE
         keyless = header.key_start == header.key_end
         for column, value in zip(self._key, (_KEYLESS, 0, _KEYLESS, 0) if keyless else first + last, strict=True):
             column[number] = value

@@ -10,7 +10,7 @@ _ACCESS = (
 _QUOTED = rb'"[^"\\]*(?:\\["\\]?+[^"\\]*)*"'
 _REQUEST = _QUOTED + rb" (?P<status>[0-9]{3}) (?:[0-9]+|-)"
 
-_CLIENT = {"none": NO_KEY, "client": (rb"(?P<key>[^ ]+) [^ ]+ [^ ]+ \[[0-9]+/",)}
+_CLIENT = {"none": NO_KEY, "client": (rb"^(?:[^ :]+:[0-9]+ )??(?P<key>[^ ]+) [^ ]+ [^ ]+ \[[0-9]+/",)}
 _DASHED = YMD + rb"[ T]" + HMS + rb"[,.]" + FRACTION
 
 ACCESS_COMBINED = Format(

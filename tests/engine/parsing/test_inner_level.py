@@ -1,5 +1,8 @@
 """Levels of lines that a container runtime wrapped."""
 
+import random
+import uuid
+
 import orjson
 import pytest
 
@@ -40,6 +43,17 @@ def test_wrapped_lines_have_the_level_of_what_is_in_them(format, parser_of, batc
         parsed = parser.parse(batch_of(lines))
         assert [LEVEL_NAMES[code] for code in parser.levels(parsed).tolist()] == wanted
     assert [parser.take_apart(line, READ_NS).level for line in lines] == wanted
+
+
+def test_ids_before_a_level_do_not_move_it_for_other_lines(parser_of, batch_of):
+    ids = [uuid.UUID(int=random.Random(i).getrandbits(128)) for i in range(200)]
+    lines = [b"2024-03-10T06:25:01.123456789Z stdout F " + b"x" * 88 + b" %s ERROR late" % str(i).encode() for i in ids]
+    parser = parser_of(ParseSettings(format="cri"), fields=True)
+    for _ in range(3):
+        parsed = parser.parse(batch_of(lines))
+        levels = [LEVEL_NAMES[code] for code in parser.levels(parsed).tolist()]
+        assert levels == [parser.take_apart(line, READ_NS).level for line in lines]
+    assert {"", "error"} == set(levels)
 
 
 def test_dockers_lines_too(parser_of, batch_of):
