@@ -169,7 +169,7 @@ def level_of(groups: Mapping[str, bytes | None], own: Mapping[str, str]) -> str:
     `own` is what the format's own words mean, see `engine.parsing.formats.base.Format.levels`.
     """
     if level := groups.get("level"):
-        word = level.decode("ascii", "replace").upper()
+        word = level.decode("ascii", "replace").rstrip(" \t])>:|,/").upper()
         return own.get(word, LEVELS.get(word, ""))
     if priority := groups.get("priority"):
         return SYSLOG_LEVELS[int(priority[-3:]) % 8]  # 8 divides 1000; the number itself may be absurdly long

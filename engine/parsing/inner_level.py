@@ -10,7 +10,8 @@ _KLOG = re.compile(rb"([IWEF])0 0:0:0\.0 +0 [^ \]]+:0\] ")
 _KLOG_LEVELS = {b"I": "info", b"W": "warn", b"E": "error", b"F": "fatal"}
 _FIELD = re.compile(rb"(?i)(?<![a-z])(?:level|lvl|severity|loglevel)\"? ?[=:] ?\"?([a-z]+)")
 _WORD = re.compile(
-    rb"(?:^|[\s\[(<|:])(TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERR|ERROR|SEVERE|FATAL|CRIT|CRITICAL|ALERT|EMERG|PANIC)"
+    rb"(?:^|[\s\[(<|:])(TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERR|ERROR|SEVERE|FATAL|CRIT|CRITICAL|ALERT|EMERG|PANIC"
+    rb"|TRC|DBG|INF|WRN|FTL)"
     rb"(?=[\s\])>|:,/-])|\[(trace|debug|info|notice|warn|warning|err|error|fatal|crit|critical)\]"
 )
 

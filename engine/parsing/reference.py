@@ -23,8 +23,8 @@ the whole line as its message. With a format given by name such lines are dead l
 
 The order below is the order of detection. Linux, OpenSSH and Mac of the loghub collection write `syslog`. `levelled`,
 `level_first`, `dated`, `dated_zone`, `day_month`, `day_month_zone`, `month_day` and `ctime` are for the many programs
-that write a time, a level and a message in a way of their own: they take what begins with a time and no other format
-describes.
+that write a time, a level and a message in a way of their own: they take what begins with a date in one of these
+layouts and no other format describes.
 
 **Time.** All times become UTC nanoseconds. Times without a zone are in the zone that the setting `timezone` names.
 Where the year is left out it is the latest that does not put the line later than its arrival (plus `max_future_s`), so

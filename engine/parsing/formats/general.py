@@ -4,7 +4,7 @@ They stand behind the formats that describe a line exactly, and a source is neve
 (`Format.general`): they find the time, the level and, where a dotted name stands after it, the component.
 """
 
-from engine.parsing.formats.base import FRACTION, HMS, LEVELS, MONTH_NAME, NO_KEY, NO_SESSIONS, ZONE, Format, headed
+from engine.parsing.formats.base import FRACTION, HMS, MONTH_NAME, NO_KEY, NO_SESSIONS, ZONE, Format, headed
 
 _DATE = rb"(?P<year>[0-9]{4})[-/.](?P<month>[0-9]{2})[-/.](?P<day>[0-9]{2})[T ]" + HMS
 _CLOCK = rb"(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})(?: (?P<half_day>AM|PM))?"
@@ -17,13 +17,12 @@ _ISO_SPACED = rb"[\[(<]?" + _DATE + _FRACTION + rb"(?: ?" + ZONE + rb")?" + _AFT
 _ISO_ZONED = rb"[\[(<]?" + _DATE + _FRACTION + rb" " + ZONE + _AFTER_TIME
 
 # Words in capitals are levels wherever they stand; others may be the first of the message, so a mark has to follow.
-# It belongs to the group: a look-ahead, which could leave it out, is not blind to ids.
+# It belongs to the group, and `level_of` strips it: a look-ahead, which could leave it out, is not blind to ids.
 _LEVEL = (
-    rb"[\[(<]?(?P<level>(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERR|ERROR|SEVERE|FATAL|CRIT|CRITICAL|ALERT|EMERG|PANIC)"
-    rb"[ \t\])>:|,/]|(?:[Tt]race|[Dd]ebug|[Ii]nfo|[Nn]otice|[Ww]arn|[Ww]arning|[Ee]rr|[Ee]rror|[Ff]atal|[Cc]rit"
-    rb"|[Cc]ritical|[Pp]anic)[\])>:|\t,/])(?:[A-Za-z0-9_-]+[\])])?[ \t\])>:|,]*(?:-+ +)?"
+    rb"[\[(<]?(?P<level>(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERR|ERROR|SEVERE|FATAL|CRIT|CRITICAL|ALERT|EMERG|PANIC"
+    rb"|TRC|DBG|INF|WRN|FTL)[ \t\])>:|,/]|(?:[Tt]race|[Dd]ebug|[Ii]nfo|[Nn]otice|[Ww]arn|[Ww]arning|[Ee]rr|[Ee]rror"
+    rb"|[Ff]atal|[Cc]rit|[Cc]ritical|[Pp]anic) *[\])>:|\t,/])(?:[A-Za-z0-9_-]+[\])])?[ \t\])>:|,]*(?:-+ +)?"
 )
-_MARKED = {word + mark: level for word, level in LEVELS.items() for mark in " \t])>:|,/"}
 _ASIDE = rb"(?:\[[^\]]*\]|\([^)]*\)|\{[^}]*\})" + _GAP
 """A thread, a process or a place in the code, between time and level or between level and component."""
 _REST = (
@@ -42,7 +41,6 @@ LEVELLED = Format(
         b"[2024-03-10T06:25:04,789][INFO ][o.e.n.Node               ] [node-1] started",
     ),
     header=headed(_ISO_SPACED + rb"(?:" + _ASIDE + rb")?(?:" + _ASIDE + rb")?" + _LEVEL + _REST),
-    levels=_MARKED,
     sessions=NO_SESSIONS,
     joins=True,
     general=True,
@@ -56,7 +54,6 @@ LEVEL_FIRST = Format(
         b"[ERROR] 2024-03-10T06:25:02.456Z 5e6f2a10-1111-4222-8333-944445555666 Task timed out after 3 seconds",
     ),
     header=headed(_LEVEL + _ISO + _REST),
-    levels=_MARKED,
     sessions=NO_SESSIONS,
     joins=True,
     general=True,
@@ -95,7 +92,6 @@ DAY_MONTH_ZONE = Format(
     expected="[DD/Mmm/YYYY:HH:MM:SS ZONE] [LEVEL] [COMPONENT:] MESSAGE",
     examples=(b"[10/Mar/2024:07:25:01 +0100] worker 7 stopped", b"10-Mar-2024 06:25:02 UTC ERROR: relation missing"),
     header=headed(_DAY_MONTH + rb" " + ZONE + _MAYBE_LEVEL + _REST),
-    levels=_MARKED,
     sessions=NO_SESSIONS,
     joins=True,
     general=True,
@@ -109,7 +105,6 @@ DAY_MONTH = Format(
         b"10/Mar/2024 06:25:02 worker 7 stopped",
     ),
     header=headed(_DAY_MONTH + _MAYBE_LEVEL + _REST),
-    levels=_MARKED,
     sessions=NO_SESSIONS,
     joins=True,
     general=True,
@@ -126,7 +121,6 @@ MONTH_DAY = Format(
         rb"\[?" + MONTH_NAME + rb" +(?P<day>[0-9]{1,2}),? (?P<year>[0-9]{4}) " + _CLOCK + _FRACTION
         + _MAYBE_LEVEL + _REST
     ),
-    levels=_MARKED,
     sessions=NO_SESSIONS,
     joins=True,
     general=True,
@@ -143,7 +137,6 @@ CTIME = Format(
         rb"\[?(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) " + MONTH_NAME + rb" +(?P<day>[0-9]{1,2}) " + HMS
         + rb" (?P<year>[0-9]{4})" + _MAYBE_LEVEL + _REST
     ),
-    levels=_MARKED,
     sessions=NO_SESSIONS,
     joins=True,
     general=True,
