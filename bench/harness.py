@@ -1,7 +1,7 @@
 """What a benchmark scenario is, and how one is run and reported.
 
 A scenario is a function `scenario(run: Run) -> Outcome`. It builds its workload first (through
-`bench.workloads`, seeded and cached), measures, lets its peers run in the same call, alternating
+`bench.data.workloads`, seeded and cached), measures, lets its peers run in the same call, alternating
 with what is measured, and returns plain numbers. Ids in `SCENARIOS` are permanent: a changed
 measurement gets a new id.
 
@@ -129,7 +129,7 @@ SCENARIOS: dict[str, Scenario] = {
     "parse-hdfs": Scenario(
         "parse-hdfs",
         "Header, timestamp, session key and template id of the HDFS sample in real order, beside plain Drain3",
-        "bench.parse:parse_hdfs",
+        "bench.scenarios.parse:parse_hdfs",
         {
             "lines_per_s": Target(tolerance=0.15),
             "ratio": Target(goal=15, floor=10, tolerance=0.15),
@@ -139,7 +139,7 @@ SCENARIOS: dict[str, Scenario] = {
     "parse-loghub": Scenario(
         "parse-loghub",
         "Sixteen formats, each detected, with header fields and template ids, beside plain Drain3 with the same masks",
-        "bench.parse:parse_loghub",
+        "bench.scenarios.parse:parse_loghub",
         {
             "lines_per_s": Target(tolerance=0.15),
             "ratio": Target(goal=10, floor=5, tolerance=0.15),
@@ -149,7 +149,7 @@ SCENARIOS: dict[str, Scenario] = {
     "templates-loghub": Scenario(
         "templates-loghub",
         "Grouping accuracy and FGA of the templates of loghub's sixteen samples against its reference",
-        "bench.templates:templates_loghub",
+        "bench.scenarios.templates:templates_loghub",
         {
             "ga_mean": Target(goal=0.93, floor=0.90, tolerance=0.005),
             "ga_min": Target(goal=0.75, floor=0.70, tolerance=0.01),
@@ -159,7 +159,7 @@ SCENARIOS: dict[str, Scenario] = {
     "formats-loghub": Scenario(
         "formats-loghub",
         "Share of loghub's lines whose format is recognised, each by itself and within its source",
-        "bench.templates:formats_loghub",
+        "bench.scenarios.templates:formats_loghub",
         {
             "format_accuracy": Target(goal=1.0, floor=0.999, tolerance=0.001),
             "format_accuracy_source": Target(goal=1.0, floor=0.999, tolerance=0.001),
@@ -168,7 +168,7 @@ SCENARIOS: dict[str, Scenario] = {
     "engine-file-hdfs": Scenario(
         "engine-file-hdfs",
         "File to alerts file through parse, session windows, BERT-CNN and decide, recovery on; fresh block ids",
-        "bench.engine_runs:engine_file_hdfs",
+        "bench.scenarios.engine_runs:engine_file_hdfs",
         {
             "lines_per_s": Target(goal=1_000_000, floor=400_000, tolerance=0.15),
             "windows_per_s": Target(tolerance=0.15),
@@ -180,7 +180,7 @@ SCENARIOS: dict[str, Scenario] = {
     "engine-kafka-hdfs": Scenario(
         "engine-kafka-hdfs",
         "The same through Kafka topics, one line a message, beside the textbook per-line flow",
-        "bench.engine_runs:engine_kafka_hdfs",
+        "bench.scenarios.engine_runs:engine_kafka_hdfs",
         {
             "lines_per_s": Target(goal=500_000, floor=250_000, tolerance=0.15),
             "windows_per_s": Target(tolerance=0.15),
@@ -192,7 +192,7 @@ SCENARIOS: dict[str, Scenario] = {
     "latency-kafka-hdfs": Scenario(
         "latency-kafka-hdfs",
         "Produce to alert consumed, at a steady 100,000 lines/s",
-        "bench.engine_runs:latency_kafka_hdfs",
+        "bench.scenarios.engine_runs:latency_kafka_hdfs",
         {
             "p50_ms": Target(better="lower", tolerance=0.25),
             "p99_ms": Target(better="lower", goal=250, floor=500, tolerance=0.25),
@@ -202,7 +202,7 @@ SCENARIOS: dict[str, Scenario] = {
     "score-windows": Scenario(
         "score-windows",
         "bert_cnn on one core: windows without duplicates, and with HDFS's own",
-        "bench.scoring:score_windows",
+        "bench.scenarios.scoring:score_windows",
         {
             "windows_per_s": Target(goal=25_000, floor=15_000, tolerance=0.15),
             "windows_per_s_duplicates": Target(goal=300_000, floor=100_000, tolerance=0.15),
@@ -212,55 +212,55 @@ SCENARIOS: dict[str, Scenario] = {
     "memory-sessions": Scenario(
         "memory-sessions",
         "Memory with one million open sessions, and its growth over 20 million lines",
-        "bench.memory:memory_sessions",
+        "bench.scenarios.memory:memory_sessions",
         {"rss_bytes": Target(better="lower", goal=2 << 30, floor=4 << 30, tolerance=0.1)},
     ),
     "detect-hdfs-8020": Scenario(
         "detect-hdfs-8020",
         "Detection on the HDFS sample, 80/20 by session, five seeds",
-        "bench.detection:detect_hdfs_8020",
+        "bench.scenarios.detection:detect_hdfs_8020",
         {"f1": Target(goal=0.995, floor=0.98, tolerance=0.005), "f1_std": Target(better="lower", tolerance=1.0)},
         detectors=EVERY_DETECTOR,
     ),
     "detect-hdfs-deeplog": Scenario(
         "detect-hdfs-deeplog",
         "The DeepLog split of HDFS: trained on 4,855 normal sessions, tested on 16,838 abnormal and weighted normals",
-        "bench.detection:detect_hdfs_deeplog",
+        "bench.scenarios.detection:detect_hdfs_deeplog",
         {name: Target(goal=goal, tolerance=0.01) for name, goal in _DEEPLOG_SPLIT_GOALS.items()},
         detectors=("deeplog", "event_counts", "logbert", "lstm_autoencoder"),
     ),
     "detect-hdfs-chrono": Scenario(
         "detect-hdfs-chrono",
         "The HDFS sample in time order: trained on the first fifth, tested on the rest without retraining",
-        "bench.detection:detect_hdfs_chrono",
+        "bench.scenarios.detection:detect_hdfs_chrono",
         {"bert_cnn.f1": Target(tolerance=0.05)},
         detectors=EVERY_DETECTOR,
     ),
     "detect-bgl-lines": Scenario(
         "detect-bgl-lines",
         "BGL line by line, split at random and by template, so that memorised templates do not count",
-        "bench.detection:detect_bgl_lines",
+        "bench.scenarios.detection:detect_bgl_lines",
         {"bert_cnn.f1": Target(tolerance=0.01), "bert_cnn.new_templates.f1": Target(tolerance=0.05)},
         detectors=EVERY_DETECTOR,
     ),
     "detect-iotdb": Scenario(
         "detect-iotdb",
         "IoTDB under fault injection, windows of 20 lines or 5 s, scenarios left out of training",
-        "bench.detection:detect_iotdb",
+        "bench.scenarios.detection:detect_iotdb",
         {"bert_cnn.f1": Target(tolerance=0.05)},
         detectors=EVERY_DETECTOR,
     ),
     "drift-overhead": Scenario(
         "drift-overhead",
         "The drift step's share of the engine's CPU time, from file to alerts file; and runs without it beside",
-        "bench.drift_overhead:drift_overhead",
+        "bench.scenarios.drift_overhead:drift_overhead",
         {"overhead_share": Target(better="lower", goal=0.02, floor=0.03, tolerance=0.5)},
         detectors=("bert_cnn",),
     ),
     "drift-quality": Scenario(
         "drift-quality",
         "Drift monitor on resampled HDFS sessions: 100,000 unchanged ones, a new family of templates, changed rates",
-        "bench.drift_quality:drift_quality",
+        "bench.scenarios.drift_quality:drift_quality",
         {
             "false_triggers": Target(better="lower", goal=0, floor=1, tolerance=0.0),
             "detection_delay_sessions": Target(better="lower", goal=1_500, floor=2_000, tolerance=0.2),
@@ -270,25 +270,25 @@ SCENARIOS: dict[str, Scenario] = {
     "classify-seven-random": Scenario(
         "classify-seven-random",
         "Seven classes of log lines, a stratified fifth of the lines as test set, five seeds",
-        "bench.classification:classify_seven_random",
+        "bench.scenarios.classification:classify_seven_random",
         {"xgboost.macro_f1": Target(goal=0.97, tolerance=0.01), "random_forest.macro_f1": Target(tolerance=0.01)},
     ),
     "classify-seven-template": Scenario(
         "classify-seven-template",
         "Seven classes of log lines, a fifth of each class's templates as test set, so that no template was seen",
-        "bench.classification:classify_seven_template",
+        "bench.scenarios.classification:classify_seven_template",
         {"xgboost.macro_f1": Target(tolerance=0.05)},
     ),
     "classify-seven-source": Scenario(
         "classify-seven-source",
         "Seven classes of log lines, each of the 16 systems in turn as test set",
-        "bench.classification:classify_seven_source",
+        "bench.scenarios.classification:classify_seven_source",
         {"xgboost.macro_f1": Target(tolerance=0.05)},
     ),
     "classify-lines": Scenario(
         "classify-lines",
         "Seconds to train all line classifiers and to classify 32,000 lines, and lines a second, cached and uncached",
-        "bench.classification:classify_lines",
+        "bench.scenarios.classification:classify_lines",
         {
             "train_s": Target(better="lower", goal=900, tolerance=0.2),
             "file_s": Target(better="lower", goal=30, tolerance=0.2),
@@ -297,7 +297,7 @@ SCENARIOS: dict[str, Scenario] = {
     "federate-hdfs-chrono": Scenario(
         "federate-hdfs-chrono",
         "The HDFS sample as it happened, in three regions: untouched, each region alone, federated, central, periodic",
-        "bench.federation_chrono:federate_hdfs_chrono",
+        "bench.scenarios.federation_chrono:federate_hdfs_chrono",
         {
             "federated.f1": Target(goal=0.97, tolerance=0.01),
             "federated.of_central": Target(goal=0.99, tolerance=0.01),
@@ -311,28 +311,28 @@ SCENARIOS: dict[str, Scenario] = {
     "federate-iotdb": Scenario(
         "federate-iotdb",
         "Six IoTDB nodes as six regions: federated, each alone, central; judged on scenarios left out",
-        "bench.federation_regions:federate_iotdb",
+        "bench.scenarios.federation_regions:federate_iotdb",
         {f"{way}.f1": Target(tolerance=0.03) for way in ("federated", "local", "central")},
         detectors=("bert_cnn",),
     ),
     "federate-simulated": Scenario(
         "federate-simulated",
         "A hundred virtual regions with unlike windows, every strategy, with and without hostile regions",
-        "bench.federation_regions:federate_simulated",
+        "bench.scenarios.federation_regions:federate_simulated",
         {"fedavg.f1": Target(tolerance=0.03), "fedavg.hostile.f1": Target(tolerance=0.05)},
         detectors=("bert_cnn",),
     ),
     "train-interference": Scenario(
         "train-interference",
         "The engine's speed from file to alerts while the region's warm trainer trains all the time, against alone",
-        "bench.interference:train_interference",
+        "bench.scenarios.interference:train_interference",
         {"throughput_share": Target(goal=0.9, floor=0.8, tolerance=0.1)},
         detectors=("bert_cnn",),
     ),
     "drift-to-swap": Scenario(
         "drift-to-swap",
         "From a drift event to the last of three engines on the new version: engines under load, nodes, coordinator",
-        "bench.drift_to_swap:drift_to_swap",
+        "bench.scenarios.drift_to_swap:drift_to_swap",
         {
             "drift_to_swap_s": Target(better="lower", goal=15, tolerance=0.25),
             "swap_pause_ms": Target(better="lower", goal=50, tolerance=0.5),

@@ -19,7 +19,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from connectors.base import DeadLetter, LineBatch, SettingsError, SourceUnavailable, State
-from connectors.lines import Cut, byte_place, too_long
+from connectors.line_splitter import Cut, byte_place, too_long
 from connectors.tail import Place, Tail, base_name
 
 BYTE_BITS = 44

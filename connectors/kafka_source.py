@@ -25,7 +25,7 @@ from pydantic import Field
 
 from connectors.base import DeadLetter, LineBatch, PositionLost, SourceUnavailable, State
 from connectors.kafka_settings import Connection, KafkaSettings, build_client, topic_partitions
-from connectors.lines import RAW_BYTES, keep_lines, line_ends, line_starts, reject_long
+from connectors.line_splitter import RAW_BYTES, keep_lines, line_ends, line_starts, reject_long
 
 LINE_BITS = 20
 """A position is `offset << LINE_BITS | line`: a million lines a message, 8.8e12 messages."""

@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from connectors.base import LineBatch, Record, SettingsError, SinkUnavailable, SourceUnavailable, State
-from connectors.lines import line_ends
+from connectors.line_splitter import line_ends
 
 
 class Token(Enum):

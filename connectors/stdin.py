@@ -15,7 +15,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from connectors.base import DeadLetter, LineBatch, SourceUnavailable, State
-from connectors.lines import Cut, LineCutter, byte_place, too_long
+from connectors.line_splitter import Cut, LineCutter, byte_place, too_long
 
 WAIT_S = 0.01
 """How long an empty poll waits for input; a fifth of what the contract allows."""

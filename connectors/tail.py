@@ -31,7 +31,7 @@ from connectors.file_reader import (
     is_compressed,
     open_reader,
 )
-from connectors.lines import Cut, LineCutter
+from connectors.line_splitter import Cut, LineCutter
 
 log = logging.getLogger(__name__)
 

@@ -19,15 +19,15 @@ from connectors.base import Record
 from connectors.dead_letters import to_records
 from connectors.jsonl import JsonlSettings
 from connectors.registry import SinkSettings, build_sink
-from engine import route
-from engine.alert import AlertWriter
-from engine.context import Context, SinkReports, SourceReports
-from engine.explain import Explainer
+from engine.flow.bytewax_steps import DecideStep, DriftStep, ParseStep, ScoreStep, WindowStep
+from engine.flow.worker_context import Context, SinkReports, SourceReports
 from engine.records import ParsedLines, Rejected, WindowBatch
 from engine.settings import RegionSettings
-from engine.sinks import SinkOutput, try_out
-from engine.source import SourceInput
-from engine.steps import DecideStep, DriftStep, ParseStep, ScoreStep, WindowStep
+from engine.steps import route
+from engine.steps.alert import AlertWriter
+from engine.steps.explain import Explainer
+from engine.steps.sinks import SinkOutput, try_out
+from engine.steps.source import SourceInput
 
 DEAD_LETTERS = "dead-letters"
 DRIFT_EVENTS = "drift-events"

@@ -23,25 +23,25 @@ from pydantic_settings import (
 )
 
 from connectors.registry import SinkSettings, SourceSettings
-from engine.alert import AlertSettings
-from engine.classify import ClassifySettings
-from engine.decide import DecideSettings
 from engine.drift.settings import DriftSettings
-from engine.faults import models_in, sentences, tag_of
-from engine.observe.logs import LogSettings
-from engine.observe.telemetry import TelemetrySettings
-from engine.parse import ParseSettings
-from engine.score import ScoreSettings
-from engine.swap import ModelSettings
-from engine.window import WindowSettings
+from engine.serving.hot_swap import ModelSettings
+from engine.settings_errors import models_in, sentences, tag_of
+from engine.steps.alert import AlertSettings
+from engine.steps.classify import ClassifySettings
+from engine.steps.decide import DecideSettings
+from engine.steps.parse import ParseSettings
+from engine.steps.score import ScoreSettings
+from engine.steps.window import WindowSettings
+from engine.telemetry.logs import LogSettings
+from engine.telemetry.telemetry import TelemetrySettings
 from federation.base import RoundSettings
-from federation.decision import ScheduleSettings
-from federation.labels import FeedSettings
-from federation.ledger import LedgerSettings
-from federation.node import NodeSettings
-from federation.processes import AbsolutePath
-from federation.superlink import SuperLinkSettings
-from federation.training_store import TrainingSettings
+from federation.coordinator.ledger import LedgerSettings
+from federation.coordinator.schedule import ScheduleSettings
+from federation.flower.node import NodeSettings
+from federation.flower.process_supervisor import AbsolutePath
+from federation.flower.superlink import SuperLinkSettings
+from federation.storage.labels import FeedSettings
+from federation.storage.training_store import TrainingSettings
 
 _PARSE_LIMITS = {
     "earliest", "max_future_s", "max_message_bytes", "max_shapes", "max_join_lines", "max_join_bytes"

@@ -218,7 +218,7 @@ class HoldoutFigures:
     """What candidate and current model do on a region's holdout, in counts.
 
     Each tuple is, of a window detector, the windows that are (true positives, false positives, false
-    negatives, true negatives), in the order of `models.metrics.Confusion`; of a line classifier, the templates by
+    negatives, true negatives), in the order of `metrics.Confusion`; of a line classifier, the templates by
     class, row by row: how many of the row's class were given the column's.
     """
 

@@ -11,7 +11,7 @@ Errors::
     ModelError
     ├── NotTrained        scoring or saving was asked of a detector that was never fitted
     ├── TrainingError     the training data cannot train this detector; the message says why
-    ├── EncoderError      a text encoder cannot be opened or gives no finite vectors (`models.encoder`)
+    ├── EncoderError      a text encoder cannot be opened or gives no finite vectors (`models.text.encoder`)
     ├── SettingsError     a detector's name or settings are not known; the message lists what is
     └── StoreError        a version in the model store is missing, damaged or of another kind
 """
@@ -167,7 +167,7 @@ class Model(ABC):
 class WindowDetector(Model):
     """Scores windows of template ids; trained on CPU or GPU.
 
-    A detector is built from its settings by `models.registry.build`, then either fitted or loaded.
+    A detector is built from its settings by `models.detectors.registry.build`, then either fitted or loaded.
     After that `score` may be called from one thread at a time and does not change the detector in
     any way a caller can see.
     """

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from engine.cli import federate
-from engine.supervisor import DRAIN_KILL_S
-from federation.processes import STOP_S
-from models.registry import DETECTORS
-from models.thresholds import THRESHOLDS
+from engine.runtime.supervisor import DRAIN_KILL_S
+from federation.flower.process_supervisor import STOP_S
+from models.detectors.registry import DETECTORS
+from models.training.thresholds import THRESHOLDS
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import prometheus_client
 import pytest
 
-from engine.observe import metrics
+from engine.telemetry import metrics
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("engine", "federation", "connectors", "models")

@@ -6,7 +6,7 @@ import sys
 
 def main() -> None:
     """Entry point: sets what must be set before the numerical libraries load, then runs the command."""
-    from engine.observe.tracing import silence_third_parties
+    from engine.telemetry.tracing import silence_third_parties
 
     silence_third_parties(os.environ)
     # One thread a process: workers are processes, and threads of a library would only contend.

@@ -10,10 +10,10 @@ import typer
 from connectors.base import ConnectorError
 from engine.cli import classify, data, demo, detect, federate, label, models, parse, run, runs, train
 from engine.corpus.data import DataError
-from engine.evaluation.report import EvaluationError
-from engine.observe.endpoints import EndpointError
-from engine.recovery import RecoveryError
+from engine.offline.evaluation_report import EvaluationError
+from engine.runtime.recovery import RecoveryError
 from engine.settings import SettingsFileError
+from engine.telemetry.endpoints import EndpointError
 from federation.base import FederationError
 from models.base import ModelError
 

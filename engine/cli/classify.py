@@ -10,14 +10,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from engine.cli.logs import batches, log_source, open_writer
+from engine.cli.input_files import batches, log_source, open_writer
 from engine.cli.options import Json, problem, progress_bar
 
 if TYPE_CHECKING:
     from connectors.base import Source
-    from engine.classified import LogClassifier
-    from engine.parse import Parser
-    from engine.parsing.export import RecordReader, Writer
+    from engine.offline.classify import LogClassifier
+    from engine.offline.export import RecordReader, Writer
+    from engine.steps.parse import Parser
 
 
 def classify(
@@ -38,9 +38,9 @@ def classify(
     """
     from pydantic import ValidationError
 
-    from engine.classified import CLASS_COLUMNS, LogClassifier, load_scorer
-    from engine.parse import Parser, ParseSettings
-    from engine.parsing.export import RecordReader
+    from engine.offline.classify import CLASS_COLUMNS, LogClassifier, load_scorer
+    from engine.offline.export import RecordReader
+    from engine.steps.parse import Parser, ParseSettings
 
     if output is None and (explain or to != "jsonl"):
         raise typer.BadParameter("--explain and --to say how lines are written: name a file with --output")

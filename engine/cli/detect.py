@@ -25,8 +25,8 @@ from engine.cli.options import (
 )  # fmt: skip
 
 if TYPE_CHECKING:
-    from engine.evaluation.judged import Evaluation
-    from engine.offline import Cutting
+    from engine.offline.detect import Cutting
+    from engine.offline.evaluate import Evaluation
 
 
 def evaluate(
@@ -52,7 +52,7 @@ def evaluate(
     Example: driftline evaluate --model bert_cnn --against event_counts --data HDFS_2pct.log.xz
     --labels HDFS_2pct_labels.csv --region eu-west.toml --after 0.5 --out report
     """
-    from engine.evaluation import report
+    from engine.offline import evaluation_report as report
 
     if out is not None:
         report.prepare(out)
@@ -90,11 +90,11 @@ def _evaluate(
     asked: list[tuple[str | None, int | None]], after: float, quiet: bool,
 ) -> "Evaluation":  # fmt: skip
     """Scores the log with each model asked for; the log is read once."""
-    from engine.corpus.datasets import LogSpec
-    from engine.evaluation.judged import Evaluation, Judged
-    from engine.models import embedding_cache
-    from engine.offline import load_units, score_windows
-    from models.store import ModelStore
+    from engine.offline.datasets import LogSpec
+    from engine.offline.detect import load_units, score_windows
+    from engine.offline.evaluate import Evaluation, Judged
+    from engine.runtime.model_loading import embedding_cache
+    from models.storage.store import ModelStore
 
     cutting, url, called, device = settings
     store, spec = ModelStore(url), LogSpec(data, labels)
@@ -130,10 +130,10 @@ def score(
 
     Example: driftline score app.log --region eu-west.toml --top 10
     """
-    from engine.alert import iso_time
-    from engine.corpus.datasets import LogSpec
-    from engine.offline import score_log
-    from models.store import ModelStore
+    from engine.offline.datasets import LogSpec
+    from engine.offline.detect import score_log
+    from foundation.time_text import iso_time
+    from models.storage.store import ModelStore
 
     cutting, url, called, device = setup(region, format, window, window_set, store, name)
     with progress_bar(json) as bar:

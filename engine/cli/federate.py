@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from federation.ledger import Ledger, Round
+    from federation.coordinator.ledger import Ledger, Round
 
 app = typer.Typer(
     help="Federated retraining: coordinator, nodes, rounds, keys and the audit log.", no_args_is_help=True
@@ -34,13 +34,13 @@ def coordinator(file: CoordinatorFile) -> None:
 
     Example: driftline federate coordinator coordinator.toml
     """
-    from engine import federate
     from engine.clock import SystemClock
-    from engine.observe.logs import setup_logging
-    from engine.observe.rounds import TRACE_ALL, RoundTelemetry
-    from engine.observe.tracing import Tracer, silence_third_parties
+    from engine.runtime import federation_wiring as federate
     from engine.settings import load_coordinator
-    from engine.stop import StopFlag
+    from engine.stop_flag import StopFlag
+    from engine.telemetry.logs import setup_logging
+    from engine.telemetry.rounds import TRACE_ALL, RoundTelemetry
+    from engine.telemetry.tracing import Tracer, silence_third_parties
 
     settings = load_coordinator(file)
     setup_logging(settings.log, secrets=settings.secrets())
@@ -62,13 +62,13 @@ def node(region: RegionFile) -> None:
 
     Example: driftline federate node eu-west.toml
     """
-    from engine.federate import trainer_build
-    from engine.late_labels import label_feeds
-    from engine.observe.logs import setup_logging
-    from engine.observe.tracing import silence_third_parties
+    from engine.runtime.federation_wiring import trainer_build
+    from engine.runtime.label_ingest import label_feeds
     from engine.settings import load
+    from engine.telemetry.logs import setup_logging
+    from engine.telemetry.tracing import silence_third_parties
     from federation.base import SetupError
-    from federation.node import Node
+    from federation.flower.node import Node
 
     settings = load(region)
     if settings.node is None:
@@ -96,9 +96,9 @@ def start_round(
 
     Example: driftline federate round coordinator.toml --reason release-7 --wait 120
     """
-    from engine.federate import ledger_of
+    from engine.runtime.federation_wiring import ledger_of
     from engine.settings import load_coordinator
-    from federation.ledger import Step, Trigger
+    from federation.coordinator.ledger import Step, Trigger
 
     with ledger_of(load_coordinator(file)) as ledger:
         trigger = Trigger(f"manual-{secrets.token_hex(8)}", "manual", "", time.time_ns(), 0, reason)
@@ -130,7 +130,7 @@ def status(
 
     Example: driftline federate status coordinator.toml
     """
-    from engine.federate import is_running, ledger_of
+    from engine.runtime.federation_wiring import is_running, ledger_of
     from engine.settings import load_coordinator
 
     settings = load_coordinator(file)
@@ -174,8 +174,8 @@ def keys(
 
     Example: driftline federate keys --out keys --host coordinator.example --region eu --region us --region ap
     """
-    from federation import keys as made
-    from federation.proxy import nginx_config
+    from federation.flower import keys as made
+    from federation.flower.nginx_config import nginx_config
 
     if not (out / "ca.crt").exists():
         made.make_authority(out)
@@ -202,7 +202,7 @@ def audit(
 
     Example: driftline federate audit coordinator.toml --verify
     """
-    from engine.federate import audit_of, ledger_of
+    from engine.runtime.federation_wiring import audit_of, ledger_of
     from engine.settings import load_coordinator
 
     settings = load_coordinator(file)
@@ -247,7 +247,7 @@ def _status(ledger: "Ledger", expected: tuple[str, ...], count: int) -> dict[str
 
 
 def _row(found: "Round") -> dict[str, Any]:
-    from federation.rollback import iso
+    from federation.coordinator.rollback import iso
 
     return {
         "round_id": found.round_id,

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from engine.cli.logs import batches, log_source, open_writer
+from engine.cli.input_files import batches, log_source, open_writer
 from engine.cli.options import Json, problem, progress_bar
 
 
@@ -33,9 +33,9 @@ def label(
     """
     from pydantic import ValidationError
 
-    from engine.labelled import LABEL_COLUMNS, LogLabeller
-    from engine.parse import Parser, ParseSettings
-    from engine.parsing.export import RecordReader
+    from engine.offline.export import RecordReader
+    from engine.offline.label import LABEL_COLUMNS, LogLabeller
+    from engine.steps.parse import Parser, ParseSettings
     from models.classify.rules import Rules, RulesSettings
 
     kind = to or output.suffix.removeprefix(".")

@@ -40,7 +40,7 @@ def list_versions(store: StoreOption = "models-store", json: JsonOption = False)
     Example: driftline models list --store models-store
     """
     from models.base import StoreError
-    from models.store import Card, ModelStore
+    from models.storage.store import Card, ModelStore
 
     opened = ModelStore(store)
     rows: list[dict[str, Any]] = []
@@ -95,7 +95,7 @@ def show(
 
     Example: driftline models show bert_cnn --version 3
     """
-    from models.store import ModelStore
+    from models.storage.store import ModelStore
 
     print(ModelStore(store).verify(name, version).model_dump_json(indent=2))
 
@@ -115,12 +115,12 @@ def rollback(
 
     Example: driftline models rollback bert_cnn --coordinator coordinator.toml --reason noise
     """
-    from models.store import ModelStore
+    from models.storage.store import ModelStore
 
     if coordinator is None:
         version = ModelStore(store).rollback(name, to)
     else:
-        from engine.federate import roll_back
+        from engine.runtime.federation_wiring import roll_back
         from engine.settings import load_coordinator
 
         version = roll_back(load_coordinator(coordinator), name, to, reason)
@@ -151,9 +151,9 @@ def recalibrate(
 
     Example: driftline models recalibrate bert_cnn --data last-week.log.zst --region eu-west.toml --threshold pot
     """
-    from engine.corpus.datasets import LogSpec
-    from engine.recalibrate import recalibrate as fit
-    from models.store import ModelStore
+    from engine.offline.datasets import LogSpec
+    from engine.offline.recalibrate import recalibrate as fit
+    from models.storage.store import ModelStore
 
     cutting, url, _, device = setup(region, format, window, window_set, store, name)
     opened = ModelStore(url)

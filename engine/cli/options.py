@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from engine.offline import Cutting
+    from engine.offline.detect import Cutting
 
 Data = Annotated[Path, typer.Option("--data", help="Log file: plain, .gz, .xz or .zst.", show_default=False)]
 Labels = Annotated[
@@ -43,7 +43,7 @@ def setup(
     region: Path | None, format: str, window: str, window_set: list[str] | None, store: str | None, name: str | None
 ) -> "tuple[Cutting, str, str, str]":
     """Cutting, store, name and device, from the region's file or from the options."""
-    from engine.offline import default_cutting, region_cutting
+    from engine.offline.detect import default_cutting, region_cutting
 
     if region is not None:
         cutting, region_store, region_name, device = region_cutting(region)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from engine.cli.logs import batches, log_source, open_writer
+from engine.cli.input_files import batches, log_source, open_writer
 from engine.cli.options import problem
 
 
@@ -25,8 +25,8 @@ def parse(
     """
     from pydantic import ValidationError
 
-    from engine.parse import Parser, ParseSettings
-    from engine.parsing.export import COLUMNS, RecordReader
+    from engine.offline.export import COLUMNS, RecordReader
+    from engine.steps.parse import Parser, ParseSettings
 
     try:
         settings = ParseSettings(format=format, session_key=session_key, timezone=timezone)

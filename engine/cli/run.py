@@ -35,11 +35,11 @@ def run(
         if workers != 1:
             raise typer.BadParameter("--workers starts several workers here, --worker runs one; give one of the two")
         _die_with_parent()
-        from engine.worker import run as run_worker
+        from engine.runtime.worker import run as run_worker
 
         raise typer.Exit(run_worker(settings, worker, of))
     if workers == 1:
-        from engine.worker import run as run_worker
+        from engine.runtime.worker import run as run_worker
 
         raise typer.Exit(run_worker(settings))
     raise typer.Exit(_supervise(region, workers))
@@ -47,10 +47,10 @@ def run(
 
 def _supervise(region: Path, workers: int) -> int:
     from engine.clock import SystemClock
-    from engine.observe.logs import setup_logging
+    from engine.runtime.supervisor import Supervisor
     from engine.settings import load
-    from engine.stop import StopFlag
-    from engine.supervisor import Supervisor
+    from engine.stop_flag import StopFlag
+    from engine.telemetry.logs import setup_logging
 
     settings = load(region)
     setup_logging(settings.log, secrets=settings.secrets())
@@ -85,7 +85,7 @@ def check(
 
     Example: driftline check eu-west.toml
     """
-    from engine.check import preflight, preflight_coordinator
+    from engine.runtime.preflight import preflight, preflight_coordinator
     from engine.settings import CoordinatorSettings, load_either
 
     settings = load_either(region)

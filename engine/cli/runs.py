@@ -21,7 +21,7 @@ def list_runs(
 
     Example: driftline runs list --runs runs
     """
-    from engine.evaluation.runs import RunFolder
+    from engine.offline.run_log import RunFolder
 
     found = RunFolder(runs).all()
     if json:
@@ -49,7 +49,7 @@ def compare_runs(
 
     Example: driftline runs compare 3f2a 91cc
     """
-    from engine.evaluation.runs import RunFolder, compare
+    from engine.offline.run_log import RunFolder, compare
 
     if len(ids) < 2:
         raise typer.BadParameter("two runs or more are compared; one was named")

@@ -8,7 +8,6 @@ import orjson
 import typer
 from rich.console import Console
 
-from engine.cli.logged import record, run_of
 from engine.cli.options import (
     Format,
     Json,
@@ -26,13 +25,14 @@ from engine.cli.options import (
     progress_bar,
     setup,
 )  # fmt: skip
+from engine.cli.run_logging import record, run_of
 from engine.cli.train_lines import refuse_window_options, stages, train_lines
 from models.classify.registry import CLASSIFIERS
-from models.registry import DETECTORS
+from models.detectors.registry import DETECTORS
 
 if TYPE_CHECKING:
-    from engine.corpus.datasets import LabelledWindows
-    from models.training import Trained
+    from engine.offline.datasets import LabelledWindows
+    from models.train_detector import Trained
 
 
 _DETECTOR = f"Window detector: {', '.join(sorted(DETECTORS))}; or line classifier: {', '.join(sorted(CLASSIFIERS))}."
@@ -83,11 +83,11 @@ def train(
         refuse_window_options(context, detector)
         train_lines(detector, data, str(labels or ""), store, name, set or [], seed, runs, tracking_uri, json)
         return
-    from engine.corpus.datasets import LogSpec
-    from engine.evaluation.tracking import open_run_log
-    from engine.offline import train_on_log
-    from models.store import ModelStore
-    from models.training import TrainSettings
+    from engine.offline.datasets import LogSpec
+    from engine.offline.detect import train_on_log
+    from engine.offline.mlflow import open_run_log
+    from models.storage.store import ModelStore
+    from models.train_detector import TrainSettings
 
     cutting, url, called, device = setup(region, format, window, window_set, store, name)
     called = name or (called if region is not None else detector)

@@ -11,8 +11,8 @@ from click.core import ParameterSource
 from rich.console import Console
 from rich.progress import Progress
 
-from engine.cli.logged import record, run_of
 from engine.cli.options import figures_table, pairs, progress_bar
+from engine.cli.run_logging import record, run_of
 
 WINDOW_OPTIONS = (
     "region", "format", "window", "window_set", "first", "folds", "threshold", "threshold_set",
@@ -48,11 +48,11 @@ def train_lines(
     runs: Path, tracking_uri: str | None, json: bool,
 ) -> None:  # fmt: skip
     """Trains on labelled lines, publishes and logs the run; the options are those of `driftline train`."""
-    from engine.corpus.labelled_lines import read_labelled
-    from engine.evaluation.tracking import open_run_log
-    from engine.models import embedding_cache
-    from models.classify.training import ClassifierTrainSettings, train_classifier
-    from models.store import ModelStore
+    from engine.offline.labelled_lines import read_labelled
+    from engine.offline.mlflow import open_run_log
+    from engine.runtime.model_loading import embedding_cache
+    from models.storage.store import ModelStore
+    from models.train_classifier import ClassifierTrainSettings, train_classifier
 
     settings = ClassifierTrainSettings(classifier=classifier, settings=pairs(set, "words=200"), seed=seed)
     url, called = store or "models-store", name or classifier

@@ -21,18 +21,18 @@ from rich.table import Table
 
 from connectors.broker import EmbeddedBroker
 from connectors.ports import free_port
-from engine.corpus.datasets import LogSpec
 from engine.demo.fleet import REGIONS, TOPICS, fleet, messages, write_files
 from engine.demo.log import BLOCK, DemoLog, closing_line, cut, find_log, session_gap_s
 from engine.demo.process import Feeder
 from engine.demo.report import Judgement, judge
 from engine.demo.run import GAP_S, DemoError, clear, train_first
 from engine.demo.view import read
-from engine.offline import Cutting, score_log
+from engine.offline.datasets import LogSpec
+from engine.offline.detect import Cutting, score_log
 from engine.parsing.parse_settings import ParseSettings
-from engine.window import SessionWindows
-from federation.ledger import Ledger, Round, Step
-from models.store import ModelStore
+from engine.steps.window import SessionWindows
+from federation.coordinator.ledger import Ledger, Round, Step
+from models.storage.store import ModelStore
 
 LOOK_S = 0.5
 START_S = 180.0

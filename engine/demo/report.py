@@ -11,7 +11,7 @@ from rich.table import Table
 
 from engine.demo.log import DemoLog, Parts
 from engine.demo.view import Reading, View
-from models.store import Card
+from models.storage.store import Card
 
 
 @dataclass(frozen=True, slots=True)

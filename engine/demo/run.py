@@ -19,16 +19,16 @@ from rich.progress import Progress as ProgressBar
 
 from connectors.broker import EmbeddedBroker
 from connectors.ports import free_port
-from engine.corpus.datasets import LogSpec
 from engine.demo.log import Parts, closing_line, cut, find_log
 from engine.demo.process import REGION, Feeder, driftline
 from engine.demo.report import show_summary, write_report
 from engine.demo.view import Reading, View, read
-from engine.offline import Cutting, train_on_log
+from engine.offline.datasets import LogSpec
+from engine.offline.detect import Cutting, train_on_log
 from engine.parsing.parse_settings import ParseSettings
-from engine.window import SessionWindows
-from models.store import Card, ModelStore
-from models.training import TrainSettings
+from engine.steps.window import SessionWindows
+from models.storage.store import Card, ModelStore
+from models.train_detector import TrainSettings
 
 GAP_S = 43_200
 """HDFS blocks rest for hours between being written and deleted; the longest pause in the sample is 12.9 h."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.drift.columns import Columns, Counts, TemplateColumns
+from engine.drift.template_counts import Columns, Counts, TemplateColumns
 from models.base import Windows
 
 SAMPLE_SHARE = 10

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array  # type: ignore[import-untyped]
 
-from engine.drift.columns import Columns
+from engine.drift.template_counts import Columns
 from models.base import WindowDetector
 
 if TYPE_CHECKING:
-    from models.embeddings import Embeddings
+    from models.text.embeddings import Embeddings
 
 FEATURES = 64
 """Random features; the kernel is off by about 1 / sqrt(FEATURES) at a single pair, far less in a mean."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from connectors.base import Record
-from engine.alert import iso_time
+from foundation.time_text import iso_time
 
 EVENT_TYPE = "io.driftline.drift.v1"
 """CloudEvents type of an event; a change of the document that breaks readers gets a new one."""

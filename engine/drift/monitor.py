@@ -3,7 +3,7 @@
 1. Complete windows wait until a block of them is full, so what is told does not depend on batches.
 2. The first blocks under a model make the reference and the thresholds (`engine.drift.reference`).
 3. Every later block gives one value of each statistic over the last blocks.
-4. A statistic that stays at its threshold raises its detector (`engine.drift.trigger`).
+4. A statistic that stays at its threshold raises its detector (`engine.drift.hysteresis`).
 5. The strongest raised detector makes an event, unless one was made a short while ago.
 
 Another model, or another version of it, starts again at 1: what was drift is what the new one learnt.
@@ -17,16 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.drift.blocks import SAMPLE_SHARE, Blocks, Pending
-from engine.drift.columns import Counts, TemplateColumns, widened
+from engine.drift.comparison import Watch
 from engine.drift.distribution import jensen_shannon, psi
 from engine.drift.embedding import Vectors, squared_distance
 from engine.drift.event import DriftEvent, TemplateShare
+from engine.drift.hysteresis import Trigger
 from engine.drift.precision import JudgedAlerts
 from engine.drift.reference import Recent, Reference, WarmUp, complete
 from engine.drift.scores import prepare
 from engine.drift.settings import DriftSettings
-from engine.drift.trigger import Trigger
-from engine.drift.watch import Watch
+from engine.drift.template_counts import Counts, TemplateColumns, widened
 from models.base import Windows
 
 _FORM = 2

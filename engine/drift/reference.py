@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.drift.blocks import SAMPLE_SHARE, Blocks
-from engine.drift.columns import Columns, Counts, TemplateColumns, widened
 from engine.drift.distribution import jensen_shannon, only_here, psi
 from engine.drift.embedding import Vectors, WindowFeatures, embed, kernel_width, squared_distance
 from engine.drift.scores import AlarmMargin, Floats, ScoreBins
 from engine.drift.settings import DriftSettings
+from engine.drift.template_counts import Columns, Counts, TemplateColumns, widened
 
 _DRAWS = 200
 """Times that some blocks of the reference are held against the rest of it, to see what chance does."""

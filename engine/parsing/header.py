@@ -4,14 +4,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from engine.parsing import http_status
+from engine.formats import http_status
+from engine.formats.base import LEVELS, SYSLOG_LEVELS, Format
+from engine.formats.digit_invariance import exact_widths, why_not_blind
+from engine.formats.id_invariance import why_not_id_blind
+from engine.formats.timestamps import DIGIT_GROUPS, BadTime, TimeRules
 from engine.parsing.continuation import CONTINUATION
-from engine.parsing.digit_blind import exact_widths, why_not_blind
-from engine.parsing.formats.base import LEVELS, SYSLOG_LEVELS, Format
-from engine.parsing.id_blind import why_not_id_blind
 from engine.parsing.inner_level import level_within
-from engine.parsing.rows import LEVEL_BY_LINE, LEVEL_NAMES, PIECE, SPANNED, TRACE
-from engine.parsing.timestamps import DIGIT_GROUPS, BadTime, TimeRules
+from engine.parsing.parsed_columns import LEVEL_BY_LINE, LEVEL_NAMES, PIECE, SPANNED, TRACE
 
 MAX_SHOWN = 60
 MAX_PID_DIGITS = 18
@@ -45,7 +45,7 @@ class HeaderReader:
         has_time: Whether lines of the format can say when they were written.
         groups: Names of the header's groups.
         why_slow: Why what is found in one line says nothing about others of its shape, or None.
-        id_blind: Whether nothing that is found depends on what ids hold, see `engine.parsing.ids`.
+        id_blind: Whether nothing that is found depends on what ids hold, see `engine.formats.hex_ids`.
     """
 
     def __init__(self, format: Format, session: tuple[bytes, ...], times: TimeRules) -> None:
@@ -114,12 +114,12 @@ class HeaderReader:
         return match
 
     def spans(self, match: re.Match[bytes], length: int) -> list[tuple[int, int]]:
-        """Where the fields of `engine.parsing.rows.SPANNED` are; a message that is left out is at the line's end."""
+        """Places of the fields in `parsed_columns.SPANNED`; an omitted message is at the line's end."""
         places = (match.span(name) if name in self.groups else (-1, -1) for name in SPANNED)
         return [(length, length) if start < 0 else (start, end) for start, end in places]
 
     def level_code(self, match: re.Match[bytes]) -> int:
-        """Index into `engine.parsing.rows.LEVEL_NAMES`, or `LEVEL_BY_LINE` where the level depends on digits."""
+        """Index into `parsed_columns.LEVEL_NAMES`, or `LEVEL_BY_LINE` where the level depends on digits."""
         word = match["level"] if "level" in self.groups else None
         if word is None and "priority" in self.groups and match["priority"] is not None:
             return LEVEL_BY_LINE
@@ -134,13 +134,13 @@ class HeaderReader:
         return level_of(match.groupdict(), self._format.levels)
 
     def container(self, match: re.Match[bytes]) -> int:
-        """See `engine.parsing.rows.Rows.container`; for formats with streams."""
+        """See `engine.parsing.parsed_columns.Rows.container`; for formats with streams."""
         number = 1 + self._format.streams.index(match["component"].decode("ascii"))
         piece = PIECE if match["piece"] is not None else 0
         return number | piece | (TRACE if CONTINUATION.match(match.string, match.start("message")) else 0)
 
     def kind(self, match: re.Match[bytes]) -> int:
-        """Kind of the line's HTTP status, see `engine.parsing.http_status`; 0 where it has none."""
+        """Kind of the line's HTTP status, see `engine.formats.http_status`; 0 where it has none."""
         return int(http_status.KINDS[int(match[http_status.GROUP])]) if http_status.GROUP in self.widths else 0
 
     def key(self, line: bytes) -> tuple[int, int]:
@@ -166,7 +166,7 @@ def check_text(line: bytes, *, binary: bool = False) -> None:
 def level_of(groups: Mapping[str, bytes | None], own: Mapping[str, str]) -> str:
     """The level in OpenTelemetry's words, "" where the line has none that is known.
 
-    `own` is what the format's own words mean, see `engine.parsing.formats.base.Format.levels`.
+    `own` is what the format's own words mean, see `engine.formats.base.Format.levels`.
     """
     if level := groups.get("level"):
         word = level.decode("ascii", "replace").rstrip(" \t])>:|,/").upper()

@@ -2,7 +2,7 @@
 
 import re
 
-from engine.parsing.formats.base import LEVELS
+from engine.formats.base import LEVELS
 
 _RUN = re.compile(rb"[0-9]+")
 _LOOKED_AT = 120  # bytes, with each number as one: behind them a word in capitals is rather part of the message

@@ -1,4 +1,4 @@
-"""The reader of documents, such as JSON: see `engine.parsing.jsonlines` for what it takes from a line."""
+"""The reader of documents, such as JSON: see `engine.formats.json_fields` for what it takes from a line."""
 
 import datetime as dt
 import re
@@ -6,16 +6,16 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from connectors.base import LineBatch
+from engine.formats.json_fields import pick, place_of, scalar_text, time_ns
+from engine.formats.registry import LEVELS, Format
+from engine.formats.timestamps import BadTime
 from engine.parsing.continuation import CONTINUATION
-from engine.parsing.formats import LEVELS, Format
 from engine.parsing.header import MAX_PID_DIGITS, BadLine, check_text
 from engine.parsing.inner_level import level_within
-from engine.parsing.jsonlines import pick, place_of, scalar_text, time_ns
 from engine.parsing.parse_settings import ParseSettings
-from engine.parsing.rows import LEVEL_NAMES, PIECE, TRACE, Fields, Rows
+from engine.parsing.parsed_columns import LEVEL_NAMES, PIECE, TRACE, Fields, Rows
 from engine.parsing.session_key import hash_key
 from engine.parsing.templates import Templates
-from engine.parsing.timestamps import BadTime
 
 _RUN = re.compile("[0-9]+")
 
@@ -27,7 +27,7 @@ PIECE_BYTES = 16_384
 
 
 class JsonReader:
-    """See `engine.parsing.rows.LineReader`.
+    """See `engine.parsing.parsed_columns.LineReader`.
 
     A message whose skeleton was seen before needs no masks; the rest is paid for every line.
     """
@@ -54,13 +54,13 @@ class JsonReader:
         self._texts: dict[str, int] = {}
 
     def trim(self) -> None:
-        """See `engine.parsing.rows.LineReader`."""
+        """See `engine.parsing.parsed_columns.LineReader`."""
         if max(len(self._texts), self._templates.texts) > self._max_shapes:
             self._texts.clear()
             self._templates.forget()
 
     def read(self, batch: LineBatch) -> Rows:
-        """See `engine.parsing.rows.LineReader`."""
+        """See `engine.parsing.parsed_columns.LineReader`."""
         rows = Rows.empty(len(batch), fields=self._keep, container=bool(self._streams))
         start = 0
         for row, end in enumerate(batch.ends.tolist()):
@@ -90,7 +90,7 @@ class JsonReader:
         return self._levels.get((scalar_text(pick(document, self._fields.level)) or "").upper(), "")
 
     def _container(self, document: dict[str, Any], message: str) -> int:
-        """See `engine.parsing.rows.Rows.container`.
+        """See `engine.parsing.parsed_columns.Rows.container`.
 
         A line that has no end and is shorter than a piece is whole: the container ended there, or
         something has taken the line end away.
@@ -114,7 +114,7 @@ class JsonReader:
         return number
 
     def take_apart(self, line: bytes, read_ns: int) -> Fields:
-        """See `engine.parsing.rows.LineReader`."""
+        """See `engine.parsing.parsed_columns.LineReader`."""
         return self.of_document(self._document(line), read_ns)
 
     def _document(self, line: bytes) -> dict[str, Any]:

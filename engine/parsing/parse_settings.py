@@ -6,10 +6,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from engine.parsing.formats import AUTO, FORMATS, Format, find
-from engine.parsing.jsonlines import JsonFields
+from engine.formats.json_fields import JsonFields
+from engine.formats.registry import AUTO, FORMATS, Format, find
+from engine.formats.timestamps import TimeRules
 from engine.parsing.templates import TemplateSettings
-from engine.parsing.timestamps import TimeRules
 
 
 class ParseSettings(BaseModel):

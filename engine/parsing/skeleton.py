@@ -1,7 +1,7 @@
 r"""Turns a blob of lines into skeletons, and finds every run of digits in it, whole batches at a time.
 
 A line's *skeleton* is the line with each run of digits put as one `0`, and each id as one byte where
-ids are looked for (`engine.parsing.ids`). Lines of one skeleton differ only in the digits of their
+ids are looked for (`engine.formats.hex_ids`). Lines of one skeleton differ only in the digits of their
 runs, in how many there are, and in their ids, so everything else about them is known from the first.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.parsing.ids import Found
+from engine.formats.hex_ids import Found
 
 PAD = 64
 """Zero bytes on both sides of a padded blob, so that loads of whole words never leave it."""

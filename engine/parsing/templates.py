@@ -16,8 +16,8 @@ from drain3.drain import LogCluster  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from engine.parsing.masks import DEFAULT_MASKS, Mask, Masker
-from engine.parsing.opposites import GuardedDrain
+from engine.formats.masks import DEFAULT_MASKS, Mask, Masker
+from engine.parsing.antonyms import GuardedDrain
 from models.base import template_id
 
 OVERFLOW_TEXT = "<*>"

@@ -7,12 +7,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from engine.clock import Clock
 from engine.records import ParsedLines
-from engine.windows.chunks import Cutting, Entries, absorb
+from engine.windows.base_windower import ShardSettings, WindowShard, nanoseconds
 from engine.windows.emission import Emission
 from engine.windows.grouping import Ints, group
+from engine.windows.segmenting import Cutting, Entries, absorb
 from engine.windows.session_table import DEADLINE
 from engine.windows.window_base import NO_TIME, LateLine
-from engine.windows.window_shard import ShardSettings, WindowShard, nanoseconds
 
 
 class GrowthSteps(BaseModel):

@@ -8,10 +8,10 @@ from pydantic import Field
 
 from engine.clock import Clock
 from engine.records import ParsedLines, WindowBatch
+from engine.windows.base_windower import ShardSettings, WindowShard
 from engine.windows.grouping import Groups, Ints, group, ragged_index
 from engine.windows.session_table import BASE, COUNT, DEADLINE, FIRST, FIRST_NS, SESSION, SessionTable
 from engine.windows.window_base import WHOLE_SOURCE, LateLine
-from engine.windows.window_shard import ShardSettings, WindowShard
 from models.base import Windows
 
 SKIP, STARTED, TOUCHED = FIRST_NS, FIRST, DEADLINE

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.base import FitReport, Model, Progress, TrainingError
-from models.sequences import distinct
+from models.text.ragged import distinct
 
 CLASSES = (
     "normal",

@@ -1,6 +1,6 @@
 """The promises of a line classifier, one function each; tests run every one over every classifier.
 
-As in `models.checks`, a check takes `make`, which builds the classifier anew without weights, and
+As in `models.detectors.checks`, a check takes `make`, which builds the classifier anew without weights, and
 `Made`, a small labelled workload, and raises AssertionError where the promise is broken.
 """
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from models.base import TrainingError
 from models.classify.base import CLASSES, LineClassifier, Lines
 from models.classify.registry import build
-from models.promises import Subject, promised
+from models.training.model_checks import Subject, promised
 
 Make = Callable[[], LineClassifier]
 _ROUNDING = 1e-5

@@ -35,9 +35,9 @@ from torch import nn
 from torch.nn import functional
 
 from models.classify.base import CLASSES, Lines
+from models.classify.finetune_encoder import TunedBert, last_layers, needed_bert
 from models.classify.neural import Centred, Encode, Examples, NeuralClassifier, NeuralSettings
-from models.classify.tuned import TunedBert, last_layers, needed_bert
-from models.loop import LoopSettings, Loss, planned_epochs
+from models.training.train_loop import LoopSettings, Loss, planned_epochs
 
 
 class DannBertSettings(NeuralSettings):

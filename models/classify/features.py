@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from models.base import StoreError
 from models.classify.base import CLASSES, Lines
-from models.embeddings import TextVectors
+from models.text.embeddings import TextVectors
 
 LEVELS = ("trace", "debug", "info", "warn", "error", "fatal")
 STATISTICS = (

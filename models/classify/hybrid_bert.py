@@ -30,7 +30,7 @@ from torch import nn
 from models.classify.base import CLASSES, Lines
 from models.classify.features import LineFeatures
 from models.classify.neural import Centred, Encode, Examples, NeuralClassifier, NeuralSettings
-from models.loop import LoopSettings
+from models.training.train_loop import LoopSettings
 
 _WIDEST = 10.0
 """Deviations from the mean that a feature may have: a rare word has a hundred, and would drown all else."""

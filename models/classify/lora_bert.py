@@ -28,11 +28,11 @@ from pydantic import Field
 from torch import nn
 
 from models.classify.base import CLASSES, Lines
+from models.classify.finetune_encoder import TunedBert, adapted, needed_bert
 from models.classify.neural import Centred, Encode, Examples, NeuralClassifier, NeuralSettings
-from models.classify.tuned import TunedBert, adapted, needed_bert
-from models.loop import LoopSettings, train_network
-from models.sequences import distinct
-from models.splits import stratified
+from models.text.ragged import distinct
+from models.training.splits import stratified
+from models.training.train_loop import LoopSettings, train_network
 
 
 class LoraBertSettings(NeuralSettings):

@@ -15,13 +15,13 @@ from torch.nn import functional
 
 from models.base import FitReport, NotTrained, Progress
 from models.classify.base import CLASSES, LineClassifier, Lines, Reason, checked
-from models.classify.figures import class_figures
-from models.classify.words import word_reasons
-from models.embeddings import TextVectors
-from models.loop import LoopSettings, Loss, part_of_round, seeded, train_network
-from models.sequences import distinct
-from models.splits import by_group
-from models.torch_model import TorchModel
+from models.classify.metrics import class_figures
+from models.classify.shapley_words import word_reasons
+from models.text.embeddings import TextVectors
+from models.text.ragged import distinct
+from models.training.splits import by_group
+from models.training.torch_model import TorchModel
+from models.training.train_loop import LoopSettings, Loss, part_of_round, seeded, train_network
 
 _BLOCK = 512
 """Lines that go through a network at once."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from models.base import SettingsError
 from models.classify.base import LineClassifier
-from models.registry import Builder, made
+from models.detectors.registry import Builder, made
 
 
 def _dann_bert(settings: Mapping[str, Any], device: str, cache: Path | None) -> LineClassifier:

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.classify.base import CLASSES, Key, LineClassifier, Lines, Reason
-from models.sequences import distinct
+from models.text.ragged import distinct
 
 
 class LineScorer:
@@ -40,7 +40,7 @@ class LineScorer:
         self.version = version
         self.hits = 0
         self.misses = 0
-        # Two generations, as in `models.scoring`: a full young one becomes the old one, and the old one is forgotten.
+        # Two generations, as in `training.scoring`: a full young one becomes the old one, and the old one is forgotten.
         self._entries = cache_entries // 2
         self._chars = cache_chars // 2
         self._young = _Generation()

@@ -20,11 +20,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.base import FitReport, NotTrained, Progress, StoreError
 from models.classify.base import CLASSES, LineClassifier, Lines, Reason, checked
 from models.classify.features import MEANING, LineFeatures
-from models.classify.figures import class_figures
-from models.embeddings import TextVectors
-from models.encoder import MINILM, open_encoder
-from models.splits import stratified
-from models.torch_model import pick_device
+from models.classify.metrics import class_figures
+from models.text.embeddings import TextVectors
+from models.text.encoder import MINILM, open_encoder
+from models.training.splits import stratified
+from models.training.torch_model import pick_device
 
 REASONS = 5
 """Reasons shown for a line at the most."""

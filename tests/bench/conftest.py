@@ -1,6 +1,6 @@
 import pytest
 
-from bench.workloads import BaseLog
+from bench.data.workloads import BaseLog
 from engine.corpus.simulator import simulate
 
 

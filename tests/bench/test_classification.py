@@ -3,10 +3,16 @@ import lzma
 import numpy as np
 import pytest
 
-from bench import classification
-from bench.classification import LOOKUP, VARIANTS, classify_lines, classify_seven_source, classify_seven_template
-from bench.classification import classify_seven_random as at_random
 from bench.harness import SCENARIOS, BenchError, Run, SettingError
+from bench.scenarios import classification
+from bench.scenarios.classification import (
+    LOOKUP,
+    VARIANTS,
+    classify_lines,
+    classify_seven_source,
+    classify_seven_template,
+)
+from bench.scenarios.classification import classify_seven_random as at_random
 from engine.corpus.catalogue import SEVEN_CLASS
 from models.classify.base import CLASSES
 from models.classify.checks import workload

@@ -1,5 +1,5 @@
-from bench.classifier_table import BEFORE, BEGIN, END, PAGE, README, ROOT, gathered, section, summary
 from bench.report import put_section, read_result
+from bench.tables.classifiers import BEFORE, BEGIN, END, PAGE, README, ROOT, gathered, section, summary
 
 
 def result(scenario, labels, metrics, peers=None):
@@ -57,5 +57,5 @@ def test_the_section_is_written_before_what_it_says_and_then_in_its_place():
 
 def test_the_tables_in_the_documents_are_those_of_the_results():
     found = gathered([read_result(path) for path in sorted((ROOT / "bench" / "results").glob("classify-*.json"))])
-    assert section(found) in PAGE.read_text("utf-8"), "run `python -m bench.classifier_table`"
-    assert summary(found) in README.read_text("utf-8"), "run `python -m bench.classifier_table`"
+    assert section(found) in PAGE.read_text("utf-8"), "run `python -m bench.tables.classifiers`"
+    assert summary(found) in README.read_text("utf-8"), "run `python -m bench.tables.classifiers`"

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from bench import detection
-from bench.detection import SUPERVISED, VARIANTS, Tally, detect_bgl_lines, detect_hdfs_deeplog
-from bench.detection_data import Labelled, _event, deeplog_split
+from bench.data.detection_data import Labelled, _event, deeplog_split
 from bench.harness import SCENARIOS, BenchError, Run, SettingError
-from models.checks import workload
-from models.metrics import Confusion
-from models.registry import DETECTORS
+from bench.scenarios import detection
+from bench.scenarios.detection import SUPERVISED, VARIANTS, Tally, detect_bgl_lines, detect_hdfs_deeplog
+from models.detectors.checks import workload
+from models.detectors.registry import DETECTORS
+from models.training.metrics import Confusion
 
 EVENTS = {
     "E1": "<*>Deleting block<*>file<*>",

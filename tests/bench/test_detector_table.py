@@ -1,12 +1,9 @@
-from pathlib import Path
-
 import pytest
 
-from bench.detector_table import BEFORE, BEGIN, END, PAGE, PUBLISHED, README, columns, section, summary
 from bench.harness import SCENARIOS
 from bench.report import put_section, read_result, write_sections
-
-ROOT = Path(__file__).parents[2]
+from bench.tables.detectors import BEFORE, BEGIN, END, PAGE, PUBLISHED, README, columns, section, summary
+from tests.support.paths import ROOT
 
 
 def figures(name, f1, **more):
@@ -97,5 +94,5 @@ def test_published_figures_belong_to_scenarios():
 
 def test_the_tables_in_the_documents_are_those_of_the_results():
     results = [read_result(path) for path in sorted((ROOT / "bench" / "results").glob("detect-*.json"))]
-    assert section(columns(results)) in PAGE.read_text("utf-8"), "run `python -m bench.detector_table`"
-    assert summary(columns(results)) in README.read_text("utf-8"), "run `python -m bench.detector_table`"
+    assert section(columns(results)) in PAGE.read_text("utf-8"), "run `python -m bench.tables.detectors`"
+    assert summary(columns(results)) in README.read_text("utf-8"), "run `python -m bench.tables.detectors`"

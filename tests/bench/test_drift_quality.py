@@ -1,8 +1,18 @@
 import numpy as np
 import pytest
 
-from bench.drift_overhead import SPENT
-from bench.drift_quality import CALM, FAMILY, Scored, _delay, _draw, _figures, _more_often, _watch, _with_family
+from bench.scenarios.drift_overhead import SPENT
+from bench.scenarios.drift_quality import (
+    CALM,
+    FAMILY,
+    Scored,
+    _delay,
+    _draw,
+    _figures,
+    _more_often,
+    _watch,
+    _with_family,
+)
 from engine.drift.monitor import DriftMonitor
 from engine.drift.settings import DriftSettings
 from models.base import Windows, template_id

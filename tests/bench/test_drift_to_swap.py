@@ -2,8 +2,8 @@
 
 import pytest
 
-from bench.drift_to_swap import swap_pause_ms
 from bench.harness import BenchError
+from bench.scenarios.drift_to_swap import swap_pause_ms
 
 
 def _alerts(*stamps: tuple[int, int]) -> list[tuple[int, dict[str, int]]]:

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.engine_process import EngineProcess, region
-from bench.engine_runs import event_seconds, latencies_ms, spread
+from bench.data.workloads import BaseLog, write_workload
 from bench.harness import BenchError
-from bench.workloads import BaseLog, write_workload
+from bench.processes.engine_process import EngineProcess, region
+from bench.scenarios.engine_runs import event_seconds, latencies_ms, spread
 from connectors.files import FileSettings, FileSource
 from connectors.ports import free_port
 

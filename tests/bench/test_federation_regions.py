@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import bench.federation_regions as scenarios
-from bench.detection_data import Labelled
+import bench.scenarios.federation_regions as scenarios
+from bench.data.detection_data import Labelled
 from bench.harness import Run
-from engine.corpus.datasets import LabelledWindows
+from engine.offline.datasets import LabelledWindows
 from models.base import Windows, template_id
 
 TEXTS = {template_id(t): t for t in ("open <*>", "read <*>", "write <*>", "close <*>", "error <*>")}

@@ -50,7 +50,7 @@ def test_every_scenario_function_exists(scenario_id: str) -> None:
 
 
 def test_every_registered_detector_is_in_a_scenario() -> None:
-    from models.registry import DETECTORS
+    from models.detectors.registry import DETECTORS
 
     measured = {name for scenario in SCENARIOS.values() for name in scenario.detectors}
     assert set(DETECTORS) <= measured

@@ -4,13 +4,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.region_stream import FleetStream, Model, Policy, RegionPipeline, Stream, joined
+from bench.data.partition import by_key
+from bench.data.region_stream import FleetStream, Model, Policy, RegionPipeline, Stream, joined
 from engine.drift.settings import DriftSettings
 from federation.base import ModelSpec, RoundSettings
-from federation.decision import ScheduleSettings
-from federation.partition import by_key
+from federation.coordinator.schedule import ScheduleSettings
 from models.base import Windows, template_id
-from models.registry import build
+from models.detectors.registry import build
 
 TEXTS = {template_id(t): t for t in ("open <*>", "read <*>", "write <*>", "close <*>", "error <*>", "retry <*>")}
 SMALL = {

@@ -1,8 +1,8 @@
 import pytest
 
-from bench.templates import grouping
-from engine.parsing.formats import FORMATS
-from engine.parsing.formats.loghub import FORMAT_OF
+from bench.scenarios.templates import grouping
+from engine.formats.loghub import FORMAT_OF
+from engine.formats.registry import FORMATS
 
 
 @pytest.mark.parametrize(

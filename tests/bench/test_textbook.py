@@ -8,11 +8,11 @@ from bytewax.connectors.files import FileSource
 from bytewax.testing import run_main
 from numpy.typing import NDArray
 
-from bench.engine_process import GAP_S
-from bench.textbook import Line, LineParser, Session, build
-from bench.workloads import BaseLog
-from engine.corpus.datasets import LogSpec, load_windows
-from engine.parse import ParseSettings
+from bench.data.workloads import BaseLog
+from bench.peers.textbook import Line, LineParser, Session, build
+from bench.processes.engine_process import GAP_S
+from engine.offline.datasets import LogSpec, load_windows
+from engine.steps.parse import ParseSettings
 from engine.windows.sessions import SessionWindows
 from models.base import WindowDetector, Windows, template_id
 

@@ -8,8 +8,8 @@ import orjson
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from bench.engine_process import environment
-from bench.workloads import BaseLog, Workload, produce, write_workload
+from bench.data.workloads import BaseLog, Workload, produce, write_workload
+from bench.processes.engine_process import environment
 from connectors.broker import EmbeddedBroker
 
 pytestmark = pytest.mark.process
@@ -52,7 +52,7 @@ def test_the_steady_producer_notes_when_each_line_went(
 ) -> None:
     broker.create_topic("steady", 1)
     times, lines = tmp_path / "times.npy", workload.lines[0]
-    command = [sys.executable, "-m", "bench.producer", str(workload.paths[0]), "--bootstrap", broker.brokers]
+    command = [sys.executable, "-m", "bench.processes.producer", str(workload.paths[0]), "--bootstrap", broker.brokers]
     command += ["--topic", "steady", "--times", str(times), "--rate", "5000"]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=True, timeout=200)
     note = orjson.loads(done.stdout.splitlines()[-1])

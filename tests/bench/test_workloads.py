@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.workloads import BLOCK, BaseLog, RepeatedLog, lines_of, write_workload
+from bench.data.workloads import BLOCK, BaseLog, RepeatedLog, lines_of, write_workload
 
 DATE_AND_TIME = 13
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from connectors.base import LineBatch, SettingsError, SourceUnavailable
 from connectors.files import FilePartition, FileSettings, FileSource
-from connectors.lines import LineCutter
+from connectors.line_splitter import LineCutter
 
 
 class Reading:

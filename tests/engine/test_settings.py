@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from engine.parse import Parser
 from engine.settings import RegionSettings, SettingsFileError, from_mapping, load, load_coordinator, variants
+from engine.steps.parse import Parser
 
 GOOD = """
 region = "eu-west"

@@ -18,21 +18,21 @@ from connectors.base import LineBatch
 from connectors.broker import EmbeddedBroker
 from connectors.memory import MemorySource
 from connectors.ports import free_port
-from engine.alert import alert_id
 from engine.clock import ManualClock
-from engine.corpus.datasets import LogSpec
 from engine.corpus.simulator import simulate
-from engine.decide import Decider, DecideSettings
-from engine.models import embedding_cache
-from engine.offline import Cutting, train_on_log
-from engine.parse import Parser
+from engine.offline.datasets import LogSpec
+from engine.offline.detect import Cutting, train_on_log
 from engine.parsing.parse_settings import ParseSettings
 from engine.records import ScoredWindows, WindowBatch
-from engine.window import SessionWindows, build_windower
-from models.scoring import WindowScorer
-from models.store import ModelStore
-from models.training import TrainSettings
-from tests.faults.processes import LIMIT_S, Engine, kill, until
+from engine.runtime.model_loading import embedding_cache
+from engine.steps.alert import alert_id
+from engine.steps.decide import Decider, DecideSettings
+from engine.steps.parse import Parser
+from engine.steps.window import SessionWindows, build_windower
+from models.storage.store import ModelStore
+from models.train_detector import TrainSettings
+from models.training.scoring import WindowScorer
+from tests.support.processes import LIMIT_S, Engine, kill, until
 
 REGION = "fault-test"
 PARSE = ParseSettings(format="hdfs")

@@ -9,7 +9,7 @@ import pytest
 from bytewax.recovery import init_db_dir
 
 from connectors.ports import free_port
-from tests.faults.processes import LIMIT_S
+from tests.support.processes import LIMIT_S
 
 pytestmark = pytest.mark.process
 
@@ -46,7 +46,7 @@ def test_two_processes_alert_like_one(
     first = free_port(2)
     addresses = f"127.0.0.1:{first};127.0.0.1:{first + 1}"
     command = [
-        sys.executable, "-m", "bytewax.run", f"engine.cluster:flow({str(together.region)!r})",
+        sys.executable, "-m", "bytewax.run", f"engine.runtime.cluster:flow({str(together.region)!r})",
         "-r", str(recovery), "-s", "1", "-b", "0", "-a", addresses, "-i",
     ]  # fmt: skip
     with (tmp_path / "engine.log").open("ab") as log:

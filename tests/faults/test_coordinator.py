@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from connectors.ports import free_port
-from engine.federate import is_running
+from engine.runtime.federation_wiring import is_running
 from engine.settings import load_coordinator
-from federation.ledger import Ledger
-from tests.faults.processes import LIMIT_S, until
-from tests.federation.controller_world import publish_first
+from federation.coordinator.ledger import Ledger
+from tests.support.controller_world import publish_first
+from tests.support.processes import LIMIT_S, until
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(400)]
 

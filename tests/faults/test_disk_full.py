@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from engine.models import embedding_cache
+from engine.runtime.model_loading import embedding_cache
 from models.base import StoreError
-from models.store import ModelStore, Notes
+from models.storage.store import ModelStore, Notes
 
 pytestmark = pytest.mark.process
 

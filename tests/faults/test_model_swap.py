@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from models.store import ModelStore
+from models.storage.store import ModelStore
 
 pytestmark = pytest.mark.process
 

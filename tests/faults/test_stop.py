@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from engine import steps, worker
 from engine.clock import SystemClock
+from engine.flow import bytewax_steps as steps
+from engine.runtime import worker
 from engine.settings import from_mapping
-from tests.faults.processes import LIMIT_S
+from tests.support.processes import LIMIT_S
 
 pytestmark = pytest.mark.process
 

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.federation.controller_world import Clock, Process, publish_first
+from tests.support.controller_world import Clock, Process, publish_first
 
 
 @pytest.fixture(scope="module", autouse=True)

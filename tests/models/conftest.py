@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from models.base import WindowDetector
-from models.checks import Made, workload
-from models.registry import build
+from models.detectors.checks import Made, workload
+from models.detectors.registry import build
 
 SMALL = {
     "encoder": "hashing:32",

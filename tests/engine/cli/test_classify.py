@@ -9,13 +9,13 @@ import pyarrow.parquet
 import pytest
 
 from connectors.base import LineBatch
-from engine.classified import CLASS_COLUMNS, LogClassifier, in_words
-from engine.parse import Parser, ParseSettings
-from models.cards import ModelNotes
+from engine.offline.classify import CLASS_COLUMNS, LogClassifier, in_words
+from engine.steps.parse import Parser, ParseSettings
 from models.classify.base import CLASSES, Reason
 from models.classify.registry import build
 from models.classify.scoring import LineScorer
-from models.store import ModelStore
+from models.storage.model_cards import ModelNotes
+from models.storage.store import ModelStore
 
 SSH = "Jun 14 15:16:01 combo sshd[{0}]: Failed password for invalid user u{0} from 10.0.0.7 port {0} ssh2"
 CRON = "Jun 14 15:16:02 combo crond[{0}]: session opened for user root"

@@ -1,6 +1,6 @@
 import pytest
 
-from models.registry import DETECTORS
+from models.detectors.registry import DETECTORS
 
 NETWORK = ["--set", "encoder=hashing:32", "--set", 'training={"epochs":2}']
 

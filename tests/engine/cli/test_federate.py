@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.federation.controller_world import MODEL, Clock, Process, drift, publish_first
+from tests.support.controller_world import MODEL, Clock, Process, drift, publish_first
 
 COORDINATOR = """
 model = "floor"

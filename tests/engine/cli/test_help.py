@@ -1,13 +1,12 @@
 import re
 from importlib import metadata
-from pathlib import Path
 
 import click
 import pytest
 
-from engine.cli.reference import commands, reference
+from engine.docs.commands import commands, reference
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[3]
 COMMANDS = dict(commands())
 
 
@@ -38,7 +37,7 @@ def test_help_shows_an_example_that_the_command_would_take(driftline, name):
 
 def test_the_page_of_commands_is_what_the_commands_say():
     page = (ROOT / "docs" / "commands.md").read_text("utf-8")
-    assert page == reference(), "run `python -m engine.cli.reference` and commit docs/commands.md"
+    assert page == reference(), "run `python -m engine.docs.commands` and commit docs/commands.md"
 
 
 @pytest.mark.parametrize("name", COMMANDS)

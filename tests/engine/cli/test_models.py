@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 
-from models.store import ModelStore
+from models.storage.store import ModelStore
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import orjson
 import pyarrow.parquet
 import pytest
 
-from engine.parsing.export import COLUMNS
+from engine.offline.export import COLUMNS
 
 LINES = b"""\xef\xbb\xbf2024-03-10 06:25:01,123 - shop.orders - ERROR - order 17 failed\r
 Traceback (most recent call last):\r
@@ -99,8 +99,8 @@ def test_a_trace_that_batches_cut_stays_whole(parse_settings_small_blocks):
 @pytest.fixture
 def parse_settings_small_blocks(tmp_path):
     from connectors.files import FileSettings, FileSource
-    from engine.parse import Parser, ParseSettings
-    from engine.parsing.export import RecordReader
+    from engine.offline.export import RecordReader
+    from engine.steps.parse import Parser, ParseSettings
 
     lines = LINES.removeprefix(b"\xef\xbb\xbf").splitlines(keepends=True)[:4]
     path = tmp_path / "trace.log"

@@ -1,4 +1,4 @@
-from engine.evaluation.runs import RunFolder
+from engine.offline.run_log import RunFolder
 
 
 def test_list_tells_every_run(driftline, place):

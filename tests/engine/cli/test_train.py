@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from engine.evaluation.runs import RunFolder
-from models.store import ModelStore
+from engine.offline.run_log import RunFolder
+from models.storage.store import ModelStore
 
 CNN = ["--set", "encoder=hashing:32", "--set", "projection=16", "--set", "filters=8", "--set", 'training={"epochs":3}']
 

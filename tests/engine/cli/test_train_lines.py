@@ -1,10 +1,10 @@
 import pytest
 
-from engine.evaluation.runs import RunFolder
+from engine.offline.run_log import RunFolder
 from models.base import StoreError
 from models.classify.base import CLASSES
 from models.classify.checks import workload
-from models.store import ModelStore
+from models.storage.store import ModelStore
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import pickle
-from pathlib import Path
 
 import jsonschema
 import numpy as np
@@ -12,24 +11,25 @@ from bytewax.testing import run_main
 
 from connectors.memory import MemorySource
 from engine import dataflow
-from engine.check import preflight
 from engine.clock import ManualClock, SystemClock
-from engine.context import Context, Drain
 from engine.drift.event import DriftEvent, TemplateShare, event_record
-from engine.observe.telemetry import Telemetry, TelemetrySettings
+from engine.flow.bytewax_steps import DriftStep
+from engine.flow.worker_context import Context, Drain
 from engine.records import ScoredWindows
+from engine.runtime.preflight import preflight
+from engine.runtime.worker import context
 from engine.settings import from_mapping
-from engine.steps import DriftStep
+from engine.telemetry.telemetry import Telemetry, TelemetrySettings
 from engine.windows.recent import RecentLines
-from engine.worker import context
-from federation.events import read_event
+from federation.coordinator.drift_events import read_event
 from models.base import Windows
-from models.cards import Notes
-from models.event_counts import EventCounts, EventCountsSettings
-from models.store import ModelStore
-from models.thresholds import Threshold
+from models.detectors.event_counts import EventCounts, EventCountsSettings
+from models.storage.model_cards import Notes
+from models.storage.store import ModelStore
+from models.training.thresholds import Threshold
+from tests.support.paths import DOCS
 
-SCHEMA = json.loads((Path(__file__).parents[3] / "docs" / "drift-event.schema.json").read_text("utf-8"))
+SCHEMA = json.loads((DOCS / "drift-event.schema.json").read_text("utf-8"))
 SMALL = {"block_windows": 20, "warmup_blocks": 20, "current_blocks": 5, "cooldown_windows": 10_000}
 
 

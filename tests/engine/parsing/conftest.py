@@ -12,13 +12,13 @@ from drain3.masking import MaskingInstruction
 from drain3.template_miner_config import TemplateMinerConfig
 
 from connectors.base import LineBatch
-from engine.parse import BadLine, Parser, ParseSettings
+from engine.formats.http_status import name_status
+from engine.formats.registry import FORMATS
+from engine.parsing.antonyms import GuardedDrain
 from engine.parsing.continuation import CONTINUATION, WITHIN
-from engine.parsing.formats import FORMATS
-from engine.parsing.http_status import name_status
-from engine.parsing.lanes import template_rules
-from engine.parsing.opposites import GuardedDrain
+from engine.parsing.format_router import template_rules
 from engine.parsing.session_key import hash_key
+from engine.steps.parse import BadLine, Parser, ParseSettings
 from models.base import template_id
 
 READ_NS = 1_780_000_000 * 10**9  # 2026-05-28

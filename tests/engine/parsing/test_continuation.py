@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.parse import ParseSettings
+from engine.offline.export import RecordReader
 from engine.parsing.continuation import CONTINUATION
-from engine.parsing.export import RecordReader
+from engine.steps.parse import ParseSettings
 
 HEAD = b"2024-03-10 06:25:01,123 [main] ERROR com.example.App - order 17 failed"
 JAVA = [

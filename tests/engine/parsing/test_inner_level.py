@@ -6,9 +6,9 @@ import uuid
 import orjson
 import pytest
 
-from engine.parse import ParseSettings
 from engine.parsing.inner_level import level_within
-from engine.parsing.rows import LEVEL_NAMES
+from engine.parsing.parsed_columns import LEVEL_NAMES
+from engine.steps.parse import ParseSettings
 
 READ_NS = 1_780_000_000 * 10**9
 CASES = [

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.parse import ParseSettings
-from engine.parsing.export import RecordReader
-from engine.parsing.formats import FORMATS
+from engine.formats.registry import FORMATS
+from engine.offline.export import RecordReader
 from engine.parsing.journal import JournalEntries
+from engine.steps.parse import ParseSettings
 
 BLOCK = FORMATS["journald"].blocks[0]
 READ_NS = 1_780_000_000 * 10**9

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from connectors.base import DeadLetter
-from engine.parse import Parser, ParseSettings, StateMismatch, line_labels
-from engine.parsing.formats import FORMATS
+from engine.formats.registry import FORMATS
 from engine.parsing.templates import Mask, TemplateSettings
 from engine.records import NO_SESSION
+from engine.steps.parse import Parser, ParseSettings, StateMismatch, line_labels
 
 NAMES = list(FORMATS)
 MORE = {

@@ -7,7 +7,7 @@ import hashlib
 
 import pytest
 
-from engine.parse import ParseSettings
+from engine.steps.parse import ParseSettings
 
 # corpus: (format, lines that parse, templates at the end, fingerprint of their texts)
 GOLDEN = {

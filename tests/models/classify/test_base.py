@@ -3,7 +3,7 @@ import pytest
 
 from models.base import TrainingError
 from models.classify.base import CLASSES, MAX_CHARS, Lines, checked
-from models.classify.figures import class_figures
+from models.classify.metrics import class_figures
 
 
 def test_columns_of_different_length_are_refused():

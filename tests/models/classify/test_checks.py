@@ -8,9 +8,9 @@ import pytest
 from models.classify.base import LineClassifier
 from models.classify.checks import CHECKS, Made
 from models.classify.registry import CLASSIFIERS, build
-from models.classify.training import ClassifierTrainSettings, LabelledLines, train_classifier
-from models.splits import by_group
-from models.store import ModelStore, StoreError
+from models.storage.store import ModelStore, StoreError
+from models.train_classifier import ClassifierTrainSettings, LabelledLines, train_classifier
+from models.training.splits import by_group
 
 TREES = {"encoder": "hashing:32", "words": 40, "axes": 8}
 

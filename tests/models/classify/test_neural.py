@@ -10,11 +10,11 @@ from models.base import SettingsError, StoreError, TrainingError
 from models.classify.base import CLASSES, Lines
 from models.classify.checks import Made
 from models.classify.dann_bert import Network, Reversal, SourceHead, strength_at
+from models.classify.finetune_encoder import adapted, last_layers
 from models.classify.lora_bert import heaviest
 from models.classify.registry import build
-from models.classify.tuned import adapted, last_layers
-from models.encoder import HashingEncoder, open_encoder
-from models.loop import LocalTraining, within_round
+from models.text.encoder import HashingEncoder, open_encoder
+from models.training.train_loop import LocalTraining, within_round
 
 QUICK = {"epochs": 8, "batch_size": 16, "learning_rate": 0.01}
 STILL = {"epochs": 1, "batch_size": 16, "learning_rate": 1e-9}

@@ -1,0 +1,1 @@
+"""Workloads and data sets of the benchmarks."""

@@ -1,0 +1,127 @@
+"""Virtual regions in one process: fixed windows to learn from, and some that do not play by the rules."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from federation.base import (
+    HoldoutFigures,
+    LearningSet,
+    ModelSpec,
+    Purpose,
+    ScoreSketch,
+    TrainTask,
+    Update,
+    Weights,
+)
+from federation.protocol.messages import Region
+from federation.storage.line_classes import LineSet, line_set
+from federation.storage.training_store import Spending
+from models.base import Templates, Windows
+
+
+class FixedStore:
+    """A learning store in memory, of windows dealt out once: 70 % to train on, 10 % to calibrate, 20 % held out."""
+
+    def __init__(self, windows: Windows, labels: NDArray[np.bool_], templates: Templates, *, seed: int) -> None:
+        """Takes labelled windows; `seed` is that of the split."""
+        order = np.random.default_rng(seed).permutation(len(labels))
+        cuts = np.split(order, [round(0.7 * len(order)), round(0.8 * len(order))])
+        self._sets = {
+            purpose: _set(windows, labels, templates, np.sort(part))
+            for purpose, part in zip((Purpose.TRAIN, Purpose.CALIBRATE, Purpose.HOLDOUT), cuts, strict=True)
+        }
+        self._texts = set(templates.values())
+        self._book: list[Spending] = []
+
+    def learning_set(self, purpose: Purpose) -> LearningSet:
+        """See `federation.region.trainer.LearningStore`."""
+        return self._sets[purpose]
+
+    def line_set(self, purpose: Purpose) -> LineSet:
+        """See `federation.region.line_trainer.LineStore`; the rules alone say what class a template has."""
+        return line_set(self._texts, {}, purpose)
+
+    def spend(self, spending: Spending) -> None:
+        """See `federation.region.trainer.LearningStore`."""
+        self._book.append(spending)
+
+    def spent(self) -> tuple[Spending, ...]:
+        """See `federation.region.trainer.LearningStore`."""
+        return tuple(self._book)
+
+
+def _set(windows: Windows, labels: NDArray[np.bool_], templates: Templates, index: NDArray[np.int64]) -> LearningSet:
+    chosen = windows.take(index)
+    texts = {i: templates[i] for i in np.unique(chosen.ids).tolist()}
+    return LearningSet(chosen, labels[index], texts, ("labels",) * len(index))
+
+
+Attack = Callable[[Update, Weights], Update]
+"""What a hostile region makes of its honest update; the weights are those that it started from."""
+
+
+def _not_a_number(update: Update, sent: Weights) -> Update:
+    return _changed(update, sent, lambda change: np.full_like(change, np.nan))
+
+
+def _larger(update: Update, sent: Weights) -> Update:
+    return _changed(update, sent, lambda change: 50 * change)
+
+
+def _reversed(update: Update, sent: Weights) -> Update:
+    return _changed(update, sent, lambda change: -3 * change)
+
+
+def _boastful(update: Update, sent: Weights) -> Update:
+    return replace(update, examples=10**12)
+
+
+ATTACKS: Mapping[str, Attack] = {
+    "not_a_number": _not_a_number,
+    "larger": _larger,
+    "reversed": _reversed,
+    "boastful": _boastful,
+}
+"""By name. All but `reversed` are beyond what the guard believes; that one only a robust strategy bears."""
+
+
+def _changed(update: Update, sent: Weights, how: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> Update:
+    weights = {
+        name: (array + how(update.weights[name] - array)).astype(array.dtype) if array.dtype.kind == "f" else array
+        for name, array in sent.items()
+    }
+    return replace(update, weights=weights)
+
+
+@dataclass(frozen=True, slots=True)
+class HostileRegion:
+    """A region that attacks with its updates, and is otherwise the honest one behind it."""
+
+    honest: Region
+    attack: Attack
+
+    @property
+    def region(self) -> str:
+        """Its name."""
+        return self.honest.region
+
+    def templates(self, task: TrainTask) -> NDArray[np.int64]:
+        """See `Region`."""
+        return self.honest.templates(task)
+
+    def train(self, weights: Weights, task: TrainTask) -> Update:
+        """See `Region`."""
+        return self.attack(self.honest.train(weights, task), weights)
+
+    def calibrate(self, weights: Weights, spec: ModelSpec) -> ScoreSketch:
+        """See `Region`."""
+        return self.honest.calibrate(weights, spec)
+
+    def evaluate(
+        self, candidate: Weights, current: Weights, spec: ModelSpec, thresholds: tuple[float, float]
+    ) -> HoldoutFigures:
+        """See `Region`."""
+        return self.honest.evaluate(candidate, current, spec, thresholds)

@@ -1,0 +1,1 @@
+"""What Driftline is measured against."""

@@ -1,0 +1,1 @@
+"""Programs that scenarios start beside themselves."""

@@ -1,0 +1,231 @@
+"""Detection scenarios: every detector on the same windows, thresholds fixed without the test windows.
+
+Where the training windows are labelled, all detectors get the threshold with the best F1 on those
+held out; where there are only normal ones, a percentile of their scores (`FROM_NORMAL`). A
+network's threshold comes from a fifth of the training windows, which also stops its training; a
+detector that trains in seconds is cross-fitted (`folds` of `TrainSettings`), so its threshold comes
+from all of them. Detectors that learn from normal windows only are given no anomalous one to train
+on.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.data.detection_data import Labelled, bgl_lines, deeplog_split, hdfs_sessions, iotdb, of_sessions
+from bench.harness import Outcome, Run, SettingError
+from bench.machine import peak_rss_bytes, reset_peak_rss
+from engine.offline.datasets import split_by_session, split_by_time
+from models.train_detector import TrainSettings, train
+from models.training.metrics import Confusion, confusion, highest_f1, roc_auc
+from models.training.scoring import WindowScorer
+
+NORMAL_WEIGHT = 49.63
+"""Each normal session of the 2 % sample stands for so many of the published test set's 553,366."""
+VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    "bert_cnn": {"detector": "bert_cnn", "folds": 3},
+    "logbert_supervised": {"detector": "logbert", "settings": {"head": "supervised"}},
+    "logbert": {"detector": "logbert"},
+    "deeplog": {"detector": "deeplog"},
+    "lstm_autoencoder": {"detector": "lstm_autoencoder"},
+    "event_counts_boosted": {"detector": "event_counts", "settings": {"head": "boosted"}, "folds": 5},
+    "event_counts_logistic": {"detector": "event_counts", "settings": {"head": "logistic"}, "folds": 5},
+    "event_counts": {"detector": "event_counts", "folds": 5},
+}
+SUPERVISED = ("bert_cnn", "logbert_supervised", "event_counts_boosted", "event_counts_logistic")
+SLOW = ("logbert_supervised", "logbert", "deeplog", "lstm_autoencoder")
+"""Detectors that take a minute and more to train on a core; `slow_seeds` says how many trials they get."""
+LABELLED = {"threshold": "best_f1"}
+FROM_NORMAL: Mapping[bool, Mapping[str, float]] = {True: {"percent": 99.95}, False: {"percent": 99.8}}
+"""The percentile of normal scores where no window is labelled, by whether the detector is cross-fitted."""
+EVERY_WINDOW = "every_window"
+"""The peer that calls every window anomalous: where half of them are, its F1 is two thirds."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What one detector did in the trials of a scenario."""
+
+    counted: list[Confusion] = field(default_factory=list)
+    best_f1: list[float] = field(default_factory=list)
+    roc_auc: list[float] = field(default_factory=list)
+    train_s: list[float] = field(default_factory=list)
+    score_s: list[float] = field(default_factory=list)
+    peak_mib: list[float] = field(default_factory=list)
+
+    def figures(self) -> dict[str, float]:
+        """Means over the trials, spread and worst of F1, seconds of one trial, most memory of all.
+
+        `f1_best` is the F1 of the threshold that is best on the test windows: how much is lost by not
+        knowing them, and what publications report that choose it so. `train_s` includes cross-fitting.
+        """
+        f1 = [c.f1 for c in self.counted]
+        return {
+            "trials": len(f1),
+            "precision": float(np.mean([c.precision for c in self.counted])),
+            "recall": float(np.mean([c.recall for c in self.counted])),
+            "f1": float(np.mean(f1)), "f1_std": float(np.std(f1)), "f1_min": min(f1),
+            "f1_best": float(np.mean(self.best_f1)), "roc_auc": float(np.mean(self.roc_auc)),
+            "train_s": float(np.mean(self.train_s)), "score_s": float(np.mean(self.score_s)),
+            "peak_rss_mib": max(self.peak_mib),
+        }  # fmt: skip
+
+
+def _chosen(run: Run, known: Iterable[str]) -> tuple[str, ...]:
+    """The detectors to measure: those of `--set detectors=a,b`, all by default."""
+    names = tuple(known)
+    asked = tuple(run.setting("detectors", ",".join(names)).split(","))
+    if unknown := sorted(set(asked) - set(names)):
+        raise SettingError(f"--set detectors: {', '.join(unknown)} is not among {', '.join(names)}")
+    return asked
+
+
+@dataclass(slots=True)
+class Tallies:
+    """The tallies of the detectors measured, and that of the peer which calls every window anomalous."""
+
+    of: Mapping[str, Tally]
+    every_window: Tally = field(default_factory=Tally)
+
+    @staticmethod
+    def for_detectors(names: Iterable[str]) -> "Tallies":
+        """Empty tallies."""
+        return Tallies({name: Tally() for name in names})
+
+    def trial(
+        self, learn: Labelled, test: Labelled, seed: int, cache: Path, *,
+        weights: NDArray[np.float64] | None = None, slow: bool = True,
+    ) -> None:  # fmt: skip
+        """Trains every detector on `learn`, scores `test`, whose windows weigh `weights`, and adds what came of it."""
+        labels = learn.labels if learn.labels.any() else None
+        everything = np.ones(len(test.labels), np.float32)
+        self.every_window.counted.append(confusion(everything, test.labels, 0.0, weights))
+        for name, tally in self.of.items():
+            if name in SLOW and not slow:
+                continue
+            variant = VARIANTS[name]
+            percentile = {"threshold": "percentile", "threshold_settings": FROM_NORMAL["folds" in variant]}
+            rule = percentile if labels is None else LABELLED
+            settings = TrainSettings.model_validate({**variant, **rule, "seed": seed})
+            reset_peak_rss()
+            start = time.perf_counter()
+            trained = train(learn.windows, labels, learn.templates, settings, cache=cache)
+            fitted = time.perf_counter()
+            tally.peak_mib.append(peak_rss_bytes(os.getpid()) / (1 << 20))
+            scorer = WindowScorer(trained.detector, 0, trained.threshold)
+            scorer.learn_templates(test.templates)
+            scores = scorer.score(test.windows)
+            tally.score_s.append(time.perf_counter() - fitted)
+            tally.train_s.append(fitted - start)
+            tally.counted.append(confusion(scores, test.labels, trained.threshold, weights))
+            tally.best_f1.append(highest_f1(scores, test.labels, weights))
+            tally.roc_auc.append(roc_auc(scores, test.labels))
+
+    def outcome(self, headline: str = "") -> Outcome:
+        """Metrics under the detectors' names; those of `headline` without its name as well."""
+        figures = {name: tally.figures() for name, tally in self.of.items() if tally.counted}
+        metrics = {f"{name}.{metric}": value for name, f in figures.items() for metric, value in f.items()}
+        if headline in figures:
+            metrics |= {k: figures[headline][k] for k in ("precision", "recall", "f1", "f1_std")}
+        counted = self.every_window.counted
+        peer = {k: float(np.mean([getattr(c, k) for c in counted])) for k in ("f1", "precision", "recall")}
+        return Outcome(metrics, {EVERY_WINDOW: peer})
+
+
+def detect_hdfs_8020(run: Run) -> Outcome:
+    """HDFS sessions: a fifth drawn at random is the test set, once for every seed."""
+    seeds, share = run.setting("seeds", 5), run.setting("test_share", 0.2)
+    slow_seeds = run.setting("slow_seeds", 5)
+    tallies = Tallies.for_detectors(_chosen(run, VARIANTS))
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(seeds):
+            test, learn = split_by_session(hdfs_sessions(), share, seed=seed)
+            tallies.trial(of_sessions(learn), of_sessions(test), seed, Path(folder), slow=seed < slow_seeds)
+            run.progress("seeds", seed + 1, seeds)
+    return tallies.outcome("bert_cnn")
+
+
+def detect_hdfs_deeplog(run: Run) -> Outcome:
+    """The DeepLog split: trained on 4,855 normal sessions, normal test sessions weighted to the published count."""
+    seeds = run.setting("seeds", 1)
+    tallies = Tallies.for_detectors(_chosen(run, [n for n in VARIANTS if n not in SUPERVISED]))
+    learn, test = deeplog_split()
+    weights = np.where(test.labels, 1.0, NORMAL_WEIGHT)
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(seeds):
+            tallies.trial(learn, test, seed, Path(folder), weights=weights)
+            run.progress("seeds", seed + 1, seeds)
+    return tallies.outcome()
+
+
+def detect_hdfs_chrono(run: Run) -> Outcome:
+    """HDFS sessions in time order: trained on the first share, tested on all later ones without retraining."""
+    first, seeds = run.setting("train_share", 0.2), run.setting("seeds", 1)
+    tallies = Tallies.for_detectors(_chosen(run, VARIANTS))
+    learn, test = split_by_time(hdfs_sessions(), first)
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(seeds):
+            tallies.trial(of_sessions(learn), of_sessions(test), seed, Path(folder))
+            run.progress("seeds", seed + 1, seeds)
+    return tallies.outcome()
+
+
+def detect_bgl_lines(run: Run) -> Outcome:
+    """BGL line by line: split at random, and by template, so that no test template was seen in training.
+
+    Metrics of the second split are under `<detector>.new_templates.f1` and so on.
+    """
+    seeds, share = run.setting("seeds", 3), run.setting("test_share", 0.2)
+    slow_seeds = run.setting("slow_seeds", 3)
+    names = _chosen(run, VARIANTS)
+    at_random, by_template = Tallies.for_detectors(names), Tallies.for_detectors(names)
+    data = bgl_lines()
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(seeds):
+            rng = np.random.default_rng(seed)
+            groups = np.unique(data.group)
+            drawn = rng.random(len(data.windows)) < share
+            apart = np.isin(data.group, rng.permutation(groups)[: round(share * len(groups))])
+            for tallies, test in ((at_random, drawn), (by_template, apart)):
+                learn, judged = data.take(np.flatnonzero(~test)), data.take(np.flatnonzero(test))
+                tallies.trial(learn, judged, seed, Path(folder), slow=seed < slow_seeds)
+            run.progress("seeds", seed + 1, seeds)
+    known, new = at_random.outcome(), by_template.outcome()
+    return Outcome(
+        {**known.metrics, **{k.replace(".", ".new_templates.", 1): v for k, v in new.metrics.items()}},
+        {
+            EVERY_WINDOW: {
+                **known.peers[EVERY_WINDOW],
+                **{f"new_templates.{k}": v for k, v in new.peers[EVERY_WINDOW].items()},
+            }
+        },
+    )
+
+
+def detect_iotdb(run: Run) -> Outcome:
+    """IoTDB under fault injection: three times four scenarios are left out of training and tested on.
+
+    Windows are cut from each node's own log in the order of its lines. `window` is `lines` (20
+    lines) or `time` (5 s); a window is anomalous if half of its lines or more lie inside an
+    injection. At most `train_windows` windows are trained on, drawn at random.
+    """
+    data, scenarios, _ = iotdb(run.setting("window", "lines"))
+    most = run.setting("train_windows", 1500)
+    tallies = Tallies.for_detectors(_chosen(run, VARIANTS))
+    order = np.random.default_rng(0).permutation(len(scenarios))
+    folds = np.array_split(order, run.setting("folds", 3))
+    with tempfile.TemporaryDirectory() as folder:
+        for number, fold in enumerate(folds):
+            test = np.isin(data.group, fold)
+            some = np.random.default_rng(number).permutation(np.flatnonzero(~test))[:most]
+            learn = data.take(np.sort(some))
+            tallies.trial(learn, data.take(np.flatnonzero(test)), number, Path(folder))
+            run.progress("folds", number + 1, len(folds))
+    return tallies.outcome()

@@ -1,0 +1,1 @@
+"""Tables for the documentation, written from results."""

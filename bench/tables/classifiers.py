@@ -1,0 +1,148 @@
+"""The tables of all line classifiers in the documentation, written from the committed results.
+
+`python -m bench.tables.classifiers` reads `bench/results/classify-*.json` and writes the tables between
+their two marks in docs/classification.md, and the best of each protocol between its own in README.md.
+Results of one scenario on one label set may be in several files, with other classifiers in each.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.report import read_result, write_sections
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE, README = ROOT / "docs" / "classification.md", ROOT / "README.md"
+BEGIN = "<!-- Written by python -m bench.tables.classifiers from bench/results; do not edit. -->"
+END = "<!-- End of the tables of line classifiers. -->"
+BEFORE = "## What the figures say"
+SUMMARY_END = "<!-- End of the best of each protocol. -->"
+LABELS = ("weak", "corrected")
+SIMPLE = ("template_lookup", "rules")
+"""What does not learn from the words of lines."""
+PUBLISHED: Mapping[str, tuple[float, float]] = {
+    "hybrid_bert": (0.928, 0.943), "dann_bert": (0.903, 0.921), "lora_bert": (0.887, 0.905),
+    "xgboost": (0.885, 0.912), "random_forest": (0.872, 0.898),
+}  # fmt: skip
+"""Macro F1 and accuracy that the authors of the weak labels published, for a random split."""
+PROTOCOLS: Mapping[str, str] = {
+    "classify-seven-random": "random lines", "classify-seven-template": "new templates",
+    "classify-seven-source": "new systems",
+}  # fmt: skip
+SPEEDS: Mapping[str, str] = {
+    "train_s": "training, s", "file_s": "32,000 lines, s", "uncached_lines_per_s": "lines/s, all new",
+    "cached_lines_per_s": "lines/s, all seen",
+}  # fmt: skip
+
+Figures = Mapping[tuple[str, str], Mapping[str, Mapping[str, float]]]
+"""(scenario, label set) → classifier → metric → value."""
+
+
+def gathered(results: Sequence[Mapping[str, Any]]) -> Figures:
+    """The figures of all results, and of their peers."""
+    found: dict[tuple[str, str], dict[str, dict[str, float]]] = {}
+    for result in results:
+        into = found.setdefault((result["scenario"], result["settings"]["labels"]), {})
+        for name, value in result["metrics"].items():
+            classifier, dot, metric = name.partition(".")
+            if dot:
+                into.setdefault(classifier, {})[metric] = value
+        for peer, figures in result["peers"].items():
+            into.setdefault(peer, {}).update(figures)
+    return found
+
+
+def section(found: Figures) -> str:
+    """The tables as Markdown, marks included."""
+    kept = [(s, labels) for labels in LABELS for s in PROTOCOLS if (s, labels) in found]
+    names = sorted({n for key in kept for n in found[key]}, key=lambda n: (n in SIMPLE, n))
+    head = [f"{PROTOCOLS[s]}, {labels}" for s, labels in kept]
+    lines = [
+        BEGIN,
+        "Macro F1 with its spread over the trials; in brackets the accuracy. Bold is the best of those that learn from",
+        "lines; `rules` learn nothing and were written by the same hands as the corrected labels: that flatters them.",
+        "",
+        f"| classifier | published, random lines, weak | {' | '.join(head)} |",
+        f"|---|---|{'---|' * len(kept)}",
+        *(f"| `{n}` | {_published(n)} | {' | '.join(_cell(found[key], n) for key in kept)} |" for n in names),
+    ]
+    speeds = next((found[key] for key in found if key[0] == "classify-lines"), {})
+    if speeds:
+        lines += ["", f"| classifier | {' | '.join(SPEEDS.values())} |", f"|---|{'---|' * len(SPEEDS)}"]
+        for name in sorted(speeds):
+            lines.append(f"| `{name}` | {' | '.join(_amount(speeds[name], m) for m in SPEEDS)} |")
+    lines += _reversal(found)
+    commands = [f"python -m bench run {s} --set labels={labels}" for s, labels in kept]
+    commands += ["python -m bench run classify-lines"] if speeds else []
+    return "\n".join([*lines, "", "```bash", *commands, "```", END])
+
+
+def _reversal(found: Figures) -> list[str]:
+    """Whether gradient reversal pays on systems that were left out, in words."""
+    said = []
+    for labels in LABELS:
+        figures = found.get(("classify-seven-source", labels), {})
+        if {"dann_bert", "dann_bert_no_reversal"} <= figures.keys():
+            with_it, without = figures["dann_bert"]["macro_f1"], figures["dann_bert_no_reversal"]["macro_f1"]
+            verdict = "beats" if with_it > without else "does not beat"
+            said.append(f"{verdict} it on the {labels} labels ({with_it:.3f} against {without:.3f})")
+    if not said:
+        return []
+    return ["", f"`dann_bert` beside the same network without gradient reversal, on new systems: {' and '.join(said)}."]
+
+
+def _published(name: str) -> str:
+    if name not in PUBLISHED:
+        return "-"
+    macro, accuracy = PUBLISHED[name]
+    return f"{macro:.3f} ({accuracy:.3f})"
+
+
+def _cell(figures: Mapping[str, Mapping[str, float]], name: str) -> str:
+    if name not in figures:
+        return "-"
+    mine = figures[name]
+    best = max(f["macro_f1"] for n, f in figures.items() if n != "rules") if name != "rules" else None
+    text = f"{mine['macro_f1']:.3f}"
+    text = f"**{text}**" if mine["macro_f1"] == best else text
+    return f"{text} ± {mine['macro_f1_std']:.3f} ({mine['accuracy']:.3f})"
+
+
+def _amount(figures: Mapping[str, float], metric: str) -> str:
+    value = figures[metric]
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def summary(found: Figures) -> str:
+    """For the README: the best that learns, by protocol, beside the memory of templates, marks included."""
+    lines = [
+        BEGIN,
+        "| tested on | labels | best that learns | macro F1 | memory of templates | rules |",
+        "|---|---|---|---|---|---|",
+    ]
+    for scenario, labels in ((s, labels) for s in PROTOCOLS for labels in LABELS if (s, labels) in found):
+        figures = {name: f["macro_f1"] for name, f in found[scenario, labels].items()}
+        best = max(figures.keys() - set(SIMPLE), key=lambda name: figures[name], default=None)
+        shown = "- | -" if best is None else f"`{best}` | {figures[best]:.3f}"
+        others = " | ".join(f"{figures[name]:.3f}" if name in figures else "-" for name in SIMPLE)
+        lines.append(f"| {PROTOCOLS[scenario]} | {labels} | {shown} | {others} |")
+    return "\n".join([*lines, SUMMARY_END])
+
+
+def main() -> int:
+    """Writes both pages anew; without results they are left as they are."""
+    paths = sorted((ROOT / "bench" / "results").glob("classify-*.json"))
+    if not paths:
+        print("bench/results holds no classify-*.json; `python -m bench run classify-seven-random --out …` makes one")
+        return 2
+    found = gathered([read_result(path) for path in paths])
+    write_sections({
+        PAGE: (section(found), "Line classifiers, measured", BEFORE),
+        README: (summary(found), "Line classifiers, measured", "## Limits"),
+    })  # fmt: skip
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

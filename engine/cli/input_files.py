@@ -1,0 +1,73 @@
+"""Logs given on the command line: a file, plain or compressed, or standard input."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from engine.runtime.malloc import keep_freed_memory
+
+if TYPE_CHECKING:
+    from connectors.base import LineBatch, Source
+    from engine.offline.export import Writer
+
+MAX_LINE_BYTES = 16 << 20
+
+
+def log_source(file: str) -> "Source":
+    """The source of a file, or of standard input for `-`.
+
+    Raises:
+        SourceUnavailable: there is no such file.
+    """
+    from connectors.base import SourceUnavailable
+    from connectors.files import FileSettings, FileSource
+    from connectors.stdin import StdinSettings, StdinSource
+
+    if file == "-":
+        return StdinSource(StdinSettings(max_line_bytes=MAX_LINE_BYTES))
+    if not Path(file).is_file():
+        raise SourceUnavailable(f"the log {file} is not there")
+    return FileSource(FileSettings(paths=(file,), max_line_bytes=MAX_LINE_BYTES))
+
+
+def batches(source: "Source") -> "Iterator[LineBatch]":
+    """All lines of a source that ends."""
+    keep_freed_memory()
+    for name in source.partitions():
+        partition = source.open(name, None)
+        try:
+            while True:
+                try:
+                    batch = partition.next_batch()
+                except StopIteration:
+                    break
+                if batch is not None:
+                    yield batch
+        finally:
+            partition.close()
+
+
+def open_writer(output: Path | None, to: str, columns: Sequence[str], stack: ExitStack) -> "Writer":
+    """A writer of records to a file, or to standard output for None and `-`; `stack` closes it.
+
+    Raises:
+        typer.BadParameter: no such kind of file, no such place, or the screen for Parquet.
+    """
+    from engine.offline.export import WRITERS
+
+    if to not in WRITERS:
+        raise typer.BadParameter(f"--to {to}: known are {', '.join(WRITERS)}")
+    screen = output is None or str(output) == "-"
+    if to == "parquet" and screen and sys.stdout.isatty():
+        raise typer.BadParameter("Parquet is not for the screen: name a file with --output")
+    try:
+        out = sys.stdout.buffer if output is None or screen else stack.enter_context(output.open("wb"))
+        return WRITERS[to](out, columns)
+    except ImportError as error:
+        raise typer.BadParameter("Parquet needs pyarrow: pip install 'driftline[data]'") from error
+    except OSError as error:
+        raise typer.BadParameter(f"--output {output}: cannot be written: {error.strerror}") from error

@@ -1,0 +1,69 @@
+"""The page of all commands, written from the commands themselves: `python -m engine.docs.commands`."""
+
+import inspect
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import typer
+
+HEAD = """\
+# Commands
+
+Every command answers `--help`, ends with 0 when it did what was asked, and with 2 and a sentence on standard error when
+it was asked for what cannot be done. With `--json` standard output holds nothing but JSON. This page is written by
+`python -m engine.docs.commands` from the commands; do not edit it.
+"""
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """Every command with its full name, such as `driftline models list`, in the order of the help."""
+    from engine.cli.app import app
+
+    yield from _walk("driftline", typer.main.get_command(app))
+
+
+def _walk(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+    if not isinstance(command, click.Group):
+        yield name, command
+        return
+    for child, found in command.commands.items():
+        yield from _walk(f"{name} {child}", found)
+
+
+def reference() -> str:
+    """The whole page as Markdown."""
+    return "\n".join([HEAD, *(_section(name, command) for name, command in commands())])
+
+
+def _section(name: str, command: click.Command) -> str:
+    text, _, example = inspect.cleandoc(command.help or "").partition("Example:")
+    rows = [f"| {_usage(p)} | {_default(p)} | {_help(p)} |" for p in command.params]
+    table = "\n".join(["| option | default | meaning |", "|---|---|---|", *rows])
+    return f"## `{name}`\n\n{text.strip()}\n\n```bash\n{' '.join(example.split())}\n```\n\n{table}\n"
+
+
+def _usage(parameter: click.Parameter) -> str:
+    if isinstance(parameter, click.Argument):
+        return f"`{(parameter.name or '').upper()}`"
+    return ", ".join(f"`{name}`" for name in parameter.opts)
+
+
+def _default(parameter: click.Parameter) -> str:
+    default = parameter.default
+    if parameter.required:
+        return "**required**"
+    if default is None or default in (False, []) or callable(default):
+        return ""
+    return f"`{default}`"
+
+
+def _help(parameter: click.Parameter) -> str:
+    return " ".join(str(getattr(parameter, "help", None) or "").split()).replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    path = Path(__file__).resolve().parents[2] / "docs" / "commands.md"
+    path.write_text(reference(), encoding="utf-8")
+    sys.stdout.write(f"{path}\n")

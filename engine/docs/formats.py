@@ -1,0 +1,116 @@
+"""Writes docs/formats.md and the README's table from the registry of formats: `python -m engine.docs.formats`."""
+
+from pathlib import Path
+
+from engine.formats.registry import FORMATS, Format
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+PAGE = README.parent / "docs" / "formats.md"
+BEGIN = "<!-- Written by python -m engine.docs.formats; do not edit. -->"
+END = "<!-- End of the table of formats. -->"
+
+_SHOWN = 96
+"""Characters of an example in the README's table."""
+
+_HEAD = """# Log formats
+
+This page is written by `python -m engine.docs.formats` from the registry; do not edit it.
+
+`format = "auto"` in a region's `[parse]` recognises the format of every line. The format that most lines of a source
+are written in is found on a sample of its first lines, decided again on every sample after that, and asked first;
+sources that mix formats have each line taken for what it is. What no format takes goes out as format `unknown` with
+the whole line as its message. With a format given by name such lines are dead letters.
+
+The order below is the order of detection. Linux, OpenSSH and Mac of the loghub collection write `syslog`. `levelled`,
+`level_first`, `dated`, `dated_zone`, `day_month`, `day_month_zone`, `month_day` and `ctime` are for the many programs
+that write a time, a level and a message in a way of their own: they take what begins with a date in one of these
+layouts and no other format describes.
+
+**Time.** All times become UTC nanoseconds. Times without a zone are in the zone that the setting `timezone` names.
+Where the year is left out it is the latest that does not put the line later than its arrival (plus `max_future_s`), so
+a line of December read in January belongs to the year before; a date left out is found in the same way. Lines without
+any time have that of their arrival.
+
+**CEF and LEEF.** The time of the syslog header counts where there is one: all lines of a source are then dated by one
+clock and come in its order, while `start` may lie hours before the event was logged. Without such a header it is `rt`,
+`start` or `end` of CEF, the first that is there, and `devTime` of LEEF: milliseconds since the epoch or `MMM dd [yyyy]
+HH:mm:ss[.SSS][ zzz]`, in LEEF also ISO 8601. `devTimeFormat` is not interpreted: a line whose time has another layout
+has that of its arrival.
+
+**Stack traces.** In formats marked so, lines that do not parse and look like the rest of a Java stack trace or a Python
+traceback belong to the line before them, up to `max_join_lines` and `max_join_bytes`. The record has the time and the
+template of its first line; `driftline parse` gives its message whole. In the log of a container (`cri`, `docker`) every
+line has a header: its message decides, and it belongs to the record before it in its stream, at most `max_join_lines`
+lines further up, those of the other stream included.
+
+**Pieces.** Container runtimes write long lines in pieces. In CRI all but the last are marked `P`; Docker's have its 16
+KiB and no line end. Pieces of one stream become one record: time and header of the first, the place of the last, the
+template and the session key of the whole message. A record that reaches `max_join_bytes` comes out, and what follows
+begins another, so that nothing is lost. A shorter `log` without a line end is whole. A source is taken for the log of
+one container: of documents with other fields than `log`, `stream`, `time` and `attrs`, which collectors write that mix
+containers, each is a record. The wrapper has no level: such a line has the one that its message says, klog's letter, a
+field `level`, or a word like `ERROR` or `[error]` near its beginning.
+
+**HTTP status.** Templates of access logs name the status, since digits are parameters everywhere else: `<SUCCESS>`,
+`<REDIRECTED>`, `<DENIED>` (401, 403, 407), `<MISSING>` (404, 410), `<LIMITED>` (429), `<REFUSED>` (other 4xx),
+`<UNAVAILABLE>` (502 to 504), `<ERROR>` (other 5xx). So a server that begins to fail shows in the windows.
+
+**The journal.** Entries of systemd's journal in its export format (`journalctl -o export`), several lines each, which
+may hold binary values, are read as `journald`, up to `max_join_bytes` an entry.
+
+**What lines may hold.** Colour codes, byte order marks and NUL bytes in front are taken out, a final carriage return is
+no part of a line, bytes that are not UTF-8 are spelt `\\xNN`, and long lines are cut only where their template is
+looked for.
+
+## Adding a format
+
+1. Write one entry with its examples beside its kin in `engine/parsing/formats/`: the header as a pattern with named
+   groups (`engine/formats/base.py` says which), or the fields of a document. Time groups say how many digits
+   they take; everything else must not depend on digits, which is checked when a parser is built.
+2. Name it in `FORMATS` in `engine/formats/registry.py`, before the formats that take some of its lines too.
+3. Run `python -m engine.docs.formats` and `pytest tests/engine/parsing`, which tests every entry on its examples.
+
+"""
+
+
+def reference() -> str:
+    """The page."""
+    rows = "\n".join(
+        f"| [`{f.name}`](#{f.name}) | `{_cell(f.expected)}` | {'yes' if f.joins else ''} |" for f in FORMATS.values()
+    )
+    table = f"| format | layout | stack traces |\n|---|---|---|\n{rows}\n\n"
+    return _HEAD + table + "\n".join(_section(format) for format in FORMATS.values())
+
+
+def _section(format: Format) -> str:
+    examples = "\n".join(line.decode().removesuffix("\n") for line in (*format.examples, *format.blocks))
+    rules = ", ".join(f"`{name}`" for name in format.sessions)
+    sessions = f"Session rules: {rules}; the first is the default.\n" if len(format.sessions) > 1 else ""
+    gap = "\n" if sessions else ""
+    return f"### {format.name}\n\n```text\n{examples}\n```\n{gap}{sessions}"
+
+
+def table() -> str:
+    """The README's table: every format with the beginning of its first example."""
+    rows = []
+    for format in FORMATS.values():
+        text = format.examples[0].decode().replace("\t", " ")
+        shown = text if len(text) <= _SHOWN else text[:_SHOWN].rstrip() + "…"
+        rows.append(f"| [`{format.name}`](docs/formats.md#{format.name}) | `{_cell(shown)}` |")
+    return "\n".join(["| format | example |", "|---|---|", *rows])
+
+
+def readme() -> str:
+    """The README with the table as it is now."""
+    before, _, rest = README.read_text("utf-8").partition(BEGIN)
+    return f"{before}{BEGIN}\n{table()}\n{END}{rest.partition(END)[2]}"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(reference(), "utf-8")
+    README.write_text(readme(), "utf-8")
+    print("docs/formats.md and README.md written")

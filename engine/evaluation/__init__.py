@@ -1,1 +1,0 @@
-"""Evaluation: figures, plots and the report of a detector on a labelled log, and the log of training runs."""

@@ -1,0 +1,398 @@
+"""The steps as Bytewax logics: state, timers and end of stream; the work itself is in each step's file.
+
+A step's key is a source partition before the windows and a shard behind them. `snapshot` returns
+plain data that nothing changes later, because Bytewax pickles it after the step has gone on.
+"""
+
+import logging
+from abc import abstractmethod
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import numpy as np
+from bytewax.operators import StatefulBatchLogic
+from numpy.typing import NDArray
+
+from connectors.base import DeadLetter, LineBatch, Record
+from engine.drift.embedding import template_vectors
+from engine.drift.event import DriftEvent, event_record
+from engine.drift.monitor import DriftMonitor
+from engine.flow.worker_context import Context
+from engine.records import Decision, ParsedLines, Rejected, ScoredWindows, WindowBatch
+from engine.steps.alert import redaction
+from engine.steps.decide import Decider
+from engine.steps.parse import Parser
+from engine.steps.score import Gatherer
+from engine.steps.window import build_windower
+from engine.windows.window_base import LateLine
+from models.base import template_id
+
+log = logging.getLogger(__name__)
+
+V = TypeVar("V")
+W = TypeVar("W")
+
+
+EVERY_TURN = datetime(1970, 1, 1, tzinfo=UTC)
+"""Asks Bytewax to call `on_notify` at every turn of the worker's loop, where the monotonic clock decides what is due.
+
+An appointment by the wall clock would be kept an hour late by a clock that is set back by an hour.
+"""
+
+
+class Step(StatefulBatchLogic[V, W, Any]):
+    """A step that is never discarded, timed and traced."""
+
+    name: str
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    @abstractmethod
+    def work(self, values: list[V]) -> list[W]:
+        """What comes out for what came in."""
+
+    def on_batch(self, values: list[V]) -> tuple[Iterable[W], bool]:
+        """Times and traces `work`."""
+        clock, telemetry = self._context.clock, self._context.telemetry
+        started_s = clock.monotonic_s()
+        with telemetry.tracer.span(self.name, traceparent_of(values[0])):
+            out = self.work(values)
+        telemetry.metrics.batch_seconds.observe(clock.monotonic_s() - started_s, self.name)
+        return out, StatefulBatchLogic.RETAIN
+
+    @abstractmethod
+    def state(self) -> Any:
+        """Plain data from which the constructor goes on."""
+
+    def snapshot(self) -> Any:
+        """Times `state`."""
+        started_s = self._context.clock.monotonic_s()
+        state = self.state()
+        metrics = self._context.telemetry.metrics
+        metrics.snapshot_seconds.observe(self._context.clock.monotonic_s() - started_s, self.name)
+        metrics.snapshot_bytes.labels(self.name).set(_bytes_in(state))
+        return state
+
+
+def _bytes_in(state: Any) -> int:
+    """Bytes of the arrays and texts in a snapshot; what pickling adds is not counted."""
+    if isinstance(state, bytes | str):
+        return len(state)
+    if isinstance(state, dict):
+        return sum(map(_bytes_in, state.values()))
+    return sum(map(_bytes_in, state)) if isinstance(state, list | tuple) else 0
+
+
+def traceparent_of(item: Any) -> str:
+    """The W3C trace context that an item carries, "" where it has none."""
+    if isinstance(item, ParsedLines):
+        return item.lines.traceparent
+    if isinstance(item, ScoredWindows):
+        return item.batch.traceparent
+    return str(getattr(item, "traceparent", ""))
+
+
+class ParseStep(Step[LineBatch, ParsedLines | Rejected]):
+    """Raw lines of one partition → parsed lines, and what could not be parsed."""
+
+    name = "parse"
+
+    def __init__(self, context: Context, snapshot: bytes | None) -> None:
+        super().__init__(context)
+        self._parser = Parser(context.settings.parse, context.source.describe, snapshot)
+
+    def work(self, values: list[LineBatch]) -> list[ParsedLines | Rejected]:
+        """See `Step.work`."""
+        return [item for batch in values for item in self._counted(self._parser.parse(batch))]
+
+    def _counted(self, parsed: ParsedLines) -> list[ParsedLines | Rejected]:
+        if joined := len(self._parser.joined) + len(self._parser.pieces):
+            self._context.telemetry.metrics.joined_lines.inc(joined)
+        if not parsed.bad:
+            return [parsed]
+        self._context.telemetry.metrics.count_bad_lines(letter.reason for letter in parsed.bad)
+        return [Rejected(parsed.bad, parsed.lines.partition), parsed]
+
+    def on_eof(self) -> tuple[list[ParsedLines | Rejected], bool]:
+        """The end of the stream, or of what is read of it before a drain, which ends nothing."""
+        parsed = None if self._context.drain.requested.is_set() else self._parser.finish()
+        return [] if parsed is None else self._counted(parsed), StatefulBatchLogic.RETAIN
+
+    def state(self) -> bytes:
+        """See `Step.state`."""
+        return self._parser.snapshot()
+
+
+class WindowStep(Step[ParsedLines, WindowBatch | Rejected]):
+    """Parsed lines of one partition (or shard) → windows, and the lines that came too late."""
+
+    name = "window"
+
+    def __init__(self, context: Context, snapshot: dict[str, Any] | None) -> None:
+        super().__init__(context)
+        state = snapshot or {"windows": None, "templates": ()}
+        # Open windows may be due before the next line is: their templates have to be known by then.
+        self._texts = {template_id(text): text for text in state["templates"]}
+        context.templates.update(self._texts)
+        self._windower = build_windower(context.settings.window, context.clock, state["windows"])
+        self._tick_s = min(1.0, context.settings.window.idle_s / 4)
+        self._tick_at_s = context.clock.monotonic_s() + self._tick_s
+        self._evicted = self._open = 0
+
+    def work(self, values: list[ParsedLines]) -> list[WindowBatch | Rejected]:
+        """See `Step.work`."""
+        out: list[WindowBatch | Rejected] = []
+        for parsed in values:
+            # Texts are known before any window that holds them can be scored.
+            self._texts.update(parsed.templates)
+            self._context.templates.update(parsed.templates)
+            result = self._windower.add(parsed)
+            self._context.recent.add(parsed, [line.row for line in result.late])
+            if result.late:
+                out.append(self._late(parsed, result.late))
+            if result.windows is not None:
+                out.append(result.windows)
+        self._count(out)
+        return out
+
+    def _late(self, parsed: ParsedLines, late: tuple[LateLine, ...]) -> Rejected:
+        self._context.telemetry.metrics.late_lines.inc(len(late))
+        lines = parsed.lines
+        letters = []
+        for i in late:
+            row = int(parsed.rows[i.row])
+            raw = lines.line(row)
+            place = self._context.source.describe(lines.partition, int(lines.positions[row]))
+            letters.append(DeadLetter(place, i.reason, raw[:4096], len(raw)))
+        return Rejected(tuple(letters), lines.partition)
+
+    def _count(self, out: list[WindowBatch | Rejected]) -> None:
+        metrics = self._context.telemetry.metrics
+        metrics.windows.inc(sum(len(w) for w in out if isinstance(w, WindowBatch)))
+        # Several partitions share the gauge, so each adds what has changed since it last did.
+        metrics.open_sessions.inc(self._windower.open_windows - self._open)
+        self._open = self._windower.open_windows
+        metrics.templates.set(len(self._context.templates))
+        evicted = self._windower.counters.evicted
+        metrics.evicted_sessions.inc(evicted - self._evicted)
+        self._evicted = evicted
+
+    def notify_at(self) -> datetime:
+        """When to look for work that no item brings."""
+        return EVERY_TURN
+
+    def on_notify(self) -> tuple[list[WindowBatch | Rejected], bool]:
+        """Does the work that `notify_at` was for."""
+        self._context.telemetry.health.progress()  # where a process reads nothing itself, nobody else says so
+        now_s = self._context.clock.monotonic_s()
+        if now_s < self._tick_at_s:
+            self._context.pace.idle(self._context.clock)
+            return [], StatefulBatchLogic.RETAIN
+        self._tick_at_s = now_s + self._tick_s
+        return self._emit(self._windower.tick())
+
+    def on_eof(self) -> tuple[list[WindowBatch | Rejected], bool]:
+        """The end of the stream, or of what is read of it before a drain."""
+        # A drain is a pause: open windows stay open and go on after the restart. Only the end of
+        # a finite source closes them.
+        if self._context.drain.requested.is_set():
+            return [], StatefulBatchLogic.RETAIN
+        return self._emit(self._windower.close_all())
+
+    def _emit(self, windows: WindowBatch | None) -> tuple[list[WindowBatch | Rejected], bool]:
+        out: list[WindowBatch | Rejected] = [] if windows is None else [windows]
+        self._count(out)
+        return out, StatefulBatchLogic.RETAIN
+
+    def state(self) -> dict[str, Any]:
+        """See `Step.state`."""
+        return {"windows": self._windower.snapshot(), "templates": tuple(self._texts.values())}
+
+
+class ScoreStep(Step[WindowBatch, ScoredWindows]):
+    """Windows of one shard → scores."""
+
+    name = "score"
+
+    def __init__(self, context: Context, snapshot: dict[str, Any] | None) -> None:
+        super().__init__(context)
+        state = snapshot or {"waiting": None, "templates": ()}
+        # The windows that wait name templates whose text is announced only with the next lines.
+        context.templates.update((template_id(text), text) for text in state["templates"])
+        self._gatherer = Gatherer(context.settings.score, context.models, context.clock, state["waiting"])
+        self._hits = self._misses = 0
+
+    def work(self, values: list[WindowBatch]) -> list[ScoredWindows]:
+        """See `Step.work`."""
+        return self._observe(self._gatherer.add(values))
+
+    def notify_at(self) -> datetime | None:
+        """When to look for work that no item brings."""
+        return None if self._gatherer.due_s() is None else EVERY_TURN
+
+    def on_notify(self) -> tuple[list[ScoredWindows], bool]:
+        """Does the work that `notify_at` was for."""
+        due_s = self._gatherer.due_s()
+        out = self._gatherer.flush() if due_s is not None and due_s <= 0.001 else []
+        return self._observe(out), StatefulBatchLogic.RETAIN
+
+    def on_eof(self) -> tuple[list[ScoredWindows], bool]:
+        """The end of the stream, or of what is read of it before a drain."""
+        return self._observe(self._gatherer.flush()), StatefulBatchLogic.RETAIN
+
+    def _observe(self, out: list[ScoredWindows]) -> list[ScoredWindows]:
+        metrics = self._context.telemetry.metrics
+        for scored in out:
+            metrics.score.observe_all(scored.score)
+            metrics.model_version.labels(scored.model).set(scored.version)
+            self._context.models.watch(scored)
+        if out:
+            scorer = self._context.models.get().scorer
+            hits, misses = scorer.hits, scorer.misses
+            if hits < self._hits or misses < self._misses:  # a new model counts from zero
+                self._hits = self._misses = 0
+            metrics.score_cache_hits.inc(hits - self._hits)
+            metrics.score_cache_misses.inc(misses - self._misses)
+            self._hits, self._misses = hits, misses
+        return out
+
+    def state(self) -> dict[str, Any]:
+        """See `Step.state`."""
+        known = self._context.templates
+        texts = tuple(known[t] for t in self._gatherer.waiting_templates() if t in known)
+        return {"waiting": self._gatherer.snapshot(), "templates": texts}
+
+
+class DecideStep(Step[ScoredWindows, tuple[ScoredWindows, tuple[Decision, ...]]]):
+    """Scores of one shard → the windows to alert on."""
+
+    name = "decide"
+
+    def __init__(self, context: Context, snapshot: bytes | None) -> None:
+        super().__init__(context)
+        self._decider = Decider(
+            context.settings.decide,
+            context.templates,
+            sessions_end=context.settings.window.kind == "session",
+            snapshot=snapshot,
+        )
+        self._suppressed = sum(self._decider.suppressed.values())
+
+    def work(self, values: list[ScoredWindows]) -> list[tuple[ScoredWindows, tuple[Decision, ...]]]:
+        """See `Step.work`."""
+        out = [(scored, self._decider.decide(scored)) for scored in values]
+        metrics = self._context.telemetry.metrics
+        suppressed = sum(self._decider.suppressed.values())
+        metrics.suppressed.inc(suppressed - self._suppressed)
+        self._suppressed = suppressed
+        now_ns = self._context.clock.wall_ns()
+        for scored, decisions in out:
+            metrics.alerts.inc(len(decisions))
+            produced = scored.batch.produced_ns[[d.index for d in decisions]]
+            metrics.latency_seconds.observe_all((now_ns - produced) / 1e9)
+        return [(scored, decisions) for scored, decisions in out if decisions]
+
+    def state(self) -> bytes:
+        """See `Step.state`."""
+        return self._decider.snapshot()
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Feedback on one model version's alerts that the monitor knows of, counted from a time of the wall clock."""
+
+    model: str = ""
+    version: int = 0
+    since_ns: int = 0
+    right: int = 0
+    wrong: int = 0
+
+
+_LOOK_S = 0.1
+"""Between two looks at the scores: a fast stream's many blocks are looked at together, for a tenth of the cost."""
+
+
+class DriftStep(Step[ScoredWindows, Record]):
+    """Scores of one shard → drift events."""
+
+    name = "drift"
+
+    def __init__(self, context: Context, snapshot: dict[str, Any] | None) -> None:
+        super().__init__(context)
+        self._redact = redaction(context.settings.alert) if context.settings.drift.texts else lambda _: ""
+        self._judged = Judged(*(snapshot or {}).get("judged", ()))
+        self._monitor = DriftMonitor(
+            context.settings.drift, context.templates, vectors=self._vectors, state=(snapshot or {}).get("monitor")
+        )
+        self._looked_s = -_LOOK_S
+
+    def work(self, values: list[ScoredWindows]) -> list[Record]:
+        """See `Step.work`."""
+        events: list[DriftEvent] = []
+        fixed = self._context.settings.decide.threshold
+        now_s = self._context.clock.monotonic_s()
+        wait = now_s - self._looked_s < _LOOK_S
+        for scored in values:
+            events += self._monitor.observe(
+                scored.batch.windows, scored.score, scored.batch.last_ns, model=scored.model, version=scored.version,
+                threshold=scored.threshold if fixed is None else fixed, wait=wait,
+            )  # fmt: skip
+        events += self._feedback(values[-1])
+        events += self._context.models.regressions()
+        if not wait:
+            self._looked_s = now_s
+        if events or not wait:
+            self._show()
+        return self._told(events)
+
+    def on_eof(self) -> tuple[list[Record], bool]:
+        """What still waits for a look gets it."""
+        events = self._monitor.look()
+        self._show()
+        return self._told(events), StatefulBatchLogic.RETAIN
+
+    def _show(self) -> None:
+        metrics = self._context.telemetry.metrics
+        for name, reading in self._monitor.readings().items():
+            metrics.drift_statistic.labels(name).set(reading.statistic)
+            metrics.drift_threshold.labels(name).set(reading.threshold)
+
+    def _told(self, events: list[DriftEvent]) -> list[Record]:
+        metrics = self._context.telemetry.metrics
+        for event in events:
+            metrics.drift_events.labels(event.type, event.detector).inc()
+        return [self._record(event) for event in events]
+
+    def _feedback(self, last: ScoredWindows) -> list[DriftEvent]:
+        """Tells the monitor what operators have said of this version's alerts since it was last told."""
+        collector = self._context.collector
+        if collector is None:
+            return []
+        if (self._judged.model, self._judged.version) != (last.model, last.version):
+            self._judged = Judged(last.model, last.version, self._context.clock.wall_ns())
+        said = collector.feedback(self._judged.since_ns)
+        if said is None:
+            return []
+        right, wrong = max(0, said.right - self._judged.right), max(0, said.wrong - self._judged.wrong)
+        self._judged = replace(self._judged, right=said.right, wrong=said.wrong)
+        time_ns = int(last.batch.last_ns.max(initial=0))
+        self._context.models.judge(last.version, said.right, said.wrong, time_ns)
+        return self._monitor.judge(right, wrong, time_ns)
+
+    def _record(self, event: DriftEvent) -> Record:
+        log.warning("%s: %s", event.type, event.detector, extra={"statistic": event.statistic, "model": event.model})
+        origin = f"{self._context.worker}/{self._context.of}"
+        return event_record(event, region=self._context.settings.region, origin=origin, redact=self._redact)
+
+    def _vectors(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        return template_vectors(self._context.models.get().scorer.detector)(ids)
+
+    def state(self) -> dict[str, Any]:
+        """See `Step.state`."""
+        return {"monitor": self._monitor.snapshot(), "judged": astuple(self._judged)}
+
+
+__all__ = ["DecideStep", "DriftStep", "ParseStep", "ScoreStep", "WindowStep"]

@@ -1,0 +1,232 @@
+"""Formats whose lines are documents: JSON in its dialects, logfmt, Windows event XML."""
+
+import html
+import re
+from typing import Any
+
+from engine.formats.base import STREAMS, SYSLOG_LEVELS, Document, Format
+from engine.formats.json_fields import JsonFields, parse_journal_object, parse_object
+
+_PAIR = re.compile(r'([^\s="]+)=("(?:[^"\\]|\\.)*"|[^\s"]*)(?:\s+|$)')
+_ESCAPE = re.compile(r"\\(.)")
+_ESCAPED = {"n": "\n", "t": "\t", "r": "\r"}
+
+
+def parse_logfmt(line: bytes) -> dict[str, Any] | str:
+    """Pairs `key=value` or `key="quoted value"`; a reason where anything else stands between them."""
+    text = line.decode("utf-8", "backslashreplace").strip()
+    found: dict[str, Any] = {}
+    at = 0
+    while at < len(text):
+        pair = _PAIR.match(text, at)
+        if pair is None:
+            return f"is no row of key=value from character {at} on"
+        value = pair[2]
+        if value.startswith('"'):
+            value = _ESCAPE.sub(lambda m: _ESCAPED.get(m[1], m[1]), value[1:-1])
+        found.setdefault(pair[1], value)
+        at = pair.end()
+    return found
+
+
+_XML_FIELDS = {
+    "provider": re.compile(r"<Provider[^>]*\bName=['\"]([^'\"]*)['\"]"),
+    "level": re.compile(r"<Level>([^<]*)</Level>"),
+    "time": re.compile(r"<TimeCreated[^>]*\bSystemTime=['\"]([^'\"]*)['\"]"),
+    "computer": re.compile(r"<Computer>([^<]*)</Computer>"),
+    "pid": re.compile(r"<Execution[^>]*\bProcessID=['\"]([0-9]*)['\"]"),
+    "message": re.compile(r"<Message>([^<]*)</Message>"),
+}
+_XML_EVENT = re.compile(r"<EventID[^>]*>([^<]*)</EventID>")
+_XML_DATA = re.compile(r"<Data(?:\s+Name=['\"]([^'\"]*)['\"])?\s*>([^<]*)</Data>")
+
+
+def parse_event_xml(line: bytes) -> dict[str, Any] | str:
+    """The fields of one rendered or unrendered Windows event.
+
+    Read by patterns, not by an XML parser: an event is flat, and log lines must not reach entities.
+    """
+    text = line.decode("utf-8", "backslashreplace").strip()
+    if not text.startswith("<Event ") and not text.startswith("<Event>"):
+        return "is no <Event> element"
+    found = {name: html.unescape(m[1]) for name, pattern in _XML_FIELDS.items() if (m := pattern.search(text))}
+    if "message" not in found and (event := _XML_EVENT.search(text)):
+        data = (f"{m[1]}={m[2]}" if m[1] else m[2] for m in _XML_DATA.finditer(text))
+        found["message"] = html.unescape(" ".join([f"EventID {event[1]}", *data]))
+    return found
+
+
+JSON = Format(
+    name="json",
+    expected="one JSON object a line, with a time and a message",
+    examples=(
+        b'{"time":"2024-05-01T12:00:00Z","level":"info","message":"user 17 logged in"}',
+        b'{"level":50,"time":1710051901123,"pid":4711,"hostname":"web-1","msg":"order 18 failed"}',
+        b'{"@t":"2024-03-10T06:25:02.4560000Z","@mt":"Order {Id} placed","@l":"Warning","Id":17}',
+    ),
+    document=Document(parse_object, JsonFields()),
+    levels={"10": "trace", "20": "debug", "30": "info", "40": "warn", "50": "error", "60": "fatal"},
+)
+
+GELF = Format(
+    name="gelf",
+    expected="one JSON object a line in the Graylog Extended Log Format",
+    examples=(
+        b'{"version":"1.1","host":"web-1","short_message":"backend down","timestamp":1710051901.123,"level":3,'
+        b'"_service":"shop","_process_id":4711}',
+    ),
+    document=Document(
+        parse_object,
+        JsonFields(
+            time=("timestamp",),
+            message=("short_message",),
+            level=("level",),
+            host=("host",),
+            component=("_logger", "_service", "_container_name", "facility"),
+            pid=("_process_id", "_pid"),
+        ),
+        marks=(("short_message",), ("version",), ("host",)),
+    ),
+    levels={str(i): level for i, level in enumerate(SYSLOG_LEVELS)},
+)
+
+MONGODB = Format(
+    name="mongodb",
+    expected="one JSON object a line as MongoDB 4.4 and later write it",
+    examples=(
+        b'{"t":{"$date":"2024-03-10T06:25:01.180+00:00"},"s":"I","c":"NETWORK","id":22943,"ctx":"listener",'
+        b'"msg":"Connection accepted","attr":{"remote":"127.0.0.1:37180","connectionId":1}}',
+    ),
+    document=Document(
+        parse_object,
+        JsonFields(time=("t.$date",), message=("msg",), level=("s",), host=(), component=("c",), pid=()),
+        marks=(("t.$date",), ("s",), ("msg",)),
+    ),
+    levels={"I": "info", "W": "warn", "E": "error", "F": "fatal", "D": "debug"}
+    | {f"D{i}": "debug" for i in range(1, 6)},
+)
+
+ECS = Format(
+    name="ecs",
+    expected="one JSON object a line in the Elastic Common Schema",
+    examples=(
+        b'{"@timestamp":"2024-03-10T06:25:01.123Z","log.level":"INFO","message":"order 17 placed",'
+        b'"ecs.version":"1.6.0","service.name":"shop","process.pid":4711,"log.logger":"shop.orders"}',
+        b'{"@timestamp":"2024-03-10T06:25:02.456Z","ecs":{"version":"8.11"},"log":{"level":"error"},'
+        b'"message":"order 18 failed","host":{"name":"web-1"}}',
+    ),
+    document=Document(
+        parse_object,
+        JsonFields(
+            time=("@timestamp",),
+            message=("message",),
+            level=("log.level",),
+            host=("host.name", "host.hostname"),
+            component=("log.logger", "service.name"),
+            pid=("process.pid",),
+        ),
+        marks=(("@timestamp",), ("ecs.version", "log.level", "ecs")),
+    ),
+)
+
+OTEL = Format(
+    name="otel",
+    expected="one JSON object a line in OpenTelemetry's log data model",
+    examples=(
+        b'{"timeUnixNano":"1710051901123456789","severityNumber":9,"severityText":"INFO",'
+        b'"body":{"stringValue":"order 17 placed"},"resource":{"service.name":"shop","host.name":"web-1"}}',
+        b'{"Timestamp":1710051902456000000,"SeverityText":"ERROR","Body":"order 18 failed",'
+        b'"Resource":{"service.name":"shop"},"TraceId":"5b8efff798038103d269b633813fc60c"}',
+    ),
+    document=Document(
+        parse_object,
+        JsonFields(
+            time=("timeUnixNano", "observedTimeUnixNano", "Timestamp", "timestamp", "ObservedTimestamp"),
+            message=("body.stringValue", "body", "Body.stringValue", "Body"),
+            level=("severityText", "SeverityText", "severity_text", "severityNumber", "SeverityNumber"),
+            host=("resource.host.name", "Resource.host.name"),
+            component=("resource.service.name", "Resource.service.name"),
+            session=(),
+        ),
+        marks=(
+            ("severityText", "SeverityText", "severity_text", "severityNumber", "SeverityNumber"),
+            ("body", "Body"),
+        ),
+    ),
+    levels={str(i + 1): ("trace", "debug", "info", "warn", "error", "fatal")[i // 4] for i in range(24)},
+)
+
+JOURNALD = Format(
+    name="journald",
+    expected="one JSON object a line as journalctl -o json writes it, or KEY=value lines of journalctl -o export",
+    examples=(
+        b'{"__REALTIME_TIMESTAMP":"1710051901123456","PRIORITY":"6","_HOSTNAME":"web-1","_PID":"4711",'
+        b'"SYSLOG_IDENTIFIER":"sshd","MESSAGE":"Accepted publickey for root from 10.0.0.7 port 50022 ssh2"}',
+    ),
+    blocks=(
+        b"__CURSOR=s=739ad463348b4ceca5a9e69c95a3c93f;i=4ece7;b=6c7c6013a26343b29e964691ff25d04c;t=4fd05d9a3aab6\n"
+        b"__REALTIME_TIMESTAMP=1710051901123456\n_HOSTNAME=web-1\nPRIORITY=6\n_PID=4711\nSYSLOG_IDENTIFIER=sshd\n"
+        b"MESSAGE=Accepted publickey for root from 10.0.0.7 port 50022 ssh2\n",
+    ),
+    document=Document(
+        parse_journal_object,
+        JsonFields(
+            time=("__REALTIME_TIMESTAMP", "_SOURCE_REALTIME_TIMESTAMP"),
+            message=("MESSAGE",),
+            level=("PRIORITY",),
+            host=("_HOSTNAME",),
+            component=("SYSLOG_IDENTIFIER", "_COMM", "_SYSTEMD_UNIT"),
+            pid=("_PID", "SYSLOG_PID"),
+        ),
+        marks=(("__REALTIME_TIMESTAMP",), ("MESSAGE",)),
+    ),
+    levels={str(i): level for i, level in enumerate(SYSLOG_LEVELS)},
+)
+
+DOCKER = Format(
+    name="docker",
+    expected="one JSON object a line as Docker's json-file driver writes it",
+    examples=(
+        b'{"log":"starting the http server on port 8080\\n","stream":"stdout","time":"2024-03-10T06:25:01.123456789Z"}',
+    ),
+    document=Document(
+        parse_object,
+        JsonFields(time=("time",), message=("log",), level=(), host=(), component=("stream",)),
+        marks=(("log",), ("stream",), ("time",)),
+    ),
+    joins=True,
+    streams=STREAMS,
+)
+
+LOGFMT = Format(
+    name="logfmt",
+    expected="key=value pairs, with a time and a message",
+    examples=(
+        b'time=2024-03-10T06:25:01Z level=info msg="order 17 placed" component=orders',
+        b'ts=2024-03-10T06:25:02.456Z caller=main.go:77 level=error msg=failed err="connection refused"',
+    ),
+    document=Document(
+        parse_logfmt,
+        JsonFields(level=("level", "lvl", "severity"), component=("logger", "component", "caller", "service")),
+    ),
+)
+
+WINDOWS_XML = Format(
+    name="windows_xml",
+    expected="one <Event> element a line",
+    examples=(
+        b"<Event xmlns='http://schemas.microsoft.com/win/2004/08/events/event'><System>"
+        b"<Provider Name='Service Control Manager'/><EventID>7036</EventID><Level>4</Level>"
+        b"<TimeCreated SystemTime='2024-03-10T06:25:01.1234567Z'/><Execution ProcessID='604' ThreadID='712'/>"
+        b"<Computer>web-1</Computer></System><EventData><Data Name='param1'>Windows Update</Data>"
+        b"<Data Name='param2'>stopped</Data></EventData></Event>",
+    ),
+    document=Document(
+        parse_event_xml,
+        JsonFields(
+            time=("time",), message=("message",), level=("level",), host=("computer",), component=("provider",),
+            pid=("pid",),
+        ),
+    ),
+    levels={"0": "info", "1": "fatal", "2": "error", "3": "warn", "4": "info", "5": "debug"},
+)  # fmt: skip

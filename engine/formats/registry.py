@@ -1,0 +1,96 @@
+"""The registry of log formats; `engine.formats.base` says what a format is.
+
+To add one, write its entry with its examples beside its kin and name it here. The order is the order
+of detection: a format stands before those that take some of its lines too.
+"""
+
+from collections.abc import Mapping
+
+from engine.formats import documents, general, loghub, services, syslog
+from engine.formats.base import LEVELS, NO_KEY, SYSLOG_LEVELS, Document, Format
+
+AUTO = "auto"
+"""Setting for sources whose formats are to be recognised."""
+
+UNKNOWN = "unknown"
+"""What a line is called that detection knows no format for."""
+
+FORMATS: Mapping[str, Format] = {
+    "hdfs": loghub.HDFS,
+    "bgl": loghub.BGL,
+    "openstack": loghub.OPENSTACK,
+    "iotdb": services.IOTDB,
+    "cef": syslog.CEF,
+    "leef": syslog.LEEF,
+    "syslog": syslog.SYSLOG,
+    "syslog5424": syslog.SYSLOG_5424,
+    "cri": syslog.CRI,
+    "mysql": services.MYSQL,
+    "spring": services.SPRING,
+    "klog": syslog.KLOG,
+    "thunderbird": loghub.THUNDERBIRD,
+    "hadoop": loghub.HADOOP,
+    "spark": loghub.SPARK,
+    "zookeeper": loghub.ZOOKEEPER,
+    "hpc": loghub.HPC,
+    "healthapp": loghub.HEALTHAPP,
+    "android": loghub.ANDROID,
+    "proxifier": loghub.PROXIFIER,
+    "windows": loghub.WINDOWS,
+    "apache": loghub.APACHE,
+    "access_combined": services.ACCESS_COMBINED,
+    "access_common": services.ACCESS_COMMON,
+    "nginx_error": services.NGINX_ERROR,
+    "postgresql": services.POSTGRESQL,
+    "postgresql_rds": services.POSTGRESQL_RDS,
+    "kafka": services.KAFKA,
+    "redis": services.REDIS,
+    "log4j": services.LOG4J,
+    "logback": services.LOGBACK,
+    "python": services.PYTHON,
+    "python_basic": services.PYTHON_BASIC,
+    "windows_csv": services.WINDOWS_CSV,
+    "auditd": general.AUDITD,
+    "levelled": general.LEVELLED,
+    "level_first": general.LEVEL_FIRST,
+    "rsyslog": syslog.RSYSLOG,
+    "dated_zone": general.DATED_ZONE,
+    "dated": general.DATED,
+    "day_month_zone": general.DAY_MONTH_ZONE,
+    "day_month": general.DAY_MONTH,
+    "month_day": general.MONTH_DAY,
+    "ctime": general.CTIME,
+    "dmesg": general.DMESG,
+    "windows_xml": documents.WINDOWS_XML,
+    "docker": documents.DOCKER,
+    "journald": documents.JOURNALD,
+    "ecs": documents.ECS,
+    "otel": documents.OTEL,
+    "gelf": documents.GELF,
+    "mongodb": documents.MONGODB,
+    "json": documents.JSON,
+    "logfmt": documents.LOGFMT,
+    "raw": services.RAW,
+}
+
+DETECTED: tuple[Format, ...] = tuple(entry for name, entry in FORMATS.items() if name != "raw")
+"""The formats that detection may answer with, in its order."""
+
+
+_ANY = Format(name=AUTO, expected="any format that is known", examples=())
+
+
+def find(name: str) -> Format:
+    """The format of that name; for `auto` an entry that has neither header nor document.
+
+    Raises:
+        ValueError: there is none; the message lists those there are.
+    """
+    if name == AUTO:
+        return _ANY
+    if name not in FORMATS:
+        raise ValueError(f"unknown format {name!r}: known are {', '.join(FORMATS)}")
+    return FORMATS[name]
+
+
+__all__ = ["AUTO", "DETECTED", "FORMATS", "LEVELS", "NO_KEY", "SYSLOG_LEVELS", "UNKNOWN", "Document", "Format", "find"]

@@ -1,0 +1,1 @@
+"""The same parts run over files: detect, classify, label, evaluate, export."""

@@ -1,0 +1,214 @@
+"""Detection on files, without a dataflow: training, evaluating and scoring with the engine's own steps."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from engine.offline.datasets import DatasetError, LabelledWindows, LogSpec, load_windows, split_by_time
+from engine.parsing.parse_settings import ParseSettings
+from engine.runtime.model_loading import embedding_cache
+from engine.settings import load
+from engine.steps.window import WindowSettings
+from models.base import Progress
+from models.detectors.registry import build
+from models.storage.store import Card, ModelStore, Stored
+from models.train_detector import Trained, TrainSettings, train
+from models.training.metrics import evaluate
+from models.training.scoring import WindowScorer
+
+
+@dataclass(frozen=True, slots=True)
+class Cutting:
+    """How lines become windows; the same for training and for the engine that uses the model."""
+
+    parse: ParseSettings
+    window: WindowSettings
+
+
+def learnable(data: LabelledWindows) -> LabelledWindows:
+    """What a detector can learn from: growth steps of anomalous sessions are left out.
+
+    A session's label says that something in it is anomalous, not where. A cut that ends before it
+    looks normal, and calling it anomalous would teach the detector to call normal beginnings so.
+    """
+    return data.take(np.flatnonzero(data.windows.closed | ~data.labels))
+
+
+def train_on_log(
+    spec: LogSpec, cutting: Cutting, settings: TrainSettings, store: ModelStore, name: str,
+    *, first: float = 1.0, device: str = "auto", progress: Progress | None = None,
+) -> tuple[Trained, LabelledWindows]:  # fmt: skip
+    """Trains on the first share of a log's sessions by time and publishes the result.
+
+    Args:
+        spec: The log and its labels.
+        cutting: How it is cut.
+        settings: What is trained.
+        store: Where it is published.
+        name: Under which name.
+        first: Share of the sessions, 0..1, in the order of their first line.
+        device: See `models.detectors.registry.build`.
+        progress: See `models.base.Progress`.
+
+    Returns:
+        The trained detector with its card's content, and the windows it was given.
+
+    Raises:
+        DataError: the log or its labels cannot be used.
+        ModelError: training or publishing failed.
+    """
+    # Asked of the detector itself, so that a log without the labels it needs is refused by name.
+    supervised = build(settings.detector, settings.settings, device=device, cache=embedding_cache()).supervised
+    spec = replace(spec, supervised=supervised)
+    data = load_windows(spec, cutting.parse, cutting.window)
+    if first < 1:
+        data, _ = split_by_time(data, first)
+        _both_classes(data, spec, f"the first {first:.0%} of the sessions of")
+    data = learnable(data)
+    labelled = spec.labels is not None or bool(data.labels.any())
+    trained = train(
+        data.windows, data.labels if labelled else None, data.templates, settings,
+        store=store, name=name, source=spec.log.name, device=device, cache=embedding_cache(), progress=progress,
+    )  # fmt: skip
+    return trained, data
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """What is judged: sessions, or windows where lines have no session key.
+
+    Attributes:
+        keys: Session key of each (n entries), "" where there is none.
+        scores: float32 (n,): the highest score of its windows.
+        labels: bool (n,): True = anomalous.
+        time_ns: int64 (n,): event time of the last line of the first window with that score.
+        lines: int64 (n,): lines of its longest window.
+    """
+
+    keys: tuple[str, ...]
+    scores: NDArray[np.float32]
+    labels: NDArray[np.bool_]
+    time_ns: NDArray[np.int64]
+    lines: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredLog:
+    """A log's windows with their scores, and the version that gave them."""
+
+    data: LabelledWindows
+    scores: NDArray[np.float32]
+    model: str
+    card: Card
+
+    @property
+    def version(self) -> int:
+        """In the model store."""
+        return self.card.version
+
+    @property
+    def threshold(self) -> float:
+        """A score at or above it is anomalous."""
+        return self.card.threshold.value
+
+    def units(self) -> "Units":
+        """One row a session; windows without a key stand for themselves."""
+        if not any(self.data.keys):
+            return Units(self.data.keys, self.scores, self.data.labels, self.data.last_ns, self.data.windows.lengths())
+        keys, session = np.unique(np.array(self.data.keys), return_inverse=True)
+        # Sorted by session, then by score: the last of each session is its highest, the earliest among equals.
+        order = np.lexsort((-np.arange(len(session)), self.scores, session))
+        top = order[np.append(np.flatnonzero(np.diff(session[order])), len(order) - 1)]
+        labels = np.zeros(len(keys), bool)
+        np.logical_or.at(labels, session, self.data.labels)
+        lines = np.zeros(len(keys), np.int64)
+        np.maximum.at(lines, session, self.data.windows.lengths())
+        return Units(tuple(keys.tolist()), self.scores[top], labels, self.data.last_ns[top], lines)
+
+    def by_session(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Highest score and label of each session; windows without a key stand for themselves."""
+        units = self.units()
+        return units.scores, units.labels
+
+    def figures(self) -> dict[str, Any]:
+        """Counts of units and `models.training.metrics.evaluate`, by session where there are sessions."""
+        scores, labels = self.by_session()
+        return {"units": len(labels), "anomalous": int(labels.sum()), **evaluate(scores, labels, self.threshold)}
+
+
+def score_log(
+    spec: LogSpec, cutting: Cutting, store: ModelStore, name: str, version: int | None = None,
+    *, after: float = 0.0, device: str = "auto", progress: Callable[[int, int], None] | None = None,
+) -> ScoredLog:  # fmt: skip
+    """Scores the sessions of a log that follow its first share `after` (0..1) by time.
+
+    Raises:
+        DataError: the log or its labels cannot be used.
+        StoreError: the version is missing or damaged.
+    """
+    stored = store.load(name, version, device=device, cache=embedding_cache())
+    return score_windows(load_units(spec, cutting, after=after), stored, progress)
+
+
+def load_units(spec: LogSpec, cutting: Cutting, *, after: float = 0.0) -> LabelledWindows:
+    """The windows of the sessions of a log that follow its first share `after` (0..1) by time.
+
+    Raises:
+        DataError: the log or its labels cannot be used, or one class is missing where both are needed.
+    """
+    data = load_windows(spec, cutting.parse, cutting.window)
+    if after > 0:
+        _, data = split_by_time(data, after)
+        _both_classes(data, spec, f"the sessions after the first {after:.0%} of")
+    return data
+
+
+def _both_classes(data: LabelledWindows, spec: LogSpec, which: str) -> None:
+    """Refuses a part of a log that lacks a class where both are needed."""
+    if not len(data):
+        raise DatasetError(f"{which} {spec.log} are none; a larger part is needed")
+    if spec.supervised and (data.labels.all() or not data.labels.any()):
+        found = "anomalous" if data.labels.all() else "normal"
+        raise DatasetError(f"{which} {spec.log} are all {found}; sessions of both classes are needed")
+
+
+def score_windows(
+    data: LabelledWindows, stored: Stored, progress: Callable[[int, int], None] | None = None
+) -> ScoredLog:
+    """Scores windows with a version read from the store; `progress` is called with (windows scored, all)."""
+    scorer = WindowScorer(stored.detector, stored.card.version, stored.card.threshold.value)
+    scorer.learn_templates(data.templates)
+    scores = np.concatenate([scorer.score(data.windows.take(part)) for part in _parts(len(data), progress)])
+    return ScoredLog(data, scores, stored.card.name, stored.card)
+
+
+def _parts(count: int, progress: Callable[[int, int], None] | None, size: int = 8192) -> Iterator[NDArray[np.int64]]:
+    for start in range(0, count, size):
+        yield np.arange(start, min(start + size, count))
+        if progress is not None:
+            progress(min(start + size, count), count)
+
+
+def default_cutting(format: str, kind: str, settings: dict[str, Any]) -> Cutting:
+    """A cutting without a region's file: a log format, a kind of window, and the window's settings.
+
+    Raises:
+        ValueError: no such format, kind of window or setting.
+    """
+    window: WindowSettings = TypeAdapter(WindowSettings).validate_python({"kind": kind, **settings})
+    return Cutting(ParseSettings(format=format), window)
+
+
+def region_cutting(path: Path) -> tuple[Cutting, str, str, str]:
+    """Cutting, store, model name and device from a region's file.
+
+    Raises:
+        SettingsFileError: see `engine.settings.load`.
+    """
+    settings = load(path)
+    return Cutting(settings.parse, settings.window), settings.model.store, settings.model.name, settings.model.device

@@ -1,0 +1,211 @@
+"""Parsed lines as records, and the files they are written to: JSON lines, CSV, Parquet."""
+
+import csv
+import datetime as dt
+import io
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, BinaryIO, Protocol
+
+import orjson
+
+from connectors.base import LineBatch
+from engine.parsing.header import MAX_PID_DIGITS, text_of
+from engine.parsing.parsed_columns import LEVEL_NAMES, SPANNED
+from engine.records import ParsedLines
+from engine.steps.parse import Parser
+
+Record = dict[str, Any]
+
+Judge = Callable[[ParsedLines], Sequence[Mapping[str, Any]]]
+"""Further fields for every good line of the batch that was parsed last."""
+
+COLUMNS = ("timestamp", "format", "level", "host", "component", "pid", "session", "template", "message")
+"""Fields of a record: `timestamp` in UTC ns since the epoch, `pid` a number or None, the others text."""
+
+PROBABILITY = "p_"
+"""How columns with numbers between 0 and 1 begin."""
+
+
+class RecordReader:
+    """Turns batches into records, stack traces whole, in the order in which they begin.
+
+    Args:
+        parser: Made with `fields=True`.
+        judge: Says more about each line.
+
+    Attributes:
+        lines, bad: Lines read, and lines that did not parse.
+        formats: Records by format.
+        first_bad: Place and reason of the first line that did not parse, or "".
+    """
+
+    def __init__(self, parser: Parser, judge: Judge | None = None) -> None:
+        self._parser = parser
+        self._judge = judge
+        self._templates: dict[int, str] = {}
+        self._held: deque[tuple[int, int, Record]] = deque()  # row since the start, stream, record
+        self._last: dict[int, Record] = {}
+        self._rows = 0
+        self.lines = self.bad = 0
+        self.formats: dict[str, int] = {}
+        self.first_bad = ""
+
+    @property
+    def joined(self) -> int:
+        """Lines that are part of a record with several."""
+        return self.lines - self.bad - sum(self.formats.values())
+
+    def add(self, batch: LineBatch) -> list[Record]:
+        """The records that are complete with this batch: all but those at the end that lines may still join."""
+        self.lines += len(batch) + len(batch.rejects)
+        return self._complete(self._parser.parse(batch))
+
+    def _complete(self, parsed: ParsedLines) -> list[Record]:
+        self._templates.update(parsed.templates)
+        self.bad += len(parsed.bad)
+        if parsed.bad and not self.first_bad:
+            self.first_bad = f"{parsed.bad[0].place}: {parsed.bad[0].reason}"
+        joined = self._parser.joined
+        more = [{}] * len(parsed) if self._judge is None else self._judge(parsed)
+        made = ({**record, **fields} for record, fields in zip(self._records(parsed), more, strict=True))
+        for row in sorted([*parsed.rows.tolist(), *joined]):
+            if (stream := joined.get(row)) is not None:
+                if stream in self._last:
+                    self._last[stream]["message"] += "\n" + self._parser.joined_text(parsed.lines, row)
+                continue
+            stream = self._parser.stream_of(row)
+            self._last[stream] = next(made)
+            self._held.append((self._rows + row, stream, self._last[stream]))
+        self._rows += len(parsed.lines)
+        oldest = self._rows - self._parser.max_join_lines
+        done: list[Record] = []
+        while self._held and (self._held[0][0] < oldest or self._held[0][2] is not self._last[self._held[0][1]]):
+            done.append(self._release())
+        return done
+
+    def _release(self) -> Record:
+        """The first record that is held, without the blank lines that joined it last."""
+        _, _, record = self._held.popleft()
+        record["message"] = record["message"].rstrip("\n")
+        return record
+
+    def finish(self) -> list[Record]:
+        """The last records, once no line is to come."""
+        parsed = self._parser.finish()
+        done = [] if parsed is None else self._complete(parsed)
+        return done + [self._release() for _ in range(len(self._held))]
+
+    def _records(self, parsed: ParsedLines) -> Iterator[Record]:
+        found, parser, data = self._parser.found, self._parser, parsed.lines.data
+        columns = (
+            parsed.rows,
+            parsed.time_ns,
+            parsed.template,
+            parsed.key_start,
+            parsed.key_end,
+            parser.levels(parsed),
+        )
+        for row, time_ns, template, start, end, level in zip(*(c.tolist() for c in columns), strict=True):
+            format = parser.formats[found.format[row]]
+            self.formats[format] = self.formats.get(format, 0) + 1
+            record: Record = {"timestamp": time_ns, "format": format}
+            if (fields := found.fields.get(row)) is not None:
+                record |= {"level": fields.level, "host": fields.host, "component": fields.component}
+                record |= {"pid": fields.pid, "session": fields.session_key, "message": fields.message}
+            else:
+                texts = [data[a:b] for a, b in found.spans[row].tolist()]
+                record |= dict(zip(SPANNED, map(text_of, texts), strict=True))
+                pid = texts[SPANNED.index("pid")]
+                record["pid"] = int(pid) if pid and len(pid) <= MAX_PID_DIGITS else None
+                record["session"] = text_of(data[start:end])
+                record["level"] = LEVEL_NAMES[level]
+            record["template"] = self._templates[template]
+            yield record
+
+
+def iso_ns(time_ns: int) -> str:
+    """`2024-03-10T06:25:01.123456789Z`."""
+    seconds, fraction = divmod(time_ns, 1_000_000_000)
+    return f"{dt.datetime.fromtimestamp(seconds, dt.UTC):%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z"
+
+
+class Writer(Protocol):
+    """Writes records to a file that the caller opened and closes."""
+
+    def write(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Writes some."""
+        ...
+
+    def close(self) -> None:
+        """Writes what a file needs at its end; the file itself stays open."""
+        ...
+
+
+class JsonLinesWriter:
+    """One JSON object a line; the time in ISO 8601 with nanoseconds."""
+
+    def __init__(self, file: BinaryIO, columns: Sequence[str]) -> None:
+        self._file = file
+        self._columns = columns
+
+    def write(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """See `Writer`."""
+        rows = ({name: record[name] for name in self._columns} for record in records)
+        lines = (orjson.dumps({**row, "timestamp": iso_ns(row["timestamp"])}) for row in rows)
+        self._file.write(b"".join(line + b"\n" for line in lines))
+
+    def close(self) -> None:
+        """See `Writer`."""
+        self._file.flush()
+
+
+class CsvWriter:
+    """Comma-separated values with a head line; the time in ISO 8601 with nanoseconds."""
+
+    def __init__(self, file: BinaryIO, columns: Sequence[str]) -> None:
+        self._columns = columns
+        self._text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
+        self._csv = csv.writer(self._text)
+        self._csv.writerow(columns)
+
+    def write(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """See `Writer`."""
+        for record in records:
+            self._csv.writerow([iso_ns(record["timestamp"]), *(record[name] for name in self._columns[1:])])
+
+    def close(self) -> None:
+        """See `Writer`."""
+        self._text.flush()
+        self._text.detach()
+
+
+class ParquetWriter:
+    """Parquet; the time as UTC timestamps in nanoseconds, words that repeat as dictionaries."""
+
+    def __init__(self, file: BinaryIO, columns: Sequence[str]) -> None:
+        import pyarrow  # type: ignore[import-untyped]
+        import pyarrow.parquet  # type: ignore[import-untyped]
+
+        self._arrow = pyarrow
+        kinds = {"timestamp": pyarrow.timestamp("ns", "UTC"), "pid": pyarrow.int64()}
+        kinds |= {name: pyarrow.float32() for name in columns if name.startswith(PROBABILITY)}
+        self._schema = pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in columns])
+        self._writer = pyarrow.parquet.ParquetWriter(file, self._schema)
+
+    def write(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """See `Writer`."""
+        if records:
+            columns = {name: [record[name] for record in records] for name in self._schema.names}
+            self._writer.write_table(self._arrow.table(columns, schema=self._schema))
+
+    def close(self) -> None:
+        """See `Writer`."""
+        self._writer.close()
+
+
+WRITERS: Mapping[str, Callable[[BinaryIO, Sequence[str]], Writer]] = {
+    "jsonl": JsonLinesWriter,
+    "csv": CsvWriter,
+    "parquet": ParquetWriter,
+}

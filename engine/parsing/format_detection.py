@@ -1,0 +1,162 @@
+"""Recognises the format of a line, and what most lines of a source are written in.
+
+A line belongs to the first format that reads it whole, its time included. The format that the source
+was found to be written in is asked first; it is decided on a sample of the source's first lines and
+again on every sample after that, so a source that changes its format is followed, and one that
+mixes formats has each line taken for what it is.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.formats.id_invariance import why_not_id_blind
+from engine.formats.json_fields import field_of
+from engine.formats.registry import DETECTED, FORMATS, UNKNOWN, Format
+from engine.parsing.header import BadLine, Header, HeaderReader
+from engine.parsing.json_reader import JsonReader
+
+NAMES: tuple[str, ...] = (*(entry.name for entry in DETECTED), UNKNOWN)
+UNKNOWN_AT = len(DETECTED)
+"""Number of the format `unknown`; the others have their place in `DETECTED`."""
+
+NONE = -1
+"""Preference of a source in which no format is written in more than half of the lines."""
+
+FIRST_SAMPLE, LARGEST_SAMPLE = 128, 16_384
+"""Lines of the first sample; each is twice as long as the one before, up to the largest."""
+
+_COUNTED = re.compile(rb"\[0-9\]\{[0-9,]+\}")
+
+
+class Detector:
+    """Recognises single lines.
+
+    Args:
+        headers: A reader of each headed format, by number.
+        documents: A reader of each document format, by number.
+    """
+
+    def __init__(self, headers: dict[int, HeaderReader], documents: dict[int, JsonReader]) -> None:
+        self._headers = headers
+        self._documents = documents
+        # A time group says how many digits it takes. Without that, a pattern takes either all lines of
+        # a skeleton or none, and at least those that it takes with it.
+        patterns = {number: DETECTED[number].header for number in headers}
+        self._loose = {n: re.compile(_COUNTED.sub(rb"[0-9]+", p.pattern)) for n, p in patterns.items() if p is not None}
+        self._id_blind = {n for n, p in self._loose.items() if why_not_id_blind(p.pattern, search=False) is None}
+        usual = list(range(UNKNOWN_AT))
+        self._orders = {p: usual if DETECTED[p].general else [p, *(n for n in usual if n != p)] for p in usual}
+        self._orders[NONE] = usual
+
+    def detect(
+        self, line: bytes, read_ns: int, preferred: int, *, ids: bool = False
+    ) -> tuple[int, bool, Header | None]:
+        """The format's number, whether every line with the skeleton of this one has the same, and its header.
+
+        That holds only as far as the line's time can be used: a line whose reader refuses it has to
+        be asked about again.
+
+        Args:
+            line: The line.
+            read_ns: When it was read.
+            preferred: Number of the format that is asked first, or `NONE`.
+            ids: Whether ids stand for one byte each in the line's skeleton.
+        """
+        document = line.startswith((b"{", b"<")) or b"=" in line
+        certain = True
+        for number in self._orders[preferred]:
+            if number not in self._headers:
+                if document and (found := self._decoded(number, line)) is not None:
+                    certain = False
+                    if self._reads(number, found, read_ns):
+                        return number, False, None
+                # Whether a number is JSON depends on its digits: 17 is one, 017 is none.
+                certain &= not line.startswith(b"{")
+                continue
+            certain &= not ids or number in self._id_blind
+            if self._loose[number].match(line):
+                try:
+                    return number, certain, self._headers[number].read(line, read_ns)
+                except BadLine:
+                    certain = False
+        return UNKNOWN_AT, certain, None
+
+    def _decoded(self, number: int, line: bytes) -> dict[str, Any] | None:
+        document = DETECTED[number].document
+        if document is None:
+            return None
+        found = document.decode(line)
+        if isinstance(found, str):
+            return None
+        for row in document.marks:
+            if all(field_of(found, name) is None for name in row):
+                return None
+        return found
+
+    def _reads(self, number: int, document: dict[str, Any], read_ns: int) -> bool:
+        try:
+            self._documents[number].of_document(document, read_ns)
+        except BadLine:
+            return False
+        return True
+
+
+class Preference:
+    """What a source is written in, decided by whole samples and so by nothing but its lines.
+
+    Attributes:
+        format: Number of the format that lines are first tried with, or `NONE`.
+    """
+
+    def __init__(self, saved: Sequence[Any] | None = None) -> None:
+        self.format = NONE
+        self._size, self._seen = FIRST_SAMPLE, 0
+        self._counts = np.zeros(len(NAMES), np.int64)
+        if saved is not None:
+            name, self._size, self._seen, counts = saved
+            self.format = NAMES.index(name) if name in NAMES else NONE
+            for counted, value in counts.items():
+                if counted in NAMES:
+                    self._counts[NAMES.index(counted)] = value
+
+    def left(self) -> int:
+        """Lines until the next decision."""
+        return self._size - self._seen
+
+    def count(self, formats: NDArray[np.int16]) -> None:
+        """Takes the formats of at most `left()` further lines into account."""
+        self._counts += np.bincount(formats, minlength=len(NAMES))
+        self._seen += len(formats)
+        if self._seen < self._size:
+            return
+        known = self._counts[:UNKNOWN_AT]
+        best = int(known.argmax())
+        self.format = best if 2 * known[best] > known.sum() else NONE
+        self._size, self._seen = min(2 * self._size, LARGEST_SAMPLE), 0
+        self._counts[:] = 0
+
+    def snapshot(self) -> list[Any]:
+        """Plain data for a new object; names, since numbers change with the registry."""
+        name = NAMES[self.format] if self.format != NONE else ""
+        counts = {NAMES[i]: int(n) for i, n in enumerate(self._counts) if n}
+        return [name, self._size, self._seen, counts]
+
+
+def format_of(number: int) -> Format:
+    """The entry of a format by its number."""
+    return UNKNOWN_FORMAT if number == UNKNOWN_AT else DETECTED[number]
+
+
+UNKNOWN_FORMAT = Format(
+    name=UNKNOWN,
+    expected="anything",
+    examples=(),
+    header=re.compile(rb"(?P<message>.*)", re.DOTALL),
+    sessions=FORMATS["raw"].sessions,
+    joins=True,
+    binary=True,
+)

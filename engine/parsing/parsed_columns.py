@@ -1,0 +1,157 @@
+"""The lines of a batch as a reader gives them, before they get templates."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from connectors.base import DeadLetter, LineBatch
+
+MAX_RAW_BYTES = 4096
+"""Bytes of a bad line that its dead letter carries."""
+
+SPANNED = ("message", "host", "component", "pid")
+"""Fields that are kept as places in the line."""
+
+STREAM, PIECE, TRACE = 3, 4, 8
+"""Bits of `Rows.container`."""
+
+LEVEL_NAMES = ("", "trace", "debug", "info", "warn", "error", "fatal")
+LEVEL_BY_LINE = -1
+"""Level of a line whose level is written in digits; its reader's `take_apart` knows it."""
+
+Describe = Callable[[str, int], str]
+"""(partition, position) → the place in words, see `connectors.base.Source.describe`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """One line taken apart; "" and None where the line has no such field.
+
+    `level` is one of trace, debug, info, warn, error, fatal.
+    """
+
+    time_ns: int
+    message: str
+    level: str = ""
+    host: str = ""
+    component: str = ""
+    pid: int | None = None
+    session_key: str = ""
+    label: str = ""
+    format: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Columns with one row per line of a batch; those of a line in `bad` mean nothing.
+
+    Attributes:
+        time_ns, session, key_start, key_end: As in `engine.records.ParsedLines`.
+        text: int32: number of the line's masked text, see `engine.parsing.templates.Templates`.
+        format: int16: number of the lane that read the line, see `engine.parsing.format_router`.
+        container: int8: of a line that a container runtime wrapped, the number of its stream (1 or 2, masked by
+            `STREAM`), with `PIECE` where it goes on in the next line of that stream and `TRACE` where its message
+            looks like the rest of a stack trace; 0 for other lines. No rows where no such line can be.
+        level: int8: index into `LEVEL_NAMES`, or `LEVEL_BY_LINE`.
+        spans: int64 (n, len(SPANNED), 2): where in the batch's data each field of `SPANNED` is, both
+            ends equal where the line has none.
+        fields: Row → fields, for lines whose fields are not bytes of theirs.
+        bad: Row → reason.
+    """
+
+    time_ns: NDArray[np.int64]
+    session: NDArray[np.int64]
+    key_start: NDArray[np.int64]
+    key_end: NDArray[np.int64]
+    text: NDArray[np.int32]
+    format: NDArray[np.int16]
+    container: NDArray[np.int8]
+    level: NDArray[np.int8]
+    spans: NDArray[np.int64]
+    fields: dict[int, Fields]
+    bad: dict[int, str]
+
+    @staticmethod
+    def empty(n: int, *, fields: bool = False, container: bool = False) -> "Rows":
+        """`n` rows to be filled; `level`, `spans` and `fields`, and `container`, only where they are wanted."""
+
+        def column() -> NDArray[np.int64]:
+            return np.zeros(n, np.int64)
+
+        text, format, level = np.zeros(n, np.int32), np.zeros(n, np.int16), np.zeros(n, np.int8)
+        wrapped = np.zeros(n if container else 0, np.int8)
+        spans = np.zeros((n if fields else 0, len(SPANNED), 2), np.int64)
+        return Rows(column(), column(), column(), column(), text, format, wrapped, level, spans, {}, {})
+
+    def put(self, at: NDArray[np.int64] | slice, found: "Rows", format: int, shift: NDArray[np.int64] | int) -> None:
+        """Takes over the rows of a part of the batch, but for the bad ones.
+
+        Args:
+            at: Which rows they are.
+            found: Their columns.
+            format: Number of their lane.
+            shift: By how many bytes each line, or every line, lies further behind in this batch than in the part.
+        """
+        for mine, its in ((self.time_ns, found.time_ns), (self.session, found.session), (self.text, found.text)):
+            mine[at] = its
+        self.format[at], self.level[at] = format, found.level
+        self.key_start[at], self.key_end[at] = found.key_start + shift, found.key_end + shift
+        if len(self.container):
+            self.container[at] = found.container if len(found.container) else 0
+        if len(self.spans):
+            self.spans[at] = found.spans + (shift if isinstance(shift, int) else shift[:, None, None])
+        if found.fields:
+            places = range(at.start, at.stop) if isinstance(at, slice) else at.tolist()
+            self.fields.update((places[row], fields) for row, fields in found.fields.items())
+
+    def move(self, shift: NDArray[np.int64]) -> None:
+        """Each line begins `shift` (int64, n) bytes further behind than it did."""
+        for places in (self.key_start, self.key_end):
+            np.add(places, shift, out=places)
+        if len(self.spans):
+            np.add(self.spans, shift[:, None, None], out=self.spans)
+
+    def good(self) -> NDArray[np.int64]:
+        """The rows that parsed, ascending."""
+        if not self.bad:
+            return np.arange(len(self.text))
+        keep = np.ones(len(self.text), np.bool_)
+        keep[list(self.bad)] = False
+        return np.flatnonzero(keep)
+
+    def letters(self, batch: LineBatch, describe: Describe) -> tuple[DeadLetter, ...]:
+        """The dead letters of the rows that did not parse, in line order."""
+        found = []
+        for row in sorted(self.bad):
+            raw = batch.line(row)
+            place = describe(batch.partition, int(batch.positions[row]))
+            found.append(DeadLetter(place, self.bad[row], raw[:MAX_RAW_BYTES], len(raw)))
+        return tuple(found)
+
+
+class LineReader(Protocol):
+    """Reads the lines of one kind of format.
+
+    `why_slow` says why lines cannot be answered by shape, in one sentence; None where they can.
+    """
+
+    why_slow: str | None
+
+    def trim(self) -> None:
+        """Forgets what is remembered if it has grown too much; text numbers given out before end here."""
+        ...
+
+    def read(self, batch: LineBatch) -> Rows:
+        """Reads every line of a batch; never raises for what a line holds."""
+        ...
+
+    def take_apart(self, line: bytes, read_ns: int) -> Fields:
+        r"""One line's fields; `line` has no line end and no final `\r`.
+
+        Raises:
+            engine.parsing.header.BadLine: it does not parse.
+        """
+        ...

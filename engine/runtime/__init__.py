@@ -1,0 +1,1 @@
+"""What keeps an engine running: processes, recovery, preflight and the loading of models."""

@@ -1,0 +1,169 @@
+"""Puts the coordinator and a region's node together from their settings."""
+
+import fcntl
+import functools
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from connectors.registry import build_sink, build_source
+from engine.settings import CoordinatorSettings, RegionSettings
+from engine.telemetry.rounds import TRACE_ALL, RoundTelemetry
+from federation.base import SetupError
+from federation.coordinator.announcements import Announcer
+from federation.coordinator.audit import AuditLog
+from federation.coordinator.controller import Controller, World
+from federation.coordinator.drift_events import event_feed
+from federation.coordinator.ledger import Ledger
+from federation.coordinator.rollback import Rollbacks
+from federation.flower.coordinator import BackgroundRunner, Coordinator
+from federation.flower.keys import node_keys
+from federation.flower.superlink import SuperLink
+from federation.region.region_policy import OwnEncoders, PrivacyDemand
+from federation.storage.training_store import TrainingSettings
+from models.storage.store import ModelStore
+
+if TYPE_CHECKING:
+    from federation.region.trainer_process import Handler
+
+
+LOCK = "coordinator.lock"
+
+
+def ledger_of(settings: CoordinatorSettings) -> Ledger:
+    """The coordinator's ledger; any process may open it."""
+    return Ledger(settings.folder / "ledger.db", settings.ledger)
+
+
+def audit_of(settings: CoordinatorSettings) -> AuditLog:
+    """The coordinator's audit log; any process may add to it."""
+    return AuditLog(settings.folder / "audit.jsonl", now_ns=time.time_ns)
+
+
+def rollbacks_of(settings: CoordinatorSettings, ledger: Ledger) -> Rollbacks:
+    """What takes versions back, tells of it and puts it on record."""
+    announcer = Announcer(build_sink(settings.announce))
+    return Rollbacks(ledger, ModelStore(settings.store), audit_of(settings), announcer, now_ns=time.time_ns)
+
+
+def roll_back(settings: CoordinatorSettings, model: str, to: int | None, reason: str) -> int:
+    """Takes the current version back, tells of it and puts it on record; a coordinator need not be running.
+
+    What cannot be finished now (the topic is down) the coordinator finishes.
+
+    Returns:
+        The version that is current now.
+
+    Raises:
+        models.base.StoreError: there is nothing to go back to, or the version is damaged.
+    """
+    with ledger_of(settings) as ledger:
+        rollbacks = rollbacks_of(settings, ledger)
+        begun = rollbacks.begin(f"command-{secrets.token_hex(8)}", model, to, reason)
+        try:
+            return rollbacks.finish(begun).good
+        finally:
+            rollbacks.announcer.close()
+
+
+def new_round_id() -> str:
+    """Sorts by time, and is never the same twice."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+
+
+@contextmanager
+def coordinator(settings: CoordinatorSettings, telemetry: RoundTelemetry) -> Iterator[Coordinator]:
+    """The coordinator with its SuperLink running; both end with the context.
+
+    Raises:
+        SetupError: another coordinator runs in the same folder, or the SuperLink does not start.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(_alone(settings.folder))
+        ledger = stack.enter_context(ledger_of(settings))
+        link = stack.enter_context(SuperLink(settings.superlink))
+        for region, key in (node_keys(settings.keys) if settings.keys else {}).items():
+            link.register(key, region)
+        store = ModelStore(settings.store)
+        rollbacks = rollbacks_of(settings, ledger)
+        stack.callback(rollbacks.announcer.close)
+        runner = BackgroundRunner(link, clock=time.monotonic)
+        controller = Controller(
+            settings.model, settings.folder / "rounds", settings.regions, settings.schedule, settings.round,
+            World(ledger, store, runner, rollbacks, telemetry), now_ns=time.time_ns, new_id=new_round_id,
+        )  # fmt: skip
+        events = event_feed(
+            build_source(settings.events), build_sink(settings.dead_letters), ledger, store, settings.model,
+            regions=settings.regions, now_ns=time.time_ns,
+        )  # fmt: skip
+        yield Coordinator(controller, events, runner, telemetry)
+
+
+def is_running(settings: CoordinatorSettings) -> bool:
+    """Whether a coordinator runs in this folder, on this machine."""
+    try:
+        with (settings.folder / LOCK).open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (folder / LOCK).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise SetupError(f"another coordinator runs in {folder}; one at a time does") from error
+        yield
+
+
+def trainer_build(settings: RegionSettings) -> "Callable[[], Handler]":
+    """Makes the region's trainer inside its own process.
+
+    Raises:
+        SetupError: the region keeps no training store.
+    """
+    if settings.training is None:
+        raise SetupError(f"region {settings.region} has no [training]: without it there is nothing to learn from")
+    demand, others = (settings.node.privacy, settings.node.encoders) if settings.node else (PrivacyDemand(), ())
+    models = [(settings.model.store, settings.model.name)]
+    if settings.classify is not None:
+        models.append((settings.classify.store or settings.model.store, settings.classify.name))
+    own = OwnEncoders(models, others)
+    return functools.partial(_trainer, settings.region, settings.training, settings.model.device, demand, own)
+
+
+def _trainer(
+    region: str, training: TrainingSettings, device: str, demand: PrivacyDemand, own: OwnEncoders
+) -> "Handler":
+    """Runs in the trainer's process: answers messages, one span each below the round's."""
+    from engine.runtime.model_loading import embedding_cache
+    from engine.telemetry.tracing import Tracer
+    from federation.protocol import messages
+    from federation.protocol.record_codec import pack, unpack
+    from federation.region.trainer import Trainer
+    from federation.storage.training_store import TrainingStore
+
+    store = TrainingStore(training.path, training, now_ns=time.time_ns)
+    trainer = Trainer(region, store, device=device, cache=embedding_cache())
+    tracer = Tracer.from_environment(os.environ, TRACE_ALL, region=region)
+
+    def handle(kind: str, body: bytes) -> bytes:
+        content = unpack(body)
+        task = messages.task_of(content)
+        if sentence := demand.refusal(region, task.privacy) or own.refusal(region, task.spec):
+            return pack(messages.failure(region, sentence))
+        with tracer.span(f"region.{kind}", task.traceparent, round=task.round_id, number=task.number):
+            return pack(messages.answer(trainer, kind, content))
+
+    return handle

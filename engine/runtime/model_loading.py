@@ -1,0 +1,147 @@
+"""The engine's side of the model store: which version is current, and how one is put into service."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from connectors.base import Source
+from engine.clock import Clock
+from engine.serving.hot_swap import Follower, ModelSettings, ServingModel, Templates
+from engine.serving.rejected_versions import Memory
+from engine.serving.shadow import ModelFollower, ShadowRules
+from engine.settings import RegionSettings
+from engine.steps.classify import AlertClassifier, Classify, ClassifySettings, ServingClassifier
+from engine.steps.parse import Parser
+from engine.telemetry.telemetry import Telemetry
+from models.base import StoreError
+from models.classify.scoring import LineScorer
+from models.storage.model_cards import ClassifierCard
+from models.storage.store import ModelStore
+from models.training.scoring import WindowScorer
+
+log = logging.getLogger(__name__)
+
+
+def embedding_cache() -> Path:
+    """Where encoded template texts are kept between runs: `driftline/embeddings` in the user's cache folder."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "driftline" / "embeddings"
+
+
+def follower(settings: RegionSettings, templates: Templates, telemetry: Telemetry) -> ModelFollower:
+    """A follower of the configured model that reports to metrics, health and the log."""
+    store = ModelStore(settings.model.store)
+    name = settings.model.name
+
+    def load(version: int) -> ServingModel:
+        trace = str(store.card(name, version).data.get("traceparent", ""))  # of the round that made it
+        with telemetry.tracer.span("load model", trace, model=name, version=version):
+            stored = store.load(name, version, device=settings.model.device, cache=embedding_cache())
+            stored.detector.prepare()
+        scorer = WindowScorer(
+            stored.detector, version, stored.card.threshold.value, cache_entries=settings.score.cache_entries
+        )
+        return ServingModel(name, version, scorer, templates, telemetry.health.progress)
+
+    def report(outcome: str, version: int, sentence: str) -> None:
+        telemetry.metrics.model_swaps.labels(outcome).inc()
+        if following.ready:
+            # Told here as well as where windows are scored: a quiet stream must not hide a swap.
+            telemetry.metrics.model_version.labels(name).set(following.get().version)
+        if outcome in ("swapped", "recovered", "shadowing"):
+            telemetry.health.ok("model", sentence)
+            log.info("model %s", outcome, extra={"model": name, "version": version})
+            return
+        if outcome == "taken_back":
+            telemetry.health.ok("model", sentence)
+            log.error("%s", sentence, extra={"outcome": outcome})
+            return
+        log.error("model not taken over: %s", sentence, extra={"outcome": outcome})
+        if following.ready:
+            # Lines still become alerts: taking the engine out of service would only lose them.
+            serving = following.get().version
+            telemetry.health.ok("model", f"{name} version {serving} goes on; not taken over: {sentence}")
+        else:
+            telemetry.health.fail("model", sentence)
+
+    chosen = settings.model
+    rules = ShadowRules(
+        chosen.shadow_windows, chosen.shadow_factor, chosen.shadow_margin, settings.drift.precision,
+        settings.decide.threshold,
+    )  # fmt: skip
+    memory = Memory(settings.recovery.path / "passed-over.json", name)
+    following = ModelFollower(lambda: store.current(name), load, report, rules, memory)
+    return following
+
+
+def classifier_follower(
+    chosen: ClassifySettings, settings: RegionSettings, telemetry: Telemetry
+) -> Follower[ServingClassifier]:
+    """A follower of the configured line classifier; without one in service alerts go out without a class."""
+    store, name = ModelStore(chosen.store or settings.model.store), chosen.name
+
+    def load(version: int) -> ServingClassifier:
+        stored = store.load_classifier(name, version, device=chosen.device, cache=embedding_cache())
+        stored.classifier.prepare()
+        return ServingClassifier(name, version, LineScorer(stored.classifier, version))
+
+    def report(outcome: str, version: int, sentence: str) -> None:
+        telemetry.metrics.model_swaps.labels(outcome).inc()
+        if outcome in ("swapped", "recovered"):
+            telemetry.metrics.model_version.labels(name).set(version)
+            log.info("line classifier %s", outcome, extra={"model": name, "version": version})
+        else:
+            log.error("line classifier not taken over: %s", sentence, extra={"outcome": outcome})
+
+    return Follower(lambda: store.current(name), load, report)
+
+
+@contextmanager
+def classifying(
+    settings: RegionSettings, source: Source, clock: Clock, telemetry: Telemetry
+) -> Iterator[Classify | None]:
+    """What asks the configured line classifier, whose store is followed while inside; None where there is none."""
+    chosen = settings.classify
+    if chosen is None:
+        yield None
+        return
+    following = classifier_follower(chosen, settings, telemetry)
+    following.look()
+    following.follow(chosen.poll_s)
+
+    def count(kind: str) -> None:
+        telemetry.metrics.alert_classes.labels(kind).inc()
+
+    try:
+        yield AlertClassifier(chosen, following, Parser(settings.parse, source.describe), clock, count)
+    finally:
+        following.stop()
+
+
+def describe_classifier(settings: RegionSettings) -> str:
+    """Verifies the current version of the line classifier and says what it is.
+
+    Raises:
+        StoreError: there is none, it is damaged, or it is a window detector.
+    """
+    if settings.classify is None:
+        raise ValueError("no line classifier is configured")
+    store = ModelStore(settings.classify.store or settings.model.store)
+    card = store.verify(settings.classify.name)
+    if not isinstance(card, ClassifierCard):
+        raise StoreError(f"classify.name: {card.name} version {card.version} is a window detector, no line classifier")
+    return f"{card.name} version {card.version}: {card.detector}, verified"
+
+
+def describe_current(settings: ModelSettings) -> str:
+    """Verifies the current version and says what it is.
+
+    Raises:
+        StoreError: there is none, or it is damaged.
+    """
+    store = ModelStore(settings.store)
+    card = store.card(settings.name)
+    store.verify(settings.name, card.version)
+    return f"{card.name} version {card.version}: {card.detector}, threshold {card.threshold.value:.6g}, verified"

@@ -1,0 +1,218 @@
+"""Preflight: everything a region's engine will need, tried once, one line each."""
+
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from connectors.base import ConnectorError, LineBatch, Source, SourcePartition, SourceUnavailable
+from connectors.kafka_settings import compacted
+from connectors.kafka_sink import KafkaSinkSettings
+from connectors.registry import SinkSettings, SourceSettings, build_sink, build_source
+from engine.clock import SystemClock
+from engine.runtime.federation_wiring import audit_of, ledger_of, trainer_build
+from engine.runtime.model_loading import describe_classifier, describe_current
+from engine.serving.hot_swap import ModelSettings
+from engine.settings import CoordinatorSettings, RegionSettings
+from engine.steps.parse import Parser
+from engine.telemetry.endpoints import EndpointError, Endpoints
+from engine.telemetry.health import Health
+from engine.telemetry.metrics import Metrics
+from engine.telemetry.telemetry import TelemetrySettings
+from federation.base import FederationError
+from federation.flower.keys import node_keys
+from federation.flower.node import require_usable
+from federation.flower.superlink import SuperLink
+from federation.storage.training_store import TrainingStore
+from models.base import ModelError
+
+SAMPLE_S = 3.0
+"""How long lines are waited for to try the format on; a first fetch from Kafka takes some tenths of a second."""
+
+SAMPLED_PARTITIONS = 8
+"""Partitions that are read for that at the most, since some may be empty."""
+
+
+CONNECT_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing tried: what, whether it works, and a sentence about it."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+def preflight(settings: RegionSettings) -> Iterator[Finding]:
+    """Tries each part and yields what it found; a fault in one does not keep the others from being tried."""
+    yield _try("source", lambda: _source(settings))
+    yield _try("format", lambda: _format(settings))
+    for i, sink in enumerate(settings.sinks):
+        yield _try(f"sink {i} ({sink.type})", lambda sink=sink: _sink(sink))  # type: ignore[misc]
+    yield _try(f"dead letters ({settings.dead_letters.type})", lambda: _sink(settings.dead_letters))
+    if (events := settings.drift_events) is not None:
+        yield _try(f"drift events ({events.type})", lambda: _sink(events))
+    yield _try("model", lambda: describe_current(settings.model))
+    if settings.classify is not None:
+        yield _try("classifier", lambda: describe_classifier(settings))
+    yield _try("recovery", lambda: _writable(settings.recovery.path))
+    if settings.training is not None:
+        yield _try("training store", lambda: _training(settings))
+    for i, feed in enumerate(settings.labels):
+        yield _try(f"labels {i} ({feed.source.type})", lambda feed=feed: _feed(feed.source))  # type: ignore[misc]
+    if settings.node is not None:
+        yield _try("node", lambda: _node(settings))
+    if settings.telemetry.serve:
+        yield _try("endpoints", lambda: _port(settings.telemetry))
+
+
+def preflight_coordinator(settings: CoordinatorSettings) -> Iterator[Finding]:
+    """The same for the coordinator of federated rounds."""
+    yield _try("model", lambda: describe_current(ModelSettings(store=settings.store, name=settings.model)))
+    yield _try(f"events ({settings.events.type})", lambda: _feed(settings.events))
+    yield _try(f"announce ({settings.announce.type})", lambda: _announce(settings.announce))
+    yield _try(f"dead letters ({settings.dead_letters.type})", lambda: _sink(settings.dead_letters))
+    yield _try("ledger and audit log", lambda: _records(settings))
+    yield _try("superlink", lambda: _superlink(settings))
+    if settings.telemetry.serve:
+        yield _try("endpoints", lambda: _port(settings.telemetry))
+
+
+def _try(name: str, action: Callable[[], str]) -> Finding:
+    try:
+        return Finding(name, True, action())
+    except (ConnectorError, ModelError, EndpointError, FederationError, OSError) as error:
+        return Finding(name, False, str(error))
+
+
+def _source(settings: RegionSettings) -> str:
+    source = build_source(settings.source)
+    parts = list(source.partitions())
+    if not parts:
+        raise SourceUnavailable("the source has no partitions or files to read")
+    source.open(parts[0], None).close()
+    named = ", ".join(parts[:4]) + (" …" if len(parts) > 4 else "")
+    return f"{settings.source.type}: {len(parts)} to read ({named})"
+
+
+def _format(settings: RegionSettings) -> str:
+    """Reads one batch from a finite look at the source and says how many of its lines parse."""
+    source = build_source(settings.source)
+    batch = _sample(source, source.partitions()[:SAMPLED_PARTITIONS])
+    if batch is None:
+        return f"no lines came within {SAMPLE_S:g} s; the format could not be tried"
+    parsed = Parser(settings.parse, source.describe).parse(batch)
+    first = f"; first that does not: {parsed.bad[0].reason}" if parsed.bad else ""
+    if len(parsed) == 0 and parsed.bad:
+        raise ConnectorError(f"parse.format: none of {len(batch)} sampled lines parses{first}")
+    return f"{settings.parse.format}: {len(parsed)} of {len(batch)} sampled lines parse{first}"
+
+
+def _sample(source: Source, parts: Sequence[str]) -> LineBatch | None:
+    """The first lines that any of the partitions gives."""
+    readers: list[SourcePartition] = []
+    try:
+        readers += (source.open(part, None) for part in parts)
+        waiting = list(readers)
+        until_s = time.monotonic() + SAMPLE_S
+        while waiting and time.monotonic() < until_s:
+            for reader in tuple(waiting):
+                try:
+                    batch = reader.next_batch()
+                except StopIteration:
+                    waiting.remove(reader)
+                    continue
+                if batch is not None and len(batch):
+                    return batch
+            time.sleep(0.01)
+    finally:
+        for reader in readers:
+            reader.close()
+    return None
+
+
+def _sink(settings: SinkSettings) -> str:
+    sink = build_sink(settings)
+    try:
+        sink.open(None)
+    finally:
+        sink.close()
+    return "reachable and writable"
+
+
+def _writable(path: Path) -> str:
+    folder = path
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        raise NotADirectoryError(f"recovery.path: {folder} is no folder")
+    with tempfile.TemporaryFile(dir=folder) as probe:
+        probe.write(b"x" * 65536)
+        probe.flush()
+    return f"{path} {'is writable' if folder == path else f'can be made in {folder}'}"
+
+
+def _announce(settings: SinkSettings) -> str:
+    said = _sink(settings)
+    if not isinstance(settings, KafkaSinkSettings):
+        return said
+    try:
+        kept = compacted(settings, CONNECT_S)
+    except LookupError as error:
+        raise ConnectorError(str(error)) from error
+    if not kept:
+        raise ConnectorError(
+            f"topic {settings.topic!r} is not compacted, so the last word on a model is forgotten with time: set its "
+            "cleanup.policy to compact"
+        )
+    return f"{said}; compacted"
+
+
+def _feed(settings: SourceSettings) -> str:
+    parts = list(build_source(settings).partitions())
+    if not parts:
+        raise SourceUnavailable("there is nothing to read")
+    return f"{settings.type}: {len(parts)} to read ({', '.join(parts[:4])})"
+
+
+def _training(settings: RegionSettings) -> str:
+    assert settings.training is not None
+    with TrainingStore(settings.training.path, settings.training, now_ns=time.time_ns) as store:
+        counts = store.counts()
+    sealed = "encrypted" if settings.training.key is not None else "not encrypted"
+    return f"{settings.training.path}: {counts.windows} windows, {counts.labels} labels, {sealed}"
+
+
+def _node(settings: RegionSettings) -> str:
+    assert settings.node is not None
+    trainer_build(settings)
+    require_usable(settings.region, settings.node)
+    host, _, port = settings.node.superlink.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=CONNECT_S):
+        return f"{settings.node.superlink} answers{'' if settings.node.key else '; no key: not for other machines'}"
+
+
+def _records(settings: CoordinatorSettings) -> str:
+    with ledger_of(settings) as ledger:
+        rounds, head = ledger.rounds(1), ledger.fact("audit_head")
+    entries = audit_of(settings).verify(tuple(head) if head else None)
+    return f"{settings.folder}: {rounds[0].number if rounds else 0} rounds, {len(entries)} audit entries, unchanged"
+
+
+def _superlink(settings: CoordinatorSettings) -> str:
+    SuperLink(settings.superlink)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", settings.superlink.port))
+    keys = f", {len(node_keys(settings.keys))} nodes may take part" if settings.keys else ", no keys"
+    return f"port {settings.superlink.port} on loopback is free{keys}"
+
+
+def _port(settings: TelemetrySettings) -> str:
+    endpoints = Endpoints(Health(SystemClock(), 1.0), Metrics(), settings.host, settings.port)
+    endpoints.close()
+    return f"port {endpoints.port} on {endpoints.host} is free"

@@ -1,0 +1,193 @@
+"""Worker: one process that runs one flow, from start to a clean end.
+
+1. Serve health and metrics, so that whatever fails next can be seen.
+2. Open the recovery folder.
+3. Wait for a model, then follow the store; wait until every sink can be opened.
+4. Run the flow until its source ends or a stop is requested.
+5. On SIGTERM or SIGINT: sources end, what was read is scored and delivered, positions are saved.
+"""
+
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from bytewax.errors import BytewaxRuntimeError
+from bytewax.run import cli_main
+
+from connectors.base import ConnectorError, PositionLost, SettingsError
+from connectors.registry import build_source
+from engine import dataflow
+from engine.clock import Clock, SystemClock
+from engine.drift.scores import prepare
+from engine.flow.worker_context import Context, Drain
+from engine.runtime import recovery
+from engine.runtime.malloc import keep_freed_memory
+from engine.runtime.model_loading import classifying, follower
+from engine.serving.hot_swap import Templates
+from engine.settings import RegionSettings
+from engine.steps.sinks import DrainTimeout
+from engine.steps.source import StoppedEarly
+from engine.steps.training_sampler import collecting
+from engine.telemetry.endpoints import EndpointError
+from engine.telemetry.logs import setup_logging
+from engine.telemetry.telemetry import Telemetry
+from engine.windows.recent import RecentLines
+
+log = logging.getLogger(__name__)
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+
+YOUNG_OBJECTS = 50_000
+"""Objects made, less objects freed, between two looks of the garbage collector at the young ones."""
+
+MODEL_WAIT_LOG_S = 30.0
+
+
+def run(settings: RegionSettings, worker: int = 0, of: int = 1, clock: Clock | None = None) -> int:
+    """Runs worker `worker` of `of` and returns the process's exit code."""
+    clock = clock or SystemClock()
+    setup_logging(settings.log, secrets=settings.secrets())
+    drain = Drain(clock, settings.drain_s)
+    try:
+        with (
+            _signals(drain),
+            Telemetry(settings.telemetry, clock, os.environ, settings.region, worker) as telemetry,
+        ):
+            return _run(settings, worker, of, clock, drain, telemetry)
+    except recovery.RecoveryFull as error:
+        log.error("stopped; it goes on from the last snapshot once there is room: %s", error)
+        return EXIT_FAILED
+    except (EndpointError, recovery.RecoveryError, ConnectorError) as error:
+        print(f"driftline: {error}", file=sys.stderr)
+        return EXIT_USAGE
+
+
+def _run(settings: RegionSettings, worker: int, of: int, clock: Clock, drain: Drain, telemetry: Telemetry) -> int:
+    config = recovery.prepare(settings, worker, of)
+    telemetry.health.ok("recovery")
+    with context(settings, worker, of, clock, drain, telemetry) as running:
+        if not (wait_for_model(running) and dataflow.try_sinks(running)):
+            return EXIT_OK
+        log.info("engine started", extra={"region": settings.region, "worker": worker, "of": of})
+        _spare_collector()
+        keep_freed_memory()
+        try:
+            cli_main(  # type: ignore[no-untyped-call]  # Bytewax leaves it without annotations
+                dataflow.build(running),
+                epoch_interval=timedelta(seconds=settings.recovery.snapshot_s),
+                recovery_config=config,
+            )
+        except BytewaxRuntimeError as error:
+            return _failed(error)
+        except RuntimeError as error:
+            if not recovery.no_room(error):
+                raise
+            raise recovery.RecoveryFull(
+                f"recovery.path: no snapshot can be written to {settings.recovery.path}: No space left on device"
+            ) from error
+    log.info("engine stopped", extra={"region": settings.region, "worker": worker})
+    return EXIT_OK
+
+
+def _spare_collector() -> None:
+    """Takes everything loaded so far out of the cyclic garbage collector, and lets it run less often.
+
+    The numerical libraries leave about a million objects behind that never die. Each full collection
+    walks them, a pause of 0.1 s and more in the middle of the stream; and every poll of a broker makes
+    thousands of objects, which asks for collections all the time. What the steps make has no cycles.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
+
+
+def _failed(error: BytewaxRuntimeError) -> int:
+    """The exit code for a flow that did not end by itself; what it does not know is raised on for a traceback.
+
+    Bytewax wraps what a step raises, once for each of its own layers.
+    """
+    cause: BaseException | None = error
+    while isinstance(cause, BytewaxRuntimeError):
+        cause = cause.__cause__
+    if isinstance(cause, StoppedEarly):
+        return EXIT_OK
+    if isinstance(cause, DrainTimeout):
+        log.error("stopped without delivering everything; it will be read again: %s", cause)
+        return EXIT_FAILED
+    if isinstance(cause, SettingsError | PositionLost):
+        raise cause  # a restart would meet it again: `run` says so and ends with the usage code
+    raise error
+
+
+@contextmanager
+def context(
+    settings: RegionSettings, worker: int, of: int, clock: Clock, drain: Drain, telemetry: Telemetry
+) -> Iterator[Context]:
+    """The running parts of one worker; the model store is followed while inside."""
+    templates: Templates = {}
+    if settings.drift_events is not None:
+        prepare()  # a step is only made when its first item comes, and the stream would wait for this
+    models = follower(settings, templates, telemetry)
+    models.look()
+    models.follow(settings.model.poll_s)
+    source = build_source(settings.source, worker=worker, of=of)
+    try:
+        with (
+            classifying(settings, source, clock, telemetry) as classify,
+            collecting(
+                settings.region, settings.training, templates, clock, telemetry,
+                fixed_threshold=settings.decide.threshold,
+            ) as collector,
+        ):  # fmt: skip
+            yield Context(
+                settings,
+                worker,
+                of,
+                source,
+                clock,
+                drain,
+                templates,
+                RecentLines(settings.alert.recent_bytes),
+                models,
+                telemetry,
+                classify=classify,
+                collector=collector,
+            )
+    finally:
+        models.stop()
+
+
+def wait_for_model(running: Context) -> bool:
+    """True once a model is in service; False if a stop was requested before."""
+    said_s = -MODEL_WAIT_LOG_S
+    while not running.models.ready:
+        running.telemetry.health.progress()
+        if running.clock.monotonic_s() - said_s >= MODEL_WAIT_LOG_S:
+            said_s = running.clock.monotonic_s()
+            log.warning("waiting for a model", extra={"store": running.settings.model.store})
+        if running.drain.requested.wait(0.2):
+            return False
+    return True
+
+
+@contextmanager
+def _signals(drain: Drain) -> Iterator[None]:
+    """SIGTERM and SIGINT ask for a drain; a second one ends the process as usual."""
+
+    def handle(signum: int, _frame: object) -> None:
+        if drain.requested.is_set():
+            signal.signal(signum, signal.SIG_DFL)
+            os.kill(os.getpid(), signum)
+        drain.request()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,1 @@
+"""Which model version scores: swapping, shadow scoring and versions that were rejected."""

@@ -1,0 +1,252 @@
+"""Alert: the JSON document that leaves the engine for one anomalous window.
+
+The document is described by `docs/alert.schema.json`. On Kafka it carries the CloudEvents 1.0
+attributes as headers in the binary mode of the Kafka protocol binding
+(https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md).
+"""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from connectors.base import Record
+from engine.clock import Clock
+from engine.records import Decision, ScoredWindows
+from engine.steps.classify import Classify
+from engine.steps.explain import Explain, top_lines
+from engine.windows.recent import RecentLines
+from foundation.time_text import iso_time
+
+EVENT_TYPE = "io.driftline.alert.v1"
+"""CloudEvents type of an alert; a change of the document that breaks readers gets a new one."""
+
+REDACTED = "[redacted]"
+
+
+class AlertSettings(BaseModel):
+    """What an alert quotes from the logs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    max_lines: Annotated[int, Field(ge=0)] = Field(
+        20, description="Raw lines quoted in an alert at the most: the last ones of the window. 0 quotes none."
+    )
+    max_line_bytes: Annotated[int, Field(ge=16)] = Field(2000, description="Bytes quoted of one line at the most.")
+    redact: tuple[str, ...] = Field(
+        (),
+        description="Regular expressions; what they match in quoted lines and in template texts is replaced by "
+        "[redacted].",
+    )
+    explain: bool = Field(
+        False, description="Say which lines of the window add most to its score. Costs time for alerts only."
+    )
+    explain_lines: Annotated[int, Field(ge=1)] = Field(
+        5, description="With explain: lines listed with their contribution at the most."
+    )
+    recent_bytes: Annotated[int, Field(ge=0)] = Field(
+        67_108_864, description="Memory for recent raw lines that alerts may quote, in bytes per worker."
+    )
+
+    @field_validator("redact")
+    @classmethod
+    def _compiles(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
+        return patterns
+
+
+def alert_id(region: str, source: str, session: str, first: int, last: int) -> str:
+    """The same for the same window of the same lines, whenever and wherever it is scored."""
+    text = "\x1f".join((region, source, session, str(first), str(last)))
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def redaction(settings: AlertSettings) -> Callable[[str], str]:
+    """What takes out of a text whatever must not leave the region."""
+    patterns = [re.compile(pattern) for pattern in settings.redact]
+
+    def redacted(text: str) -> str:
+        for pattern in patterns:
+            text = pattern.sub(REDACTED, text)
+        return text
+
+    return redacted
+
+
+class AlertWriter:
+    """Turns decisions into records for the sinks."""
+
+    def __init__(
+        self,
+        settings: AlertSettings,
+        region: str,
+        *,
+        recent: RecentLines,
+        templates: Mapping[int, str],
+        describe: Callable[[str, int], str],
+        clock: Clock,
+        explain: Explain = lambda *_: None,
+        classify: Classify | None = None,
+    ) -> None:
+        """Takes the running parts that a document quotes from.
+
+        Args:
+            settings: What to quote.
+            region: Name of this region.
+            recent: The raw lines read last.
+            templates: Text of every template id.
+            describe: `Source.describe`: partition and position in words.
+            clock: For the time of creation.
+            explain: Asked for the windows that are alerted on, where the settings want that.
+            classify: Asked for the windows that are alerted on; None where no line classifier is set.
+        """
+        self._settings = settings
+        self._region = region
+        self._recent = recent
+        self._templates = templates
+        self._describe = describe
+        self._clock = clock
+        self._explain = explain
+        self._classify = classify
+        self._redacted = redaction(settings)
+
+    def records(self, scored: ScoredWindows, decisions: tuple[Decision, ...]) -> list[Record]:
+        """One record a decision, in order."""
+        reasons = self._reasons(scored, decisions) if self._settings.explain else [None] * len(decisions)
+        kinds = self._kinds(scored, decisions)
+        rows = zip(decisions, reasons, kinds, strict=True)
+        return [self._record(scored, decision, reason, kind) for decision, reason, kind in rows]
+
+    def _kinds(self, scored: ScoredWindows, decisions: tuple[Decision, ...]) -> list[dict[str, Any] | None]:
+        """What the line classifier says of each decision's window; None where there is none."""
+        if self._classify is None or not decisions:
+            return [None] * len(decisions)
+        batch, ids = scored.batch, [scored.batch.windows.row(d.index).tolist() for d in decisions]
+        raw = [
+            self._recent.lines_of(batch.partition[i], int(batch.session[i]), int(batch.first[i]), int(batch.last[i]), n)
+            for i, n in (
+                (d.index, min(len(row), self._classify.max_lines)) for d, row in zip(decisions, ids, strict=True)
+            )
+        ]
+        texts = [[self._templates.get(t, "") for t in row] for row in ids]
+        found = self._classify(list(zip(texts, raw, strict=True)))
+        return [None if kind is None else self._shown(kind, row) for kind, row in zip(found, ids, strict=True)]
+
+    def _shown(self, kind: dict[str, Any], ids: list[int]) -> dict[str, Any]:
+        """With the text of the line's template, and redacted."""
+        reasons = kind["reasons"]
+        if reasons is not None:
+            reasons = [{**reason, "what": self._redacted(reason["what"])} for reason in reasons]
+        return {**kind, "text": self._text(ids[kind["line"]]), "reasons": reasons}
+
+    def _reasons(self, scored: ScoredWindows, decisions: tuple[Decision, ...]) -> list[dict[str, Any] | None]:
+        """The explanation of each decision, asked for all at once; None where there is none."""
+        index = np.array([decision.index for decision in decisions], np.int64)
+        explanation = self._explain(scored, index) if len(index) else None
+        if explanation is None:
+            return [None] * len(decisions)
+        ends = np.cumsum(scored.batch.windows.lengths()[index])
+        parts = np.split(explanation.contributions, ends[:-1])
+        return [
+            self._reason(scored, i, part, base)
+            for i, part, base in zip(index.tolist(), parts, explanation.base.tolist(), strict=True)
+        ]
+
+    def _reason(self, scored: ScoredWindows, i: int, part: NDArray[np.float32], base: float) -> dict[str, Any]:
+        batch = scored.batch
+        ids = batch.windows.row(i).tolist()
+        raw: list[bytes] = []
+        if self._settings.max_lines:  # 0 quotes none, here neither
+            place = int(batch.session[i]), int(batch.first[i]), int(batch.last[i])
+            raw = self._recent.lines_of(batch.partition[i], *place, len(ids))
+        return top_lines(part, base, ids, raw, self._settings.explain_lines, text=self._text, quote=self._quote)
+
+    def _record(
+        self, scored: ScoredWindows, decision: Decision, reason: dict[str, Any] | None, kind: dict[str, Any] | None
+    ) -> Record:
+        batch, i = scored.batch, decision.index
+        source, session = batch.partition[i], batch.key[i]
+        first, last = int(batch.first[i]), int(batch.last[i])
+        identity = alert_id(self._region, source, session, first, last)
+        created = iso_time(self._clock.wall_ns())
+        lines, omitted = self._lines(source, int(batch.session[i]), first, last, len(batch.windows.row(i)))
+        document = {
+            "id": identity,
+            "region": self._region,
+            "source": source,
+            "session": session,
+            "score": float(scored.score[i]),
+            "threshold": decision.threshold,
+            "model": scored.model,
+            "version": scored.version,
+            "first_position": first,
+            "last_position": last,
+            "first_place": self._describe(source, first),
+            "last_place": self._describe(source, last),
+            "first_time": iso_time(int(batch.first_ns[i])),
+            "last_time": iso_time(int(batch.last_ns[i])),
+            "line_count": len(batch.windows.row(i)),
+            "closed": bool(batch.windows.closed[i]),
+            "templates": self._template_counts(batch.windows.row(i).tolist()),
+            "lines": lines,
+            "lines_omitted": omitted,
+            "explanation": reason,
+            "classification": kind,
+            "repeats": decision.repeats,
+            "group": decision.group,
+            "group_count": decision.group_count,
+            "created": created,
+            "traceparent": batch.traceparent,
+        }
+        return Record(identity, session, document, self._headers(identity, source, session, created, batch.traceparent))
+
+    def _headers(self, identity: str, source: str, session: str, created: str, traceparent: str) -> dict[str, str]:
+        headers = {
+            "ce_specversion": "1.0",
+            "ce_type": EVENT_TYPE,
+            # A URI reference, hence quoted: paths may hold anything.
+            "ce_source": f"/driftline/{self._region}/{quote(source.lstrip('/'), errors='surrogateescape')}",
+            "ce_id": identity,
+            "ce_time": created,
+            "content-type": "application/json",
+        }
+        if session:
+            headers["ce_subject"] = session
+        if traceparent:
+            headers["traceparent"] = traceparent
+        return headers
+
+    def _template_counts(self, ids: list[int]) -> list[dict[str, Any]]:
+        """The window's templates in order of first appearance, with how often each occurs."""
+        return [
+            {"id": f"{t & 0xFFFFFFFFFFFFFFFF:016x}", "text": self._text(t), "count": count}
+            for t, count in Counter(ids).items()
+        ]
+
+    def _lines(self, source: str, session: int, first: int, last: int, total: int) -> tuple[list[str], int]:
+        """The last lines of the window, redacted and cut, and how many of the window are not quoted."""
+        limit = min(self._settings.max_lines, total)
+        if limit == 0:
+            return [], total
+        found = self._recent.lines_of(source, session, first, last, limit)
+        return [self._quote(line) for line in found], total - len(found)
+
+    def _quote(self, line: bytes) -> str:
+        # Redaction comes before the cut: half a secret is still a secret.
+        text = self._redacted(line.decode("utf-8", "backslashreplace").rstrip("\r"))
+        if len(text) <= self._settings.max_line_bytes // 4:  # four bytes a character at the most
+            return text
+        return text.encode()[: self._settings.max_line_bytes].decode("utf-8", "ignore")
+
+    def _text(self, template: int) -> str:
+        return self._redacted(self._templates.get(template, ""))

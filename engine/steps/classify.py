@@ -1,0 +1,220 @@
+"""Classify: which kind of line it is, for the lines of a file or for those that an alert is about.
+
+A line classifier sees a line as its template, its masked message, level, format and component. Lines
+that are equal in these are one to it, so a log is classified by its distinct lines.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from engine.clock import Clock
+from engine.parsing.header import text_of
+from engine.parsing.parsed_columns import LEVEL_NAMES, SPANNED
+from engine.records import ParsedLines
+from engine.serving.hot_swap import Follower
+from engine.steps.parse import BadLine, Parser
+from models.base import ModelError
+from models.classify.base import CLASSES, NORMAL, Key, Lines
+from models.classify.scoring import LineScorer
+
+log = logging.getLogger(__name__)
+
+_NUMBER = re.compile("[0-9]+")
+_COMPONENT = SPANNED.index("component")
+
+
+class ClassifySettings(BaseModel):
+    """Which line classifier says what kind of line an alert is about."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(description="Name of the line classifier in the store; its `current` version is followed.")
+    store: str = Field("", description="Folder or fsspec URL of its model store; empty for the one in [model].")
+    poll_s: Annotated[float, Field(gt=0)] = Field(10.0, description="Seconds between two looks at the store.")
+    device: str = Field("auto", description="`cpu`, `cuda` or `auto`: the GPU where there is one.")
+    max_lines: Annotated[int, Field(ge=1)] = Field(
+        20,
+        description="Lines of an alert's window that are classified at the most: the last ones. Classifiers with an "
+        "encoder take 10 to 20 ms for each line they have not seen before.",
+    )
+    explain: bool = Field(False, description="Say what in the line spoke for its class. Costs time for alerts only.")
+
+
+def lines_of(parser: Parser, parsed: ParsedLines) -> tuple[Lines, NDArray[np.int64]]:
+    """The distinct lines of a batch as classifiers see them.
+
+    Args:
+        parser: Made with `fields=True`; what it found is of its last batch, which must be this one.
+        parsed: That batch.
+
+    Returns:
+        The distinct lines, and int64 (n,): which of them each good line is.
+    """
+    found, data, number = parser.found, parsed.lines.data, dict[tuple[int, int, int, int, bytes | str], int]()
+    rows = parsed.rows
+    spans = found.spans[rows, _COMPONENT].tolist()
+    components: list[bytes | str] = [data[a:b] for a, b in spans]
+    if found.fields:
+        components = [
+            fields.component if (fields := found.fields.get(row)) else part
+            for row, part in zip(rows.tolist(), components, strict=True)
+        ]
+    columns = (found.format[rows], found.text[rows], parsed.template, parser.levels(parsed))
+    keys = zip(*(column.tolist() for column in columns), components, strict=True)
+    of = np.array([number.setdefault(key, len(number)) for key in keys], np.int64)
+    first = np.unique(of, return_index=True)[1]
+    texts = [parser.texts_of(int(rows[i]), int(parsed.template[i])) for i in first.tolist()]
+    lines = Lines.of(
+        [message for _, message in texts],
+        [template for template, _ in texts],
+        levels=[LEVEL_NAMES[key[3]] for key in number],
+        formats=[parser.formats[key[0]] for key in number],
+        components=[component_of(key[4]) for key in number],
+    )
+    return lines, of
+
+
+def component_of(component: bytes | str) -> str:
+    """A component as classifiers see it: with its numbers masked, which would make every thread another one."""
+    return _NUMBER.sub("<NUM>", component if isinstance(component, str) else text_of(component))
+
+
+class ServingClassifier:
+    """One version of a line classifier in service; see `engine.serving.hot_swap.Serving`."""
+
+    def __init__(self, name: str, version: int, scorer: LineScorer) -> None:
+        self.name = name
+        self.version = version
+        self.scorer = scorer
+
+    def catch_up(self) -> None:
+        """Nothing has to be known beforehand: what it is asked about is encoded then, and only for alerts."""
+
+    def try_out(self) -> None:
+        """Classifies one line as a trial.
+
+        Raises:
+            ModelError: it cannot.
+        """
+        trial = self.scorer.probabilities(Lines.of(["connection refused"], levels=["error"]))
+        if not np.isfinite(trial).all():
+            raise ModelError(f"{self.name} version {self.version} gives {trial.tolist()}, not finite numbers")
+
+
+AboutWindow = tuple[Sequence[str], Sequence[bytes]]
+"""The template text of each line of a window, and its last raw lines, all of them or fewer."""
+
+
+class Classify(Protocol):
+    """Says of windows what kind of line they are about.
+
+    Attributes:
+        max_lines: Lines of a window that are looked at, the last ones.
+    """
+
+    max_lines: int
+
+    def __call__(self, windows: Sequence[AboutWindow]) -> list[dict[str, Any] | None]:
+        """What an alert says of each window; None where nothing can be said."""
+        ...
+
+
+class AlertClassifier:
+    """Asks the classifier in service about the windows that alerts are due for; a `Classify`.
+
+    Raw lines are taken apart again here, which costs nothing as long as there is no alert.
+    """
+
+    def __init__(
+        self, settings: ClassifySettings, follower: Follower[ServingClassifier], parser: Parser, clock: Clock,
+        count: Callable[[str], None] = lambda _: None,
+    ) -> None:  # fmt: skip
+        """Takes the running parts.
+
+        Args:
+            settings: What is classified.
+            follower: Holds the classifier.
+            parser: Takes raw lines apart as the engine does; it mines nothing.
+            clock: Gives years to lines without one.
+            count: Told the class of every window.
+        """
+        self.max_lines = settings.max_lines
+        self._explain = settings.explain
+        self._count = count
+        self._follower = follower
+        self._parser = parser
+        self._clock = clock
+        self._said: set[str] = set()
+
+    def __call__(self, windows: Sequence[AboutWindow]) -> list[dict[str, Any] | None]:
+        """See `Classify`. An alert is worth more than its class: what fails is reported once and left out."""
+        if not self._follower.ready or not windows:
+            return [None] * len(windows)
+        serving = self._follower.get()
+        try:
+            parts = [self._lines(texts[-self.max_lines :], raw[-self.max_lines :]) for texts, raw in windows]
+            keys = [key for part in parts for key in part.keys()]
+            found = serving.scorer.probabilities(_of_keys(keys))
+            return self._told(serving, parts, [len(texts) for texts, _ in windows], found)
+        except Exception as error:
+            # Whatever a classifier does here (a device without memory, say) must not end the flow.
+            self._report(f"{serving.name} version {serving.version}", error)
+            return [None] * len(windows)
+
+    def _lines(self, templates: Sequence[str], raw: Sequence[bytes]) -> Lines:
+        """The lines of one window; of those that are no longer held nothing but the template is known."""
+        unheld = len(templates) - len(raw)
+        keys: list[Key] = [(text, text, "", "", "") for text in templates[:unheld]]
+        read_ns = self._clock.wall_ns()
+        for text, line in zip(templates[unheld:], raw, strict=True):
+            try:
+                fields = self._parser.take_apart(line, read_ns)
+            except BadLine:
+                keys.append((text, text, "", "", ""))
+                continue
+            masked = self._parser.masked(fields)
+            keys.append((text, masked, fields.level, fields.format, component_of(fields.component)))
+        return _of_keys(keys)
+
+    def _told(
+        self, serving: ServingClassifier, parts: list[Lines], totals: list[int], found: NDArray[np.float32]
+    ) -> list[dict[str, Any] | None]:
+        told: list[dict[str, Any] | None] = []
+        start = 0
+        for part, total in zip(parts, totals, strict=True):
+            mine, start = found[start : start + len(part)], start + len(part)
+            if not len(part):
+                told.append(None)
+                continue
+            at = int(mine[:, NORMAL].argmin())  # the line that is least normal says what kind of trouble it is
+            best = int(mine[at].argmax())
+            reasons = serving.scorer.explain(part.take(np.array([at])))[0] if self._explain else None
+            self._count(CLASSES[best])
+            told.append({
+                "model": serving.name,
+                "version": serving.version,
+                "class": CLASSES[best],
+                "probability": float(mine[at, best]),
+                "line": total - len(part) + at,
+                "probabilities": {name: float(p) for name, p in zip(CLASSES, mine[at], strict=True)},
+                "reasons": None if reasons is None else [{"what": r.what, "value": float(r.value)} for r in reasons],
+            })  # fmt: skip
+        return told
+
+    def _report(self, who: str, error: Exception) -> None:
+        """Once for each kind of error, since every alert would say the same."""
+        kind = f"{who} {type(error).__name__}"
+        if kind not in self._said:
+            self._said.add(kind)
+            log.warning("alerts go out without a class: %s: %s", who, error)
+
+
+def _of_keys(keys: list[Key]) -> Lines:
+    templates, messages, levels, formats, components = zip(*keys, strict=True) if keys else [()] * 5
+    return Lines.of(messages, templates, levels=levels, formats=formats, components=components)

@@ -1,0 +1,91 @@
+"""What an alert says about why: the lines of its window that add most to the score."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.records import ScoredWindows
+from engine.serving.hot_swap import Follower, ServingModel
+from models.base import Explanation, ModelError
+
+log = logging.getLogger(__name__)
+
+Explain = Callable[[ScoredWindows, NDArray[np.int64]], Explanation | None]
+"""Explains the windows at an index; None where it cannot."""
+
+
+class Explainer:
+    """Asks the model in service; an `Explain`."""
+
+    def __init__(self, models: Follower[ServingModel]) -> None:
+        self._models = models
+        self._said: set[str] = set()
+
+    def __call__(self, scored: ScoredWindows, index: NDArray[np.int64]) -> Explanation | None:
+        """None where another version is in service by now, whose reasons would not be those of the score.
+
+        An alert is worth more than its explanation: one that fails is reported and left out.
+        """
+        model = self._models.get()
+        if (model.name, model.version) != (scored.model, scored.version):
+            return None
+        try:
+            explanation = model.scorer.detector.explain(scored.batch.windows.take(index))
+        except (ModelError, ImportError) as error:
+            self._report(f"{model.name} version {model.version}: {error}")
+            return None
+        if not (np.isfinite(explanation.contributions).all() and np.isfinite(explanation.base).all()):
+            self._report(f"{model.name} version {model.version}: the contributions are not finite")
+            return None
+        return explanation
+
+    def _report(self, sentence: str) -> None:
+        """Once each, since every alert would say the same."""
+        if sentence not in self._said:
+            self._said.add(sentence)
+            log.warning("alerts go out without an explanation: %s", sentence)
+
+
+def top_lines(
+    contributions: NDArray[np.float32],
+    base: float,
+    templates: Sequence[int],
+    raw: Sequence[bytes],
+    limit: int,
+    *,
+    text: Callable[[int], str],
+    quote: Callable[[bytes], str],
+) -> dict[str, Any]:
+    """The part of an alert's document that explains its score.
+
+    Args:
+        contributions: float32 (lines,): of the window's lines.
+        base: What no line carries.
+        templates: Template id of each line.
+        raw: The last raw lines of the window, all of them or fewer.
+        limit: Lines listed at the most.
+        text: The text of a template, as it may be shown.
+        quote: A raw line, as it may be shown.
+
+    Returns:
+        `base`, the `lines` that add most with the largest first (of equals the earlier), and `rest`:
+        the sum of the lines that are not listed.
+    """
+    order = np.argsort(-contributions, kind="stable")[:limit].tolist()
+    missing = len(contributions) - len(raw)
+    return {
+        "base": base,
+        "lines": [
+            {
+                "line": i,
+                "text": text(templates[i]),
+                "raw": quote(raw[i - missing]) if i >= missing else None,
+                "contribution": float(contributions[i]),
+            }
+            for i in order
+        ],
+        "rest": float(contributions.sum(dtype=np.float64) - contributions[order].sum(dtype=np.float64)),
+    }

@@ -1,0 +1,117 @@
+"""What an operator sees of the coordinator: metrics, health and one trace a round.
+
+The span `round` begins a trace; its context is in the plan, in every message to the regions, on the
+card of the version and in the announcement, so the spans of ServerApp steps, trainers and engines hang
+below it. Rounds are rare: every one is traced where tracing is on.
+"""
+
+import logging
+from contextlib import AbstractContextManager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Self
+
+from engine.clock import Clock
+from engine.telemetry.endpoints import Endpoints
+from engine.telemetry.health import COORDINATOR, Health
+from engine.telemetry.metrics import Metrics
+from engine.telemetry.telemetry import TelemetrySettings
+from engine.telemetry.tracing import Tracer
+from federation.base import StoreError
+from federation.coordinator.hooks import Observer
+from federation.coordinator.ledger import Round
+from federation.round.round_files import read_steps
+
+log = logging.getLogger(__name__)
+
+TRACE_ALL = 1.0
+"""Share of rounds that are traced where OTEL_TRACES_SAMPLER is not set."""
+
+
+class RoundTelemetry(Observer):
+    """Serves from construction until `close`.
+
+    Attributes:
+        health: The coordinator's conditions.
+        metrics: Its metrics.
+    """
+
+    def __init__(self, settings: TelemetrySettings, clock: Clock, tracer: Tracer) -> None:
+        """Starts serving at once.
+
+        Args:
+            settings: Where to serve.
+            clock: For ages and stamps.
+            tracer: Makes the spans; closed with this.
+
+        Raises:
+            EndpointError: the address cannot be served on.
+        """
+        self.metrics = Metrics()
+        self.metrics.engine.info({"region": "coordinator", "worker": "0", "version": version("driftline")})
+        self.health = Health(clock, settings.stall_s, COORDINATOR)
+        self.endpoints = Endpoints(self.health, self.metrics, settings.host, settings.port) if settings.serve else None
+        self._tracer = tracer
+
+    def begin(self, round_id: str) -> str:
+        """See `Observer`."""
+        with self._tracer.span("round", round=round_id) as span:
+            return span.traceparent
+
+    def step(self, name: str, traceparent: str) -> AbstractContextManager[object]:
+        """See `Observer`."""
+        return self._tracer.span(f"round.{name}", traceparent)
+
+    def ended(self, ended: Round, folder: Path) -> None:
+        """See `Observer`; the steps that the ServerApp noted become spans of their own."""
+        self.metrics.rounds.labels(ended.outcome).inc()
+        self.metrics.round_seconds.observe((ended.ended_ns - ended.planned_ns) / 1e9)
+        if ended.published:
+            self.metrics.model_version.labels(ended.model).set(ended.published)
+        before_ns = ended.started_ns
+        try:
+            steps = read_steps(folder)
+        except StoreError as error:
+            log.warning("the trace of round %s lacks its steps: %s", ended.round_id, error)
+            return
+        for step in steps:
+            times_ns = (min(before_ns, step.time_ns), step.time_ns)
+            self._tracer.past(f"server.{step.name}", ended.traceparent, times_ns, **step.figures)
+            before_ns = step.time_ns
+
+    def missing(self, region: str, count: int) -> None:
+        """See `Observer`."""
+        self.metrics.region_missed.labels(region).set(count)
+
+    def rolled_back(self, model: str, version: int) -> None:
+        """See `Observer`."""
+        self.metrics.rollbacks.inc()
+        self.metrics.model_version.labels(model).set(version)
+
+    def events(self, sentence: str) -> None:
+        """See `Observer`; called at every turn of the loop."""
+        self.health.progress()
+        self._report("events", sentence)
+
+    def trouble(self, sentence: str) -> None:
+        """See `Observer`."""
+        self._report("rounds", sentence)
+
+    def close(self) -> None:
+        """Sends the last spans (two seconds at the most) and stops serving; a second call does nothing."""
+        self._tracer.close()
+        if self.endpoints is not None:
+            self.endpoints.close()
+            self.endpoints = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _report(self, name: str, sentence: str) -> None:
+        if sentence:
+            self.health.fail(name, sentence)
+        else:
+            self.health.ok(name)

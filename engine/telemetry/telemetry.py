@@ -1,0 +1,79 @@
+"""Everything an operator sees of a running engine: metrics, traces and health, started as one."""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from engine.clock import Clock
+from engine.telemetry.endpoints import Endpoints
+from engine.telemetry.health import Health, LagWatch
+from engine.telemetry.metrics import Metrics
+from engine.telemetry.tracing import Tracer
+
+
+class TelemetrySettings(BaseModel):
+    """Where metrics and health are served, and when they call something wrong."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    serve: bool = Field(True, description="Serve /healthz, /readyz and /metrics over HTTP.")
+    host: str = Field(
+        "127.0.0.1", description="Address to serve on. There is no authentication: keep it on a private interface."
+    )
+    port: int = Field(
+        9464, ge=0, le=65535, description="Port of the first worker; worker i takes port + i. 0 takes any free one."
+    )
+    stall_s: float = Field(
+        30.0, gt=0, description="Seconds without progress after which /healthz calls the worker stuck."
+    )
+    lag_stretch_s: float = Field(
+        30.0, gt=0, description="The lag is compared between stretches of this many seconds; growth fails /readyz."
+    )
+    lag_tolerated: int = Field(
+        100_000, ge=0, description="A lag up to this many never fails /readyz (Kafka: messages; files: bytes)."
+    )
+    trace_ratio: float = Field(
+        0.01, ge=0, le=1, description="Share of micro-batches traced where OTEL_TRACES_SAMPLER is not set."
+    )
+
+
+class Telemetry:
+    """Metrics, tracer, health and lag watch of one worker, with the endpoints that serve them."""
+
+    def __init__(
+        self, settings: TelemetrySettings, clock: Clock, environ: Mapping[str, str], region: str, worker: int = 0
+    ) -> None:
+        """Starts serving at once.
+
+        Args:
+            settings: See the class.
+            clock: For ages and stamps.
+            environ: Process environment: OpenTelemetry's standard variables decide about traces.
+            region: Named in metrics and traces.
+            worker: Number of this process among those of one region, from 0.
+
+        Raises:
+            EndpointError: the address cannot be served on.
+        """
+        self.metrics = Metrics()
+        self.metrics.engine.info({"region": region, "worker": str(worker), "version": version("driftline")})
+        self.health = Health(clock, settings.stall_s)
+        self.lag = LagWatch(self.health, clock, settings.lag_stretch_s, settings.lag_tolerated)
+        port = settings.port + worker if settings.port else 0
+        self.endpoints = Endpoints(self.health, self.metrics, settings.host, port) if settings.serve else None
+        self.tracer = Tracer.from_environment(environ, settings.trace_ratio, region=region, worker=str(worker))
+
+    def close(self) -> None:
+        """Sends the last spans (two seconds at the most) and stops serving; a second call does nothing."""
+        self.tracer.close()
+        if self.endpoints is not None:
+            self.endpoints.close()
+            self.endpoints = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

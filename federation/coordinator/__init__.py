@@ -1,0 +1,1 @@
+"""Decides when a round runs and what becomes of its result."""

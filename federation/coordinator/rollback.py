@@ -1,0 +1,87 @@
+"""Rollbacks: the model store's pointer goes back, the audit log says so, the topic hears of it.
+
+1. The rollback is recorded in the ledger, with the version to go back to: from here on nothing forgets it.
+2. The pointer is moved.
+3. The audit log gets its entry.
+4. The announcement is acknowledged.
+
+Each step may be done twice without harm, so whoever finds an unfinished rollback finishes it: the process
+that began it, or the coordinator after a crash.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from federation.coordinator.announcements import Announcement, Announcer
+from federation.coordinator.audit import AuditLog
+from federation.coordinator.ledger import Ledger, Rollback, Step
+from models.storage.store import ModelStore
+
+
+class Rollbacks:
+    """Begins and finishes rollbacks.
+
+    Attributes:
+        audit: The log that they go to.
+        announcer: The topic that hears of them.
+    """
+
+    def __init__(
+        self, ledger: Ledger, store: ModelStore, audit: AuditLog, announcer: Announcer, *, now_ns: Callable[[], int]
+    ) -> None:
+        """Takes what the steps need; `now_ns` is the wall clock."""
+        self._ledger = ledger
+        self._store = store
+        self.audit = audit
+        self.announcer = announcer
+        self._now_ns = now_ns
+
+    def begin(self, identity: str, model: str, to: int | None, reason: str) -> Rollback:
+        """Records one (1); `finish` does the rest.
+
+        Args:
+            identity: Unique; a second one with the same identity is the same rollback.
+            model: Its name.
+            to: The version to go back to; the one before where None.
+            reason: One sentence.
+
+        Raises:
+            models.base.StoreError: there is nothing to go back to, or the version is damaged.
+        """
+        bad = self._store.current(model) or 0
+        good = self._store.rollback_target(model) if to is None else to
+        self._store.verify(model, good)
+        begun = Rollback(identity, model, bad, good, reason, Step.PLANNED, self._now_ns())
+        self._ledger.observe((), [begun])
+        return begun
+
+    def finish(self, rollback: Rollback) -> Rollback:
+        """Does the steps that are not done yet.
+
+        Raises:
+            models.base.StoreError: the model store cannot be written; call again.
+            federation.base.StoreError: audit log or ledger cannot be written; call again.
+            SinkUnavailable: the announcement was not acknowledged; call again.
+        """
+        if rollback.step is Step.PLANNED:
+            self._store.promote(rollback.model, rollback.good)  # 2
+            rollback = self._record(rollback, Step.PUBLISHED)
+        body = {"model": rollback.model, "from": rollback.bad, "to": rollback.good, "reason": rollback.reason}
+        entry = self.audit.append(f"{rollback.id}/rolled_back", "rolled_back", body)  # 3
+        self._ledger.set_fact("audit_head", [entry.seq, entry.sha256])
+        sha256 = self._store.card_sha256(rollback.model, rollback.good)
+        words = iso(rollback.time_ns), rollback.reason, entry.sha256
+        self.announcer.announce(Announcement(rollback.model, rollback.good, sha256, "rolled_back", "", *words))  # 4
+        return self._record(rollback, Step.DONE)
+
+    def _record(self, rollback: Rollback, step: Step) -> Rollback:
+        changed = replace(rollback, step=step)
+        self._ledger.save_rollback(changed)
+        return changed
+
+
+def iso(time_ns: int) -> str:
+    """RFC 3339 in UTC, to the millisecond."""
+    text = datetime.fromtimestamp(time_ns / 1e9, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")

@@ -1,0 +1,1 @@
+"""Everything that touches Flower: its programs, apps and keys."""

@@ -1,0 +1,48 @@
+"""The server's side of a run: reads the round's plan, runs it over the fleet, leaves its result.
+
+Flower gives a run's outcome to nobody, so the result goes into the round's folder, where
+`federation.flower.superlink` waits for it.
+"""
+
+import functools
+from pathlib import Path
+
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
+from flwr.supercore.inflatable.inflatable_utils import pull_objects
+from flwr.superlink.grid import http_grid
+
+from federation.base import FederationError, RoundFailed
+from federation.flower.supernode import FIRST_LOOK_S, LAST_LOOK_S
+from federation.round import round_files
+from federation.round.round import run_round
+
+# The grid takes a reply as soon as its head is there, and then waits a second for the rest of it.
+vars(http_grid)["pull_objects"] = functools.partial(pull_objects, initial_backoff=FIRST_LOOK_S, backoff_cap=LAST_LOOK_S)
+
+app = ServerApp()
+
+
+@app.main()
+def run(grid: Grid, context: Context) -> None:
+    """Runs the round whose folder the run's configuration names."""
+    main(grid, Path(str(context.run_config["folder"])))
+
+
+def main(grid: Grid, folder: Path) -> None:
+    """Runs the round in `folder`; a failure is its result too."""
+    try:
+        plan, weights = round_files.read_plan(folder)
+        result = run_round(
+            grid, plan.settings, plan.spec, weights, plan.threshold, round_id=plan.round_id,
+            report=functools.partial(round_files.add_step, folder), traceparent=plan.traceparent,
+        )  # fmt: skip
+    except RoundFailed as error:
+        round_files.write_failure(folder, str(error), error.present)
+    except FederationError as error:
+        round_files.write_failure(folder, str(error))
+    except Exception as error:
+        round_files.write_failure(folder, f"the round broke: {type(error).__name__}: {error}")
+        raise
+    else:
+        round_files.write_result(folder, result)

@@ -1,0 +1,1 @@
+"""What a coordinator and a region send each other."""

@@ -1,0 +1,75 @@
+"""A threshold for all regions, from quantiles of each region's scores."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from federation.base import RoundFailed, ScoreSketch
+from models.base import TrainingError
+from models.training.thresholds import fit_threshold
+
+SKETCH_SIZE = 1025
+"""Quantiles of a class in a `ScoreSketch` at the most."""
+
+_MOST = 200_000
+"""Scores that all regions together are spread to at the most."""
+
+
+def sketch(region: str, scores: NDArray[np.float32], labels: NDArray[np.bool_]) -> ScoreSketch:
+    """Scores (n,) with labels, bool (n,), as quantiles of each class."""
+    normal, anomalous = scores[~labels], scores[labels]
+    return ScoreSketch(region, _quantiles(normal), _quantiles(anomalous), len(normal), len(anomalous))
+
+
+def _quantiles(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    if len(scores) <= SKETCH_SIZE:
+        return np.sort(scores).astype(np.float32)
+    return np.quantile(scores.astype(np.float64), np.linspace(0, 1, SKETCH_SIZE)).astype(np.float32)
+
+
+def shared_threshold(sketches: Sequence[ScoreSketch], rule: str) -> float:
+    """One threshold over all regions' calibration windows, each weighing what it counts.
+
+    Args:
+        sketches: One of each region.
+        rule: A rule of `models.training.thresholds`, or `auto`: `best_f1` where there are windows of both
+            classes, else `percentile`.
+
+    Raises:
+        RoundFailed: there is no calibration window, or the rule does not fit what there is.
+    """
+    share = min(1.0, _MOST / max(1, sum(s.normal_count + s.anomalous_count for s in sketches)))
+    normal = np.concatenate([_spread(s.normal, round(share * s.normal_count)) for s in sketches])
+    anomalous = np.concatenate([_spread(s.anomalous, round(share * s.anomalous_count)) for s in sketches])
+    scores = np.concatenate([normal, anomalous])
+    labels = np.arange(len(scores)) >= len(normal)
+    if rule == "auto":
+        rule = "best_f1" if len(normal) and len(anomalous) else "percentile"
+    try:
+        return fit_threshold(rule, scores, labels).value
+    except TrainingError as error:
+        raise RoundFailed(f"step 6, threshold: {error}") from error
+
+
+def _spread(quantiles: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """As many scores as the quantiles stand for, evenly spaced along them."""
+    if len(quantiles) in (0, count):
+        return quantiles
+    return np.interp(np.linspace(0, 1, count), np.linspace(0, 1, len(quantiles)), quantiles).astype(np.float32)
+
+
+def sketch_problem(sketch: ScoreSketch, max_examples: int) -> str | None:
+    """Why a region's calibration scores cannot be used; None where nothing speaks against them."""
+    classes: Mapping[str, tuple[np.ndarray, int]] = {
+        "normal": (sketch.normal, sketch.normal_count),
+        "anomalous": (sketch.anomalous, sketch.anomalous_count),
+    }
+    for name, (scores, count) in classes.items():
+        if scores.dtype != np.float32 or scores.ndim != 1 or len(scores) > SKETCH_SIZE:
+            return f"its {name} scores are {scores.dtype}{list(scores.shape)}, not float32 of at most {SKETCH_SIZE}"
+        if not np.isfinite(scores).all() or (np.diff(scores) < 0).any():
+            return f"its {name} scores are not finite or do not ascend"
+        if not len(scores) <= count <= max_examples or (count and not len(scores)):
+            return f"it says that {len(scores)} {name} scores stand for {count} windows"
+    return None

@@ -1,0 +1,1 @@
+"""What a region does in a round: training, privacy, its own policy."""

@@ -1,0 +1,86 @@
+"""A region's part of a round of a line classifier: trains and judges on the classes of the region's templates."""
+
+import time
+import zlib
+from pathlib import Path
+from typing import Protocol
+
+from federation.base import HoldoutFigures, ModelSpec, Purpose, TrainerError, TrainTask, Update, Weights
+from federation.storage.line_classes import LineSet
+from models.classify.base import NORMAL, LineClassifier
+from models.classify.metrics import class_figures
+from models.classify.registry import build
+from models.training.train_loop import LocalTraining, within_round
+
+FEDERATED = ("lora_bert",)
+"""Line classifiers whose weights have the same shapes whatever they were trained on."""
+
+
+class LineStore(Protocol):
+    """Where a region's templates and their classes are."""
+
+    def line_set(self, purpose: Purpose) -> LineSet:
+        """The templates of that purpose, with their classes."""
+        ...
+
+
+class LineTrainer:
+    """Answers for one region where a line classifier is federated. Not for several threads at once."""
+
+    def __init__(self, region: str, store: LineStore, *, device: str, cache: Path | None) -> None:
+        """Loads nothing yet; see `federation.region.trainer.Trainer`."""
+        self._region = region
+        self._store = store
+        self._device = device
+        self._cache = cache
+        self._built: tuple[ModelSpec, LineClassifier] | None = None
+
+    def train(self, weights: Weights, task: TrainTask) -> Update:
+        """Trains from `weights` on the templates to train on.
+
+        Raises:
+            TrainerError: this classifier cannot be federated, or not in this mode of privacy.
+            ModelError: see `Model.load_weights` and `LineClassifier.fit`.
+        """
+        start = time.perf_counter()
+        if task.privacy.mode == "dp":
+            raise TrainerError("differential privacy covers windows and not lines; line classifiers go with secagg")
+        classifier = self._loaded(task.spec, weights)
+        own = self._store.line_set(Purpose.TRAIN)
+        with within_round(LocalTraining(task.local_epochs, task.proximal_mu)):
+            report = classifier.fit(
+                own.lines, own.labels, weights=own.weights,
+                seed=zlib.crc32(f"{self._region} {task.seed} {task.number}".encode()),
+            )  # fmt: skip
+        figures = {"train_s": time.perf_counter() - start}
+        if task.privacy.mode == "none":
+            figures |= {"loss": float(report.history[-1]["loss"]), "anomalous": float((own.labels != NORMAL).sum())}
+        return Update(self._region, classifier.weights(), len(own), figures)
+
+    def evaluate(self, candidate: Weights, current: Weights, spec: ModelSpec) -> HoldoutFigures:
+        """Counts by class what both models say of the templates that are held out.
+
+        Raises:
+            TrainerError: this classifier cannot be federated.
+            ModelError: see `Model.load_weights`.
+        """
+        own = self._store.line_set(Purpose.HOLDOUT)
+        before, after = (
+            class_figures(own.labels, self._loaded(spec, weights).probabilities(own.lines).argmax(1)).matrix
+            for weights in (current, candidate)
+        )
+        return HoldoutFigures(
+            self._region, tuple(map(int, before.ravel().tolist())), tuple(map(int, after.ravel().tolist()))
+        )
+
+    def _loaded(self, spec: ModelSpec, weights: Weights) -> LineClassifier:
+        if spec.detector not in FEDERATED:
+            raise TrainerError(
+                f"the weights of {spec.detector} depend in number on what it was trained on; of the line classifiers "
+                f"{', '.join(FEDERATED)} can be federated"
+            )
+        if self._built is None or self._built[0] != spec:
+            self._built = spec, build(spec.detector, spec.settings, device=self._device, cache=self._cache)
+        classifier = self._built[1]
+        classifier.load_weights(weights, spec.extra)
+        return classifier

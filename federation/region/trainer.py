@@ -1,0 +1,237 @@
+"""A region's part of a round: trains, calibrates and evaluates on the region's own stored windows.
+
+A library without sockets; the warm trainer process and the in-process grid both run it. The detector is
+kept between questions, so that its encoder is loaded and its template texts are encoded once.
+"""
+
+import time
+import zlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.nn import Module
+from torch.optim import Optimizer
+
+from federation.base import (
+    LINE_CLASSIFIER,
+    HoldoutFigures,
+    LearningSet,
+    ModelSpec,
+    Purpose,
+    ScoreSketch,
+    TrainerError,
+    TrainTask,
+    Update,
+    Weights,
+)
+from federation.protocol.calibration import sketch
+from federation.protocol.output_templates import most_frequent
+from federation.region.line_trainer import LineStore, LineTrainer
+from federation.storage.training_store import Spending
+from models.base import WindowDetector
+from models.detectors.registry import build
+from models.text.ragged import content_keys, distinct
+from models.training.metrics import confusion
+from models.training.scoring import WindowScorer
+from models.training.train_loop import LocalTraining, Stepper, within_round
+
+
+class LearningStore(LineStore, Protocol):
+    """Where a region's windows and templates worth learning from are, and what was spent of its privacy."""
+
+    def learning_set(self, purpose: Purpose) -> LearningSet:
+        """The stored windows of that purpose, with their labels."""
+        ...
+
+    def spend(self, spending: Spending) -> None:
+        """Records a training under differential privacy; to be called before it."""
+        ...
+
+    def spent(self) -> tuple[Spending, ...]:
+        """Every training under differential privacy so far, in order."""
+        ...
+
+
+class Trainer:
+    """Answers for one region; see `federation.protocol.messages.Region`. Not for several threads at once."""
+
+    def __init__(self, region: str, store: LearningStore, *, device: str = "auto", cache: Path | None = None) -> None:
+        """Loads nothing yet.
+
+        Args:
+            region: Its name.
+            store: Its windows.
+            device: See `models.detectors.registry.build`.
+            cache: Folder for encoded template texts.
+        """
+        self._region = region
+        self._store = store
+        self._device = device
+        self._cache = cache
+        self._built: tuple[ModelSpec, WindowDetector] | None = None
+        self._lines = LineTrainer(region, store, device=device, cache=cache)
+
+    @property
+    def region(self) -> str:
+        """Its name."""
+        return self._region
+
+    def templates(self, task: TrainTask) -> NDArray[np.int64]:
+        """Ids of the templates in the windows to train on, for a detector that has an output for each; else none.
+
+        Raises:
+            TrainerError: this detector cannot be federated, or not in this mode of privacy.
+        """
+        detector = self._detector(task.spec)
+        _require_private(detector, task)
+        if not _predicts(detector):
+            return np.zeros(0, np.int64)
+        own = self._store.learning_set(Purpose.TRAIN)
+        return most_frequent(_part(own, ~own.labels).windows.ids)
+
+    def train(self, weights: Weights, task: TrainTask) -> Update:
+        """Trains from `weights` on the windows to train on, a line classifier on the templates.
+
+        Raises:
+            TrainerError: this model cannot be federated, or the region has no window to train on.
+            BudgetSpent: the privacy budget does not allow it.
+            ModelError: see `WindowDetector.load_weights` and `WindowDetector.fit`.
+        """
+        if task.spec.kind == LINE_CLASSIFIER:
+            return self._lines.train(weights, task)
+        start = time.perf_counter()
+        detector = self._loaded(task.spec, weights)
+        own, check = self._store.learning_set(Purpose.TRAIN), self._store.learning_set(Purpose.CALIBRATE)
+        if not detector.supervised:
+            own = _part(own, ~own.labels)
+        if not len(own):
+            raise TrainerError(f"{self._region} has no window to train {task.spec.detector} on")
+        _require_private(detector, task)
+        private = task.privacy.mode == "dp"
+        if private:
+            own = _records(own)
+        with within_round(LocalTraining(task.local_epochs, task.proximal_mu, self._stepper(task) if private else None)):
+            report = detector.fit(
+                own.windows,
+                own.labels if detector.supervised else None,
+                {**own.templates, **check.templates},
+                validation=(check.windows, check.labels) if len(check) else None,
+                seed=zlib.crc32(f"{self._region} {task.seed} {task.number}".encode()),
+            )
+        figures = {"train_s": time.perf_counter() - start}
+        if private:
+            from federation.region.dp_sgd import epsilon
+
+            figures["epsilon"] = epsilon(self._store.spent(), task.privacy.delta)
+        if task.privacy.mode == "none":  # both are facts about this region's windows that no noise or mask would cover
+            figures |= {"loss": float(report.history[-1]["loss"]), "anomalous": float(own.labels.sum())}
+        return Update(self._region, detector.weights(), len(own), figures)
+
+    def _stepper(self, task: TrainTask) -> Callable[[Module, Optimizer, int], Stepper]:
+        from federation.region.dp_sgd import PrivateSteps
+
+        if task.proximal_mu:
+            raise TrainerError("the proximal term and differential privacy do not go together; use another strategy")
+        return partial(
+            PrivateSteps, epochs=task.local_epochs, settings=task.privacy, book=self._store, round_id=task.round_id
+        )
+
+    def calibrate(self, weights: Weights, spec: ModelSpec) -> ScoreSketch:
+        """Scores the calibration windows; only quantiles are given away.
+
+        Raises:
+            ModelError: see `WindowDetector.load_weights`.
+        """
+        own = self._store.learning_set(Purpose.CALIBRATE)
+        return sketch(self._region, self._scores(spec, weights, own), own.labels)
+
+    def evaluate(
+        self, candidate: Weights, current: Weights, spec: ModelSpec, thresholds: tuple[float, float]
+    ) -> HoldoutFigures:
+        """Counts what both models do on the holdout; `thresholds` are (candidate's, current's).
+
+        Raises:
+            ModelError: see `WindowDetector.load_weights`.
+        """
+        if spec.kind == LINE_CLASSIFIER:
+            return self._lines.evaluate(candidate, current, spec)
+        own = self._store.learning_set(Purpose.HOLDOUT)
+        cells = []
+        for weights, threshold in zip((current, candidate), reversed(thresholds), strict=True):
+            found = confusion(self._scores(spec, weights, own), own.labels, threshold)
+            cells.append(
+                (
+                    int(found.true_positives), int(found.false_positives),
+                    int(found.false_negatives), int(found.true_negatives),
+                )
+            )  # fmt: skip
+        return HoldoutFigures(self._region, cells[0], cells[1])
+
+    def _scores(self, spec: ModelSpec, weights: Weights, own: LearningSet) -> NDArray[np.float32]:
+        if not len(own):
+            return np.zeros(0, np.float32)
+        detector = self._loaded(spec, weights)
+        detector.learn_templates(own.templates)
+        return WindowScorer(detector, spec.version, 0.0).score(own.windows)
+
+    def _loaded(self, spec: ModelSpec, weights: Weights) -> WindowDetector:
+        detector = self._detector(spec)
+        detector.load_weights(weights, spec.extra)
+        return detector
+
+    def _detector(self, spec: ModelSpec) -> WindowDetector:
+        if self._built is None or self._built[0] != spec:
+            self._built = spec, _federable(spec, self._device, self._cache)
+        return self._built[1]
+
+
+def _federable(spec: ModelSpec, device: str, cache: Path | None) -> WindowDetector:
+    """Builds the detector, if regions can train it together."""
+    from models.detectors.torch_detector import TorchDetector
+
+    detector = build(spec.detector, spec.settings, device=device, cache=cache)
+    if not isinstance(detector, TorchDetector):
+        raise TrainerError(f"{spec.detector} is fitted at once and has no weights that could be averaged over regions")
+    return detector
+
+
+def _predicts(detector: WindowDetector) -> bool:
+    """Whether it learns which templates to expect, and has an output for each."""
+    from models.detectors.next_template import CandidateDetector
+
+    return isinstance(detector, CandidateDetector) and not detector.supervised
+
+
+def _require_private(detector: WindowDetector, task: TrainTask) -> None:
+    """Raises where a window would show in more than the noised gradients."""
+    if task.privacy.mode != "dp":
+        return
+    if _predicts(detector):
+        raise TrainerError(
+            f"{detector.name} gets an output for every template of the regions' normal windows, and differential "
+            f"privacy does not cover which there are; a detector that learns from labels, or lstm_autoencoder, would do"
+        )
+    if detector.settings().get("class_weight", "none") != "none":
+        raise TrainerError(
+            f"{detector.name} weighs windows by the classes' counts, which differential privacy does not cover; "
+            f"class_weight must be none"
+        )
+
+
+def _records(own: LearningSet) -> LearningSet:
+    """Every distinct window with its label once, so that no weight depends on how often one occurs."""
+    keys = [key + bytes([label]) for key, label in zip(content_keys(own.windows), own.labels.tolist(), strict=True)]
+    first, _ = distinct(keys)
+    chosen = np.zeros(len(own), bool)
+    chosen[first] = True
+    return _part(own, chosen)
+
+
+def _part(whole: LearningSet, chosen: NDArray[np.bool_]) -> LearningSet:
+    index = np.flatnonzero(chosen)
+    provenance = tuple(whole.provenance[i] for i in index.tolist())
+    return LearningSet(whole.windows.take(index), whole.labels[index], whole.templates, provenance)

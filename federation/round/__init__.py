@@ -1,0 +1,1 @@
+"""One federated round: guarded aggregation, strategies, the gate."""

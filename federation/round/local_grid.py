@@ -1,0 +1,78 @@
+"""A Flower grid whose regions live in this process: for tests, benchmarks and the simulation.
+
+The same records pass through it as through a SuperLink, so the round cannot tell the difference.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from flwr.app import Error, Message, RecordDict
+from flwr.serverapp import Grid
+from flwr.supercore.run import Run
+from flwr.supercore.task_identity import TaskIdentity
+
+from federation.protocol.messages import Region, answer
+
+_APP_RAISED = 6
+"""Flower's code for a ClientApp that raised an exception."""
+
+
+class LocalGrid(Grid):
+    """Asks regions one after the other, when a message is pushed."""
+
+    def __init__(self, regions: Mapping[str, Region]) -> None:
+        """Node ids count from 1 in the order of the names."""
+        self._regions = {number: regions[name] for number, name in enumerate(sorted(regions), 1)}
+        self._replies: dict[str, Message] = {}
+        self._pushed = 0
+        self._run: Run | None = None
+        # A message takes its sender from here; in a ServerApp the process that runs it has said so.
+        TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 1, 1, 1
+
+    def set_run(self, run: Run) -> None:
+        """See `Grid`."""
+        self._run = run
+
+    @property
+    def run(self) -> Run:
+        """See `Grid`."""
+        if self._run is None:
+            raise ValueError("no run was set for this grid")
+        return self._run
+
+    def create_message(
+        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
+    ) -> Message:
+        """See `Grid`."""
+        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
+
+    def get_node_ids(self) -> Iterable[int]:
+        """See `Grid`."""
+        return list(self._regions)
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        """Gets every message answered at once."""
+        ids = []
+        for message in messages:
+            self._pushed += 1
+            ids.append(f"{self._pushed}")
+            message.metadata.__dict__["_message_id"] = ids[-1]
+            reply = self.answered(self._regions[message.metadata.dst_node_id], message)
+            if reply is not None:
+                self._replies[ids[-1]] = reply
+        return ids
+
+    def answered(self, region: Region, message: Message) -> Message | None:
+        """A region's reply; None from one that keeps silent."""
+        try:
+            return Message(answer(region, message.metadata.message_type, message.content), reply_to=message)
+        except Exception as error:
+            # This stands for the edge of the region's process: there, too, whatever is raised becomes an error reply.
+            return Message(Error(_APP_RAISED, f"{type(error).__name__}: {error}"), reply_to=message)
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """See `Grid`; a reply is given once."""
+        return [self._replies.pop(i) for i in message_ids if i in self._replies]
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
+        """See `Grid`."""
+        return self.pull_messages(self.push_messages(messages))

@@ -1,0 +1,214 @@
+"""What coordinator and ServerApp leave each other in a round's folder.
+
+::
+
+    rounds/<id>/plan.json               what is to be done          coordinator → ServerApp
+    rounds/<id>/current.safetensors     the weights to start from   coordinator → ServerApp
+    rounds/<id>/candidate.safetensors   the weights that came out   ServerApp → coordinator
+    rounds/<id>/steps.jsonl             a line for each step done   ServerApp → coordinator
+    rounds/<id>/result.json             what came of it; last       ServerApp → coordinator
+
+Every file but the steps is written beside its place and renamed into it, so that a reader finds a whole file or none.
+`result.json` names the checksum of the weights that it belongs to. Once the round is done both files of weights are
+removed: a candidate that was published is in the model store, and rounds would fill the disk. The rest goes when the
+ledger forgets the round.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from federation.base import (
+    HoldoutFigures,
+    ModelSpec,
+    Refusal,
+    RoundFailed,
+    RoundResult,
+    RoundSettings,
+    StoreError,
+    Weights,
+)
+
+PLAN, CURRENT, STEPS = "plan.json", "current.safetensors", "steps.jsonl"
+CANDIDATE, RESULT = "candidate.safetensors", "result.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of the round that is done: its name, when (ns since the epoch, UTC), and its figures."""
+
+    name: str
+    time_ns: int
+    figures: Mapping[str, float | str]
+
+
+class RoundPlan(BaseModel):
+    """All that a round needs beside the weights."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    round_id: str = Field(description="The same in every message, trace and record of the round.")
+    settings: RoundSettings = Field(description="How it is run.")
+    spec: ModelSpec = Field(description="What is trained.")
+    threshold: float = Field(description="Of the current version, for the comparison on the holdout.")
+    traceparent: str = Field("", description="W3C trace context of the round.")
+
+
+def write_plan(folder: Path, plan: RoundPlan, weights: Weights) -> None:
+    """Makes the round's folder; what an earlier attempt at the same round left there is removed first.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in (RESULT, CANDIDATE, STEPS):
+            (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"the round's folder {folder} cannot be written: {error}") from error
+    _write(folder / CURRENT, save(dict(weights)))
+    _write(folder / PLAN, plan.model_dump_json(indent=1).encode())
+
+
+def read_plan(folder: Path) -> tuple[RoundPlan, dict[str, Any]]:
+    """The plan, and the weights to start from.
+
+    Raises:
+        RoundFailed: one of the two is missing or damaged.
+    """
+    try:
+        plan = RoundPlan.model_validate_json((folder / PLAN).read_bytes())
+        return plan, _weights((folder / CURRENT).read_bytes())
+    except (OSError, ValidationError, SafetensorError) as error:
+        raise RoundFailed(f"the plan of the round in {folder} cannot be read: {error}") from error
+
+
+def add_step(folder: Path, name: str, figures: Mapping[str, float | str]) -> None:
+    """Notes that a step is done; see `federation.round.round.Report`."""
+    with (folder / STEPS).open("a") as file:
+        file.write(json.dumps({"name": name, "time_ns": time.time_ns(), "figures": dict(figures)}) + "\n")
+
+
+def read_steps(folder: Path) -> tuple[Step, ...]:
+    """The steps done so far, in order; a line that is being written is left for the next look.
+
+    Raises:
+        StoreError: they cannot be read.
+    """
+    try:
+        lines = (folder / STEPS).read_text("utf-8").split("\n")[:-1]
+        return tuple(Step(**json.loads(line)) for line in lines)
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError, TypeError) as error:
+        raise StoreError(f"the steps of the round in {folder} cannot be read: {error}") from error
+
+
+def write_result(folder: Path, result: RoundResult) -> None:
+    """Leaves what came of the round: first the weights, then the result that names their checksum.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    raw = save(dict(result.weights))
+    _write(folder / CANDIDATE, raw)
+    told = asdict(result)
+    told["weights"] = hashlib.sha256(raw).hexdigest()
+    _write(folder / RESULT, json.dumps(told, indent=1).encode())
+
+
+def write_failure(folder: Path, reason: str, present: Sequence[str] | None = None) -> None:
+    """Leaves word that the round ended without a candidate, and who took part until then where that is known.
+
+    Raises:
+        StoreError: the folder cannot be written.
+    """
+    _write(folder / RESULT, json.dumps({"failed": reason, "present": present}).encode())
+
+
+def tidy(rounds: Path, known: Container[str]) -> None:
+    """Removes the weights of all rounds, which are done, and all that is left of those that are not known any more.
+
+    What a kill or a full disk leaves, the next call removes. A file that is no round's stays, with its folder.
+
+    Raises:
+        OSError: a file cannot be removed.
+    """
+    for folder in rounds.glob("*/"):
+        forgotten = folder.name not in known
+        for name in (CURRENT, CANDIDATE, PLAN, STEPS, RESULT) if forgotten else (CURRENT, CANDIDATE):
+            for file in (folder / name, *folder.glob(f".{name}.*")):
+                file.unlink(missing_ok=True)
+        if forgotten and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def read_result(folder: Path) -> RoundResult | None:
+    """What came of the round, or None while it has not ended.
+
+    Raises:
+        RoundFailed: it ended without a candidate, or the candidate's weights are not those it speaks of.
+        StoreError: the files cannot be read now; that may pass.
+    """
+    try:
+        told = json.loads((folder / RESULT).read_bytes())
+        if not isinstance(told, dict):
+            raise ValueError("not an object")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreError(f"the result of the round in {folder} cannot be read: {error}") from error
+    except ValueError as error:
+        raise RoundFailed(f"{folder / RESULT} is no JSON object: {error}") from error
+    if "failed" in told:
+        present = told.get("present")
+        raise RoundFailed(str(told["failed"]), map(str, present) if isinstance(present, list) else None)
+    return _result(told, folder)
+
+
+def _weights(raw: bytes) -> dict[str, Any]:
+    return dict(sorted(load(raw).items()))  # safetensors gives them in another order every time
+
+
+def _result(told: Mapping[str, Any], folder: Path) -> RoundResult:
+    try:
+        raw = (folder / CANDIDATE).read_bytes()
+        if hashlib.sha256(raw).hexdigest() != told["weights"]:
+            raise RoundFailed(f"{folder / CANDIDATE} does not have the checksum that {RESULT} names")
+        figures = tuple(
+            HoldoutFigures(f["region"], tuple(f["current"]), tuple(f["candidate"])) for f in told["figures"]
+        )
+        refusals = tuple(Refusal(**refusal) for refusal in told["refusals"])
+        lists = {name: tuple(told[name]) for name in ("participants", "missing")}
+        return RoundResult(**{**told, **lists, "weights": _weights(raw), "figures": figures, "refusals": refusals})
+    except FileNotFoundError as error:
+        raise RoundFailed(f"{folder / CANDIDATE}, of which {RESULT} speaks, does not exist") from error
+    except OSError as error:
+        raise StoreError(f"the result of the round in {folder} cannot be read: {error}") from error
+    except (KeyError, TypeError, SafetensorError) as error:
+        raise RoundFailed(f"the result of the round in {folder} cannot be read: {error!r}") from error
+
+
+def _write(path: Path, content: bytes) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        try:
+            with beside.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        except OSError:
+            beside.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error}") from error

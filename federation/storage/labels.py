@@ -1,0 +1,98 @@
+"""Labels that arrive late: a topic of ground truth, a topic of operators' feedback.
+
+A document says what a session was::
+
+    {"session": "blk_42", "anomalous": true, "time": "2026-01-31T12:00:00Z"}
+
+`session` is the session key; for windows without one, `alert` is the id of the alert instead. `time`
+says when this was found out, and where it is missing the message's own time counts; a later word on a
+session replaces an earlier one of the same provenance. Further keys are not looked at.
+
+Of a template one may say what class its lines are, from which line classifiers learn::
+
+    {"template": "session opened for user <*> by uid <NUM>", "class": "security_anomaly"}
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from connectors.base import Sink, Source
+from connectors.registry import SinkSettings, SourceSettings, build_sink, build_source
+from federation.storage.document_feed import Feed, Reader, time_ns
+from federation.storage.line_classes import TemplateClass
+from federation.storage.training_store import Label, Said, TrainingStore
+from models.classify.base import CLASSES
+
+
+class FeedSettings(BaseModel):
+    """One stream of labels."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    provenance: Literal["labels", "feedback"] = Field(
+        "labels", description="`labels`: ground truth from elsewhere. `feedback`: operators' word, which wins over it."
+    )
+    source: SourceSettings = Field(description="Where the documents come from, one a line or message.")
+    dead_letters: SinkSettings = Field(description="Where documents go that say nothing usable.")
+
+
+def label_feed(
+    settings: FeedSettings, store: TrainingStore, *, region: str, now_ns: Callable[[], int],
+    source: Source | None = None, dead_letters: Sink | None = None,
+) -> Feed[Said]:  # fmt: skip
+    """A feed of labels into the training store.
+
+    Args:
+        settings: See the class.
+        store: Takes the labels, and remembers how far was read.
+        region: Named in dead letters.
+        now_ns: Wall clock.
+        source: In place of the one that the settings name.
+        dead_letters: In place of the ones that the settings name.
+    """
+    reader = Reader(
+        f"{settings.provenance} {_identity(settings.source)}",
+        lambda document, produced_ns: read_label(document, settings.provenance, produced_ns),
+        store.label,
+        store.position,
+    )
+    return Feed(
+        source or build_source(settings.source), dead_letters or build_sink(settings.dead_letters), reader,
+        region=region, now_ns=now_ns,
+    )  # fmt: skip
+
+
+def _identity(source: SourceSettings) -> str:
+    """What tells a feed's position from another feed's, also where both name their partitions alike."""
+    told = source.model_dump(include={"topic", "paths"})
+    return str(told.get("topic") or " ".join(told.get("paths", ())) or source.type)
+
+
+def read_label(document: dict[str, Any], provenance: Literal["labels", "feedback"], produced_ns: int) -> Said:
+    """The label that a document speaks of.
+
+    Args:
+        document: See the module.
+        provenance: Of the feed.
+        produced_ns: Time of the message, where the document names none.
+
+    Raises:
+        ValueError: it is none; the message says why, without repeating the document.
+    """
+    told_ns = time_ns(document.get("time"), produced_ns)
+    if "template" in document:
+        template, kind = document["template"], document.get("class")
+        if not isinstance(template, str) or not template:
+            raise ValueError('"template" is no text')
+        if kind not in CLASSES:
+            raise ValueError(f'"class" is none of {", ".join(CLASSES)}')
+        return TemplateClass(template, kind, provenance, told_ns)
+    key = document.get("session") or document.get("alert")
+    if not isinstance(key, str) or not key:
+        raise ValueError('neither "session" nor "alert" is a text')
+    anomalous = document.get("anomalous")
+    if not isinstance(anomalous, bool):
+        raise ValueError('"anomalous" is neither true nor false')
+    return Label(key, anomalous, provenance, told_ns)

@@ -1,0 +1,105 @@
+"""The file of a training store: its tables, its transactions, and the check of its key."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from federation.base import StoreError
+from federation.storage import line_classes
+from federation.storage.encryption import AtRest, Sealed
+from federation.storage.sqlite import immediate, write_ahead
+
+BUSY_S = 30.0
+"""How long to wait for the other side's write; the longest one takes a fraction of a second."""
+
+_WITNESS = b"driftline"
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS windows (
+    id BLOB PRIMARY KEY, key BLOB NOT NULL, bucket INTEGER NOT NULL, priority INTEGER NOT NULL,
+    time_ns INTEGER NOT NULL, slot INTEGER NOT NULL, closed INTEGER NOT NULL, score REAL NOT NULL,
+    class INTEGER NOT NULL, rank INTEGER NOT NULL, content BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS windows_cell ON windows (class, slot, priority);
+CREATE INDEX IF NOT EXISTS windows_key ON windows (key);
+CREATE INDEX IF NOT EXISTS windows_time ON windows (time_ns);
+CREATE TABLE IF NOT EXISTS templates (id BLOB PRIMARY KEY, content BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS labels (
+    key BLOB NOT NULL, rank INTEGER NOT NULL, anomalous INTEGER NOT NULL, time_ns INTEGER NOT NULL,
+    received_ns INTEGER NOT NULL, PRIMARY KEY (key, rank)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS labels_received ON labels (received_ns);
+CREATE TABLE IF NOT EXISTS spending (
+    number INTEGER PRIMARY KEY, round_id TEXT NOT NULL, noise_multiplier REAL NOT NULL,
+    sample_rate REAL NOT NULL, steps INTEGER NOT NULL, time_ns INTEGER NOT NULL);
+"""
+
+
+class TrainingFile:
+    """One connection; every failure of SQLite becomes a StoreError that names the file."""
+
+    def __init__(self, path: Path, at_rest: AtRest) -> None:
+        """Opens the file, or makes it.
+
+        Raises:
+            StoreError: it cannot be opened, or not with this key.
+        """
+        self._path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+            self._database = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(f"training store {path} cannot be opened: {error}") from error
+        try:
+            with self.asking() as database:
+                write_ahead(database, BUSY_S)
+                database.execute("PRAGMA synchronous = NORMAL")
+                database.executescript(_SCHEMA + line_classes.SCHEMA)
+                self._check_key(database, at_rest)
+        except StoreError:
+            self.close()
+            raise
+
+    @contextmanager
+    def asking(self) -> Iterator[sqlite3.Connection]:
+        """The connection, for a single statement."""
+        try:
+            yield self._database
+        except (sqlite3.Error, StoreError) as error:
+            raise StoreError(f"training store {self._path}: {error}") from error
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A view that does not change while several statements read, whatever another process writes."""
+        with self.asking() as database:
+            database.execute("BEGIN")
+            try:
+                yield database
+            finally:
+                database.execute("ROLLBACK")
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """A transaction; see `immediate`."""
+        with self.asking() as database, immediate(database):
+            yield database
+
+    def close(self) -> None:
+        """Frees the file; a second call does nothing."""
+        self._database.close()
+
+    @staticmethod
+    def _check_key(database: sqlite3.Connection, at_rest: AtRest) -> None:
+        """Compares the key with the one that the store was made with; a new store remembers it."""
+        mine = at_rest.seal(_WITNESS, b"witness")
+        database.execute("INSERT OR IGNORE INTO facts VALUES ('witness', ?)", (mine,))
+        (kept,) = database.execute("SELECT value FROM facts WHERE name = 'witness'").fetchone()
+        if kept == _WITNESS and isinstance(at_rest, Sealed):
+            raise StoreError("it is not encrypted, but a key is set; remove the key, or move the file away")
+        if kept != _WITNESS and not isinstance(at_rest, Sealed):
+            raise StoreError("it is encrypted; set the key that it was made with")
+        try:
+            at_rest.open(kept, b"witness")
+        except StoreError as error:
+            raise StoreError("it was made with another key; set that one, or move the file away") from error

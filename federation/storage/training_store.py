@@ -1,0 +1,396 @@
+"""The training store: what one region keeps to learn from, bounded and never leaving it.
+
+A window is kept as the ids of its templates, a template as its text; raw lines and session keys are
+not kept (of a key only a hash, so that late labels find their windows). Writer (the engine) and reader
+(the trainer) use the same SQLite file in WAL mode, each through a store of its own.
+
+Which windows stay: where there are more than `max_windows`, one is dropped from the fullest class
+(anomalous, normal, without a label), there from the fullest stretch of time, and there the one whose
+id hashes highest. So rare classes and quiet hours keep all they have, each cell is a uniform sample,
+and a replay after a crash drops the same windows again.
+
+Which label counts: feedback before labels before rules, of two of the same provenance the later one;
+a window without any counts as normal (`assumed`). Labels may come long after or before their windows.
+"""
+
+import json
+import re
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+from federation.base import LearningSet, Purpose
+from federation.storage.document_feed import Position
+from federation.storage.encryption import AtRest, Plain, Sealed, decode_key
+from federation.storage.eviction import drop_oldest, priority, trim
+from federation.storage.line_classes import LineSet, TemplateClass, classes_of, line_set, take_class
+from federation.storage.training_file import TrainingFile
+from models.base import Templates, Windows, template_id
+
+Provenance = Literal["feedback", "labels", "rules"]
+RANKS: tuple[Provenance, ...] = ("feedback", "labels", "rules")
+"""Where a label may come from; an earlier one counts before a later one."""
+
+ASSUMED = "assumed"
+"""Provenance of a window that nobody said anything about."""
+
+SPLIT = {Purpose.TRAIN: range(70), Purpose.CALIBRATE: range(70, 80), Purpose.HOLDOUT: range(80, 100)}
+"""Which hundredths of the session keys' hashes serve which purpose."""
+
+_UNLABELLED = -1
+
+
+class TrainingSettings(BaseModel):
+    """What a region keeps of its windows to learn from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Path = Field(description="SQLite file of the training store; folders above it are made.")
+    max_windows: Annotated[int, Field(ge=100)] = Field(50_000, description="Windows kept at the most.")
+    windows_per_s: Annotated[float, Field(gt=0)] = Field(
+        100.0, description="Complete windows that each worker of the engine hands over a second at the most, anomalous "
+        "ones first.",
+    )  # fmt: skip
+    max_labels: Annotated[int, Field(ge=100)] = Field(
+        500_000, description="Labels kept at the most, also of sessions without a window yet; the oldest go first."
+    )
+    max_templates: Annotated[int, Field(ge=100)] = Field(
+        50_000, description="Template texts from which those that no kept window holds are dropped."
+    )
+    slot_s: Annotated[float, Field(gt=0)] = Field(
+        3600.0, description="Length of a stretch of time of which as many windows are kept as of any other, in seconds."
+    )
+    holdout_windows: Annotated[int, Field(ge=1)] = Field(
+        5_000, description="Newest held-out windows on which candidates are judged."
+    )
+    label_wait_s: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="Windows without a label are left out for this long behind the newest window, in seconds of "
+        "event time: their label may still come, and without one they count as normal.",
+    )  # fmt: skip
+    rules: tuple[str, ...] = Field(
+        (), description="Regular expressions; a window with a template that one of them matches counts as anomalous "
+        "where neither feedback nor labels say otherwise.",
+    )  # fmt: skip
+    key: SecretStr | None = Field(
+        None, description="Encrypts windows and template texts: 32 bytes in base64. Set it by environment variable."
+    )
+
+    @field_validator("rules")
+    @classmethod
+    def _compile(cls, rules: tuple[str, ...]) -> tuple[str, ...]:
+        for rule in rules:
+            try:
+                re.compile(rule)
+            except re.error as error:
+                raise ValueError(f"{rule!r} is not a regular expression: {error}") from error
+        return rules
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What is said of a session.
+
+    Attributes:
+        key: The session key in words; where windows have none, the window's id.
+        anomalous: What it is.
+        provenance: Who says so.
+        time_ns: When it was said, UTC ns since the epoch.
+    """
+
+    key: str
+    anomalous: bool
+    provenance: Provenance
+    time_ns: int
+
+
+Said = Label | TemplateClass
+"""What labels are about: sessions, or the lines of templates."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackCounts:
+    """What operators said of alerts: that they were right, or false alarms."""
+
+    right: int
+    wrong: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """One training under differential privacy: what an accountant needs to add it up."""
+
+    round_id: str
+    noise_multiplier: float
+    sample_rate: float
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreCounts:
+    """How full a store is."""
+
+    windows: int
+    anomalous: int
+    normal: int
+    unlabelled: int
+    templates: int
+    labels: int
+
+
+class TrainingStore:
+    """See the module. One thread uses an instance; several instances and processes may share the file."""
+
+    def __init__(self, path: Path, settings: TrainingSettings, *, now_ns: Callable[[], int]) -> None:
+        """Opens the file, or makes it.
+
+        Args:
+            path: The SQLite file.
+            settings: Bounds and key.
+            now_ns: Wall clock, for the arrival of labels.
+
+        Raises:
+            StoreError: it cannot be opened, or not with this key.
+            SetupError: the key is none.
+        """
+        self._settings = settings
+        self._now_ns = now_ns
+        key = settings.key
+        self._at_rest: AtRest = Plain() if key is None else Sealed(decode_key(key.get_secret_value()))
+        self._rules = [re.compile(rule) for rule in settings.rules]
+        self._file = TrainingFile(path, self._at_rest)
+
+    def add(
+        self, windows: Windows, *, keys: Sequence[str], ids: Sequence[str], time_ns: NDArray[np.int64],
+        scores: NDArray[np.float32], templates: Templates,
+    ) -> int:  # fmt: skip
+        """Takes windows in; of one whose id is known only the score changes.
+
+        Args:
+            windows: The windows.
+            keys: Session key of each, "" where there is none.
+            ids: Of each, the same after a replay; the id of the alert on it, if it has one.
+            time_ns: int64 (n,): event time of the last line.
+            scores: float32 (n,): as scored in service.
+            templates: Holds the text of every id in `windows`.
+
+        Returns:
+            How many windows are kept more than before.
+        """
+        with self._file.writing() as database:
+            before = self._count(database)
+            self._add_templates(database, windows.ids, templates)
+            suspect = self._suspect(windows, templates)
+            for i, (key, identity) in enumerate(zip(keys, ids, strict=True)):
+                name = identity.encode()
+                hashed, when = self._hash(key or identity), int(time_ns[i])
+                if suspect[i]:
+                    self._hear(database, hashed, Label(key or identity, True, "rules", when))
+                anomalous, rank = self._label_of(database, hashed)
+                database.execute(
+                    """INSERT INTO windows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                    ON CONFLICT (id) DO UPDATE SET score = excluded.score""",
+                    (
+                        name, hashed, int.from_bytes(hashed[:8], "big") % 100, priority(name), when,
+                        int(when // (self._settings.slot_s * 1e9)), bool(windows.closed[i]), float(scores[i]),
+                        anomalous, rank, self._at_rest.seal(windows.row(i).astype("<i8").tobytes(), name),
+                    ),
+                )  # fmt: skip
+            trim(database, self._settings.max_windows)
+            self._drop_templates(database)
+            return self._count(database) - before
+
+    def label(self, labels: Iterable[Said], position: tuple[str, Position] | None = None) -> int:
+        """Takes labels in, before or after their windows; a replay changes nothing.
+
+        Args:
+            labels: What is said.
+            position: Of which feed these labels were read, and the place behind them; saved with them.
+
+        Returns:
+            How many were news.
+        """
+        with self._file.writing() as database:
+            news = sum(self._take(database, label) for label in labels)
+            drop_oldest(database, "labels", self._settings.max_labels)
+            drop_oldest(database, "classes", self._settings.max_labels)
+            if position is not None:
+                database.execute(
+                    "INSERT OR REPLACE INTO facts VALUES (?, ?)", (f"position {position[0]}", json.dumps(position[1]))
+                )
+        return news
+
+    def position(self, feed: str) -> Position | None:
+        """Where reading a feed of labels goes on; None where it was never read."""
+        with self._file.asking() as database:
+            row = database.execute("SELECT value FROM facts WHERE name = ?", (f"position {feed}",)).fetchone()
+        return None if row is None else dict(json.loads(row[0]))
+
+    def learning_set(self, purpose: Purpose) -> LearningSet:
+        """The windows that serve a purpose, oldest first; of the holdout only the newest.
+
+        Growth steps of anomalous sessions are left out: the label does not say where in the session the
+        anomaly is, and a cut that ends before it looks normal.
+
+        Raises:
+            StoreError: the store cannot be read, or was changed from outside.
+        """
+        part, wait_ns = SPLIT[purpose], int(self._settings.label_wait_s * 1e9)
+        newest = self._settings.holdout_windows if purpose is Purpose.HOLDOUT else -1
+        with self._file.reading() as database:
+            rows = database.execute(
+                """SELECT id, content, closed, class, rank FROM windows
+                WHERE bucket >= ? AND bucket < ? AND (closed OR class != 1)
+                AND (class >= 0 OR time_ns <= (SELECT max(time_ns) FROM windows) - ?)
+                ORDER BY time_ns DESC, id DESC LIMIT ?""",
+                (part.start, part.stop, wait_ns, newest),
+            ).fetchall()[::-1]
+            found = [np.frombuffer(self._at_rest.open(content, name), "<i8") for name, content, *_ in rows]
+            windows = Windows.of(found, [bool(row[2]) for row in rows])
+            texts = self._texts(database, np.unique(windows.ids).tolist())
+        labels = np.fromiter((row[3] == 1 for row in rows), bool, len(rows))
+        provenance = tuple(RANKS[row[4]] if row[4] < len(RANKS) else ASSUMED for row in rows)
+        return LearningSet(windows, labels, texts, provenance)
+
+    def line_set(self, purpose: Purpose) -> LineSet:
+        """The templates of a purpose with their classes; see `federation.storage.line_classes`.
+
+        Raises:
+            StoreError: the store cannot be read, or was changed from outside.
+        """
+        with self._file.reading() as database:
+            rows = database.execute("SELECT id, content FROM templates").fetchall()
+            said = classes_of(database)
+            texts = {name: self._at_rest.open(content, name).decode("utf-8", "surrogatepass") for name, content in rows}
+        return line_set(texts.values(), {text: said[name] for name, text in texts.items() if name in said}, purpose)
+
+    def feedback_since(self, time_ns: int) -> FeedbackCounts:
+        """Operators' verdicts that arrived at or after a time of the wall clock, one a session."""
+        with self._file.asking() as database:
+            rows = database.execute(
+                "SELECT anomalous, count(*) FROM labels WHERE rank = 0 AND received_ns >= ? GROUP BY anomalous",
+                (time_ns,),
+            ).fetchall()
+        counts: dict[int, int] = dict(rows)
+        return FeedbackCounts(counts.get(1, 0), counts.get(0, 0))
+
+    def counts(self) -> StoreCounts:
+        """How full the store is."""
+        with self._file.asking() as database:
+            classes: dict[int, int] = dict(
+                database.execute("SELECT class, count(*) FROM windows GROUP BY class").fetchall()
+            )
+            (templates,) = database.execute("SELECT count(*) FROM templates").fetchone()
+            (labels,) = database.execute("SELECT count(*) FROM labels").fetchone()
+        return StoreCounts(
+            sum(classes.values()), classes.get(1, 0), classes.get(0, 0), classes.get(_UNLABELLED, 0), templates, labels
+        )
+
+    def spend(self, spending: Spending) -> None:
+        """Records a training under differential privacy; to be called before it, so that no crash can hide it."""
+        with self._file.writing() as database:
+            database.execute(
+                "INSERT INTO spending (round_id, noise_multiplier, sample_rate, steps, time_ns) VALUES (?, ?, ?, ?, ?)",
+                (
+                    spending.round_id,
+                    spending.noise_multiplier,
+                    spending.sample_rate,
+                    spending.steps,
+                    self._now_ns(),
+                ),
+            )
+
+    def spent(self) -> tuple[Spending, ...]:
+        """Every training under differential privacy so far, in order."""
+        with self._file.asking() as database:
+            rows = database.execute(
+                "SELECT round_id, noise_multiplier, sample_rate, steps FROM spending ORDER BY number"
+            ).fetchall()
+        return tuple(Spending(*row) for row in rows)
+
+    def close(self) -> None:
+        """Frees the file; a second call does nothing."""
+        self._file.close()
+
+    def __enter__(self) -> "TrainingStore":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _hash(self, key: str) -> bytes:
+        return self._at_rest.digest(key.encode("utf-8", "surrogatepass"))
+
+    def _add_templates(self, database: sqlite3.Connection, used: NDArray[np.int64], templates: Templates) -> None:
+        for identity in np.unique(used).tolist():
+            name = self._template_name(identity)
+            text = templates[identity].encode("utf-8", "surrogatepass")
+            database.execute("INSERT OR IGNORE INTO templates VALUES (?, ?)", (name, self._at_rest.seal(text, name)))
+
+    def _template_name(self, identity: int) -> bytes:
+        return self._at_rest.digest(b"template" + identity.to_bytes(8, "little", signed=True))
+
+    def _texts(self, database: sqlite3.Connection, wanted: Sequence[int]) -> Mapping[int, str]:
+        names = {identity: self._template_name(identity) for identity in wanted}
+        kept: dict[bytes, bytes] = dict(database.execute("SELECT id, content FROM templates").fetchall())
+        return {
+            identity: self._at_rest.open(kept[name], name).decode("utf-8", "surrogatepass")
+            for identity, name in names.items()
+        }
+
+    def _suspect(self, windows: Windows, templates: Templates) -> NDArray[np.bool_]:
+        """Which windows hold a template that a rule matches: bool (n,)."""
+        used = np.unique(windows.ids).tolist() if self._rules else []
+        matched = [identity for identity in used if any(rule.search(templates[identity]) for rule in self._rules)]
+        before = np.concatenate(([0], np.cumsum(np.isin(windows.ids, np.array(matched, np.int64)))))
+        return np.asarray(before[windows.offsets[1:]] > before[windows.offsets[:-1]])
+
+    def _take(self, database: sqlite3.Connection, label: Said) -> bool:
+        if isinstance(label, Label):
+            return self._hear(database, self._hash(label.key), label)
+        return take_class(database, self._template_name(template_id(label.template)), label, self._now_ns())
+
+    def _hear(self, database: sqlite3.Connection, hashed: bytes, label: Label) -> bool:
+        """Takes one label in; whether it was news."""
+        rank = RANKS.index(label.provenance)
+        changed = database.execute(
+            """INSERT INTO labels VALUES (?, ?, ?, ?, ?) ON CONFLICT (key, rank) DO UPDATE SET
+            anomalous = excluded.anomalous, time_ns = excluded.time_ns, received_ns = excluded.received_ns
+            WHERE excluded.time_ns > labels.time_ns""",
+            (hashed, rank, label.anomalous, label.time_ns, self._now_ns()),
+        ).rowcount
+        if changed:
+            now = self._label_of(database, hashed)
+            database.execute("UPDATE windows SET class = ?, rank = ? WHERE key = ?", (*now, hashed))
+        return bool(changed)
+
+    @staticmethod
+    def _label_of(database: sqlite3.Connection, key: bytes) -> tuple[int, int]:
+        """Class and rank that the labels known so far give to the windows of a key."""
+        row = database.execute(
+            "SELECT anomalous, rank FROM labels WHERE key = ? ORDER BY rank LIMIT 1", (key,)
+        ).fetchone()
+        return (_UNLABELLED, len(RANKS)) if row is None else (row[0], row[1])
+
+    @staticmethod
+    def _count(database: sqlite3.Connection) -> int:
+        (count,) = database.execute("SELECT count(*) FROM windows").fetchone()
+        return int(count)
+
+    def _drop_templates(self, database: sqlite3.Connection) -> None:
+        """Drops the templates that no window holds, once there are too many."""
+        (count,) = database.execute("SELECT count(*) FROM templates").fetchone()
+        if count <= self._settings.max_templates:
+            return
+        used: set[bytes] = set()
+        for name, content in database.execute("SELECT id, content FROM windows"):
+            ids = np.unique(np.frombuffer(self._at_rest.open(content, name), "<i8"))
+            used.update(map(self._template_name, ids.tolist()))
+        for (name,) in database.execute("SELECT id FROM templates").fetchall():
+            if name not in used:
+                database.execute("DELETE FROM templates WHERE id = ?", (name,))

@@ -1,0 +1,1 @@
+"""The lowest floor: what every package may use and nothing of ours stands below."""

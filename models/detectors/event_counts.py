@@ -1,0 +1,288 @@
+"""Event counts: the floor that every deep detector has to beat.
+
+Without labels, after Landauer et al., "A Critical Review of Common Log Data Sets Used for
+Evaluation of Sequence-based Anomaly Detection Techniques", 2024, https://arxiv.org/abs/2309.02854:
+a window is anomalous if it holds a template never seen in normal windows, if it is longer or
+shorter than any of them, or if its counts are far from the counts of every normal window. Unlike
+there, a template whose count varies among normal windows weighs less in that distance: the weight is
+one over the number of equally frequent counts that would be as uncertain (two to the power of minus
+the entropy). On HDFS normal windows then lie nearer to each other than corrupted ones do. With
+labelled windows, `head = "logistic"` is a logistic regression on the counts and `head = "boosted"`
+gradient-boosted trees (`models.detectors.trees`).
+
+Templates count by id: text is not looked at, so a reworded template is a new one.
+"""
+
+import time
+import warnings
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.base import (
+    Explanation,
+    FitReport,
+    NotTrained,
+    Progress,
+    StoreError,
+    Templates,
+    TrainingError,
+    WindowDetector,
+    Windows,
+)
+from models.detectors import trees
+from models.detectors.count_vectors import columns, counted, distances, features_of, steadiness_of
+
+
+class EventCountsSettings(BaseModel):
+    """What an event-count detector learns."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    head: Literal["nearest", "logistic", "boosted"] = Field(
+        "nearest",
+        description="nearest: distance to normal windows, no labels; logistic: regression on labelled windows; "
+        "boosted: gradient-boosted trees on labelled windows.",
+    )
+    max_references: Annotated[int, Field(ge=1)] = Field(
+        2048, description="Distinct normal count vectors kept at the most; the most frequent are."
+    )
+    trees: Annotated[int, Field(ge=1)] = Field(200, description="Trees of the boosted head.")
+    tree_depth: Annotated[int, Field(ge=1, le=32)] = Field(
+        6, description="Splits between a tree's root and its leaves."
+    )
+
+
+_NAMES: Mapping[str, tuple[str, ...]] = {
+    "nearest": ("vocabulary", "references", "lengths", "steadiness"),
+    "logistic": ("vocabulary", "coefficients", "intercept"),
+    "boosted": ("vocabulary", *trees.NAMES),
+}
+_CELLS = 4_000_000
+
+
+class EventCounts(WindowDetector):
+    """The detector. `nearest` scores from 0 to 3: distance (0 to 1) + new template + odd length."""
+
+    name = "event_counts"
+
+    def __init__(self, settings: EventCountsSettings) -> None:
+        self.options = settings
+        self.supervised = settings.head != "nearest"
+        self._weights: dict[str, NDArray[Any]] | None = None
+
+    def fit(
+        self,
+        windows: Windows,
+        labels: NDArray[np.bool_] | None,
+        templates: Templates,
+        *,
+        validation: tuple[Windows, NDArray[np.bool_]] | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> FitReport:
+        """See `WindowDetector.fit`; validation is not needed, the seed for the trees only."""
+        start = time.perf_counter()
+        filled = np.flatnonzero(windows.lengths())
+        if not len(filled):
+            raise TrainingError(f"{self.name} needs at least one window with a line in it")
+        windows = windows.take(filled)
+        if self.supervised:
+            self._weights = self._fit_labelled(windows, None if labels is None else labels[filled], seed)
+        else:
+            self._weights = self._fit_nearest(windows)
+        if progress:
+            progress("train", 1, 1, {})
+        return FitReport(time.perf_counter() - start)
+
+    def _fit_nearest(self, windows: Windows) -> dict[str, NDArray[Any]]:
+        # A window that still grows says nothing about how short or how sparse a whole one may be.
+        whole = windows.take(np.flatnonzero(windows.closed)) if windows.closed.any() else windows
+        vocabulary = np.unique(windows.ids)
+        counts = counted(whole, vocabulary)[:, :-1]
+        references, times = np.unique(counts, axis=0, return_counts=True)
+        kept = np.sort(np.argsort(-times, kind="stable")[: self.options.max_references])
+        lengths = np.array([whole.lengths().min(), windows.lengths().max()], np.float32)
+        return {
+            "vocabulary": vocabulary,
+            "references": references[kept],
+            "lengths": lengths,
+            "steadiness": steadiness_of(references, times),
+        }
+
+    def _fit_labelled(
+        self, windows: Windows, labels: NDArray[np.bool_] | None, seed: int
+    ) -> dict[str, NDArray[Any]]:  # fmt: skip
+        if labels is None or not 0 < labels.sum() < len(labels):
+            raise TrainingError(
+                f"{self.name} with head={self.options.head} learns from labelled windows of both classes"
+            )
+        vocabulary = np.unique(windows.ids)
+        features = features_of(counted(windows, vocabulary), windows.closed)
+        if self.options.head == "boosted":
+            count, depth = self.options.trees, self.options.tree_depth
+            return {"vocabulary": vocabulary, **trees.fit_trees(features, labels, trees=count, depth=depth, seed=seed)}
+        from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
+
+        with warnings.catch_warnings():
+            # Separable classes let the weights grow for ever; the iterations' end is as good a place to stop.
+            warnings.filterwarnings("ignore", category=UserWarning, module="sklearn")
+            model = LogisticRegression(C=100.0, max_iter=1000).fit(features, labels)
+        return {
+            "vocabulary": vocabulary,
+            "coefficients": model.coef_[0].astype(np.float32),
+            "intercept": model.intercept_.astype(np.float32),
+        }
+
+    def learn_templates(self, templates: Templates) -> None:
+        """Nothing: what was not counted in training stays new, whatever its text."""
+
+    def score(self, windows: Windows) -> NDArray[np.float32]:
+        """See `WindowDetector.score`."""
+        weights = self._trained()
+        scores = np.zeros(len(windows), np.float32)
+        filled = np.flatnonzero(windows.lengths())
+        widest = max(len(weights["vocabulary"]) + 3, len(weights.get("references", ())))
+        step = max(1, _CELLS // widest)
+        for start in range(0, len(filled), step):
+            index = filled[start : start + step]
+            some = windows.take(index)
+            scores[index] = _SCORES[self.options.head](weights, counted(some, weights["vocabulary"]), some.closed)
+        return scores
+
+    def explain(self, windows: Windows) -> Explanation:
+        """See `WindowDetector.explain`; exact. Lines of one template share its term evenly."""
+        weights = self._trained()
+        contributions, base = np.zeros(len(windows.ids), np.float32), np.zeros(len(windows), np.float32)
+        terms = _TERMS[self.options.head]
+        for i in np.flatnonzero(windows.lengths()).tolist():
+            one = windows.take(np.array([i]))
+            counts = counted(one, weights["vocabulary"])[0]
+            amounts, base[i] = terms(weights, counts, bool(one.closed[0]))
+            share = amounts / np.maximum(counts, 1)
+            column = columns(one.ids, weights["vocabulary"])
+            contributions[windows.offsets[i] : windows.offsets[i + 1]] = share[column]
+        return Explanation(contributions, base)
+
+    def _trained(self) -> dict[str, NDArray[Any]]:
+        if self._weights is None:
+            raise NotTrained(f"this {self.name} has counted nothing: fit it, or load a version from the store")
+        return self._weights
+
+    def weights(self) -> dict[str, NDArray[Any]]:
+        """See `WindowDetector.weights`."""
+        return {name: value.copy() for name, value in self._trained().items()}
+
+    def load_weights(self, weights: Mapping[str, NDArray[Any]], extra: Mapping[str, Any]) -> None:
+        """See `WindowDetector.load_weights`."""
+        names = _NAMES[self.options.head]
+        if set(weights) != set(names):
+            raise StoreError(
+                f"{self.name} with head={self.options.head} has the arrays {', '.join(names)}; "
+                f"given were {', '.join(weights)}"
+            )
+        size = len(weights["vocabulary"])
+        shapes: dict[str, tuple[int, ...]] = {
+            "vocabulary": (size,), "lengths": (2,), "intercept": (1,), "coefficients": (size + 3,),
+            "steadiness": (size,),
+            "references": (*weights["references"].shape[:1], size) if "references" in weights else (),
+        }  # fmt: skip
+        for name in set(names) - set(trees.NAMES):
+            dtype = np.int64 if name == "vocabulary" else np.float32
+            given = weights[name]
+            if given.shape != shapes[name] or given.dtype != dtype or not np.isfinite(given).all():
+                raise StoreError(
+                    f"'{name}' of {self.name} is {given.dtype}{list(given.shape)}, expected finite "
+                    f"{np.dtype(dtype)}{list(shapes[name])}"
+                )
+        if self.options.head == "boosted":
+            trees.check_trees(weights, size + 3)
+        self._weights = {name: weights[name].copy() for name in names}
+
+    def settings(self) -> dict[str, Any]:
+        """See `WindowDetector.settings`."""
+        return self.options.model_dump(mode="json")
+
+
+def _logistic(
+    weights: Mapping[str, NDArray[Any]], counts: NDArray[np.float32], closed: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    # Summed row by row, not by a matrix product, whose rounding depends on how many rows there are.
+    return _sigmoid((features_of(counts, closed) * weights["coefficients"]).sum(1) + weights["intercept"][0])
+
+
+def _boosted(
+    weights: Mapping[str, NDArray[Any]], counts: NDArray[np.float32], closed: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    return _sigmoid(trees.margins(weights, features_of(counts, closed)))
+
+
+def _sigmoid(logits: NDArray[Any]) -> NDArray[np.float32]:
+    return np.asarray(0.5 * (1 + np.tanh(logits / 2)), np.float32)
+
+
+def _logistic_terms(
+    weights: Mapping[str, NDArray[Any]], counts: NDArray[np.float32], closed: bool
+) -> tuple[NDArray[np.float32], float]:
+    """What each template (V + 1,) adds to a window's score, and the score of no line at all."""
+    coefficients = weights["coefficients"]
+    length = counts.sum()
+    terms = coefficients[: len(counts)] * np.log1p(counts)
+    terms = terms + coefficients[-2] * np.log1p(length) * counts / length
+    return _scaled(terms, float(weights["intercept"][0] + coefficients[-1] * closed))
+
+
+def _boosted_terms(
+    weights: Mapping[str, NDArray[Any]], counts: NDArray[np.float32], closed: bool
+) -> tuple[NDArray[np.float32], float]:
+    """What each template (V + 1,) adds to a window's score; the rest is due to no line or to one that is missing."""
+    asked, start = trees.steps(weights, features_of(counts[None], np.array([closed]))[0])
+    terms = asked[:-2] + asked[-2] * counts / counts.sum()
+    terms, base = _scaled(np.append(terms, asked[-1]), start)
+    there = counts > 0
+    return np.where(there, terms[:-1], 0), base + float(terms[:-1][~there].sum() + terms[-1])
+
+
+def _scaled(terms: NDArray[Any], start: float) -> tuple[NDArray[np.float32], float]:
+    """Terms of a logit that begins at `start` as terms of the probability, and the probability it begins at.
+
+    They are multiplied by the slope of the sigmoid between both ends: what integrated gradients give
+    for a sum.
+    """
+    rise = float(terms.sum())
+    low, high = 0.5 * (1 + np.tanh(start / 2)), 0.5 * (1 + np.tanh((start + rise) / 2))
+    slope = (high - low) / rise if abs(rise) > 1e-6 else low * (1 - low)
+    return np.asarray(terms * slope, np.float32), float(low)
+
+
+def _nearest_terms(
+    weights: Mapping[str, NDArray[Any]], counts: NDArray[np.float32], closed: bool
+) -> tuple[NDArray[np.float32], float]:
+    """What each template (V + 1,) adds to a window's score, and what is missing from the window."""
+    length, (shortest, longest) = float(counts.sum()), weights["lengths"]
+    apart, whole = distances(weights, counts[None], np.array([closed]))
+    nearest = int(apart[0].argmin())
+    surplus = np.maximum(counts[:-1] - weights["references"][nearest], 0) * weights["steadiness"]
+    terms = np.append(surplus, counts[-1]) / whole[0, nearest]
+    base = float(apart[0, nearest] - terms.sum()) + (closed and length < shortest)
+    terms[-1] += counts[-1] > 0
+    if length > longest:
+        # Too many lines: each is as much to blame as any other.
+        terms += counts / length
+    return np.asarray(terms, np.float32), float(base)
+
+
+def _nearest(
+    weights: Mapping[str, NDArray[Any]], counts: NDArray[np.float32], closed: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    length, (shortest, longest) = counts.sum(1), weights["lengths"]
+    odd = (length > longest) | (closed & (length < shortest))
+    apart, _ = distances(weights, counts, closed)
+    return np.asarray(apart.min(1) + (counts[:, -1] > 0) + odd, np.float32)
+
+
+_SCORES = {"nearest": _nearest, "logistic": _logistic, "boosted": _boosted}
+_TERMS = {"nearest": _nearest_terms, "logistic": _logistic_terms, "boosted": _boosted_terms}

@@ -1,0 +1,73 @@
+"""Cards: all that is known of a version in the model store, as JSON."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter
+
+from models.training.thresholds import Threshold
+
+
+class ModelNotes(BaseModel):
+    """What a publisher knows about a version and the model itself does not."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: dict[str, int | float | str] = Field(
+        default_factory=dict, description="What it was trained on: counts, source."
+    )
+    metrics: dict[str, dict[str, float]] = Field(default_factory=dict, description="Figures by split.")
+    seed: int | None = Field(default=None, description="Seed of the training.")
+    round: int | None = Field(default=None, description="Federated round that made it.")
+    participants: tuple[str, ...] = Field(default=(), description="Regions that took part in the round.")
+    epsilon: float | None = Field(
+        default=None, description="Differential-privacy budget spent; None without that protection."
+    )
+    delta: float | None = Field(default=None, description="Delta that belongs to epsilon.")
+
+
+class Notes(ModelNotes):
+    """What a publisher knows about a version of a window detector."""
+
+    threshold: Threshold = Field(description="Calibrated threshold.")
+
+
+class ModelCard(ModelNotes):
+    """What the card of any model says."""
+
+    format: int = Field(default=1, description="Of the card itself.")
+    name: str = Field(description="Name in the store.")
+    version: int = Field(description="Number of the version.")
+    parent: int | None = Field(description="The version that was current when this one was published.")
+    created_at: datetime = Field(description="When it was published.")
+    detector: str = Field(description="Name of the model in the registry of its kind.")
+    settings: dict[str, Any] = Field(description="Settings of the model.")
+    extra: dict[str, Any] = Field(description="Learnt facts that are no arrays, and the encoder with its fingerprint.")
+    weights_sha256: str = Field(description="Of weights.safetensors.")
+
+
+class Card(Notes, ModelCard):
+    """All that is known about a version of a window detector."""
+
+    kind: Literal["window_detector"] = Field(default="window_detector", description="Of model.")
+
+
+class ClassifierCard(ModelCard):
+    """All that is known about a version of a line classifier, which has no threshold."""
+
+    kind: Literal["line_classifier"] = Field(default="line_classifier", description="Of model.")
+
+
+def _kind(card: Any) -> str:
+    found = card.get("kind", "window_detector") if isinstance(card, dict) else getattr(card, "kind", None)
+    return str(found)
+
+
+AnyCard = Card | ClassifierCard
+CARDS: TypeAdapter[AnyCard] = TypeAdapter(
+    Annotated[
+        Annotated[Card, Tag("window_detector")] | Annotated[ClassifierCard, Tag("line_classifier")],
+        Discriminator(_kind),
+    ]
+)
+"""Reads a card of either kind; one without a kind is of a window detector."""

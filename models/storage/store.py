@@ -1,0 +1,393 @@
+"""The versioned model store: a folder, or any URL that fsspec can open.
+
+Layout::
+
+    NAME/1/weights.safetensors
+    NAME/1/card.json
+    NAME/current                 {"version": 1, "card_sha256": "…", "reached": 1}
+
+Nothing is pickled. Versions are whole numbers that only rise; a version never changes once it can
+be seen. Publishing takes these steps, in this order:
+
+1. Write weights and card into a folder that no reader looks at, and flush both to the disk.
+2. Rename that folder to the next free number. Whoever finds the number taken tries the next one,
+   so two publishers never share a version, and a version is seen whole or not at all.
+3. Replace the pointer, by rename, unless it names a later version already.
+
+Object stores cannot rename a folder: there the number is claimed by creating a file exclusively,
+then weights and card are written, the card last; a version without a card is not listed.
+
+The card holds the sha256 of the weights and the pointer that of the card, so `load` refuses
+whatever is half-written or was changed. `reached` is the latest version that was ever current, so that one
+that was taken back is told from one that was never taken into service.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors import numpy as safetensors
+
+from models.base import Model, ModelError, StoreError, WindowDetector
+from models.classify import registry as classifiers
+from models.classify.base import LineClassifier
+from models.detectors import registry
+from models.storage.model_cards import CARDS, AnyCard, Card, ClassifierCard, ModelNotes, Notes
+from models.storage.store_backends import Folder, LocalFolder, RemoteFolder
+
+__all__ = ["Card", "ClassifierCard", "ModelNotes", "ModelStore", "Notes", "Stored", "StoredClassifier"]
+
+T = TypeVar("T")
+_CARD, _WEIGHTS, _POINTER = "card.json", "weights.safetensors", "current"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A version read back: a detector ready to score, and its card."""
+
+    detector: WindowDetector
+    card: Card
+
+
+@dataclass(frozen=True, slots=True)
+class StoredClassifier:
+    """A version read back: a line classifier ready to classify, and its card."""
+
+    classifier: LineClassifier
+    card: ClassifierCard
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class ModelStore:
+    """Publishes, lists, verifies and rolls back versions of named models."""
+
+    def __init__(self, url: str | Path, *, now: Callable[[], datetime] = _now) -> None:
+        """Looks at nothing yet.
+
+        Args:
+            url: Folder, or fsspec URL (`s3://bucket/models`, `memory://models`).
+            now: Gives the card's time stamp.
+        """
+        text = str(url)
+        remote = "://" in text and not text.startswith("file://")
+        self._folder: Folder = RemoteFolder(text) if remote else LocalFolder(Path(text.removeprefix("file://")))
+        self._now = now
+
+    def publish(self, name: str, model: Model, notes: ModelNotes, *, make_current: bool = True) -> int:
+        """Stores a new version and points `current` at it; the steps are the module's.
+
+        Args:
+            name: Of the model; letters, digits, `_`, `-` and `.`, no `.` in front.
+            model: Fitted or loaded.
+            notes: What goes on the card beside what the model says of itself; `Notes` for a window
+                detector, `ModelNotes` for a line classifier.
+            make_current: False stores a candidate that nobody follows yet; see `promote`.
+
+        Returns:
+            The number of the version.
+
+        Raises:
+            StoreError: the store cannot be written (disk full, no permission); no part of the
+                version can be seen then.
+            NotTrained: the model holds no weights.
+        """
+        card = {"detector": model.name, "settings": model.settings(), "extra": model.extra()}
+        kind = Card if isinstance(model, WindowDetector) else ClassifierCard
+        return self._publish(name, kind, card, model.weights(), notes, make_current)
+
+    def publish_weights(
+        self, base: AnyCard, weights: Mapping[str, NDArray[Any]], notes: ModelNotes, *, over: int | None = None
+    ) -> int:
+        """Stores other weights of the same architecture as a new version, without building the model; see `publish`.
+
+        Args:
+            base: Card of the version that the weights were trained from.
+            weights: Of the same names, shapes and dtypes; whoever trained them vouches for that.
+            notes: As in `publish`.
+            over: It becomes current only in the place of this version; None: whatever is current.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+        card = {"detector": base.detector, "settings": base.settings, "extra": base.extra}
+        return self._publish(base.name, type(base), card, weights, notes, make_current=True, over=over)
+
+    def _publish(
+        self, name: str, kind: type[AnyCard], card: Mapping[str, Any], weights: Mapping[str, NDArray[Any]],
+        notes: ModelNotes, make_current: bool, over: int | None = None,
+    ) -> int:  # fmt: skip
+        _check_name(name)
+        raw = safetensors.save({k: np.ascontiguousarray(v) for k, v in weights.items()})
+        parent = self.current(name)
+
+        def files(version: int) -> dict[str, bytes]:
+            made = kind.model_validate(
+                {
+                    **notes.model_dump(), **card, "name": name, "version": version, "parent": parent,
+                    "created_at": self._now(), "weights_sha256": hashlib.sha256(raw).hexdigest(),
+                }
+            )  # fmt: skip
+            return {_WEIGHTS: raw, _CARD: made.model_dump_json(indent=1).encode()}
+
+        try:
+            version = self._folder.add_version(name, files)  # 1, 2
+            if make_current:
+                with self._folder.locked(name):
+                    now = self.current(name) or 0
+                    if version > now and over in (None, now):
+                        self._point(name, version)  # 3
+        except OSError as error:
+            raise StoreError(f"{self._folder} cannot be written for {name}: {error}") from error
+        return version
+
+    def names(self) -> list[str]:
+        """Models with a version, sorted."""
+        return [n for n in self._list("") if not n.startswith(".") and self.versions(n)]
+
+    def versions(self, name: str) -> list[int]:
+        """Complete versions, ascending."""
+        numbers = sorted(int(n) for n in self._list(name) if n.isdecimal())
+        return [n for n in numbers if self._folder.exists(f"{name}/{n}/{_CARD}")]
+
+    def current(self, name: str) -> int | None:
+        """The version that `current` names; None where nothing was published.
+
+        Raises:
+            StoreError: the store cannot be read, or the pointer is damaged.
+        """
+        pointer = self._pointer(name)
+        return None if pointer is None else int(pointer["version"])
+
+    def reached(self, name: str) -> int:
+        """The latest version that was ever current; 0 where nothing was published.
+
+        Raises:
+            StoreError: see `current`.
+        """
+        pointer = self._pointer(name)
+        return 0 if pointer is None else max(int(pointer["version"]), int(pointer.get("reached", 0)))
+
+    def card(self, name: str, version: int | None = None) -> Card:
+        """The card of a version of a window detector, or of the current one.
+
+        Raises:
+            StoreError: see `any_card`, or it is the card of a line classifier.
+        """
+        card = self.any_card(name, version)
+        if not isinstance(card, Card):
+            raise StoreError(f"{name} version {card.version} is a line classifier, not a window detector")
+        return card
+
+    def any_card(self, name: str, version: int | None = None) -> AnyCard:
+        """The card of a version of whatever model, or of the current one.
+
+        Raises:
+            StoreError: there is no such version, or its card is damaged.
+        """
+        try:
+            pointer = self._pointer(name)
+        except StoreError:
+            # A version asked for by number can be read, and rolled back to, without the pointer.
+            if version is None:
+                raise
+            pointer = None
+        if version is None and pointer is None:
+            raise StoreError(
+                f"{self._folder} holds no published model '{name}'; it holds {', '.join(self.names()) or 'none'}"
+            )
+        wanted = version if version is not None or pointer is None else int(pointer["version"])
+        path = f"{name}/{wanted}/{_CARD}"
+        if not self._exists(path):
+            known = ", ".join(map(str, self.versions(name))) or "none"
+            raise StoreError(
+                f"version {wanted} of {name} is missing or half-written: {self._folder}/{path} does not exist; "
+                f"complete are {known}"
+            )
+        raw = self._read(path)
+        if pointer and wanted == pointer["version"] and hashlib.sha256(raw).hexdigest() != pointer["card_sha256"]:
+            raise StoreError(f"version {wanted} of {name}: {self._folder}/{path} was changed after it was published")
+        try:
+            card = CARDS.validate_json(raw)
+        except ValidationError as error:
+            raise StoreError(
+                f"version {wanted} of {name}: {self._folder}/{path} is no model card: {error.errors()[0]['msg']}"
+            ) from error
+        if (card.name, card.version) != (name, wanted):
+            raise StoreError(f"{self._folder}/{path} is the card of {card.name} version {card.version}")
+        return card
+
+    def verify(self, name: str, version: int | None = None) -> AnyCard:
+        """Checks that a version is whole and unchanged, without building the model.
+
+        Raises:
+            StoreError: it is not; the sentence says what is wrong.
+        """
+        card = self.any_card(name, version)
+        self._weights(card)
+        return card
+
+    def load(self, name: str, version: int | None = None, *, device: str = "auto", cache: Path | None = None) -> Stored:
+        """A version (the current one if None), verified and ready to score once templates are learnt.
+
+        Raises:
+            StoreError: missing, half-written, changed, or of another architecture or encoder.
+        """
+        card = self.card(name, version)
+        weights = self._weights(card)
+        try:
+            detector = registry.build(card.detector, card.settings, device=device, cache=cache)
+            detector.load_weights(weights, card.extra)
+        except ModelError as error:
+            raise StoreError(f"version {card.version} of {name} cannot be used here: {error}") from error
+        return Stored(detector, card)
+
+    def load_classifier(
+        self, name: str, version: int | None = None, *, device: str = "auto", cache: Path | None = None
+    ) -> StoredClassifier:
+        """A version of a line classifier (the current one if None), verified and ready to classify.
+
+        Raises:
+            StoreError: missing, half-written, changed, of another architecture or encoder, or no line classifier.
+        """
+        card = self.any_card(name, version)
+        if not isinstance(card, ClassifierCard):
+            raise StoreError(f"{name} version {card.version} is a window detector, not a line classifier")
+        weights = self._weights(card)
+        try:
+            classifier = classifiers.build(card.detector, card.settings, device=device, cache=cache)
+            classifier.load_weights(weights, card.extra)
+        except ModelError as error:
+            raise StoreError(f"version {card.version} of {name} cannot be used here: {error}") from error
+        return StoredClassifier(classifier, card)
+
+    def promote(self, name: str, version: int) -> None:
+        """Points `current` at a version that is whole.
+
+        Raises:
+            StoreError: it is not, or the store cannot be written.
+        """
+        self.verify(name, version)
+        try:
+            with self._folder.locked(name):
+                self._point(name, version)
+        except OSError as error:
+            raise StoreError(f"{self._folder} cannot be written for {name}: {error}") from error
+
+    def rollback(self, name: str, to: int | None = None) -> int:
+        """Points `current` back, to `to`, or to the parent of the current version.
+
+        Returns:
+            The version that is current now.
+
+        Raises:
+            StoreError: there is nothing to go back to, or the target is damaged.
+        """
+        to = self.rollback_target(name) if to is None else to
+        self.promote(name, to)
+        return to
+
+    def rollback_target(self, name: str) -> int:
+        """The version that `rollback` would go back to.
+
+        Raises:
+            StoreError: there is none.
+        """
+        # The parent may be later than the current version after an earlier rollback; going back never goes forward.
+        now = self.current(name)
+        earlier = [v for v in self.versions(name) if now is not None and v < now]
+        if not earlier:
+            raise StoreError(f"{name} has no version before {now or 'the first'} to go back to")
+        parent = self.any_card(name).parent if now in self.versions(name) else None
+        return parent if parent in earlier else earlier[-1]
+
+    def weights(self, name: str, version: int) -> dict[str, NDArray[Any]]:
+        """The weights of a version, verified, without building the model.
+
+        Raises:
+            StoreError: missing, half-written or changed.
+        """
+        return self._weights(self.any_card(name, version))
+
+    def card_sha256(self, name: str, version: int) -> str:
+        """Of the card's file, as the pointer names it.
+
+        Raises:
+            StoreError: there is no such version.
+        """
+        return hashlib.sha256(self._read(f"{name}/{version}/{_CARD}")).hexdigest()
+
+    def _weights(self, card: AnyCard) -> dict[str, NDArray[Any]]:
+        path = f"{card.name}/{card.version}/{_WEIGHTS}"
+        if not self._exists(path):
+            raise StoreError(
+                f"version {card.version} of {card.name} is half-written: {self._folder}/{path} does not exist"
+            )
+        raw = self._read(path)
+        if hashlib.sha256(raw).hexdigest() != card.weights_sha256:
+            raise StoreError(
+                f"version {card.version} of {card.name} is half-written or changed: the sha256 of "
+                f"{self._folder}/{path} is not the card's"
+            )
+        try:
+            # Read in another order every time; a refusal that lists them would then look new at every look.
+            return dict(sorted(safetensors.load(raw).items()))
+        except SafetensorError as error:
+            raise StoreError(f"{self._folder}/{path} is no safetensors file: {error}") from error
+
+    def _pointer(self, name: str) -> dict[str, Any] | None:
+        _check_name(name)
+        path = f"{name}/{_POINTER}"
+        if not self._exists(path):
+            return None
+        try:
+            pointer = json.loads(self._read(path))
+            whole = isinstance(pointer["version"], int) and isinstance(pointer.get("reached", 0), int)
+            if not whole or not isinstance(pointer["card_sha256"], str):
+                raise TypeError("version is no whole number")
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"{self._folder}/{path} is damaged ({error}); roll back to a version to write it anew"
+            ) from error
+        return dict(pointer)
+
+    def _point(self, name: str, version: int) -> None:
+        digest = self.card_sha256(name, version)
+        try:
+            reached = max(version, self.reached(name))
+        except StoreError:  # damaged, and written anew here; versions after this one may have been current
+            reached = max(version, *self.versions(name))
+        pointer = {"version": version, "card_sha256": digest, "reached": reached}
+        self._folder.replace(f"{name}/{_POINTER}", json.dumps(pointer).encode())
+
+    def _list(self, path: str) -> list[str]:
+        return self._asked(lambda: self._folder.children(path))
+
+    def _exists(self, path: str) -> bool:
+        return self._asked(lambda: self._folder.exists(path))
+
+    def _read(self, path: str) -> bytes:
+        return self._asked(lambda: self._folder.read(path))
+
+    def _asked(self, question: Callable[[], T]) -> T:
+        try:
+            return question()
+        except OSError as error:
+            raise StoreError(f"{self._folder} cannot be read: {error}") from error
+
+
+def _check_name(name: str) -> None:
+    if not name or name.startswith(".") or not all(c.isalnum() or c in "_-." for c in name):
+        raise StoreError(
+            f"'{name}' is no name for a model: letters, digits, '_', '-' and '.' are, with no '.' in front"
+        )

@@ -1,0 +1,1 @@
+"""Template texts as vectors: the encoder, its table and ragged sequences."""

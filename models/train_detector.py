@@ -1,0 +1,181 @@
+"""Training as one job: split, fit, threshold, figures, and a new version in the store."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.base import FitReport, Progress, Templates, TrainingError, WindowDetector, Windows
+from models.detectors.registry import build
+from models.storage.store import ModelStore, Notes
+from models.text.ragged import content_keys, distinct
+from models.training.metrics import evaluate
+from models.training.splits import folds, stratified
+from models.training.thresholds import Threshold, fit_threshold
+
+
+class TrainSettings(BaseModel):
+    """What is trained, and how its threshold is found."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    detector: str = Field("bert_cnn", description="Name: bert_cnn, deeplog, event_counts, logbert or lstm_autoencoder.")
+    settings: dict[str, Any] = Field(default_factory=dict, description="The detector's own settings.")
+    validation_share: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.2, description="Share of each class kept for early stopping and for the threshold."
+    )
+    folds: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="0 holds `validation_share` of the windows out. Two or more: every window is scored by a detector "
+        "that was trained on the other folds, the threshold is fitted on all those scores, and the detector itself is "
+        "trained on all windows; that takes as many trainings more.",
+    )
+    threshold: str = Field(
+        "auto",
+        description="Threshold rule: percentile, stddev, iqr, pot or best_f1. auto is best_f1 where a supervised "
+        "detector has labels to fit it on, else percentile.",
+    )
+    threshold_settings: dict[str, float] = Field(default_factory=dict, description="Settings of the threshold rule.")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="Seed of the split and of the training.")
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A detector ready to score, and what a card says of it. `version` is None if it was not published."""
+
+    detector: WindowDetector
+    notes: Notes
+    report: FitReport
+    version: int | None = None
+
+    @property
+    def threshold(self) -> float:
+        """A score at or above it is anomalous."""
+        return self.notes.threshold.value
+
+
+def train(
+    windows: Windows, labels: NDArray[np.bool_] | None, templates: Templates, settings: TrainSettings,
+    *, store: ModelStore | None = None, name: str | None = None, source: str = "",
+    device: str = "auto", cache: Path | None = None, progress: Progress | None = None,
+) -> Trained:  # fmt: skip
+    """Trains a detector and, with a store, publishes it as the current version.
+
+    1. Split: a share of each class is held out. Detectors that learn from normal windows only get
+       no anomalous one in step 2.
+    2. Fit, with the held-out windows deciding when to stop.
+    3. Threshold, from the scores of the held-out windows.
+    4. Figures on the held-out windows; they chose the threshold, so they flatter.
+    5. Publish.
+
+    With `folds`, steps 1 and 2 are done once for each fold, step 3 takes the scores of all of them,
+    and a detector fitted to all windows is published.
+
+    Args:
+        windows: All windows to learn from, cut as the engine cuts them.
+        labels: bool (n,), True = anomalous; None where nothing is known: all count as normal.
+        templates: The text of every template id in `windows`.
+        settings: See the class.
+        store: Where to publish; None publishes nowhere.
+        name: Name in the store; the detector's where None.
+        source: Where the data came from, for the card.
+        device: See `models.detectors.registry.build`.
+        cache: Folder for encoded template texts.
+        progress: See `models.base.Progress`.
+
+    Raises:
+        ModelError: see `build`, `WindowDetector.fit`, `fit_threshold` and `ModelStore.publish`.
+    """
+    make = partial(build, settings.detector, settings.settings, device=device, cache=cache)
+    detector = make()
+    truth = np.zeros(len(windows), bool) if labels is None else labels
+    if len(truth) != len(windows):
+        raise TrainingError(f"there are {len(truth)} labels for {len(windows)} windows")
+    if detector.supervised and labels is None:
+        raise TrainingError(f"{settings.detector} learns from labelled windows, and these have no labels")
+    if settings.folds == 1:
+        raise TrainingError("one fold leaves nothing to train on: folds must be 0, or 2 or more")
+    job = _Job(windows, truth, templates, settings.seed, progress)
+    if settings.folds:
+        kept = held = np.arange(len(windows))
+        scores = job.crossed(make, settings.folds)
+        report = job.fit(detector, kept, None)
+    else:
+        kept, held = stratified(truth, settings.validation_share, settings.seed)  # 1
+        report = job.fit(detector, kept, held)  # 2
+        scores = detector.score(windows.take(held))
+    fitted_on = kept if detector.supervised else kept[~truth[kept]]
+    threshold = _threshold(settings, detector.supervised, scores, None if labels is None else truth[held])  # 3
+    metrics = {"validation": evaluate(scores, truth[held], threshold.value)} if labels is not None else {}  # 4
+    notes = Notes(
+        threshold=threshold, metrics=metrics, seed=settings.seed,
+        data=_data(windows.take(fitted_on), truth[fitted_on], held, source),
+    )  # fmt: skip
+    version = store.publish(name or settings.detector, detector, notes) if store else None  # 5
+    return Trained(detector, notes, report, version)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What detectors are trained on, in whole or in part."""
+
+    windows: Windows
+    truth: NDArray[np.bool_]
+    templates: Templates
+    seed: int
+    progress: Progress | None
+
+    def fit(self, detector: WindowDetector, kept: NDArray[np.int64], held: NDArray[np.int64] | None) -> FitReport:
+        """Fits a detector on what it may see of the windows at `kept`, and makes all templates known to it."""
+        if not detector.supervised:
+            kept = kept[~self.truth[kept]]
+        report = detector.fit(
+            self.windows.take(kept),
+            self.truth[kept] if detector.supervised else None,
+            self.templates,
+            validation=None if held is None else (self.windows.take(held), self.truth[held]),
+            seed=self.seed,
+            progress=self.progress,
+        )
+        detector.learn_templates(self.templates)
+        return report
+
+    def crossed(self, make: Callable[[], WindowDetector], count: int) -> NDArray[np.float32]:
+        """The score of every window, by a detector that was fitted on the other folds."""
+        every, scores = np.arange(len(self.windows)), np.zeros(len(self.windows), np.float32)
+        for number, part in enumerate(folds(self.truth, count, self.seed), start=1):
+            detector = make()
+            staged = replace(self, progress=_staged(self.progress, f"fold {number} of {count}"))
+            staged.fit(detector, np.setdiff1d(every, part), part)
+            scores[part] = detector.score(self.windows.take(part))
+        return scores
+
+
+def _staged(progress: Progress | None, stage: str) -> Progress | None:
+    """The same progress under another name."""
+    return progress and (lambda _, done, total, figures: progress(stage, done, total, figures))
+
+
+def _threshold(
+    settings: TrainSettings, supervised: bool, scores: NDArray[np.float32], labels: NDArray[np.bool_] | None
+) -> Threshold:
+    rule = settings.threshold
+    if rule == "auto":
+        rule = "best_f1" if supervised and labels is not None and 0 < labels.sum() < len(labels) else "percentile"
+    return fit_threshold(rule, scores, labels, settings.threshold_settings)
+
+
+def _data(
+    windows: Windows, labels: NDArray[np.bool_], held: NDArray[np.int64], source: str
+) -> dict[str, int | float | str]:
+    first, _ = distinct(content_keys(windows))
+    counts: dict[str, int | float | str] = {
+        "windows": len(windows), "anomalous": int(labels.sum()), "distinct_windows": len(first),
+        "lines": len(windows.ids), "templates": len(np.unique(windows.ids)), "validation_windows": len(held),
+    }  # fmt: skip
+    return counts | ({"source": source} if source else {})

@@ -1,0 +1,1 @@
+"""What training is made of: loops, splits, thresholds, metrics."""

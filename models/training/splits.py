@@ -1,0 +1,63 @@
+"""Splits of labelled windows and lines."""
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.text.ragged import distinct
+
+
+def stratified(labels: NDArray[Any], share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Splits at random, each class by itself.
+
+    Args:
+        labels: (n,): class of each window or line, bool or whole numbers.
+        share: Part of each class that goes to the second index, 0 to 1; at least one member of a
+            class that has two or more.
+        seed: Of the shuffle.
+
+    Returns:
+        Two ascending int64 indexes, which together hold everything once.
+    """
+    rng = np.random.default_rng(seed)
+    second = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        count = round(len(members) * share)
+        if 0 < share < 1 and len(members) > 1:
+            count = min(max(count, 1), len(members) - 1)
+        second[members[:count]] = True
+    return np.flatnonzero(~second), np.flatnonzero(second)
+
+
+def by_group(
+    labels: NDArray[Any], groups: Sequence[Hashable], share: float, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Splits whole groups at random, each class by itself; see `stratified`.
+
+    Args:
+        labels: (n,): the class of a group is that of its first member.
+        groups: To which group each belongs.
+        share: Part of each class's groups that goes to the second index.
+        seed: Of the shuffle.
+    """
+    first, inverse = distinct(groups)
+    _, held = stratified(labels[first], share, seed)
+    second = np.isin(inverse, held)
+    return np.flatnonzero(~second), np.flatnonzero(second)
+
+
+def folds(labels: NDArray[np.bool_], count: int, seed: int) -> list[NDArray[np.int64]]:
+    """Splits at random into `count` parts of equal size, each class by itself.
+
+    Returns:
+        Ascending int64 indexes, which together hold every window once.
+    """
+    rng = np.random.default_rng(seed)
+    part = np.zeros(len(labels), np.int64)
+    for label in (False, True):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        part[members] = np.arange(len(members)) % count
+    return [np.flatnonzero(part == i) for i in range(count)]

@@ -1,0 +1,87 @@
+import logging
+
+import pytest
+
+from engine.clock import ManualClock
+from engine.runtime.model_loading import follower
+from engine.settings import from_mapping
+from engine.telemetry.telemetry import Telemetry, TelemetrySettings
+from models.base import Windows
+from models.detectors.event_counts import EventCounts, EventCountsSettings
+from models.storage.store import ModelStore, Notes
+from models.training.thresholds import Threshold
+
+
+@pytest.fixture
+def telemetry():
+    with Telemetry(TelemetrySettings(serve=False), ManualClock(), {}, "eu") as made:
+        for name in ("source", "sinks", "recovery"):
+            made.health.ok(name)
+        yield made
+
+
+@pytest.fixture
+def publish(tmp_path):
+    detector = EventCounts(EventCountsSettings())
+    detector.fit(Windows.of([[1, 2, 3], [1, 2, 2, 3]]), None, {1: "a", 2: "b", 3: "c"})
+    notes = Notes(threshold=Threshold(rule="percentile", value=0.5))
+    return lambda: ModelStore(tmp_path / "models").publish("m", detector, notes)
+
+
+def following_settings(tmp_path):
+    jsonl = {"type": "jsonl", "path": str(tmp_path / "out.jsonl")}
+    return from_mapping(
+        {
+            "region": "eu", "source": {"type": "memory"}, "parse": {}, "window": {"kind": "session"},
+            "model": {"store": str(tmp_path / "models"), "name": "m", "device": "cpu"},
+            "sinks": [jsonl], "dead_letters": jsonl, "recovery": {"path": str(tmp_path / "recovery")},
+        },
+        "here",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def following(tmp_path, telemetry):
+    return follower(following_settings(tmp_path), {}, telemetry)
+
+
+def test_without_a_model_the_engine_is_not_ready(following, telemetry):
+    following.look()
+    assert telemetry.health.ready()[1]["wrong"] == [
+        "model: the store holds no such model yet; publish one with `driftline train`"
+    ]
+
+
+def test_a_refused_version_leaves_the_engine_ready_and_is_told(following, telemetry, publish, tmp_path, caplog):
+    publish()
+    following.look()
+    (tmp_path / "models" / "m" / str(publish()) / "weights.safetensors").write_bytes(b"half")
+    with caplog.at_level(logging.ERROR):
+        following.look()
+    ready, page = telemetry.health.ready()
+    assert ready
+    assert page["conditions"]["model"]["detail"].startswith(
+        "m version 1 goes on; not taken over: version 2 of m is half"
+    )
+    assert "model not taken over: version 2 of m is half-written" in caplog.text
+    assert telemetry.metrics.registry.get_sample_value("driftline_model_swaps_total", {"outcome": "refused"}) == 1
+    publish()
+    following.look()
+    assert telemetry.health.conditions()["model"].detail == "m version 3 is in service"
+
+
+def test_the_version_in_service_is_told_though_no_window_is_scored(following, telemetry, publish):
+    for version in (1, 2):
+        assert publish() == version
+        following.look()
+        assert telemetry.metrics.registry.get_sample_value("driftline_model_version", {"model": "m"}) == version
+
+
+def test_a_version_that_was_taken_back_before_this_start_does_not_serve(following, telemetry, publish, tmp_path):
+    publish(), publish()
+    (tmp_path / "recovery").mkdir()
+    (tmp_path / "recovery" / "passed-over.json").write_text('{"model": "m", "version": 2, "instead": 1}')
+    restarted = follower(following_settings(tmp_path), {}, telemetry)
+    assert restarted.look()
+    assert restarted.get().version == 1
+    assert telemetry.health.conditions()["model"].detail == "m version 1 is in service"

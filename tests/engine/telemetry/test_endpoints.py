@@ -1,0 +1,105 @@
+"""The HTTP pages, asked over a real socket."""
+
+import json
+import socket
+import urllib.error
+import urllib.request
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from engine.clock import ManualClock
+from engine.telemetry.endpoints import EndpointError, Endpoints
+from engine.telemetry.health import CONDITIONS, Health
+from engine.telemetry.metrics import Metrics
+
+
+@pytest.fixture
+def clock():
+    return ManualClock()
+
+
+@pytest.fixture
+def health(clock):
+    health = Health(clock, stall_s=30)
+    for name in CONDITIONS:
+        health.ok(name)
+    return health
+
+
+@pytest.fixture
+def endpoints(health):
+    endpoints = Endpoints(health, Metrics(), "127.0.0.1", 0)
+    yield endpoints
+    endpoints.close()
+
+
+def ask(endpoints, path, accept="*/*", method="GET"):
+    url = f"http://127.0.0.1:{endpoints.port}{path}"
+    request = urllib.request.Request(url, headers={"Accept": accept}, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status, answer.headers["Content-Type"], answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.headers["Content-Type"], error.read().decode()
+
+
+def test_ready_and_alive(endpoints):
+    for path in ("/healthz", "/readyz", "/readyz?verbose"):
+        status, content_type, body = ask(endpoints, path)
+        assert (status, content_type, json.loads(body)["status"]) == (200, "application/json", "ok")
+
+
+def test_what_is_wrong_is_listed(endpoints, health):
+    health.fail("model", "no version of bert_cnn in /models")
+    health.fail("sinks", "postgresql does not answer")
+    status, _, body = ask(endpoints, "/readyz")
+    assert status == 503
+    assert json.loads(body)["wrong"] == [
+        "sinks: postgresql does not answer",
+        "model: no version of bert_cnn in /models",
+    ]
+    assert ask(endpoints, "/healthz")[0] == 200
+
+
+def test_a_stuck_worker(endpoints, clock):
+    clock.advance(31)
+    assert ask(endpoints, "/healthz")[0] == 503
+
+
+def test_metrics_as_openmetrics_and_as_plain_text(endpoints):
+    status, content_type, body = ask(endpoints, "/metrics", "application/openmetrics-text; version=1.0.0")
+    assert status == 200
+    assert content_type.startswith("application/openmetrics-text")
+    assert body.endswith("# EOF\n")
+    assert "driftline_lines" in {family.name for family in text_string_to_metric_families(body)}
+    assert ask(endpoints, "/metrics")[1].startswith("text/plain")
+
+
+def test_head_and_an_unknown_page(endpoints):
+    assert ask(endpoints, "/healthz", method="HEAD")[::2] == (200, "")
+    status, _, body = ask(endpoints, "/config")
+    assert status == 404
+    assert "/healthz, /readyz, /metrics" in body
+    assert ask(endpoints, "/metrics", method="POST")[0] == 501
+
+
+def test_a_port_in_use_is_named_with_its_setting(health):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(EndpointError, match=rf"port {port} on 127\.0\.0\.1 is in use; set telemetry\.port"):
+            Endpoints(health, Metrics(), "127.0.0.1", port)
+
+
+@pytest.mark.parametrize(("host", "port"), [("192.0.2.1", 0), ("127.0.0.1", 70_000)])
+def test_an_impossible_address_is_an_error_with_the_settings(health, host, port):
+    with pytest.raises(EndpointError, match=r"cannot serve on .*telemetry\.host"):
+        Endpoints(health, Metrics(), host, port)
+
+
+def test_the_port_is_free_again_after_close(health):
+    first = Endpoints(health, Metrics(), "127.0.0.1", 0)
+    first.close()
+    first.close()
+    Endpoints(health, Metrics(), "127.0.0.1", first.port).close()

@@ -1,0 +1,338 @@
+import contextlib
+import json
+from collections import Counter
+from dataclasses import replace
+from itertools import count
+
+import jsonschema
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from federation.base import LINE_CLASSIFIER, HoldoutFigures, StoreError
+from federation.coordinator.ledger import Ledger, Step, Trigger
+from federation.round import round_files
+from models.classify.registry import build
+from models.storage.model_cards import ModelNotes
+from models.storage.store import ModelStore
+from tests.support.controller_world import (
+    MODEL,
+    Clock,
+    Cut,
+    Knife,
+    Process,
+    drift,
+    publish_first,
+    result_of,
+    same,
+    settle,
+)
+from tests.support.paths import DOCS
+
+SCHEMA = json.loads((DOCS / "announcement.schema.json").read_text("utf-8"))
+
+
+def test_drift_becomes_a_new_version(process, clock):
+    before = process.store.weights(MODEL, 1)
+    settle(process, clock, drift("d1", clock.ns), drift("d2", clock.ns, "us"))
+    assert process.store.current(MODEL) == 2
+    card = process.store.card(MODEL)
+    assert (card.parent, card.round, card.participants) == (1, 1, ("eu", "us"))
+    assert card.data["round_id"] == "round-0"
+    assert card.threshold.value == 0.75
+    assert card.metrics["holdout"]["true_positives"] == 2
+    assert same(process.store.weights(MODEL, 2), {k: v + (v.dtype.kind == "f") for k, v in before.items()})
+    (word,) = process.delivered
+    assert (word.key, word.document["version"], word.document["event"]) == (MODEL, 2, "published")
+    assert word.document["card_sha256"] == process.store.card_sha256(MODEL, 2)
+    (entry,) = process.audit.verify(tuple(process.ledger.fact("audit_head")))
+    assert (entry.event, entry.body["to"], word.document["audit_sha256"]) == ("published", 2, entry.sha256)
+    assert process.ledger.pending() == ()
+    assert process.runner.begun == Counter({"round-0": 1})
+
+
+def test_a_line_classifiers_candidate_becomes_a_version_with_figures_by_class(tmp_path, clock, monkeypatch):
+    ModelStore(tmp_path / "models").publish(MODEL, build("rules"), ModelNotes())
+    matrix = np.diag([40, 3, 0, 0, 0, 0, 7])
+    matrix[1, 0] = 2
+    figures = (HoldoutFigures("eu", tuple(matrix.ravel().tolist()), tuple(matrix.ravel().tolist())),)
+    monkeypatch.setattr(
+        "tests.support.controller_world.result_of",
+        lambda *args, **options: replace(result_of(*args, **options), figures=figures),
+    )
+    process = Process(tmp_path, clock)
+    settle(process, clock, drift("d1", clock.ns))
+    card = process.store.any_card(MODEL)
+    assert (card.version, card.kind, card.detector, card.participants) == (2, LINE_CLASSIFIER, "rules", ("eu", "us"))
+    assert card.metrics["holdout"]["accuracy"] == pytest.approx(50 / 52)
+    assert card.metrics["holdout"]["security_anomaly.recall"] == pytest.approx(0.6)
+    plan = round_files.RoundPlan.model_validate_json((tmp_path / "rounds" / "round-0" / round_files.PLAN).read_bytes())
+    assert (plan.spec.kind, plan.threshold) == (LINE_CLASSIFIER, 0.0)
+    process.close()
+
+
+def test_the_trace_of_a_round_is_on_the_plan_the_card_and_the_announcement(process, clock, tmp_path):
+    settle(process, clock, drift("d1", clock.ns))
+    context = process.observer.begin("")
+    folder = tmp_path / "rounds" / "round-0"
+    plan = round_files.RoundPlan.model_validate_json((folder / round_files.PLAN).read_bytes())
+    assert plan.traceparent == context
+    assert {p.name for p in folder.iterdir()} == {round_files.PLAN, round_files.RESULT}, "no weights are kept twice"
+    assert process.store.card(MODEL).data["traceparent"] == context
+    assert process.delivered[0].headers["traceparent"] == context
+
+
+def test_announcements_are_as_their_schema_says(process, clock):
+    settle(process, clock, drift("d1", clock.ns))
+    process.rollbacks.begin("back", MODEL, None, "worse in eu")
+    process.ticks(2)
+    assert [record.document["event"] for record in process.delivered] == ["published", "rolled_back"]
+    for record in process.delivered:
+        jsonschema.validate(record.document, SCHEMA, format_checker=jsonschema.FormatChecker())
+
+
+def test_a_refused_candidate_is_on_record_and_nowhere_else(tmp_path, clock):
+    publish_first(tmp_path)
+    process = Process(tmp_path, clock, accepted=False)
+    settle(process, clock, drift("d1", clock.ns))
+    assert process.store.versions(MODEL) == [1]
+    assert process.delivered == []
+    assert [e.event for e in process.audit.verify()] == ["refused"]
+    assert process.ledger.pending() == ()
+    process.close()
+
+
+def test_one_round_at_a_time(process, clock):
+    process.runner.looks = 50
+    process.ledger.observe([drift("d1", clock.ns)])
+    clock.advance(6)
+    process.ticks(5)
+    process.ledger.observe([drift("d2", clock.ns, "us"), Trigger("m", "manual", "", clock.ns, 0, "asked for")])
+    clock.advance(90)
+    process.ticks(20)
+    assert process.runner.begun == Counter({"round-0": 1})
+    process.ticks(60)
+    assert process.runner.begun == Counter({"round-0": 1, "round-1": 1})
+
+
+def test_a_round_without_result_fails_at_its_deadline(process, clock):
+    process.runner.looks = 10**9
+    process.ledger.observe([drift("d1", clock.ns)])
+    clock.advance(6)
+    process.ticks(5)
+    clock.advance(159)
+    process.ticks(3)
+    assert process.ledger.open_round().step is Step.STARTED
+    clock.advance(2)
+    process.ticks(5)
+    (ended,) = process.ledger.rounds(5)
+    assert (ended.outcome, ended.sentence) == ("failed", "no result 60 s after the deadline")
+    assert [t.id for t in process.ledger.pending()] == ["d1"]
+
+
+def test_drift_is_given_up_after_so_many_failed_rounds(tmp_path, clock):
+    publish_first(tmp_path)
+    process = Process(tmp_path, clock, attempts=2)
+    process.runner.start = lambda folder, plan, weights: (
+        process.runner.begun.update([plan.round_id]),
+        folder.mkdir(parents=True),
+        round_files.write_failure(folder, "step 4: too few good updates"),
+    )
+    settle(process, clock, drift("d1", clock.ns), Trigger("m", "manual", "", clock.ns, 0, "asked for"))
+    assert process.runner.begun == Counter({"round-0": 1, "round-1": 1})
+    assert process.ledger.pending() == ()
+    assert [e.event for e in process.audit.verify()] == ["failed", "failed"]
+    process.close()
+
+
+def test_an_interrupted_round_is_asked_for_again_by_whoever_asked_for_it(tmp_path, clock):
+    publish_first(tmp_path)
+    first = Process(tmp_path, clock)
+    first.ledger.observe([Trigger("m", "manual", "", clock.ns, 0, "asked for")])
+    first.ticks(3)
+    first.close()
+    second = Process(tmp_path, clock, ids=count(7))
+    second.ticks(20)
+    assert [r.outcome for r in second.ledger.rounds(9)] == ["published", "interrupted"]
+    assert second.ledger.rounds(1)[0].reason == "asked for"
+    second.close()
+
+
+def test_a_region_missing_twice_is_reported_and_cleared_when_it_comes_back(process, clock):
+    for i in range(2):
+        settle(process, clock, Trigger(f"m{i}", "manual", "", clock.ns, 0, "asked for"))
+    assert [m for m in process.observer.missed if m[1]] == [("ap", 2)]
+    assert {r.name: (r.missed, r.attended) for r in process.ledger.regions()} == {
+        "ap": (2, 0), "eu": (0, 2), "us": (0, 2)
+    }  # fmt: skip
+
+
+def test_a_candidate_proven_against_a_model_that_was_taken_back_is_not_published(process, clock):
+    settle(process, clock, drift("d1", clock.ns))
+    process.runner.looks = 3
+    process.ledger.observe([Trigger("m", "manual", "", clock.ns, 0, "asked for")])
+    process.ticks(3)
+    process.store.rollback(MODEL)
+    process.ticks(12)
+    last = process.ledger.rounds(1)[0]
+    assert last.outcome == "superseded"
+    assert "floor version 2 is no longer current" in last.sentence
+    assert process.store.current(MODEL) == 1
+    assert process.store.versions(MODEL) == [1, 2]
+
+
+def test_a_damaged_version_is_not_trained_on(process, clock, tmp_path):
+    (tmp_path / "models" / MODEL / "1" / "weights.safetensors").write_bytes(b"gone")
+    settle(process, clock, drift("d1", clock.ns))
+    assert {r.outcome for r in process.ledger.rounds(9)} == {"failed"}
+    assert "cannot be trained on" in process.ledger.rounds(1)[0].sentence
+    assert process.runner.begun == Counter()
+
+
+def test_a_topic_that_is_down_delays_the_word_and_loses_nothing(process, clock):
+    process.sink.refusing = True
+    settle(process, clock, drift("d1", clock.ns))
+    assert process.store.current(MODEL) == 2
+    assert process.delivered == []
+    assert process.ledger.open_round().step is Step.AUDITED
+    assert "refuses" in process.observer.troubles[-1]
+    process.sink.refusing = False
+    process.ticks(3)
+    assert len(process.delivered) == 1
+    assert process.ledger.open_round() is None
+
+
+def test_a_version_taken_back_before_it_was_announced_is_not_the_last_word(process, clock):
+    process.sink.refusing = True
+    settle(process, clock, drift("d1", clock.ns))
+    process.rollbacks.begin("back", MODEL, None, "worse in eu")
+    process.ticks(2)
+    process.sink.refusing = False
+    process.ticks(4)
+    assert process.store.current(MODEL) == 1
+    assert process.ledger.open_round() is None
+    assert [(r.document["event"], r.document["version"]) for r in process.delivered] == [("rolled_back", 1)]
+
+
+def test_a_rollback_goes_back_tells_and_is_on_record(process, clock):
+    settle(process, clock, drift("d1", clock.ns))
+    process.rollbacks.begin("regression-1", MODEL, None, "precision fell in eu")
+    process.ticks(3)
+    assert process.store.current(MODEL) == 1
+    assert process.delivered[-1].document["event"] == "rolled_back"
+    assert process.delivered[-1].document["version"] == 1
+    entry = process.audit.verify(tuple(process.ledger.fact("audit_head")))[-1]
+    assert (entry.event, entry.body["from"], entry.body["to"]) == ("rolled_back", 2, 1)
+    assert process.ledger.open_rollbacks() == ()
+
+
+def _live(base, clock, cuts, begun, ids):
+    """Runs processes until one is not cut off any more; everything they did is in the folder."""
+    delivered = []
+    with Ledger(base / "ledger.db") as ledger:
+        ledger.observe([drift("d1", clock.ns), drift("d2", clock.ns, "us")])
+    for at in [*cuts, None]:
+        knife = Knife(at)
+        process = None
+        try:
+            process = Process(base, clock, knife=knife, begun=begun, ids=ids, attempts=9)
+            for _ in range(100):
+                clock.advance(10)
+                process.ticks(1)
+                if not process.ledger.pending() and process.ledger.open_round() is None:
+                    break
+        except Cut:
+            pass
+        finally:
+            if process is not None:
+                delivered += process.delivered
+                process.close()
+    return delivered, knife.count
+
+
+def _prove(base, delivered, begun):
+    """What must hold whenever everything is over, wherever it was cut."""
+    assert max(begun.values()) == 1, "a round was run twice"
+    store = ModelStore(base / "models")
+    with Ledger(base / "ledger.db") as ledger:
+        rounds = ledger.rounds(99)
+        assert ledger.pending() == (), "drift was forgotten"
+        assert ledger.open_round() is None
+        head = tuple(ledger.fact("audit_head"))
+    published = [r for r in rounds if r.outcome == "published"]
+    assert len(published) == 1
+    assert all(r.outcome in ("published", "interrupted") for r in rounds)
+    assert store.versions(MODEL) == [1, 2]
+    assert store.current(MODEL) == 2
+    assert store.card(MODEL).data["round_id"] == published[0].round_id
+    from federation.coordinator.audit import AuditLog
+
+    entries = AuditLog(base / "audit.jsonl", now_ns=lambda: 0).verify(head)
+    assert sorted(e.body["round_id"] for e in entries) == sorted(r.round_id for r in rounds)
+    assert {r.id for r in delivered if r.document["event"] == "published"} == {delivered[-1].id}
+    assert delivered[-1].document["version"] == 2
+
+
+def test_cut_off_at_every_single_action(tmp_path):
+    publish_first(tmp_path / "whole")
+    _, actions = _live(tmp_path / "whole", Clock(), [], Counter(), count())
+    assert actions > 20
+    for at in range(actions):
+        base, clock, begun = tmp_path / str(at), Clock(), Counter()
+        publish_first(base)
+        delivered, _ = _live(base, clock, [at], begun, count())
+        _prove(base, delivered, begun)
+
+
+@given(st.lists(st.integers(0, 30), min_size=2, max_size=4))
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_cut_off_again_and_again(tmp_path_factory, cuts):
+    base, clock, begun = tmp_path_factory.mktemp("cut"), Clock(), Counter()
+    publish_first(base)
+    delivered, _ = _live(base, clock, cuts, begun, count())
+    _prove(base, delivered, begun)
+
+
+def test_a_rollback_cut_off_anywhere_is_finished_once(tmp_path):
+    for at in range(12):
+        base, clock = tmp_path / str(at), Clock()
+        publish_first(base)
+        process = Process(base, clock)
+        settle(process, clock, drift("d1", clock.ns))
+        process.rollbacks.begin("back", MODEL, None, "worse in eu")
+        process.close()
+        delivered = []
+        for cut in (at, None):
+            process = Process(base, clock, knife=Knife(cut))
+            with contextlib.suppress(Cut):
+                process.ticks(3)
+            delivered += process.delivered
+            process.close()
+        assert process.store.current(MODEL) == 1
+        assert [e.event for e in process.audit.verify()] == ["published", "rolled_back"]
+        assert len({r.id for r in delivered}) == 1
+
+
+def test_a_run_that_outlived_the_coordinator_is_taken_over(tmp_path, clock):
+    publish_first(tmp_path)
+    first = Process(tmp_path, clock)
+    first.runner.looks = 10**9
+    first.ledger.observe([drift("d1", clock.ns)])
+    clock.advance(6)
+    first.ticks(4)
+    round_id = first.ledger.open_round().round_id
+    weights = first.store.weights(MODEL, 1)
+    first.close()
+    round_files.write_result(tmp_path / "rounds" / round_id, result_of(round_id, weights))
+    second = Process(tmp_path, clock)
+    second.ticks(6)
+    assert second.runner.begun == Counter()
+    assert second.store.card(MODEL).data["round_id"] == round_id
+    second.close()
+
+
+def test_a_ledger_that_is_none_is_one_sentence(tmp_path):
+    (tmp_path / "ledger.db").write_bytes(b"nonsense" * 200)
+    with pytest.raises(StoreError, match=r"the ledger .*ledger\.db.*not a database"):
+        Ledger(tmp_path / "ledger.db")

@@ -1,0 +1,196 @@
+import json
+import threading
+import time
+from dataclasses import dataclass
+
+import pytest
+
+from connectors.memory import FAIL, MemorySink, MemorySource
+from federation.base import RoundFailed, SetupError, StoreError
+from federation.coordinator.controller import Controller, World
+from federation.coordinator.drift_events import event_feed
+from federation.flower.coordinator import BackgroundRunner, Coordinator
+from federation.round import round_files
+from tests.support.controller_world import MODEL, Clock, Process, publish_first, result_of
+
+DRIFT = {"id": "d1", "type": "drift", "region": "eu", "detector": "novelty", "model": {"name": MODEL, "version": 1}}
+BOUND_S = 100.0
+
+
+@dataclass
+class FakeNode:
+    status: str
+
+
+class FakeLink:
+    """A SuperLink whose rounds end when they are told to."""
+
+    def __init__(self):
+        self.known = [FakeNode("online"), FakeNode("offline"), FakeNode("online")]
+        self.end = threading.Event()
+        self.failure = None
+        self.watched = 0
+        self.asked = 0
+
+    def watch(self):
+        self.watched += 1
+        return False
+
+    def nodes(self):
+        self.asked += 1
+        if self.known is None:
+            raise SetupError("the SuperLink does not answer")
+        return self.known
+
+    def run(self, folder, plan, weights):
+        round_files.write_plan(folder, plan, weights)
+        assert self.end.wait(BOUND_S)
+        if self.failure is not None:
+            raise self.failure
+        result = result_of(plan.round_id, weights)
+        round_files.write_result(folder, result)
+        return result
+
+
+@pytest.fixture
+def parts(tmp_path):
+    """A coordinator over a memory topic and a fake SuperLink."""
+    publish_first(tmp_path)
+    base = Process(tmp_path, Clock())
+    link = FakeLink()
+    runner = BackgroundRunner(link, clock=lambda: base.clock.ns / 1e9)
+    world = World(base.ledger, base.store, runner, base.rollbacks, base.observer)
+    base.controller = Controller(
+        MODEL, tmp_path / "rounds", (), base.controller._schedule, base.controller._settings, world,
+        now_ns=base.clock, new_id=lambda: f"round-{next(base.ids)}",
+    )  # fmt: skip
+    source = MemorySource({"t/0": [FAIL, json.dumps(DRIFT).encode()]})
+    events = event_feed(source, MemorySink(), base.ledger, base.store, MODEL, now_ns=base.clock)
+    base.observer.told = []
+    base.observer.events = base.observer.told.append
+    yield Coordinator(base.controller, events, runner, base.observer), base, link, runner
+    link.end.set()
+    base.close()
+
+
+def hear(coordinator, base):
+    """Looks until the event is in the ledger."""
+    for _ in range(5):
+        coordinator.look()
+    assert len(base.ledger.pending()) == 1
+
+
+def until(condition):
+    deadline = time.monotonic() + BOUND_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_an_event_on_the_topic_becomes_a_version(parts):
+    coordinator, base, link, runner = parts
+    hear(coordinator, base)
+    assert sum(map(bool, base.observer.told)) == 1  # the source failed once
+    assert base.observer.told[-1] == ""
+    base.clock.advance(6)
+    coordinator.look()
+    assert runner.busy
+    watched = link.watched
+    coordinator.look()
+    assert link.watched == watched  # whoever runs the round watches the SuperLink
+    link.end.set()
+    until(lambda: not runner.busy)
+    coordinator.look()
+    assert base.store.current(MODEL) == 2
+    assert base.delivered[-1].document["version"] == 2
+
+
+def _fail(parts, failure):
+    """A round that drift asks for, and that ends with this."""
+    coordinator, base, link, runner = parts
+    link.failure = failure
+    link.end.set()
+    hear(coordinator, base)
+    base.clock.advance(6)
+    coordinator.look()
+    until(lambda: not runner.busy)
+    coordinator.look()
+
+
+@pytest.mark.parametrize(
+    ("failure", "says"),
+    [
+        (RoundFailed("step 1: 1 region"), "step 1: 1 region"),
+        (StoreError("plan.json cannot be written"), "plan.json cannot be written"),
+        (ValueError("x"), "the round broke: ValueError: x"),
+    ],
+)
+def test_a_run_that_fails_leaves_word_of_it(parts, failure, says):
+    base = parts[1]
+    _fail(parts, failure)
+    assert base.ledger.rounds(1)[0].sentence == says
+    assert base.ledger.rounds(1)[0].outcome == "failed"
+    assert len(base.ledger.pending()) == 1
+
+
+def test_who_is_online_is_asked_once_a_second(parts):
+    _, base, link, runner = parts
+    assert [runner.online() for _ in range(3)] == [2, 2, 2]
+    assert link.asked == 1
+    link.known = None
+    base.clock.advance(1.1)
+    assert runner.online() is None
+
+
+def test_no_round_begins_beside_one_that_was_given_up_and_still_runs(parts):
+    coordinator, base, link, runner = parts
+    hear(coordinator, base)
+    base.clock.advance(6)
+    coordinator.look()
+    for _ in range(4):
+        base.clock.advance(1_000)
+        coordinator.look()
+    assert [r.outcome for r in base.ledger.rounds(9)] == ["failed"]
+    assert runner.busy
+    link.end.set()
+    until(lambda: not runner.busy)
+    for _ in range(3):
+        coordinator.look()
+        until(lambda: not runner.busy)
+    assert base.ledger.rounds(1)[0].number == 2
+
+
+def test_the_loop_ends_when_it_is_told_to(parts):
+    coordinator, base, _, _ = parts
+    answers = iter([False, False, True])
+    coordinator.run(lambda seconds: next(answers))
+    assert base.ledger.fact("waiting") is not None
+
+
+def test_an_orderly_end_interrupts_a_round_and_does_not_fail_it(parts):
+    coordinator, base, link, runner = parts
+    link.failure = RoundFailed("the SuperLink died during the run")
+    hear(coordinator, base)
+    base.clock.advance(6)
+    coordinator.look()
+    assert runner.busy
+    coordinator.run(lambda seconds: True)
+    link.end.set()
+    until(lambda: not runner.busy)
+    base.ticks(6)
+    assert base.ledger.rounds(1)[0].outcome == "interrupted"
+    assert len(base.ledger.pending()) == 1
+
+
+def test_a_run_that_cannot_even_leave_word_is_asked_for_again(parts, monkeypatch, caplog):
+    base = parts[1]
+
+    def full(folder, reason, present=None):
+        raise StoreError("result.json cannot be written: No space left on device")
+
+    monkeypatch.setattr(round_files, "write_failure", full)
+    _fail(parts, StoreError("plan.json cannot be written: No space left on device"))
+    (ended,) = base.ledger.rounds(9)
+    assert (ended.outcome, "could not be written" in ended.sentence) == ("interrupted", True)
+    assert len(base.ledger.pending()) == 1
+    assert "plan.json cannot be written" in caplog.text

@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from federation.base import RoundFailed
+from federation.protocol.calibration import shared_threshold, sketch, sketch_problem
+from models.training.thresholds import fit_threshold
+
+
+@given(st.lists(st.tuples(st.floats(0, 1, width=32), st.booleans()), min_size=1, max_size=60), st.integers(1, 3))
+def test_few_scores_give_the_threshold_of_all_windows_together(drawn: list[tuple[float, bool]], regions: int) -> None:
+    scores = np.array([s for s, _ in drawn], np.float32)
+    labels = np.array([label for _, label in drawn])
+    parts = np.array_split(np.arange(len(scores)), regions)
+    sketches = [sketch(f"r{i}", scores[p], labels[p]) for i, p in enumerate(parts)]
+    assert all(sketch_problem(s, 100) is None for s in sketches)
+    if labels.any() and not labels.all():
+        assert shared_threshold(sketches, "auto") == fit_threshold("best_f1", scores, labels).value
+    elif not labels.any():
+        assert shared_threshold(sketches, "auto") == fit_threshold("percentile", scores, None).value
+
+
+def test_many_scores_are_bounded_and_keep_their_weight() -> None:
+    rng = np.random.default_rng(0)
+    large = rng.normal(0, 1, 30_000).astype(np.float32)
+    small = rng.normal(5, 1, 500).astype(np.float32)
+    sketches = [sketch("eu", large, np.zeros(30_000, bool)), sketch("us", small, np.zeros(500, bool))]
+    assert len(sketches[0].normal) == 1025
+    assert sketches[0].normal_count == 30_000
+    exact = fit_threshold("percentile", np.concatenate([large, small]), None).value
+    assert shared_threshold(sketches, "percentile") == pytest.approx(exact, abs=0.15)
+
+
+def test_no_window_or_one_class_is_said() -> None:
+    empty = sketch("eu", np.zeros(0, np.float32), np.zeros(0, bool))
+    with pytest.raises(RoundFailed, match=r"step 6, threshold: .* at least one score"):
+        shared_threshold([empty], "auto")
+    normal = sketch("eu", np.ones(3, np.float32), np.zeros(3, bool))
+    with pytest.raises(RoundFailed, match="both classes"):
+        shared_threshold([normal], "best_f1")

@@ -1,0 +1,72 @@
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from models.base import TrainingError, Windows, template_id
+from models.detectors.checks import Made, fitted
+from models.detectors.deeplog import DeepLog, histories
+from models.detectors.next_template import LARGEST_MISS, numbers
+from models.detectors.registry import build
+from models.text.embeddings import END
+
+SMALL = {"encoder": "hashing:32", "projection": 16, "hidden": 16, "training": {"epochs": 25, "learning_rate": 0.02}}
+
+
+@pytest.fixture
+def trained(made: Made) -> DeepLog:
+    return fitted(lambda: build("deeplog", SMALL, device="cpu"), made)  # type: ignore[return-value]
+
+
+def rows_of(made: Made, *texts: str) -> list[int]:
+    names = {"open": "session <*> opened", "write": "block <*> written", "close": "session <*> closed"}
+    return [template_id(names[t]) for t in texts]
+
+
+def test_histories_are_never_filled_up_in_front() -> None:
+    found = histories(torch.tensor([[2, 7, 8, 9, 3]]), 3)
+    assert found.tolist() == [[[2, 0, 0], [2, 7, 0], [2, 7, 8], [7, 8, 9]]]
+
+
+def test_a_template_unseen_in_training_is_the_largest_miss(made: Made, trained: DeepLog) -> None:
+    rows = rows_of(made, "open", "write", "close")
+    strange = template_id("disk <*> has vanished")
+    trained.learn_templates({strange: "disk <*> has vanished"})
+    windows = Windows.of([rows, [*rows[:2], strange, rows[2]]])
+    scores = trained.score(windows)
+    assert scores[0] < LARGEST_MISS / 2
+    assert scores[1] == LARGEST_MISS
+    assert int(trained.explain(windows.take(np.array([1]))).contributions.argmax()) == 2
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_window_that_breaks_off_is_missed_where_it_is_closed(made: Made, ends: bool) -> None:
+    detector = fitted(lambda: build("deeplog", SMALL | {"ends": ends}, device="cpu"), made)
+    broken = rows_of(made, "open", "write", "write")
+    scores = detector.score(Windows.of([broken, broken], [True, False]))
+    assert (scores[0] > scores[1] + 1) == ends
+
+
+def test_candidates_are_found_by_text_not_by_number(made: Made, trained: DeepLog) -> None:
+    table = trained.embeddings.table
+    vocabulary = trained.weights()["vocabulary"]
+    found = numbers(table, vocabulary)
+    assert found[END] == len(vocabulary)
+    assert (found[table.lookup(vocabulary)] == np.arange(len(vocabulary))).all()
+
+
+def test_fit_goes_on_from_loaded_weights(made: Made, trained: DeepLog) -> None:
+    still: dict[str, Any] = SMALL | {"training": {"epochs": 1, "learning_rate": 1e-9}}
+    other = build("deeplog", still, device="cpu")
+    other.load_weights(trained.weights(), trained.extra())
+    other.fit(made.windows.take(np.flatnonzero(~made.labels)), None, made.templates)
+    np.testing.assert_allclose(other.score(made.windows), trained.score(made.windows), atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["deeplog", "logbert", "lstm_autoencoder"])
+def test_a_line_is_needed(name: str) -> None:
+    make: Callable[[], Any] = lambda: build(name, {"encoder": "hashing:32"}, device="cpu")  # noqa: E731
+    with pytest.raises(TrainingError, match="at least one window"):
+        make().fit(Windows.of([[]]), None, {})

@@ -1,0 +1,250 @@
+import errno
+import json
+import os
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import pytest
+
+from models.base import NotTrained, StoreError, WindowDetector
+from models.detectors.checks import Made, fitted
+from models.detectors.registry import build
+from models.storage.store import ModelStore, Notes
+from models.training.thresholds import Threshold
+
+NOTES = Notes(threshold=Threshold(rule="percentile", value=0.5), metrics={"validation": {"f1": 1.0}}, seed=3)
+
+
+@pytest.fixture
+def detector(made: Made) -> WindowDetector:
+    return fitted(lambda: build("event_counts"), made)
+
+
+@pytest.fixture(params=["local", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ModelStore:
+    url = str(tmp_path / "store") if request.param == "local" else f"memory://{uuid4().hex}"
+    return ModelStore(url, now=lambda: datetime(2026, 1, 2, tzinfo=UTC))
+
+
+def test_publish_and_load(store: ModelStore, detector: WindowDetector, made: Made) -> None:
+    assert store.current("floor") is None
+    assert store.names() == []
+    assert store.publish("floor", detector, NOTES) == 1
+    stored = store.load("floor")
+    assert np.array_equal(stored.detector.score(made.windows), detector.score(made.windows))
+    assert stored.card == store.verify("floor", 1)
+    assert stored.card.threshold.value == 0.5
+    assert (stored.card.parent, stored.card.detector, stored.card.seed) == (None, "event_counts", 3)
+    assert store.names() == ["floor"]
+
+
+def test_versions_rise_and_roll_back(store: ModelStore, detector: WindowDetector) -> None:
+    assert [store.publish("floor", detector, NOTES) for _ in range(3)] == [1, 2, 3]
+    assert store.card("floor", 3).parent == 2
+    assert store.rollback("floor") == 2
+    assert store.publish("floor", detector, NOTES) == 4
+    assert store.card("floor").parent == 2
+    assert store.rollback("floor") == 2
+    assert store.rollback("floor") == 1
+    with pytest.raises(StoreError, match="no version before 1"):
+        store.rollback("floor")
+    assert store.rollback("floor", to=3) == 3
+    with pytest.raises(StoreError, match="version 9 of floor is missing"):
+        store.rollback("floor", to=9)
+    assert store.current("floor") == 3
+    assert store.versions("floor") == [1, 2, 3, 4]
+
+
+def test_candidate_is_not_followed_until_promoted(store: ModelStore, detector: WindowDetector) -> None:
+    store.publish("floor", detector, NOTES)
+    assert store.publish("floor", detector, NOTES, make_current=False) == 2
+    assert store.current("floor") == 1
+    store.promote("floor", 2)
+    assert store.current("floor") == 2
+
+
+def test_nothing_is_stored_without_weights(store: ModelStore) -> None:
+    with pytest.raises(NotTrained):
+        store.publish("floor", build("event_counts"), NOTES)
+    assert store.versions("floor") == []
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "a b"])
+def test_names(store: ModelStore, detector: WindowDetector, name: str) -> None:
+    with pytest.raises(StoreError, match="is no name"):
+        store.publish(name, detector, NOTES)
+
+
+def spoil_weights(folder: Path) -> None:
+    file = folder / "1" / "weights.safetensors"
+    file.write_bytes(file.read_bytes()[:-5])
+
+
+def spoil_card(folder: Path) -> None:
+    file = folder / "1" / "card.json"
+    file.write_bytes(file.read_bytes().replace(b"0.5", b"0.1"))
+
+
+SPOILERS: list[tuple[Callable[[Path], object], str]] = [
+    (spoil_weights, "half-written or changed"),
+    (lambda f: (f / "1" / "weights.safetensors").unlink(), "half-written"),
+    (lambda f: (f / "1" / "card.json").unlink(), "missing or half-written"),
+    (spoil_card, "changed after it was published"),
+    (lambda f: (f / "current").write_text("{"), "is damaged"),
+    (lambda f: (f / "current").write_text('{"version": "1", "card_sha256": ""}'), "is damaged"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "words"), SPOILERS)
+def test_damage_is_refused_in_a_sentence(
+    tmp_path: Path, detector: WindowDetector, spoil: Callable[[Path], object], words: str
+) -> None:
+    store = ModelStore(tmp_path)
+    store.publish("floor", detector, NOTES)
+    spoil(tmp_path / "floor")
+    with pytest.raises(StoreError, match=words) as caught:
+        store.load("floor")
+    assert "\n" not in str(caught.value)
+
+
+def test_rollback_mends_a_damaged_pointer(tmp_path: Path, detector: WindowDetector) -> None:
+    store = ModelStore(tmp_path)
+    store.publish("floor", detector, NOTES)
+    (tmp_path / "floor" / "current").write_text("{")
+    with pytest.raises(StoreError, match="damaged"):
+        store.current("floor")
+    assert store.rollback("floor", to=1) == 1
+    assert store.current("floor") == 1
+
+
+def test_what_does_not_fit_is_refused_in_the_same_words_every_time(tmp_path: Path, detector: WindowDetector) -> None:
+    store = ModelStore(tmp_path)
+    store.publish("floor", detector, NOTES, make_current=False)
+    card = tmp_path / "floor" / "1" / "card.json"
+    content = json.loads(card.read_text())
+    card.write_text(json.dumps({**content, "settings": {"head": "logistic"}}))
+    said = set()
+    for _ in range(20):
+        with pytest.raises(StoreError, match="cannot be used here") as caught:
+            store.load("floor", 1)
+        said.add(str(caught.value))
+    assert len(said) == 1
+
+
+def test_another_architecture_or_encoder_is_refused(tmp_path: Path, small_cnn: Any, made: Made) -> None:
+    store = ModelStore(tmp_path)
+    store.publish("cnn", fitted(small_cnn, made), NOTES)
+    card = tmp_path / "cnn" / "1" / "card.json"
+    content = json.loads(card.read_text())
+    for change, words in (
+        ({"settings": content["settings"] | {"filters": 9}}, "are not those of this bert_cnn"),
+        ({"settings": content["settings"] | {"encoder": "hashing:48"}}, "trained on encoder hashing:32"),
+        ({"detector": "oracle"}, "known are bert_cnn, deeplog, event_counts"),
+        ({"settings": {"colour": 1}}, "colour"),
+    ):
+        card.write_text(json.dumps(content | change))
+        (tmp_path / "cnn" / "current").unlink(missing_ok=True)
+        with pytest.raises(StoreError, match=words):
+            store.load("cnn", 1)
+
+
+@pytest.mark.parametrize("failing", ["fsync", "rename", "replace"])
+def test_a_full_disk_leaves_nothing_to_see(
+    tmp_path: Path, detector: WindowDetector, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    store = ModelStore(tmp_path)
+    store.publish("floor", detector, NOTES)
+
+    def full(*args: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, failing, full)
+        with pytest.raises(StoreError, match="No space left"):
+            store.publish("floor", detector, NOTES)
+    assert store.current("floor") == 1
+    store.verify("floor")
+    # Where the pointer alone failed, the version is whole and only not followed.
+    assert store.versions("floor") == ([1, 2] if failing == "replace" else [1])
+    assert not list(tmp_path.rglob(".writing-*"))
+    assert store.publish("floor", detector, NOTES) == store.versions("floor")[-1]
+
+
+def test_concurrent_publishers_get_different_versions(tmp_path: Path, detector: WindowDetector) -> None:
+    versions: list[int] = []
+
+    def publish() -> None:
+        versions.extend(ModelStore(tmp_path).publish("floor", detector, NOTES) for _ in range(5))
+
+    threads = [threading.Thread(target=publish) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    store = ModelStore(tmp_path)
+    assert sorted(versions) == list(range(1, 21)) == store.versions("floor")
+    assert store.current("floor") == 20
+    for version in versions:
+        assert store.verify("floor", version).version == version
+
+
+def test_a_killed_publisher_leaves_nothing_to_see(tmp_path: Path, detector: WindowDetector) -> None:
+    store = ModelStore(tmp_path)
+    store.publish("floor", detector, NOTES)
+    (tmp_path / "floor" / ".writing-0123").mkdir()
+    (tmp_path / "floor" / "2").mkdir()
+    assert store.versions("floor") == [1]
+    assert store.publish("floor", detector, NOTES) in (2, 3)
+
+
+def test_what_a_killed_publisher_left_is_removed_after_a_day(tmp_path: Path, detector: WindowDetector) -> None:
+    store = ModelStore(tmp_path)
+    store.publish("floor", detector, NOTES)
+    for name, age_s in ((".writing-old", 90_000), (".writing-new", 80_000)):
+        folder = tmp_path / "floor" / name
+        folder.mkdir()
+        (folder / "weights.safetensors").write_bytes(b"half")
+        os.utime(folder, (time.time() - age_s,) * 2)
+    pointer = tmp_path / "floor" / ".writing-pointer"
+    pointer.write_bytes(b"{}")
+    os.utime(pointer, (0, 0))
+    store.publish("floor", detector, NOTES)
+    assert [p.name for p in (tmp_path / "floor").glob(".writing-*")] == [".writing-new"]
+
+
+def test_others_may_read(tmp_path: Path, detector: WindowDetector) -> None:
+    ModelStore(tmp_path).publish("floor", detector, NOTES)
+    assert (tmp_path / "floor" / "1").stat().st_mode & 0o055 == 0o055 & ~_umask()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def test_an_unknown_kind_of_url() -> None:
+    with pytest.raises(StoreError, match="cannot be opened"):
+        ModelStore("nowhere://x")
+
+
+def test_other_weights_of_the_same_architecture_need_no_model(
+    store: ModelStore, detector: WindowDetector, made: Made
+) -> None:
+    store.publish("floor", detector, NOTES)
+    base = store.any_card("floor")
+    weights = store.weights("floor", 1)
+    assert {k: v.tolist() for k, v in weights.items()} == {k: v.tolist() for k, v in detector.weights().items()}
+    other = NOTES.model_copy(update={"round": 7, "participants": ("eu", "us")})
+    assert store.publish_weights(base, weights, other) == 2
+    stored = store.load("floor")
+    assert (stored.card.parent, stored.card.round, stored.card.participants) == (1, 7, ("eu", "us"))
+    assert np.array_equal(stored.detector.score(made.windows), detector.score(made.windows))
+    assert store.rollback_target("floor") == 1
+    assert store.current("floor") == 2

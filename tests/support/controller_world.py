@@ -1,0 +1,217 @@
+"""A world for the controller that can be cut off at any of its actions, and goes on from what lies on the disk."""
+
+import itertools
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from connectors.memory import MemorySink
+from federation.base import HoldoutFigures, RoundResult, RoundSettings
+from federation.coordinator.announcements import Announcer
+from federation.coordinator.audit import AuditLog
+from federation.coordinator.controller import Controller, World
+from federation.coordinator.hooks import Observer
+from federation.coordinator.ledger import Ledger, Trigger
+from federation.coordinator.rollback import Rollbacks
+from federation.coordinator.schedule import ScheduleSettings
+from federation.round import round_files
+from models.base import Windows, template_id
+from models.detectors.registry import build
+from models.storage.store import ModelStore, Notes
+from models.training.thresholds import Threshold
+
+MODEL = "floor"
+S = 10**9
+
+
+class Cut(BaseException):
+    """The process is gone."""
+
+
+class Knife:
+    """Counts actions, before and after each, and cuts at the one numbered `at`."""
+
+    def __init__(self, at=None):
+        self.at = at
+        self.count = 0
+
+    def stroke(self):
+        if self.count == self.at:
+            raise Cut
+        self.count += 1
+
+
+CHANGES = {
+    "observe", "dismiss", "plan", "save", "close_round", "save_rollback", "set_fact",
+    "publish_weights", "promote", "start", "append", "announce",
+}  # fmt: skip
+"""Whatever changes something that outlives the process; a cut before a question is one before the next change."""
+
+
+class Exposed:
+    """Passes calls on, with a stroke of the knife before and after each that changes something."""
+
+    def __init__(self, target, knife):
+        self._target = target
+        self._knife = knife
+
+    def __getattr__(self, name):
+        found = getattr(self._target, name)
+        if name not in CHANGES:
+            return found
+
+        def call(*args, **kwargs):
+            self._knife.stroke()
+            result = found(*args, **kwargs)
+            self._knife.stroke()
+            return result
+
+        return call
+
+
+class FakeRunner:
+    """Runs that take a number of looks; they die with the process unless they outlive it."""
+
+    def __init__(self, begun, accepted, looks):
+        self.begun = begun
+        self.accepted = accepted
+        self.looks = looks
+        self.nodes = 3
+        self._left = {}
+        self._work = {}
+
+    def start(self, folder, plan, weights):
+        self.begun[plan.round_id] += 1
+        round_files.write_plan(folder, plan, weights)
+        self._left[plan.round_id] = self.looks
+        self._work[plan.round_id] = (folder, plan, weights)
+
+    def running(self, round_id):
+        if round_id not in self._left:
+            return False
+        self._left[round_id] -= 1
+        if self._left[round_id] < 0:
+            folder, plan, weights = self._work[round_id]
+            round_files.write_result(folder, result_of(plan.round_id, weights, accepted=self.accepted))
+            return False
+        return True
+
+    def online(self):
+        return self.nodes
+
+
+class Watching(Observer):
+    """Remembers what it was told."""
+
+    def __init__(self):
+        self.troubles = []
+        self.missed = []
+        self.over = []
+
+    def begin(self, round_id):
+        return f"00-{'a' * 32}-{'b' * 16}-01"
+
+    def missing(self, region, count):
+        self.missed.append((region, count))
+
+    def ended(self, ended, folder):
+        self.over.append(ended)
+
+    def trouble(self, sentence):
+        if sentence:
+            self.troubles.append(sentence)
+
+
+def result_of(round_id, weights, *, accepted=True, participants=("eu", "us")):
+    return RoundResult(
+        round_id=round_id,
+        weights={name: array + (array.dtype.kind == "f") for name, array in weights.items()},
+        threshold=0.75,
+        accepted=accepted,
+        reason="the candidate is better" if accepted else "the candidate is not better",
+        figures=(HoldoutFigures("eu", (1, 1, 1, 7), (2, 0, 0, 8)),),
+        participants=participants,
+        missing=("ap",),
+        examples=900,
+    )
+
+
+class Process:
+    """The coordinator's controller over a folder, from its start to its end."""
+
+    def __init__(
+        self, base: Path, clock, *, knife=None, begun=None, accepted=True, looks=1, ids=None, observer=None, **schedule
+    ):
+        self.clock = clock
+        knife = knife or Knife()
+        self.delivered = []
+        self.sink = MemorySink(self.delivered)
+        self.ledger = Ledger(base / "ledger.db")
+        self.ledger._database.execute("PRAGMA synchronous = OFF")  # the process is killed, never the machine
+        self.store = ModelStore(base / "models")
+        self.audit = AuditLog(base / "audit.jsonl", now_ns=clock)
+        self.announcer = Announcer(self.sink)
+        self.runner = FakeRunner(begun if begun is not None else Counter(), accepted, looks)
+        self.observer = observer or Watching()
+        self.ids = ids or itertools.count()
+        exposed_ledger, exposed_store = Exposed(self.ledger, knife), Exposed(self.store, knife)
+        self.rollbacks = Rollbacks(
+            exposed_ledger, exposed_store, Exposed(self.audit, knife), Exposed(self.announcer, knife), now_ns=clock
+        )
+        world = World(exposed_ledger, exposed_store, Exposed(self.runner, knife), self.rollbacks, self.observer)
+        self.controller = Controller(
+            MODEL,
+            base / "rounds",
+            ("ap", "eu", "us"),
+            ScheduleSettings(**{"debounce_s": 5, "cool_down_s": 60, **schedule}),
+            RoundSettings(min_regions=2, deadline_s=100),
+            world,
+            now_ns=clock,
+            new_id=lambda: f"round-{next(self.ids)}",
+        )
+
+    def ticks(self, count):
+        for _ in range(count):
+            self.controller.tick()
+
+    def close(self):
+        self.ledger.close()
+
+
+class Clock:
+    """Wall clock that stands still until told otherwise."""
+
+    def __init__(self):
+        self.ns = 1_769_860_800 * S
+
+    def __call__(self):
+        return self.ns
+
+    def advance(self, seconds):
+        self.ns += int(seconds * S)
+
+
+def publish_first(base):
+    texts = {template_id(t): t for t in ("a", "b")}
+    windows = Windows.of([list(texts)] * 8)
+    detector = build("event_counts")
+    detector.fit(windows, None, texts)
+    notes = Notes(threshold=Threshold(rule="percentile", value=0.5))
+    return ModelStore(base / "models").publish(MODEL, detector, notes)
+
+
+def drift(identity, time_ns, region="eu", version=1):
+    return Trigger(identity, "drift", region, time_ns, version, f"drift in {region}")
+
+
+def same(a, b):
+    return all(np.array_equal(a[k], b[k]) for k in a)
+
+
+def settle(process, clock, *triggers):
+    """Lets everything that is due happen."""
+    process.ledger.observe(triggers)
+    for _ in range(4):
+        clock.advance(61)
+        process.ticks(12)
