@@ -18,12 +18,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from bench.machine import describe_machine
+from foundation.errors import DriftlineError
 
 Number = int | float
 T = TypeVar("T", int, float, str, bool)
 
 
-class BenchError(Exception):
+class BenchError(DriftlineError):
     """Base of every error that the benchmarks raise on purpose; the message is for the user."""
 
 

@@ -20,11 +20,13 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from foundation.errors import DriftlineError
+
 State = dict[str, Any]
 """What a connector saves to resume: JSON-compatible plain data that never changes afterwards."""
 
 
-class ConnectorError(Exception):
+class ConnectorError(DriftlineError):
     """Base of every error that a connector raises on purpose."""
 
 

@@ -42,6 +42,7 @@ from federation.flower.process_supervisor import AbsolutePath
 from federation.flower.superlink import SuperLinkSettings
 from federation.storage.labels import FeedSettings
 from federation.storage.training_store import TrainingSettings
+from foundation.errors import DriftlineError
 
 _PARSE_LIMITS = {
     "earliest", "max_future_s", "max_message_bytes", "max_shapes", "max_join_lines", "max_join_bytes"
@@ -52,7 +53,7 @@ _PARSE_LIMITS = {
 F = TypeVar("F", bound="_FileSettings")
 
 
-class SettingsFileError(Exception):
+class SettingsFileError(DriftlineError):
     """A region's settings cannot be used; the message has one line a fault."""
 
 

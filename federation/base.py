@@ -28,10 +28,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from foundation.errors import DriftlineError
 from models.base import Templates, Windows
 
 
-class FederationError(Exception):
+class FederationError(DriftlineError):
     """Base of every error that the federation package raises on purpose."""
 
 

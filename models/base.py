@@ -25,8 +25,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from foundation.errors import DriftlineError
 
-class ModelError(Exception):
+
+class ModelError(DriftlineError):
     """Base of every error that the models package raises on purpose."""
 
 

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.corpus.catalogue import CATALOGUE, DataSet, Download
+from foundation.errors import DriftlineError
 
 Progress = Callable[[int, int], None]
 """Called as (bytes so far, bytes in all) during the downloads of one data set."""
@@ -31,7 +32,7 @@ CHUNK_BYTES = 1 << 18
 TIMEOUT_S = 30.0
 
 
-class DataError(Exception):
+class DataError(DriftlineError):
     """Base of every error about data sets; the message is one sentence for the user."""
 
 

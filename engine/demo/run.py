@@ -27,6 +27,7 @@ from engine.offline.datasets import LogSpec
 from engine.offline.detect import Cutting, train_on_log
 from engine.parsing.parse_settings import ParseSettings
 from engine.steps.window import SessionWindows
+from foundation.errors import DriftlineError
 from models.storage.store import Card, ModelStore
 from models.train_detector import TrainSettings
 
@@ -43,7 +44,7 @@ LEFT = ("models", "recovery", "alerts.db*", "dead-letters.jsonl", "engine.log", 
 """What a demonstration leaves in its folder."""
 
 
-class DemoError(Exception):
+class DemoError(DriftlineError):
     """The demonstration cannot go on; the message says why."""
 
 

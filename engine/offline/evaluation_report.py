@@ -10,12 +10,13 @@ import numpy as np
 import orjson
 
 from engine.offline.evaluate import Evaluation, Judged
+from foundation.errors import DriftlineError
 from foundation.time_text import iso_time
 
 WRONG_SHOWN = 10
 
 
-class EvaluationError(Exception):
+class EvaluationError(DriftlineError):
     """An evaluation, or the log of a run, cannot be written or read; one sentence that names the place."""
 
 

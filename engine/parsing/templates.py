@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from engine.formats.masks import DEFAULT_MASKS, Mask, Masker
 from engine.parsing.antonyms import GuardedDrain
+from foundation.errors import DriftlineError
 from models.base import template_id
 
 OVERFLOW_TEXT = "<*>"
@@ -26,7 +27,7 @@ OVERFLOW_TEXT = "<*>"
 _STALE = -1
 
 
-class StateMismatch(Exception):
+class StateMismatch(DriftlineError):
     """A snapshot was made under other settings, so its templates would mean something else."""
 
 

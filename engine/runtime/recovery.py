@@ -19,9 +19,10 @@ from pathlib import Path
 from bytewax.recovery import RecoveryConfig, init_db_dir
 
 from engine.settings import RegionSettings
+from foundation.errors import DriftlineError
 
 
-class RecoveryError(Exception):
+class RecoveryError(DriftlineError):
     """The recovery folder cannot be used; the message says why and what to do."""
 
 

@@ -14,11 +14,12 @@ import orjson
 
 from engine.telemetry.health import Health
 from engine.telemetry.metrics import Metrics
+from foundation.errors import DriftlineError
 
 ROUTES = ("/healthz", "/readyz", "/metrics")
 
 
-class EndpointError(Exception):
+class EndpointError(DriftlineError):
     """The endpoints cannot be served at the configured address."""
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from engine.records import ParsedLines, WindowBatch
+from foundation.errors import DriftlineError
 
 NO_TIME = -(1 << 62)
 """An event time before all others; far enough from the end of int64 that adding a gap cannot overflow."""
@@ -20,7 +21,7 @@ WHOLE_SOURCE = -1
 """`WindowBatch.session` of windows over all lines of a partition, whatever their session keys."""
 
 
-class WindowStateError(Exception):
+class WindowStateError(DriftlineError):
     """A snapshot cannot be used: damaged, of another version, or cut by other settings than today's."""
 
 
