@@ -13,7 +13,7 @@ import pytest
 from engine.telemetry import metrics
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("engine", "federation", "connectors", "models")
+PACKAGES = ("engine", "federation", "connectors", "models", "foundation")
 MAX_LINES = 400
 
 
@@ -125,7 +125,7 @@ def test_files_that_the_documents_name_exist():
         (page.relative_to(ROOT).as_posix(), name)
         for page in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"))
         for name in re.findall(
-            r"`((?:engine|connectors|models|bench|federation|docs|tests)/[\w./-]+)`", page.read_text("utf-8")
+            r"`((?:engine|connectors|models|bench|federation|foundation|docs|tests)/[\w./-]+)`", page.read_text("utf-8")
         )
     }
     assert len(named) > 20

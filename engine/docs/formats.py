@@ -64,7 +64,7 @@ looked for.
 
 ## Adding a format
 
-1. Write one entry with its examples beside its kin in `engine/parsing/formats/`: the header as a pattern with named
+1. Write one entry with its examples beside its kin in `engine/formats/`: the header as a pattern with named
    groups (`engine/formats/base.py` says which), or the fields of a document. Time groups say how many digits
    they take; everything else must not depend on digits, which is checked when a parser is built.
 2. Name it in `FORMATS` in `engine/formats/registry.py`, before the formats that take some of its lines too.

@@ -1,14 +1,21 @@
 """Hand-made records and parts that several of the engine's tests build on."""
 
+import lzma
+import os
+import random
+import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from connectors.base import LineBatch
 from engine.records import NO_SESSION, ParsedLines, ScoredWindows, WindowBatch
+from engine.steps.parse import Parser
 from models.base import Windows, template_id
+from tests.support.parsing import Answers, expected, feed, make_batch, mutate, new_parser
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,3 +116,51 @@ def line_batch() -> Callable[..., LineBatch]:
 def parsed_lines() -> Callable[..., ParsedLines]:
     """`ParsedLines` from (session key, text) pairs; `good` names the lines that parsed, else all."""
     return _parsed
+
+
+@pytest.fixture(scope="session")
+def batch_of() -> Callable[..., LineBatch]:
+    return make_batch
+
+
+@pytest.fixture(scope="session")
+def answers_of() -> Callable[..., Answers]:
+    return feed
+
+
+@pytest.fixture(scope="session")
+def parser_of() -> Callable[..., Parser]:
+    return new_parser
+
+
+@pytest.fixture(scope="session")
+def plain_answers_of() -> Callable[..., Answers]:
+    return expected
+
+
+@pytest.fixture(scope="session")
+def mutated() -> Callable[[bytes, random.Random], bytes]:
+    return mutate
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Callable[[str], list[bytes]]:
+    """Lines of a real log by name (`hdfs`, `bgl`, `iotdb`, or a loghub system); skips without the data."""
+    folder = os.environ.get("DRIFTLINE_DATA_DIR")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("DRIFTLINE_DATA_DIR names no folder with the log data sets")
+    root = Path(folder)
+
+    def load(name: str) -> list[bytes]:
+        if name in {"hdfs", "bgl"}:
+            with lzma.open(root / {"hdfs": "hdfs/HDFS_2pct.log.xz", "bgl": "bgl/BGL_20k.log.xz"}[name]) as file:
+                data = file.read()
+        else:
+            with tarfile.open(root / "loghub_2k.tar.xz") as archive:
+                member = archive.extractfile(f"loghub_2k/{name}_2k.log")
+                assert member is not None
+                data = member.read()
+        lines = data.split(b"\n")
+        return lines[:-1] if not lines[-1] else lines
+
+    return load

@@ -1,6 +1,7 @@
 """The demonstration: its parts on made data, and the whole on a small simulated log."""
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from engine.corpus.simulator import simulate
 from engine.demo import run as demo_run
-from engine.demo.federated import WAITED_ROUNDS, Scene, _hold
+from engine.demo.federated import ROUND_S, WAITED_ROUNDS, Scene, _hold
 from engine.demo.fleet import REGIONS, messages, region_of, write_files
 from engine.demo.log import DemoLog, closing_line, cut, session_gap_s
 from engine.demo.process import Feeder
@@ -137,7 +138,8 @@ def test_the_stream_waits_from_the_round_to_the_swap():
     scene.rounds = (later,) * (WAITED_ROUNDS + 1)
     _hold(scene, feeder, 0.0)
     assert not feeder.held.is_set()  # later rounds run beside the stream
-    assert _hold(Scene(rounds=(running,)), feeder, 1e-9) == 1e-9
+    since = time.monotonic() - ROUND_S - 1
+    assert _hold(Scene(rounds=(running,)), feeder, since) == since
     assert not feeder.held.is_set()  # it waited long enough
 
 

@@ -1,12 +1,9 @@
-import lzma
-import os
+"""Parsers over hand-made batches, beside the plain way: patterns and Drain3 only."""
+
 import random
-import tarfile
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 
 import numpy as np
-import pytest
 from drain3 import TemplateMiner
 from drain3.masking import MaskingInstruction
 from drain3.template_miner_config import TemplateMinerConfig
@@ -132,51 +129,3 @@ def mutate(line: bytes, rng: random.Random) -> bytes:
         else:
             out = bytearray(bytes(rng.randrange(48, 58) if 48 <= c <= 57 and i > 20 else c for i, c in enumerate(out)))
     return bytes(out).replace(b"\n", b" ")
-
-
-@pytest.fixture(scope="session")
-def batch_of() -> Callable[..., LineBatch]:
-    return make_batch
-
-
-@pytest.fixture(scope="session")
-def answers_of() -> Callable[..., Answers]:
-    return feed
-
-
-@pytest.fixture(scope="session")
-def parser_of() -> Callable[..., Parser]:
-    return new_parser
-
-
-@pytest.fixture(scope="session")
-def plain_answers_of() -> Callable[..., Answers]:
-    return expected
-
-
-@pytest.fixture(scope="session")
-def mutated() -> Callable[[bytes, random.Random], bytes]:
-    return mutate
-
-
-@pytest.fixture(scope="session")
-def corpus() -> Callable[[str], list[bytes]]:
-    """Lines of a real log by name (`hdfs`, `bgl`, `iotdb`, or a loghub system); skips without the data."""
-    folder = os.environ.get("DRIFTLINE_DATA_DIR")
-    if not folder or not Path(folder).is_dir():
-        pytest.skip("DRIFTLINE_DATA_DIR names no folder with the log data sets")
-    root = Path(folder)
-
-    def load(name: str) -> list[bytes]:
-        if name in {"hdfs", "bgl"}:
-            with lzma.open(root / {"hdfs": "hdfs/HDFS_2pct.log.xz", "bgl": "bgl/BGL_20k.log.xz"}[name]) as file:
-                data = file.read()
-        else:
-            with tarfile.open(root / "loghub_2k.tar.xz") as archive:
-                member = archive.extractfile(f"loghub_2k/{name}_2k.log")
-                assert member is not None
-                data = member.read()
-        lines = data.split(b"\n")
-        return lines[:-1] if not lines[-1] else lines
-
-    return load
