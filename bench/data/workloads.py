@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from bench.harness import BenchError
 from engine.corpus.data import DataError, find, read_labels
 from engine.corpus.simulator import simulate
+from foundation import durable
 
 BLOCK = re.compile(rb"blk_-?(\d+)")
 DATE_BYTES = 6
@@ -178,20 +179,16 @@ def cache_folder() -> Path:
 
 
 def _write(log: RepeatedLog, lines: int, paths: tuple[Path, ...], counts: Path) -> None:
-    """Writes all parts beside their final names, then renames: the counts last."""
+    """Write all parts, and the counts last: their file says that the parts are complete."""
     whole, rest = divmod(lines, len(log))
     written = []
     for path, part, last in zip(paths, log.split(len(paths)), log.head(rest).split(len(paths)), strict=True):
-        partial = path.with_suffix(f".{os.getpid()}")
-        with partial.open("wb") as out:
+        with durable.replacing(path) as out:
             for number in range(whole):
                 out.write(part.repetition(number))
             out.write(last.repetition(whole))
-        partial.replace(path)
         written.append(whole * len(part) + len(last))
-    partial = counts.with_suffix(f".{os.getpid()}")
-    partial.write_text(" ".join(map(str, written)))
-    partial.replace(counts)
+    durable.write(counts, " ".join(map(str, written)).encode())
 
 
 def lines_of(path: Path, chunk_bytes: int = 1 << 24) -> Iterator[list[bytes]]:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.corpus.catalogue import CATALOGUE, DataSet, Download
+from foundation import durable
 from foundation.errors import DriftlineError
 
 Progress = Callable[[int, int], None]
@@ -203,9 +204,7 @@ def _unpack(archive: Path, members: tuple[str, ...], folder: Path) -> None:
 def write_whole(path: Path, content: bytes) -> None:
     """Writes a file that appears under its name only complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
-    partial.write_bytes(content)
-    partial.replace(path)
+    durable.write(path, content)
 
 
 def read_labels(path: Path) -> dict[str, bool]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from bytewax.recovery import RecoveryConfig, init_db_dir
 
 from engine.settings import RegionSettings
+from foundation import durable
 from foundation.errors import DriftlineError
 
 
@@ -80,7 +81,7 @@ def prepare(
         else:
             if not any(folder.glob("*.sqlite3")):
                 _create(folder, partitions)
-            _write_atomically(stamp, fingerprint)
+            durable.write(stamp, fingerprint.encode())
         forget_unfinished(folder)
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"x" * 4096)
@@ -198,12 +199,3 @@ def _compare(stamp: Path, fingerprint: str) -> None:
             f"recovery.path: {stamp.parent} was made under other settings ({', '.join(changed)} changed); "
             "restore them, or give another recovery.path to begin anew"
         )
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    temporary = path.with_suffix(".new")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

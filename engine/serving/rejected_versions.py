@@ -6,9 +6,10 @@ or took it back, after a restart all of them go on with the version before it.
 
 import json
 import logging
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from foundation import durable
 
 log = logging.getLogger(__name__)
 
@@ -38,16 +39,11 @@ class Memory:
         self.passed_over = passed_over
         if self._path is None:
             return
-        beside = self._path.with_suffix(".new")
         try:
             if passed_over is None:
                 self._path.unlink(missing_ok=True)
-                return
-            with beside.open("w", encoding="utf-8") as file:
-                file.write(json.dumps(asdict(passed_over)))
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(self._path)
+            else:
+                durable.write(self._path, json.dumps(asdict(passed_over)).encode())
         except OSError as error:
             log.error("what %s should say now (%s) is forgotten at a restart: %s", self._path, passed_over, error)
 

@@ -8,7 +8,7 @@
     rounds/<id>/steps.jsonl             a line for each step done   ServerApp → coordinator
     rounds/<id>/result.json             what came of it; last       ServerApp → coordinator
 
-Every file but the steps is written beside its place and renamed into it, so that a reader finds a whole file or none.
+Every file but the steps is written by `foundation.durable`, so that a reader finds a whole file or none.
 `result.json` names the checksum of the weights that it belongs to. Once the round is done both files of weights are
 removed: a candidate that was published is in the model store, and rounds would fill the disk. The rest goes when the
 ledger forgets the round.
@@ -16,7 +16,6 @@ ledger forgets the round.
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -37,6 +36,7 @@ from federation.base import (
     StoreError,
     Weights,
 )
+from foundation import durable
 
 PLAN, CURRENT, STEPS = "plan.json", "current.safetensors", "steps.jsonl"
 CANDIDATE, RESULT = "candidate.safetensors", "result.json"
@@ -146,8 +146,9 @@ def tidy(rounds: Path, known: Container[str]) -> None:
     for folder in rounds.glob("*/"):
         forgotten = folder.name not in known
         for name in (CURRENT, CANDIDATE, PLAN, STEPS, RESULT) if forgotten else (CURRENT, CANDIDATE):
-            for file in (folder / name, *folder.glob(f".{name}.*")):
-                file.unlink(missing_ok=True)
+            (folder / name).unlink(missing_ok=True)
+        for partial in folder.glob(f"{durable.PARTIAL}*"):
+            partial.unlink(missing_ok=True)
         if forgotten and not any(folder.iterdir()):
             folder.rmdir()
 
@@ -199,16 +200,7 @@ def _result(told: Mapping[str, Any], folder: Path) -> RoundResult:
 
 
 def _write(path: Path, content: bytes) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        try:
-            with beside.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(path)
-        except OSError:
-            beside.unlink(missing_ok=True)
-            raise
+        durable.write(path, content)
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error}") from error

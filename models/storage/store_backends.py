@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import os
-import secrets
 import shutil
 import time
 from abc import ABC, abstractmethod
@@ -11,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from foundation import durable
 from models.base import StoreError
 
 STALE_S = 86_400.0
@@ -75,29 +75,20 @@ class LocalFolder(Folder):
 
     def replace(self, path: str, data: bytes) -> None:
         """See `Folder.replace`; on the disk when it returns."""
-        target = self._root / path
-        hidden = _hidden(target.parent)
-        try:
-            _write(hidden, data)
-            os.replace(hidden, target)
-        except OSError:
-            hidden.unlink(missing_ok=True)
-            raise
-        _sync(target.parent)
+        durable.write(self._root / path, data)
 
     def add_version(self, name: str, files: Files) -> int:
         """See `Folder.add_version`; on the disk when it returns."""
         folder = self._root / name
         folder.mkdir(parents=True, exist_ok=True)
         _remove_stale(folder)
-        hidden = _hidden(folder)
+        hidden = durable.partial_path(folder)
         hidden.mkdir()
         try:
             while True:
                 version = self._next(name)
                 for file, data in files(version).items():
-                    _write(hidden / file, data)
-                _sync(hidden)
+                    durable.write(hidden / file, data)
                 with contextlib.suppress(FileExistsError):
                     # A version's folder is never empty, so renaming over one fails, whoever made it.
                     _rename_folder(hidden, folder / str(version))
@@ -105,7 +96,7 @@ class LocalFolder(Folder):
         except OSError:
             shutil.rmtree(hidden, ignore_errors=True)
             raise
-        _sync(folder)
+        durable.sync_folder(folder)
         return version
 
     @contextlib.contextmanager
@@ -176,35 +167,12 @@ class RemoteFolder(Folder):
         yield
 
 
-_WRITING = ".writing-"
-
-
-def _hidden(folder: Path) -> Path:
-    # Not from tempfile, whose files only their owner may read: an engine may run as another user.
-    return folder / f"{_WRITING}{secrets.token_hex(8)}"
-
-
 def _remove_stale(folder: Path) -> None:
     """Removes what killed publishers left; of no use to anybody, so what cannot be removed stays."""
-    for left in folder.glob(f"{_WRITING}*"):
+    for left in folder.glob(f"{durable.PARTIAL}*"):
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > STALE_S:
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
-
-
-def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _rename_folder(source: Path, target: Path) -> None:

@@ -6,8 +6,6 @@ old one, and switches a single reference; whoever scores keeps the table it star
 
 import hashlib
 import logging
-import os
-import tempfile
 import threading
 import zipfile
 from collections.abc import Sequence
@@ -17,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from foundation import durable
 from models.base import Templates
 from models.text.encoder import Encoder, EncoderError
 
@@ -172,13 +171,7 @@ def _write_cache(file: Path, known: dict[str, NDArray[np.float32]]) -> None:
     check = np.frombuffer(hashlib.sha256(blob.tobytes() + vectors.tobytes()).digest(), np.uint8)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=file.parent, suffix=".npz")
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                np.savez(stream, texts=blob, ends=ends, vectors=vectors, sha256=check)
-            os.replace(name, file)
-        except OSError:
-            os.unlink(name)  # every new template would leave another on a disk that is full
-            raise
+        with durable.replacing(file) as stream:
+            np.savez(stream, texts=blob, ends=ends, vectors=vectors, sha256=check)
     except OSError as error:
         log.warning("embedding cache %s was not written: %s", file, error)

@@ -1,5 +1,6 @@
 import errno
 import json
+import os
 import pickle
 import sqlite3
 import subprocess
@@ -172,7 +173,7 @@ def test_a_full_disk_is_a_clear_sentence(settings, monkeypatch):
     def full(_file):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(recovery.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(RecoveryError, match="worker-0-of-1 cannot be written: No space left on device"):
         reopen(settings())
 

@@ -13,6 +13,7 @@ import pytest
 from federation.base import HoldoutFigures, ModelSpec, Refusal, RoundFailed, RoundResult, RoundSettings, StoreError
 from federation.round import round_files
 from federation.round.round_files import RoundPlan
+from foundation import durable
 
 WEIGHTS = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "n": np.array([3], np.int64)}
 RESULT = RoundResult(
@@ -161,7 +162,7 @@ def _rounds(folder: Path, plan: RoundPlan) -> None:
         round_files.write_plan(folder / name, plan, WEIGHTS)
         round_files.write_result(folder / name, RESULT)
         round_files.add_step(folder / name, "hello", {})
-    (folder / "r1" / f".{round_files.RESULT}.4711").write_text("{")
+    (folder / "r1" / f"{durable.PARTIAL}4711").write_text("{")
     (folder / "notes").mkdir()
     (folder / "notes" / "why.txt").write_text("asked for")
     (folder / "list.txt").touch()

@@ -154,7 +154,7 @@ def test_another_architecture_or_encoder_is_refused(tmp_path: Path, small_cnn: A
             store.load("cnn", 1)
 
 
-@pytest.mark.parametrize("failing", ["fsync", "rename", "replace"])
+@pytest.mark.parametrize("failing", ["fsync", "rename", "replace", "pointer"])
 def test_a_full_disk_leaves_nothing_to_see(
     tmp_path: Path, detector: WindowDetector, monkeypatch: pytest.MonkeyPatch, failing: str
 ) -> None:
@@ -164,14 +164,22 @@ def test_a_full_disk_leaves_nothing_to_see(
     def full(*args: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
+    replace = os.replace
+
+    def full_for_the_pointer(source: Path, target: Path) -> None:
+        return full() if target.name == "current" else replace(source, target)
+
     with monkeypatch.context() as patch:
-        patch.setattr(os, failing, full)
+        if failing == "pointer":
+            patch.setattr(os, "replace", full_for_the_pointer)
+        else:
+            patch.setattr(os, failing, full)
         with pytest.raises(StoreError, match="No space left"):
             store.publish("floor", detector, NOTES)
     assert store.current("floor") == 1
     store.verify("floor")
     # Where the pointer alone failed, the version is whole and only not followed.
-    assert store.versions("floor") == ([1, 2] if failing == "replace" else [1])
+    assert store.versions("floor") == ([1, 2] if failing == "pointer" else [1])
     assert not list(tmp_path.rglob(".writing-*"))
     assert store.publish("floor", detector, NOTES) == store.versions("floor")[-1]
 
