@@ -2,9 +2,9 @@
 
 import hashlib
 from collections.abc import Iterable
-from datetime import UTC, datetime
 
 from connectors.base import DeadLetter, Record
+from foundation.time_text import iso_millis
 
 
 def dead_letter_id(letter: DeadLetter) -> str:
@@ -26,7 +26,7 @@ def to_records(letters: Iterable[DeadLetter], *, partition: str, region: str, ti
         Documents of id, place, reason, raw (UTF-8; other bytes as `\xNN`), raw_bytes (the full
         length), partition, region and time (RFC 3339).
     """
-    time = datetime.fromtimestamp(time_ns / 1e9, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    time = iso_millis(time_ns)
     return [
         Record(
             id=(identity := dead_letter_id(letter)),

@@ -5,8 +5,8 @@ the sink needs no state. The schema is made and brought up to date by `open`.
 """
 
 import threading
+import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from sqlalchemy.dialects import postgresql, sqlite
 
 from connectors.base import Record, SettingsError, SinkUnavailable, State
+from foundation.time_text import iso_millis
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
@@ -233,7 +234,7 @@ def _migrate(engine: sa.Engine) -> None:
             for statement in MIGRATIONS[version - 1]:
                 connection.exec_driver_sql(statement)
             insert = sa.text("INSERT INTO schema_version VALUES (:version, :applied)")
-            connection.execute(insert, {"version": version, "applied": datetime.now(UTC).isoformat()})
+            connection.execute(insert, {"version": version, "applied": iso_millis(time.time_ns())})
 
 
 def _upsert(connection: sa.Connection, rows: list[dict[str, Any]]) -> sa.sql.dml.Insert:

@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from foundation.time_text import iso_millis
+
 if TYPE_CHECKING:
     from federation.coordinator.ledger import Ledger, Round
 
@@ -247,11 +249,9 @@ def _status(ledger: "Ledger", expected: tuple[str, ...], count: int) -> dict[str
 
 
 def _row(found: "Round") -> dict[str, Any]:
-    from federation.coordinator.rollback import iso
-
     return {
         "round_id": found.round_id,
-        "planned": iso(found.planned_ns),
+        "planned": iso_millis(found.planned_ns),
         "seconds": round((found.ended_ns - found.planned_ns) / 1e9, 3) if found.ended_ns else None,
         "model": found.model,
         "from": found.version,

@@ -24,6 +24,7 @@ from engine.cli.options import (
     progress_bar,
     setup,
 )  # fmt: skip
+from foundation.time_text import NS_PER_S, iso_seconds
 
 app = typer.Typer(
     help="The model store: list versions, show a card, roll back, fit a threshold anew.", no_args_is_help=True
@@ -58,7 +59,7 @@ def list_versions(store: StoreOption = "models-store", json: JsonOption = False)
                 {
                     **row,
                     "detector": card.detector,
-                    "created_at": card.created_at.isoformat(timespec="seconds"),
+                    "created_at": iso_seconds(int(card.created_at.timestamp()) * NS_PER_S),
                     "f1": validation.get("f1", validation.get("macro_f1")),
                     "threshold": card.threshold.value if isinstance(card, Card) else None,
                 }

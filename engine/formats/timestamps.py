@@ -19,6 +19,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
+from foundation.time_text import iso_seconds
+
 DIGIT_GROUPS = (
     "yymmdd",
     "yyyymmdd",
@@ -393,6 +395,6 @@ def _year_of(time_ns: int) -> int:
 
 def _show(time_ns: int) -> str:
     try:
-        return dt.datetime.fromtimestamp(time_ns // _SECOND, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return iso_seconds(time_ns)
     except (ValueError, OverflowError, OSError):
         return f"{time_ns} ns"

@@ -1,7 +1,6 @@
 """Parsed lines as records, and the files they are written to: JSON lines, CSV, Parquet."""
 
 import csv
-import datetime as dt
 import io
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from engine.parsing.header import MAX_PID_DIGITS, text_of
 from engine.parsing.parsed_columns import LEVEL_NAMES, SPANNED
 from engine.records import ParsedLines
 from engine.steps.parse import Parser
+from foundation.time_text import iso_time
 
 Record = dict[str, Any]
 
@@ -124,12 +124,6 @@ class RecordReader:
             yield record
 
 
-def iso_ns(time_ns: int) -> str:
-    """`2024-03-10T06:25:01.123456789Z`."""
-    seconds, fraction = divmod(time_ns, 1_000_000_000)
-    return f"{dt.datetime.fromtimestamp(seconds, dt.UTC):%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z"
-
-
 class Writer(Protocol):
     """Writes records to a file that the caller opened and closes."""
 
@@ -152,7 +146,7 @@ class JsonLinesWriter:
     def write(self, records: Sequence[Mapping[str, Any]]) -> None:
         """See `Writer`."""
         rows = ({name: record[name] for name in self._columns} for record in records)
-        lines = (orjson.dumps({**row, "timestamp": iso_ns(row["timestamp"])}) for row in rows)
+        lines = (orjson.dumps({**row, "timestamp": iso_time(row["timestamp"])}) for row in rows)
         self._file.write(b"".join(line + b"\n" for line in lines))
 
     def close(self) -> None:
@@ -172,7 +166,7 @@ class CsvWriter:
     def write(self, records: Sequence[Mapping[str, Any]]) -> None:
         """See `Writer`."""
         for record in records:
-            self._csv.writerow([iso_ns(record["timestamp"]), *(record[name] for name in self._columns[1:])])
+            self._csv.writerow([iso_time(record["timestamp"]), *(record[name] for name in self._columns[1:])])
 
     def close(self) -> None:
         """See `Writer`."""

@@ -8,9 +8,9 @@ import logging
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
 from engine.clock import Clock
+from foundation.time_text import iso_seconds
 
 log = logging.getLogger(__name__)
 
@@ -154,5 +154,4 @@ class LagWatch:
 
 
 def _words(condition: Condition) -> dict[str, object]:
-    since = datetime.fromtimestamp(condition.since_ns / 1e9, UTC).isoformat(timespec="seconds")
-    return {"ok": condition.ok, "detail": condition.detail, "since": since}
+    return {"ok": condition.ok, "detail": condition.detail, "since": iso_seconds(condition.since_ns)}

@@ -16,6 +16,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from engine.telemetry.tracing import current_traceparent
+from foundation.time_text import NS_PER_S, iso_millis
 
 MASK = "***"
 
@@ -99,7 +100,7 @@ class JsonFormatter(_Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One line of JSON."""
         line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "time": iso_millis(int(record.created * NS_PER_S)),
             "level": record.levelname,
             "logger": record.name,
             "message": self._message(record),

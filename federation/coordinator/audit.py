@@ -19,13 +19,13 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
 import orjson
 
 from federation.base import StoreError, Tampered
+from foundation.time_text import iso_millis
 
 START = "0" * 64
 """What the first entry names as the one before it."""
@@ -148,14 +148,13 @@ class AuditLog:
         return entries
 
     def _next(self, last: Entry | None, identity: str, event: str, body: Mapping[str, Any]) -> tuple[bytes, Entry]:
-        time = datetime.fromtimestamp(self._now_ns() / 1e9, UTC).isoformat(timespec="milliseconds")
         told = {
             "body": body,
             "event": event,
             "id": identity,
             "previous": last.sha256 if last else START,
             "seq": last.seq + 1 if last else 1,
-            "time": time.replace("+00:00", "Z"),
+            "time": iso_millis(self._now_ns()),
         }
         sha256 = _digest(told)
         line = _canonical({**told, "sha256": sha256}) + b"\n"

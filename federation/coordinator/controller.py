@@ -29,11 +29,12 @@ from federation.base import FederationError, ModelSpec, RoundFailed, RoundResult
 from federation.coordinator.announcements import Announcement
 from federation.coordinator.hooks import Observer
 from federation.coordinator.ledger import Ledger, Outcome, Round, Step
-from federation.coordinator.rollback import Rollbacks, iso
+from federation.coordinator.rollback import Rollbacks
 from federation.coordinator.schedule import Begin, ScheduleSettings, Situation, decide
 from federation.round import round_files
 from federation.round.gate import table
 from federation.round.round_files import RoundPlan
+from foundation.time_text import iso_millis
 from models.base import ModelError
 from models.storage.model_cards import AnyCard, Card, ModelNotes, Notes
 from models.storage.store import ModelStore
@@ -373,6 +374,6 @@ def _account(of: Round) -> dict[str, Any]:
         "holdout": {name: {"current": list(a), "candidate": list(b)} for name, a, b in of.figures},
         "windows": of.examples,
         "epsilon": of.epsilon,
-        "planned": iso(of.planned_ns),
-        "started": iso(of.started_ns) if of.started_ns else None,
+        "planned": iso_millis(of.planned_ns),
+        "started": iso_millis(of.started_ns) if of.started_ns else None,
     }

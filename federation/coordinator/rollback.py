@@ -11,11 +11,11 @@ that began it, or the coordinator after a crash.
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from federation.coordinator.announcements import Announcement, Announcer
 from federation.coordinator.audit import AuditLog
 from federation.coordinator.ledger import Ledger, Rollback, Step
+from foundation.time_text import iso_millis
 from models.storage.store import ModelStore
 
 
@@ -71,7 +71,7 @@ class Rollbacks:
         entry = self.audit.append(f"{rollback.id}/rolled_back", "rolled_back", body)  # 3
         self._ledger.set_fact("audit_head", [entry.seq, entry.sha256])
         sha256 = self._store.card_sha256(rollback.model, rollback.good)
-        words = iso(rollback.time_ns), rollback.reason, entry.sha256
+        words = iso_millis(rollback.time_ns), rollback.reason, entry.sha256
         self.announcer.announce(Announcement(rollback.model, rollback.good, sha256, "rolled_back", "", *words))  # 4
         return self._record(rollback, Step.DONE)
 
@@ -79,9 +79,3 @@ class Rollbacks:
         changed = replace(rollback, step=step)
         self._ledger.save_rollback(changed)
         return changed
-
-
-def iso(time_ns: int) -> str:
-    """RFC 3339 in UTC, to the millisecond."""
-    text = datetime.fromtimestamp(time_ns / 1e9, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")

@@ -10,7 +10,6 @@ One batch is taken over in these steps, so that a crash between any two loses no
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 import orjson
@@ -19,6 +18,7 @@ from connectors.base import ConnectorError, DeadLetter, LineBatch, Sink, Source,
 from connectors.dead_letters import to_records
 from connectors.line_splitter import RAW_BYTES
 from federation.base import FederationError
+from foundation.time_text import parse_time
 from models.base import ModelError
 
 log = logging.getLogger(__name__)
@@ -27,9 +27,6 @@ T = TypeVar("T")
 
 FLUSH_S = 5.0
 """How long the dead letters may take to be acknowledged before the batch is read again."""
-
-_TIMES_NS = range(1 << 62)
-"""1970 to 2116: what SQLite keeps as whole numbers, with room for sums."""
 
 Position = dict[str, Any]
 """A place in a stream, as a source's `snapshot` gives it."""
@@ -157,14 +154,6 @@ def time_ns(said: object, otherwise_ns: int) -> int:
     if said is None:
         return otherwise_ns
     try:
-        time = datetime.fromisoformat(said if isinstance(said, str) else "")
+        return parse_time(said if isinstance(said, str) else "")
     except ValueError as error:
-        raise ValueError('"time" is no RFC 3339 time') from error
-    if time.tzinfo is None:
-        raise ValueError('"time" names no time zone')
-    # Whole microseconds: a float of seconds would round.
-    whole = int(time.replace(microsecond=0).timestamp())
-    told_ns = whole * 10**9 + time.microsecond * 1000
-    if told_ns not in _TIMES_NS:
-        raise ValueError('"time" is before 1970 or after 2115')
-    return told_ns
+        raise ValueError(f'"time" {error}') from error

@@ -13,7 +13,6 @@ from engine.clock import ManualClock
 from engine.records import Decision
 from engine.steps.alert import EVENT_TYPE, AlertSettings, AlertWriter, alert_id
 from engine.windows.recent import RecentLines
-from foundation.time_text import iso_time
 from models.base import Explanation, template_id
 
 SCHEMA = json.loads((Path(engine.__file__).parents[1] / "docs" / "alert.schema.json").read_text("utf-8"))
@@ -297,19 +296,6 @@ def test_all_windows_of_a_batch_are_explained_at_once(scored, window):
 
 
 # --- time ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("time_ns", "text"),
-    [
-        (0, "1970-01-01T00:00:00.000000000Z"),
-        (-1, "1969-12-31T23:59:59.999999999Z"),
-        (2**63 - 1, "2262-04-11T23:47:16.854775807Z"),
-        (-(2**63), "1677-09-21T00:12:43.145224192Z"),
-    ],
-)
-def test_times_are_rfc_3339_with_nanoseconds(time_ns, text):
-    assert iso_time(time_ns) == text
 
 
 def test_every_field_of_the_schema_is_written_and_described(write, window):

@@ -62,11 +62,11 @@ def test_a_label_is_read():
         (b'{"session": 7, "anomalous": true}', 'neither "session" nor "alert"'),
         (b'{"session": "s"}', '"anomalous" is neither true nor false'),
         (b'{"session": "s", "anomalous": 1}', '"anomalous" is neither true nor false'),
-        (b'{"session": "s", "anomalous": true, "time": "yesterday"}', '"time" is no RFC 3339 time'),
+        (b'{"session": "s", "anomalous": true, "time": "yesterday"}', '"time" is not an RFC 3339 time'),
         (b'{"session": "s", "anomalous": true, "time": "9999-01-31T12:00:00Z"}', '"time" is before 1970 or after'),
         (b'{"session": "s", "anomalous": true, "time": "0001-01-31T12:00:00Z"}', '"time" is before 1970 or after'),
-        (b'{"session": "s", "anomalous": true, "time": 12}', '"time" is no RFC 3339 time'),
-        (b'{"session": "s", "anomalous": true, "time": "2026-01-31T12:00:00"}', '"time" names no time zone'),
+        (b'{"session": "s", "anomalous": true, "time": 12}', '"time" is not an RFC 3339 time'),
+        (b'{"session": "s", "anomalous": true, "time": "2026-01-31T12:00:00"}', '"time" has no time zone'),
     ],
 )
 def test_what_is_no_label_is_told(store, raw, says):
