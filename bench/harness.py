@@ -8,7 +8,7 @@ measurement gets a new id.
 Errors::
 
     BenchError
-    ├── UnknownScenario   no scenario of that id; the message lists the known ones
+    ├── UnknownScenarioError   no scenario of that id; the message lists the known ones
     └── SettingError      a --set key or value that the scenario does not take
 """
 
@@ -28,7 +28,7 @@ class BenchError(DriftlineError):
     """Base of every error that the benchmarks raise on purpose; the message is for the user."""
 
 
-class UnknownScenario(BenchError):
+class UnknownScenarioError(BenchError):
     """There is no scenario of that id."""
 
 
@@ -348,10 +348,10 @@ def find_scenario(scenario_id: str) -> Scenario:
     """The scenario of that id.
 
     Raises:
-        UnknownScenario: there is none.
+        UnknownScenarioError: there is none.
     """
     if scenario_id not in SCENARIOS:
-        raise UnknownScenario(f"no scenario {scenario_id!r}; known are: {', '.join(SCENARIOS)}")
+        raise UnknownScenarioError(f"no scenario {scenario_id!r}; known are: {', '.join(SCENARIOS)}")
     return SCENARIOS[scenario_id]
 
 

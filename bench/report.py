@@ -12,7 +12,7 @@ from bench.harness import BenchError, Number, Scenario, Target, find_scenario
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class MetricChange:
     """One metric in two results; `ratio` is after / before, None where before is 0."""
 
     metric: str
@@ -44,7 +44,7 @@ def read_result(path: Path) -> dict[str, Any]:
     return document
 
 
-def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
+def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[MetricChange]:
     """Every metric of the two results; metrics that only one of them has count as changed.
 
     Raises:
@@ -55,18 +55,22 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]
     targets = find_scenario(before["scenario"]).targets
     old, new = before["metrics"], after["metrics"]
     changes = [_change(name, old[name], new[name], targets.get(name)) for name in old if name in new]
-    gone = [Change(name, old[name], 0, None, "worse" if name in targets else "gone") for name in old if name not in new]
+    gone = [
+        MetricChange(name, old[name], 0, None, "worse" if name in targets else "gone")
+        for name in old
+        if name not in new
+    ]
     return changes + gone
 
 
-def _change(metric: str, before: Number, after: Number, target: Target | None) -> Change:
+def _change(metric: str, before: Number, after: Number, target: Target | None) -> MetricChange:
     ratio = after / before if before else None
     if target is None:
-        return Change(metric, before, after, ratio, "")
+        return MetricChange(metric, before, after, ratio, "")
     gain = after - before if target.better == "higher" else before - after
     allowed = target.tolerance * abs(before)
     verdict = "worse" if gain < -allowed else "better" if gain > allowed else "same"
-    return Change(metric, before, after, ratio, verdict)
+    return MetricChange(metric, before, after, ratio, verdict)
 
 
 def scenario_table(scenarios: Mapping[str, Scenario]) -> Table:
@@ -100,7 +104,7 @@ def result_table(result: Mapping[str, Any]) -> Table:
     return table
 
 
-def change_table(scenario: str, changes: list[Change]) -> Table:
+def change_table(scenario: str, changes: list[MetricChange]) -> Table:
     """A comparison."""
     colour = {"worse": "red", "better": "green"}
     table = Table("metric", "before", "after", "ratio", "", title=scenario)

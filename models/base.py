@@ -9,11 +9,11 @@ template is its text. **A higher score always means more anomalous.**
 Errors::
 
     ModelError
-    ├── NotTrained        scoring or saving was asked of a detector that was never fitted
+    ├── NotTrainedError        scoring or saving was asked of a detector that was never fitted
     ├── TrainingError     the training data cannot train this detector; the message says why
     ├── EncoderError      a text encoder cannot be opened or gives no finite vectors (`models.text.encoder`)
-    ├── SettingsError     a detector's name or settings are not known; the message lists what is
-    └── StoreError        a version in the model store is missing, damaged or of another kind
+    ├── ModelSettingsError     a detector's name or settings are not known; the message lists what is
+    └── ModelStoreError        a version in the model store is missing, damaged or of another kind
 """
 
 import hashlib
@@ -32,7 +32,7 @@ class ModelError(DriftlineError):
     """Base of every error that the models package raises on purpose."""
 
 
-class NotTrained(ModelError):
+class NotTrainedError(ModelError):
     """The detector holds no weights yet."""
 
 
@@ -40,11 +40,11 @@ class TrainingError(ModelError):
     """The data given cannot train the detector."""
 
 
-class SettingsError(ModelError):
+class ModelSettingsError(ModelError):
     """There is no such detector, or it has no such setting."""
 
 
-class StoreError(ModelError):
+class ModelStoreError(ModelError):
     """A stored version is missing, damaged, or not of the expected kind."""
 
 
@@ -154,7 +154,7 @@ class Model(ABC):
         """Takes over what `weights` and `extra` gave.
 
         Raises:
-            StoreError: a name, shape or dtype is not this model's; the model is unchanged.
+            ModelStoreError: a name, shape or dtype is not this model's; the model is unchanged.
         """
 
     @abstractmethod
@@ -226,7 +226,7 @@ class WindowDetector(Model):
         changes it by rounding at the most.
 
         Raises:
-            NotTrained: see the class.
+            NotTrainedError: see the class.
         """
 
     @abstractmethod
@@ -234,5 +234,5 @@ class WindowDetector(Model):
         """What each line adds to its window's score; costs far more than `score`, so it is asked for alerts only.
 
         Raises:
-            NotTrained: see the class.
+            NotTrainedError: see the class.
         """

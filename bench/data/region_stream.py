@@ -50,7 +50,7 @@ class Stream:
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class StartingModel:
     """What serves at the start, and from which every version descends."""
 
     spec: ModelSpec
@@ -171,7 +171,7 @@ class FleetStream:
     """Regions that share a model, and the rounds that renew it."""
 
     def __init__(
-        self, parts: Mapping[str, NDArray[np.int64]], stream: Stream, model: Model, policy: Policy, folder: Path
+        self, parts: Mapping[str, NDArray[np.int64]], stream: Stream, model: StartingModel, policy: Policy, folder: Path
     ) -> None:
         """Sets every region up with the model; `parts` says which windows are whose."""
         logging.getLogger("flwr").setLevel(logging.WARNING)
@@ -223,7 +223,7 @@ class FleetStream:
             outcome = result.reason
             if result.accepted:
                 spec = model.spec.model_copy(update={"version": model.spec.version + 1})
-                self._model = Model(spec, result.weights, result.threshold)
+                self._model = StartingModel(spec, result.weights, result.threshold)
                 self.course.published += 1
                 self._serve()
         except RoundFailed as error:

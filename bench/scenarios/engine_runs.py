@@ -29,7 +29,7 @@ from connectors.broker import EmbeddedBroker
 from connectors.files import FileSettings, FileSource
 from connectors.kafka_source import LINE_BITS
 from connectors.ports import free_port
-from models.base import StoreError
+from models.base import ModelStoreError
 from models.storage.store import ModelStore
 
 LIMIT_S = 900.0
@@ -126,7 +126,7 @@ def _usable(store: ModelStore) -> bool:
     """Whether there is a model that today's code can load: one kept from before may have other settings."""
     try:
         store.load("bert_cnn", device="cpu")
-    except StoreError:
+    except ModelStoreError:
         return False
     return True
 

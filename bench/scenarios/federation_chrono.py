@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bench.data.detection_data import hdfs_sessions
 from bench.data.partition import by_key
-from bench.data.region_stream import MODEL, Course, FleetStream, Model, Policy, Stream, joined
+from bench.data.region_stream import MODEL, Course, FleetStream, Policy, StartingModel, Stream, joined
 from bench.harness import Outcome, Run, SettingError
 from engine.drift.settings import DriftSettings
 from federation.base import ModelSpec, RoundSettings
@@ -100,7 +100,7 @@ def _seeded(policy: Policy, seed: int) -> Policy:
     return replace(policy, rounds=policy.rounds.model_copy(update={"seed": 1_000 * seed}))
 
 
-def first_model(stream: Stream, detector_settings: Mapping[str, Any], cache: Path, seed: int = 0) -> Model:
+def first_model(stream: Stream, detector_settings: Mapping[str, Any], cache: Path, seed: int = 0) -> StartingModel:
     """A BERT-CNN trained on what lies before the stream."""
     index = np.arange(stream.begin)
     settings = TrainSettings(settings=dict(detector_settings), threshold="best_f1", seed=seed)
@@ -112,10 +112,10 @@ def first_model(stream: Stream, detector_settings: Mapping[str, Any], cache: Pat
         name=MODEL, version=1, kind="detector", detector=detector.name, settings=detector.settings(),
         extra=detector.extra(),
     )  # fmt: skip
-    return Model(spec, detector.weights(), trained.threshold)
+    return StartingModel(spec, detector.weights(), trained.threshold)
 
 
-def _live(way: str, stream: Stream, model: Model, policy: Policy, every_s: float, folder: Path) -> Course:
+def _live(way: str, stream: Stream, model: StartingModel, policy: Policy, every_s: float, folder: Path) -> Course:
     parts = dict(zip(REGIONS, by_key(stream.keys, len(REGIONS)), strict=True))
     alone = {"rounds": policy.rounds.model_copy(update={"min_regions": 1})}
     if way == "static":
@@ -131,7 +131,12 @@ def _live(way: str, stream: Stream, model: Model, policy: Policy, every_s: float
 
 
 def _fleet(
-    parts: Mapping[str, NDArray[np.int64]], stream: Stream, model: Model, policy: Policy, folder: Path, **changes: Any
+    parts: Mapping[str, NDArray[np.int64]],
+    stream: Stream,
+    model: StartingModel,
+    policy: Policy,
+    folder: Path,
+    **changes: Any,
 ) -> Course:
     return FleetStream(parts, stream, model, replace(policy, **changes), folder).run()
 

@@ -10,7 +10,7 @@ from bench.data.detection_data import hdfs_sessions
 from bench.harness import Outcome, Run
 from models.base import Templates, Windows
 from models.detectors.bert_cnn import BertCnn, BertCnnSettings, Network
-from models.detectors.checks import workload
+from models.detectors.checks import make_workload
 from models.text.ragged import marked, padded
 from models.training.scoring import WindowScorer
 
@@ -58,9 +58,9 @@ def score_windows(run: Run) -> Outcome:
 
 def _detector(encoder: str, templates: Templates) -> BertCnn:
     """A detector of the default architecture; its training is short, since speed does not depend on it."""
-    made = workload()
+    workload = make_workload()
     detector = BertCnn(BertCnnSettings.model_validate({"encoder": encoder, "training": {"epochs": 1}}), device="cpu")
-    detector.fit(made.windows, made.labels, made.templates)
+    detector.fit(workload.windows, workload.labels, workload.templates)
     detector.learn_templates(templates)
     return detector
 

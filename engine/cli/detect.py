@@ -25,7 +25,7 @@ from engine.cli.options import (
 )  # fmt: skip
 
 if TYPE_CHECKING:
-    from engine.offline.detect import Cutting
+    from engine.offline.detect import Preprocessing
     from engine.offline.evaluate import Evaluation
 
 
@@ -86,32 +86,32 @@ def _named(text: str) -> tuple[str, int | None]:
 
 
 def _evaluate(
-    data: Path, labels: Path | None, settings: "tuple[Cutting, str, str, str]",
+    data: Path, labels: Path | None, settings: "tuple[Preprocessing, str, str, str]",
     asked: list[tuple[str | None, int | None]], after: float, quiet: bool,
 ) -> "Evaluation":  # fmt: skip
     """Scores the log with each model asked for; the log is read once."""
     from engine.offline.datasets import LogSpec
     from engine.offline.detect import load_units, score_windows
-    from engine.offline.evaluate import Evaluation, Judged
+    from engine.offline.evaluate import EvaluatedModel, Evaluation
     from engine.runtime.model_loading import embedding_cache
     from models.storage.store import ModelStore
 
-    cutting, url, called, device = settings
+    preprocessing, url, called, device = settings
     store, spec = ModelStore(url), LogSpec(data, labels)
     models = [store.load(n or called, v, device=device, cache=embedding_cache()) for n, v in asked]
     with progress_bar(quiet) as bar:
         task = bar.add_task("reading", total=None, figures="")
-        windows = load_units(spec, cutting, after=after)
+        windows = load_units(spec, preprocessing, after=after)
         judged = []
         for stored in models:
             bar.update(task, description=f"scoring {stored.card.name}", completed=0, total=len(windows))
             scored = score_windows(windows, stored, lambda done, total: bar.update(task, completed=done, total=total))
-            judged.append(Judged.of(scored))
+            judged.append(EvaluatedModel.of(scored))
     counts = {
         "windows": len(windows), "lines": windows.lines, "bad_lines": windows.bad_lines,
         "late_lines": windows.late_lines, "unlabelled_windows": windows.unlabelled,
     }  # fmt: skip
-    return Evaluation(judged[0], tuple(judged[1:]), spec, cutting, after, counts)
+    return Evaluation(judged[0], tuple(judged[1:]), spec, preprocessing, after, counts)
 
 
 def score(
@@ -135,11 +135,11 @@ def score(
     from foundation.time_text import iso_time
     from models.storage.store import ModelStore
 
-    cutting, url, called, device = setup(region, format, window, window_set, store, name)
+    preprocessing, url, called, device = setup(region, format, window, window_set, store, name)
     with progress_bar(json) as bar:
         task = bar.add_task("scoring", total=None, figures="")
         scored = score_log(
-            LogSpec(file, supervised=False), cutting, ModelStore(url), called, version, device=device,
+            LogSpec(file, supervised=False), preprocessing, ModelStore(url), called, version, device=device,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )  # fmt: skip
     rows = [

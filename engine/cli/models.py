@@ -40,7 +40,7 @@ def list_versions(store: StoreOption = "models-store", json: JsonOption = False)
 
     Example: driftline models list --store models-store
     """
-    from models.base import StoreError
+    from models.base import ModelStoreError
     from models.storage.store import Card, ModelStore
 
     opened = ModelStore(store)
@@ -51,7 +51,7 @@ def list_versions(store: StoreOption = "models-store", json: JsonOption = False)
             row = {"name": name, "version": version, "current": version == current}
             try:
                 card = opened.verify(name, version)
-            except StoreError as error:
+            except ModelStoreError as error:
                 rows.append({**row, "fault": str(error)})
                 continue
             validation = card.metrics.get("validation", {})
@@ -156,13 +156,13 @@ def recalibrate(
     from engine.offline.recalibrate import recalibrate as fit
     from models.storage.store import ModelStore
 
-    cutting, url, _, device = setup(region, format, window, window_set, store, name)
+    preprocessing, url, _, device = setup(region, format, window, window_set, store, name)
     opened = ModelStore(url)
     before = opened.card(name, version)
     with progress_bar(json) as bar:
         task = bar.add_task("scoring", total=None, figures="")
         card = fit(
-            LogSpec(data, labels), cutting, opened, name, version, rule=threshold,
+            LogSpec(data, labels), preprocessing, opened, name, version, rule=threshold,
             settings=numbers(threshold_set), device=device,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )  # fmt: skip

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from engine.offline.detect import Cutting
+    from engine.offline.detect import Preprocessing
 
 Data = Annotated[Path, typer.Option("--data", help="Log file: plain, .gz, .xz or .zst.", show_default=False)]
 Labels = Annotated[
@@ -41,18 +41,18 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of t
 
 def setup(
     region: Path | None, format: str, window: str, window_set: list[str] | None, store: str | None, name: str | None
-) -> "tuple[Cutting, str, str, str]":
-    """Cutting, store, name and device, from the region's file or from the options."""
-    from engine.offline.detect import default_cutting, region_cutting
+) -> "tuple[Preprocessing, str, str, str]":
+    """Preprocessing, store, name and device, from the region's file or from the options."""
+    from engine.offline.detect import default_preprocessing, region_preprocessing
 
     if region is not None:
-        cutting, region_store, region_name, device = region_cutting(region)
-        return cutting, store or region_store, name or region_name, device
+        preprocessing, region_store, region_name, device = region_preprocessing(region)
+        return preprocessing, store or region_store, name or region_name, device
     try:
-        cutting = default_cutting(format, window, pairs(window_set or [], "gap_s=43200"))
+        preprocessing = default_preprocessing(format, window, pairs(window_set or [], "gap_s=43200"))
     except ValidationError as error:
         raise typer.BadParameter("; ".join(map(problem, error.errors()))) from error
-    return cutting, store or "models-store", name or "bert_cnn", "auto"
+    return preprocessing, store or "models-store", name or "bert_cnn", "auto"
 
 
 def problem(error: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from engine.offline.run_log import Run, RunLog
+    from engine.offline.run_log import RunLog, TrainingRun
     from models.base import FitReport, Model
     from models.storage.model_cards import ModelNotes
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 def run_of(
     model: "Model", notes: "ModelNotes", report: "FitReport", version: int | None, name: str, store: str,
     started_at: datetime,
-) -> "Run":  # fmt: skip
+) -> "TrainingRun":  # fmt: skip
     """What is logged of a training that published `version` of `name`."""
-    from engine.offline.run_log import Run, new_id
+    from engine.offline.run_log import TrainingRun, new_id
     from models.storage.model_cards import Notes
 
-    return Run(
+    return TrainingRun(
         id=new_id(model.name, started_at), name=name, version=version, store=store, detector=model.name,
         settings=model.settings(), seed=notes.seed, started_at=started_at, train_s=report.train_s,
         threshold=notes.threshold if isinstance(notes, Notes) else None, data=notes.data, metrics=notes.metrics,
@@ -28,7 +28,7 @@ def run_of(
     )  # fmt: skip
 
 
-def record(log: "RunLog", runs: Path, run: "Run") -> str:
+def record(log: "RunLog", runs: Path, run: "TrainingRun") -> str:
     """Logs the run; in the folder where the server that answered before the training no longer does."""
     from engine.offline.evaluation_report import EvaluationError
     from engine.offline.plots import curves

@@ -89,7 +89,7 @@ def train(
     from models.storage.store import ModelStore
     from models.train_detector import TrainSettings
 
-    cutting, url, called, device = setup(region, format, window, window_set, store, name)
+    preprocessing, url, called, device = setup(region, format, window, window_set, store, name)
     called = name or (called if region is not None else detector)
     settings = TrainSettings(
         detector=detector, settings=pairs(set or [], "filters=64"), threshold=threshold,
@@ -100,7 +100,7 @@ def train(
     started_at = datetime.now(UTC)
     with progress_bar(json) as bar:
         trained, used = train_on_log(
-            LogSpec(data, labels), cutting, settings, ModelStore(url), called,
+            LogSpec(data, labels), preprocessing, settings, ModelStore(url), called,
             first=first, device=device, progress=stages(bar),
         )  # fmt: skip
     run = run_of(trained.detector, trained.notes, trained.report, trained.version, called, url, started_at)

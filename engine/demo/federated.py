@@ -28,7 +28,7 @@ from engine.demo.report import Judgement, judge
 from engine.demo.run import GAP_S, DemoError, clear, train_first
 from engine.demo.view import read
 from engine.offline.datasets import LogSpec
-from engine.offline.detect import Cutting, score_log
+from engine.offline.detect import Preprocessing, score_log
 from engine.parsing.parse_settings import ParseSettings
 from engine.steps.window import SessionWindows
 from federation.coordinator.ledger import Ledger, Round, Step
@@ -220,8 +220,8 @@ def _static(out: Path, lines: list[bytes], labels: dict[str, bool], gap_s: int) 
     log.write_bytes(b"\n".join(lines) + b"\n")
     rows = (f"{key},{'Anomaly' if bad else 'Normal'}\n" for key, bad in labels.items())
     answers.write_text("BlockId,Label\n" + "".join(rows))
-    cutting = Cutting(ParseSettings(format="hdfs"), SessionWindows(gap_s=gap_s, growth=()))
-    scored = score_log(LogSpec(log, answers), cutting, ModelStore(out / "models"), "bert_cnn", 1)
+    preprocessing = Preprocessing(ParseSettings(format="hdfs"), SessionWindows(gap_s=gap_s, growth=()))
+    scored = score_log(LogSpec(log, answers), preprocessing, ModelStore(out / "models"), "bert_cnn", 1)
     units = scored.units()
     called = {units.keys[i] for i in np.flatnonzero(units.scores >= scored.threshold)}
     return judge(called, labels)

@@ -24,7 +24,7 @@ from engine.demo.process import REGION, Feeder, driftline
 from engine.demo.report import show_summary, write_report
 from engine.demo.view import Reading, View, read
 from engine.offline.datasets import LogSpec
-from engine.offline.detect import Cutting, train_on_log
+from engine.offline.detect import Preprocessing, train_on_log
 from engine.parsing.parse_settings import ParseSettings
 from engine.steps.window import SessionWindows
 from foundation.errors import DriftlineError
@@ -110,7 +110,7 @@ def train_first(
     rows = (f"{key},{'Anomaly' if bad else 'Normal'}\n" for key, bad in parts.train_labels.items())
     labels.write_text(HEADER + "".join(rows))
     store = ModelStore(out / "models")
-    cutting = Cutting(ParseSettings(format="hdfs"), SessionWindows(gap_s=gap_s, growth=growth))
+    preprocessing = Preprocessing(ParseSettings(format="hdfs"), SessionWindows(gap_s=gap_s, growth=growth))
     with ProgressBar(console=console, transient=True) as bar:
         task = bar.add_task("training", total=None)
 
@@ -119,7 +119,7 @@ def train_first(
             bar.update(task, description=f"{stage} {text}", completed=done, total=total)
 
         settings = TrainSettings(detector="bert_cnn", seed=seed)
-        trained, used = train_on_log(LogSpec(log, labels), cutting, settings, store, "bert_cnn", progress=show)
+        trained, used = train_on_log(LogSpec(log, labels), preprocessing, settings, store, "bert_cnn", progress=show)
     console.print(
         f"bert_cnn version {trained.version}: {len(used):,} windows, {int(used.labels.sum()):,} anomalous, "
         f"trained in {trained.report.train_s:.1f} s, F1 on its validation windows "

@@ -301,7 +301,7 @@ class DecideStep(Step[ScoredWindows, tuple[ScoredWindows, tuple[Decision, ...]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class VersionFeedback:
     """Feedback on one model version's alerts that the monitor knows of, counted from a time of the wall clock."""
 
     model: str = ""
@@ -323,7 +323,7 @@ class DriftStep(Step[ScoredWindows, Record]):
     def __init__(self, context: Context, snapshot: dict[str, Any] | None) -> None:
         super().__init__(context)
         self._redact = redaction(context.settings.alert) if context.settings.drift.texts else lambda _: ""
-        self._judged = Judged(*(snapshot or {}).get("judged", ()))
+        self._judged = VersionFeedback(*(snapshot or {}).get("judged", ()))
         self._monitor = DriftMonitor(
             context.settings.drift, context.templates, vectors=self._vectors, state=(snapshot or {}).get("monitor")
         )
@@ -372,7 +372,7 @@ class DriftStep(Step[ScoredWindows, Record]):
         if collector is None:
             return []
         if (self._judged.model, self._judged.version) != (last.model, last.version):
-            self._judged = Judged(last.model, last.version, self._context.clock.wall_ns())
+            self._judged = VersionFeedback(last.model, last.version, self._context.clock.wall_ns())
         said = collector.feedback(self._judged.since_ns)
         if said is None:
             return []

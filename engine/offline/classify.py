@@ -12,7 +12,7 @@ from engine.records import ParsedLines
 from engine.runtime.model_loading import embedding_cache
 from engine.steps.classify import lines_of
 from engine.steps.parse import Parser
-from models.base import StoreError
+from models.base import ModelStoreError
 from models.classify.base import CLASSES, NORMAL, Key, Lines, Reason
 from models.classify.registry import build
 from models.classify.scoring import LineScorer
@@ -33,14 +33,16 @@ def load_scorer(store: Path | str, name: str, version: int | None = None, *, dev
     """The line classifier of that name in the store; `BUILT_IN` is taken as it comes where the store has none.
 
     Raises:
-        StoreError: there is none, or it cannot be used.
+        ModelStoreError: there is none, or it cannot be used.
     """
     opened = ModelStore(store)
     if name == BUILT_IN and version is None and name not in opened.names():
         return LineScorer(build(BUILT_IN))
     if version is None and name not in opened.names():
         known = ", ".join(opened.names()) or "none"
-        raise StoreError(f"{store} holds no line classifier '{name}'; it holds {known}. {BUILT_IN} needs no training")
+        raise ModelStoreError(
+            f"{store} holds no line classifier '{name}'; it holds {known}. {BUILT_IN} needs no training"
+        )
     stored = opened.load_classifier(name, version, device=device, cache=embedding_cache())
     stored.classifier.prepare()
     return LineScorer(stored.classifier, stored.card.version)

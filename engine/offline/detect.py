@@ -23,7 +23,7 @@ from models.training.scoring import WindowScorer
 
 
 @dataclass(frozen=True, slots=True)
-class Cutting:
+class Preprocessing:
     """How lines become windows; the same for training and for the engine that uses the model."""
 
     parse: ParseSettings
@@ -40,14 +40,14 @@ def learnable(data: LabelledWindows) -> LabelledWindows:
 
 
 def train_on_log(
-    spec: LogSpec, cutting: Cutting, settings: TrainSettings, store: ModelStore, name: str,
+    spec: LogSpec, preprocessing: Preprocessing, settings: TrainSettings, store: ModelStore, name: str,
     *, first: float = 1.0, device: str = "auto", progress: Progress | None = None,
 ) -> tuple[Trained, LabelledWindows]:  # fmt: skip
     """Trains on the first share of a log's sessions by time and publishes the result.
 
     Args:
         spec: The log and its labels.
-        cutting: How it is cut.
+        preprocessing: How lines become windows.
         settings: What is trained.
         store: Where it is published.
         name: Under which name.
@@ -65,7 +65,7 @@ def train_on_log(
     # Asked of the detector itself, so that a log without the labels it needs is refused by name.
     supervised = build(settings.detector, settings.settings, device=device, cache=embedding_cache()).supervised
     spec = replace(spec, supervised=supervised)
-    data = load_windows(spec, cutting.parse, cutting.window)
+    data = load_windows(spec, preprocessing.parse, preprocessing.window)
     if first < 1:
         data, _ = split_by_time(data, first)
         _both_classes(data, spec, f"the first {first:.0%} of the sessions of")
@@ -142,7 +142,7 @@ class ScoredLog:
 
 
 def score_log(
-    spec: LogSpec, cutting: Cutting, store: ModelStore, name: str, version: int | None = None,
+    spec: LogSpec, preprocessing: Preprocessing, store: ModelStore, name: str, version: int | None = None,
     *, after: float = 0.0, device: str = "auto", progress: Callable[[int, int], None] | None = None,
 ) -> ScoredLog:  # fmt: skip
     """Scores the sessions of a log that follow its first share `after` (0..1) by time.
@@ -152,16 +152,16 @@ def score_log(
         StoreError: the version is missing or damaged.
     """
     stored = store.load(name, version, device=device, cache=embedding_cache())
-    return score_windows(load_units(spec, cutting, after=after), stored, progress)
+    return score_windows(load_units(spec, preprocessing, after=after), stored, progress)
 
 
-def load_units(spec: LogSpec, cutting: Cutting, *, after: float = 0.0) -> LabelledWindows:
+def load_units(spec: LogSpec, preprocessing: Preprocessing, *, after: float = 0.0) -> LabelledWindows:
     """The windows of the sessions of a log that follow its first share `after` (0..1) by time.
 
     Raises:
         DataError: the log or its labels cannot be used, or one class is missing where both are needed.
     """
-    data = load_windows(spec, cutting.parse, cutting.window)
+    data = load_windows(spec, preprocessing.parse, preprocessing.window)
     if after > 0:
         _, data = split_by_time(data, after)
         _both_classes(data, spec, f"the sessions after the first {after:.0%} of")
@@ -194,21 +194,26 @@ def _parts(count: int, progress: Callable[[int, int], None] | None, size: int = 
             progress(min(start + size, count), count)
 
 
-def default_cutting(format: str, kind: str, settings: dict[str, Any]) -> Cutting:
-    """A cutting without a region's file: a log format, a kind of window, and the window's settings.
+def default_preprocessing(format: str, kind: str, settings: dict[str, Any]) -> Preprocessing:
+    """Preprocessing without a region's file: a log format, a kind of window, and the window's settings.
 
     Raises:
         ValueError: no such format, kind of window or setting.
     """
     window: WindowSettings = TypeAdapter(WindowSettings).validate_python({"kind": kind, **settings})
-    return Cutting(ParseSettings(format=format), window)
+    return Preprocessing(ParseSettings(format=format), window)
 
 
-def region_cutting(path: Path) -> tuple[Cutting, str, str, str]:
-    """Cutting, store, model name and device from a region's file.
+def region_preprocessing(path: Path) -> tuple[Preprocessing, str, str, str]:
+    """Preprocessing, store, model name and device from a region's file.
 
     Raises:
         SettingsFileError: see `engine.settings.load`.
     """
     settings = load(path)
-    return Cutting(settings.parse, settings.window), settings.model.store, settings.model.name, settings.model.device
+    return (
+        Preprocessing(settings.parse, settings.window),
+        settings.model.store,
+        settings.model.name,
+        settings.model.device,
+    )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.offline.datasets import LogSpec
-from engine.offline.detect import Cutting, ScoredLog, Units
+from engine.offline.detect import Preprocessing, ScoredLog, Units
 from models.storage.store import Card
 from models.training.metrics import Confusion, confusion, evaluate
 
@@ -20,16 +20,16 @@ _RESAMPLES = 2000
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class EvaluatedModel:
     """One detector on one log: what it was asked about, and what it said."""
 
     card: Card
     units: Units
 
     @staticmethod
-    def of(scored: ScoredLog) -> "Judged":
+    def of(scored: ScoredLog) -> "EvaluatedModel":
         """From the scores of all windows."""
-        return Judged(scored.card, scored.units())
+        return EvaluatedModel(scored.card, scored.units())
 
     @property
     def title(self) -> str:
@@ -73,10 +73,10 @@ class Judged:
 class Evaluation:
     """A detector judged on a log, others beside it on the same units, and where the data came from."""
 
-    main: Judged
-    others: tuple[Judged, ...]
+    main: EvaluatedModel
+    others: tuple[EvaluatedModel, ...]
     spec: LogSpec
-    cutting: Cutting
+    preprocessing: Preprocessing
     after: float
     counts: dict[str, int]
 
@@ -110,8 +110,8 @@ class Evaluation:
             "protocol": self.protocol(),
             "unit": self.unit,
             "cutting": {
-                "parse": self.cutting.parse.model_dump(mode="json", exclude_defaults=True),
-                "window": self.cutting.window.model_dump(mode="json"),
+                "parse": self.preprocessing.parse.model_dump(mode="json", exclude_defaults=True),
+                "window": self.preprocessing.window.model_dump(mode="json"),
                 "after": self.after,
             },
             "counts": {
@@ -127,7 +127,7 @@ class Evaluation:
         }  # fmt: skip
 
 
-def _verdict(judged: Judged) -> dict[str, Any]:
+def _verdict(judged: EvaluatedModel) -> dict[str, Any]:
     """A detector's own part of metrics.json."""
     card, figures = judged.card, judged.figures()
     cells = ("true_positives", "false_positives", "false_negatives", "true_negatives")

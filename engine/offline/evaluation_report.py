@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from engine.offline.evaluate import Evaluation, Judged
+from engine.offline.evaluate import EvaluatedModel, Evaluation
 from foundation.errors import DriftlineError
 from foundation.time_text import iso_time
 
@@ -85,7 +85,7 @@ def render(evaluation: Evaluation, document: dict[str, Any], plots: dict[str, by
     )  # fmt: skip
 
 
-def wrong(judged: Judged, *, anomalous: bool) -> list[dict[str, Any]]:
+def wrong(judged: EvaluatedModel, *, anomalous: bool) -> list[dict[str, Any]]:
     """The units that were judged wrong, the furthest from the threshold first.
 
     Args:

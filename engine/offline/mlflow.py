@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.offline.evaluation_report import EvaluationError
-from engine.offline.run_log import Run, RunFolder, RunLog
+from engine.offline.run_log import RunFolder, RunLog, TrainingRun
 
 EXPERIMENT = "driftline"
 TIMEOUT_S = 20.0
@@ -75,7 +75,7 @@ class MlflowServer:
             raise EvaluationError(f"the experiment {EXPERIMENT} on {self._url} was deleted; restore it there")
         self._experiment = str(experiment["experiment_id"])
 
-    def record(self, run: Run, files: Mapping[str, bytes]) -> str:
+    def record(self, run: TrainingRun, files: Mapping[str, bytes]) -> str:
         """See `RunLog.record`. A run that breaks off is marked as failed."""
         if not self._experiment:
             self.check()
@@ -95,7 +95,7 @@ class MlflowServer:
             self._call("POST", "runs/update", {"run_id": info["run_id"], "status": state, "end_time": ended_ms})
         return f"{self._url}/#/experiments/{self._experiment}/runs/{info['run_id']}"
 
-    def _log(self, run: Run, run_id: str, started_ms: int, ended_ms: int) -> None:
+    def _log(self, run: TrainingRun, run_id: str, started_ms: int, ended_ms: int) -> None:
         metrics = [
             {"key": name, "value": value, "timestamp": started_ms, "step": epoch}
             for epoch, figures in enumerate(run.history)

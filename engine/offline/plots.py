@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.offline.evaluate import Evaluation, Judged
+from engine.offline.evaluate import EvaluatedModel, Evaluation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +37,7 @@ def all_plots(evaluation: Evaluation) -> dict[str, bytes]:
     }
 
 
-def confusion_matrix(judged: Judged) -> bytes:
+def confusion_matrix(judged: EvaluatedModel) -> bytes:
     """Counts, and shares of each true class."""
     cells = judged.confusion()
     counts = np.array(
@@ -93,7 +93,7 @@ def precision_recall(evaluation: Evaluation) -> bytes:
     return _png(figure, axes, "lower left")
 
 
-def score_histogram(judged: Judged, unit: str) -> bytes:
+def score_histogram(judged: EvaluatedModel, unit: str) -> bytes:
     """Scores of both classes on a logarithmic count, with the threshold."""
     units = judged.units
     figure, axes = _axes()
@@ -107,7 +107,7 @@ def score_histogram(judged: Judged, unit: str) -> bytes:
     return _png(figure, axes, "best")
 
 
-def timeline(judged: Judged, unit: str) -> bytes:
+def timeline(judged: EvaluatedModel, unit: str) -> bytes:
     """Scores over event time with the threshold, and under it the alerts and how many were right."""
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
@@ -161,7 +161,7 @@ def curves(history: Sequence[Mapping[str, float]], best_epoch: int, title: str) 
     return _png(figure)
 
 
-def _thinned(judged: Judged) -> NDArray[np.int64]:
+def _thinned(judged: EvaluatedModel) -> NDArray[np.int64]:
     """Which units the timeline shows: every alert and every anomaly, and as many others as there is room for."""
     telling = judged.called | judged.units.labels
     rest = np.flatnonzero(~telling)
@@ -171,7 +171,7 @@ def _thinned(judged: Judged) -> NDArray[np.int64]:
     return np.sort(np.concatenate([np.flatnonzero(telling), rest]))
 
 
-def _coloured(evaluation: Evaluation) -> list[tuple[Judged, str]]:
+def _coloured(evaluation: Evaluation) -> list[tuple[EvaluatedModel, str]]:
     """The detectors with their colours, the one evaluated last so that it is drawn on top."""
     others = [(judged, _OTHERS[i % len(_OTHERS)]) for i, judged in enumerate(evaluation.others)]
     return [*others, (evaluation.main, NORMAL)]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from engine.offline.datasets import LogSpec, load_windows
-from engine.offline.detect import Cutting, learnable, score_windows
+from engine.offline.detect import Preprocessing, learnable, score_windows
 from engine.runtime.model_loading import embedding_cache
 from models.storage.store import Card, ModelStore, Notes
 from models.training.metrics import evaluate
@@ -12,7 +12,7 @@ from models.training.thresholds import fit_threshold
 
 
 def recalibrate(
-    spec: LogSpec, cutting: Cutting, store: ModelStore, name: str, version: int | None = None,
+    spec: LogSpec, preprocessing: Preprocessing, store: ModelStore, name: str, version: int | None = None,
     *, rule: str | None = None, settings: dict[str, float] | None = None, device: str = "auto",
     progress: Callable[[int, int], None] | None = None,
 ) -> Card:  # fmt: skip
@@ -21,7 +21,7 @@ def recalibrate(
     Args:
         spec: The log to fit it on; labelled where the rule needs labels. Labelled anomalies are left
             out by the rules for normal scores, and growth steps of anomalous sessions by all.
-        cutting: How it is cut.
+        preprocessing: How lines become windows.
         store: Where the version is, and where the new one goes.
         name: Of the model.
         version: Which one; the current one if None.
@@ -38,7 +38,9 @@ def recalibrate(
     fitted = stored.card.threshold
     chosen = rule or fitted.rule
     options = settings if settings or rule else fitted.settings
-    data = learnable(load_windows(replace(spec, supervised=chosen == "best_f1"), cutting.parse, cutting.window))
+    data = learnable(
+        load_windows(replace(spec, supervised=chosen == "best_f1"), preprocessing.parse, preprocessing.window)
+    )
     scored = score_windows(data, stored, progress)
     labels = data.labels if data.labels.any() else None
     threshold = fit_threshold(chosen, scored.scores, labels, options)

@@ -22,7 +22,7 @@ from models.training.thresholds import Threshold
 _RUN = "run.json"
 
 
-class Run(BaseModel):
+class TrainingRun(BaseModel):
     """One training run, as it is logged."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -78,7 +78,7 @@ class RunLog(Protocol):
         """
         ...
 
-    def record(self, run: Run, files: Mapping[str, bytes]) -> str:
+    def record(self, run: TrainingRun, files: Mapping[str, bytes]) -> str:
         """Logs a run with its plots and says where it is.
 
         Raises:
@@ -102,7 +102,7 @@ class RunFolder:
         """See `RunLog.check`."""
         prepare(self._folder)
 
-    def record(self, run: Run, files: Mapping[str, bytes]) -> str:
+    def record(self, run: TrainingRun, files: Mapping[str, bytes]) -> str:
         """See `RunLog.record`. The folder appears whole, by rename, or not at all."""
         target = self._folder / run.id
         partial = self._folder / f".{run.id}.{os.getpid()}"
@@ -115,7 +115,7 @@ class RunFolder:
             shutil.rmtree(partial, ignore_errors=True)
         return str(target)
 
-    def all(self) -> list[Run]:
+    def all(self) -> list[TrainingRun]:
         """Every run, the oldest first.
 
         Raises:
@@ -129,7 +129,7 @@ class RunFolder:
             raise EvaluationError(f"{self._folder} cannot be read: {error.strerror}") from error
         return [self._read(name) for name in names]
 
-    def get(self, part: str) -> Run:
+    def get(self, part: str) -> TrainingRun:
         """The run with this id, or the only one with `part` in its id.
 
         Raises:
@@ -143,10 +143,10 @@ class RunFolder:
             raise EvaluationError(f"{said} in {self._folder} is called '{part}'; there are {known}")
         return found[0]
 
-    def _read(self, name: str) -> Run:
+    def _read(self, name: str) -> TrainingRun:
         path = self._folder / name / _RUN
         try:
-            return Run.model_validate_json(path.read_bytes())
+            return TrainingRun.model_validate_json(path.read_bytes())
         except OSError as error:
             raise EvaluationError(f"{path} cannot be read: {error.strerror}") from error
         except ValidationError as error:
@@ -157,7 +157,7 @@ class RunFolder:
             ) from error
 
 
-def compare(runs: Sequence[Run]) -> dict[str, dict[str, list[Any]]]:
+def compare(runs: Sequence[TrainingRun]) -> dict[str, dict[str, list[Any]]]:
     """Runs side by side: one list a name, with one entry a run; None where a run lacks it.
 
     Returns:

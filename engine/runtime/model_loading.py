@@ -9,13 +9,13 @@ from pathlib import Path
 from connectors.base import Source
 from engine.clock import Clock
 from engine.serving.hot_swap import Follower, ModelSettings, ServingModel, Templates
-from engine.serving.rejected_versions import Memory
+from engine.serving.rejected_versions import RejectedVersions
 from engine.serving.shadow import ModelFollower, ShadowRules
 from engine.settings import RegionSettings
 from engine.steps.classify import AlertClassifier, Classify, ClassifySettings, ServingClassifier
 from engine.steps.parse import Parser
 from engine.telemetry.telemetry import Telemetry
-from models.base import StoreError
+from models.base import ModelStoreError
 from models.classify.scoring import LineScorer
 from models.storage.model_cards import ClassifierCard
 from models.storage.store import ModelStore
@@ -71,7 +71,7 @@ def follower(settings: RegionSettings, templates: Templates, telemetry: Telemetr
         chosen.shadow_windows, chosen.shadow_factor, chosen.shadow_margin, settings.drift.precision,
         settings.decide.threshold,
     )  # fmt: skip
-    memory = Memory(settings.recovery.path / "passed-over.json", name)
+    memory = RejectedVersions(settings.recovery.path / "passed-over.json", name)
     following = ModelFollower(lambda: store.current(name), load, report, rules, memory)
     return following
 
@@ -124,14 +124,16 @@ def describe_classifier(settings: RegionSettings) -> str:
     """Verifies the current version of the line classifier and says what it is.
 
     Raises:
-        StoreError: there is none, it is damaged, or it is a window detector.
+        ModelStoreError: there is none, it is damaged, or it is a window detector.
     """
     if settings.classify is None:
         raise ValueError("no line classifier is configured")
     store = ModelStore(settings.classify.store or settings.model.store)
     card = store.verify(settings.classify.name)
     if not isinstance(card, ClassifierCard):
-        raise StoreError(f"classify.name: {card.name} version {card.version} is a window detector, no line classifier")
+        raise ModelStoreError(
+            f"classify.name: {card.name} version {card.version} is a window detector, no line classifier"
+        )
     return f"{card.name} version {card.version}: {card.detector}, verified"
 
 
@@ -139,7 +141,7 @@ def describe_current(settings: ModelSettings) -> str:
     """Verifies the current version and says what it is.
 
     Raises:
-        StoreError: there is none, or it is damaged.
+        ModelStoreError: there is none, or it is damaged.
     """
     store = ModelStore(settings.store)
     card = store.card(settings.name)

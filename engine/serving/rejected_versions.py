@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class PassedOver:
+class RejectedVersion:
     """A version that was refused or taken back, and the one that serves in its place."""
 
     model: str
@@ -23,35 +23,35 @@ class PassedOver:
     instead: int
 
 
-class Memory:
+class RejectedVersions:
     """Keeps at most one; a disk that fails costs the memory of it, which is logged, and nothing else."""
 
     def __init__(self, path: Path | None = None, model: str = "") -> None:
         """Reads what an earlier start left of this model in the file; without a file nothing outlives the process."""
         self._path = path
         found = None if path is None else _read(path)
-        self.passed_over = found if found is not None and found.model == model else None
+        self.rejected = found if found is not None and found.model == model else None
 
-    def keep(self, passed_over: PassedOver | None) -> None:
+    def keep(self, rejected: RejectedVersion | None) -> None:
         """Remembers this one alone; None forgets."""
-        if passed_over == self.passed_over:
+        if rejected == self.rejected:
             return
-        self.passed_over = passed_over
+        self.rejected = rejected
         if self._path is None:
             return
         try:
-            if passed_over is None:
+            if rejected is None:
                 self._path.unlink(missing_ok=True)
             else:
-                durable.write(self._path, json.dumps(asdict(passed_over)).encode())
+                durable.write(self._path, json.dumps(asdict(rejected)).encode())
         except OSError as error:
-            log.error("what %s should say now (%s) is forgotten at a restart: %s", self._path, passed_over, error)
+            log.error("what %s should say now (%s) is forgotten at a restart: %s", self._path, rejected, error)
 
 
-def _read(path: Path) -> PassedOver | None:
+def _read(path: Path) -> RejectedVersion | None:
     try:
         told = json.loads(path.read_text("utf-8"))
-        return PassedOver(str(told["model"]), int(told["version"]), int(told["instead"]))
+        return RejectedVersion(str(told["model"]), int(told["version"]), int(told["instead"]))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -27,7 +27,7 @@ from engine.drift.event import DriftEvent
 from engine.drift.precision import surely
 from engine.records import ScoredWindows
 from engine.serving.hot_swap import Follower, ServingModel
-from engine.serving.rejected_versions import Memory, PassedOver
+from engine.serving.rejected_versions import RejectedVersion, RejectedVersions
 from models.base import ModelError, Windows
 
 log = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class ModelFollower(Follower[ServingModel]):
     def __init__(
         self, pointer: Callable[[], int | None], load: Callable[[int], ServingModel],
         report: Callable[[str, int, str], None], rules: ShadowRules | None = None,
-        memory: Memory | None = None,
+        rejected_versions: RejectedVersions | None = None,
     ) -> None:  # fmt: skip
         """See `Follower`; without rules a version takes over at once, without memory a restart forgets step 8."""
         super().__init__(pointer, load, report)
@@ -96,7 +96,7 @@ class ModelFollower(Follower[ServingModel]):
         self._candidate: tuple[ServingModel, Comparison] | None = None
         self._previous: ServingModel | None = None
         self._probation: Comparison | None = None
-        self._memory = memory or Memory()
+        self._rejected = rejected_versions or RejectedVersions()
         self._judged: dict[int, tuple[int, int]] = {}
         self._regressions: deque[DriftEvent] = deque(maxlen=16)
 
@@ -142,18 +142,18 @@ class ModelFollower(Follower[ServingModel]):
         with self._lock:
             if self._candidate is not None and self._candidate[0].version != version:
                 self._candidate = None  # the pointer has moved on, or back
-            passed_over = self._memory.passed_over
-            if passed_over is not None and passed_over.version != version:
-                self._memory.keep(None)
-            waiting = self._candidate is not None or self._memory.passed_over is not None
+            rejected = self._rejected.rejected
+            if rejected is not None and rejected.version != version:
+                self._rejected.keep(None)
+            waiting = self._candidate is not None or self._rejected.rejected is not None
             return (self._model is not None and waiting) or super()._settled(version)
 
     def _load_for(self, version: int) -> ServingModel:
-        passed_over = self._memory.passed_over
-        if passed_over is None or passed_over.version != version:
+        rejected = self._rejected.rejected
+        if rejected is None or rejected.version != version:
             return self._load(version)
         try:
-            before = self._load(passed_over.instead)
+            before = self._load(rejected.instead)
         except ModelError as error:
             log.error("version %s serves again, since the one before it cannot: %s", version, error)
             return self._load(version)
@@ -219,7 +219,7 @@ class ModelFollower(Follower[ServingModel]):
             DriftEvent("regression", detector, statistic, limit, *span, bad.name, bad.version, (), evidence)
         )
         self._model, self._previous, self._probation, self._candidate = previous, None, None, None
-        self._memory.keep(PassedOver(bad.name, bad.version, previous.version))  # 8
+        self._rejected.keep(RejectedVersion(bad.name, bad.version, previous.version))  # 8
         self._tell(
             "taken_back", bad.version,
             f"{bad.name} version {bad.version} was taken back: {detector} {statistic:.4g} where {limit:.4g} is "
@@ -228,7 +228,7 @@ class ModelFollower(Follower[ServingModel]):
 
     def _refuse(self, candidate: ServingModel, sentence: str) -> None:
         self._candidate = None
-        self._memory.keep(PassedOver(candidate.name, candidate.version, self.get().version))  # 8
+        self._rejected.keep(RejectedVersion(candidate.name, candidate.version, self.get().version))  # 8
         self._tell("refused", candidate.version, sentence)
 
     def _alerts(self, model: ServingModel, windows: Windows) -> int:

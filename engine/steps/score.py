@@ -31,7 +31,7 @@ class ScoreSettings(BaseModel):
     )
 
 
-class Model(Protocol):
+class ScoringModel(Protocol):
     """A version of a detector, ready to score."""
 
     @property
@@ -57,7 +57,7 @@ class Model(Protocol):
 class CurrentModel(Protocol):
     """Where the step looks up which model to use; the hot swap changes what it answers."""
 
-    def get(self) -> Model:
+    def get(self) -> ScoringModel:
         """The model for the next batch."""
         ...
 

@@ -155,7 +155,7 @@ class LineClassifier(Model):
         Batching changes a row by rounding at the most.
 
         Raises:
-            NotTrained: it holds no weights.
+            NotTrainedError: it holds no weights.
         """
 
     @abstractmethod
@@ -166,7 +166,7 @@ class LineClassifier(Model):
         without any text may have none.
 
         Raises:
-            NotTrained: it holds no weights.
+            NotTrainedError: it holds no weights.
         """
 
 

@@ -1,7 +1,7 @@
 """The promises of a line classifier, one function each; tests run every one over every classifier.
 
 As in `models.detectors.checks`, a check takes `make`, which builds the classifier anew without weights, and
-`Made`, a small labelled workload, and raises AssertionError where the promise is broken.
+`LineWorkload`, a small labelled workload, and raises AssertionError where the promise is broken.
 """
 
 from collections.abc import Callable
@@ -25,17 +25,17 @@ _WORDS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class LineWorkload:
     """A workload: lines of all classes, and which class each has."""
 
     lines: Lines
     labels: NDArray[np.int64]
 
 
-Check = Callable[[Make, Made], None]
+Check = Callable[[Make, LineWorkload], None]
 
 
-def workload(seed: int = 0, count: int = 140) -> Made:
+def make_workload(seed: int = 0, count: int = 140) -> LineWorkload:
     """Lines that tell their class by their words, in two formats; every fourth is of a rare kind of template."""
     rng = np.random.default_rng(seed)
     labels = np.arange(count, dtype=np.int64) % len(CLASSES)
@@ -45,7 +45,7 @@ def workload(seed: int = 0, count: int = 140) -> Made:
         template = _WORDS[label] + tails[int(rng.integers(len(tails)))]
         templates.append(template)
         messages.append(template.replace("<*>", rng.choice(["alpha", "beta", "<NUM>"])))
-    return Made(
+    return LineWorkload(
         Lines.of(
             messages,
             templates,
@@ -57,30 +57,30 @@ def workload(seed: int = 0, count: int = 140) -> Made:
     )
 
 
-def fitted(make: Make, made: Made, seed: int = 0) -> LineClassifier:
+def fitted(make: Make, workload: LineWorkload, seed: int = 0) -> LineClassifier:
     """The classifier trained on the workload."""
     classifier = make()
-    classifier.fit(made.lines, made.labels, seed=seed)
+    classifier.fit(workload.lines, workload.labels, seed=seed)
     return classifier
 
 
-def check_input_is_untouched(make: Make, made: Made) -> None:
+def check_input_is_untouched(make: Make, workload: LineWorkload) -> None:
     """Neither fit nor probabilities changes lines, labels or weights."""
-    keys, labels, weights = made.lines.keys(), made.labels.copy(), np.arange(1.0, len(made.labels) + 1)
+    keys, labels, weights = workload.lines.keys(), workload.labels.copy(), np.arange(1.0, len(workload.labels) + 1)
     given = weights.copy()
     classifier = make()
-    classifier.fit(made.lines, made.labels, weights=given, domains=made.lines.formats)
-    classifier.probabilities(made.lines)
-    assert made.lines.keys() == keys
-    assert np.array_equal(made.labels, labels)
+    classifier.fit(workload.lines, workload.labels, weights=given, domains=workload.lines.formats)
+    classifier.probabilities(workload.lines)
+    assert workload.lines.keys() == keys
+    assert np.array_equal(workload.labels, labels)
     assert np.array_equal(given, weights)
 
 
-def check_probabilities_are_probabilities(make: Make, made: Made) -> None:
+def check_probabilities_are_probabilities(make: Make, workload: LineWorkload) -> None:
     """Float32 (n, 7), finite, 0 to 1, rows with sum 1; most training lines get their class."""
-    found = fitted(make, made).probabilities(made.lines)
-    _assert_probabilities(found, len(made.lines))
-    assert (found.argmax(1) == made.labels).mean() > 0.7
+    found = fitted(make, workload).probabilities(workload.lines)
+    _assert_probabilities(found, len(workload.lines))
+    assert (found.argmax(1) == workload.labels).mean() > 0.7
 
 
 def _assert_probabilities(found: NDArray[np.float32], count: int) -> None:
@@ -91,19 +91,19 @@ def _assert_probabilities(found: NDArray[np.float32], count: int) -> None:
     np.testing.assert_allclose(found.sum(1), 1, atol=_ROUNDING)
 
 
-def check_batching_does_not_matter(make: Make, made: Made) -> None:
+def check_batching_does_not_matter(make: Make, workload: LineWorkload) -> None:
     """One at a time, shuffled and all together give equal probabilities."""
-    classifier = fitted(make, made)
-    together = classifier.probabilities(made.lines)
-    order = np.random.default_rng(1).permutation(len(made.lines))
-    single = [classifier.probabilities(made.lines.take(np.array([i])))[0] for i in range(20)]
+    classifier = fitted(make, workload)
+    together = classifier.probabilities(workload.lines)
+    order = np.random.default_rng(1).permutation(len(workload.lines))
+    single = [classifier.probabilities(workload.lines.take(np.array([i])))[0] for i in range(20)]
     np.testing.assert_allclose(single, together[:20], atol=_ROUNDING)
-    np.testing.assert_allclose(classifier.probabilities(made.lines.take(order)), together[order], atol=_ROUNDING)
+    np.testing.assert_allclose(classifier.probabilities(workload.lines.take(order)), together[order], atol=_ROUNDING)
 
 
-def check_anything_is_classified(make: Make, made: Made) -> None:
+def check_anything_is_classified(make: Make, workload: LineWorkload) -> None:
     """Templates never seen, empty texts, other alphabets, lone surrogates and a line of a megabyte are classified."""
-    classifier = fitted(make, made)
+    classifier = fitted(make, workload)
     strange = Lines.of(
         ["disk <*> vanished", "", "\u65e5\u672c\u8a9e \udce9\x00\x1b[31m", "ab 7 " * 200_000, "<*>" * 500]
     )
@@ -113,14 +113,14 @@ def check_anything_is_classified(make: Make, made: Made) -> None:
     assert classifier.explain(Lines.of([])) == []
 
 
-def check_bad_training_data_is_refused(make: Make, made: Made) -> None:
+def check_bad_training_data_is_refused(make: Make, workload: LineWorkload) -> None:
     """No line, one class only, a label that is no class, a weight of zero: TrainingError."""
-    none, ones = np.zeros(0, np.int64), np.ones(len(made.lines), np.int64)
+    none, ones = np.zeros(0, np.int64), np.ones(len(workload.lines), np.int64)
     attempts: list[tuple[Lines, NDArray[np.int64], NDArray[np.float64] | None]] = [
         (Lines.of([]), none, None),
-        (made.lines, ones, None),
-        (made.lines, made.labels + len(CLASSES), None),
-        (made.lines, made.labels, np.zeros(len(made.lines))),
+        (workload.lines, ones, None),
+        (workload.lines, workload.labels + len(CLASSES), None),
+        (workload.lines, workload.labels, np.zeros(len(workload.lines))),
     ]
     for lines, labels, weights in attempts:
         try:
@@ -130,18 +130,18 @@ def check_bad_training_data_is_refused(make: Make, made: Made) -> None:
         raise AssertionError("data that cannot train was taken")
 
 
-def check_few_lines_of_a_class(make: Make, made: Made) -> None:
+def check_few_lines_of_a_class(make: Make, workload: LineWorkload) -> None:
     """Classes with one line, and classes with none, do not stop the training."""
-    few = np.concatenate([np.flatnonzero(made.labels == 0)[:12], np.flatnonzero(made.labels == 1)[:9], [2, 3]])
+    few = np.concatenate([np.flatnonzero(workload.labels == 0)[:12], np.flatnonzero(workload.labels == 1)[:9], [2, 3]])
     classifier = make()
-    classifier.fit(made.lines.take(few), made.labels[few])
-    _assert_probabilities(classifier.probabilities(made.lines), len(made.lines))
+    classifier.fit(workload.lines.take(few), workload.labels[few])
+    _assert_probabilities(classifier.probabilities(workload.lines), len(workload.lines))
 
 
-def check_reasons(make: Make, made: Made) -> None:
+def check_reasons(make: Make, workload: LineWorkload) -> None:
     """Every line of words has reasons, weightiest first, in words and finite; the same whatever is beside it."""
-    classifier = fitted(make, made)
-    some = made.lines.take(np.arange(6))
+    classifier = fitted(make, workload)
+    some = workload.lines.take(np.arange(6))
     found = classifier.explain(some)
     for reasons in found:
         assert reasons
@@ -154,12 +154,12 @@ def check_reasons(make: Make, made: Made) -> None:
     np.testing.assert_allclose([r.value for r in alone], [r.value for r in found[5]], atol=1e-4)
 
 
-def _subject(make: Make, made: Made) -> Subject[LineClassifier]:
+def _subject(make: Make, workload: LineWorkload) -> Subject[LineClassifier]:
     return Subject(
         make=make,
-        fitted=lambda seed: fitted(make, made, seed),
-        output=lambda classifier: classifier.probabilities(made.lines),
-        explain=lambda classifier: classifier.explain(made.lines),
+        fitted=lambda seed: fitted(make, workload, seed),
+        output=lambda classifier: classifier.probabilities(workload.lines),
+        explain=lambda classifier: classifier.explain(workload.lines),
         build=lambda name, settings: build(name, settings, device="cpu"),
         learns=make().learns,
     )

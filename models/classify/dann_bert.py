@@ -122,7 +122,7 @@ class DannBert(NeuralClassifier):
         """Opens the encoder.
 
         Raises:
-            SettingsError: layers are to be trained of an encoder that has none, or fewer.
+            ModelSettingsError: layers are to be trained of an encoder that has none, or fewer.
         """
         super().__init__(settings, device=device, cache=cache)
         self.options = settings

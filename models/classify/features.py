@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import StoreError
+from models.base import ModelStoreError
 from models.classify.base import CLASSES, Lines
 from models.text.embeddings import TextVectors
 
@@ -120,21 +120,23 @@ class LineFeatures:
         """Takes over what `weights` and `extra` gave.
 
         Raises:
-            StoreError: another encoder made them, or they are of another shape; nothing is changed.
+            ModelStoreError: another encoder made them, or they are of another shape; nothing is changed.
         """
         mine = self.extra()
         if extra.get("encoder_fingerprint") != mine["encoder_fingerprint"]:
-            raise StoreError(
+            raise ModelStoreError(
                 f"the weights were trained on encoder {extra.get('encoder')} ({extra.get('encoder_fingerprint')}), "
                 f"this one is {mine['encoder']} ({mine['encoder_fingerprint']}); the same files are needed"
             )
         hidden = self._vectors.encoder.hidden
         for name, value, shape in (("mean", mean, (hidden,)), ("axes", axes, (len(axes), hidden))):
             if value.shape != shape or value.dtype != np.float32 or not np.isfinite(value).all():
-                raise StoreError(f"'{name}' is {value.dtype}{list(value.shape)}, expected finite float32{list(shape)}")
+                raise ModelStoreError(
+                    f"'{name}' is {value.dtype}{list(value.shape)}, expected finite float32{list(shape)}"
+                )
         vocabulary = extra.get("vocabulary")
         if not isinstance(vocabulary, list) or not all(isinstance(w, str) for w in vocabulary):
-            raise StoreError("the card has no vocabulary")
+            raise ModelStoreError("the card has no vocabulary")
         self._take(vocabulary, mean.copy(), axes.copy())
 
     def extra(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from models.base import SettingsError
+from models.base import ModelSettingsError
 from models.text.encoder import BertEncoder, Encoder, mean_state, token_batches
 
 _TOKENS = 768
@@ -47,7 +47,7 @@ def last_layers(encoder: Encoder, count: int) -> TunedBert:
     """The encoder with its last `count` layers trained.
 
     Raises:
-        SettingsError: see `needed_bert`.
+        ModelSettingsError: see `needed_bert`.
     """
     bert = needed_bert(encoder, count)
     marks = tuple(f"encoder.layer.{i}." for i in range(bert.layers - count, bert.layers))
@@ -64,7 +64,7 @@ def adapted(encoder: Encoder, *, rank: int, alpha: int, layers: int | None) -> T
         layers: How many of the last; None for all.
 
     Raises:
-        SettingsError: see `needed_bert`.
+        ModelSettingsError: see `needed_bert`.
     """
     from peft import LoraConfig, inject_adapter_in_model
 
@@ -80,10 +80,10 @@ def needed_bert(encoder: Encoder, layers: int | None) -> BertEncoder:
     """The encoder, if it is a BERT of at least that many layers.
 
     Raises:
-        SettingsError: it is not.
+        ModelSettingsError: it is not.
     """
     if not isinstance(encoder, BertEncoder):
-        raise SettingsError(f"encoder '{encoder.name}' has no layers to train; a BERT such as minilm is needed")
+        raise ModelSettingsError(f"encoder '{encoder.name}' has no layers to train; a BERT such as minilm is needed")
     if layers is not None and layers > encoder.layers:
-        raise SettingsError(f"encoder '{encoder.name}' has {encoder.layers} layers, not {layers}")
+        raise ModelSettingsError(f"encoder '{encoder.name}' has {encoder.layers} layers, not {layers}")
     return encoder

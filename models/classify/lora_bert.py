@@ -83,7 +83,7 @@ class LoraBert(NeuralClassifier):
         """Opens the encoder.
 
         Raises:
-            SettingsError: it is not a BERT, or has fewer layers than are to be adapted.
+            ModelSettingsError: it is not a BERT, or has fewer layers than are to be adapted.
         """
         super().__init__(settings, device=device, cache=cache)
         self.options = settings

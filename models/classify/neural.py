@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 from torch.nn import functional
 
-from models.base import FitReport, NotTrained, Progress
+from models.base import FitReport, NotTrainedError, Progress
 from models.classify.base import CLASSES, LineClassifier, Lines, Reason, checked
 from models.classify.metrics import class_figures
 from models.classify.shapley_words import word_reasons
@@ -257,7 +257,7 @@ class NeuralClassifier(TorchModel, LineClassifier):
 
     def _given(self, lines: Lines, encode: Encode) -> NDArray[np.float32]:
         if self.network is None:
-            raise NotTrained(f"this {self.name} holds no weights: fit it, or load a version from the store")
+            raise NotTrainedError(f"this {self.name} holds no weights: fit it, or load a version from the store")
         if not len(lines):
             return np.zeros((0, len(CLASSES)), np.float32)
         first, place = distinct(self._keys(lines))

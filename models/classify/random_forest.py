@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from models.base import StoreError
+from models.base import ModelStoreError
 from models.classify.trees import TreeClassifier, TreeSettings, shapley
 
 _CELLS = 2_000_000
@@ -139,14 +139,14 @@ class RandomForest(TreeClassifier):
     def _from_arrays(self, arrays: Mapping[str, NDArray[Any]], features: int, classes: int) -> Any:
         names = [f.name for f in fields(Forest)]
         if set(arrays) != set(names):
-            raise StoreError(f"{self.name} has the arrays {', '.join(names)}; given were {', '.join(arrays)}")
+            raise ModelStoreError(f"{self.name} has the arrays {', '.join(names)}; given were {', '.join(arrays)}")
         nodes, trees = arrays["left"].size, arrays["roots"].size
         for name in names:
             shape = {"roots": (trees,), "value": (nodes, classes)}.get(name, (nodes,))
             dtype = {"threshold": np.float64, "value": np.float32, "cover": np.float32}.get(name, np.int32)
             given = arrays[name]
             if given.shape != shape or given.dtype != dtype or not np.isfinite(given).all():
-                raise StoreError(
+                raise ModelStoreError(
                     f"'{name}' of {self.name} is {given.dtype}{list(given.shape)}, expected finite "
                     f"{np.dtype(dtype)}{list(shape)}"
                 )
@@ -159,5 +159,5 @@ class RandomForest(TreeClassifier):
             forest.roots >= 0, forest.roots < nodes, forest.feature >= 0, forest.feature < features, forest.value >= 0,
         )  # fmt: skip
         if not trees or not all(p.all() for p in promises):
-            raise StoreError(f"the nodes of {self.name} do not make trees on {features} features")
+            raise ModelStoreError(f"the nodes of {self.name} do not make trees on {features} features")
         return forest

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from models.base import SettingsError
+from models.base import ModelSettingsError
 from models.classify.base import LineClassifier
 from models.detectors.registry import Builder, made
 
@@ -71,7 +71,7 @@ def build(
         cache: Folder for encoded texts; None keeps them in memory only.
 
     Raises:
-        SettingsError: no such classifier, no such setting or value, or the device is not there.
+        ModelSettingsError: no such classifier, no such setting or value, or the device is not there.
         EncoderError: its text encoder cannot be found.
     """
     return made(CLASSIFIERS, "line classifier", name, settings, device, cache)
@@ -80,4 +80,6 @@ def build(
 def _needs(name: str, *packages: str) -> None:
     missing = [p for p in packages if find_spec(p) is None]
     if missing:
-        raise SettingsError(f"{name} needs {', '.join(missing)}, which is not installed; install driftline[classify]")
+        raise ModelSettingsError(
+            f"{name} needs {', '.join(missing)}, which is not installed; install driftline[classify]"
+        )

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from models.base import FitReport, Progress, SettingsError, StoreError
+from models.base import FitReport, ModelSettingsError, ModelStoreError, Progress
 from models.classify.base import CLASSES, NORMAL, LineClassifier, Lines, Reason, checked
 
 _PRIOR_LINES = 10.0
@@ -78,7 +78,7 @@ class RulesSettings(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class RuleMatch:
     """What the rules say of a line: `rule` is None where they abstain, `words` are what it found in the message."""
 
     rule: int | None
@@ -130,14 +130,14 @@ class Rules(LineClassifier):
         """Reads the rule file.
 
         Raises:
-            SettingsError: it is not there, or what is wrong in it.
+            ModelSettingsError: it is not there, or what is wrong in it.
         """
         self.options = settings
         if settings.file:
             try:
                 text = Path(settings.file).expanduser().read_text("utf-8")
             except (OSError, UnicodeDecodeError) as error:
-                raise SettingsError(f"the rule file {settings.file} cannot be read: {error}") from error
+                raise ModelSettingsError(f"the rule file {settings.file} cannot be read: {error}") from error
         else:
             text = files("models.classify").joinpath("rules.toml").read_text("utf-8")
         self._take(text, read_rules(text, settings.file or "rules.toml"))
@@ -149,7 +149,7 @@ class Rules(LineClassifier):
         self._classes = np.array([CLASSES.index(rule.class_) for rule in rules] + [NORMAL])
         self._confidence = np.array([rule.confidence for rule in rules] + [_NOTHING], np.float32)
 
-    def judge(self, lines: Lines) -> list[Judged]:
+    def judge(self, lines: Lines) -> list[RuleMatch]:
         """The rule that decides each line."""
         # Surest first, so that the first that holds decides; sorting is stable, so of equals the first written.
         order = [
@@ -160,7 +160,7 @@ class Rules(LineClassifier):
         for message, level, component in zip(lines.messages, lines.levels, lines.components, strict=True):
             lower = component.lower()
             hits = ((i, self._matchers[i].match(message, level, lower)) for i in order)
-            found.append(next((Judged(i, words) for i, words in hits if words is not None), Judged(None)))
+            found.append(next((RuleMatch(i, words) for i, words in hits if words is not None), RuleMatch(None)))
         return found
 
     def fit(
@@ -190,7 +190,7 @@ class Rules(LineClassifier):
             progress("train", 1, 1, {})
         return FitReport(time.perf_counter() - start)
 
-    def confidences(self, judged: Sequence[Judged]) -> NDArray[np.float32]:
+    def confidences(self, judged: Sequence[RuleMatch]) -> NDArray[np.float32]:
         """float32 (n,): how sure the deciding rules are; where they abstain, how sure normal is."""
         return self._confidence[[len(self.rules) if j.rule is None else j.rule for j in judged]]
 
@@ -225,13 +225,13 @@ class Rules(LineClassifier):
         text = str(extra.get("rules", self._text))
         try:
             rules = read_rules(text, "the rules on the card")
-        except SettingsError as error:
-            raise StoreError(str(error)) from error
+        except ModelSettingsError as error:
+            raise ModelStoreError(str(error)) from error
         if set(weights) != {"confidence"}:
-            raise StoreError(f"{self.name} has the array confidence; given were {', '.join(weights) or 'none'}")
+            raise ModelStoreError(f"{self.name} has the array confidence; given were {', '.join(weights) or 'none'}")
         given = weights["confidence"]
         if given.shape != (len(rules) + 1,) or given.dtype != np.float32 or not ((given > 0) & (given < 1)).all():
-            raise StoreError(
+            raise ModelStoreError(
                 f"'confidence' of {self.name} is {given.dtype}{list(given.shape)}, expected float32[{len(rules) + 1}] "
                 "between 0 and 1"
             )
@@ -255,15 +255,15 @@ def read_rules(text: str, place: str) -> tuple[Rule, ...]:
         place: Name of the file, for messages.
 
     Raises:
-        SettingsError: it is no TOML, or a rule in it is wrong; says which and why.
+        ModelSettingsError: it is no TOML, or a rule in it is wrong; says which and why.
     """
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"{place}: {error}") from error
+        raise ModelSettingsError(f"{place}: {error}") from error
     entries = document.get("rule")
     if set(document) != {"rule"} or not isinstance(entries, list):
-        raise SettingsError(f"{place}: a rule file consists of [[rule]] tables, at least one")
+        raise ModelSettingsError(f"{place}: a rule file consists of [[rule]] tables, at least one")
     found = []
     for number, entry in enumerate(entries, start=1):
         try:
@@ -273,5 +273,7 @@ def read_rules(text: str, place: str) -> tuple[Rule, ...]:
             where = ".".join(map(str, what["loc"]))
             name = entry.get("name", "") if isinstance(entry, dict) else ""
             said = str(what["msg"]).removeprefix("Value error, ")
-            raise SettingsError(f"{place}: rule {number} '{name}': {f'{where}: ' if where else ''}{said}") from error
+            raise ModelSettingsError(
+                f"{place}: rule {number} '{name}': {f'{where}: ' if where else ''}{said}"
+            ) from error
     return tuple(found)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.base import FitReport, NotTrained, Progress, StoreError
+from models.base import FitReport, ModelStoreError, NotTrainedError, Progress
 from models.classify.base import CLASSES, LineClassifier, Lines, Reason, checked
 from models.classify.features import MEANING, LineFeatures
 from models.classify.metrics import class_figures
@@ -59,7 +59,7 @@ class TreeClassifier(LineClassifier):
         """Opens the encoder without loading its weights.
 
         Raises:
-            EncoderError, SettingsError: see `open_encoder` and `pick_device`.
+            EncoderError, ModelSettingsError: see `open_encoder` and `pick_device`.
         """
         self.options = settings
         encoder = open_encoder(settings.encoder, str(pick_device(device)))
@@ -90,7 +90,7 @@ class TreeClassifier(LineClassifier):
         """The trees as arrays, copies.
 
         Raises:
-            NotTrained: there are none.
+            NotTrainedError: there are none.
         """
 
     @abstractmethod
@@ -98,7 +98,7 @@ class TreeClassifier(LineClassifier):
         """Trees from what `_arrays` gave.
 
         Raises:
-            StoreError: they are no trees on so many features for so many classes.
+            ModelStoreError: they are no trees on so many features for so many classes.
         """
 
     _trees: Any = None
@@ -178,7 +178,7 @@ class TreeClassifier(LineClassifier):
 
     def _trained(self) -> Any:
         if self._trees is None:
-            raise NotTrained(f"this {self.name} has no trees: fit it, or load a version from the store")
+            raise NotTrainedError(f"this {self.name} has no trees: fit it, or load a version from the store")
         return self._trees
 
     def probabilities(self, lines: Lines) -> NDArray[np.float32]:
@@ -215,11 +215,13 @@ class TreeClassifier(LineClassifier):
         """See `Model.load_weights`."""
         missing = {"mean", "axes", "classes"} - set(weights)
         if missing:
-            raise StoreError(f"the weights are not those of this {self.name}: {', '.join(sorted(missing))} is missing")
+            raise ModelStoreError(
+                f"the weights are not those of this {self.name}: {', '.join(sorted(missing))} is missing"
+            )
         classes = weights["classes"]
         known = classes.dtype == np.int64 and classes.ndim == 1 and np.isin(classes, np.arange(len(CLASSES))).all()
         if not known or len(classes) < 2 or (np.diff(classes) <= 0).any():
-            raise StoreError(f"'classes' of {self.name} are {classes.tolist()}, expected ascending class numbers")
+            raise ModelStoreError(f"'classes' of {self.name} are {classes.tolist()}, expected ascending class numbers")
         features = self._new_features()
         features.load(weights["mean"], weights["axes"], extra)
         arrays = {n: v for n, v in weights.items() if n not in ("mean", "axes", "classes")}

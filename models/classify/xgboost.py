@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from models.base import StoreError
+from models.base import ModelStoreError
 from models.classify.trees import TreeClassifier, TreeSettings, shapley
 
 
@@ -67,15 +67,19 @@ class XGBoost(TreeClassifier):
         import xgboost
 
         if set(arrays) != {"booster"} or arrays["booster"].dtype != np.uint8 or arrays["booster"].ndim != 1:
-            raise StoreError(f"{self.name} has its trees in 'booster', bytes; given were {', '.join(arrays) or 'none'}")
+            raise ModelStoreError(
+                f"{self.name} has its trees in 'booster', bytes; given were {', '.join(arrays) or 'none'}"
+            )
         trees = xgboost.Booster({"nthread": 1})
         try:
             trees.load_model(bytearray(arrays["booster"].tobytes()))
         except (xgboost.core.XGBoostError, ValueError) as error:
-            raise StoreError(f"'booster' of {self.name} holds no trees: {str(error).splitlines()[0]}") from error
+            raise ModelStoreError(f"'booster' of {self.name} holds no trees: {str(error).splitlines()[0]}") from error
         if trees.num_features() != features:
-            raise StoreError(f"'booster' of {self.name} is for {trees.num_features()} features, expected {features}")
+            raise ModelStoreError(
+                f"'booster' of {self.name} is for {trees.num_features()} features, expected {features}"
+            )
         probe = trees.predict(xgboost.DMatrix(np.zeros((1, features), np.float32), nthread=1))
         if probe.shape != (1, classes):
-            raise StoreError(f"'booster' of {self.name} gives {probe.shape[-1]} classes, expected {classes}")
+            raise ModelStoreError(f"'booster' of {self.name} gives {probe.shape[-1]} classes, expected {classes}")
         return trees

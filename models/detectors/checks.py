@@ -1,7 +1,7 @@
 """The promises of a window detector, one function each; tests run every one over every detector.
 
 Those of any model are in `models.training.model_checks`, and among `CHECKS` too. A check takes `make`, which
-builds the detector anew without weights, and `Made`, a small labelled workload, and raises
+builds the detector anew without weights, and `WindowWorkload`, a small labelled workload, and raises
 AssertionError where the promise is broken.
 """
 
@@ -22,7 +22,7 @@ _MEMORY_MIB = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class WindowWorkload:
     """A workload: windows, labels and the templates' texts."""
 
     windows: Windows
@@ -30,10 +30,10 @@ class Made:
     templates: Templates
 
 
-Check = Callable[[Make, Made], None]
+Check = Callable[[Make, WindowWorkload], None]
 
 
-def workload(seed: int = 0, count: int = 240) -> Made:
+def make_workload(seed: int = 0, count: int = 240) -> WindowWorkload:
     """Sessions `open, write…, close`; the anomalous ones hold a failure or never close."""
     rng = np.random.default_rng(seed)
     texts = [
@@ -52,53 +52,55 @@ def workload(seed: int = 0, count: int = 240) -> Made:
         elif anomalous:
             row.pop()
         rows.append([ids[t] for t in row])
-    return Made(Windows.of(rows), labels, dict(zip(ids, texts, strict=True)))
+    return WindowWorkload(Windows.of(rows), labels, dict(zip(ids, texts, strict=True)))
 
 
-def fitted(make: Make, made: Made, seed: int = 0) -> WindowDetector:
+def fitted(make: Make, workload: WindowWorkload, seed: int = 0) -> WindowDetector:
     """The detector trained on the workload as its kind wants it."""
     detector = make()
     if detector.supervised:
-        detector.fit(made.windows, made.labels, made.templates, seed=seed)
+        detector.fit(workload.windows, workload.labels, workload.templates, seed=seed)
     else:
-        detector.fit(made.windows.take(np.flatnonzero(~made.labels)), None, made.templates, seed=seed)
-    detector.learn_templates(made.templates)
+        detector.fit(workload.windows.take(np.flatnonzero(~workload.labels)), None, workload.templates, seed=seed)
+    detector.learn_templates(workload.templates)
     return detector
 
 
-def check_input_is_untouched(make: Make, made: Made) -> None:
+def check_input_is_untouched(make: Make, workload: WindowWorkload) -> None:
     """Neither fit nor score changes windows, labels or templates."""
-    before = [a.copy() for a in (made.windows.ids, made.windows.offsets, made.windows.closed, made.labels)]
-    templates = dict(made.templates)
-    fitted(make, made).score(made.windows)
-    after = (made.windows.ids, made.windows.offsets, made.windows.closed, made.labels)
+    before = [
+        a.copy() for a in (workload.windows.ids, workload.windows.offsets, workload.windows.closed, workload.labels)
+    ]
+    templates = dict(workload.templates)
+    fitted(make, workload).score(workload.windows)
+    after = (workload.windows.ids, workload.windows.offsets, workload.windows.closed, workload.labels)
     assert all(np.array_equal(a, b) for a, b in zip(before, after, strict=True))
-    assert templates == made.templates
+    assert templates == workload.templates
 
 
-def check_scores_are_finite_and_ordered(make: Make, made: Made) -> None:
+def check_scores_are_finite_and_ordered(make: Make, workload: WindowWorkload) -> None:
     """One finite float32 a window, in order, and anomalous windows score higher on the whole."""
-    scores = fitted(make, made).score(made.windows)
+    scores = fitted(make, workload).score(workload.windows)
     assert scores.dtype == np.float32
-    assert scores.shape == (len(made.windows),)
+    assert scores.shape == (len(workload.windows),)
     assert np.isfinite(scores).all()
-    assert scores[made.labels].mean() > scores[~made.labels].mean()
+    assert scores[workload.labels].mean() > scores[~workload.labels].mean()
 
 
-def check_batching_does_not_matter(make: Make, made: Made) -> None:
+def check_batching_does_not_matter(make: Make, workload: WindowWorkload) -> None:
     """One at a time, shuffled and all together give equal scores."""
-    detector = fitted(make, made)
-    together = detector.score(made.windows)
-    order = np.random.default_rng(1).permutation(len(made.windows))
-    single = [detector.score(made.windows.take(np.array([i])))[0] for i in range(40)]
+    detector = fitted(make, workload)
+    together = detector.score(workload.windows)
+    order = np.random.default_rng(1).permutation(len(workload.windows))
+    single = [detector.score(workload.windows.take(np.array([i])))[0] for i in range(40)]
     np.testing.assert_allclose(single, together[:40], atol=_ROUNDING)
-    np.testing.assert_allclose(detector.score(made.windows.take(order)), together[order], atol=_ROUNDING)
+    np.testing.assert_allclose(detector.score(workload.windows.take(order)), together[order], atol=_ROUNDING)
 
 
-def check_any_length(make: Make, made: Made) -> None:
+def check_any_length(make: Make, workload: WindowWorkload) -> None:
     """Windows of 0, 1, 2 and 10,000 lines score, closed or growing; the empty one scores 0."""
-    detector = fitted(make, made)
-    ids = np.array(list(made.templates), np.int64)
+    detector = fitted(make, workload)
+    ids = np.array(list(workload.templates), np.int64)
     rows = [ids[np.arange(n) % len(ids)] for n in (0, 1, 2, 10_000)]
     scores = detector.score(Windows.of(rows * 2, [True] * 4 + [False] * 4))
     assert np.isfinite(scores).all()
@@ -106,10 +108,10 @@ def check_any_length(make: Make, made: Made) -> None:
     assert len(detector.score(Windows.of([]))) == 0
 
 
-def check_memory_is_bounded(make: Make, made: Made) -> None:
+def check_memory_is_bounded(make: Make, workload: WindowWorkload) -> None:
     """Scoring three windows of 10,000 lines takes at most `_MEMORY_MIB` more than scoring one line does."""
-    detector = fitted(make, made)
-    ids = np.array(list(made.templates), np.int64)
+    detector = fitted(make, workload)
+    ids = np.array(list(workload.templates), np.int64)
     row = ids[np.arange(10_000) % len(ids)]
     detector.score(Windows.of([ids[:1]]))
     clear, status = Path("/proc/self/clear_refs"), Path("/proc/self/status")
@@ -123,11 +125,11 @@ def _peak_mib(status: str) -> float:
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
-def check_unknown_template(make: Make, made: Made) -> None:
+def check_unknown_template(make: Make, workload: WindowWorkload) -> None:
     """An id never learnt scores; after learning its text, batches with it still agree with single windows."""
-    detector = fitted(make, made)
+    detector = fitted(make, workload)
     text = "disk <*> has vanished"
-    strange = Windows.of([[*made.windows.row(1).tolist(), template_id(text)], [template_id(text)]])
+    strange = Windows.of([[*workload.windows.row(1).tolist(), template_id(text)], [template_id(text)]])
     assert np.isfinite(detector.score(strange)).all()
     detector.learn_templates({template_id(text): text})
     assert detector.knows(strange.ids).all()
@@ -135,21 +137,21 @@ def check_unknown_template(make: Make, made: Made) -> None:
     np.testing.assert_allclose(detector.score(strange), single, atol=_ROUNDING)
 
 
-def check_learning_leaves_scores(make: Make, made: Made) -> None:
+def check_learning_leaves_scores(make: Make, workload: WindowWorkload) -> None:
     """Learning other templates, or the same ones again, changes no score."""
-    detector = fitted(make, made)
-    scores = detector.score(made.windows)
+    detector = fitted(make, workload)
+    scores = detector.score(workload.windows)
     texts = [f"subsystem {i} reports <*>" for i in range(50)]
-    detector.learn_templates({template_id(t): t for t in texts} | dict(made.templates))
-    np.testing.assert_allclose(detector.score(made.windows), scores, atol=_ROUNDING)
+    detector.learn_templates({template_id(t): t for t in texts} | dict(workload.templates))
+    np.testing.assert_allclose(detector.score(workload.windows), scores, atol=_ROUNDING)
 
 
-def check_explanation_adds_up(make: Make, made: Made) -> None:
+def check_explanation_adds_up(make: Make, workload: WindowWorkload) -> None:
     """Base and contributions of a window give its score, whatever windows are beside it; input is untouched."""
-    detector = fitted(make, made)
-    strange = [*made.windows.row(1).tolist(), template_id("disk <*> has vanished")]
-    rows: list[list[int]] = [made.windows.row(i).tolist() for i in range(12)]
-    rows += [[], strange, made.windows.row(2)[:1].tolist()]
+    detector = fitted(make, workload)
+    strange = [*workload.windows.row(1).tolist(), template_id("disk <*> has vanished")]
+    rows: list[list[int]] = [workload.windows.row(i).tolist() for i in range(12)]
+    rows += [[], strange, workload.windows.row(2)[:1].tolist()]
     windows = Windows.of(rows, [i % 3 > 0 for i in range(len(rows))])
     before = windows.ids.copy()
     explanation = detector.explain(windows)
@@ -164,16 +166,16 @@ def check_explanation_adds_up(make: Make, made: Made) -> None:
     np.testing.assert_allclose(last.contributions, explanation.contributions[-1:], atol=1e-4)
 
 
-def _subject(make: Make, made: Made) -> Subject[WindowDetector]:
+def _subject(make: Make, workload: WindowWorkload) -> Subject[WindowDetector]:
     def output(detector: WindowDetector) -> NDArray[np.float32]:
-        detector.learn_templates(made.templates)
-        return detector.score(made.windows)
+        detector.learn_templates(workload.templates)
+        return detector.score(workload.windows)
 
     return Subject(
         make=make,
-        fitted=lambda seed: fitted(make, made, seed),
+        fitted=lambda seed: fitted(make, workload, seed),
         output=output,
-        explain=lambda detector: detector.explain(made.windows),
+        explain=lambda detector: detector.explain(workload.windows),
         build=lambda name, settings: build(name, settings, device="cpu"),
     )
 

@@ -25,9 +25,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.base import (
     Explanation,
     FitReport,
-    NotTrained,
+    ModelStoreError,
+    NotTrainedError,
     Progress,
-    StoreError,
     Templates,
     TrainingError,
     WindowDetector,
@@ -169,7 +169,7 @@ class EventCounts(WindowDetector):
 
     def _trained(self) -> dict[str, NDArray[Any]]:
         if self._weights is None:
-            raise NotTrained(f"this {self.name} has counted nothing: fit it, or load a version from the store")
+            raise NotTrainedError(f"this {self.name} has counted nothing: fit it, or load a version from the store")
         return self._weights
 
     def weights(self) -> dict[str, NDArray[Any]]:
@@ -180,7 +180,7 @@ class EventCounts(WindowDetector):
         """See `WindowDetector.load_weights`."""
         names = _NAMES[self.options.head]
         if set(weights) != set(names):
-            raise StoreError(
+            raise ModelStoreError(
                 f"{self.name} with head={self.options.head} has the arrays {', '.join(names)}; "
                 f"given were {', '.join(weights)}"
             )
@@ -194,7 +194,7 @@ class EventCounts(WindowDetector):
             dtype = np.int64 if name == "vocabulary" else np.float32
             given = weights[name]
             if given.shape != shapes[name] or given.dtype != dtype or not np.isfinite(given).all():
-                raise StoreError(
+                raise ModelStoreError(
                     f"'{name}' of {self.name} is {given.dtype}{list(given.shape)}, expected finite "
                     f"{np.dtype(dtype)}{list(shapes[name])}"
                 )

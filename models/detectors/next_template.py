@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from models.base import FitReport, Progress, StoreError, Templates, TrainingError, Windows
+from models.base import FitReport, ModelStoreError, Progress, Templates, TrainingError, Windows
 from models.detectors.torch_detector import TorchDetector
 from models.text.embeddings import BEGIN, END, FIRST_TEMPLATE, EmbeddingTable
 from models.text.ragged import content_keys, distinct
@@ -114,7 +114,7 @@ class CandidateDetector(TorchDetector):
     def _fitting(self, weights: Mapping[str, NDArray[Any]]) -> torch.nn.Module:
         vocabulary = weights.get("vocabulary")
         if vocabulary is None or vocabulary.ndim != 1 or not len(vocabulary):
-            raise StoreError(f"the weights are not those of a {self.name}: they hold no list of candidates")
+            raise ModelStoreError(f"the weights are not those of a {self.name}: they hold no list of candidates")
         return self._sized(len(vocabulary))
 
     def _prepare(self, network: nn.Module, table: EmbeddingTable) -> tuple[Any, torch.Tensor, torch.Tensor]:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from models.base import Model, SettingsError, WindowDetector
+from models.base import Model, ModelSettingsError, WindowDetector
 
 M = TypeVar("M", bound=Model)
 Builder = Callable[[Mapping[str, Any], str, Path | None], M]
@@ -63,7 +63,7 @@ def build(
         cache: Folder for encoded template texts; None keeps them in memory only.
 
     Raises:
-        SettingsError: no such detector, no such setting or value, or the device is not there.
+        ModelSettingsError: no such detector, no such setting or value, or the device is not there.
         EncoderError: its text encoder cannot be found.
     """
     return made(DETECTORS, "detector", name, settings, device, cache)
@@ -79,9 +79,9 @@ def made(
 ) -> M:
     """A model out of a registry; `kind` is what its error messages call it. See `build`."""
     if name not in builders:
-        raise SettingsError(f"there is no {kind} '{name}'; known are {', '.join(sorted(builders))}")
+        raise ModelSettingsError(f"there is no {kind} '{name}'; known are {', '.join(sorted(builders))}")
     try:
         return builders[name](settings or {}, device, cache)
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise SettingsError(f"settings of {name}: {problems}") from error
+        raise ModelSettingsError(f"settings of {name}: {problems}") from error

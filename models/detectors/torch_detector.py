@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from models.base import Explanation, NotTrained, Templates, WindowDetector, Windows
+from models.base import Explanation, NotTrainedError, Templates, WindowDetector, Windows
 from models.text.embeddings import UNKNOWN, Embeddings, EmbeddingTable
 from models.text.ragged import marked, padded, rectangles
 from models.training.torch_model import TorchModel
@@ -33,7 +33,7 @@ class TorchDetector(TorchModel, WindowDetector):
 
         Raises:
             EncoderError: see `open_encoder`.
-            SettingsError: see `pick_device`.
+            ModelSettingsError: see `pick_device`.
         """
         super().__init__(settings, encoder, device)
         self.embeddings = Embeddings(self._encoder, cache)
@@ -99,7 +99,7 @@ class TorchDetector(TorchModel, WindowDetector):
         """The newest table with what was prepared from it; prepared here if nobody has yet."""
         network, table, ready = self.network, self.embeddings.table, self._prepared
         if network is None:
-            raise NotTrained(f"this {self.name} holds no weights: fit it, or load a version from the store")
+            raise NotTrainedError(f"this {self.name} holds no weights: fit it, or load a version from the store")
         if ready is None or ready[0] is not table or ready[1] is not network:
             with self._lock, torch.inference_mode():
                 ready = table, network, self._prepare(network, table)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import StoreError
+from models.base import ModelStoreError
 
 NAMES = ("prior", "roots", "feature", "cut", "below", "above", "value")
 """Arrays of a model: prior float32 (1,); roots int32 (T,); and by node, (N,): the feature split on, the
@@ -104,7 +104,7 @@ def check_trees(model: Mapping[str, NDArray[Any]], width: int) -> None:
     """Refuses arrays that are no trees over `width` features, so that walking them always ends.
 
     Raises:
-        StoreError: see above; the message names the array.
+        ModelStoreError: see above; the message names the array.
     """
     count = len(model["feature"])
     for name in NAMES:
@@ -112,7 +112,7 @@ def check_trees(model: Mapping[str, NDArray[Any]], width: int) -> None:
         dtype = np.float32 if name in ("prior", "cut", "value") else np.int32
         size = {"prior": 1, "roots": given.size}.get(name, count)
         if given.dtype != dtype or given.shape != (size,) or not size or not np.isfinite(given).all():
-            raise StoreError(
+            raise ModelStoreError(
                 f"'{name}' of the trees is {given.dtype}{list(given.shape)}, expected finite "
                 f"{np.dtype(dtype)}[{size or 'one or more'}]"
             )
@@ -125,4 +125,4 @@ def check_trees(model: Mapping[str, NDArray[Any]], width: int) -> None:
         "roots": (model["roots"] >= 0) & (model["roots"] < count),
     }.items():
         if not valid.all():
-            raise StoreError(f"'{name}' of the trees points to what is not there")
+            raise ModelStoreError(f"'{name}' of the trees points to what is not there")

@@ -36,7 +36,7 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
-from models.base import Model, ModelError, StoreError, WindowDetector
+from models.base import Model, ModelError, ModelStoreError, WindowDetector
 from models.classify import registry as classifiers
 from models.classify.base import LineClassifier
 from models.detectors import registry
@@ -98,9 +98,9 @@ class ModelStore:
             The number of the version.
 
         Raises:
-            StoreError: the store cannot be written (disk full, no permission); no part of the
+            ModelStoreError: the store cannot be written (disk full, no permission); no part of the
                 version can be seen then.
-            NotTrained: the model holds no weights.
+            NotTrainedError: the model holds no weights.
         """
         card = {"detector": model.name, "settings": model.settings(), "extra": model.extra()}
         kind = Card if isinstance(model, WindowDetector) else ClassifierCard
@@ -118,7 +118,7 @@ class ModelStore:
             over: It becomes current only in the place of this version; None: whatever is current.
 
         Raises:
-            StoreError: the store cannot be written.
+            ModelStoreError: the store cannot be written.
         """
         card = {"detector": base.detector, "settings": base.settings, "extra": base.extra}
         return self._publish(base.name, type(base), card, weights, notes, make_current=True, over=over)
@@ -148,7 +148,7 @@ class ModelStore:
                     if version > now and over in (None, now):
                         self._point(name, version)  # 3
         except OSError as error:
-            raise StoreError(f"{self._folder} cannot be written for {name}: {error}") from error
+            raise ModelStoreError(f"{self._folder} cannot be written for {name}: {error}") from error
         return version
 
     def names(self) -> list[str]:
@@ -164,7 +164,7 @@ class ModelStore:
         """The version that `current` names; None where nothing was published.
 
         Raises:
-            StoreError: the store cannot be read, or the pointer is damaged.
+            ModelStoreError: the store cannot be read, or the pointer is damaged.
         """
         pointer = self._pointer(name)
         return None if pointer is None else int(pointer["version"])
@@ -173,7 +173,7 @@ class ModelStore:
         """The latest version that was ever current; 0 where nothing was published.
 
         Raises:
-            StoreError: see `current`.
+            ModelStoreError: see `current`.
         """
         pointer = self._pointer(name)
         return 0 if pointer is None else max(int(pointer["version"]), int(pointer.get("reached", 0)))
@@ -182,56 +182,58 @@ class ModelStore:
         """The card of a version of a window detector, or of the current one.
 
         Raises:
-            StoreError: see `any_card`, or it is the card of a line classifier.
+            ModelStoreError: see `any_card`, or it is the card of a line classifier.
         """
         card = self.any_card(name, version)
         if not isinstance(card, Card):
-            raise StoreError(f"{name} version {card.version} is a line classifier, not a window detector")
+            raise ModelStoreError(f"{name} version {card.version} is a line classifier, not a window detector")
         return card
 
     def any_card(self, name: str, version: int | None = None) -> AnyCard:
         """The card of a version of whatever model, or of the current one.
 
         Raises:
-            StoreError: there is no such version, or its card is damaged.
+            ModelStoreError: there is no such version, or its card is damaged.
         """
         try:
             pointer = self._pointer(name)
-        except StoreError:
+        except ModelStoreError:
             # A version asked for by number can be read, and rolled back to, without the pointer.
             if version is None:
                 raise
             pointer = None
         if version is None and pointer is None:
-            raise StoreError(
+            raise ModelStoreError(
                 f"{self._folder} holds no published model '{name}'; it holds {', '.join(self.names()) or 'none'}"
             )
         wanted = version if version is not None or pointer is None else int(pointer["version"])
         path = f"{name}/{wanted}/{_CARD}"
         if not self._exists(path):
             known = ", ".join(map(str, self.versions(name))) or "none"
-            raise StoreError(
+            raise ModelStoreError(
                 f"version {wanted} of {name} is missing or half-written: {self._folder}/{path} does not exist; "
                 f"complete are {known}"
             )
         raw = self._read(path)
         if pointer and wanted == pointer["version"] and hashlib.sha256(raw).hexdigest() != pointer["card_sha256"]:
-            raise StoreError(f"version {wanted} of {name}: {self._folder}/{path} was changed after it was published")
+            raise ModelStoreError(
+                f"version {wanted} of {name}: {self._folder}/{path} was changed after it was published"
+            )
         try:
             card = CARDS.validate_json(raw)
         except ValidationError as error:
-            raise StoreError(
+            raise ModelStoreError(
                 f"version {wanted} of {name}: {self._folder}/{path} is no model card: {error.errors()[0]['msg']}"
             ) from error
         if (card.name, card.version) != (name, wanted):
-            raise StoreError(f"{self._folder}/{path} is the card of {card.name} version {card.version}")
+            raise ModelStoreError(f"{self._folder}/{path} is the card of {card.name} version {card.version}")
         return card
 
     def verify(self, name: str, version: int | None = None) -> AnyCard:
         """Checks that a version is whole and unchanged, without building the model.
 
         Raises:
-            StoreError: it is not; the sentence says what is wrong.
+            ModelStoreError: it is not; the sentence says what is wrong.
         """
         card = self.any_card(name, version)
         self._weights(card)
@@ -241,7 +243,7 @@ class ModelStore:
         """A version (the current one if None), verified and ready to score once templates are learnt.
 
         Raises:
-            StoreError: missing, half-written, changed, or of another architecture or encoder.
+            ModelStoreError: missing, half-written, changed, or of another architecture or encoder.
         """
         card = self.card(name, version)
         weights = self._weights(card)
@@ -249,7 +251,7 @@ class ModelStore:
             detector = registry.build(card.detector, card.settings, device=device, cache=cache)
             detector.load_weights(weights, card.extra)
         except ModelError as error:
-            raise StoreError(f"version {card.version} of {name} cannot be used here: {error}") from error
+            raise ModelStoreError(f"version {card.version} of {name} cannot be used here: {error}") from error
         return Stored(detector, card)
 
     def load_classifier(
@@ -258,31 +260,31 @@ class ModelStore:
         """A version of a line classifier (the current one if None), verified and ready to classify.
 
         Raises:
-            StoreError: missing, half-written, changed, of another architecture or encoder, or no line classifier.
+            ModelStoreError: missing, half-written, changed, of another architecture or encoder, or no line classifier.
         """
         card = self.any_card(name, version)
         if not isinstance(card, ClassifierCard):
-            raise StoreError(f"{name} version {card.version} is a window detector, not a line classifier")
+            raise ModelStoreError(f"{name} version {card.version} is a window detector, not a line classifier")
         weights = self._weights(card)
         try:
             classifier = classifiers.build(card.detector, card.settings, device=device, cache=cache)
             classifier.load_weights(weights, card.extra)
         except ModelError as error:
-            raise StoreError(f"version {card.version} of {name} cannot be used here: {error}") from error
+            raise ModelStoreError(f"version {card.version} of {name} cannot be used here: {error}") from error
         return StoredClassifier(classifier, card)
 
     def promote(self, name: str, version: int) -> None:
         """Points `current` at a version that is whole.
 
         Raises:
-            StoreError: it is not, or the store cannot be written.
+            ModelStoreError: it is not, or the store cannot be written.
         """
         self.verify(name, version)
         try:
             with self._folder.locked(name):
                 self._point(name, version)
         except OSError as error:
-            raise StoreError(f"{self._folder} cannot be written for {name}: {error}") from error
+            raise ModelStoreError(f"{self._folder} cannot be written for {name}: {error}") from error
 
     def rollback(self, name: str, to: int | None = None) -> int:
         """Points `current` back, to `to`, or to the parent of the current version.
@@ -291,7 +293,7 @@ class ModelStore:
             The version that is current now.
 
         Raises:
-            StoreError: there is nothing to go back to, or the target is damaged.
+            ModelStoreError: there is nothing to go back to, or the target is damaged.
         """
         to = self.rollback_target(name) if to is None else to
         self.promote(name, to)
@@ -301,13 +303,13 @@ class ModelStore:
         """The version that `rollback` would go back to.
 
         Raises:
-            StoreError: there is none.
+            ModelStoreError: there is none.
         """
         # The parent may be later than the current version after an earlier rollback; going back never goes forward.
         now = self.current(name)
         earlier = [v for v in self.versions(name) if now is not None and v < now]
         if not earlier:
-            raise StoreError(f"{name} has no version before {now or 'the first'} to go back to")
+            raise ModelStoreError(f"{name} has no version before {now or 'the first'} to go back to")
         parent = self.any_card(name).parent if now in self.versions(name) else None
         return parent if parent in earlier else earlier[-1]
 
@@ -315,7 +317,7 @@ class ModelStore:
         """The weights of a version, verified, without building the model.
 
         Raises:
-            StoreError: missing, half-written or changed.
+            ModelStoreError: missing, half-written or changed.
         """
         return self._weights(self.any_card(name, version))
 
@@ -323,19 +325,19 @@ class ModelStore:
         """Of the card's file, as the pointer names it.
 
         Raises:
-            StoreError: there is no such version.
+            ModelStoreError: there is no such version.
         """
         return hashlib.sha256(self._read(f"{name}/{version}/{_CARD}")).hexdigest()
 
     def _weights(self, card: AnyCard) -> dict[str, NDArray[Any]]:
         path = f"{card.name}/{card.version}/{_WEIGHTS}"
         if not self._exists(path):
-            raise StoreError(
+            raise ModelStoreError(
                 f"version {card.version} of {card.name} is half-written: {self._folder}/{path} does not exist"
             )
         raw = self._read(path)
         if hashlib.sha256(raw).hexdigest() != card.weights_sha256:
-            raise StoreError(
+            raise ModelStoreError(
                 f"version {card.version} of {card.name} is half-written or changed: the sha256 of "
                 f"{self._folder}/{path} is not the card's"
             )
@@ -343,7 +345,7 @@ class ModelStore:
             # Read in another order every time; a refusal that lists them would then look new at every look.
             return dict(sorted(safetensors.load(raw).items()))
         except SafetensorError as error:
-            raise StoreError(f"{self._folder}/{path} is no safetensors file: {error}") from error
+            raise ModelStoreError(f"{self._folder}/{path} is no safetensors file: {error}") from error
 
     def _pointer(self, name: str) -> dict[str, Any] | None:
         _check_name(name)
@@ -356,7 +358,7 @@ class ModelStore:
             if not whole or not isinstance(pointer["card_sha256"], str):
                 raise TypeError("version is no whole number")
         except (ValueError, KeyError, TypeError) as error:
-            raise StoreError(
+            raise ModelStoreError(
                 f"{self._folder}/{path} is damaged ({error}); roll back to a version to write it anew"
             ) from error
         return dict(pointer)
@@ -365,7 +367,7 @@ class ModelStore:
         digest = self.card_sha256(name, version)
         try:
             reached = max(version, self.reached(name))
-        except StoreError:  # damaged, and written anew here; versions after this one may have been current
+        except ModelStoreError:  # damaged, and written anew here; versions after this one may have been current
             reached = max(version, *self.versions(name))
         pointer = {"version": version, "card_sha256": digest, "reached": reached}
         self._folder.replace(f"{name}/{_POINTER}", json.dumps(pointer).encode())
@@ -383,11 +385,11 @@ class ModelStore:
         try:
             return question()
         except OSError as error:
-            raise StoreError(f"{self._folder} cannot be read: {error}") from error
+            raise ModelStoreError(f"{self._folder} cannot be read: {error}") from error
 
 
 def _check_name(name: str) -> None:
     if not name or name.startswith(".") or not all(c.isalnum() or c in "_-." for c in name):
-        raise StoreError(
+        raise ModelStoreError(
             f"'{name}' is no name for a model: letters, digits, '_', '-' and '.' are, with no '.' in front"
         )

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from foundation import durable
-from models.base import StoreError
+from models.base import ModelStoreError
 
 STALE_S = 86_400.0
 """What a publisher began to write so long ago belongs to one that was killed; no publication takes a day."""
@@ -119,7 +119,7 @@ class RemoteFolder(Folder):
         try:
             self._fs, self._root = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError) as error:
-            raise StoreError(f"the model store {url} cannot be opened: {error}") from error
+            raise ModelStoreError(f"the model store {url} cannot be opened: {error}") from error
         self._url = url
 
     def __str__(self) -> str:

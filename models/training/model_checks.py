@@ -14,7 +14,7 @@ from typing import Any, Generic, ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import Model, NotTrained, StoreError
+from models.base import Model, ModelStoreError, NotTrainedError
 
 M = TypeVar("M", bound=Model)
 P = ParamSpec("P")
@@ -42,16 +42,16 @@ class Subject(Generic[M]):
 
 
 def check_untrained_is_refused(subject: Subject[M]) -> None:
-    """Without weights, whoever has to learn raises NotTrained, and so does saving."""
+    """Without weights, whoever has to learn raises NotTrainedError, and so does saving."""
     if not subject.learns:
         return
     actions: tuple[Callable[[M], object], ...] = (subject.output, subject.explain, lambda model: model.weights())
     for action in actions:
         try:
             action(subject.make())
-        except NotTrained:
+        except NotTrainedError:
             continue
-        raise AssertionError("a model without weights did not raise NotTrained")
+        raise AssertionError("a model without weights did not raise NotTrainedError")
 
 
 def check_same_seed_same_weights(subject: Subject[M]) -> None:
@@ -77,7 +77,7 @@ def check_save_and_load(subject: Subject[M]) -> None:
 
 
 def check_foreign_weights_are_refused(subject: Subject[M]) -> None:
-    """An array missing, too many, misshapen, of NaN or of no meaning is a StoreError; the model stays as it was."""
+    """Missing, extra, misshapen or meaningless arrays raise ModelStoreError and leave the model unchanged."""
     model = subject.fitted(0)
     before, good = subject.output(model), model.weights()
     spoilt = [good | {"strange": np.zeros(3, np.float32)}]
@@ -90,7 +90,7 @@ def check_foreign_weights_are_refused(subject: Subject[M]) -> None:
     for weights in spoilt:
         try:
             model.load_weights(weights, model.extra())
-        except StoreError:
+        except ModelStoreError:
             continue
         raise AssertionError("weights of another model were taken over")
     assert np.array_equal(subject.output(model), before)

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
-from models.base import Model, NotTrained, SettingsError, StoreError
+from models.base import Model, ModelSettingsError, ModelStoreError, NotTrainedError
 from models.text.encoder import open_encoder
 
 
@@ -17,16 +17,18 @@ def pick_device(name: str) -> torch.device:
     """`auto` is the GPU where there is one.
 
     Raises:
-        SettingsError: the device is not there.
+        ModelSettingsError: the device is not there.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise SettingsError(f"device '{name}' is none of auto, cpu, cuda, cuda:N") from error
+        raise ModelSettingsError(f"device '{name}' is none of auto, cpu, cuda, cuda:N") from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise SettingsError(f"device '{name}': this machine has no CUDA GPU that torch can use; auto or cpu would do")
+        raise ModelSettingsError(
+            f"device '{name}': this machine has no CUDA GPU that torch can use; auto or cpu would do"
+        )
     return device
 
 
@@ -41,7 +43,7 @@ class TorchModel(Model):
 
         Raises:
             EncoderError: see `open_encoder`.
-            SettingsError: see `pick_device`.
+            ModelSettingsError: see `pick_device`.
         """
         self._settings = settings
         self._device = pick_device(device)
@@ -82,20 +84,20 @@ class TorchModel(Model):
     def weights(self) -> dict[str, NDArray[Any]]:
         """See `Model.weights`; the encoder's own weights are not among them."""
         if self.network is None:
-            raise NotTrained(f"this {self.name} holds no weights to save")
+            raise NotTrainedError(f"this {self.name} holds no weights to save")
         return {name: value.detach().cpu().numpy().copy() for name, value in self.network.state_dict().items()}
 
     def load_weights(self, weights: Mapping[str, NDArray[Any]], extra: Mapping[str, Any]) -> None:
         """See `Model.load_weights`."""
         mine = self.extra()
         if extra.get("encoder_fingerprint") != mine["encoder_fingerprint"]:
-            raise StoreError(
+            raise ModelStoreError(
                 f"the weights were trained on encoder {extra.get('encoder')} ({extra.get('encoder_fingerprint')}), "
                 f"this {self.name} uses {mine['encoder']} ({mine['encoder_fingerprint']}); the same files are needed"
             )
         network = self._fitting(weights)
         for problem in differences({n: v.cpu().numpy() for n, v in network.state_dict().items()}, weights):
-            raise StoreError(f"the weights are not those of this {self.name}: {problem}")
+            raise ModelStoreError(f"the weights are not those of this {self.name}: {problem}")
         network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
         self.network = network.to(self._device).eval()
 

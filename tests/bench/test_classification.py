@@ -15,13 +15,13 @@ from bench.scenarios.classification import (
 from bench.scenarios.classification import classify_seven_random as at_random
 from engine.corpus.catalogue import SEVEN_CLASS
 from models.classify.base import CLASSES
-from models.classify.checks import workload
+from models.classify.checks import make_workload
 from models.classify.registry import CLASSIFIERS
 
 
 @pytest.fixture(autouse=True)
 def small_set(tmp_path, monkeypatch):
-    made = workload(count=280)
+    made = make_workload(count=280)
     rows = ["source,line,template,content,label"]
     for i, (template, message, label) in enumerate(
         zip(made.lines.templates, made.lines.messages, made.labels, strict=True)

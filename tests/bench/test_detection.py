@@ -5,7 +5,7 @@ from bench.data.detection_data import Labelled, _event, deeplog_split
 from bench.harness import SCENARIOS, BenchError, Run, SettingError
 from bench.scenarios import detection
 from bench.scenarios.detection import SUPERVISED, VARIANTS, Tally, detect_bgl_lines, detect_hdfs_deeplog
-from models.detectors.checks import workload
+from models.detectors.checks import make_workload
 from models.detectors.registry import DETECTORS
 from models.training.metrics import Confusion
 
@@ -61,7 +61,7 @@ def test_missing_data_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_splits_by_template_share_no_template(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = workload(count=120)
+    made = make_workload(count=120)
     data = Labelled(made.windows, made.labels, made.templates, np.arange(120) % 12)
     monkeypatch.setattr(detection, "bgl_lines", lambda: data)
     outcome = detect_bgl_lines(Run(overrides={"detectors": "event_counts,event_counts_logistic", "seeds": "2"}))

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from bench import harness
 from bench.__main__ import app
-from bench.harness import SCENARIOS, Outcome, Run, Scenario, SettingError, Target, UnknownScenario, find_scenario
+from bench.harness import SCENARIOS, Outcome, Run, Scenario, SettingError, Target, UnknownScenarioError, find_scenario
 from bench.report import compare, number
 
 IDS = {
@@ -58,7 +58,7 @@ def test_every_registered_detector_is_in_a_scenario() -> None:
 
 
 def test_unknown_scenario_lists_the_known() -> None:
-    with pytest.raises(UnknownScenario, match="parse-hdfs"):
+    with pytest.raises(UnknownScenarioError, match="parse-hdfs"):
         find_scenario("nope")
 
 

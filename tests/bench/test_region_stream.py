@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from bench.data.partition import by_key
-from bench.data.region_stream import FleetStream, Model, Policy, RegionPipeline, Stream, joined
+from bench.data.region_stream import FleetStream, Policy, RegionPipeline, StartingModel, Stream, joined
 from engine.drift.settings import DriftSettings
 from federation.base import ModelSpec, RoundSettings
 from federation.coordinator.schedule import ScheduleSettings
@@ -39,14 +39,14 @@ def stream() -> Stream:
 
 
 @pytest.fixture(scope="module")
-def model(stream: Stream) -> Model:
+def model(stream: Stream) -> StartingModel:
     detector = build("bert_cnn", SMALL, device="cpu")
     index = np.arange(60)
     detector.fit(stream.windows.take(index), stream.labels[index], TEXTS)
     spec = ModelSpec(
         name="m", version=1, kind="detector", detector="bert_cnn", settings=detector.settings(), extra=detector.extra()
     )
-    return Model(spec, detector.weights(), 0.5)
+    return StartingModel(spec, detector.weights(), 0.5)
 
 
 def policy(**changes: Any) -> Policy:
@@ -60,7 +60,7 @@ def parts(stream: Stream) -> dict[str, Any]:
     return dict(zip(("eu", "us"), by_key(stream.keys, 2), strict=True))
 
 
-def test_a_label_counts_from_its_arrival_and_not_before(stream: Stream, model: Model, tmp_path: Path) -> None:
+def test_a_label_counts_from_its_arrival_and_not_before(stream: Stream, model: StartingModel, tmp_path: Path) -> None:
     region = RegionPipeline("eu", np.arange(300), stream, policy(), tmp_path)
     detector = build("bert_cnn", SMALL, device="cpu")
     detector.load_weights(model.weights, model.spec.extra)
@@ -75,7 +75,9 @@ def test_a_label_counts_from_its_arrival_and_not_before(stream: Stream, model: M
     region.store.close()
 
 
-def test_every_window_is_scored_once_by_the_model_that_serves(stream: Stream, model: Model, tmp_path: Path) -> None:
+def test_every_window_is_scored_once_by_the_model_that_serves(
+    stream: Stream, model: StartingModel, tmp_path: Path
+) -> None:
     course = FleetStream(parts(stream), stream, model, policy(drift=None), tmp_path).run()
     detector = build("bert_cnn", SMALL, device="cpu")
     detector.load_weights(model.weights, model.spec.extra)
@@ -86,7 +88,7 @@ def test_every_window_is_scored_once_by_the_model_that_serves(stream: Stream, mo
     assert (course.rounds, course.published) == ([], 0)
 
 
-def test_scheduled_rounds_renew_the_model(stream: Stream, model: Model, tmp_path: Path) -> None:
+def test_scheduled_rounds_renew_the_model(stream: Stream, model: StartingModel, tmp_path: Path) -> None:
     changed = policy(drift=None, schedule=ScheduleSettings(every_s=60.0))
     course = FleetStream(parts(stream), stream, model, changed, tmp_path).run()
     assert [round(since) for since, _, _ in course.rounds] == [60, 120, 180, 240]
@@ -94,7 +96,7 @@ def test_scheduled_rounds_renew_the_model(stream: Stream, model: Model, tmp_path
     assert all("since the last round" in reason for _, reason, _ in course.rounds)
 
 
-def test_drift_starts_a_round(stream: Stream, model: Model, tmp_path: Path) -> None:
+def test_drift_starts_a_round(stream: Stream, model: StartingModel, tmp_path: Path) -> None:
     early = Stream(stream.windows, stream.labels, TEXTS, stream.keys, stream.time_ns, 4)
     plain = np.array([i for i in range(300) if i < 60 or i % 2 == 0])
     odd = np.array([i for i in range(60, 300) if i % 2])
@@ -111,7 +113,7 @@ def test_drift_starts_a_round(stream: Stream, model: Model, tmp_path: Path) -> N
     assert " in eu" in reason or " in us" in reason
 
 
-def test_fleets_apart_are_counted_together(stream: Stream, model: Model, tmp_path: Path) -> None:
+def test_fleets_apart_are_counted_together(stream: Stream, model: StartingModel, tmp_path: Path) -> None:
     whole = FleetStream(parts(stream), stream, model, policy(drift=None), tmp_path / "whole").run()
     apart = [
         FleetStream({n: p}, stream, model, policy(drift=None), tmp_path / n).run() for n, p in parts(stream).items()

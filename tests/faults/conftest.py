@@ -21,7 +21,7 @@ from connectors.ports import free_port
 from engine.clock import ManualClock
 from engine.corpus.simulator import simulate
 from engine.offline.datasets import LogSpec
-from engine.offline.detect import Cutting, train_on_log
+from engine.offline.detect import Preprocessing, train_on_log
 from engine.parsing.parse_settings import ParseSettings
 from engine.records import ScoredWindows, WindowBatch
 from engine.runtime.model_loading import embedding_cache
@@ -59,7 +59,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = TrainSettings(detector=MODEL, settings={"head": "logistic"})
     spec = LogSpec(folder / "train.log", folder / "train.csv")
     for seed in (0, 1):
-        train_on_log(spec, Cutting(PARSE, WINDOW), settings.model_copy(update={"seed": seed}), store, MODEL)
+        train_on_log(spec, Preprocessing(PARSE, WINDOW), settings.model_copy(update={"seed": seed}), store, MODEL)
     store.rollback(MODEL, 1)
     return folder / "models"
 

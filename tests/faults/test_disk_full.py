@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from engine.runtime.model_loading import embedding_cache
-from models.base import StoreError
+from models.base import ModelStoreError
 from models.storage.store import ModelStore, Notes
 
 pytestmark = pytest.mark.process
@@ -135,7 +135,7 @@ def test_full_model_store_shows_no_half_version(small_disk: Any, trained: Path) 
     notes = Notes(threshold=model.card.threshold)
     assert store.publish("event_counts", model.detector, notes) == 1
     filler = fill(disk)
-    with pytest.raises(StoreError, match="No space left"):
+    with pytest.raises(ModelStoreError, match="No space left"):
         store.publish("event_counts", model.detector, notes)
     assert store.versions("event_counts") == [1]
     assert store.verify("event_counts").version == 1

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from models.base import WindowDetector
-from models.detectors.checks import Made, workload
+from models.detectors.checks import WindowWorkload, make_workload
 from models.detectors.registry import build
 
 SMALL = {
@@ -18,8 +18,8 @@ SMALL = {
 
 
 @pytest.fixture(scope="session")
-def made() -> Made:
-    return workload()
+def workload() -> WindowWorkload:
+    return make_workload()
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.base import SettingsError, TrainingError
-from models.detectors.checks import Made
+from models.base import ModelSettingsError, TrainingError
+from models.detectors.checks import WindowWorkload
 from models.detectors.registry import build
 from models.storage.store import ModelStore
 from models.train_detector import TrainSettings, train
@@ -19,46 +19,52 @@ CNN = {
 }
 
 
-def test_train_publishes_a_version_that_scores_the_same(tmp_path: Path, made: Made) -> None:
+def test_train_publishes_a_version_that_scores_the_same(tmp_path: Path, workload: WindowWorkload) -> None:
     store = ModelStore(tmp_path)
     settings = TrainSettings(detector="bert_cnn", settings=CNN, seed=1, validation_share=0.3)
-    trained = train(made.windows, made.labels, made.templates, settings, store=store, name="eu", source="made")
+    trained = train(
+        workload.windows, workload.labels, workload.templates, settings, store=store, name="eu", source="made"
+    )
     assert trained.version == 1
     stored = store.load("eu")
-    stored.detector.learn_templates(made.templates)
-    assert np.array_equal(stored.detector.score(made.windows), trained.detector.score(made.windows))
+    stored.detector.learn_templates(workload.templates)
+    assert np.array_equal(stored.detector.score(workload.windows), trained.detector.score(workload.windows))
     assert stored.card.threshold.rule == "best_f1"
     assert stored.card.threshold.value == trained.threshold
     assert stored.card.data["source"] == "made"
-    assert stored.card.data["windows"] + stored.card.data["validation_windows"] == len(made.windows)
+    assert stored.card.data["windows"] + stored.card.data["validation_windows"] == len(workload.windows)
     assert stored.card.metrics["validation"]["f1"] > 0.8
     assert stored.card.extra["encoder"] == "hashing:32"
 
 
-def test_unsupervised_detectors_need_no_labels(made: Made) -> None:
-    normal = made.windows.take(np.flatnonzero(~made.labels))
-    trained = train(normal, None, made.templates, TrainSettings(detector="event_counts"))
+def test_unsupervised_detectors_need_no_labels(workload: WindowWorkload) -> None:
+    normal = workload.windows.take(np.flatnonzero(~workload.labels))
+    trained = train(normal, None, workload.templates, TrainSettings(detector="event_counts"))
     assert trained.notes.threshold.rule == "percentile"
     assert trained.notes.metrics == {}
     assert trained.version is None
     with pytest.raises(TrainingError, match="have no labels"):
-        train(normal, None, made.templates, TrainSettings(detector="bert_cnn", settings=CNN))
+        train(normal, None, workload.templates, TrainSettings(detector="bert_cnn", settings=CNN))
     with pytest.raises(TrainingError, match="3 labels for"):
-        train(normal, np.ones(3, bool), made.templates, TrainSettings(detector="event_counts"))
+        train(normal, np.ones(3, bool), workload.templates, TrainSettings(detector="event_counts"))
 
 
-def test_unsupervised_detectors_see_no_anomaly(made: Made) -> None:
-    detector = train(made.windows, made.labels, made.templates, TrainSettings(detector="event_counts")).detector
-    failure = max(made.templates, key=lambda i: made.templates[i] == "write of block <*> failed")
+def test_unsupervised_detectors_see_no_anomaly(workload: WindowWorkload) -> None:
+    detector = train(
+        workload.windows, workload.labels, workload.templates, TrainSettings(detector="event_counts")
+    ).detector
+    failure = max(workload.templates, key=lambda i: workload.templates[i] == "write of block <*> failed")
     assert failure not in detector.weights()["vocabulary"]
 
 
 def test_registry_errors_list_what_is_known() -> None:
-    with pytest.raises(SettingsError, match="known are bert_cnn, deeplog, event_counts, logbert, lstm_autoencoder"):
+    with pytest.raises(
+        ModelSettingsError, match="known are bert_cnn, deeplog, event_counts, logbert, lstm_autoencoder"
+    ):
         build("oracle")
-    with pytest.raises(SettingsError, match=r"settings of bert_cnn: kernels.0: .*; colour: Extra inputs"):
+    with pytest.raises(ModelSettingsError, match=r"settings of bert_cnn: kernels.0: .*; colour: Extra inputs"):
         build("bert_cnn", {"kernels": [0], "colour": 1})
-    with pytest.raises(SettingsError, match="none of auto, cpu, cuda"):
+    with pytest.raises(ModelSettingsError, match="none of auto, cpu, cuda"):
         build("bert_cnn", CNN, device="abacus")
 
 
@@ -78,11 +84,13 @@ def test_folds_hold_every_window_once_and_both_classes() -> None:
     assert [int(labels[p].sum()) for p in parts] == [4, 3, 3]
 
 
-def test_a_cross_fitted_detector_learns_from_all_windows_and_its_threshold_from_all_scores(made: Made) -> None:
+def test_a_cross_fitted_detector_learns_from_all_windows_and_its_threshold_from_all_scores(
+    workload: WindowWorkload,
+) -> None:
     own = {"detector": "event_counts", "threshold": "percentile", "threshold_settings": {"percent": 100}}
-    normal = made.windows.take(np.flatnonzero(~made.labels))
-    once = train(normal, None, made.templates, TrainSettings.model_validate(own))
-    crossed = train(normal, None, made.templates, TrainSettings.model_validate({**own, "folds": 4}))
+    normal = workload.windows.take(np.flatnonzero(~workload.labels))
+    once = train(normal, None, workload.templates, TrainSettings.model_validate(own))
+    crossed = train(normal, None, workload.templates, TrainSettings.model_validate({**own, "folds": 4}))
     assert crossed.notes.threshold.fitted_on == len(normal)
     assert once.notes.threshold.fitted_on < len(normal)
     assert crossed.notes.data["windows"] == crossed.notes.data["validation_windows"] == len(normal)
@@ -91,14 +99,14 @@ def test_a_cross_fitted_detector_learns_from_all_windows_and_its_threshold_from_
     assert crossed.threshold > 0
 
 
-def test_cross_fitting_with_labels(made: Made) -> None:
+def test_cross_fitting_with_labels(workload: WindowWorkload) -> None:
     settings = TrainSettings(detector="event_counts", settings={"head": "boosted", "trees": 20}, folds=3)
     stages: list[str] = []
     trained = train(
-        made.windows, made.labels, made.templates, settings, progress=lambda stage, *_: stages.append(stage)
+        workload.windows, workload.labels, workload.templates, settings, progress=lambda stage, *_: stages.append(stage)
     )
     assert stages == ["fold 1 of 3", "fold 2 of 3", "fold 3 of 3", "train"]
     assert trained.notes.threshold.rule == "best_f1"
     assert trained.notes.metrics["validation"]["f1"] > 0.9
     with pytest.raises(TrainingError, match="one fold leaves nothing to train on"):
-        train(made.windows, made.labels, made.templates, TrainSettings(detector="event_counts", folds=1))
+        train(workload.windows, workload.labels, workload.templates, TrainSettings(detector="event_counts", folds=1))

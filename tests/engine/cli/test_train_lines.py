@@ -1,15 +1,15 @@
 import pytest
 
 from engine.offline.run_log import RunFolder
-from models.base import StoreError
+from models.base import ModelStoreError
 from models.classify.base import CLASSES
-from models.classify.checks import workload
+from models.classify.checks import make_workload
 from models.storage.store import ModelStore
 
 
 @pytest.fixture
 def lines(tmp_path):
-    made = workload()
+    made = make_workload()
     rows = [
         f'"{m}","{t}",{CLASSES[k]}'
         for m, t, k in zip(made.lines.messages, made.lines.templates, made.labels, strict=True)
@@ -34,7 +34,7 @@ def test_a_line_classifier_is_trained_published_and_logged(driftline, lines, tmp
     assert (run.detector, run.threshold, run.metrics) == ("random_forest", None, stored.card.metrics)
     assert driftline("runs", "list", "--runs", tmp_path / "runs").code == 0
     assert "kinds" in driftline("models", "list", "--store", tmp_path / "store").out
-    with pytest.raises(StoreError, match="is a line classifier"):
+    with pytest.raises(ModelStoreError, match="is a line classifier"):
         ModelStore(tmp_path / "store").card("kinds")
 
 

@@ -7,7 +7,7 @@ from engine.clock import ManualClock
 from engine.serving.hot_swap import LEARN_AT_ONCE, ModelMissing, ServingModel
 from engine.serving.shadow import ModelFollower
 from engine.steps.score import Gatherer, ScoreSettings
-from models.base import ModelError, StoreError, Windows
+from models.base import ModelError, ModelStoreError, Windows
 from models.detectors.event_counts import EventCounts, EventCountsSettings
 from models.storage.store import ModelStore, Notes
 from models.training.scoring import WindowScorer
@@ -105,7 +105,7 @@ def test_a_rollback_is_followed_like_any_other_version(follower, store, reports)
 
 
 def test_a_broken_version_is_refused_and_reported_once_while_the_old_one_goes_on(follower, store, reports):
-    store.current, store.versions = 1, {1: Recorder(), 2: StoreError("the sha256 is not the card's")}
+    store.current, store.versions = 1, {1: Recorder(), 2: ModelStoreError("the sha256 is not the card's")}
     follower.look()
     old = follower.get()
     store.current = 2
@@ -115,7 +115,7 @@ def test_a_broken_version_is_refused_and_reported_once_while_the_old_one_goes_on
 
 
 def test_a_half_written_version_is_taken_over_once_it_is_complete(follower, store, reports):
-    store.current, store.versions = 2, {2: StoreError("half-written")}
+    store.current, store.versions = 2, {2: ModelStoreError("half-written")}
     follower.look()
     follower.look()
     store.versions[2] = Recorder()
@@ -124,9 +124,9 @@ def test_a_half_written_version_is_taken_over_once_it_is_complete(follower, stor
 
 
 def test_another_fault_of_the_same_version_is_reported_too(follower, store, reports):
-    store.current, store.versions = 2, {2: StoreError("no weights")}
+    store.current, store.versions = 2, {2: ModelStoreError("no weights")}
     follower.look()
-    store.versions[2] = StoreError("wrong sha256")
+    store.versions[2] = ModelStoreError("wrong sha256")
     follower.look()
     assert [sentence for _, _, sentence in reports] == ["no weights", "wrong sha256"]
 
@@ -143,7 +143,7 @@ def test_a_version_that_scores_no_numbers_is_refused(follower, store, reports, b
 def test_an_unreachable_store_changes_nothing_and_its_return_is_told(follower, store, reports):
     store.current, store.versions = 1, {1: Recorder()}
     follower.look()
-    store.current = StoreError("no route to host")
+    store.current = ModelStoreError("no route to host")
     assert [follower.look(), follower.look()] == [False, False]
     assert follower.get().version == 1
     store.current = 1
@@ -152,7 +152,7 @@ def test_an_unreachable_store_changes_nothing_and_its_return_is_told(follower, s
 
 
 def test_pointing_back_from_a_broken_version_is_told_and_a_new_refusal_is_reported_again(follower, store, reports):
-    store.versions = {1: Recorder(), 2: StoreError("broken")}
+    store.versions = {1: Recorder(), 2: ModelStoreError("broken")}
     for store.current in (1, 2, 1, 2):
         follower.look()
     assert outcomes(reports) == [("swapped", 1), ("refused", 2), ("recovered", 1), ("refused", 2)]

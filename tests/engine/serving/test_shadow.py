@@ -5,10 +5,10 @@ from hypothesis import strategies as st
 
 from engine.clock import ManualClock
 from engine.serving.hot_swap import ServingModel
-from engine.serving.rejected_versions import Memory
+from engine.serving.rejected_versions import RejectedVersions
 from engine.serving.shadow import ModelFollower, ShadowRules
 from engine.steps.score import Gatherer, ScoreSettings
-from models.base import StoreError
+from models.base import ModelStoreError
 from models.training.scoring import WindowScorer
 
 RULES = ShadowRules(windows=20, factor=2.0, margin=0.05)
@@ -47,7 +47,7 @@ class World:
         self.reports = []
         self.follower = ModelFollower(
             lambda: self.current, self._load, lambda *r: self.reports.append(r), rules,
-            None if memory is None else Memory(memory, "m"),
+            None if memory is None else RejectedVersions(memory, "m"),
         )  # fmt: skip
         self._gatherer = Gatherer(ScoreSettings(max_age_ms=0, cache_entries=0), self.follower, ManualClock())
         self.number = 0
@@ -56,7 +56,7 @@ class World:
 
     def _load(self, version):
         if version not in self.versions:
-            raise StoreError(f"version {version} is gone")
+            raise ModelStoreError(f"version {version} is gone")
         scorer = WindowScorer(self.versions[version], version, 0.5, cache_entries=0)
         return ServingModel("m", version, scorer, {})
 
@@ -120,7 +120,7 @@ def test_a_candidate_that_finds_less_is_welcome(world):
     assert w.stream(30)[-1] == 2
 
 
-@pytest.mark.parametrize("fault", [np.nan, np.inf, RuntimeError("out of memory"), StoreError("no weights")])
+@pytest.mark.parametrize("fault", [np.nan, np.inf, RuntimeError("out of memory"), ModelStoreError("no weights")])
 def test_a_candidate_that_breaks_on_live_windows_costs_none_of_them(world, fault):
     w = world(v1=Detector(), v2=Detector(fault=fault, after=8))
     w.publish(2)

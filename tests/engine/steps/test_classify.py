@@ -22,7 +22,7 @@ from engine.settings import from_mapping
 from engine.steps.classify import AlertClassifier, ClassifySettings, ServingClassifier, lines_of
 from engine.steps.parse import Parser, ParseSettings
 from engine.telemetry.telemetry import Telemetry, TelemetrySettings
-from models.base import ModelError, StoreError, Windows
+from models.base import ModelError, ModelStoreError, Windows
 from models.classify.base import CLASSES
 from models.classify.registry import build
 from models.classify.scoring import LineScorer
@@ -241,14 +241,14 @@ def test_a_missing_classifier_is_logged_and_alerts_go_on(region, telemetry, capl
 
 
 def test_check_says_in_a_sentence_what_serves_or_why_nothing_does(region, store):
-    with pytest.raises(StoreError, match="holds no published model 'kinds'"):
+    with pytest.raises(ModelStoreError, match="holds no published model 'kinds'"):
         describe_classifier(region(name="kinds"))
     store.publish("kinds", build("rules"), ModelNotes())
     assert describe_classifier(region(name="kinds")) == "kinds version 1: rules, verified"
     counts = EventCounts(EventCountsSettings())
     counts.fit(Windows.of([[1, 2], [1]]), None, {1: "a", 2: "b"})
     store.publish("counts", counts, Notes(threshold=Threshold(rule="percentile", value=1.0)))
-    with pytest.raises(StoreError, match=r"classify\.name: counts version 1 is a window detector"):
+    with pytest.raises(ModelStoreError, match=r"classify\.name: counts version 1 is a window detector"):
         describe_classifier(region(name="counts"))
     assert [f.ok for f in preflight(region(name="nothing")) if f.name == "classifier"] == [False]
     assert not [f for f in preflight(region()) if f.name == "classifier"]

@@ -10,7 +10,7 @@ from federation.region.trainer import Trainer
 from federation.round.guard import change_norm, inspect
 from federation.round.local_grid import LocalGrid
 from federation.round.round import run_round
-from models.base import StoreError, TrainingError
+from models.base import ModelStoreError, TrainingError
 from models.detectors.registry import build
 from tests.support.prepared import CountedClock, made_set, made_store
 
@@ -109,7 +109,7 @@ def test_empty_stores_and_foreign_weights() -> None:
         empty.train(weights, TrainTask(round_id="r1", spec=spec))
     assert empty.calibrate(weights, spec).normal_count == 0
     assert empty.evaluate(weights, weights, spec, (0.5, 0.5)).current == (0, 0, 0, 0)
-    with pytest.raises(StoreError, match="is missing"):
+    with pytest.raises(ModelStoreError, match="is missing"):
         trained((spec, {k: v for k, v in weights.items() if k != "output.bias"}))
     with pytest.raises(TrainingError, match="the loss is nan"):
         trained((spec, {k: (v * np.float32(1e38) if k == "output.weight" else v) for k, v in weights.items()}))

@@ -4,14 +4,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from models.classify.checks import Made, workload
+from models.classify.checks import LineWorkload, make_workload
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789<>*_()/:.,=-"
 
 
 @pytest.fixture(scope="session")
-def made() -> Made:
-    return workload()
+def workload() -> LineWorkload:
+    return make_workload()
 
 
 def random_bert(folder: Path, texts: Iterable[str]) -> Path:
@@ -36,4 +36,4 @@ def random_bert(folder: Path, texts: Iterable[str]) -> Path:
 @pytest.fixture(scope="session")
 def small_bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """See `random_bert`; of the words of the workload."""
-    return random_bert(tmp_path_factory.mktemp("bert"), workload().lines.messages)
+    return random_bert(tmp_path_factory.mktemp("bert"), make_workload().lines.messages)

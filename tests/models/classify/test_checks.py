@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from models.classify.base import LineClassifier
-from models.classify.checks import CHECKS, Made
+from models.classify.checks import CHECKS, LineWorkload
 from models.classify.registry import CLASSIFIERS, build
-from models.storage.store import ModelStore, StoreError
+from models.storage.store import ModelStore, ModelStoreError
 from models.train_classifier import ClassifierTrainSettings, LabelledLines, train_classifier
 from models.training.splits import by_group
 
@@ -51,27 +51,29 @@ def maker(variant: tuple[str, dict[str, Any]]) -> Callable[[], LineClassifier]:
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.__name__)
-def test_check(check: Callable[..., None], variant: tuple[str, dict[str, Any]], made: Made) -> None:
-    check(maker(variant), made)
+def test_check(check: Callable[..., None], variant: tuple[str, dict[str, Any]], workload: LineWorkload) -> None:
+    check(maker(variant), workload)
 
 
-def test_publish_and_load(variant: tuple[str, dict[str, Any]], made: Made, tmp_path) -> None:
-    data = LabelledLines.of(made.lines, made.labels, made.lines.formats)
+def test_publish_and_load(variant: tuple[str, dict[str, Any]], workload: LineWorkload, tmp_path) -> None:
+    data = LabelledLines.of(workload.lines, workload.labels, workload.lines.formats)
     store = ModelStore(tmp_path)
     settings = ClassifierTrainSettings(classifier=variant[0], settings=variant[1], seed=2)
     trained = train_classifier(data, settings, store=store, name="kinds", source="made up", device="cpu")
     assert trained.version == 1
     loaded = store.load_classifier("kinds", device="cpu")
-    assert np.array_equal(loaded.classifier.probabilities(made.lines), trained.classifier.probabilities(made.lines))
+    assert np.array_equal(
+        loaded.classifier.probabilities(workload.lines), trained.classifier.probabilities(workload.lines)
+    )
     assert loaded.card.data["source"] == "made up"
     assert 0 <= loaded.card.metrics["validation"]["macro_f1"] <= 1
     assert store.verify("kinds").kind == "line_classifier"
-    with pytest.raises(StoreError, match="kinds version 1 is a line classifier, not a window detector"):
+    with pytest.raises(ModelStoreError, match="kinds version 1 is a line classifier, not a window detector"):
         store.load("kinds")
 
 
-def test_held_out_templates_are_never_trained_on(made: Made) -> None:
-    data = LabelledLines.of(made.lines, made.labels)
+def test_held_out_templates_are_never_trained_on(workload: LineWorkload) -> None:
+    data = LabelledLines.of(workload.lines, workload.labels)
     kept, held = by_group(data.labels, data.lines.templates, 0.3, seed=1)
     templates = data.lines.templates
     assert len(held)

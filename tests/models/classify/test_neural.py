@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from models.base import SettingsError, StoreError, TrainingError
+from models.base import ModelSettingsError, ModelStoreError, TrainingError
 from models.classify.base import CLASSES, Lines
-from models.classify.checks import Made
+from models.classify.checks import LineWorkload
 from models.classify.dann_bert import Network, Reversal, SourceHead, strength_at
 from models.classify.finetune_encoder import adapted, last_layers
 from models.classify.lora_bert import heaviest
@@ -92,23 +92,25 @@ def test_reversal_brings_sources_together_and_keeps_the_classes_apart() -> None:
         ("lora_bert", {"training": STILL, "head": QUICK}),
     ],
 )
-def test_fit_goes_on_from_loaded_weights(name: str, settings: Mapping[str, Any], made: Made, small_bert: Path) -> None:
+def test_fit_goes_on_from_loaded_weights(
+    name: str, settings: Mapping[str, Any], workload: LineWorkload, small_bert: Path
+) -> None:
     settings = {"encoder": str(small_bert), **settings}
     trained = build(name, {**settings, "training": QUICK}, device="cpu")
-    trained.fit(made.lines, made.labels)
+    trained.fit(workload.lines, workload.labels)
     other = build(name, settings, device="cpu")
     other.load_weights(trained.weights(), trained.extra())
-    few = made.lines.take(np.arange(60))
-    other.fit(few, made.labels[:60], seed=9)
-    np.testing.assert_allclose(other.probabilities(made.lines), trained.probabilities(made.lines), atol=1e-4)
+    few = workload.lines.take(np.arange(60))
+    other.fit(few, workload.labels[:60], seed=9)
+    np.testing.assert_allclose(other.probabilities(workload.lines), trained.probabilities(workload.lines), atol=1e-4)
 
 
-def test_adapters_and_head_are_all_the_weights(made: Made, small_bert: Path) -> None:
+def test_adapters_and_head_are_all_the_weights(workload: LineWorkload, small_bert: Path) -> None:
     classifier = build("lora_bert", {"encoder": str(small_bert), "training": QUICK, "head": QUICK}, device="cpu")
     encoder = classifier._encoder  # type: ignore[attr-defined]
-    before = encoder.encode(made.lines.messages)
-    classifier.fit(made.lines, made.labels)
-    assert np.array_equal(encoder.encode(made.lines.messages), before)
+    before = encoder.encode(workload.lines.messages)
+    classifier.fit(workload.lines, workload.labels)
+    assert np.array_equal(encoder.encode(workload.lines.messages), before)
     weights = classifier.weights()
     adapters = {n: v for n, v in weights.items() if "lora_" in n}
     # Queries and values of two layers, two matrices of rank 8 and size 32 each.
@@ -117,16 +119,16 @@ def test_adapters_and_head_are_all_the_weights(made: Made, small_bert: Path) -> 
     assert set(weights) - set(adapters) == {"centred.shift", "centred.scale", "head.weight", "head.bias"}
 
 
-def test_untrained_adapters_change_nothing(made: Made, small_bert: Path) -> None:
+def test_untrained_adapters_change_nothing(workload: LineWorkload, small_bert: Path) -> None:
     encoder = open_encoder(str(small_bert))
     bert = adapted(encoder, rank=2, alpha=4, layers=1)
     assert {n.split("/")[2] for n in bert.trained} == {"1"}
     with torch.inference_mode():
-        found = bert(made.lines.messages).numpy()
-    np.testing.assert_allclose(found, encoder.encode(made.lines.messages), atol=1e-5)
+        found = bert(workload.lines.messages).numpy()
+    np.testing.assert_allclose(found, encoder.encode(workload.lines.messages), atol=1e-5)
 
 
-def test_an_adapter_adds_its_product(made: Made, small_bert: Path) -> None:
+def test_an_adapter_adds_its_product(workload: LineWorkload, small_bert: Path) -> None:
     encoder = open_encoder(str(small_bert))
     bert, plain = adapted(encoder, rank=2, alpha=6, layers=None), last_layers(encoder, 2)
     torch.manual_seed(0)
@@ -137,18 +139,18 @@ def test_an_adapter_adds_its_product(made: Made, small_bert: Path) -> None:
             layer = name.split("/lora_B")[0]
             product = bert.trained[name] @ bert.trained[f"{layer}/lora_A/default/weight"]
             plain.trained[f"{layer}/weight"] += 6 / 2 * product
-        found = bert(made.lines.messages)
-        torch.testing.assert_close(found, plain(made.lines.messages), atol=1e-4, rtol=1e-4)
-    assert np.abs(found.numpy() - encoder.encode(made.lines.messages)).max() > 0.01
+        found = bert(workload.lines.messages)
+        torch.testing.assert_close(found, plain(workload.lines.messages), atol=1e-4, rtol=1e-4)
+    assert np.abs(found.numpy() - encoder.encode(workload.lines.messages)).max() > 0.01
 
 
-def test_trained_layers_are_weights_and_leave_the_encoder_alone(made: Made, small_bert: Path) -> None:
+def test_trained_layers_are_weights_and_leave_the_encoder_alone(workload: LineWorkload, small_bert: Path) -> None:
     settings = DANN | {"encoder": str(small_bert), "trained_layers": 1}
     classifier = build("dann_bert", settings, device="cpu")
     encoder = classifier._encoder  # type: ignore[attr-defined]
-    before = encoder.encode(made.lines.messages)
-    classifier.fit(made.lines, made.labels)
-    assert np.array_equal(encoder.encode(made.lines.messages), before)
+    before = encoder.encode(workload.lines.messages)
+    classifier.fit(workload.lines, workload.labels)
+    assert np.array_equal(encoder.encode(workload.lines.messages), before)
     layers = {n.split("/")[2] for n in classifier.weights() if n.startswith("bert.trained.encoder")}
     assert layers == {"1"}
 
@@ -163,7 +165,7 @@ def test_trained_layers_are_weights_and_leave_the_encoder_alone(made: Made, smal
     ],
 )
 def test_an_encoder_without_such_layers(name: str, settings: Mapping[str, Any], words: str, small_bert: Path) -> None:
-    with pytest.raises(SettingsError, match=words):
+    with pytest.raises(ModelSettingsError, match=words):
         build(name, {"encoder": str(small_bert), **settings}, device="cpu")
 
 
@@ -188,10 +190,10 @@ def test_the_heaviest_stand_for_the_others() -> None:
     np.testing.assert_allclose(weights, [4 * 8 / 7, 2, 3 * 8 / 7, 2])
 
 
-def test_most_texts_keeps_every_class(made: Made, small_bert: Path) -> None:
+def test_most_texts_keeps_every_class(workload: LineWorkload, small_bert: Path) -> None:
     classifier = build("lora_bert", {"encoder": str(small_bert), "most_texts": 10}, device="cpu")
-    labels = np.minimum(made.labels, 2)
-    kept, _ = classifier._chosen(made.lines, labels, np.ones(len(labels)), 0)  # type: ignore[attr-defined]
+    labels = np.minimum(workload.labels, 2)
+    kept, _ = classifier._chosen(workload.lines, labels, np.ones(len(labels)), 0)  # type: ignore[attr-defined]
     assert len(kept) < 15
     assert set(labels[kept]) == {0, 1, 2}
 
@@ -204,32 +206,32 @@ class Stages:
         self.epochs.append((done, total))
 
 
-def test_epochs_are_searched_for_and_then_all_lines_learnt(made: Made) -> None:
+def test_epochs_are_searched_for_and_then_all_lines_learnt(workload: LineWorkload) -> None:
     seen, classifier = Stages(), build("dann_bert", DANN | {"validation_share": 0.2}, device="cpu")
-    report = classifier.fit(made.lines, made.labels, progress=seen)
+    report = classifier.fit(workload.lines, workload.labels, progress=seen)
     last = report.best_epoch + 1
     assert seen.epochs == [(n, 8) for n in range(1, 9)] + [(n, last) for n in range(1, last + 1)]
     assert len(report.history) == 8
     assert report.history[report.best_epoch]["val_f1"] == max(h["val_f1"] for h in report.history)
 
 
-def test_given_lines_decide_where_there_are_some(made: Made) -> None:
+def test_given_lines_decide_where_there_are_some(workload: LineWorkload) -> None:
     seen, classifier = Stages(), build("dann_bert", DANN, device="cpu")
-    held = made.lines.take(np.arange(30))
-    report = classifier.fit(made.lines, made.labels, validation=(held, made.labels[:30]), progress=seen)
+    held = workload.lines.take(np.arange(30))
+    report = classifier.fit(workload.lines, workload.labels, validation=(held, workload.labels[:30]), progress=seen)
     assert seen.epochs == [(n, 8) for n in range(1, 9)]
     assert all("val_f1" in h for h in report.history)
 
 
-def test_a_round_decides_its_epochs(made: Made) -> None:
+def test_a_round_decides_its_epochs(workload: LineWorkload) -> None:
     seen, classifier = Stages(), build("dann_bert", DANN, device="cpu")
     with within_round(LocalTraining(epochs=3)):
-        classifier.fit(made.lines, made.labels, progress=seen)
+        classifier.fit(workload.lines, workload.labels, progress=seen)
     assert seen.epochs == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_texts_are_encoded_once_for_all_classifiers(
-    made: Made, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workload: LineWorkload, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoded: list[str] = []
     encode = HashingEncoder.encode
@@ -239,16 +241,16 @@ def test_texts_are_encoded_once_for_all_classifiers(
         return encode(self, texts)
 
     monkeypatch.setattr(HashingEncoder, "encode", recorded)
-    build("dann_bert", DANN, device="cpu", cache=tmp_path).fit(made.lines, made.labels)
+    build("dann_bert", DANN, device="cpu", cache=tmp_path).fit(workload.lines, workload.labels)
     assert len(encoded) == len(set(encoded)) > 0
     encoded.clear()
     again = build("dann_bert", DANN, device="cpu", cache=tmp_path)
-    again.fit(made.lines, made.labels)
-    again.probabilities(made.lines)
+    again.fit(workload.lines, workload.labels)
+    again.probabilities(workload.lines)
     assert encoded == []
-    again.explain(made.lines.take(np.array([0])))
+    again.explain(workload.lines.take(np.array([0])))
     assert encoded
-    assert set(again._vectors._known) == set(again._texts(made.lines))  # type: ignore[attr-defined]
+    assert set(again._vectors._known) == set(again._texts(workload.lines))  # type: ignore[attr-defined]
 
 
 def test_hybrid_sees_what_the_message_does_not_say() -> None:
@@ -264,15 +266,15 @@ def test_hybrid_sees_what_the_message_does_not_say() -> None:
     assert classifier.explain(lines.take(np.array([1])))[0][0].what == "level fatal"
 
 
-def test_words_of_a_card_are_checked(made: Made) -> None:
+def test_words_of_a_card_are_checked(workload: LineWorkload) -> None:
     classifier = build("hybrid_bert", {"encoder": "hashing:32", "mixed": 16, "training": QUICK}, device="cpu")
-    classifier.fit(made.lines, made.labels)
-    before = classifier.probabilities(made.lines)
-    with pytest.raises(StoreError, match="vocabulary"):
+    classifier.fit(workload.lines, workload.labels)
+    before = classifier.probabilities(workload.lines)
+    with pytest.raises(ModelStoreError, match="vocabulary"):
         classifier.load_weights(classifier.weights(), classifier.extra() | {"vocabulary": 3})
-    with pytest.raises(StoreError, match="expected float32"):
+    with pytest.raises(ModelStoreError, match="expected float32"):
         classifier.load_weights(classifier.weights(), classifier.extra() | {"vocabulary": ["one"]})
-    assert np.array_equal(classifier.probabilities(made.lines), before)
+    assert np.array_equal(classifier.probabilities(workload.lines), before)
 
 
 def test_a_class_of_one_line_is_learnt() -> None:
@@ -283,19 +285,23 @@ def test_a_class_of_one_line_is_learnt() -> None:
     assert classifier.probabilities(lines)[0].argmax() == CLASSES.index("hardware_issue")
 
 
-def test_a_learning_rate_that_explodes_is_said(made: Made) -> None:
+def test_a_learning_rate_that_explodes_is_said(workload: LineWorkload) -> None:
     settings = DANN | {"training": {"epochs": 3, "learning_rate": 1e30}}
     with pytest.raises(TrainingError, match="lower learning_rate"):
-        build("dann_bert", settings, device="cpu").fit(made.lines, made.labels)
+        build("dann_bert", settings, device="cpu").fit(workload.lines, workload.labels)
 
 
 @pytest.mark.parametrize(("name", "settings"), [("dann_bert", DANN), ("hybrid_bert", {**DANN_LIKE, "mixed": 16})])
-def test_levels_are_read_only_where_training_had_some(name: str, settings: dict[str, Any], made: Made) -> None:
-    bare = Lines.of(made.lines.messages, made.lines.templates, formats=made.lines.formats)
-    turned = Lines.of(made.lines.messages, levels=["error" if v == "info" else "info" for v in made.lines.levels])
+def test_levels_are_read_only_where_training_had_some(
+    name: str, settings: dict[str, Any], workload: LineWorkload
+) -> None:
+    bare = Lines.of(workload.lines.messages, workload.lines.templates, formats=workload.lines.formats)
+    turned = Lines.of(
+        workload.lines.messages, levels=["error" if v == "info" else "info" for v in workload.lines.levels]
+    )
     without, using = build(name, settings, device="cpu"), build(name, settings, device="cpu")
-    without.fit(bare, made.labels)
-    using.fit(made.lines, made.labels)
+    without.fit(bare, workload.labels)
+    using.fit(workload.lines, workload.labels)
     loaded = build(name, settings, device="cpu")
     loaded.load_weights(without.weights(), without.extra())
     plain = Lines.of(turned.messages)

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.base import SettingsError, StoreError
+from models.base import ModelSettingsError, ModelStoreError
 from models.classify.base import CLASSES, Lines
 from models.classify.registry import build
 from models.classify.rules import Rules, RulesSettings, read_rules
@@ -105,7 +105,7 @@ def test_a_stored_version_needs_no_rule_file(rules):
     other = build("rules", rules.settings())
     other.load_weights(rules.weights(), rules.extra())
     assert kind(other, "coolant leak")[0] == "hardware_issue"
-    with pytest.raises(StoreError, match="expected float32"):
+    with pytest.raises(ModelStoreError, match="expected float32"):
         build("rules").load_weights(rules.weights(), {})
 
 
@@ -122,12 +122,12 @@ def test_a_stored_version_needs_no_rule_file(rules):
     ],
 )
 def test_what_is_wrong_in_a_rule_file_is_told(text, words):
-    with pytest.raises(SettingsError, match=re.escape(words)):
+    with pytest.raises(ModelSettingsError, match=re.escape(words)):
         read_rules(text, "mine.toml")
 
 
 def test_a_missing_rule_file_is_told():
-    with pytest.raises(SettingsError, match=r"the rule file absent\.toml cannot be read"):
+    with pytest.raises(ModelSettingsError, match=r"the rule file absent\.toml cannot be read"):
         build("rules", {"file": "absent.toml"})
 
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from models.base import SettingsError, StoreError
+from models.base import ModelSettingsError, ModelStoreError
 from models.classify import registry
 from models.classify.base import Lines
-from models.classify.checks import workload
+from models.classify.checks import make_workload
 from models.classify.features import MEANING, words_of
 from models.classify.registry import build
 from models.classify.trees import filled_up
@@ -15,15 +15,15 @@ KINDS = [("random_forest", SMALL | {"trees": 12}), ("xgboost", SMALL | {"rounds"
 
 @pytest.fixture(params=KINDS, ids=lambda k: k[0])
 def fitted(request):
-    made = workload()
+    workload = make_workload()
     classifier = build(*request.param)
-    classifier.fit(made.lines, made.labels)
-    return classifier, made
+    classifier.fit(workload.lines, workload.labels)
+    return classifier, workload
 
 
 def test_shapley_values_add_up(fitted):
-    classifier, made = fitted
-    x = classifier._features.of(made.lines.take(np.arange(10)))
+    classifier, workload = fitted
+    x = classifier._features.of(workload.lines.take(np.arange(10)))
     given = classifier._predict(classifier._trees, x)
     if classifier.name == "xgboost":
         import xgboost
@@ -47,24 +47,24 @@ def test_the_word_that_tells_is_the_reason(fitted):
 def test_trees_of_another_encoder_are_refused(fitted):
     classifier, _ = fitted
     other = build(classifier.name, classifier.settings() | {"encoder": "hashing:64"})
-    with pytest.raises(StoreError, match="were trained on encoder hashing:32"):
+    with pytest.raises(ModelStoreError, match="were trained on encoder hashing:32"):
         other.load_weights(classifier.weights(), classifier.extra())
 
 
 def test_a_forest_that_walks_in_circles_is_refused():
-    made = workload()
+    workload = make_workload()
     forest = build(*KINDS[0])
-    forest.fit(made.lines, made.labels)
+    forest.fit(workload.lines, workload.labels)
     weights = forest.weights()
     weights["left"][np.flatnonzero(weights["left"] >= 0)[0]] = 0
-    with pytest.raises(StoreError, match="do not make trees"):
+    with pytest.raises(ModelStoreError, match="do not make trees"):
         forest.load_weights(weights, forest.extra())
 
 
 def test_the_search_keeps_the_best_candidate():
-    made = workload()
+    workload = make_workload()
     classifier = build("xgboost", SMALL | {"candidates": 3, "rounds": 4})
-    report = classifier.fit(made.lines, made.labels, seed=5)
+    report = classifier.fit(workload.lines, workload.labels, seed=5)
     figures = [h["val_f1"] for h in report.history]
     assert len(figures) == 4
     assert figures[report.best_epoch] == max(figures)
@@ -104,6 +104,6 @@ def test_words(text, words):
 def test_missing_packages_are_told(monkeypatch):
     monkeypatch.setattr(registry, "find_spec", lambda name: None if name == "shap" else object())
     with pytest.raises(
-        SettingsError, match=r"xgboost needs shap, which is not installed; install driftline\[classify\]"
+        ModelSettingsError, match=r"xgboost needs shap, which is not installed; install driftline\[classify\]"
     ):
         build("xgboost", SMALL)

@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.base import StoreError, TrainingError, Windows, template_id
+from models.base import ModelStoreError, TrainingError, Windows, template_id
 from models.detectors.bert_cnn import BertCnn, BertCnnSettings, Network
-from models.detectors.checks import Made, fitted
+from models.detectors.checks import WindowWorkload, fitted
 from models.text.ragged import marked, padded
 from models.training.train_loop import LoopSettings, train_network
 
@@ -34,35 +34,37 @@ def test_folded_equals_plain(rows: list[list[int]], kernels: tuple[int, ...], cl
     torch.testing.assert_close(folded, plain, atol=1e-5, rtol=1e-5)
 
 
-def test_a_missing_end_is_seen_only_where_the_window_is_closed(made: Made, small_cnn: Callable[..., Any]) -> None:
+def test_a_missing_end_is_seen_only_where_the_window_is_closed(
+    workload: WindowWorkload, small_cnn: Callable[..., Any]
+) -> None:
     detector = small_cnn(training={"epochs": 40, "learning_rate": 0.01})
     # Prefixes of normal sessions are normal while the session grows, and anomalous once it has ended.
-    whole = [made.windows.row(i) for i in np.flatnonzero(~made.labels)]
+    whole = [workload.windows.row(i) for i in np.flatnonzero(~workload.labels)]
     rows = whole + [r[:-1] for r in whole] + [r[:-1] for r in whole]
     closed = [True] * len(whole) + [False] * len(whole) + [True] * len(whole)
     labels = np.arange(len(rows)) >= 2 * len(whole)
-    detector.fit(Windows.of(rows, closed), labels, made.templates, seed=1)
+    detector.fit(Windows.of(rows, closed), labels, workload.templates, seed=1)
     scores = detector.score(Windows.of([whole[0], whole[0][:-1], whole[0][:-1]], [True, False, True]))
     assert scores[0] < 0.5
     assert scores[1] < 0.5 < scores[2]
 
 
-def test_reworded_templates_keep_their_meaning(made: Made, small_cnn: Callable[..., Any]) -> None:
-    detector = fitted(lambda: small_cnn(training={"epochs": 30, "learning_rate": 0.01}), made)
-    texts = {old: text.replace("session", "the session") for old, text in made.templates.items()}
+def test_reworded_templates_keep_their_meaning(workload: WindowWorkload, small_cnn: Callable[..., Any]) -> None:
+    detector = fitted(lambda: small_cnn(training={"epochs": 30, "learning_rate": 0.01}), workload)
+    texts = {old: text.replace("session", "the session") for old, text in workload.templates.items()}
     new = {old: template_id(text) for old, text in texts.items()}
     detector.learn_templates({new[old]: text for old, text in texts.items()})
-    renamed = Windows.of([[new[i] for i in made.windows.row(w).tolist()] for w in range(len(made.windows))])
-    agree = (detector.score(renamed) > 0.5) == (detector.score(made.windows) > 0.5)
+    renamed = Windows.of([[new[i] for i in workload.windows.row(w).tolist()] for w in range(len(workload.windows))])
+    agree = (detector.score(renamed) > 0.5) == (detector.score(workload.windows) > 0.5)
     assert agree.mean() > 0.8
 
 
-def test_fit_goes_on_from_loaded_weights(made: Made, small_cnn: Callable[..., Any]) -> None:
-    trained = fitted(small_cnn, made)
+def test_fit_goes_on_from_loaded_weights(workload: WindowWorkload, small_cnn: Callable[..., Any]) -> None:
+    trained = fitted(small_cnn, workload)
     other = small_cnn(training={"epochs": 1, "learning_rate": 1e-9})
     other.load_weights(trained.weights(), trained.extra())
-    other.fit(made.windows, made.labels, made.templates, seed=9)
-    np.testing.assert_allclose(other.score(made.windows), trained.score(made.windows), atol=1e-4)
+    other.fit(workload.windows, workload.labels, workload.templates, seed=9)
+    np.testing.assert_allclose(other.score(workload.windows), trained.score(workload.windows), atol=1e-4)
 
 
 def test_the_best_epoch_is_kept_and_training_stops_early() -> None:
@@ -95,21 +97,21 @@ def test_a_loss_that_is_not_finite_ends_training() -> None:
         )  # fmt: skip
 
 
-def test_torch_random_numbers_are_left_alone(made: Made, small_cnn: Callable[..., Any]) -> None:
+def test_torch_random_numbers_are_left_alone(workload: WindowWorkload, small_cnn: Callable[..., Any]) -> None:
     torch.manual_seed(7)
     expected = torch.rand(3)
     torch.manual_seed(7)
-    fitted(small_cnn, made)
+    fitted(small_cnn, workload)
     assert torch.equal(torch.rand(3), expected)
 
 
 @pytest.mark.parametrize("labels", [None, np.zeros(240, bool), np.ones(240, bool)])
-def test_both_classes_are_needed(made: Made, small_cnn: Callable[..., Any], labels: Any) -> None:
+def test_both_classes_are_needed(workload: WindowWorkload, small_cnn: Callable[..., Any], labels: Any) -> None:
     with pytest.raises(TrainingError, match="both classes"):
-        small_cnn().fit(made.windows, labels, made.templates)
+        small_cnn().fit(workload.windows, labels, workload.templates)
 
 
-def test_another_encoder_is_refused(made: Made, small_cnn: Callable[..., Any]) -> None:
-    detector: BertCnn = fitted(small_cnn, made)  # type: ignore[assignment]
-    with pytest.raises(StoreError, match=r"trained on encoder hashing:32 .* uses hashing:40"):
+def test_another_encoder_is_refused(workload: WindowWorkload, small_cnn: Callable[..., Any]) -> None:
+    detector: BertCnn = fitted(small_cnn, workload)  # type: ignore[assignment]
+    with pytest.raises(ModelStoreError, match=r"trained on encoder hashing:32 .* uses hashing:40"):
         small_cnn(encoder="hashing:40").load_weights(detector.weights(), detector.extra())

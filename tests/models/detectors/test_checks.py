@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from models.base import WindowDetector
-from models.detectors.checks import CHECKS, Made, fitted
+from models.detectors.checks import CHECKS, WindowWorkload, fitted
 from models.detectors.registry import DETECTORS, build
 
 SMALL = {
@@ -48,17 +48,17 @@ def maker(variant: tuple[str, dict[str, Any]], device: str = "cpu") -> Callable[
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.__name__)
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: v[0] + "-" + "-".join(map(str, v[1].values()))[:40])
-def test_check(check: Callable[..., None], variant: tuple[str, dict[str, Any]], made: Made) -> None:
-    check(maker(variant), made)
+def test_check(check: Callable[..., None], variant: tuple[str, dict[str, Any]], workload: WindowWorkload) -> None:
+    check(maker(variant), workload)
 
 
 @pytest.mark.parametrize("variant", [v for v in VARIANTS if v[0] != "event_counts"], ids=lambda v: v[0])
-def test_cuda_agrees_with_cpu(variant: tuple[str, dict[str, Any]], made: Made) -> None:
+def test_cuda_agrees_with_cpu(variant: tuple[str, dict[str, Any]], workload: WindowWorkload) -> None:
     torch = pytest.importorskip("torch")
     if not torch.cuda.is_available():
         pytest.skip("this machine has no CUDA GPU")
-    here = fitted(maker(variant), made)
+    here = fitted(maker(variant), workload)
     there = build(*variant, device="cuda")
     there.load_weights(here.weights(), here.extra())
-    there.learn_templates(made.templates)
-    np.testing.assert_allclose(there.score(made.windows), here.score(made.windows), atol=1e-3)
+    there.learn_templates(workload.templates)
+    np.testing.assert_allclose(there.score(workload.windows), here.score(workload.windows), atol=1e-3)

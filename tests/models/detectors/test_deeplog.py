@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.base import TrainingError, Windows, template_id
-from models.detectors.checks import Made, fitted
+from models.detectors.checks import WindowWorkload, fitted
 from models.detectors.deeplog import DeepLog, histories
 from models.detectors.next_template import LARGEST_MISS, numbers
 from models.detectors.registry import build
@@ -16,11 +16,11 @@ SMALL = {"encoder": "hashing:32", "projection": 16, "hidden": 16, "training": {"
 
 
 @pytest.fixture
-def trained(made: Made) -> DeepLog:
-    return fitted(lambda: build("deeplog", SMALL, device="cpu"), made)  # type: ignore[return-value]
+def trained(workload: WindowWorkload) -> DeepLog:
+    return fitted(lambda: build("deeplog", SMALL, device="cpu"), workload)  # type: ignore[return-value]
 
 
-def rows_of(made: Made, *texts: str) -> list[int]:
+def rows_of(workload: WindowWorkload, *texts: str) -> list[int]:
     names = {"open": "session <*> opened", "write": "block <*> written", "close": "session <*> closed"}
     return [template_id(names[t]) for t in texts]
 
@@ -30,8 +30,8 @@ def test_histories_are_never_filled_up_in_front() -> None:
     assert found.tolist() == [[[2, 0, 0], [2, 7, 0], [2, 7, 8], [7, 8, 9]]]
 
 
-def test_a_template_unseen_in_training_is_the_largest_miss(made: Made, trained: DeepLog) -> None:
-    rows = rows_of(made, "open", "write", "close")
+def test_a_template_unseen_in_training_is_the_largest_miss(workload: WindowWorkload, trained: DeepLog) -> None:
+    rows = rows_of(workload, "open", "write", "close")
     strange = template_id("disk <*> has vanished")
     trained.learn_templates({strange: "disk <*> has vanished"})
     windows = Windows.of([rows, [*rows[:2], strange, rows[2]]])
@@ -42,14 +42,14 @@ def test_a_template_unseen_in_training_is_the_largest_miss(made: Made, trained: 
 
 
 @pytest.mark.parametrize("ends", [True, False])
-def test_a_window_that_breaks_off_is_missed_where_it_is_closed(made: Made, ends: bool) -> None:
-    detector = fitted(lambda: build("deeplog", SMALL | {"ends": ends}, device="cpu"), made)
-    broken = rows_of(made, "open", "write", "write")
+def test_a_window_that_breaks_off_is_missed_where_it_is_closed(workload: WindowWorkload, ends: bool) -> None:
+    detector = fitted(lambda: build("deeplog", SMALL | {"ends": ends}, device="cpu"), workload)
+    broken = rows_of(workload, "open", "write", "write")
     scores = detector.score(Windows.of([broken, broken], [True, False]))
     assert (scores[0] > scores[1] + 1) == ends
 
 
-def test_candidates_are_found_by_text_not_by_number(made: Made, trained: DeepLog) -> None:
+def test_candidates_are_found_by_text_not_by_number(workload: WindowWorkload, trained: DeepLog) -> None:
     table = trained.embeddings.table
     vocabulary = trained.weights()["vocabulary"]
     found = numbers(table, vocabulary)
@@ -57,12 +57,12 @@ def test_candidates_are_found_by_text_not_by_number(made: Made, trained: DeepLog
     assert (found[table.lookup(vocabulary)] == np.arange(len(vocabulary))).all()
 
 
-def test_fit_goes_on_from_loaded_weights(made: Made, trained: DeepLog) -> None:
+def test_fit_goes_on_from_loaded_weights(workload: WindowWorkload, trained: DeepLog) -> None:
     still: dict[str, Any] = SMALL | {"training": {"epochs": 1, "learning_rate": 1e-9}}
     other = build("deeplog", still, device="cpu")
     other.load_weights(trained.weights(), trained.extra())
-    other.fit(made.windows.take(np.flatnonzero(~made.labels)), None, made.templates)
-    np.testing.assert_allclose(other.score(made.windows), trained.score(made.windows), atol=1e-3)
+    other.fit(workload.windows.take(np.flatnonzero(~workload.labels)), None, workload.templates)
+    np.testing.assert_allclose(other.score(workload.windows), trained.score(workload.windows), atol=1e-3)
 
 
 @pytest.mark.parametrize("name", ["deeplog", "logbert", "lstm_autoencoder"])

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from models.base import StoreError, TrainingError, Windows
-from models.detectors.checks import Made, fitted
+from models.base import ModelStoreError, TrainingError, Windows
+from models.detectors.checks import WindowWorkload, fitted
 from models.detectors.count_vectors import counted, distances, steadiness_of
 from models.detectors.event_counts import EventCounts, EventCountsSettings
 from models.detectors.registry import build
@@ -86,21 +86,21 @@ def test_boosted_trees_see_what_a_sum_does_not() -> None:
     assert contributions[1] > 0.1
 
 
-def test_trees_that_would_walk_in_circles_are_refused(made: Made) -> None:
-    detector = fitted(lambda: build("event_counts", {"head": "boosted", "trees": 3}), made)
+def test_trees_that_would_walk_in_circles_are_refused(workload: WindowWorkload) -> None:
+    detector = fitted(lambda: build("event_counts", {"head": "boosted", "trees": 3}), workload)
     good = detector.weights()
     for name, value in (("below", 0), ("above", 10**6), ("feature", 99), ("roots", -1)):
         bad = good[name].copy()
         bad[-1 if name != "above" else 0] = value
-        with pytest.raises(StoreError, match="points to what is not there"):
+        with pytest.raises(ModelStoreError, match="points to what is not there"):
             detector.load_weights(good | {name: bad}, {})
-    with pytest.raises(StoreError, match="'cut' of the trees is float32"):
+    with pytest.raises(ModelStoreError, match="'cut' of the trees is float32"):
         detector.load_weights(good | {"cut": good["cut"][1:]}, {})
 
 
-def test_long_workloads_are_scored_in_parts(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_workloads_are_scored_in_parts(workload: WindowWorkload, monkeypatch: pytest.MonkeyPatch) -> None:
     for head in ("nearest", "boosted"):
-        detector = fitted(lambda head=head: build("event_counts", {"head": head, "trees": 5}), made)
-        whole = detector.score(made.windows)
+        detector = fitted(lambda head=head: build("event_counts", {"head": head, "trees": 5}), workload)
+        whole = detector.score(workload.windows)
         monkeypatch.setattr("models.detectors.event_counts._CELLS", 50)
-        np.testing.assert_allclose(detector.score(made.windows), whole, atol=1e-6)
+        np.testing.assert_allclose(detector.score(workload.windows), whole, atol=1e-6)

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from models.base import TrainingError, Windows
-from models.detectors.checks import Made, fitted
+from models.detectors.checks import WindowWorkload, fitted
 from models.detectors.logbert import PIECE, pieces
 from models.detectors.registry import build
 
@@ -26,16 +26,16 @@ def test_pieces_hold_every_token_once() -> None:
 
 
 @pytest.mark.parametrize("head", ["masked", "supervised"])
-def test_long_windows_are_explained_to_the_full(made: Made, head: str) -> None:
-    detector = fitted(lambda: build("logbert", SMALL | {"head": head}, device="cpu"), made)
-    ids = np.array(list(made.templates), np.int64)
+def test_long_windows_are_explained_to_the_full(workload: WindowWorkload, head: str) -> None:
+    detector = fitted(lambda: build("logbert", SMALL | {"head": head}, device="cpu"), workload)
+    ids = np.array(list(workload.templates), np.int64)
     window = Windows.of([ids[np.arange(PIECE + 50) % 5]])
     explanation = detector.explain(window)
     assert explanation.contributions.sum() + explanation.base[0] == pytest.approx(detector.score(window)[0], abs=0.05)
 
 
-def test_the_supervised_head_needs_both_classes(made: Made) -> None:
+def test_the_supervised_head_needs_both_classes(workload: WindowWorkload) -> None:
     detector = build("logbert", SMALL | {"head": "supervised"}, device="cpu")
-    for labels in (None, np.zeros(len(made.windows), bool)):
+    for labels in (None, np.zeros(len(workload.windows), bool)):
         with pytest.raises(TrainingError, match="both classes"):
-            detector.fit(made.windows, labels, made.templates)
+            detector.fit(workload.windows, labels, workload.templates)

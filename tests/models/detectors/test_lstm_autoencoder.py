@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from models.base import Windows
-from models.detectors.checks import Made, fitted
+from models.detectors.checks import WindowWorkload, fitted
 from models.detectors.lstm_autoencoder import LstmAutoencoderSettings, Network
 from models.detectors.registry import build
 
@@ -22,9 +22,9 @@ def test_padding_has_no_error_and_no_influence() -> None:
     assert beside[0, 4:].tolist() == [0, 0]
 
 
-def test_a_line_out_of_place_has_the_largest_error(made: Made) -> None:
-    detector = fitted(lambda: build("lstm_autoencoder", SMALL, device="cpu"), made)
-    row = made.windows.row(1).tolist()
+def test_a_line_out_of_place_has_the_largest_error(workload: WindowWorkload) -> None:
+    detector = fitted(lambda: build("lstm_autoencoder", SMALL, device="cpu"), workload)
+    row = workload.windows.row(1).tolist()
     strange = [*row[:2], row[-1], *row[2:]]
     scores = detector.score(Windows.of([row, strange]))
     assert scores[1] > scores[0]

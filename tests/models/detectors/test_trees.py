@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from models.detectors.trees import check_trees, fit_trees, margins, steps
 
 
-def workload(seed: int, rows: int = 60) -> tuple[np.ndarray, np.ndarray]:
+def make_workload(seed: int, rows: int = 60) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     features = rng.integers(0, 4, (rows, 5)).astype(np.float32)
     labels = features[:, 0] * features[:, 1] > 3
@@ -16,7 +16,7 @@ def workload(seed: int, rows: int = 60) -> tuple[np.ndarray, np.ndarray]:
 def test_margins_are_those_of_the_library() -> None:
     from sklearn.ensemble import GradientBoostingClassifier
 
-    features, labels = workload(0)
+    features, labels = make_workload(0)
     rows, times = np.unique(np.column_stack([features, labels]), axis=0, return_counts=True)
     library = GradientBoostingClassifier(n_estimators=30, max_depth=3, max_features="sqrt", random_state=7)
     library.fit(rows[:, :-1], rows[:, -1] > 0, sample_weight=times)
@@ -27,7 +27,7 @@ def test_margins_are_those_of_the_library() -> None:
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10_000), depth=st.integers(1, 5))
 def test_steps_add_up_to_the_margin(seed: int, depth: int) -> None:
-    features, labels = workload(seed)
+    features, labels = make_workload(seed)
     model = fit_trees(features, labels, trees=8, depth=depth, seed=seed)
     check_trees(model, features.shape[1])
     whole = margins(model, features)
@@ -38,7 +38,7 @@ def test_steps_add_up_to_the_margin(seed: int, depth: int) -> None:
 
 
 def test_more_rows_than_a_part_holds() -> None:
-    features, labels = workload(3)
+    features, labels = make_workload(3)
     model = fit_trees(features, labels, trees=5, depth=3, seed=0)
     many = np.tile(features, (150, 1))
     np.testing.assert_array_equal(margins(model, many)[: len(features)], margins(model, features))

@@ -12,8 +12,8 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from models.base import NotTrained, StoreError, WindowDetector
-from models.detectors.checks import Made, fitted
+from models.base import ModelStoreError, NotTrainedError, WindowDetector
+from models.detectors.checks import WindowWorkload, fitted
 from models.detectors.registry import build
 from models.storage.store import ModelStore, Notes
 from models.training.thresholds import Threshold
@@ -22,8 +22,8 @@ NOTES = Notes(threshold=Threshold(rule="percentile", value=0.5), metrics={"valid
 
 
 @pytest.fixture
-def detector(made: Made) -> WindowDetector:
-    return fitted(lambda: build("event_counts"), made)
+def detector(workload: WindowWorkload) -> WindowDetector:
+    return fitted(lambda: build("event_counts"), workload)
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -32,12 +32,12 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> ModelStore:
     return ModelStore(url, now=lambda: datetime(2026, 1, 2, tzinfo=UTC))
 
 
-def test_publish_and_load(store: ModelStore, detector: WindowDetector, made: Made) -> None:
+def test_publish_and_load(store: ModelStore, detector: WindowDetector, workload: WindowWorkload) -> None:
     assert store.current("floor") is None
     assert store.names() == []
     assert store.publish("floor", detector, NOTES) == 1
     stored = store.load("floor")
-    assert np.array_equal(stored.detector.score(made.windows), detector.score(made.windows))
+    assert np.array_equal(stored.detector.score(workload.windows), detector.score(workload.windows))
     assert stored.card == store.verify("floor", 1)
     assert stored.card.threshold.value == 0.5
     assert (stored.card.parent, stored.card.detector, stored.card.seed) == (None, "event_counts", 3)
@@ -52,10 +52,10 @@ def test_versions_rise_and_roll_back(store: ModelStore, detector: WindowDetector
     assert store.card("floor").parent == 2
     assert store.rollback("floor") == 2
     assert store.rollback("floor") == 1
-    with pytest.raises(StoreError, match="no version before 1"):
+    with pytest.raises(ModelStoreError, match="no version before 1"):
         store.rollback("floor")
     assert store.rollback("floor", to=3) == 3
-    with pytest.raises(StoreError, match="version 9 of floor is missing"):
+    with pytest.raises(ModelStoreError, match="version 9 of floor is missing"):
         store.rollback("floor", to=9)
     assert store.current("floor") == 3
     assert store.versions("floor") == [1, 2, 3, 4]
@@ -70,14 +70,14 @@ def test_candidate_is_not_followed_until_promoted(store: ModelStore, detector: W
 
 
 def test_nothing_is_stored_without_weights(store: ModelStore) -> None:
-    with pytest.raises(NotTrained):
+    with pytest.raises(NotTrainedError):
         store.publish("floor", build("event_counts"), NOTES)
     assert store.versions("floor") == []
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "a b"])
 def test_names(store: ModelStore, detector: WindowDetector, name: str) -> None:
-    with pytest.raises(StoreError, match="is no name"):
+    with pytest.raises(ModelStoreError, match="is no name"):
         store.publish(name, detector, NOTES)
 
 
@@ -108,7 +108,7 @@ def test_damage_is_refused_in_a_sentence(
     store = ModelStore(tmp_path)
     store.publish("floor", detector, NOTES)
     spoil(tmp_path / "floor")
-    with pytest.raises(StoreError, match=words) as caught:
+    with pytest.raises(ModelStoreError, match=words) as caught:
         store.load("floor")
     assert "\n" not in str(caught.value)
 
@@ -117,7 +117,7 @@ def test_rollback_mends_a_damaged_pointer(tmp_path: Path, detector: WindowDetect
     store = ModelStore(tmp_path)
     store.publish("floor", detector, NOTES)
     (tmp_path / "floor" / "current").write_text("{")
-    with pytest.raises(StoreError, match="damaged"):
+    with pytest.raises(ModelStoreError, match="damaged"):
         store.current("floor")
     assert store.rollback("floor", to=1) == 1
     assert store.current("floor") == 1
@@ -131,15 +131,15 @@ def test_what_does_not_fit_is_refused_in_the_same_words_every_time(tmp_path: Pat
     card.write_text(json.dumps({**content, "settings": {"head": "logistic"}}))
     said = set()
     for _ in range(20):
-        with pytest.raises(StoreError, match="cannot be used here") as caught:
+        with pytest.raises(ModelStoreError, match="cannot be used here") as caught:
             store.load("floor", 1)
         said.add(str(caught.value))
     assert len(said) == 1
 
 
-def test_another_architecture_or_encoder_is_refused(tmp_path: Path, small_cnn: Any, made: Made) -> None:
+def test_another_architecture_or_encoder_is_refused(tmp_path: Path, small_cnn: Any, workload: WindowWorkload) -> None:
     store = ModelStore(tmp_path)
-    store.publish("cnn", fitted(small_cnn, made), NOTES)
+    store.publish("cnn", fitted(small_cnn, workload), NOTES)
     card = tmp_path / "cnn" / "1" / "card.json"
     content = json.loads(card.read_text())
     for change, words in (
@@ -150,7 +150,7 @@ def test_another_architecture_or_encoder_is_refused(tmp_path: Path, small_cnn: A
     ):
         card.write_text(json.dumps(content | change))
         (tmp_path / "cnn" / "current").unlink(missing_ok=True)
-        with pytest.raises(StoreError, match=words):
+        with pytest.raises(ModelStoreError, match=words):
             store.load("cnn", 1)
 
 
@@ -174,7 +174,7 @@ def test_a_full_disk_leaves_nothing_to_see(
             patch.setattr(os, "replace", full_for_the_pointer)
         else:
             patch.setattr(os, failing, full)
-        with pytest.raises(StoreError, match="No space left"):
+        with pytest.raises(ModelStoreError, match="No space left"):
             store.publish("floor", detector, NOTES)
     assert store.current("floor") == 1
     store.verify("floor")
@@ -238,12 +238,12 @@ def _umask() -> int:
 
 
 def test_an_unknown_kind_of_url() -> None:
-    with pytest.raises(StoreError, match="cannot be opened"):
+    with pytest.raises(ModelStoreError, match="cannot be opened"):
         ModelStore("nowhere://x")
 
 
 def test_other_weights_of_the_same_architecture_need_no_model(
-    store: ModelStore, detector: WindowDetector, made: Made
+    store: ModelStore, detector: WindowDetector, workload: WindowWorkload
 ) -> None:
     store.publish("floor", detector, NOTES)
     base = store.any_card("floor")
@@ -253,6 +253,6 @@ def test_other_weights_of_the_same_architecture_need_no_model(
     assert store.publish_weights(base, weights, other) == 2
     stored = store.load("floor")
     assert (stored.card.parent, stored.card.round, stored.card.participants) == (1, 7, ("eu", "us"))
-    assert np.array_equal(stored.detector.score(made.windows), detector.score(made.windows))
+    assert np.array_equal(stored.detector.score(workload.windows), detector.score(workload.windows))
     assert store.rollback_target("floor") == 1
     assert store.current("floor") == 2

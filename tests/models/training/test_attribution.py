@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.base import template_id
-from models.detectors.checks import Made, fitted
+from models.detectors.checks import WindowWorkload, fitted
 from models.training.attribution import integrated
 
 
@@ -24,11 +24,11 @@ def test_a_steep_sigmoid_is_complete() -> None:
     assert shares.sum() + base == pytest.approx(float(torch.sigmoid(torch.tensor(10.0))), abs=0.01)
 
 
-def test_bert_cnn_blames_the_failed_write(made: Made, small_cnn: Callable[..., Any]) -> None:
-    detector = fitted(lambda: small_cnn(training={"epochs": 40, "learning_rate": 0.01}), made)
+def test_bert_cnn_blames_the_failed_write(workload: WindowWorkload, small_cnn: Callable[..., Any]) -> None:
+    detector = fitted(lambda: small_cnn(training={"epochs": 40, "learning_rate": 0.01}), workload)
     failed = template_id("write of block <*> failed")
-    held = [i for i in range(len(made.windows)) if failed in made.windows.row(i)]
-    windows = made.windows.take(np.array(held))
+    held = [i for i in range(len(workload.windows)) if failed in workload.windows.row(i)]
+    windows = workload.windows.take(np.array(held))
     explanation = detector.explain(windows)
     top = [
         windows.row(i)[int(explanation.contributions[windows.offsets[i] : windows.offsets[i + 1]].argmax())]

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.base import Windows, template_id
-from models.detectors.checks import Made, fitted
+from models.detectors.checks import WindowWorkload, fitted
 from models.detectors.deeplog import DeepLog
 from models.detectors.registry import build
 from models.training.output_vocabulary import grown, has_candidates
@@ -54,8 +54,8 @@ def test_added_vectors_are_spread_like_those_of_texts() -> None:
     assert abs(float(centred.std()) - 1) < 0.05
 
 
-def test_a_detector_finds_an_added_template_by_its_text(made: Made) -> None:
-    detector = fitted(lambda: build("deeplog", SMALL, device="cpu"), made)
+def test_a_detector_finds_an_added_template_by_its_text(workload: WindowWorkload) -> None:
+    detector = fitted(lambda: build("deeplog", SMALL, device="cpu"), workload)
     text = "disk <*> has vanished"
     old = detector.weights()
     weights = grown(old, np.ones(len(old["vocabulary"]), bool), np.array([template_id(text)]))
@@ -63,14 +63,14 @@ def test_a_detector_finds_an_added_template_by_its_text(made: Made) -> None:
     other.load_weights(weights, detector.extra())
     assert isinstance(other, DeepLog)
     np.testing.assert_array_equal(other.weights()["vocabulary"], weights["vocabulary"])
-    other.learn_templates({**made.templates, template_id(text): text})
-    detector.learn_templates({**made.templates, template_id(text): text})
+    other.learn_templates({**workload.templates, template_id(text): text})
+    detector.learn_templates({**workload.templates, template_id(text): text})
     row = [template_id("session <*> opened"), template_id(text)]
     # As a candidate, however unlikely, it is judged against the others; as none, it would be the largest miss.
     assert other.score(Windows.of([row], [False]))[0] != detector.score(Windows.of([row], [False]))[0]
 
 
-def test_only_detectors_with_an_output_for_every_template_have_candidates(made: Made) -> None:
+def test_only_detectors_with_an_output_for_every_template_have_candidates(workload: WindowWorkload) -> None:
     small = {"encoder": "hashing:32", "training": {"epochs": 1}}
-    assert has_candidates(fitted(lambda: build("deeplog", SMALL, device="cpu"), made).weights())
-    assert not has_candidates(fitted(lambda: build("bert_cnn", small, device="cpu"), made).weights())
+    assert has_candidates(fitted(lambda: build("deeplog", SMALL, device="cpu"), workload).weights())
+    assert not has_candidates(fitted(lambda: build("bert_cnn", small, device="cpu"), workload).weights())

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.base import Windows, template_id
-from models.detectors.checks import Made, fitted
+from models.detectors.checks import WindowWorkload, fitted
 from models.detectors.registry import build
 from models.text.ragged import content_keys
 from models.training.scoring import WindowScorer
@@ -75,19 +75,19 @@ def test_windows_with_unknown_templates_are_not_remembered() -> None:
     assert len(scorer) == 2
 
 
-def test_a_template_learnt_late_changes_the_score(made: Made) -> None:
-    detector = fitted(lambda: build("bert_cnn", {"encoder": "hashing:32", "training": {"epochs": 2}}), made)
+def test_a_template_learnt_late_changes_the_score(workload: WindowWorkload) -> None:
+    detector = fitted(lambda: build("bert_cnn", {"encoder": "hashing:32", "training": {"epochs": 2}}), workload)
     scorer = WindowScorer(detector, 1, 0.5)
     text = "disk <*> failed"
-    windows = Windows.of([[*made.windows.row(1), template_id(text)]])
+    windows = Windows.of([[*workload.windows.row(1), template_id(text)]])
     before = scorer.score(windows)
     scorer.learn_templates({template_id(text): text})
     assert scorer.score(windows).tolist() == detector.score(windows).tolist() != before.tolist()
 
 
-def test_detector_agreement(made: Made, small_cnn: Callable[..., Any]) -> None:
-    detector = fitted(small_cnn, made)
+def test_detector_agreement(workload: WindowWorkload, small_cnn: Callable[..., Any]) -> None:
+    detector = fitted(small_cnn, workload)
     scorer = WindowScorer(detector, 1, 0.5)
-    np.testing.assert_allclose(scorer.score(made.windows), detector.score(made.windows), atol=1e-6)
-    assert scorer.misses == len(set(content_keys(made.windows)))
+    np.testing.assert_allclose(scorer.score(workload.windows), detector.score(workload.windows), atol=1e-6)
+    assert scorer.misses == len(set(content_keys(workload.windows)))
     assert scorer.score(Windows.of([])).shape == (0,)
