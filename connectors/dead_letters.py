@@ -1,16 +1,15 @@
 """Dead letters as documents for any sink (a Kafka topic, a JSON-lines file, memory)."""
 
-import hashlib
 from collections.abc import Iterable
 
 from connectors.base import DeadLetter, Record
+from foundation.content_ids import document_id
 from foundation.time_text import iso_millis
 
 
 def dead_letter_id(letter: DeadLetter) -> str:
     """The same for the same line refused for the same reason, after a replay too."""
-    text = f"{letter.place}\x1f{letter.reason}".encode("utf-8", "surrogatepass")
-    return hashlib.blake2b(text, digest_size=16).hexdigest()
+    return document_id(letter.place, letter.reason)
 
 
 def to_records(letters: Iterable[DeadLetter], *, partition: str, region: str, time_ns: int) -> list[Record]:

@@ -5,7 +5,6 @@ open, so a file that is renamed while it is read is still read to its end.
 """
 
 import gzip
-import hashlib
 import io
 import lzma
 import os
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import IO, Protocol, cast
 
 import zstandard
+
+from foundation.content_ids import digest
 
 COMPRESSED = (".gz", ".xz", ".zst")
 
@@ -67,7 +68,7 @@ def identity(stat: os.stat_result) -> str:
 
 def fingerprint(head: bytes) -> str:
     """Of the first bytes of a file."""
-    return hashlib.blake2b(head, digest_size=12).hexdigest()
+    return digest(head, 12).hex()
 
 
 def open_reader(path: str, byte: int) -> Reader:

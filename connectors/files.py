@@ -7,7 +7,6 @@ and handed out at the end otherwise.
 """
 
 import glob
-import hashlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from connectors.base import DeadLetter, LineBatch, SettingsError, SourceUnavailable, State
 from connectors.line_splitter import Cut, byte_place, too_long
 from connectors.tail import Place, Tail, base_name
+from foundation.content_ids import digest
 
 BYTE_BITS = 44
 """A position is `generation << BYTE_BITS | byte`: 16 TiB a file, 524,288 generations."""
@@ -221,8 +221,7 @@ class FileSource:
     def _mine(self, path: str) -> bool:
         # Rotations of a followed file stay with the worker that follows it.
         name = base_name(path) if self._settings.follow else path
-        digest = hashlib.blake2b(os.fsencode(name), digest_size=8).digest()
-        return int.from_bytes(digest, "little") % self._of == self._worker
+        return int.from_bytes(digest(os.fsencode(name), 8), "little") % self._of == self._worker
 
 
 def partition_name(path: str) -> str:

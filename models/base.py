@@ -16,7 +16,6 @@ Errors::
     └── ModelStoreError        a version in the model store is missing, damaged or of another kind
 """
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from foundation.content_ids import text_digest
 from foundation.errors import DriftlineError
 
 
@@ -50,8 +50,7 @@ class ModelStoreError(ModelError):
 
 def template_id(text: str) -> int:
     """The id of a template: the first 8 bytes of blake2b of its UTF-8 text, as signed int64."""
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "little", signed=True)
+    return int.from_bytes(text_digest(text), "little", signed=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,12 @@
 The document is described by `docs/drift-event.schema.json`.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from connectors.base import Record
+from foundation.content_ids import document_id
 from foundation.time_text import iso_time
 
 EVENT_TYPE = "io.driftline.drift.v1"
@@ -63,8 +63,7 @@ class DriftEvent:
             origin: Which of its monitors found it.
         """
         parts = (region, origin, self.type, self.detector, self.model, self.version, self.since_ns, self.time_ns)
-        text = "\x1f".join(map(str, parts))
-        return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+        return document_id(*parts)
 
 
 def event_record(event: DriftEvent, *, region: str, origin: str, redact: Callable[[str], str]) -> Record:

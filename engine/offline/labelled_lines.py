@@ -12,7 +12,6 @@ by reading all of them, with the reason where it differs.
 """
 
 import csv
-import hashlib
 import io
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -29,6 +28,7 @@ from engine.formats.loghub import FORMAT_OF
 from engine.parsing.format_router import masked_message
 from engine.parsing.header import level_of
 from engine.steps.classify import component_of
+from foundation.content_ids import text_digest
 from models.classify.base import CLASSES, Lines
 from models.train_classifier import LabelledLines
 
@@ -82,7 +82,7 @@ def read_labelled(path: Path, labels: str = "") -> LabelledLines:
 
 def fingerprint(template: str) -> str:
     """16 hex digits of a template: blake2b of its UTF-8 text, 8 bytes."""
-    return hashlib.blake2b(template.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return text_digest(template).hex()
 
 
 def _labels(name: str) -> Mapping[str, str]:

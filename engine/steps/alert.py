@@ -5,7 +5,6 @@ attributes as headers in the binary mode of the Kafka protocol binding
 (https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md).
 """
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -22,6 +21,7 @@ from engine.records import Decision, ScoredWindows
 from engine.steps.classify import Classify
 from engine.steps.explain import Explain, top_lines
 from engine.windows.recent import RecentLines
+from foundation.content_ids import document_id
 from foundation.time_text import iso_time
 
 EVENT_TYPE = "io.driftline.alert.v1"
@@ -67,8 +67,7 @@ class AlertSettings(BaseModel):
 
 def alert_id(region: str, source: str, session: str, first: int, last: int) -> str:
     """The same for the same window of the same lines, whenever and wherever it is scored."""
-    text = "\x1f".join((region, source, session, str(first), str(last)))
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    return document_id(region, source, session, first, last)
 
 
 def redaction(settings: AlertSettings) -> Callable[[str], str]:

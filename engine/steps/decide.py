@@ -5,7 +5,6 @@ hysteresis (a stream has to stay anomalous, and has to recover before it can ale
 an episode of a session (repeats are counted), and suppression rules written by the operator.
 """
 
-import hashlib
 import json
 import re
 from collections import OrderedDict
@@ -18,6 +17,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from engine.records import Decision, ScoredWindows
+from foundation.content_ids import digest
 
 
 def _pattern(value: str) -> str:
@@ -198,7 +198,7 @@ class Decider:
             self.suppressed[rule] = self.suppressed.get(rule, 0) + 1
             return None
         episode.alerted = True
-        group = hashlib.blake2b(unique.tobytes(), digest_size=8).hexdigest()
+        group = digest(unique.tobytes(), 8).hex()
         count = self._count(group, int(batch.last_ns[i]))
         if self._settings.group_repeats == "doubling" and count & (count - 1):
             self.suppressed[WITHHELD_BY_GROUP] = self.suppressed.get(WITHHELD_BY_GROUP, 0) + 1

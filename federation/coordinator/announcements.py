@@ -5,11 +5,11 @@ The document is described by `docs/announcement.schema.json`. Engines follow the
 topic is for whoever else wants to know, and for keeping the audit log's last hash out of reach.
 """
 
-import hashlib
 from dataclasses import asdict, dataclass
 from typing import Literal
 
 from connectors.base import Record, Sink
+from foundation.content_ids import document_id
 
 EVENT_TYPE = "io.driftline.model.v1"
 """CloudEvents type of an announcement."""
@@ -43,8 +43,7 @@ class Announcement:
 
     def record(self, traceparent: str) -> Record:
         """As it goes to the sink; the same announcement always has the same id."""
-        parts = (self.name, str(self.version), self.event, self.audit_sha256)
-        identity = hashlib.blake2b("\x1f".join(parts).encode(), digest_size=16).hexdigest()
+        identity = document_id(self.name, self.version, self.event, self.audit_sha256)
         headers = {
             "ce_specversion": "1.0",
             "ce_type": EVENT_TYPE,

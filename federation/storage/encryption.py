@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import hashlib
 import hmac
 import os
 
@@ -12,6 +11,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from federation.base import SetupError, StoreError
+from foundation.content_ids import digest
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -49,7 +49,7 @@ class Plain:
 
     def digest(self, name: bytes) -> bytes:
         """16 bytes that stand for a name (a session key, a template)."""
-        return hashlib.blake2b(name, digest_size=DIGEST_BYTES).digest()
+        return digest(name, DIGEST_BYTES)
 
 
 class Sealed:

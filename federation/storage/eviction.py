@@ -1,11 +1,12 @@
 """Which windows a full training store drops: from the fullest class, there from the fullest stretch of time."""
 
-import hashlib
 import heapq
 import sqlite3
 from collections import Counter
 from collections.abc import Mapping
 from typing import Literal
+
+from foundation.content_ids import digest
 
 Cell = tuple[int, int]
 """A class (-1: without a label, 0: normal, 1: anomalous) and a stretch of time."""
@@ -13,7 +14,7 @@ Cell = tuple[int, int]
 
 def priority(name: bytes) -> int:
     """A number that is as good as drawn, and the same whenever it is asked for; fits SQLite's integers."""
-    return int.from_bytes(hashlib.blake2b(name, digest_size=8, person=b"reservoir").digest(), "big") >> 1
+    return int.from_bytes(digest(name, 8, person=b"reservoir"), "big") >> 1
 
 
 def trim(database: sqlite3.Connection, max_windows: int) -> None:
