@@ -82,7 +82,7 @@ def parse_loghub(run: Run) -> Outcome:
         run.progress(system, i, len(found))
         repeats = max(1, lines // (len(found) * len(sample.lines)))
         batches = cut(sample.lines * repeats, batch_lines)
-        seconds, clusters = time_parser(ParseSettings(format="auto"), batches, fields=True)
+        seconds, clusters = time_parser(ParseSettings(format="auto"), batches)
         ours, read = ours + seconds, read + repeats * len(sample.lines)
         repeats = max(1, peer_lines // (len(found) * len(sample.lines)))
         settings = ParseSettings(format=FORMAT_OF[system])
@@ -112,16 +112,13 @@ def cut(lines: list[bytes], batch_lines: int) -> list[LineBatch]:
     return batches
 
 
-def time_parser(
-    settings: ParseSettings, batches: list[LineBatch], *, fields: bool = False
-) -> tuple[float, NDArray[np.int32]]:
+def time_parser(settings: ParseSettings, batches: list[LineBatch]) -> tuple[float, NDArray[np.int32]]:
     """Seconds for all batches, and Drain's cluster of every line."""
-    parser = Parser(settings, lambda partition, position: f"{partition}/{position}", fields=fields)
+    parser = Parser(settings, lambda partition, position: f"{partition}/{position}")
     clusters = []
     started = time.perf_counter()
     for batch in batches:
-        parser.parse(batch)
-        clusters.append(parser.cluster)
+        clusters.append(parser.parse(batch).cluster)
     return time.perf_counter() - started, np.concatenate(clusters)
 
 

@@ -41,7 +41,7 @@ def _clusters(system: str, sample: Sample) -> list[int]:
     parser = Parser(ParseSettings(format=FORMAT_OF[system]), str_place)
     parsed = [parser.parse(batch) for batch in cut(sample.lines, len(sample.lines))]
     clusters: list[int] = [-1] * len(sample.lines)
-    for row, cluster in zip(parsed[0].rows.tolist(), parser.cluster.tolist(), strict=True):
+    for row, cluster in zip(parsed[0].good.rows.tolist(), parsed[0].cluster.tolist(), strict=True):
         clusters[row] = cluster
     return clusters
 
@@ -74,8 +74,7 @@ def formats_loghub(run: Run) -> Outcome:
         parser = Parser(ParseSettings(format="auto"), str_place)
         right = 0
         for batch in cut(sample.lines, run.setting("batch_lines", 512)):
-            parser.parse(batch)
-            right += int(np.sum(parser.found.format == parser.formats.index(want)))
+            right += int(np.sum(parser.parse(batch).rows.format == parser.formats.index(want)))
         settled.append(right / len(sample.lines))
     metrics = {"format_accuracy": float(np.mean(alone)), "format_accuracy_min": float(min(alone))}
     return Outcome(metrics | {"format_accuracy_source": float(np.mean(settled))})

@@ -50,7 +50,7 @@ def classify(
         raise typer.BadParameter("; ".join(map(problem, error.errors()))) from error
     source = log_source(file)
     scorer = load_scorer(store, name, version)
-    parser = Parser(settings, source.describe, fields=True)
+    parser = Parser(settings, source.describe)
     judge = LogClassifier(parser, scorer, explain=explain)
     with ExitStack() as stack:
         if output is None:
@@ -66,9 +66,11 @@ def classify(
 
 def _count(source: "Source", parser: "Parser", judge: "LogClassifier", quiet: bool) -> None:
     with progress_bar(quiet) as bar:
-        task, lines = bar.add_task("classifying", total=None, figures=""), 0
+        task, lines, templates = bar.add_task("classifying", total=None, figures=""), 0, dict[int, str]()
         for batch in batches(source):
-            judge(parser.parse(batch))
+            parsed = parser.parse(batch)
+            templates |= parsed.good.templates
+            judge(parsed, templates)
             lines += len(batch)
             bar.update(task, figures=f"{lines:,} lines")
 

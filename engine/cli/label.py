@@ -46,11 +46,8 @@ def label(
     except ValidationError as error:
         raise typer.BadParameter("; ".join(map(problem, error.errors()))) from error
     source = log_source(file)
-    labeller = LogLabeller(
-        parser := Parser(settings, source.describe, fields=True),
-        Rules(RulesSettings(file=rules, min_confidence=min_confidence)),
-    )
-    reader = RecordReader(parser, labeller)
+    labeller = LogLabeller(Rules(RulesSettings(file=rules, min_confidence=min_confidence)))
+    reader = RecordReader(Parser(settings, source.describe), labeller)
     with ExitStack() as stack, progress_bar(json) as bar:
         writer = open_writer(output, kind, LABEL_COLUMNS, stack)
         task = bar.add_task("labelling", total=None, figures="")

@@ -33,7 +33,7 @@ def parse(
     except ValidationError as error:
         raise typer.BadParameter("; ".join(map(problem, error.errors()))) from error
     source = log_source(file)
-    reader = RecordReader(Parser(settings, source.describe, fields=True))
+    reader = RecordReader(Parser(settings, source.describe))
     with ExitStack() as stack:
         writer = open_writer(output, to, COLUMNS, stack)
         for batch in batches(source):

@@ -23,7 +23,7 @@ from engine.flow.worker_context import Context
 from engine.records import Decision, ParsedLines, Rejected, ScoredWindows, WindowBatch
 from engine.steps.alert import redaction
 from engine.steps.decide import Decider
-from engine.steps.parse import Parser
+from engine.steps.parse import Parsed, Parser
 from engine.steps.score import Gatherer
 from engine.steps.window import build_windower
 from engine.windows.window_base import LateLine
@@ -108,13 +108,14 @@ class ParseStep(Step[LineBatch, ParsedLines | Rejected]):
         """See `Step.work`."""
         return [item for batch in values for item in self._counted(self._parser.parse(batch))]
 
-    def _counted(self, parsed: ParsedLines) -> list[ParsedLines | Rejected]:
-        if joined := len(self._parser.joined) + len(self._parser.pieces):
+    def _counted(self, parsed: Parsed) -> list[ParsedLines | Rejected]:
+        if joined := len(parsed.joined) + len(parsed.pieces):
             self._context.telemetry.metrics.joined_lines.inc(joined)
-        if not parsed.bad:
-            return [parsed]
-        self._context.telemetry.metrics.count_bad_lines(letter.reason for letter in parsed.bad)
-        return [Rejected(parsed.bad, parsed.lines.partition), parsed]
+        good = parsed.good
+        if not good.bad:
+            return [good]
+        self._context.telemetry.metrics.count_bad_lines(letter.reason for letter in good.bad)
+        return [Rejected(good.bad, good.lines.partition), good]
 
     def on_eof(self) -> tuple[list[ParsedLines | Rejected], bool]:
         """The end of the stream, or of what is read of it before a drain, which ends nothing."""

@@ -30,7 +30,7 @@ _WITH_DIGITS = {"CATEGORY_DIGIT", "CATEGORY_WORD", "CATEGORY_NOT_SPACE"}
 _CHARACTER = {"LITERAL", "NOT_LITERAL", "IN", "ANY"}
 
 
-class _NotBlind(Exception):
+class _DependsOnDigitsError(Exception):
     """The reason, in words."""
 
 
@@ -62,7 +62,7 @@ class _Walk:
         name, value = str(node[0]), node[1]
         if name in _CHARACTER:
             if _holds_digits(node):
-                raise _NotBlind("it matches a single digit: use + or * on sets that hold digits")
+                raise _DependsOnDigitsError("it matches a single digit: use + or * on sets that hold digits")
             return _GUARDED
         if name in {"MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"}:
             return self.repeat(name, value, after)
@@ -76,7 +76,7 @@ class _Walk:
         if name in {"ASSERT", "ASSERT_NOT"}:
             _check_assertion(value[1], wanted=name == "ASSERT_NOT")
             return _GUARDED
-        raise _NotBlind(f"{name.lower()} is not understood here")
+        raise _DependsOnDigitsError(f"{name.lower()} is not understood here")
 
     def repeat(self, name: str, value: Any, after: _After) -> _After:
         low, high, body = value
@@ -85,11 +85,11 @@ class _Walk:
             if not _holds_digits(body[0]):
                 return skipped
             if low > 1 or high is not _UNBOUNDED:
-                raise _NotBlind("it counts characters of a set that holds digits")
+                raise _DependsOnDigitsError("it counts characters of a set that holds digits")
             if after.digit:
-                raise _NotBlind("a set that holds digits follows another, so a run of digits could be split")
+                raise _DependsOnDigitsError("a set with digits follows another, so a run of digits could be split")
             if name == "MIN_REPEAT" and after.end:
-                raise _NotBlind("a lazy repeat at the end could stop inside a run of digits")
+                raise _DependsOnDigitsError("a lazy repeat at the end could stop inside a run of digits")
             return _After(True, False) | skipped
         once = self.sequence(body, after)
         if high == 1:
@@ -102,9 +102,9 @@ class _Walk:
         if name is None:
             return self.sequence(body, after)
         if len(body) != 1 or str(body[0][0]) != "MAX_REPEAT" or not _holds_digits(body[0][1][2][0]):
-            raise _NotBlind(f"group {name} must be one repeat of [0-9]")
+            raise _DependsOnDigitsError(f"group {name} must be one repeat of [0-9]")
         if after.digit:
-            raise _NotBlind(f"group {name} is followed by a set that holds digits")
+            raise _DependsOnDigitsError(f"group {name} is followed by a set that holds digits")
         low, high, _ = body[0][1]
         self.widths[name] = (int(low), 1 << 30 if high is _UNBOUNDED else int(high))
         return _After(True, False)
@@ -129,7 +129,7 @@ def _matches(item: Any, code: int) -> bool:
 def _holds_digits(item: Any) -> bool:
     found = [_matches(item, code) for code in _DIGITS]
     if any(found) and not all(found):
-        raise _NotBlind("it tells one digit from another")
+        raise _DependsOnDigitsError("it tells one digit from another")
     return found[0]
 
 
@@ -147,7 +147,7 @@ def _check_assertion(body: Any, *, wanted: bool) -> None:
             return None
         if name in _CHARACTER and _holds_digits(body[0]) == wanted:
             return None
-    raise _NotBlind("a look-around could tell a digit from its neighbour digit")
+    raise _DependsOnDigitsError("a look-around could tell a digit from its neighbour digit")
 
 
 @lru_cache(maxsize=1024)
@@ -156,7 +156,7 @@ def why_not_blind(pattern: str | bytes, flags: int = 0) -> str | None:
     try:
         if _Walk({}).sequence(_parser.parse(pattern, flags), _After(False, True)).end:
             return "it can match the empty string"
-    except _NotBlind as reason:
+    except _DependsOnDigitsError as reason:
         return str(reason)
     return None
 
@@ -171,6 +171,6 @@ def exact_widths(pattern: re.Pattern[bytes], exact: frozenset[str]) -> Mapping[s
     walk = _Walk({number: name for name, number in pattern.groupindex.items() if name in exact})
     try:
         walk.sequence(_parser.parse(pattern.pattern, pattern.flags & ~re.UNICODE), _After(False, True))
-    except _NotBlind as reason:
+    except _DependsOnDigitsError as reason:
         raise ValueError(f"the pattern {pattern.pattern!r} depends on digits: {reason}") from None
     return walk.widths

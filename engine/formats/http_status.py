@@ -25,8 +25,14 @@ for _code, _kind in _KIND_OF.items():
 _REQUEST = re.compile(r'("[^"\\]*(?:\\["\\]?+[^"\\]*)*" )([0-9]{3})(?![0-9])')
 
 
-def name_status(message: str) -> str:
-    """The message with the name of its status in place of the code: `"GET / HTTP/1.1" <SUCCESS> 612`."""
+def status_place(message: str) -> tuple[str, int, int] | None:
+    """Name, start and end of the status code in a message; None where it has none, or one without a name."""
     found = _REQUEST.match(message)
     name = NAMES[KINDS[int(found[2])]] if found else ""
-    return f"{found[1]}<{name}>{message[found.end() :]}" if found and name else message
+    return (name, *found.span(2)) if found and name else None
+
+
+def name_status(message: str) -> str:
+    """The message with the name of its status in place of the code: `"GET / HTTP/1.1" <SUCCESS> 612`."""
+    place = status_place(message)
+    return message if place is None else f"{message[: place[1]]}<{place[0]}>{message[place[2] :]}"

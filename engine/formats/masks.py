@@ -1,12 +1,15 @@
 """Masks: what is replaced in a message before templates are mined from it."""
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from engine.formats.digit_invariance import why_not_blind
 from engine.formats.hex_ids import HEX, UUID, Kind
-from engine.formats.http_status import name_status
+from engine.formats.http_status import name_status, status_place
 from engine.formats.id_invariance import why_not_id_blind
 
 
@@ -52,6 +55,7 @@ class Masker:
 
     def __init__(self, masks: tuple[Mask, ...], *, http: bool = False) -> None:
         self._http = http
+        self._patterns = [(re.compile(mask.pattern), mask.name) for mask in masks]
         self._steps = [(re.compile(m.pattern).sub, f"<{m.name}>".replace("\\", r"\\")) for m in masks]
         reasons = ((m.pattern, why_not_blind(m.pattern)) for m in masks)
         found = next(((pattern, reason) for pattern, reason in reasons if reason), None)
@@ -67,6 +71,54 @@ class Masker:
         for substitute, name in self._steps:
             message = substitute(name, message)
         return message
+
+    def values(self, message: str) -> list[tuple[str, str]]:
+        """What `mask` replaces in a message: name of the mask and the text it stands for, in order.
+
+        Text that one mask put in place and a later one replaced again counts for the later one.
+        """
+        place = status_place(message) if self._http else None
+        masked = _Masked(message, [*range(len(message) + 1)], [None] * len(message))
+        if place is not None:
+            masked = masked.replaced([place[1:]], place[0])
+        for pattern, name in self._patterns:
+            masked = masked.replaced([match.span() for match in pattern.finditer(masked.text)], name)
+        before = [None, *masked.taken]
+        found = [mine for mine, its in zip(masked.taken, before, strict=False) if mine is not None and mine is not its]
+        return [(taken.name, message[taken.start : taken.end]) for taken in found]
+
+
+class _Taken(NamedTuple):
+    name: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Masked:
+    """A masked text; for each character its place in the message, and the replaced text that it stands for.
+
+    `place` has one more entry, for the end.
+    """
+
+    text: str
+    place: list[int]
+    taken: list[_Taken | None]
+
+    def replaced(self, spans: Iterable[tuple[int, int]], name: str) -> "_Masked":
+        """The text with `<name>` at every span (ascending, apart from each other)."""
+        parts: list[str] = []
+        place: list[int] = []
+        taken: list[_Taken | None] = []
+        at = 0
+        for start, end in spans:
+            mark = f"<{name}>"
+            parts += [self.text[at:start], mark]
+            place += [*self.place[at:start], *[self.place[start]] * len(mark)]
+            taken += [*self.taken[at:start], *[_Taken(name, self.place[start], self.place[end])] * len(mark)]
+            at = end
+        parts.append(self.text[at:])
+        return _Masked("".join(parts), place + self.place[at:], taken + self.taken[at:])
 
 
 def _takes(patterns: tuple[str, ...], mine: str, kind: Kind) -> bool:

@@ -69,7 +69,7 @@ _EPOCH_ORDINAL = dt.date(1970, 1, 1).toordinal()
 Column = NDArray[np.int64]
 
 
-class BadTime(ValueError):
+class BadTimeError(ValueError):
     """The line's time cannot be used; the message is the reason in one sentence."""
 
 
@@ -104,20 +104,20 @@ class TimeRules:
         """`time_ns` itself if it is in the accepted span.
 
         Raises:
-            BadTime: it is not.
+            BadTimeError: it is not.
         """
         if time_ns < self.earliest_ns:
-            raise BadTime(f"time {_show(time_ns)} is before {_show(self.earliest_ns)}, the earliest accepted")
+            raise BadTimeError(f"time {_show(time_ns)} is before {_show(self.earliest_ns)}, the earliest accepted")
         if time_ns > self.latest_ns(read_ns):
             ahead = f"more than {self.max_future_s:g} s after it was read ({_show(read_ns)})"
-            raise BadTime(f"time {_show(time_ns)} is {ahead}")
+            raise BadTimeError(f"time {_show(time_ns)} is {ahead}")
         return time_ns
 
     def of_groups(self, groups: dict[str, bytes | None], read_ns: int) -> int:
         """UTC ns of one line from the groups of its header.
 
         Raises:
-            BadTime: a field is out of range, or the time is outside the accepted span.
+            BadTimeError: a field is out of range, or the time is outside the accepted span.
         """
         number = {n: int(v) for n, v in groups.items() if v is not None and n in DIGIT_GROUPS and n != "fraction"}
         for name, values in LETTER_GROUPS.items():
@@ -152,7 +152,7 @@ class TimeRules:
         try:
             return local_s - _offset_s(self.zone, local_s // _QUARTER_S)
         except OverflowError:
-            raise BadTime("the year is out of range") from None
+            raise BadTimeError("the year is out of range") from None
 
     def _yearless(self, number: dict[str, int], clock_s: int, fraction: int, read_ns: int) -> int:
         this_year, month, day = _year_of(read_ns), number["month"], number["day"]
@@ -160,12 +160,12 @@ class TimeRules:
         for year in range(this_year + 1, this_year - 9, -1):
             try:
                 local_s = _day(year, month, day) * _DAY_S + clock_s
-            except BadTime:
+            except BadTimeError:
                 continue
             time_ns = (self._utc_s(local_s) if ahead_s is None else local_s - ahead_s) * _SECOND + fraction
             if time_ns <= self.latest_ns(read_ns):
                 return time_ns
-        raise BadTime(f"there is no month {month} with a day {day}")
+        raise BadTimeError(f"there is no month {month} with a day {day}")
 
     def of_columns(self, columns: dict[str, Column], read_ns: int) -> tuple[Column, NDArray[np.bool_]]:
         """UTC ns of many lines, and where it is sure.
@@ -359,7 +359,7 @@ def _zone_s(number: dict[str, int]) -> int:
     hour, minute = divmod(number.get("zone_hhmm", 0), 100)
     hour, minute = hour + number.get("zone_hour", 0), minute + number.get("zone_minute", 0)
     if hour > 23 or minute > 59:
-        raise BadTime(f"there is no zone {hour:02d}:{minute:02d} from UTC")
+        raise BadTimeError(f"there is no zone {hour:02d}:{minute:02d} from UTC")
     offset_s = hour * 3600 + minute * 60
     return -offset_s if number.get("zone_sign") == _MINUS else offset_s
 
@@ -368,20 +368,20 @@ def _clock_s(number: dict[str, int]) -> int:
     hour, minute, second = number["hour"], number["minute"], number["second"]
     if half := number.get("half_day"):
         if not 1 <= hour <= _NOON:
-            raise BadTime(f"there is no hour {hour} before or after noon")
+            raise BadTimeError(f"there is no hour {hour} before or after noon")
         hour = hour % _NOON + (_NOON if half == _PM else 0)
     if hour > 23 or minute > 59 or second > 60:
-        raise BadTime(f"there is no time of day {hour:02d}:{minute:02d}:{second:02d}")
+        raise BadTimeError(f"there is no time of day {hour:02d}:{minute:02d}:{second:02d}")
     return hour * 3600 + minute * 60 + second
 
 
 def _day(year: int, month: int, day: int) -> int:
     if year > 9998:
-        raise BadTime(f"the year {year} is out of range")
+        raise BadTimeError(f"the year {year} is out of range")
     try:
         return dt.date(year, month, day).toordinal() - _EPOCH_ORDINAL
     except ValueError:
-        raise BadTime(f"there is no date {year:04d}-{month:02d}-{day:02d}") from None
+        raise BadTimeError(f"there is no date {year:04d}-{month:02d}-{day:02d}") from None
 
 
 def _century(yy: int) -> int:

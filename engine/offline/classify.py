@@ -8,10 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.offline.export import COLUMNS, PROBABILITY
-from engine.records import ParsedLines
 from engine.runtime.model_loading import embedding_cache
 from engine.steps.classify import lines_of
-from engine.steps.parse import Parser
+from engine.steps.parse import Parsed, Parser
 from models.base import ModelStoreError
 from models.classify.base import CLASSES, NORMAL, Key, Lines, Reason
 from models.classify.registry import build
@@ -57,8 +56,7 @@ class LogClassifier:
     """
 
     def __init__(self, parser: Parser, scorer: LineScorer, *, explain: bool = False) -> None:
-        """Takes a parser made with `fields=True`, and whether every line's reasons are wanted."""
-        self._parser = parser
+        """Takes the parser of the log, a scorer, and whether every line's reasons are wanted."""
         self._scorer = scorer
         self._explain = explain
         self._reasons: dict[Key, str] = {}
@@ -76,14 +74,14 @@ class LogClassifier:
         found = self.classes
         return float(1 - found[NORMAL] / found.sum()) if found.sum() else 0.0
 
-    def __call__(self, parsed: ParsedLines) -> Sequence[Mapping[str, Any]]:
-        """Counts the good lines of the batch that was parsed last, and gives `CLASS_COLUMNS` their new fields."""
-        lines, of = lines_of(self._parser, parsed)
+    def __call__(self, parsed: Parsed, templates: Mapping[int, str]) -> Sequence[Mapping[str, Any]]:
+        """Counts the good lines of a batch, and returns their new fields for `CLASS_COLUMNS`."""
+        lines, of = lines_of(parsed, templates)
         if not len(lines):
             return []
         found = self._scorer.probabilities(lines)
         best = found.argmax(1)
-        np.add.at(self.formats, (self._parser.found.format[parsed.rows], best[of]), 1)
+        np.add.at(self.formats, (parsed.format(), best[of]), 1)
         reasons = self._reasons_of(lines) if self._explain else [""] * len(lines)
         shares = np.round(found.astype(np.float64), 6).tolist()
         rows = [

@@ -225,9 +225,9 @@ class _Reading:
     def _parsed(self) -> Iterator[tuple[ParsedLines, int]]:
         """What every batch gives, with its lines, and what the end of the log completes."""
         for batch in self._batches():
-            yield self._parser.parse(batch), len(batch)
+            yield self._parser.parse(batch).good, len(batch)
         if (rest := self._parser.finish()) is not None:
-            yield rest, 0
+            yield rest.good, 0
 
     def _batches(self) -> Iterator[LineBatch]:
         """The log's batches to its end."""

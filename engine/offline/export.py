@@ -11,14 +11,13 @@ import orjson
 from connectors.base import LineBatch
 from engine.parsing.header import MAX_PID_DIGITS, text_of
 from engine.parsing.parsed_columns import LEVEL_NAMES, SPANNED
-from engine.records import ParsedLines
-from engine.steps.parse import Parser
+from engine.steps.parse import Parsed, Parser
 from foundation.time_text import iso_time
 
 Record = dict[str, Any]
 
-Judge = Callable[[ParsedLines], Sequence[Mapping[str, Any]]]
-"""Further fields for every good line of the batch that was parsed last."""
+Judge = Callable[[Parsed, Mapping[int, str]], Sequence[Mapping[str, Any]]]
+"""Further fields for every good line of a batch, given the texts of all templates announced so far."""
 
 COLUMNS = ("timestamp", "format", "level", "host", "component", "pid", "session", "template", "message")
 """Fields of a record: `timestamp` in UTC ns since the epoch, `pid` a number or None, the others text."""
@@ -31,7 +30,7 @@ class RecordReader:
     """Turns batches into records, stack traces whole, in the order in which they begin.
 
     Args:
-        parser: Made with `fields=True`.
+        parser: Reads the batches.
         judge: Says more about each line.
 
     Attributes:
@@ -61,23 +60,23 @@ class RecordReader:
         self.lines += len(batch) + len(batch.rejects)
         return self._complete(self._parser.parse(batch))
 
-    def _complete(self, parsed: ParsedLines) -> list[Record]:
-        self._templates.update(parsed.templates)
-        self.bad += len(parsed.bad)
-        if parsed.bad and not self.first_bad:
-            self.first_bad = f"{parsed.bad[0].place}: {parsed.bad[0].reason}"
-        joined = self._parser.joined
-        more = [{}] * len(parsed) if self._judge is None else self._judge(parsed)
+    def _complete(self, parsed: Parsed) -> list[Record]:
+        good, joined = parsed.good, parsed.joined
+        self._templates.update(good.templates)
+        self.bad += len(good.bad)
+        if good.bad and not self.first_bad:
+            self.first_bad = f"{good.bad[0].place}: {good.bad[0].reason}"
+        more = [{}] * len(parsed) if self._judge is None else self._judge(parsed, self._templates)
         made = ({**record, **fields} for record, fields in zip(self._records(parsed), more, strict=True))
-        for row in sorted([*parsed.rows.tolist(), *joined]):
+        for row in sorted([*good.rows.tolist(), *joined]):
             if (stream := joined.get(row)) is not None:
                 if stream in self._last:
-                    self._last[stream]["message"] += "\n" + self._parser.joined_text(parsed.lines, row)
+                    self._last[stream]["message"] += "\n" + parsed.joined_text(row)
                 continue
-            stream = self._parser.stream_of(row)
+            stream = parsed.stream(row)
             self._last[stream] = next(made)
             self._held.append((self._rows + row, stream, self._last[stream]))
-        self._rows += len(parsed.lines)
+        self._rows += len(good.lines)
         oldest = self._rows - self._parser.max_join_lines
         done: list[Record] = []
         while self._held and (self._held[0][0] < oldest or self._held[0][2] is not self._last[self._held[0][1]]):
@@ -96,18 +95,11 @@ class RecordReader:
         done = [] if parsed is None else self._complete(parsed)
         return done + [self._release() for _ in range(len(self._held))]
 
-    def _records(self, parsed: ParsedLines) -> Iterator[Record]:
-        found, parser, data = self._parser.found, self._parser, parsed.lines.data
-        columns = (
-            parsed.rows,
-            parsed.time_ns,
-            parsed.template,
-            parsed.key_start,
-            parsed.key_end,
-            parser.levels(parsed),
-        )
+    def _records(self, parsed: Parsed) -> Iterator[Record]:
+        found, good, data = parsed.rows, parsed.good, parsed.good.lines.data
+        columns = (good.rows, good.time_ns, good.template, good.key_start, good.key_end, parsed.level())
         for row, time_ns, template, start, end, level in zip(*(c.tolist() for c in columns), strict=True):
-            format = parser.formats[found.format[row]]
+            format = parsed.formats[found.format[row]].name
             self.formats[format] = self.formats.get(format, 0) + 1
             record: Record = {"timestamp": time_ns, "format": format}
             if (fields := found.fields.get(row)) is not None:

@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 
 from engine.offline.export import COLUMNS
-from engine.records import ParsedLines
 from engine.steps.classify import lines_of
-from engine.steps.parse import Parser
+from engine.steps.parse import Parsed
 from models.classify.base import Key
 from models.classify.rules import Rules
 
@@ -27,17 +26,15 @@ class LogLabeller:
         rules: Records by the rule that decided.
     """
 
-    def __init__(self, parser: Parser, rules: Rules) -> None:
-        """Takes a parser made with `fields=True`."""
-        self._parser = parser
+    def __init__(self, rules: Rules) -> None:
         self._rules = rules
         self._known: dict[Key, Mapping[str, Any]] = {}
         self.classes: dict[str, int] = {}
         self.rules: dict[str, int] = {}
 
-    def __call__(self, parsed: ParsedLines) -> Sequence[Mapping[str, Any]]:
-        """Counts the good lines of the batch that was parsed last, and gives `LABEL_COLUMNS` their new fields."""
-        lines, of = lines_of(self._parser, parsed)
+    def __call__(self, parsed: Parsed, templates: Mapping[int, str]) -> Sequence[Mapping[str, Any]]:
+        """Counts the good lines of a batch, and returns their new fields for `LABEL_COLUMNS`."""
+        lines, of = lines_of(parsed, templates)
         keys = lines.keys()
         if len(self._known) > _REMEMBERED:
             self._known.clear()

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from engine.formats.id_invariance import why_not_id_blind
 from engine.formats.json_fields import field_of
 from engine.formats.registry import DETECTED, FORMATS, UNKNOWN, Format
-from engine.parsing.header import BadLine, Header, HeaderReader
+from engine.parsing.header import BadLineError, Header, HeaderReader
 from engine.parsing.json_reader import JsonReader
 
 NAMES: tuple[str, ...] = (*(entry.name for entry in DETECTED), UNKNOWN)
@@ -81,7 +81,7 @@ class Detector:
             if self._loose[number].match(line):
                 try:
                     return number, certain, self._headers[number].read(line, read_ns)
-                except BadLine:
+                except BadLineError:
                     certain = False
         return UNKNOWN_AT, certain, None
 
@@ -100,7 +100,7 @@ class Detector:
     def _reads(self, number: int, document: dict[str, Any], read_ns: int) -> bool:
         try:
             self._documents[number].of_document(document, read_ns)
-        except BadLine:
+        except BadLineError:
             return False
         return True
 

@@ -19,7 +19,7 @@ from engine.parsing.layout_reader import ShapeReader
 from engine.parsing.parse_settings import ParseSettings
 from engine.parsing.parsed_columns import Fields, LineReader, Rows
 from engine.parsing.skeleton_batch import IdWatch, Scan
-from engine.parsing.templates import StateMismatch, Templates, TemplateSettings
+from engine.parsing.templates import StateMismatchError, Templates, TemplateSettings
 
 
 def template_rules(format: Format, settings: ParseSettings) -> TemplateSettings:
@@ -74,9 +74,7 @@ def _default_masks(format: str) -> tuple[Masker, int, bool]:
 class Lane:
     """One format: its reader, and the templates of its lines."""
 
-    def __init__(
-        self, format: Format, settings: ParseSettings, saved: Mapping[str, Any] | None, *, fields: bool
-    ) -> None:
+    def __init__(self, format: Format, settings: ParseSettings, saved: Mapping[str, Any] | None) -> None:
         rules = template_rules(format, settings)
         self.format = format
         self.templates = Templates(rules, saved, http=format.http)
@@ -84,9 +82,9 @@ class Lane:
         self.header: ShapeReader | None = None
         self.document: JsonReader | None = None
         if format.header is None:
-            self.reader = self.document = JsonReader(format, settings, self.templates, fields=fields)
+            self.reader = self.document = JsonReader(format, settings, self.templates)
         else:
-            self.reader = self.header = ShapeReader(format, settings, self.templates, fields=fields)
+            self.reader = self.header = ShapeReader(format, settings, self.templates)
         self._saved: tuple[int, orjson.Fragment] | None = None
 
     def snapshot(self) -> orjson.Fragment:
@@ -121,12 +119,10 @@ class Lanes(Protocol):
 class OneLane:
     """Lines of a format that is known."""
 
-    def __init__(
-        self, format: Format, settings: ParseSettings, saved: Mapping[str, Any] | None, *, fields: bool
-    ) -> None:
+    def __init__(self, format: Format, settings: ParseSettings, saved: Mapping[str, Any] | None) -> None:
         if saved is not None and "lanes" in saved:
-            raise StateMismatch("the saved state is of a source whose formats are detected (format = 'auto')")
-        self._lane = Lane(format, settings, saved, fields=fields)
+            raise StateMismatchError("the saved state is of a source whose formats are detected (format = 'auto')")
+        self._lane = Lane(format, settings, saved)
         self.lanes = [self._lane]
 
     def read(self, batch: LineBatch) -> Rows:
@@ -158,12 +154,12 @@ class DetectedLanes:
     `Detector.detect`, separately for every preference it was found under.
     """
 
-    def __init__(self, settings: ParseSettings, saved: Mapping[str, Any] | None, *, fields: bool) -> None:
+    def __init__(self, settings: ParseSettings, saved: Mapping[str, Any] | None) -> None:
         if saved is not None and "lanes" not in saved:
-            raise StateMismatch("the saved state is of a source with one given format, not format = 'auto'")
+            raise StateMismatchError("the saved state is of a source with one given format, not format = 'auto'")
         kept = {} if saved is None else saved["lanes"]
         formats = [format_of(number) for number in range(len(NAMES))]
-        self.lanes = [Lane(format, settings, kept.get(format.name), fields=fields) for format in formats]
+        self.lanes = [Lane(format, settings, kept.get(format.name)) for format in formats]
         headers = {i: lane.header.header for i, lane in enumerate(self.lanes[:UNKNOWN_AT]) if lane.header is not None}
         documents = {i: lane.document for i, lane in enumerate(self.lanes) if lane.document is not None}
         self._detector = Detector(headers, documents)
@@ -172,7 +168,6 @@ class DetectedLanes:
         self._known: dict[int, _Known] = {}
         self._once: set[bytes] = set()
         self._headers: dict[int, Header] = {}  # of the lines that were asked about, by their row
-        self._fields = fields
         self._max_shapes = settings.max_shapes
         self._max_line = settings.max_message_bytes
 
@@ -181,7 +176,7 @@ class DetectedLanes:
         if max((len(self._once), *map(len, self._known.values()))) > self._max_shapes:
             self._known.clear()
             self._once.clear()
-        rows = Rows.empty(len(batch), fields=self._fields, container=True)
+        rows = Rows.empty(len(batch), container=True)
         start = 0
         while start < len(batch):
             stop = min(len(batch), start + self._preference.left())

@@ -8,7 +8,7 @@ from engine.formats import http_status
 from engine.formats.base import LEVELS, SYSLOG_LEVELS, Format
 from engine.formats.digit_invariance import exact_widths, why_not_blind
 from engine.formats.id_invariance import why_not_id_blind
-from engine.formats.timestamps import DIGIT_GROUPS, BadTime, TimeRules
+from engine.formats.timestamps import DIGIT_GROUPS, BadTimeError, TimeRules
 from engine.parsing.continuation import CONTINUATION
 from engine.parsing.inner_level import level_within
 from engine.parsing.parsed_columns import LEVEL_BY_LINE, LEVEL_NAMES, PIECE, SPANNED, TRACE
@@ -17,7 +17,7 @@ MAX_SHOWN = 60
 MAX_PID_DIGITS = 18
 
 
-class BadLine(ValueError):
+class BadLineError(ValueError):
     """The line does not parse; the message is the reason in one sentence."""
 
 
@@ -77,15 +77,15 @@ class HeaderReader:
             read_ns: When it was read.
 
         Raises:
-            BadLine: it does not parse.
+            BadLineError: it does not parse.
         """
         match = self.match(line)
         groups = match.groupdict()
         timed = self.has_time and any(groups[name] is not None for name in self._time_groups)
         try:
             time_ns = self._times.of_groups(groups, read_ns) if timed else self._own_time(match, read_ns)
-        except BadTime as reason:
-            raise BadLine(str(reason)) from None
+        except BadTimeError as reason:
+            raise BadLineError(str(reason)) from None
         start, end = self.key(line)
         message_start = match.start("message")
         return Header(time_ns, len(line) if message_start < 0 else message_start, start, end, match, timed)
@@ -101,14 +101,14 @@ class HeaderReader:
         """The header's match.
 
         Raises:
-            BadLine: the line is empty, is no text, or is of another format.
+            BadLineError: the line is empty, is no text, or is of another format.
         """
         check_text(line, binary=self._format.binary)
         match = self._pattern.match(line)
         if match is None:
             shown = line[:MAX_SHOWN].decode("utf-8", "backslashreplace")
             more = "..." if len(line) > MAX_SHOWN else ""
-            raise BadLine(
+            raise BadLineError(
                 f"does not match format {self._format.name}: expected {self._format.expected!r}, got {shown + more!r}"
             )
         return match
@@ -155,12 +155,12 @@ def check_text(line: bytes, *, binary: bool = False) -> None:
     """Refuses lines that are no text in any format.
 
     Raises:
-        BadLine: the line is blank or, where it must not be `binary`, holds a NUL.
+        BadLineError: the line is blank or, where it must not be `binary`, holds a NUL.
     """
     if not line or line.isspace():
-        raise BadLine("empty line")
+        raise BadLineError("empty line")
     if not binary and (at := line.find(b"\0")) >= 0:
-        raise BadLine(f"contains a NUL byte at byte {at}, so it is not text")
+        raise BadLineError(f"contains a NUL byte at byte {at}, so it is not text")
 
 
 def level_of(groups: Mapping[str, bytes | None], own: Mapping[str, str]) -> str:

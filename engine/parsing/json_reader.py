@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 from connectors.base import LineBatch
 from engine.formats.json_fields import pick, place_of, scalar_text, time_ns
 from engine.formats.registry import LEVELS, Format
-from engine.formats.timestamps import BadTime
+from engine.formats.timestamps import BadTimeError
 from engine.parsing.continuation import CONTINUATION
-from engine.parsing.header import MAX_PID_DIGITS, BadLine, check_text
+from engine.parsing.header import MAX_PID_DIGITS, BadLineError, check_text
 from engine.parsing.inner_level import level_within
 from engine.parsing.parse_settings import ParseSettings
 from engine.parsing.parsed_columns import LEVEL_NAMES, PIECE, TRACE, Fields, Rows
@@ -34,12 +34,11 @@ class JsonReader:
 
     why_slow: str | None = None
 
-    def __init__(self, format: Format, settings: ParseSettings, templates: Templates, *, fields: bool) -> None:
+    def __init__(self, format: Format, settings: ParseSettings, templates: Templates) -> None:
         if format.document is None:
             raise ValueError(f"format {format.name} has no documents")
         session = {"session": settings.json_fields.session}
         self._name = format.name
-        self._keep = fields
         self._streams = {stream: number for number, stream in enumerate(format.streams, start=1)}
         self._decode = format.document.decode
         self._fields = (
@@ -61,21 +60,20 @@ class JsonReader:
 
     def read(self, batch: LineBatch) -> Rows:
         """See `engine.parsing.parsed_columns.LineReader`."""
-        rows = Rows.empty(len(batch), fields=self._keep, container=bool(self._streams))
+        rows = Rows.empty(len(batch), container=bool(self._streams))
         start = 0
         for row, end in enumerate(batch.ends.tolist()):
             line = batch.data[start:end].removesuffix(b"\r")
             try:
                 document = self._document(line)
-                fields = self.of_document(document, batch.read_ns, level=self._keep)
-            except BadLine as reason:
+                fields = self.of_document(document, batch.read_ns)
+            except BadLineError as reason:
                 rows.bad[row] = str(reason)
             else:
                 rows.time_ns[row] = fields.time_ns
                 if self._streams:
                     rows.container[row] = self._container(document, fields.message)
-                if self._keep:
-                    rows.fields[row], rows.level[row] = fields, LEVEL_NAMES.index(fields.level)
+                rows.fields[row], rows.level[row] = fields, LEVEL_NAMES.index(fields.level)
                 rows.text[row] = self._text_number(fields.message)
                 if fields.session_key:
                     rows.session[row] = hash_key(fields.session_key.encode("utf-8", "surrogatepass"))
@@ -121,27 +119,27 @@ class JsonReader:
         check_text(line)
         document = self._decode(line)
         if isinstance(document, str):
-            raise BadLine(f"does not match format {self._name}: {document}")
+            raise BadLineError(f"does not match format {self._name}: {document}")
         return document
 
     def of_document(self, document: dict[str, Any], read_ns: int, *, level: bool = True) -> Fields:
         """The fields of a decoded line, its level only if asked for.
 
         Raises:
-            BadLine: it has no message or no time that can be used.
+            BadLineError: it has no message or no time that can be used.
         """
         message = scalar_text(pick(document, self._fields.message))
         if message is None:
-            raise BadLine(f"has no message: looked in {', '.join(self._fields.message)}")
+            raise BadLineError(f"has no message: looked in {', '.join(self._fields.message)}")
         raw_time = pick(document, self._fields.time)
         moment = time_ns(raw_time, self._zone)
         if moment is None:
             found = "found none" if raw_time is None else f"cannot read {raw_time!r:.60}"
-            raise BadLine(f"has no time: looked in {', '.join(self._fields.time)}, {found}")
+            raise BadLineError(f"has no time: looked in {', '.join(self._fields.time)}, {found}")
         try:
             self._times.check(moment, read_ns)
-        except BadTime as reason:
-            raise BadLine(str(reason)) from None
+        except BadTimeError as reason:
+            raise BadLineError(str(reason)) from None
         names = self._fields
         pid = scalar_text(pick(document, names.pid)) or ""
         return Fields(

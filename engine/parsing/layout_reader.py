@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from connectors.base import LineBatch
 from engine.formats.registry import Format
-from engine.parsing.header import MAX_PID_DIGITS, BadLine, Header, HeaderReader, text_of
+from engine.parsing.header import MAX_PID_DIGITS, BadLineError, Header, HeaderReader, text_of
 from engine.parsing.line_layouts import NO_TEXT, Blob, Shapes
 from engine.parsing.parse_settings import ParseSettings
 from engine.parsing.parsed_columns import Fields, Rows
@@ -30,10 +30,9 @@ class ShapeReader:
         id_blind: Whether nothing that is found in a line depends on what its ids hold.
     """
 
-    def __init__(self, format: Format, settings: ParseSettings, templates: Templates, *, fields: bool) -> None:
+    def __init__(self, format: Format, settings: ParseSettings, templates: Templates) -> None:
         times = settings.times()
         self._format = format
-        self._fields = fields
         self._templates = templates
         self.header = HeaderReader(format, settings.session_rule(format), times)
         self._wrapped = bool(format.streams)
@@ -57,7 +56,7 @@ class ShapeReader:
 
     def read(self, batch: LineBatch, scan: Scan | None = None, headers: Mapping[int, Header] = _NO_HEADERS) -> Rows:
         """See `parsed_columns.LineReader`; `scan` and `headers`, by row, are given where they are at hand."""
-        rows = Rows.empty(len(batch), fields=self._fields, container=self._wrapped)
+        rows = Rows.empty(len(batch), container=self._wrapped)
         self._given = headers
         if not len(batch):
             return rows
@@ -107,8 +106,7 @@ class ShapeReader:
         rows.key_start[at], rows.key_end[at] = found.key_start - PAD, found.key_end - PAD
         text = self._shapes.texts(mine, found.kind)
         rows.text[at] = text
-        if self._fields:
-            rows.level[at], rows.spans[at] = self._shapes.levels(mine), self._shapes.spans(part, mine) - PAD
+        rows.level[at], rows.spans[at] = self._shapes.levels(mine), self._shapes.spans(part, mine) - PAD
         if self._wrapped:
             rows.container[at] = self._shapes.containers(mine)
         if not found.ok.all():
@@ -154,7 +152,7 @@ class ShapeReader:
         line = _line(batch, row)
         try:
             header = self._given.get(row) or self.header.read(line, batch.read_ns)
-        except BadLine as reason:
+        except BadLineError as reason:
             rows.bad[row] = str(reason)
             if self._wrapped:
                 rows.container[row] = 0
@@ -165,9 +163,8 @@ class ShapeReader:
         rows.key_start[row], rows.key_end[row] = start + header.key_start, start + header.key_end
         if self._wrapped:
             rows.container[row] = self.header.container(header.match)
-        if self._fields:
-            rows.level[row] = self.header.level_code(header.match)
-            rows.spans[row] = np.array(self.header.spans(header.match, len(line))) + start
+        rows.level[row] = self.header.level_code(header.match)
+        rows.spans[row] = np.array(self.header.spans(header.match, len(line))) + start
         return header
 
     def _mask_one(self, row: int, shape: int, batch: LineBatch, rows: Rows) -> None:

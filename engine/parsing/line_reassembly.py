@@ -38,7 +38,6 @@ class Pieces:
     """Puts together the lines of one partition, in order.
 
     Attributes:
-        rows: Rows of the last batch that are part of a line further on.
         version: Changes whenever what `snapshot` gives does.
     """
 
@@ -48,11 +47,10 @@ class Pieces:
         self._held: dict[Key, Held] = {}
         for format, stream, position, head, text in saved:
             self._held[format, stream] = Held(position, head.encode("latin-1"), bytearray(text.encode("latin-1")))
-        self.rows: list[int] = []
         self.version = 0
 
-    def join(self, batch: LineBatch, found: Rows, formats: Sequence[str]) -> dict[int, bytes]:
-        """Row → line, for rows with the last piece of a line that has several.
+    def join(self, batch: LineBatch, found: Rows, formats: Sequence[str]) -> tuple[dict[int, bytes], list[int]]:
+        """Row → line, for rows with the last piece of a line that has several; and the rows of the other pieces.
 
         Args:
             batch: The lines.
@@ -60,7 +58,7 @@ class Pieces:
             formats: Names of the formats by number.
         """
         whole: dict[int, bytes] = {}
-        self.rows = []
+        pieces: list[int] = []
         for key, row in sorted(self._asked(found, formats), key=lambda asked: asked[1]):
             held, piece = self._held.pop(key, None), bool(found.container[row] & PIECE)
             if held is None and not piece:
@@ -71,10 +69,10 @@ class Pieces:
             text += _text(format, line)
             if piece and len(text) < self._max_bytes:
                 self._held[key] = Held(int(batch.positions[row]), head, text)
-                self.rows.append(row)
+                pieces.append(row)
             elif held is not None:
                 whole[row] = _whole(format, head, bytes(text))
-        return whole
+        return whole, pieces
 
     def _asked(self, found: Rows, formats: Sequence[str]) -> Iterator[tuple[Key, int]]:
         """The pieces, and the row that comes next in the stream of each."""

@@ -75,15 +75,15 @@ class Rows:
     bad: dict[int, str]
 
     @staticmethod
-    def empty(n: int, *, fields: bool = False, container: bool = False) -> "Rows":
-        """`n` rows to be filled; `level`, `spans` and `fields`, and `container`, only where they are wanted."""
+    def empty(n: int, *, container: bool = False) -> "Rows":
+        """`n` rows to be filled; `container` only where it is wanted."""
 
         def column() -> NDArray[np.int64]:
             return np.zeros(n, np.int64)
 
         text, format, level = np.zeros(n, np.int32), np.zeros(n, np.int16), np.zeros(n, np.int8)
         wrapped = np.zeros(n if container else 0, np.int8)
-        spans = np.zeros((n if fields else 0, len(SPANNED), 2), np.int64)
+        spans = np.zeros((n, len(SPANNED), 2), np.int64)
         return Rows(column(), column(), column(), column(), text, format, wrapped, level, spans, {}, {})
 
     def put(self, at: NDArray[np.int64] | slice, found: "Rows", format: int, shift: NDArray[np.int64] | int) -> None:
@@ -101,8 +101,7 @@ class Rows:
         self.key_start[at], self.key_end[at] = found.key_start + shift, found.key_end + shift
         if len(self.container):
             self.container[at] = found.container if len(found.container) else 0
-        if len(self.spans):
-            self.spans[at] = found.spans + (shift if isinstance(shift, int) else shift[:, None, None])
+        self.spans[at] = found.spans + (shift if isinstance(shift, int) else shift[:, None, None])
         if found.fields:
             places = range(at.start, at.stop) if isinstance(at, slice) else at.tolist()
             self.fields.update((places[row], fields) for row, fields in found.fields.items())
@@ -111,8 +110,7 @@ class Rows:
         """Each line begins `shift` (int64, n) bytes further behind than it did."""
         for places in (self.key_start, self.key_end):
             np.add(places, shift, out=places)
-        if len(self.spans):
-            np.add(self.spans, shift[:, None, None], out=self.spans)
+        np.add(self.spans, shift[:, None, None], out=self.spans)
 
     def good(self) -> NDArray[np.int64]:
         """The rows that parsed, ascending."""
@@ -152,6 +150,6 @@ class LineReader(Protocol):
         r"""One line's fields; `line` has no line end and no final `\r`.
 
         Raises:
-            engine.parsing.header.BadLine: it does not parse.
+            engine.parsing.header.BadLineError: it does not parse.
         """
         ...

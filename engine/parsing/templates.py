@@ -27,7 +27,7 @@ OVERFLOW_TEXT = "<*>"
 _STALE = -1
 
 
-class StateMismatch(DriftlineError):
+class StateMismatchError(DriftlineError):
     """A snapshot was made under other settings, so its templates would mean something else."""
 
 
@@ -118,13 +118,9 @@ class Templates:
         """The masked message."""
         return self._masker.mask(message)
 
-    def masked(self, number: int) -> str:
-        """The masked message that a text number stands for."""
-        return self._texts[number]
-
-    def text(self, template: int) -> str:
-        """The text of a template that was given out."""
-        return self._known[template]
+    def values(self, message: str) -> list[tuple[str, str]]:
+        """What the masks take out of a message, see `Masker.values`."""
+        return self._masker.values(message)
 
     def _add(self, text: str) -> int:
         number = len(self._texts)
@@ -224,7 +220,7 @@ class Templates:
 
     def _restore(self, snapshot: Mapping[str, Any]) -> None:
         if snapshot["settings"] != self._settings.model_dump(mode="json"):
-            raise StateMismatch(
+            raise StateMismatchError(
                 "the saved templates were mined under other template settings (masks, similarity, depth, max_children "
                 "or max_templates); go back to those settings or start with an empty recovery directory"
             )

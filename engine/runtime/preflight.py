@@ -105,7 +105,7 @@ def _format(settings: RegionSettings) -> str:
     batch = _sample(source, source.partitions()[:SAMPLED_PARTITIONS])
     if batch is None:
         return f"no lines came within {SAMPLE_S:g} s; the format could not be tried"
-    parsed = Parser(settings.parse, source.describe).parse(batch)
+    parsed = Parser(settings.parse, source.describe).parse(batch).good
     first = f"; first that does not: {parsed.bad[0].reason}" if parsed.bad else ""
     if len(parsed) == 0 and parsed.bad:
         raise ConnectorError(f"parse.format: none of {len(batch)} sampled lines parses{first}")

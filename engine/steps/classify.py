@@ -6,7 +6,7 @@ that are equal in these are one to it, so a log is classified by its distinct li
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Protocol
 
 import numpy as np
@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from engine.clock import Clock
 from engine.parsing.header import text_of
-from engine.parsing.parsed_columns import LEVEL_NAMES, SPANNED
-from engine.records import ParsedLines
+from engine.parsing.parsed import Parsed
+from engine.parsing.parsed_columns import LEVEL_NAMES
 from engine.serving.hot_swap import Follower
-from engine.steps.parse import BadLine, Parser
+from engine.steps.parse import BadLineError, Parser
 from models.base import ModelError
 from models.classify.base import CLASSES, NORMAL, Key, Lines
 from models.classify.scoring import LineScorer
@@ -26,7 +26,6 @@ from models.classify.scoring import LineScorer
 log = logging.getLogger(__name__)
 
 _NUMBER = re.compile("[0-9]+")
-_COMPONENT = SPANNED.index("component")
 
 
 class ClassifySettings(BaseModel):
@@ -46,35 +45,27 @@ class ClassifySettings(BaseModel):
     explain: bool = Field(False, description="Say what in the line spoke for its class. Costs time for alerts only.")
 
 
-def lines_of(parser: Parser, parsed: ParsedLines) -> tuple[Lines, NDArray[np.int64]]:
+def lines_of(parsed: Parsed, templates: Mapping[int, str]) -> tuple[Lines, NDArray[np.int64]]:
     """The distinct lines of a batch as classifiers see them.
 
     Args:
-        parser: Made with `fields=True`; what it found is of its last batch, which must be this one.
-        parsed: That batch.
+        parsed: The batch.
+        templates: The text of every template announced so far, those of the batch included.
 
     Returns:
         The distinct lines, and int64 (n,): which of them each good line is.
     """
-    found, data, number = parser.found, parsed.lines.data, dict[tuple[int, int, int, int, bytes | str], int]()
-    rows = parsed.rows
-    spans = found.spans[rows, _COMPONENT].tolist()
-    components: list[bytes | str] = [data[a:b] for a, b in spans]
-    if found.fields:
-        components = [
-            fields.component if (fields := found.fields.get(row)) else part
-            for row, part in zip(rows.tolist(), components, strict=True)
-        ]
-    columns = (found.format[rows], found.text[rows], parsed.template, parser.levels(parsed))
-    keys = zip(*(column.tolist() for column in columns), components, strict=True)
+    number = dict[tuple[int, int, int, int, bytes | str], int]()
+    text = parsed.rows.text[parsed.good.rows]
+    columns = (parsed.format(), text, parsed.good.template, parsed.level())
+    keys = zip(*(column.tolist() for column in columns), parsed.texts("component"), strict=True)
     of = np.array([number.setdefault(key, len(number)) for key in keys], np.int64)
     first = np.unique(of, return_index=True)[1]
-    texts = [parser.texts_of(int(rows[i]), int(parsed.template[i])) for i in first.tolist()]
     lines = Lines.of(
-        [message for _, message in texts],
-        [template for template, _ in texts],
+        [parsed.masked(i) for i in first.tolist()],
+        [templates[key[2]] for key in number],
         levels=[LEVEL_NAMES[key[3]] for key in number],
-        formats=[parser.formats[key[0]] for key in number],
+        formats=[parsed.formats[key[0]].name for key in number],
         components=[component_of(key[4]) for key in number],
     )
     return lines, of
@@ -175,7 +166,7 @@ class AlertClassifier:
         for text, line in zip(templates[unheld:], raw, strict=True):
             try:
                 fields = self._parser.take_apart(line, read_ns)
-            except BadLine:
+            except BadLineError:
                 keys.append((text, text, "", "", ""))
                 continue
             masked = self._parser.masked(fields)

@@ -156,7 +156,7 @@ def _scored(lines: Sequence[bytes], partition: str, scorers: Mapping[int, Window
                 made.rows.append((_row(windows, i), {number: found[i : i + 1] for number, found in scores.items()}))
 
     for batch in _batches(source, partition):
-        parsed = parser.parse(batch)
+        parsed = parser.parse(batch).good
         made.templates.update(parsed.templates)
         take(windower.add(parsed).windows)
     if at_end:

@@ -14,7 +14,7 @@ BASES = [
     "engine.corpus.data.DataError",
     "engine.demo.run.DemoError",
     "engine.offline.evaluation_report.EvaluationError",
-    "engine.parsing.templates.StateMismatch",
+    "engine.parsing.templates.StateMismatchError",
     "engine.runtime.recovery.RecoveryError",
     "engine.settings.SettingsFileError",
     "engine.telemetry.endpoints.EndpointError",

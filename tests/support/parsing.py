@@ -15,7 +15,7 @@ from engine.parsing.antonyms import GuardedDrain
 from engine.parsing.continuation import CONTINUATION, WITHIN
 from engine.parsing.format_router import template_rules
 from engine.parsing.session_key import hash_key
-from engine.steps.parse import BadLine, Parser, ParseSettings
+from engine.steps.parse import BadLineError, Parser, ParseSettings
 from models.base import template_id
 
 READ_NS = 1_780_000_000 * 10**9  # 2026-05-28
@@ -41,21 +41,28 @@ def feed(parser: Parser, lines: Sequence[bytes], cuts: Iterable[int] = (), first
     answers, start = Answers(), 0
     for end in [*sorted(cuts), len(lines)]:
         parsed = parser.parse(make_batch(lines[start:end], first + start))
-        columns = (parsed.rows, parsed.time_ns, parsed.template, parsed.session, parsed.key_start, parsed.key_end)
+        columns = (
+            parsed.good.rows,
+            parsed.good.time_ns,
+            parsed.good.template,
+            parsed.good.session,
+            parsed.good.key_start,
+            parsed.good.key_end,
+        )
         for row, time, template, session, a, b in zip(*(c.tolist() for c in columns), strict=True):
-            answers.good.append((first + start + row, time, template, session, parsed.lines.data[a:b]))
-        answers.cluster += parser.cluster.tolist()
-        answers.bad += [(letter.place, letter.reason) for letter in parsed.bad]
-        assert not set(answers.texts) & set(parsed.templates)
-        answers.texts |= parsed.templates
-        assert set(parsed.template.tolist()) <= set(answers.texts)
+            answers.good.append((first + start + row, time, template, session, parsed.good.lines.data[a:b]))
+        answers.cluster += parsed.cluster.tolist()
+        answers.bad += [(letter.place, letter.reason) for letter in parsed.good.bad]
+        assert not set(answers.texts) & set(parsed.good.templates)
+        answers.texts |= parsed.good.templates
+        assert set(parsed.good.template.tolist()) <= set(answers.texts)
         start = end
     assert all(template_id(text) == identity for identity, text in answers.texts.items())
     return answers
 
 
-def new_parser(settings: ParseSettings, snapshot: bytes | None = None, *, fields: bool = False) -> Parser:
-    return Parser(settings, lambda partition, position: f"{partition}:{position}", snapshot=snapshot, fields=fields)
+def new_parser(settings: ParseSettings, snapshot: bytes | None = None) -> Parser:
+    return Parser(settings, lambda partition, position: f"{partition}:{position}", snapshot=snapshot)
 
 
 def plain_miner(settings: ParseSettings) -> TemplateMiner:
@@ -89,7 +96,7 @@ def expected(settings: ParseSettings, lines: Sequence[bytes]) -> Answers:
     for row, line in enumerate(lines):
         try:
             fields = parser.take_apart(line, READ_NS)
-        except BadLine as reason:
+        except BadLineError as reason:
             if not continues(last, line):
                 last, joins[""] = "", False
                 answers.bad.append((f"p:{row}", str(reason)))

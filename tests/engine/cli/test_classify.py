@@ -120,14 +120,16 @@ def test_a_missing_log(driftline, tmp_path):
 
 
 def test_repeated_lines_are_classified_and_explained_once():
-    parser = Parser(ParseSettings(format="auto"), lambda partition, position: "", fields=True)
+    parser = Parser(ParseSettings(format="auto"), lambda partition, position: "")
     scorer = LineScorer(build("rules"))
-    judge = LogClassifier(parser, scorer, explain=True)
+    judge, templates = LogClassifier(parser, scorer, explain=True), dict[int, str]()
     data = "".join(SSH.format(i) + "\n" for i in range(4000)).encode()
     ends = np.flatnonzero(np.frombuffer(data, np.uint8) == 10)
     batch = LineBatch("p", data, ends, np.arange(4000), 1_780_000_000 * 10**9, 0)
     for _ in range(5):
-        assert len(judge(parser.parse(batch))) == 4000
+        parsed = parser.parse(batch)
+        templates |= parsed.good.templates
+        assert len(judge(parsed, templates)) == 4000
     assert (scorer.misses, scorer.hits, int(judge.classes.sum())) == (1, 4, 20_000)
     assert judge.anomaly_rate == 1
 

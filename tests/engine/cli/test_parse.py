@@ -108,7 +108,7 @@ def parse_settings_small_blocks(tmp_path):
     found = []
     for block in (1 << 20, 100):
         source = FileSource(FileSettings(paths=(str(path),), block_bytes=block))
-        reader = RecordReader(Parser(ParseSettings(format="auto"), source.describe, fields=True))
+        reader = RecordReader(Parser(ParseSettings(format="auto"), source.describe))
         partition = source.open(source.partitions()[0], None)
         records = []
         while True:

@@ -42,14 +42,14 @@ AUTO = ParseSettings(format="auto")
     ],
 )  # fmt: skip
 def test_time_level_and_component(line, format, level, component, message, parser_of, batch_of):
-    parser = parser_of(AUTO, fields=True)
+    parser = parser_of(AUTO)
     found = parser.take_apart(line, READ_NS)
     assert (found.format, found.level, found.component, found.message) == (format, level, component, message)
     assert found.time_ns // 10**9 == SECOND
     for _ in range(3):
         parsed = parser.parse(batch_of([line] * 3))
-        assert parsed.time_ns.tolist() == [found.time_ns] * 3
-        assert {parser.formats[number] for number in parser.found.format.tolist()} == {format}
+        assert parsed.good.time_ns.tolist() == [found.time_ns] * 3
+        assert {parser.formats[number] for number in parsed.rows.format.tolist()} == {format}
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_zone_is_one_only_with_its_digits(zone, seconds, parser_of, batch_of):
     want = (SECOND + seconds) * 10**9
     assert parser.take_apart(line, READ_NS).time_ns == want
     for _ in range(3):
-        assert parser.parse(batch_of([line] * 2)).time_ns.tolist() == [want] * 2
+        assert parser.parse(batch_of([line] * 2)).good.time_ns.tolist() == [want] * 2
 
 
 def test_a_source_of_such_lines_is_not_asked_for_them_before_formats_that_say_more(parser_of, batch_of):
@@ -70,8 +70,8 @@ def test_a_source_of_such_lines_is_not_asked_for_them_before_formats_that_say_mo
     parser = parser_of(AUTO)
     parser.parse(batch_of([general] * FIRST_SAMPLE))
     for _ in range(3):
-        parser.parse(batch_of([hadoop, general]))
-        assert [parser.formats[number] for number in parser.found.format.tolist()] == ["hadoop", "levelled"]
+        parsed = parser.parse(batch_of([hadoop, general]))
+        assert [parser.formats[number] for number in parsed.rows.format.tolist()] == ["hadoop", "levelled"]
 
 
 def test_lines_with_ids_of_their_own_are_learnt_by_shape(parser_of, batch_of, monkeypatch):
@@ -82,5 +82,5 @@ def test_lines_with_ids_of_their_own_are_learnt_by_shape(parser_of, batch_of, mo
     asked = Mock(wraps=parser._lanes._detector.detect)
     monkeypatch.setattr(parser._lanes._detector, "detect", asked)
     parsed = parser.parse(batch_of(lines[FIRST_SAMPLE * 2 :]))
-    assert len(set(parsed.template.tolist())) == 1
+    assert len(set(parsed.good.template.tolist())) == 1
     assert asked.call_count <= 2

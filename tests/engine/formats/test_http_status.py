@@ -41,10 +41,10 @@ def test_templates_tell_statuses_apart_though_the_lines_have_one_shape(format, p
     codes = [200, 201, 500, 503, 403, 404, 200, 500]
     for _ in range(3):
         parsed = parser.parse(batch_of([COMBINED % (i, code) for i, code in enumerate(codes)]))
-        of = dict(zip(codes, parsed.template.tolist(), strict=True))
+        of = dict(zip(codes, parsed.good.template.tolist(), strict=True))
         assert len(set(of.values())) == 5
         assert of[200] == of[201]
-        assert parsed.template.tolist() == [of[code] for code in codes]
+        assert parsed.good.template.tolist() == [of[code] for code in codes]
 
 
 def test_a_shape_is_asked_once_for_every_kind_of_status(parser_of, batch_of, monkeypatch):
@@ -72,4 +72,4 @@ def test_the_client_of_a_site_with_a_very_long_name_is_found_in_one_go(parser_of
     start_s = time.process_time()
     parsed = parser.parse(batch_of([line]))
     assert time.process_time() - start_s < 2, "the time grows with the square of the name"
-    assert parsed.lines.data[int(parsed.key_start[0]) : int(parsed.key_end[0])] == b"10.0.0.7"
+    assert parsed.good.lines.data[int(parsed.good.key_start[0]) : int(parsed.good.key_end[0])] == b"10.0.0.7"

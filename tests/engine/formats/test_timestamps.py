@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.formats.timestamps import BadTime, TimeRules
+from engine.formats.timestamps import BadTimeError, TimeRules
 
 SECOND = 10**9
 
@@ -29,7 +29,7 @@ def agree(rules: TimeRules, rows: list[dict[str, int]], read_ns: int) -> None:
         groups = {name: str(value).encode() for name, value in row.items()}
         try:
             want = rules.of_groups(groups, read_ns)
-        except BadTime:
+        except BadTimeError:
             assert not sure
         else:
             assert not sure or time == want
@@ -84,7 +84,7 @@ def test_two_digit_years_and_reasons() -> None:
     rules = TimeRules(None, ns(1990, 1, 1))
     assert rules.of_groups({"yymmdd": b"081109", "hhmmss": b"203615"}, NOW) == ns(2008, 11, 9, 20, 36, 15)
     for day, reason in ((b"991332", "no date 1999-13-32"), (b"700101", "before 1990-01-01"), (b"690101", "after it")):
-        with pytest.raises(BadTime, match=reason):
+        with pytest.raises(BadTimeError, match=reason):
             rules.of_groups({"yymmdd": day, "hhmmss": b"000000"}, NOW)
-    with pytest.raises(BadTime, match="no time of day 24:00:00"):
+    with pytest.raises(BadTimeError, match="no time of day 24:00:00"):
         rules.of_groups({"yymmdd": b"081109", "hhmmss": b"240000"}, NOW)

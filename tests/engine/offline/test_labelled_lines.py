@@ -1,6 +1,6 @@
 import gzip
 import lzma
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,8 @@ from engine.corpus.data import DataError
 from engine.formats.registry import FORMATS
 from engine.offline.export import COLUMNS, WRITERS, RecordReader
 from engine.offline.labelled_lines import CORRECTED, fingerprint, read_labelled
-from engine.records import ParsedLines
 from engine.steps.classify import lines_of
-from engine.steps.parse import Parser, ParseSettings
+from engine.steps.parse import Parsed, Parser, ParseSettings
 from models.classify.base import CLASSES, Key
 
 
@@ -111,11 +110,11 @@ def test_a_line_is_the_same_in_training_as_in_service(tmp_path: Path, kind: str)
     data = b"".join(line + b"\n" for line in raw)
     ends = np.cumsum([len(line) + 1 for line in raw]) - 1
     batch = LineBatch("p", data, ends, np.arange(len(raw)), READ_NS, READ_NS)
-    parser = Parser(ParseSettings(format="auto"), lambda *_: "", fields=True)
+    parser = Parser(ParseSettings(format="auto"), lambda *_: "")
     served: set[Key] = set()
 
-    def judge(parsed: ParsedLines) -> list[dict[str, str]]:
-        served.update(lines_of(parser, parsed)[0].keys())
+    def judge(parsed: Parsed, templates: Mapping[int, str]) -> list[dict[str, str]]:
+        served.update(lines_of(parsed, templates)[0].keys())
         return [{"class": "normal"}] * len(parsed)
 
     reader = RecordReader(parser, judge)

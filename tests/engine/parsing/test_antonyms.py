@@ -38,15 +38,15 @@ def test_words_are_seen_in_their_punctuation(token, word):
 def test_opposites_never_share_a_template(pair, parser_of, batch_of):
     lines = [text.encode() for text in pair] * 3
     parsed = parser_of(ParseSettings(format="raw")).parse(batch_of(lines))
-    assert len(set(parsed.template.tolist())) == 2
-    assert set(parsed.templates.values()) == {text.replace("eth0", "eth<NUM>") for text in pair}
+    assert len(set(parsed.good.template.tolist())) == 2
+    assert set(parsed.good.templates.values()) == {text.replace("eth0", "eth<NUM>") for text in pair}
 
 
 def test_a_wildcard_never_stands_for_an_opposite(parser_of, batch_of):
     lines = [f"volume {word} by node now" for word in ("blue", "green", "red", "mounted", "unmounted")]
     parsed = parser_of(ParseSettings(format="raw")).parse(batch_of([line.encode() for line in lines]))
-    assert [parsed.templates[t] for t in parsed.template.tolist()][3:] == lines[3:]
-    assert len(set(parsed.template.tolist()[1:3])) == 1
+    assert [parsed.good.templates[t] for t in parsed.good.template.tolist()][3:] == lines[3:]
+    assert len(set(parsed.good.template.tolist()[1:3])) == 1
 
 
 def test_without_such_words_the_tree_is_drains_own():

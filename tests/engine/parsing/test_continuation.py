@@ -43,10 +43,10 @@ def test_other_lines_are_not(line):
 def test_a_trace_is_one_record(format, parser_of, batch_of):
     parser = parser_of(settings_of(format))
     parsed = parser.parse(batch_of([HEAD, *JAVA, HEAD, *PYTHON, HEAD]))
-    assert parsed.rows.tolist() == [0, 7, 14]
-    assert not parsed.bad
-    assert len(set(parsed.template.tolist())) == 1
-    assert len(parser.joined) == 12
+    assert parsed.good.rows.tolist() == [0, 7, 14]
+    assert not parsed.good.bad
+    assert len(set(parsed.good.template.tolist())) == 1
+    assert len(parsed.joined) == 12
 
 
 @pytest.mark.parametrize("format", ["log4j", "auto"])
@@ -56,7 +56,7 @@ def test_chained_traces_are_one_record_blank_lines_and_all(format, parser_of, ba
         *PYTHON[:2], b"StopIteration",
     ]  # fmt: skip
     lines = [HEAD, *chained, b"", HEAD, b"", b"socket.timeout: no trace has begun", HEAD]
-    parser = parser_of(settings_of(format), fields=True)
+    parser = parser_of(settings_of(format))
     reader = RecordReader(parser)
     records = [*reader.add(batch_of(lines)), *reader.finish()]
     message = records[0]["message"].split("\n")
@@ -73,9 +73,9 @@ def test_batches_may_cut_a_trace_anywhere(parser_of, batch_of, cuts):
     start = 0
     for end in [*sorted(min(cut, len(lines)) for cut in cuts), len(lines)]:
         parsed = parser.parse(batch_of(lines[start:end], start))
-        rows += (parsed.rows + start).tolist()
-        joined += [row + start for row in parser.joined]
-        bad += [int(letter.place.split(":")[1]) for letter in parsed.bad]
+        rows += (parsed.good.rows + start).tolist()
+        joined += [row + start for row in parsed.joined]
+        bad += [int(letter.place.split(":")[1]) for letter in parsed.good.bad]
         parser = parser_of(settings_of(max_join_lines=4), parser.snapshot())
         start = end
     half = len(lines) // 2
@@ -88,12 +88,13 @@ def test_traces_are_bounded_in_lines_and_bytes(parser_of, batch_of):
     lines = [HEAD, *[b"\tat x"] * 10]
     for more, kept in (({"max_join_lines": 3}, 3), ({"max_join_bytes": 11}, 2), ({"max_join_lines": 0}, 0)):
         parser = parser_of(settings_of(**more))
-        assert len(parser.parse(batch_of(lines)).bad) == 10 - kept
-        assert len(parser.joined) == kept
+        parsed = parser.parse(batch_of(lines))
+        assert len(parsed.good.bad) == 10 - kept
+        assert len(parsed.joined) == kept
 
 
 def test_without_a_record_there_is_nothing_to_join(parser_of, batch_of):
-    assert len(parser_of(settings_of()).parse(batch_of(JAVA)).bad) == len(JAVA)
-    assert len(parser_of(settings_of("syslog")).parse(batch_of(JAVA)).bad) == len(JAVA)
+    assert len(parser_of(settings_of()).parse(batch_of(JAVA)).good.bad) == len(JAVA)
+    assert len(parser_of(settings_of("syslog")).parse(batch_of(JAVA)).good.bad) == len(JAVA)
     auto = parser_of(settings_of("auto"))
-    assert auto.parse(batch_of(JAVA)).rows.tolist() == [0]
+    assert auto.parse(batch_of(JAVA)).good.rows.tolist() == [0]

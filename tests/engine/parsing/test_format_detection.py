@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from engine.formats.registry import DETECTED, FORMATS
 from engine.parsing.format_detection import FIRST_SAMPLE, NONE, UNKNOWN_AT, Preference
 from engine.parsing.parsed_columns import LEVEL_BY_LINE, LEVEL_NAMES, SPANNED
-from engine.steps.parse import ParseSettings, StateMismatch
+from engine.steps.parse import ParseSettings, StateMismatchError
 
 AUTO = ParseSettings(format="auto")
 SYSTEMS = (
@@ -25,8 +25,8 @@ def test_every_example_is_recognised_alone_and_in_a_stream(format, parser_of, ba
     for line in format.examples:
         assert parser.take_apart(line, READ_NS).format == format.name
     for _ in range(3):
-        parser.parse(batch_of(format.examples * 200))
-        assert {parser.formats[i] for i in parser.found.format.tolist()} == {format.name}
+        parsed = parser.parse(batch_of(format.examples * 200))
+        assert {parser.formats[i] for i in parsed.rows.format.tolist()} == {format.name}
 
 
 def mixed(seed: int, count: int, mutated) -> list[bytes]:
@@ -40,11 +40,18 @@ def found_by(parser, lines, cuts, batch_of) -> list[tuple[object, ...]]:
     start = 0
     for end in [*sorted(cuts), len(lines)]:
         parsed = parser.parse(batch_of(lines[start:end], start))
-        columns = (parsed.rows, parsed.time_ns, parsed.template, parsed.session, parsed.key_start, parsed.key_end)
+        columns = (
+            parsed.good.rows,
+            parsed.good.time_ns,
+            parsed.good.template,
+            parsed.good.session,
+            parsed.good.key_start,
+            parsed.good.key_end,
+        )
         for row, *rest, a, b in zip(*(c.tolist() for c in columns), strict=True):
-            out.append((start + row, *rest, parsed.lines.data[a:b], parser.formats[parser.found.format[row]]))
-        out += [(start + row, "joined") for row in parser.joined]
-        out += [(letter.place, letter.reason) for letter in parsed.bad]
+            out.append((start + row, *rest, parsed.good.lines.data[a:b], parser.formats[parsed.rows.format[row]]))
+        out += [(start + row, "joined") for row in parsed.joined]
+        out += [(letter.place, letter.reason) for letter in parsed.good.bad]
         start = end
     return sorted(out, key=str)
 
@@ -68,10 +75,10 @@ def test_batches_agree_with_single_lines(mutated, parser_of, batch_of, shapes):
         for row, line in enumerate(lines[start : start + min(100, left)]):
             if line.strip():
                 want[row] = alone.take_apart(line, READ_NS)
-        parser.parse(part)
+        parsed = parser.parse(part)
         alone.parse(part)
         for row, fields in want.items():
-            got = parser.formats[parser.found.format[row]], int(parser.found.time_ns[row])
+            got = parser.formats[parsed.rows.format[row]], int(parsed.rows.time_ns[row])
             assert got == (fields.format, fields.time_ns), lines[start + row]
 
 
@@ -79,24 +86,26 @@ def test_digits_that_json_does_not_take_spoil_no_line_of_the_same_shape(parser_o
     line = b'{"@timestamp":"2024-03-10T06:25:01Z","message":"order placed","ecs.version":"1.6.0","process.pid":%s}'
     parser = parser_of(AUTO)
     for pids, names in (((b"017",) * 3, ["unknown"] * 3), ((b"17", b"017"), ["ecs", "unknown"])):
-        parser.parse(batch_of([line % pid for pid in pids]))
-        assert [parser.formats[number] for number in parser.found.format.tolist()] == names
+        parsed = parser.parse(batch_of([line % pid for pid in pids]))
+        assert [parser.formats[number] for number in parsed.rows.format.tolist()] == names
 
 
 def test_fields_are_where_single_lines_have_them(mutated, parser_of, batch_of):
     lines = [line for line in mixed(7, 2000, mutated) if b"\x1b" not in line]
-    parser = parser_of(AUTO, fields=True)
+    parser = parser_of(AUTO)
     for _ in range(3):
         parsed = parser.parse(batch_of(lines))
-        found = parser.found
-        for row in parsed.rows.tolist():
+        found = parsed.rows
+        for row in parsed.good.rows.tolist():
             lane = parser._lanes.lanes[found.format[row]]
             fields = found.fields.get(row)
-            want = lane.reader.take_apart(parsed.lines.line(row).removesuffix(b"\r"), READ_NS)
+            want = lane.reader.take_apart(parsed.good.lines.line(row).removesuffix(b"\r"), READ_NS)
             if fields is not None:
                 assert fields == want
                 continue
-            texts = [parsed.lines.data[a:b].decode("utf-8", "backslashreplace") for a, b in found.spans[row].tolist()]
+            texts = [
+                parsed.good.lines.data[a:b].decode("utf-8", "backslashreplace") for a, b in found.spans[row].tolist()
+            ]
             assert SPANNED == ("message", "host", "component", "pid")
             assert texts[:3] == [want.message, want.host, want.component]
             assert want.pid is None or int(texts[3]) == want.pid
@@ -108,7 +117,7 @@ def test_what_no_format_takes_goes_out_whole(parser_of, batch_of):
     parser = parser_of(AUTO)
     parsed = parser.parse(batch_of(lines))
     assert len(parsed) == 4
-    assert {parser.formats[i] for i in parser.found.format.tolist()} == {"unknown"}
+    assert {parser.formats[i] for i in parsed.rows.format.tolist()} == {"unknown"}
     assert parser.take_apart(lines[1], READ_NS).message == "\\xff\\xfe \x00 nul"
     assert parser.take_apart(lines[2], READ_NS).message == "x" * 1_000_000
 
@@ -123,15 +132,15 @@ def test_arbitrary_bytes_never_raise(parser_of, batch_of, lines, headed):
     parser = parser_of(AUTO)
     parsed = parser.parse(batch_of(lines))
     # An entry of the journal takes several lines, and may still be open.
-    assert entries or len(parsed) + len(parsed.bad) + len(parser.joined) + len(parser.pieces) == len(lines)
-    assert all(letter.reason == "empty line" for letter in parsed.bad)
+    assert entries or len(parsed) + len(parsed.good.bad) + len(parsed.joined) + len(parsed.pieces) == len(lines)
+    assert all(letter.reason == "empty line" for letter in parsed.good.bad)
     parser.finish()
 
 
 def test_nul_bytes_in_front_of_a_line_are_no_part_of_it(parser_of, batch_of):
     line = FORMATS["python"].examples[0]
     parsed = parser_of(AUTO).parse(batch_of([b"\x00" * 4096 + line, b"\x00\x00", line]))
-    assert parsed.lines.data.split(b"\n")[:3] == [line, b"\x00\x00", line]
+    assert parsed.good.lines.data.split(b"\n")[:3] == [line, b"\x00\x00", line]
     assert len(parsed) == 3
 
 
@@ -144,10 +153,10 @@ def test_a_restored_detector_goes_on(mutated, parser_of, batch_of):
         second = parser_of(AUTO, first.snapshot())
         b = second.parse(batch_of(lines[split:], split))
         templates = [row[2] for row in sorted((r for r in whole if len(r) == 6), key=lambda r: r[0])]
-        assert a.template.tolist() + b.template.tolist() == templates
-    with pytest.raises(StateMismatch, match="detected"):
+        assert a.good.template.tolist() + b.good.template.tolist() == templates
+    with pytest.raises(StateMismatchError, match="detected"):
         parser_of(ParseSettings(format="hdfs"), first.snapshot())
-    with pytest.raises(StateMismatch, match="one given format"):
+    with pytest.raises(StateMismatchError, match="one given format"):
         parser_of(AUTO, parser_of(ParseSettings(format="hdfs")).snapshot())
 
 
@@ -169,8 +178,8 @@ def test_a_preference_is_decided_by_whole_samples_and_followed():
 def test_every_line_of_loghub_is_recognised(system, corpus, parser_of, batch_of):
     lines = corpus(system)
     parser = parser_of(AUTO)
-    parser.parse(batch_of(lines))
-    assert {parser.formats[i] for i in parser.found.format.tolist()} == {SAME.get(system, system.lower())}
+    parsed = parser.parse(batch_of(lines))
+    assert {parser.formats[i] for i in parsed.rows.format.tolist()} == {SAME.get(system, system.lower())}
 
 
 def test_a_hundred_thousand_injured_real_lines_never_raise(corpus, mutated, parser_of, batch_of):
@@ -180,5 +189,5 @@ def test_a_hundred_thousand_injured_real_lines_never_raise(corpus, mutated, pars
     for start in range(0, 100_000, 4000):
         part = [mutated(rng.choice(lines), rng) for _ in range(4000)]
         parsed = parser.parse(batch_of(part, start))
-        assert len(parsed) + len(parsed.bad) + len(parser.joined) + len(parser.pieces) == len(part)
-        assert all(letter.reason == "empty line" for letter in parsed.bad)
+        assert len(parsed) + len(parsed.good.bad) + len(parsed.joined) + len(parsed.pieces) == len(part)
+        assert all(letter.reason == "empty line" for letter in parsed.good.bad)

@@ -38,20 +38,20 @@ def test_level_of_what_was_wrapped(message, level):
 def test_wrapped_lines_have_the_level_of_what_is_in_them(format, parser_of, batch_of):
     lines = [b"2024-03-10T06:25:01.123456789Z stdout F " + message for message, _ in CASES if message]
     wanted = [level for message, level in CASES if message]
-    parser = parser_of(ParseSettings(format=format), fields=True)
+    parser = parser_of(ParseSettings(format=format))
     for _ in range(3):
         parsed = parser.parse(batch_of(lines))
-        assert [LEVEL_NAMES[code] for code in parser.levels(parsed).tolist()] == wanted
+        assert [LEVEL_NAMES[code] for code in parsed.level().tolist()] == wanted
     assert [parser.take_apart(line, READ_NS).level for line in lines] == wanted
 
 
 def test_ids_before_a_level_do_not_move_it_for_other_lines(parser_of, batch_of):
     ids = [uuid.UUID(int=random.Random(i).getrandbits(128)) for i in range(200)]
     lines = [b"2024-03-10T06:25:01.123456789Z stdout F " + b"x" * 88 + b" %s ERROR late" % str(i).encode() for i in ids]
-    parser = parser_of(ParseSettings(format="cri"), fields=True)
+    parser = parser_of(ParseSettings(format="cri"))
     for _ in range(3):
         parsed = parser.parse(batch_of(lines))
-        levels = [LEVEL_NAMES[code] for code in parser.levels(parsed).tolist()]
+        levels = [LEVEL_NAMES[code] for code in parsed.level().tolist()]
         assert levels == [parser.take_apart(line, READ_NS).level for line in lines]
     assert {"", "error"} == set(levels)
 
@@ -62,6 +62,6 @@ def test_dockers_lines_too(parser_of, batch_of):
         orjson.dumps({"log": text + "\n", "stream": "stderr", "time": "2024-03-10T06:25:01.123456789Z"})
         for text, _ in texts
     ]
-    parser = parser_of(ParseSettings(format="docker"), fields=True)
+    parser = parser_of(ParseSettings(format="docker"))
     parsed = parser.parse(batch_of(lines))
-    assert [LEVEL_NAMES[code] for code in parser.levels(parsed).tolist()] == [level for _, level in texts]
+    assert [LEVEL_NAMES[code] for code in parsed.level().tolist()] == [level for _, level in texts]

@@ -36,7 +36,7 @@ def records_of(parser, text, batch_of, cuts=()):
 @pytest.mark.parametrize("format", ["auto", "journald"])
 def test_the_example_and_a_binary_field(format, parser_of, batch_of):
     text = BLOCK + b"\n" + entry(5, b"two\nlines \x00 and = more", binary=True)
-    found, reader = records_of(parser_of(ParseSettings(format=format), fields=True), text, batch_of)
+    found, reader = records_of(parser_of(ParseSettings(format=format)), text, batch_of)
     assert [r["message"] for r in found] == [
         "Accepted publickey for root from 10.0.0.7 port 50022 ssh2",
         "two\nlines \x00 and = more",
@@ -58,8 +58,8 @@ def test_cuts_change_nothing(cuts, seed, parser_of, batch_of):
         text += entry(i, message.replace(b"%", b""), binary=True) if rng.random() < 0.5 else entry(i)
     total = text.count(b"\n")
     auto = ParseSettings(format="auto")
-    whole, _ = records_of(parser_of(auto, fields=True), text, batch_of)
-    cut, _ = records_of(parser_of(auto, fields=True), text, batch_of, [c for c in cuts if c <= total])
+    whole, _ = records_of(parser_of(auto), text, batch_of)
+    cut, _ = records_of(parser_of(auto), text, batch_of, [c for c in cuts if c <= total])
     assert whole == cut
     assert len(whole) == 6
     assert all(record["format"] == "journald" for record in whole)
@@ -73,21 +73,21 @@ def test_an_entry_goes_on_after_a_restart(parser_of, batch_of):
         second = parser_of(ParseSettings(format="auto"), first.snapshot())
         b = second.parse(batch_of(lines[split:], split))
         assert len(a) + len(b) == 2
-        assert not a.bad + b.bad
-        positions = [*a.lines.positions.tolist(), *b.lines.positions.tolist()]
+        assert not a.good.bad + b.good.bad
+        positions = [*a.good.lines.positions.tolist(), *b.good.lines.positions.tolist()]
         assert positions == [7, 15]
 
 
 def test_lines_that_belong_to_no_entry_stay_what_they_are(parser_of, batch_of):
     other = b"2024-03-10 06:25:01,123 - shop - ERROR - order 17 failed\n"
     text = other + entry(1) + b"lonely=1\n" + entry(2)[:-1] + other + entry(3)
-    found, _ = records_of(parser_of(ParseSettings(format="auto"), fields=True), text, batch_of)
+    found, _ = records_of(parser_of(ParseSettings(format="auto")), text, batch_of)
     assert [r["format"] for r in found] == ["python", "journald", "unknown", "journald", "python", "journald"]
     assert found[2]["message"] == "lonely=1"
 
 
 def test_what_is_cut_off_at_the_end_comes_out_once(parser_of, batch_of):
-    parser = parser_of(ParseSettings(format="auto"), fields=True)
+    parser = parser_of(ParseSettings(format="auto"))
     found, _ = records_of(parser, entry(1) + entry(2)[:-1], batch_of)
     assert [r["message"] for r in found] == ["session 1 opened", "session 2 opened"]
     assert parser.finish() is None

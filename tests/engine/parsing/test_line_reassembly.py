@@ -45,7 +45,7 @@ def settings_of(format, **more):
 
 def records_of(parser_of, batch_of, given, lines, cuts=()):
     """Records of a stream that is cut into batches."""
-    reader = RecordReader(parser_of(given, fields=True))
+    reader = RecordReader(parser_of(given))
     found, start = [], 0
     for end in [*sorted(min(cut, len(lines)) for cut in cuts), len(lines)]:
         found += reader.add(batch_of(lines[start:end], start))
@@ -60,17 +60,22 @@ def rows_of(parser_of, batch_of, given, lines, cuts, restart):
         parsed = parser.finish() if end is None else parser.parse(batch_of(lines[start:end], start))
         if parsed is None:
             continue
-        texts |= parsed.templates
-        places = parsed.lines.positions[parsed.rows].tolist()
-        keys = [parsed.lines.data[a:b] for a, b in zip(parsed.key_start, parsed.key_end, strict=True)]
-        whole = [parsed.lines.line(row) for row in parsed.rows.tolist()]
+        texts |= parsed.good.templates
+        places = parsed.good.lines.positions[parsed.good.rows].tolist()
+        keys = [parsed.good.lines.data[a:b] for a, b in zip(parsed.good.key_start, parsed.good.key_end, strict=True)]
+        whole = [parsed.good.lines.line(row) for row in parsed.good.rows.tolist()]
         rows += zip(
-            places, parsed.time_ns.tolist(), [texts[t] for t in parsed.template.tolist()], keys, whole, strict=True
+            places,
+            parsed.good.time_ns.tolist(),
+            [texts[t] for t in parsed.good.template.tolist()],
+            keys,
+            whole,
+            strict=True,
         )
         if end is not None:
-            other += [(start + row, "joined", stream) for row, stream in parser.joined.items()]
-            other += [(start + row, "piece") for row in parser.pieces]
-            assert len(parsed) + len(parsed.bad) + len(parser.joined) + len(parser.pieces) == end - start
+            other += [(start + row, "joined", stream) for row, stream in parsed.joined.items()]
+            other += [(start + row, "piece") for row in parsed.pieces]
+            assert len(parsed) + len(parsed.good.bad) + len(parsed.joined) + len(parsed.pieces) == end - start
             start = end
         if restart:
             parser = parser_of(given, parser.snapshot())
@@ -198,12 +203,16 @@ def test_the_template_and_the_session_are_those_of_the_whole_message(parser_of, 
     parser = parser_of(given)
     lines = [cri(0, OUT, "x"), cri(1, ERR, "no space for ord", True), cri(2, ERR, "er 17 ", True), cri(3, ERR, "of 4")]
     parsed = parser.parse(batch_of([*lines, cri(4, OUT, "order 5 placed")]))
-    assert parsed.rows.tolist() == [0, 3, 4]
-    assert [parsed.templates[t] for t in parsed.template.tolist()][1] == "no space for order <NUM> of <NUM>"
-    assert [parsed.lines.data[a:b] for a, b in zip(parsed.key_start, parsed.key_end, strict=True)] == [b"", b"17", b"5"]
-    assert parsed.lines.line(3) == cri(1, ERR, "no space for order 17 of 4")
-    assert parsed.lines.line(4) == cri(4, OUT, "order 5 placed")
-    assert parsed.lines.positions.tolist() == [0, 1, 2, 3, 4]
+    assert parsed.good.rows.tolist() == [0, 3, 4]
+    assert [parsed.good.templates[t] for t in parsed.good.template.tolist()][1] == "no space for order <NUM> of <NUM>"
+    assert [parsed.good.lines.data[a:b] for a, b in zip(parsed.good.key_start, parsed.good.key_end, strict=True)] == [
+        b"",
+        b"17",
+        b"5",
+    ]
+    assert parsed.good.lines.line(3) == cri(1, ERR, "no space for order 17 of 4")
+    assert parsed.good.lines.line(4) == cri(4, OUT, "order 5 placed")
+    assert parsed.good.lines.positions.tolist() == [0, 1, 2, 3, 4]
 
 
 def test_a_piece_may_end_within_a_character(parser_of, batch_of):
@@ -255,7 +264,7 @@ def test_a_trace_joins_no_record_that_began_too_many_lines_before(parser_of, bat
 
 
 def test_records_come_out_when_no_line_can_join_them_any_more(parser_of, batch_of):
-    reader = RecordReader(parser_of(settings_of("cri", max_join_lines=5), fields=True))
+    reader = RecordReader(parser_of(settings_of("cri", max_join_lines=5)))
     assert reader.add(batch_of([cri(0, ERR, "failed"), cri(1, OUT, "fine")])) == []
     assert reader.add(batch_of([cri(2, OUT, "fine")] * 3)) == []
     assert [record["message"] for record in reader.add(batch_of([cri(3, OUT, "fine")]))] == ["failed"] + ["fine"] * 4
@@ -289,7 +298,7 @@ def test_no_document_breaks_the_parser(parser_of, batch_of, documents):
     parser = parser_of(settings_of("docker", max_join_bytes=3 * PIECE_BYTES))
     for _ in range(2):
         parsed = parser.parse(batch_of([orjson.dumps(document) for document in documents]))
-        assert len(parsed) + len(parsed.bad) + len(parser.joined) + len(parser.pieces) == len(documents)
+        assert len(parsed) + len(parsed.good.bad) + len(parsed.joined) + len(parsed.pieces) == len(documents)
     parser.finish()
 
 
@@ -298,8 +307,8 @@ def test_pieces_with_colour_codes_and_carriage_returns_are_read(parser_of, batch
     lines += [b"\x1b[1mnonsense", cri(3, OUT, "d")]
     parser = parser_of(settings_of("cri"))
     parsed = parser.parse(batch_of(lines))
-    assert [parsed.lines.line(row).split(b" F ")[1] for row in parsed.rows.tolist()] == [b"b", b"a c", b"d"]
-    assert [letter.raw for letter in parsed.bad] == [b"\x1b[1mnonsense"]
+    assert [parsed.good.lines.line(row).split(b" F ")[1] for row in parsed.good.rows.tolist()] == [b"b", b"a c", b"d"]
+    assert [letter.raw for letter in parsed.good.bad] == [b"\x1b[1mnonsense"]
 
 
 def test_what_joined_a_record_of_docker_is_no_part_of_its_template(parser_of, batch_of):
@@ -315,8 +324,8 @@ def test_what_is_open_outlives_a_restart_at_the_very_end(parser_of, batch_of):
         again = parser_of(settings_of(format), first.snapshot())
         rest = again.finish()
         assert rest is not None
-        assert (rest.lines.positions.tolist(), rest.lines.partition) == ([7], "p")
-        assert rest.time_ns.tolist() == [FIRST_S * 10**9]
+        assert (rest.good.lines.positions.tolist(), rest.good.lines.partition) == ([7], "p")
+        assert rest.good.time_ns.tolist() == [FIRST_S * 10**9]
         assert again.finish() is None
 
 

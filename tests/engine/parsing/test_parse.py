@@ -10,9 +10,10 @@ from pydantic import ValidationError
 
 from connectors.base import DeadLetter
 from engine.formats.registry import FORMATS
+from engine.parsing.parsed_columns import LEVEL_NAMES
 from engine.parsing.templates import Mask, TemplateSettings
 from engine.records import NO_SESSION
-from engine.steps.parse import Parser, ParseSettings, StateMismatch, line_labels
+from engine.steps.parse import Parser, ParseSettings, StateMismatchError, line_labels
 
 NAMES = list(FORMATS)
 MORE = {
@@ -113,18 +114,22 @@ def test_snapshots_are_plain_and_cost_nothing_while_nothing_changes(parser_of, b
     parser.parse(batch_of(FORMATS["hdfs"].examples))
     assert parser.snapshot() is saved
     assert len(orjson.loads(saved)["now"]) == 2
-    with pytest.raises(StateMismatch, match="other template settings"):
+    with pytest.raises(StateMismatchError, match="other template settings"):
         parser_of(settings_of("hdfs", templates={"similarity": 0.5}), saved)
 
 
 def test_columns_of_a_known_line(parser_of, batch_of):
     parsed = parser_of(settings_of("hdfs")).parse(batch_of([FORMATS["hdfs"].examples[0], b"", b"nonsense 12"]))
-    assert parsed.rows.tolist() == [0]
-    assert (parsed.rows.dtype, parsed.time_ns.dtype, parsed.key_start.dtype) == (np.int32, np.int64, np.int32)
-    assert parsed.time_ns.tolist() == [1_226_262_975 * 10**9]
-    assert parsed.lines.data[parsed.key_start[0] : parsed.key_end[0]] == b"blk_38865049064139660"
-    assert list(parsed.templates.values()) == ["PacketResponder <NUM> for block <BLK> terminating"]
-    assert [(b.place, b.raw, b.raw_bytes) for b in parsed.bad] == [("p:1", b"", 0), ("p:2", b"nonsense 12", 11)]
+    assert parsed.good.rows.tolist() == [0]
+    assert (parsed.good.rows.dtype, parsed.good.time_ns.dtype, parsed.good.key_start.dtype) == (
+        np.int32,
+        np.int64,
+        np.int32,
+    )
+    assert parsed.good.time_ns.tolist() == [1_226_262_975 * 10**9]
+    assert parsed.good.lines.data[parsed.good.key_start[0] : parsed.good.key_end[0]] == b"blk_38865049064139660"
+    assert list(parsed.good.templates.values()) == ["PacketResponder <NUM> for block <BLK> terminating"]
+    assert [(b.place, b.raw, b.raw_bytes) for b in parsed.good.bad] == [("p:1", b"", 0), ("p:2", b"nonsense 12", 11)]
 
 
 @pytest.mark.parametrize(
@@ -156,7 +161,7 @@ def test_a_bad_line_says_why_and_touches_no_other(name, line, reason, parser_of,
 def test_lines_that_the_source_refused_are_passed_on(parser_of, batch_of):
     refused = DeadLetter("p:7", "longer than 10 bytes", b"x", 11)
     parsed = parser_of(settings_of("raw")).parse(replace(batch_of([b"a", b""]), rejects=(refused,)))
-    assert [letter.reason for letter in parsed.bad] == ["longer than 10 bytes", "empty line"]
+    assert [letter.reason for letter in parsed.good.bad] == ["longer than 10 bytes", "empty line"]
 
 
 def test_bytes_that_are_not_utf8_are_spelt_out(parser_of):
@@ -169,15 +174,15 @@ def test_huge_lines_are_cut_for_their_template_only(parser_of, batch_of):
     line = b"081109 203615 148 INFO dfs.A: " + b"word 7 " * 200_000 + b"blk_9"
     parsed = parser_of(settings_of("hdfs", max_message_bytes=1000)).parse(batch_of([line, line]))
     assert len(parsed) == 2
-    assert max(map(len, parsed.templates.values())) < 2000
-    assert parsed.lines.data[parsed.key_start[1] : parsed.key_end[1]] == b"blk_9"
+    assert max(map(len, parsed.good.templates.values())) < 2000
+    assert parsed.good.lines.data[parsed.good.key_start[1] : parsed.good.key_end[1]] == b"blk_9"
 
 
 def test_templates_are_bounded(parser_of, batch_of):
     parser = parser_of(settings_of("raw", templates={"max_templates": 3}))
     parsed = parser.parse(batch_of([b"a", b"b b", b"c c c", b"d d d d", b"e e e e e", b"a"]))
-    assert parser.template_count == 3
-    assert [parsed.templates[t] for t in parsed.template.tolist()] == ["a", "b b", "c c c", "<*>", "<*>", "a"]
+    assert int(parsed.cluster.max()) == 3
+    assert [parsed.good.templates[t] for t in parsed.good.template.tolist()] == ["a", "b b", "c c c", "<*>", "<*>", "a"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -206,19 +211,19 @@ def test_session_rules(name, rule, keys, parser_of, batch_of):
     parser = parser_of(settings_of(name, session_key=rule))
     for _ in range(3):
         parsed = parser.parse(batch_of(FORMATS[name].examples))
-        found = zip(parsed.key_start.tolist(), parsed.key_end.tolist(), strict=True)
-        assert [parsed.lines.data[a:b].decode() for a, b in found] == keys
-        assert [s == NO_SESSION for s in parsed.session.tolist()] == [key == "" for key in keys]
+        found = zip(parsed.good.key_start.tolist(), parsed.good.key_end.tolist(), strict=True)
+        assert [parsed.good.lines.data[a:b].decode() for a, b in found] == keys
+        assert [s == NO_SESSION for s in parsed.good.session.tolist()] == [key == "" for key in keys]
 
 
 def test_levels_and_labels(parser_of, batch_of):
     bgl = parser_of(settings_of("bgl"))
     lines = FORMATS["bgl"].examples
     assert [bgl.take_apart(line, 1_780_000_000 * 10**9).level for line in lines] == ["info", "fatal"]
-    assert line_labels("bgl", bgl.parse(batch_of([b"", *lines]))).tolist() == [False, True]
+    assert line_labels("bgl", bgl.parse(batch_of([b"", *lines])).good).tolist() == [False, True]
     iotdb = parser_of(settings_of("iotdb")).parse(batch_of(FORMATS["iotdb"].examples))
-    assert line_labels("iotdb", iotdb).tolist() == [True, False]
-    assert line_labels("hdfs", iotdb) is None
+    assert line_labels("iotdb", iotdb.good).tolist() == [True, False]
+    assert line_labels("hdfs", iotdb.good) is None
 
 
 def test_settings_that_cannot_work_are_refused():
@@ -246,4 +251,32 @@ def test_injured_lines_never_raise(mutated, parser_of, batch_of):
         for start in range(0, len(lines), 2048):
             batch = batch_of(lines[start : start + 2048])
             parsed = parser.parse(batch)
-            assert len(parsed) + len(parsed.bad) + len(parser.joined) + len(parser.pieces) == len(batch)
+            assert len(parsed) + len(parsed.good.bad) + len(parsed.joined) + len(parsed.pieces) == len(batch)
+
+
+def test_what_was_found_outlives_later_batches(parser_of, batch_of):
+    parser = parser_of(settings_of("auto", max_shapes=1))
+    first = [b"<%d>Jun 14 15:16:01 combo sshd[%d]: Failed password for root from 10.0.0.%d port 4711" % (n, n, n)
+             for n in (11, 4)]  # fmt: skip
+    parsed = parser.parse(batch_of(first))
+    for i in range(5):
+        parser.parse(batch_of([b'{"time":"2026-05-01T00:00:00Z","msg":"up %d"}' % i, b"Jun 14 15:16:01 web-%d up" % i]))
+    assert [LEVEL_NAMES[code] for code in parsed.level()] == ["error", "warn"]
+    assert {parsed.formats[number].name for number in parsed.format()} == {"syslog"}
+    assert (parsed.texts("host"), parsed.texts("pid")) == ([b"combo"] * 2, [b"11", b"4"])
+    assert parsed.masked(1) == "Failed password for root from <IP> port <NUM>"
+    assert parsed.values(1) == [("IP", "10.0.0.4"), ("NUM", "4711")]
+
+
+def test_values_are_what_the_masks_replaced(parser_of, batch_of):
+    lines = [
+        b'10.0.0.7 - - [10/Oct/2000:13:55:36 -0700] "GET /a/17 HTTP/1.0" 503 2326 "-" "curl/7.81.0"',
+        b'10.0.0.7 - - [10/Oct/2000:13:55:36 -0700] "GET / HTTP/1.0" 404 -',
+        b'{"time":"2026-05-01T00:00:00Z","msg":"took 1.25 s for blk_-17","logger":"disk"}',
+    ]
+    parsed = parser_of(settings_of("auto")).parse(batch_of(lines))
+    numbers = ("NUM", "17"), ("NUM", "1"), ("NUM", "0"), ("UNAVAILABLE", "503"), ("NUM", "2326"), ("NUM", "7")
+    assert parsed.values(0) == [*numbers, ("NUM", "81"), ("NUM", "0")]
+    assert parsed.values(1) == [("NUM", "1"), ("NUM", "0"), ("MISSING", "404")]
+    assert parsed.values(2) == [("NUM", "1"), ("NUM", "25"), ("BLK", "blk_-17")]
+    assert parsed.texts("component") == [b"", b"", "disk"]

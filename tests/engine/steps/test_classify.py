@@ -40,7 +40,7 @@ JSON = b'{"time":"2026-05-01T00:00:00Z","level":"error","logger":"disk-7","msg":
 
 
 def parser_of(format="auto", **more):
-    return Parser(ParseSettings(format=format, **more), lambda partition, position: f"{position}", fields=True)
+    return Parser(ParseSettings(format=format, **more), lambda partition, position: f"{position}")
 
 
 @pytest.fixture
@@ -49,11 +49,12 @@ def batch_of(line_batch):
 
 
 def test_lines_are_told_apart_by_what_classifiers_see(batch_of):
-    parser = parser_of()
+    parser, templates = parser_of(), {}
     raw = [SSH % (i, i, i) for i in range(40)] + [CRON % i for i in range(3)] + [b"\x00", JSON, SSH % (7, 7, 7)]
     for _ in range(3):
         parsed = parser.parse(batch_of(raw))
-        lines, of = lines_of(parser, parsed)
+        templates |= parsed.good.templates
+        lines, of = lines_of(parsed, templates)
     assert of.tolist() == [0] * 40 + [1] * 3 + [2, 3, 0]
     assert set(lines.formats) == {"syslog", "unknown", "json"}
     assert lines.messages[0].startswith("Failed password for invalid user u<NUM> from <IP>")
@@ -63,17 +64,18 @@ def test_lines_are_told_apart_by_what_classifiers_see(batch_of):
 
 
 def test_levels_written_in_digits_are_levels(batch_of):
-    parser = parser_of("syslog")
+    parser, templates = parser_of("syslog"), {}
     for _ in range(3):
         parsed = parser.parse(batch_of([b"<%d>" % n + CRON % n for n in (3, 11, 6)]))
-        lines, of = lines_of(parser, parsed)
+        templates |= parsed.good.templates
+        lines, of = lines_of(parsed, templates)
     assert lines.levels == ("error", "info")
     assert of.tolist() == [0, 0, 1]
 
 
 def test_no_lines_are_no_lines(batch_of):
     parser = parser_of("hdfs")
-    lines, of = lines_of(parser, parser.parse(batch_of([b"nonsense"])))
+    lines, of = lines_of(parser.parse(batch_of([b"nonsense"])), {})
     assert (len(lines), of.tolist()) == (0, [])
 
 
