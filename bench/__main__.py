@@ -22,7 +22,7 @@ err = Console(stderr=True)
 @app.command("list")
 def list_scenarios() -> None:
     """Shows every scenario with its goal and floor."""
-    out.print(scenario_table(SCENARIOS))
+    out.print(scenario_table(map(find_scenario, SCENARIOS)))
 
 
 @app.command("run")

@@ -1,6 +1,6 @@
 """Benchmark results as tables, and the comparison of two results."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,10 +73,10 @@ def _change(metric: str, before: Number, after: Number, target: Target | None) -
     return MetricChange(metric, before, after, ratio, verdict)
 
 
-def scenario_table(scenarios: Mapping[str, Scenario]) -> Table:
-    """What there is to run."""
+def scenario_table(scenarios: Iterable[Scenario]) -> Table:
+    """Every scenario with its goals and floors."""
     table = Table("scenario", "measures", "goal", "floor")
-    for scenario in scenarios.values():
+    for scenario in scenarios:
         goals, floors = [], []
         for name, target in scenario.targets.items():
             sign = "≥" if target.better == "higher" else "≤"
@@ -125,14 +125,8 @@ def number(value: Number | None) -> str:
     return f"{value:.4g}"
 
 
-def write_sections(sections: Mapping[Path, tuple[str, str, str]]) -> None:
-    """Puts a section into each page: path → text, heading and `before` of `put_section`."""
-    for path, (text, heading, before) in sections.items():
-        path.write_text(put_section(path.read_text("utf-8"), text, heading, before), "utf-8")
-
-
 def put_section(page: str, text: str, heading: str, before: str) -> str:
-    """The page with a section in place of the one it has, or ahead of the heading `before` where it has none.
+    """The page with its section replaced, or inserted ahead of the heading `before` where it has none.
 
     The first and the last line of `text` are the section's marks.
     """

@@ -134,9 +134,17 @@ class Explanation:
 
 
 class Model(ABC):
-    """What the store keeps of any model: learnt arrays, and settings that make the same model again. No pickle."""
+    """Base of everything in the model store: learnt arrays, and settings that build the same model again. No pickle.
+
+    A registry builds a model as `Class(settings, device=..., cache=...)`; see `models.training.model_registry`.
+    """
 
     name: ClassVar[str]
+    requires: ClassVar[tuple[str, ...]] = ()
+    """Packages of the extra `classify` that the model imports when it works."""
+    check_settings: ClassVar[tuple[Mapping[str, Any], ...]] = ({},)
+    """Settings with which the contract checks run: small enough to train in well under a second, together using
+    every option with few values both ways. Where a model has an encoder and none is given, it is a tiny BERT."""
 
     def prepare(self) -> None:  # noqa: B027
         """Loads everything that a text never seen will need, so that the first one does not wait.

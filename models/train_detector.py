@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.base import FitReport, Progress, Templates, TrainingError, WindowDetector, Windows
-from models.detectors.registry import build
+from models.detectors.registry import DETECTORS, build
 from models.storage.store import ModelStore, Notes
 from models.text.ragged import content_keys, distinct
 from models.training.metrics import evaluate
@@ -24,7 +24,7 @@ class TrainSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    detector: str = Field("bert_cnn", description="Name: bert_cnn, deeplog, event_counts, logbert or lstm_autoencoder.")
+    detector: str = Field("bert_cnn", description=f"One of {', '.join(DETECTORS)}.")
     settings: dict[str, Any] = Field(default_factory=dict, description="The detector's own settings.")
     validation_share: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.2, description="Share of each class kept for early stopping and for the threshold."

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.workloads import cache_folder
-from bench.harness import BenchError, Outcome, Run, SettingError
+from bench.harness import BenchError, Outcome, Run, Scenario, SettingError, Target
 from engine.corpus.catalogue import SEVEN_CLASS
 from engine.corpus.data import DataError, find
 from engine.offline.labelled_lines import CORRECTED, read_labelled
@@ -62,7 +62,7 @@ def seven_class(labels: str) -> LabelledLines:
 
 
 @dataclass(slots=True)
-class Tally:
+class ClassifierTally:
     """What one classifier did in the trials of a scenario, by the trial's name."""
 
     trials: dict[str, ClassFigures] = field(default_factory=dict)
@@ -107,8 +107,8 @@ class Trial:
 
 def _run(run: Run, data: LabelledLines, trials: list[Trial], *, searched: int = 0, each: bool = False) -> Outcome:
     """Measures the chosen classifiers in every trial, with so many candidates where they search."""
-    tallies = {name: Tally() for name in _chosen(run)}
-    candidates, lookup = run.setting("candidates", searched), Tally()
+    tallies = {name: ClassifierTally() for name in _chosen(run)}
+    candidates, lookup = run.setting("candidates", searched), ClassifierTally()
     done = 0
     for trial in trials:
         _look_up(lookup, data, trial)
@@ -121,7 +121,7 @@ def _run(run: Run, data: LabelledLines, trials: list[Trial], *, searched: int = 
     return Outcome(metrics, {LOOKUP: lookup.figures(each)})
 
 
-def _look_up(tally: Tally, data: LabelledLines, trial: Trial) -> None:
+def _look_up(tally: ClassifierTally, data: LabelledLines, trial: Trial) -> None:
     """Gives the lines of the trial's second part the class that their template has in the first."""
     learn, test = np.flatnonzero(trial.learn), np.flatnonzero(trial.test)
     templates = data.lines.templates
@@ -134,7 +134,7 @@ def _look_up(tally: Tally, data: LabelledLines, trial: Trial) -> None:
     tally.trials[trial.name] = class_figures(data.labels[test], given, trial.test[test])
 
 
-def _measure(tally: Tally, name: str, data: LabelledLines, trial: Trial, candidates: int) -> None:
+def _measure(tally: ClassifierTally, name: str, data: LabelledLines, trial: Trial, candidates: int) -> None:
     """Trains on the lines of the trial's first part and classifies those of its second."""
     learn, test = np.flatnonzero(trial.learn), np.flatnonzero(trial.test)
     some = data.take(learn)
@@ -237,3 +237,35 @@ def _seconds(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
+
+
+CLASSIFY_SEVEN_RANDOM = Scenario(
+    "classify-seven-random",
+    "Seven classes of log lines, a stratified fifth of the lines as test set, five seeds",
+    classify_seven_random,
+    {"xgboost.macro_f1": Target(goal=0.97, tolerance=0.01), "random_forest.macro_f1": Target(tolerance=0.01)},
+)
+
+CLASSIFY_SEVEN_TEMPLATE = Scenario(
+    "classify-seven-template",
+    "Seven classes of log lines, a fifth of each class's templates as test set, so that no template was seen",
+    classify_seven_template,
+    {"xgboost.macro_f1": Target(tolerance=0.05)},
+)
+
+CLASSIFY_SEVEN_SOURCE = Scenario(
+    "classify-seven-source",
+    "Seven classes of log lines, each of the 16 systems in turn as test set",
+    classify_seven_source,
+    {"xgboost.macro_f1": Target(tolerance=0.05)},
+)
+
+CLASSIFY_LINES = Scenario(
+    "classify-lines",
+    "Seconds to train all line classifiers and to classify 32,000 lines, and lines a second, cached and uncached",
+    classify_lines,
+    {
+        "train_s": Target(better="lower", goal=900, tolerance=0.2),
+        "file_s": Target(better="lower", goal=30, tolerance=0.2),
+    },
+)

@@ -20,9 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.detection_data import Labelled, bgl_lines, deeplog_split, hdfs_sessions, iotdb, of_sessions
-from bench.harness import Outcome, Run, SettingError
+from bench.harness import Outcome, Run, Scenario, SettingError, Target
 from bench.machine import peak_rss_bytes, reset_peak_rss
 from engine.offline.datasets import split_by_session, split_by_time
+from models.detectors.registry import DETECTORS, build
 from models.train_detector import TrainSettings, train
 from models.training.metrics import Confusion, confusion, highest_f1, roc_auc
 from models.training.scoring import WindowScorer
@@ -30,18 +31,17 @@ from models.training.scoring import WindowScorer
 NORMAL_WEIGHT = 49.63
 """Each normal session of the 2 % sample stands for so many of the published test set's 553,366."""
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    **{name: {"detector": name} for name in DETECTORS},
     "bert_cnn": {"detector": "bert_cnn", "folds": 3},
-    "logbert_supervised": {"detector": "logbert", "settings": {"head": "supervised"}},
-    "logbert": {"detector": "logbert"},
-    "deeplog": {"detector": "deeplog"},
-    "lstm_autoencoder": {"detector": "lstm_autoencoder"},
-    "event_counts_boosted": {"detector": "event_counts", "settings": {"head": "boosted"}, "folds": 5},
-    "event_counts_logistic": {"detector": "event_counts", "settings": {"head": "logistic"}, "folds": 5},
     "event_counts": {"detector": "event_counts", "folds": 5},
+    "event_counts_logistic": {"detector": "event_counts", "settings": {"head": "logistic"}, "folds": 5},
+    "event_counts_boosted": {"detector": "event_counts", "settings": {"head": "boosted"}, "folds": 5},
+    "logbert_supervised": {"detector": "logbert", "settings": {"head": "supervised"}},
 }
-SUPERVISED = ("bert_cnn", "logbert_supervised", "event_counts_boosted", "event_counts_logistic")
-SLOW = ("logbert_supervised", "logbert", "deeplog", "lstm_autoencoder")
-"""Detectors that take a minute and more to train on a core; `slow_seeds` says how many trials they get."""
+"""Every registered detector with its defaults, those that train fast enough cross-fitted, and their other heads."""
+SUPERVISED = tuple(n for n, v in VARIANTS.items() if build(v["detector"], v.get("settings"), device="cpu").supervised)
+SLOW = tuple(n for n, v in VARIANTS.items() if "folds" not in v)
+"""Detectors that are not cross-fitted, since one training takes a minute; `slow_seeds` limits their trials."""
 LABELLED = {"threshold": "best_f1"}
 FROM_NORMAL: Mapping[bool, Mapping[str, float]] = {True: {"percent": 99.95}, False: {"percent": 99.8}}
 """The percentile of normal scores where no window is labelled, by whether the detector is cross-fitted."""
@@ -50,7 +50,7 @@ EVERY_WINDOW = "every_window"
 
 
 @dataclass(slots=True)
-class Tally:
+class DetectorTally:
     """What one detector did in the trials of a scenario."""
 
     counted: list[Confusion] = field(default_factory=list)
@@ -91,13 +91,13 @@ def _chosen(run: Run, known: Iterable[str]) -> tuple[str, ...]:
 class Tallies:
     """The tallies of the detectors measured, and that of the peer which calls every window anomalous."""
 
-    of: Mapping[str, Tally]
-    every_window: Tally = field(default_factory=Tally)
+    of: Mapping[str, DetectorTally]
+    every_window: DetectorTally = field(default_factory=DetectorTally)
 
     @staticmethod
     def for_detectors(names: Iterable[str]) -> "Tallies":
         """Empty tallies."""
-        return Tallies({name: Tally() for name in names})
+        return Tallies({name: DetectorTally() for name in names})
 
     def trial(
         self, learn: Labelled, test: Labelled, seed: int, cache: Path, *,
@@ -229,3 +229,45 @@ def detect_iotdb(run: Run) -> Outcome:
             tallies.trial(learn, data.take(np.flatnonzero(test)), number, Path(folder))
             run.progress("folds", number + 1, len(folds))
     return tallies.outcome()
+
+
+_DEEPLOG_SPLIT_GOALS = {"deeplog.f1": 0.91, "logbert.f1": 0.95, "event_counts.f1": 0.988}
+DETECT_HDFS_8020 = Scenario(
+    "detect-hdfs-8020",
+    "Detection on the HDFS sample, 80/20 by session, five seeds",
+    detect_hdfs_8020,
+    {"f1": Target(goal=0.995, floor=0.98, tolerance=0.005), "f1_std": Target(better="lower", tolerance=1.0)},
+    detectors=tuple(DETECTORS),
+)
+
+DETECT_HDFS_DEEPLOG = Scenario(
+    "detect-hdfs-deeplog",
+    "The DeepLog split of HDFS: trained on 4,855 normal sessions, tested on 16,838 abnormal and weighted normals",
+    detect_hdfs_deeplog,
+    {name: Target(goal=goal, tolerance=0.01) for name, goal in _DEEPLOG_SPLIT_GOALS.items()},
+    detectors=tuple(dict.fromkeys(VARIANTS[n]["detector"] for n in VARIANTS if n not in SUPERVISED)),
+)
+
+DETECT_HDFS_CHRONO = Scenario(
+    "detect-hdfs-chrono",
+    "The HDFS sample in time order: trained on the first fifth, tested on the rest without retraining",
+    detect_hdfs_chrono,
+    {"bert_cnn.f1": Target(tolerance=0.05)},
+    detectors=tuple(DETECTORS),
+)
+
+DETECT_BGL_LINES = Scenario(
+    "detect-bgl-lines",
+    "BGL line by line, split at random and by template, so that memorised templates do not count",
+    detect_bgl_lines,
+    {"bert_cnn.f1": Target(tolerance=0.01), "bert_cnn.new_templates.f1": Target(tolerance=0.05)},
+    detectors=tuple(DETECTORS),
+)
+
+DETECT_IOTDB = Scenario(
+    "detect-iotdb",
+    "IoTDB under fault injection, windows of 20 lines or 5 s, scenarios left out of training",
+    detect_iotdb,
+    {"bert_cnn.f1": Target(tolerance=0.05)},
+    detectors=tuple(DETECTORS),
+)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bench.data.workloads import Workload, write_workload
-from bench.harness import BenchError, Outcome, Run
+from bench.harness import BenchError, Outcome, Run, Scenario, Target
 from bench.processes.engine_process import POLL_S, EngineProcess, region
 from bench.scenarios.engine_runs import LIMIT_S, spread, trained_store
 from connectors.ports import free_port
@@ -97,3 +97,12 @@ def _scrape(port: int) -> tuple[float, float, float] | None:
         cpu += float(match[2] or 0)
         lines += float(match[3] or 0)
     return lines, cpu, step
+
+
+DRIFT_OVERHEAD = Scenario(
+    "drift-overhead",
+    "The drift step's share of the engine's CPU time, from file to alerts file; and runs without it beside",
+    drift_overhead,
+    {"overhead_share": Target(better="lower", goal=0.02, floor=0.03, tolerance=0.5)},
+    detectors=("bert_cnn",),
+)

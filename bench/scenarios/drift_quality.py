@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.data.detection_data import Labelled, hdfs_sessions, of_sessions
-from bench.harness import BenchError, Number, Outcome, Run, SettingError
+from bench.harness import BenchError, Number, Outcome, Run, Scenario, SettingError, Target
 from engine.drift.embedding import template_vectors
 from engine.drift.event import DriftEvent
 from engine.drift.monitor import DriftMonitor
@@ -198,3 +198,15 @@ def _figures(false: list[int], delays: dict[str, list[float]]) -> dict[str, Numb
         "rate.found_share": float(np.mean([delay < CALM for delay in rates])),
         "rate.changes": len(delays) - 1,
     }
+
+
+DRIFT_QUALITY = Scenario(
+    "drift-quality",
+    "Drift monitor on resampled HDFS sessions: 100,000 unchanged ones, a new family of templates, changed rates",
+    drift_quality,
+    {
+        "false_triggers": Target(better="lower", goal=0, floor=1, tolerance=0.0),
+        "detection_delay_sessions": Target(better="lower", goal=1_500, floor=2_000, tolerance=0.2),
+    },
+    detectors=("bert_cnn",),
+)

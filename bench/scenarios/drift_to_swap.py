@@ -30,7 +30,7 @@ import orjson
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from bench.data.workloads import Workload, write_workload
-from bench.harness import BenchError, Number, Outcome, Run
+from bench.harness import BenchError, Number, Outcome, Run, Scenario, Target
 from bench.processes.engine_process import POLL_S, EngineProcess, environment, region
 from bench.scenarios.engine_runs import trained_store
 from bench.scenarios.interference import fill_training_store
@@ -325,3 +325,16 @@ def _alerts(brokers: str, topic: str) -> list[Alert]:
                 found.append((message.timestamp()[1], orjson.loads(message.value() or b"{}")))
     consumer.close()
     return found
+
+
+DRIFT_TO_SWAP = Scenario(
+    "drift-to-swap",
+    "From a drift event to the last of three engines on the new version: engines under load, nodes, coordinator",
+    drift_to_swap,
+    {
+        "drift_to_swap_s": Target(better="lower", goal=15, tolerance=0.25),
+        "swap_pause_ms": Target(better="lower", goal=50, tolerance=0.5),
+        **{f"windows_{fate}": Target(better="lower", floor=0) for fate in ("lost", "twice")},
+    },
+    detectors=("bert_cnn",),
+)

@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, Message, TopicPartition
 from numpy.typing import NDArray
 
 from bench.data.workloads import Workload, base_log, cache_folder, produce, write_workload
-from bench.harness import BenchError, Number, Outcome, Run
+from bench.harness import BenchError, Number, Outcome, Run, Scenario, Target
 from bench.processes.engine_process import (
     GAP_S,
     MAX_LENGTH,
@@ -283,3 +283,41 @@ def _folder() -> Iterator[Path]:
     """A folder for one run's files."""
     with tempfile.TemporaryDirectory(prefix="driftline-bench-") as folder:
         yield Path(folder)
+
+
+ENGINE_FILE_HDFS = Scenario(
+    "engine-file-hdfs",
+    "File to alerts file through parse, session windows, BERT-CNN and decide, recovery on; fresh block ids",
+    engine_file_hdfs,
+    {
+        "lines_per_s": Target(goal=1_000_000, floor=400_000, tolerance=0.15),
+        "windows_per_s": Target(tolerance=0.15),
+        "rss_bytes": Target(better="lower", tolerance=0.2),
+    },
+    detectors=("bert_cnn",),
+    processes=True,
+)
+
+ENGINE_KAFKA_HDFS = Scenario(
+    "engine-kafka-hdfs",
+    "The same through Kafka topics, one line a message, beside the textbook per-line flow",
+    engine_kafka_hdfs,
+    {
+        "lines_per_s": Target(goal=500_000, floor=250_000, tolerance=0.15),
+        "windows_per_s": Target(tolerance=0.15),
+        "ratio": Target(floor=6, tolerance=0.2),
+    },
+    detectors=("bert_cnn",),
+    processes=True,
+)
+
+LATENCY_KAFKA_HDFS = Scenario(
+    "latency-kafka-hdfs",
+    "Produce to alert consumed, at a steady 100,000 lines/s",
+    latency_kafka_hdfs,
+    {
+        "p50_ms": Target(better="lower", tolerance=0.25),
+        "p99_ms": Target(better="lower", goal=250, floor=500, tolerance=0.25),
+    },
+    detectors=("bert_cnn",),
+)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bench.data.detection_data import hdfs_sessions
 from bench.data.partition import by_key
 from bench.data.region_stream import MODEL, Course, FleetStream, Policy, StartingModel, Stream, joined
-from bench.harness import Outcome, Run, SettingError
+from bench.harness import Outcome, Run, Scenario, SettingError, Target
 from engine.drift.settings import DriftSettings
 from federation.base import ModelSpec, RoundSettings
 from federation.coordinator.schedule import ScheduleSettings
@@ -152,3 +152,19 @@ def _figures(course: Course, stream: Stream) -> dict[str, float]:
         "precision": found.precision, "recall": found.recall,
         "rounds": float(len(course.rounds)), "published": float(course.published),
     }  # fmt: skip
+
+
+FEDERATE_HDFS_CHRONO = Scenario(
+    "federate-hdfs-chrono",
+    "The HDFS sample as it happened, in three regions: untouched, each region alone, federated, central, periodic",
+    federate_hdfs_chrono,
+    {
+        "federated.f1": Target(goal=0.97, tolerance=0.01),
+        "federated.of_central": Target(goal=0.99, tolerance=0.01),
+        "central.f1": Target(tolerance=0.01),
+        **{f"{way}.f1": Target(tolerance=0.02) for way in ("local", "periodic")},
+        "static.f1": Target(tolerance=0.05),
+        "rounds": Target(better="lower", tolerance=0.5),
+    },
+    detectors=("bert_cnn",),
+)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bench.data.detection_data import Labelled, hdfs_sessions, iotdb, of_sessions
 from bench.data.partition import by_dirichlet, by_node
 from bench.data.simulated_regions import ATTACKS, FixedStore, HostileRegion
-from bench.harness import Outcome, Run
+from bench.harness import Outcome, Run, Scenario, Target
 from engine.offline.datasets import split_by_session
 from federation.base import ModelSpec, RoundSettings, Weights
 from federation.protocol.messages import Region
@@ -162,3 +162,20 @@ def _judged(model: Start, test: Labelled, cache: Path) -> tuple[float, float, fl
 def _sum(cells: list[tuple[float, float, float, float]]) -> tuple[float, float, float, float]:
     a, b, c, d = (sum(column) for column in zip(*cells, strict=True))
     return a, b, c, d
+
+
+FEDERATE_IOTDB = Scenario(
+    "federate-iotdb",
+    "Six IoTDB nodes as six regions: federated, each alone, central; judged on scenarios left out",
+    federate_iotdb,
+    {f"{way}.f1": Target(tolerance=0.03) for way in ("federated", "local", "central")},
+    detectors=("bert_cnn",),
+)
+
+FEDERATE_SIMULATED = Scenario(
+    "federate-simulated",
+    "A hundred virtual regions with unlike windows, every strategy, with and without hostile regions",
+    federate_simulated,
+    {"fedavg.f1": Target(tolerance=0.03), "fedavg.hostile.f1": Target(tolerance=0.05)},
+    detectors=("bert_cnn",),
+)

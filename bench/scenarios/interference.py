@@ -15,7 +15,7 @@ from flwr.app import RecordDict
 
 from bench.data.detection_data import hdfs_sessions
 from bench.data.workloads import Workload, write_workload
-from bench.harness import BenchError, Outcome, Run
+from bench.harness import BenchError, Outcome, Run, Scenario, Target
 from bench.processes.engine_process import EngineProcess, region
 from bench.scenarios.engine_runs import LIMIT_S, spread, trained_store
 from connectors.ports import free_port
@@ -146,3 +146,12 @@ def _lines_per_s(run: Run, workload: Workload, models: Path) -> float:
         settings = region(folder, source=source, sink=sink, store=models, port=port)
         with EngineProcess(settings, port) as engine:
             return engine.run_to_end(workload.total(), LIMIT_S, run.progress)["lines_per_s"]
+
+
+TRAIN_INTERFERENCE = Scenario(
+    "train-interference",
+    "The engine's speed from file to alerts while the region's warm trainer trains all the time, against alone",
+    train_interference,
+    {"throughput_share": Target(goal=0.9, floor=0.8, tolerance=0.1)},
+    detectors=("bert_cnn",),
+)

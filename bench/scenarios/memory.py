@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.harness import Outcome, Run
+from bench.harness import Outcome, Run, Scenario, Target
 from bench.machine import peak_rss_bytes, rss_bytes
 from connectors.base import LineBatch
 from engine.clock import SystemClock
@@ -136,3 +136,11 @@ def _hash(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
     """Well-spread int64, never 0 for the numbers used here (an odd factor loses nothing)."""
     spread = (numbers + 1).view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     return (spread ^ (spread >> np.uint64(32))).view(np.int64)
+
+
+MEMORY_SESSIONS = Scenario(
+    "memory-sessions",
+    "Memory with one million open sessions, and its growth over 20 million lines",
+    memory_sessions,
+    {"rss_bytes": Target(better="lower", goal=2 << 30, floor=4 << 30, tolerance=0.1)},
+)

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from bench.data.loghub import samples
 from bench.data.workloads import base_log
-from bench.harness import Outcome, Run
+from bench.harness import Outcome, Run, Scenario, Target
 from connectors.base import LineBatch
 from engine.formats.loghub import FORMAT_OF
 from engine.formats.registry import find
@@ -136,3 +136,26 @@ def time_drain3(
     started = time.perf_counter()
     clusters = [miner.add_log_message(message)["cluster_id"] for message in messages]
     return time.perf_counter() - started, np.array(clusters, np.int32)
+
+
+PARSE_HDFS = Scenario(
+    "parse-hdfs",
+    "Header, timestamp, session key and template id of the HDFS sample in real order, beside plain Drain3",
+    parse_hdfs,
+    {
+        "lines_per_s": Target(tolerance=0.15),
+        "ratio": Target(goal=15, floor=10, tolerance=0.15),
+        "same_cluster_share": Target(goal=1.0, floor=0.9999, tolerance=0.0001),
+    },
+)
+
+PARSE_LOGHUB = Scenario(
+    "parse-loghub",
+    "Sixteen formats, each detected, with header fields and template ids, beside plain Drain3 with the same masks",
+    parse_loghub,
+    {
+        "lines_per_s": Target(tolerance=0.15),
+        "ratio": Target(goal=10, floor=5, tolerance=0.15),
+        "same_cluster_share": Target(goal=1.0, floor=0.9999, tolerance=0.0001),
+    },
+)

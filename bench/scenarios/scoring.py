@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from bench.data.detection_data import hdfs_sessions
-from bench.harness import Outcome, Run
+from bench.harness import Outcome, Run, Scenario, Target
 from models.base import Templates, Windows
 from models.detectors.bert_cnn import BertCnn, BertCnnSettings, Network
 from models.detectors.checks import make_workload
@@ -83,3 +83,15 @@ def _plain(detector: BertCnn, windows: Windows) -> "np.ndarray[tuple[int], np.dt
         logits = network.plain(torch.from_numpy(table.vectors), torch.from_numpy(rectangle), torch.from_numpy(lengths))
         scores: np.ndarray[tuple[int], np.dtype[np.float32]] = torch.sigmoid(logits).numpy()
         return scores
+
+
+SCORE_WINDOWS = Scenario(
+    "score-windows",
+    "bert_cnn on one core: windows without duplicates, and with HDFS's own",
+    score_windows,
+    {
+        "windows_per_s": Target(goal=25_000, floor=15_000, tolerance=0.15),
+        "windows_per_s_duplicates": Target(goal=300_000, floor=100_000, tolerance=0.15),
+    },
+    detectors=("bert_cnn",),
+)

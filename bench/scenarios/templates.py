@@ -15,7 +15,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 
 from bench.data.loghub import Sample, samples
-from bench.harness import Outcome, Run
+from bench.harness import Outcome, Run, Scenario, Target
 from bench.scenarios.parse import cut
 from engine.formats.loghub import FORMAT_OF
 from engine.steps.parse import Parser, ParseSettings
@@ -78,3 +78,25 @@ def formats_loghub(run: Run) -> Outcome:
         settled.append(right / len(sample.lines))
     metrics = {"format_accuracy": float(np.mean(alone)), "format_accuracy_min": float(min(alone))}
     return Outcome(metrics | {"format_accuracy_source": float(np.mean(settled))})
+
+
+TEMPLATES_LOGHUB = Scenario(
+    "templates-loghub",
+    "Grouping accuracy and FGA of the templates of loghub's sixteen samples against its reference",
+    templates_loghub,
+    {
+        "ga_mean": Target(goal=0.93, floor=0.90, tolerance=0.005),
+        "ga_min": Target(goal=0.75, floor=0.70, tolerance=0.01),
+        "fga_mean": Target(goal=0.89, tolerance=0.005),
+    },
+)
+
+FORMATS_LOGHUB = Scenario(
+    "formats-loghub",
+    "Share of loghub's lines whose format is recognised, each by itself and within its source",
+    formats_loghub,
+    {
+        "format_accuracy": Target(goal=1.0, floor=0.999, tolerance=0.001),
+        "format_accuracy_source": Target(goal=1.0, floor=0.999, tolerance=0.001),
+    },
+)

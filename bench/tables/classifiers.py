@@ -1,23 +1,16 @@
 """The tables of all line classifiers in the documentation, written from the committed results.
 
 `python -m bench.tables.classifiers` reads `bench/results/classify-*.json` and writes the tables between
-their two marks in docs/classification.md, and the best of each protocol between its own in README.md.
+their two marks in docs/classification.md.
 Results of one scenario on one label set may be in several files, with other classifiers in each.
 """
 
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from bench.report import read_result, write_sections
+from bench.tables.page import ROOT, GeneratedSection, figure, table
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGE, README = ROOT / "docs" / "classification.md", ROOT / "README.md"
-BEGIN = "<!-- Written by python -m bench.tables.classifiers from bench/results; do not edit. -->"
-END = "<!-- End of the tables of line classifiers. -->"
-BEFORE = "## What the figures say"
-SUMMARY_END = "<!-- End of the best of each protocol. -->"
 LABELS = ("weak", "corrected")
 SIMPLE = ("template_lookup", "rules")
 """What does not learn from the words of lines."""
@@ -53,29 +46,31 @@ def gathered(results: Sequence[Mapping[str, Any]]) -> Figures:
     return found
 
 
-def section(found: Figures) -> str:
-    """The tables as Markdown, marks included."""
+def render(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The tables of quality and of speed, and the commands that measure them again."""
+    found = gathered(results)
     kept = [(s, labels) for labels in LABELS for s in PROTOCOLS if (s, labels) in found]
     names = sorted({n for key in kept for n in found[key]}, key=lambda n: (n in SIMPLE, n))
-    head = [f"{PROTOCOLS[s]}, {labels}" for s, labels in kept]
-    lines = [
-        BEGIN,
+    speeds = next((found[key] for key in found if key[0] == "classify-lines"), {})
+    commands = [f"python -m bench run {s} --set labels={labels}" for s, labels in kept]
+    commands += ["python -m bench run classify-lines"] if speeds else []
+    return [
         "Macro F1 with its spread over the trials; in brackets the accuracy. Bold is the best of those that learn from",
         "lines; `rules` learn nothing and were written by the same hands as the corrected labels: that flatters them.",
         "",
-        f"| classifier | published, random lines, weak | {' | '.join(head)} |",
-        f"|---|---|{'---|' * len(kept)}",
-        *(f"| `{n}` | {_published(n)} | {' | '.join(_cell(found[key], n) for key in kept)} |" for n in names),
-    ]
-    speeds = next((found[key] for key in found if key[0] == "classify-lines"), {})
-    if speeds:
-        lines += ["", f"| classifier | {' | '.join(SPEEDS.values())} |", f"|---|{'---|' * len(SPEEDS)}"]
-        for name in sorted(speeds):
-            lines.append(f"| `{name}` | {' | '.join(_amount(speeds[name], m) for m in SPEEDS)} |")
-    lines += _reversal(found)
-    commands = [f"python -m bench run {s} --set labels={labels}" for s, labels in kept]
-    commands += ["python -m bench run classify-lines"] if speeds else []
-    return "\n".join([*lines, "", "```bash", *commands, "```", END])
+        *table(
+            ["classifier", "published, random lines, weak", *(f"{PROTOCOLS[s]}, {labels}" for s, labels in kept)],
+            ([f"`{n}`", _published(n), *(_cell(found[key], n) for key in kept)] for n in names),
+        ),
+        *(_speeds(speeds) if speeds else []),
+        *_reversal(found),
+        "", "```bash", *commands, "```",
+    ]  # fmt: skip
+
+
+def _speeds(speeds: Mapping[str, Mapping[str, float]]) -> list[str]:
+    rows = ([f"`{name}`", *(_amount(speeds[name], m) for m in SPEEDS)] for name in sorted(speeds))
+    return ["", *table(["classifier", *SPEEDS.values()], rows)]
 
 
 def _reversal(found: Figures) -> list[str]:
@@ -102,11 +97,9 @@ def _published(name: str) -> str:
 def _cell(figures: Mapping[str, Mapping[str, float]], name: str) -> str:
     if name not in figures:
         return "-"
-    mine = figures[name]
-    best = max(f["macro_f1"] for n, f in figures.items() if n != "rules") if name != "rules" else None
-    text = f"{mine['macro_f1']:.3f}"
-    text = f"**{text}**" if mine["macro_f1"] == best else text
-    return f"{text} ± {mine['macro_f1_std']:.3f} ({mine['accuracy']:.3f})"
+    mine, others = figures[name], [f["macro_f1"] for n, f in figures.items() if n != "rules"]
+    best = name != "rules" and mine["macro_f1"] == max(others)
+    return f"{figure(mine['macro_f1'], mine['macro_f1_std'], best=best)} ({mine['accuracy']:.3f})"
 
 
 def _amount(figures: Mapping[str, float], metric: str) -> str:
@@ -114,35 +107,10 @@ def _amount(figures: Mapping[str, float], metric: str) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
-def summary(found: Figures) -> str:
-    """For the README: the best that learns, by protocol, beside the memory of templates, marks included."""
-    lines = [
-        BEGIN,
-        "| tested on | labels | best that learns | macro F1 | memory of templates | rules |",
-        "|---|---|---|---|---|---|",
-    ]
-    for scenario, labels in ((s, labels) for s in PROTOCOLS for labels in LABELS if (s, labels) in found):
-        figures = {name: f["macro_f1"] for name, f in found[scenario, labels].items()}
-        best = max(figures.keys() - set(SIMPLE), key=lambda name: figures[name], default=None)
-        shown = "- | -" if best is None else f"`{best}` | {figures[best]:.3f}"
-        others = " | ".join(f"{figures[name]:.3f}" if name in figures else "-" for name in SIMPLE)
-        lines.append(f"| {PROTOCOLS[scenario]} | {labels} | {shown} | {others} |")
-    return "\n".join([*lines, SUMMARY_END])
-
-
-def main() -> int:
-    """Writes both pages anew; without results they are left as they are."""
-    paths = sorted((ROOT / "bench" / "results").glob("classify-*.json"))
-    if not paths:
-        print("bench/results holds no classify-*.json; `python -m bench run classify-seven-random --out …` makes one")
-        return 2
-    found = gathered([read_result(path) for path in paths])
-    write_sections({
-        PAGE: (section(found), "Line classifiers, measured", BEFORE),
-        README: (summary(found), "Line classifiers, measured", "## Limits"),
-    })  # fmt: skip
-    return 0
-
+SECTION = GeneratedSection(
+    ROOT / "docs" / "classification.md", "Line classifiers, measured", "## What the figures say", "classify-*.json",
+    render, "bench.tables.classifiers",
+)  # fmt: skip
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(SECTION.write())

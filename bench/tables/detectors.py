@@ -1,25 +1,18 @@
-"""The tables of all detectors on all sets in the documentation, written from the committed results.
+"""The table of all detectors on all sets in the documentation, written from the committed results.
 
 `python -m bench.tables.detectors` reads `bench/results/detect-*.json` and writes the table between its
-two marks in docs/evaluation.md, and the best of each set between its own in README.md.
+two marks in docs/evaluation.md.
 """
 
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from bench.harness import find_scenario
-from bench.report import read_result, write_sections
 from bench.scenarios.detection import EVERY_WINDOW, SUPERVISED, VARIANTS
+from bench.tables.page import ROOT, GeneratedSection, figure, table
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGE, README = ROOT / "docs" / "evaluation.md", ROOT / "README.md"
-BEGIN = "<!-- Written by python -m bench.tables.detectors from bench/results; do not edit. -->"
-END = "<!-- End of the table of detectors. -->"
-BEFORE = "## When something is refused"
-SUMMARY_END = "<!-- End of the best of each set. -->"
 FLOORS = ("event_counts", "event_counts_logistic", "event_counts_boosted")
 _CHOSEN = ("window", "seeds", "slow_seeds", "folds", "train_windows")
 _FIGURES = ("f1", "precision", "recall", "f1_std", "train_s")
@@ -81,41 +74,34 @@ def _options(settings: Mapping[str, Any]) -> str:
     return "".join(f" --set {k}={v}" for k, v in chosen.items())
 
 
-def section(found: Sequence[Column]) -> str:
-    """The table with its notes as Markdown, marks included."""
+def render(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The table with its notes."""
+    found = columns(results)
     detectors = dict.fromkeys(name for column in found for name in column.figures)
-    rows = [
-        f"| `{name}` | {' | '.join(_cell(column, name) for column in found)} |"
-        for name in sorted(detectors, key=lambda n: (n in FLOORS, n == EVERY_WINDOW, n))
-    ]
-    head = f"| detector | {' | '.join(column.heading for column in found)} |"
-    lines = [
-        BEGIN,
+    order = sorted(detectors, key=lambda n: (n in FLOORS, n == EVERY_WINDOW, n))
+    return [
         "F1, with its spread over the trials; in brackets precision and recall. The best of each column is bold. The",
         "last rows need no network: event counts, and `every_window`, which calls every window anomalous. A ✗ marks a",
         "network that does not beat the best of them that needs no more labels than it does; a - was not measured.",
         "",
-        head,
-        f"|---|{'---|' * len(found)}",
-        *rows,
+        *table(
+            ["detector", *(column.heading for column in found)],
+            ([f"`{name}`", *(_cell(column, name) for column in found)] for name in order),
+        ),
         "",
         *_notes(found),
-        END,
     ]
-    return "\n".join(lines)
 
 
 def _cell(column: Column, detector: str) -> str:
     figures = column.figures.get(detector)
     if figures is None:
         return "-"
-    f1 = f"{figures['f1']:.3f}"
     best = max(f["f1"] for f in column.figures.values())
-    f1 = f"**{f1}**" if figures["f1"] == best else f1
-    spread = f" ± {figures['f1_std']:.3f}" if figures.get("f1_std") else ""
+    f1 = figure(figures["f1"], figures.get("f1_std") or None, best=figures["f1"] == best)
     simple = detector in (*FLOORS, EVERY_WINDOW)
     loses = " ✗" if not simple and figures["f1"] <= column.floor(detector) else ""
-    return f"{f1}{spread}{loses} ({figures['precision']:.3f}, {figures['recall']:.3f})"
+    return f"{f1}{loses} ({figures['precision']:.3f}, {figures['recall']:.3f})"
 
 
 def _notes(found: Sequence[Column]) -> list[str]:
@@ -128,34 +114,10 @@ def _notes(found: Sequence[Column]) -> list[str]:
     return list(notes.values())
 
 
-def summary(found: Sequence[Column]) -> str:
-    """For the README: the best network of each column beside the best that needs none, marks included."""
-    lines = [BEGIN, "| set | best network | F1 | best without a network | F1 |", "|---|---|---|---|---|"]
-    for column in found:
-        simple = {n: f["f1"] for n, f in column.figures.items() if n in (*FLOORS, EVERY_WINDOW)}
-        networks = {n: f["f1"] for n, f in column.figures.items() if n not in simple}
-        lines.append(f"| {column.heading} | {' | '.join((_best(networks), _best(simple)))} |")
-    return "\n".join([*lines, SUMMARY_END])
-
-
-def _best(scores: Mapping[str, float]) -> str:
-    name = max(scores, key=lambda n: scores[n], default=None)
-    return "- | -" if name is None else f"`{name}` | {scores[name]:.3f}"
-
-
-def main() -> int:
-    """Writes both pages anew; without results they are left as they are."""
-    paths = sorted((ROOT / "bench" / "results").glob("detect-*.json"))
-    found = columns([read_result(path) for path in paths])
-    if not found:
-        print("bench/results holds no detect-*.json; `python -m bench run detect-hdfs-8020 --out …` makes one")
-        return 2
-    write_sections({
-        PAGE: (section(found), "Detectors, measured", BEFORE),
-        README: (summary(found), "Detectors, measured", "## Limits"),
-    })  # fmt: skip
-    return 0
-
+SECTION = GeneratedSection(
+    ROOT / "docs" / "evaluation.md", "Detectors, measured", "## When something is refused", "detect-*.json", render,
+    "bench.tables.detectors",
+)  # fmt: skip
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(SECTION.write())

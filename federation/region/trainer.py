@@ -215,11 +215,6 @@ def _require_private(detector: WindowDetector, task: TrainTask) -> None:
             f"{detector.name} gets an output for every template of the regions' normal windows, and differential "
             f"privacy does not cover which there are; a detector that learns from labels, or lstm_autoencoder, would do"
         )
-    if detector.settings().get("class_weight", "none") != "none":
-        raise TrainerError(
-            f"{detector.name} weighs windows by the classes' counts, which differential privacy does not cover; "
-            f"class_weight must be none"
-        )
 
 
 def _records(own: LearningSet) -> LearningSet:

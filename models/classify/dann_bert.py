@@ -113,10 +113,18 @@ class SourceHead(nn.Module):
         return logits
 
 
+_QUICK = {"epochs": 8, "batch_size": 16, "learning_rate": 0.01}
+
+
 class DannBert(NeuralClassifier):
     """The classifier."""
 
     name = "dann_bert"
+    check_settings = (
+        {"encoder": "hashing:32", "features": 16, "training": _QUICK},
+        {"encoder": "hashing:32", "features": 16, "training": _QUICK, "reversal": False},
+        {"training": _QUICK, "trained_layers": 1, "reversal_weight": 0.1},
+    )
 
     def __init__(self, settings: DannBertSettings, *, device: str = "auto", cache: Path | None = None) -> None:
         """Opens the encoder.

@@ -69,10 +69,17 @@ class Network(nn.Module):
         return logits
 
 
+_QUICK = {"epochs": 8, "batch_size": 16, "learning_rate": 0.01}
+
+
 class HybridBert(NeuralClassifier):
     """The classifier."""
 
     name = "hybrid_bert"
+    check_settings = (
+        {"encoder": "hashing:32", "mixed": 16, "training": _QUICK},
+        {"encoder": "hashing:32", "mixed": 16, "training": _QUICK, "words": 0},
+    )
 
     def __init__(self, settings: HybridBertSettings, *, device: str = "auto", cache: Path | None = None) -> None:
         super().__init__(settings, device=device, cache=cache)

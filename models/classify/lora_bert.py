@@ -74,10 +74,18 @@ class Network(nn.Module):
         return logits
 
 
+_QUICK = {"epochs": 8, "batch_size": 16, "learning_rate": 0.01}
+
+
 class LoraBert(NeuralClassifier):
     """The classifier."""
 
     name = "lora_bert"
+    requires = ("peft",)
+    check_settings = (
+        {"training": _QUICK, "head": _QUICK},
+        {"training": _QUICK, "head": _QUICK, "layers": 1, "most_texts": 20},
+    )
 
     def __init__(self, settings: LoraBertSettings, *, device: str = "auto", cache: Path | None = None) -> None:
         """Opens the encoder.

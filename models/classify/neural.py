@@ -25,6 +25,8 @@ from models.training.train_loop import LoopSettings, Loss, part_of_round, seeded
 
 _BLOCK = 512
 """Lines that go through a network at once."""
+_REPEAT_POWER = 0.5
+"""A line that occurs n times in training weighs n to this power."""
 
 Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 
@@ -37,9 +39,6 @@ class NeuralSettings(BaseModel):
     encoder: str = Field("minilm", description="Text encoder: minilm, a folder, a hub name, hashing or hashing:SIZE.")
     class_power: Annotated[float, Field(ge=0, le=1)] = Field(
         0.5, description="A class of a share p of the training lines weighs p to minus this power: 1 evens all out."
-    )
-    repeat_power: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.5, description="A line that occurs n times in training weighs n to this power: 1 as often, 0 once."
     )
     validation_share: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0,
@@ -220,7 +219,7 @@ class NeuralClassifier(TorchModel, LineClassifier):
         )
         index = first[kept]
         truth = labels[index]
-        weight = weight**self.shared.repeat_power
+        weight = weight**_REPEAT_POWER
         weight = weight * np.bincount(truth, weight, len(CLASSES))[truth] ** -self.shared.class_power
         number = {source: i for i, source in enumerate(sorted(set(sources)))}
         domain = np.array([number[sources[i]] for i in index.tolist()], np.int64)

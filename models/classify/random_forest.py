@@ -69,6 +69,11 @@ class RandomForest(TreeClassifier):
     """The classifier; its probabilities are the mean of the trees'."""
 
     name = "random_forest"
+    requires = ("imblearn", "shap")
+    check_settings = (
+        {"encoder": "hashing:32", "words": 40, "axes": 8, "trees": 10, "candidates": 0},
+        {"encoder": "hashing:32", "words": 40, "axes": 0, "trees": 8, "candidates": 2, "smote_share": 0.0},
+    )
     space: Mapping[str, tuple[Any, ...]] = {
         "max_depth": (20, 40), "min_leaf": (1, 1, 2), "features": (0.03, 0.05, 0.1), "smote_share": (0.0, 0.05, 0.1),
         "bootstrap": (False, False, True),

@@ -124,10 +124,11 @@ class Rules(LineClassifier):
     """The classifier. A line's class is that of its surest rule; a line without one is normal, but not surely."""
 
     name = "rules"
+    check_settings = ({}, {"min_confidence": 0.0})
     learns = False
 
-    def __init__(self, settings: RulesSettings) -> None:
-        """Reads the rule file.
+    def __init__(self, settings: RulesSettings, *, device: str = "auto", cache: Path | None = None) -> None:
+        """Read the rule file. Device and cache are ignored.
 
         Raises:
             ModelSettingsError: it is not there, or what is wrong in it.

@@ -30,6 +30,11 @@ class XGBoost(TreeClassifier):
     """The classifier."""
 
     name = "xgboost"
+    requires = ("imblearn", "shap", "xgboost")
+    check_settings = (
+        {"encoder": "hashing:32", "words": 40, "axes": 8, "rounds": 6, "candidates": 0, "smote_share": 1.0},
+        {"encoder": "hashing:32", "words": 0, "axes": 8, "rounds": 5, "candidates": 2, "weight_power": 1.0},
+    )
     space: Mapping[str, tuple[Any, ...]] = {
         "learning_rate": (0.1, 0.2, 0.3), "max_depth": (3, 4, 5, 6, 8), "subsample": (0.6, 0.8, 1.0),
         "colsample": (0.2, 0.35, 0.5, 0.8), "min_child_weight": (0.3, 1.0, 2.0),

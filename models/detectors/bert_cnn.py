@@ -26,7 +26,7 @@ rectangle, L its width in tokens, k kernel size, F filters of a kernel, C counte
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -62,13 +62,6 @@ class BertCnnSettings(BaseModel):
         64, description="Size of the layer that combines features, beside the direct way to the head."
     )
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.2, description="Dropout before the head, in training.")
-    class_weight: Literal["none", "sqrt", "balanced"] = Field(
-        "none", description="Weight of the anomalous class: 1, the square root of the classes' ratio, or the ratio."
-    )
-    focal_gamma: Annotated[float, Field(ge=0)] = Field(0.0, description="Exponent of the focal loss; 0 turns it off.")
-    repeat_power: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.0, description="A window that occurs n times in training weighs n to this power: 1 as often, 0 once."
-    )
     validation_share: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.1, description="Share of the training windows used for early stopping where no validation set is given."
     )
@@ -164,11 +157,18 @@ class Network(nn.Module):
         return self.judged(torch.cat(features, 1), counted.sum(1))
 
 
+_SMALL: dict[str, Any] = {
+    "encoder": "hashing:32", "projection": 16, "filters": 8, "counts": 8,
+    "training": {"epochs": 8, "learning_rate": 0.01},
+}  # fmt: skip
+
+
 class BertCnn(TorchDetector):
     """The detector; its score is the probability of the anomalous class."""
 
     name = "bert_cnn"
     supervised = True
+    check_settings = (_SMALL, _SMALL | {"kernels": [1, 5]}, _SMALL | {"dropout": 0.0, "kernels": [2]})
 
     def __init__(self, settings: BertCnnSettings, *, device: str = "auto", cache: Path | None = None) -> None:
         super().__init__(settings, settings.encoder, device=device, cache=cache)
@@ -210,7 +210,7 @@ class BertCnn(TorchDetector):
     ) -> FitReport:
         """See `WindowDetector.fit`. A detector that holds weights goes on from them.
 
-        Equal windows with equal labels are trained on once, weighted by `repeat_power`.
+        Equal windows with equal labels are trained on once.
         """
         if labels is None or not 0 < labels.sum() < len(labels):
             raise TrainingError(
@@ -249,18 +249,17 @@ class BertCnn(TorchDetector):
         seed: int,
         progress: Progress | None,
     ) -> FitReport:
-        examples, truth, weight = self._examples(windows, labels)
+        examples, truth = self._examples(windows, labels)
         tokens, offsets = self._tokens(examples)
         held, place = distinct(content_keys(validation[0]))
         held_tokens, held_offsets = self._tokens(validation[0].take(held))
         vectors = self._vectors(self.embeddings.table)
         targets = torch.from_numpy(truth.astype(np.float32)).to(self._device)
-        weights = torch.from_numpy(weight).to(self._device)
 
         def loss(index: NDArray[np.int64]) -> torch.Tensor:
             logits = network(network.tables(vectors), *self._tensors(tokens, offsets, index))
             at = torch.from_numpy(index).to(self._device)
-            return (self._losses(logits, targets[at]) * weights[at]).mean()
+            return functional.binary_cross_entropy_with_logits(logits, targets[at])
 
         def validate() -> dict[str, float]:
             with torch.inference_mode():
@@ -277,27 +276,13 @@ class BertCnn(TorchDetector):
     def _tokens(self, windows: Windows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         return marked(windows, self.embeddings.table.lookup(windows.ids))
 
-    def _examples(
-        self, windows: Windows, labels: NDArray[np.bool_]
-    ) -> tuple[Windows, NDArray[np.bool_], NDArray[np.float32]]:
-        """Distinct windows with their labels and weights; the weights' mean is 1."""
+    def _examples(self, windows: Windows, labels: NDArray[np.bool_]) -> tuple[Windows, NDArray[np.bool_]]:
+        """Distinct windows with their labels."""
         filled = np.flatnonzero(windows.lengths())
         windows, labels = windows.take(filled), labels[filled]
         keys = [key + bytes([label]) for key, label in zip(content_keys(windows), labels.tolist(), strict=True)]
-        first, inverse = distinct(keys)
-        truth = labels[first]
-        weight = np.bincount(inverse, minlength=len(first)) ** self.options.repeat_power
-        power = {"none": 0.0, "sqrt": 0.5, "balanced": 1.0}[self.options.class_weight]
-        if truth.any() and not truth.all():
-            weight[truth] *= (weight[~truth].sum() / weight[truth].sum()) ** power
-        return windows.take(first), truth, (weight / weight.mean()).astype(np.float32)
-
-    def _losses(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        losses = functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
-        if self.options.focal_gamma:
-            # Focal loss, https://arxiv.org/abs/1708.02002: what is already right counts less.
-            losses = losses * (1 - torch.exp(-losses)) ** self.options.focal_gamma
-        return losses
+        first, _ = distinct(keys)
+        return windows.take(first), labels[first]
 
 
 def _blocks(count: int, size: int) -> Sequence[NDArray[np.int64]]:

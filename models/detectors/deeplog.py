@@ -79,11 +79,17 @@ def histories(tokens: torch.Tensor, size: int) -> torch.Tensor:
     return torch.where(at < position[:, None], before, PADDING)
 
 
+_SMALL: dict[str, Any] = {
+    "encoder": "hashing:32", "projection": 16, "hidden": 16, "training": {"epochs": 12, "learning_rate": 0.02}
+}  # fmt: skip
+
+
 class DeepLog(CandidateDetector):
     """The detector; its score is its largest miss."""
 
     name = "deeplog"
     supervised = False
+    check_settings = (_SMALL, _SMALL | {"ends": False, "expected": 2, "history": 3, "layers": 1})
     _budget = 16_384
     _narrowest = 2
 

@@ -16,6 +16,7 @@ Templates count by id: text is not looked at, so a reworded template is a new on
 import time
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -68,8 +69,15 @@ class EventCounts(WindowDetector):
     """The detector. `nearest` scores from 0 to 3: distance (0 to 1) + new template + odd length."""
 
     name = "event_counts"
+    check_settings = (
+        {},
+        {"max_references": 5},
+        {"head": "logistic"},
+        {"head": "boosted", "trees": 30},
+    )
 
-    def __init__(self, settings: EventCountsSettings) -> None:
+    def __init__(self, settings: EventCountsSettings, *, device: str = "auto", cache: Path | None = None) -> None:
+        """Device and cache are ignored: it has no network and reads no text."""
         self.options = settings
         self.supervised = settings.head != "nearest"
         self._weights: dict[str, NDArray[Any]] | None = None

@@ -128,10 +128,16 @@ def pieces(tokens: torch.Tensor, lengths: torch.Tensor) -> tuple[torch.Tensor, t
     return filled, (lengths[:, None] - start).clamp(0, PIECE).view(-1)
 
 
+_SMALL: dict[str, Any] = {
+    "encoder": "hashing:32", "size": 16, "layers": 1, "heads": 2, "training": {"epochs": 12, "learning_rate": 0.01}
+}  # fmt: skip
+
+
 class LogBert(CandidateDetector):
     """The detector; its score is its largest miss, or the probability of the anomalous class."""
 
     name = "logbert"
+    check_settings = (_SMALL, _SMALL | {"hypersphere": 0.0, "layers": 2}, _SMALL | {"head": "supervised"})
     _budget = 8192
 
     def __init__(self, settings: LogBertSettings, *, device: str = "auto", cache: Path | None = None) -> None:

@@ -95,6 +95,9 @@ class LstmAutoencoder(TorchDetector):
 
     name = "lstm_autoencoder"
     supervised = False
+    check_settings = (
+        {"encoder": "hashing:32", "hidden": 32, "latent": 16, "training": {"epochs": 40, "learning_rate": 0.02}},
+    )
 
     def __init__(self, settings: LstmAutoencoderSettings, *, device: str = "auto", cache: Path | None = None) -> None:
         super().__init__(settings, settings.encoder, device=device, cache=cache)

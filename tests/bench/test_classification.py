@@ -68,7 +68,7 @@ def test_no_template_of_a_left_out_source_is_trained_on(monkeypatch):
     monkeypatch.setattr(
         classification, "_measure", lambda tally, name, data, trial, candidates: seen.append((data, trial))
     )
-    monkeypatch.setattr(classification.Tally, "figures", lambda self, each: {})
+    monkeypatch.setattr(classification.ClassifierTally, "figures", lambda self, each: {})
     classify_seven_source(Run(overrides={"classifiers": "rules"}))
     assert [trial.name for _, trial in seen] == ["A", "B"]
     for data, trial in seen:

@@ -1,5 +1,5 @@
-from bench.report import put_section, read_result
-from bench.tables.classifiers import BEFORE, BEGIN, END, PAGE, README, ROOT, gathered, section, summary
+from bench.report import put_section
+from bench.tables.classifiers import SECTION
 
 
 def result(scenario, labels, metrics, peers=None):
@@ -25,7 +25,7 @@ RESULTS = [
 
 
 def test_files_of_one_scenario_are_put_together_and_label_sets_are_not():
-    text = section(gathered(RESULTS))
+    text = SECTION.text(RESULTS)
     assert "| classifier | published, random lines, weak | random lines, weak | new systems, corrected |" in text
     assert "| `dann_bert` | 0.903 (0.921) | **0.920** ± 0.010 (0.900) | - |" in text
     assert "| `xgboost` | 0.885 (0.912) | 0.910 ± 0.010 (0.900) | 0.400 ± 0.010 (0.900) |" in text
@@ -36,26 +36,20 @@ def test_files_of_one_scenario_are_put_together_and_label_sets_are_not():
 
 def test_it_says_whether_reversal_pays():
     both = figures("dann_bert", 0.3) | figures("dann_bert_no_reversal", 0.4)
-    text = section(gathered([result("classify-seven-source", "weak", both)]))
+    text = SECTION.text([result("classify-seven-source", "weak", both)])
     assert "on new systems: does not beat it on the weak labels (0.300 against 0.400)." in text
-    assert "on new systems" not in section(gathered(RESULTS))
+    assert "on new systems" not in SECTION.text(RESULTS)
 
 
-def test_the_summary_has_the_best_that_learns_beside_what_does_not():
-    assert summary(gathered(RESULTS)).splitlines()[3:-1] == [
-        "| random lines | weak | `dann_bert` | 0.920 | 0.500 | 0.300 |",
-        "| new systems | corrected | `xgboost` | 0.400 | 0.500 | - |",
-    ]
-
-
-def test_the_section_is_written_before_what_it_says_and_then_in_its_place():
-    text = section(gathered(RESULTS))
-    page = put_section(f"# A\n\n{BEFORE}\n\nNone.\n", text, "Line classifiers, measured", BEFORE)
-    assert page.index(BEGIN) < page.index(END) < page.index(BEFORE)
-    assert put_section(page, text, "Line classifiers, measured", BEFORE) == page
+def test_the_section_is_inserted_once_and_then_replaced():
+    text = SECTION.text(RESULTS)
+    begin, *_, end = text.splitlines()
+    page = put_section(f"# A\n\n{SECTION.before}\n\nNone.\n", text, SECTION.heading, SECTION.before)
+    assert page.index(SECTION.heading) < page.index(begin) < page.index(end) < page.index(SECTION.before)
+    assert put_section(page, text, SECTION.heading, SECTION.before) == page
+    assert put_section(page, f"{begin}\nnew\n{end}", SECTION.heading, SECTION.before).count("new") == 1
 
 
 def test_the_tables_in_the_documents_are_those_of_the_results():
-    found = gathered([read_result(path) for path in sorted((ROOT / "bench" / "results").glob("classify-*.json"))])
-    assert section(found) in PAGE.read_text("utf-8"), "run `python -m bench.tables.classifiers`"
-    assert summary(found) in README.read_text("utf-8"), "run `python -m bench.tables.classifiers`"
+    text = SECTION.text(SECTION.committed())
+    assert text in SECTION.page.read_text("utf-8"), "run `python -m bench.tables.classifiers`"

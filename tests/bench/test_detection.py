@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from bench.data.detection_data import Labelled, _event, deeplog_split
-from bench.harness import SCENARIOS, BenchError, Run, SettingError
+from bench.harness import BenchError, Run, SettingError, find_scenario
 from bench.scenarios import detection
-from bench.scenarios.detection import SUPERVISED, VARIANTS, Tally, detect_bgl_lines, detect_hdfs_deeplog
+from bench.scenarios.detection import SUPERVISED, VARIANTS, DetectorTally, detect_bgl_lines, detect_hdfs_deeplog
 from models.detectors.checks import make_workload
 from models.detectors.registry import DETECTORS
 from models.training.metrics import Confusion
@@ -20,7 +20,7 @@ def test_every_detector_is_in_every_comparison() -> None:
     assert {v["detector"] for v in VARIANTS.values()} == set(DETECTORS)
     assert set(SUPERVISED) < set(VARIANTS)
     for name in ("detect-hdfs-8020", "detect-hdfs-chrono", "detect-bgl-lines", "detect-iotdb"):
-        assert set(SCENARIOS[name].detectors) == set(DETECTORS)
+        assert set(find_scenario(name).detectors) == set(DETECTORS)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_a_template_of_no_event_is_refused() -> None:
 
 def test_figures_are_means_over_the_trials() -> None:
     counted = [Confusion(1, 0, 0, 1), Confusion(1, 1, 1, 1)]
-    tally = Tally(counted, [1.0, 0.6], [0.9, 0.7], [1.0, 3.0], [0.5, 0.5], [300.0, 200.0])
+    tally = DetectorTally(counted, [1.0, 0.6], [0.9, 0.7], [1.0, 3.0], [0.5, 0.5], [300.0, 200.0])
     figures = tally.figures()
     assert (figures["f1_best"], figures["roc_auc"], figures["peak_rss_mib"]) == (0.8, 0.8, 300.0)
     assert (figures["f1"], figures["f1_min"], figures["f1_std"], figures["train_s"]) == (0.75, 0.5, 0.25, 2.0)

@@ -31,28 +31,29 @@ def tiny_scenario(monkeypatch: pytest.MonkeyPatch) -> Scenario:
     scenario = Scenario(
         "tiny",
         "Counts",
-        "tests:tiny",
+        tiny,
         {"lines_per_s": Target(goal=20, floor=5, tolerance=0.1), "rss_bytes": Target(better="lower", tolerance=0.5)},
     )
-    monkeypatch.setattr(Scenario, "load", lambda self: tiny)
-    monkeypatch.setitem(harness.SCENARIOS, "tiny", scenario)
+    monkeypatch.setattr(harness, "TINY", scenario, raising=False)
+    monkeypatch.setitem(harness.SCENARIOS, "tiny", "bench.harness:TINY")
     return scenario
 
 
 def test_ids_are_permanent() -> None:
     assert set(SCENARIOS) >= IDS
-    assert all(key == scenario.id for key, scenario in SCENARIOS.items())
 
 
 @pytest.mark.parametrize("scenario_id", sorted(SCENARIOS))
-def test_every_scenario_function_exists(scenario_id: str) -> None:
-    assert callable(find_scenario(scenario_id).load())
+def test_every_registry_line_names_its_scenario(scenario_id: str) -> None:
+    scenario = find_scenario(scenario_id)
+    assert scenario.id == scenario_id
+    assert callable(scenario.function)
 
 
 def test_every_registered_detector_is_in_a_scenario() -> None:
     from models.detectors.registry import DETECTORS
 
-    measured = {name for scenario in SCENARIOS.values() for name in scenario.detectors}
+    measured = {name for scenario in map(find_scenario, SCENARIOS) for name in scenario.detectors}
     assert set(DETECTORS) <= measured
     assert measured <= set(DETECTORS)
 

@@ -116,7 +116,7 @@ def test_weights_that_were_changed(driftline, place, damaged):
         ({"settings": {"encoder": "hashing:64"}}, "the weights were trained on encoder hashing"),
         ({"settings": {"colour": "red"}}, "settings of bert_cnn: colour"),
         ({"detector": "event_counts", "settings": None}, "event_counts"),
-        ({"detector": "crystal_ball"}, "there is no detector 'crystal_ball'; known are bert_cnn"),
+        ({"detector": "crystal_ball"}, "unknown detector 'crystal_ball'; known are bert_cnn"),
     ],
 )
 def test_a_card_of_another_architecture_or_encoder(driftline, place, damaged, change, words):

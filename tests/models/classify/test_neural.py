@@ -172,7 +172,7 @@ def test_an_encoder_without_such_layers(name: str, settings: Mapping[str, Any], 
 def test_rare_classes_and_repeats_weigh_as_told() -> None:
     lines = Lines.of(["a", "a", "b", "c"], formats=["x", "x", "y", "x"])
     labels = np.array([0, 0, 0, 3])
-    settings = DANN | {"class_power": 1.0, "repeat_power": 0.5}
+    settings = DANN | {"class_power": 1.0}
     examples = build("dann_bert", settings, device="cpu")._examples(  # type: ignore[attr-defined]
         lines, labels, np.array([3.0, 6.0, 1.0, 1.0]), lines.formats, 0
     )

@@ -1,0 +1,68 @@
+"""Registries of models: a name maps to the class and the settings of a model, as text.
+
+A registry is a dictionary such as `{"bert_cnn": "models.detectors.bert_cnn:BertCnn:BertCnnSettings"}`.
+The module is imported when the model is built, so listing names stays cheap.
+"""
+
+import importlib
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ValidationError
+
+from models.base import Model, ModelSettingsError
+
+
+class ModelEntry(NamedTuple):
+    """The two classes that a registry line names."""
+
+    model: type[Model]
+    settings: type[BaseModel]
+
+
+def entry(registry: Mapping[str, str], kind: str, name: str) -> ModelEntry:
+    """The classes registered under a name.
+
+    Args:
+        registry: Name → `module:Class:Settings`.
+        kind: What error messages call an entry, such as "detector".
+        name: A key of `registry`.
+
+    Raises:
+        ModelSettingsError: the name is unknown.
+    """
+    if name not in registry:
+        raise ModelSettingsError(f"unknown {kind} '{name}'; known are {', '.join(sorted(registry))}")
+    module_name, model, settings = registry[name].split(":")
+    module = importlib.import_module(module_name)
+    return ModelEntry(getattr(module, model), getattr(module, settings))
+
+
+def build_model(
+    registry: Mapping[str, str],
+    kind: str,
+    name: str,
+    settings: Mapping[str, Any] | None,
+    device: str,
+    cache: Path | None,
+) -> Any:
+    """A model without weights; see `entry` and `models.base.Model`.
+
+    Raises:
+        ModelSettingsError: the name, a setting or the device is unknown, or a required package is missing.
+        EncoderError: the text encoder cannot be opened.
+    """
+    found = entry(registry, kind, name)
+    missing = [package for package in found.model.requires if find_spec(package) is None]
+    if missing:
+        raise ModelSettingsError(
+            f"{name} needs {', '.join(missing)}, which is not installed; pip install 'driftline[classify]'"
+        )
+    try:
+        chosen = found.settings.model_validate(settings or {})
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ModelSettingsError(f"settings of {name}: {problems}") from error
+    return found.model(chosen, device=device, cache=cache)  # type: ignore[call-arg]
