@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.drift.embedding import template_vectors
 from engine.drift.monitor import DriftMonitor
 from engine.drift.settings import DriftSettings
+from engine.drift.vectors import template_vectors
 from federation.base import ModelSpec, RoundFailed, RoundSettings, Weights
 from federation.coordinator.ledger import Trigger
 from federation.coordinator.schedule import Begin, ScheduleSettings, Situation, Wait, decide

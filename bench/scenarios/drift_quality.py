@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from bench.data.detection_data import Labelled, hdfs_sessions, of_sessions
 from bench.harness import BenchError, Number, Outcome, Run, Scenario, SettingError, Target
-from engine.drift.embedding import template_vectors
 from engine.drift.event import DriftEvent
 from engine.drift.monitor import DriftMonitor
+from engine.drift.registry import STATISTICS, statistic_class
 from engine.drift.settings import DriftSettings
 from engine.drift.template_counts import TemplateColumns
+from engine.drift.vectors import template_vectors
 from engine.runtime.model_loading import embedding_cache
 from models.base import Windows, template_id
 from models.train_detector import TrainSettings, train
@@ -87,7 +88,8 @@ def _settings(run: Run) -> DriftSettings:
         for name, value in defaults.model_dump().items()
         if isinstance(value, int | float)
     }
-    return DriftSettings.model_validate(numbers)
+    floors = {name: run.setting(f"drift.floors.{name}", statistic_class(name).floor) for name in STATISTICS}
+    return DriftSettings.model_validate({**numbers, "floors": floors})
 
 
 def _thirds(data: Labelled) -> dict[str, Labelled]:

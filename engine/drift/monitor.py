@@ -1,12 +1,12 @@
 """The monitor: scored windows in, drift events out. It knows no stream, no topic and no clock.
 
-1. Complete windows wait until a block of them is full, so what is told does not depend on batches.
-2. The first blocks under a model make the reference and the thresholds (`engine.drift.reference`).
-3. Every later block gives one value of each statistic over the last blocks.
-4. A statistic that stays at its threshold raises its detector (`engine.drift.hysteresis`).
-5. The strongest raised detector makes an event, unless one was made a short while ago.
+1. Complete windows wait until a block of them is full, so the events do not depend on batches.
+2. Every statistic learns its reference from the first blocks under a model.
+3. Each later block gives one value of each statistic (`engine.drift.base`).
+4. A statistic that stays at its limit raises its detector (`engine.drift.hysteresis`).
+5. The strongest raised detector makes an event, unless there was one a short while ago.
 
-Another model, or another version of it, starts again at 1: what was drift is what the new one learnt.
+Another model, or another version of it, starts again at 1: the new model has learnt what was drift before.
 """
 
 from collections.abc import Mapping
@@ -16,21 +16,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.drift.blocks import SAMPLE_SHARE, Blocks, Pending
-from engine.drift.comparison import Watch
-from engine.drift.distribution import jensen_shannon, psi
-from engine.drift.embedding import Vectors, squared_distance
-from engine.drift.event import DriftEvent, TemplateShare
+from engine.drift.base import Floats, Setup
+from engine.drift.blocks import Blocks, Pending
+from engine.drift.carriers import Carriers
+from engine.drift.event import DriftEvent
 from engine.drift.hysteresis import Trigger
-from engine.drift.precision import JudgedAlerts
-from engine.drift.reference import Recent, Reference, WarmUp, complete
-from engine.drift.scores import prepare
+from engine.drift.precision import Precision
+from engine.drift.registry import build
 from engine.drift.settings import DriftSettings
-from engine.drift.template_counts import Counts, TemplateColumns, widened
+from engine.drift.template_counts import Counts, TemplateColumns
+from engine.drift.vectors import Vectors
 from models.base import Windows
 
-_FORM = 2
-"""Of snapshots; goes up whenever their content changes, and the watch begins anew after an upgrade."""
+_FORM = 3
+"""Form of the state; goes up whenever its content changes, and the reference starts again after an upgrade."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,45 +48,42 @@ class DriftMonitor:
         self, settings: DriftSettings, templates: Mapping[int, str], *, vectors: Vectors | None = None,
         state: dict[str, Any] | None = None,
     ) -> None:  # fmt: skip
-        """Starts without a reference, or goes on from what `snapshot` gave.
+        """Starts without a reference, or continues from what `snapshot` returned.
 
         Args:
             settings: See `DriftSettings`.
             templates: The text of every template id in the windows to come; read when an id first appears.
             vectors: The encoder's vectors of templates; without them the detector `mmd` rests.
-            state: To go on from; passed over if it was made under other settings, or in another form.
+            state: To continue from; ignored if it was made under other settings, or in another form.
         """
         self._settings = settings
         self._templates = templates
-        self._vectors = vectors if "mmd" in settings.detectors else None
-        self._model: tuple[str, int] | None = None
+        self._vectors = vectors
         self._threshold = 0.0
         self._since_event: int | None = None
-        if {"adwin", "kswin"} & set(settings.detectors):
-            prepare()
         self._start(None)
         if state is not None and (state.get("form"), state["settings"]) == (_FORM, settings.model_dump()):
             self._restore(state)
 
     def _start(self, model: tuple[str, int] | None) -> None:
-        """Begins a new reference."""
+        """Starts a new reference."""
         self._model = model
         self._columns = TemplateColumns(self._templates)
         self._pending = Pending(self._settings.block_windows, self._columns)
-        self._warm = WarmUp()
-        self._watch: Watch | None = None
-        self._judged = JudgedAlerts(self._settings.judged)
+        self._learnt = 0
+        setup = Setup(self._settings, self._encode)
+        self._statistics = {name: build(name, setup) for name in self._settings.detectors}
+        self._carriers = Carriers(self._settings)
         self._triggers: dict[str, Trigger] = {name: Trigger() for name in self._settings.detectors}
 
-    @property
-    def _windows(self) -> int:
-        """Windows that a statistic is over."""
-        return self._settings.current_blocks * self._settings.block_windows
+    def _encode(self, start: int, stop: int) -> NDArray[np.float32]:
+        ids = np.array([self._columns.template(i) for i in range(start, stop)], np.int64)
+        return np.zeros((len(ids), 0), np.float32) if self._vectors is None else self._vectors(ids)
 
     @property
     def ready(self) -> bool:
         """Whether there is a reference."""
-        return self._watch is not None
+        return self._learnt == self._settings.warmup_blocks
 
     def readings(self) -> dict[str, Reading]:
         """Every detector in use, as it was at the last block."""
@@ -97,44 +93,49 @@ class DriftMonitor:
         self, windows: Windows, scores: NDArray[np.float32], time_ns: NDArray[np.int64],
         *, model: str, version: int, threshold: float, wait: bool = False,
     ) -> list[DriftEvent]:  # fmt: skip
-        """Takes windows as they were scored; the events that are due.
+        """Adds windows as they were scored; returns the events that are due.
 
         Args:
-            windows: Growth steps among them are passed over.
+            windows: Growth steps among them are skipped.
             scores: float32 (n,).
             time_ns: int64 (n,): event time of each window's last line.
             model: Name of the model that scored them.
             version: Its version.
             threshold: From which a window is anomalous.
             wait: Whether full blocks may wait for more of them: a look costs nearly the same for one block and
-                for twenty, and what is told does not depend on how many are looked at together.
+                for twenty, and the events do not depend on how many are looked at together.
         """
         events: list[DriftEvent] = []
         if self._model != (model, version):
             events = self.look()
             self._start((model, version))
         self._threshold = threshold
-        self._pending.add(windows, scores, time_ns)
+        self._pending.add(windows, scores, time_ns, threshold)
         return events if wait else events + self.look()
 
     def look(self) -> list[DriftEvent]:
-        """Looks at the full blocks that wait; the events that are due."""
-        blocks = self._pending.full()
-        return [] if blocks is None else self._take(blocks)
+        """Looks at the full blocks that wait; returns the events that are due."""
+        blocks = self._pending.full(self._threshold)
+        if blocks is None:
+            return []
+        start = min(self._settings.warmup_blocks - self._learnt, len(blocks))
+        if start:
+            self._learn(blocks.part(0, start))
+        return self._compare(blocks.part(start, len(blocks))) if start < len(blocks) else []
 
     def judge(self, right: int, wrong: int, time_ns: int) -> list[DriftEvent]:
-        """Takes what operators said of the model's alerts since the last call; the event that is due, if one is.
+        """Adds operators' judgements on the model's alerts since the last call; returns the event that is due, if any.
 
         Args:
             right: Alerts that were right.
             wrong: Alerts that were not.
             time_ns: Event time up to which windows were scored.
         """
-        statistic = self._judged.add(right, wrong)
-        trigger = self._triggers.get("precision")
-        if trigger is None or not (right or wrong):
+        precision = self._statistics.get("precision")
+        if not isinstance(precision, Precision) or not (right or wrong):
             return []
-        trigger.see(statistic, self._settings.precision, time_ns, confirm=1, release=self._settings.release)
+        value = precision.judge(right, wrong)
+        self._triggers["precision"].see(value, precision.limit, time_ns, confirm=1, release=self._settings.release)
         return self._due(time_ns, None)
 
     def snapshot(self) -> dict[str, Any]:
@@ -145,104 +146,61 @@ class DriftMonitor:
             "model": self._model,
             "threshold": self._threshold,
             "since_event": self._since_event,
+            "learnt": self._learnt,
             "columns": self._columns.known(),
-            "pending": self._pending.snapshot(),
-            "warm": self._warm.snapshot(),
-            "watch": None if self._watch is None else self._watch.snapshot(),
-            "judged": list(self._judged.judgements),
+            "pending": self._pending.state(),
+            "statistics": {name: statistic.state() for name, statistic in self._statistics.items()},
+            "carriers": self._carriers.state(),
             "triggers": {name: trigger.state() for name, trigger in self._triggers.items()},
         }
 
     def _restore(self, state: dict[str, Any]) -> None:
-        self._model, self._threshold, self._since_event = state["model"], state["threshold"], state["since_event"]
+        self._start(state["model"])
+        self._threshold, self._since_event = state["threshold"], state["since_event"]
+        self._learnt = state["learnt"]
         self._columns = TemplateColumns(self._templates, state["columns"])
         self._pending = Pending(self._settings.block_windows, self._columns, state["pending"])
-        self._warm = WarmUp.restored(state["warm"])
-        self._watch = None if state["watch"] is None else Watch.restored(state["watch"], self._settings)
-        self._judged = JudgedAlerts(self._settings.judged, state["judged"])
+        for name, statistic in self._statistics.items():
+            statistic.restore(state["statistics"][name])
+        self._carriers.restore(state["carriers"])
         self._triggers = {name: Trigger(*stood) for name, stood in state["triggers"].items()}
 
-    def _take(self, blocks: Blocks) -> list[DriftEvent]:
-        start = 0
-        if self._watch is None:
-            start = min(self._settings.warmup_blocks - len(self._warm), len(blocks))
-            self._warm.add(blocks.part(0, start), len(self._columns))
-            if len(self._warm) == self._settings.warmup_blocks:
-                self._watch = self._begin()
-        if self._watch is None or start == len(blocks):
-            return []
-        return self._compare(self._watch, blocks.part(start, len(blocks)))
+    def _learn(self, blocks: Blocks) -> None:
+        """Step 2."""
+        self._learnt += len(blocks)
+        self._carriers.learn(blocks)
+        for statistic in self._statistics.values():
+            statistic.learn(blocks)
 
-    def _begin(self) -> Watch:
-        made = complete(self._warm, self._settings, self._columns, self._vectors, self._threshold)
-        self._warm = WarmUp()
-        return Watch.begin(*made, self._settings)
-
-    def _compare(self, watch: Watch, blocks: Blocks) -> list[DriftEvent]:
-        """Steps 3 to 5 for every block, all of them at once as far as that goes."""
-        reference, settings = watch.reference, self._settings
-        keep = settings.current_blocks
-        columns = len(self._columns)
-        known = widened(reference.counts[None], columns)[0]
-        sampled = blocks.scores[:, ::SAMPLE_SHARE]
-        recent = Recent(
-            np.concatenate([widened(watch.recent.counts, columns), blocks.counts(columns)]),
-            np.concatenate([watch.recent.novelty, blocks.share_with(known == 0)]),
-            np.concatenate([watch.recent.scores, reference.bins.counts(sampled)]),
-            np.concatenate([watch.recent.features, self._features(watch, blocks)]),
-        )
-        watch.recent = Recent(
-            recent.counts[-keep:], recent.novelty[-keep:], recent.scores[-keep:], recent.features[-keep:]
-        )
-        counts = _rolling(recent.counts, keep)
-        means = reference.margin.of(blocks.scores).mean(1).tolist()
-        distances = reference.bins.distance(_rolling(recent.scores, keep)).tolist()
-        statistics = {
-            "novelty": _rolling(recent.novelty, keep) / keep,
-            "jensen_shannon": jensen_shannon(known / reference.windows, counts / self._windows).max(1),
-            "psi": psi(known, counts),
-            "mmd": squared_distance(_rolling(recent.features, keep) / keep, reference.mean_features),
-            "adwin": np.array([watch.mean.add(mean) for mean in means]),
-            "kswin": np.array(list(map(watch.shape.add, sampled.tolist(), distances))),
-        }
-        # Sums over more or fewer columns differ in their last bits, and batches must not decide what is told.
-        rounded = {name: np.round(values, 9).tolist() for name, values in statistics.items()}
-        if self._all_calm(reference, rounded):
-            # Nearly always: one look at the last block says as much as a look at each.
-            self._see(
-                reference, {name: values[-1] for name, values in rounded.items()}, blocks.time_ns[-1], len(blocks)
-            )
+    def _compare(self, blocks: Blocks) -> list[DriftEvent]:
+        """Steps 3 to 5 for every block, all of them at once as far as that is possible."""
+        # Sums over more or fewer columns differ in their last bits, and batches must not decide the events.
+        values = {name: np.round(s.update(blocks), 9) for name, s in self._statistics.items()}
+        current = self._carriers.update(blocks)
+        if self._all_calm(values):
+            # Nearly always: a look at the last block has the same result as a look at each.
+            self._see({name: float(found[-1]) for name, found in values.items()}, blocks.time_ns[-1], len(blocks))
             return []
         events: list[DriftEvent] = []
         for i in range(len(blocks)):
-            self._see(reference, {name: values[i] for name, values in rounded.items()}, blocks.time_ns[i])
-            events += self._due(int(blocks.time_ns[i, -1]), counts[i])
+            self._see({name: float(found[i]) for name, found in values.items()}, blocks.time_ns[i])
+            events += self._due(int(blocks.time_ns[i, -1]), current[i])
         return events
 
-    def _features(self, watch: Watch, blocks: Blocks) -> NDArray[np.float64]:
-        features = watch.reference.features
-        if features is None or self._vectors is None:
-            return np.zeros((len(blocks), 1))
-        if features.learnt < len(self._columns):
-            new = [self._columns.template(i) for i in range(features.learnt, len(self._columns))]
-            features.learn(self._vectors(np.array(new, np.int64)))
-        return features.mean(*blocks.lines_of(blocks.sampled()), len(blocks))
-
-    def _all_calm(self, reference: Reference, statistics: dict[str, list[float]]) -> bool:
+    def _all_calm(self, values: dict[str, Floats]) -> bool:
         """Whether no detector is raised or on its way, and none of these blocks changes that."""
         calm = all(trigger.calm for trigger in self._triggers.values())
-        return calm and all(max(values) < reference.thresholds[name] for name, values in statistics.items())
+        return calm and all(found.max() < self._statistics[name].limit for name, found in values.items())
 
-    def _see(
-        self, reference: Reference, statistics: dict[str, float], time_ns: NDArray[np.int64], blocks: int = 1
-    ) -> None:
+    def _see(self, values: dict[str, float], time_ns: NDArray[np.int64], blocks: int = 1) -> None:
         """Step 4 for one block; also counts the windows of all that it stands for, for the cool-down."""
         if self._since_event is not None:
             self._since_event += self._settings.block_windows * blocks
-        for name, trigger in self._triggers.items():
-            if name in statistics:
-                trigger.see(
-                    statistics[name], reference.thresholds[name], int(time_ns[0]),
+        for name, value in values.items():
+            statistic = self._statistics[name]
+            if not statistic.confirm_at_once:  # else only new evidence counts, and blocks bring none
+                self._triggers[name].see(
+                    value, statistic.limit, int(time_ns[0]),
                     confirm=self._settings.confirm_blocks, release=self._settings.release,
                 )  # fmt: skip
 
@@ -254,34 +212,12 @@ class DriftMonitor:
             return []
         self._since_event = 0
         name = max(raised, key=lambda n: raised[n].statistic / raised[n].threshold)
-        trigger = raised[name]
-        if counts is None and self._watch is not None:
-            counts = self._watch.recent.counts.sum(0)
+        trigger, statistic = raised[name], self._statistics[name]
+        windows = self._settings.current_blocks * self._settings.block_windows
         others = {n: {"statistic": t.statistic, "threshold": t.threshold} for n, t in raised.items() if n != name}
         event = DriftEvent(
             "drift", name, trigger.statistic, trigger.threshold, trigger.since_ns, time_ns,
-            self._judged.count() if name == "precision" else self._windows, *self._model,
-            self._carriers(counts), {"others": others},
+            statistic.count() if isinstance(statistic, Precision) else windows, *self._model,
+            self._carriers.of(counts, self._columns), {"others": others},
         )  # fmt: skip
         return [event]
-
-    def _carriers(self, counts: Counts | None) -> tuple[TemplateShare, ...]:
-        """The templates that carry most of the change from the reference, the first most."""
-        if counts is None or self._watch is None:
-            return ()
-        known = widened(self._watch.reference.counts[None], len(counts))[0]
-        before, now = known / self._watch.reference.windows, counts / self._windows
-        parts = jensen_shannon(before, now)
-        order = np.argsort(-parts, kind="stable")[: self._settings.max_templates]
-        return tuple(
-            TemplateShare(self._columns.template(i), self._columns.text(i), float(before[i]), float(now[i]))
-            for i in order.tolist()
-            if parts[i] > 0
-        )
-
-
-def _rolling(values: NDArray[Any], width: int) -> NDArray[Any]:
-    """Sums of the last `width` rows at each row from number `width` on; (n - width, …)."""
-    sums = np.cumsum(values, axis=0)
-    found: NDArray[Any] = sums[width:] - sums[:-width]
-    return found

@@ -1,6 +1,11 @@
-"""Precision under operator feedback: how many of the judged alerts were surely wrong."""
+"""Precision under operator feedback: the share of wrong alerts among those that operators judged."""
 
-from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from engine.drift.base import Floats, Setup, Statistic, Watches
+from engine.drift.blocks import Blocks
 
 _Z = 2.326
 """One-sided 99 % of the normal distribution."""
@@ -9,25 +14,44 @@ MIN_JUDGED = 10
 """Fewer judgements say nothing."""
 
 
-class JudgedAlerts:
-    """The latest judgements on the alerts of one model."""
+class Precision(Statistic):
+    """The share of wrong alerts that is surely (99 %) exceeded; 0 with too few judgements to say.
 
-    def __init__(self, keep: int, judgements: Sequence[tuple[int, int]] = ()) -> None:
-        """Starts with what `judgements` held; looks at the `keep` latest."""
-        self._keep = keep
-        self.judgements = list(judgements)
+    It needs no reference, and judgements are the only evidence, so the first value at the limit counts.
+    """
 
-    def add(self, right: int, wrong: int) -> float:
-        """The statistic after so many more: share of wrong alerts, surely exceeded; 0 with too few to say."""
+    name = "precision"
+    watches: ClassVar[Watches] = "labels"
+    floor = 0.5
+    confirm_at_once = True
+    kept = ("judgements",)
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self.judgements: list[tuple[int, int]] = []  # right and wrong, oldest first
+
+    def _learn(self, blocks: Blocks) -> None:
+        """Judgements are not compared with earlier ones."""
+
+    def judge(self, right: int, wrong: int) -> float:
+        """The value after so many more judgements on alerts of the model in service."""
         if right or wrong:
             self.judgements.append((right, wrong))
-        while len(self.judgements) > 1 and sum(map(sum, self.judgements[1:])) >= self._keep:
+        while len(self.judgements) > 1 and sum(map(sum, self.judgements[1:])) >= self.settings.judged:
             del self.judgements[0]
         rights, wrongs = (sum(column) for column in zip(*self.judgements, strict=True)) if self.judgements else (0, 0)
         return surely(wrongs, rights + wrongs)
 
+    def update(self, blocks: Blocks) -> Floats:
+        """See `Statistic.update`."""
+        return np.full(len(blocks), self.judge(0, 0))
+
+    def chance(self) -> float:
+        """See `Statistic.chance`."""
+        return 0.0
+
     def count(self) -> int:
-        """Judgements looked at."""
+        """Judgements that the value is over."""
         return sum(map(sum, self.judgements))
 
 

@@ -1,12 +1,11 @@
-"""What the drift detectors are told."""
+"""Settings of the drift detectors."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Detector = Literal["novelty", "jensen_shannon", "psi", "adwin", "kswin", "mmd", "precision"]
-
-DETECTORS: tuple[Detector, ...] = ("novelty", "jensen_shannon", "psi", "adwin", "kswin", "mmd", "precision")
+from engine.drift.registry import STATISTICS, statistic_class
 
 
 class DriftSettings(BaseModel):
@@ -19,7 +18,7 @@ class DriftSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    detectors: tuple[Detector, ...] = Field(DETECTORS, description="Detectors in use; an empty list uses none.")
+    detectors: tuple[str, ...] = Field(tuple(STATISTICS), description="Detectors in use; an empty list uses none.")
     block_windows: Annotated[int, Field(ge=10)] = Field(
         100, description="Complete windows in a block; the detectors look once a block."
     )
@@ -38,33 +37,15 @@ class DriftSettings(BaseModel):
     )
     cooldown_windows: Annotated[int, Field(ge=0)] = Field(
         10_000,
-        description="Complete windows between two events at the least, whatever the detectors; drift that lasts "
-        "longer is told again.",
+        description="Smallest number of complete windows between two events, whatever the detectors; drift that lasts "
+        "longer is reported again.",
     )
     chance: Annotated[float, Field(gt=0)] = Field(
         6.0, description="A threshold is at least so many standard deviations above what the reference shows by chance."
     )
-    novelty: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.02, description="Floor: share of windows with a template that the reference does not hold."
-    )
-    jensen_shannon: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.01, description="Floor: Jensen-Shannon divergence of one template's share of windows, in bits (0 to 1)."
-    )
-    psi: Annotated[float, Field(gt=0)] = Field(
-        0.05, description="Floor: population stability index of the templates' shares, all together."
-    )
-    adwin: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.03,
-        description="Floor: change of the mean alarm margin (0 to 1, 0.5 at the model's threshold) after ADWIN cut.",
-    )
-    kswin: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.25, description="Floor: Kolmogorov-Smirnov distance of recent scores to the reference's after KSWIN cut."
-    )
-    mmd: Annotated[float, Field(gt=0)] = Field(
-        0.06, description="Floor: squared maximum mean discrepancy of the windows' embeddings."
-    )
-    precision: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.5, description="Share of wrong alerts, surely exceeded (99 %) among the last that operators judged."
+    floors: Mapping[str, Annotated[float, Field(gt=0)]] = Field(
+        {},
+        description="Smallest threshold by detector, such as `novelty = 0.05`; the others keep their own.",
     )
     judged: Annotated[int, Field(ge=5)] = Field(
         200, description="Latest judged alerts that the detector `precision` looks at."
@@ -74,8 +55,19 @@ class DriftSettings(BaseModel):
         description="Whether events carry the templates' texts, which leave the region with them, or only their ids.",
     )
     max_templates: Annotated[int, Field(ge=1)] = Field(
-        10, description="Templates listed in an event at the most, those that carry most of the change first."
+        10, description="Most templates listed in an event; those that carry most of the change come first."
     )
+
+    def floor(self, name: str) -> float:
+        """The smallest threshold of a detector in `STATISTICS`."""
+        return self.floors.get(name, statistic_class(name).floor)
+
+    @model_validator(mode="after")
+    def _names_are_known(self) -> "DriftSettings":
+        for key, names in (("detectors", self.detectors), ("floors", self.floors)):
+            if unknown := sorted(set(names) - set(STATISTICS)):
+                raise ValueError(f"{key}: no detector is named {', '.join(unknown)}; known are {', '.join(STATISTICS)}")
+        return self
 
     @model_validator(mode="after")
     def _reference_is_longer(self) -> "DriftSettings":

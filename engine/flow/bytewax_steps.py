@@ -16,9 +16,9 @@ from bytewax.operators import StatefulBatchLogic
 from numpy.typing import NDArray
 
 from connectors.base import DeadLetter, LineBatch, Record
-from engine.drift.embedding import template_vectors
 from engine.drift.event import DriftEvent, event_record
 from engine.drift.monitor import DriftMonitor
+from engine.drift.vectors import template_vectors
 from engine.flow.worker_context import Context
 from engine.records import Decision, ParsedLines, Rejected, ScoredWindows, WindowBatch
 from engine.steps.alert import redaction
@@ -81,6 +81,8 @@ def _bytes_in(state: Any) -> int:
     """Bytes of the arrays and texts in a snapshot; what pickling adds is not counted."""
     if isinstance(state, bytes | str):
         return len(state)
+    if isinstance(state, np.ndarray):
+        return state.nbytes
     if isinstance(state, dict):
         return sum(map(_bytes_in, state.values()))
     return sum(map(_bytes_in, state)) if isinstance(state, list | tuple) else 0

@@ -68,7 +68,7 @@ def follower(settings: RegionSettings, templates: Templates, telemetry: Telemetr
 
     chosen = settings.model
     rules = ShadowRules(
-        chosen.shadow_windows, chosen.shadow_factor, chosen.shadow_margin, settings.drift.precision,
+        chosen.shadow_windows, chosen.shadow_factor, chosen.shadow_margin, settings.drift.floor("precision"),
         settings.decide.threshold,
     )  # fmt: skip
     memory = RejectedVersions(settings.recovery.path / "passed-over.json", name)

@@ -23,7 +23,7 @@ from connectors.base import ConnectorError, PositionLost, SettingsError
 from connectors.registry import build_source
 from engine import dataflow
 from engine.clock import Clock, SystemClock
-from engine.drift.scores import prepare
+from engine.drift.registry import statistic_class
 from engine.flow.worker_context import Context, Drain
 from engine.runtime import recovery
 from engine.runtime.malloc import keep_freed_memory
@@ -131,7 +131,8 @@ def context(
     """The running parts of one worker; the model store is followed while inside."""
     templates: Templates = {}
     if settings.drift_events is not None:
-        prepare()  # a step is only made when its first item comes, and the stream would wait for this
+        for name in settings.drift.detectors:
+            statistic_class(name)  # river's import takes two seconds, and the stream would wait for the first step
     models = follower(settings, templates, telemetry)
     models.look()
     models.follow(settings.model.poll_s)

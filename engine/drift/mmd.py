@@ -5,37 +5,94 @@ machines", 2007. A window's embedding is the mean of its templates' vectors. The
 kernel turn the discrepancy of two samples into the distance of two means, so each window is looked at once.
 """
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array  # type: ignore[import-untyped]
 
+from engine.drift.base import Floats, Setup, Statistic, Watches, rolling
+from engine.drift.blocks import Blocks
+from engine.drift.chance import bound, draws
 from engine.drift.template_counts import Columns
-from models.base import WindowDetector
-
-if TYPE_CHECKING:
-    from models.text.embeddings import Embeddings
 
 FEATURES = 64
 """Random features; the kernel is off by about 1 / sqrt(FEATURES) at a single pair, far less in a mean."""
 
-Vectors = Callable[[NDArray[np.int64]], NDArray[np.float32]]
-"""Template ids (n,) → their vectors (n, hidden): zeros for an unknown template; hidden is 0 without an encoder."""
+_WIDTH_WINDOWS = 400
+"""Windows whose distances decide the width of the kernel."""
 
 
-def template_vectors(detector: WindowDetector) -> Vectors:
-    """The vectors that the detector's encoder gave its templates."""
-    embeddings: Embeddings | None = getattr(detector, "embeddings", None)  # detectors without an encoder have none
+class Mmd(Statistic):
+    """The squared discrepancy; always 0 for a model without an encoder."""
 
-    def vectors(ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        if embeddings is None:
-            return np.zeros((len(ids), 0), np.float32)
-        table = embeddings.table
-        return table.vectors[table.lookup(ids)]
+    name = "mmd"
+    watches: ClassVar[Watches] = "embeddings"
+    floor = 0.06
+    kept = ("lines", "lengths", "blocks", "settled", "usual", "recent", "by_chance")
 
-    return vectors
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self._encode = setup.encode
+        self.lines = np.zeros(0, np.int16)  # columns of the sampled windows of the reference, until used
+        self.lengths = np.zeros(0, np.int64)  # their lines
+        self.blocks = 0  # blocks of the reference, until used
+        self.settled = False
+        self.usual: Floats = np.zeros(0)
+        self.recent: Floats = np.zeros((0, 0))  # (c, FEATURES): means of the latest blocks
+        self.by_chance = 0.0
+        self._features: WindowFeatures | None = None
+
+    def _learn(self, blocks: Blocks) -> None:
+        lines, lengths = blocks.lines_of(blocks.sampled())
+        self.lines, self.lengths = np.concatenate([self.lines, lines]), np.concatenate([self.lengths, lengths])
+        self.blocks += len(blocks)
+
+    def update(self, blocks: Blocks) -> Floats:
+        """See `Statistic.update`."""
+        if not self.settled:
+            self._settle(blocks.counts.shape[1])
+        if self._features is None:
+            return np.zeros(len(blocks))
+        columns = blocks.counts.shape[1]
+        if self._features.learnt < columns:
+            self._features.learn(self._encode(self._features.learnt, columns))
+        means = self._features.mean(*blocks.lines_of(blocks.sampled()), len(blocks))
+        keep = self.settings.current_blocks
+        recent = np.concatenate([self.recent, means])
+        self.recent = recent[-keep:]
+        return squared_distance(rolling(recent, keep) / keep, self.usual)
+
+    def chance(self) -> float:
+        """See `Statistic.chance`."""
+        return self.by_chance
+
+    def state(self) -> dict[str, Any]:
+        """See `Statistic.state`."""
+        return {**super().state(), "features": None if self._features is None else self._features.snapshot()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `Statistic.restore`."""
+        super().restore(state)
+        found = state["features"]
+        self._features = None if found is None else WindowFeatures.restored(found)
+
+    def _settle(self, columns: int) -> None:
+        """Draws the features and compares the reference's blocks with each other."""
+        self.settled = True
+        table = self._encode(0, columns)
+        if table.shape[1]:
+            rows = np.split(self.lines, np.cumsum(self.lengths)[:-1])
+            spread = np.linspace(0, len(rows) - 1, min(_WIDTH_WINDOWS, len(rows))).astype(np.int64)
+            self._features = WindowFeatures(kernel_width(embed(table, [rows[i] for i in spread])), table.shape[1])
+            self._features.learn(table)
+            means = self._features.mean(self.lines, self.lengths, self.blocks)
+            keep = self.settings.current_blocks
+            seen = [squared_distance(*mean_apart(means, chosen)) for chosen in draws(len(means), keep)]
+            self.by_chance = max(bound(values, self.settings.chance) for values in seen)
+            self.usual, self.recent = means.mean(0), means[-keep:]
+        self.lines, self.lengths = self.lines[:0], self.lengths[:0]
 
 
 class WindowFeatures:
@@ -111,3 +168,9 @@ def squared_distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[
     """(…,): squared distance of mean features (…, FEATURES): the discrepancy."""
     found: NDArray[np.float64] = ((a - b) ** 2).sum(-1)
     return found
+
+
+def mean_apart(features: Floats, chosen: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """(draws, FEATURES) twice: means of the other blocks, and of the chosen."""
+    picked = chosen.astype(np.float64)
+    return ((1 - picked) @ features / (1 - picked).sum(1)[:, None], picked @ features / picked.sum(1)[:, None])

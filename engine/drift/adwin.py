@@ -1,0 +1,99 @@
+"""ADWIN over the blocks' mean scores: Bifet and Gavaldà, "Learning from time-changing data", 2007; from river.
+
+ADWIN says that something changed; how far the mean is from the reference says whether it matters. The value
+is that distance once ADWIN has cut, and 0 before: a large sample makes the smallest change certain, and
+nobody retrains for the smallest change.
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from river.drift import ADWIN
+
+from engine.drift.base import Floats, Setup, Statistic, Watches
+from engine.drift.blocks import Blocks
+from engine.drift.chance import bound
+from engine.drift.scores import AlarmMargin
+
+_DELTA = 0.002  # river's default, and the paper's
+
+_MOST_MEANS = 2_000
+"""Means after which ADWIN is built again from the last half of them: it bounds the state."""
+
+_USED_SHARE = 12
+"""Standard deviations of the blocks' means that are stretched to 0 to 1. ADWIN's bound is made for values that fill
+that range, and with a small part of it in use it would need thousands of blocks to cut."""
+
+
+class Adwin(Statistic):
+    """Change of the mean alarm margin: 0 to 1, where 0.5 is a window at the model's threshold."""
+
+    name = "adwin"
+    watches: ClassVar[Watches] = "scores"
+    floor = 0.03
+    kept = ("learnt", "scale", "reference", "unit", "by_chance", "means", "cut")
+
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self.learnt = np.zeros((0, self.settings.block_windows), np.float32)  # scores of the reference, until used
+        self.scale: tuple[float, float, float] | None = None
+        self.reference = self.by_chance = 0.0
+        self.unit = 1.0
+        self.means: list[float] = []  # what ADWIN holds; fed again, it stands where it stood
+        self.cut = False
+        self._adwin = new_adwin()
+
+    def _learn(self, blocks: Blocks) -> None:
+        self.learnt = np.concatenate([self.learnt, blocks.scores])
+
+    def update(self, blocks: Blocks) -> Floats:
+        """See `Statistic.update`."""
+        margin = self._margin(blocks.threshold)
+        return np.array([self._add(mean) for mean in margin.of(blocks.scores).mean(1).tolist()])
+
+    def chance(self) -> float:
+        """See `Statistic.chance`."""
+        return self.by_chance
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `Statistic.restore`."""
+        super().restore(state)
+        self._feed_all(self.means)
+
+    def _margin(self, threshold: float) -> AlarmMargin:
+        """The scale of the scores; made of the reference when it is first needed."""
+        if self.scale is None:
+            usual = self.learnt
+            self.scale = (float(np.median(usual)), threshold, float(usual.std()))
+            means = AlarmMargin(*self.scale).of(usual).mean(1)
+            self.reference = float(means.mean())
+            self.unit = max(_USED_SHARE * float(means.std()), self.least)
+            chance = np.abs(means - means.mean()) / np.sqrt(self.settings.current_blocks)
+            self.by_chance = bound(chance, self.settings.chance)
+            self.learnt = usual[:0]
+            self._feed_all(means.tolist())
+        return AlarmMargin(*self.scale)
+
+    def _add(self, mean: float) -> float:
+        """The value after another block with this mean."""
+        if self._feed(mean):
+            self.cut = True
+        if len(self.means) >= _MOST_MEANS:
+            self._feed_all(self.means[-_MOST_MEANS // 2 :])
+        return abs(float(self._adwin.estimation) - 0.5) * self.unit if self.cut else 0.0
+
+    def _feed_all(self, means: Sequence[float]) -> None:
+        self.means, self._adwin = [], new_adwin()
+        for mean in means:
+            self._feed(mean)
+
+    def _feed(self, mean: float) -> bool:
+        self.means.append(mean)
+        self._adwin.update((mean - self.reference) / self.unit + 0.5)
+        return bool(self._adwin.drift_detected)
+
+
+def new_adwin() -> Any:
+    """River's detector, fed nothing yet."""
+    return ADWIN(delta=_DELTA, clock=1)  # type: ignore[no-untyped-call]
