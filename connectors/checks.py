@@ -50,12 +50,14 @@ class SinkCase:
         make: A new sink that writes to the same place.
         delivered: Ids that the other side holds, in its order.
         refusing: Makes the other side refuse or not answer while entered.
+        writer: A new sink with the settings that `BaseSinkSettings.for_writer` gives for a number.
         ordered: Whether the other side keeps the order of arrival.
     """
 
     make: Callable[[], Sink]
     delivered: Callable[[], Sequence[str]]
     refusing: Callable[[], AbstractContextManager[object]]
+    writer: Callable[[str], Sink]
     ordered: bool = True
 
 
@@ -320,10 +322,26 @@ SOURCE_CHECKS: tuple[Callable[[SourceCase], None], ...] = (
     check_lag_falls_to_zero,
 )
 
+
+def check_several_writers_do_not_meet(case: SinkCase) -> None:
+    """Two writers of one flow are open at once, and neither holds up the other."""
+    writers = [case.writer("0"), case.writer("1")]
+    for writer in writers:
+        writer.open(None)
+    for number, writer in enumerate(writers):
+        writer.write(records(10 * number, 10 * number + 3))
+    for writer in writers:
+        writer.flush(30.0)
+        _require(writer.pending() == 0, f"{writer.pending()} records pending after a flush beside another writer")
+    for writer in writers:
+        writer.close()
+
+
 SINK_CHECKS: tuple[Callable[[SinkCase], None], ...] = (
     check_flush_means_acknowledged,
     check_refused_records_are_kept,
     check_repeats_past_the_state_are_dropped,
     check_unflushed_records_may_come_again,
+    check_several_writers_do_not_meet,
     check_sink_close_is_idempotent,
 )

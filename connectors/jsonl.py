@@ -11,23 +11,30 @@ import fcntl
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, Self
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from connectors.base import Record, SinkUnavailable, State
+from connectors.sink_settings import BaseSinkSettings
 
 _BLOCK = 1 << 20
 
 
-class JsonlSettings(BaseModel):
+class JsonlSettings(BaseSinkSettings):
     """Documents to a JSON-lines file, or to standard output."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: Literal["jsonl"] = "jsonl"
     path: str = Field(min_length=1, description="The file, made with its folder where missing; `-`: standard output.")
+
+    def for_writer(self, number: str) -> Self:
+        """A file has one writer: `alerts.jsonl` becomes `alerts.0.jsonl` for writer 0."""
+        if self.path == "-":
+            return self
+        path = Path(self.path)
+        return self.model_copy(update={"path": str(path.with_suffix(f".{number}{path.suffix}"))})
 
 
 class JsonlSink:

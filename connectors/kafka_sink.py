@@ -24,7 +24,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from pydantic import Field
 
 from connectors.base import Record, SinkUnavailable, State
-from connectors.kafka_settings import Connection, KafkaSettings, build_client, topic_partitions
+from connectors.kafka_settings import Connection, KafkaSettings, build_client, compacted, topic_partitions
+from connectors.sink_settings import BaseSinkSettings
 
 ID_HEADER = "ce_id"
 """CloudEvents' `id` in the Kafka protocol binding."""
@@ -40,13 +41,21 @@ librdkafka's ordinary answer to a gap in the sequence."""
 FIXED_OPTIONS = {"enable.idempotence": True, "acks": "all", "message.timeout.ms": 0}
 
 
-class KafkaSinkSettings(KafkaSettings):
+class KafkaSinkSettings(KafkaSettings, BaseSinkSettings):
     """Documents to a Kafka topic, as JSON."""
 
     type: Literal["kafka"] = "kafka"
     linger_ms: int = Field(2, ge=0, description="How long a message waits for others in its batch, in milliseconds.")
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field("lz4", description="Compression of batches.")
     open_timeout_s: float = Field(10.0, gt=0, description="How long the brokers may take to answer at the start.")
+
+    def forgets(self, timeout_s: float) -> str:
+        """A topic keeps the last message of every key only where it is compacted."""
+        try:
+            kept = compacted(self, timeout_s)
+        except LookupError as error:
+            raise SinkUnavailable(str(error)) from error
+        return "" if kept else f"topic {self.topic!r} is not compacted; set its cleanup.policy to compact"
 
 
 class KafkaSink:

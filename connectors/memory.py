@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from connectors.base import LineBatch, Record, SettingsError, SinkUnavailable, SourceUnavailable, State
 from connectors.line_splitter import line_ends
+from connectors.sink_settings import BaseSinkSettings
 
 
 class Token(Enum):
@@ -149,10 +150,8 @@ class MemorySource:
         return f"{partition}:{position}"
 
 
-class MemorySinkSettings(BaseModel):
-    """Documents kept in memory and lost with the process, for tries and tests."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class MemorySinkSettings(BaseSinkSettings):
+    """Documents kept in memory and lost with the process, for trials and tests."""
 
     type: Literal["memory"] = "memory"
 

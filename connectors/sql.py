@@ -12,10 +12,11 @@ from typing import Any, Literal
 
 import orjson
 import sqlalchemy as sa
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import Field, SecretStr
 from sqlalchemy.dialects import postgresql, sqlite
 
 from connectors.base import Record, SettingsError, SinkUnavailable, State
+from connectors.sink_settings import BaseSinkSettings
 from foundation.time_text import iso_millis
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -36,10 +37,8 @@ BATCH_ROWS = 500
 _LOCK_KEY = 0x64726966  # any number that only this program uses
 
 
-class SqlSettings(BaseModel):
+class SqlSettings(BaseSinkSettings):
     """Alerts to a SQL database."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: Literal["sql"] = "sql"
     url: SecretStr = Field(

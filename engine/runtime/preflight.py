@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from connectors.base import ConnectorError, LineBatch, Source, SourcePartition, SourceUnavailable
-from connectors.kafka_settings import compacted
-from connectors.kafka_sink import KafkaSinkSettings
 from connectors.registry import SinkSettings, SourceSettings, build_sink, build_source
 from engine.clock import SystemClock
 from engine.runtime.federation_wiring import audit_of, ledger_of, trainer_build
@@ -157,19 +155,10 @@ def _writable(path: Path) -> str:
 
 
 def _announce(settings: SinkSettings) -> str:
-    said = _sink(settings)
-    if not isinstance(settings, KafkaSinkSettings):
-        return said
-    try:
-        kept = compacted(settings, CONNECT_S)
-    except LookupError as error:
-        raise ConnectorError(str(error)) from error
-    if not kept:
-        raise ConnectorError(
-            f"topic {settings.topic!r} is not compacted, so the last word on a model is forgotten with time: set its "
-            "cleanup.policy to compact"
-        )
-    return f"{said}; compacted"
+    found = _sink(settings)
+    if problem := settings.forgets(CONNECT_S):
+        raise ConnectorError(f"the latest announcement of a model would be lost with time: {problem}")
+    return f"{found}; keeps the latest announcement"
 
 
 def _feed(settings: SourceSettings) -> str:

@@ -24,6 +24,7 @@ from connectors.registry import build_source
 from engine import dataflow
 from engine.clock import Clock, SystemClock
 from engine.drift.registry import statistic_class
+from engine.flow.outputs import try_sinks
 from engine.flow.worker_context import Context, Drain
 from engine.runtime import recovery
 from engine.runtime.malloc import keep_freed_memory
@@ -71,7 +72,7 @@ def _run(settings: RegionSettings, worker: int, of: int, clock: Clock, drain: Dr
     config = recovery.prepare(settings, worker, of)
     telemetry.health.ok("recovery")
     with context(settings, worker, of, clock, drain, telemetry) as running:
-        if not (wait_for_model(running) and dataflow.try_sinks(running)):
+        if not (wait_for_model(running) and try_sinks(running)):
             return EXIT_OK
         log.info("engine started", extra={"region": settings.region, "worker": worker, "of": of})
         _spare_collector()

@@ -136,10 +136,12 @@ def _kafka_sink(request: pytest.FixtureRequest, folder: Path) -> SinkCase:
         finally:
             broker.resume()
 
+    settings = KafkaSinkSettings(brokers=broker.brokers, topic=topic)
     return SinkCase(
-        lambda: KafkaSink(KafkaSinkSettings(brokers=broker.brokers, topic=topic)),
+        lambda: KafkaSink(settings),
         lambda: read_ids(broker.brokers, topic, 2),
         refusing,
+        lambda number: KafkaSink(settings.for_writer(number)),
     )
 
 
@@ -193,7 +195,14 @@ def _sql(url: str, lock: str, unlock: str) -> SinkCase:
             connection.exec_driver_sql(unlock)
         engine.dispose()
 
-    return SinkCase(lambda: SqlSink(SqlSettings(url=url)), delivered, refusing, ordered=False)
+    settings = SqlSettings(url=url)
+    return SinkCase(
+        lambda: SqlSink(settings),
+        delivered,
+        refusing,
+        lambda number: SqlSink(settings.for_writer(number)),
+        ordered=False,
+    )
 
 
 def _jsonl(request: pytest.FixtureRequest, folder: Path) -> SinkCase:
@@ -213,7 +222,10 @@ def _jsonl(request: pytest.FixtureRequest, folder: Path) -> SinkCase:
 
         return [json.loads(line)["id"] for line in path.read_bytes().splitlines()]
 
-    return SinkCase(lambda: JsonlSink(JsonlSettings(path=str(path))), delivered, disk_full)
+    settings = JsonlSettings(path=str(path))
+    return SinkCase(
+        lambda: JsonlSink(settings), delivered, disk_full, lambda number: JsonlSink(settings.for_writer(number))
+    )
 
 
 def _memory_sink(request: pytest.FixtureRequest, folder: Path) -> SinkCase:
@@ -230,7 +242,7 @@ def _memory_sink(request: pytest.FixtureRequest, folder: Path) -> SinkCase:
         yield
         made[-1].refusing = False
 
-    return SinkCase(make, lambda: [r.id for r in delivered], refusing)
+    return SinkCase(make, lambda: [r.id for r in delivered], refusing, lambda _: make())
 
 
 SOURCE_CASES = {"file": _files, "stdin": _stdin, "kafka": _kafka_source, "memory": _memory_source}

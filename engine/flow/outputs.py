@@ -1,0 +1,80 @@
+"""The outputs of the flow: which sinks there are, who writes to which, and what a dead letter becomes."""
+
+import bytewax.operators as op
+from bytewax.operators import KeyedStream
+
+from connectors.base import Record
+from connectors.dead_letters import to_records
+from connectors.registry import SinkSettings, build_sink
+from engine.flow.streams import shard_of, shards_of
+from engine.flow.worker_context import Context, SinkReports
+from engine.records import ParsedLines, Rejected, WindowBatch
+from engine.steps.sinks import SinkOutput, try_out
+
+DEAD_LETTERS = "dead-letters"
+DRIFT_EVENTS = "drift-events"
+
+
+class Outputs:
+    """Adds sinks to a flow; all of them report to the same place."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._reports = SinkReports(context.telemetry)
+
+    def alerts(self, records: KeyedStream[Record]) -> None:
+        """Send alerts to every sink of the region."""
+        for name, sink in _alert_sinks(self._context).items():
+            self._add(name, records, sink)
+
+    def drift_events(self, records: KeyedStream[Record], sink: SinkSettings) -> None:
+        """Send drift events to their sink."""
+        self._add(DRIFT_EVENTS, records, sink)
+
+    def dead_letters(self, rejected: KeyedStream[ParsedLines | WindowBatch | Rejected]) -> None:
+        """Send rejected lines to the sink of dead letters."""
+        records = op.flat_map("letter", rejected, lambda item: _letters(item[0], item[1], self._context))
+        self._add(DEAD_LETTERS, records, self._context.settings.dead_letters)
+
+    def _add(self, name: str, records: KeyedStream[Record], sink: SinkSettings) -> None:
+        context = self._context
+        output = SinkOutput(
+            name, lambda shard: build_sink(_for_writer(sink, context, shard)), shards_of(context.settings),
+            self._reports,
+            expired=context.drain.expired, stop=context.drain.requested,
+        )  # fmt: skip
+        op.output(name, records, output)
+
+
+def try_sinks(context: Context) -> bool:
+    """Wait until every sink of this worker can be opened; False if a stop was requested before."""
+    reports, stop = SinkReports(context.telemetry), context.drain.requested
+    named = {**_alert_sinks(context), DEAD_LETTERS: context.settings.dead_letters}
+    if context.settings.drift_events is not None:
+        named[DRIFT_EVENTS] = context.settings.drift_events
+    sinks = {name: build_sink(_for_writer(sink, context, "0")) for name, sink in named.items()}
+    return all(try_out(name, sink, reports, stop) for name, sink in sinks.items())
+
+
+def _alert_sinks(context: Context) -> dict[str, SinkSettings]:
+    """The sinks of alerts by the names that metrics and messages give them."""
+    return {f"{i}-{sink.type}": sink for i, sink in enumerate(context.settings.sinks)}
+
+
+def _for_writer(sink: SinkSettings, context: Context, shard: str) -> SinkSettings:
+    """The sink's settings for this worker or shard, where there are several."""
+    if context.of == 1 and context.settings.shards == 1:
+        return sink
+    return sink.for_writer(shard if context.settings.route == "session" else str(context.worker))
+
+
+def _letters(key: str, item: ParsedLines | WindowBatch | Rejected, context: Context) -> list[tuple[str, Record]]:
+    if not isinstance(item, Rejected):
+        raise TypeError(f"{type(item).__name__} is not a dead letter")
+    records = to_records(
+        item.letters,
+        partition=item.partition,
+        region=context.settings.region,
+        time_ns=context.clock.wall_ns(),
+    )
+    return [(shard_of(key, context.settings), record) for record in records]

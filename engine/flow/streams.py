@@ -1,0 +1,53 @@
+"""The streams between the steps: their keys, and which of two kinds an item is.
+
+Before the windows the key is the source partition. After them it is the shard, whose windows are scored
+and alerted together: the only one of a worker, or one of several where sessions cross partitions.
+"""
+
+from typing import TypeGuard
+
+import bytewax.operators as op
+from bytewax.operators import KeyedStream
+
+from engine.flow.worker_context import Context, SourceReports
+from engine.records import ParsedLines, Rejected, WindowBatch
+from engine.settings import RegionSettings
+from engine.steps import route
+from engine.steps.source import SourceInput
+
+
+def source_of(context: Context) -> SourceInput:
+    """The region's source as an input of the flow."""
+    reports = SourceReports(context.telemetry)
+    return SourceInput(context.source, context.drain.requested, reports, context.clock, pace=context.pace)
+
+
+def shards_of(settings: RegionSettings) -> list[str]:
+    """Keys of the streams after the windows."""
+    return [str(i) for i in range(settings.shards)] if settings.route == "session" else ["0"]
+
+
+def shard_of(key: str, settings: RegionSettings) -> str:
+    """The shard of a key before or after the windows; partitions of a worker share its one shard.
+
+    Routed items have their shard as key already. Dead letters of the parse step have not.
+    """
+    routed = settings.route == "session" and key.isdecimal() and int(key) < settings.shards
+    return key if routed else "0"
+
+
+def to_windows(parsed: KeyedStream[ParsedLines], settings: RegionSettings) -> KeyedStream[ParsedLines]:
+    """Key lines by what their windows are cut from: a partition, or a shard where sessions cross partitions."""
+    if settings.route == "partition":
+        return parsed
+    return op.flat_map("route", parsed, lambda item: route.by_session(item[1], settings.shards))
+
+
+def is_parsed(item: tuple[str, ParsedLines | Rejected]) -> TypeGuard[tuple[str, ParsedLines]]:
+    """Whether an item of the parse step is a batch of lines; else it is dead letters."""
+    return isinstance(item[1], ParsedLines)
+
+
+def is_windows(item: tuple[str, WindowBatch | Rejected]) -> TypeGuard[tuple[str, WindowBatch]]:
+    """Whether an item of the window step is a batch of windows; else it is late lines."""
+    return isinstance(item[1], WindowBatch)
