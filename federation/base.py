@@ -4,22 +4,10 @@ A *round* is one attempt to give all regions a better model: a Flower run of sev
 (weights out, updates back, aggregate), then calibration, the regions' holdout figures and the gate.
 Only weights, counts, score quantiles and, for a model with an output for every template, the templates'
 hashes leave a region in it; windows, template texts and raw lines do not.
-
-Errors::
-
-    FederationError
-    ├── SetupError        keys, settings or a program that a part needs are missing or wrong
-    ├── StoreError        the training store, the ledger or a round's folder cannot be read or written
-    ├── TrainerError      the region's trainer cannot be reached, or its training failed
-    ├── Tampered          the audit log is not what was written; the message says where
-    ├── BudgetSpent       training once more would exceed the region's privacy budget
-    ├── Malformed         a message holds not what it should, or cannot be read
-    ├── RegionFailed      a region answered with a sentence that says why it did not do what was asked
-    └── RoundFailed       the round ended without a candidate; the message says at which step
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -28,54 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from foundation.errors import DriftlineError
+from federation.errors import SetupError
 from models.base import Templates, Windows
-
-
-class FederationError(DriftlineError):
-    """Base of every error that the federation package raises on purpose."""
-
-
-class SetupError(FederationError):
-    """Keys, settings or a program are missing or wrong."""
-
-
-class StoreError(FederationError):
-    """The training store, the ledger or a round's folder cannot be read or written."""
-
-
-class TrainerError(FederationError):
-    """The region's trainer cannot be reached, or its training failed."""
-
-
-class Tampered(FederationError):
-    """The audit log was changed after it was written."""
-
-
-class BudgetSpent(FederationError):
-    """The privacy budget of the region does not allow this training."""
-
-
-class Malformed(FederationError):
-    """A message holds not what it should, or cannot be read."""
-
-
-class RegionFailed(FederationError):
-    """A region said why it did not do what was asked."""
-
-
-class RoundFailed(FederationError):
-    """The round ended without a candidate.
-
-    Attributes:
-        present: Regions that answered to the end, sorted; None where nobody can say.
-    """
-
-    def __init__(self, sentence: str, present: Iterable[str] | None = None) -> None:
-        """Takes why, and who took part until then."""
-        super().__init__(sentence)
-        self.present = None if present is None else tuple(sorted(present))
-
 
 REGION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """What a region may be called; the name stands in messages, metrics, paths and the audit log."""

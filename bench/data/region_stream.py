@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from engine.drift.monitor import DriftMonitor
 from engine.drift.settings import DriftSettings
 from engine.drift.vectors import template_vectors
-from federation.base import ModelSpec, RoundFailed, RoundSettings, Weights
+from federation.base import ModelSpec, RoundSettings, Weights
 from federation.coordinator.ledger import Trigger
 from federation.coordinator.schedule import Begin, ScheduleSettings, Situation, Wait, decide
+from federation.errors import RoundFailedError
 from federation.region.trainer import Trainer
 from federation.round.local_grid import LocalGrid
 from federation.round.round import run_round
@@ -226,7 +227,7 @@ class FleetStream:
                 self._model = StartingModel(spec, result.weights, result.threshold)
                 self.course.published += 1
                 self._serve()
-        except RoundFailed as error:
+        except RoundFailedError as error:
             outcome = str(error)
         self._ended_ns = now_ns
         since_s = (now_ns - int(self._stream.time_ns[self._stream.begin])) / 1e9

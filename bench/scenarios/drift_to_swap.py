@@ -36,8 +36,8 @@ from bench.scenarios.engine_runs import trained_store
 from bench.scenarios.interference import fill_training_store
 from connectors.broker import EmbeddedBroker
 from connectors.ports import free_port
-from federation.base import SetupError
 from federation.coordinator.ledger import Ledger
+from federation.errors import SetupError
 from federation.flower.superlink import SuperLink, SuperLinkSettings
 from federation.round import round_files
 from federation.storage.training_store import TrainingSettings

@@ -21,7 +21,8 @@ from bench.scenarios.engine_runs import LIMIT_S, spread, trained_store
 from connectors.ports import free_port
 from engine.runtime.federation_wiring import trainer_build
 from engine.settings import load
-from federation.base import ModelSpec, TrainerError, TrainTask
+from federation.base import ModelSpec, TrainTask
+from federation.errors import TrainerError
 from federation.flower.node import NodeSettings
 from federation.protocol import messages
 from federation.protocol.record_codec import pack, unpack

@@ -14,7 +14,7 @@ from engine.offline.evaluation_report import EvaluationError
 from engine.runtime.recovery import RecoveryError
 from engine.settings import SettingsFileError
 from engine.telemetry.endpoints import EndpointError
-from federation.base import FederationError
+from federation.errors import FederationError
 from models.base import ModelError
 
 app = typer.Typer(

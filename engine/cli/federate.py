@@ -69,7 +69,7 @@ def node(region: RegionFile) -> None:
     from engine.settings import load
     from engine.telemetry.logs import setup_logging
     from engine.telemetry.tracing import silence_third_parties
-    from federation.base import SetupError
+    from federation.errors import SetupError
     from federation.flower.node import Node
 
     settings = load(region)

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 from connectors.registry import build_sink, build_source
 from engine.settings import CoordinatorSettings, RegionSettings
 from engine.telemetry.rounds import TRACE_ALL, RoundTelemetry
-from federation.base import SetupError
 from federation.coordinator.announcements import Announcer
 from federation.coordinator.audit import AuditLog
 from federation.coordinator.controller import Controller, World
 from federation.coordinator.drift_events import event_feed
 from federation.coordinator.ledger import Ledger
 from federation.coordinator.rollback import Rollbacks
+from federation.errors import SetupError
 from federation.flower.coordinator import BackgroundRunner, Coordinator
 from federation.flower.keys import node_keys
 from federation.flower.superlink import SuperLink

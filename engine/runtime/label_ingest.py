@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from connectors.base import ConnectorError
 from engine.settings import RegionSettings
-from federation.base import FederationError
+from federation.errors import FederationError
 from federation.storage.document_feed import Feed
 from federation.storage.labels import label_feed
 from federation.storage.training_store import Said, TrainingStore

@@ -19,7 +19,7 @@ from engine.telemetry.endpoints import EndpointError, Endpoints
 from engine.telemetry.health import Health
 from engine.telemetry.metrics import Metrics
 from engine.telemetry.telemetry import TelemetrySettings
-from federation.base import FederationError
+from federation.errors import FederationError
 from federation.flower.keys import node_keys
 from federation.flower.node import require_usable
 from federation.flower.superlink import SuperLink

@@ -23,7 +23,7 @@ from engine.clock import Clock
 from engine.records import ScoredWindows
 from engine.steps.alert import alert_id
 from engine.telemetry.telemetry import Telemetry
-from federation.base import FederationError
+from federation.errors import FederationError
 from federation.storage.training_store import FeedbackCounts, TrainingSettings, TrainingStore
 from models.base import Windows
 

@@ -17,9 +17,9 @@ from engine.telemetry.health import COORDINATOR, Health
 from engine.telemetry.metrics import Metrics
 from engine.telemetry.telemetry import TelemetrySettings
 from engine.telemetry.tracing import Tracer
-from federation.base import StoreError
 from federation.coordinator.hooks import Observer
 from federation.coordinator.ledger import Round
+from federation.errors import StorageError
 from federation.round.round_files import read_steps
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class RoundTelemetry(Observer):
         before_ns = ended.started_ns
         try:
             steps = read_steps(folder)
-        except StoreError as error:
+        except StorageError as error:
             log.warning("the trace of round %s lacks its steps: %s", ended.round_id, error)
             return
         for step in steps:

@@ -24,7 +24,7 @@ from typing import IO, Any
 
 import orjson
 
-from federation.base import StoreError, Tampered
+from federation.errors import StorageError, TamperedError
 from foundation.time_text import iso_millis
 
 START = "0" * 64
@@ -83,8 +83,8 @@ class AuditLog:
         What a crash left half-written at the end was never given to anybody, and is cut off first.
 
         Raises:
-            Tampered: the log is broken: nothing is added to it.
-            StoreError: it cannot be written.
+            TamperedError: the log is broken: nothing is added to it.
+            StorageError: it cannot be written.
         """
         try:
             with self._locked() as file:
@@ -104,23 +104,23 @@ class AuditLog:
                     known.add(line, entry)
                 return entry
         except OSError as error:
-            raise StoreError(f"the audit log {self._path} cannot be written: {error}") from error
+            raise StorageError(f"the audit log {self._path} cannot be written: {error}") from error
 
     def entries(self) -> list[Entry]:
         """The whole log, verified.
 
         Raises:
-            Tampered: see `verify`.
-            StoreError: it cannot be read.
+            TamperedError: see `verify`.
+            StorageError: it cannot be read.
         """
         try:
             raw = self._path.read_bytes()
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise StoreError(f"the audit log {self._path} cannot be read: {error}") from error
+            raise StorageError(f"the audit log {self._path} cannot be read: {error}") from error
         if raw and not raw.endswith(b"\n"):
-            raise Tampered(f"{self._path}: the last line has no end: it was cut, or a crash came in between")
+            raise TamperedError(f"{self._path}: the last line has no end: it was cut, or a crash came in between")
         return [entry for _, entry in _entries(raw, self._path)]
 
     def verify(self, head: tuple[int, str] | None = None) -> list[Entry]:
@@ -133,18 +133,20 @@ class AuditLog:
             The entries.
 
         Raises:
-            Tampered: a line was changed, removed, added or exchanged; the message says which.
-            StoreError: the file cannot be read.
+            TamperedError: a line was changed, removed, added or exchanged; the message says which.
+            StorageError: the file cannot be read.
         """
         entries = self.entries()
         if head is not None:
             seq, sha256 = head
             if len(entries) < seq:
-                raise Tampered(
+                raise TamperedError(
                     f"{self._path}: entry {seq} was there and is not any more; the log ends at {len(entries)}"
                 )
             if entries[seq - 1].sha256 != sha256:
-                raise Tampered(f"{self._path}: entry {seq} is not the one that was written: the log was written anew")
+                raise TamperedError(
+                    f"{self._path}: entry {seq} is not the one that was written: the log was written anew"
+                )
         return entries
 
     def _next(self, last: Entry | None, identity: str, event: str, body: Mapping[str, Any]) -> tuple[bytes, Entry]:
@@ -174,7 +176,7 @@ class AuditLog:
         for line, entry in _entries(raw[: raw.rfind(b"\n") + 1], self._path, known.last):
             known.add(line, entry)
         if before is not None and before.last is not None and before.last.id not in known.places:
-            raise Tampered(f"{self._path}: entry {before.last.seq} was there and is not any more")
+            raise TamperedError(f"{self._path}: entry {before.last.seq} was there and is not any more")
         self._known = known
         return known
 
@@ -194,13 +196,13 @@ def _entries(raw: bytes, path: Path, after: Entry | None = None) -> Iterator[tup
         try:
             told = orjson.loads(line)
         except orjson.JSONDecodeError as error:
-            raise Tampered(f"{where} is no entry any more: {error}") from error
+            raise TamperedError(f"{where} is no entry any more: {error}") from error
         if not isinstance(told, dict) or set(told) != _KEYS or line != _canonical(told) + b"\n":
-            raise Tampered(f"{where} is not as it was written")
+            raise TamperedError(f"{where} is not as it was written")
         if told["sha256"] != _digest({key: value for key, value in told.items() if key != "sha256"}):
-            raise Tampered(f"{where} was changed: its hash is not that of its content")
+            raise TamperedError(f"{where} was changed: its hash is not that of its content")
         if told["seq"] != seq or told["previous"] != previous:
-            raise Tampered(f"{where} does not follow the one before it: an entry was removed, added or exchanged")
+            raise TamperedError(f"{where} does not follow the one before it: an entry was removed, added or exchanged")
         previous = told["sha256"]
         yield line, _entry(told)
 

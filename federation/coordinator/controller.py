@@ -25,12 +25,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from connectors.base import ConnectorError
-from federation.base import FederationError, ModelSpec, RoundFailed, RoundResult, RoundSettings, StoreError, Weights
+from federation.base import ModelSpec, RoundResult, RoundSettings, Weights
 from federation.coordinator.announcements import Announcement
 from federation.coordinator.hooks import Observer
 from federation.coordinator.ledger import Ledger, Outcome, Round, Step
 from federation.coordinator.rollback import Rollbacks
 from federation.coordinator.schedule import Begin, ScheduleSettings, Situation, decide
+from federation.errors import FederationError, RoundFailedError, StorageError
 from federation.round import round_files
 from federation.round.gate import table
 from federation.round.round_files import RoundPlan
@@ -192,9 +193,9 @@ class Controller:
         late = self._now_ns() > started.started_ns + int((self._settings.deadline_s + LATE_S) * 1e9)
         try:
             result = round_files.read_result(self._folder_of(started))
-        except RoundFailed as error:
+        except RoundFailedError as error:
             return self._attended(started, error)
-        except StoreError as error:
+        except StorageError as error:
             if not late:
                 raise  # it is read again at the next tick
             return self._failed(started, f"no result {LATE_S:g} s after the deadline: {error}")
@@ -209,7 +210,7 @@ class Controller:
             return self._failed(started, f"no result {LATE_S:g} s after the deadline")
         return None
 
-    def _attended(self, started: Round, error: RoundFailed) -> Round:
+    def _attended(self, started: Round, error: RoundFailedError) -> Round:
         """A round that failed; who was silent until then was missing, where that is known."""
         if error.present is None:
             return self._failed(started, str(error))
@@ -237,7 +238,7 @@ class Controller:
                 base = store.any_card(self._model, judged.version)
                 try:
                     result = round_files.read_result(self._folder_of(judged))
-                except RoundFailed as error:
+                except RoundFailedError as error:
                     return self._failed(judged, str(error))
                 if result is None:
                     return self._failed(judged, "the result of the round is gone")

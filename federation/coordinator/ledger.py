@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from federation.base import StoreError
+from federation.errors import StorageError
 from federation.storage.document_feed import Position
 from federation.storage.sqlite import immediate, write_ahead
 
@@ -156,7 +156,7 @@ class Ledger:
             bounds: See the class.
 
         Raises:
-            StoreError: it cannot be opened.
+            StorageError: it cannot be opened.
         """
         self._path = path
         self._bounds = bounds or LedgerSettings.model_validate({})
@@ -164,13 +164,13 @@ class Ledger:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._database = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
         except (OSError, sqlite3.Error) as error:
-            raise StoreError(f"the ledger {path} cannot be opened: {error}") from error
+            raise StorageError(f"the ledger {path} cannot be opened: {error}") from error
         try:
             with self._asking() as database:
                 write_ahead(database, BUSY_S)
                 database.execute("PRAGMA synchronous = FULL")  # a step that is recorded has to survive a power cut
                 database.executescript(_SCHEMA)
-        except StoreError:
+        except StorageError:
             self.close()
             raise
 
@@ -356,7 +356,7 @@ class Ledger:
         try:
             yield self._database
         except sqlite3.Error as error:
-            raise StoreError(f"the ledger {self._path}: {error}") from error
+            raise StorageError(f"the ledger {self._path}: {error}") from error
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:

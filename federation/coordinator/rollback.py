@@ -61,7 +61,7 @@ class Rollbacks:
 
         Raises:
             models.base.StoreError: the model store cannot be written; call again.
-            federation.base.StoreError: audit log or ledger cannot be written; call again.
+            federation.errors.StorageError: audit log or ledger cannot be written; call again.
             SinkUnavailable: the announcement was not acknowledged; call again.
         """
         if rollback.step is Step.PLANNED:

@@ -11,7 +11,7 @@ from pathlib import Path
 from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from federation.base import TrainerError
+from federation.errors import TrainerError
 from federation.protocol.messages import TRAIN, failure
 from federation.protocol.record_codec import pack, unpack
 from federation.protocol.secagg_client import answer, is_secure

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Protocol
 
 from connectors.base import ConnectorError
-from federation.base import FederationError, RoundFailed, RoundResult, SetupError, Weights
+from federation.base import RoundResult, Weights
 from federation.coordinator.controller import Controller
 from federation.coordinator.drift_events import Event
 from federation.coordinator.hooks import Observer
+from federation.errors import FederationError, RoundFailedError, SetupError
 from federation.round import round_files
 from federation.round.round_files import RoundPlan
 from federation.storage.document_feed import Feed
@@ -49,7 +50,7 @@ class Link(Protocol):
         ...
 
     def run(self, folder: Path, plan: RoundPlan, weights: Weights) -> RoundResult:
-        """Runs a round and waits for it. Raises RoundFailed."""
+        """Runs a round and waits for it. Raises RoundFailedError."""
         ...
 
 
@@ -109,7 +110,7 @@ class BackgroundRunner:
     def _run(self, folder: Path, plan: RoundPlan, weights: Weights) -> None:
         try:
             self._link.run(folder, plan, weights)
-        except RoundFailed as error:
+        except RoundFailedError as error:
             self._leave_word(folder, str(error), error.present)
         except FederationError as error:
             self._leave_word(folder, str(error))

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from federation.base import SetupError
+from federation.errors import SetupError
 
 TEMPLATE = Path(__file__).with_name("nginx.conf")
 

@@ -23,7 +23,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from connectors.ports import free_port
-from federation.base import SetupError, require_region_name
+from federation.base import require_region_name
+from federation.errors import SetupError
 from federation.flower.process_supervisor import (
     AbsolutePath,
     LogFiles,

@@ -16,7 +16,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from federation.base import SetupError
+from federation.errors import SetupError
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from flwr.serverapp import Grid, ServerApp
 from flwr.supercore.inflatable.inflatable_utils import pull_objects
 from flwr.superlink.grid import http_grid
 
-from federation.base import FederationError, RoundFailed
+from federation.errors import FederationError, RoundFailedError
 from federation.flower.supernode import FIRST_LOOK_S, LAST_LOOK_S
 from federation.round import round_files
 from federation.round.round import run_round
@@ -37,7 +37,7 @@ def main(grid: Grid, folder: Path) -> None:
             grid, plan.settings, plan.spec, weights, plan.threshold, round_id=plan.round_id,
             report=functools.partial(round_files.add_step, folder), traceparent=plan.traceparent,
         )  # fmt: skip
-    except RoundFailed as error:
+    except RoundFailedError as error:
         round_files.write_failure(folder, str(error), error.present)
     except FederationError as error:
         round_files.write_failure(folder, str(error))

@@ -21,7 +21,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from federation.base import RoundFailed, RoundResult, SetupError, StoreError, Weights
+from federation.base import RoundResult, Weights
+from federation.errors import RoundFailedError, SetupError, StorageError
 from federation.flower.app_bundle import bundle
 from federation.flower.process_supervisor import (
     AbsolutePath,
@@ -203,11 +204,11 @@ class SuperLink:
     def _outgrown(self) -> bool:
         return sum(f.stat().st_size for f in self._folder.glob(f"{DATABASE}*")) > self._settings.database_mb * 1e6
 
-    def _broken_off(self, sentence: str) -> RoundFailed:
+    def _broken_off(self, sentence: str) -> RoundFailedError:
         """The failure of a run that nobody stopped: its messages stay, until there are too many of them."""
         if self._outgrown():
             self.program.end()
-        return RoundFailed(sentence)
+        return RoundFailedError(sentence)
 
     def _register_again(self) -> None:
         from flwr.proto.control_pb2 import RegisterNodeRequest
@@ -232,8 +233,8 @@ class SuperLink:
             report: Called with each step soon after it is done, in order.
 
         Raises:
-            RoundFailed: there is no candidate; the message says why.
-            StoreError: the round's folder cannot be written.
+            RoundFailedError: there is no candidate; the message says why.
+            StorageError: the round's folder cannot be written.
         """
         deadline_s = plan.settings.deadline_s
         end_s = time.monotonic() + deadline_s
@@ -245,7 +246,7 @@ class SuperLink:
         try:
             run_id = self._submit(folder)
         except SetupError as error:
-            raise RoundFailed(f"the run could not be submitted: {error}") from error
+            raise RoundFailedError(f"the run could not be submitted: {error}") from error
         return self._outcome(run_id, folder, end_s, f"{deadline_s:g} s", report)
 
     def _outcome(
@@ -260,7 +261,7 @@ class SuperLink:
                 for step in steps[told:]:
                     report(step)
                 result, unread = round_files.read_result(folder), ""  # 2
-            except StoreError as error:
+            except StorageError as error:
                 result, unread = None, f"; {error}"  # it may be readable at the next look
             if result is not None:
                 return result
@@ -277,7 +278,7 @@ class SuperLink:
                 self.executor.end()  # it may hang in this run, and has to be free for the next one
                 # The ServerApp says nothing any more: whoever had not answered by its last word was silent.
                 present = str(steps[-1].figures.get("present", "")).split() if steps else None
-                raise RoundFailed(f"the round had no result after {deadline} and was stopped{unread}", present)
+                raise RoundFailedError(f"the round had no result after {deadline} and was stopped{unread}", present)
             self._sleep(POLL_S)
 
     def _settle(self, end_s: float) -> None:
@@ -285,7 +286,7 @@ class SuperLink:
         while not (self.program.steady and self.executor.steady and self.ready() and not self._forgot):
             self.watch()
             if time.monotonic() > end_s:
-                raise RoundFailed(f"the SuperLink does not come back; {self._last_words()}")
+                raise RoundFailedError(f"the SuperLink does not come back; {self._last_words()}")
             self._sleep(POLL_S)
 
     def _submit(self, folder: Path) -> int:

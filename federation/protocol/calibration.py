@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from federation.base import RoundFailed, ScoreSketch
+from federation.base import ScoreSketch
+from federation.errors import RoundFailedError
 from models.base import TrainingError
 from models.training.thresholds import fit_threshold
 
@@ -37,7 +38,7 @@ def shared_threshold(sketches: Sequence[ScoreSketch], rule: str) -> float:
             classes, else `percentile`.
 
     Raises:
-        RoundFailed: there is no calibration window, or the rule does not fit what there is.
+        RoundFailedError: there is no calibration window, or the rule does not fit what there is.
     """
     share = min(1.0, _MOST / max(1, sum(s.normal_count + s.anomalous_count for s in sketches)))
     normal = np.concatenate([_spread(s.normal, round(share * s.normal_count)) for s in sketches])
@@ -49,7 +50,7 @@ def shared_threshold(sketches: Sequence[ScoreSketch], rule: str) -> float:
     try:
         return fit_threshold(rule, scores, labels).value
     except TrainingError as error:
-        raise RoundFailed(f"step 6, threshold: {error}") from error
+        raise RoundFailedError(f"step 6, threshold: {error}") from error
 
 
 def _spread(quantiles: NDArray[np.float32], count: int) -> NDArray[np.float32]:

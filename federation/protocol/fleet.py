@@ -13,7 +13,8 @@ from typing import Protocol, TypeVar
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
-from federation.base import Malformed, Refusal, RegionFailed, RoundFailed, RoundSettings
+from federation.base import Refusal, RoundSettings
+from federation.errors import MalformedError, RegionFailedError, RoundFailedError
 from federation.protocol.messages import Question, array_bytes, raise_failure, region_of
 
 T = TypeVar("T")
@@ -88,8 +89,10 @@ class Fleet:
                 names[node] = region_of(reply)
                 raise_failure(reply)
                 if names[node] != registered.get(node, names[node]):
-                    raise Malformed(f"its key is that of {registered[node]}, and it says that it is {names.pop(node)}")
-            except (Malformed, RegionFailed) as error:
+                    raise MalformedError(
+                        f"its key is that of {registered[node]}, and it says that it is {names.pop(node)}"
+                    )
+            except (MalformedError, RegionFailedError) as error:
                 self._note(Refusal(names.pop(node, nodes[node]), 0, str(error)))
         for node, name in sorted(names.items()):
             if claimed := [str(n) for n, other in sorted(names.items()) if other == name and n != node]:
@@ -107,7 +110,7 @@ class Fleet:
 
         Args:
             question: Sent to each.
-            read: Reads a reply; raises `Malformed` or `RegionFailed`.
+            read: Reads a reply; raises `MalformedError` or `RegionFailedError`.
             regions: Who is asked; those that have no say any more are passed over.
             number: Of the pass, for the account.
         """
@@ -119,13 +122,13 @@ class Fleet:
             try:
                 raise_failure(reply)
                 if (said := region_of(reply)) != region:
-                    raise Malformed(f"the reply of {region} says that it comes from {said}")
+                    raise MalformedError(f"the reply of {region} says that it comes from {said}")
                 if (size := array_bytes(reply)) > most:
-                    raise Malformed(f"the arrays of its reply take {size} bytes, more than {most}")
+                    raise MalformedError(f"the arrays of its reply take {size} bytes, more than {most}")
                 found[region] = read(region, reply)
-            except RegionFailed as error:
+            except RegionFailedError as error:
                 self._note(Refusal(region, number, str(error)))
-            except Malformed as error:
+            except MalformedError as error:
                 self.refuse([Refusal(region, number, str(error))])
         return found
 
@@ -142,13 +145,13 @@ class Fleet:
         """Ends the round if too few regions are left for it to go on.
 
         Raises:
-            RoundFailed: with all that went wrong so far.
+            RoundFailedError: with all that went wrong so far.
         """
         names = sorted(have)
         if len(names) >= self._settings.min_regions:
             return
         wrong = [f"{r.region}: {r.reason}" for r in self.refusals] + [f"{m}: no answer in time" for m in self.missing]
-        raise RoundFailed(
+        raise RoundFailedError(
             f"{step}: {len(names)} regions of {self._settings.min_regions} needed ({', '.join(names) or 'none'}); "
             f"{'; '.join(wrong) or 'no other node is online'}",
             self.regions,
@@ -160,7 +163,7 @@ class Fleet:
         left = until - self._clock.now()
         if left < _POLL_S:
             spent = f"the {self._settings.deadline_s:g} s that the regions had were over before '{question.kind}'"
-            raise RoundFailed(spent, self.regions)
+            raise RoundFailedError(spent, self.regions)
         nodes = sorted(asked)
         # A message that was not fetched in time dies with the question, so no node works on it later.
         messages = [Message(question.content, node, question.kind, ttl=left) for node in nodes]

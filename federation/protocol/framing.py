@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from federation.base import TrainerError
+from federation.errors import TrainerError
 
 MAGIC = b"DLF1"
 _HEAD = struct.Struct(">4sIQ")

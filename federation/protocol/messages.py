@@ -5,7 +5,7 @@ Five questions are asked, each a Flower message type: `query.hello` (who are you
 two, weights; a reply carries the region's name and either what was asked for or one sentence that says
 why not. Nothing here imports torch, so a ClientApp that only passes records on starts quickly.
 
-What comes from a region is never trusted: whatever cannot be read raises `Malformed`.
+What comes from a region is never trusted: whatever cannot be read raises `MalformedError`.
 """
 
 from collections.abc import Mapping
@@ -19,18 +19,8 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
-from federation.base import (
-    REGION_NAME,
-    FederationError,
-    HoldoutFigures,
-    Malformed,
-    ModelSpec,
-    RegionFailed,
-    ScoreSketch,
-    TrainTask,
-    Update,
-    Weights,
-)
+from federation.base import REGION_NAME, HoldoutFigures, ModelSpec, ScoreSketch, TrainTask, Update, Weights
+from federation.errors import FederationError, MalformedError, RegionFailedError
 from federation.protocol.output_templates import MAX_TEMPLATES
 from models.base import ModelError
 from models.classify.base import CLASSES
@@ -122,12 +112,12 @@ def task_of(content: RecordDict) -> TrainTask:
     """The task that a question carries.
 
     Raises:
-        Malformed: there is none, or it does not fit its model.
+        MalformedError: there is none, or it does not fit its model.
     """
     try:
         return TrainTask.model_validate_json(str(_config(content)["task"]))
     except (KeyError, ValidationError) as error:
-        raise Malformed(f"the question carries no task that can be read: {error}") from error
+        raise MalformedError(f"the question carries no task that can be read: {error}") from error
 
 
 def answer(region: Region, kind: str, content: RecordDict) -> RecordDict:
@@ -170,18 +160,20 @@ def _answer(region: Region, kind: str, content: RecordDict) -> RecordDict:
         found = region.evaluate(weights, from_record(content, _CURRENT), task.spec, _thresholds(content))
         cells = MetricRecord({"current": list(found.current), "candidate": list(found.candidate)})
         return RecordDict({_CONFIG: name, _FIGURES: cells})
-    raise Malformed(f"there is no question '{kind}'; known are {HELLO}, {TEMPLATES}, {TRAIN}, {CALIBRATE}, {EVALUATE}")
+    raise MalformedError(
+        f"there is no question '{kind}'; known are {HELLO}, {TEMPLATES}, {TRAIN}, {CALIBRATE}, {EVALUATE}"
+    )
 
 
 def region_of(content: RecordDict) -> str:
     """The name that a reply gives.
 
     Raises:
-        Malformed: it gives none, or what cannot be one.
+        MalformedError: it gives none, or what cannot be one.
     """
     name = _config(content).get("region")
     if not isinstance(name, str) or not REGION_NAME.fullmatch(name):
-        raise Malformed("the reply names no region")
+        raise MalformedError("the reply names no region")
     return name
 
 
@@ -191,21 +183,21 @@ def array_bytes(content: RecordDict) -> int:
 
 
 def raise_failure(content: RecordDict) -> None:
-    """Raises `RegionFailed` with the region's own sentence if the reply is one of failure."""
+    """Raises `RegionFailedError` with the region's own sentence if the reply is one of failure."""
     sentence = _config(content).get("error")
     if sentence is not None:
-        raise RegionFailed(str(sentence)[:500])
+        raise RegionFailedError(str(sentence)[:500])
 
 
 def read_templates(region: str, content: RecordDict) -> NDArray[np.int64]:
     """The reply to `templates`.
 
     Raises:
-        Malformed: it cannot be read, or names more templates than a region may.
+        MalformedError: it cannot be read, or names more templates than a region may.
     """
     ids = from_record(content, _TEMPLATES).get("ids", np.zeros(0))
     if ids.dtype != np.int64 or ids.ndim != 1 or len(ids) > MAX_TEMPLATES or (ids[1:] <= ids[:-1]).any():
-        raise Malformed(
+        raise MalformedError(
             f"its template ids are {ids.dtype}{list(ids.shape)}, not at most {MAX_TEMPLATES} int64 in ascending order"
         )
     return ids
@@ -215,14 +207,14 @@ def read_update(region: str, content: RecordDict) -> Update:
     """The reply to `train`.
 
     Raises:
-        Malformed: it cannot be read.
+        MalformedError: it cannot be read.
     """
     figures = {name: value for name, value in _metrics(content, _METRICS).items() if name != "examples"}
     numbers = {name: float(value) for name, value in figures.items() if isinstance(value, int | float)}
     if len(figures) > _FIGURES_MOST:
-        raise Malformed(f"it gives {len(figures)} figures, more than {_FIGURES_MOST}")
+        raise MalformedError(f"it gives {len(figures)} figures, more than {_FIGURES_MOST}")
     if listed := sorted(figures.keys() - numbers.keys()):
-        raise Malformed(f"the figure '{listed[0]}' is not a number")
+        raise MalformedError(f"the figure '{listed[0]}' is not a number")
     return Update(region, from_record(content, _WEIGHTS), _count(content, "examples"), numbers)
 
 
@@ -230,11 +222,11 @@ def read_sketch(region: str, content: RecordDict) -> ScoreSketch:
     """The reply to `calibrate`.
 
     Raises:
-        Malformed: it cannot be read.
+        MalformedError: it cannot be read.
     """
     scores = from_record(content, _SCORES)
     if missing := [name for name in ("normal", "anomalous") if name not in scores]:
-        raise Malformed(f"the scores of the {missing[0]} windows are missing")
+        raise MalformedError(f"the scores of the {missing[0]} windows are missing")
     counts = _count(content, "normal"), _count(content, "anomalous")
     return ScoreSketch(region, scores["normal"], scores["anomalous"], *counts)
 
@@ -243,7 +235,7 @@ def read_figures(region: str, content: RecordDict) -> HoldoutFigures:
     """The reply to `evaluate`.
 
     Raises:
-        Malformed: it cannot be read, or a count is negative.
+        MalformedError: it cannot be read, or a count is negative.
     """
     record = _metrics(content, _FIGURES)
     return HoldoutFigures(region, _cells(record.get("current")), _cells(record.get("candidate")))
@@ -251,7 +243,7 @@ def read_figures(region: str, content: RecordDict) -> HoldoutFigures:
 
 def _cells(value: object) -> tuple[int, ...]:
     if not isinstance(value, list) or len(value) not in _CELLS or not all(isinstance(n, int) and n >= 0 for n in value):
-        raise Malformed(f"{str(value)[:200]} are not the counts of a confusion matrix")
+        raise MalformedError(f"{str(value)[:200]} are not the counts of a confusion matrix")
     return tuple(value)
 
 
@@ -264,14 +256,14 @@ def unpacked(data: bytes, name: str) -> dict[str, NDArray[Any]]:
     """What `packed` was given; `name` is for the message of an error.
 
     Raises:
-        Malformed: it is damaged.
+        MalformedError: it is damaged.
     """
     try:
         found = safetensors.load(data)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:  # of dtypes and shapes that numpy has not
-        raise Malformed(f"the arrays under '{name}' are damaged: {error}") from error
+        raise MalformedError(f"the arrays under '{name}' are damaged: {error}") from error
     if deep := sorted(key for key, array in found.items() if array.ndim > _DIMENSIONS):
-        raise Malformed(f"the array '{deep[0]}' has {found[deep[0]].ndim} dimensions, more than {_DIMENSIONS}")
+        raise MalformedError(f"the array '{deep[0]}' has {found[deep[0]].ndim} dimensions, more than {_DIMENSIONS}")
     return {key: found[key].copy() for key in sorted(found)}  # safetensors gives them in another order every time
 
 
@@ -289,12 +281,12 @@ def from_record(content: RecordDict, name: str) -> dict[str, NDArray[Any]]:
     """The arrays of a record.
 
     Raises:
-        Malformed: there is no such record, or what is in it is damaged.
+        MalformedError: there is no such record, or what is in it is damaged.
     """
     record = content.get(name)
     found = record.get(_PACKED) if isinstance(record, ArrayRecord) else None
     if found is None:
-        raise Malformed(f"there are no arrays under '{name}'")
+        raise MalformedError(f"there are no arrays under '{name}'")
     return unpacked(found.data, name)
 
 
@@ -310,14 +302,14 @@ def _config(content: RecordDict) -> ConfigRecord:
 def _metrics(content: RecordDict, name: str) -> Mapping[str, object]:
     record = content.get(name)
     if not isinstance(record, MetricRecord):
-        raise Malformed(f"there are no figures under '{name}'")
+        raise MalformedError(f"there are no figures under '{name}'")
     return record
 
 
 def _count(content: RecordDict, name: str) -> int:
     value = _metrics(content, _METRICS).get(name)
     if not isinstance(value, int):
-        raise Malformed(f"the count '{name}' is {value!r}, not a whole number")
+        raise MalformedError(f"the count '{name}' is {value!r}, not a whole number")
     return value
 
 
@@ -326,4 +318,4 @@ def _thresholds(content: RecordDict) -> tuple[float, float]:
         case [float(candidate), float(current)]:
             return candidate, current
         case other:
-            raise Malformed(f"{other!r} are not the thresholds of candidate and current model")
+            raise MalformedError(f"{other!r} are not the thresholds of candidate and current model")

@@ -5,7 +5,7 @@ from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
 from flwr.proto.recorddict_pb2 import RecordDict as RecordDictProto
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-from federation.base import TrainerError
+from federation.errors import TrainerError
 
 
 def pack(records: RecordDict) -> bytes:

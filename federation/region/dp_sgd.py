@@ -22,7 +22,8 @@ from opacus.accountants import RDPAccountant  # type: ignore[import-untyped]
 from opacus.accountants.analysis.rdp import compute_rdp, get_privacy_spent  # type: ignore[import-untyped]
 from opacus.optimizers import DPOptimizer  # type: ignore[import-untyped]
 
-from federation.base import BudgetSpent, PrivacySettings, TrainerError
+from federation.base import PrivacySettings
+from federation.errors import BudgetSpentError, TrainerError
 from federation.region.trainer import LearningStore
 from federation.storage.training_store import Spending
 from models.training.train_loop import Loss
@@ -85,7 +86,7 @@ class PrivateSteps:
         """Every window is in a step with the same probability, whatever the others do (Poisson sampling).
 
         Raises:
-            BudgetSpent: the whole training would exceed the region's budget.
+            BudgetSpentError: the whole training would exceed the region's budget.
             TrainerError: more steps are asked for than were paid for.
         """
         rate = min(1.0, self._batch / count)
@@ -102,7 +103,7 @@ class PrivateSteps:
         spent = self._book.spent()
         after = epsilon([*spent, spending], self._settings.delta)
         if after > self._settings.epsilon:
-            raise BudgetSpent(
+            raise BudgetSpentError(
                 f"epsilon is {epsilon(spent, self._settings.delta):.2f} after {len(spent)} trainings, and would be "
                 f"{after:.2f} after this one; the budget is {self._settings.epsilon:g}"
             )

@@ -5,7 +5,8 @@ import zlib
 from pathlib import Path
 from typing import Protocol
 
-from federation.base import HoldoutFigures, ModelSpec, Purpose, TrainerError, TrainTask, Update, Weights
+from federation.base import HoldoutFigures, ModelSpec, Purpose, TrainTask, Update, Weights
+from federation.errors import TrainerError
 from federation.storage.line_classes import LineSet
 from models.classify.base import NORMAL, LineClassifier
 from models.classify.metrics import class_figures

@@ -23,11 +23,11 @@ from federation.base import (
     ModelSpec,
     Purpose,
     ScoreSketch,
-    TrainerError,
     TrainTask,
     Update,
     Weights,
 )
+from federation.errors import TrainerError
 from federation.protocol.calibration import sketch
 from federation.protocol.output_templates import most_frequent
 from federation.region.line_trainer import LineStore, LineTrainer
@@ -98,7 +98,7 @@ class Trainer:
 
         Raises:
             TrainerError: this model cannot be federated, or the region has no window to train on.
-            BudgetSpent: the privacy budget does not allow it.
+            BudgetSpentError: the privacy budget does not allow it.
             ModelError: see `WindowDetector.load_weights` and `WindowDetector.fit`.
         """
         if task.spec.kind == LINE_CLASSIFIER:

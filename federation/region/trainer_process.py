@@ -24,7 +24,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from federation.base import FederationError, TrainerError
+from federation.errors import FederationError, TrainerError
 from federation.protocol import framing as wire
 
 log = logging.getLogger(__name__)

@@ -75,7 +75,7 @@ def run_round(
         traceparent: W3C context of the round's trace.
 
     Raises:
-        RoundFailed: there is no candidate; the message says at which step, and who did what.
+        RoundFailedError: there is no candidate; the message says at which step, and who did what.
         SetupError: the strategy or one of its settings is not known.
     """
     clock = clock or MonotonicClock()
@@ -104,7 +104,7 @@ def with_all_templates(fleet: Fleet, task: TrainTask, weights: Weights, report: 
     """The rest of step 1: the weights with an output for every template that a region named, if there is place.
 
     Raises:
-        RoundFailed: too few regions named theirs.
+        RoundFailedError: too few regions named theirs.
     """
     named = fleet.collect(messages.templates(task), messages.read_templates, sorted(fleet.regions), 0)
     fleet.need(named, "step 1, templates")
@@ -119,7 +119,7 @@ def train_passes(
     """Steps 2 to 5, `passes` times.
 
     Raises:
-        RoundFailed: a pass had too few good updates.
+        RoundFailedError: a pass had too few good updates.
     """
     regions = sorted(fleet.regions)
     good: list[Update] = []
@@ -141,7 +141,7 @@ def secure_passes(
     """Steps 2 to 5 where nobody may see a single update: masked changes, and only their mean is known.
 
     Raises:
-        RoundFailed: a pass had too few regions.
+        RoundFailedError: a pass had too few regions.
         SetupError: the strategy needs single updates.
     """
     updates: tuple[Update, ...] = ()
@@ -166,7 +166,7 @@ def prove(
     """Steps 6 to 8: a threshold for the candidate, and the gate's word on it.
 
     Raises:
-        RoundFailed: too few regions gave calibration scores.
+        RoundFailedError: too few regions gave calibration scores.
     """
     lines = task.spec.kind == LINE_CLASSIFIER
     value = threshold if lines else calibrated(fleet, settings, task, candidate, report)  # 6
@@ -193,7 +193,7 @@ def calibrated(fleet: Fleet, settings: RoundSettings, task: TrainTask, candidate
     """Step 6: the candidate's threshold.
 
     Raises:
-        RoundFailed: too few regions gave calibration scores.
+        RoundFailedError: too few regions gave calibration scores.
     """
     asked = messages.calibrate(candidate.weights, task)
     sketches = fleet.collect(asked, messages.read_sketch, sorted(fleet.regions), settings.passes)

@@ -26,16 +26,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from federation.base import (
-    HoldoutFigures,
-    ModelSpec,
-    Refusal,
-    RoundFailed,
-    RoundResult,
-    RoundSettings,
-    StoreError,
-    Weights,
-)
+from federation.base import HoldoutFigures, ModelSpec, Refusal, RoundResult, RoundSettings, Weights
+from federation.errors import RoundFailedError, StorageError
 from foundation import durable
 
 PLAN, CURRENT, STEPS = "plan.json", "current.safetensors", "steps.jsonl"
@@ -67,14 +59,14 @@ def write_plan(folder: Path, plan: RoundPlan, weights: Weights) -> None:
     """Makes the round's folder; what an earlier attempt at the same round left there is removed first.
 
     Raises:
-        StoreError: the folder cannot be written.
+        StorageError: the folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name in (RESULT, CANDIDATE, STEPS):
             (folder / name).unlink(missing_ok=True)
     except OSError as error:
-        raise StoreError(f"the round's folder {folder} cannot be written: {error}") from error
+        raise StorageError(f"the round's folder {folder} cannot be written: {error}") from error
     _write(folder / CURRENT, save(dict(weights)))
     _write(folder / PLAN, plan.model_dump_json(indent=1).encode())
 
@@ -83,13 +75,13 @@ def read_plan(folder: Path) -> tuple[RoundPlan, dict[str, Any]]:
     """The plan, and the weights to start from.
 
     Raises:
-        RoundFailed: one of the two is missing or damaged.
+        RoundFailedError: one of the two is missing or damaged.
     """
     try:
         plan = RoundPlan.model_validate_json((folder / PLAN).read_bytes())
         return plan, _weights((folder / CURRENT).read_bytes())
     except (OSError, ValidationError, SafetensorError) as error:
-        raise RoundFailed(f"the plan of the round in {folder} cannot be read: {error}") from error
+        raise RoundFailedError(f"the plan of the round in {folder} cannot be read: {error}") from error
 
 
 def add_step(folder: Path, name: str, figures: Mapping[str, float | str]) -> None:
@@ -102,7 +94,7 @@ def read_steps(folder: Path) -> tuple[Step, ...]:
     """The steps done so far, in order; a line that is being written is left for the next look.
 
     Raises:
-        StoreError: they cannot be read.
+        StorageError: they cannot be read.
     """
     try:
         lines = (folder / STEPS).read_text("utf-8").split("\n")[:-1]
@@ -110,14 +102,14 @@ def read_steps(folder: Path) -> tuple[Step, ...]:
     except FileNotFoundError:
         return ()
     except (OSError, ValueError, TypeError) as error:
-        raise StoreError(f"the steps of the round in {folder} cannot be read: {error}") from error
+        raise StorageError(f"the steps of the round in {folder} cannot be read: {error}") from error
 
 
 def write_result(folder: Path, result: RoundResult) -> None:
     """Leaves what came of the round: first the weights, then the result that names their checksum.
 
     Raises:
-        StoreError: the folder cannot be written.
+        StorageError: the folder cannot be written.
     """
     raw = save(dict(result.weights))
     _write(folder / CANDIDATE, raw)
@@ -130,7 +122,7 @@ def write_failure(folder: Path, reason: str, present: Sequence[str] | None = Non
     """Leaves word that the round ended without a candidate, and who took part until then where that is known.
 
     Raises:
-        StoreError: the folder cannot be written.
+        StorageError: the folder cannot be written.
     """
     _write(folder / RESULT, json.dumps({"failed": reason, "present": present}).encode())
 
@@ -157,8 +149,8 @@ def read_result(folder: Path) -> RoundResult | None:
     """What came of the round, or None while it has not ended.
 
     Raises:
-        RoundFailed: it ended without a candidate, or the candidate's weights are not those it speaks of.
-        StoreError: the files cannot be read now; that may pass.
+        RoundFailedError: it ended without a candidate, or the candidate's weights are not those it speaks of.
+        StorageError: the files cannot be read now; that may pass.
     """
     try:
         told = json.loads((folder / RESULT).read_bytes())
@@ -167,12 +159,12 @@ def read_result(folder: Path) -> RoundResult | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise StoreError(f"the result of the round in {folder} cannot be read: {error}") from error
+        raise StorageError(f"the result of the round in {folder} cannot be read: {error}") from error
     except ValueError as error:
-        raise RoundFailed(f"{folder / RESULT} is no JSON object: {error}") from error
+        raise RoundFailedError(f"{folder / RESULT} is no JSON object: {error}") from error
     if "failed" in told:
         present = told.get("present")
-        raise RoundFailed(str(told["failed"]), map(str, present) if isinstance(present, list) else None)
+        raise RoundFailedError(str(told["failed"]), map(str, present) if isinstance(present, list) else None)
     return _result(told, folder)
 
 
@@ -184,7 +176,7 @@ def _result(told: Mapping[str, Any], folder: Path) -> RoundResult:
     try:
         raw = (folder / CANDIDATE).read_bytes()
         if hashlib.sha256(raw).hexdigest() != told["weights"]:
-            raise RoundFailed(f"{folder / CANDIDATE} does not have the checksum that {RESULT} names")
+            raise RoundFailedError(f"{folder / CANDIDATE} does not have the checksum that {RESULT} names")
         figures = tuple(
             HoldoutFigures(f["region"], tuple(f["current"]), tuple(f["candidate"])) for f in told["figures"]
         )
@@ -192,15 +184,15 @@ def _result(told: Mapping[str, Any], folder: Path) -> RoundResult:
         lists = {name: tuple(told[name]) for name in ("participants", "missing")}
         return RoundResult(**{**told, **lists, "weights": _weights(raw), "figures": figures, "refusals": refusals})
     except FileNotFoundError as error:
-        raise RoundFailed(f"{folder / CANDIDATE}, of which {RESULT} speaks, does not exist") from error
+        raise RoundFailedError(f"{folder / CANDIDATE}, of which {RESULT} speaks, does not exist") from error
     except OSError as error:
-        raise StoreError(f"the result of the round in {folder} cannot be read: {error}") from error
+        raise StorageError(f"the result of the round in {folder} cannot be read: {error}") from error
     except (KeyError, TypeError, SafetensorError) as error:
-        raise RoundFailed(f"the result of the round in {folder} cannot be read: {error!r}") from error
+        raise RoundFailedError(f"the result of the round in {folder} cannot be read: {error!r}") from error
 
 
 def _write(path: Path, content: bytes) -> None:
     try:
         durable.write(path, content)
     except OSError as error:
-        raise StoreError(f"{path} cannot be written: {error}") from error
+        raise StorageError(f"{path} cannot be written: {error}") from error

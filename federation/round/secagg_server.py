@@ -20,7 +20,8 @@ from flwr.server.workflow.secure_aggregation.secaggplus_workflow import Workflow
 from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
-from federation.base import Refusal, RoundFailed, RoundSettings, SetupError, TrainTask, Update, Weights
+from federation.base import Refusal, RoundSettings, TrainTask, Update, Weights
+from federation.errors import RoundFailedError, SetupError
 from federation.protocol.fleet import Clock, Fleet
 from federation.protocol.messages import packed
 from federation.protocol.secagg_client import MAX_EXAMPLES, MIN_REGIONS, averaged
@@ -52,7 +53,7 @@ def secure_pass(
         weights: To start from.
 
     Raises:
-        RoundFailed: fewer regions than the protocol needs came through it; the old weights stay.
+        RoundFailedError: fewer regions than the protocol needs came through it; the old weights stay.
         SetupError: the strategy needs single updates.
     """
     if settings.strategy not in STRATEGIES:
@@ -61,7 +62,7 @@ def secure_pass(
     regions = dict(fleet.regions)
     if len(regions) < MIN_REGIONS:
         sentence = f"secure aggregation needs {MIN_REGIONS} regions, and only {sorted(regions)} are there"
-        raise RoundFailed(sentence, regions)
+        raise RoundFailedError(sentence, regions)
     strategy = _Mean(regions, weights, task)
     workflow = _Workflow(
         1.0, max(settings.min_regions, MIN_REGIONS, len(regions) // 2 + 1), max_weight=float(MAX_EXAMPLES),
@@ -76,7 +77,7 @@ def secure_pass(
     if strategy.mean is None:
         wrong = [f"{r.region}: {r.reason}" for r in fleet.refusals] + [f"{m}: no answer in time" for m in fleet.missing]
         sentence = f"secure aggregation halted in pass {task.number}: {'; '.join(wrong) or 'no reason given'}"
-        raise RoundFailed(sentence, fleet.regions)
+        raise RoundFailedError(sentence, fleet.regions)
     moved, start = dict(weights), 0
     for name in averaged(weights):
         old = weights[name]

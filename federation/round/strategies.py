@@ -16,7 +16,8 @@ from flwr.serverapp.strategy import FedAdam, FedAvg, FedMedian, FedProx, FedTrim
 from flwr.serverapp.strategy.strategy import Strategy
 from numpy.typing import NDArray
 
-from federation.base import RoundFailed, RoundSettings, SetupError, Update, Weights
+from federation.base import RoundSettings, Update, Weights
+from federation.errors import RoundFailedError, SetupError
 from federation.protocol.messages import TRAIN
 from federation.round.guard import floating, shares
 
@@ -78,7 +79,7 @@ class Aggregation:
             number: Of the pass, from 0.
 
         Raises:
-            RoundFailed: the strategy gave no weights, or weights that are not finite.
+            RoundFailedError: the strategy gave no weights, or weights that are not finite.
         """
         names = floating(sent)
         if isinstance(self._strategy, FedAdam):
@@ -88,12 +89,12 @@ class Aggregation:
         replies = [_reply(sent, update, count, names) for update, count in weighed]
         record, _ = self._strategy.aggregate_train(number + 1, replies)
         if record is None:
-            raise RoundFailed(f"step 5, pass {number}: the strategy gave no weights for {len(replies)} updates")
+            raise RoundFailedError(f"step 5, pass {number}: the strategy gave no weights for {len(replies)} updates")
         found = {name: np.array(array) for name, array in sent.items()}
         for name in names:
             found[name] = (sent[name].astype(np.float64) + record[name].numpy()).astype(sent[name].dtype)
             if not np.isfinite(found[name]).all():
-                raise RoundFailed(f"step 5, pass {number}: the aggregate of '{name}' is not finite")
+                raise RoundFailedError(f"step 5, pass {number}: the aggregate of '{name}' is not finite")
         return found
 
 

@@ -17,7 +17,7 @@ import orjson
 from connectors.base import ConnectorError, DeadLetter, LineBatch, Sink, Source, SourcePartition
 from connectors.dead_letters import to_records
 from connectors.line_splitter import RAW_BYTES
-from federation.base import FederationError
+from federation.errors import FederationError
 from foundation.time_text import parse_time
 from models.base import ModelError
 

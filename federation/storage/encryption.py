@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from federation.base import SetupError, StoreError
+from federation.errors import SetupError, StorageError
 from foundation.content_ids import digest
 
 KEY_BYTES = 32
@@ -70,12 +70,12 @@ class Sealed:
         """What `seal` was given.
 
         Raises:
-            StoreError: another key or another row's content; whoever calls says of which file.
+            StorageError: another key or another row's content; whoever calls says of which file.
         """
         try:
             return self._cipher.decrypt(kept[:NONCE_BYTES], kept[NONCE_BYTES:], name)
         except (InvalidTag, ValueError) as error:
-            raise StoreError("encrypted with another key, or changed since") from error
+            raise StorageError("encrypted with another key, or changed since") from error
 
     def digest(self, name: bytes) -> bytes:
         """See `Plain.digest`; HMAC-SHA256, cut."""

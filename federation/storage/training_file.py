@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from federation.base import StoreError
+from federation.errors import StorageError
 from federation.storage import line_classes
 from federation.storage.encryption import AtRest, Sealed
 from federation.storage.sqlite import immediate, write_ahead
@@ -36,13 +36,13 @@ CREATE TABLE IF NOT EXISTS spending (
 
 
 class TrainingFile:
-    """One connection; every failure of SQLite becomes a StoreError that names the file."""
+    """One connection; every failure of SQLite becomes a StorageError that names the file."""
 
     def __init__(self, path: Path, at_rest: AtRest) -> None:
         """Opens the file, or makes it.
 
         Raises:
-            StoreError: it cannot be opened, or not with this key.
+            StorageError: it cannot be opened, or not with this key.
         """
         self._path = path
         try:
@@ -50,14 +50,14 @@ class TrainingFile:
             path.touch(mode=0o600)
             self._database = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
         except (OSError, sqlite3.Error) as error:
-            raise StoreError(f"training store {path} cannot be opened: {error}") from error
+            raise StorageError(f"training store {path} cannot be opened: {error}") from error
         try:
             with self.asking() as database:
                 write_ahead(database, BUSY_S)
                 database.execute("PRAGMA synchronous = NORMAL")
                 database.executescript(_SCHEMA + line_classes.SCHEMA)
                 self._check_key(database, at_rest)
-        except StoreError:
+        except StorageError:
             self.close()
             raise
 
@@ -66,8 +66,8 @@ class TrainingFile:
         """The connection, for a single statement."""
         try:
             yield self._database
-        except (sqlite3.Error, StoreError) as error:
-            raise StoreError(f"training store {self._path}: {error}") from error
+        except (sqlite3.Error, StorageError) as error:
+            raise StorageError(f"training store {self._path}: {error}") from error
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -96,10 +96,10 @@ class TrainingFile:
         database.execute("INSERT OR IGNORE INTO facts VALUES ('witness', ?)", (mine,))
         (kept,) = database.execute("SELECT value FROM facts WHERE name = 'witness'").fetchone()
         if kept == _WITNESS and isinstance(at_rest, Sealed):
-            raise StoreError("it is not encrypted, but a key is set; remove the key, or move the file away")
+            raise StorageError("it is not encrypted, but a key is set; remove the key, or move the file away")
         if kept != _WITNESS and not isinstance(at_rest, Sealed):
-            raise StoreError("it is encrypted; set the key that it was made with")
+            raise StorageError("it is encrypted; set the key that it was made with")
         try:
             at_rest.open(kept, b"witness")
-        except StoreError as error:
-            raise StoreError("it was made with another key; set that one, or move the file away") from error
+        except StorageError as error:
+            raise StorageError("it was made with another key; set that one, or move the file away") from error

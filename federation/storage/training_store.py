@@ -155,7 +155,7 @@ class TrainingStore:
             now_ns: Wall clock, for the arrival of labels.
 
         Raises:
-            StoreError: it cannot be opened, or not with this key.
+            StorageError: it cannot be opened, or not with this key.
             SetupError: the key is none.
         """
         self._settings = settings
@@ -238,7 +238,7 @@ class TrainingStore:
         anomaly is, and a cut that ends before it looks normal.
 
         Raises:
-            StoreError: the store cannot be read, or was changed from outside.
+            StorageError: the store cannot be read, or was changed from outside.
         """
         part, wait_ns = SPLIT[purpose], int(self._settings.label_wait_s * 1e9)
         newest = self._settings.holdout_windows if purpose is Purpose.HOLDOUT else -1
@@ -261,7 +261,7 @@ class TrainingStore:
         """The templates of a purpose with their classes; see `federation.storage.line_classes`.
 
         Raises:
-            StoreError: the store cannot be read, or was changed from outside.
+            StorageError: the store cannot be read, or was changed from outside.
         """
         with self._file.reading() as database:
             rows = database.execute("SELECT id, content FROM templates").fetchall()

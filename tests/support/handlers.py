@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from federation.base import TrainerError, Update
+from federation.base import Update
+from federation.errors import TrainerError
 from federation.protocol import messages
 from federation.protocol.record_codec import pack, unpack
 from federation.region.trainer_process import Handler

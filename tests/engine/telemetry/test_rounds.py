@@ -19,7 +19,8 @@ from engine.telemetry.health import Health
 from engine.telemetry.metrics import Metrics
 from engine.telemetry.rounds import RoundTelemetry
 from engine.telemetry.telemetry import TelemetrySettings
-from federation.base import PrivacySettings, RegionFailed, TrainTask
+from federation.base import PrivacySettings, TrainTask
+from federation.errors import RegionFailedError
 from federation.protocol import messages
 from federation.protocol.record_codec import pack, unpack
 from federation.region.region_policy import OwnEncoders, PrivacyDemand
@@ -154,7 +155,7 @@ def test_the_trainer_answers_no_question_of_a_round_that_asks_for_more_than_the_
     handle = federate._trainer("eu", training, "cpu", demand, OwnEncoders(()))
     task = TrainTask(round_id="r1", spec=SPEC, privacy=PrivacySettings(mode="dp", epsilon=8.0))
     reply = unpack(handle(kind, pack(messages.train(WEIGHTS, task).content)))
-    with pytest.raises(RegionFailed, match=r"asks for privacy.epsilon = 8; region eu allows 4 at the most"):
+    with pytest.raises(RegionFailedError, match=r"asks for privacy.epsilon = 8; region eu allows 4 at the most"):
         messages.raise_failure(reply)
     assert messages.region_of(reply) == "eu"
     with TrainingStore(training.path, training, now_ns=lambda: 0) as store:

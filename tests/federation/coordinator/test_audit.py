@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from connectors.base import SinkUnavailable
 from connectors.memory import MemorySink
-from federation.base import StoreError, Tampered
 from federation.coordinator import audit
 from federation.coordinator.announcements import Announcement, Announcer
 from federation.coordinator.audit import AuditLog
+from federation.errors import StorageError, TamperedError
 
 NOW_NS = 1_769_860_800_250_000_000
 
@@ -46,7 +46,7 @@ def test_any_change_of_a_byte_is_found(tmp_path_factory, data):
     at = data.draw(st.integers(0, len(raw) - 1))
     raw[at] = data.draw(st.integers(0, 255).filter(lambda b: b != raw[at]))
     path.write_bytes(raw)
-    with pytest.raises(Tampered, match=r"audit\.jsonl"):
+    with pytest.raises(TamperedError, match=r"audit\.jsonl"):
         log.verify()
 
 
@@ -71,7 +71,7 @@ def test_what_was_done_to_the_log_is_told(tmp_path, change, says):
     if body:
         lines[:3] = path.read_bytes().splitlines(keepends=True)[:3]
     path.write_bytes(b"".join(change(lines)))
-    with pytest.raises(Tampered, match=says):
+    with pytest.raises(TamperedError, match=says):
         log.verify((4, entries[-1].sha256))
 
 
@@ -83,7 +83,7 @@ def test_a_log_written_anew_is_found_by_its_head(tmp_path):
     for i in range(4):
         other.append(f"r{i}/published", "published", {"version": i})
     assert log.verify() != entries
-    with pytest.raises(Tampered, match="written anew"):
+    with pytest.raises(TamperedError, match="written anew"):
         log.verify((4, entries[-1].sha256))
 
 
@@ -101,11 +101,11 @@ def test_nothing_is_added_to_a_broken_log(tmp_path):
     log, _ = written(path)
     broken = path.read_bytes().replace(b'"version":1', b'"version":7')
     path.write_bytes(broken)
-    with pytest.raises(Tampered, match="line 2 was changed"):
+    with pytest.raises(TamperedError, match="line 2 was changed"):
         AuditLog(path, now_ns=lambda: NOW_NS).append("new", "published", {})
     assert path.read_bytes() == broken
     path.write_bytes(broken.replace(b'"version":3', b'"version":8'))
-    with pytest.raises(Tampered, match="line 2 was changed"):
+    with pytest.raises(TamperedError, match="line 2 was changed"):
         log.append("new", "published", {})  # its own last line is another one: it looks at everything
 
 
@@ -134,7 +134,7 @@ def test_nothing_is_added_to_a_log_that_was_cut_while_it_is_open(tmp_path, cut):
     whole = path.read_bytes()
     path.write_bytes(cut(whole))
     for _ in range(2):
-        with pytest.raises(Tampered, match="entry 4 was there and is not any more"):
+        with pytest.raises(TamperedError, match="entry 4 was there and is not any more"):
             log.append("new", "published", {})
     assert path.read_bytes() == cut(whole)
 
@@ -160,7 +160,7 @@ def test_an_entry_that_could_not_be_brought_to_the_disk_is_there_once_at_the_nex
     faults = [OSError(5, "Input/output error")]
     sync = os.fsync
     monkeypatch.setattr(os, "fsync", lambda file: (_ for _ in ()).throw(faults.pop()) if faults else sync(file))
-    with pytest.raises(StoreError, match="cannot be written"):
+    with pytest.raises(StorageError, match="cannot be written"):
         log.append("new", "published", {})
     assert log.append("new", "published", {}).seq == 5
     assert len(log.verify()) == 5
@@ -168,7 +168,7 @@ def test_an_entry_that_could_not_be_brought_to_the_disk_is_there_once_at_the_nex
 
 def test_a_log_that_cannot_be_written_is_one_sentence(tmp_path):
     (tmp_path / "audit.jsonl").mkdir()
-    with pytest.raises(StoreError, match=r"audit log .*audit\.jsonl cannot be written"):
+    with pytest.raises(StorageError, match=r"audit log .*audit\.jsonl cannot be written"):
         AuditLog(tmp_path / "audit.jsonl", now_ns=lambda: 0).append("a", "b", {})
 
 

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from federation.base import LINE_CLASSIFIER, HoldoutFigures, StoreError
+from federation.base import LINE_CLASSIFIER, HoldoutFigures
 from federation.coordinator.ledger import Ledger, Step, Trigger
+from federation.errors import StorageError
 from federation.round import round_files
 from models.classify.registry import build
 from models.storage.model_cards import ModelNotes
@@ -334,5 +335,5 @@ def test_a_run_that_outlived_the_coordinator_is_taken_over(tmp_path, clock):
 
 def test_a_ledger_that_is_none_is_one_sentence(tmp_path):
     (tmp_path / "ledger.db").write_bytes(b"nonsense" * 200)
-    with pytest.raises(StoreError, match=r"the ledger .*ledger\.db.*not a database"):
+    with pytest.raises(StorageError, match=r"the ledger .*ledger\.db.*not a database"):
         Ledger(tmp_path / "ledger.db")

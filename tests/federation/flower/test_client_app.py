@@ -10,7 +10,7 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, Metadata, MetricRecord, RecordDict
 from flwr.app.message import make_message
 
-from federation.base import RegionFailed, TrainerError
+from federation.errors import RegionFailedError, TrainerError
 from federation.flower.client_app import app
 from federation.protocol.messages import CALIBRATE, EVALUATE, HELLO, TEMPLATES, TRAIN, raise_failure, region_of
 from federation.protocol.record_codec import pack, unpack
@@ -83,7 +83,7 @@ def test_a_region_that_demands_masks_gives_no_plain_update(tmp_path: Path, recor
     context.node_config["require"] = "secagg"
     with TrainerServer(tmp_path / "t.sock", handlers.echo, limit_s=100, nice=0):
         reply = app(_message(records), context)
-        with pytest.raises(RegionFailed, match="this region sends masked updates only"):
+        with pytest.raises(RegionFailedError, match="this region sends masked updates only"):
             raise_failure(reply.content)
         assert region_of(reply.content) == "eu"
         context.node_config["require"] = "dp"

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import pytest
 
 from connectors.memory import FAIL, MemorySink, MemorySource
-from federation.base import RoundFailed, SetupError, StoreError
 from federation.coordinator.controller import Controller, World
 from federation.coordinator.drift_events import event_feed
+from federation.errors import RoundFailedError, SetupError, StorageError
 from federation.flower.coordinator import BackgroundRunner, Coordinator
 from federation.round import round_files
 from tests.support.controller_world import MODEL, Clock, Process, publish_first, result_of
@@ -120,8 +120,8 @@ def _fail(parts, failure):
 @pytest.mark.parametrize(
     ("failure", "says"),
     [
-        (RoundFailed("step 1: 1 region"), "step 1: 1 region"),
-        (StoreError("plan.json cannot be written"), "plan.json cannot be written"),
+        (RoundFailedError("step 1: 1 region"), "step 1: 1 region"),
+        (StorageError("plan.json cannot be written"), "plan.json cannot be written"),
         (ValueError("x"), "the round broke: ValueError: x"),
     ],
 )
@@ -169,7 +169,7 @@ def test_the_loop_ends_when_it_is_told_to(parts):
 
 def test_an_orderly_end_interrupts_a_round_and_does_not_fail_it(parts):
     coordinator, base, link, runner = parts
-    link.failure = RoundFailed("the SuperLink died during the run")
+    link.failure = RoundFailedError("the SuperLink died during the run")
     hear(coordinator, base)
     base.clock.advance(6)
     coordinator.look()
@@ -186,10 +186,10 @@ def test_a_run_that_cannot_even_leave_word_is_asked_for_again(parts, monkeypatch
     base = parts[1]
 
     def full(folder, reason, present=None):
-        raise StoreError("result.json cannot be written: No space left on device")
+        raise StorageError("result.json cannot be written: No space left on device")
 
     monkeypatch.setattr(round_files, "write_failure", full)
-    _fail(parts, StoreError("plan.json cannot be written: No space left on device"))
+    _fail(parts, StorageError("plan.json cannot be written: No space left on device"))
     (ended,) = base.ledger.rounds(9)
     assert (ended.outcome, "could not be written" in ended.sentence) == ("interrupted", True)
     assert len(base.ledger.pending()) == 1

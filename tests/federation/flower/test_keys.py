@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.supercore.primitives.asymmetric import uses_nist_ec_curve
 
-from federation.base import SetupError
+from federation.errors import SetupError
 from federation.flower import keys
 from federation.flower.nginx_config import nginx_config
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from federation.base import SetupError
+from federation.errors import SetupError
 from federation.flower.process_supervisor import (
     FIRST_WAIT_S,
     LOG_LOOK_S,

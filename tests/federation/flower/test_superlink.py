@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from connectors.ports import free_port
-from federation.base import RoundFailed, RoundResult, SetupError, StoreError
+from federation.base import RoundResult
+from federation.errors import RoundFailedError, SetupError, StorageError
 from federation.flower import keys
 from federation.flower import superlink as module
 from federation.flower.superlink import GRACE_S, SuperLink, SuperLinkSettings, _command
@@ -110,7 +111,7 @@ def test_the_server_app_ends_before_the_deadline_so_that_it_can_say_who_was_sile
         told.append(round_files.read_plan(folder)[0].settings.deadline_s)
         round_files.write_failure(folder, "step 4: 1 regions of 2 needed", ["us"])
 
-    with pytest.raises(RoundFailed, match="step 4") as failed:
+    with pytest.raises(RoundFailedError, match="step 4") as failed:
         link(tmp_path, monkeypatch, look).run(folder, plan(100.0), WEIGHTS)
     assert told == [100.0 - GRACE_S]
     assert failed.value.present == ("us",)
@@ -142,7 +143,7 @@ def test_what_stays_unreadable_is_named_at_the_deadline(tmp_path: Path, monkeypa
     def look(seconds: float) -> None:
         (folder / round_files.STEPS).write_text("no JSON\n")
 
-    with pytest.raises(RoundFailed, match=r"no result after 0.2 s and was stopped; the steps .* cannot be read"):
+    with pytest.raises(RoundFailedError, match=r"no result after 0.2 s and was stopped; the steps .* cannot be read"):
         link(tmp_path, monkeypatch, look).run(folder, plan(0.2), WEIGHTS)
 
 
@@ -157,14 +158,14 @@ def test_of_a_round_that_hangs_in_its_server_is_known_who_had_answered_by_its_la
             round_files.add_step(folder, "hello", {"present": "ap eu us"})
             round_files.add_step(folder, "pass", {"present": said})
 
-    with pytest.raises(RoundFailed, match=r"no result after 0.2 s and was stopped$") as failed:
+    with pytest.raises(RoundFailedError, match=r"no result after 0.2 s and was stopped$") as failed:
         link(tmp_path, monkeypatch, look).run(folder, plan(0.2), WEIGHTS)
     assert failed.value.present == (tuple(said.split()) if said else None)
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match=r"the round's folder .*file/r1 cannot be written"):
+    with pytest.raises(StorageError, match=r"the round's folder .*file/r1 cannot be written"):
         link(tmp_path, monkeypatch, lambda seconds: None).run(tmp_path / "file" / "r1", plan(9.0), WEIGHTS)
 
 
@@ -207,7 +208,7 @@ def test_a_run_that_broke_off_ends_a_superlink_whose_database_outgrew_its_bound(
     monkeypatch.setattr(made, "watch", lambda: True)
     (tmp_path / "superlink").mkdir()
     (tmp_path / "superlink" / "superlink.db").write_bytes(b"x" * size)
-    with pytest.raises(RoundFailed, match="died during the run"):
+    with pytest.raises(RoundFailedError, match="died during the run"):
         made.run(tmp_path / "r1", plan(9.0), WEIGHTS)
     assert program.told == told
 

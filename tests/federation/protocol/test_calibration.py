@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation.base import RoundFailed
+from federation.errors import RoundFailedError
 from federation.protocol.calibration import shared_threshold, sketch, sketch_problem
 from models.training.thresholds import fit_threshold
 
@@ -34,8 +34,8 @@ def test_many_scores_are_bounded_and_keep_their_weight() -> None:
 
 def test_no_window_or_one_class_is_said() -> None:
     empty = sketch("eu", np.zeros(0, np.float32), np.zeros(0, bool))
-    with pytest.raises(RoundFailed, match=r"step 6, threshold: .* at least one score"):
+    with pytest.raises(RoundFailedError, match=r"step 6, threshold: .* at least one score"):
         shared_threshold([empty], "auto")
     normal = sketch("eu", np.ones(3, np.float32), np.zeros(3, bool))
-    with pytest.raises(RoundFailed, match="both classes"):
+    with pytest.raises(RoundFailedError, match="both classes"):
         shared_threshold([normal], "best_f1")

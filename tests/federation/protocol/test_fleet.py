@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from federation.base import RoundFailed
+from federation.errors import RoundFailedError
 from federation.round.round_files import read_steps
 from tests.support.fleet import RunningFleet, kill, until
 from tests.support.prepared import WEIGHTS
@@ -103,7 +103,7 @@ def test_a_killed_supernode_costs_its_region_the_round_and_no_more(fleet: Runnin
 
 def test_a_killed_superlink_fails_the_round_and_the_next_one_works(fleet: RunningFleet) -> None:
     thread = fleet.when_held("eu", lambda: kill(fleet.superlink.program.pid))
-    with pytest.raises(RoundFailed, match="died during the run"):
+    with pytest.raises(RoundFailedError, match="died during the run"):
         fleet.run()
     thread.join()
     fleet.script("eu", None)
@@ -119,7 +119,7 @@ def test_a_round_that_hangs_in_its_server_is_stopped_at_the_deadline(fleet: Runn
         os.kill(executor.pid, signal.SIGSTOP)
 
     thread = fleet.when_held("eu", freeze)
-    with pytest.raises(RoundFailed, match="had no result after 20 s and was stopped") as failed:
+    with pytest.raises(RoundFailedError, match="had no result after 20 s and was stopped") as failed:
         fleet.run(deadline_s=20)
     assert failed.value.present == ("ap", "eu", "us"), "the server hangs, and no region"
     thread.join()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation.base import TrainerError
+from federation.errors import TrainerError
 from federation.protocol import framing as wire
 
 Pair = tuple[socket.socket, socket.socket]

@@ -9,7 +9,8 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation.base import BudgetSpent, Malformed, ModelSpec, RegionFailed, ScoreSketch, TrainTask, Update, Weights
+from federation.base import ModelSpec, ScoreSketch, TrainTask, Update, Weights
+from federation.errors import BudgetSpentError, MalformedError, RegionFailedError
 from federation.protocol import messages
 from tests.support.prepared import SPEC, WEIGHTS, PreparedRegion
 
@@ -51,14 +52,14 @@ def test_scores_and_holdout_counts_come_back() -> None:
 @dataclass
 class SpentRegion(PreparedRegion):
     def train(self, weights: Weights, task: TrainTask) -> Update:
-        raise BudgetSpent("eu has spent epsilon 8.1 of 8")
+        raise BudgetSpentError("eu has spent epsilon 8.1 of 8")
 
     def calibrate(self, weights: Weights, spec: ModelSpec) -> ScoreSketch:
         raise ZeroDivisionError
 
 
 def test_an_error_on_purpose_becomes_a_sentence_and_a_bug_stays_one() -> None:
-    with pytest.raises(RegionFailed, match="eu has spent epsilon"):
+    with pytest.raises(RegionFailedError, match="eu has spent epsilon"):
         messages.raise_failure(replied(messages.train(WEIGHTS, TASK), SpentRegion("eu")))
     with pytest.raises(ZeroDivisionError):
         replied(messages.calibrate(WEIGHTS, TASK), SpentRegion("eu"))
@@ -66,9 +67,9 @@ def test_an_error_on_purpose_becomes_a_sentence_and_a_bug_stays_one() -> None:
 
 def test_a_question_that_cannot_be_read_is_answered_with_a_sentence() -> None:
     for content in (RecordDict({}), RecordDict({"config": ConfigRecord({"task": "{}"})})):
-        with pytest.raises(RegionFailed, match="no task that can be read"):
+        with pytest.raises(RegionFailedError, match="no task that can be read"):
             messages.raise_failure(messages.answer(PreparedRegion("eu"), messages.TRAIN, content))
-    with pytest.raises(RegionFailed, match=r"no question 'query\.other'"):
+    with pytest.raises(RegionFailedError, match=r"no question 'query\.other'"):
         messages.raise_failure(
             messages.answer(PreparedRegion("eu"), "query.other", messages.train(WEIGHTS, TASK).content)
         )
@@ -112,7 +113,7 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
 def test_damaged_arrays_are_refused_before_memory_is_taken_for_them(name: str) -> None:
     data, sentence = DAMAGED[name]
     content = RecordDict({"weights": packed(data), "metrics": MetricRecord({"examples": 4})})
-    with pytest.raises(Malformed, match=f"array.* {sentence}"):
+    with pytest.raises(MalformedError, match=f"array.* {sentence}"):
         messages.read_update("eu", content)
 
 
@@ -124,13 +125,13 @@ def test_what_is_whole_is_read() -> None:
 @given(st.binary(max_size=200))
 def test_no_bytes_break_the_reader(data: bytes) -> None:
     for given_bytes in (data, WHOLE[: len(data)] + data):
-        with contextlib.suppress(Malformed):
+        with contextlib.suppress(MalformedError):
             messages.from_record(RecordDict({"weights": packed(given_bytes)}), "weights")
 
 
 def test_arrays_by_name_without_their_packing_are_none() -> None:
     content = RecordDict({"weights": ArrayRecord({"a": Array(np.zeros(9, np.float32))})})
-    with pytest.raises(Malformed, match="no arrays under 'weights'"):
+    with pytest.raises(MalformedError, match="no arrays under 'weights'"):
         messages.from_record(content, "weights")
 
 
@@ -158,22 +159,22 @@ UNREADABLE: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("name", UNREADABLE)
 def test_a_reply_that_is_no_update_is_malformed(name: str) -> None:
     records, sentence = UNREADABLE[name]
-    with pytest.raises(Malformed, match=sentence):
+    with pytest.raises(MalformedError, match=sentence):
         messages.read_update("eu", RecordDict(records))
 
 
 @pytest.mark.parametrize("cells", [[1, 2, 3], [1, 2, 3, -4], [1.5, 2.0, 3.0, 4.0]])
 def test_counts_of_the_holdout_are_a_matrix_and_not_negative(cells: list[Any]) -> None:
     record = MetricRecord({"current": [1, 2, 3, 4], "candidate": cells})
-    with pytest.raises(Malformed, match="not the counts of a confusion matrix"):
+    with pytest.raises(MalformedError, match="not the counts of a confusion matrix"):
         messages.read_figures("eu", RecordDict({"figures": record}))
 
 
 def test_a_reply_without_a_name_or_scores_is_malformed() -> None:
-    with pytest.raises(Malformed, match="names no region"):
+    with pytest.raises(MalformedError, match="names no region"):
         messages.region_of(RecordDict({}))
     scores = messages.to_record({"normal": np.zeros(1, np.float32)})
-    with pytest.raises(Malformed, match="scores of the anomalous windows are missing"):
+    with pytest.raises(MalformedError, match="scores of the anomalous windows are missing"):
         messages.read_sketch("eu", RecordDict({"scores": scores, "metrics": MetricRecord({"normal": 1})}))
 
 

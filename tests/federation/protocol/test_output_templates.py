@@ -14,17 +14,15 @@ from numpy.typing import NDArray
 
 from federation.base import (
     LearningSet,
-    Malformed,
     ModelSpec,
     PrivacySettings,
     Purpose,
-    RoundFailed,
     RoundResult,
     RoundSettings,
-    TrainerError,
     TrainTask,
     Weights,
 )
+from federation.errors import MalformedError, RoundFailedError, TrainerError
 from federation.protocol import messages
 from federation.protocol.messages import Region
 from federation.protocol.output_templates import MAX_TEMPLATES, most_frequent, shared_out
@@ -182,7 +180,9 @@ def test_masked_updates_of_a_grown_model_give_the_plain_mean() -> None:
 
 
 def test_under_differential_privacy_no_region_says_which_templates_it_has() -> None:
-    with pytest.raises(RoundFailed, match=r"step 1, templates: 0 regions .*eu: deeplog gets an output for every templ"):
+    with pytest.raises(
+        RoundFailedError, match=r"step 1, templates: 0 regions .*eu: deeplog gets an output for every templ"
+    ):
         run(LocalGrid(trainers()), started("deeplog"), privacy={"mode": "dp"})
     start = started("logbert", head="supervised")
     private = {"mode": "dp", "epsilon": 1000.0, "noise_multiplier": 0.5}
@@ -246,9 +246,9 @@ def test_a_region_that_names_too_much_or_anything_else_has_no_say(named: tuple[i
 
 @pytest.mark.parametrize("array", [np.ones(2), np.ones(2, np.int32), np.ones((1, 1), np.int64), np.array(3)])
 def test_other_arrays_are_no_template_ids(array: NDArray[Any]) -> None:
-    with pytest.raises(Malformed, match="its template ids are"):
+    with pytest.raises(MalformedError, match="its template ids are"):
         messages.read_templates("eu", RecordDict({"templates": messages.to_record({"ids": array})}))
-    with pytest.raises(Malformed):
+    with pytest.raises(MalformedError):
         messages.read_templates("eu", RecordDict({"templates": messages.to_record({})}))
 
 

@@ -7,7 +7,8 @@ import torch
 from opacus.accountants import RDPAccountant  # type: ignore[import-untyped]
 from pydantic import ValidationError
 
-from federation.base import BudgetSpent, ModelSpec, PrivacySettings, RoundSettings, TrainerError, TrainTask
+from federation.base import ModelSpec, PrivacySettings, RoundSettings, TrainTask
+from federation.errors import BudgetSpentError, TrainerError
 from federation.region.dp_sgd import PrivateSteps, epsilon
 from federation.region.trainer import Trainer
 from federation.round.guard import change_norm, inspect
@@ -140,7 +141,9 @@ def test_past_the_budget_nothing_is_trained_and_nothing_spent() -> None:
     settings = private(noise_multiplier=2.0)
     one = trainer.train(weights, task(spec, settings)).metrics["epsilon"]
     tight = private(noise_multiplier=2.0, epsilon=one * 1.01)
-    with pytest.raises(BudgetSpent, match=rf"epsilon is {one:.2f} after 1 trainings, and would be .* the budget is"):
+    with pytest.raises(
+        BudgetSpentError, match=rf"epsilon is {one:.2f} after 1 trainings, and would be .* the budget is"
+    ):
         trainer.train(weights, task(spec, tight))
     assert len(store.spent()) == 1
 

@@ -13,13 +13,12 @@ from federation.base import (
     HoldoutFigures,
     ModelSpec,
     Purpose,
-    RoundFailed,
     RoundResult,
     RoundSettings,
-    TrainerError,
     TrainTask,
     Weights,
 )
+from federation.errors import RoundFailedError, TrainerError
 from federation.region.trainer import Trainer
 from federation.round.gate import judge, quality, table, wrong
 from federation.round.guard import figures_problem
@@ -134,9 +133,11 @@ def test_masked_updates_give_the_plain_mean(start) -> None:
 def test_what_cannot_be_federated_says_so(start) -> None:
     spec, weights = start
     other = spec.model_copy(update={"detector": "dann_bert"})
-    with pytest.raises(RoundFailed, match=r"the weights of dann_bert depend in number .* lora_bert can be federated"):
+    with pytest.raises(
+        RoundFailedError, match=r"the weights of dann_bert depend in number .* lora_bert can be federated"
+    ):
         run(LocalGrid(trainers()), (other, weights))
-    with pytest.raises(RoundFailed, match="differential privacy covers windows and not lines"):
+    with pytest.raises(RoundFailedError, match="differential privacy covers windows and not lines"):
         run(LocalGrid(trainers()), start, privacy={"mode": "dp"})
 
 

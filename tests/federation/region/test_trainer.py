@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from federation.base import ModelSpec, Purpose, RoundFailed, RoundSettings, TrainerError, TrainTask, Update
+from federation.base import ModelSpec, Purpose, RoundSettings, TrainTask, Update
+from federation.errors import RoundFailedError, TrainerError
 from federation.region.trainer import Trainer
 from federation.round.guard import change_norm, inspect
 from federation.round.local_grid import LocalGrid
@@ -98,7 +99,9 @@ def test_a_region_without_anomalies_says_so_and_the_others_go_on() -> None:
 def test_a_failed_round_tells_what_every_region_said() -> None:
     spec = ModelSpec(name="m", version=1, detector="event_counts", settings={}, extra={})
     trainers = {name: Trainer(name, made_store(1), device="cpu") for name in ("us", "ap")}
-    with pytest.raises(RoundFailed, match=r"step 4, pass 0: 0 regions of 2 .*ap: event_counts is .*us: event_counts"):
+    with pytest.raises(
+        RoundFailedError, match=r"step 4, pass 0: 0 regions of 2 .*ap: event_counts is .*us: event_counts"
+    ):
         run_round(LocalGrid(trainers), RoundSettings.model_validate({}), spec, {}, 0.5, round_id="r1")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from federation.base import TrainerError
+from federation.errors import TrainerError
 from federation.protocol import framing as wire
 from federation.region import trainer_process
 from federation.region.trainer_process import TrainerServer, request

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Error, Message, MetricRecord, RecordDict
 
-from federation.base import REGION_NAME, RoundResult, SetupError, require_region_name
+from federation.base import REGION_NAME, RoundResult, require_region_name
+from federation.errors import SetupError
 from federation.protocol import messages
 from federation.protocol.fleet import SPARE_BYTES, WORDS
 from federation.protocol.messages import EVALUATE, HELLO, TRAIN, Region

@@ -7,7 +7,8 @@ import pytest
 from flwr.app import Message, RecordDict
 from flwr.proto.node_pb2 import NodeInfo
 
-from federation.base import HoldoutFigures, ModelSpec, RoundFailed, RoundResult, TrainTask, Update, Weights
+from federation.base import HoldoutFigures, ModelSpec, RoundResult, TrainTask, Update, Weights
+from federation.errors import RoundFailedError
 from federation.protocol.messages import CALIBRATE, EVALUATE, HELLO, TRAIN, Region
 from federation.round.local_grid import LocalGrid
 from federation.round.round import run_round
@@ -95,7 +96,7 @@ def test_every_step_tells_who_has_answered_so_far() -> None:
 def test_below_the_minimum_the_old_model_stays() -> None:
     grid = FaultyGrid(regions("eu", "us", "ap"), {"ap": (TRAIN,), "us": (TRAIN,)})
     with pytest.raises(
-        RoundFailed, match=r"step 4, pass 0: 1 regions of 2 needed .eu.; ap: no answer in time; us: no"
+        RoundFailedError, match=r"step 4, pass 0: 1 regions of 2 needed .eu.; ap: no answer in time; us: no"
     ) as failed:
         run(grid)
     assert failed.value.present == ("eu",)
@@ -103,19 +104,19 @@ def test_below_the_minimum_the_old_model_stays() -> None:
 
 @pytest.mark.parametrize("online", [0, 1])
 def test_too_few_nodes_fail_at_once(online: int) -> None:
-    with pytest.raises(RoundFailed, match=f"step 1, who is there: {online} regions of 2 needed"):
+    with pytest.raises(RoundFailedError, match=f"step 1, who is there: {online} regions of 2 needed"):
         run(LocalGrid(regions(*FIVE[:online])))
 
 
 def test_no_calibration_scores_no_candidate() -> None:
     grid = FaultyGrid(regions("eu", "us"), {"us": (CALIBRATE,)})
-    with pytest.raises(RoundFailed, match="step 6, threshold: 1 regions"):
+    with pytest.raises(RoundFailedError, match="step 6, threshold: 1 regions"):
         run(grid)
 
 
 def test_the_deadline_ends_a_round_of_slow_passes() -> None:
     grid = FaultyGrid(regions(*FIVE), {"ap": (TRAIN,)})
-    with pytest.raises(RoundFailed, match="the 20 s that the regions had were over before"):
+    with pytest.raises(RoundFailedError, match="the 20 s that the regions had were over before"):
         run(grid, reply_s=30, deadline_s=20)
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from federation.base import HoldoutFigures, ModelSpec, Refusal, RoundFailed, RoundResult, RoundSettings, StoreError
+from federation.base import HoldoutFigures, ModelSpec, Refusal, RoundResult, RoundSettings
+from federation.errors import RoundFailedError, StorageError
 from federation.round import round_files
 from federation.round.round_files import RoundPlan
 from foundation import durable
@@ -59,11 +60,11 @@ def test_the_result_comes_through_unchanged(tmp_path: Path) -> None:
 
 def test_a_failure_is_raised_in_its_own_words(tmp_path: Path) -> None:
     round_files.write_failure(tmp_path, "step 1: only 1 of 2 regions are there")
-    with pytest.raises(RoundFailed, match=r"^step 1: only 1 of 2 regions are there$") as failed:
+    with pytest.raises(RoundFailedError, match=r"^step 1: only 1 of 2 regions are there$") as failed:
         round_files.read_result(tmp_path)
     assert failed.value.present is None
     round_files.write_failure(tmp_path, "step 1", ["us", "eu"])
-    with pytest.raises(RoundFailed) as failed:
+    with pytest.raises(RoundFailedError) as failed:
         round_files.read_result(tmp_path)
     assert failed.value.present == ("eu", "us")
 
@@ -82,7 +83,7 @@ def test_a_file_that_cannot_be_read_now_is_no_failed_round(
         return opened(path, *more, **named)
 
     monkeypatch.setattr(io, "open", refuse)
-    with pytest.raises(StoreError, match=r"cannot be read: .*Input/output error"):
+    with pytest.raises(StorageError, match=r"cannot be read: .*Input/output error"):
         round_files.read_result(tmp_path), round_files.read_steps(tmp_path)
 
 
@@ -98,7 +99,7 @@ def test_a_folder_that_takes_nothing_is_one_sentence_and_nothing_half_written(
         lambda: round_files.write_result(tmp_path, RESULT),
         lambda: round_files.write_failure(tmp_path, "step 1"),
     ):
-        with pytest.raises(StoreError, match=r"cannot be written: .*No space left"):
+        with pytest.raises(StorageError, match=r"cannot be written: .*No space left"):
             write()
     assert list(tmp_path.iterdir()) == []
 
@@ -107,7 +108,7 @@ def test_weights_that_do_not_belong_to_the_result_are_not_believed(tmp_path: Pat
     round_files.write_result(tmp_path, RESULT)
     path = tmp_path / round_files.CANDIDATE
     path.write_bytes(path.read_bytes()[:-1] + b"\x01")
-    with pytest.raises(RoundFailed, match="does not have the checksum"):
+    with pytest.raises(RoundFailedError, match="does not have the checksum"):
         round_files.read_result(tmp_path)
 
 
@@ -115,16 +116,16 @@ def test_weights_that_do_not_belong_to_the_result_are_not_believed(tmp_path: Pat
 def test_a_damaged_result_is_a_failed_round(tmp_path: Path, content: str) -> None:
     round_files.write_result(tmp_path, RESULT)
     (tmp_path / round_files.RESULT).write_text(content)
-    with pytest.raises(RoundFailed):
+    with pytest.raises(RoundFailedError):
         round_files.read_result(tmp_path)
 
 
 def test_a_missing_or_damaged_plan_is_a_failed_round(tmp_path: Path, plan: RoundPlan) -> None:
-    with pytest.raises(RoundFailed, match="cannot be read"):
+    with pytest.raises(RoundFailedError, match="cannot be read"):
         round_files.read_plan(tmp_path)
     round_files.write_plan(tmp_path, plan, WEIGHTS)
     (tmp_path / round_files.PLAN).write_text(json.dumps({"round_id": "r1"}))
-    with pytest.raises(RoundFailed, match="cannot be read"):
+    with pytest.raises(RoundFailedError, match="cannot be read"):
         round_files.read_plan(tmp_path)
 
 

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from federation.base import RoundFailed, RoundResult, SetupError, TrainerError, TrainTask, Update, Weights
+from federation.base import RoundResult, TrainTask, Update, Weights
+from federation.errors import RoundFailedError, SetupError, TrainerError
 from federation.protocol import messages
 from federation.protocol.messages import Region
 from federation.protocol.record_codec import pack, unpack
@@ -121,19 +122,21 @@ def test_a_region_that_is_lost_after_its_change_was_added_is_in_the_mean() -> No
 
 @pytest.mark.parametrize("stage", ["setup", "share_keys", "collect_masked_vectors", "unmask"])
 def test_below_the_threshold_the_round_fails_and_names_who_was_missing(stage: str) -> None:
-    with pytest.raises(RoundFailed, match=r"halted in pass 0: sa: no answer in time; us: no answer in time") as failed:
+    with pytest.raises(
+        RoundFailedError, match=r"halted in pass 0: sa: no answer in time; us: no answer in time"
+    ) as failed:
         run(SecureGrid(regions(*FOUR), {"us": stage, "sa": stage}), "secagg")
     assert failed.value.present == ("ap", "eu")
 
 
 def test_two_regions_are_too_few() -> None:
-    with pytest.raises(RoundFailed, match="needs 3 regions"):
+    with pytest.raises(RoundFailedError, match="needs 3 regions"):
         run(SecureGrid(regions("ap", "eu")), "secagg")
 
 
 @pytest.mark.parametrize("stage", ["setup", "share_keys", "collect_masked_vectors"])
 def test_where_one_of_three_is_lost_no_sum_of_two_is_made(stage: str) -> None:
-    with pytest.raises(RoundFailed, match="halted in pass 0: us: no answer in time"):
+    with pytest.raises(RoundFailedError, match="halted in pass 0: us: no answer in time"):
         run(SecureGrid(regions("ap", "eu", "us"), {"us": stage}), "secagg", passes=1)
 
 

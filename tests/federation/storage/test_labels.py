@@ -7,7 +7,8 @@ from confluent_kafka import Producer
 
 from connectors.base import SinkUnavailable, SourceUnavailable
 from connectors.memory import ABORT, FAIL, Aborted, MemorySink, MemorySource
-from federation.base import Purpose, StoreError
+from federation.base import Purpose
+from federation.errors import StorageError
 from federation.storage.labels import FeedSettings, label_feed, read_label
 from federation.storage.training_store import Label, TrainingSettings, TrainingStore
 from models.base import Windows, template_id
@@ -155,11 +156,11 @@ def test_a_crash_between_dead_letters_and_labels_repeats_the_same_dead_letter(st
     lines = [b"bad", GOOD]
 
     def crash(*_):
-        raise StoreError("the disk is full")
+        raise StorageError("the disk is full")
 
     with monkeypatch.context() as patch:
         patch.setattr(store, "label", crash)
-        with pytest.raises(StoreError):
+        with pytest.raises(StorageError):
             feed(store, lines, delivered).poll()
     assert feed(store, lines, delivered).poll() == 1
     assert len({r.id for r in delivered}) == 1

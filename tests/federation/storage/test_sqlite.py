@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from federation.base import StoreError
 from federation.coordinator.ledger import Ledger
+from federation.errors import StorageError
 from federation.storage import sqlite as transaction
 from federation.storage.training_store import TrainingSettings, TrainingStore
 
@@ -48,6 +48,6 @@ def test_a_file_that_stays_locked_is_a_sentence_in_the_end(tmp_path: Path, monke
     seconds = iter(range(0, 1000, 10))
     monkeypatch.setattr(transaction.time, "monotonic", lambda: float(next(seconds)))
     monkeypatch.setattr(transaction.time, "sleep", lambda _: None)
-    with pytest.raises(StoreError, match="database is locked"):
+    with pytest.raises(StorageError, match="database is locked"):
         ledger(tmp_path / "file.db")
     other.close()

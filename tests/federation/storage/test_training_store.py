@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from federation.base import Purpose, SetupError, StoreError
+from federation.base import Purpose
+from federation.errors import SetupError, StorageError
 from federation.storage.training_store import Label, Spending, TrainingSettings, TrainingStore
 from models.base import Windows, template_id
 
@@ -250,7 +251,7 @@ def test_with_a_key_nothing_readable_lies_on_the_disk(tmp_path):
 def test_a_wrong_key_is_one_sentence(tmp_path, made_with, opened_with, says):
     with opened(tmp_path, key=made_with) as store:
         put(store, ["a"])
-    with pytest.raises(StoreError, match=says) as caught:
+    with pytest.raises(StorageError, match=says) as caught:
         opened(tmp_path, key=opened_with)
     assert "training.db" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -270,13 +271,13 @@ def test_swapped_rows_are_noticed(tmp_path):
     with database:
         database.execute("UPDATE windows SET content = (SELECT content FROM windows WHERE id = ?)", (b"id-a",))
     database.close()
-    with opened(tmp_path, key=KEY) as store, pytest.raises(StoreError, match="changed since"):
+    with opened(tmp_path, key=KEY) as store, pytest.raises(StorageError, match="changed since"):
         everything(store)
 
 
 def test_what_is_no_database_is_one_sentence(tmp_path):
     (tmp_path / "training.db").write_bytes(b"no database" * 100)
-    with pytest.raises(StoreError, match=r"training\.db.*not a database"):
+    with pytest.raises(StorageError, match=r"training\.db.*not a database"):
         opened(tmp_path)
 
 
