@@ -112,10 +112,17 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a scenario measured: metrics of Driftline, and of each peer by the peer's name."""
+    """What a scenario measured.
+
+    Attributes:
+        metrics: Metrics of Driftline.
+        peers: Metrics of each peer by the peer's name.
+        detail: Tables that only the JSON result holds.
+    """
 
     metrics: Mapping[str, Number]
     peers: Mapping[str, Mapping[str, Number]] = field(default_factory=dict)
+    detail: Mapping[str, Any] = field(default_factory=dict)
 
 
 SCENARIOS: Mapping[str, str] = {
@@ -133,6 +140,7 @@ SCENARIOS: Mapping[str, str] = {
     "detect-hdfs-chrono": "bench.scenarios.detection:DETECT_HDFS_CHRONO",
     "detect-bgl-lines": "bench.scenarios.detection:DETECT_BGL_LINES",
     "detect-iotdb": "bench.scenarios.detection:DETECT_IOTDB",
+    "incidents": "bench.scenarios.incidents:INCIDENTS",
     "drift-overhead": "bench.scenarios.drift_overhead:DRIFT_OVERHEAD",
     "drift-quality": "bench.scenarios.drift_quality:DRIFT_QUALITY",
     "classify-seven-random": "bench.scenarios.classification:CLASSIFY_SEVEN_RANDOM",
@@ -181,6 +189,7 @@ def run_scenario(scenario: Scenario, run: Run) -> dict[str, Any]:
         "peers": {name: dict(values) for name, values in outcome.peers.items()},
         "machine": machine,
         "settings": {"processes": run.processes, **run.settings},
+        **({"detail": dict(outcome.detail)} if outcome.detail else {}),
     }
 
 
