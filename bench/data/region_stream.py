@@ -22,8 +22,8 @@ from federation.base import ModelSpec, RoundSettings, Weights
 from federation.coordinator.ledger import Trigger
 from federation.coordinator.schedule import Begin, ScheduleSettings, Situation, Wait, decide
 from federation.errors import RoundFailedError
+from federation.flower.local_grid import LocalGrid
 from federation.region.trainer import Trainer
-from federation.round.local_grid import LocalGrid
 from federation.round.round import run_round
 from federation.storage.training_store import Label, TrainingSettings, TrainingStore
 from models.base import Templates, WindowDetector, Windows

@@ -15,9 +15,9 @@ from bench.data.simulated_regions import ATTACKS, FixedStore, HostileRegion
 from bench.harness import Outcome, Run, Scenario, Target
 from engine.offline.datasets import split_by_session
 from federation.base import ModelSpec, RoundSettings, Weights
+from federation.flower.local_grid import LocalGrid
 from federation.protocol.messages import Region
 from federation.region.trainer import Trainer
-from federation.round.local_grid import LocalGrid
 from federation.round.round import run_round
 from federation.round.strategies import STRATEGIES
 from models.detectors.registry import build

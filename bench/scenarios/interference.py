@@ -24,8 +24,8 @@ from engine.settings import load
 from federation.base import ModelSpec, TrainTask
 from federation.errors import TrainerError
 from federation.flower.node import NodeSettings
+from federation.flower.record_codec import pack, unpack
 from federation.protocol import messages
-from federation.protocol.record_codec import pack, unpack
 from federation.region.trainer_process import TrainerServer, request
 from federation.storage.training_store import Label, TrainingSettings, TrainingStore
 from models.storage.store import ModelStore

@@ -17,11 +17,11 @@ from engine.telemetry.rounds import TRACE_ALL, RoundTelemetry
 from federation.coordinator.announcements import Announcer
 from federation.coordinator.audit import AuditLog
 from federation.coordinator.controller import Controller, World
+from federation.coordinator.coordinator import BackgroundRunner, Coordinator
 from federation.coordinator.drift_events import event_feed
 from federation.coordinator.ledger import Ledger
 from federation.coordinator.rollback import Rollbacks
 from federation.errors import SetupError
-from federation.flower.coordinator import BackgroundRunner, Coordinator
 from federation.flower.keys import node_keys
 from federation.flower.superlink import SuperLink
 from federation.region.region_policy import OwnEncoders, PrivacyDemand
@@ -149,8 +149,8 @@ def _trainer(
     """Runs in the trainer's process: answers messages, one span each below the round's."""
     from engine.runtime.model_loading import embedding_cache
     from engine.telemetry.tracing import Tracer
+    from federation.flower.record_codec import pack, unpack
     from federation.protocol import messages
-    from federation.protocol.record_codec import pack, unpack
     from federation.region.trainer import Trainer
     from federation.storage.training_store import TrainingStore
 

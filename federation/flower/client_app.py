@@ -12,8 +12,8 @@ from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from federation.errors import TrainerError
+from federation.flower.record_codec import pack, unpack
 from federation.protocol.messages import TRAIN, failure
-from federation.protocol.record_codec import pack, unpack
 from federation.protocol.secagg_client import answer, is_secure
 from federation.region.trainer_process import request
 

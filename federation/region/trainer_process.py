@@ -25,7 +25,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from federation.errors import FederationError, TrainerError
-from federation.protocol import framing as wire
+from federation.region import framing as wire
 
 log = logging.getLogger(__name__)
 

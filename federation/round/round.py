@@ -23,8 +23,8 @@ from flwr.serverapp import Grid
 from federation.base import LINE_CLASSIFIER, ModelSpec, Refusal, RoundResult, RoundSettings, TrainTask, Update, Weights
 from federation.protocol import messages
 from federation.protocol.calibration import shared_threshold, sketch_problem
-from federation.protocol.fleet import Clock, Fleet, MonotonicClock
 from federation.protocol.output_templates import shared_out
+from federation.round.fleet import Clock, Fleet, MonotonicClock
 from federation.round.gate import judge
 from federation.round.guard import figures_problem, inspect
 from federation.round.secagg_server import secure_pass

@@ -3,7 +3,7 @@
 A strategy is given changes (what a region's weights differ by from those sent) in float64, not weights:
 all of them commute with that shift, equal updates then give exactly themselves back, and Krum's distances
 lose no digits. Arrays of whole numbers are equal in all updates (the guard sees to it) and pass by.
-Flower's own choice of nodes is not used: it waits for its minimum for ever (`federation.protocol.fleet` asks instead).
+Flower's own choice of nodes is not used: it waits for its minimum for ever (`federation.round.fleet` asks instead).
 """
 
 from collections.abc import Callable, Mapping, Sequence

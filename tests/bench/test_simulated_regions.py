@@ -3,8 +3,8 @@ import pytest
 
 from bench.data.simulated_regions import ATTACKS, FixedStore, HostileRegion
 from federation.base import Purpose, RoundSettings
+from federation.flower.local_grid import LocalGrid
 from federation.protocol.messages import Region
-from federation.round.local_grid import LocalGrid
 from federation.round.round import run_round
 from federation.storage.training_store import Spending
 from tests.support.prepared import SPEC, WEIGHTS, PreparedRegion, made_set

@@ -19,9 +19,9 @@ from federation.base import (
     Update,
     Weights,
 )
+from federation.flower.local_grid import LocalGrid
 from federation.protocol.calibration import sketch
 from federation.protocol.messages import Region
-from federation.round.local_grid import LocalGrid
 from federation.storage.line_classes import LineSet
 from federation.storage.training_store import Spending
 from models.base import Windows, template_id

@@ -21,8 +21,8 @@ from engine.telemetry.rounds import RoundTelemetry
 from engine.telemetry.telemetry import TelemetrySettings
 from federation.base import PrivacySettings, TrainTask
 from federation.errors import RegionFailedError
+from federation.flower.record_codec import pack, unpack
 from federation.protocol import messages
-from federation.protocol.record_codec import pack, unpack
 from federation.region.region_policy import OwnEncoders, PrivacyDemand
 from federation.round import round_files
 from federation.storage.training_store import TrainingSettings, TrainingStore

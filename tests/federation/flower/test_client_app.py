@@ -12,8 +12,8 @@ from flwr.app.message import make_message
 
 from federation.errors import RegionFailedError, TrainerError
 from federation.flower.client_app import app
+from federation.flower.record_codec import pack, unpack
 from federation.protocol.messages import CALIBRATE, EVALUATE, HELLO, TEMPLATES, TRAIN, raise_failure, region_of
-from federation.protocol.record_codec import pack, unpack
 from federation.region.trainer_process import TrainerServer
 from tests.support import handlers
 

@@ -23,11 +23,11 @@ from federation.base import (
     Weights,
 )
 from federation.errors import MalformedError, RoundFailedError, TrainerError
+from federation.flower.local_grid import LocalGrid
 from federation.protocol import messages
 from federation.protocol.messages import Region
 from federation.protocol.output_templates import MAX_TEMPLATES, most_frequent, shared_out
 from federation.region.trainer import Trainer
-from federation.round.local_grid import LocalGrid
 from federation.round.round import run_round
 from models.base import WindowDetector, Windows, template_id
 from models.detectors.registry import build

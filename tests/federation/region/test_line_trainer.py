@@ -19,10 +19,10 @@ from federation.base import (
     Weights,
 )
 from federation.errors import RoundFailedError, TrainerError
+from federation.flower.local_grid import LocalGrid
 from federation.region.trainer import Trainer
 from federation.round.gate import judge, quality, table, wrong
 from federation.round.guard import figures_problem
-from federation.round.local_grid import LocalGrid
 from federation.round.round import run_round
 from federation.storage.line_classes import line_set
 from models.base import Windows, template_id

@@ -9,9 +9,9 @@ import pytest
 from pydantic import ValidationError
 
 from federation.base import ModelSpec, PrivacySettings, RoundSettings
+from federation.flower.local_grid import LocalGrid
 from federation.protocol import messages
 from federation.region.region_policy import OwnEncoders, PrivacyDemand
-from federation.round.local_grid import LocalGrid
 from federation.round.round import run_round
 from models.storage.model_cards import Card
 from models.storage.store import ModelStore, Notes

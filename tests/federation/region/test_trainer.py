@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from federation.base import ModelSpec, Purpose, RoundSettings, TrainTask, Update
 from federation.errors import RoundFailedError, TrainerError
+from federation.flower.local_grid import LocalGrid
 from federation.region.trainer import Trainer
 from federation.round.guard import change_norm, inspect
-from federation.round.local_grid import LocalGrid
 from federation.round.round import run_round
 from models.base import ModelStoreError, TrainingError
 from models.detectors.registry import build

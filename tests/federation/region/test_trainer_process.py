@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from federation.errors import TrainerError
-from federation.protocol import framing as wire
+from federation.region import framing as wire
 from federation.region import trainer_process
 from federation.region.trainer_process import TrainerServer, request
 from tests.support import handlers

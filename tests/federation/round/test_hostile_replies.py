@@ -10,10 +10,10 @@ from flwr.app import ConfigRecord, Error, Message, MetricRecord, RecordDict
 
 from federation.base import REGION_NAME, RoundResult, require_region_name
 from federation.errors import SetupError
+from federation.flower.local_grid import LocalGrid
 from federation.protocol import messages
-from federation.protocol.fleet import SPARE_BYTES, WORDS
 from federation.protocol.messages import EVALUATE, HELLO, TRAIN, Region
-from federation.round.local_grid import LocalGrid
+from federation.round.fleet import SPARE_BYTES, WORDS
 from federation.round.round import run_round
 from tests.support.prepared import SPEC, WEIGHTS, CountedClock, PreparedRegion, settings
 

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from federation.base import RoundResult, TrainTask, Update, Weights
 from federation.errors import RoundFailedError, SetupError, TrainerError
+from federation.flower.local_grid import LocalGrid
+from federation.flower.record_codec import pack, unpack
 from federation.protocol import messages
 from federation.protocol.messages import Region
-from federation.protocol.record_codec import pack, unpack
 from federation.protocol.secagg_client import MAX_EXAMPLES, RECORD, answer, changes, is_secure
 from federation.protocol.secagg_masks import MODULES, masks
-from federation.round.local_grid import LocalGrid
 from federation.round.round import run_round
 from tests.support.prepared import SPEC, CountedClock, PreparedRegion, settings
 

@@ -7,9 +7,9 @@ import pytest
 
 from connectors.memory import FAIL, MemorySink, MemorySource
 from federation.coordinator.controller import Controller, World
+from federation.coordinator.coordinator import BackgroundRunner, Coordinator
 from federation.coordinator.drift_events import event_feed
 from federation.errors import RoundFailedError, SetupError, StorageError
-from federation.flower.coordinator import BackgroundRunner, Coordinator
 from federation.round import round_files
 from tests.support.controller_world import MODEL, Clock, Process, publish_first, result_of
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from federation.errors import TrainerError
-from federation.protocol import framing as wire
+from federation.region import framing as wire
 
 Pair = tuple[socket.socket, socket.socket]
 
