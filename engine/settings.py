@@ -34,12 +34,12 @@ from engine.steps.score import ScoreSettings
 from engine.steps.window import WindowSettings
 from engine.telemetry.logs import LogSettings
 from engine.telemetry.telemetry import TelemetrySettings
-from federation.base import RoundSettings
 from federation.coordinator.ledger import LedgerSettings
 from federation.coordinator.schedule import ScheduleSettings
 from federation.flower.node import NodeSettings
 from federation.flower.process_supervisor import AbsolutePath
 from federation.flower.superlink import SuperLinkSettings
+from federation.round.settings import RoundSettings
 from federation.storage.labels import FeedSettings
 from federation.storage.training_store import TrainingSettings
 from foundation.errors import DriftlineError

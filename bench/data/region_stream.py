@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from engine.drift.monitor import DriftMonitor
 from engine.drift.settings import DriftSettings
 from engine.drift.vectors import template_vectors
-from federation.base import ModelSpec, RoundSettings, Weights
 from federation.coordinator.ledger import Trigger
 from federation.coordinator.schedule import Begin, ScheduleSettings, Situation, Wait, decide
 from federation.errors import RoundFailedError
 from federation.flower.local_grid import LocalGrid
+from federation.protocol.records import ModelSpec, Weights
 from federation.region.trainer import Trainer
 from federation.round.round import run_round
+from federation.round.settings import RoundSettings
 from federation.storage.training_store import Label, TrainingSettings, TrainingStore
 from models.base import Templates, WindowDetector, Windows
 from models.detectors.registry import build

@@ -6,19 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from federation.base import (
-    HoldoutFigures,
-    LearningSet,
-    ModelSpec,
-    Purpose,
-    ScoreSketch,
-    TrainTask,
-    Update,
-    Weights,
-)
 from federation.protocol.messages import Region
-from federation.storage.line_classes import LineSet, line_set
-from federation.storage.training_store import Spending
+from federation.protocol.records import HoldoutFigures, ModelSpec, ScoreSketch, TrainTask, Update, Weights
+from federation.storage.learning import LearningSet, LineSet, Purpose, Spending
+from federation.storage.line_classes import line_set
 from models.base import Templates, Windows
 
 

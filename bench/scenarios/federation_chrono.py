@@ -15,8 +15,9 @@ from bench.data.partition import by_key
 from bench.data.region_stream import MODEL, Course, FleetStream, Policy, StartingModel, Stream, joined
 from bench.harness import Outcome, Run, Scenario, SettingError, Target
 from engine.drift.settings import DriftSettings
-from federation.base import ModelSpec, RoundSettings
 from federation.coordinator.schedule import ScheduleSettings
+from federation.protocol.records import ModelSpec
+from federation.round.settings import RoundSettings
 from models.train_detector import TrainSettings, train
 from models.training.metrics import confusion
 

@@ -14,11 +14,12 @@ from bench.data.partition import by_dirichlet, by_node
 from bench.data.simulated_regions import ATTACKS, FixedStore, HostileRegion
 from bench.harness import Outcome, Run, Scenario, Target
 from engine.offline.datasets import split_by_session
-from federation.base import ModelSpec, RoundSettings, Weights
 from federation.flower.local_grid import LocalGrid
 from federation.protocol.messages import Region
+from federation.protocol.records import ModelSpec, Weights
 from federation.region.trainer import Trainer
 from federation.round.round import run_round
+from federation.round.settings import RoundSettings
 from federation.round.strategies import STRATEGIES
 from models.detectors.registry import build
 from models.train_detector import TrainSettings, train

@@ -21,11 +21,11 @@ from bench.scenarios.engine_runs import LIMIT_S, spread, trained_store
 from connectors.ports import free_port
 from engine.runtime.federation_wiring import trainer_build
 from engine.settings import load
-from federation.base import ModelSpec, TrainTask
 from federation.errors import TrainerError
 from federation.flower.node import NodeSettings
 from federation.flower.record_codec import pack, unpack
 from federation.protocol import messages
+from federation.protocol.records import ModelSpec, TrainTask
 from federation.region.trainer_process import TrainerServer, request
 from federation.storage.training_store import Label, TrainingSettings, TrainingStore
 from models.storage.store import ModelStore

@@ -25,16 +25,18 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from connectors.base import ConnectorError
-from federation.base import ModelSpec, RoundResult, RoundSettings, Weights
 from federation.coordinator.announcements import Announcement
 from federation.coordinator.hooks import Observer
 from federation.coordinator.ledger import Ledger, Outcome, Round, Step
 from federation.coordinator.rollback import Rollbacks
 from federation.coordinator.schedule import Begin, ScheduleSettings, Situation, decide
 from federation.errors import FederationError, RoundFailedError, StorageError
+from federation.protocol.records import ModelSpec, Weights
 from federation.round import round_files
 from federation.round.gate import table
+from federation.round.result import RoundResult
 from federation.round.round_files import RoundPlan
+from federation.round.settings import RoundSettings
 from foundation.time_text import iso_millis
 from models.base import ModelError
 from models.storage.model_cards import AnyCard, Card, ModelNotes, Notes

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Protocol
 
 from connectors.base import ConnectorError
-from federation.base import RoundResult, Weights
 from federation.coordinator.controller import Controller
 from federation.coordinator.drift_events import Event
 from federation.coordinator.hooks import Observer
 from federation.errors import FederationError, RoundFailedError, SetupError
+from federation.protocol.records import Weights
 from federation.round import round_files
+from federation.round.result import RoundResult
 from federation.round.round_files import RoundPlan
 from federation.storage.document_feed import Feed
 from models.base import ModelError

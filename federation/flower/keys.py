@@ -23,8 +23,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from federation.base import require_region_name
 from federation.errors import SetupError
+from federation.protocol.region_name import require_region_name
 
 AUTHORITY_DAYS = 3650
 CERTIFICATE_DAYS = 825

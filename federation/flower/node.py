@@ -23,7 +23,6 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from connectors.ports import free_port
-from federation.base import require_region_name
 from federation.errors import SetupError
 from federation.flower.process_supervisor import (
     AbsolutePath,
@@ -34,6 +33,7 @@ from federation.flower.process_supervisor import (
     python_module,
     write_secret,
 )
+from federation.protocol.region_name import require_region_name
 from federation.region.region_policy import PrivacyDemand
 from federation.region.trainer_process import START_S, Build, TrainerServer
 

@@ -21,7 +21,6 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from federation.base import RoundResult, Weights
 from federation.errors import RoundFailedError, SetupError, StorageError
 from federation.flower.app_bundle import bundle
 from federation.flower.process_supervisor import (
@@ -33,7 +32,9 @@ from federation.flower.process_supervisor import (
     python_module,
     write_secret,
 )
+from federation.protocol.records import Weights
 from federation.round import round_files
+from federation.round.result import RoundResult
 
 log = logging.getLogger(__name__)
 

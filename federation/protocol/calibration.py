@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from federation.base import ScoreSketch
 from federation.errors import RoundFailedError
+from federation.protocol.records import ScoreSketch
 from models.base import TrainingError
 from models.training.thresholds import fit_threshold
 

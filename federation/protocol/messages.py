@@ -19,9 +19,10 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
-from federation.base import REGION_NAME, HoldoutFigures, ModelSpec, ScoreSketch, TrainTask, Update, Weights
 from federation.errors import FederationError, MalformedError, RegionFailedError
 from federation.protocol.output_templates import MAX_TEMPLATES
+from federation.protocol.records import HoldoutFigures, ModelSpec, ScoreSketch, TrainTask, Update, Weights
+from federation.protocol.region_name import REGION_NAME
 from models.base import ModelError
 from models.classify.base import CLASSES
 

@@ -12,9 +12,9 @@ import numpy as np
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from numpy.typing import NDArray
 
-from federation.base import TrainTask, Update, Weights
 from federation.errors import TrainerError
 from federation.protocol import messages
+from federation.protocol.records import TrainTask, Update, Weights
 from federation.protocol.secagg_masks import use_chacha
 
 RECORD = "secaggplus_configs"

@@ -22,10 +22,9 @@ from opacus.accountants import RDPAccountant  # type: ignore[import-untyped]
 from opacus.accountants.analysis.rdp import compute_rdp, get_privacy_spent  # type: ignore[import-untyped]
 from opacus.optimizers import DPOptimizer  # type: ignore[import-untyped]
 
-from federation.base import PrivacySettings
 from federation.errors import BudgetSpentError, TrainerError
-from federation.region.trainer import LearningStore
-from federation.storage.training_store import Spending
+from federation.protocol.records import PrivacySettings
+from federation.storage.learning import LearningStore, Spending
 from models.training.train_loop import Loss
 
 ORDERS = RDPAccountant.DEFAULT_ALPHAS

@@ -3,11 +3,10 @@
 import time
 import zlib
 from pathlib import Path
-from typing import Protocol
 
-from federation.base import HoldoutFigures, ModelSpec, Purpose, TrainTask, Update, Weights
 from federation.errors import TrainerError
-from federation.storage.line_classes import LineSet
+from federation.protocol.records import HoldoutFigures, ModelSpec, TrainTask, Update, Weights
+from federation.storage.learning import LearningStore, Purpose
 from models.classify.base import NORMAL, LineClassifier
 from models.classify.metrics import class_figures
 from models.classify.registry import build
@@ -17,18 +16,10 @@ FEDERATED = ("lora_bert",)
 """Line classifiers whose weights have the same shapes whatever they were trained on."""
 
 
-class LineStore(Protocol):
-    """Where a region's templates and their classes are."""
-
-    def line_set(self, purpose: Purpose) -> LineSet:
-        """The templates of that purpose, with their classes."""
-        ...
-
-
 class LineTrainer:
     """Answers for one region where a line classifier is federated. Not for several threads at once."""
 
-    def __init__(self, region: str, store: LineStore, *, device: str, cache: Path | None) -> None:
+    def __init__(self, region: str, store: LearningStore, *, device: str, cache: Path | None) -> None:
         """Loads nothing yet; see `federation.region.trainer.Trainer`."""
         self._region = region
         self._store = store

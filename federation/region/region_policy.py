@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from federation.base import ModelSpec, PrivacySettings
+from federation.protocol.records import ModelSpec, PrivacySettings
 from models.base import ModelError
 from models.storage.store import ModelStore
 

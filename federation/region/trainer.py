@@ -9,51 +9,32 @@ import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from torch.nn import Module
 from torch.optim import Optimizer
 
-from federation.base import (
+from federation.errors import TrainerError
+from federation.protocol.calibration import sketch
+from federation.protocol.output_templates import most_frequent
+from federation.protocol.records import (
     LINE_CLASSIFIER,
     HoldoutFigures,
-    LearningSet,
     ModelSpec,
-    Purpose,
     ScoreSketch,
     TrainTask,
     Update,
     Weights,
 )
-from federation.errors import TrainerError
-from federation.protocol.calibration import sketch
-from federation.protocol.output_templates import most_frequent
-from federation.region.line_trainer import LineStore, LineTrainer
-from federation.storage.training_store import Spending
+from federation.region.line_trainer import LineTrainer
+from federation.storage.learning import LearningSet, LearningStore, Purpose
 from models.base import WindowDetector
 from models.detectors.registry import build
 from models.text.ragged import content_keys, distinct
 from models.training.metrics import confusion
 from models.training.scoring import WindowScorer
 from models.training.train_loop import LocalTraining, Stepper, within_round
-
-
-class LearningStore(LineStore, Protocol):
-    """Where a region's windows and templates worth learning from are, and what was spent of its privacy."""
-
-    def learning_set(self, purpose: Purpose) -> LearningSet:
-        """The stored windows of that purpose, with their labels."""
-        ...
-
-    def spend(self, spending: Spending) -> None:
-        """Records a training under differential privacy; to be called before it."""
-        ...
-
-    def spent(self) -> tuple[Spending, ...]:
-        """Every training under differential privacy so far, in order."""
-        ...
 
 
 class Trainer:
@@ -91,7 +72,7 @@ class Trainer:
         if not _predicts(detector):
             return np.zeros(0, np.int64)
         own = self._store.learning_set(Purpose.TRAIN)
-        return most_frequent(_part(own, ~own.labels).windows.ids)
+        return most_frequent(own.subset(~own.labels).windows.ids)
 
     def train(self, weights: Weights, task: TrainTask) -> Update:
         """Trains from `weights` on the windows to train on, a line classifier on the templates.
@@ -107,7 +88,7 @@ class Trainer:
         detector = self._loaded(task.spec, weights)
         own, check = self._store.learning_set(Purpose.TRAIN), self._store.learning_set(Purpose.CALIBRATE)
         if not detector.supervised:
-            own = _part(own, ~own.labels)
+            own = own.subset(~own.labels)
         if not len(own):
             raise TrainerError(f"{self._region} has no window to train {task.spec.detector} on")
         _require_private(detector, task)
@@ -223,10 +204,4 @@ def _records(own: LearningSet) -> LearningSet:
     first, _ = distinct(keys)
     chosen = np.zeros(len(own), bool)
     chosen[first] = True
-    return _part(own, chosen)
-
-
-def _part(whole: LearningSet, chosen: NDArray[np.bool_]) -> LearningSet:
-    index = np.flatnonzero(chosen)
-    provenance = tuple(whole.provenance[i] for i in index.tolist())
-    return LearningSet(whole.windows.take(index), whole.labels[index], whole.templates, provenance)
+    return own.subset(chosen)

@@ -30,7 +30,7 @@ from federation.region import framing as wire
 log = logging.getLogger(__name__)
 
 Handler = Callable[[str, bytes], bytes]
-"""(kind of the job, its body) → its answer; raises what `federation.base` declares, or anything."""
+"""(kind of the job, its body) → its answer; raises what `federation.errors` declares, or anything."""
 
 Build = Callable[[], Handler]
 """Makes the handler inside the worker process; a module's function or a `functools.partial` of one."""

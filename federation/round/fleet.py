@@ -13,9 +13,10 @@ from typing import Protocol, TypeVar
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
-from federation.base import Refusal, RoundSettings
 from federation.errors import MalformedError, RegionFailedError, RoundFailedError
 from federation.protocol.messages import Question, array_bytes, raise_failure, region_of
+from federation.round.result import Refusal
+from federation.round.settings import RoundSettings
 
 T = TypeVar("T")
 _POLL_S = 0.1

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from federation.base import HoldoutFigures, RoundSettings
+from federation.protocol.records import HoldoutFigures
+from federation.round.settings import RoundSettings
 from models.classify.base import CLASSES
 from models.classify.metrics import ClassFigures
 from models.training.metrics import Confusion

@@ -10,7 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from federation.base import HoldoutFigures, Refusal, RoundSettings, Update, Weights
+from federation.protocol.records import HoldoutFigures, Update, Weights, floating
+from federation.round.result import Refusal
+from federation.round.settings import RoundSettings
 
 
 def inspect(
@@ -92,11 +94,6 @@ def change_norm(weights: Weights, sent: Weights) -> float:
     """Euclidean norm of what was changed over all arrays, in float64."""
     changes = (weights[name].astype(np.float64) - sent[name].astype(np.float64) for name in floating(sent))
     return float(np.sqrt(sum(float(np.square(change).sum()) for change in changes)))
-
-
-def floating(weights: Weights) -> list[str]:
-    """Names of the arrays that are averaged, sorted; the others hold facts that all regions share."""
-    return sorted(name for name, array in weights.items() if np.issubdtype(array.dtype, np.floating))
 
 
 def figures_problem(figures: HoldoutFigures, max_examples: int, classes: int = 2) -> str | None:

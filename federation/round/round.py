@@ -20,14 +20,16 @@ from dataclasses import dataclass
 
 from flwr.serverapp import Grid
 
-from federation.base import LINE_CLASSIFIER, ModelSpec, Refusal, RoundResult, RoundSettings, TrainTask, Update, Weights
 from federation.protocol import messages
 from federation.protocol.calibration import shared_threshold, sketch_problem
 from federation.protocol.output_templates import shared_out
+from federation.protocol.records import LINE_CLASSIFIER, ModelSpec, TrainTask, Update, Weights
 from federation.round.fleet import Clock, Fleet, MonotonicClock
 from federation.round.gate import judge
 from federation.round.guard import figures_problem, inspect
+from federation.round.result import Refusal, RoundResult
 from federation.round.secagg_server import secure_pass
+from federation.round.settings import RoundSettings
 from federation.round.strategies import Aggregation, proximal_mu
 from models.classify.base import CLASSES
 from models.training.output_vocabulary import grown, has_candidates

@@ -26,8 +26,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from federation.base import HoldoutFigures, ModelSpec, Refusal, RoundResult, RoundSettings, Weights
 from federation.errors import RoundFailedError, StorageError
+from federation.protocol.records import HoldoutFigures, ModelSpec, Weights
+from federation.round.result import Refusal, RoundResult
+from federation.round.settings import RoundSettings
 from foundation import durable
 
 PLAN, CURRENT, STEPS = "plan.json", "current.safetensors", "steps.jsonl"

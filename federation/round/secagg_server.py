@@ -20,12 +20,14 @@ from flwr.server.workflow.secure_aggregation.secaggplus_workflow import Workflow
 from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
-from federation.base import Refusal, RoundSettings, TrainTask, Update, Weights
 from federation.errors import RoundFailedError, SetupError
 from federation.protocol.messages import packed
+from federation.protocol.records import TrainTask, Update, Weights
 from federation.protocol.secagg_client import MAX_EXAMPLES, MIN_REGIONS, averaged
 from federation.protocol.secagg_masks import use_chacha
 from federation.round.fleet import Clock, Fleet
+from federation.round.result import Refusal
+from federation.round.settings import RoundSettings
 
 LEVELS = 1 << 30
 """Steps between -clip and clip; the workflow keeps them in 32 bits."""

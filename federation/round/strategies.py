@@ -16,10 +16,11 @@ from flwr.serverapp.strategy import FedAdam, FedAvg, FedMedian, FedProx, FedTrim
 from flwr.serverapp.strategy.strategy import Strategy
 from numpy.typing import NDArray
 
-from federation.base import RoundSettings, Update, Weights
 from federation.errors import RoundFailedError, SetupError
 from federation.protocol.messages import TRAIN
-from federation.round.guard import floating, shares
+from federation.protocol.records import Update, Weights, floating
+from federation.round.guard import shares
+from federation.round.settings import RoundSettings
 
 STRATEGIES: Mapping[str, tuple[Callable[..., Strategy], Mapping[str, float]]] = {
     "fedavg": (FedAvg, {}),

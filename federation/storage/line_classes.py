@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from federation.base import Purpose
+from federation.storage.learning import LineSet, Purpose
 from models.base import template_id
 from models.classify.base import CLASSES, Lines
 
@@ -50,26 +49,6 @@ class TemplateClass:
     kind: str
     provenance: Provenance
     time_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class LineSet:
-    """Templates of one region with their class, no two alike.
-
-    Attributes:
-        lines: The templates as lines, of which nothing but the text is known.
-        labels: int64 (n,): index into `CLASSES`.
-        weights: float64 (n,): 1 for an operator's word, for a rule's its confidence.
-        provenance: Where each class comes from: `feedback`, `labels` or `rules`.
-    """
-
-    lines: Lines
-    labels: NDArray[np.int64]
-    weights: NDArray[np.float64]
-    provenance: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.labels)
 
 
 def take_class(database: sqlite3.Connection, name: bytes, said: TemplateClass, received_ns: int) -> bool:

@@ -25,11 +25,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
-from federation.base import LearningSet, Purpose
 from federation.storage.document_feed import Position
 from federation.storage.encryption import AtRest, Plain, Sealed, decode_key
 from federation.storage.eviction import drop_oldest, priority, trim
-from federation.storage.line_classes import LineSet, TemplateClass, classes_of, line_set, take_class
+from federation.storage.learning import LearningSet, LineSet, Purpose, Spending
+from federation.storage.line_classes import TemplateClass, classes_of, line_set, take_class
 from federation.storage.training_file import TrainingFile
 from models.base import Templates, Windows, template_id
 
@@ -119,16 +119,6 @@ class FeedbackCounts:
 
     right: int
     wrong: int
-
-
-@dataclass(frozen=True, slots=True)
-class Spending:
-    """One training under differential privacy: what an accountant needs to add it up."""
-
-    round_id: str
-    noise_multiplier: float
-    sample_rate: float
-    steps: int
 
 
 @dataclass(frozen=True, slots=True)

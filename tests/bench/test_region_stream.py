@@ -7,8 +7,9 @@ import pytest
 from bench.data.partition import by_key
 from bench.data.region_stream import FleetStream, Policy, RegionPipeline, StartingModel, Stream, joined
 from engine.drift.settings import DriftSettings
-from federation.base import ModelSpec, RoundSettings
 from federation.coordinator.schedule import ScheduleSettings
+from federation.protocol.records import ModelSpec
+from federation.round.settings import RoundSettings
 from models.base import Windows, template_id
 from models.detectors.registry import build
 

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from bench.data.simulated_regions import ATTACKS, FixedStore, HostileRegion
-from federation.base import Purpose, RoundSettings
 from federation.flower.local_grid import LocalGrid
 from federation.protocol.messages import Region
 from federation.round.round import run_round
-from federation.storage.training_store import Spending
+from federation.round.settings import RoundSettings
+from federation.storage.learning import Purpose, Spending
 from tests.support.prepared import SPEC, WEIGHTS, PreparedRegion, made_set
 
 REFUSED = {"not_a_number": "not finite", "larger": "times the others'", "boastful": "trained on 1000000000000 windows"}

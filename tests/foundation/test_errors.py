@@ -19,7 +19,7 @@ BASES = [
     "engine.settings.SettingsFileError",
     "engine.telemetry.endpoints.EndpointError",
     "engine.windows.window_base.WindowStateError",
-    "federation.base.FederationError",
+    "federation.errors.FederationError",
     "models.base.ModelError",
 ]
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from connectors.memory import MemorySink
-from federation.base import HoldoutFigures, RoundResult, RoundSettings
 from federation.coordinator.announcements import Announcer
 from federation.coordinator.audit import AuditLog
 from federation.coordinator.controller import Controller, World
@@ -15,7 +14,10 @@ from federation.coordinator.hooks import Observer
 from federation.coordinator.ledger import Ledger, Trigger
 from federation.coordinator.rollback import Rollbacks
 from federation.coordinator.schedule import ScheduleSettings
+from federation.protocol.records import HoldoutFigures
 from federation.round import round_files
+from federation.round.result import RoundResult
+from federation.round.settings import RoundSettings
 from models.base import Windows, template_id
 from models.detectors.registry import build
 from models.storage.store import ModelStore, Notes

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from connectors.ports import free_port
-from federation.base import ModelSpec, RoundResult, Weights
 from federation.flower.node import Node, NodeSettings
 from federation.flower.superlink import SuperLink, SuperLinkSettings
+from federation.protocol.records import ModelSpec, Weights
 from federation.region.trainer_process import Build
+from federation.round.result import RoundResult
 from federation.round.round_files import RoundPlan
 from tests.support import handlers
 from tests.support.prepared import SPEC, WEIGHTS, settings

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from federation.base import Update
 from federation.errors import TrainerError
 from federation.flower.record_codec import pack, unpack
 from federation.protocol import messages
+from federation.protocol.records import Update
 from federation.region.trainer_process import Handler
 from tests.support.prepared import PreparedRegion
 

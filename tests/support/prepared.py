@@ -8,22 +8,12 @@ import numpy as np
 from flwr.app import Message
 from numpy.typing import NDArray
 
-from federation.base import (
-    HoldoutFigures,
-    LearningSet,
-    ModelSpec,
-    Purpose,
-    RoundSettings,
-    ScoreSketch,
-    TrainTask,
-    Update,
-    Weights,
-)
 from federation.flower.local_grid import LocalGrid
 from federation.protocol.calibration import sketch
 from federation.protocol.messages import Region
-from federation.storage.line_classes import LineSet
-from federation.storage.training_store import Spending
+from federation.protocol.records import HoldoutFigures, ModelSpec, ScoreSketch, TrainTask, Update, Weights
+from federation.round.settings import RoundSettings
+from federation.storage.learning import LearningSet, LineSet, Purpose, Spending
 from models.base import Windows, template_id
 
 

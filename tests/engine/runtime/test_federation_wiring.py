@@ -8,9 +8,9 @@ from flwr.app import Message
 
 from engine.runtime.federation_wiring import trainer_build
 from engine.settings import RegionSettings
-from federation.base import ModelSpec
 from federation.flower.local_grid import LocalGrid
 from federation.flower.record_codec import pack, unpack
+from federation.protocol.records import ModelSpec
 from federation.round.round import run_round
 from federation.storage.training_store import Label, TrainingStore
 from models.detectors.registry import build

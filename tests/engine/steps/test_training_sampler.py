@@ -11,7 +11,7 @@ from engine.settings import from_mapping
 from engine.steps.training_sampler import LOG_S, WAITING, Collector, Picker
 from engine.telemetry.telemetry import Telemetry, TelemetrySettings
 from engine.windows.recent import RecentLines
-from federation.base import Purpose
+from federation.storage.learning import Purpose
 from federation.storage.training_store import Label, TrainingSettings, TrainingStore
 from models.detectors.event_counts import EventCounts, EventCountsSettings
 

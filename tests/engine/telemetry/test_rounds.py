@@ -19,10 +19,10 @@ from engine.telemetry.health import Health
 from engine.telemetry.metrics import Metrics
 from engine.telemetry.rounds import RoundTelemetry
 from engine.telemetry.telemetry import TelemetrySettings
-from federation.base import PrivacySettings, TrainTask
 from federation.errors import RegionFailedError
 from federation.flower.record_codec import pack, unpack
 from federation.protocol import messages
+from federation.protocol.records import PrivacySettings, TrainTask
 from federation.region.region_policy import OwnEncoders, PrivacyDemand
 from federation.round import round_files
 from federation.storage.training_store import TrainingSettings, TrainingStore

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from federation.base import LINE_CLASSIFIER, HoldoutFigures
 from federation.coordinator.ledger import Ledger, Step, Trigger
 from federation.errors import StorageError
+from federation.protocol.records import LINE_CLASSIFIER, HoldoutFigures
 from federation.round import round_files
 from models.classify.registry import build
 from models.storage.model_cards import ModelNotes

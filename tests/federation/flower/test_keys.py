@@ -84,7 +84,7 @@ def test_a_region_can_be_added_later(folder: Path) -> None:
 
 @pytest.mark.parametrize("region", ["", "../eu", "a b", ".hidden", "a/b"])
 def test_a_name_that_is_no_file_name_is_refused(folder: Path, region: str) -> None:
-    with pytest.raises(SetupError, match="a region's name should be"):
+    with pytest.raises(SetupError, match="a region's name should have"):
         keys.make_node_key(folder, region)
 
 

@@ -10,8 +10,10 @@ import pytest
 
 from engine.runtime.federation_wiring import trainer_build
 from engine.settings import RegionSettings
-from federation.base import Purpose, RoundResult, Weights
+from federation.protocol.records import Weights
+from federation.round.result import RoundResult
 from federation.round.round_files import read_steps
+from federation.storage.learning import Purpose
 from federation.storage.training_store import Label, TrainingSettings, TrainingStore
 from models.storage.store import ModelStore, Notes
 from models.training.thresholds import Threshold

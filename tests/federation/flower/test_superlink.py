@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from connectors.ports import free_port
-from federation.base import RoundResult
 from federation.errors import RoundFailedError, SetupError, StorageError
 from federation.flower import keys
 from federation.flower import superlink as module
 from federation.flower.superlink import GRACE_S, SuperLink, SuperLinkSettings, _command
 from federation.round import round_files
+from federation.round.result import RoundResult
 from federation.round.round_files import RoundPlan
 from tests.support.fleet import kill, until
 from tests.support.prepared import SPEC, WEIGHTS, settings

@@ -9,9 +9,9 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation.base import ModelSpec, ScoreSketch, TrainTask, Update, Weights
 from federation.errors import BudgetSpentError, MalformedError, RegionFailedError
 from federation.protocol import messages
+from federation.protocol.records import ModelSpec, ScoreSketch, TrainTask, Update, Weights
 from tests.support.prepared import SPEC, WEIGHTS, PreparedRegion
 
 TASK = TrainTask(round_id="r1", spec=SPEC, number=3, proximal_mu=0.25, traceparent="00-ab-cd-01")

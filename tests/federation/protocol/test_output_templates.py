@@ -12,23 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from federation.base import (
-    LearningSet,
-    ModelSpec,
-    PrivacySettings,
-    Purpose,
-    RoundResult,
-    RoundSettings,
-    TrainTask,
-    Weights,
-)
 from federation.errors import MalformedError, RoundFailedError, TrainerError
 from federation.flower.local_grid import LocalGrid
 from federation.protocol import messages
 from federation.protocol.messages import Region
 from federation.protocol.output_templates import MAX_TEMPLATES, most_frequent, shared_out
+from federation.protocol.records import ModelSpec, PrivacySettings, TrainTask, Weights
 from federation.region.trainer import Trainer
+from federation.round.result import RoundResult
 from federation.round.round import run_round
+from federation.round.settings import RoundSettings
+from federation.storage.learning import LearningSet, Purpose
 from models.base import WindowDetector, Windows, template_id
 from models.detectors.registry import build
 from models.storage.store import ModelStore, Notes

@@ -7,12 +7,13 @@ import torch
 from opacus.accountants import RDPAccountant  # type: ignore[import-untyped]
 from pydantic import ValidationError
 
-from federation.base import ModelSpec, PrivacySettings, RoundSettings, TrainTask
 from federation.errors import BudgetSpentError, TrainerError
+from federation.protocol.records import ModelSpec, PrivacySettings, TrainTask
 from federation.region.dp_sgd import PrivateSteps, epsilon
 from federation.region.trainer import Trainer
 from federation.round.guard import change_norm, inspect
-from federation.storage.training_store import Spending
+from federation.round.settings import RoundSettings
+from federation.storage.learning import Spending
 from tests.federation.region.test_trainer import started
 from tests.support.prepared import SetStore, made_store
 

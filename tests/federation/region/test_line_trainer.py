@@ -8,22 +8,16 @@ import numpy as np
 import pytest
 
 from bench.data.simulated_regions import FixedStore
-from federation.base import (
-    LINE_CLASSIFIER,
-    HoldoutFigures,
-    ModelSpec,
-    Purpose,
-    RoundResult,
-    RoundSettings,
-    TrainTask,
-    Weights,
-)
 from federation.errors import RoundFailedError, TrainerError
 from federation.flower.local_grid import LocalGrid
+from federation.protocol.records import LINE_CLASSIFIER, HoldoutFigures, ModelSpec, TrainTask, Weights
 from federation.region.trainer import Trainer
 from federation.round.gate import judge, quality, table, wrong
 from federation.round.guard import figures_problem
+from federation.round.result import RoundResult
 from federation.round.round import run_round
+from federation.round.settings import RoundSettings
+from federation.storage.learning import Purpose
 from federation.storage.line_classes import line_set
 from models.base import Windows, template_id
 from models.classify.base import CLASSES, LineClassifier, Lines

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from federation.base import ModelSpec, PrivacySettings, RoundSettings
 from federation.flower.local_grid import LocalGrid
 from federation.protocol import messages
+from federation.protocol.records import ModelSpec, PrivacySettings
 from federation.region.region_policy import OwnEncoders, PrivacyDemand
 from federation.round.round import run_round
+from federation.round.settings import RoundSettings
 from models.storage.model_cards import Card
 from models.storage.store import ModelStore, Notes
 from models.training.thresholds import Threshold

@@ -5,12 +5,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from federation.base import ModelSpec, Purpose, RoundSettings, TrainTask, Update
 from federation.errors import RoundFailedError, TrainerError
 from federation.flower.local_grid import LocalGrid
+from federation.protocol.records import ModelSpec, TrainTask, Update
 from federation.region.trainer import Trainer
 from federation.round.guard import change_norm, inspect
 from federation.round.round import run_round
+from federation.round.settings import RoundSettings
+from federation.storage.learning import Purpose
 from models.base import ModelStoreError, TrainingError
 from models.detectors.registry import build
 from tests.support.prepared import CountedClock, made_set, made_store

@@ -1,7 +1,8 @@
 import pytest
 
-from federation.base import HoldoutFigures, RoundSettings
+from federation.protocol.records import HoldoutFigures
 from federation.round.gate import judge, quality
+from federation.round.settings import RoundSettings
 
 SETTINGS = RoundSettings.model_validate({})
 BAD, GOOD = (50, 30, 50, 870), (95, 5, 5, 895)

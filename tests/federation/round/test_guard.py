@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from federation.base import RoundSettings, ScoreSketch, Update, Weights
 from federation.protocol.calibration import sketch_problem
+from federation.protocol.records import ScoreSketch, Update, Weights
 from federation.round.guard import change_norm, inspect, shares
+from federation.round.settings import RoundSettings
 
 SETTINGS = RoundSettings.model_validate({})
 SENT: Weights = {"a": np.zeros((2, 3), np.float32), "b": np.ones(4, np.float32), "ids": np.array([3, 5])}

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Error, Message, MetricRecord, RecordDict
 
-from federation.base import REGION_NAME, RoundResult, require_region_name
 from federation.errors import SetupError
 from federation.flower.local_grid import LocalGrid
 from federation.protocol import messages
 from federation.protocol.messages import EVALUATE, HELLO, TRAIN, Region
+from federation.protocol.region_name import REGION_NAME, require_region_name
 from federation.round.fleet import SPARE_BYTES, WORDS
+from federation.round.result import RoundResult
 from federation.round.round import run_round
 from tests.support.prepared import SPEC, WEIGHTS, CountedClock, PreparedRegion, settings
 
@@ -122,7 +123,7 @@ def test_names_of_regions(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "a b", "us\n", "../us", ".us", "-us", "[red]us", "us\u202e", "a" * 65])
 def test_what_is_no_name_of_a_region_takes_no_part(name: str) -> None:
-    with pytest.raises(SetupError, match="a region's name should be"):
+    with pytest.raises(SetupError, match="a region's name should have"):
         require_region_name(name)
     result = run(SpoilingGrid(HELLO, named(name)))
     assert result.participants == ("ap", "eu")

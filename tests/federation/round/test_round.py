@@ -7,10 +7,11 @@ import pytest
 from flwr.app import Message, RecordDict
 from flwr.proto.node_pb2 import NodeInfo
 
-from federation.base import HoldoutFigures, ModelSpec, RoundResult, TrainTask, Update, Weights
 from federation.errors import RoundFailedError
 from federation.flower.local_grid import LocalGrid
 from federation.protocol.messages import CALIBRATE, EVALUATE, HELLO, TRAIN, Region
+from federation.protocol.records import HoldoutFigures, ModelSpec, TrainTask, Update, Weights
+from federation.round.result import RoundResult
 from federation.round.round import run_round
 from tests.federation.round.test_guard import FAULTS
 from tests.support.prepared import SPEC, WEIGHTS, CountedClock, FaultyGrid, PreparedRegion, settings

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from federation.base import HoldoutFigures, ModelSpec, Refusal, RoundResult, RoundSettings
 from federation.errors import RoundFailedError, StorageError
+from federation.protocol.records import HoldoutFigures, ModelSpec
 from federation.round import round_files
+from federation.round.result import Refusal, RoundResult
 from federation.round.round_files import RoundPlan
+from federation.round.settings import RoundSettings
 from foundation import durable
 
 WEIGHTS = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "n": np.array([3], np.int64)}

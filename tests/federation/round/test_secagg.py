@@ -14,14 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from federation.base import RoundResult, TrainTask, Update, Weights
 from federation.errors import RoundFailedError, SetupError, TrainerError
 from federation.flower.local_grid import LocalGrid
 from federation.flower.record_codec import pack, unpack
 from federation.protocol import messages
 from federation.protocol.messages import Region
+from federation.protocol.records import TrainTask, Update, Weights
 from federation.protocol.secagg_client import MAX_EXAMPLES, RECORD, answer, changes, is_secure
 from federation.protocol.secagg_masks import MODULES, masks
+from federation.round.result import RoundResult
 from federation.round.round import run_round
 from tests.support.prepared import SPEC, CountedClock, PreparedRegion, settings
 

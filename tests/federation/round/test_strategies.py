@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from federation.base import RoundSettings, Update, Weights
 from federation.errors import SetupError
+from federation.protocol.records import Update, Weights
+from federation.round.settings import RoundSettings
 from federation.round.strategies import STRATEGIES, Aggregation, proximal_mu
 
 FLOATS = arrays(np.float32, (2, 3), elements=st.floats(-10, 10, width=32))

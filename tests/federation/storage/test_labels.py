@@ -7,9 +7,9 @@ from confluent_kafka import Producer
 
 from connectors.base import SinkUnavailable, SourceUnavailable
 from connectors.memory import ABORT, FAIL, Aborted, MemorySink, MemorySource
-from federation.base import Purpose
 from federation.errors import StorageError
 from federation.storage.labels import FeedSettings, label_feed, read_label
+from federation.storage.learning import Purpose
 from federation.storage.training_store import Label, TrainingSettings, TrainingStore
 from models.base import Windows, template_id
 from tests.support.fleet import until

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from federation.base import Purpose
 from federation.storage.labels import read_label
-from federation.storage.line_classes import LineSet, TemplateClass, line_set
+from federation.storage.learning import LineSet, Purpose
+from federation.storage.line_classes import TemplateClass, line_set
 from federation.storage.training_store import TrainingSettings, TrainingStore
 from models.base import Windows, template_id
 from models.classify.base import CLASSES

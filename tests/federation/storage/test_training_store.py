@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from federation.base import Purpose
 from federation.errors import SetupError, StorageError
-from federation.storage.training_store import Label, Spending, TrainingSettings, TrainingStore
+from federation.storage.learning import Purpose, Spending
+from federation.storage.training_store import Label, TrainingSettings, TrainingStore
 from models.base import Windows, template_id
 
 HOUR_NS = 3600 * 10**9

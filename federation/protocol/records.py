@@ -1,0 +1,124 @@
+"""Records that the coordinator and the regions exchange.
+
+Only weights, counts, score quantiles and, for a model with one output per template, template hashes leave a
+region. Windows, template texts and raw lines do not.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+Weights = Mapping[str, NDArray[Any]]
+"""Every learned array of a model by name, as `Model.weights` returns them."""
+
+WINDOW_DETECTOR, LINE_CLASSIFIER = "window_detector", "line_classifier"
+"""Kinds of models, as their cards name them."""
+
+_FROZEN = ConfigDict(frozen=True, extra="forbid")
+
+
+def floating(weights: Weights) -> list[str]:
+    """Names of the floating-point arrays, sorted: these are averaged, all others must be equal in every region."""
+    return sorted(name for name, array in weights.items() if np.issubdtype(array.dtype, np.floating))
+
+
+class ModelSpec(BaseModel):
+    """The architecture that the weights of a round belong to: all that a region needs to build the model."""
+
+    model_config = _FROZEN
+
+    name: str = Field(description="Name in the model store.")
+    version: int = Field(description="Version that the round starts from.")
+    kind: str = Field(WINDOW_DETECTOR, description="Kind on the model card: window_detector or line_classifier.")
+    detector: str = Field(description="Name in the registry of detectors or line classifiers.")
+    settings: dict[str, Any] = Field(description="Settings of the detector.")
+    extra: dict[str, Any] = Field(description="Learned values that are not arrays; see `Model.extra`.")
+
+
+class PrivacySettings(BaseModel):
+    """How the updates of a region are protected."""
+
+    model_config = _FROZEN
+
+    mode: Literal["none", "secagg", "dp"] = Field(
+        "none", description="none, secagg (the coordinator sees only sums) or dp (DP-SGD in each region)."
+    )
+    clip: Annotated[float, Field(gt=0)] = Field(
+        3.0, description="secagg: largest absolute change of a weight; a region refuses to send a larger one."
+    )
+    epsilon: Annotated[float, Field(gt=0)] = Field(8.0, description="dp: budget of a region over all rounds.")
+    delta: Annotated[float, Field(gt=0, lt=1)] = Field(1e-5, description="dp: delta of the budget.")
+    noise_multiplier: Annotated[float, Field(ge=0.1, le=1_000)] = Field(
+        2.0, description="dp: noise of a step in clipping norms; below 0.1 no budget would allow a step."
+    )
+    max_grad_norm: Annotated[float, Field(gt=0)] = Field(1.0, description="dp: clipping norm of one window's gradient.")
+
+
+class TrainTask(BaseModel):
+    """What a region is asked to train; the weights to start from travel next to it."""
+
+    model_config = _FROZEN
+
+    round_id: str = Field(description="Id of the round; the same in all its messages, traces and records.")
+    number: Annotated[int, Field(ge=0)] = Field(0, description="Pass within the round, from 0.")
+    spec: ModelSpec = Field(description="Model to train.")
+    local_epochs: Annotated[int, Field(ge=1)] = Field(5, description="Epochs over the region's own windows.")
+    proximal_mu: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="Weight of FedProx's proximal term; 0 turns it off."
+    )
+    privacy: PrivacySettings = Field(PrivacySettings.model_validate({}), description="See `PrivacySettings`.")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="Seed of the local training.")
+    traceparent: str = Field("", description="W3C trace context of the round.")
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A region's answer to a `TrainTask`.
+
+    Attributes:
+        region: Name of the region.
+        weights: Weights after the local training, with the shapes and dtypes that were sent.
+        examples: Windows trained on: the region's weight in a mean.
+        metrics: Finite figures: `train_s`, and what the privacy mode lets out of a region.
+    """
+
+    region: str
+    weights: Weights
+    examples: int
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreSketch:
+    """Quantiles of a region's calibration scores, from which one threshold is fitted for all regions.
+
+    Attributes:
+        region: Name of the region.
+        normal, anomalous: float32, ascending: at most 1,025 evenly spaced quantiles of the scores of each
+            class. Fewer scores are sent as they are; an empty array means no window of that class.
+        normal_count, anomalous_count: Windows that the quantiles represent.
+    """
+
+    region: str
+    normal: NDArray[np.float32]
+    anomalous: NDArray[np.float32]
+    normal_count: int
+    anomalous_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class HoldoutFigures:
+    """Counts of candidate and current model on a region's holdout.
+
+    For a window detector each tuple holds (true positives, false positives, false negatives, true
+    negatives) in windows, in the order of `metrics.Confusion`. For a line classifier it holds the confusion
+    matrix in templates, row by row: rows are true classes, columns predicted ones.
+    """
+
+    region: str
+    current: tuple[int, ...]
+    candidate: tuple[int, ...]

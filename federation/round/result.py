@@ -1,0 +1,51 @@
+"""The outcome of a round that reached the gate."""
+
+from dataclasses import dataclass
+
+from federation.protocol.records import HoldoutFigures, Weights
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A reply that was not used.
+
+    Attributes:
+        region: Name of the region, or `node N` if it never gave a valid name.
+        number: Pass, from 0; `passes` for the replies after the last pass.
+        reason: One sentence.
+    """
+
+    region: str
+    number: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoundResult:
+    """The candidate and the gate's verdict.
+
+    Attributes:
+        round_id: Id of the round.
+        weights: Weights of the candidate.
+        threshold: Threshold of the candidate, fitted over all regions' calibration windows.
+        accepted: Whether the gate accepts the candidate for publication.
+        reason: Why, or why not, in one sentence.
+        figures: Holdout figures by region.
+        participants: Regions with a valid update in the last pass, sorted.
+        refusals: Replies that were refused, in order.
+        missing: Regions that did not answer in time, by pass.
+        examples: Windows trained on in the last pass.
+        epsilon: Largest budget spent by a region; None in a privacy mode without a budget.
+    """
+
+    round_id: str
+    weights: Weights
+    threshold: float
+    accepted: bool
+    reason: str
+    figures: tuple[HoldoutFigures, ...]
+    participants: tuple[str, ...]
+    refusals: tuple[Refusal, ...] = ()
+    missing: tuple[str, ...] = ()
+    examples: int = 0
+    epsilon: float | None = None

@@ -1,0 +1,51 @@
+"""Settings of a round; the same for the real fleet and for the benchmarks."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from federation.protocol.records import PrivacySettings
+
+
+class RoundSettings(BaseModel):
+    """How a round is run."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    strategy: str = Field(
+        "fedavg",
+        description="Aggregation strategy: fedavg, fedprox, fedadam, fedtrimmedavg, fedmedian or multikrum.",
+    )
+    strategy_settings: dict[str, float] = Field(default_factory=dict, description="Settings of the strategy.")
+    passes: Annotated[int, Field(ge=1)] = Field(4, description="Number of exchanges: weights out, updates back.")
+    local_epochs: Annotated[int, Field(ge=1)] = Field(
+        5, description="Epochs over its own windows that a region trains in each pass."
+    )
+    min_regions: Annotated[int, Field(ge=1)] = Field(
+        2, description="Minimum number of valid updates; with fewer the current model stays."
+    )
+    deadline_s: Annotated[float, Field(gt=0)] = Field(600.0, description="Seconds after which a round has failed.")
+    hello_s: Annotated[float, Field(gt=0)] = Field(
+        20.0, description="Seconds to wait for a region to report its name; without it the region is left out."
+    )
+    reply_s: Annotated[float, Field(gt=0)] = Field(
+        180.0, description="Seconds to wait for the regions' replies of one pass."
+    )
+    max_examples: Annotated[int, Field(ge=1)] = Field(
+        10_000_000, description="Largest number of windows that a region may claim to have trained on."
+    )
+    max_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.5, description="Largest share of one region in a mean, whatever its number of windows; with too few regions "
+        "for that all count alike. Not with secagg, where single updates are hidden.",
+    )  # fmt: skip
+    norm_factor: Annotated[float, Field(gt=1)] = Field(
+        10.0, description="An update is refused if its norm exceeds this many times the median of the others."
+    )
+    margin_overall: float = Field(0.0, description="F1 over all regions that the candidate must gain.")
+    margin_region: Annotated[float, Field(ge=0)] = Field(0.02, description="F1 that any region may lose.")
+    margin_windows: Annotated[int, Field(ge=0)] = Field(
+        1, description="A region's loss counts only if it misjudges more than this many additional windows."
+    )
+    threshold: str = Field("auto", description="Threshold rule of the candidate: auto, best_f1 or percentile.")
+    privacy: PrivacySettings = Field(PrivacySettings.model_validate({}), description="See `PrivacySettings`.")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="Seed of the round.")

@@ -1,0 +1,103 @@
+"""What a region learns from: the records of its training store, and the contract of such a store."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.base import Templates, Windows
+from models.classify.base import Lines
+
+
+class Purpose(StrEnum):
+    """What stored windows are used for; a session serves one purpose, by the hash of its key."""
+
+    TRAIN = "train"
+    CALIBRATE = "calibrate"
+    HOLDOUT = "holdout"
+
+
+@dataclass(frozen=True, slots=True)
+class LearningSet:
+    """Labelled windows of one region.
+
+    Attributes:
+        windows: The windows.
+        labels: bool (n,): True = anomalous.
+        templates: The text of every id in `windows`.
+        provenance: Origin of each label (n entries): `feedback`, `labels`, `rules`, or `assumed` for a window
+            without a label, which counts as normal.
+    """
+
+    windows: Windows
+    labels: NDArray[np.bool_]
+    templates: Templates
+    provenance: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def subset(self, chosen: NDArray[np.bool_]) -> "LearningSet":
+        """The windows where `chosen`, bool (n,), is True."""
+        index = np.flatnonzero(chosen)
+        provenance = tuple(self.provenance[i] for i in index.tolist())
+        return LearningSet(self.windows.take(index), self.labels[index], self.templates, provenance)
+
+
+@dataclass(frozen=True, slots=True)
+class LineSet:
+    """Templates of one region with their classes; every template occurs once.
+
+    Attributes:
+        lines: The templates as lines that consist of their text alone.
+        labels: int64 (n,): index into `CLASSES`.
+        weights: float64 (n,): 1 for a class given by a person, the rule's confidence for a class given by a rule.
+        provenance: Origin of each class: `feedback`, `labels` or `rules`.
+    """
+
+    lines: Lines
+    labels: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    provenance: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """The privacy cost of one training, in the figures that an accountant adds up.
+
+    Attributes:
+        round_id: Round of the training.
+        noise_multiplier: Noise of a step, in clipping norms.
+        sample_rate: Probability that a window is in a step.
+        steps: Number of steps.
+    """
+
+    round_id: str
+    noise_multiplier: float
+    sample_rate: float
+    steps: int
+
+
+class LearningStore(Protocol):
+    """A store that a region trains from; `TrainingStore` keeps it in SQLite."""
+
+    def learning_set(self, purpose: Purpose) -> LearningSet:
+        """The stored windows for this purpose, with their labels."""
+        ...
+
+    def line_set(self, purpose: Purpose) -> LineSet:
+        """The templates for this purpose, with their classes."""
+        ...
+
+    def spend(self, spending: Spending) -> None:
+        """Record a training under differential privacy; call it before the training."""
+        ...
+
+    def spent(self) -> tuple[Spending, ...]:
+        """Every recorded training, in order."""
+        ...
