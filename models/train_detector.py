@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from foundation.extras import require
 from models.base import FitReport, Progress, Templates, TrainingError, WindowDetector, Windows
 from models.detectors.registry import DETECTORS, build
 from models.storage.store import ModelStore, Notes
@@ -89,8 +90,10 @@ def train(
         progress: See `models.base.Progress`.
 
     Raises:
+        MissingExtraError: the extra `train` is not installed.
         ModelError: see `build`, `WindowDetector.fit`, `fit_threshold` and `ModelStore.publish`.
     """
+    require("train", "training")
     make = partial(build, settings.detector, settings.settings, device=device, cache=cache)
     detector = make()
     truth = np.zeros(len(windows), bool) if labels is None else labels

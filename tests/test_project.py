@@ -13,7 +13,7 @@ import pytest
 from engine.telemetry import metrics
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("engine", "federation", "connectors", "models", "foundation")
+PACKAGES = ("engine", "federation", "connectors", "models", "foundation", "driftline")
 MAX_LINES = 400
 
 

@@ -1,25 +1,17 @@
 """The Typer application, and how errors reach the user: one sentence, exit code 2."""
 
 import sys
-from importlib import metadata
-from typing import Annotated
+from typing import Annotated, Any
 
-import click
 import typer
 
-from connectors.base import ConnectorError
 from engine.cli import classify, data, demo, detect, federate, label, models, parse, run, runs, train
-from engine.corpus.data import DataError
-from engine.offline.evaluation_report import EvaluationError
-from engine.runtime.recovery import RecoveryError
-from engine.settings import SettingsFileError
-from engine.telemetry.endpoints import EndpointError
-from federation.errors import FederationError
-from models.base import ModelError
+from foundation.errors import DriftlineError
+from foundation.version import VERSION
 
 app = typer.Typer(
     name="driftline",
-    help="Finds anomalies in log streams where the logs are.",
+    help="Finds anomalies in log streams, next to where the logs are written.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -28,7 +20,7 @@ app = typer.Typer(
 
 def _print_version(asked: bool) -> None:
     if asked:
-        print(f"driftline {metadata.version('driftline')}")
+        print(f"driftline {VERSION}")
         raise typer.Exit
 
 
@@ -55,24 +47,23 @@ app.add_typer(models.app, name="models")
 app.add_typer(runs.app, name="runs")
 app.add_typer(data.app, name="data")
 
-USER_ERRORS = (
-    ConnectorError, DataError, EndpointError, EvaluationError, FederationError, ModelError, RecoveryError,
-    SettingsFileError,
-)  # fmt: skip
-"""What a user can mend: told in words, without a traceback."""
-
 
 def run_command(arguments: list[str] | None = None) -> int:
-    """Runs a command line and returns its exit code."""
+    """Runs a command line and returns its exit code; errors that a user can correct print without a traceback."""
     try:
         result = app(args=arguments, standalone_mode=False)
-    except USER_ERRORS as error:
+    except DriftlineError as error:
         print(f"driftline: {error}", file=sys.stderr)
         return 2
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (click.exceptions.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         print("driftline: interrupted", file=sys.stderr)
         return 130
+    except _usage_error() as error:
+        error.show()
+        return int(error.exit_code)
     return result if isinstance(result, int) else 0
+
+
+def _usage_error() -> Any:
+    """Click's base class of usage errors, which prints itself; Typer carries its own copy of Click from 0.26 on."""
+    return typer.BadParameter.mro()[2]

@@ -1,19 +1,18 @@
 """`driftline classify`: which of seven kinds every line of a log is."""
 
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from engine.cli.input_files import batches, log_source, open_writer
-from engine.cli.options import Json, problem, progress_bar
+from engine.cli.options import Json, problem
+from engine.cli.output import console, print_json, progress_bar, table
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from connectors.base import Source
     from engine.offline.classify import LogClassifier
     from engine.offline.export import RecordReader, Writer
@@ -59,9 +58,9 @@ def classify(
             _write(source, RecordReader(parser, judge), open_writer(output, to, CLASS_COLUMNS, stack), json)
     summary = _summary(judge, parser, f"{name} version {scorer.version}" if scorer.version else name)
     if json:
-        print(orjson.dumps(summary).decode(), file=sys.stderr if str(output) == "-" else sys.stdout)
+        print_json(summary, stderr=str(output) == "-")
     else:
-        _show(summary, Console(stderr=str(output) == "-"))
+        _show(summary, console(stderr=str(output) == "-"))
 
 
 def _count(source: "Source", parser: "Parser", judge: "LogClassifier", quiet: bool) -> None:
@@ -98,15 +97,15 @@ def _summary(judge: "LogClassifier", parser: "Parser", model: str) -> dict[str, 
     }
 
 
-def _show(summary: dict[str, Any], console: Console) -> None:
+def _show(summary: dict[str, Any], screen: "Console") -> None:
     total = max(summary["records"], 1)
-    table = Table("class", "records", "share", title=f"classes by {summary['model']}")
+    classes_table = table("class", "records", "share", title=f"classes by {summary['model']}")
     for name, count in sorted(summary["classes"].items(), key=lambda item: -item[1]):
-        table.add_row(name, f"{count:,}", f"{count / total:.2%}")
-    console.print(table)
-    table = Table("format", "records", "share", "not normal", title="formats")
+        classes_table.add_row(name, f"{count:,}", f"{count / total:.2%}")
+    screen.print(classes_table)
+    formats_table = table("format", "records", "share", "not normal", title="formats")
     for name, classes in sorted(summary["formats"].items(), key=lambda item: -sum(item[1].values())):
         count = sum(classes.values())
-        table.add_row(name, f"{count:,}", f"{count / total:.2%}", f"{count - classes['normal']:,}")
-    console.print(table)
-    console.print(f"{summary['records']:,} records, {summary['anomaly_rate']:.2%} of them not normal")
+        formats_table.add_row(name, f"{count:,}", f"{count / total:.2%}", f"{count - classes['normal']:,}")
+    screen.print(formats_table)
+    screen.print(f"{summary['records']:,} records, {summary['anomaly_rate']:.2%} of them not normal")

@@ -2,11 +2,9 @@
 
 from typing import Annotated
 
-import orjson
 import typer
-from rich.console import Console
-from rich.progress import DownloadColumn, Progress
-from rich.table import Table
+
+from engine.cli.output import console, print_json, table
 
 app = typer.Typer(help="Public labelled logs: list them, fetch them, find them.", no_args_is_help=True)
 
@@ -28,12 +26,12 @@ def list_sets(json: Annotated[bool, typer.Option("--json", help="One JSON array.
             where = ""
         rows.append({"name": entry.name, "here": where, "description": entry.description, "licence": entry.licence})
     if json:
-        print(orjson.dumps(rows).decode())
+        print_json(rows)
         return
-    table = Table("name", "here", "description", "licence")
+    sets = table("name", "here", "description", "licence")
     for row in rows:
-        table.add_row(row["name"], row["here"] or "no", row["description"], row["licence"])
-    Console().print(table)
+        sets.add_row(row["name"], row["here"] or "no", row["description"], row["licence"])
+    console().print(sets)
 
 
 @app.command("get")
@@ -42,6 +40,8 @@ def get(name: Annotated[str, typer.Argument(help="A name from `driftline data li
 
     Example: driftline data get hdfs-2pct
     """
+    from rich.progress import DownloadColumn, Progress
+
     from engine.corpus import data
 
     with Progress(*Progress.get_default_columns(), DownloadColumn(), transient=True) as bar:

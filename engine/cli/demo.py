@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from click import ClickException
 
 Out = Annotated[Path, typer.Option(help="Folder for model, alerts and report; a former demo's are replaced.")]
 First = Annotated[
@@ -34,17 +33,14 @@ def demo(
 
     Example: driftline demo --seconds 20
     """
-    from engine.demo.run import DemoError, run
+    from engine.demo.run import run
 
     # Leaves through the context managers, which end the programs that were started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        if federated:
-            from engine.demo.federated import run as run_federated
+    if federated:
+        from engine.demo.federated import run as run_federated
 
-            code = run_federated(out, 0.2 if first is None else first, seconds, seed)
-        else:
-            code = run(out, 0.5 if first is None else first, seconds, seed)
-    except DemoError as error:
-        raise ClickException(str(error)) from error
+        code = run_federated(out, 0.2 if first is None else first, seconds, seed)
+    else:
+        code = run(out, 0.5 if first is None else first, seconds, seed)
     raise typer.Exit(code)

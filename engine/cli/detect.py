@@ -3,10 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from engine.cli.options import (
     Data,
@@ -19,10 +16,9 @@ from engine.cli.options import (
     Version,
     Window,
     WindowSet,
-    figures_table,
-    progress_bar,
     setup,
 )  # fmt: skip
+from engine.cli.output import console, print_figures, print_json, progress_bar, table
 
 if TYPE_CHECKING:
     from engine.offline.detect import Preprocessing
@@ -53,17 +49,18 @@ def evaluate(
     --labels HDFS_2pct_labels.csv --region eu-west.toml --after 0.5 --out report
     """
     from engine.offline import evaluation_report as report
+    from foundation.extras import require
 
     if out is not None:
+        require("evaluation", "the evaluation report")
         report.prepare(out)
     asked = [(name, version), *(_named(text) for text in against or [])]
     settings = setup(region, format, window, window_set, store, name)
     evaluation = _evaluate(data, labels, settings, asked, after, json)
     document = evaluation.document() if out is None else report.write(evaluation, out)
     if json:
-        print(orjson.dumps(document).decode())
+        print_json(document)
         return
-    console = Console()
     columns = {
         judged.title: {
             "units": len(judged.units.labels), "anomalous": judged.units.labels.sum(), **judged.figures(),
@@ -71,10 +68,10 @@ def evaluate(
         }
         for judged in (evaluation.main, *evaluation.others)
     }  # fmt: skip
-    figures_table(console, f"by {evaluation.unit} on {data.name}", columns)
-    for sentence in (evaluation.floor(), f"{out / 'report.html'} tells more" if out else ""):
+    print_figures(f"by {evaluation.unit} on {data.name}", columns)
+    for sentence in (evaluation.floor(), f"report: {out / 'report.html'}" if out else ""):
         if sentence:
-            console.print(sentence, soft_wrap=True)
+            console().print(sentence, soft_wrap=True)
 
 
 def _named(text: str) -> tuple[str, int | None]:
@@ -156,15 +153,16 @@ def score(
     ]
     if json:
         for row in rows:
-            print(orjson.dumps(row).decode())
+            print_json(row)
         return
-    table = Table("session", "score", "lines", "from", "to", title=f"{file.name}: {called} version {scored.version}")
+    windows = table("session", "score", "lines", "from", "to", title=f"{file.name}: {called} version {scored.version}")
     for row in sorted(rows, key=lambda r: -float(str(r["score"])))[:top]:
         style = "red" if row["anomalous"] else None
-        table.add_row(
+        windows.add_row(
             str(row["session"]) or "-", f"{row['score']:.4f}", f"{row['lines']}", str(row["first_time"])[:19],
             str(row["last_time"])[:19], style=style,
         )  # fmt: skip
-    Console().print(table)
+    screen = console()
+    screen.print(windows)
     count = sum(bool(r["anomalous"]) for r in rows)
-    Console().print(f"{count:,} of {len(rows):,} windows reach the threshold {scored.threshold:.6g}")
+    screen.print(f"{count:,} of {len(rows):,} windows reach the threshold {scored.threshold:.6g}")

@@ -1,4 +1,4 @@
-"""`driftline federate`: the coordinator of federated rounds, the regions' nodes, and what they leave on record."""
+"""`driftline federate`: the coordinator of federated rounds, the nodes of the regions, and their records."""
 
 import os
 import secrets
@@ -8,12 +8,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import orjson
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from engine.cli.output import console, print_json, table
 from foundation.time_text import iso_millis
 
 if TYPE_CHECKING:
@@ -32,7 +29,7 @@ LOOK_S = 0.5
 
 @app.command("coordinator")
 def coordinator(file: CoordinatorFile) -> None:
-    """Run the coordinator until it is told to stop: drift events become rounds, good rounds become versions.
+    """Run the coordinator until SIGTERM or SIGINT: drift events start rounds, accepted rounds become versions.
 
     Example: driftline federate coordinator coordinator.toml
     """
@@ -41,8 +38,9 @@ def coordinator(file: CoordinatorFile) -> None:
     from engine.settings import load_coordinator
     from engine.stop_flag import StopFlag
     from engine.telemetry.logs import setup_logging
+    from engine.telemetry.opt_out import silence_third_parties
     from engine.telemetry.rounds import TRACE_ALL, RoundTelemetry
-    from engine.telemetry.tracing import Tracer, silence_third_parties
+    from engine.telemetry.tracing import Tracer
 
     settings = load_coordinator(file)
     setup_logging(settings.log, secrets=settings.secrets())
@@ -60,7 +58,7 @@ def coordinator(file: CoordinatorFile) -> None:
 
 @app.command("node")
 def node(region: RegionFile) -> None:
-    """Run a region's node until it is told to stop: it trains on the region's own windows when a round asks it to.
+    """Run a region's node until SIGTERM or SIGINT: it trains on the region's own windows during rounds.
 
     Example: driftline federate node eu-west.toml
     """
@@ -68,13 +66,15 @@ def node(region: RegionFile) -> None:
     from engine.runtime.label_ingest import label_feeds
     from engine.settings import load
     from engine.telemetry.logs import setup_logging
-    from engine.telemetry.tracing import silence_third_parties
+    from engine.telemetry.opt_out import silence_third_parties
     from federation.errors import SetupError
     from federation.flower.node import Node
 
     settings = load(region)
     if settings.node is None:
-        raise SetupError(f"{region}: the region takes no part in rounds; describe its node in a section [node]")
+        raise SetupError(
+            f"{region}: the region does not take part in rounds; add a section [node] to configure its node"
+        )
     build = trainer_build(settings)
     setup_logging(settings.log, secrets=settings.secrets())
     silence_third_parties(os.environ)
@@ -88,13 +88,13 @@ def node(region: RegionFile) -> None:
 @app.command("round")
 def start_round(
     file: CoordinatorFile,
-    reason: Annotated[str, typer.Option(help="Why; it goes into the audit log.")] = "asked for on the command line",
+    reason: Annotated[str, typer.Option(help="Reason, recorded in the audit log.")] = "requested on the command line",
     wait_s: Annotated[
         float, typer.Option("--wait", min=0, help="Seconds to wait for the round's end; 0 does not wait.")
     ] = 0.0,
     json: Json = False,
 ) -> None:
-    """Ask for a round now, whether or not there is drift; the running coordinator takes it up.
+    """Request a round now, with or without drift; the running coordinator picks it up.
 
     Example: driftline federate round coordinator.toml --reason release-7 --wait 120
     """
@@ -111,14 +111,14 @@ def start_round(
             found = ledger.find_round(ledger.round_of(trigger.id))
         waiting = ledger.fact("waiting")
     if found is not None and found.step is Step.DONE:
-        print(orjson.dumps(_row(found)).decode() if json else f"round {found.round_id}: {_ending(found)}")
+        print_json(_row(found)) if json else print(f"round {found.round_id}: {_ending(found)}")
         raise typer.Exit(0 if found.outcome in ("published", "refused") else 1)
     if json:
-        print(orjson.dumps({"round_id": found.round_id if found else None, "waiting": waiting}).decode())
+        print_json({"round_id": found.round_id if found else None, "waiting": waiting})
     elif found is not None:
         print(f"round {found.round_id} is under way")
     else:
-        print(f"asked for; the coordinator's last word was: {waiting or 'none yet'}")
+        print(f"the round is requested; last status of the coordinator: {waiting or 'none'}")
     raise typer.Exit(1 if wait_s else 0)
 
 
@@ -128,7 +128,7 @@ def status(
     rounds: Annotated[int, typer.Option(min=1, help="Newest rounds to show.")] = 10,
     json: Json = False,
 ) -> None:
-    """Show the regions, the newest rounds, who was missing, and what the coordinator waits for.
+    """Show the regions, the newest rounds, the regions missing from them, and the status of the coordinator.
 
     Example: driftline federate status coordinator.toml
     """
@@ -137,34 +137,40 @@ def status(
 
     settings = load_coordinator(file)
     with ledger_of(settings) as ledger:
-        told = {"running": is_running(settings), **_status(ledger, settings.regions, rounds)}
+        report = {"running": is_running(settings), **_status(ledger, settings.regions, rounds)}
     if json:
-        print(orjson.dumps(told).decode())
+        print_json(report)
         return
-    console = Console()
-    regions = Table("region", "rounds attended", "missing in a row", "last round", title="regions")
-    for row in told["regions"]:
+    from rich.markup import escape
+
+    screen = console()
+    regions = table("region", "rounds attended", "missing in a row", "last round", title="regions")
+    for row in report["regions"]:
         missed = f"[red]{row['missed']}[/]" if row["missed"] > 1 else f"{row['missed']}"
         regions.add_row(escape(row["region"]), f"{row['attended']}", missed, row["last_round"] or "-")
-    console.print(regions)
-    for row in told["rounds"]:
+    screen.print(regions)
+    for row in report["rounds"]:
         to = f" → {row['to']}" if row["to"] else ""
         took = f" in {row['seconds']:.1f} s" if row["seconds"] else ""
         missing = f"; missing: {', '.join(row['missing'])}" if row["missing"] else ""
         ending = row["outcome"] or row["step"]
-        console.print(f"[bold]{row['round_id']}[/]  version {row['from']}{to}  {ending}{took}", highlight=False)
+        screen.print(f"[bold]{row['round_id']}[/]  version {row['from']}{to}  {ending}{took}", highlight=False)
         who = f"who: {', '.join(row['participants']) or '-'}{missing}"
-        # What regions say of themselves is no markup.
+        # Text that regions report must not be interpreted as markup.
         for sentence in filter(None, (f"why: {row['reason']}", who, row["sentence"], *row["refused"])):
-            console.print(f"  {sentence}", soft_wrap=True, highlight=False, markup=False)
-    running = "the coordinator runs" if told["running"] else "no coordinator runs here"
-    console.print(f"{running}; triggers waiting: {told['triggers']}; its last word: {told['waiting'] or 'none'}")
+            screen.print(f"  {sentence}", soft_wrap=True, highlight=False, markup=False)
+    running = "the coordinator runs" if report["running"] else "no coordinator runs here"
+    screen.print(
+        f"{running}; triggers waiting: {report['triggers']}; last status: {report['waiting'] or 'no round pending'}"
+    )
 
 
 @app.command("keys")
 def keys(
     out: Annotated[Path, typer.Option(help="Folder for authority, server certificate and node keys.")],
-    region: Annotated[list[str] | None, typer.Option("--region", help="Region to make a key for; repeat.")] = None,
+    region: Annotated[
+        list[str] | None, typer.Option("--region", help="Region to create a key for; may be repeated.")
+    ] = None,
     host: Annotated[
         list[str] | None,
         typer.Option("--host", help="Name or address under which nodes reach the coordinator; may be repeated."),
@@ -172,10 +178,13 @@ def keys(
     listen: Annotated[str, typer.Option(help="[address:]port that the proxy listens on.")] = "9443",
     superlink_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the SuperLink on loopback.")] = 9092,
 ) -> None:
-    """Make an authority, a server certificate, node keys and the proxy's configuration; nothing is overwritten.
+    """Create an authority, a server certificate, node keys and the configuration of the proxy; nothing is overwritten.
 
     Example: driftline federate keys --out keys --host coordinator.example --region eu --region us --region ap
     """
+    from foundation.extras import require
+
+    require("federation", "federated retraining")
     from federation.flower import keys as made
     from federation.flower.nginx_config import nginx_config
 
@@ -186,21 +195,23 @@ def keys(
         (out / "nginx.conf").write_text(nginx_config(out, listen=listen, port=superlink_port))
     for name in region or []:
         made.make_node_key(out, name)
-    console = Console()
-    console.print(f"{out}: authority ca.crt; ca.key stays offline", soft_wrap=True)
+    screen = console()
+    screen.print(f"{out}: authority ca.crt; ca.key stays offline", soft_wrap=True)
     if host:
-        console.print("server.crt and server.key for the coordinator and its proxy, nginx.conf for the proxy")
+        screen.print("server.crt and server.key for the coordinator and its proxy, nginx.conf for the proxy")
     for name, path in made.node_keys(out).items():
-        console.print(f"{name}: give {path.with_suffix('.key')} and ca.crt to that region alone", soft_wrap=True)
+        screen.print(f"{name}: give {path.with_suffix('.key')} and ca.crt to that region alone", soft_wrap=True)
 
 
 @app.command("audit")
 def audit(
     file: CoordinatorFile,
-    verify: Annotated[bool, typer.Option("--verify", help="Only check the log; 0 if it is whole, else 2.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Only verify the log; exits with 0 if it is intact, else 2.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Print the audit log of rounds, publications and rollbacks, after checking that nobody changed it.
+    """Verify the audit log of rounds, publications and rollbacks, and print it.
 
     Example: driftline federate audit coordinator.toml --verify
     """
@@ -217,14 +228,14 @@ def audit(
         return
     if json:
         for entry in entries:
-            print(orjson.dumps({"seq": entry.seq, "time": entry.time, "event": entry.event, **entry.body}).decode())
+            print_json({"seq": entry.seq, "time": entry.time, "event": entry.event, **entry.body})
         return
-    console = Console()
+    screen = console()
     for entry in entries:
         body = entry.body
         to = f" → {body['to']}" if body["to"] else ""
-        console.print(f"{entry.seq:>4}  {entry.time}  [bold]{entry.event}[/]  {body['model']} {body['from']}{to}")
-        console.print(f"      {body.get('outcome') or body.get('reason')}", soft_wrap=True, markup=False)
+        screen.print(f"{entry.seq:>4}  {entry.time}  [bold]{entry.event}[/]  {body['model']} {body['from']}{to}")
+        screen.print(f"      {body.get('outcome') or body.get('reason')}", soft_wrap=True, markup=False)
 
 
 def _status(ledger: "Ledger", expected: tuple[str, ...], count: int) -> dict[str, Any]:

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from engine.runtime.malloc import keep_freed_memory
-
 if TYPE_CHECKING:
     from connectors.base import LineBatch, Source
     from engine.offline.export import Writer
@@ -30,12 +28,14 @@ def log_source(file: str) -> "Source":
     if file == "-":
         return StdinSource(StdinSettings(max_line_bytes=MAX_LINE_BYTES))
     if not Path(file).is_file():
-        raise SourceUnavailable(f"the log {file} is not there")
+        raise SourceUnavailable(f"{file}: no such file")
     return FileSource(FileSettings(paths=(file,), max_line_bytes=MAX_LINE_BYTES))
 
 
 def batches(source: "Source") -> "Iterator[LineBatch]":
     """All lines of a source that ends."""
+    from engine.runtime.malloc import keep_freed_memory
+
     keep_freed_memory()
     for name in source.partitions():
         partition = source.open(name, None)
@@ -67,7 +67,5 @@ def open_writer(output: Path | None, to: str, columns: Sequence[str], stack: Exi
     try:
         out = sys.stdout.buffer if output is None or screen else stack.enter_context(output.open("wb"))
         return WRITERS[to](out, columns)
-    except ImportError as error:
-        raise typer.BadParameter("Parquet needs pyarrow: pip install 'driftline[data]'") from error
     except OSError as error:
         raise typer.BadParameter(f"--output {output}: cannot be written: {error.strerror}") from error

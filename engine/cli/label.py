@@ -4,13 +4,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
-import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from engine.cli.input_files import batches, log_source, open_writer
-from engine.cli.options import Json, problem, progress_bar
+from engine.cli.options import Json, problem
+from engine.cli.output import console, print_json, progress_bar, table
 
 
 def label(
@@ -60,12 +58,12 @@ def label(
     labeller.rules.pop("", None)
     summary = {"records": records, "abstained": abstained, "classes": labeller.classes, "rules": labeller.rules}
     if json:
-        print(orjson.dumps(summary).decode())
+        print_json(summary)
         return
-    console = Console()
+    screen = console()
     for title, counts in (("class", labeller.classes), ("rule", labeller.rules)):
-        table = Table(title, "records", "share")
+        shares = table(title, "records", "share")
         for name, count in sorted(counts.items(), key=lambda item: -item[1]):
-            table.add_row(name, f"{count:,}", f"{count / max(records, 1):.2%}")
-        console.print(table)
-    console.print(f"{records:,} records, {abstained:,} of them without a label; written to {output}", soft_wrap=True)
+            shares.add_row(name, f"{count:,}", f"{count / max(records, 1):.2%}")
+        screen.print(shares)
+    screen.print(f"{records:,} records, {abstained:,} of them without a label; written to {output}", soft_wrap=True)

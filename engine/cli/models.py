@@ -1,12 +1,9 @@
-"""`driftline models`: what is in the model store, going back, and fitting thresholds anew."""
+"""`driftline models`: versions in the model store, rollback, and recalibration of thresholds."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
-import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from engine.cli.options import (
     Data,
@@ -19,15 +16,14 @@ from engine.cli.options import (
     Version,
     Window,
     WindowSet,
-    figures_table,
     numbers,
-    progress_bar,
     setup,
 )  # fmt: skip
+from engine.cli.output import console, print_figures, print_json, progress_bar, table
 from foundation.time_text import NS_PER_S, iso_seconds
 
 app = typer.Typer(
-    help="The model store: list versions, show a card, roll back, fit a threshold anew.", no_args_is_help=True
+    help="The model store: list versions, show a card, roll back, recalibrate a threshold.", no_args_is_help=True
 )
 
 StoreOption = Annotated[str, typer.Option("--store", help="Folder or fsspec URL of the model store.")]
@@ -65,16 +61,16 @@ def list_versions(store: StoreOption = "models-store", json: JsonOption = False)
                 }
             )
     if json:
-        print(orjson.dumps(rows).decode())
+        print_json(rows)
         return
-    table = Table("", "name", "version", "detector", "created", "validation F1", "threshold", title=store)
+    versions = table("", "name", "version", "detector", "created", "validation F1", "threshold", title=store)
     for r in rows:
         if "fault" in r:
-            table.add_row("", str(r["name"]), str(r["version"]), f"[red]{r['fault']}[/]", "", "", "")
+            versions.add_row("", str(r["name"]), str(r["version"]), f"[red]{r['fault']}[/]", "", "", "")
             continue
         f1 = f"{r['f1']:.4f}" if isinstance(r["f1"], float) else "-"
         mark = "*" if r["current"] else ""
-        table.add_row(
+        versions.add_row(
             mark,
             str(r["name"]),
             str(r["version"]),
@@ -83,7 +79,7 @@ def list_versions(store: StoreOption = "models-store", json: JsonOption = False)
             f1,
             "-" if r["threshold"] is None else f"{r['threshold']:.4g}",
         )
-    Console().print(table)
+    console().print(versions)
 
 
 @app.command("show")
@@ -104,15 +100,17 @@ def show(
 @app.command("rollback")
 def rollback(
     name: Annotated[str, typer.Argument(help="Name of the model.")],
-    to: Annotated[int | None, typer.Option(help="Version to go back to; the one before if not given.")] = None,
+    to: Annotated[int | None, typer.Option(help="Version to go back to; the previous one if not given.")] = None,
     store: StoreOption = "models-store",
     coordinator: Annotated[
         Path | None,
-        typer.Option(help="Coordinator's TOML file: its store is used, the rollback is announced and put on record."),
+        typer.Option(
+            help="Coordinator's TOML file: the rollback is done in its store, announced, and recorded in the audit log."
+        ),
     ] = None,
-    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "asked for on the command line",
+    reason: Annotated[str, typer.Option(help="Reason, recorded in the audit log.")] = "requested on the command line",
 ) -> None:
-    """Point the store back at an earlier version; running engines take it over within seconds.
+    """Point the store back at an earlier version; running engines adopt it within seconds.
 
     Example: driftline models rollback bert_cnn --coordinator coordinator.toml --reason noise
     """
@@ -169,7 +167,7 @@ def recalibrate(
     if json:
         print(card.model_dump_json())
         return
-    Console().print(
+    console().print(
         f"{name} version {card.version} is version {before.version} with the threshold {card.threshold.value:.6g} "
         f"({card.threshold.rule} on {card.threshold.fitted_on:,} windows) in place of {before.threshold.value:.6g} "
         f"({before.threshold.rule})",
@@ -177,4 +175,4 @@ def recalibrate(
     )
     figures = card.metrics.get("recalibration", {})
     if figures:
-        figures_table(Console(), f"on {data.name}, which it was fitted on", {f"{name} v{card.version}": figures})
+        print_figures(f"on {data.name}, the log that the threshold was fitted on", {f"{name} v{card.version}": figures})

@@ -1,16 +1,10 @@
 """Options that several commands share, and what is made of them."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import orjson
 import typer
-from pydantic import ValidationError
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 if TYPE_CHECKING:
     from engine.offline.detect import Preprocessing
@@ -43,6 +37,8 @@ def setup(
     region: Path | None, format: str, window: str, window_set: list[str] | None, store: str | None, name: str | None
 ) -> "tuple[Preprocessing, str, str, str]":
     """Preprocessing, store, name and device, from the region's file or from the options."""
+    from pydantic import ValidationError
+
     from engine.offline.detect import default_preprocessing, region_preprocessing
 
     if region is not None:
@@ -63,6 +59,8 @@ def problem(error: Mapping[str, Any]) -> str:
 
 def pairs(texts: list[str], example: str) -> dict[str, Any]:
     """`key=value` pairs; values are read as JSON where they are that, else as text."""
+    import orjson
+
     found: dict[str, Any] = {}
     for text in texts:
         key, equals, value = text.partition("=")
@@ -82,23 +80,3 @@ def numbers(texts: list[str] | None) -> dict[str, float]:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise typer.BadParameter(f"{key}={value} is no number, such as percent=99.9")
     return {key: float(value) for key, value in found.items()}
-
-
-@contextmanager
-def progress_bar(quiet: bool) -> Iterator[Progress]:
-    """A bar on standard error that is gone when the work is done."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[figures]}"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=quiet) as bar:
-        yield bar
-
-
-def figures_table(console: Console, title: str, columns: Mapping[str, Mapping[str, Any]]) -> None:
-    """Figures, one a row; one column a model, by its heading."""
-    table = Table("figure", *columns, title=title)
-    for key in dict.fromkeys(name for figures in columns.values() for name in figures):
-        values = (figures.get(key) for figures in columns.values())
-        table.add_row(key, *("-" if v is None else f"{int(v):,}" if key in _COUNTS else f"{v:.4f}" for v in values))
-    console.print(table)
-
-
-_COUNTS = {"units", "anomalous", "true_positives", "false_positives", "false_negatives", "true_negatives"}

@@ -6,10 +6,9 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import orjson
 import typer
-from rich.console import Console
-from rich.table import Table
+
+from engine.cli.output import console, print_json, table
 
 RegionFile = Annotated[Path, typer.Argument(help="The region's TOML file.", show_default=False)]
 
@@ -96,10 +95,10 @@ def check(
     ok = all(f.ok for f in findings)
     if json:
         rows = [{"name": f.name, "ok": f.ok, "detail": f.detail} for f in findings]
-        print(orjson.dumps({"ok": ok, "findings": rows}).decode())
+        print_json({"ok": ok, "findings": rows})
     else:
-        table = Table("", "part", "finding", title=f"{region}")
+        results = table("", "part", "finding", title=f"{region}")
         for f in findings:
-            table.add_row("[green]ok[/]" if f.ok else "[red]fails[/]", f.name, f.detail)
-        Console().print(table)
+            results.add_row("[green]ok[/]" if f.ok else "[red]fails[/]", f.name, f.detail)
+        console().print(results)
     raise typer.Exit(0 if ok else 1)

@@ -4,9 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import orjson
 import typer
-from rich.console import Console
 
 from engine.cli.options import (
     Format,
@@ -19,23 +17,24 @@ from engine.cli.options import (
     ThresholdSet,
     Window,
     WindowSet,
-    figures_table,
     numbers,
     pairs,
-    progress_bar,
     setup,
 )  # fmt: skip
+from engine.cli.output import console, print_figures, print_json, progress_bar
 from engine.cli.run_logging import record, run_of
 from engine.cli.train_lines import refuse_window_options, stages, train_lines
-from models.classify.registry import CLASSIFIERS
-from models.detectors.registry import DETECTORS
 
 if TYPE_CHECKING:
     from engine.offline.datasets import LabelledWindows
     from models.train_detector import Trained
 
 
-_DETECTOR = f"Window detector: {', '.join(sorted(DETECTORS))}; or line classifier: {', '.join(sorted(CLASSIFIERS))}."
+# Written out, since importing both registries would cost every command half a second; a test compares them.
+DETECTOR_HELP = (
+    "Window detector: bert_cnn, deeplog, event_counts, logbert, lstm_autoencoder; or line classifier: dann_bert, "
+    "hybrid_bert, lora_bert, random_forest, rules, xgboost."
+)
 _DATA = "Log file: plain, .gz, .xz or .zst; for a line classifier .csv or .jsonl with message and class."
 _LABELS = (
     "CSV with BlockId,Label by session key; else the format's own label column. For a line classifier: CSV with "
@@ -53,7 +52,7 @@ _TrackingUri = Annotated[
 def train(
     context: typer.Context,
     data: Annotated[Path, typer.Option("--data", help=_DATA, show_default=False)],
-    detector: Annotated[str, typer.Argument(help=_DETECTOR)] = "bert_cnn",
+    detector: Annotated[str, typer.Argument(help=DETECTOR_HELP)] = "bert_cnn",
     labels: Annotated[Path | None, typer.Option(help=_LABELS)] = None,
     region: Region = None,
     format: Format = "hdfs",
@@ -79,6 +78,8 @@ def train(
 
     Example: driftline train bert_cnn --data HDFS_2pct.log.xz --labels HDFS_2pct_labels.csv --region eu-west.toml
     """
+    from models.classify.registry import CLASSIFIERS
+
     if detector in CLASSIFIERS:
         refuse_window_options(context, detector)
         train_lines(detector, data, str(labels or ""), store, name, set or [], seed, runs, tracking_uri, json)
@@ -107,18 +108,18 @@ def train(
     place = record(log, runs, run)
     if json:
         card = {"name": called, "version": trained.version, "store": url, "train_s": trained.report.train_s}
-        print(orjson.dumps({**card, "run": place, **trained.notes.model_dump(mode="json")}).decode())
+        print_json({**card, "run": place, **trained.notes.model_dump(mode="json")})
     else:
-        _tell(trained, used, called, url, place)
+        _report(trained, used, called, url, place)
 
 
-def _tell(trained: "Trained", used: "LabelledWindows", called: str, url: str, place: str) -> None:
-    console = Console()
-    console.print(
+def _report(trained: "Trained", used: "LabelledWindows", called: str, url: str, place: str) -> None:
+    screen = console()
+    screen.print(
         f"[bold]{called} version {trained.version}[/] published in {url}: {trained.detector.name}, "
         f"{len(used):,} windows, {int(used.labels.sum()):,} anomalous, {used.lines:,} lines ({used.bad_lines} bad, "
         f"{used.late_lines} late), trained in {trained.report.train_s:.1f} s"
     )
     validation = trained.notes.metrics.get("validation", {}) | {"threshold": trained.threshold}
-    figures_table(console, "on the held-out windows", {called: validation})
-    console.print(f"run logged: {place}", soft_wrap=True)
+    print_figures("on the held-out windows", {called: validation})
+    screen.print(f"run logged: {place}", soft_wrap=True)

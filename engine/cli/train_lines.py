@@ -3,36 +3,41 @@
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import orjson
 import typer
-from click.core import ParameterSource
-from rich.console import Console
-from rich.progress import Progress
 
-from engine.cli.options import figures_table, pairs, progress_bar
+from engine.cli.options import pairs
+from engine.cli.output import console, print_figures, print_json, progress_bar
 from engine.cli.run_logging import record, run_of
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 WINDOW_OPTIONS = (
     "region", "format", "window", "window_set", "first", "folds", "threshold", "threshold_set",
 )  # fmt: skip
-"""Options of `driftline train` that say how windows are cut and judged."""
+"""Options of `driftline train` that apply to windows only."""
 
 
 def refuse_window_options(context: typer.Context, classifier: str) -> None:
-    """Tells the user of options that would do nothing.
+    """Rejects options that would have no effect.
 
     Raises:
         typer.BadParameter: one of `WINDOW_OPTIONS` was given.
     """
-    given = [n for n in WINDOW_OPTIONS if context.get_parameter_source(n) is not ParameterSource.DEFAULT]
+    given = [n for n in WINDOW_OPTIONS if _is_given(context, n)]
     if given:
         names = ", ".join("--" + n.replace("_", "-") for n in given)
         raise typer.BadParameter(f"{names}: {classifier} classifies lines, and is trained without windows")
 
 
-def stages(bar: Progress) -> Callable[[str, int, int, Mapping[str, float]], None]:
+def _is_given(context: typer.Context, option: str) -> bool:
+    source = context.get_parameter_source(option)
+    return source is not None and source.name != "DEFAULT"
+
+
+def stages(bar: "Progress") -> Callable[[str, int, int, Mapping[str, float]], None]:
     """A `models.base.Progress` that moves a bar."""
     task = bar.add_task("reading", total=None, figures="")
 
@@ -71,12 +76,12 @@ def train_lines(
     card: dict[str, Any] = {"name": called, "version": trained.version, "store": url, "train_s": run.train_s}
     card |= {"run": place, **trained.notes.model_dump(mode="json")}
     if json:
-        print(orjson.dumps(card).decode())
+        print_json(card)
         return
-    facts, console = trained.notes.data, Console()
-    console.print(
+    facts, screen = trained.notes.data, console()
+    screen.print(
         f"[bold]{called} version {trained.version}[/] published in {url}: {classifier}, {facts['lines']:,} lines, "
         f"{facts['distinct_lines']:,} distinct, {facts['templates']:,} templates, trained in {run.train_s:.1f} s"
     )
-    figures_table(console, "on the held-out templates", {called: trained.notes.metrics["validation"]})
-    console.print(f"run logged: {place}", soft_wrap=True)
+    print_figures("on the held-out templates", {called: trained.notes.metrics["validation"]})
+    screen.print(f"run logged: {place}", soft_wrap=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from engine.corpus.catalogue import HDFS_2PCT, SEVEN_CLASS
 from engine.corpus.data import DownloadFailed, write_whole
+from foundation.extras import require
 
 LINE_COLUMNS = ("date", "time", "id", "level", "component", "m_message")
 """Columns of LogLead's HDFS sample that make up the raw line, joined by single spaces."""
@@ -18,14 +19,11 @@ def convert_loglead_hdfs(folder: Path) -> None:
     """Makes the raw log and the label file of `HDFS_2PCT` from the two parquet files in `folder`.
 
     Raises:
-        DownloadFailed: pyarrow is not installed, or the files lack a column.
+        DownloadFailed: the files lack a column.
+        MissingExtraError: the extra `data` is not installed.
     """
-    try:
-        parquet: Any = importlib.import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise DownloadFailed(
-            "converting hdfs-2pct needs pyarrow, which is not installed; install driftline[data] and try again"
-        ) from error
+    require("data", "the conversion of hdfs-2pct")
+    parquet: Any = importlib.import_module("pyarrow.parquet")
     try:
         lines = parquet.read_table(folder / HDFS_2PCT.downloads[0].path, columns=list(LINE_COLUMNS)).to_pydict()
         labels = parquet.read_table(folder / HDFS_2PCT.downloads[1].path).to_pydict()

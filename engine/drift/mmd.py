@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array  # type: ignore[import-untyped]
 
 from engine.drift.base import Floats, Setup, Statistic, Watches, rolling
 from engine.drift.blocks import Blocks
@@ -141,6 +140,8 @@ class WindowFeatures:
             lengths: Lines of each window, none of them 0; as many windows in every group.
             groups: How many groups.
         """
+        from scipy.sparse import csr_array  # type: ignore[import-untyped]
+
         ends = np.concatenate([[0], np.cumsum(lengths)])
         weights = np.repeat((1 / lengths).astype(np.float32), lengths)
         projected = csr_array((weights, columns, ends), shape=(len(lengths), self.learnt)) @ self._projected

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from foundation.extras import require
+
 if TYPE_CHECKING:
     from engine.drift.base import Setup, Statistic
 
@@ -20,7 +22,12 @@ STATISTICS: Mapping[str, str] = {
 
 
 def statistic_class(name: str) -> "type[Statistic]":
-    """The class of a name in `STATISTICS`."""
+    """The class of a name in `STATISTICS`.
+
+    Raises:
+        MissingExtraError: the extra `drift` is not installed.
+    """
+    require("drift", "drift detection")
     module, _, found = STATISTICS[name].partition(":")
     made: type[Statistic] = getattr(import_module(module), found)
     return made

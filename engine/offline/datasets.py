@@ -199,7 +199,7 @@ class _Reading:
     def run(self) -> tuple[WindowBatch | None, dict[int, str]]:
         """All windows of the log as one batch, and the templates."""
         if not self._log.is_file():
-            raise DatasetError(f"the log {self._log} is not there")
+            raise DatasetError(f"{self._log}: no such file")
         batches: list[WindowBatch] = []
         templates: dict[int, str] = {}
         first_bad: DeadLetter | None = None

@@ -11,6 +11,7 @@ import orjson
 
 from engine.offline.evaluate import EvaluatedModel, Evaluation
 from foundation.errors import DriftlineError
+from foundation.extras import require
 from foundation.time_text import iso_time
 
 WRONG_SHOWN = 10
@@ -41,7 +42,9 @@ def write(evaluation: Evaluation, folder: Path) -> dict[str, Any]:
 
     Raises:
         EvaluationError: the folder cannot be written.
+        MissingExtraError: the extra `evaluation` is not installed.
     """
+    require("evaluation", "the evaluation report")
     from engine.offline.plots import all_plots
 
     document = evaluation.document()

@@ -12,6 +12,7 @@ from connectors.base import LineBatch
 from engine.parsing.header import MAX_PID_DIGITS, text_of
 from engine.parsing.parsed_columns import LEVEL_NAMES, SPANNED
 from engine.steps.parse import Parsed, Parser
+from foundation.extras import require
 from foundation.time_text import iso_time
 
 Record = dict[str, Any]
@@ -170,6 +171,7 @@ class ParquetWriter:
     """Parquet; the time as UTC timestamps in nanoseconds, words that repeat as dictionaries."""
 
     def __init__(self, file: BinaryIO, columns: Sequence[str]) -> None:
+        require("data", "Parquet output")
         import pyarrow  # type: ignore[import-untyped]
         import pyarrow.parquet  # type: ignore[import-untyped]
 

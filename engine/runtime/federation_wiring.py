@@ -22,10 +22,10 @@ from federation.coordinator.drift_events import event_feed
 from federation.coordinator.ledger import Ledger
 from federation.coordinator.rollback import Rollbacks
 from federation.errors import SetupError
-from federation.flower.keys import node_keys
 from federation.flower.superlink import SuperLink
 from federation.region.region_policy import OwnEncoders, PrivacyDemand
 from federation.storage.training_store import TrainingSettings
+from foundation.extras import require
 from models.storage.store import ModelStore
 
 if TYPE_CHECKING:
@@ -82,7 +82,11 @@ def coordinator(settings: CoordinatorSettings, telemetry: RoundTelemetry) -> Ite
 
     Raises:
         SetupError: another coordinator runs in the same folder, or the SuperLink does not start.
+        MissingExtraError: the extra `federation` is not installed.
     """
+    require("federation", "federated retraining")
+    from federation.flower.keys import node_keys
+
     with ExitStack() as stack:
         stack.enter_context(_alone(settings.folder))
         ledger = stack.enter_context(ledger_of(settings))
@@ -132,7 +136,9 @@ def trainer_build(settings: RegionSettings) -> "Callable[[], Handler]":
 
     Raises:
         SetupError: the region keeps no training store.
+        MissingExtraError: the extra `federation` is not installed.
     """
+    require("federation", "federated retraining")
     if settings.training is None:
         raise SetupError(f"region {settings.region} has no [training]: without it there is nothing to learn from")
     demand, others = (settings.node.privacy, settings.node.encoders) if settings.node else (PrivacyDemand(), ())

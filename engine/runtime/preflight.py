@@ -15,16 +15,15 @@ from engine.runtime.model_loading import describe_classifier, describe_current
 from engine.serving.hot_swap import ModelSettings
 from engine.settings import CoordinatorSettings, RegionSettings
 from engine.steps.parse import Parser
-from engine.telemetry.endpoints import EndpointError, Endpoints
+from engine.telemetry.endpoints import Endpoints
 from engine.telemetry.health import Health
 from engine.telemetry.metrics import Metrics
 from engine.telemetry.telemetry import TelemetrySettings
-from federation.errors import FederationError
-from federation.flower.keys import node_keys
 from federation.flower.node import require_usable
 from federation.flower.superlink import SuperLink
 from federation.storage.training_store import TrainingStore
-from models.base import ModelError
+from foundation.errors import DriftlineError
+from foundation.extras import require
 
 SAMPLE_S = 3.0
 """How long lines are waited for to try the format on; a first fetch from Kafka takes some tenths of a second."""
@@ -53,7 +52,7 @@ def preflight(settings: RegionSettings) -> Iterator[Finding]:
         yield _try(f"sink {i} ({sink.type})", lambda sink=sink: _sink(sink))  # type: ignore[misc]
     yield _try(f"dead letters ({settings.dead_letters.type})", lambda: _sink(settings.dead_letters))
     if (events := settings.drift_events) is not None:
-        yield _try(f"drift events ({events.type})", lambda: _sink(events))
+        yield _try(f"drift events ({events.type})", lambda: _drift(events))
     yield _try("model", lambda: describe_current(settings.model))
     if settings.classify is not None:
         yield _try("classifier", lambda: describe_classifier(settings))
@@ -83,8 +82,13 @@ def preflight_coordinator(settings: CoordinatorSettings) -> Iterator[Finding]:
 def _try(name: str, action: Callable[[], str]) -> Finding:
     try:
         return Finding(name, True, action())
-    except (ConnectorError, ModelError, EndpointError, FederationError, OSError) as error:
+    except (DriftlineError, OSError) as error:
         return Finding(name, False, str(error))
+
+
+def _drift(events: SinkSettings) -> str:
+    require("drift", "drift detection")
+    return _sink(events)
 
 
 def _source(settings: RegionSettings) -> str:
@@ -178,6 +182,7 @@ def _training(settings: RegionSettings) -> str:
 
 def _node(settings: RegionSettings) -> str:
     assert settings.node is not None
+    require("federation", "federated retraining")
     trainer_build(settings)
     require_usable(settings.region, settings.node)
     host, _, port = settings.node.superlink.rpartition(":")
@@ -193,10 +198,13 @@ def _records(settings: CoordinatorSettings) -> str:
 
 
 def _superlink(settings: CoordinatorSettings) -> str:
+    require("federation", "federated retraining")
     SuperLink(settings.superlink)
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", settings.superlink.port))
+    from federation.flower.keys import node_keys  # with it comes cryptography, of the extra `federation`
+
     keys = f", {len(node_keys(settings.keys))} nodes may take part" if settings.keys else ", no keys"
     return f"port {settings.superlink.port} on loopback is free{keys}"
 

@@ -7,7 +7,6 @@ below it. Rounds are rare: every one is traced where tracing is on.
 
 import logging
 from contextlib import AbstractContextManager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Self
 
@@ -21,6 +20,7 @@ from federation.coordinator.hooks import Observer
 from federation.coordinator.ledger import Round
 from federation.errors import StorageError
 from federation.round.round_files import read_steps
+from foundation.version import VERSION
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class RoundTelemetry(Observer):
             EndpointError: the address cannot be served on.
         """
         self.metrics = Metrics()
-        self.metrics.engine.info({"region": "coordinator", "worker": "0", "version": version("driftline")})
+        self.metrics.engine.info({"region": "coordinator", "worker": "0", "version": VERSION})
         self.health = Health(clock, settings.stall_s, COORDINATOR)
         self.endpoints = Endpoints(self.health, self.metrics, settings.host, settings.port) if settings.serve else None
         self._tracer = tracer

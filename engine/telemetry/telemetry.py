@@ -1,7 +1,6 @@
 """Everything an operator sees of a running engine: metrics, traces and health, started as one."""
 
 from collections.abc import Mapping
-from importlib.metadata import version
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,6 +10,7 @@ from engine.telemetry.endpoints import Endpoints
 from engine.telemetry.health import Health, LagWatch
 from engine.telemetry.metrics import Metrics
 from engine.telemetry.tracing import Tracer
+from foundation.version import VERSION
 
 
 class TelemetrySettings(BaseModel):
@@ -58,7 +58,7 @@ class Telemetry:
             EndpointError: the address cannot be served on.
         """
         self.metrics = Metrics()
-        self.metrics.engine.info({"region": region, "worker": str(worker), "version": version("driftline")})
+        self.metrics.engine.info({"region": region, "worker": str(worker), "version": VERSION})
         self.health = Health(clock, settings.stall_s)
         self.lag = LagWatch(self.health, clock, settings.lag_stretch_s, settings.lag_tolerated)
         port = settings.port + worker if settings.port else 0

@@ -5,13 +5,9 @@ import binascii
 import hmac
 import os
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
 from federation.errors import SetupError, StorageError
 from foundation.content_ids import digest
+from foundation.extras import require
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -56,7 +52,16 @@ class Sealed:
     """With a key: content is encrypted and bound to its row, names are keyed hashes that cannot be guessed."""
 
     def __init__(self, key: bytes) -> None:
-        """`key` is 32 bytes; two keys are derived from it, one for content and one for names."""
+        """`key` is 32 bytes; two keys are derived from it, one for content and one for names.
+
+        Raises:
+            MissingExtraError: the extra `federation` is not installed.
+        """
+        require("federation", "the encryption of the training store")
+        from cryptography.hazmat.primitives import hashes
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
         derived = HKDF(hashes.SHA256(), 2 * KEY_BYTES, salt=None, info=b"driftline training store").derive(key)
         self._cipher = AESGCM(derived[:KEY_BYTES])
         self._names = derived[KEY_BYTES:]
@@ -70,8 +75,10 @@ class Sealed:
         """What `seal` was given.
 
         Raises:
-            StorageError: another key or another row's content; whoever calls says of which file.
+            StorageError: another key or another row's content; the caller adds the name of the file.
         """
+        from cryptography.exceptions import InvalidTag
+
         try:
             return self._cipher.decrypt(kept[:NONCE_BYTES], kept[NONCE_BYTES:], name)
         except (InvalidTag, ValueError) as error:

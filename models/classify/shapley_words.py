@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from foundation.extras import require
 from models.classify.base import Lines, Reason
 
 Probabilities = Callable[[Lines], NDArray[np.float32]]
@@ -71,6 +72,7 @@ def word_reasons(probabilities: Probabilities, line: Lines) -> tuple[Reason, ...
 
 def _credits(score: Callable[[NDArray[np.bool_]], NDArray[np.float32]], count: int, budget: int) -> NDArray[np.float64]:
     """What each of `count` parts adds to the score of rows that say which parts are there; float64 (count,)."""
+    require("explain", "the explanation of classes")
     from captum.attr import ShapleyValueSampling  # type: ignore[import-untyped]
 
     def scored(kept: torch.Tensor) -> torch.Tensor:

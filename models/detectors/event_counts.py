@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from foundation.extras import require
 from models.base import (
     Explanation,
     FitReport,
@@ -133,6 +134,7 @@ class EventCounts(WindowDetector):
         if self.options.head == "boosted":
             count, depth = self.options.trees, self.options.tree_depth
             return {"vocabulary": vocabulary, **trees.fit_trees(features, labels, trees=count, depth=depth, seed=seed)}
+        require("train", "event_counts with head=logistic", "sklearn")
         from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
 
         with warnings.catch_warnings():

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from foundation.extras import require
 from models.base import ModelStoreError
 
 NAMES = ("prior", "roots", "feature", "cut", "below", "above", "value")
@@ -28,6 +29,7 @@ def fit_trees(
     features: NDArray[np.float32], labels: NDArray[np.bool_], *, trees: int, depth: int, seed: int
 ) -> dict[str, NDArray[Any]]:
     """Learns trees from features (n, F) and labels (n,) of both classes."""
+    require("train", "event_counts with head=boosted", "sklearn")
     from sklearn.ensemble import GradientBoostingClassifier  # type: ignore[import-untyped]
 
     # Logs repeat themselves; equal rows with equal labels are one row with a weight.

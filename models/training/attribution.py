@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from foundation.extras import require
+
 STEPS = 128
 """Points of the integral; with a sigmoid at the end, 128 keep its error below a hundredth."""
 _TOKENS = 1 << 14
@@ -29,6 +31,7 @@ def integrated(
     Returns:
         float32 (L,): summed over all but the position; and the score of the baseline.
     """
+    require("explain", "the explanation of scores")
     from captum.attr import IntegratedGradients  # type: ignore[import-untyped]
 
     blank = tuple(torch.zeros_like(i) for i in inputs)

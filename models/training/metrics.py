@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from foundation.extras import require
+
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
@@ -78,6 +80,7 @@ def pr_auc(scores: NDArray[np.floating], labels: NDArray[np.bool_]) -> float:
 
 
 def _with_both_classes(name: str, scores: NDArray[np.floating], labels: NDArray[np.bool_]) -> float:
+    require("train", "the area under a curve", "sklearn")
     from sklearn import metrics  # type: ignore[import-untyped]
 
     return float(getattr(metrics, name)(labels, scores)) if 0 < labels.sum() < len(labels) else float("nan")

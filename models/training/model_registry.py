@@ -6,12 +6,12 @@ The module is imported when the model is built, so listing names stays cheap.
 
 import importlib
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
+from foundation.extras import require
 from models.base import Model, ModelSettingsError
 
 
@@ -51,15 +51,13 @@ def build_model(
     """A model without weights; see `entry` and `models.base.Model`.
 
     Raises:
-        ModelSettingsError: the name, a setting or the device is unknown, or a required package is missing.
+        MissingExtraError: the extra that the model needs is not installed.
+        ModelSettingsError: the name, a setting or the device is unknown.
         EncoderError: the text encoder cannot be opened.
     """
     found = entry(registry, kind, name)
-    missing = [package for package in found.model.requires if find_spec(package) is None]
-    if missing:
-        raise ModelSettingsError(
-            f"{name} needs {', '.join(missing)}, which is not installed; pip install 'driftline[classify]'"
-        )
+    if found.model.requires:
+        require("classify", name, *found.model.requires)
     try:
         chosen = found.settings.model_validate(settings or {})
     except ValidationError as error:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from foundation.extras import require
 from models.base import TrainingError
 
 Scores = NDArray[np.floating]
@@ -66,6 +67,7 @@ def pot(scores: Scores, labels: Labels, *, risk: float = 1e-3, tail_percent: flo
     excess = normal[normal > start] - start
     if len(excess) < _PEAKS or excess.min() == excess.max():
         return _above(float(normal.max()))
+    require("train", "the threshold rule pot", "scipy")
     from scipy.stats import genpareto  # type: ignore[import-untyped]
 
     # In units of their mean, so that the fit's starting point suits scores of any size.

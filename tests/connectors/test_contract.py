@@ -18,7 +18,8 @@ from connectors.kafka_sink import KafkaSink, KafkaSinkSettings
 from connectors.kafka_source import KafkaSource, KafkaSourceSettings
 from connectors.memory import PAUSE, MemorySink, MemorySource
 from connectors.registry import SINKS, SOURCES
-from connectors.sql import ALERTS, SqlSettings, SqlSink
+from connectors.sql import ALERTS, SqlSink
+from connectors.sql_settings import SqlSettings
 from connectors.stdin import StdinSettings, StdinSource
 
 LINES = [b"one", b"", b"three \xff\x00", b"four\r", b"f\xc3\xbcnf", b"six" * 20, b"seven", b"last"]

@@ -15,7 +15,8 @@ from connectors.dead_letters import to_records
 from connectors.jsonl import JsonlSettings, JsonlSink
 from connectors.memory import ABORT, EOF, FAIL, Aborted, MemorySource
 from connectors.registry import SINKS, SOURCES, SinkSettings, SourceSettings, build_sink, build_source
-from connectors.sql import SqlSettings, SqlSink
+from connectors.sql import SqlSink
+from connectors.sql_settings import SqlSettings
 
 
 def sqlite(folder: Path) -> SqlSink:

@@ -38,7 +38,7 @@ def refused(request, driftline, place, tmp_path):
 
 
 def test_a_log_that_is_missing(refused, place, tmp_path):
-    assert f"{tmp_path / 'none.log'} is not there" in refused(tmp_path / "none.log", place.labels)
+    assert f"{tmp_path / 'none.log'}: no such file" in refused(tmp_path / "none.log", place.labels)
 
 
 def test_a_log_that_is_truncated(refused, place, tmp_path):

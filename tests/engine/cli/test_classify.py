@@ -116,7 +116,7 @@ def test_a_window_detector_is_no_line_classifier(driftline, log, place):
 
 def test_a_missing_log(driftline, tmp_path):
     ran = driftline("classify", tmp_path / "none.log")
-    assert (ran.code, "is not there" in ran.err) == (2, True)
+    assert (ran.code, "no such file" in ran.err) == (2, True)
 
 
 def test_repeated_lines_are_classified_and_explained_once():

@@ -1,10 +1,10 @@
 import re
-from importlib import metadata
 
 import click
 import pytest
 
 from engine.docs.commands import commands, reference
+from foundation.version import VERSION
 from tests.support.paths import ROOT
 
 COMMANDS = dict(commands())
@@ -18,7 +18,7 @@ def test_the_commands_are_those_of_the_design():
 
 
 def test_the_version_is_that_of_the_package(driftline):
-    assert driftline("--version").out == f"driftline {metadata.version('driftline')}\n"
+    assert driftline("--version").out == f"driftline {VERSION}\n"
 
 
 @pytest.mark.parametrize("name", COMMANDS)

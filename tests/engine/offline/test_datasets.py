@@ -144,7 +144,7 @@ def test_labels_of_other_sessions_are_refused(spec: LogSpec) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, r"a\.log is not there"),
+        (None, r"a\.log: no such file"),
         (b"", r"a\.log gave no window"),
         (b"one\ntwo\n", r"a\.log is not in the format hdfs: 2 of 2 lines do not parse, the first at .*a\.log, byte 0"),
     ],

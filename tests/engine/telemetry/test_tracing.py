@@ -9,7 +9,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, ParentBased, TraceIdRatioBased
 from opentelemetry.trace import StatusCode
 
-from engine.telemetry.tracing import Tracer, current_traceparent, silence_third_parties
+from engine.telemetry.opt_out import silence_third_parties
+from engine.telemetry.tracing import Tracer, current_traceparent
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 SAMPLED = 1

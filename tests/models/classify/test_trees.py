@@ -1,13 +1,12 @@
 import numpy as np
 import pytest
 
-from models.base import ModelSettingsError, ModelStoreError
+from models.base import ModelStoreError
 from models.classify.base import Lines
 from models.classify.checks import make_workload
 from models.classify.features import MEANING, words_of
 from models.classify.registry import build
 from models.classify.trees import filled_up
-from models.training import model_registry
 
 SMALL = {"encoder": "hashing:32", "words": 40, "axes": 4, "candidates": 0}
 KINDS = [("random_forest", SMALL | {"trees": 12}), ("xgboost", SMALL | {"rounds": 8})]
@@ -99,11 +98,3 @@ def test_nothing_is_filled_up_where_nothing_is_rare():
 )
 def test_words(text, words):
     assert words_of(text) == words
-
-
-def test_missing_packages_are_told(monkeypatch):
-    monkeypatch.setattr(model_registry, "find_spec", lambda name: None if name == "shap" else object())
-    with pytest.raises(
-        ModelSettingsError, match=r"xgboost needs shap, which is not installed; pip install 'driftline\[classify\]'"
-    ):
-        build("xgboost", SMALL)

@@ -1,0 +1,18 @@
+"""Settings of the SQL sink; apart from it, so that a region's settings are read without SQLAlchemy."""
+
+from typing import Literal
+
+from pydantic import Field, SecretStr
+
+from connectors.sink_settings import BaseSinkSettings
+
+
+class SqlSettings(BaseSinkSettings):
+    """Alerts to a SQL database."""
+
+    type: Literal["sql"] = "sql"
+    url: SecretStr = Field(
+        SecretStr("sqlite:///alerts.db"),
+        description="SQLAlchemy URL: `sqlite:///path`, `postgresql+psycopg://user:password@host/database`.",
+    )
+    connect_timeout_s: int = Field(5, ge=1, description="How long connecting and a lock may take, in seconds.")
