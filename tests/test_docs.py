@@ -3,6 +3,7 @@
 import configparser
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,9 @@ def test_the_service_that_the_docs_show_starts_a_command_of_ours_again_and_again
     program, *words = shlex.split(service["ExecStart"])
     assert (Path(program).name, words[:2]) == ("driftline", ["federate", "coordinator"])
     assert words[1] in {command.name for command in federate.app.registered_commands}
+
+
+def test_every_extra_is_a_row_of_the_page_on_installation():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    page = (ROOT / "docs" / "installation.md").read_text("utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == set(project["optional-dependencies"])

@@ -71,7 +71,7 @@ def test_equal_inputs_give_equal_files(evaluated, driftline, place, tmp_path):
         "--after", 0.5, "--out", tmp_path / "report",
     )  # fmt: skip
     assert again.code == 0
-    assert "report.html tells more" in again.out
+    assert "report.html" in again.out.splitlines()[-1]
     for name in FILES:
         assert (tmp_path / "report" / name).read_bytes() == (out / name).read_bytes(), name
 

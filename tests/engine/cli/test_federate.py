@@ -79,7 +79,7 @@ def test_what_regions_say_is_no_markup(driftline, file, tmp_path):
 def test_a_round_that_was_asked_for_waits_in_the_ledger(driftline, file):
     ran = driftline("federate", "round", file, "--reason", "release-7")
     assert ran.code == 0
-    assert "asked for" in ran.out
+    assert "the round is requested" in ran.out
     assert json.loads(driftline("federate", "status", file, "--json").out)["triggers"] == 1
     assert driftline("federate", "round", file, "--wait", "0.01").code == 1
 

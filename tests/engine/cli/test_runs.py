@@ -25,7 +25,7 @@ def test_compare_puts_runs_side_by_side(driftline, place):
 def test_what_cannot_be_compared_is_told(driftline, place, tmp_path):
     one = driftline("runs", "compare", "bert_cnn", "--runs", place.runs)
     assert one.code == 2
-    assert "two runs or more" in one.err
+    assert "at least two runs" in one.err
     unknown = driftline("runs", "compare", "bert_cnn", "nobody", "--runs", place.runs)
     assert unknown.code == 2
     assert "no run in" in unknown.err
