@@ -1,39 +1,35 @@
 """The detectors under test, by name."""
 
-from collections.abc import Callable, Iterable, Mapping
+import importlib
+from collections.abc import Iterable, Mapping
 
 from bench.harness import BenchError
 from bench.incidents.base import Detector
 
 OURS = "scan"
 """The product under test; its figures are the scenario's own."""
-
-
-def _script() -> Detector:
-    from bench.incidents.peer_script import Script
-
-    return Script()
-
-
-def _rate() -> Detector:
-    from bench.incidents.peer_script import Script
-
-    return Script(masked=False, new=False)
-
-
-DETECTORS: Mapping[str, Callable[[], Detector]] = {
-    "script": _script,
-    "drain3_rate": _rate,
+DETECTORS: Mapping[str, str] = {
+    "script": "bench.incidents.peer_script:SCRIPT",
+    "drain3_rate": "bench.incidents.peer_script:DRAIN3_RATE",
+    "event_counts": "bench.incidents.peer_event_counts:EVENT_COUNTS",
+    "half_space_trees": "bench.incidents.peer_half_space:HALF_SPACE_TREES",
 }
+"""Detector by name, as `module:NAME`; imported when it is asked for."""
 
 
 def chosen(names: Iterable[str]) -> dict[str, Detector]:
-    """The detectors of these names.
+    """The detectors with these names.
 
     Raises:
-        BenchError: one of them is not known.
+        BenchError: a name is not in `DETECTORS`.
     """
     unknown = [name for name in names if name not in DETECTORS]
     if unknown:
         raise BenchError(f"no detector {', '.join(unknown)}; known are: {', '.join(DETECTORS)}")
-    return {name: DETECTORS[name]() for name in names}
+    return {name: _load(DETECTORS[name]) for name in names}
+
+
+def _load(place: str) -> Detector:
+    module, _, name = place.partition(":")
+    detector: Detector = getattr(importlib.import_module(module), name)
+    return detector

@@ -119,3 +119,7 @@ class ScriptWatch:
                 reason = f"{count} in 100 lines, usually {usual:.1f}: {ids.text(template)}"
                 alerts.append(Alert(range(row - BLOCK + 1, row + 1), row, strength, reason))
         return alerts
+
+
+SCRIPT = Script()
+DRAIN3_RATE = Script(masked=False, new=False)

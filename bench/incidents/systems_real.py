@@ -104,20 +104,22 @@ def _bad_gateway(rng: Random, match: re.Match[str], factor: float) -> str:
     return f"{match[1]}status: {rng.choice((502, 504))} len: 166 time: {rng.uniform(1, 30):.7f}"
 
 
-SERVED = re.compile("Got exception while serving")
 DETAIL = r'("GET /v2/\w+/servers/detail HTTP/1.1" '
 HDFS_SYSTEM = System(
     HDFS,
     _hdfs_line,
     {
         **inserts("hdfs"),
-        "error_burst": Repeat(SERVED),
-        "retry_leak": Repeat(SERVED),
-        "odd_node": Repeat(
-            re.compile("Served block"), _always(r"DataXceiver: [\d.]+:50010", "DataXceiver: 10.251.74.192:50010")
-        ),
+        "error_burst": Repeat(re.compile("Unexpected error trying to delete")),
     },
-    {"http_5xx": NO_REQUESTS, "latency": NO_LATENCY, "heartbeat": NO_TICK, "brute_force": NO_LOGINS},
+    {
+        "http_5xx": NO_REQUESTS,
+        "latency": NO_LATENCY,
+        "heartbeat": NO_TICK,
+        "brute_force": NO_LOGINS,
+        "retry_leak": "jobs write its only warning by the hundred, so that a few more are nothing unusual",
+        "odd_node": "nodes stand inside messages, and those come by the hundred from one node",
+    },
 )
 SPARK_SYSTEM = System(
     SPARK,
@@ -144,7 +146,7 @@ IOTDB_LEADER = System(
     _iotdb_line,
     {
         **inserts("iotdb"),
-        "error_burst": Repeat(re.compile("ERROR")),
+        "error_burst": Repeat(re.compile("WARN")),
         "odd_node": Repeat(
             re.compile(r"->\d-GrpcLogAppender-LogAppenderDaemon.* schedule a task"), _always(r"->\d", "->4")
         ),
@@ -162,8 +164,8 @@ BGL_SYSTEM = System(
     _bgl_line,
     {
         **inserts("bgl"),
-        "error_burst": Repeat(re.compile("FATAL")),
-        "retry_leak": Repeat(re.compile("CE sym")),
+        "error_burst": Repeat(re.compile(r"ddr errors\(s\) detected")),
+        "retry_leak": Repeat(re.compile("performing bit sparing")),
         "odd_node": Repeat(
             re.compile("generating core"), _always(r"R\d\d-M\d-N\w-C:J\d\d-U\d\d", "R17-M0-N3-C:J09-U11")
         ),

@@ -21,7 +21,7 @@ from bench.incidents.judge import judge, summarise
 from bench.incidents.kinds import KINDS
 from bench.incidents.matrix import Plan, metrics, not_worse, run_plan, table
 from bench.incidents.peer_script import Script, request
-from bench.incidents.recipes import Silence, Values
+from bench.incidents.recipes import Repeat, Silence, Values
 from bench.incidents.systems_real import (
     APACHE_SYSTEM,
     BGL_SYSTEM,
@@ -215,6 +215,32 @@ def test_the_script_finds_new_templates_and_rates() -> None:
         case = make_case(log, kind, 2, 1, 0)
         assert judge(case, watch.watch(case.now), free).rank == 1
     assert watch.watch(free_case(log).now) == free
+
+
+@pytest.mark.parametrize("name", detectors.DETECTORS)
+def test_a_detector_starts_every_case_from_the_past(name: str) -> None:
+    log = background("syslog")
+    watch = detectors.chosen([name])[name].learn(log.past[:4000])
+    case = make_case(log, "crash_loop", 2, 0, 0)
+    alerts = watch.watch(case.now[:1200])
+    watch.watch(case.now[1200:2400])
+    assert watch.watch(case.now[:1200]) == alerts
+    for alert in alerts:
+        assert list(alert.rows) == sorted(alert.rows)
+        assert 0 <= alert.rows[0] <= alert.rows[-1] <= alert.raised < 1200
+        assert alert.reason
+
+
+def test_copied_lines_are_more_than_the_log_itself_shows() -> None:
+    for name in GENERATORS:
+        log = background(name)
+        for kind, recipe in log.system.recipes.items():
+            if isinstance(recipe, Repeat):
+                amount, rows = KINDS[kind].counts[0], len(log.lines) - log.cut
+                share = KINDS[kind].share
+                span = round(share * rows) if share else round(amount * KINDS[kind].gap)
+                known = [bool(recipe.pattern.search(line)) for line in log.past]
+                assert np.convolve(known, np.ones(span), "valid").max() < amount, (name, kind)
 
 
 def test_the_script_knows_requests() -> None:
