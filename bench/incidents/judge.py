@@ -13,7 +13,7 @@ Every other alert is one of the *others*. An incident is found if any alert is o
 position of the first such alert, the strongest first and of equals the earliest.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +38,7 @@ class Verdict:
             raised; None if it was not found.
         delay_s: The same in the log's own time.
         watch_s: Seconds that the detector took for the lines of `now`.
+        by_chance: Whether the alerts that it raises without the incident would have been on it.
     """
 
     case: Case
@@ -47,6 +48,7 @@ class Verdict:
     delay_lines: int | None
     delay_s: float | None
     watch_s: float
+    by_chance: bool
 
     @property
     def found(self) -> bool:
@@ -64,7 +66,7 @@ def judge(case: Case, alerts: Sequence[Alert], free: Sequence[Alert], watch_s: f
         watch_s: Seconds that it took.
     """
     ranked = sorted(alerts, key=lambda alert: (-alert.strength, alert.raised))
-    usual = _usual_rows(free) if _is_silence(case) else set()
+    usual = {row for alert in free for row in alert.rows} if _is_silence(case) else set()
     on = [on_incident(case, alert) and not _is_usual(case, alert, usual) for alert in ranked]
     rank = on.index(True) + 1 if True in on else None
     raised = [alert.raised for alert, hit in zip(ranked, on, strict=True) if hit]
@@ -73,7 +75,9 @@ def judge(case: Case, alerts: Sequence[Alert], free: Sequence[Alert], watch_s: f
         first = int(np.argmax(case.incident))
         row = min(max(min(raised), first), len(case.now) - 1)
         delay_lines, delay_s = row - first, float(case.times[row] - case.times[first])
-    return Verdict(case, len(alerts), len(alerts) - sum(on), rank, delay_lines, delay_s, watch_s)
+    # A silence is not found by alerts that are always there, so chance has no part in it.
+    chance = not _is_silence(case) and any(on_incident(case, moved) for moved in _moved(case, free))
+    return Verdict(case, len(alerts), len(alerts) - sum(on), rank, delay_lines, delay_s, watch_s, chance)
 
 
 def on_incident(case: Case, alert: Alert) -> bool:
@@ -92,8 +96,15 @@ def _is_silence(case: Case) -> bool:
     return case.kind != NONE and len(case.now) < len(case.background.lines) - case.background.cut
 
 
-def _usual_rows(free: Iterable[Alert]) -> set[int]:
-    return {row for alert in free for row in alert.rows}
+def _moved(case: Case, free: Iterable[Alert]) -> Iterator[Alert]:
+    """The alerts of the run without the incident, on the same lines of the case; gaps in a range are filled."""
+    row_of = {source: row for row, source in enumerate(case.source.tolist()) if source >= 0}
+    for alert in free:
+        rows: Sequence[int] = sorted(row_of[row] for row in alert.rows if row in row_of)
+        if rows and isinstance(alert.rows, range):
+            rows = range(rows[0], rows[-1] + 1)
+        if rows:
+            yield Alert(rows, rows[-1], alert.strength, alert.reason)
 
 
 def _is_usual(case: Case, alert: Alert, usual: set[int]) -> bool:
@@ -111,6 +122,7 @@ class Figures:
         others_per_10k: Other alerts per 10,000 lines of `now`, over all runs.
         others_per_day: The same per day of the log's own time.
         delay_lines, delay_minutes: Medians over the incidents found.
+        by_chance: Share of the incidents that the alerts of the run without them would have found.
         cost_s_per_10k: Seconds for 10,000 lines of `now`, in the runs without an incident, which come first.
     """
 
@@ -120,6 +132,7 @@ class Figures:
     others_per_day: float
     delay_lines: float | None
     delay_minutes: float | None
+    by_chance: float | None
     cost_s_per_10k: float | None
 
 
@@ -138,6 +151,7 @@ def summarise(verdicts: Sequence[Verdict]) -> Figures:
         others_per_day=others / days if days else 0.0,
         delay_lines=float(np.median(delays)) if delays else None,
         delay_minutes=float(np.median(seconds)) / 60 if seconds else None,
+        by_chance=float(np.mean([v.by_chance for v in real])) if real else None,
         cost_s_per_10k=_cost([verdict for verdict in verdicts if verdict.case.kind == NONE]),
     )
 

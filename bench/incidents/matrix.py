@@ -14,8 +14,9 @@ from bench.incidents.backgrounds import background
 from bench.incidents.base import Background, Case, Detector
 from bench.incidents.inject import free_case, make_case
 from bench.incidents.judge import Figures, Verdict, judge, summarise
-from bench.incidents.kinds import KINDS, PLACES, SIZES
+from bench.incidents.kinds import KINDS, NONE, PLACES, SIZES
 
+ALL = "all"
 EVERY_SPOT = tuple(itertools.product(range(len(SIZES)), range(len(PLACES))))
 
 
@@ -97,16 +98,20 @@ def metrics(runs: Runs) -> dict[str, float]:
 def table(runs: Runs) -> dict[str, dict[str, dict[str, float]]]:
     """By background and kind: found, rank1, others per 10,000 lines, delay in lines.
 
-    The kind `all` sums up a background; `none` is its run without an incident.
+    The background and the kind `all` sum up; the kind `none` is the run without an incident.
     """
     out: dict[str, dict[str, dict[str, float]]] = {}
-    for name in dict.fromkeys(verdict.case.background.name for verdict in runs.verdicts):
-        some = [verdict for verdict in runs.verdicts if verdict.case.background.name == name]
-        kinds = dict.fromkeys(verdict.case.kind for verdict in some)
-        out[name] = {"all": _row(summarise(some))}
-        for kind in kinds:
+    for name in (ALL, *dict.fromkeys(verdict.case.background.name for verdict in runs.verdicts)):
+        some = [verdict for verdict in runs.verdicts if name in (ALL, verdict.case.background.name)]
+        out[name] = {ALL: _row(summarise(some))}
+        for kind in dict.fromkeys(verdict.case.kind for verdict in some):
             out[name][kind] = _row(summarise([verdict for verdict in some if verdict.case.kind == kind]))
     return out
+
+
+def missed(runs: Runs) -> list[str]:
+    """The names of the cases whose incident was not found."""
+    return [verdict.case.name for verdict in runs.verdicts if verdict.case.kind != NONE and not verdict.found]
 
 
 def _row(figures: Figures) -> dict[str, float]:
@@ -128,9 +133,9 @@ def not_worse(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, d
     """By background: whether `ours` finds as many incidents, and raises as few other alerts, as `theirs`."""
     return {
         name: {
-            "found": ours[name]["all"]["found"] >= theirs[name]["all"]["found"],
-            "others": ours[name]["all"]["others_per_10k"] <= theirs[name]["all"]["others_per_10k"],
+            "found": ours[name][ALL]["found"] >= theirs[name][ALL]["found"],
+            "others": ours[name][ALL]["others_per_10k"] <= theirs[name][ALL]["others_per_10k"],
         }
         for name in ours
-        if "found" in ours[name]["all"]
+        if name != ALL and "found" in ours[name][ALL]
     }

@@ -6,7 +6,7 @@ from bench.harness import Outcome, Run, Scenario, Target
 from bench.incidents.backgrounds import BACKGROUNDS
 from bench.incidents.detectors import DETECTORS, OURS, chosen
 from bench.incidents.kinds import KINDS
-from bench.incidents.matrix import EVERY_SPOT, Plan, metrics, missing, not_worse, run_plan, table
+from bench.incidents.matrix import EVERY_SPOT, Plan, metrics, missed, missing, not_worse, run_plan, table
 
 SCRIPT = "script"
 QUICK = ((0, 1), (1, 3))
@@ -35,6 +35,8 @@ def incidents(run: Run) -> Outcome:
         if name != OURS:
             ours |= {f"{name}.{metric}": figures[metric] for metric in SHOWN if metric in figures}
     detail: dict[str, Any] = {"tables": tables, "missing": missing(plan)}
+    if OURS in runs:
+        detail["missed"] = missed(runs[OURS])
     if OURS in tables and SCRIPT in tables:
         detail["not_worse_than_script"] = not_worse(tables[OURS], tables[SCRIPT])
     return Outcome(ours, {name: every[name] for name in every if name != OURS}, detail)

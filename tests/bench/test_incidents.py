@@ -19,7 +19,7 @@ from bench.incidents.generated import GENERATORS
 from bench.incidents.inject import free_case, make_case
 from bench.incidents.judge import judge, summarise
 from bench.incidents.kinds import KINDS
-from bench.incidents.matrix import Plan, metrics, not_worse, run_plan, table
+from bench.incidents.matrix import Plan, metrics, missed, not_worse, run_plan, table
 from bench.incidents.peer_script import Script, request
 from bench.incidents.recipes import Repeat, Silence, Values
 from bench.incidents.systems_real import (
@@ -164,6 +164,16 @@ def test_silence_is_not_found_by_an_alert_that_is_always_there() -> None:
     assert not judge(case, [alert], [always]).found
 
 
+def test_what_is_always_there_finds_by_chance() -> None:
+    case = _service()
+    here = int(case.source[np.flatnonzero(case.source >= 0)[0]])
+    around = int(np.argmax(case.incident))
+    before = int(case.source[around - 1])
+    assert judge(case, [], [Alert(range(before - 5, before + 6), 0, 1.0, "a window")]).by_chance
+    assert not judge(case, [], [Alert((before, before + 1), 0, 1.0, "two lines")]).by_chance
+    assert not judge(case, [], [Alert((here,), 0, 1.0, "elsewhere")]).by_chance
+
+
 class Oracle:
     """Reports every line with `word`, and the first line of all."""
 
@@ -194,7 +204,11 @@ def test_a_plan_is_run_and_tabulated() -> None:
     assert metrics(runs["blind"])["found"] == 0
     tables = {name: table(some) for name, some in runs.items()}
     assert tables["sees"]["service"]["oom"]["found"] == 1
+    assert tables["sees"]["all"] == tables["sees"]["service"]
     assert "found" not in tables["sees"]["service"]["none"]
+    assert missed(runs["sees"]) == [
+        f"service/{kind}/{spot}/0" for kind in ("new_error", "http_5xx") for spot in ("0/0", "2/4")
+    ]
     assert not_worse(tables["sees"], tables["blind"]) == {"service": {"found": True, "others": True}}
     assert not_worse(tables["blind"], tables["sees"])["service"]["found"] is False
 
