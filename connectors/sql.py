@@ -16,6 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from connectors.base import Record, SettingsError, SinkUnavailable, State
 from connectors.sql_settings import SqlSettings
+from foundation.sqlite import prepare
 from foundation.time_text import iso_millis
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
@@ -172,16 +173,10 @@ def _engine(url: sa.URL, settings: SqlSettings) -> sa.Engine:
     if url.database and url.database != ":memory:":
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     engine = sa.create_engine(url, connect_args={"timeout": settings.connect_timeout_s})
-    sa.event.listen(engine, "connect", _prepare_sqlite)
+    # FULL: an acknowledged alert survives a power cut.
+    sa.event.listen(engine, "connect", lambda connection, _: prepare(connection, settings.connect_timeout_s, "FULL"))
     sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
-
-
-def _prepare_sqlite(connection: Any, _: object) -> None:
-    # The driver's own transactions begin at the first write, too late to wait for the lock.
-    connection.isolation_level = None
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")  # an acknowledged alert outlives a power cut
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

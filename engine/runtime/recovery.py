@@ -21,6 +21,7 @@ from bytewax.recovery import RecoveryConfig, init_db_dir
 from engine.settings import RegionSettings
 from foundation import durable
 from foundation.errors import DriftlineError
+from foundation.sqlite import connect
 
 
 class RecoveryError(DriftlineError):
@@ -37,6 +38,9 @@ _NO_ROOM = ("code: DiskFull", "extended_code: 4874")
 """SQLite's SQLITE_FULL, and SQLITE_IOERR_SHMSIZE where not even its shared memory finds room."""
 
 _SQLITE_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
+
+BUSY_S = 5.0
+"""How long a database of the folder is waited for; nobody else should have it open."""
 
 LOCK_WAIT_S = 12.0
 """A predecessor that was told to stop may need this long to finish; see `RegionSettings.drain_s`."""
@@ -120,7 +124,7 @@ def forget_unfinished(folder: Path) -> None:
     try:
         resume = _resume_epoch(folder, paths)
         for path in paths if resume is not None else []:
-            with closing(sqlite3.connect(path, isolation_level=None)) as database:
+            with closing(connect(path, BUSY_S, "FULL")) as database:
                 database.execute("DELETE FROM snaps WHERE snap_epoch >= ?", (resume,))
     except sqlite3.Error as error:
         kind = RecoveryFull if getattr(error, "sqlite_errorcode", 0) in _SQLITE_FULL else RecoveryError
@@ -135,7 +139,7 @@ def _resume_epoch(folder: Path, paths: list[Path]) -> int | None:
     runs: dict[int, tuple[int, int]] = {}
     reached: dict[tuple[int, int], int] = {}
     for path in paths:
-        with closing(sqlite3.connect(path)) as database:
+        with closing(connect(path, BUSY_S, "FULL")) as database:
             for (count,) in database.execute("SELECT part_count FROM parts"):
                 if count != len(paths):
                     raise RecoveryError(f"recovery.path: {folder} holds {len(paths)} of {count} databases")

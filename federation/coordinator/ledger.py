@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from federation.errors import StorageError
 from federation.storage.document_feed import Position
-from federation.storage.sqlite import immediate, write_ahead
+from foundation.sqlite import connect, immediate
 
 BUSY_S = 30.0
 """How long to wait for another process's write (`driftline federate round`, `driftline models rollback`)."""
@@ -161,18 +161,9 @@ class Ledger:
         self._path = path
         self._bounds = bounds or LedgerSettings.model_validate({})
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._database = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+            self._database = connect(path, BUSY_S, "FULL", _SCHEMA)  # a recorded step has to survive a power cut
         except (OSError, sqlite3.Error) as error:
             raise StorageError(f"the ledger {path} cannot be opened: {error}") from error
-        try:
-            with self._asking() as database:
-                write_ahead(database, BUSY_S)
-                database.execute("PRAGMA synchronous = FULL")  # a step that is recorded has to survive a power cut
-                database.executescript(_SCHEMA)
-        except StorageError:
-            self.close()
-            raise
 
     def observe(
         self, triggers: Iterable[Trigger], rollbacks: Iterable[Rollback] = (),

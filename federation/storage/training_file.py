@@ -8,7 +8,7 @@ from pathlib import Path
 from federation.errors import StorageError
 from federation.storage import line_classes
 from federation.storage.encryption import AtRest, Sealed
-from federation.storage.sqlite import immediate, write_ahead
+from foundation.sqlite import connect, immediate
 
 BUSY_S = 30.0
 """How long to wait for the other side's write; the longest one takes a fraction of a second."""
@@ -48,14 +48,11 @@ class TrainingFile:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(mode=0o600)
-            self._database = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
+            self._database = connect(path, BUSY_S, "NORMAL", _SCHEMA + line_classes.SCHEMA)
         except (OSError, sqlite3.Error) as error:
             raise StorageError(f"training store {path} cannot be opened: {error}") from error
         try:
             with self.asking() as database:
-                write_ahead(database, BUSY_S)
-                database.execute("PRAGMA synchronous = NORMAL")
-                database.executescript(_SCHEMA + line_classes.SCHEMA)
                 self._check_key(database, at_rest)
         except StorageError:
             self.close()
