@@ -17,6 +17,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from federation.errors import SetupError
+from foundation.supervision import Supervised
 
 log = logging.getLogger(__name__)
 
@@ -32,11 +33,6 @@ MARK = "DRIFTLINE_SUPERVISED_LOG"
 ORPHAN_LOOK_S = 0.02
 LOG_LOOK_S = 10.0
 """Between two looks at how large a log is."""
-
-FIRST_WAIT_S = 0.5
-LONGEST_WAIT_S = 30.0
-STEADY_S = 60.0
-"""A program that ran for so long was well: the next restart waits `FIRST_WAIT_S` again."""
 
 
 def flower_environment(home: Path) -> dict[str, str]:
@@ -114,7 +110,7 @@ def _numbered(path: Path, number: int) -> Path:
     return path.with_name(f"{path.name}.{number}")
 
 
-class Program:
+class Program(Supervised):
     """One program in a process group of its own; restarted by `watch` whenever it has ended."""
 
     def __init__(
@@ -122,7 +118,7 @@ class Program:
         *, logs: LogFiles | None = None, before: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
-        """Starts nothing yet.
+        """Start nothing yet.
 
         Args:
             name: What the logs call it.
@@ -133,30 +129,19 @@ class Program:
             before: Called before each start; may change `command`, and raises no more than OSError.
             clock: Seconds, monotonic.
         """
-        self.name = name
+        super().__init__(name, self._open, clock)
         self.command = command
         self._environment = environment
         self._log_path = log_path
         self._logs = logs or LogFiles.model_validate({})
         self._before = before
         self._looked_s = float("-inf")
-        self._clock = clock
-        self._process: subprocess.Popen[bytes] | None = None
-        self._started_s = 0.0
-        self._ended_s: float | None = None
         self._told_s: float | None = None
-        self._wait_s = FIRST_WAIT_S
-        self.starts = 0
 
     @property
     def pid(self) -> int | None:
         """Process id of the latest start."""
         return None if self._process is None else self._process.pid
-
-    @property
-    def alive(self) -> bool:
-        """Whether it runs now."""
-        return self._process is not None and self._process.poll() is None
 
     @property
     def steady(self) -> bool:
@@ -169,33 +154,38 @@ class Program:
         return self._told_s is not None
 
     def start(self) -> None:
-        """Starts it.
+        """Start it.
 
         Raises:
             SetupError: it cannot be started at all.
         """
-        if not self.starts:
-            self._end_orphan()
+        self._end_orphan()
+        try:
+            super().start()
+        except OSError as error:
+            where = error.filename or self._log_path
+            raise SetupError(f"{self.name} cannot be started: {where}: {error.strerror}") from error
+
+    def _open(self) -> subprocess.Popen[bytes]:
+        process: subprocess.Popen[bytes] | None = None
         try:
             self._log_path.parent.mkdir(parents=True, exist_ok=True)
             self._before()
             # Opened for the number before the start: what runs unnumbered would hold its port for ever.
             with self._log_path.open("ab") as output, self._pid_path.open("w") as number:
-                self._process = subprocess.Popen(
+                process = subprocess.Popen(
                     self.command, env={**self._environment, MARK: str(self._log_path)},
                     cwd=self._log_path.parent, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                     start_new_session=True,
                 )  # fmt: skip
-                number.write(str(self._process.pid))
-        except OSError as error:
-            if self._process is not None and self.alive:
-                self._process.kill()
-                self._process.wait()
-            where = error.filename or self._log_path
-            raise SetupError(f"{self.name} cannot be started: {where}: {error.strerror}") from error
-        self._started_s = self._clock()
-        self._ended_s = self._told_s = None
-        self.starts += 1
+                number.write(str(process.pid))
+        except OSError:
+            if process is not None:
+                process.kill()
+                process.wait()
+            raise
+        self._told_s = None
+        return process
 
     def _end_orphan(self) -> None:
         """Ends what a supervisor that was killed left running: it holds the port, the database, the node's place.
@@ -224,48 +214,31 @@ class Program:
         return f"{MARK}={self._log_path}"
 
     def watch(self) -> bool:
-        """One look: starts it again if it ended and its waiting time is over; True if it ended since the last look."""
+        """Look at it once; see `Supervised.watch`. Keeps its log within bounds, and kills it `STOP_S` after `end`."""
         now_s = self._clock()
-        if self._process is None:
-            return False
-        if now_s - self._looked_s >= LOG_LOOK_S:
+        if self.starts and now_s - self._looked_s >= LOG_LOOK_S:
             self._looked_s = now_s
             self._logs.bound(self._log_path)
-        if self.alive:
-            if self._told_s is not None and now_s - self._told_s > STOP_S:
-                self._process.kill()
-            return False
-        if self._ended_s is None:
-            self._ended_s = now_s
-            if now_s - self._started_s > STEADY_S:
-                self._wait_s = FIRST_WAIT_S
-            log.warning(
-                "%s ended with code %s; it is started again in %g s (its output: %s)",
-                self.name, self._process.returncode, self._wait_s, self._log_path,
-            )  # fmt: skip
-            return True
-        if now_s - self._ended_s >= self._wait_s:
-            self._wait_s = min(2 * self._wait_s, LONGEST_WAIT_S)
-            try:
-                self.start()
-            except SetupError as error:  # such as a full disk: that passes, and nobody else would try again
-                self._ended_s = now_s
-                log.error("%s; it is tried again in %g s", error, self._wait_s)
-        return False
+        if self._process is not None and self._told_s is not None and now_s - self._told_s > STOP_S:
+            self._process.kill()
+        ended = super().watch()
+        if ended:
+            log.warning("the output of %s is in %s", self.name, self._log_path)
+        return ended
 
     def end(self) -> None:
-        """Asks it to end; a later `watch` sees that it did, or kills it after `STOP_S`."""
+        """Ask it to end; a later `watch` sees that it did, or kills it after `STOP_S`."""
         if self._process is not None and self.alive and self._told_s is None:
-            self._process.terminate()
+            self._process.send_signal(signal.SIGTERM)
             self._told_s = self._clock()
 
     def stop(self) -> None:
-        """Ends it and everything it started: SIGTERM, then SIGKILL; a second call does nothing."""
-        process, self._process = self._process, None
+        """End it and everything it started: SIGTERM, then SIGKILL; a second call does nothing."""
+        process = self.release()
         if process is None:
             return
         if process.poll() is None:
-            process.terminate()
+            process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_S)
         with contextlib.suppress(ProcessLookupError, PermissionError):

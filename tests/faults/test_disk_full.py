@@ -70,7 +70,7 @@ def test_full_recovery_folder(
     filler = fill(disk)
     with log.open("ab") as file:
         file.write(b"".join(line + b"\n" for line in lines[10_000:]))
-    until(lambda: "worker died" in engine.text(), "a worker ends because its snapshot cannot be written")
+    until(lambda: "it is restarted" in engine.text(), "a worker ends because its snapshot cannot be written")
     said = until(
         lambda: [line for line in engine.text().splitlines() if "recovery.path" in line and "No space left" in line],
         "the reason is said",

@@ -74,7 +74,7 @@ def test_ten_kills_lose_nothing(
     until(lambda: feeder.left == 0, "all lines are produced")
     until(lambda: {d["id"] for d in stored(tmp_path / "alerts.db")} >= wanted.keys(), "all alerts are stored")
     assert engine.drain() == 0
-    assert engine.text().count("worker died") == KILLS
+    assert engine.text().count("it is restarted") == KILLS
     agree(stored(tmp_path / "alerts.db"), wanted, once=True)
     on_topic = consume(broker.brokers, alerts)
     agree(on_topic, wanted, once=False)

@@ -10,16 +10,14 @@ import pytest
 
 from federation.errors import SetupError
 from federation.flower.process_supervisor import (
-    FIRST_WAIT_S,
     LOG_LOOK_S,
-    LONGEST_WAIT_S,
-    STEADY_S,
     STOP_S,
     LogFiles,
     Program,
     flower_environment,
     flower_program,
 )
+from foundation.backoff import FIRST_S, LAST_S, STABLE_S
 from tests.support.fleet import LIMIT_S, until
 
 
@@ -55,8 +53,8 @@ def test_a_program_that_ends_is_started_again_after_pauses_that_grow(tmp_path: P
             clock.now_s += 0.25
             program.watch()
         pauses.append(clock.now_s - start_s)
-    assert pauses == [FIRST_WAIT_S, 2 * FIRST_WAIT_S, 4 * FIRST_WAIT_S, 8 * FIRST_WAIT_S]
-    assert 8 * FIRST_WAIT_S < LONGEST_WAIT_S
+    assert pauses == [FIRST_S, 2 * FIRST_S, 4 * FIRST_S, 8 * FIRST_S]
+    assert 8 * FIRST_S < LAST_S
     _wait(program)
     program.stop()
     assert program.last_words() == "\n".join(["gone"] * 5)
@@ -68,9 +66,9 @@ def test_a_program_that_ran_for_long_is_started_again_soon(tmp_path: Path) -> No
     program.start()
     for _ in range(3):
         _wait(program)
-        clock.now_s += STEADY_S + 1
+        clock.now_s += STABLE_S + 1
         assert program.watch()
-        clock.now_s += FIRST_WAIT_S
+        clock.now_s += FIRST_S
         program.watch()
     assert program.starts == 4
     program.stop()
@@ -158,10 +156,10 @@ def test_a_program_that_cannot_be_started_again_is_tried_again(
 
     program = Program("it", [sys.executable, "-c", ""], {}, tmp_path / "it.log", before=before, clock=clock)
     program.start()
+    _wait(program)
     for starts in (1, 2):
-        _wait(program)
         program.watch()
-        clock.now_s += LONGEST_WAIT_S
+        clock.now_s += LAST_S
         program.watch()
         assert program.starts == starts
     assert "it cannot be started" in caplog.text
