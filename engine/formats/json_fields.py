@@ -17,6 +17,10 @@ _LEVEL = (
     "@l",
 )  # fmt: skip
 _COMPONENT = ("logger", "component", "service", "service.name", "logger_name", "loggerName", "name", "caller")
+_HOST = (
+    "host", "hostname", "host.name", "pod", "pod_name", "kubernetes.pod_name", "kubernetes.pod.name", "k8s.pod.name",
+    "instance", "node",
+)  # fmt: skip
 
 
 class JsonFields(BaseModel):
@@ -35,7 +39,7 @@ class JsonFields(BaseModel):
         default=(), description="Fields that may hold the session key (text or number); none: no sessions."
     )
     host: tuple[str, ...] = Field(
-        default=("host", "hostname", "host.name"), description="Fields that may hold the host."
+        default=_HOST, description="Fields that may hold the host, or the pod where programs run in containers."
     )
     component: tuple[str, ...] = Field(default=_COMPONENT, description="Fields with the component.")
     pid: tuple[str, ...] = Field(default=("pid", "process.pid"), description="Fields with the process number.")

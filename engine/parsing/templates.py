@@ -72,6 +72,7 @@ class Templates:
 
     Attributes:
         why_slow, takes_ids: See `Masker`.
+        generation: Grows whenever text numbers start again.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Templates:
         self._known: dict[int, str] = {}
         self._unannounced: dict[int, str] = {}
         self.version = 0
+        self.generation = 0
         self.forget()
         if snapshot is not None:
             self._restore(snapshot)
@@ -95,6 +97,7 @@ class Templates:
 
     def forget(self) -> None:
         """Drops the remembered answers and all text numbers; answers to come stay the same."""
+        self.generation += 1
         self._numbers: dict[str, int] = {}
         self._texts: list[str] = []
         self._tokens = np.zeros(1024, np.int32)

@@ -1,0 +1,264 @@
+"""How often things occur in blocks, at several time scales, and how surprising a count is.
+
+Counts of log lines are over-dispersed: one session, one retry loop or one job writes many lines at once. A count is
+therefore compared with a negative binomial whose mean and dispersion come from the thing's own history (method of
+moments, shrunk towards the dispersion that is typical of the source), widened by what is not known of a mean that
+was measured on few lines.
+
+A count is surprising only if neither the clock nor the other lines explain it: its chance is the greater of the
+chance given the seconds of the window and the chance given the lines of the window (an intersection-union test,
+Berger 1982). Daily traffic, replays and pauses move all lines together or the clock alone, so they explain
+themselves.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betainc  # type: ignore[import-untyped]
+
+from engine.findings.base import State
+
+Floats = NDArray[np.float64]
+Index = NDArray[np.int64]
+
+SCALES = 6
+"""Windows of 1, 2, 4, … 32 blocks are tested; every one but the first begins at half its length."""
+_KEPT = 11
+"""Scales whose moments are kept, so that blocks may double a few times without losing history."""
+_RING = 1 << (SCALES - 1)
+_MIN_BLOCKS = 12
+"""Blocks of history before anything is tested."""
+_SHRINK = 10.0
+"""Lines at which a thing's own dispersion and the source's typical one weigh the same."""
+_USUAL_DISPERSION = 0.5
+_ENOUGH_LINES = 20
+_TINY = 1e-300
+_MOMENTS = ("square", "by_span", "part", "last", "last_span")
+
+
+@dataclass(frozen=True, slots=True)
+class Unusual:
+    """Counts of one window that are far from usual.
+
+    Attributes:
+        blocks: Length of the window.
+        index: Which things.
+        count, usual: How often now, and how often in a window as long by its clock and its lines.
+        surprise: -ln of the chance.
+        more: True where the count is too high, False where it is too low.
+    """
+
+    blocks: int
+    index: NDArray[np.int64]
+    count: Floats
+    usual: Floats
+    surprise: Floats
+    more: NDArray[np.bool_]
+
+
+class CountHistory:
+    """Counts of up to `limit` things, numbered from 0, block by block."""
+
+    def __init__(self, state: State | None = None) -> None:
+        saved = state or {}
+        self._n: int = saved.get("n", 0)
+        self._span: float = saved.get("span", 0.0)
+        self._total: Floats = _copy(saved, "total", (0,))
+        self._moments = {name: _copy(saved, name, (_KEPT, 0)) for name in _MOMENTS[:-1]}
+        self._span_square: Floats = _copy(saved, "span_square", (_KEPT,))
+        self._span_part: Floats = _copy(saved, "span_part", (_KEPT,))
+        self._span_last: Floats = _copy(saved, "span_last", (_KEPT,))
+        self._ring: Floats = _copy(saved, "ring", (_RING, 0))
+        self._ring_span: Floats = _copy(saved, "ring_span", (_RING,))
+        self._pool: Floats = _copy(saved, "pool", (2, SCALES), _USUAL_DISPERSION)
+
+    def __len__(self) -> int:
+        return len(self._total)
+
+    @property
+    def blocks(self) -> int:
+        """Blocks seen, in units of today's block size."""
+        return self._n
+
+    @property
+    def total(self) -> Floats:
+        """float64: how often each thing has occurred."""
+        return self._total
+
+    def observe(self, counts: Floats, span_s: float) -> Iterator[Unusual]:
+        """What is unusual in the windows that end with this block; exhaust it, since it learns at its end.
+
+        Args:
+            counts: How often each thing occurs in the block; more things than before are new ones.
+            span_s: Seconds that the block took.
+        """
+        self._grow(len(counts))
+        window, span = counts.copy(), span_s
+        for scale in range(SCALES):
+            blocks = 1 << scale
+            for back in range(blocks // 2, blocks):
+                if back:
+                    window += self._ring[(self._n - back) % _RING]
+                    span += float(self._ring_span[(self._n - back) % _RING])
+            if self._n - blocks < max(_MIN_BLOCKS, 3 * blocks):
+                break
+            if (self._n + 1) % max(1, blocks // 2) == 0:
+                yield from self._test(scale, window, window - counts, span, span - span_s)
+        self._learn(counts, span_s)
+
+    def _test(self, scale: int, window: Floats, inside: Floats, span: float, inside_s: float) -> Iterator[Unusual]:
+        """Tests one window; `inside` is what of it the totals hold already."""
+        blocks = 1 << scale
+        total = np.maximum(self._total - inside, 0.0)
+        usual = (total + 0.5) * (blocks / (self._n - (blocks - 1)))
+        # Few things are unusual even for a Poisson count; all else is done for these alone.
+        sigma = np.sqrt(usual + usual * usual / (total + 0.5))
+        suspect = (window > usual + _SUSPECT_Z * sigma) & (window >= 2)
+        suspect |= (usual >= _FEWEST) & (window < 0.6 * usual)
+        at = np.flatnonzero(suspect & (total >= 1))
+        if not len(at):
+            return
+        window, total, usual = window[at], total[at], usual[at]
+        high, low = _tails(window, usual, total, self._dispersion(scale, total, at))
+        past_s = self._span - inside_s
+        if past_s > 0:
+            by_clock = (total + 0.5) / past_s * span
+            high_clock, low_clock = _tails(window, by_clock, total, self._dispersion_by_clock(scale, total, at))
+            # The kinder of the two explanations holds.
+            usual = np.where(window > usual, np.maximum(usual, by_clock), np.minimum(usual, by_clock))
+            high, low = np.minimum(high, high_clock), np.minimum(low, low_clock)
+        surprise = np.maximum(high, low)
+        index = np.flatnonzero(surprise > 0)
+        if len(index):
+            yield Unusual(blocks, at[index], window[index], usual[index], surprise[index], high[index] > 0)
+
+    def _groups(self, scale: int, at: Index, *, current: bool) -> tuple[int, Floats, Floats, Floats, float, float]:
+        """Aligned groups of a scale: number, sums, squares, products with spans, and the spans themselves.
+
+        Unless `current`, the last of them is left out where it overlaps the window that ends now.
+        """
+        m, groups = self._moments, self._n >> scale
+        square, by_span = m["square"][scale, at], m["by_span"][scale, at]
+        summed = self._total[at] - m["part"][scale, at]
+        span_square, span = self._span_square[scale], self._span - self._span_part[scale]
+        if not current and (self._n + 1) % (1 << scale) and groups > 1:
+            last, last_s = m["last"][scale, at], self._span_last[scale]
+            square, by_span = square - last * last, by_span - last * last_s
+            summed, groups = summed - last, groups - 1
+            span_square, span = span_square - last_s * last_s, span - last_s
+        return groups, summed, square, by_span, float(span_square), float(span)
+
+    def _dispersion(self, scale: int, total: Floats, at: Index) -> Floats:
+        own = self._own_dispersion(scale, at, current=False)
+        return _shrunk(own, total, self._pool[0, scale])
+
+    def _dispersion_by_clock(self, scale: int, total: Floats, at: Index) -> Floats:
+        own = self._own_dispersion_by_clock(scale, at, current=False)
+        return _shrunk(own, total, self._pool[1, scale])
+
+    def _own_dispersion(self, scale: int, at: Index, *, current: bool) -> Floats:
+        groups, summed, square, *_ = self._groups(scale, at, current=current)
+        mean = summed / max(1, groups)
+        variance = square / max(1, groups) - mean * mean
+        return np.maximum(0.0, (variance - mean) / np.maximum(mean * mean, 1e-12))
+
+    def _own_dispersion_by_clock(self, scale: int, at: Index, *, current: bool) -> Floats:
+        _, summed, square, by_span, span_square, span = self._groups(scale, at, current=current)
+        rate = summed / max(span, 1e-9)
+        squares = square - 2 * rate * by_span + rate * rate * span_square
+        return np.maximum(0.0, (squares - summed) / np.maximum(rate * rate * span_square, 1e-12))
+
+    def _update_pool(self) -> None:
+        """The dispersion that is typical of the source: the median over things with lines enough to say."""
+        at = np.flatnonzero(self._total >= _ENOUGH_LINES)
+        if len(at) < 3:
+            return
+        for scale in range(SCALES):
+            self._pool[0, scale] = float(np.median(self._own_dispersion(scale, at, current=True)))
+            self._pool[1, scale] = float(np.median(self._own_dispersion_by_clock(scale, at, current=True)))
+
+    def _learn(self, counts: Floats, span_s: float) -> None:
+        m = self._moments
+        self._total += counts
+        self._span += span_s
+        m["part"] += counts
+        self._span_part += span_s
+        self._ring[self._n % _RING] = counts
+        self._ring_span[self._n % _RING] = span_s
+        self._n += 1
+        if self._n % 32 == 0 or self._n == _MIN_BLOCKS:
+            self._update_pool()
+        for scale in range(_KEPT):
+            if self._n % (1 << scale):
+                break
+            part, part_s = m["part"][scale], self._span_part[scale]
+            m["square"][scale] += part * part
+            m["by_span"][scale] += part * part_s
+            m["last"][scale] = part
+            self._span_square[scale] += part_s * part_s
+            self._span_last[scale] = part_s
+            part[:] = 0.0
+            self._span_part[scale] = 0.0
+
+    def coarsen(self) -> None:
+        """Blocks are twice as long from now on: every scale takes the place of the one below it."""
+        self._n //= 2
+        for array in (*self._moments.values(), self._span_square, self._span_part, self._span_last):
+            array[:-1] = array[1:].copy()
+            array[-1] = 0.0
+        ages = np.arange(1, _RING // 2 + 1)
+        # Ring entries by age: the two that are 2k - 1 and 2k blocks old become the one that is k old.
+        old, old_span, n = self._ring.copy(), self._ring_span.copy(), 2 * self._n
+        self._ring[:], self._ring_span[:] = 0.0, 0.0
+        newer, older = (n - 2 * ages + 1) % _RING, (n - 2 * ages) % _RING
+        self._ring[(self._n - ages) % _RING] = old[newer] + old[older]
+        self._ring_span[(self._n - ages) % _RING] = old_span[newer] + old_span[older]
+
+    def _grow(self, size: int) -> None:
+        more = size - len(self._total)
+        if more > 0:
+            self._total = np.append(self._total, np.zeros(more))
+            self._ring = np.concatenate((self._ring, np.zeros((_RING, more))), axis=1)
+            for name, array in self._moments.items():
+                self._moments[name] = np.concatenate((array, np.zeros((_KEPT, more))), axis=1)
+
+    def snapshot(self) -> State:
+        """The state."""
+        names = {
+            "total": self._total, "span_square": self._span_square, "span_part": self._span_part,
+            "span_last": self._span_last, "ring": self._ring, "ring_span": self._ring_span, "pool": self._pool,
+            **self._moments,
+        }  # fmt: skip
+        return {"n": self._n, "span": self._span, **{name: array.copy() for name, array in names.items()}}
+
+
+_SUSPECT_Z = 3.0
+_FEWEST = 8.0
+"""Lines to be expected before their absence means anything."""
+
+
+def _shrunk(own: Floats, total: Floats, typical: float) -> Floats:
+    shrunk: Floats = (total * own + _SHRINK * typical) / (total + _SHRINK)
+    return shrunk
+
+
+def _tails(count: Floats, mean: Floats, total: Floats, dispersion: Floats) -> tuple[Floats, Floats]:
+    """-ln of the chance of so high, and of so low, a count; 0 where it is plainly usual."""
+    size = 1.0 / (1.0 / (total + 0.5) + dispersion)
+    sigma = np.sqrt(mean + mean * mean / size)
+    high, low = np.zeros(len(count)), np.zeros(len(count))
+    up = np.flatnonzero((count > mean + _SUSPECT_Z * sigma) & (count >= 2))
+    if len(up):
+        chance = betainc(count[up], size[up], mean[up] / (mean[up] + size[up]))
+        high[up] = -np.log(np.maximum(chance, _TINY))
+    down = np.flatnonzero((mean >= _FEWEST) & (count < 0.6 * mean))
+    if len(down):
+        chance = betainc(size[down], count[down] + 1.0, size[down] / (mean[down] + size[down]))
+        low[down] = -np.log(np.maximum(chance, _TINY))
+    return high, low
+
+
+def _copy(state: State, name: str, shape: tuple[int, ...], fill: float = 0.0) -> Floats:
+    return state[name].copy() if name in state else np.full(shape, fill)

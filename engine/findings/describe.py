@@ -1,0 +1,169 @@
+"""Findings in words and as documents: what a colleague would tell, and the same for programs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.findings.base import Signal
+from engine.findings.grouping import Finding
+from engine.findings.lines import ColumnReader
+from engine.parsing.parsed_columns import LEVEL_NAMES
+from foundation.time_text import iso_time
+
+SEVERITIES = ("info", "warning", "error", "critical")
+"""From harmless to grave."""
+_FROM = ((3.25, "critical"), (2.0, "error"), (1.0, "warning"))
+MAX_TEMPLATES = 12
+MAX_TEXT = 200
+_REASONS = {
+    "new": "never seen before", "more": "far more often than usual", "fewer": "far less often than usual",
+    "silent": "no longer there", "value": "its numbers have shifted", "level": "more lines of this level than usual",
+    "node": "far more often than usual on this host",
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Quotes:
+    """Raw lines that show a finding.
+
+    Attributes:
+        examples: By kind and template: (place in words, line).
+        around: The lines around the first one.
+    """
+
+    examples: dict[tuple[str, int], list[tuple[str, str]]] = field(default_factory=dict)
+    around: list[tuple[str, str]] = field(default_factory=list)
+
+
+def severity_name(severity: float) -> str:
+    """One of `SEVERITIES`."""
+    return next((name for low, name in _FROM if severity >= low), "info")
+
+
+def text_of(signal: Signal, reader: ColumnReader) -> str:
+    """The template, level or number that a signal is about."""
+    if signal.kind == "level":
+        return f"{LEVEL_NAMES[signal.level]} lines"
+    if signal.kind == "value":
+        _, name = reader.slots[int(signal.note["slot"])]
+        which = name if not name.startswith("#") else f"number {name[1:].partition('/')[0]}"
+        return f"{which} of {_cut(reader.table.all[signal.key].text)}"
+    return _cut(reader.table.all[signal.key].text)
+
+
+def sentence(signal: Signal, reader: ColumnReader, block_lines: int) -> str:
+    """What a signal says, in one sentence without its template."""
+    where = f" on {reader.nodes[signal.node]}" if signal.node else ""
+    match signal.kind:
+        case "new":
+            return f"never seen before, {_times(signal.count)} so far"
+        case "more" | "level" | "node":
+            usual = _number(signal.usual)
+            return f"{_times(round(signal.observed))}{where} where {usual} {'is' if usual == '1' else 'are'} usual"
+        case "fewer":
+            return f"only {_times(round(signal.observed))} where {_number(signal.usual)} are usual"
+        case "silent" if signal.unit == "s":
+            return f"silent for {_duration(signal.observed)}, usually every {_duration(signal.usual)}"
+        case "silent":
+            return f"not once where {_number(signal.usual)} are usual"
+        case _:
+            direction = "higher" if signal.note["higher"] else "lower"
+            now = "" if signal.observed != signal.observed else f"{_number(signal.observed)} now, "
+            return f"{direction} than usual: {now}{_number(signal.usual)} before (medians)"
+
+
+def summary(finding: Finding, reader: ColumnReader, block_lines: int) -> str:
+    """The finding in one sentence: its strongest signal, and how much else there is."""
+    _, signal = finding.by_strength[0]
+    others = {mark_of(s)[1] for _, s in finding.signals.values()}
+    more = f" (and {len(others) - 1} more)" if len(others) > 1 else ""
+    return f"{text_of(signal, reader)}: {sentence(signal, reader, block_lines)}{more}"
+
+
+def kind_of(finding: Finding, reader: ColumnReader) -> str:
+    """Which of the seven kinds of line (`models.classify.base.CLASSES`) the finding is about."""
+    for _, signal in finding.by_strength:
+        if signal.kind in ("new", "more", "node") and reader.table.all[signal.key].kind != "normal":
+            return reader.table.all[signal.key].kind
+    return "performance_issue" if finding.by_strength[0][1].kind == "value" else "normal"
+
+
+def document(
+    finding: Finding, reader: ColumnReader, quotes: Quotes, *, rank: int, source: str, block_lines: int
+) -> dict[str, Any]:
+    """The finding as JSON-compatible data.
+
+    Rows count the records of the source from 0, in the order in which they were read.
+    """
+    strongest = finding.by_strength
+    nodes = sorted({reader.nodes[s.node] for _, s in strongest if s.node})
+    return {
+        "rank": rank,
+        "strength": round(finding.strength, 2),
+        "severity": severity_name(finding.severity),
+        "kind": kind_of(finding, reader),
+        "summary": summary(finding, reader, block_lines),
+        "source": source,
+        "since": iso_time(finding.first_ns),
+        "until": iso_time(finding.last_ns),
+        "first_row": finding.first,
+        "last_row": finding.last,
+        "detected_row": finding.detected,
+        "hosts": nodes,
+        "reasons": [
+            _reason(signal, strength, reader, quotes, block_lines) for strength, signal in strongest[:MAX_TEMPLATES]
+        ],
+        "reasons_omitted": max(0, len(strongest) - MAX_TEMPLATES),
+        "around": [{"place": place, "line": line} for place, line in quotes.around],
+    }
+
+
+def _reason(signal: Signal, strength: float, reader: ColumnReader, quotes: Quotes, block_lines: int) -> dict[str, Any]:
+    template = reader.table.all[signal.key] if signal.key >= 0 else None
+    return {
+        "kind": signal.kind,
+        "why": _REASONS[signal.kind],
+        "what": text_of(signal, reader),
+        "sentence": sentence(signal, reader, block_lines),
+        "observed": None if signal.observed != signal.observed else signal.observed,
+        "usual": signal.usual,
+        "unit": signal.unit,
+        "strength": round(strength, 2),
+        "sounds": template.why if template is not None else "",
+        "host": reader.nodes[signal.node],
+        "first_row": signal.first,
+        "last_row": signal.last,
+        "since": iso_time(signal.first_ns),
+        "examples": [{"place": p, "line": line} for p, line in quotes.examples.get(mark_of(signal), ())],
+    }
+
+
+def mark_of(signal: Signal) -> tuple[str, int]:
+    """Under which name examples of a signal are kept."""
+    return signal.kind, int(signal.note["slot"]) if signal.kind == "value" else signal.key
+
+
+def _cut(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
+
+
+def _number(value: float) -> str:
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if value >= 0.01 else "none"
+
+
+def _duration(seconds: float) -> str:
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"
+
+
+Document = Mapping[str, Any]
+Documents = Sequence[Document]

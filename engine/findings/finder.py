@@ -1,0 +1,91 @@
+"""One source's lines → findings: blocks, detectors, calibration and grouping in one object."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.findings.base import Block, Signal, State
+from engine.findings.blocks import Blocker
+from engine.findings.lines import ColumnReader
+from engine.findings.registry import build_detectors
+from engine.findings.tails import Calibrator
+from engine.parsing.parsed import Parsed
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A block and its signals; `surprise` of each is calibrated."""
+
+    block: Block
+    signals: tuple[Signal, ...]
+
+
+class Finder:
+    """See the module.
+
+    Attributes:
+        reader: Numbers of templates, hosts and values.
+        blocks: Blocks judged so far, in units of today's block size.
+    """
+
+    def __init__(self, state: State | None = None) -> None:
+        saved = state or {}
+        self.reader = ColumnReader(saved.get("reader"))
+        self._blocker = Blocker(self.reader.sample, saved.get("blocker"))
+        self._detectors = build_detectors(saved.get("detectors"))
+        kept = saved.get("calibrators", {})
+        self._calibrators = {d.name: Calibrator(kept.get(d.name)) for d in self._detectors if not d.calibrated}
+        self.blocks: int = saved.get("blocks", 0)
+
+    @property
+    def block_lines(self) -> int:
+        """Lines of a block."""
+        return self._blocker.size
+
+    def add(self, parsed: Parsed) -> Iterator[Judged]:
+        """The blocks that these lines complete."""
+        if len(parsed):
+            for block in self._blocker.add(self.reader.read(parsed)):
+                yield self._judge(block)
+
+    def finish(self) -> Iterator[Judged]:
+        """The block of the last lines."""
+        for block in self._blocker.finish():
+            yield self._judge(block)
+
+    def _judge(self, block: Block) -> Judged:
+        signals: list[Signal] = []
+        for detector in self._detectors:
+            found = list(detector.observe(block, self.reader.table))
+            calibrator = self._calibrators.get(detector.name)
+            if calibrator is not None:
+                highest = max((s.surprise for s in found), default=0.0)
+                found = [replace(s, surprise=calibrator.calibrated(s.surprise)) for s in found]
+                calibrator.learn(highest)
+            signals += [self._named(s) for s in found if s.surprise > 0]
+        self.blocks += 1
+        if self._blocker.must_coarsen():
+            self.blocks //= 2
+            for detector in self._detectors:
+                detector.coarsen()
+        return Judged(block, tuple(signals))
+
+    def _named(self, signal: Signal) -> Signal:
+        """With the template that a number stands in, which the detector of numbers does not know."""
+        if signal.kind != "value":
+            return signal
+        return replace(signal, key=self.reader.slots[int(signal.note["slot"])][0])
+
+    def births(self) -> NDArray[np.int64]:
+        """int64: numbers of the lines that brought a new template, ascending."""
+        return np.sort(np.fromiter((t.first_row for t in self.reader.table.all), np.int64, len(self.reader.table)))
+
+    def snapshot(self) -> State:
+        """The state, from which the constructor continues."""
+        return {
+            "reader": self.reader.snapshot(), "blocker": self._blocker.snapshot(), "blocks": self.blocks,
+            "detectors": {d.name: d.snapshot() for d in self._detectors},
+            "calibrators": {name: c.snapshot() for name, c in self._calibrators.items()},
+        }  # fmt: skip

@@ -1,0 +1,177 @@
+"""Signals → findings: one incident is one finding that lists its templates.
+
+A signal joins an open finding that shows its template already, or that had its last new template at the same
+time. It opens a finding of its own where it is strong enough, also on a template that was shown before if it is
+clearly stronger now: nothing new is ever hidden behind something old.
+
+Strength counts in powers of ten. It is how many stretches like everything seen so far one would have to look
+through to meet something as unusual by chance, plus what the text says beforehand. A model that is wrong once in
+ten thousand times cannot be surer than that, so the part that comes from chances grows slowly above three.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from engine.findings.base import Signal, State, Templates
+
+_HORIZON = 150
+"""Blocks in which chance is given room to bring what was seen."""
+OPENS = 1.0
+"""Strength from which a signal opens a finding."""
+_JOINS = 0.0
+_CLEARLY = 2.5
+"""A template that was shown is shown again when it is so much stronger."""
+_NEARLY = 3.0
+_PRIOR = {"new": 1.0, "more": 1.0, "value": 0.6, "node": 1.0, "level": 1.0, "silent": 0.0, "fewer": 0.0}
+_CALM = {"silent": 1.0, "fewer": 0.5, "value": 0.5}
+_PER_SEVERITY = 0.6
+_NEUTRAL = 1.25
+"""Severity that neither adds to nor takes from a strength."""
+_MAX_SHOWN = 40
+
+
+@dataclass(slots=True)
+class Finding:
+    """What happened, as far as it is known.
+
+    Attributes:
+        number: In order of detection, from 1.
+        signals: The strongest signal of every (kind, template, host), strongest first.
+        strength: See the module; of the strongest signal.
+        first, last: Numbers of the first and last line that show it.
+        first_ns, last_ns: Their times.
+        detected: Number of the line at which it was first clear.
+        times: Blocks in which it showed.
+    """
+
+    number: int
+    signals: dict[tuple[str, int, int], tuple[float, Signal]]
+    strength: float
+    severity: float
+    first: int
+    last: int
+    first_ns: int
+    last_ns: int
+    detected: int
+    onset: int
+    times: int = 1
+    updated: int = 0
+    shown: list[tuple[float, Signal]] = field(default_factory=list)
+
+    @property
+    def by_strength(self) -> list[tuple[float, Signal]]:
+        """Strength and signal, strongest first."""
+        return sorted(self.signals.values(), key=lambda pair: (-pair[0], pair[1].first))
+
+
+def chance_part(surprise: float, blocks: int) -> float:
+    """Powers of ten between what was seen and what chance brings in `blocks` blocks; slower above 3."""
+    x = (surprise - math.log(max(1, min(blocks, _HORIZON)))) / math.log(10)
+    return x if x <= 3 else 3 + math.log2(1 + (x - 3) / 3)
+
+
+def severity_of(signal: Signal, templates: Templates) -> float:
+    """How bad the thing sounds that a signal is about."""
+    if signal.kind == "level":
+        return (0.0, 0.0, 0.0, 0.0, 1.25, 2.0, 2.5)[signal.level]
+    if signal.kind == "value":
+        return 1.0 if signal.note["higher"] else 0.25
+    factor = _PRIOR[signal.kind]
+    return factor * templates.severity(signal.key) + (1 - factor) * _CALM.get(signal.kind, 1.0)
+
+
+class Grouping:
+    """Keeps the findings of one source."""
+
+    def __init__(self) -> None:
+        self.findings: list[Finding] = []
+
+    def add(
+        self, signals: Sequence[Signal], templates: Templates, *, blocks: int, block_lines: int, row: int
+    ) -> list[Finding]:
+        """Adds the signals of a block.
+
+        Args:
+            signals: With calibrated surprise.
+            templates: What is known of their templates.
+            blocks: Blocks seen so far.
+            block_lines: Lines of a block.
+            row: Number of the block's last line.
+
+        Returns:
+            Findings that are new.
+        """
+        rated = []
+        for signal in signals:
+            severity = severity_of(signal, templates)
+            strength = chance_part(signal.surprise, blocks) + _PER_SEVERITY * (severity - _NEUTRAL)
+            if strength >= _JOINS:
+                rated.append((strength, severity, signal))
+        rated.sort(key=lambda r: (-r[0], r[2].first))
+        fresh: list[Finding] = []
+        for strength, severity, signal in rated:
+            finding = self._home(signal, strength, 2 * block_lines)
+            if finding is not None:
+                self._join(finding, strength, severity, signal, row)
+            elif strength >= OPENS:
+                finding = Finding(
+                    len(self.findings) + 1, {}, strength, severity, signal.first, signal.last, signal.first_ns,
+                    signal.last_ns, row, signal.first, updated=row,
+                )  # fmt: skip
+                self._join(finding, strength, severity, signal, row)
+                self.findings.append(finding)
+                fresh.append(finding)
+        return fresh
+
+    def _home(self, signal: Signal, strength: float, margin: int) -> Finding | None:
+        for finding in reversed(self.findings):
+            near = finding.onset - margin <= signal.first <= finding.onset + margin
+            if near or (
+                signal.key >= 0
+                and finding.first - margin <= signal.first <= finding.last + margin
+                and _shows(finding, signal)
+            ):
+                return finding
+        for finding in reversed(self.findings):
+            if _shows(finding, signal) and strength < finding.strength + _CLEARLY:
+                return finding
+        return None
+
+    def _join(self, finding: Finding, strength: float, severity: float, signal: Signal, row: int) -> None:
+        known = _shows(finding, signal)
+        mark = (signal.kind, signal.key, signal.node)
+        old = finding.signals.get(mark)
+        if old is None or strength > old[0]:
+            finding.signals[mark] = (strength, signal)
+            if len(finding.signals) > _MAX_SHOWN:
+                weakest = min(finding.signals, key=lambda m: finding.signals[m][0])
+                del finding.signals[weakest]
+        if strength > finding.strength:
+            finding.strength = strength
+        finding.severity = max(finding.severity, severity)
+        if not known:
+            finding.onset = max(finding.onset, signal.first)
+        finding.times += finding.updated != row
+        finding.updated = row
+        _span(finding)
+
+
+def _span(finding: Finding) -> None:
+    """Sets from where to where the finding lasts, by the signals that are nearly as strong as the strongest."""
+    strong = [signal for strength, signal in finding.signals.values() if strength >= finding.strength - _NEARLY]
+    first, last = min(strong, key=lambda s: s.first), max(strong, key=lambda s: s.last)
+    finding.first, finding.first_ns = first.first, first.first_ns
+    finding.last, finding.last_ns = last.last, last.last_ns
+
+
+def _shows(finding: Finding, signal: Signal) -> bool:
+    return any(key == signal.key and key >= 0 for _, key, _ in finding.signals)
+
+
+def rank(findings: Sequence[Finding]) -> list[Finding]:
+    """The findings, the one to look at first in front."""
+    return sorted(findings, key=lambda f: (-f.strength, f.first))
+
+
+__all__ = ["OPENS", "Finding", "Grouping", "State", "rank"]

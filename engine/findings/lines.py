@@ -1,0 +1,260 @@
+"""Turns parsed lines into the columns that detectors see: template, level, host and sampled numbers."""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from engine.findings.base import LineColumns, State, Values
+from engine.findings.codes import Codes
+from engine.findings.templates import TemplateTable
+from engine.formats.http_status import KINDS, NAMES
+from engine.parsing.parsed import Parsed
+from engine.parsing.session_key import MAX_VECTOR_BYTES, hash_key, hash_keys
+from engine.parsing.skeleton import PAD, Words, padded
+
+_MESSAGE, _HOST, _COMPONENT = 0, 1, 2
+MAX_NODES = 2000
+MAX_SLOTS = 20_000
+_MAX_NUMBERS = 12
+"""Numbers in one message that are looked at."""
+_NUMBER = re.compile(
+    rb"(?<![\w.:/-])-?(\d{1,15}(?:\.\d{1,9})?)(?=(?:ns|us|ms|s|sec|KB?|kB|MB?|GB?|B|%)?(?![\w%]|[.:/-]\d))"
+)
+
+_NO_MEASURE = re.compile(r"(?i)(?:^|[._-])(?:id|pid|tid|port|ts|time|timestamp|line|thread|seq|version)$|Id$|_at$")
+
+_STATUS_FIELD = re.compile(
+    rb'"(?:http[._])?(?:response[._])?(?:status|status_?code|statusCode|DownstreamStatus|sc-status)"'
+    rb' ?: ?"?([1-5][0-9]{2})\b'
+)
+_FAILED = NAMES.index("DENIED")
+"""From this kind of status on a request did not do what it was to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadLines:
+    """Lines as columns, and the batch they are in, for the messages.
+
+    Attributes:
+        columns: One row per good line; without sampled numbers.
+        parsed: The lines.
+    """
+
+    columns: LineColumns
+    parsed: Parsed
+
+    def message(self, i: int) -> bytes:
+        """The message of line `i` of these."""
+        row = int(self.parsed.good.rows[i])
+        if (fields := self.parsed.rows.fields.get(row)) is not None:
+            return fields.message.encode("utf-8", "surrogatepass")
+        start, end = self.parsed.rows.spans[row, _MESSAGE].tolist()
+        return self.parsed.good.lines.data[start:end]
+
+    def numbers(self, i: int) -> list[tuple[str, float]]:
+        """The numbers in line `i` of these by name, of a document those in its fields as well."""
+        found = _NUMBER.findall(self.message(i)[:400])
+        numbers = []
+        if len(found) <= _MAX_NUMBERS:
+            numbers = [(f"#{at}/{len(found)}", float(number)) for at, number in enumerate(found, start=1)]
+        row = int(self.parsed.good.rows[i])
+        if row in self.parsed.rows.fields:
+            numbers += _fields(self.parsed.good.lines.line(row))
+        return numbers
+
+
+class ColumnReader:
+    """Numbers templates, hosts and the places of numbers of one source.
+
+    Attributes:
+        table: The templates.
+        nodes: Names of the hosts by number; 0 stands for none.
+        slots: The places of numbers, by number: the template, and the name of a field or which number of how many
+            in the message (`#2/5`).
+    """
+
+    def __init__(self, state: State | None = None) -> None:
+        saved = state or {}
+        self.table = TemplateTable(saved.get("table"))
+        self.nodes: list[str] = list(saved.get("nodes", [""]))
+        self._hosts = Codes(MAX_NODES, known=saved.get("hosts"))
+        self.slots: list[tuple[int, str]] = [(key, name) for key, name in saved.get("slots", ())]
+        self._slot_of = {slot: i for i, slot in enumerate(self.slots)}
+        self._keys: dict[int, NDArray[np.int32]] = {k: v.copy() for k, v in saved.get("keys", {}).items()}
+        self._statuses: dict[tuple[int, int], int] = {(k, s): n for k, s, n in saved.get("statuses", ())}
+        self._generation = -1
+        self._row: int = saved.get("row", 0)
+
+    @property
+    def rows(self) -> int:
+        """Lines numbered so far."""
+        return self._row
+
+    def read(self, parsed: Parsed) -> ReadLines:
+        """The columns of a batch; its lines are numbered behind those of the batches before."""
+        n = len(parsed)
+        row = np.arange(self._row, self._row + n)
+        self._row += n
+        key = self._key_column(parsed, row)
+        if parsed.rows.fields:
+            key = self._with_status(parsed, key, row)
+        columns = LineColumns(row, parsed.good.time_ns, key, parsed.level(), self._nodes(parsed), Values.none())
+        return ReadLines(columns, parsed)
+
+    def _key_column(self, parsed: Parsed, row: NDArray[np.int64]) -> NDArray[np.int32]:
+        requests = [number for number, format in enumerate(parsed.formats) if format.http]
+        generation = sum(templates.generation for templates in parsed.templates)
+        if generation != self._generation:
+            self._generation = generation
+            for lane in requests:  # they are known by their masked texts, whose numbers have started again
+                self._keys.pop(lane, None)
+        keys = np.empty(len(parsed), np.int32)
+        lane_of = parsed.format()
+        for lane in np.unique(lane_of).tolist():
+            mine = np.flatnonzero(lane_of == lane)
+            cluster = parsed.rows.text[parsed.good.rows[mine]] if lane in requests else parsed.cluster[mine]
+            known = self._known(lane, int(cluster.max()) + 1)
+            for i in np.flatnonzero(known[cluster] < 0).tolist():
+                if known[cluster[i]] < 0:
+                    known[cluster[i]] = self._new(parsed, int(mine[i]), int(row[mine[i]]))
+            keys[mine] = known[cluster]
+        return keys
+
+    def _with_status(self, parsed: Parsed, key: NDArray[np.int32], row: NDArray[np.int64]) -> NDArray[np.int32]:
+        """Tells requests that failed from others of their template, where a document has the status in a field."""
+        found = [
+            (match.start(), kind) for match in _STATUS_FIELD.finditer(parsed.good.lines.data)
+            if (kind := int(KINDS[int(match[1])])) >= _FAILED
+        ]  # fmt: skip
+        if not found:
+            return key
+        line = np.searchsorted(parsed.good.lines.ends, np.array([at for at, _ in found]))
+        at = np.minimum(np.searchsorted(parsed.good.rows, line), len(parsed) - 1)
+        for i, here, (_, kind) in zip(at.tolist(), line.tolist(), found, strict=True):
+            if parsed.good.rows[i] == here and here in parsed.rows.fields:
+                key[i] = self._failed(parsed, i, int(key[i]), kind, int(row[i]))
+        return key
+
+    def _failed(self, parsed: Parsed, i: int, key: int, kind: int, row: int) -> int:
+        number = self._statuses.get((key, kind))
+        if number is None:
+            text = f"{self.table.all[key].text} <{NAMES[kind]}>"
+            number = self._statuses[key, kind] = self.table.number(
+                text, max(0, int(parsed.rows.level[parsed.good.rows[i]])), row, int(parsed.good.time_ns[i]), http=False,
+                component=self.texts(parsed, i)[_COMPONENT], example=text, status=f"<{NAMES[kind]}>",
+            )  # fmt: skip
+        return number
+
+    def _known(self, lane: int, size: int) -> NDArray[np.int32]:
+        known = self._keys.get(lane)
+        if known is None or len(known) < size:
+            grown = np.full(max(64, 2 * size), -1, np.int32)
+            if known is not None:
+                grown[: len(known)] = known
+            known = self._keys[lane] = grown
+        return known
+
+    def _new(self, parsed: Parsed, i: int, row: int) -> int:
+        at = int(parsed.good.rows[i])
+        lane = int(parsed.rows.format[at])
+        http = parsed.formats[lane].http
+        text = parsed.masked(i)
+        message, _, component = self.texts(parsed, i)
+        time_ns = int(parsed.good.time_ns[i])
+        level = max(0, int(parsed.rows.level[at]))  # a level in digits is judged by its words
+        return self.table.number(text, level, row, time_ns, http=http, component=component, example=message)
+
+    def _nodes(self, parsed: Parsed) -> NDArray[np.int32]:
+        nodes = np.zeros(len(parsed), np.int32)
+        good = parsed.good
+        start, end = parsed.rows.spans[good.rows, _HOST].T
+        length = end - start
+        index = np.flatnonzero((length > 0) & (length <= MAX_VECTOR_BYTES))
+        if len(index):
+            words = Words.of(padded(good.lines.data))
+            nodes[index] = self._numbered(hash_keys(words, start[index] + PAD, end[index] + PAD), index, parsed)
+        if parsed.rows.fields:
+            found = [
+                (i, f.host) for i, row in enumerate(good.rows.tolist()) if (f := parsed.rows.fields.get(row)) and f.host
+            ]
+            if found:
+                index = np.array([i for i, _ in found])
+                hashes = np.array([hash_key(host.encode("utf-8", "surrogatepass")) for _, host in found])
+                nodes[index] = self._numbered(hashes, index, parsed)
+        return nodes
+
+    def _numbered(self, hashes: NDArray[np.int64], index: NDArray[np.int64], parsed: Parsed) -> NDArray[np.int32]:
+        found = self._hosts.of(hashes)
+        while len(self.nodes) <= len(self._hosts):
+            at = int(index[int(np.argmax(found == len(self.nodes)))])
+            self.nodes.append(self.texts(parsed, at)[_HOST])
+        return found
+
+    def texts(self, parsed: Parsed, i: int) -> tuple[str, str, str]:
+        """Message, host and component of a line."""
+        row = int(parsed.good.rows[i])
+        if (fields := parsed.rows.fields.get(row)) is not None:
+            return fields.message, fields.host, fields.component
+        data = parsed.good.lines.data
+        message, host, component = (
+            data[a:b].decode("utf-8", "backslashreplace") for a, b in parsed.rows.spans[row, :3].tolist()
+        )
+        return message, host, component
+
+    def sample(self, lines: ReadLines, start: int, stop: int, stride: int) -> Values:
+        """The numbers in every `stride`-th line of [start, stop); which lines these are depends on their numbers alone.
+
+        Numbers that are part of an address, a path or an id are none.
+        """
+        columns = lines.columns
+        chosen = np.flatnonzero(columns.row[start:stop] % stride == 0) + start
+        rows: list[int] = []
+        slots: list[int] = []
+        values: list[float] = []
+        for i, row, key in zip(
+            chosen.tolist(), columns.row[chosen].tolist(), columns.key[chosen].tolist(), strict=True
+        ):
+            for name, number in lines.numbers(i):
+                slot = self._slot(key, name)
+                if slot >= 0:
+                    rows.append(row)
+                    slots.append(slot)
+                    values.append(number)
+        return Values(np.array(rows, np.int64), np.array(slots, np.int32), np.array(values))
+
+    def _slot(self, key: int, name: str) -> int:
+        slot = (key, name)
+        number = self._slot_of.get(slot)
+        if number is None:
+            if len(self.slots) >= MAX_SLOTS:
+                return -1
+            number = self._slot_of[slot] = len(self.slots)
+            self.slots.append(slot)
+        return number
+
+    def snapshot(self) -> State:
+        """The state; numbers of masked texts end with the parser that gave them."""
+        return {
+            "table": self.table.snapshot(), "nodes": list(self.nodes), "hosts": self._hosts.known(),
+            "slots": list(self.slots), "keys": {k: v.copy() for k, v in self._keys.items()}, "row": self._row,
+            "statuses": [(k, s, n) for (k, s), n in self._statuses.items()],
+        }  # fmt: skip
+
+
+def _fields(line: bytes) -> list[tuple[str, float]]:
+    """The numeric fields of a JSON object that can be measurements: no times and no ids."""
+    try:
+        document = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return []
+    if not isinstance(document, dict):
+        return []
+    return [
+        (name, float(value))
+        for name, value in list(document.items())[:40]
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e12
+        and not _NO_MEASURE.search(name)
+    ]  # fmt: skip

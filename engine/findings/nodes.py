@@ -1,0 +1,76 @@
+"""`nodes`: one host of many that writes a template far more often than it used to, while the others do not."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from engine.findings.base import NO_NODE, Block, Signal, State, Templates
+from engine.findings.codes import Codes
+from engine.findings.counts import SCALES, CountHistory, Unusual
+
+MAX_PAIRS = 20_000
+_NODE_BITS = 16
+
+
+class OddNodes:
+    """Counts of (template, host) against their own history, see `engine.findings.counts`."""
+
+    name: ClassVar[str] = "nodes"
+    calibrated: ClassVar[bool] = False
+
+    def __init__(self, state: State | None = None) -> None:
+        saved = state or {}
+        self._pairs = Codes(MAX_PAIRS, known=saved.get("pairs"))
+        self._history = CountHistory(saved.get("history"))
+        self._nodes: set[int] = set(saved.get("nodes", ()))
+
+    def observe(self, block: Block, templates: Templates) -> Sequence[Signal]:
+        """See `engine.findings.base.Detector`."""
+        node = block.lines.node
+        if not node.any():
+            return []
+        self._nodes.update(np.unique(node[node != NO_NODE]).tolist())
+        values = (block.lines.key.astype(np.int64) << _NODE_BITS) | node
+        pair = self._pairs.of(values)
+        pair[node == NO_NODE] = 0
+        counts = np.bincount(pair, minlength=len(self._pairs) + 1).astype(np.float64)
+        counts[0] = 0.0  # lines without a host, and pairs beyond the limit
+        found: list[Signal] = []
+        known = max(1, int((self._history.total > 0).sum()))
+        for unusual in self._history.observe(counts, block.span_s):
+            if len(self._nodes) > 1:
+                found += self._signals(block, templates, unusual, pair, known)
+        return found
+
+    def _signals(
+        self,
+        block: Block,
+        templates: Templates,
+        unusual: Unusual,
+        pair: "np.ndarray[tuple[int], np.dtype[np.int32]]",
+        known: int,
+    ) -> list[Signal]:
+        keys = self._pairs.known()[unusual.index - 1]
+        weight = templates.weight(keys >> _NODE_BITS)
+        surprise = unusual.surprise - np.log(known * SCALES) + np.log(weight)
+        found = []
+        for i in np.flatnonzero((surprise > 1.0) & unusual.more).tolist():
+            mine = np.flatnonzero(pair == unusual.index[i])
+            if not len(mine):
+                continue
+            rows, times = block.lines.row[mine], block.lines.time_ns[mine]
+            found.append(
+                Signal(self.name, "node", int(keys[i]) >> _NODE_BITS, float(surprise[i]), float(unusual.count[i]),
+                       float(unusual.usual[i]), int(unusual.count[i]), int(rows[0]), int(rows[-1]), int(times[0]),
+                       max(int(times[0]), int(times[-1])), node=int(keys[i]) & ((1 << _NODE_BITS) - 1))
+            )  # fmt: skip
+        return found
+
+    def coarsen(self) -> None:
+        """See `engine.findings.base.Detector`."""
+        self._history.coarsen()
+
+    def snapshot(self) -> State:
+        """See `engine.findings.base.Detector`."""
+        return {"pairs": self._pairs.known(), "history": self._history.snapshot(), "nodes": sorted(self._nodes)}

@@ -1,0 +1,76 @@
+"""`novelty`: templates that were never seen before, judged by how often this source shows new ones and how they look.
+
+New templates are taken for a marked Poisson process. Its rate is how many of them the later half of the lines so far
+has brought (what the first lines of a source show is no measure), and the mark of one is how bad it sounds, how little
+it resembles older ones and how often it comes at once. The chance of a mark as high is the share of earlier new
+templates with such a mark, beside a few made-up ones that thin out exponentially, as in a Good-Turing estimate with a
+prior. So a source that shows harmless new templates all day does not flood, and a first error there still counts.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.findings.base import Block, Signal, State, Templates
+
+_KEPT = 1000
+"""New templates that are remembered."""
+_PRIOR_MARKS = 5.0
+_PRIOR_SCALE = 1.1
+"""The made-up marks: so many, thinning out by e over so much; a mark of 4 is an error unlike anything seen."""
+
+
+class Novelty:
+    """See the module."""
+
+    name: ClassVar[str] = "novelty"
+    calibrated: ClassVar[bool] = True
+
+    def __init__(self, state: State | None = None) -> None:
+        saved = state or {}
+        self._seen: NDArray[np.bool_] = saved.get("seen", np.zeros(0, np.bool_)).copy()
+        self._lines: int = saved.get("lines", 0)
+        self._births: list[tuple[int, float]] = [tuple(birth) for birth in saved.get("births", ())]
+
+    def observe(self, block: Block, templates: Templates) -> Sequence[Signal]:
+        """See `engine.findings.base.Detector`."""
+        more = len(templates) - len(self._seen)
+        self._seen = np.append(self._seen, np.zeros(max(0, more), np.bool_))
+        new = np.flatnonzero(~self._seen[block.keys]).tolist()
+        self._seen[block.keys] = True
+        born: list[tuple[int, float]] = []
+        found: list[Signal] = []
+        for i in new:
+            key, count = int(block.keys[i]), int(block.counts[i])
+            # What a template with hardly a word in it resembles says nothing.
+            mark = templates.severity(key) + templates.strangeness(key) + 0.5 * math.log2(count)
+            mine = block.order[block.starts[i] : block.starts[i + 1]]
+            rows, times = block.lines.row[mine], block.lines.time_ns[mine]
+            surprise = self._surprise(mark, len(block))
+            found.append(
+                Signal(self.name, "new", key, surprise, count, 0.0, count, int(rows[0]), int(rows[-1]), int(times[0]),
+                       max(int(times[0]), int(times[-1])), note={"mark": mark})
+            )  # fmt: skip
+            born.append((int(rows[0]), mark))
+        self._births = (self._births + born)[-_KEPT:]
+        self._lines += len(block)
+        return found
+
+    def _surprise(self, mark: float, lines: int) -> float:
+        half = self._lines // 2
+        recent = [m for row, m in self._births if row >= half]
+        rate = (len(recent) + 1.0) / max(1, self._lines - half)
+        marks = [m for row, m in self._births if row >= self._lines // 10]
+        as_high = sum(m >= mark for m in marks) + _PRIOR_MARKS * math.exp(-mark / _PRIOR_SCALE)
+        expected = rate * lines * as_high / (len(marks) + _PRIOR_MARKS)
+        return -math.log(-math.expm1(-expected))
+
+    def coarsen(self) -> None:
+        """See `engine.findings.base.Detector`; nothing here counts in blocks."""
+
+    def snapshot(self) -> State:
+        """See `engine.findings.base.Detector`."""
+        return {"seen": self._seen.copy(), "lines": self._lines, "births": list(self._births)}

@@ -1,0 +1,111 @@
+"""What everybody knows about a line beforehand: how bad its level, its words and its HTTP status sound.
+
+It ranks findings sensibly from a source's first minute, and needs no training. The rules of
+`models.classify.rules` add what they know of the seven kinds.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+from engine.parsing.parsed_columns import LEVEL_NAMES
+from models.classify.base import CLASSES, NORMAL, Lines
+from models.classify.rules import Rules, RulesSettings
+
+MAX_SEVERITY = 4.0
+
+_LEVEL = {"": 0.0, "trace": 0.0, "debug": 0.0, "info": 0.0, "warn": 1.25, "error": 2.5, "fatal": 3.25}
+
+_DIED = re.compile(
+    r"(?i)\bout of memory|\boom\b|oom-kill|outofmemory|cannot allocate memory|\bpanic|segfault|segmentation fault"
+    r"|core dumped|killed process|no space left|disk full|i/o error|\bcorrupt|\bfatal\b|traceback|unhandled|uncaught"
+    r"|deadlock|data loss|read-only file ?system|\bcrash|\babort|stack ?overflow|status=(?:\d+|<NUM>)/?kill"
+    r"|\bemergency\b|hardware error|machine check|too many open files|back-off restarting|\bhung\b|\bhang\b"
+    r"|\bstalled\b|lockup|\bsigkill\b|\bsigsegv\b"
+)
+_FAILED = re.compile(
+    r"(?i)\b(?:errors?|fail(?:s|ed|ing|ures?)?|exceptions?|cannot|can't|unable|could not|couldn't|refused|timed? ?out"
+    r"|timeouts?|denied|unreachable|unavailable|invalid|rejected|expired|exceeded|broken|lost|dead|died|unhealthy"
+    r"|unauthorized|forbidden|violation|bad|critical|severe|alert|illegal|unexpected|reset by peer|not responding"
+    r"|no route|mismatch|overflow|overrun|exhausted|full)\b"
+    r"|(?<=[a-z])(?:Exception|Error|Failure|Timeout)\b|\b\w+_(?:error|fail(?:ed|ure)?)\b"
+)
+_UNWELL = re.compile(
+    r"(?i)\b(?:warn(?:ings?)?|retr(?:y|ies|ying|ied)|slow|missing|not found|degraded|dropped|dropping"
+    r"|disconnect(?:ed)?|restart(?:ed|ing)?|terminat(?:ed|ing)|killed|stopped|stale|skipp(?:ed|ing)|interrupted|backoff"
+    r"|back-off|throttl\w+|blocked|closed|down|deprecated|ignor(?:ed|ing)|late|behind|suspect\w*|over ?load\w*)\b"
+)
+_FINE = re.compile(
+    r"(?i)\b(?:no|0|without|zero) (?:\w+ )?(?:errors?|failures?|problems?|warnings?)\b"
+    r"|\b(?:errors?|fail(?:ed|ures?)|warnings?)\s*[=:]\s*(?:0|<NUM>)\b"
+    r"|\bsuccess(?:ful|fully)?\b|\bsucceeded\b|\brecovered\b|\b(?:back )?online\b"
+)
+_STATUS = {
+    "<UNAVAILABLE>": 3.0,
+    "<ERROR>": 3.0,
+    "<LIMITED>": 1.75,
+    "<DENIED>": 1.25,
+    "<REFUSED>": 1.0,
+    "<MISSING>": 0.75,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """How bad a template sounds.
+
+    Attributes:
+        severity: 0 (harmless) to `MAX_SEVERITY`.
+        kind: Class of `models.classify.base.CLASSES`, "normal" where nothing speaks against it.
+        why: The word, level or status that decided, for people; "" for a harmless one.
+    """
+
+    severity: float
+    kind: str
+    why: str
+
+
+@cache
+def _rules() -> Rules:
+    return Rules(RulesSettings())
+
+
+def judge(text: str, level: int, component: str = "", *, status: str = "") -> Judgement:
+    """How bad a message sounds.
+
+    Args:
+        text: The message, or its template.
+        level: Index into `LEVEL_NAMES`.
+        component: Program or logger that wrote it.
+        status: Name of the HTTP status as templates have it (`<ERROR>`); the text is then not looked at, because
+            paths may hold any word.
+    """
+    name = LEVEL_NAMES[level]
+    if status:
+        return Judgement(_STATUS.get(status, 0.0), _kind_of_status(status), f"status {status[1:-1].lower()}")
+    severity, why = _LEVEL[name], f"level {name}" if _LEVEL[name] else ""
+    severity, why = max((severity, why), _words(text, quiet=name in ("info", "debug", "trace")), key=lambda s: s[0])
+    judged = _rules().judge(Lines((text,), (text,), (name,), ("",), (component,)))[0]
+    kind = "normal"
+    if judged.rule is not None:
+        rule = _rules().rules[judged.rule]
+        kind = rule.class_
+        if CLASSES.index(kind) != NORMAL and severity < 1.5 + rule.confidence:
+            severity, why = max(severity, 1.0 + rule.confidence), why or f"rule '{rule.name}'"
+    return Judgement(min(severity, MAX_SEVERITY), kind, why)
+
+
+def _words(text: str, *, quiet: bool) -> tuple[float, str]:
+    """Severity of the worst words; a program that calls the line information is half believed."""
+    factor = 0.6 if quiet else 1.0
+    fine = _FINE.search(text) is not None
+    for pattern, severity in ((_DIED, 3.5), (_FAILED, 2.25), (_UNWELL, 1.0)):
+        if found := pattern.search(text):
+            return severity * factor * (0.3 if fine else 1.0), f"word '{found[0].strip()}'"
+    return 0.0, ""
+
+
+def _kind_of_status(status: str) -> str:
+    if status in ("<DENIED>",):
+        return "security_anomaly"
+    return "system_failure" if status in ("<UNAVAILABLE>", "<ERROR>") else "normal"

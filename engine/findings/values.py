@@ -1,0 +1,145 @@
+"""`values`: numbers inside templates that become larger or smaller than they used to be.
+
+Each place of a number (latency, bytes, queue length) has a histogram with buckets of equal ratio, as DDSketch has
+(Masson et al., VLDB 2019, https://doi.org/10.14778/3352063.3352135). A new value becomes its normal score among the
+values before it, so units and outliers do not matter. The sum of the scores in a window, over the root of their
+number, would be standard normal if values were independent. How far it is from that is measured on the place itself:
+counters, ids and all that drifts by nature have large sums every day and are quiet here.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri, stdtr  # type: ignore[import-untyped]
+
+from engine.findings.base import Block, Signal, State, Templates
+
+Floats = NDArray[np.float64]
+
+_BUCKETS = 160
+_PER_OCTAVE = 5
+_MIN_VALUES = 40.0
+_MIN_BLOCKS = 8
+WINDOWS = (1, 4, 16)
+"""Windows in blocks."""
+_RING = 16
+_FULL = 4000.0
+"""Values at which a histogram is halved, so that it follows its place slowly."""
+_PRIOR, _PRIOR_SQUARE = 4.0, 4.0
+"""Until a place has shown otherwise, its sums are taken to spread twice as far as those of independent values."""
+_ARRAYS = ("histogram", "seen", "scores", "numbers", "spread", "tested")
+
+
+class ValueShifts:
+    """See the module."""
+
+    name: ClassVar[str] = "values"
+    calibrated: ClassVar[bool] = False
+
+    def __init__(self, state: State | None = None) -> None:
+        saved = state or {}
+        self._n: int = saved.get("n", 0)
+        self._histogram: Floats = saved.get("histogram", np.zeros((0, _BUCKETS))).copy()
+        self._seen: Floats = saved.get("seen", np.zeros(0)).copy()
+        self._scores: Floats = saved.get("scores", np.zeros((_RING, 0))).copy()
+        self._numbers: Floats = saved.get("numbers", np.zeros((_RING, 0))).copy()
+        self._spread: Floats = saved.get("spread", np.zeros((len(WINDOWS), 0))).copy()
+        self._tested: Floats = saved.get("tested", np.zeros((len(WINDOWS), 0))).copy()
+        self._first: dict[int, tuple[int, int]] = {}
+
+    def observe(self, block: Block, templates: Templates) -> Sequence[Signal]:
+        """See `engine.findings.base.Detector`."""
+        values = block.lines.values
+        at = self._n % _RING
+        if len(values.slot):
+            self._grow(int(values.slot.max()) + 1)
+        self._scores[at], self._numbers[at] = 0.0, 0.0
+        bucket = _bucket(values.value)
+        if len(values.slot):
+            score = self._normal_scores(values.slot, bucket)
+            np.add.at(self._scores[at], values.slot, score)
+            np.add.at(self._numbers[at], values.slot, (self._seen[values.slot] >= _MIN_VALUES).astype(np.float64))
+        self._n += 1
+        found = self._test(block)
+        np.add.at(self._histogram, (values.slot, bucket), 1.0)
+        np.add.at(self._seen, values.slot, 1.0)
+        self._forget(np.unique(values.slot))
+        return found
+
+    def _normal_scores(self, slot: NDArray[np.int32], bucket: NDArray[np.int64]) -> Floats:
+        """The normal score of each value among those before the block; 0 where these are too few."""
+        unique, inverse = np.unique(slot, return_inverse=True)
+        below = np.cumsum(self._histogram[unique], axis=1)
+        own = self._histogram[slot, bucket]
+        seen = self._seen[slot]
+        rank = (below[inverse, bucket] - own + 0.5 * own + 0.5) / (seen + 1.0)
+        return np.where(seen >= _MIN_VALUES, ndtri(np.clip(rank, 1e-4, 1 - 1e-4)), 0.0)
+
+    def _test(self, block: Block) -> list[Signal]:
+        found: list[Signal] = []
+        for scale, length in enumerate(WINDOWS):
+            if self._n < _MIN_BLOCKS or self._n % max(1, length // 2):
+                continue
+            rows = (self._n - 1 - np.arange(length)) % _RING
+            number = self._numbers[rows].sum(axis=0)
+            some = np.flatnonzero(number >= 4)
+            if not len(some):
+                continue
+            total = self._scores[rows][:, some].sum(axis=0) / np.sqrt(number[some])
+            tested = self._tested[scale, some]
+            spread = np.sqrt((self._spread[scale, some] + _PRIOR * _PRIOR_SQUARE) / (tested + _PRIOR))
+            freedom = np.minimum(2.0 + tested / 2, 40.0)
+            surprise = -np.log(np.maximum(2 * stdtr(freedom, -np.abs(total) / np.maximum(spread, 1.0)), 1e-300))
+            surprise -= np.log(max(1, int((self._seen >= _MIN_VALUES).sum())) * len(WINDOWS))
+            for i in np.flatnonzero((surprise > 1.0) & (tested >= _MIN_BLOCKS)).tolist():
+                found.append(self._signal(block, int(some[i]), float(surprise[i]), float(total[i]), rows))
+            self._tested[scale, some] += 1
+            # A strange window must not teach that strange windows are usual.
+            self._spread[scale, some] += np.minimum(total * total, 16.0 * spread * spread)
+        return found
+
+    def _signal(self, block: Block, slot: int, surprise: float, total: float, rows: NDArray[np.int64]) -> Signal:
+        values = block.lines.values
+        mine = np.flatnonzero(values.slot == slot)
+        row = values.row[mine] if len(mine) else block.lines.row[-1:]
+        times = block.lines.time_ns[row - block.lines.row[0]]
+        now = float(np.median(values.value[mine])) if len(mine) else float("nan")
+        number = int(self._numbers[rows, slot].sum())
+        return Signal(
+            self.name, "value", -1, surprise, now, self._median(slot), number, int(row[0]), int(row[-1]),
+            int(times[0]), max(int(times[0]), int(times[-1])),
+            unit="value", note={"slot": slot, "higher": total > 0},
+        )  # fmt: skip
+
+    def _median(self, slot: int) -> float:
+        below = np.cumsum(self._histogram[slot])
+        return float(2.0 ** (np.searchsorted(below, below[-1] / 2) / _PER_OCTAVE) - 1.0)
+
+    def _forget(self, slots: NDArray[np.int32]) -> None:
+        full = slots[self._seen[slots] > _FULL]
+        self._histogram[full] /= 2
+        self._seen[full] /= 2
+
+    def _grow(self, size: int) -> None:
+        more = size - len(self._seen)
+        if more > 0:
+            self._histogram = np.concatenate((self._histogram, np.zeros((more, _BUCKETS))))
+            self._seen = np.append(self._seen, np.zeros(more))
+            for name in ("_scores", "_numbers", "_spread", "_tested"):
+                array = getattr(self, name)
+                setattr(self, name, np.concatenate((array, np.zeros((len(array), more))), axis=1))
+
+    def coarsen(self) -> None:
+        """See `engine.findings.base.Detector`; a block holds as many sampled values as before."""
+
+    def snapshot(self) -> State:
+        """See `engine.findings.base.Detector`."""
+        return {"n": self._n, **{name: getattr(self, f"_{name}").copy() for name in _ARRAYS}}
+
+
+def _bucket(value: Floats) -> NDArray[np.int64]:
+    """int64: the bucket of each value; negative ones share the first."""
+    found: NDArray[np.int64] = (np.log2(1.0 + np.maximum(value, 0.0)) * _PER_OCTAVE).round().astype(np.int64)
+    return np.minimum(found, _BUCKETS - 1)

@@ -1,0 +1,72 @@
+"""Decides when enough of a source has been seen to say what is usual."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from engine.findings.base import State
+
+MIN_BLOCKS = 24
+"""Blocks before anything is reported, whatever else holds."""
+_NEW_SHARE = 0.004
+"""Share of lines with a template never seen that a source may show once it is known."""
+
+
+class WarmUpSettings(BaseModel):
+    """How much is learnt before the first finding."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min_lines: int = Field(1000, ge=1, description="Lines that are learnt at least before anything is reported.")
+    max_lines: int = Field(
+        20_000, ge=1, description="Lines after which reporting begins although the log still shows new templates."
+    )
+
+
+@dataclass(slots=True)
+class WarmUp:
+    """Counts lines and new templates until a source counts as known.
+
+    Attributes:
+        done: Whether it does.
+        reason: Why, in words, once it does.
+    """
+
+    settings: WarmUpSettings
+    total_bytes: int | None = None
+    done: bool = False
+    reason: str = ""
+
+    def update(
+        self, *, lines: int, blocks: int, share: float | None, births: "np.ndarray[tuple[int], np.dtype[np.int64]]"
+    ) -> None:
+        """Looks again after a block.
+
+        Args:
+            lines: Lines so far.
+            blocks: Blocks so far.
+            share: Share of the source that has been read, where it is known.
+            births: Rows at which new templates appeared, ascending.
+        """
+        if self.done or blocks < MIN_BLOCKS or lines < self.settings.min_lines:
+            return
+        recent = int((births >= lines * 3 // 4).sum()) / max(1, lines - lines * 3 // 4)
+        if share is not None:
+            if share >= 0.5:
+                self._end("half of it was read")
+            elif share >= 0.2 and recent <= _NEW_SHARE:
+                self._end(
+                    f"one line in {round(1 / max(recent, 1e-9)):,} was new by then"
+                    if recent
+                    else "nothing was new any more"
+                )
+        elif recent <= _NEW_SHARE or lines >= self.settings.max_lines:
+            self._end("little was new any more" if recent <= _NEW_SHARE else "the limit of lines to learn was reached")
+
+    def _end(self, reason: str) -> None:
+        self.done, self.reason = True, reason
+
+    def snapshot(self) -> State:
+        """The state."""
+        return {"done": self.done, "reason": self.reason}
