@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.cli import classify, data, demo, detect, federate, label, models, parse, run, runs, train
+from engine.cli import classify, data, demo, detect, federate, label, models, parse, run, runs, scan, train
 from foundation.errors import DriftlineError
 from foundation.version import VERSION
 
@@ -33,6 +33,7 @@ def _options(
     pass
 
 
+app.command("scan")(scan.scan)
 app.command("run")(run.run)
 app.command("check")(run.check)
 app.command("train")(train.train)

@@ -6,8 +6,10 @@ A check takes `make`, which builds the detector, and raises AssertionError where
 import math
 import pickle
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.findings.base import Block, Detector, LineColumns, Signal, State, Values
 
@@ -25,9 +27,7 @@ class SomeTemplates:
     def __len__(self) -> int:
         return self._count
 
-    def weight(
-        self, keys: "np.ndarray[tuple[int], np.dtype[np.int64]]"
-    ) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    def weight(self, keys: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
         """See `engine.findings.base.Templates`."""
         return np.ones(len(keys))
 

@@ -1,0 +1,153 @@
+"""`driftline scan`: what is new or unusual in logs that nobody labelled."""
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from engine.cli.options import Json, problem
+from engine.cli.output import progress_bar
+
+if TYPE_CHECKING:
+    from engine.offline.scan import Input, Scan
+
+FAIL_ON = ("info", "warning", "error", "critical")
+_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(s|min|m|h|d|w)")
+
+
+def scan(
+    paths: Annotated[
+        list[str], typer.Argument(help="Files (plain, .gz, .xz, .zst), folders and globs; - for standard input.")
+    ],
+    baseline: Annotated[
+        str | None,
+        typer.Option(help="Files to learn from, or how much of the log's own time to learn from, such as 2d."),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Report only findings after this time (ISO 8601) or so long before the end.")
+    ] = None,
+    format: Annotated[str, typer.Option("--format", help="Log format; auto recognises it.")] = "auto",
+    timezone: Annotated[str, typer.Option(help="IANA name of the zone of times that are written without one.")] = "UTC",
+    top: Annotated[int, typer.Option(min=1, help="Findings shown on the screen.")] = 10,
+    json: Json = False,
+    html: Annotated[Path | None, typer.Option(help="File for a report with a timeline.")] = None,
+    fail_on: Annotated[
+        str | None, typer.Option(help="Exit with code 1 if a finding is at least info, warning, error or critical.")
+    ] = None,
+) -> int:  # fmt: skip
+    """Find what is new or unusual in logs: no labels, no model, no settings.
+
+    Example: driftline scan /var/log/syslog /var/log/nginx --html report.html
+    """
+    from pydantic import ValidationError
+
+    from engine.offline.scan import Scan, sources_of
+    from engine.offline.scan_files import inputs_of
+    from engine.steps.parse import Parser, ParseSettings
+
+    if fail_on is not None and fail_on not in FAIL_ON:
+        raise typer.BadParameter(f"--fail-on {fail_on}: one of {', '.join(FAIL_ON)} is expected")
+    try:
+        settings = ParseSettings(format=format, timezone=timezone)
+    except ValidationError as error:
+        raise typer.BadParameter("; ".join(map(problem, error.errors()))) from error
+    seconds = _seconds(baseline) if baseline is not None else None
+    inputs = inputs_of(paths, [] if baseline is None or seconds is not None else [baseline])
+    running = Scan(
+        lambda: Parser(settings, lambda partition, position: f"{partition}, byte {position}"),
+        baseline_ns=None if seconds is None else int(seconds * 1e9),
+    )  # fmt: skip
+    _read(running, inputs, quiet=json)
+    documents = _since(running.documents(), running, since)
+    summary = list(sources_of(running))
+    if html is not None:
+        from engine.offline.scan_report import page
+
+        html.write_text(page(running, documents, summary), "utf-8")
+    if json:
+        import orjson
+
+        sys.stdout.write(
+            orjson.dumps({"sources": summary, "findings": documents}, option=orjson.OPT_INDENT_2).decode() + "\n"
+        )
+    else:
+        from engine.cli.scan_text import show
+
+        show(documents, summary, top)
+    worst = max((FAIL_ON.index(found["severity"]) for found in documents), default=-1)
+    return int(fail_on is not None and worst >= FAIL_ON.index(fail_on))
+
+
+def _read(running: "Scan", inputs: "list[Input]", *, quiet: bool) -> None:
+    """Reads all files in order; says on standard error what is found meanwhile."""
+    known = {given.source for given in inputs if given.learn}
+    sizes: dict[str, int | None] = {}
+    for given in inputs:
+        if not given.learn:
+            before = sizes.get(given.source, 0)
+            sizes[given.source] = None if given.size is None or before is None else before + given.size
+    read: dict[str, int] = {}
+    with progress_bar(quiet or not sys.stderr.isatty()) as bar:
+        task = bar.add_task("reading", total=sum(given.size or 0 for given in inputs) or None, figures="")
+        for given in inputs:
+            if not given.learn:
+                running.source(given.source, known=given.source in known)
+            for share_of, batch in _batches(given):
+                total = sizes.get(given.source)
+                done = read.get(given.source, 0) + share_of
+                share = None if given.learn or not total else min(1.0, done / total)
+                found = running.add(batch, given, share=share)
+                for source, finding in found if not quiet else ():
+                    bar.console.print(
+                        f"[dim]{source.name}: something at line {finding.first + 1:,} …[/dim]", highlight=False
+                    )
+                bar.update(
+                    task, advance=len(batch.data), figures=f"{sum(s.lines for s in running.sources.values()):,} lines"
+                )
+            read[given.source] = read.get(given.source, 0) + (given.size or 0)
+        running.finish()
+
+
+def _batches(given: "Input") -> Iterator[tuple[int, Any]]:
+    """Bytes read of the file so far, compressed ones not counted, and each batch."""
+    from engine.cli.input_files import batches, log_source
+
+    done = 0
+    for batch in batches(log_source(given.file)):
+        done += len(batch.data)
+        yield done, batch
+
+
+def _seconds(text: str) -> float | None:
+    """The seconds of a duration such as 36h; None for anything else, which is a path then."""
+    found = _DURATION.fullmatch(text)
+    return None if found is None or Path(text).exists() else float(found[1]) * _UNITS[found[2]]
+
+
+def _since(documents: list[dict[str, Any]], running: "Scan", since: str | None) -> list[dict[str, Any]]:
+    """The findings that last until after a time, ranked again."""
+    if since is None:
+        return documents
+    import datetime as dt
+
+    from foundation.time_text import iso_time
+
+    seconds = _seconds(since)
+    if seconds is not None:
+        last = max((source.last_ns for source in running.sources.values()), default=0)
+        limit = iso_time(last - int(seconds * 1e9))
+    else:
+        try:
+            when = dt.datetime.fromisoformat(since)
+        except ValueError as error:
+            raise typer.BadParameter(
+                f"--since {since}: a time such as 2026-11-29T10:00 or a duration such as 2h is expected"
+            ) from error
+        when = when if when.tzinfo else when.replace(tzinfo=dt.UTC)
+        limit = iso_time(int(when.timestamp() * 1e9))
+    kept = [found for found in documents if found["until"] >= limit]
+    return [{**found, "rank": rank} for rank, found in enumerate(kept, start=1)]
