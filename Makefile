@@ -43,7 +43,7 @@ test: install servers ## Lint, types, import rules, and all tests with the broke
 check: test ## The same as `make test`: there is one check, here and in CI
 
 .PHONY: servers
-servers: ## Install the servers that tests start (PostgreSQL, nginx), or say what is missing
+servers: ## Install the servers that tests start (PostgreSQL, nginx, Prometheus, Alertmanager), or say what is missing
 	@tests/servers.sh
 
 .PHONY: bench

@@ -170,7 +170,14 @@ class Source(Protocol):
 
 
 class Sink(Protocol):
-    """A configured sink; connects nowhere until `open`. One thread uses it at a time."""
+    """A configured sink; connects nowhere until `open`. One thread uses it at a time.
+
+    Attributes:
+        snapshot_holds_pending: Whether `snapshot` carries records that are not acknowledged yet. The
+            stream then goes on while the other side does not answer; otherwise it waits.
+    """
+
+    snapshot_holds_pending: bool
 
     def open(self, resume: State | None) -> None:
         """Connects, and with `resume` learns what was already delivered past that state.

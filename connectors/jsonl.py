@@ -12,18 +12,18 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import orjson
 from pydantic import Field
 
 from connectors.base import Record, SinkUnavailable, State
-from connectors.sink_settings import BaseSinkSettings
+from connectors.shapes import Shape, ShapedSinkSettings, id_of, shaped
 
 _BLOCK = 1 << 20
 
 
-class JsonlSettings(BaseSinkSettings):
+class JsonlSettings(ShapedSinkSettings):
     """Documents to a JSON-lines file, or to standard output."""
 
     type: Literal["jsonl"] = "jsonl"
@@ -40,8 +40,11 @@ class JsonlSettings(BaseSinkSettings):
 class JsonlSink:
     """See the module."""
 
+    snapshot_holds_pending = False
+
     def __init__(self, settings: JsonlSettings) -> None:
         self._path = settings.path
+        self._shape = settings.shape
         self._stdout = settings.path == "-"
         self._fd = -1
         self._good = 0
@@ -70,7 +73,7 @@ class JsonlSink:
 
     def write(self, records: Sequence[Record]) -> None:
         """See `Sink.write`."""
-        self._kept.extend(_line(r) for r in records if r.id not in self._known)
+        self._kept.extend(_line(r, self._shape) for r in records if r.id not in self._known)
 
     def pending(self) -> int:
         """See `Sink.pending`."""
@@ -124,9 +127,9 @@ class JsonlSink:
         self._fd = -1
 
 
-def _line(record: Record) -> bytes:
-    document: dict[str, Any] = dict(record.document)
-    if document.get("id") != record.id:
+def _line(record: Record, shape: Shape) -> bytes:
+    document = shaped(record.document, record.id, shape)
+    if shape == "driftline" and document.get("id") != record.id:
         document = {**document, "id": record.id}
     return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE)
 
@@ -155,6 +158,6 @@ def _ids(fd: int, start: int, end: int) -> set[str]:
         for line in lines:
             with contextlib.suppress(orjson.JSONDecodeError):  # a line of somebody else's
                 document = orjson.loads(line)
-                if isinstance(document, dict) and "id" in document:
-                    ids.add(str(document["id"]))
+                if isinstance(document, dict) and (found := id_of(document)) is not None:
+                    ids.add(found)
     return ids

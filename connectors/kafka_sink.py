@@ -25,7 +25,7 @@ from pydantic import Field
 
 from connectors.base import Record, SinkUnavailable, State
 from connectors.kafka_settings import Connection, KafkaSettings, build_client, compacted, topic_partitions
-from connectors.sink_settings import BaseSinkSettings
+from connectors.shapes import ShapedSinkSettings, shaped
 
 ID_HEADER = "ce_id"
 """CloudEvents' `id` in the Kafka protocol binding."""
@@ -41,7 +41,7 @@ librdkafka's ordinary answer to a gap in the sequence."""
 FIXED_OPTIONS = {"enable.idempotence": True, "acks": "all", "message.timeout.ms": 0}
 
 
-class KafkaSinkSettings(KafkaSettings, BaseSinkSettings):
+class KafkaSinkSettings(KafkaSettings, ShapedSinkSettings):
     """Documents to a Kafka topic, as JSON."""
 
     type: Literal["kafka"] = "kafka"
@@ -62,9 +62,12 @@ class KafkaSink:
     """See the module; also a `Sink`.
 
     Attributes:
+        snapshot_holds_pending: See `Sink`.
         connection: What is known of the brokers.
         delivery_error: The reason of the last bad delivery report, "" where the last one was good.
     """
+
+    snapshot_holds_pending = False
 
     def __init__(self, settings: KafkaSinkSettings) -> None:
         self.connection = Connection(settings.brokers)
@@ -208,9 +211,10 @@ class KafkaSink:
                 return  # a report of a producer already given up: its record has been queued again
             self._report(number, error, message)
 
+        document = shaped(record.document, record.id, self._settings.shape)
         producer.produce(
             self._settings.topic,
-            value=orjson.dumps(record.document, option=orjson.OPT_SERIALIZE_NUMPY),
+            value=orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY),
             key=record.key.encode("utf-8", "backslashreplace") if record.key else None,
             headers=[
                 (name, text.encode("utf-8", "backslashreplace"))

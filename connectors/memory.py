@@ -166,6 +166,8 @@ class MemorySink:
         fail_after: How many more records are acknowledged before refusing starts, or None.
     """
 
+    snapshot_holds_pending = False
+
     def __init__(self, delivered: list[Record] | None = None) -> None:
         self.delivered: list[Record] = [] if delivered is None else delivered
         self.refusing = False

@@ -7,7 +7,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from connectors.base import SettingsError, Sink, Source
+from connectors.channels.registry import CHANNELS, ChannelSinkSettings
 from connectors.files import FileSettings, FileSource
+from connectors.http_sink import HttpSettings, HttpSink
 from connectors.jsonl import JsonlSettings, JsonlSink
 from connectors.kafka_sink import KafkaSink, KafkaSinkSettings
 from connectors.kafka_source import KafkaSource, KafkaSourceSettings
@@ -22,7 +24,8 @@ SourceSettings = Annotated[
 """What a region's settings may name as a source."""
 
 SinkSettings = Annotated[
-    KafkaSinkSettings | SqlSettings | JsonlSettings | MemorySinkSettings, Field(discriminator="type")
+    KafkaSinkSettings | SqlSettings | JsonlSettings | MemorySinkSettings | HttpSettings | ChannelSinkSettings,
+    Field(discriminator="type"),
 ]
 """What a region's settings may name as a sink."""
 
@@ -75,6 +78,8 @@ SINKS: dict[str, SinkEntry] = {
     "sql": SinkEntry(SqlSettings, _sql),
     "jsonl": SinkEntry(JsonlSettings, JsonlSink),
     "memory": SinkEntry(MemorySinkSettings, lambda _: MemorySink()),
+    "http": SinkEntry(HttpSettings, HttpSink),
+    **{name: SinkEntry(channel.settings, channel.build) for name, channel in CHANNELS.items()},
 }
 
 

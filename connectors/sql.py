@@ -61,6 +61,8 @@ ALERTS = sa.table("alerts", *(sa.column(name, kind) for name, kind in _COLUMNS.i
 class SqlSink:
     """See the module; `recent` and `count` read back, from another thread if need be."""
 
+    snapshot_holds_pending = False
+
     def __init__(self, settings: SqlSettings) -> None:
         self._settings = settings
         self._url = _url(settings)

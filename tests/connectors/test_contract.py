@@ -11,8 +11,10 @@ import sqlalchemy as sa
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 from connectors.broker import EmbeddedBroker
+from connectors.channels.registry import CHANNELS
 from connectors.checks import SINK_CHECKS, SOURCE_CHECKS, SinkCase, SourceCase
 from connectors.files import FileSettings, FileSource
+from connectors.http_sink import HttpSettings, HttpSink
 from connectors.jsonl import JsonlSettings, JsonlSink
 from connectors.kafka_sink import KafkaSink, KafkaSinkSettings
 from connectors.kafka_source import KafkaSource, KafkaSourceSettings
@@ -21,6 +23,7 @@ from connectors.registry import SINKS, SOURCES
 from connectors.sql import ALERTS, SqlSink
 from connectors.sql_settings import SqlSettings
 from connectors.stdin import StdinSettings, StdinSource
+from tests.support.http_receiver import Receiver
 
 LINES = [b"one", b"", b"three \xff\x00", b"four\r", b"f\xc3\xbcnf", b"six" * 20, b"seven", b"last"]
 
@@ -33,6 +36,7 @@ SINK_NAMES = [
     pytest.param("sql-postgresql", marks=process),
     "jsonl",
     "memory",
+    "http",
 ]
 
 
@@ -42,7 +46,8 @@ def _plain(names: list[object]) -> set[str]:
 
 def test_every_registered_connector_is_checked() -> None:
     assert _plain(SOURCE_NAMES) == set(SOURCES)
-    assert {n.partition("-")[0] for n in _plain(SINK_NAMES)} == set(SINKS)
+    # Channels have a contract of their own, see tests/connectors/channels.
+    assert {n.partition("-")[0] for n in _plain(SINK_NAMES)} == set(SINKS) - set(CHANNELS)
 
 
 @pytest.fixture
@@ -246,6 +251,26 @@ def _memory_sink(request: pytest.FixtureRequest, folder: Path) -> SinkCase:
     return SinkCase(make, lambda: [r.id for r in delivered], refusing, lambda _: make())
 
 
+def _http(request: pytest.FixtureRequest, folder: Path) -> SinkCase:
+    receiver = Receiver()
+    request.addfinalizer(receiver.close)
+    settings = HttpSettings(url=receiver.url)
+
+    @contextlib.contextmanager
+    def refusing() -> Iterator[None]:
+        receiver.status = 503
+        yield
+        receiver.status = 200
+
+    return SinkCase(
+        lambda: HttpSink(settings),
+        lambda: [r.headers["Idempotency-Key"] for r in receiver.received],
+        refusing,
+        lambda number: HttpSink(settings.for_writer(number)),
+        rereads=False,
+    )
+
+
 SOURCE_CASES = {"file": _files, "stdin": _stdin, "kafka": _kafka_source, "memory": _memory_source}
 SINK_CASES = {
     "kafka": _kafka_sink,
@@ -253,4 +278,5 @@ SINK_CASES = {
     "sql-postgresql": _postgresql,
     "jsonl": _jsonl,
     "memory": _memory_sink,
+    "http": _http,
 }

@@ -80,7 +80,7 @@ def test_a_short_file_is_enough(file):
         (('kind = "session"', 'kind = "session"\ngap = 3'), r"window.gap: unknown key; known keys are .*gap_s.*"),
         (('region = "eu-west"', 'region = "e"\nbanana = 1'), r"banana: unknown key; known keys are alert, .*window"),
         (('store = "models"', 'store = "m"\nnmae = "x"'), r"model.nmae: unknown key; known keys are device, name, .*"),
-        (('path = "alerts.jsonl"', 'path = "a"\npth = 1'), r"sinks.0.pth: unknown key; known keys are path, type"),
+        (('path = "alerts.jsonl"', 'path = "a"\npth = 1'), r"sinks.0.pth: unknown key; .* path, shape, type"),
         (
             ('kind = "session"', 'kind = "session"\ngap_s = "soon"'),
             r"window.gap_s: should be a valid number.*, got 'soon'",
@@ -205,7 +205,7 @@ def test_a_sink_that_the_file_lacks_is_refused(refusal, monkeypatch):
             "model.foo: unknown key; known keys are device, name, poll_s, shadow_factor, shadow_margin, "
             "shadow_windows, store",
         ),
-        ("DRIFTLINE_SINKS__0__FOO", "1", "sinks.0.foo: unknown key; known keys are path, type"),
+        ("DRIFTLINE_SINKS__0__FOO", "1", "sinks.0.foo: unknown key; known keys are path, shape, type"),
     ],
 )
 def test_a_fault_of_a_variable_names_the_variable(refusal, monkeypatch, name, value, sentence):

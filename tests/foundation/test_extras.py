@@ -171,6 +171,13 @@ def minilm():
     open_encoder("minilm")
 
 
+def notify():
+    from connectors.http_sink import HttpSettings
+    from connectors.registry import build_sink
+
+    build_sink(HttpSettings(url="http://127.0.0.1:9"))
+
+
 def otel():
     require("otel", "tracing")
 
@@ -196,7 +203,7 @@ def train():
 
 
 USES = {use.__name__: use for use in (
-    broker, classify, data, drift, evaluation, explain, federation, minilm, otel, postgresql, sql, train,
+    broker, classify, data, drift, evaluation, explain, federation, minilm, notify, otel, postgresql, sql, train,
 )}  # fmt: skip
 
 

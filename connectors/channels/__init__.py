@@ -1,0 +1,1 @@
+"""Where people look: alerts as notices to Alertmanager, PagerDuty, Slack, a webhook or e-mail."""
