@@ -37,7 +37,7 @@ class Verdict:
         delay_lines: Rows from the incident's first row to the one at which its first alert was
             raised; None if it was not found.
         delay_s: The same in the log's own time.
-        watch_s: Seconds that the detector took for the lines of `now`.
+        watch_s: CPU seconds that the detector took for the lines of `now`.
         by_chance: Whether the alerts that it raises without the incident would have been on it.
     """
 
@@ -63,7 +63,7 @@ def judge(case: Case, alerts: Sequence[Alert], free: Sequence[Alert], watch_s: f
         case: The log that the detector read.
         alerts: What it raised, in any order.
         free: What it raised on the same background without an incident.
-        watch_s: Seconds that it took.
+        watch_s: CPU seconds that it took.
     """
     ranked = sorted(alerts, key=lambda alert: (-alert.strength, alert.raised))
     usual = {row for alert in free for row in alert.rows} if _is_silence(case) else set()
@@ -123,7 +123,7 @@ class Figures:
         others_per_day: The same per day of the log's own time.
         delay_lines, delay_minutes: Medians over the incidents found.
         by_chance: Share of the incidents that the alerts of the run without them would have found.
-        cost_s_per_10k: Seconds for 10,000 lines of `now`, in the runs without an incident, which come first.
+        cost_s_per_10k: CPU seconds for 10,000 lines of `now`, in the runs without an incident, which come first.
     """
 
     found: float | None

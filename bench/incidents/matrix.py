@@ -52,7 +52,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """What one detector did: its verdicts, and the seconds it took for 10,000 lines of the past."""
+    """What one detector did: its verdicts, and the CPU seconds it took for 10,000 lines of the past."""
 
     verdicts: Sequence[Verdict]
     learn_s_per_10k: float
@@ -69,17 +69,17 @@ def run_plan(
         lines += log.cut
         for name, detector in detectors.items():
             report(name, number, len(logs))
-            begin = time.perf_counter()
+            begin = time.process_time()
             watch = detector.learn(log.past)
-            seconds[name] += time.perf_counter() - begin
+            seconds[name] += time.process_time() - begin
             free = free_case(log)
-            begin = time.perf_counter()
+            begin = time.process_time()
             usual = watch.watch(free.now)
-            verdicts[name].append(judge(free, usual, (), time.perf_counter() - begin))
+            verdicts[name].append(judge(free, usual, (), time.process_time() - begin))
             for case in plan.cases(log, seed):
-                begin = time.perf_counter()
+                begin = time.process_time()
                 alerts = watch.watch(case.now)
-                verdicts[name].append(judge(case, alerts, usual, time.perf_counter() - begin))
+                verdicts[name].append(judge(case, alerts, usual, time.process_time() - begin))
             report(name, number + 1, len(logs))
     return {name: Runs(verdicts[name], seconds[name] / max(lines, 1) * 1e4) for name in detectors}
 

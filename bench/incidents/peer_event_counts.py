@@ -12,7 +12,7 @@ import numpy as np
 
 from bench.incidents.base import Alert
 from connectors.base import LineBatch
-from engine.clock import ManualClock
+from engine.clock import ManualClock, SystemClock
 from engine.records import ScoredWindows, WindowBatch
 from engine.steps.decide import Decider, DecideSettings
 from engine.steps.parse import Parser, ParseSettings
@@ -58,11 +58,13 @@ class EventCountsWatch:
 
 def _windows(lines: Sequence[str]) -> tuple[WindowBatch, dict[int, str]]:
     """The windows of a log, and its templates; the positions of lines are their rows."""
-    parser = Parser(ParseSettings(), lambda partition, row: f"{partition}:{row}")
+    # A line from after its read would be taken for one with a wrong clock.
+    read_ns = SystemClock().wall_ns()
+    parser = Parser(ParseSettings(format="auto"), lambda partition, row: f"{partition}:{row}")
     windower = build_windower(SlidingWindows(), ManualClock(0), None)
     parts: list[WindowBatch] = []
     templates: dict[int, str] = {}
-    parsed = [parser.parse(batch).good for batch in _batches(lines)]
+    parsed = [parser.parse(batch).good for batch in _batches(lines, read_ns)]
     rest = parser.finish()
     for good in parsed + ([rest.good] if rest is not None else []):
         templates |= good.templates
@@ -72,12 +74,12 @@ def _windows(lines: Sequence[str]) -> tuple[WindowBatch, dict[int, str]]:
     return WindowBatch.join(parts + ([] if last is None else [last])), templates
 
 
-def _batches(lines: Sequence[str]) -> Iterator[LineBatch]:
+def _batches(lines: Sequence[str], read_ns: int) -> Iterator[LineBatch]:
     for start in range(0, len(lines), BATCH_LINES):
         some = [line.encode() + b"\n" for line in lines[start : start + BATCH_LINES]]
         ends = np.cumsum([len(line) for line in some]) - 1
         rows = np.arange(start, start + len(some), dtype=np.int64)
-        yield LineBatch("log", b"".join(some), ends.astype(np.int64), rows, 0, 0)
+        yield LineBatch("log", b"".join(some), ends.astype(np.int64), rows, read_ns, read_ns)
 
 
 EVENT_COUNTS = EventCounts()
