@@ -3,7 +3,8 @@
 SMOTE: Chawla et al., "SMOTE: Synthetic Minority Over-sampling Technique", 2002,
 https://arxiv.org/abs/1106.1813, by imbalanced-learn. It sees the training fold only. Reasons are
 SHAP values of the class that a line was given: Lundberg et al., "From local explanations to global
-understanding with explainable AI for trees", 2020, https://arxiv.org/abs/1905.04610.
+understanding with explainable AI for trees", 2020, https://arxiv.org/abs/1905.04610 (exact; XGBoost
+computes its own).
 """
 
 import time

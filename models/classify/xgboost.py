@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from models.base import ModelStoreError
-from models.classify.trees import TreeClassifier, TreeSettings, shapley
+from models.classify.trees import TreeClassifier, TreeSettings
 
 
 class XGBoostSettings(TreeSettings):
@@ -30,7 +30,7 @@ class XGBoost(TreeClassifier):
     """The classifier."""
 
     name = "xgboost"
-    requires = ("imblearn", "shap", "xgboost")
+    requires = ("imblearn", "xgboost")
     check_settings = (
         {"encoder": "hashing:32", "words": 40, "axes": 8, "rounds": 6, "candidates": 0, "smote_share": 1.0},
         {"encoder": "hashing:32", "words": 0, "axes": 8, "rounds": 5, "candidates": 2, "weight_power": 1.0},
@@ -63,7 +63,11 @@ class XGBoost(TreeClassifier):
         return np.asarray(found / found.sum(1, keepdims=True), np.float32)
 
     def _shap(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
-        return shapley(self._trained(), x)
+        import xgboost
+
+        rows = xgboost.DMatrix(x, nthread=1)
+        found = self._trained().predict(rows, pred_contribs=True, strict_shape=True)  # (n, k, f + 1), last the base
+        return np.asarray(found[..., :-1], np.float64).transpose(0, 2, 1)
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         return {"booster": np.frombuffer(bytes(self._trained().save_raw("ubj")), np.uint8).copy()}
@@ -75,6 +79,9 @@ class XGBoost(TreeClassifier):
             raise ModelStoreError(
                 f"{self.name} has its trees in 'booster', bytes; given were {', '.join(arrays) or 'none'}"
             )
+        # XGBoost 3.2 was seen to allocate 21 GB for bytes that are cut off, so their ends are looked at first.
+        if arrays["booster"][:1].tobytes() != b"{" or arrays["booster"][-1:].tobytes() != b"}":
+            raise ModelStoreError(f"'booster' of {self.name} holds no trees: it is not whole binary JSON")
         trees = xgboost.Booster({"nthread": 1})
         try:
             trees.load_model(bytearray(arrays["booster"].tobytes()))

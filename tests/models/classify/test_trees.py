@@ -50,6 +50,16 @@ def test_trees_of_another_encoder_are_refused(fitted):
         other.load_weights(classifier.weights(), classifier.extra())
 
 
+@pytest.mark.parametrize("cut", [0, 1, 100])
+def test_a_booster_that_is_cut_off_is_refused(cut):
+    made = make_workload()
+    booster = build(*KINDS[1])
+    booster.fit(made.lines, made.labels)
+    weights = booster.weights()
+    with pytest.raises(ModelStoreError, match="not whole binary JSON"):
+        booster.load_weights(weights | {"booster": weights["booster"][: -cut or 0]}, booster.extra())
+
+
 def test_a_forest_that_walks_in_circles_is_refused():
     workload = make_workload()
     forest = build(*KINDS[0])
