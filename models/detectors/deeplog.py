@@ -115,7 +115,7 @@ class DeepLog(CandidateDetector):
             return self._fit_normal(windows, templates, validation, seed, progress)
 
     def _line_misses(self, prepared: Any, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        network, rows, known = prepared
+        network, rows, known, unknown = prepared
         targets = known[tokens[:, 1:]]  # (B, T - 1)
         wanted = torch.arange(1, tokens.shape[1], device=tokens.device) < lengths[:, None]
         if not self.options.ends:
@@ -124,7 +124,9 @@ class DeepLog(CandidateDetector):
         # Logs repeat themselves: of HDFS's histories few are distinct, and the LSTM is what costs.
         asked, place = torch.unique(histories(tokens, self.options.history)[wanted], dim=0, return_inverse=True)
         logits = network(rows, asked)[place]
-        misses[:, 1:][wanted] = network.misses(logits, targets[wanted], self.options.expected)
+        misses[:, 1:][wanted] = network.misses(
+            logits, targets[wanted], unknown[tokens[:, 1:][wanted]], self.options.expected
+        )
         return misses
 
     def _learn(

@@ -3,14 +3,19 @@
 Without labels, after Landauer et al., "A Critical Review of Common Log Data Sets Used for
 Evaluation of Sequence-based Anomaly Detection Techniques", 2024, https://arxiv.org/abs/2309.02854:
 a window is anomalous if it holds a template never seen in normal windows, if it is longer or
-shorter than any of them, or if its counts are far from the counts of every normal window. Unlike
-there, a template whose count varies among normal windows weighs less in that distance: the weight is
-one over the number of equally frequent counts that would be as uncertain (two to the power of minus
-the entropy). On HDFS normal windows then lie nearer to each other than corrupted ones do. With
-labelled windows, `head = "logistic"` is a logistic regression on the counts and `head = "boosted"`
-gradient-boosted trees (`models.detectors.trees`).
+shorter than any of them, or if its counts are far from the counts of every normal window. What
+differs here, and why:
 
-Templates count by id: text is not looked at, so a reworded template is a new one.
+* A template whose count varies among normal windows weighs less in the distance: the weight is one
+  over the number of equally frequent counts that would be as uncertain (two to the power of minus
+  the entropy). On HDFS normal windows then lie nearer to each other than corrupted ones do.
+* New templates add the logarithm of their lines, each weighed by its text (`models.text.novelty`),
+  and an odd length adds the logarithm of its excess. A constant for either would hide the ranking
+  below it: where new templates are frequent, nothing could exceed it.
+
+With labelled windows, `head = "logistic"` is a logistic regression on the counts and
+`head = "boosted"` gradient-boosted trees (`models.detectors.trees`). There an unknown template counts
+as the known one whose text shares most words with it.
 """
 
 import time
@@ -37,6 +42,7 @@ from models.base import (
 )
 from models.detectors import trees
 from models.detectors.count_vectors import columns, counted, distances, features_of, steadiness_of
+from models.text.novelty import KnownWords, UnknownTemplates
 
 
 class EventCountsSettings(BaseModel):
@@ -59,15 +65,19 @@ class EventCountsSettings(BaseModel):
 
 
 _NAMES: Mapping[str, tuple[str, ...]] = {
-    "nearest": ("vocabulary", "references", "lengths", "steadiness"),
-    "logistic": ("vocabulary", "coefficients", "intercept"),
-    "boosted": ("vocabulary", *trees.NAMES),
+    "nearest": ("vocabulary", "words", "word_offsets", "references", "lengths", "steadiness"),
+    "logistic": ("vocabulary", "words", "word_offsets", "coefficients", "intercept"),
+    "boosted": ("vocabulary", "words", "word_offsets", *trees.NAMES),
 }
 _CELLS = 4_000_000
 
 
 class EventCounts(WindowDetector):
-    """The detector. `nearest` scores from 0 to 3: distance (0 to 1) + new template + odd length."""
+    """The detector.
+
+    The score of `nearest` is the distance (0 to 1), plus log2(1 + weight of the new lines), plus the
+    base-2 logarithm of how many times too long or too short the window is.
+    """
 
     name = "event_counts"
     check_settings = (
@@ -78,10 +88,12 @@ class EventCounts(WindowDetector):
     )
 
     def __init__(self, settings: EventCountsSettings, *, device: str = "auto", cache: Path | None = None) -> None:
-        """Device and cache are ignored: it has no network and reads no text."""
+        """Device and cache are ignored: it has no network and encodes no text."""
         self.options = settings
         self.supervised = settings.head != "nearest"
         self._weights: dict[str, NDArray[Any]] | None = None
+        self._unknown: UnknownTemplates | None = None
+        self._texts: dict[int, str] = {}
 
     def fit(
         self,
@@ -100,9 +112,11 @@ class EventCounts(WindowDetector):
             raise TrainingError(f"{self.name} needs at least one window with a line in it")
         windows = windows.take(filled)
         if self.supervised:
-            self._weights = self._fit_labelled(windows, None if labels is None else labels[filled], seed)
+            weights = self._fit_labelled(windows, None if labels is None else labels[filled], seed)
         else:
-            self._weights = self._fit_nearest(windows)
+            weights = self._fit_nearest(windows)
+        known = KnownWords.from_texts(templates.get(i, "") for i in weights["vocabulary"].tolist())
+        self._adopt(weights | known.arrays(), known)
         if progress:
             progress("train", 1, 1, {})
         return FitReport(time.perf_counter() - start)
@@ -147,8 +161,21 @@ class EventCounts(WindowDetector):
             "intercept": model.intercept_.astype(np.float32),
         }
 
+    def _adopt(self, weights: dict[str, NDArray[Any]], known: KnownWords) -> None:
+        unknown = UnknownTemplates(known, weights["vocabulary"])
+        unknown.learn(self._texts)
+        self._weights, self._unknown = weights, unknown
+
     def learn_templates(self, templates: Templates) -> None:
-        """Nothing: what was not counted in training stays new, whatever its text."""
+        """See `WindowDetector.learn_templates`."""
+        new = {i: text for i, text in templates.items() if i not in self._texts}
+        self._texts.update(new)
+        if self._unknown is not None and new:
+            self._unknown.learn(new)
+
+    def knows(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """See `WindowDetector.knows`."""
+        return np.ones(ids.shape, bool) if self._unknown is None else self._unknown.read(ids)
 
     def score(self, windows: Windows) -> NDArray[np.float32]:
         """See `WindowDetector.score`."""
@@ -159,9 +186,23 @@ class EventCounts(WindowDetector):
         step = max(1, _CELLS // widest)
         for start in range(0, len(filled), step):
             index = filled[start : start + step]
-            some = windows.take(index)
-            scores[index] = _SCORES[self.options.head](weights, counted(some, weights["vocabulary"]), some.closed)
+            some = self._countable(windows.take(index))
+            counts = counted(some, weights["vocabulary"])
+            scores[index] = _SCORES[self.options.head](weights, counts, some.closed, self._new_lines(some))
         return scores
+
+    def _countable(self, windows: Windows) -> Windows:
+        """The windows as the labelled heads count them: unknown templates stand for the known ones they resemble."""
+        assert self._unknown is not None
+        if not self.supervised:
+            return windows
+        return Windows(self._unknown.substitutes(windows.ids), windows.offsets, windows.closed)
+
+    def _new_lines(self, windows: Windows) -> NDArray[np.float64]:
+        """float64 (n,): the weight of the lines of new templates in each window."""
+        assert self._unknown is not None
+        window = np.repeat(np.arange(len(windows)), windows.lengths())
+        return np.bincount(window, self._unknown.weights(windows.ids), len(windows))
 
     def explain(self, windows: Windows) -> Explanation:
         """See `WindowDetector.explain`; exact. Lines of one template share its term evenly."""
@@ -169,12 +210,17 @@ class EventCounts(WindowDetector):
         contributions, base = np.zeros(len(windows.ids), np.float32), np.zeros(len(windows), np.float32)
         terms = _TERMS[self.options.head]
         for i in np.flatnonzero(windows.lengths()).tolist():
-            one = windows.take(np.array([i]))
+            one = self._countable(windows.take(np.array([i])))
             counts = counted(one, weights["vocabulary"])[0]
             amounts, base[i] = terms(weights, counts, bool(one.closed[0]))
             share = amounts / np.maximum(counts, 1)
             column = columns(one.ids, weights["vocabulary"])
-            contributions[windows.offsets[i] : windows.offsets[i + 1]] = share[column]
+            lines = share[column]
+            if not self.supervised:
+                assert self._unknown is not None
+                new = self._unknown.weights(one.ids)
+                lines = lines + new * (np.log2(1 + new.sum()) / max(new.sum(), 1e-9))
+            contributions[windows.offsets[i] : windows.offsets[i + 1]] = lines
         return Explanation(contributions, base)
 
     def _trained(self) -> dict[str, NDArray[Any]]:
@@ -200,7 +246,8 @@ class EventCounts(WindowDetector):
             "steadiness": (size,),
             "references": (*weights["references"].shape[:1], size) if "references" in weights else (),
         }  # fmt: skip
-        for name in set(names) - set(trees.NAMES):
+        known = KnownWords.from_arrays(weights, size)
+        for name in set(names) - set(trees.NAMES) - {"words", "word_offsets"}:
             dtype = np.int64 if name == "vocabulary" else np.float32
             given = weights[name]
             if given.shape != shapes[name] or given.dtype != dtype or not np.isfinite(given).all():
@@ -210,7 +257,7 @@ class EventCounts(WindowDetector):
                 )
         if self.options.head == "boosted":
             trees.check_trees(weights, size + 3)
-        self._weights = {name: weights[name].copy() for name in names}
+        self._adopt({name: weights[name].copy() for name in names}, known)
 
     def settings(self) -> dict[str, Any]:
         """See `WindowDetector.settings`."""
@@ -218,15 +265,17 @@ class EventCounts(WindowDetector):
 
 
 def _logistic(
-    weights: Mapping[str, NDArray[Any]], counts: NDArray[np.float32], closed: NDArray[np.bool_]
-) -> NDArray[np.float32]:
+    weights: Mapping[str, NDArray[Any]], counts: NDArray[np.float32], closed: NDArray[np.bool_],
+    _new: NDArray[np.float64],
+) -> NDArray[np.float32]:  # fmt: skip
     # Summed row by row, not by a matrix product, whose rounding depends on how many rows there are.
     return _sigmoid((features_of(counts, closed) * weights["coefficients"]).sum(1) + weights["intercept"][0])
 
 
 def _boosted(
-    weights: Mapping[str, NDArray[Any]], counts: NDArray[np.float32], closed: NDArray[np.bool_]
-) -> NDArray[np.float32]:
+    weights: Mapping[str, NDArray[Any]], counts: NDArray[np.float32], closed: NDArray[np.bool_],
+    _new: NDArray[np.float64],
+) -> NDArray[np.float32]:  # fmt: skip
     return _sigmoid(trees.margins(weights, features_of(counts, closed)))
 
 
@@ -271,27 +320,29 @@ def _scaled(terms: NDArray[Any], start: float) -> tuple[NDArray[np.float32], flo
 def _nearest_terms(
     weights: Mapping[str, NDArray[Any]], counts: NDArray[np.float32], closed: bool
 ) -> tuple[NDArray[np.float32], float]:
-    """What each template (V + 1,) adds to a window's score, and what is missing from the window."""
+    """What each template (V + 1,) adds to a window's score but for its novelty, and what is missing from the window."""
     length, (shortest, longest) = float(counts.sum()), weights["lengths"]
     apart, whole = distances(weights, counts[None], np.array([closed]))
     nearest = int(apart[0].argmin())
     surplus = np.maximum(counts[:-1] - weights["references"][nearest], 0) * weights["steadiness"]
     terms = np.append(surplus, counts[-1]) / whole[0, nearest]
-    base = float(apart[0, nearest] - terms.sum()) + (closed and length < shortest)
-    terms[-1] += counts[-1] > 0
+    base = float(apart[0, nearest] - terms.sum())
+    if closed and length < shortest:
+        base += float(np.log2(shortest / length))
     if length > longest:
         # Too many lines: each is as much to blame as any other.
-        terms += counts / length
+        terms += counts / length * np.log2(length / longest)
     return np.asarray(terms, np.float32), float(base)
 
 
 def _nearest(
-    weights: Mapping[str, NDArray[Any]], counts: NDArray[np.float32], closed: NDArray[np.bool_]
-) -> NDArray[np.float32]:
+    weights: Mapping[str, NDArray[Any]], counts: NDArray[np.float32], closed: NDArray[np.bool_],
+    new: NDArray[np.float64],
+) -> NDArray[np.float32]:  # fmt: skip
     length, (shortest, longest) = counts.sum(1), weights["lengths"]
-    odd = (length > longest) | (closed & (length < shortest))
+    excess = np.log2(np.maximum(length / longest, 1)) + closed * np.log2(np.maximum(shortest / length, 1))
     apart, _ = distances(weights, counts, closed)
-    return np.asarray(apart.min(1) + (counts[:, -1] > 0) + odd, np.float32)
+    return np.asarray(np.maximum(apart.min(1), 0) + np.log2(1 + new) + excess, np.float32)
 
 
 _SCORES = {"nearest": _nearest, "logistic": _logistic, "boosted": _boosted}

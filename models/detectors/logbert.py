@@ -31,9 +31,10 @@ from torch.nn import functional
 
 from models.base import FitReport, Progress, Templates, TrainingError, Windows
 from models.detectors.next_template import (
-    LARGEST_MISS,
+    NEW_TEMPLATE,
     CandidateDetector,
     CandidateNetwork,
+    bounded,
     numbers,
     shared,
     unrepeated,
@@ -165,7 +166,7 @@ class LogBert(CandidateDetector):
             return self._fit_normal(windows, templates, validation, seed, progress)
 
     def _rectangle(self, prepared: Any, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        network, rows, _ = prepared
+        network, rows, *_ = prepared
         parts, sizes = pieces(tokens, lengths)
         embedded = functional.embedding(parts, rows)
         if self.supervised:
@@ -177,16 +178,16 @@ class LogBert(CandidateDetector):
     def _beyond(self, network: Network, embedded: torch.Tensor, sizes: torch.Tensor, count: int) -> torch.Tensor:
         """How far beyond every normal window a window's vector is from the centre (count,).
 
-        Half as far again as the farthest of them counts as much as the largest miss of a line.
+        Half as far again as the farthest of them counts as much as a line of a new template.
         """
         if not self.options.hypersphere:
             return torch.zeros(count, device=embedded.device)
         apart = (network.states(embedded, sizes)[:, 0] - network.centre_of).square().mean(1)
         apart = apart.masked_fill(sizes == 0, 0).view(count, -1).amax(1)
-        return 2 * LARGEST_MISS * (apart / network.radius - 1).clamp(0, 0.5)
+        return bounded(2 * NEW_TEMPLATE * (apart / network.radius - 1).clamp(min=0))
 
     def _line_misses(self, prepared: Any, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        network, rows, known = prepared
+        network, rows, known, unknown = prepared
         parts, sizes = pieces(tokens, lengths)
         embedded = functional.embedding(parts, rows)
         position = torch.arange(parts.shape[1], device=tokens.device)
@@ -196,12 +197,12 @@ class LogBert(CandidateDetector):
             wanted = real & (position % PARTS == part)
             states = network.states(torch.where(wanted[..., None], network.mask, embedded), sizes)
             logits = network.logits(network.head(states[wanted]))
-            misses[wanted] = network.misses(logits, known[parts[wanted]], self.options.expected)
+            misses[wanted] = network.misses(logits, known[parts[wanted]], unknown[parts[wanted]], self.options.expected)
         return misses.view(len(tokens), -1)[:, : tokens.shape[1]]
 
     def _explained(self, tokens: torch.Tensor, lengths: torch.Tensor) -> tuple[NDArray[np.float32], float]:
         prepared = self._current()[1]
-        network, rows, _ = prepared
+        network, rows, *_ = prepared
         parts, sizes = pieces(tokens, lengths)
         with torch.no_grad():
             embedded = functional.embedding(parts, rows)

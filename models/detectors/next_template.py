@@ -5,9 +5,11 @@ network makes of the lines around it. Candidates are the templates seen in train
 the window. Their vectors are kept with the weights, so no template numbers and no texts are needed.
 
 A line within the best `g` candidates is expected and adds nothing to the score. Any other adds the
-logit of the g-th candidate minus its own, `LARGEST_MISS` at the most; a template that is no
-candidate adds `LARGEST_MISS`. That is the top-g rule, but continuous: where two candidates are
-nearly equal, rounding changes the score by rounding and no more.
+logit of the g-th candidate minus its own, which beyond `NEW_TEMPLATE` grows by its logarithm only. A
+template that is not a candidate adds `NEW_TEMPLATE` times the weight of its text
+(`models.text.novelty`), so no number of unknown templates saturates the scores. That is the top-g
+rule, but continuous: where two candidates are nearly equal, rounding changes the score by rounding
+and no more.
 
 A window's score is its largest miss. The sum of all misses ranks long normal windows with several
 rare lines above short ones that break off; on corrupted normal windows (cut short, a line dropped,
@@ -18,20 +20,29 @@ others may be likelier.
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import BaseModel
 from torch import nn
 
 from models.base import FitReport, ModelStoreError, Progress, Templates, TrainingError, Windows
 from models.detectors.torch_detector import TorchDetector
 from models.text.embeddings import BEGIN, END, FIRST_TEMPLATE, EmbeddingTable
+from models.text.novelty import UNREAD, speaks_of_failure
 from models.text.ragged import content_keys, distinct
 from models.training.train_loop import part_of_round
 
-LARGEST_MISS = 10.0
+NEW_TEMPLATE = 10.0
+"""What a line of a template adds that is not a candidate and whose text is unread."""
+
+
+def bounded(misses: torch.Tensor) -> torch.Tensor:
+    """Misses as they are up to `NEW_TEMPLATE`, beyond it growing by the logarithm: finite, never saturated."""
+    return torch.where(misses > NEW_TEMPLATE, NEW_TEMPLATE + torch.log1p((misses - NEW_TEMPLATE).clamp(min=0)), misses)
 
 
 class CandidateNetwork(nn.Module):
@@ -75,12 +86,14 @@ class CandidateNetwork(nn.Module):
         found: torch.Tensor = states @ outputs.T / outputs.shape[1] ** 0.5 + self.bias
         return found
 
-    def misses(self, logits: torch.Tensor, targets: torch.Tensor, expected: int) -> torch.Tensor:
-        """Logits (N, V + 1) and candidate numbers (N,), -1 for none → how far each is from the best `expected` (N,)."""
+    def misses(self, logits: torch.Tensor, targets: torch.Tensor, unknown: torch.Tensor, expected: int) -> torch.Tensor:
+        """Logits (N, V + 1) and candidate numbers (N,) → how far each is from the best `expected` (N,).
+
+        Where the number is -1, the template is not a candidate and the miss is that of `unknown` (N,).
+        """
         best = logits.topk(min(expected, logits.shape[1]), dim=1).values[:, -1]
         own = logits.gather(1, targets.clamp(min=0)[:, None])[:, 0]
-        missed = (best - own).clamp(0, LARGEST_MISS)
-        return torch.where(targets < 0, torch.full_like(missed, LARGEST_MISS), missed)
+        return torch.where(targets < 0, unknown, bounded((best - own).clamp(min=0)))
 
 
 def numbers(table: EmbeddingTable, vocabulary: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -95,6 +108,10 @@ def numbers(table: EmbeddingTable, vocabulary: NDArray[np.int64]) -> NDArray[np.
 
 class CandidateDetector(TorchDetector):
     """Learns from normal windows which templates to expect, and scores what was not expected."""
+
+    def __init__(self, settings: BaseModel, encoder: str, *, device: str = "auto", cache: Path | None = None) -> None:
+        super().__init__(settings, encoder, device=device, cache=cache)
+        self._failures: set[int] = set()
 
     @abstractmethod
     def _sized(self, candidates: int) -> CandidateNetwork:
@@ -117,10 +134,37 @@ class CandidateDetector(TorchDetector):
             raise ModelStoreError(f"the weights are not those of a {self.name}: they hold no list of candidates")
         return self._sized(len(vocabulary))
 
-    def _prepare(self, network: nn.Module, table: EmbeddingTable) -> tuple[Any, torch.Tensor, torch.Tensor]:
+    def learn_templates(self, templates: Templates) -> None:
+        """See `WindowDetector.learn_templates`."""
+        self._note_failures(templates)
+        super().learn_templates(templates)
+
+    def _note_failures(self, templates: Templates) -> None:
+        self._failures |= {i for i, text in templates.items() if speaks_of_failure(text)}
+
+    def _prepare(
+        self, network: nn.Module, table: EmbeddingTable
+    ) -> tuple[Any, torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+        """The network, its inputs (T, P), and by row the number of the candidate and the miss of one that is none."""
         assert isinstance(network, CandidateNetwork)
         known = numbers(table, network.vocabulary.cpu().numpy())
-        return network, network.rows(self._vectors(table)), torch.from_numpy(known).to(self._device)
+        unknown = NEW_TEMPLATE * self._strangeness(network, table)
+        parts = torch.from_numpy(known), torch.from_numpy(unknown.astype(np.float32))
+        return network, network.rows(self._vectors(table)), parts[0].to(self._device), parts[1].to(self._device)
+
+    def _strangeness(self, network: CandidateNetwork, table: EmbeddingTable) -> NDArray[np.float64]:
+        """Weight of each row (T,) as a template that is not a candidate: 1 to 1.5, plus 1 where it speaks of a failure.
+
+        The candidates' texts are not kept, so what is unshared is one minus the highest cosine of the vectors.
+        """
+        weights = np.full(len(table), UNREAD)
+        candidates, vectors = network.vectors.cpu().numpy(), table.vectors[FIRST_TEMPLATE:]
+        lengths = np.linalg.norm(vectors, axis=1)[:, None] * np.linalg.norm(candidates, axis=1)
+        cosine = (vectors @ candidates.T / np.maximum(lengths, 1e-9)).max(1)
+        failing = np.isin(table.ids, np.fromiter(self._failures, np.int64, len(self._failures)))
+        weights[FIRST_TEMPLATE:] = 1 + 0.5 * (1 - cosine.clip(0, 1))
+        weights[table.rows[failing]] += 1
+        return weights
 
     def _rectangle(self, prepared: Any, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         return self._line_misses(prepared, tokens, lengths).amax(1)
@@ -137,6 +181,7 @@ class CandidateDetector(TorchDetector):
         windows = windows.take(np.flatnonzero(windows.lengths()))
         if not len(windows):
             raise TrainingError(f"{self.name} needs at least one window with a line in it")
+        self._note_failures(templates)
         self.embeddings.learn(templates)
         network = self._started(windows, self.embeddings.table)
         report = self._learn(network, windows, held_out(windows, validation, seed), seed, progress)

@@ -8,7 +8,7 @@ import torch
 from models.base import TrainingError, Windows, template_id
 from models.detectors.checks import WindowWorkload, fitted
 from models.detectors.deeplog import DeepLog, histories
-from models.detectors.next_template import LARGEST_MISS, numbers
+from models.detectors.next_template import NEW_TEMPLATE, numbers
 from models.detectors.registry import build
 from models.text.embeddings import END
 
@@ -30,14 +30,14 @@ def test_histories_are_never_filled_up_in_front() -> None:
     assert found.tolist() == [[[2, 0, 0], [2, 7, 0], [2, 7, 8], [7, 8, 9]]]
 
 
-def test_a_template_unseen_in_training_is_the_largest_miss(workload: WindowWorkload, trained: DeepLog) -> None:
+def test_a_template_unseen_in_training_is_a_large_miss(workload: WindowWorkload, trained: DeepLog) -> None:
     rows = rows_of(workload, "open", "write", "close")
     strange = template_id("disk <*> has vanished")
     trained.learn_templates({strange: "disk <*> has vanished"})
     windows = Windows.of([rows, [*rows[:2], strange, rows[2]]])
     scores = trained.score(windows)
-    assert scores[0] < LARGEST_MISS / 2
-    assert scores[1] == LARGEST_MISS
+    assert scores[0] < NEW_TEMPLATE / 2
+    assert NEW_TEMPLATE < scores[1] <= 1.5 * NEW_TEMPLATE
     assert int(trained.explain(windows.take(np.array([1]))).contributions.argmax()) == 2
 
 

@@ -13,7 +13,7 @@ from models.detectors.registry import build
     [
         ([1, 2, 2, 3], True, 0, 0),  # seen so in training
         ([2, 1, 3, 2], True, 0, 0),  # counts have no order
-        ([1, 2], True, 1, 3),  # shorter than every whole one
+        ([1, 2], True, 0.9, 3),  # shorter than every whole one
         ([1, 2], False, 0, 0),  # the beginning of one
         ([1, 9, 2, 3], True, 1, 2),  # a template never seen
         ([2] * 9, False, 1, 3),  # longer than every one already
@@ -46,8 +46,8 @@ def test_terms_are_exact() -> None:
     explanation = detector.explain(Windows.of([[1, 2, 9, 3], [1, 3]]))
     # Window 0: of the weights 1 + 0.5 + 1 + 1, a line of weight 1 is in no normal window, and its template is new.
     np.testing.assert_allclose(explanation.contributions, [0, 0, 1 / 3.5 + 1, 0, 0, 0], atol=1e-6)
-    # Window 1: of the weights 1 + 0.5 + 1, a line of weight 0.5 is missing, and it is shorter than any normal window.
-    np.testing.assert_allclose(explanation.base, [0, 0.5 / 2.5 + 1], atol=1e-6)
+    # Window 1: of the weights 1 + 0.5 + 1, a line of weight 0.5 is missing, and it has 2 lines instead of 3.
+    np.testing.assert_allclose(explanation.base, [0, 0.5 / 2.5 + np.log2(3 / 2)], atol=1e-6)
 
 
 def test_a_template_whose_count_varies_weighs_less() -> None:
@@ -104,3 +104,41 @@ def test_long_workloads_are_scored_in_parts(workload: WindowWorkload, monkeypatc
         whole = detector.score(workload.windows)
         monkeypatch.setattr("models.detectors.event_counts._CELLS", 50)
         np.testing.assert_allclose(detector.score(workload.windows), whole, atol=1e-6)
+
+
+def test_no_number_of_new_lines_saturates_the_score() -> None:
+    detector = build("event_counts")
+    detector.fit(Windows.of([[1, 2, 3]] * 5), None, {})
+    scores = detector.score(Windows.of([[1, 2, 3, *([9] * n)] for n in (0, 1, 2, 50, 5000)]))
+    assert (np.diff(scores) > 0).all()
+
+
+TEXTS = {1: "session opened for user", 2: "block written", 3: "session closed for user"}
+
+
+@pytest.mark.parametrize(
+    ("milder", "stronger"),
+    [
+        ("session opened for user again", "cooling loop drained"),  # a template like the known ones
+        ("cooling loop drained", "cooling loop failed"),  # one that speaks of a failure
+    ],
+)
+def test_a_new_template_weighs_by_its_text(milder: str, stronger: str) -> None:
+    detector = build("event_counts")
+    detector.fit(Windows.of([[1, 2, 3]] * 5), None, TEXTS)
+    windows = Windows.of([[1, 2, 3, 8], [1, 2, 3, 9]])
+    assert not detector.knows(np.array([8, 9])).any()
+    detector.learn_templates({8: milder, 9: stronger})
+    assert detector.knows(np.array([1, 8, 9])).all()
+    low, high = detector.score(windows)
+    assert 0 < low < high
+
+
+@pytest.mark.parametrize("head", ["logistic", "boosted"])
+def test_an_unknown_template_counts_as_the_known_one_it_resembles(head: str) -> None:
+    texts = {1: "request served", 2: "write of block failed"}
+    detector = build("event_counts", {"head": head, "trees": 20})
+    detector.fit(Windows.of([[1], [1, 2]] * 20), np.array([False, True] * 20), texts)
+    detector.learn_templates({7: "read of block failed", 8: "request served quickly"})
+    scores = detector.score(Windows.of([[1], [1, 2], [1, 7], [8]]))
+    np.testing.assert_array_equal(scores[2:], scores[[1, 0]])
