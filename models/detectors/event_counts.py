@@ -202,7 +202,7 @@ class EventCounts(WindowDetector):
         """float64 (n,): the weight of the lines of new templates in each window."""
         assert self._unknown is not None
         window = np.repeat(np.arange(len(windows)), windows.lengths())
-        return np.bincount(window, self._unknown.weights(windows.ids), len(windows))
+        return np.asarray(np.bincount(window, self._unknown.weights(windows.ids), len(windows)), np.float64)
 
     def explain(self, windows: Windows) -> Explanation:
         """See `WindowDetector.explain`; exact. Lines of one template share its term evenly."""
