@@ -25,7 +25,6 @@ from pydantic_settings import (
 from connectors.registry import SinkSettings, SourceSettings
 from engine.drift.settings import DriftSettings
 from engine.serving.hot_swap import ModelSettings
-from engine.settings_errors import models_in, sentences, tag_of
 from engine.steps.alert import AlertSettings
 from engine.steps.classify import ClassifySettings
 from engine.steps.decide import DecideSettings
@@ -43,6 +42,7 @@ from federation.round.settings import RoundSettings
 from federation.storage.labels import FeedSettings
 from federation.storage.training_store import TrainingSettings
 from foundation.errors import DriftlineError
+from foundation.settings_errors import models_in, sentences, tag_of
 
 _PARSE_LIMITS = {
     "earliest", "max_future_s", "max_message_bytes", "max_shapes", "max_join_lines", "max_join_bytes"

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from engine.settings import CoordinatorSettings, RegionSettings
-from engine.settings_errors import models_in, tag_of
+from foundation.settings_errors import models_in, tag_of
 
 HEAD = """\
 # Configuration

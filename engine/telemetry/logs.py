@@ -6,9 +6,8 @@ messages, fields and tracebacks alike. Control characters are escaped, since log
 """
 
 import logging
-import re
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
@@ -16,22 +15,10 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from engine.telemetry.tracing import current_traceparent
+from foundation.secret_masker import SecretMasker
 from foundation.time_text import NS_PER_S, iso_millis
 
-MASK = "***"
-
-_SECRET_WORD = r"(?:password|passwd|pwd|secret|token(?!s)|credential|api[_.-]?key|private[_.-]?key|authorization)"
-_SECRET_FIELD = re.compile(_SECRET_WORD, re.IGNORECASE)
-# Repetitions are bounded: text that quotes a foreign line must not make the search quadratic.
-_SECRET_TEXT = re.compile(
-    rf"({_SECRET_WORD}[\w.-]{{0,40}}[\"']?\s{{0,4}}[=:]\s{{0,4}}(?:(?:bearer|basic)\s)?)"
-    r"(\"[^\"]*\"|'[^']*'|[^\s,;&}]+)",
-    re.IGNORECASE,
-)
-_URL_PASSWORD = re.compile(r"(://[^\s/:@]{0,256}):[^\s/]{1,256}@")
 _CONTROL = {i: f"\\x{i:02x}" for i in (*range(32), *range(127, 160))}
-# Shorter ones would mask parts of innocent words.
-_MIN_SECRET_CHARS = 4
 _STANDARD = frozenset((*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName"))
 # They log every request or every file at INFO.
 _CHATTY = ("drain3", "filelock", "httpx", "huggingface_hub", "transformers", "urllib3")
@@ -48,36 +35,8 @@ class LogSettings(BaseModel):
     )
 
 
-class Masker:
-    """Replaces secrets in text and in nested plain data."""
-
-    def __init__(self, secrets: Collection[str] = ()) -> None:
-        """`secrets`: values to hide wherever they stand; those under four characters are not searched for."""
-        known = sorted((s for s in secrets if len(s) >= _MIN_SECRET_CHARS), key=len, reverse=True)
-        self._known = re.compile("|".join(map(re.escape, known))) if known else None
-
-    def text(self, text: str) -> str:
-        """`text` without secrets."""
-        if self._known is not None:
-            text = self._known.sub(MASK, text)
-        text = _URL_PASSWORD.sub(rf"\1:{MASK}@", text)
-        return _SECRET_TEXT.sub(rf"\1{MASK}", text)
-
-    def field(self, name: str, value: Any) -> Any:
-        """A field's value as JSON-compatible data without secrets."""
-        if _SECRET_FIELD.search(name):
-            return MASK
-        if isinstance(value, bool | int | float) or value is None:
-            return value
-        if isinstance(value, Mapping):
-            return {self.text(str(k)): self.field(str(k), v) for k, v in value.items()}
-        if isinstance(value, list | tuple | set | frozenset):
-            return [self.field("", v) for v in value]
-        return self.text(value if isinstance(value, str) else str(value))
-
-
 class _Formatter(logging.Formatter):
-    def __init__(self, masker: Masker) -> None:
+    def __init__(self, masker: SecretMasker) -> None:
         super().__init__()
         self._masker = masker
 
@@ -137,7 +96,7 @@ def setup_logging(settings: LogSettings, *, secrets: Collection[str] = (), strea
     stream = sys.stderr if stream is None else stream
     text = settings.format == "text" or (settings.format == "auto" and stream.isatty())
     handler = logging.StreamHandler(stream)
-    handler.setFormatter((TextFormatter if text else JsonFormatter)(Masker(secrets)))
+    handler.setFormatter((TextFormatter if text else JsonFormatter)(SecretMasker(secrets)))
     root = logging.getLogger()
     for old in tuple(root.handlers):
         root.removeHandler(old)

@@ -9,8 +9,9 @@ import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from pydantic import SecretStr
 
-from engine.telemetry.logs import LogSettings, Masker, setup_logging
+from engine.telemetry.logs import LogSettings, setup_logging
 from engine.telemetry.tracing import Tracer
+from foundation.secret_masker import SecretMasker
 
 log = logging.getLogger("driftline.test")
 
@@ -101,7 +102,7 @@ def test_fields_with_a_telling_name_are_masked_whatever_they_hold(lines):
 
 
 def test_a_long_quoted_line_is_masked_in_linear_time():
-    masker = Masker(["correct horse"])
+    masker = SecretMasker(["correct horse"])
     for unit in ("token", "a", "://", "password ", "x:"):
         assert masker.text(unit * 200_000)
 

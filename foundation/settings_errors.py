@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from engine.telemetry.logs import Masker
+from foundation.secret_masker import SecretMasker
 
 _EXPECTED = {
     "tuple_type": "should be a list",
@@ -108,7 +108,7 @@ class _Fault:
         said: str = self._fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
         wanted = _EXPECTED.get(self._type, said)
         hint = f"; write [[{self.key}]] in place of [{self.key}]" if self._is_single_table() else ""
-        return str(Masker().text(f"{wanted}{self._value()}{hint}"))
+        return str(SecretMasker().text(f"{wanted}{self._value()}{hint}"))
 
     def _is_single_table(self) -> bool:
         return self._type in ("tuple_type", "list_type") and isinstance(self._fault["input"], dict)
