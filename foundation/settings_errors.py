@@ -1,15 +1,19 @@
-"""Faults: what pydantic found wrong with settings, in one sentence each.
+"""Invalid settings: the errors that pydantic reports, in one sentence each.
 
-A sentence names the place (file or environment variable), the key, the value where that helps and is
-no secret, and what would be accepted.
+A sentence names the place (file, environment variable or option), the key, the value where that helps and is
+not a secret, and what would be accepted.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
+from foundation.errors import DriftlineError
 from foundation.secret_masker import SecretMasker
+
+M = TypeVar("M", bound=BaseModel)
 
 _EXPECTED = {
     "tuple_type": "should be a list",
@@ -17,28 +21,78 @@ _EXPECTED = {
     "model_type": "should be a table of keys",
     "model_attributes_type": "should be a table of keys",
     "dict_type": "should be a table of keys",
+    "string_type": "should be text",
+    "int_type": "should be a whole number",
+    "int_parsing": "should be a whole number",
+    "int_from_float": "should be a whole number",
+    "float_type": "should be a number",
+    "float_parsing": "should be a number",
+    "finite_number": "should be a finite number",
+    "bool_type": "should be true or false",
+    "bool_parsing": "should be true or false",
 }
+_CONTAINERS = frozenset({"tuple_type", "list_type", "model_type", "model_attributes_type", "dict_type", "too_short"})
 _SHOWN_CHARS = 200
 
 
-def sentences(error: ValidationError, model: type[BaseModel], origin: str, environ: Mapping[str, str]) -> list[str]:
-    """One sentence a fault.
+class InvalidSettingsError(DriftlineError):
+    """Settings have an unknown key or a value that cannot be used."""
+
+
+def validated(model: type[M], values: Mapping[str, Any], origin: str) -> M:
+    """The settings with these values.
 
     Args:
-        error: What validation of `model` raised.
+        model: The settings class.
+        values: Values by key; defaults where absent.
+        origin: Where the values come from, for the message, such as `--window-set`; "" where the key says enough.
+
+    Raises:
+        InvalidSettingsError: a key is unknown, missing, or has a value that cannot be used.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        faults = "; ".join(sentences(error, model, "", {}))
+        raise InvalidSettingsError(f"{origin}: {faults}" if origin else faults) from error
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    """A sentence that a name is unknown, with the nearest known one.
+
+    Args:
+        kind: What the name should name, such as `format`.
+        name: The unknown name.
+        known: All names that exist.
+    """
+    names = list(known)
+    return f"unknown {kind} {name!r}{_nearest(name.lower(), names)}; known are {', '.join(names)}"
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    near = get_close_matches(name, known, n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def sentences(error: ValidationError, model: type[BaseModel], origin: str, environ: Mapping[str, str]) -> list[str]:
+    """One sentence for each error.
+
+    Args:
+        error: Raised by the validation of `model`.
         model: The settings as a whole.
-        origin: Name of the file that the settings came from.
+        origin: Name of the file that the settings come from, or "".
         environ: Settings given by environment variables are named by the variable, upper case.
     """
     faults = [_Fault(fault, model) for fault in error.errors(include_url=False)]
     deeper = [fault.key for fault in faults]
     found = []
     for fault in faults:
-        # That a list is too short or of another shape only follows from what is wrong inside it.
+        # That a list is too short or of another shape only follows from an error inside it.
         if fault.consequence and any(key.startswith(f"{fault.key}.") for key in deeper):
             continue
         variable = fault.variable(environ)
-        found.append(f"{f'environment variable {variable}' if variable else origin}: {fault.key}: {fault.reason()}")
+        place = f"environment variable {variable}" if variable else origin
+        found.append(": ".join(filter(None, (place, fault.key, fault.reason()))))
     return list(dict.fromkeys(found))
 
 
@@ -58,7 +112,7 @@ def tag_of(model: type[BaseModel]) -> tuple[str, str] | None:
 
 
 class _Fault:
-    """One entry of `ValidationError.errors`, with its place told in the file's words."""
+    """One entry of `ValidationError.errors`, with its place as the file names it."""
 
     def __init__(self, fault: Any, model: type[BaseModel]) -> None:
         self._fault = fault
@@ -70,7 +124,7 @@ class _Fault:
         if self._type.startswith("union_tag"):
             self._path.append(fault["ctx"]["discriminator"].strip("'"))
         self.key = ".".join(self._path) or "settings"
-        self.consequence = self._type == "too_short" or self._type in _EXPECTED
+        self.consequence = self._type in _CONTAINERS
 
     def _walk(self, loc: tuple[int | str, ...]) -> None:
         """Follows the path through the settings classes; pydantic puts the variants of unions into it."""
@@ -97,7 +151,7 @@ class _Fault:
     def reason(self) -> str:
         if self._type == "extra_forbidden":
             known = sorted({name for model in self._beside for name in model.model_fields})
-            return f"unknown key; known keys are {', '.join(known)}"
+            return f"unknown key{_nearest(self._path[-1], known)}; known keys are {', '.join(known)}"
         if self._type == "missing":
             return "missing; it has to be set"
         if self._type.startswith("union_tag"):
@@ -108,7 +162,8 @@ class _Fault:
         said: str = self._fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
         wanted = _EXPECTED.get(self._type, said)
         hint = f"; write [[{self.key}]] in place of [{self.key}]" if self._is_single_table() else ""
-        return str(SecretMasker().text(f"{wanted}{self._value()}{hint}"))
+        got = "" if repr(self._fault["input"]) in wanted else self._value()
+        return str(SecretMasker().text(f"{wanted}{got}{hint}"))
 
     def _is_single_table(self) -> bool:
         return self._type in ("tuple_type", "list_type") and isinstance(self._fault["input"], dict)
@@ -117,7 +172,7 @@ class _Fault:
         value = self._fault["input"]
         if _may_be_secret(self._annotation):
             return ", got ***"
-        # A table or a list may hold secrets further inside, and says little.
+        # A table or a list may hold secrets further inside.
         return f", got {value!r:.{_SHOWN_CHARS}}" if isinstance(value, str | int | float | bool) else ""
 
 

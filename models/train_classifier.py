@@ -15,6 +15,7 @@ from models.classify.base import CLASSES, LineClassifier, Lines
 from models.classify.metrics import class_figures
 from models.classify.registry import build
 from models.storage.model_cards import ModelNotes
+from models.storage.names import require_own_name
 from models.storage.store import ModelStore
 from models.text.ragged import distinct
 from models.training.splits import by_group
@@ -108,6 +109,8 @@ def train_classifier(
         ModelError: see `build`, `LineClassifier.fit` and `ModelStore.publish`.
     """
     require("train", "training")
+    if store is not None:
+        require_own_name(store, name or settings.classifier, settings.classifier)
     classifier = build(settings.classifier, settings.settings, device=device, cache=cache)
     if not len(data.lines):
         raise TrainingError("there is no line to learn from")

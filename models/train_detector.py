@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from foundation.extras import require
 from models.base import FitReport, Progress, Templates, TrainingError, WindowDetector, Windows
 from models.detectors.registry import DETECTORS, build
+from models.storage.names import require_own_name
 from models.storage.store import ModelStore, Notes
 from models.text.ragged import content_keys, distinct
 from models.training.metrics import evaluate
@@ -94,6 +95,8 @@ def train(
         ModelError: see `build`, `WindowDetector.fit`, `fit_threshold` and `ModelStore.publish`.
     """
     require("train", "training")
+    if store is not None:
+        require_own_name(store, name or settings.detector, settings.detector)
     make = partial(build, settings.detector, settings.settings, device=device, cache=cache)
     detector = make()
     truth = np.zeros(len(windows), bool) if labels is None else labels

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from bench.harness import BenchError
 from engine.corpus.data import DataError, Folders, find
-from engine.offline.datasets import LabelledWindows, LogSpec, load_windows
+from engine.offline.datasets import LabelledWindows, load_windows
+from engine.offline.inputs import LogSpec
 from engine.parsing.parse_settings import ParseSettings
 from engine.steps.window import WindowSettings
 from engine.windows.sessions import SessionWindows

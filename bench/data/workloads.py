@@ -23,8 +23,9 @@ from confluent_kafka import Producer
 from numpy.typing import NDArray
 
 from bench.harness import BenchError
-from engine.corpus.data import DataError, find, read_labels
+from engine.corpus.data import DataError, find
 from engine.corpus.simulator import simulate
+from engine.offline.label_files import read_session_labels
 from foundation import durable
 
 BLOCK = re.compile(rb"blk_-?(\d+)")
@@ -52,7 +53,7 @@ def base_log(*, seed: int = 0) -> BaseLog:
     except DataError:
         simulated = simulate(SIMULATED_LINES, seed=seed)
         return BaseLog(simulated.data, simulated.labels, "simulated")
-    labels = read_labels(found["HDFS_2pct_labels.csv"])
+    labels = read_session_labels(found["HDFS_2pct_labels.csv"])
     return BaseLog(lzma.decompress(found["HDFS_2pct.log.xz"].read_bytes()), labels, "hdfs-2pct")
 
 

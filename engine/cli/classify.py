@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.cli.input_files import batches, log_source, open_writer
-from engine.cli.options import Json, problem
+from engine.cli.options import Json
 from engine.cli.output import console, print_json, progress_bar, table
 
 if TYPE_CHECKING:
@@ -35,18 +35,14 @@ def classify(
 
     Example: driftline classify app.log --model xgboost -o classes.jsonl --explain
     """
-    from pydantic import ValidationError
-
     from engine.offline.classify import CLASS_COLUMNS, LogClassifier, load_scorer
     from engine.offline.export import RecordReader
     from engine.steps.parse import Parser, ParseSettings
+    from foundation.settings_errors import validated
 
     if output is None and (explain or to != "jsonl"):
         raise typer.BadParameter("--explain and --to say how lines are written: name a file with --output")
-    try:
-        settings = ParseSettings(format=format, timezone=timezone)
-    except ValidationError as error:
-        raise typer.BadParameter("; ".join(map(problem, error.errors()))) from error
+    settings = validated(ParseSettings, {"format": format, "timezone": timezone}, "")
     source = log_source(file)
     scorer = load_scorer(store, name, version)
     parser = Parser(settings, source.describe)

@@ -29,7 +29,7 @@ def evaluate(
     data: Data,
     labels: Labels = None,
     region: Region = None,
-    format: Format = "hdfs",
+    format: Format = "auto",
     window: Window = "session",
     window_set: WindowSet = None,
     store: Store = None,
@@ -37,16 +37,18 @@ def evaluate(
     version: Version = None,
     against: Annotated[
         list[str] | None,
-        typer.Option(help="Another model of the store beside it, NAME or NAME:VERSION; may be repeated."),
+        typer.Option(help="Another model of the store to compare with, NAME or NAME:VERSION. May be repeated."),
     ] = None,
-    after: Annotated[float, typer.Option(min=0.0, max=0.99, help="Leave out this first share of the sessions.")] = 0.0,
+    after: Annotated[
+        float, typer.Option(min=0.0, max=0.99, help="Leave out the first share of the sessions, by time.")
+    ] = 0.0,
     out: Annotated[Path | None, typer.Option(help="Folder for metrics.json, plots and report.html.")] = None,
     json: Json = False,
 ) -> None:
-    """Score a labelled log with a stored model and compare with the labels, by session.
+    """Compare the scores of stored models with the labels of a log, by session where lines have a session key.
 
-    Example: driftline evaluate --model bert_cnn --against event_counts --data HDFS_2pct.log.xz
-    --labels HDFS_2pct_labels.csv --region eu-west.toml --after 0.5 --out report
+    Example: driftline evaluate --model bert_cnn --against event_counts --data app.log --labels labels.csv
+    --after 0.5 --out report
     """
     from engine.offline import evaluation_report as report
     from foundation.extras import require
@@ -68,7 +70,7 @@ def evaluate(
         }
         for judged in (evaluation.main, *evaluation.others)
     }  # fmt: skip
-    print_figures(f"by {evaluation.unit} on {data.name}", columns)
+    print_figures(f"by {evaluation.unit} on {evaluation.spec.title}", columns)
     for sentence in (evaluation.floor(), f"report: {out / 'report.html'}" if out else ""):
         if sentence:
             console().print(sentence, soft_wrap=True)
@@ -83,18 +85,18 @@ def _named(text: str) -> tuple[str, int | None]:
 
 
 def _evaluate(
-    data: Path, labels: Path | None, settings: "tuple[Preprocessing, str, str, str]",
+    data: list[str], labels: str | None, settings: "tuple[Preprocessing, str, str, str]",
     asked: list[tuple[str | None, int | None]], after: float, quiet: bool,
 ) -> "Evaluation":  # fmt: skip
     """Scores the log with each model asked for; the log is read once."""
-    from engine.offline.datasets import LogSpec
     from engine.offline.detect import load_units, score_windows
     from engine.offline.evaluate import EvaluatedModel, Evaluation
+    from engine.offline.inputs import LogSpec
     from engine.runtime.model_loading import embedding_cache
     from models.storage.store import ModelStore
 
     preprocessing, url, called, device = settings
-    store, spec = ModelStore(url), LogSpec(data, labels)
+    store, spec = ModelStore(url), LogSpec(tuple(data), labels)
     models = [store.load(n or called, v, device=device, cache=embedding_cache()) for n, v in asked]
     with progress_bar(quiet) as bar:
         task = bar.add_task("reading", total=None, figures="")
@@ -112,9 +114,11 @@ def _evaluate(
 
 
 def score(
-    file: Annotated[Path, typer.Argument(help="Log file: plain, .gz, .xz or .zst.", show_default=False)],
+    files: Annotated[
+        list[str], typer.Argument(help="Log files, folders or globs; plain, .gz, .xz or .zst.", show_default=False)
+    ],
     region: Region = None,
-    format: Format = "hdfs",
+    format: Format = "auto",
     window: Window = "session",
     window_set: WindowSet = None,
     store: Store = None,
@@ -123,20 +127,21 @@ def score(
     top: Annotated[int, typer.Option(min=1, help="Rows of the table: the most anomalous windows.")] = 20,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a window, all, in stream order.")] = False,
 ) -> None:
-    """Score every window of a file and show the most anomalous.
+    """Score every window of log files and show the most anomalous.
 
     Example: driftline score app.log --region eu-west.toml --top 10
     """
-    from engine.offline.datasets import LogSpec
     from engine.offline.detect import score_log
+    from engine.offline.inputs import LogSpec
     from foundation.time_text import iso_time
     from models.storage.store import ModelStore
 
     preprocessing, url, called, device = setup(region, format, window, window_set, store, name)
+    spec = LogSpec(tuple(files), supervised=False)
     with progress_bar(json) as bar:
         task = bar.add_task("scoring", total=None, figures="")
         scored = score_log(
-            LogSpec(file, supervised=False), preprocessing, ModelStore(url), called, version, device=device,
+            spec, preprocessing, ModelStore(url), called, version, device=device,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )  # fmt: skip
     rows = [
@@ -155,7 +160,7 @@ def score(
         for row in rows:
             print_json(row)
         return
-    windows = table("session", "score", "lines", "from", "to", title=f"{file.name}: {called} version {scored.version}")
+    windows = table("session", "score", "lines", "from", "to", title=f"{spec.title}: {called} version {scored.version}")
     for row in sorted(rows, key=lambda r: -float(str(r["score"])))[:top]:
         style = "red" if row["anomalous"] else None
         windows.add_row(

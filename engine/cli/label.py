@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from engine.cli.input_files import batches, log_source, open_writer
-from engine.cli.options import Json, problem
+from engine.cli.options import Json
 from engine.cli.output import console, print_json, progress_bar, table
 
 
@@ -29,20 +29,16 @@ def label(
 
     Example: driftline label app.log -o labelled.csv
     """
-    from pydantic import ValidationError
-
     from engine.offline.export import RecordReader
     from engine.offline.label import LABEL_COLUMNS, LogLabeller
     from engine.steps.parse import Parser, ParseSettings
+    from foundation.settings_errors import validated
     from models.classify.rules import Rules, RulesSettings
 
     kind = to or output.suffix.removeprefix(".")
     if kind not in ("csv", "jsonl"):
         raise typer.BadParameter(f"--output {output}: labels are written as csv or jsonl; say which with --to")
-    try:
-        settings = ParseSettings(format=format, timezone=timezone)
-    except ValidationError as error:
-        raise typer.BadParameter("; ".join(map(problem, error.errors()))) from error
+    settings = validated(ParseSettings, {"format": format, "timezone": timezone}, "")
     source = log_source(file)
     labeller = LogLabeller(Rules(RulesSettings(file=rules, min_confidence=min_confidence)))
     reader = RecordReader(Parser(settings, source.describe), labeller)

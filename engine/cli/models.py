@@ -139,7 +139,7 @@ def recalibrate(
     ] = None,
     threshold_set: ThresholdSet = None,
     region: Region = None,
-    format: Format = "hdfs",
+    format: Format = "auto",
     window: Window = "session",
     window_set: WindowSet = None,
     store: Store = None,
@@ -150,17 +150,17 @@ def recalibrate(
 
     Example: driftline models recalibrate bert_cnn --data last-week.log.zst --region eu-west.toml --threshold pot
     """
-    from engine.offline.datasets import LogSpec
+    from engine.offline.inputs import LogSpec
     from engine.offline.recalibrate import recalibrate as fit
     from models.storage.store import ModelStore
 
     preprocessing, url, _, device = setup(region, format, window, window_set, store, name)
-    opened = ModelStore(url)
+    opened, spec = ModelStore(url), LogSpec(tuple(data), labels)
     before = opened.card(name, version)
     with progress_bar(json) as bar:
         task = bar.add_task("scoring", total=None, figures="")
         card = fit(
-            LogSpec(data, labels), preprocessing, opened, name, version, rule=threshold,
+            spec, preprocessing, opened, name, version, rule=threshold,
             settings=numbers(threshold_set), device=device,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )  # fmt: skip
@@ -175,4 +175,6 @@ def recalibrate(
     )
     figures = card.metrics.get("recalibration", {})
     if figures:
-        print_figures(f"on {data.name}, the log that the threshold was fitted on", {f"{name} v{card.version}": figures})
+        print_figures(
+            f"on {spec.title}, the log that the threshold was fitted on", {f"{name} v{card.version}": figures}
+        )

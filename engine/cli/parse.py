@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from engine.cli.input_files import batches, log_source, open_writer
-from engine.cli.options import problem
 
 
 def parse(
@@ -23,15 +22,11 @@ def parse(
 
     Example: driftline parse app.log --to parquet -o app.parquet
     """
-    from pydantic import ValidationError
-
     from engine.offline.export import COLUMNS, RecordReader
     from engine.steps.parse import Parser, ParseSettings
+    from foundation.settings_errors import validated
 
-    try:
-        settings = ParseSettings(format=format, session_key=session_key, timezone=timezone)
-    except ValidationError as error:
-        raise typer.BadParameter("; ".join(map(problem, error.errors()))) from error
+    settings = validated(ParseSettings, {"format": format, "session_key": session_key, "timezone": timezone}, "")
     source = log_source(file)
     reader = RecordReader(Parser(settings, source.describe))
     with ExitStack() as stack:

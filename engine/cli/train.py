@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from engine.cli.options import (
+    LABELS_HELP,
     Format,
     Json,
     Name,
@@ -35,10 +36,13 @@ DETECTOR_HELP = (
     "Window detector: bert_cnn, deeplog, event_counts, logbert, lstm_autoencoder; or line classifier: dann_bert, "
     "hybrid_bert, lora_bert, random_forest, rules, xgboost."
 )
-_DATA = "Log file: plain, .gz, .xz or .zst; for a line classifier .csv or .jsonl with message and class."
+_DATA = (
+    "Log file, folder or glob; plain, .gz, .xz or .zst. May be repeated. For a line classifier: one .csv or .jsonl "
+    "file with message and class."
+)
 _LABELS = (
-    "CSV with BlockId,Label by session key; else the format's own label column. For a line classifier: CSV with "
-    "fingerprint,class by template, or corrected for the project's own labels of the seven-class set."
+    f"{LABELS_HELP} For a line classifier: CSV with fingerprint,class by template, or corrected for the project's own "
+    "labels of the seven-class set."
 )
 
 _TrackingUri = Annotated[
@@ -51,18 +55,18 @@ _TrackingUri = Annotated[
 
 def train(
     context: typer.Context,
-    data: Annotated[Path, typer.Option("--data", help=_DATA, show_default=False)],
+    data: Annotated[list[str], typer.Option("--data", help=_DATA, show_default=False)],
     detector: Annotated[str, typer.Argument(help=DETECTOR_HELP)] = "bert_cnn",
-    labels: Annotated[Path | None, typer.Option(help=_LABELS)] = None,
+    labels: Annotated[str | None, typer.Option(help=_LABELS)] = None,
     region: Region = None,
-    format: Format = "hdfs",
+    format: Format = "auto",
     window: Window = "session",
     window_set: WindowSet = None,
     store: Store = None,
     name: Name = None,
-    first: Annotated[float, typer.Option(min=0.01, max=1.0, help="Train on this first share of the sessions.")] = 1.0,
+    first: Annotated[float, typer.Option(min=0.01, max=1.0, help="Share of the sessions, the first by time.")] = 1.0,
     folds: Annotated[
-        int, typer.Option(min=0, help="Fit the threshold on all windows, cross-fitted in so many folds; 0: on a fifth.")
+        int, typer.Option(min=0, help="Folds of the cross-fitted threshold; 0 uses a 20 % holdout.")
     ] = 0,
     threshold: Annotated[
         str, typer.Option(help="Rule: auto, percentile, stddev, iqr, pot, or best_f1, which needs labels.")
@@ -76,16 +80,16 @@ def train(
 ) -> None:  # fmt: skip
     """Train a window detector on a log, or a line classifier on labelled lines; publish it and log the run.
 
-    Example: driftline train bert_cnn --data HDFS_2pct.log.xz --labels HDFS_2pct_labels.csv --region eu-west.toml
+    Example: driftline train bert_cnn --data app.log --labels labels.csv --first 0.5
     """
     from models.classify.registry import CLASSIFIERS
 
     if detector in CLASSIFIERS:
         refuse_window_options(context, detector)
-        train_lines(detector, data, str(labels or ""), store, name, set or [], seed, runs, tracking_uri, json)
+        train_lines(detector, data, labels or "", store, name, set or [], seed, runs, tracking_uri, json)
         return
-    from engine.offline.datasets import LogSpec
     from engine.offline.detect import train_on_log
+    from engine.offline.inputs import LogSpec
     from engine.offline.mlflow import open_run_log
     from models.storage.store import ModelStore
     from models.train_detector import TrainSettings
@@ -101,7 +105,7 @@ def train(
     started_at = datetime.now(UTC)
     with progress_bar(json) as bar:
         trained, used = train_on_log(
-            LogSpec(data, labels), preprocessing, settings, ModelStore(url), called,
+            LogSpec(tuple(data), labels), preprocessing, settings, ModelStore(url), called,
             first=first, device=device, progress=stages(bar),
         )  # fmt: skip
     run = run_of(trained.detector, trained.notes, trained.report, trained.version, called, url, started_at)

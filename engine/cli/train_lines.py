@@ -49,7 +49,7 @@ def stages(bar: "Progress") -> Callable[[str, int, int, Mapping[str, float]], No
 
 
 def train_lines(
-    classifier: str, data: Path, labels: str, store: str | None, name: str | None, set: list[str], seed: int,
+    classifier: str, data: list[str], labels: str, store: str | None, name: str | None, set: list[str], seed: int,
     runs: Path, tracking_uri: str | None, json: bool,
 ) -> None:  # fmt: skip
     """Trains on labelled lines, publishes and logs the run; the options are those of `driftline train`."""
@@ -59,6 +59,9 @@ def train_lines(
     from models.storage.store import ModelStore
     from models.train_classifier import ClassifierTrainSettings, train_classifier
 
+    if len(data) != 1:
+        raise typer.BadParameter(f"--data: {classifier} takes one file of labelled lines, {len(data)} were given")
+    path = Path(data[0])
     settings = ClassifierTrainSettings(classifier=classifier, settings=pairs(set, "words=200"), seed=seed)
     url, called = store or "models-store", name or classifier
     log = open_run_log(runs, tracking_uri)
@@ -66,8 +69,8 @@ def train_lines(
     started_at = datetime.now(UTC)
     with progress_bar(json) as bar:
         show = stages(bar)
-        lines = read_labelled(data, labels)
-        source = f"{data.name}, labels {labels}" if labels else data.name
+        lines = read_labelled(path, labels)
+        source = f"{path.name}, labels {labels}" if labels else path.name
         trained = train_classifier(
             lines, settings, store=ModelStore(url), name=called, source=source, cache=embedding_cache(), progress=show
         )

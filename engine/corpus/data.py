@@ -12,7 +12,6 @@ Errors::
     └── DownloadFailed   no network, content that is not what the catalogue says, or not to be converted
 """
 
-import csv
 import hashlib
 import importlib
 import os
@@ -205,30 +204,3 @@ def write_whole(path: Path, content: bytes) -> None:
     """Writes a file that appears under its name only complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     durable.write(path, content)
-
-
-def read_labels(path: Path) -> dict[str, bool]:
-    """Session key → anomalous, from a CSV file with the header `BlockId,Label`.
-
-    Labels are `Normal` or `Anomaly`, or 0 or 1.
-
-    Raises:
-        DataError: the file is missing, has another header, or a label that is none of these.
-    """
-    meaning = {"normal": False, "anomaly": True, "0": False, "1": True}
-    try:
-        with path.open(newline="") as file:
-            rows = csv.reader(file)
-            header = next(rows, [])
-            if header != ["BlockId", "Label"]:
-                raise DataError(f"{path}: the first line is {','.join(header)!r}, expected 'BlockId,Label'")
-            labels = {}
-            for row in rows:
-                if len(row) != 2 or row[1].lower() not in meaning:
-                    raise DataError(
-                        f"{path}, line {rows.line_num}: {','.join(row)!r} is no session key with Normal or Anomaly"
-                    )
-                labels[row[0]] = meaning[row[1].lower()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"the label file {path} cannot be read: {error}") from error
-    return labels

@@ -27,8 +27,8 @@ from engine.demo.process import Feeder
 from engine.demo.report import Judgement, judge
 from engine.demo.run import GAP_S, DemoError, clear, train_first
 from engine.demo.view import read
-from engine.offline.datasets import LogSpec
 from engine.offline.detect import Preprocessing, score_log
+from engine.offline.inputs import LogSpec
 from engine.parsing.parse_settings import ParseSettings
 from engine.steps.window import SessionWindows
 from federation.coordinator.ledger import Ledger, Round, Step

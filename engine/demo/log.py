@@ -10,6 +10,7 @@ from rich.progress import Progress as ProgressBar
 
 from engine.corpus import data
 from engine.corpus.simulator import simulate
+from engine.offline.label_files import read_session_labels
 
 SIMULATED_LINES = 200_000
 TIME_FORMAT = "%y%m%d %H%M%S"
@@ -39,7 +40,7 @@ def find_log(console: Console, seed: int) -> DemoLog:
         made = simulate(SIMULATED_LINES, seed=seed)
         return DemoLog(f"simulated, seed {seed}", made.data.splitlines(), made.labels)
     log = lzma.decompress(files["HDFS_2pct.log.xz"].read_bytes())
-    return DemoLog("HDFS 2 % sample", log.splitlines(), data.read_labels(files["HDFS_2pct_labels.csv"]))
+    return DemoLog("HDFS 2 % sample", log.splitlines(), read_session_labels(files["HDFS_2pct_labels.csv"]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,8 @@ from engine.demo.log import Parts, closing_line, cut, find_log
 from engine.demo.process import REGION, Feeder, driftline
 from engine.demo.report import show_summary, write_report
 from engine.demo.view import Reading, View, read
-from engine.offline.datasets import LogSpec
 from engine.offline.detect import Preprocessing, train_on_log
+from engine.offline.inputs import LogSpec
 from engine.parsing.parse_settings import ParseSettings
 from engine.steps.window import SessionWindows
 from foundation.errors import DriftlineError

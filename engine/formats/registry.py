@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from engine.formats import documents, general, loghub, services, syslog
 from engine.formats.base import LEVELS, NO_KEY, SYSLOG_LEVELS, Document, Format
+from foundation.settings_errors import unknown
 
 AUTO = "auto"
 """Setting for sources whose formats are to be recognised."""
@@ -84,12 +85,12 @@ def find(name: str) -> Format:
     """The format of that name; for `auto` an entry that has neither header nor document.
 
     Raises:
-        ValueError: there is none; the message lists those there are.
+        ValueError: the name is unknown; the message lists the known ones.
     """
     if name == AUTO:
         return _ANY
     if name not in FORMATS:
-        raise ValueError(f"unknown format {name!r}: known are {', '.join(FORMATS)}")
+        raise ValueError(unknown("format", name, FORMATS))
     return FORMATS[name]
 
 

@@ -1,53 +1,26 @@
 """Labelled windows out of log files, cut exactly as the engine cuts them.
 
 A log goes through the same source, parser and windower as in the engine; only the clock stands
-still, so nothing is evicted for being idle. Labels come from a CSV file by session key, or from the
-label column that some formats carry on every line.
+still, so nothing is evicted for being idle. Labels are by session, or by record: from a file
+(`engine.offline.label_files`), from a column of the log, or from the label column that some formats have.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from connectors.base import ConnectorError, DeadLetter, LineBatch, SourcePartition
-from connectors.files import FileSettings, FileSource
-from engine.clock import ManualClock, SystemClock
-from engine.corpus.data import DataError, read_labels
-from engine.formats.registry import Format, find
-from engine.records import ParsedLines, WindowBatch
-from engine.steps.parse import Parser, ParseSettings
-from engine.steps.window import WindowSettings, build_windower
+from engine.formats.registry import AUTO, find
+from engine.offline.inputs import DatasetError, LogSpec
+from engine.offline.label_files import SessionLabels
+from engine.offline.log_reading import LogReading
+from engine.offline.record_labels import FormatLabels
+from engine.records import WindowBatch
+from engine.steps.parse import ParseSettings
+from engine.steps.window import WindowSettings
 from models.base import Windows
-
-MAX_BAD_SHARE = 0.5
-"""A file of which more than this share does not parse is taken for one of another format."""
-
-
-class DatasetError(DataError):
-    """A log or its labels cannot be used; one sentence that names the file."""
-
-
-@dataclass(frozen=True, slots=True)
-class LogSpec:
-    """A log and where its labels are.
-
-    Attributes:
-        log: Plain, .gz, .xz or .zst.
-        labels: CSV with `BlockId,Label` by session key; None: the format's own label column.
-        anomalous_share: With a label column: a window is anomalous if more than this share of its
-            lines is; 0 means any line.
-        supervised: Whether labels of both classes are needed; if not, and there are none, every
-            window counts as normal.
-    """
-
-    log: Path
-    labels: Path | None = None
-    anomalous_share: float = 0.0
-    supervised: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,30 +80,27 @@ def load_windows(spec: LogSpec, parse_settings: ParseSettings, window_settings: 
         DatasetError: the log or its labels are missing, truncated, of another format, or lack
             what is needed; the message names the file.
     """
-    labels = _labels(spec, find(parse_settings.format))
-    reading = _Reading(spec, parse_settings, window_settings)
-    batch, templates = reading.run()
-    if batch is None:
-        raise DatasetError(f"{spec.log} gave no window: {reading.lines} lines read, {reading.late} of them late")
+    own_labels = _may_have_labels(parse_settings.format)
+    if spec.labels is None and spec.supervised and not own_labels:
+        raise _no_labels(spec, (parse_settings.format,))
+    reading = LogReading(spec, parse_settings, window_settings)
+    batch, flags = reading.run()
     keep = np.arange(len(batch))
-    if isinstance(labels, dict):
-        keep = np.array([i for i, key in enumerate(batch.key) if key in labels], np.int64)
-        values = np.array([labels[batch.key[i]] for i in keep.tolist()], bool)
-    elif labels:
-        values = reading.line_labels.of_windows(batch, spec.anomalous_share)
-    else:
-        values = np.zeros(len(batch), bool)
+    if isinstance(reading.labels, SessionLabels):
+        keep, flags = _by_session(batch, reading.labels)
+    elif isinstance(reading.labels, FormatLabels) and not reading.labels.found and spec.supervised:
+        raise _no_labels(spec, tuple(reading.labels.formats))
+    if not len(keep) and not any(batch.key):
+        raise DatasetError(f"{spec.labels} has labels by session, but no line of {spec} has a session key")
     if not len(keep):
-        raise DatasetError(
-            f"{spec.labels} names none of the {len(batch)} sessions in {spec.log}, such as {batch.key[0]!r}"
-        )
-    if spec.supervised and (values.all() or not values.any()):
-        found = "anomalous" if values.all() else "normal"
-        raise DatasetError(f"all {len(values)} windows of {spec.log} are {found}; windows of both classes are needed")
+        raise DatasetError(f"{spec.labels} names none of the {len(batch)} sessions in {spec}, such as {batch.key[0]!r}")
+    if spec.supervised and (flags.all() or not flags.any()):
+        found = "anomalous" if flags.all() else "normal"
+        raise DatasetError(f"all {len(flags)} windows of {spec} are {found}; windows of both classes are needed")
     return LabelledWindows(
         batch.windows.take(keep),
-        values,
-        templates,
+        flags,
+        reading.templates,
         tuple(batch.key[i] for i in keep.tolist()),
         batch.first_ns[keep],
         batch.last_ns[keep],
@@ -139,6 +109,26 @@ def load_windows(spec: LogSpec, parse_settings: ParseSettings, window_settings: 
         reading.late,
         len(batch) - len(keep),
     )
+
+
+def _may_have_labels(format: str) -> bool:
+    return format == AUTO or find(format).normal_label is not None
+
+
+def _no_labels(spec: LogSpec, formats: Sequence[str]) -> DatasetError:
+    return DatasetError(
+        f"{spec} has no labels: the format {' or '.join(formats)} does not carry them. Name a file of labels, or "
+        "column:NAME for a column of the log"
+    )
+
+
+def _by_session(batch: WindowBatch, labels: SessionLabels) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The windows whose session has a label, and their labels."""
+    known = labels.anomalous
+    if not labels.all_listed and any(key in known for key in batch.key):
+        return np.arange(len(batch)), np.array([known.get(key, False) for key in batch.key], np.bool_)
+    keep = np.array([i for i, key in enumerate(batch.key) if key in known], np.int64)
+    return keep, np.array([known[batch.key[i]] for i in keep.tolist()], np.bool_)
 
 
 def split_by_session(data: LabelledWindows, share: float, *, seed: int = 0) -> tuple[LabelledWindows, LabelledWindows]:
@@ -167,133 +157,3 @@ def _sessions(data: LabelledWindows) -> tuple[int, NDArray[np.int64]]:
 
 def _divide(data: LabelledWindows, first: NDArray[np.bool_]) -> tuple[LabelledWindows, LabelledWindows]:
     return data.take(np.flatnonzero(first)), data.take(np.flatnonzero(~first))
-
-
-def _labels(spec: LogSpec, format: Format) -> dict[str, bool] | bool:
-    """Labels by session key; True where every line has its own; False where there are none."""
-    if spec.labels is not None:
-        return read_labels(spec.labels)
-    if format.normal_label is not None:
-        return True
-    if spec.supervised:
-        raise DatasetError(
-            f"{spec.log} has no labels: the format {format.name} carries none on its lines, so a label file is needed"
-        )
-    return False
-
-
-class _Reading:
-    """One pass over a log: counts, line labels, windows."""
-
-    def __init__(self, spec: LogSpec, parse: ParseSettings, window: WindowSettings) -> None:
-        clock = ManualClock(SystemClock().wall_ns())
-        self._log = spec.log
-        self._source = FileSource(FileSettings(paths=(str(spec.log),), max_line_bytes=1 << 20))
-        self._parser = Parser(parse, self._source.describe)
-        self._windower = build_windower(window, clock, None)
-        self._format = find(parse.format)
-        self.line_labels = _LineLabels(self._format)
-        self._reads_labels = spec.labels is None and self._format.normal_label is not None
-        self.lines = self.bad = self.late = 0
-
-    def run(self) -> tuple[WindowBatch | None, dict[int, str]]:
-        """All windows of the log as one batch, and the templates."""
-        if not self._log.is_file():
-            raise DatasetError(f"{self._log}: no such file")
-        batches: list[WindowBatch] = []
-        templates: dict[int, str] = {}
-        first_bad: DeadLetter | None = None
-        for parsed, lines in self._parsed():
-            templates.update(parsed.templates)
-            self.lines += lines
-            self.bad += len(parsed.bad)
-            first_bad = first_bad or next(iter(parsed.bad), None)
-            if self._reads_labels:
-                self.line_labels.add(parsed)
-            windowed = self._windower.add(parsed)
-            self.late += len(windowed.late)
-            batches += [] if windowed.windows is None else [windowed.windows]
-        if first_bad is not None and self.bad > MAX_BAD_SHARE * self.lines:
-            raise DatasetError(
-                f"{self._log} is not in the format {self._format.name}: {self.bad} of {self.lines} lines do not parse, "
-                f"the first at {first_bad.place} ({first_bad.reason})"
-            )
-        last = self._windower.close_all()
-        batches += [] if last is None else [last]
-        return (WindowBatch.join(batches) if batches else None), templates
-
-    def _parsed(self) -> Iterator[tuple[ParsedLines, int]]:
-        """What every batch gives, with its lines, and what the end of the log completes."""
-        for batch in self._batches():
-            yield self._parser.parse(batch).good, len(batch)
-        if (rest := self._parser.finish()) is not None:
-            yield rest.good, 0
-
-    def _batches(self) -> Iterator[LineBatch]:
-        """The log's batches to its end."""
-        try:
-            for name in self._source.partitions():
-                partition = self._source.open(name, None)
-                try:
-                    yield from self._read(partition)
-                finally:
-                    partition.close()
-        except ConnectorError as error:
-            raise DatasetError(f"{self._log} cannot be read: {error}") from error
-
-    def _read(self, partition: SourcePartition) -> Iterator[LineBatch]:
-        while True:
-            try:
-                batch = partition.next_batch()
-            except StopIteration:
-                return
-            if batch is None:
-                continue
-            for reject in batch.rejects:
-                if "damaged" in reject.reason:
-                    raise DatasetError(f"{self._log} is truncated or damaged: {reject.reason}")
-            self.bad += len(batch.rejects)
-            self.lines += len(batch.rejects)
-            yield batch
-
-
-class _LineLabels:
-    """The labels that lines carry themselves, and what they say about windows."""
-
-    def __init__(self, format: Format) -> None:
-        self._format = format
-        self._session: list[NDArray[np.int64]] = []
-        self._position: list[NDArray[np.int64]] = []
-        self._label: list[NDArray[np.bool_]] = []
-
-    def add(self, parsed: ParsedLines) -> None:
-        """Notes the label of every good line."""
-        header, normal = self._format.header, self._format.normal_label
-        if header is None:
-            return
-        labels = np.zeros(len(parsed), bool)
-        for i, row in enumerate(parsed.rows.tolist()):
-            match = header.match(parsed.lines.line(row))
-            label = None if match is None else match["label"]
-            labels[i] = self._format.unlabelled_is_anomalous if label is None else label != normal
-        self._session.append(parsed.session)
-        self._position.append(parsed.lines.positions[parsed.rows])
-        self._label.append(labels)
-
-    def of_windows(self, batch: WindowBatch, share: float) -> NDArray[np.bool_]:
-        """Tells, bool (n,), whether more than `share` of the lines between a window's first and last are anomalous.
-
-        Only lines of the window's own session count, in the order of the log.
-        """
-        session, position = np.concatenate(self._session), np.concatenate(self._position)
-        sessions, session_rank = np.unique(session, return_inverse=True)
-        # Positions ascend over the whole log, so their index orders the lines within a session.
-        order = np.argsort(session_rank, kind="stable")
-        width = len(position) + 1
-        key = session_rank[order] * width + order
-        before = np.concatenate([[0], np.cumsum(np.concatenate(self._label)[order])])
-        rank = np.searchsorted(sessions, batch.session) * width
-        first = np.searchsorted(key, rank + np.searchsorted(position, batch.first))
-        last = np.searchsorted(key, rank + np.searchsorted(position, batch.last), side="right")
-        anomalous = before[last] - before[first]
-        return np.asarray(anomalous > share * (last - first), bool)

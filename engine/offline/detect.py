@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
 
-from engine.offline.datasets import DatasetError, LabelledWindows, LogSpec, load_windows, split_by_time
+from engine.offline.datasets import LabelledWindows, load_windows, split_by_time
+from engine.offline.inputs import DatasetError, LogSpec
 from engine.parsing.parse_settings import ParseSettings
 from engine.runtime.model_loading import embedding_cache
 from engine.settings import load
 from engine.steps.window import WindowSettings
+from foundation.settings_errors import InvalidSettingsError, models_in, tag_of, unknown, validated
 from models.base import Progress
 from models.detectors.registry import build
 from models.storage.store import Card, ModelStore, Stored
@@ -73,7 +74,7 @@ def train_on_log(
     labelled = spec.labels is not None or bool(data.labels.any())
     trained = train(
         data.windows, data.labels if labelled else None, data.templates, settings,
-        store=store, name=name, source=spec.log.name, device=device, cache=embedding_cache(), progress=progress,
+        store=store, name=name, source=spec.title, device=device, cache=embedding_cache(), progress=progress,
     )  # fmt: skip
     return trained, data
 
@@ -171,10 +172,10 @@ def load_units(spec: LogSpec, preprocessing: Preprocessing, *, after: float = 0.
 def _both_classes(data: LabelledWindows, spec: LogSpec, which: str) -> None:
     """Refuses a part of a log that lacks a class where both are needed."""
     if not len(data):
-        raise DatasetError(f"{which} {spec.log} are none; a larger part is needed")
+        raise DatasetError(f"{which} {spec} are none; a larger part is needed")
     if spec.supervised and (data.labels.all() or not data.labels.any()):
         found = "anomalous" if data.labels.all() else "normal"
-        raise DatasetError(f"{which} {spec.log} are all {found}; sessions of both classes are needed")
+        raise DatasetError(f"{which} {spec} are all {found}; sessions of both classes are needed")
 
 
 def score_windows(
@@ -198,10 +199,13 @@ def default_preprocessing(format: str, kind: str, settings: dict[str, Any]) -> P
     """Preprocessing without a region's file: a log format, a kind of window, and the window's settings.
 
     Raises:
-        ValueError: no such format, kind of window or setting.
+        InvalidSettingsError: the format, the kind of window or a setting is unknown, or a value cannot be used.
     """
-    window: WindowSettings = TypeAdapter(WindowSettings).validate_python({"kind": kind, **settings})
-    return Preprocessing(ParseSettings(format=format), window)
+    kinds = {tag[1]: model for model in models_in(WindowSettings) if (tag := tag_of(model))}
+    if kind not in kinds:
+        raise InvalidSettingsError(unknown("kind of window", kind, kinds))
+    window: Any = validated(kinds[kind], settings, f"settings of the {kind} window")
+    return Preprocessing(validated(ParseSettings, {"format": format}, ""), window)
 
 
 def region_preprocessing(path: Path) -> tuple[Preprocessing, str, str, str]:

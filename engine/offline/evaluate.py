@@ -1,6 +1,7 @@
 """A stored detector judged on a labelled log: the figures, and how far to trust them."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.offline.datasets import LogSpec
 from engine.offline.detect import Preprocessing, ScoredLog, Units
+from engine.offline.inputs import READ_BYTES, LogSpec, log_files
+from engine.offline.label_files import COLUMN
 from models.storage.store import Card
 from models.training.metrics import Confusion, confusion, evaluate
 
@@ -101,6 +103,13 @@ class Evaluation:
         verdict = "beats" if mine > its else "does not beat"
         return f"{self.main.title} {verdict} the floor {best.title}: F1 {mine:.4f} against {its:.4f}"
 
+    def _labels(self) -> dict[str, str]:
+        """The labels in metrics.json; the hash is empty where they are part of the log."""
+        labels = self.spec.labels
+        if labels is None or str(labels).startswith(COLUMN):
+            return {"labels": str(labels or ""), "labels_sha256": ""}
+        return {"labels": Path(labels).name, "labels_sha256": sha256((Path(labels),))}
+
     def document(self) -> dict[str, Any]:
         """The content of metrics.json."""
         labels = self.main.units.labels
@@ -118,9 +127,7 @@ class Evaluation:
                 "units": len(labels), "anomalous": int(labels.sum()), "normal": int((~labels).sum()), **self.counts,
             },
             "data": {
-                "log": self.spec.log.name, "sha256": sha256(self.spec.log),
-                "labels": self.spec.labels.name if self.spec.labels else "",
-                "labels_sha256": sha256(self.spec.labels) if self.spec.labels else "",
+                "log": self.spec.title, "sha256": sha256(log_files(self.spec.names)), **self._labels(),
             },
             "compared": {judged.title: _verdict(judged) for judged in self.others},
             "floor": self.floor(),
@@ -145,7 +152,11 @@ def _verdict(judged: EvaluatedModel) -> dict[str, Any]:
     }
 
 
-def sha256(path: Path) -> str:
-    """Of a file's bytes, as hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def sha256(paths: Sequence[Path]) -> str:
+    """Of the bytes of all files, one after the other, as hex."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(READ_BYTES):
+                digest.update(block)
+    return digest.hexdigest()

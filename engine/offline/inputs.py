@@ -36,6 +36,9 @@ class LogSpec:
     anomalous_share: float = 0.0
     supervised: bool = True
 
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.names))
+
     @property
     def names(self) -> tuple[str | Path, ...]:
         """The paths, folders and globs."""
@@ -43,7 +46,7 @@ class LogSpec:
 
     @property
     def title(self) -> str:
-        """The log as messages and model cards name it: the names of its files or folders, without their place."""
+        """The log as model cards and reports name it: the names of its files or folders, without their place."""
         return ", ".join(Path(name).name for name in self.names)
 
 

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 import orjson
 
-from connectors.file_reader import DamagedFile, open_reader
 from engine.corpus.data import DataError
 from engine.formats.loghub import FORMAT_OF
+from engine.offline.inputs import read_whole
 from engine.parsing.format_router import masked_message
 from engine.parsing.header import level_of
 from engine.steps.classify import component_of
@@ -36,7 +36,6 @@ CORRECTED = "corrected"
 """Name of the project's own labels, where a file of labels can be named."""
 
 _TEXTS = ("message", "content", "template", "level", "format", "component", "source", "class", "label")
-_READ_BYTES = 1 << 20
 _LONGEST_FIELD = 1 << 30
 
 
@@ -91,7 +90,7 @@ def _labels(name: str) -> Mapping[str, str]:
     if name == CORRECTED:
         text = files("engine.offline").joinpath("seven_class_labels.csv").read_text("utf-8")
     else:
-        text = _read(Path(name)).decode("utf-8", "backslashreplace")
+        text = read_whole(Path(name)).decode("utf-8", "backslashreplace")
     found = {}
     for number, row in enumerate(csv.DictReader(io.StringIO(text, newline="")), start=2):
         kind = row.get("class")
@@ -109,7 +108,7 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
         return
     if ".csv" not in path.suffixes:
         raise DataError(f"{path}: labelled lines come as .csv or .jsonl, plain or with .gz, .xz or .zst behind")
-    text = io.TextIOWrapper(io.BytesIO(_read(path)), encoding="utf-8-sig", errors="backslashreplace", newline="")
+    text = io.TextIOWrapper(io.BytesIO(read_whole(path)), encoding="utf-8-sig", errors="backslashreplace", newline="")
     csv.field_size_limit(_LONGEST_FIELD)  # the module's own limit is shorter than a line may be
     reader = csv.DictReader(text)
     try:
@@ -122,7 +121,7 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def _objects(path: Path) -> Iterator[Mapping[str, Any]]:
-    for number, line in enumerate(io.BytesIO(_read(path)), start=1):
+    for number, line in enumerate(io.BytesIO(read_whole(path)), start=1):
         try:
             row = orjson.loads(line)
         except orjson.JSONDecodeError as error:
@@ -132,17 +131,3 @@ def _objects(path: Path) -> Iterator[Mapping[str, Any]]:
         if odd := next((k for k, v in row.items() if v is not None and not isinstance(v, str) and k in _TEXTS), None):
             raise DataError(f"{path}: row {number}: {odd} is {row[odd]!r:.60}, expected text")
         yield row
-
-
-def _read(path: Path) -> bytes:
-    """The content of a file, decompressed."""
-    try:
-        reader = open_reader(str(path), 0)
-        try:
-            return b"".join(iter(lambda: reader.read(_READ_BYTES) or b"", b""))
-        finally:
-            reader.close()
-    except DamagedFile as error:
-        raise DataError(f"{path} is truncated or damaged: {error}") from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error}") from error

@@ -57,7 +57,7 @@ class LogReading:
             DatasetError: a file is damaged, of another format, or does not fit its labels.
         """
         found = [result for file in self.files if (result := self._read(file)) is not None]
-        log = self._spec.title
+        log = self._spec
         if self._first_bad is not None and self.bad > MAX_BAD_SHARE * self.lines:
             raise DatasetError(
                 f"{log} is not in the format {self._parse.format}: {self.bad} of {self.lines} lines do not parse, "
@@ -86,7 +86,8 @@ class LogReading:
         if not batches:
             return None
         windows = WindowBatch.join(batches)
-        return windows, records.of_windows(windows, self._spec.anomalous_share)
+        per_source = getattr(self._window, "per", "session") == "source"
+        return windows, records.of_windows(windows, self._spec.anomalous_share, per_source=per_source)
 
     def _take(self, parsed: Parsed, windower: Windower, records: "_Records", batches: list[WindowBatch]) -> None:
         good = parsed.good
@@ -144,22 +145,26 @@ class _Records:
             self._position.append(parsed.good.lines.positions[parsed.good.rows])
             self._flags.append(self._labels.read(parsed))
 
-    def of_windows(self, batch: WindowBatch, share: float) -> NDArray[np.bool_]:
-        """Bool (n,): whether more than `share` of the records from a window's first to its last are anomalous.
+    def of_windows(self, batch: WindowBatch, share: float, *, per_source: bool) -> NDArray[np.bool_]:
+        """Labels of windows, bool (n,): whether more than `share` of a window's records are anomalous.
 
-        Only records of the window's own session count, in the order of the log.
+        Records from the window's first to its last count, in the order of the log: those of its own session,
+        or all of them where windows are cut per source.
         """
         if self._labels is None:
             return np.zeros(len(batch), np.bool_)
         session, position = np.concatenate(self._session), np.concatenate(self._position)
         flags = self._labels.settle(self._file, position, np.concatenate(self._flags))
+        wanted = batch.session
+        if per_source:
+            session, wanted = np.zeros_like(session), np.zeros_like(wanted)
         sessions, session_rank = np.unique(session, return_inverse=True)
         # Positions ascend over the whole file, so their index orders the records within a session.
         order = np.argsort(session_rank, kind="stable")
         width = len(position) + 1
         key = session_rank[order] * width + order
         before = np.concatenate([[0], np.cumsum(flags[order])])
-        rank = np.searchsorted(sessions, batch.session) * width
+        rank = np.searchsorted(sessions, wanted) * width
         first = np.searchsorted(key, rank + np.searchsorted(position, batch.first))
         last = np.searchsorted(key, rank + np.searchsorted(position, batch.last), side="right")
         anomalous = before[last] - before[first]

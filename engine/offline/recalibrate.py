@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from engine.offline.datasets import LogSpec, load_windows
+from engine.offline.datasets import load_windows
 from engine.offline.detect import Preprocessing, learnable, score_windows
+from engine.offline.inputs import LogSpec
 from engine.runtime.model_loading import embedding_cache
 from models.storage.store import Card, ModelStore, Notes
 from models.training.metrics import evaluate
@@ -52,7 +53,7 @@ def recalibrate(
             "threshold": threshold,
             "metrics": metrics,
             "data": {
-                **stored.card.data, "recalibrated_on": spec.log.name, "recalibrated_from": stored.card.version,
+                **stored.card.data, "recalibrated_on": spec.title, "recalibrated_from": stored.card.version,
             },
         }
     )  # fmt: skip

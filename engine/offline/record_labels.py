@@ -59,7 +59,7 @@ class RecordLabels:
     """Labels of the records of several log files, read one file after the other."""
 
     def read(self, parsed: Parsed) -> Flags:
-        """Bool (n,): the good records of a batch that are anomalous, as far as the records show it."""
+        """Labels of the good records of a batch, bool (n,), as far as the records show them."""
         return np.zeros(len(parsed), np.bool_)
 
     def settle(self, file: Path, positions: NDArray[np.int64], flags: Flags) -> Flags:

@@ -41,6 +41,7 @@ from models.classify import registry as classifiers
 from models.classify.base import LineClassifier
 from models.detectors import registry
 from models.storage.model_cards import CARDS, AnyCard, Card, ClassifierCard, ModelNotes, Notes
+from models.storage.names import require_own_name, require_valid_name
 from models.storage.store_backends import Folder, LocalFolder, RemoteFolder
 
 __all__ = ["Card", "ClassifierCard", "ModelNotes", "ModelStore", "Notes", "Stored", "StoredClassifier"]
@@ -84,6 +85,9 @@ class ModelStore:
         self._folder: Folder = RemoteFolder(text) if remote else LocalFolder(Path(text.removeprefix("file://")))
         self._now = now
 
+    def __str__(self) -> str:
+        return str(self._folder)
+
     def publish(self, name: str, model: Model, notes: ModelNotes, *, make_current: bool = True) -> int:
         """Stores a new version and points `current` at it; the steps are the module's.
 
@@ -98,10 +102,11 @@ class ModelStore:
             The number of the version.
 
         Raises:
-            ModelStoreError: the store cannot be written (disk full, no permission); no part of the
-                version can be seen then.
+            ModelStoreError: the name is another model's, or the store cannot be written (disk full, no
+                permission); no part of the version can be seen then.
             NotTrainedError: the model holds no weights.
         """
+        require_own_name(self, name, model.name)
         card = {"detector": model.name, "settings": model.settings(), "extra": model.extra()}
         kind = Card if isinstance(model, WindowDetector) else ClassifierCard
         return self._publish(name, kind, card, model.weights(), notes, make_current)
@@ -127,7 +132,7 @@ class ModelStore:
         self, name: str, kind: type[AnyCard], card: Mapping[str, Any], weights: Mapping[str, NDArray[Any]],
         notes: ModelNotes, make_current: bool, over: int | None = None,
     ) -> int:  # fmt: skip
-        _check_name(name)
+        require_valid_name(name)
         raw = safetensors.save({k: np.ascontiguousarray(v) for k, v in weights.items()})
         parent = self.current(name)
 
@@ -348,7 +353,7 @@ class ModelStore:
             raise ModelStoreError(f"{self._folder}/{path} is no safetensors file: {error}") from error
 
     def _pointer(self, name: str) -> dict[str, Any] | None:
-        _check_name(name)
+        require_valid_name(name)
         path = f"{name}/{_POINTER}"
         if not self._exists(path):
             return None
@@ -386,10 +391,3 @@ class ModelStore:
             return question()
         except OSError as error:
             raise ModelStoreError(f"{self._folder} cannot be read: {error}") from error
-
-
-def _check_name(name: str) -> None:
-    if not name or name.startswith(".") or not all(c.isalnum() or c in "_-." for c in name):
-        raise ModelStoreError(
-            f"'{name}' is no name for a model: letters, digits, '_', '-' and '.' are, with no '.' in front"
-        )

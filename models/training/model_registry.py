@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from foundation.extras import require
+from foundation.settings_errors import InvalidSettingsError, unknown, validated
 from models.base import Model, ModelSettingsError
 
 
@@ -34,7 +35,7 @@ def entry(registry: Mapping[str, str], kind: str, name: str) -> ModelEntry:
         ModelSettingsError: the name is unknown.
     """
     if name not in registry:
-        raise ModelSettingsError(f"unknown {kind} '{name}'; known are {', '.join(sorted(registry))}")
+        raise ModelSettingsError(unknown(kind, name, sorted(registry)))
     module_name, model, settings = registry[name].split(":")
     module = importlib.import_module(module_name)
     return ModelEntry(getattr(module, model), getattr(module, settings))
@@ -59,8 +60,7 @@ def build_model(
     if found.model.requires:
         require("classify", name, *found.model.requires)
     try:
-        chosen = found.settings.model_validate(settings or {})
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise ModelSettingsError(f"settings of {name}: {problems}") from error
+        chosen = validated(found.settings, settings or {}, f"settings of {name}")
+    except InvalidSettingsError as error:
+        raise ModelSettingsError(str(error)) from error
     return found.model(chosen, device=device, cache=cache)  # type: ignore[call-arg]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from foundation.extras import require
+from foundation.settings_errors import unknown
 from models.base import TrainingError
 
 Scores = NDArray[np.floating]
@@ -119,13 +120,13 @@ def fit_threshold(
         TrainingError: no such rule, a setting it does not take, no score, a score not finite.
     """
     if rule not in THRESHOLDS:
-        raise TrainingError(f"there is no threshold '{rule}'; known are {', '.join(THRESHOLDS)}")
+        raise TrainingError(unknown("threshold rule", rule, THRESHOLDS))
     if not len(scores) or not np.isfinite(scores).all():
         raise TrainingError(f"threshold {rule} needs at least one score, all finite; {len(scores)} were given")
     known = (THRESHOLDS[rule].__kwdefaults__ or {}).keys()
     for name in settings or {}:
         if name not in known:
-            raise TrainingError(f"threshold {rule} has no setting '{name}'; it has {', '.join(known) or 'none'}")
+            raise TrainingError(unknown(f"setting of the threshold rule {rule}:", name, known))
     value = THRESHOLDS[rule](scores, labels, **(settings or {}))
     return Threshold(rule=rule, value=value, settings=dict(settings or {}), fitted_on=len(scores))
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from bench.data.workloads import BaseLog
 from bench.peers.textbook import Line, LineParser, Session, build
 from bench.processes.engine_process import GAP_S
-from engine.offline.datasets import LogSpec, load_windows
+from engine.offline.datasets import load_windows
+from engine.offline.inputs import LogSpec
 from engine.steps.parse import ParseSettings
 from engine.windows.sessions import SessionWindows
 from models.base import WindowDetector, Windows, template_id

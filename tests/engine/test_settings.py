@@ -77,13 +77,22 @@ def test_a_short_file_is_enough(file):
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (('kind = "session"', 'kind = "session"\ngap = 3'), r"window.gap: unknown key; known keys are .*gap_s.*"),
+        (
+            ('kind = "session"', 'kind = "session"\ngap = 3'),
+            r"window.gap: unknown key .did you mean gap_s\?.; known keys are .*gap_s.*",
+        ),
         (('region = "eu-west"', 'region = "e"\nbanana = 1'), r"banana: unknown key; known keys are alert, .*window"),
-        (('store = "models"', 'store = "m"\nnmae = "x"'), r"model.nmae: unknown key; known keys are device, name, .*"),
-        (('path = "alerts.jsonl"', 'path = "a"\npth = 1'), r"sinks.0.pth: unknown key; .* path, shape, type"),
+        (
+            ('store = "models"', 'store = "m"\nnmae = "x"'),
+            r"model.nmae: unknown key .did you mean name\?.; known keys are device, name, .*",
+        ),
+        (
+            ('path = "alerts.jsonl"', 'path = "a"\npth = 1'),
+            r"sinks.0.pth: unknown key .did you mean path\?.; .* path, shape, type",
+        ),
         (
             ('kind = "session"', 'kind = "session"\ngap_s = "soon"'),
-            r"window.gap_s: should be a valid number.*, got 'soon'",
+            r"window.gap_s: should be a number.*, got 'soon'",
         ),
         (
             ('kind = "session"', 'kind = "session"\nmax_length = 0'),
@@ -100,7 +109,10 @@ def test_a_short_file_is_enough(file):
             r"sinks.0.type: should be one of kafka, sql, jsonl.*'x'",
         ),
         (("[[sinks]]", "[sinks]"), r"sinks: should be a list; write \[\[sinks\]\] in place of \[sinks\]"),
-        (('format = "hdfs"', 'format = "hdsf"'), r"parse.format: unknown format 'hdsf': known are hdfs, .*"),
+        (
+            ('format = "hdfs"', 'format = "hdsf"'),
+            r"parse.format: unknown format 'hdsf' .did you mean hdfs\?.; known are hdfs, .*",
+        ),
         (('[parse]\nformat = "hdfs"', ""), r"parse: missing; it has to be set"),
         (('path = "recovery"', ""), r"recovery.path: missing; it has to be set"),
         (('region = "eu-west"', 'region = "eu west"'), r"region: .*should match pattern .*, got 'eu west'"),
@@ -116,7 +128,7 @@ def test_a_short_file_is_enough(file):
         ),
         (
             ('kind = "session"', 'kind = "session"\ngrowth = {first = 3, faktor = 2}'),
-            r"window.growth.faktor: unknown key; known keys are factor, first",
+            r"window.growth.faktor: unknown key .did you mean factor\?.; known keys are factor, first",
         ),
         (
             ("[recovery]", '[log]\nlevel = "LOUD"\n[recovery]'),
@@ -198,7 +210,7 @@ def test_a_sink_that_the_file_lacks_is_refused(refusal, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        ("DRIFTLINE_MODEL__POLL_S", "x", "model.poll_s: should be a valid number"),
+        ("DRIFTLINE_MODEL__POLL_S", "x", "model.poll_s: should be a number"),
         (
             "DRIFTLINE_MODEL__FOO",
             "1",

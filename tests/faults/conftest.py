@@ -20,8 +20,8 @@ from connectors.memory import MemorySource
 from connectors.ports import free_port
 from engine.clock import ManualClock
 from engine.corpus.simulator import simulate
-from engine.offline.datasets import LogSpec
 from engine.offline.detect import Preprocessing, train_on_log
+from engine.offline.inputs import LogSpec
 from engine.parsing.parse_settings import ParseSettings
 from engine.records import ScoredWindows, WindowBatch
 from engine.runtime.model_loading import embedding_cache

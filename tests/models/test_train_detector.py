@@ -62,7 +62,7 @@ def test_registry_errors_list_what_is_known() -> None:
         ModelSettingsError, match="known are bert_cnn, deeplog, event_counts, logbert, lstm_autoencoder"
     ):
         build("oracle")
-    with pytest.raises(ModelSettingsError, match=r"settings of bert_cnn: kernels.0: .*; colour: Extra inputs"):
+    with pytest.raises(ModelSettingsError, match=r"settings of bert_cnn: kernels.0: .*; colour: unknown key"):
         build("bert_cnn", {"kernels": [0], "colour": 1})
     with pytest.raises(ModelSettingsError, match="none of auto, cpu, cuda"):
         build("bert_cnn", CNN, device="abacus")

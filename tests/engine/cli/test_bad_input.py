@@ -56,7 +56,15 @@ def test_a_log_that_is_not_what_its_name_says(refused, place, tmp_path):
 def test_a_log_of_another_format(refused, place, tmp_path):
     path = tmp_path / "app.log"
     path.write_text("this is no line of that format\n" * 20)
-    assert f"{path} is not in the format hdfs" in refused(path, place.labels)
+    assert f"{path} is not in the format hdfs" in refused(path, place.labels, "--format", "hdfs")
+
+
+def test_labels_by_session_for_a_log_without_sessions(refused, place, tmp_path):
+    path = tmp_path / "app.log"
+    path.write_text("this is no line of that format\n" * 20)
+    assert f"{place.labels} has labels by session, but no line of {path} has a session key" in refused(
+        path, place.labels
+    )
 
 
 def test_an_empty_log(refused, place, tmp_path):
@@ -66,7 +74,7 @@ def test_an_empty_log(refused, place, tmp_path):
 
 
 def test_labels_that_are_missing(refused, place, tmp_path):
-    assert f"the label file {tmp_path / 'none.csv'} cannot be read" in refused(place.log, tmp_path / "none.csv")
+    assert f"{tmp_path / 'none.csv'}: cannot be read: No such file" in refused(place.log, tmp_path / "none.csv")
 
 
 def test_no_labels_where_labels_are_needed(refused, place):
@@ -76,7 +84,7 @@ def test_no_labels_where_labels_are_needed(refused, place):
 def test_labels_that_are_no_labels(refused, place, tmp_path):
     path = tmp_path / "labels.csv"
     path.write_text("BlockId,Label\nblk_1,perhaps\n")
-    assert f"{path}, line 2" in refused(place.log, path)
+    assert f"{path}: the column label has the label 'perhaps'" in refused(place.log, path)
 
 
 def test_one_class_only(refused, place, tmp_path):

@@ -59,8 +59,11 @@ def test_recalibrating_with_labels_reports_figures_and_keeps_the_rule(driftline,
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["bert_cnn", "--threshold", "magic"], "there is no threshold 'magic'; known are percentile"),
-        (["bert_cnn", "--threshold", "iqr", "--threshold-set", "percent=1"], "threshold iqr has no setting 'percent'"),
+        (["bert_cnn", "--threshold", "magic"], "unknown threshold rule 'magic'; known are percentile"),
+        (
+            ["bert_cnn", "--threshold", "iqr", "--threshold-set", "percent=1"],
+            "setting of the threshold rule iqr: 'percent'",
+        ),
         (["nobody"], "holds no published model 'nobody'; it holds bert_cnn, event_counts"),
         (["bert_cnn", "--version", "9"], "version 9 of bert_cnn is missing or half-written"),
     ],

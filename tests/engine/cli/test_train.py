@@ -58,14 +58,20 @@ def test_json_is_one_object(driftline, place, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--set", "filters"], "no key=value"),
-        (["--set", "colour=3"], "colour"),
-        (["--threshold-set", "percent=high"], "no number"),
+        (["--set", "filters"], "should be key=value"),
+        (["--set", "colour=3"], "settings of bert_cnn: colour: unknown key; known keys are"),
+        (["--set", "filter=3"], "filter: unknown key (did you mean filters?)"),
+        (["--set", "filters=many"], "filters: should be a whole number, got 'many'"),
+        (["--threshold-set", "percent=high"], "should be a number"),
         (["--threshold", "magic"], "known are percentile"),
         (["--folds", "1"], "one fold leaves nothing to train on"),
-        (["--window", "round"], "session"),
-        (["--window-set", "gap_s=-1"], "gap_s = -1"),
-        (["--format", "morse"], "morse"),
+        (
+            ["--window", "slidng"],
+            "unknown kind of window 'slidng' (did you mean sliding?); known are session, sliding, time",
+        ),
+        (["--window-set", "gap_s=-1"], "settings of the session window: gap_s: should be greater than 0, got -1"),
+        (["--window-set", "gap=3"], "gap: unknown key (did you mean gap_s?)"),
+        (["--format", "syslgo"], "unknown format 'syslgo' (did you mean syslog?)"),
         (["--tracking-uri", "ftp://x"], "such as http://127.0.0.1:5000"),
     ],
 )

@@ -50,7 +50,7 @@ def test_json_is_one_object(driftline, lines, tmp_path):
     [
         (["rules", "--window", "sliding", "--folds", 3], "--window, --folds: rules classifies lines"),
         (["random_forest", "--set", "leaves=3"], "settings of random_forest: leaves"),
-        (["rules", "--labels", "absent.csv"], "absent.csv cannot be read"),
+        (["rules", "--labels", "absent.csv"], "absent.csv: cannot be read"),
     ],
 )
 def test_what_is_wrong_is_told(driftline, lines, tmp_path, arguments, words):

@@ -2,6 +2,7 @@ import hashlib
 import http.server
 import io
 import lzma
+import sys
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -20,8 +21,9 @@ from engine.corpus.data import (
     UnknownDataSet,
     find,
     get,
-    read_labels,
 )
+from engine.offline.label_files import read_session_labels
+from foundation.extras import MissingExtraError
 
 CONTENT = bytes(range(256)) * 5_000
 
@@ -173,7 +175,7 @@ def test_loglead_parquet_becomes_raw_lines_and_labels(tmp_path: Path) -> None:
         lzma.decompress((tmp_path / "hdfs/HDFS_2pct.log.xz").read_bytes())
         == b"081109 203530 147 INFO dfs.A: Got blk_1\n"
     )
-    assert read_labels(tmp_path / "hdfs/HDFS_2pct_labels.csv") == {"blk_1": False, "blk_2": True}
+    assert read_session_labels(tmp_path / "hdfs/HDFS_2pct_labels.csv") == {"blk_1": False, "blk_2": True}
 
 
 def test_sixteen_labelled_systems_become_one_set(tmp_path: Path) -> None:
@@ -198,31 +200,6 @@ def test_sixteen_labelled_systems_become_one_set(tmp_path: Path) -> None:
 
 
 def test_conversion_without_pyarrow_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(name: str) -> None:
-        raise ImportError(name)
-
-    monkeypatch.setattr(convert.importlib, "import_module", refuse)
-    with pytest.raises(DataError, match=r"driftline\[data\]"):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'driftline\[data\]'"):
         convert.convert_loglead_hdfs(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("a,b\n", "expected 'BlockId,Label'"),
-        ("", "expected 'BlockId,Label'"),
-        ("BlockId,Label\nblk_1,Odd\n", "line 2: 'blk_1,Odd'"),
-        ("BlockId,Label\nblk_1\n", "line 2: 'blk_1'"),
-    ],
-)
-def test_wrong_labels_are_one_sentence(tmp_path: Path, content: str, message: str) -> None:
-    path = tmp_path / "labels.csv"
-    path.write_text(content)
-    with pytest.raises(DataError, match=message) as caught:
-        read_labels(path)
-    assert str(path) in str(caught.value)
-
-
-def test_missing_labels_are_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot be read"):
-        read_labels(tmp_path / "none.csv")

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.offline.datasets import LogSpec
 from engine.offline.detect import Preprocessing, Units
 from engine.offline.evaluate import EvaluatedModel, Evaluation
+from engine.offline.inputs import LogSpec
 from engine.offline.run_log import TrainingRun
 from engine.parsing.parse_settings import ParseSettings
 from engine.steps.window import SessionWindows

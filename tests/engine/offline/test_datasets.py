@@ -6,14 +6,8 @@ import pytest
 
 from engine.corpus.data import DataError
 from engine.corpus.simulator import SimulatedLog, simulate
-from engine.offline.datasets import (
-    DatasetError,
-    LabelledWindows,
-    LogSpec,
-    load_windows,
-    split_by_session,
-    split_by_time,
-)
+from engine.offline.datasets import LabelledWindows, load_windows, split_by_session, split_by_time
+from engine.offline.inputs import DatasetError, LogSpec
 from engine.steps.parse import ParseSettings
 from engine.windows.sessions import SessionWindows
 from engine.windows.sliding import SlidingWindows
@@ -165,7 +159,7 @@ def test_a_truncated_log_is_refused(spec: LogSpec, tmp_path: Path) -> None:
 
 
 def test_missing_labels(spec: LogSpec, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"none\.csv cannot be read"):
+    with pytest.raises(DataError, match=r"none\.csv: cannot be read: No such file"):
         load_windows(LogSpec(spec.log, tmp_path / "none.csv"), HDFS, WHOLE)
 
 

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from models.base import ModelStoreError, NotTrainedError, WindowDetector
+from models.classify.registry import build as build_classifier
 from models.detectors.checks import WindowWorkload, fitted
 from models.detectors.registry import build
-from models.storage.store import ModelStore, Notes
+from models.storage.store import ModelNotes, ModelStore, Notes
 from models.training.thresholds import Threshold
 
 NOTES = Notes(threshold=Threshold(rule="percentile", value=0.5), metrics={"validation": {"f1": 1.0}}, seed=3)
@@ -77,7 +78,7 @@ def test_nothing_is_stored_without_weights(store: ModelStore) -> None:
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "a b"])
 def test_names(store: ModelStore, detector: WindowDetector, name: str) -> None:
-    with pytest.raises(ModelStoreError, match="is no name"):
+    with pytest.raises(ModelStoreError, match="cannot be the name"):
         store.publish(name, detector, NOTES)
 
 
@@ -256,3 +257,14 @@ def test_other_weights_of_the_same_architecture_need_no_model(
     assert np.array_equal(stored.detector.score(workload.windows), detector.score(workload.windows))
     assert store.rollback_target("floor") == 1
     assert store.current("floor") == 2
+
+
+def test_a_name_belongs_to_one_kind_of_model(tmp_path, detector):
+    store = ModelStore(tmp_path / "s")
+    with pytest.raises(ModelStoreError, match="the name 'bert_cnn' belongs to bert_cnn, and this is event_counts"):
+        store.publish("bert_cnn", detector, NOTES)
+    assert store.names() == []
+    store.publish("mine", build_classifier("rules"), ModelNotes())
+    with pytest.raises(ModelStoreError, match="the name 'mine' belongs to rules, and this is event_counts"):
+        store.publish("mine", detector, NOTES)
+    assert store.versions("mine") == [1]

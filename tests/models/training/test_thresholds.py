@@ -61,7 +61,7 @@ def test_separated_classes_are_split_in_the_middle() -> None:
         ("iqr", [], None, {}, "at least one score"),
         ("iqr", [np.nan], None, {}, "all finite"),
         ("iqr", [1.0], [True], {}, "every window given is anomalous"),
-        ("iqr", [1.0], None, {"percent": 3}, "it has factor"),
+        ("iqr", [1.0], None, {"percent": 3}, "known are factor"),
         ("percentile", [1.0], None, {"percent": 101}, "between 0 and 100"),
         ("pot", [1.0], None, {"risk": 0.5}, "risk must lie between"),
         ("best_f1", [1.0], None, {}, "both classes"),
