@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine.cli.options import Json, problem
+from engine.cli.options import Json
 from engine.cli.output import progress_bar
 
 if TYPE_CHECKING:
@@ -43,18 +43,14 @@ def scan(
 
     Example: driftline scan /var/log/syslog /var/log/nginx --html report.html
     """
-    from pydantic import ValidationError
-
     from engine.offline.scan import Scan, sources_of
     from engine.offline.scan_files import inputs_of
     from engine.steps.parse import Parser, ParseSettings
+    from foundation.settings_errors import validated
 
     if fail_on is not None and fail_on not in FAIL_ON:
         raise typer.BadParameter(f"--fail-on {fail_on}: one of {', '.join(FAIL_ON)} is expected")
-    try:
-        settings = ParseSettings(format=format, timezone=timezone)
-    except ValidationError as error:
-        raise typer.BadParameter("; ".join(map(problem, error.errors()))) from error
+    settings = validated(ParseSettings, {"format": format, "timezone": timezone}, "")
     seconds = _seconds(baseline) if baseline is not None else None
     inputs = inputs_of(paths, [] if baseline is None or seconds is not None else [baseline])
     running = Scan(
