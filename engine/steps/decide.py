@@ -1,15 +1,20 @@
 """Decide: which anomalous windows are worth an alert.
 
-A window is anomalous when its score reaches the threshold. Three things keep the alerts few:
-hysteresis (a stream has to stay anomalous, and has to recover before it can alert again), one alert
-an episode of a session (repeats are counted), and suppression rules written by the operator.
+A window is anomalous when its score reaches the threshold. Three things keep the alerts few: hysteresis
+(a stream has to stay anomalous, and has to recover before it can alert again), episodes, and suppression
+rules written by the operator.
+
+An episode is a session's stay above the threshold. Its first alert opens it. Later windows are counted as
+repeats only where they show nothing new: a template that no alert of the episode has shown, and that was
+not seen in normal windows before the episode, raises another alert, and so does a clearly higher score.
+An incident is therefore never hidden by a harmless anomaly that came before it.
 """
 
 import json
 import re
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Annotated, Literal
 
@@ -17,6 +22,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from engine.records import Decision, ScoredWindows
+from engine.steps.ordinary import OrdinaryTemplates
 from foundation.content_ids import digest
 
 
@@ -27,6 +33,13 @@ def _pattern(value: str) -> str:
         raise ValueError(f"{value!r} is not a regular expression: {error}") from error
     return value
 
+
+STRONGER = 2.0
+"""A score is clearly higher when it exceeds the threshold by this many times what was shown: alerts on a score
+that rises and rises grow with its logarithm."""
+
+MAX_SHOWN = 10_000
+"""Templates that an episode remembers; one with more shows everything, and nothing in it is news any more."""
 
 WITHHELD_BY_GROUP = "group"
 """Under this name `Decider.suppressed` counts what `group_repeats` withholds."""
@@ -98,11 +111,23 @@ class DecideSettings(BaseModel):
 
 @dataclass(slots=True)
 class _Episode:
-    """One session's stay above the threshold."""
+    """One session's stay above the threshold.
+
+    Attributes:
+        above: Anomalous windows in a row.
+        alerted: Whether an alert was raised.
+        repeats: Anomalous windows since the last alert that raised none.
+        opened: Number of the window that raised the first alert, in the stream of this decider.
+        peak: Highest score that an alert has shown.
+        shown: Templates that alerts of the episode have shown.
+    """
 
     above: int = 0
     alerted: bool = False
     repeats: int = 0
+    opened: int = 0
+    peak: float = 0.0
+    shown: set[int] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -143,6 +168,7 @@ class Decider:
         self._sessions_end = sessions_end
         self._episodes: OrderedDict[tuple[str, int], _Episode] = OrderedDict()
         self._groups: OrderedDict[str, _Group] = OrderedDict()
+        self._ordinary = OrdinaryTemplates(settings.max_open)
         self.suppressed: dict[str, int] = {}
         if snapshot is not None:
             self._restore(snapshot)
@@ -151,7 +177,10 @@ class Decider:
         """The windows to alert on, in order."""
         threshold = scored.threshold if self._settings.threshold is None else self._settings.threshold
         release = threshold - self._settings.release_margin
-        decisions = [self._window(scored, i, threshold, release) for i in self._candidates(scored, release)]
+        candidates = self._candidates(scored, release)
+        self._ordinary.add(scored.batch, scored.score < release)
+        decisions = [self._window(scored, i, threshold, release) for i in candidates]
+        self._ordinary.close()
         return tuple(d for d in decisions if d is not None)
 
     def _candidates(self, scored: ScoredWindows, release: float) -> list[int]:
@@ -179,7 +208,7 @@ class Decider:
             episode.above += 1
             decision = self._anomalous(scored, i, episode, threshold)
         elif score < release or not episode.alerted:
-            # Recovered. What raised no alert is told with the session's next one.
+            # Recovered. Windows that raised no alert are counted in the session's next one.
             episode = _Episode(repeats=episode.repeats)
         if not ends and (episode.above or episode.alerted or episode.repeats):
             self._episodes[key] = episode
@@ -188,16 +217,22 @@ class Decider:
 
     def _anomalous(self, scored: ScoredWindows, i: int, episode: _Episode, threshold: float) -> Decision | None:
         """The alert due for an anomalous window, if one is; what is withheld is counted in one place only."""
-        if episode.alerted or episode.above < self._settings.consecutive:
+        if episode.above < self._settings.consecutive:
             episode.repeats += 1
             return None
         batch = scored.batch
         unique = np.unique(batch.windows.row(i))
+        if episode.alerted and not self._is_news(scored, i, unique.tolist(), episode, threshold):
+            episode.repeats += 1
+            return None
         rule = self._suppressed_by(float(scored.score[i]), batch.key[i], unique.tolist())
         if rule is not None:
             self.suppressed[rule] = self.suppressed.get(rule, 0) + 1
             return None
-        episode.alerted = True
+        if not episode.alerted:
+            episode.alerted, episode.opened = True, self._ordinary.number(i)
+        episode.peak = max(episode.peak, float(scored.score[i]))
+        episode.shown.update(unique.tolist())
         group = digest(unique.tobytes(), 8).hex()
         count = self._count(group, int(batch.last_ns[i]))
         if self._settings.group_repeats == "doubling" and count & (count - 1):
@@ -206,6 +241,17 @@ class Decider:
             return None
         repeats, episode.repeats = episode.repeats, 0
         return Decision(i, repeats, group, count, threshold)
+
+    def _is_news(
+        self, scored: ScoredWindows, i: int, templates: list[int], episode: _Episode, threshold: float
+    ) -> bool:
+        """Whether a window shows what no alert of its episode has shown."""
+        excess = float(scored.score[i]) - threshold
+        if excess > 0 and excess >= STRONGER * (episode.peak - threshold):
+            return True
+        if len(episode.shown) >= MAX_SHOWN:
+            return False
+        return any(t not in episode.shown and not self._ordinary.before(t, episode.opened) for t in templates)
 
     def _suppressed_by(self, score: float, session: str, ids: list[int]) -> str | None:
         if not self._settings.suppress:
@@ -231,8 +277,10 @@ class Decider:
             "episodes": [
                 [partition for partition, _ in self._episodes], [session for _, session in self._episodes],
                 [e.above for e in episodes], [e.alerted for e in episodes], [e.repeats for e in episodes],
+                [e.opened for e in episodes], [e.peak for e in episodes], [sorted(e.shown) for e in episodes],
             ],
             "groups": [list(self._groups), [g.count for g in groups], [g.last_ns for g in groups]],
+            "ordinary": self._ordinary.snapshot(),
             "suppressed": self.suppressed,
         }  # fmt: skip
         return json.dumps(state).encode()
@@ -240,9 +288,12 @@ class Decider:
     def _restore(self, snapshot: bytes) -> None:
         state = json.loads(snapshot)
         for partition, session, *fields in zip(*state["episodes"], strict=True):
-            self._episodes[partition, session] = _Episode(*fields)
+            episode = _Episode(*fields)
+            episode.shown = set(episode.shown)
+            self._episodes[partition, session] = episode
         for signature, *fields in zip(*state["groups"], strict=True):
             self._groups[signature] = _Group(*fields)
+        self._ordinary.restore(state.get("ordinary"))
         self.suppressed = state["suppressed"]
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from engine.records import Decision
-from engine.steps.decide import Decider, DecideSettings, SuppressionRule
+from engine.steps.decide import STRONGER, Decider, DecideSettings, SuppressionRule
 
 TEXTS = {1: "disk error on <*>", 2: "heartbeat from <*>", 3: "login of <*>"}
 
@@ -93,6 +93,41 @@ def test_the_oldest_episodes_are_forgotten_beyond_the_bound(decide, window):
     windows = [window(score=0.9, key=k) for k in "abca"]
     assert indices(decide(windows, max_open=2)[0]) == [0, 1, 2, 3]
     assert indices(decide(windows, max_open=3)[0]) == [0, 1, 2]
+
+
+def test_an_incident_behind_a_harmless_anomaly_is_not_hidden(decide, window):
+    """A harmless window opens the episode, and the score does not recover before the incident is over."""
+    windows = [window(score=0.1, rows=(2, 3)), window(score=0.9, rows=(2, 7))]
+    windows += [window(score=0.8, rows=(2, 3, 7)), window(score=0.8, rows=(2, 1)), window(score=0.8, rows=(1, 3))]
+    decisions, _ = decide(windows)
+    assert [(d.index, d.repeats) for d in decisions] == [(1, 0), (3, 1)]
+
+
+def test_a_clearly_higher_score_is_news_and_a_rising_one_costs_few_alerts(decide, window):
+    decisions, _ = decide([window(score=0.5 + i / 1024) for i in range(1, 401)])
+    assert indices(decisions) == [0, 1, 3, 7, 15, 31, 63, 127, 255]
+
+
+@given(data=st.data())
+def test_every_template_over_the_threshold_is_visible_at_once(data, streams, scored):
+    """Whatever the stream: what normal windows did not show before the episode is in an alert of its window."""
+    stream = data.draw(streams)
+    decider = Decider(DecideSettings(), TEXTS, sessions_end=False)
+    alerted = {d.index for d in decider.decide(scored(*stream, threshold=0.5))}
+    shown: dict = {}
+    opened: dict = {}
+    for i, w in enumerate(stream):
+        key = w.partition, w.session_id()
+        if w.score < 0.5:
+            shown.pop(key, None)
+            continue
+        if key not in shown:
+            assert i in alerted
+            shown[key], opened[key] = set(), i
+        if i in alerted:
+            shown[key] |= set(w.rows)
+        ordinary = {t for v in stream[: opened[key]] if v.score < 0.5 for t in v.rows}
+        assert set(w.rows) - shown[key] <= ordinary
 
 
 # --- groups --------------------------------------------------------------------------------------
@@ -188,6 +223,9 @@ class PlainEpisode:
     above: int = 0
     alerted: bool = False
     repeats: int = 0
+    opened: int = 0
+    peak: float = 0.0
+    shown: set = field(default_factory=set)
 
 
 @dataclass
@@ -198,8 +236,10 @@ class Plain:
     sessions_end: bool
     episodes: dict = field(default_factory=dict)
     groups: dict = field(default_factory=dict)
+    normal: list = field(default_factory=list)
 
     def window(self, w, threshold):
+        self.normal.append(set(w.rows) if w.score < threshold - self.settings.release_margin else set())
         episode = self.episodes.setdefault((w.partition, w.session_id()), PlainEpisode())
         due = self._due(w, episode, threshold)
         if self.sessions_end and w.closed:
@@ -209,15 +249,18 @@ class Plain:
     def _due(self, w, episode, threshold):
         if w.score < threshold:
             if not episode.alerted or w.score < threshold - self.settings.release_margin:
-                episode.above, episode.alerted = 0, False
+                self.episodes[w.partition, w.session_id()] = PlainEpisode(repeats=episode.repeats)
             return None
         episode.above += 1
-        if episode.alerted or episode.above < self.settings.consecutive:
+        if episode.above < self.settings.consecutive or (episode.alerted and not self._is_news(w, episode, threshold)):
             episode.repeats += 1
             return None
         if any(r.matches(w.score, w.key, [TEXTS[t] for t in w.rows]) for r in self.settings.suppress):
             return None
-        episode.alerted = True
+        if not episode.alerted:
+            episode.alerted, episode.opened = True, len(self.normal) - 1
+        episode.peak = max(episode.peak, w.score)
+        episode.shown |= set(w.rows)
         count, last_ns = self.groups.get(frozenset(w.rows), (0, w.time_ns))
         if w.time_ns - last_ns > self.settings.group_s * 1e9:
             count = 0
@@ -227,6 +270,12 @@ class Plain:
             return None
         repeats, episode.repeats = episode.repeats, 0
         return repeats, count + 1
+
+    def _is_news(self, w, episode, threshold):
+        if w.score > threshold and w.score - threshold >= STRONGER * (episode.peak - threshold):
+            return True
+        ordinary = set().union(*self.normal[: episode.opened])
+        return bool(set(w.rows) - episode.shown - ordinary)
 
 
 settings_of = st.builds(
@@ -300,7 +349,7 @@ def test_a_snapshot_is_plain_and_does_not_change_later(scored, window):
     copy = bytes(saved)
     decider.decide(scored(window(score=0.9), window(score=0.9)))
     assert saved == copy
-    assert json.loads(saved)["episodes"] == [["p"], [window().session_id()], [1], [False], [1]]
+    assert json.loads(saved)["episodes"][:5] == [["p"], [window().session_id()], [1], [False], [1]]
 
 
 def test_a_partition_name_that_is_no_text_survives_a_snapshot(scored, window):
