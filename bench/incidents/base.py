@@ -102,12 +102,14 @@ class Alert:
         rows: The rows of `now` that it points to, at least one, in ascending order.
         raised: The last row that the detector had to read to raise it.
         strength: Higher is stronger; only the order within one run matters.
+        about: What it is about, for example a template's text; "" where a detector cannot say.
         reason: For people.
     """
 
     rows: Sequence[int]
     raised: int
     strength: float
+    about: str
     reason: str
 
 

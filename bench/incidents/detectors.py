@@ -9,6 +9,7 @@ from bench.incidents.base import Detector
 OURS = "scan"
 """The product under test; its figures are the scenario's own."""
 DETECTORS: Mapping[str, str] = {
+    OURS: "bench.incidents.product_scan:SCAN",
     "script": "bench.incidents.peer_script:SCRIPT",
     "drain3_rate": "bench.incidents.peer_script:DRAIN3_RATE",
     "event_counts": "bench.incidents.peer_event_counts:EVENT_COUNTS",

@@ -6,14 +6,14 @@ An alert is *on the incident* if
    stopped, any row from the first missing one until the line is back and one more period has passed;
 2. it does not point everywhere: of more than `WIDE_ROWS` rows, at least `WIDE_SHARE` lie between the
    first and the last row of the incident;
-3. where a line stopped, so that there is no row to point to: the same detector raises no alert on the
-   same rows in the run without the incident.
+3. it is due to the incident: without the incident the same detector raises no alert about the same
+   thing on the same lines, that is on half of the alert's lines or more.
 
 Every other alert is one of the *others*. An incident is found if any alert is on it. Its rank is the
 position of the first such alert, the strongest first and of equals the earliest.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +38,6 @@ class Verdict:
             raised; None if it was not found.
         delay_s: The same in the log's own time.
         watch_s: CPU seconds that the detector took for the lines of `now`.
-        by_chance: Whether the alerts that it raises without the incident would have been on it.
     """
 
     case: Case
@@ -48,7 +47,6 @@ class Verdict:
     delay_lines: int | None
     delay_s: float | None
     watch_s: float
-    by_chance: bool
 
     @property
     def found(self) -> bool:
@@ -66,8 +64,8 @@ def judge(case: Case, alerts: Sequence[Alert], free: Sequence[Alert], watch_s: f
         watch_s: CPU seconds that it took.
     """
     ranked = sorted(alerts, key=lambda alert: (-alert.strength, alert.raised))
-    usual = {row for alert in free for row in alert.rows} if _is_silence(case) else set()
-    on = [on_incident(case, alert) and not _is_usual(case, alert, usual) for alert in ranked]
+    usual = _Usual(case, free)
+    on = [on_incident(case, alert) and not usual.has(alert) for alert in ranked]
     rank = on.index(True) + 1 if True in on else None
     raised = [alert.raised for alert, hit in zip(ranked, on, strict=True) if hit]
     delay_lines = delay_s = None
@@ -75,9 +73,7 @@ def judge(case: Case, alerts: Sequence[Alert], free: Sequence[Alert], watch_s: f
         first = int(np.argmax(case.incident))
         row = min(max(min(raised), first), len(case.now) - 1)
         delay_lines, delay_s = row - first, float(case.times[row] - case.times[first])
-    # A silence is not found by alerts that are always there, so chance has no part in it.
-    chance = not _is_silence(case) and any(on_incident(case, moved) for moved in _moved(case, free))
-    return Verdict(case, len(alerts), len(alerts) - sum(on), rank, delay_lines, delay_s, watch_s, chance)
+    return Verdict(case, len(alerts), len(alerts) - sum(on), rank, delay_lines, delay_s, watch_s)
 
 
 def on_incident(case: Case, alert: Alert) -> bool:
@@ -91,26 +87,20 @@ def on_incident(case: Case, alert: Alert) -> bool:
     return float(np.mean((rows >= first) & (rows <= last))) >= WIDE_SHARE
 
 
-def _is_silence(case: Case) -> bool:
-    """Whether lines were taken away and none put in."""
-    return case.kind != NONE and len(case.now) < len(case.background.lines) - case.background.cut
+class _Usual:
+    """What a detector reports without the incident: rows of `now` without it, by what the alerts are about."""
 
+    def __init__(self, case: Case, free: Sequence[Alert]) -> None:
+        self._source = case.source
+        self._rows: dict[str, set[int]] = {}
+        for alert in free:
+            self._rows.setdefault(alert.about, set()).update(alert.rows)
 
-def _moved(case: Case, free: Iterable[Alert]) -> Iterator[Alert]:
-    """The alerts of the run without the incident, on the same lines of the case; gaps in a range are filled."""
-    row_of = {source: row for row, source in enumerate(case.source.tolist()) if source >= 0}
-    for alert in free:
-        rows: Sequence[int] = sorted(row_of[row] for row in alert.rows if row in row_of)
-        if rows and isinstance(alert.rows, range):
-            rows = range(rows[0], rows[-1] + 1)
-        if rows:
-            yield Alert(rows, rows[-1], alert.strength, alert.reason)
-
-
-def _is_usual(case: Case, alert: Alert, usual: set[int]) -> bool:
-    """Whether half of the alert's rows or more are pointed to without the incident as well."""
-    rows = case.source[np.asarray(alert.rows)].tolist()
-    return sum(row in usual for row in rows) * 2 >= len(rows) > 0
+    def has(self, alert: Alert) -> bool:
+        """Whether half of the alert's lines that the log has anyway, or more, are reported for the same thing."""
+        usual = self._rows.get(alert.about, set())
+        lines = [row for row in self._source[np.asarray(alert.rows)].tolist() if row >= 0]
+        return 2 * sum(row in usual for row in lines) >= len(lines) > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +112,6 @@ class Figures:
         others_per_10k: Other alerts per 10,000 lines of `now`, over all runs.
         others_per_day: The same per day of the log's own time.
         delay_lines, delay_minutes: Medians over the incidents found.
-        by_chance: Share of the incidents that the alerts of the run without them would have found.
         cost_s_per_10k: CPU seconds for 10,000 lines of `now`, in the runs without an incident, which come first.
     """
 
@@ -132,7 +121,6 @@ class Figures:
     others_per_day: float
     delay_lines: float | None
     delay_minutes: float | None
-    by_chance: float | None
     cost_s_per_10k: float | None
 
 
@@ -151,7 +139,6 @@ def summarise(verdicts: Sequence[Verdict]) -> Figures:
         others_per_day=others / days if days else 0.0,
         delay_lines=float(np.median(delays)) if delays else None,
         delay_minutes=float(np.median(seconds)) / 60 if seconds else None,
-        by_chance=float(np.mean([v.by_chance for v in real])) if real else None,
         cost_s_per_10k=_cost([verdict for verdict in verdicts if verdict.case.kind == NONE]),
     )
 

@@ -5,14 +5,13 @@ engine's own steps; each alert is a window of 20 lines.
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 
 from bench.incidents.base import Alert
-from connectors.base import LineBatch
-from engine.clock import ManualClock, SystemClock
+from bench.incidents.line_batches import batches
+from engine.clock import ManualClock
 from engine.records import ScoredWindows, WindowBatch
 from engine.steps.decide import Decider, DecideSettings
 from engine.steps.parse import Parser, ParseSettings
@@ -20,7 +19,6 @@ from engine.steps.window import build_windower
 from engine.windows.sliding import SlidingWindows
 from models.train_detector import Trained, TrainSettings, train
 
-BATCH_LINES = 4096
 NAME = "event_counts"
 
 
@@ -52,19 +50,17 @@ class EventCountsWatch:
         for decision in decisions:
             first, last = int(batch.first[decision.index]), int(batch.last[decision.index])
             score = float(scored.score[decision.index])
-            alerts.append(Alert(range(first, last + 1), last, score, f"score {score:.2f}, threshold {threshold:.2f}"))
+            alerts.append(Alert(range(first, last + 1), last, score, "", f"score {score:.2f}, threshold {threshold:.2f}"))
         return alerts
 
 
 def _windows(lines: Sequence[str]) -> tuple[WindowBatch, dict[int, str]]:
     """The windows of a log, and its templates; the positions of lines are their rows."""
-    # A line from after its read would be taken for one with a wrong clock.
-    read_ns = SystemClock().wall_ns()
     parser = Parser(ParseSettings(format="auto"), lambda partition, row: f"{partition}:{row}")
     windower = build_windower(SlidingWindows(), ManualClock(0), None)
     parts: list[WindowBatch] = []
     templates: dict[int, str] = {}
-    parsed = [parser.parse(batch).good for batch in _batches(lines, read_ns)]
+    parsed = [parser.parse(batch).good for batch in batches(lines)]
     rest = parser.finish()
     for good in parsed + ([rest.good] if rest is not None else []):
         templates |= good.templates
@@ -72,14 +68,6 @@ def _windows(lines: Sequence[str]) -> tuple[WindowBatch, dict[int, str]]:
         parts += [] if done is None else [done]
     last = windower.close_all()
     return WindowBatch.join(parts + ([] if last is None else [last])), templates
-
-
-def _batches(lines: Sequence[str], read_ns: int) -> Iterator[LineBatch]:
-    for start in range(0, len(lines), BATCH_LINES):
-        some = [line.encode() + b"\n" for line in lines[start : start + BATCH_LINES]]
-        ends = np.cumsum([len(line) for line in some]) - 1
-        rows = np.arange(start, start + len(some), dtype=np.int64)
-        yield LineBatch("log", b"".join(some), ends.astype(np.int64), rows, read_ns, read_ns)
 
 
 EVENT_COUNTS = EventCounts()

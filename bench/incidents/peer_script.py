@@ -103,7 +103,7 @@ class ScriptWatch:
             template = ids.of(line)
             if self.script.new and template not in seen:
                 seen.add(template)
-                alerts.append(Alert((row,), row, NEW_STRENGTH, f"new template: {ids.text(template)}"))
+                alerts.append(Alert((row,), row, NEW_STRENGTH, ids.text(template), "never seen before"))
             block[template] += 1
             if row % BLOCK == BLOCK - 1:
                 alerts += self._rates(block, row, ids)
@@ -116,8 +116,8 @@ class ScriptWatch:
             usual = self.past[template] / self.lines * BLOCK
             strength = (count - usual) / math.sqrt(usual + 1)
             if strength > SIGMA and (template in self.past or not self.script.new):
-                reason = f"{count} in 100 lines, usually {usual:.1f}: {ids.text(template)}"
-                alerts.append(Alert(range(row - BLOCK + 1, row + 1), row, strength, reason))
+                reason = f"{count} in {BLOCK} lines, usually {usual:.1f}"
+                alerts.append(Alert(range(row - BLOCK + 1, row + 1), row, strength, ids.text(template), reason))
         return alerts
 
 

@@ -15,11 +15,10 @@ FIGURES = {
     "others_per_10k_stationary": "others, stationary",
     "others_per_10k_daily": "others, daily",
     "others_per_10k_real": "others, real",
-    "by_chance": "by chance",
     "delay_lines": "delay, lines",
     "cost_s_per_10k": "s per 10,000 lines",
 }
-SHARES = {"found", "rank1", "by_chance"}
+SHARES = {"found", "rank1"}
 ABSENT = "-"
 
 

@@ -28,8 +28,8 @@ RESULT = {
 
 def test_detectors_logs_and_kinds_are_tabulated():
     text = SECTION.text([RESULT])
-    assert "| `scan` | 0.900 | 0.800 | - | - | 1.25 | - | - | - |" in text
-    assert "| `script` | 0.700 | - | - | - | 106.80 | - | - | - |" in text
+    assert "| `scan` | 0.900 | 0.800 | - | - | 1.25 | - | - |" in text
+    assert "| `script` | 0.700 | - | - | - | 106.80 | - | - |" in text
     assert "| `bgl` | 0.900 / 1.0 | 0.700 / 98.6 |" in text
     assert "share found by `scan` and `script`" in text
     assert "| `oom` | 1.00 / 0.25 | - |" in text

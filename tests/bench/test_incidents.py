@@ -143,7 +143,9 @@ def _service(kind: str = "new_error") -> Case:
 def test_an_alert_on_the_incident_is_ranked_among_the_others() -> None:
     case = _service()
     first = int(np.argmax(case.incident))
-    alerts = [Alert((3,), 3, 9.0, "a"), Alert((first,), first + 5, 5.0, "b"), Alert((4,), 4, 1.0, "c")]
+    alerts = [
+        Alert((row,), row + late, strength, "", "x") for row, late, strength in ((3, 0, 9), (first, 5, 5), (4, 0, 1))
+    ]
     verdict = judge(case, alerts, ())
     assert (verdict.found, verdict.rank, verdict.others, verdict.delay_lines) == (True, 2, 2, 5)
     assert judge(case, alerts[::2], ()).rank is None
@@ -151,27 +153,27 @@ def test_an_alert_on_the_incident_is_ranked_among_the_others() -> None:
 
 def test_pointing_everywhere_finds_nothing() -> None:
     case = _service()
-    everywhere = Alert(range(len(case.now)), len(case.now) - 1, 9.0, "something")
+    everywhere = Alert(range(len(case.now)), len(case.now) - 1, 9.0, "", "something")
     assert not judge(case, [everywhere], ()).found
+
+
+def test_what_is_reported_anyway_is_not_due_to_the_incident() -> None:
+    case = _service()
+    around = int(np.argmax(case.incident))
+    window = range(around - 5, around + 6)
+    before = int(case.source[around - 1])
+    always = Alert(range(before - 5, before + 6), before, 1.0, "cache", "too many")
+    assert judge(case, [Alert(window, around, 1.0, "cart", "never seen")], [always]).found
+    assert not judge(case, [Alert(window, around, 1.0, "cache", "too many")], [always]).found
+    assert judge(case, [Alert((around,), around, 1.0, "cache", "this very line")], [always]).found
 
 
 def test_silence_is_not_found_by_an_alert_that_is_always_there() -> None:
     case = _service("heartbeat")
     row = int(np.flatnonzero(case.incident & (case.source >= 0))[3])
-    alert = Alert((row,), row, 1.0, "silence")
-    always = Alert((int(case.source[row]),), 0, 1.0, "always")
-    assert judge(case, [alert], ()).found
-    assert not judge(case, [alert], [always]).found
-
-
-def test_what_is_always_there_finds_by_chance() -> None:
-    case = _service()
-    here = int(case.source[np.flatnonzero(case.source >= 0)[0]])
-    around = int(np.argmax(case.incident))
-    before = int(case.source[around - 1])
-    assert judge(case, [], [Alert(range(before - 5, before + 6), 0, 1.0, "a window")]).by_chance
-    assert not judge(case, [], [Alert((before, before + 1), 0, 1.0, "two lines")]).by_chance
-    assert not judge(case, [], [Alert((here,), 0, 1.0, "elsewhere")]).by_chance
+    always = Alert((int(case.source[row]),), 0, 1.0, "", "always")
+    assert judge(case, [Alert((row,), row, 1.0, "", "silence")], ()).found
+    assert not judge(case, [Alert((row,), row, 1.0, "", "silence")], [always]).found
 
 
 class Oracle:
@@ -185,7 +187,7 @@ class Oracle:
 
     def watch(self, now: Sequence[str]) -> list[Alert]:
         rows = [row for row, line in enumerate(now) if self._word in line]
-        return [Alert((0,), 0, 0.5, "first"), *(Alert((row,), row, 1.0, self._word) for row in rows)]
+        return [Alert((0,), 0, 0.5, "", "first"), *(Alert((row,), row, 1.0, self._word, "seen") for row in rows)]
 
 
 def test_a_plan_is_run_and_tabulated() -> None:
@@ -214,7 +216,7 @@ def test_a_plan_is_run_and_tabulated() -> None:
 
 
 def test_figures_without_incidents_have_no_share() -> None:
-    verdict = judge(free_case(background("access")), [Alert((0,), 0, 1.0, "x")], (), 0.5)
+    verdict = judge(free_case(background("access")), [Alert((0,), 0, 1.0, "", "x")], (), 0.5)
     figures = summarise([verdict])
     assert figures.found is None
     assert figures.others_per_10k == pytest.approx(1e4 / 6000)
