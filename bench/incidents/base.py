@@ -99,8 +99,8 @@ class Alert:
     """One alert of a detector.
 
     Attributes:
-        rows: The rows of `now` that it points to, at least one, in ascending order.
-        raised: The last row that the detector had to read to raise it.
+        rows: The rows of `now` that it points to in the end, at least one, in ascending order.
+        raised: The last row that the detector had to read to raise it; later rows may have been added.
         strength: Higher is stronger; only the order within one run matters.
         about: What it is about, for example a template's text; "" where a detector cannot say.
         reason: For people.

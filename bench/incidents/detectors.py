@@ -5,12 +5,16 @@ from collections.abc import Iterable, Mapping
 
 from bench.harness import BenchError
 from bench.incidents.base import Detector
+from engine.findings.registry import DETECTORS as FINDERS
 
 OURS = "scan"
 """The product under test; its figures are the scenario's own."""
+SCRIPT = "script"
+"""The peer that must be beaten on every log."""
 DETECTORS: Mapping[str, str] = {
     OURS: "bench.incidents.product_scan:SCAN",
-    "script": "bench.incidents.peer_script:SCRIPT",
+    **{f"{OURS}_{name}": f"bench.incidents.product_scan:{name.upper()}" for name in FINDERS},
+    SCRIPT: "bench.incidents.peer_script:SCRIPT",
     "drain3_rate": "bench.incidents.peer_script:DRAIN3_RATE",
     "event_counts": "bench.incidents.peer_event_counts:EVENT_COUNTS",
     "half_space_trees": "bench.incidents.peer_half_space:HALF_SPACE_TREES",

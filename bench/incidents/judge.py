@@ -6,8 +6,9 @@ An alert is *on the incident* if
    stopped, any row from the first missing one until the line is back and one more period has passed;
 2. it does not point everywhere: of more than `WIDE_ROWS` rows, at least `WIDE_SHARE` lie between the
    first and the last row of the incident;
-3. it is due to the incident: without the incident the same detector raises no alert about the same
-   thing on the same lines, that is on half of the alert's lines or more.
+3. it is due to the incident: it was raised at the incident's first row or later, and without the
+   incident the same detector raises no alert about the same thing on the same lines, that is on half
+   of the alert's lines or more.
 
 Every other alert is one of the *others*. An incident is found if any alert is on it. Its rank is the
 position of the first such alert, the strongest first and of equals the earliest.
@@ -71,15 +72,15 @@ def judge(case: Case, alerts: Sequence[Alert], free: Sequence[Alert], watch_s: f
     delay_lines = delay_s = None
     if raised:
         first = int(np.argmax(case.incident))
-        row = min(max(min(raised), first), len(case.now) - 1)
-        delay_lines, delay_s = row - first, float(case.times[row] - case.times[first])
+        delay_lines = min(raised) - first
+        delay_s = float(case.times[min(raised)] - case.times[first])
     return Verdict(case, len(alerts), len(alerts) - sum(on), rank, delay_lines, delay_s, watch_s)
 
 
 def on_incident(case: Case, alert: Alert) -> bool:
-    """Whether the alert's rows fulfil the first two conditions."""
+    """Whether the alert fulfils the conditions that need no other run."""
     rows = np.asarray(alert.rows)
-    if not case.incident[rows].any():
+    if not case.incident[rows].any() or alert.raised < int(np.argmax(case.incident)):
         return False
     if len(rows) <= WIDE_ROWS:
         return True

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from bench.incidents.base import Alert
 from bench.incidents.line_batches import batches
-from engine.findings.grouping import Finding
+from engine.findings.base import Signal, Templates
+from engine.findings.grouping import Finding, Grouping
 from engine.offline.scan import Input, Scan
 from engine.parsing.parse_settings import ParseSettings
 from engine.steps.parse import Parser
@@ -16,9 +17,23 @@ STRONG = 3.0
 """Signals so much weaker than a finding's strongest one do not say where it is."""
 
 
+class OneDetector(Grouping):
+    """Findings from the signals of a single detector."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+
+    def add(self, signals: Sequence[Signal], templates: Templates, **at: int) -> list[Finding]:
+        """See `Grouping.add`."""
+        return super().add([signal for signal in signals if signal.detector == self._name], templates, **at)
+
+
 @dataclass(frozen=True, slots=True)
 class ScanDetector:
-    """`driftline scan` with its defaults."""
+    """`driftline scan` with its defaults; with `alone`, the findings of the detector with that name only."""
+
+    alone: str | None = None
 
     def learn(self, past: Sequence[str]) -> "ScanWatch":
         """Read the past as a baseline."""
@@ -26,6 +41,8 @@ class ScanDetector:
         baseline = Input(SOURCE, SOURCE, None, learn=True)
         for batch in batches(past):
             scan.add(batch, baseline, share=None)
+        if self.alone is not None:
+            scan.source(SOURCE).grouping = OneDetector(self.alone)
         return ScanWatch(scan, len(past))
 
 
@@ -68,3 +85,9 @@ def _describe(partition: str, row: int) -> str:
 
 
 SCAN = ScanDetector()
+NOVELTY = ScanDetector("novelty")
+RATES = ScanDetector("rates")
+SILENCE = ScanDetector("silence")
+VALUES = ScanDetector("values")
+LEVELS = ScanDetector("levels")
+NODES = ScanDetector("nodes")

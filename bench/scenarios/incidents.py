@@ -4,11 +4,10 @@ from typing import Any
 
 from bench.harness import Outcome, Run, Scenario, Target
 from bench.incidents.backgrounds import BACKGROUNDS
-from bench.incidents.detectors import DETECTORS, OURS, chosen
+from bench.incidents.detectors import DETECTORS, OURS, SCRIPT, chosen
 from bench.incidents.kinds import KINDS
 from bench.incidents.matrix import EVERY_SPOT, Plan, metrics, missed, missing, not_worse, run_plan, table
 
-SCRIPT = "script"
 QUICK = ((0, 1), (1, 3))
 """Small ones early and medium ones late."""
 SHOWN = ("found", "rank1", "others_per_10k_stationary", "others_per_10k_daily", "others_per_10k_real")

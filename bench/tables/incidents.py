@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bench.incidents.detectors import DETECTORS, OURS
+from bench.incidents.detectors import DETECTORS, OURS, SCRIPT
 from bench.incidents.kinds import KINDS
 from bench.incidents.matrix import ALL
 from bench.tables.page import ROOT, GeneratedSection, table
@@ -27,7 +27,8 @@ def render(results: Sequence[Mapping[str, Any]]) -> list[str]:
     result = results[-1]
     figures = {OURS: result["metrics"], **result["peers"]}
     tables: Mapping[str, Any] = result["detail"]["tables"]
-    names = [name for name in (OURS, *DETECTORS) if name in tables]
+    names = [name for name in DETECTORS if name in tables]
+    two = [name for name in (OURS, SCRIPT) if name in tables]
     logs = [log for log in tables[names[0]] if log != ALL]
     return [
         "Others are alerts on no incident per 10,000 lines.",
@@ -48,9 +49,9 @@ def render(results: Sequence[Mapping[str, Any]]) -> list[str]:
             ),
         ),
         "",
-        f"By kind and log: share found by {_list(names[:2])}; a {ABSENT} where the log cannot show the kind.",
+        f"By kind and log: share found by {_list(two)}; a {ABSENT} where the log cannot show the kind.",
         "",
-        *_by_kind(tables, logs, names[:2]),
+        *_by_kind(tables, logs, two),
     ]
 
 

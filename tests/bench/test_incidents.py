@@ -173,6 +173,7 @@ def test_silence_is_not_found_by_an_alert_that_is_always_there() -> None:
     row = int(np.flatnonzero(case.incident & (case.source >= 0))[3])
     always = Alert((int(case.source[row]),), 0, 1.0, "", "always")
     assert judge(case, [Alert((row,), row, 1.0, "", "silence")], ()).found
+    assert not judge(case, [Alert((row,), 5, 1.0, "", "raised too early")], ()).found
     assert not judge(case, [Alert((row,), row, 1.0, "", "silence")], [always]).found
 
 
@@ -243,7 +244,8 @@ def test_a_detector_starts_every_case_from_the_past(name: str) -> None:
     assert watch.watch(case.now[:1200]) == alerts
     for alert in alerts:
         assert list(alert.rows) == sorted(alert.rows)
-        assert 0 <= alert.rows[0] <= alert.rows[-1] <= alert.raised < 1200
+        assert 0 <= alert.rows[0] <= alert.rows[-1] < 1200
+        assert alert.rows[0] <= alert.raised < 1200
         assert alert.reason
 
 
