@@ -22,6 +22,7 @@ from federation.coordinator.ledger import Trigger
 from federation.coordinator.schedule import Begin, ScheduleSettings, Situation, Wait, decide
 from federation.errors import RoundFailedError
 from federation.flower.local_grid import LocalGrid
+from federation.flower.network import FlowerNetwork
 from federation.protocol.records import ModelSpec, Weights
 from federation.region.trainer import Trainer
 from federation.round.round import run_round
@@ -221,7 +222,9 @@ class FleetStream:
         model, grid = self._model, LocalGrid({r.name: r.trainer for r in self._regions})
         settings = self._policy.rounds.model_copy(update={"seed": self._policy.rounds.seed + number})
         try:
-            result = run_round(grid, settings, model.spec, model.weights, model.threshold, round_id=f"round-{number}")
+            result = run_round(
+                FlowerNetwork(grid), settings, model.spec, model.weights, model.threshold, round_id=f"round-{number}"
+            )
             outcome = result.reason
             if result.accepted:
                 spec = model.spec.model_copy(update={"version": model.spec.version + 1})

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from federation.protocol.messages import Region
+from federation.protocol.messages import RegionClient
 from federation.protocol.records import HoldoutFigures, ModelSpec, ScoreSketch, TrainTask, Update, Weights
 from federation.storage.learning import LearningSet, LineSet, Purpose, Spending
 from federation.storage.line_classes import line_set
@@ -91,7 +91,7 @@ def _changed(update: Update, sent: Weights, how: Callable[[NDArray[np.float32]],
 class HostileRegion:
     """A region that attacks with its updates, and is otherwise the honest one behind it."""
 
-    honest: Region
+    honest: RegionClient
     attack: Attack
 
     @property
@@ -100,19 +100,19 @@ class HostileRegion:
         return self.honest.region
 
     def templates(self, task: TrainTask) -> NDArray[np.int64]:
-        """See `Region`."""
+        """See `RegionClient`."""
         return self.honest.templates(task)
 
     def train(self, weights: Weights, task: TrainTask) -> Update:
-        """See `Region`."""
+        """See `RegionClient`."""
         return self.attack(self.honest.train(weights, task), weights)
 
     def calibrate(self, weights: Weights, spec: ModelSpec) -> ScoreSketch:
-        """See `Region`."""
+        """See `RegionClient`."""
         return self.honest.calibrate(weights, spec)
 
     def evaluate(
         self, candidate: Weights, current: Weights, spec: ModelSpec, thresholds: tuple[float, float]
     ) -> HoldoutFigures:
-        """See `Region`."""
+        """See `RegionClient`."""
         return self.honest.evaluate(candidate, current, spec, thresholds)

@@ -15,7 +15,8 @@ from bench.data.simulated_regions import ATTACKS, FixedStore, HostileRegion
 from bench.harness import Outcome, Run, Scenario, Target
 from engine.offline.datasets import split_by_session
 from federation.flower.local_grid import LocalGrid
-from federation.protocol.messages import Region
+from federation.flower.network import FlowerNetwork
+from federation.protocol.messages import RegionClient
 from federation.protocol.records import ModelSpec, Weights
 from federation.region.trainer import Trainer
 from federation.round.round import run_round
@@ -108,16 +109,17 @@ def _settings(run: Run, passes: int, local_epochs: int) -> RoundSettings:
     return RoundSettings.model_validate({**chosen, "margin_region": 1.0, "deadline_s": 86_400, "reply_s": 86_400})
 
 
-def _liars(honest: Mapping[str, Region], count: int) -> dict[str, Region]:
+def _liars(honest: Mapping[str, RegionClient], count: int) -> dict[str, RegionClient]:
     attacks = list(ATTACKS.values())
     names = sorted(honest)[:: max(1, len(honest) // max(1, count))][:count]
     return {name: HostileRegion(honest[name], attacks[i % len(attacks)]) for i, name in enumerate(names)}
 
 
 def _simulated(
-    name: str, start: Start, regions: Mapping[str, Region], settings: RoundSettings, judged: Labelled, cache: Path
+    name: str, start: Start, regions: Mapping[str, RegionClient], settings: RoundSettings, judged: Labelled, cache: Path
 ) -> dict[str, float]:
-    result = run_round(LocalGrid(regions), settings, start.spec, start.weights, start.threshold, round_id=name)
+    network = FlowerNetwork(LocalGrid(regions))
+    result = run_round(network, settings, start.spec, start.weights, start.threshold, round_id=name)
     after = Start(start.spec, result.weights, result.threshold)
     return {
         f"{name}.f1": Confusion(*_judged(after, judged, cache)).f1,
@@ -145,9 +147,10 @@ def _trainer(name: str, learn: Labelled, cache: Path, seed: int) -> Trainer:
     return Trainer(name, store, device="cpu", cache=cache)
 
 
-def _after(start: Start, regions: Mapping[str, Region], settings: RoundSettings) -> Start:
+def _after(start: Start, regions: Mapping[str, RegionClient], settings: RoundSettings) -> Start:
     """What serves after a round: the candidate where the gate accepts it."""
-    result = run_round(LocalGrid(regions), settings, start.spec, start.weights, start.threshold, round_id="r")
+    network = FlowerNetwork(LocalGrid(regions))
+    result = run_round(network, settings, start.spec, start.weights, start.threshold, round_id="r")
     return Start(start.spec, result.weights, result.threshold) if result.accepted else start
 
 

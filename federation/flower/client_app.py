@@ -1,8 +1,8 @@
-"""The Flower ClientApp of a region: passes bytes to the warm trainer and its answer back, nothing else.
+"""The Flower ClientApp of a region: passes bytes to the warm trainer and its answer back.
 
-It imports no torch (a test asserts that): what Flower starts for a message must start fast and be cheap
-to kill. Which socket the trainer listens on and how long a job may take is the node's own configuration
-(`federation.flower.node`), never the coordinator's.
+It imports no torch (tested): an app that Flower starts for a message must start fast and be cheap to kill. The
+trainer's socket and the time limit of a job come from the node's own configuration (`federation.flower.node`),
+never from the coordinator.
 """
 
 import time
@@ -13,14 +13,16 @@ from flwr.clientapp import ClientApp
 
 from federation.errors import TrainerError
 from federation.flower.record_codec import pack, unpack
+from federation.flower.secagg_client import answer, is_secure
 from federation.protocol.messages import TRAIN, failure
-from federation.protocol.secagg_client import answer, is_secure
 from federation.region.trainer_process import request
 
 ANSWER_S = 2.0
-"""Kept back from a message's remaining life, so that a job killed at its deadline can still be reported."""
+"""Reserved at the end of a message's life, so that a job killed at its deadline can still be reported."""
 
-UNMASKED = "this region sends masked updates only ([node.privacy] require = secagg), and the round asks for a plain one"
+PLAIN_REFUSED = (
+    "this region sends masked updates only ([node.privacy] require = secagg), and the round asks for a plain one"
+)
 
 app = ClientApp()
 
@@ -30,8 +32,8 @@ app = ClientApp()
 @app.train()
 @app.query("calibrate")
 @app.evaluate()
-def hand_over(message: Message, context: Context) -> Message:
-    """Gives the message's records to the trainer and replies with what it answers, masked if that was asked.
+def forward(message: Message, context: Context) -> Message:
+    """Pass the message's records to the trainer and reply with its answer, masked if the message asks for that.
 
     Raises:
         FederationError: see `federation.region.trainer_process.request`; Flower gets it as an error reply.
@@ -39,7 +41,7 @@ def hand_over(message: Message, context: Context) -> Message:
     metadata = message.metadata
     left_s = metadata.created_at + metadata.ttl - time.time() - ANSWER_S
     if left_s <= 0:
-        raise TrainerError(f"the {metadata.message_type} job came too late: nobody waits for its answer any more")
+        raise TrainerError(f"the {metadata.message_type} job came too late: its answer would arrive after the deadline")
     limit_s = min(left_s, float(context.node_config["limit_s"]))
     socket = Path(str(context.node_config["socket"]))
 
@@ -48,7 +50,7 @@ def hand_over(message: Message, context: Context) -> Message:
 
     if is_secure(message):
         return answer(message, context, ask)
-    if context.node_config.get("require") == "secagg" and metadata.message_type.startswith(TRAIN):
-        # The task may say secagg where nothing masks: only what comes by the protocol is masked.
-        return Message(failure(str(context.node_config["region"]), UNMASKED), reply_to=message)
+    if context.node_config.get("masked_only") and metadata.message_type.startswith(TRAIN):
+        # The task may say secagg without masking anything: only messages of the protocol are masked.
+        return Message(failure(str(context.node_config["region"]), PLAIN_REFUSED), reply_to=message)
     return Message(ask(message.content), reply_to=message)

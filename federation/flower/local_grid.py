@@ -1,4 +1,4 @@
-"""A Flower grid whose regions live in this process: for tests, benchmarks and the simulation.
+"""A Flower grid whose regions live in this process: a public fake for tests and benchmarks, not used by the product.
 
 The same records pass through it as through a SuperLink, so the round cannot tell the difference.
 """
@@ -10,7 +10,7 @@ from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
-from federation.protocol.messages import Region, answer
+from federation.protocol.messages import RegionClient, answer
 
 _APP_RAISED = 6
 """Flower's code for a ClientApp that raised an exception."""
@@ -19,7 +19,7 @@ _APP_RAISED = 6
 class LocalGrid(Grid):
     """Asks regions one after the other, when a message is pushed."""
 
-    def __init__(self, regions: Mapping[str, Region]) -> None:
+    def __init__(self, regions: Mapping[str, RegionClient]) -> None:
         """Node ids count from 1 in the order of the names."""
         self._regions = {number: regions[name] for number, name in enumerate(sorted(regions), 1)}
         self._replies: dict[str, Message] = {}
@@ -56,12 +56,12 @@ class LocalGrid(Grid):
             self._pushed += 1
             ids.append(f"{self._pushed}")
             message.metadata.__dict__["_message_id"] = ids[-1]
-            reply = self.answered(self._regions[message.metadata.dst_node_id], message)
+            reply = self.reply(self._regions[message.metadata.dst_node_id], message)
             if reply is not None:
                 self._replies[ids[-1]] = reply
         return ids
 
-    def answered(self, region: Region, message: Message) -> Message | None:
+    def reply(self, region: RegionClient, message: Message) -> Message | None:
         """A region's reply; None from one that keeps silent."""
         try:
             return Message(answer(region, message.metadata.message_type, message.content), reply_to=message)

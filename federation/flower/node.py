@@ -149,7 +149,7 @@ class Node:
 
 def _supernode_command(region: str, settings: NodeSettings, path: Path, secret: Path, address: str) -> list[str]:
     node = f'region="{region}" socket="{path}" limit_s={settings.job_limit_s} '
-    node += f'require="{settings.privacy.require}"'
+    node += f"masked_only={str(settings.privacy.masked_only).lower()}"
     port = address.rpartition(":")[2]
     command = python_module("federation.flower.supernode", "--superlink", settings.superlink, "--port", port)
     command += ["--node-config", node, "--isolation", "process", "--superexec-auth-secret-file", str(secret)]

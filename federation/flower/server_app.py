@@ -13,6 +13,7 @@ from flwr.supercore.inflatable.inflatable_utils import pull_objects
 from flwr.superlink.grid import http_grid
 
 from federation.errors import FederationError, RoundFailedError
+from federation.flower.network import FlowerNetwork
 from federation.flower.supernode import FIRST_LOOK_S, LAST_LOOK_S
 from federation.round import round_files
 from federation.round.round import run_round
@@ -34,7 +35,7 @@ def main(grid: Grid, folder: Path) -> None:
     try:
         plan, weights = round_files.read_plan(folder)
         result = run_round(
-            grid, plan.settings, plan.spec, weights, plan.threshold, round_id=plan.round_id,
+            FlowerNetwork(grid), plan.settings, plan.spec, weights, plan.threshold, round_id=plan.round_id,
             report=functools.partial(round_files.add_step, folder), traceparent=plan.traceparent,
         )  # fmt: skip
     except RoundFailedError as error:

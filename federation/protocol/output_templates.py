@@ -17,7 +17,7 @@ def most_frequent(ids: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.sort(distinct[np.argsort(-counts, kind="stable")[:MAX_TEMPLATES]])
 
 
-def shared_out(
+def allocate_outputs(
     known: NDArray[np.int64], named: Mapping[str, NDArray[np.int64]]
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """Which templates a model that has outputs for those `known` gets outputs for, of all that regions named.

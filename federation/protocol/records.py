@@ -6,7 +6,7 @@ region. Windows, template texts and raw lines do not.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +44,7 @@ class PrivacySettings(BaseModel):
 
     model_config = _FROZEN
 
-    mode: Literal["none", "secagg", "dp"] = Field(
+    mode: str = Field(
         "none", description="none, secagg (the coordinator sees only sums) or dp (DP-SGD in each region)."
     )
     clip: Annotated[float, Field(gt=0)] = Field(
@@ -122,3 +122,29 @@ class HoldoutFigures:
     region: str
     current: tuple[int, ...]
     candidate: tuple[int, ...]
+
+
+MIN_MASKED_REGIONS = 3
+"""Regions that a masked sum needs: of two, each could subtract its own change from the sum."""
+
+
+Counted = tuple[int, Mapping[str, float]]
+"""Windows that a region trained on, and its metrics."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedMean:
+    """The outcome of a secure aggregation, in which nobody sees the change of a single region.
+
+    Attributes:
+        change: float64 (n,): mean change of the floating-point arrays, flattened and joined in the order of
+            `floating`; None if too few regions took part until the end.
+        counted: Each region in the mean.
+        failed: Why a region's app failed, by region.
+        silent: Regions that did not answer in time, sorted.
+    """
+
+    change: NDArray[np.float64] | None
+    counted: Mapping[str, Counted]
+    failed: Mapping[str, str]
+    silent: tuple[str, ...]

@@ -5,6 +5,7 @@ import zlib
 from pathlib import Path
 
 from federation.errors import TrainerError
+from federation.privacy.registry import privacy_mode
 from federation.protocol.records import HoldoutFigures, ModelSpec, TrainTask, Update, Weights
 from federation.storage.learning import LearningStore, Purpose
 from models.classify.base import NORMAL, LineClassifier
@@ -35,19 +36,18 @@ class LineTrainer:
             ModelError: see `Model.load_weights` and `LineClassifier.fit`.
         """
         start = time.perf_counter()
-        if task.privacy.mode == "dp":
-            raise TrainerError("differential privacy covers windows and not lines; line classifiers go with secagg")
         classifier = self._loaded(task.spec, weights)
+        mode = privacy_mode(task.privacy.mode)
+        mode.require_supported(classifier)
         own = self._store.line_set(Purpose.TRAIN)
         with within_round(LocalTraining(task.local_epochs, task.proximal_mu)):
             report = classifier.fit(
                 own.lines, own.labels, weights=own.weights,
                 seed=zlib.crc32(f"{self._region} {task.seed} {task.number}".encode()),
             )  # fmt: skip
-        figures = {"train_s": time.perf_counter() - start}
-        if task.privacy.mode == "none":
-            figures |= {"loss": float(report.history[-1]["loss"]), "anomalous": float((own.labels != NORMAL).sum())}
-        return Update(self._region, classifier.weights(), len(own), figures)
+        figures = {"loss": float(report.history[-1]["loss"]), "anomalous": float((own.labels != NORMAL).sum())}
+        metrics = {"train_s": time.perf_counter() - start, **mode.report(task, self._store, figures)}
+        return Update(self._region, classifier.weights(), len(own), metrics)
 
     def evaluate(self, candidate: Weights, current: Weights, spec: ModelSpec) -> HoldoutFigures:
         """Counts by class what both models say of the templates that are held out.

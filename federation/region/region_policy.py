@@ -1,22 +1,23 @@
-"""What a region demands of a round before it takes part: its own word, which no coordinator can change."""
+"""Policy of a region: which rounds it takes part in. A coordinator cannot override it."""
 
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from federation.privacy.registry import PrivacyModeName, privacy_mode
 from federation.protocol.records import ModelSpec, PrivacySettings
 from models.base import ModelError
 from models.storage.store import ModelStore
 
 
 class PrivacyDemand(BaseModel):
-    """Rounds that ask for less privacy than this are refused by the region itself."""
+    """The privacy that a region requires; the region itself refuses other rounds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    require: Literal["none", "secagg", "dp"] = Field(
-        "none", description="`secagg` or `dp`: the region takes part in rounds of this mode only; `none`: in all."
+    require: PrivacyModeName = Field(
+        "none", description="Privacy mode (`secagg`, `dp`) of the rounds in which the region takes part; `none`: all."
     )
     max_epsilon: Annotated[float, Field(gt=0)] | None = Field(
         None, description="Largest `epsilon` that a round may ask for, over all rounds; needs `require = \"dp\"` "
@@ -27,52 +28,53 @@ class PrivacyDemand(BaseModel):
     )  # fmt: skip
 
     @model_validator(mode="after")
-    def _ceilings_hold(self) -> "PrivacyDemand":
-        if self.require != "dp" and (self.max_epsilon is not None or self.max_delta is not None):
-            raise ValueError(
-                'max_epsilon and max_delta need require = "dp": a round without noise would pass below them'
-            )
-        if (self.max_epsilon is None) != (self.max_delta is None):
-            raise ValueError(
-                "max_epsilon and max_delta go together: by the one that is left free a round could buy what the other "
-                "forbids"
-            )
+    def _require_both_ceilings(self) -> "PrivacyDemand":
+        ceilings = (self.max_epsilon, self.max_delta)
+        if not privacy_mode(self.require).has_budget and ceilings != (None, None):
+            raise ValueError('max_epsilon and max_delta need require = "dp": a round without a budget ignores them')
+        if ceilings.count(None) == 1:
+            raise ValueError("set max_epsilon and max_delta together: a round could raise one to lower the other")
         return self
 
-    def refusal(self, region: str, asked: PrivacySettings) -> str | None:
-        """Why the region takes no part in a round that asks for this; None where it does.
+    @property
+    def masked_only(self) -> bool:
+        """Whether the region sends updates by secure aggregation only."""
+        return privacy_mode(self.require).hides_updates
 
-        What was spent is added up at the round's own delta, so a smaller delta never buys more than the ceiling.
+    def refusal(self, region: str, asked: PrivacySettings) -> str | None:
+        """Why the region refuses a round with these settings; None if it takes part.
+
+        Spending is added up at the round's own delta, so a smaller delta never buys more than the ceiling.
         """
-        if self.require not in ("none", asked.mode):
-            return f"region {region} takes part where privacy.mode = {self.require} only; this round's is {asked.mode}"
+        if not privacy_mode(self.require).accepts(asked.mode):
+            return f"region {region} accepts only privacy.mode = {self.require}; this round has {asked.mode}"
         for name, ceiling in (("epsilon", self.max_epsilon), ("delta", self.max_delta)):
             value = getattr(asked, name)
             if ceiling is not None and value > ceiling:
-                return f"the round asks for privacy.{name} = {value:g}; region {region} allows {ceiling:g} at the most"
+                return f"the round asks for privacy.{name} = {value:g}; region {region} allows at most {ceiling:g}"
         return None
 
 
-class OwnEncoders:
+class AllowedEncoders:
     """The text encoders that a round may name: those of the region's own models.
 
-    An encoder's name is a folder, or a model to be fetched from a hub: not for a coordinator to choose.
+    An encoder's name is a folder, or a model that is downloaded from a hub, so a coordinator must not choose it.
     """
 
     def __init__(self, models: Iterable[tuple[str, str]], others: Iterable[str] = ()) -> None:
-        """Looks at nothing yet.
+        """Open no store yet.
 
         Args:
             models: Store and name of each model whose current version the region follows.
-            others: Encoders that may be named beside theirs.
+            others: Further encoders that may be named.
         """
         self._models = tuple(models)
         self._known = tuple(others)
 
     def refusal(self, region: str, spec: ModelSpec) -> str | None:
-        """Why the region does not build this model; None where it does. One that names no encoder has the default.
+        """Why the region does not build this model; None if it does. A model without an encoder has the default one.
 
-        The stores are asked about a name that was not theirs so far, and not again about one that was.
+        The stores are read for names that are not known yet, and not again for names that are.
         """
         asked = spec.settings.get("encoder")
         if asked is None or asked in self._known:
@@ -80,10 +82,10 @@ class OwnEncoders:
         try:
             self._known = tuple(dict.fromkeys((*self._known, *self._current())))
         except ModelError as error:
-            return f"region {region} cannot tell whether the text encoder {asked!r} is that of its own model: {error}"
+            return f"region {region} cannot check whether the text encoder {asked!r} is that of its own model: {error}"
         if asked in self._known:
             return None
-        own = f"takes {' and '.join(map(repr, self._known))} only" if self._known else "has no model that names one"
+        own = f"accepts only {' and '.join(map(repr, self._known))}" if self._known else "has no model with an encoder"
         return f"the round asks for the text encoder {asked!r}; region {region} {own}"
 
     def _current(self) -> Iterator[str]:

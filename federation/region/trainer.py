@@ -6,16 +6,13 @@ kept between questions, so that its encoder is loaded and its template texts are
 
 import time
 import zlib
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from torch.nn import Module
-from torch.optim import Optimizer
 
 from federation.errors import TrainerError
+from federation.privacy.registry import privacy_mode
 from federation.protocol.calibration import sketch
 from federation.protocol.output_templates import most_frequent
 from federation.protocol.records import (
@@ -31,10 +28,9 @@ from federation.region.line_trainer import LineTrainer
 from federation.storage.learning import LearningSet, LearningStore, Purpose
 from models.base import WindowDetector
 from models.detectors.registry import build
-from models.text.ragged import content_keys, distinct
 from models.training.metrics import confusion
 from models.training.scoring import WindowScorer
-from models.training.train_loop import LocalTraining, Stepper, within_round
+from models.training.train_loop import LocalTraining, within_round
 
 
 class Trainer:
@@ -68,7 +64,7 @@ class Trainer:
             TrainerError: this detector cannot be federated, or not in this mode of privacy.
         """
         detector = self._detector(task.spec)
-        _require_private(detector, task)
+        privacy_mode(task.privacy.mode).require_supported(detector)
         if not _predicts(detector):
             return np.zeros(0, np.int64)
         own = self._store.learning_set(Purpose.TRAIN)
@@ -91,11 +87,10 @@ class Trainer:
             own = own.subset(~own.labels)
         if not len(own):
             raise TrainerError(f"{self._region} has no window to train {task.spec.detector} on")
-        _require_private(detector, task)
-        private = task.privacy.mode == "dp"
-        if private:
-            own = _records(own)
-        with within_round(LocalTraining(task.local_epochs, task.proximal_mu, self._stepper(task) if private else None)):
+        mode = privacy_mode(task.privacy.mode)
+        mode.require_supported(detector)
+        own = mode.prepare(own)
+        with within_round(LocalTraining(task.local_epochs, task.proximal_mu, mode.stepper(task, self._store))):
             report = detector.fit(
                 own.windows,
                 own.labels if detector.supervised else None,
@@ -103,23 +98,9 @@ class Trainer:
                 validation=(check.windows, check.labels) if len(check) else None,
                 seed=zlib.crc32(f"{self._region} {task.seed} {task.number}".encode()),
             )
-        figures = {"train_s": time.perf_counter() - start}
-        if private:
-            from federation.region.dp_sgd import epsilon
-
-            figures["epsilon"] = epsilon(self._store.spent(), task.privacy.delta)
-        if task.privacy.mode == "none":  # both are facts about this region's windows that no noise or mask would cover
-            figures |= {"loss": float(report.history[-1]["loss"]), "anomalous": float(own.labels.sum())}
-        return Update(self._region, detector.weights(), len(own), figures)
-
-    def _stepper(self, task: TrainTask) -> Callable[[Module, Optimizer, int], Stepper]:
-        from federation.region.dp_sgd import PrivateSteps
-
-        if task.proximal_mu:
-            raise TrainerError("the proximal term and differential privacy do not go together; use another strategy")
-        return partial(
-            PrivateSteps, epochs=task.local_epochs, settings=task.privacy, book=self._store, round_id=task.round_id
-        )
+        figures = {"loss": float(report.history[-1]["loss"]), "anomalous": float(own.labels.sum())}
+        metrics = {"train_s": time.perf_counter() - start, **mode.report(task, self._store, figures)}
+        return Update(self._region, detector.weights(), len(own), metrics)
 
     def calibrate(self, weights: Weights, spec: ModelSpec) -> ScoreSketch:
         """Scores the calibration windows; only quantiles are given away.
@@ -185,23 +166,3 @@ def _predicts(detector: WindowDetector) -> bool:
     from models.detectors.next_template import CandidateDetector
 
     return isinstance(detector, CandidateDetector) and not detector.supervised
-
-
-def _require_private(detector: WindowDetector, task: TrainTask) -> None:
-    """Raises where a window would show in more than the noised gradients."""
-    if task.privacy.mode != "dp":
-        return
-    if _predicts(detector):
-        raise TrainerError(
-            f"{detector.name} gets an output for every template of the regions' normal windows, and differential "
-            f"privacy does not cover which there are; a detector that learns from labels, or lstm_autoencoder, would do"
-        )
-
-
-def _records(own: LearningSet) -> LearningSet:
-    """Every distinct window with its label once, so that no weight depends on how often one occurs."""
-    keys = [key + bytes([label]) for key, label in zip(content_keys(own.windows), own.labels.tolist(), strict=True)]
-    first, _ = distinct(keys)
-    chosen = np.zeros(len(own), bool)
-    chosen[first] = True
-    return own.subset(chosen)

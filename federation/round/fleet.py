@@ -1,187 +1,185 @@
-"""The regions of one round: who is there, and what they answer in time.
+"""The regions of one round: which are present, and what they answer in time.
 
-Flower's own `send_and_receive` looks for replies every three seconds and its strategies wait for their
-minimum of nodes for ever. Here replies are looked for ten times a second, and nothing waits beyond
-its time: a region that does not answer is left out of the rest of the round.
+Nothing waits beyond its time limit: a region that does not answer is left out of the rest of the round.
 """
 
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-from flwr.app import Message, RecordDict
-from flwr.serverapp import Grid
+import numpy as np
+from flwr.app import RecordDict
+from numpy.typing import NDArray
 
 from federation.errors import MalformedError, RegionFailedError, RoundFailedError
-from federation.protocol.messages import Question, array_bytes, raise_failure, region_of
+from federation.protocol.arrays import array_bytes
+from federation.protocol.messages import Question, raise_failure, region_of
+from federation.protocol.records import Counted, TrainTask, Weights
+from federation.round.network import Network
 from federation.round.result import Refusal
 from federation.round.settings import RoundSettings
 
 T = TypeVar("T")
-_POLL_S = 0.1
 
-WORDS = 500
-"""Characters of a sentence on record: regions have their say in some of them."""
+MIN_WAIT_S = 0.1
+"""With less time left before the round's deadline nothing is asked any more."""
+
+MAX_REASON_CHARACTERS = 500
+"""Longest reason of a refusal on record; regions write some of them."""
 
 SPARE_BYTES = 1 << 16
-"""By which the arrays of a reply may be more than those of its question: names of templates, quantiles of scores."""
-
-
-class Clock(Protocol):
-    """Time for deadlines."""
-
-    def now(self) -> float:
-        """Seconds; never goes back."""
-        ...
-
-    def sleep(self, seconds: float) -> None:
-        """Waits."""
-        ...
-
-
-class MonotonicClock:
-    """The machine's."""
-
-    def now(self) -> float:
-        """See `Clock`."""
-        return time.monotonic()
-
-    def sleep(self, seconds: float) -> None:
-        """See `Clock`."""
-        time.sleep(seconds)
-
-
-def _registered_names(grid: Grid) -> dict[int, str]:
-    """Names under which the nodes' keys were registered, by node; only the grid of a SuperLink with keys knows any."""
-    return {info.node_id: info.name for info in getattr(grid, "get_nodes", tuple)() if info.name}
+"""How many more bytes of arrays a reply may have than its question: for template ids and score quantiles."""
 
 
 class Fleet:
-    """Asks regions and keeps account of those that failed.
+    """Asks regions, and keeps account of those that failed.
 
     Attributes:
-        regions: Node id by name, of the regions that have a say in the round.
+        regions: Node id by name, of the regions that are still part of the round.
         refusals: Replies that were not used, in order.
-        missing: Regions, or nodes that never gave a name, that did not answer in time, in order.
+        missing: Regions that did not answer in time, in order; `node N` for a node that never gave a name.
     """
 
-    def __init__(self, grid: Grid, settings: RoundSettings, clock: Clock) -> None:
-        """The round's deadline counts from here."""
-        self._grid = grid
+    def __init__(self, network: Network, settings: RoundSettings) -> None:
+        """Start the round's deadline.
+
+        Args:
+            network: Reaches the regions.
+            settings: Settings of the round.
+        """
+        self._network = network
         self._settings = settings
-        self._clock = clock
-        self._deadline = clock.now() + settings.deadline_s
+        self._deadline_s = network.now_s() + settings.deadline_s
         self.regions: dict[str, int] = {}
         self.refusals: list[Refusal] = []
         self.missing: list[str] = []
 
-    def greet(self, question: Question) -> None:
-        """Asks every node that is online for its name; the name belongs to the node for the whole round.
+    def hello(self, question: Question) -> None:
+        """Ask every online node for its region's name, which it keeps for the whole round.
 
-        A name that two nodes claim is believed of neither; nor is one that is not the name under which the
+        A name that two nodes claim is refused for both; so is one that differs from the name under which the
         node's key was registered.
         """
+        registered = self._network.nodes()
+        labels = {node: name or f"node {node}" for node, name in registered.items()}
         names: dict[int, str] = {}
-        registered = _registered_names(self._grid)
-        nodes = {node: registered.get(node, f"node {node}") for node in self._grid.get_node_ids()}
-        for node, reply in self._replies(nodes, question, self._settings.hello_s):
+        for node, content in self._replies(labels, question, self._settings.hello_s):
             try:
-                names[node] = region_of(reply)
-                raise_failure(reply)
-                if names[node] != registered.get(node, names[node]):
-                    raise MalformedError(
-                        f"its key is that of {registered[node]}, and it says that it is {names.pop(node)}"
-                    )
+                claimed = region_of(content)
+                if registered[node] and claimed != registered[node]:
+                    raise MalformedError(f"its key is that of {registered[node]}, but it claims to be {claimed}")
+                labels[node] = claimed
+                raise_failure(content)
+                names[node] = claimed
             except (MalformedError, RegionFailedError) as error:
-                self._note(Refusal(names.pop(node, nodes[node]), 0, str(error)))
+                self._note(Refusal(labels[node], 0, str(error)))
         for node, name in sorted(names.items()):
-            if claimed := [str(n) for n, other in sorted(names.items()) if other == name and n != node]:
-                reason = f"node {node} and node {', '.join(claimed)} both say that they are {name}"
-                self._note(Refusal(name, 0, reason))
+            if others := [str(n) for n, other in sorted(names.items()) if other == name and n != node]:
+                self._note(Refusal(name, 0, f"node {node} and node {', '.join(others)} both claim to be {name}"))
             else:
                 self.regions[name] = node
 
     def collect(
         self, question: Question, read: Callable[[str, RecordDict], T], regions: Iterable[str], number: int
     ) -> dict[str, T]:
-        """What regions answer, by name; whoever does not answer in time or not as asked is noted.
+        """Ask regions and return their answers by name; silence and replies that cannot be used are noted.
 
-        A region that says why it cannot do what was asked keeps its say in the round.
+        A region that reports why it cannot do what was asked stays part of the round.
 
         Args:
-            question: Sent to each.
+            question: Sent to each region.
             read: Reads a reply; raises `MalformedError` or `RegionFailedError`.
-            regions: Who is asked; those that have no say any more are passed over.
-            number: Of the pass, for the account.
+            regions: Regions to ask; those that are no longer part of the round are skipped.
+            number: Pass, for the account.
         """
         asked = {self.regions[name]: name for name in regions if name in self.regions}
         found: dict[str, T] = {}
-        most = array_bytes(question.content) + SPARE_BYTES
-        for node, reply in self._replies(asked, question, self._settings.reply_s):
+        max_bytes = array_bytes(question.content) + SPARE_BYTES
+        for node, content in self._replies(asked, question, self._settings.reply_s):
             region = asked[node]
             try:
-                raise_failure(reply)
-                if (said := region_of(reply)) != region:
-                    raise MalformedError(f"the reply of {region} says that it comes from {said}")
-                if (size := array_bytes(reply)) > most:
-                    raise MalformedError(f"the arrays of its reply take {size} bytes, more than {most}")
-                found[region] = read(region, reply)
+                raise_failure(content)
+                if (claimed := region_of(content)) != region:
+                    raise MalformedError(f"the reply of {region} claims to come from {claimed}")
+                if (size := array_bytes(content)) > max_bytes:
+                    raise MalformedError(f"the arrays of its reply take {size} bytes, more than {max_bytes}")
+                found[region] = read(region, content)
             except RegionFailedError as error:
                 self._note(Refusal(region, number, str(error)))
             except MalformedError as error:
                 self.refuse([Refusal(region, number, str(error))])
         return found
 
+    def masked_mean(
+        self, regions: Iterable[str], task: TrainTask, weights: Weights, threshold: int
+    ) -> tuple[NDArray[np.float64], Mapping[str, Counted]]:
+        """Let regions train and return the mean of their changes; failed and silent regions are noted.
+
+        Args:
+            regions: Regions to ask; all of them are part of the round.
+            task: Task of the pass.
+            weights: Weights to start from.
+            threshold: Minimum number of regions in the mean.
+
+        Returns:
+            The mean change, float64 (n,), in the order of `floating`; the regions in it.
+
+        Raises:
+            RoundFailedError: fewer than `threshold` regions took part until the end.
+        """
+        wait_s = self._settings.reply_s
+        nodes = {region: self.regions[region] for region in regions}
+        mean = self._network.masked_mean(nodes, task, weights, threshold=threshold, wait_s=wait_s)
+        self.refuse(Refusal(region, task.number, reason) for region, reason in sorted(mean.failed.items()))
+        for region in mean.silent:
+            self._drop_silent(region)
+        if mean.change is None:
+            account = self.account() or "no reason given"
+            raise RoundFailedError(f"secure aggregation halted in pass {task.number}: {account}", self.regions)
+        return mean.change, mean.counted
+
     def refuse(self, refusals: Iterable[Refusal]) -> None:
-        """Notes replies that cannot be used; their regions have no further say in the round."""
+        """Note replies that cannot be used; their regions are no longer part of the round."""
         for refusal in refusals:
             self._note(refusal)
             self.regions.pop(refusal.region, None)
 
+    def require(self, regions: Iterable[str], step: str) -> None:
+        """Raise RoundFailedError with the account so far if these regions are fewer than `min_regions`."""
+        names = sorted(regions)
+        if len(names) < self._settings.min_regions:
+            raise RoundFailedError(
+                f"{step}: {len(names)} regions of {self._settings.min_regions} needed ({', '.join(names) or 'none'}); "
+                f"{self.account() or 'no other node is online'}",
+                self.regions,
+            )
+
+    def account(self) -> str:
+        """All refusals and silent regions so far, in one line."""
+        refused = [f"{refusal.region}: {refusal.reason}" for refusal in self.refusals]
+        return "; ".join(refused + [f"{region}: no answer in time" for region in self.missing])
+
     def _note(self, refusal: Refusal) -> None:
-        self.refusals.append(replace(refusal, reason=refusal.reason[:WORDS]))
+        self.refusals.append(replace(refusal, reason=refusal.reason[:MAX_REASON_CHARACTERS]))
 
-    def need(self, have: Iterable[str], step: str) -> None:
-        """Ends the round if too few regions are left for it to go on.
+    def _drop_silent(self, region: str) -> None:
+        self.missing.append(region)
+        self.regions.pop(region, None)
 
-        Raises:
-            RoundFailedError: with all that went wrong so far.
-        """
-        names = sorted(have)
-        if len(names) >= self._settings.min_regions:
-            return
-        wrong = [f"{r.region}: {r.reason}" for r in self.refusals] + [f"{m}: no answer in time" for m in self.missing]
-        raise RoundFailedError(
-            f"{step}: {len(names)} regions of {self._settings.min_regions} needed ({', '.join(names) or 'none'}); "
-            f"{'; '.join(wrong) or 'no other node is online'}",
-            self.regions,
-        )
-
-    def _replies(self, asked: dict[int, str], question: Question, seconds: float) -> Iterator[tuple[int, RecordDict]]:
-        """Node and content of each reply within `seconds` and the deadline; errors and silence are noted."""
-        until = min(self._clock.now() + seconds, self._deadline)
-        left = until - self._clock.now()
-        if left < _POLL_S:
-            spent = f"the {self._settings.deadline_s:g} s that the regions had were over before '{question.kind}'"
+    def _replies(
+        self, labels: Mapping[int, str], question: Question, limit_s: float
+    ) -> Iterator[tuple[int, RecordDict]]:
+        """Node and content of each reply within `limit_s` and the deadline; errors and silence are noted."""
+        wait_s = min(limit_s, self._deadline_s - self._network.now_s())
+        if wait_s < MIN_WAIT_S:
+            spent = f"the round's {self._settings.deadline_s:g} s for the regions were over before '{question.kind}'"
             raise RoundFailedError(spent, self.regions)
-        nodes = sorted(asked)
-        # A message that was not fetched in time dies with the question, so no node works on it later.
-        messages = [Message(question.content, node, question.kind, ttl=left) for node in nodes]
-        sent = dict(zip(self._grid.push_messages(messages), nodes, strict=False)) if messages else {}
-        waiting = {message: node for message, node in sent.items() if message}
-        while waiting:
-            for reply in self._grid.pull_messages(list(waiting)):
-                node = waiting.pop(reply.metadata.reply_to_message_id, None)
-                if node is not None and reply.has_error():
-                    self.refuse([Refusal(asked[node], 0, f"its app failed: {reply.error.reason}")])
-                elif node is not None:
-                    yield node, reply.content
-            left = until - self._clock.now()
-            if not waiting or left < _POLL_S:
-                break
-            self._clock.sleep(_POLL_S)
-        silent = set(waiting.values()) | set(nodes) - set(sent.values())
+        silent = set(labels)
+        for reply in self._network.ask(question, sorted(labels), wait_s):
+            silent.discard(reply.node)
+            if reply.content is None:
+                self.refuse([Refusal(labels[reply.node], 0, f"its app failed: {reply.error}")])
+            else:
+                yield reply.node, reply.content
         for node in sorted(silent):
-            self.missing.append(asked[node])
-            self.regions.pop(asked[node], None)
+            self._drop_silent(labels[node])

@@ -1,208 +1,184 @@
-"""A federated round, from the question who is there to the gate's word. All of it is on this page.
+"""A federated round, from the question which regions are present to the gate's verdict. All of it is on this page.
 
-1. Who is there: every node that is online gives its region's name; too few, and the round has failed. Where
-   the model has an output for every template, each region names those of its windows, by hash, and the
-   model gets outputs for those that it has none for: only weights of the same shapes can be averaged.
+1. Hello: every online node reports its region's name; with too few regions the round fails. If the model has
+   an output for every template, each region names the templates of its windows by hash, and the model gets
+   outputs for those that it lacks: only weights of equal shapes can be averaged.
 2. The weights go out with the task.
-3. Updates come back until the pass's time is over; whoever is silent is left out from then on.
-4. The guard refuses what cannot be averaged, by name; too few good ones, and the old model stays.
-5. The strategy makes new weights of the good updates. Steps 2 to 5 are repeated `passes` times.
-6. Every region scores its calibration windows with the candidate; one threshold fits all of them. A line
-   classifier has no threshold and passes by.
+3. Updates come back within the time of the pass; a silent region is left out from then on.
+4. The guard refuses updates that cannot be averaged, by name; with too few valid ones the current model stays.
+5. The strategy makes new weights of the valid updates. Steps 2 to 5 are repeated `passes` times. The privacy
+   mode may replace steps 3 to 5 (`federation.privacy`).
+6. Every region scores its calibration windows with the candidate; one threshold is fitted for all regions. A
+   line classifier has no threshold and skips this step.
 7. Every region counts what candidate and current model do on its holdout.
 8. The gate: better over all regions, and no region loses more than the margin.
 
-Nothing is published here: the coordinator does that with an accepted `RoundResult`.
+Nothing is published here: the coordinator publishes an accepted `RoundResult`.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from flwr.serverapp import Grid
-
+from federation.errors import SetupError
+from federation.privacy.base import PassResult, PrivacyMode
+from federation.privacy.registry import privacy_mode
 from federation.protocol import messages
 from federation.protocol.calibration import shared_threshold, sketch_problem
-from federation.protocol.output_templates import shared_out
-from federation.protocol.records import LINE_CLASSIFIER, ModelSpec, TrainTask, Update, Weights
-from federation.round.fleet import Clock, Fleet, MonotonicClock
+from federation.protocol.output_templates import allocate_outputs
+from federation.protocol.records import LINE_CLASSIFIER, ModelSpec, TrainTask, Weights
+from federation.round.fleet import Fleet
 from federation.round.gate import judge
-from federation.round.guard import figures_problem, inspect
+from federation.round.guard import figures_problem
+from federation.round.network import Network
 from federation.round.result import Refusal, RoundResult
-from federation.round.secagg_server import secure_pass
 from federation.round.settings import RoundSettings
-from federation.round.strategies import Aggregation, proximal_mu
+from federation.round.strategies import STRATEGIES, Aggregation
+from federation.round.training_pass import TrainingPass
 from models.classify.base import CLASSES
 from models.training.output_vocabulary import grown, has_candidates
 
 Report = Callable[[str, Mapping[str, float | str]], None]
-"""Called as (step, figures) when a step is done; for traces, metrics and progress. In `run_round` the figures end with
-`present`: the regions that have answered so far, so that who was silent is known even of a round that hangs."""
+"""Called as (step, figures) when a step is done; for traces, metrics and progress. `run_round` adds the figure
+`present`: the regions that have answered so far, so that the silent ones are known even if a round hangs."""
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """Weights that came of the passes, with the good updates of the last one."""
+class _Round:
+    """What every step of one round needs."""
 
-    weights: Weights
-    updates: tuple[Update, ...]
+    fleet: Fleet
+    settings: RoundSettings
+    mode: PrivacyMode
+    task: TrainTask
+    report: Report
 
 
-def _quiet(step: str, figures: Mapping[str, float | str]) -> None:
-    """Reports to nobody."""
+def _ignore(step: str, figures: Mapping[str, float | str]) -> None:
+    """Report to nobody."""
 
 
 def run_round(
-    grid: Grid,
+    network: Network,
     settings: RoundSettings,
     spec: ModelSpec,
     weights: Weights,
     threshold: float,
     *,
     round_id: str,
-    clock: Clock | None = None,
-    report: Report = _quiet,
+    report: Report = _ignore,
     traceparent: str = "",
 ) -> RoundResult:
-    """Runs all steps.
+    """Run all steps.
 
     Args:
-        grid: Reaches the regions.
-        settings: How.
-        spec: Of the model in service.
-        weights: Its weights.
-        threshold: Its threshold.
-        round_id: Goes into every message.
-        clock: For deadlines; the machine's where None.
+        network: Reaches the regions.
+        settings: Settings of the round.
+        spec: Model in service.
+        weights: Weights of that model.
+        threshold: Threshold of that model.
+        round_id: Id that goes into every message.
         report: See `Report`.
         traceparent: W3C context of the round's trace.
 
     Raises:
-        RoundFailedError: there is no candidate; the message says at which step, and who did what.
-        SetupError: the strategy or one of its settings is not known.
+        RoundFailedError: there is no candidate; the message names the step and the failures.
+        SetupError: the strategy or one of its settings is unknown, or does not fit the privacy mode.
     """
-    clock = clock or MonotonicClock()
-    fleet = Fleet(grid, settings, clock)
-
-    def tell(step: str, figures: Mapping[str, float | str]) -> None:
-        report(step, {**figures, "present": " ".join(sorted(fleet.regions))})
-
+    fleet = Fleet(network, settings)
+    mode, aggregation = privacy_mode(settings.privacy.mode), Aggregation(settings)
+    _require_compatible(mode, settings.strategy, aggregation)
     task = TrainTask(
-        round_id=round_id, spec=spec, local_epochs=settings.local_epochs, proximal_mu=proximal_mu(settings),
+        round_id=round_id, spec=spec, local_epochs=settings.local_epochs, proximal_mu=aggregation.strategy.proximal_mu,
         privacy=settings.privacy, seed=settings.seed, traceparent=traceparent,
     )  # fmt: skip
-    aggregation = Aggregation(settings)
-    fleet.greet(messages.hello(task))  # 1
-    fleet.need(fleet.regions, "step 1, who is there")
-    tell("hello", {"regions": len(fleet.regions)})
-    start = with_all_templates(fleet, task, weights, tell) if has_candidates(weights) else weights  # 1
-    if settings.privacy.mode == "secagg":
-        candidate = secure_passes(grid, fleet, clock, settings, task, start, tell)  # 2 to 5
-    else:
-        candidate = train_passes(fleet, settings, task, start, aggregation, tell)  # 2 to 5
-    return prove(fleet, settings, task, weights, threshold, candidate, tell)  # 6 to 8
+
+    def report_with_present(step: str, figures: Mapping[str, float | str]) -> None:
+        report(step, {**figures, "present": " ".join(sorted(fleet.regions))})
+
+    this = _Round(fleet, settings, mode, task, report_with_present)
+    fleet.hello(messages.hello(task))  # 1
+    fleet.require(fleet.regions, "step 1, hello")
+    this.report("hello", {"regions": len(fleet.regions)})
+    start = _with_all_templates(this, weights) if has_candidates(weights) else weights  # 1
+    candidate = _train(this, start, aggregation)  # 2 to 5
+    return _judged(this, weights, threshold, candidate)  # 6 to 8
 
 
-def with_all_templates(fleet: Fleet, task: TrainTask, weights: Weights, report: Report) -> Weights:
-    """The rest of step 1: the weights with an output for every template that a region named, if there is place.
+def _require_compatible(mode: PrivacyMode, strategy: str, aggregation: Aggregation) -> None:
+    if mode.hides_updates and not aggregation.strategy.is_mean:
+        means = " or ".join(name for name, kind in STRATEGIES.items() if kind.is_mean)
+        raise SetupError(f"{strategy} compares single updates, which {mode.name} hides; use {means}")
+
+
+def _with_all_templates(this: _Round, weights: Weights) -> Weights:
+    """The rest of step 1: the weights with an output for every template that a region named, up to a limit.
 
     Raises:
-        RoundFailedError: too few regions named theirs.
+        RoundFailedError: too few regions named their templates.
     """
-    named = fleet.collect(messages.templates(task), messages.read_templates, sorted(fleet.regions), 0)
-    fleet.need(named, "step 1, templates")
-    kept, new = shared_out(weights["vocabulary"], named)
-    report("templates", {"known": len(kept), "new": len(new), "dropped": len(kept) - int(kept.sum())})
+    question = messages.templates(this.task)
+    named = this.fleet.collect(question, messages.read_templates, sorted(this.fleet.regions), 0)
+    this.fleet.require(named, "step 1, templates")
+    kept, new = allocate_outputs(weights["vocabulary"], named)
+    this.report("templates", {"known": len(kept), "new": len(new), "dropped": len(kept) - int(kept.sum())})
     return grown(weights, kept, new)
 
 
-def train_passes(
-    fleet: Fleet, settings: RoundSettings, task: TrainTask, weights: Weights, aggregation: Aggregation, report: Report
-) -> Candidate:
-    """Steps 2 to 5, `passes` times.
+def _train(this: _Round, weights: Weights, aggregation: Aggregation) -> PassResult:
+    """Steps 2 to 5, `passes` times; the result of the last pass.
 
     Raises:
-        RoundFailedError: a pass had too few good updates.
+        RoundFailedError: a pass had too few valid updates.
     """
-    regions = sorted(fleet.regions)
-    good: list[Update] = []
-    for number in range(settings.passes):
-        question = messages.train(weights, task.model_copy(update={"number": number}))  # 2
-        updates = fleet.collect(question, messages.read_update, regions, number)  # 3
-        good, refused = inspect(list(updates.values()), weights, settings, number)  # 4
-        fleet.refuse(refused)
-        fleet.need([u.region for u in good], f"step 4, pass {number}")
-        weights = aggregation.aggregate(weights, good, number)  # 5
-        regions = [u.region for u in good]
-        report("pass", {"number": number, "regions": len(good), "refused": len(refused)})
-    return Candidate(weights, tuple(good))
+    result = PassResult(weights, ())
+    regions = sorted(this.fleet.regions)
+    for number in range(this.settings.passes):
+        task = this.task.model_copy(update={"number": number})
+        current = TrainingPass(this.fleet, this.settings, task, result.weights, aggregation, regions)
+        result = this.mode.aggregate(current)
+        regions = [update.region for update in result.updates]
+        this.report("pass", {"number": number, "regions": len(regions), "refused": current.refused})
+    return result
 
 
-def secure_passes(
-    grid: Grid, fleet: Fleet, clock: Clock, settings: RoundSettings, task: TrainTask, weights: Weights, report: Report
-) -> Candidate:
-    """Steps 2 to 5 where nobody may see a single update: masked changes, and only their mean is known.
-
-    Raises:
-        RoundFailedError: a pass had too few regions.
-        SetupError: the strategy needs single updates.
-    """
-    updates: tuple[Update, ...] = ()
-    for number in range(settings.passes):
-        weights, updates = secure_pass(
-            grid, fleet, clock, settings, task.model_copy(update={"number": number}), weights
-        )
-        fleet.need([u.region for u in updates], f"step 4, pass {number}")
-        report("pass", {"number": number, "regions": len(updates), "refused": 0})
-    return Candidate(weights, updates)
-
-
-def prove(
-    fleet: Fleet,
-    settings: RoundSettings,
-    task: TrainTask,
-    weights: Weights,
-    threshold: float,
-    candidate: Candidate,
-    report: Report,
-) -> RoundResult:
-    """Steps 6 to 8: a threshold for the candidate, and the gate's word on it.
+def _judged(this: _Round, weights: Weights, threshold: float, candidate: PassResult) -> RoundResult:
+    """Steps 6 to 8: a threshold for the candidate, and the gate's verdict.
 
     Raises:
         RoundFailedError: too few regions gave calibration scores.
     """
-    lines = task.spec.kind == LINE_CLASSIFIER
-    value = threshold if lines else calibrated(fleet, settings, task, candidate, report)  # 6
-    question = messages.evaluate(candidate.weights, weights, task, (value, threshold))  # 7
+    lines, fleet, settings = this.task.spec.kind == LINE_CLASSIFIER, this.fleet, this.settings
+    value = threshold if lines else _calibrated(this, candidate)  # 6
+    question = messages.evaluate(candidate.weights, weights, this.task, (value, threshold))  # 7
     figures = fleet.collect(question, messages.read_figures, sorted(fleet.regions), settings.passes)
     classes = len(CLASSES) if lines else 2
-    odd = {region: figures_problem(f, settings.max_examples, classes) for region, f in sorted(figures.items())}
-    fleet.refuse(Refusal(region, settings.passes, reason) for region, reason in odd.items() if reason)
-    figures = {region: f for region, f in figures.items() if odd[region] is None}
+    problems = {region: figures_problem(f, settings.max_examples, classes) for region, f in sorted(figures.items())}
+    fleet.refuse(Refusal(region, settings.passes, reason) for region, reason in problems.items() if reason)
+    figures = {region: f for region, f in figures.items() if problems[region] is None}
     accepted, reason = judge(list(figures.values()), settings)  # 8
-    report("gate", {"regions": len(figures), "accepted": float(accepted), "reason": reason})
-    private = settings.privacy.mode == "dp"  # else nobody spends any, whatever a region says
-    spent = [u.metrics["epsilon"] for u in candidate.updates if private and "epsilon" in u.metrics]
+    this.report("gate", {"regions": len(figures), "accepted": float(accepted), "reason": reason})
     return RoundResult(
-        round_id=task.round_id, weights=candidate.weights, threshold=value, accepted=accepted, reason=reason,
+        round_id=this.task.round_id, weights=candidate.weights, threshold=value, accepted=accepted, reason=reason,
         figures=tuple(figures[region] for region in sorted(figures)),
         participants=tuple(sorted(u.region for u in candidate.updates)),
         refusals=tuple(fleet.refusals), missing=tuple(dict.fromkeys(fleet.missing)),
-        examples=sum(u.examples for u in candidate.updates), epsilon=max(spent, default=None),
+        examples=sum(u.examples for u in candidate.updates), epsilon=this.mode.spent(candidate.updates),
     )  # fmt: skip
 
 
-def calibrated(fleet: Fleet, settings: RoundSettings, task: TrainTask, candidate: Candidate, report: Report) -> float:
+def _calibrated(this: _Round, candidate: PassResult) -> float:
     """Step 6: the candidate's threshold.
 
     Raises:
         RoundFailedError: too few regions gave calibration scores.
     """
-    asked = messages.calibrate(candidate.weights, task)
-    sketches = fleet.collect(asked, messages.read_sketch, sorted(fleet.regions), settings.passes)
-    problems = {region: sketch_problem(s, settings.max_examples) for region, s in sorted(sketches.items())}
-    fleet.refuse(Refusal(region, settings.passes, reason) for region, reason in problems.items() if reason)
-    sound = [sketch for region, sketch in sorted(sketches.items()) if problems[region] is None]
-    fleet.need([s.region for s in sound], "step 6, threshold")
-    value = shared_threshold(sound, settings.threshold)
-    report("threshold", {"regions": len(sound), "threshold": value})
+    question = messages.calibrate(candidate.weights, this.task)
+    passes, fleet = this.settings.passes, this.fleet
+    sketches = fleet.collect(question, messages.read_sketch, sorted(fleet.regions), passes)
+    problems = {region: sketch_problem(s, this.settings.max_examples) for region, s in sorted(sketches.items())}
+    fleet.refuse(Refusal(region, passes, reason) for region, reason in problems.items() if reason)
+    valid = [sketch for region, sketch in sorted(sketches.items()) if problems[region] is None]
+    fleet.require([sketch.region for sketch in valid], "step 6, threshold")
+    value = shared_threshold(valid, this.settings.threshold)
+    this.report("threshold", {"regions": len(valid), "threshold": value})
     return value

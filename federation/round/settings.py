@@ -2,8 +2,10 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from federation.errors import SetupError
+from federation.privacy.registry import privacy_mode
 from federation.protocol.records import PrivacySettings
 
 
@@ -49,3 +51,12 @@ class RoundSettings(BaseModel):
     threshold: str = Field("auto", description="Threshold rule of the candidate: auto, best_f1 or percentile.")
     privacy: PrivacySettings = Field(PrivacySettings.model_validate({}), description="See `PrivacySettings`.")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="Seed of the round.")
+
+    @field_validator("privacy")
+    @classmethod
+    def _require_known_mode(cls, privacy: PrivacySettings) -> PrivacySettings:
+        try:
+            privacy_mode(privacy.mode)
+        except SetupError as error:
+            raise ValueError(str(error)) from error
+        return privacy

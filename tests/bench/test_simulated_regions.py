@@ -3,7 +3,8 @@ import pytest
 
 from bench.data.simulated_regions import ATTACKS, FixedStore, HostileRegion
 from federation.flower.local_grid import LocalGrid
-from federation.protocol.messages import Region
+from federation.flower.network import FlowerNetwork
+from federation.protocol.messages import RegionClient
 from federation.round.round import run_round
 from federation.round.settings import RoundSettings
 from federation.storage.learning import Purpose, Spending
@@ -26,11 +27,11 @@ def test_a_fixed_store_deals_every_window_out_once() -> None:
 
 def after(attack: str, strategy: str, hostile: int = 1) -> tuple[float, list[str]]:
     """Mean change of a round of twelve regions that all move by 1, and why updates were refused."""
-    regions: dict[str, Region] = {f"r{i:02}": PreparedRegion(f"r{i:02}") for i in range(12)}
+    regions: dict[str, RegionClient] = {f"r{i:02}": PreparedRegion(f"r{i:02}") for i in range(12)}
     for name in sorted(regions)[:hostile]:
         regions[name] = HostileRegion(regions[name], ATTACKS[attack])
     settings = RoundSettings.model_validate({"strategy": strategy, "passes": 1})
-    result = run_round(LocalGrid(regions), settings, SPEC, WEIGHTS, 0.5, round_id="r1")
+    result = run_round(FlowerNetwork(LocalGrid(regions)), settings, SPEC, WEIGHTS, 0.5, round_id="r1")
     return float(np.mean(result.weights["a"] - WEIGHTS["a"])), [r.reason for r in result.refusals]
 
 

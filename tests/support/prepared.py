@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from federation.flower.local_grid import LocalGrid
 from federation.protocol.calibration import sketch
-from federation.protocol.messages import Region
+from federation.protocol.messages import RegionClient
 from federation.protocol.records import HoldoutFigures, ModelSpec, ScoreSketch, TrainTask, Update, Weights
 from federation.round.settings import RoundSettings
 from federation.storage.learning import LearningSet, LineSet, Purpose, Spending
@@ -53,15 +53,15 @@ class PreparedRegion:
 class FaultyGrid(LocalGrid):
     """A grid on which some regions never answer questions of some kinds."""
 
-    def __init__(self, regions: Mapping[str, Region], silent: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(self, regions: Mapping[str, RegionClient], silent: Mapping[str, tuple[str, ...]]) -> None:
         super().__init__(regions)
         self.silent = silent
         self.asked: list[tuple[str, str]] = []
 
-    def answered(self, region: Region, message: Message) -> Message | None:
+    def reply(self, region: RegionClient, message: Message) -> Message | None:
         kind = message.metadata.message_type
         self.asked.append((region.region, kind))
-        return None if kind in self.silent.get(region.region, ()) else super().answered(region, message)
+        return None if kind in self.silent.get(region.region, ()) else super().reply(region, message)
 
 
 class CountedClock:

@@ -9,6 +9,7 @@ from flwr.app import Message
 from engine.runtime.federation_wiring import trainer_build
 from engine.settings import RegionSettings
 from federation.flower.local_grid import LocalGrid
+from federation.flower.network import FlowerNetwork
 from federation.flower.record_codec import pack, unpack
 from federation.protocol.records import ModelSpec
 from federation.round.round import run_round
@@ -30,9 +31,9 @@ class NodeGrid(LocalGrid):
         super().__init__({name: PreparedRegion(name, step=0.01) for name in ("ap", "eu", "us")})
         self._handler = handler
 
-    def answered(self, region, message):
+    def reply(self, region, message):
         if region.region != "eu":
-            return super().answered(region, message)
+            return super().reply(region, message)
         return Message(unpack(self._handler(message.metadata.message_type, pack(message.content))), reply_to=message)
 
 
@@ -79,7 +80,7 @@ def opened(start, monkeypatch):
 
 def ran(handler, start, **changed):
     spec = start[0].model_copy(update={"settings": {**start[0].settings, **changed}})
-    return run_round(NodeGrid(handler), settings(), spec, start[1], 0.5, round_id="r1", clock=CountedClock())
+    return run_round(FlowerNetwork(NodeGrid(handler), CountedClock()), settings(), spec, start[1], 0.5, round_id="r1")
 
 
 def test_a_region_trains_the_model_that_its_own_engine_follows(handler, start, opened):
@@ -93,7 +94,7 @@ def test_a_region_trains_the_model_that_its_own_engine_follows(handler, start, o
 def test_a_round_that_names_another_encoder_is_refused_and_goes_on_without_the_region(handler, start, opened, encoder):
     result = ran(handler, start, encoder=encoder)
     assert [(r.region, r.reason) for r in result.refusals] == [
-        ("eu", f"the round asks for the text encoder {encoder!r}; region eu takes '{OWN}' only")
+        ("eu", f"the round asks for the text encoder {encoder!r}; region eu accepts only '{OWN}'")
     ]
     assert result.participants == ("ap", "us")
     assert opened == [], "it is not even looked for"

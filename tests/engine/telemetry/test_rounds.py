@@ -23,7 +23,7 @@ from federation.errors import RegionFailedError
 from federation.flower.record_codec import pack, unpack
 from federation.protocol import messages
 from federation.protocol.records import PrivacySettings, TrainTask
-from federation.region.region_policy import OwnEncoders, PrivacyDemand
+from federation.region.region_policy import AllowedEncoders, PrivacyDemand
 from federation.round import round_files
 from federation.storage.training_store import TrainingSettings, TrainingStore
 from tests.support.controller_world import MODEL, Clock, Process, drift, publish_first
@@ -83,7 +83,7 @@ def ask_region(base, question):
         TrainingSettings(path=base / "eu.db"),
         "cpu",
         PrivacyDemand(),
-        OwnEncoders([(str(base / "models"), MODEL)]),
+        AllowedEncoders([(str(base / "models"), MODEL)]),
     )
     assert messages.region_of(unpack(handle(question.kind, pack(question.content)))) == "eu"
 
@@ -152,10 +152,10 @@ def test_steps_that_cannot_be_read_cost_their_spans_and_nothing_else(process, tm
 def test_the_trainer_answers_no_question_of_a_round_that_asks_for_more_than_the_region_allows(tmp_path, kind):
     training = TrainingSettings(path=tmp_path / "training.db")
     demand = PrivacyDemand(require="dp", max_epsilon=4.0, max_delta=1e-5)
-    handle = federate._trainer("eu", training, "cpu", demand, OwnEncoders(()))
+    handle = federate._trainer("eu", training, "cpu", demand, AllowedEncoders(()))
     task = TrainTask(round_id="r1", spec=SPEC, privacy=PrivacySettings(mode="dp", epsilon=8.0))
     reply = unpack(handle(kind, pack(messages.train(WEIGHTS, task).content)))
-    with pytest.raises(RegionFailedError, match=r"asks for privacy.epsilon = 8; region eu allows 4 at the most"):
+    with pytest.raises(RegionFailedError, match=r"asks for privacy.epsilon = 8; region eu allows at most 4"):
         messages.raise_failure(reply)
     assert messages.region_of(reply) == "eu"
     with TrainingStore(training.path, training, now_ns=lambda: 0) as store:

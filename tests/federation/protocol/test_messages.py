@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 
 from federation.errors import BudgetSpentError, MalformedError, RegionFailedError
 from federation.protocol import messages
+from federation.protocol.arrays import from_record, to_record
 from federation.protocol.records import ModelSpec, ScoreSketch, TrainTask, Update, Weights
 from tests.support.prepared import SPEC, WEIGHTS, PreparedRegion
 
 TASK = TrainTask(round_id="r1", spec=SPEC, number=3, proximal_mu=0.25, traceparent="00-ab-cd-01")
 
 
-def replied(question: messages.Question, region: messages.Region | None = None) -> RecordDict:
+def replied(question: messages.Question, region: messages.RegionClient | None = None) -> RecordDict:
     return messages.answer(region or PreparedRegion("eu"), question.kind, question.content)
 
 
@@ -67,7 +68,7 @@ def test_an_error_on_purpose_becomes_a_sentence_and_a_bug_stays_one() -> None:
 
 def test_a_question_that_cannot_be_read_is_answered_with_a_sentence() -> None:
     for content in (RecordDict({}), RecordDict({"config": ConfigRecord({"task": "{}"})})):
-        with pytest.raises(RegionFailedError, match="no task that can be read"):
+        with pytest.raises(RegionFailedError, match="carries no valid task"):
             messages.raise_failure(messages.answer(PreparedRegion("eu"), messages.TRAIN, content))
     with pytest.raises(RegionFailedError, match=r"no question 'query\.other'"):
         messages.raise_failure(
@@ -118,7 +119,7 @@ def test_damaged_arrays_are_refused_before_memory_is_taken_for_them(name: str) -
 
 
 def test_what_is_whole_is_read() -> None:
-    found = messages.from_record(RecordDict({"weights": packed(WHOLE)}), "weights")
+    found = from_record(RecordDict({"weights": packed(WHOLE)}), "weights")
     assert (found["a"].dtype, found["a"].shape) == (np.float32, (9,))
 
 
@@ -126,25 +127,25 @@ def test_what_is_whole_is_read() -> None:
 def test_no_bytes_break_the_reader(data: bytes) -> None:
     for given_bytes in (data, WHOLE[: len(data)] + data):
         with contextlib.suppress(MalformedError):
-            messages.from_record(RecordDict({"weights": packed(given_bytes)}), "weights")
+            from_record(RecordDict({"weights": packed(given_bytes)}), "weights")
 
 
 def test_arrays_by_name_without_their_packing_are_none() -> None:
     content = RecordDict({"weights": ArrayRecord({"a": Array(np.zeros(9, np.float32))})})
     with pytest.raises(MalformedError, match="no arrays under 'weights'"):
-        messages.from_record(content, "weights")
+        from_record(content, "weights")
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int8", "int64", "uint8", "bool"])
 @pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 3, 4)])
 def test_arrays_of_numbers_come_through(dtype: str, shape: tuple[int, ...]) -> None:
     sent = np.asfortranarray(np.ones(shape, dtype))
-    found = messages.from_record(RecordDict({"weights": messages.to_record({"a": sent})}), "weights")["a"]
+    found = from_record(RecordDict({"weights": to_record({"a": sent})}), "weights")["a"]
     assert (found.dtype, found.shape) == (sent.dtype, sent.shape)
     np.testing.assert_array_equal(found, sent)
 
 
-GOOD_WEIGHTS = messages.to_record({"a": np.zeros(2, np.float32)})
+GOOD_WEIGHTS = to_record({"a": np.zeros(2, np.float32)})
 UNREADABLE: dict[str, tuple[dict[str, Any], str]] = {
     "nothing": ({}, "no figures under 'metrics'"),
     "no arrays": ({"metrics": MetricRecord({"examples": 4})}, "no arrays under 'weights'"),
@@ -152,7 +153,7 @@ UNREADABLE: dict[str, tuple[dict[str, Any], str]] = {
         {"metrics": MetricRecord({"examples": 4.5}), "weights": GOOD_WEIGHTS},
         "count 'examples' is 4.5",
     ),
-    "list for a figure": ({"metrics": MetricRecord({"examples": 4, "loss": [0.1]})}, "figure 'loss' is not a number"),
+    "list for a figure": ({"metrics": MetricRecord({"examples": 4, "loss": [0.1]})}, "metric 'loss' is not a number"),
 }
 
 
@@ -173,7 +174,7 @@ def test_counts_of_the_holdout_are_a_matrix_and_not_negative(cells: list[Any]) -
 def test_a_reply_without_a_name_or_scores_is_malformed() -> None:
     with pytest.raises(MalformedError, match="names no region"):
         messages.region_of(RecordDict({}))
-    scores = messages.to_record({"normal": np.zeros(1, np.float32)})
+    scores = to_record({"normal": np.zeros(1, np.float32)})
     with pytest.raises(MalformedError, match="scores of the anomalous windows are missing"):
         messages.read_sketch("eu", RecordDict({"scores": scores, "metrics": MetricRecord({"normal": 1})}))
 

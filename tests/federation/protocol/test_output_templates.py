@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from federation.errors import MalformedError, RoundFailedError, TrainerError
 from federation.flower.local_grid import LocalGrid
+from federation.flower.network import FlowerNetwork
 from federation.protocol import messages
-from federation.protocol.messages import Region
-from federation.protocol.output_templates import MAX_TEMPLATES, most_frequent, shared_out
+from federation.protocol.arrays import to_record
+from federation.protocol.messages import RegionClient
+from federation.protocol.output_templates import MAX_TEMPLATES, allocate_outputs, most_frequent
 from federation.protocol.records import ModelSpec, PrivacySettings, TrainTask, Weights
 from federation.region.trainer import Trainer
 from federation.round.result import RoundResult
@@ -28,8 +30,8 @@ from models.detectors.registry import build
 from models.storage.store import ModelStore, Notes
 from models.training.metrics import confusion
 from models.training.thresholds import Threshold
-from tests.federation.round.test_secagg import SecureGrid
 from tests.support.prepared import CountedClock, PreparedRegion, SetStore
+from tests.support.secure_grid import SecureGrid
 
 SMALL: dict[str, dict[str, Any]] = {
     "deeplog": {"projection": 16, "hidden": 24, "layers": 1, "history": 4},
@@ -71,7 +73,7 @@ def store(region: str, seed: int = 0) -> SetStore:
     return SetStore({p: made(region, n, seed + i) for i, (p, n) in enumerate(sizes.items())})
 
 
-def trainers(names: Iterable[str] = REGIONS) -> dict[str, Region]:
+def trainers(names: Iterable[str] = REGIONS) -> dict[str, RegionClient]:
     return {name: Trainer(name, store(name), device="cpu") for name in names}
 
 
@@ -93,7 +95,7 @@ def settings(**changes: Any) -> RoundSettings:
 
 
 def run(grid: LocalGrid, start: Start, **changes: Any) -> RoundResult:
-    return run_round(grid, settings(**changes), *start, 5.0, round_id="r1", clock=CountedClock())
+    return run_round(FlowerNetwork(grid, CountedClock()), settings(**changes), *start, 5.0, round_id="r1")
 
 
 def loaded(spec: ModelSpec, weights: Weights) -> WindowDetector:
@@ -129,7 +131,7 @@ def test_what_regions_learn_together_is_better_on_all_of_them_than_what_one_lear
 def test_the_model_gets_outputs_for_the_templates_of_all_regions_and_keeps_its_own_in_place() -> None:
     start, steps = started("deeplog"), dict[str, Mapping[str, float | str]]()
     result = run_round(
-        LocalGrid(trainers()), settings(), *start, 5.0, round_id="r1", clock=CountedClock(),
+        FlowerNetwork(LocalGrid(trainers()), CountedClock()), settings(), *start, 5.0, round_id="r1",
         report=lambda step, figures: steps.update({step: figures}),
     )  # fmt: skip
     known, old = result.weights["vocabulary"], start[1]["vocabulary"]
@@ -216,7 +218,7 @@ def prepared(**named: tuple[int, ...]) -> dict[str, PreparedRegion]:
     return {name: PreparedRegion(name, named=known) for name, known in named.items()}
 
 
-def ran(regions: Mapping[str, Region]) -> RoundResult:
+def ran(regions: Mapping[str, RegionClient]) -> RoundResult:
     spec = ModelSpec(name="m", version=1, detector="deeplog", settings={}, extra={})
     return run(LocalGrid(regions), (spec, dict(GROWING)))
 
@@ -241,9 +243,9 @@ def test_a_region_that_names_too_much_or_anything_else_has_no_say(named: tuple[i
 @pytest.mark.parametrize("array", [np.ones(2), np.ones(2, np.int32), np.ones((1, 1), np.int64), np.array(3)])
 def test_other_arrays_are_no_template_ids(array: NDArray[Any]) -> None:
     with pytest.raises(MalformedError, match="its template ids are"):
-        messages.read_templates("eu", RecordDict({"templates": messages.to_record({"ids": array})}))
+        messages.read_templates("eu", RecordDict({"templates": to_record({"ids": array})}))
     with pytest.raises(MalformedError):
-        messages.read_templates("eu", RecordDict({"templates": messages.to_record({})}))
+        messages.read_templates("eu", RecordDict({"templates": to_record({})}))
 
 
 SOME = st.lists(st.integers(-20, 20), max_size=12, unique=True).map(lambda found: np.array(sorted(found), np.int64))
@@ -253,21 +255,21 @@ SOME = st.lists(st.integers(-20, 20), max_size=12, unique=True).map(lambda found
 def test_the_order_of_regions_does_not_matter_and_nothing_is_learnt_twice(
     known: NDArray[np.int64], named: dict[str, NDArray[np.int64]], random: Any
 ) -> None:
-    kept, found = shared_out(known, named)
+    kept, found = allocate_outputs(known, named)
     shuffled = list(named.items())
     random.shuffle(shuffled)
-    assert shared_out(known, dict(shuffled))[1].tolist() == found.tolist()
+    assert allocate_outputs(known, dict(shuffled))[1].tolist() == found.tolist()
     assert set(found.tolist()) | set(known.tolist()) == set(known.tolist()).union(*(n.tolist() for n in named.values()))
     assert (found[1:] > found[:-1]).all()
     assert kept.all()
-    again = shared_out(np.concatenate([known, found]), named)
+    again = allocate_outputs(np.concatenate([known, found]), named)
     assert (again[0].all(), again[1].tolist()) == (True, [])
 
 
 def test_where_there_is_no_place_for_all_those_that_nobody_names_go_first_then_the_last_of_a_long_list() -> None:
     known = np.arange(MAX_TEMPLATES)
     used = np.arange(MAX_TEMPLATES - 2)
-    kept, found = shared_out(known, {"eu": np.array([-9, 5000, 5001]), "us": np.array([5001, 5002]), "ap": used})
+    kept, found = allocate_outputs(known, {"eu": np.array([-9, 5000, 5001]), "us": np.array([5001, 5002]), "ap": used})
     assert found.tolist() == [-9, 5000, 5001, 5002]
     assert np.flatnonzero(~kept).tolist() == [
         MAX_TEMPLATES - 4,
@@ -285,7 +287,7 @@ def test_regions_that_name_all_they_may_leave_the_others_their_part_in_every_rou
     liars = {"ap": full - 10**9, "me": full - 10**9}  # small ids, and the same: both were a reason to go first
     known = np.arange(4)
     for name in own:
-        kept, new = shared_out(known, {**liars, name: own[name]})
+        kept, new = allocate_outputs(known, {**liars, name: own[name]})
         known = np.concatenate([known[kept], new])
         assert len(known) == MAX_TEMPLATES
         assert np.isin(own[name], known).all()
@@ -294,9 +296,9 @@ def test_regions_that_name_all_they_may_leave_the_others_their_part_in_every_rou
 
 def test_a_model_that_was_made_with_more_outputs_keeps_as_many() -> None:
     known = np.arange(MAX_TEMPLATES + 10)
-    kept, new = shared_out(known, {"eu": np.array([-1])})
+    kept, new = allocate_outputs(known, {"eu": np.array([-1])})
     assert (int((~kept).sum()), new.tolist()) == (1, [-1])
-    kept, new = shared_out(known, {"eu": known[:5]})
+    kept, new = allocate_outputs(known, {"eu": known[:5]})
     assert (bool(kept.all()), new.tolist()) == (True, [])
 
 

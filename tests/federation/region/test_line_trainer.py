@@ -10,6 +10,7 @@ import pytest
 from bench.data.simulated_regions import FixedStore
 from federation.errors import RoundFailedError, TrainerError
 from federation.flower.local_grid import LocalGrid
+from federation.flower.network import FlowerNetwork
 from federation.protocol.records import LINE_CLASSIFIER, HoldoutFigures, ModelSpec, TrainTask, Weights
 from federation.region.trainer import Trainer
 from federation.round.gate import judge, quality, table, wrong
@@ -23,9 +24,9 @@ from models.base import Windows, template_id
 from models.classify.base import CLASSES, LineClassifier, Lines
 from models.classify.registry import build
 from models.training.train_loop import LocalTraining, within_round
-from tests.federation.round.test_secagg import SecureGrid
 from tests.models.classify.conftest import random_bert
 from tests.support.prepared import CountedClock, PreparedRegion, SetStore
+from tests.support.secure_grid import SecureGrid
 
 KINDS = {
     "ap": ("security_anomaly", ("password", "intruder", "forbidden", "forged")),
@@ -77,7 +78,7 @@ def spec_of(classifier: LineClassifier) -> ModelSpec:
 def run(grid: LocalGrid, start: tuple[ModelSpec, Weights], **changes: Any) -> RoundResult:
     given = {"passes": 1, "local_epochs": 2, "min_regions": 1, "margin_region": 1.0, "margin_overall": -1.0, **changes}
     settings = RoundSettings.model_validate(given)
-    return run_round(grid, settings, *start, 0.0, round_id="r1", clock=CountedClock())
+    return run_round(FlowerNetwork(grid, CountedClock()), settings, *start, 0.0, round_id="r1")
 
 
 def macro_f1(start: tuple[ModelSpec, Weights], weights: Weights) -> float:

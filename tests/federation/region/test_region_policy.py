@@ -9,9 +9,10 @@ import pytest
 from pydantic import ValidationError
 
 from federation.flower.local_grid import LocalGrid
+from federation.flower.network import FlowerNetwork
 from federation.protocol import messages
 from federation.protocol.records import ModelSpec, PrivacySettings
-from federation.region.region_policy import OwnEncoders, PrivacyDemand
+from federation.region.region_policy import AllowedEncoders, PrivacyDemand
 from federation.round.round import run_round
 from federation.round.settings import RoundSettings
 from models.storage.model_cards import Card
@@ -25,11 +26,11 @@ CASES: list[tuple[dict[str, Any], dict[str, Any], str | None]] = [
     ({"require": "secagg"}, {"mode": "secagg"}, None),
     ({"require": "dp"}, {"mode": "dp", "epsilon": 1e9}, None),
     (CEILING, {"mode": "dp", "epsilon": 4.0, "delta": 1e-5}, None),
-    ({"require": "dp"}, {"mode": "none"}, "region eu takes part where privacy.mode = dp only; this round's is none"),
-    ({"require": "secagg"}, {"mode": "dp"}, "where privacy.mode = secagg only; this round's is dp"),
-    (CEILING, {"mode": "secagg"}, "where privacy.mode = dp only; this round's is secagg"),
-    (CEILING, {"mode": "dp"}, "the round asks for privacy.epsilon = 8; region eu allows 4 at the most"),
-    (CEILING, {"mode": "dp", "epsilon": 1.0, "delta": 0.5}, "privacy.delta = 0.5; region eu allows 1e-05 at the most"),
+    ({"require": "dp"}, {"mode": "none"}, "region eu accepts only privacy.mode = dp; this round has none"),
+    ({"require": "secagg"}, {"mode": "dp"}, "only privacy.mode = secagg; this round has dp"),
+    (CEILING, {"mode": "secagg"}, "only privacy.mode = dp; this round has secagg"),
+    (CEILING, {"mode": "dp"}, "the round asks for privacy.epsilon = 8; region eu allows at most 4"),
+    (CEILING, {"mode": "dp", "epsilon": 1.0, "delta": 0.5}, "privacy.delta = 0.5; region eu allows at most 1e-05"),
 ]  # fmt: skip
 
 
@@ -48,8 +49,8 @@ def test_a_ceiling_that_a_round_without_noise_would_pass_below_is_refused(requir
 
 
 @pytest.mark.parametrize("half", [{"max_epsilon": 4.0}, {"max_delta": 1e-5}])
-def test_half_a_ceiling_is_none(half: dict[str, float]) -> None:
-    with pytest.raises(ValidationError, match="max_epsilon and max_delta go together"):
+def test_half_a_ceiling_is_refused(half: dict[str, float]) -> None:
+    with pytest.raises(ValidationError, match="set max_epsilon and max_delta together"):
         PrivacyDemand.model_validate({"require": "dp", **half})
 
 
@@ -71,10 +72,10 @@ class DemandingGrid(LocalGrid):
 
 def test_a_round_names_the_region_that_refused_and_goes_on_without_it() -> None:
     grid = DemandingGrid(PrivacyDemand.model_validate(CEILING))
-    result = run_round(grid, settings(), SPEC, WEIGHTS, 0.4, round_id="r1")
+    result = run_round(FlowerNetwork(grid), settings(), SPEC, WEIGHTS, 0.4, round_id="r1")
     assert result.participants == ("ap", "us")
     assert [(r.region, r.reason) for r in result.refusals] == [
-        ("eu", "region eu takes part where privacy.mode = dp only; this round's is none")
+        ("eu", "region eu accepts only privacy.mode = dp; this round has none")
     ]
 
 
@@ -95,11 +96,11 @@ def naming(encoder: Any) -> ModelSpec:
 
 def test_encoders_are_those_of_the_regions_own_models_whatever_becomes_of_their_store(tmp_path: Path) -> None:
     models = [published(tmp_path, "m", "hashing:16"), published(tmp_path, "lines", "hashing:24"), (str(tmp_path), "no")]
-    own = OwnEncoders(models, ["/srv/bert"])
+    own = AllowedEncoders(models, ["/srv/bert"])
     assert [own.refusal("eu", naming(name)) for name in (None, "/srv/bert", "hashing:16", "hashing:24")] == [None] * 4
     assert own.refusal("eu", naming("hashing:32")) == (
-        "the round asks for the text encoder 'hashing:32'; region eu takes '/srv/bert' and 'hashing:16' and "
-        "'hashing:24' only"
+        "the round asks for the text encoder 'hashing:32'; region eu accepts only '/srv/bert' and "
+        "'hashing:16' and 'hashing:24'"
     )
     published(tmp_path, "m", "hashing:32")
     assert own.refusal("eu", naming("hashing:32")) is None
@@ -107,10 +108,10 @@ def test_encoders_are_those_of_the_regions_own_models_whatever_becomes_of_their_
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "current").write_text("no JSON")
     assert own.refusal("eu", naming("hashing:16")) is None
-    assert "cannot tell whether the text encoder 'x' is that of its own model" in str(own.refusal("eu", naming("x")))
+    assert "cannot check whether the text encoder 'x' is that of its own model" in str(own.refusal("eu", naming("x")))
 
 
 def test_a_region_without_an_encoder_of_its_own_takes_none(tmp_path: Path) -> None:
-    own = OwnEncoders([published(tmp_path, "floor", None)])
+    own = AllowedEncoders([published(tmp_path, "floor", None)])
     assert own.refusal("eu", naming(None)) is None
-    assert str(own.refusal("eu", naming("x"))).endswith("'x'; region eu has no model that names one")
+    assert str(own.refusal("eu", naming("x"))).endswith("'x'; region eu has no model with an encoder")

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from federation.errors import RoundFailedError, TrainerError
 from federation.flower.local_grid import LocalGrid
+from federation.flower.network import FlowerNetwork
 from federation.protocol.records import ModelSpec, TrainTask, Update
 from federation.region.trainer import Trainer
 from federation.round.guard import change_norm, inspect
@@ -47,7 +48,7 @@ def test_a_round_of_real_trainers_betters_the_model(name: str) -> None:
     spec, weights = started(name)
     trainers = {f"r{i}": Trainer(f"r{i}", made_store(i), device="cpu") for i in range(3)}
     settings = RoundSettings.model_validate({"passes": 2, "local_epochs": 10, "margin_region": 1.0})
-    result = run_round(LocalGrid(trainers), settings, spec, weights, 0.99, round_id="r1", clock=CountedClock())
+    result = run_round(FlowerNetwork(LocalGrid(trainers), CountedClock()), settings, spec, weights, 0.99, round_id="r1")
     assert result.refusals == ()
     assert result.accepted, result.reason
     assert result.examples == sum(
@@ -92,7 +93,7 @@ def test_a_region_without_anomalies_says_so_and_the_others_go_on() -> None:
     trainers = {"eu": Trainer("eu", made_store(1, anomalous_share=0.0), device="cpu")}
     trainers |= {name: Trainer(name, made_store(i), device="cpu") for i, name in enumerate(("us", "ap"), 2)}
     settings = RoundSettings.model_validate({"passes": 1})
-    result = run_round(LocalGrid(trainers), settings, spec, weights, 0.5, round_id="r1", clock=CountedClock())
+    result = run_round(FlowerNetwork(LocalGrid(trainers), CountedClock()), settings, spec, weights, 0.5, round_id="r1")
     assert result.participants == ("ap", "us")
     assert [f.region for f in result.figures] == ["ap", "eu", "us"]
     assert [(r.region, "labelled windows of both classes" in r.reason) for r in result.refusals] == [("eu", True)]
@@ -104,7 +105,7 @@ def test_a_failed_round_tells_what_every_region_said() -> None:
     with pytest.raises(
         RoundFailedError, match=r"step 4, pass 0: 0 regions of 2 .*ap: event_counts is .*us: event_counts"
     ):
-        run_round(LocalGrid(trainers), RoundSettings.model_validate({}), spec, {}, 0.5, round_id="r1")
+        run_round(FlowerNetwork(LocalGrid(trainers)), RoundSettings.model_validate({}), spec, {}, 0.5, round_id="r1")
 
 
 def test_empty_stores_and_foreign_weights() -> None:

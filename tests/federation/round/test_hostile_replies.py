@@ -10,10 +10,11 @@ from flwr.app import ConfigRecord, Error, Message, MetricRecord, RecordDict
 
 from federation.errors import SetupError
 from federation.flower.local_grid import LocalGrid
-from federation.protocol import messages
-from federation.protocol.messages import EVALUATE, HELLO, TRAIN, Region
+from federation.flower.network import FlowerNetwork
+from federation.protocol.arrays import from_record, to_record
+from federation.protocol.messages import EVALUATE, HELLO, TRAIN, RegionClient
 from federation.protocol.region_name import REGION_NAME, require_region_name
-from federation.round.fleet import SPARE_BYTES, WORDS
+from federation.round.fleet import MAX_REASON_CHARACTERS, SPARE_BYTES
 from federation.round.result import RoundResult
 from federation.round.round import run_round
 from tests.support.prepared import SPEC, WEIGHTS, CountedClock, PreparedRegion, settings
@@ -29,22 +30,22 @@ class SpoilingGrid(LocalGrid):
         self._kind = kind
         self._spoil = spoil
 
-    def answered(self, region: Region, message: Message) -> Message | None:
-        reply = super().answered(region, message)
+    def reply(self, region: RegionClient, message: Message) -> Message | None:
+        reply = super().reply(region, message)
         if reply is None or region.region != "us" or message.metadata.message_type != self._kind:
             return reply
         return Message(self._spoil(reply.content), reply_to=message)
 
 
 def run(grid: LocalGrid) -> RoundResult:
-    return run_round(grid, settings(passes=1), SPEC, WEIGHTS, 0.4, round_id="r1", clock=CountedClock())
+    return run_round(FlowerNetwork(grid, CountedClock()), settings(passes=1), SPEC, WEIGHTS, 0.4, round_id="r1")
 
 
 def with_arrays(count: int) -> Spoil:
     """As many bytes beside those that were asked for, under a name of their own."""
 
     def spoil(content: RecordDict) -> RecordDict:
-        more = messages.to_record({"a": np.zeros(count, np.uint8)})
+        more = to_record({"a": np.zeros(count, np.uint8)})
         return RecordDict({**dict(content), "more": more})
 
     return spoil
@@ -71,7 +72,7 @@ def test_a_reply_with_more_arrays_than_were_asked_for_is_not_read(kind: str) -> 
 def test_a_reply_with_a_flood_of_figures_is_not_read() -> None:
     assert run(SpoilingGrid(TRAIN, with_figures(32))).refusals == ()
     result = run(SpoilingGrid(TRAIN, with_figures(33)))
-    assert [(r.region, r.reason) for r in result.refusals] == [("us", "it gives 33 figures, more than 32")]
+    assert [(r.region, r.reason) for r in result.refusals] == [("us", "it has 33 metrics, more than 32")]
 
 
 def said(sentence: str) -> Spoil:
@@ -83,17 +84,17 @@ def named(name: str) -> Spoil:
 
 
 def with_a_long_array_name(content: RecordDict) -> RecordDict:
-    weights = {**messages.from_record(content, "weights"), "x" * 5000: np.zeros(1, np.float32)}
-    return RecordDict({**dict(content), "weights": messages.to_record(weights)})
+    weights = {**from_record(content, "weights"), "x" * 5000: np.zeros(1, np.float32)}
+    return RecordDict({**dict(content), "weights": to_record(weights)})
 
 
 class Failing(LocalGrid):
     """The app of `us` breaks, and says a lot about it."""
 
-    def answered(self, region: Region, message: Message) -> Message | None:
+    def reply(self, region: RegionClient, message: Message) -> Message | None:
         if region.region == "us" and message.metadata.message_type == TRAIN:
             return Message(Error(6, "y" * 5000), reply_to=message)
-        return super().answered(region, message)
+        return super().reply(region, message)
 
 
 @pytest.mark.parametrize(
@@ -110,9 +111,9 @@ class Failing(LocalGrid):
 def test_no_region_fills_the_record_with_its_words(grid: LocalGrid) -> None:
     result = run(grid)
     assert len(result.refusals) == 1
-    assert 0 < len(result.refusals[0].reason) <= WORDS
+    assert 0 < len(result.refusals[0].reason) <= MAX_REASON_CHARACTERS
     told = json.dumps({**asdict(result), "weights": None})
-    assert len(told) < WORDS + 2000
+    assert len(told) < MAX_REASON_CHARACTERS + 2000
 
 
 @pytest.mark.parametrize("name", ["us", "eu-west.1_a", "9", "a" * 64])

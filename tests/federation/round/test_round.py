@@ -9,7 +9,8 @@ from flwr.proto.node_pb2 import NodeInfo
 
 from federation.errors import RoundFailedError
 from federation.flower.local_grid import LocalGrid
-from federation.protocol.messages import CALIBRATE, EVALUATE, HELLO, TRAIN, Region
+from federation.flower.network import FlowerNetwork
+from federation.protocol.messages import CALIBRATE, EVALUATE, HELLO, TRAIN, RegionClient
 from federation.protocol.records import HoldoutFigures, ModelSpec, TrainTask, Update, Weights
 from federation.round.result import RoundResult
 from federation.round.round import run_round
@@ -24,14 +25,15 @@ def regions(*names: str, **changes: Any) -> dict[str, PreparedRegion]:
 
 
 def run(grid: LocalGrid, clock: CountedClock | None = None, **changes: Any) -> RoundResult:
-    return run_round(grid, settings(**changes), SPEC, WEIGHTS, 0.4, round_id="r1", clock=clock or CountedClock())
+    network = FlowerNetwork(grid, clock or CountedClock())
+    return run_round(network, settings(**changes), SPEC, WEIGHTS, 0.4, round_id="r1")
 
 
 def test_a_round_of_three_regions() -> None:
     fleet = regions("eu", "us", "ap")
     steps: list[str] = []
     result = run_round(
-        LocalGrid(fleet), settings(passes=3), SPEC, WEIGHTS, 0.4, round_id="r1", clock=CountedClock(),
+        FlowerNetwork(LocalGrid(fleet), CountedClock()), settings(passes=3), SPEC, WEIGHTS, 0.4, round_id="r1",
         report=lambda step, figures: steps.append(step), traceparent="00-ab-cd-01",
     )  # fmt: skip
     assert result.accepted
@@ -88,7 +90,7 @@ def test_a_silent_region_costs_its_time_once_and_is_named(kind: str) -> None:
 def test_every_step_tells_who_has_answered_so_far() -> None:
     grid, told = FaultyGrid(regions("eu", "us", "ap"), {"ap": (TRAIN,)}), list[tuple[str, object]]()
     run_round(
-        grid, settings(passes=1), SPEC, WEIGHTS, 0.4, round_id="r1", clock=CountedClock(),
+        FlowerNetwork(grid, CountedClock()), settings(passes=1), SPEC, WEIGHTS, 0.4, round_id="r1",
         report=lambda step, figures: told.append((step, figures["present"])),
     )  # fmt: skip
     assert told == [("hello", "ap eu us"), ("pass", "eu us"), ("threshold", "eu us"), ("gate", "eu us")]
@@ -105,7 +107,7 @@ def test_below_the_minimum_the_old_model_stays() -> None:
 
 @pytest.mark.parametrize("online", [0, 1])
 def test_too_few_nodes_fail_at_once(online: int) -> None:
-    with pytest.raises(RoundFailedError, match=f"step 1, who is there: {online} regions of 2 needed"):
+    with pytest.raises(RoundFailedError, match=f"step 1, hello: {online} regions of 2 needed"):
         run(LocalGrid(regions(*FIVE[:online])))
 
 
@@ -117,14 +119,14 @@ def test_no_calibration_scores_no_candidate() -> None:
 
 def test_the_deadline_ends_a_round_of_slow_passes() -> None:
     grid = FaultyGrid(regions(*FIVE), {"ap": (TRAIN,)})
-    with pytest.raises(RoundFailedError, match="the 20 s that the regions had were over before"):
+    with pytest.raises(RoundFailedError, match="the round's 20 s for the regions were over before"):
         run(grid, reply_s=30, deadline_s=20)
 
 
 class KeyedGrid(LocalGrid):
     """A grid that knows under which names keys were registered, as a SuperLink's does."""
 
-    def __init__(self, regions: Mapping[str, Region], names: Mapping[int, str]) -> None:
+    def __init__(self, regions: Mapping[str, RegionClient], names: Mapping[int, str]) -> None:
         super().__init__(regions)
         self.names = names
 
@@ -133,41 +135,41 @@ class KeyedGrid(LocalGrid):
 
 
 def test_a_node_that_gives_another_name_than_its_keys_is_refused() -> None:
-    fleet: dict[str, Region] = {"1": PreparedRegion("eu"), "2": PreparedRegion("us"), "3": PreparedRegion("eu")}
+    fleet: dict[str, RegionClient] = {"1": PreparedRegion("eu"), "2": PreparedRegion("us"), "3": PreparedRegion("eu")}
     result = run(KeyedGrid(fleet, {1: "eu", 2: "us", 3: "ap"}))
     assert result.participants == ("eu", "us")
     (refusal,) = result.refusals
-    assert (refusal.region, refusal.reason) == ("ap", "its key is that of ap, and it says that it is eu")
+    assert (refusal.region, refusal.reason) == ("ap", "its key is that of ap, but it claims to be eu")
 
 
 def test_a_silent_node_is_named_by_its_key() -> None:
     class Silent(KeyedGrid):
-        def answered(self, region: Region, message: Message) -> Message | None:
-            return None if region.region == "ap" else super().answered(region, message)
+        def reply(self, region: RegionClient, message: Message) -> Message | None:
+            return None if region.region == "ap" else super().reply(region, message)
 
     result = run(Silent(regions("ap", "eu", "us"), {1: "ap", 2: "eu", 3: "us"}))
     assert result.missing == ("ap",)
 
 
 def test_a_name_that_two_nodes_claim_is_believed_of_neither() -> None:
-    fleet: dict[str, Region] = {"1": PreparedRegion("eu"), "2": PreparedRegion("eu"), **regions("us", "ap")}
+    fleet: dict[str, RegionClient] = {"1": PreparedRegion("eu"), "2": PreparedRegion("eu"), **regions("us", "ap")}
     result = run(LocalGrid(fleet))
     assert result.participants == ("ap", "us")
-    assert "node 1 and node 2 both say that they are eu" in result.refusals[0].reason
+    assert "node 1 and node 2 both claim to be eu" in result.refusals[0].reason
 
 
 class RenamingGrid(LocalGrid):
     """The first node says later that it is another region."""
 
-    def answered(self, region: Region, message: Message) -> Message | None:
+    def reply(self, region: RegionClient, message: Message) -> Message | None:
         lie = message.metadata.message_type == TRAIN and region.region == "ap"
-        return super().answered(PreparedRegion("us") if lie else region, message)
+        return super().reply(PreparedRegion("us") if lie else region, message)
 
 
 def test_a_node_keeps_the_name_it_gave_first() -> None:
     result = run(RenamingGrid(regions("eu", "us", "ap")))
     assert result.participants == ("eu", "us")
-    assert result.refusals[0].reason == "the reply of ap says that it comes from us"
+    assert result.refusals[0].reason == "the reply of ap claims to come from us"
 
 
 def test_a_candidate_worse_in_one_region_is_not_accepted() -> None:
@@ -223,7 +225,7 @@ class PrivateRegion(PreparedRegion):
 
 
 def test_the_largest_epsilon_is_the_rounds() -> None:
-    fleet: Mapping[str, Region] = {"eu": PrivateRegion("eu"), "us": PrivateRegion("us", epsilon=2.5)}
+    fleet: Mapping[str, RegionClient] = {"eu": PrivateRegion("eu"), "us": PrivateRegion("us", epsilon=2.5)}
     assert run(LocalGrid(fleet), privacy={"mode": "dp"}).epsilon == 2.5
 
 
@@ -241,10 +243,10 @@ def test_regions_get_copies_of_what_the_others_get() -> None:
 
 def test_a_reply_without_content_of_its_kind_is_malformed() -> None:
     class Wordless(LocalGrid):
-        def answered(self, region: Region, message: Message) -> Message | None:
+        def reply(self, region: RegionClient, message: Message) -> Message | None:
             if region.region == "ap" and message.metadata.message_type == TRAIN:
                 return Message(RecordDict({}), reply_to=message)
-            return super().answered(region, message)
+            return super().reply(region, message)
 
     result = run(Wordless(regions("eu", "us", "ap")))
     assert [(r.region, r.reason) for r in result.refusals] == [("ap", "the reply names no region")]

@@ -1,4 +1,7 @@
-from typing import Any
+"""The promises of every aggregation strategy in the registry; a new strategy is checked here by itself."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import hypothesis
 import numpy as np
@@ -8,12 +11,19 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from federation.errors import SetupError
+from federation.errors import RoundFailedError, SetupError
 from federation.protocol.records import Update, Weights
+from federation.round import strategies as registry
+from federation.round.guard import inspect
 from federation.round.settings import RoundSettings
-from federation.round.strategies import STRATEGIES, Aggregation, proximal_mu
+from federation.round.strategies import STRATEGIES, Aggregation, build_strategy
+from federation.round.strategy import Changes, Strategy
+from tests.federation.round.test_guard import FAULTS, SENT, update
 
 FLOATS = arrays(np.float32, (2, 3), elements=st.floats(-10, 10, width=32))
+RESCALING = {"fedadam"}
+"""Strategies whose step has a length of its own: only the direction of the common change is promised."""
+
 EVERY = pytest.mark.parametrize("strategy", STRATEGIES)
 
 
@@ -46,7 +56,7 @@ def test_equal_updates_give_themselves(
 ) -> None:
     updates = [Update(f"r{i}", weights(end), n) for i, n in enumerate(counts)]
     found = aggregated(strategy, weights(start), updates)
-    if strategy == "fedadam":  # its step follows the direction of the change, by a length of its own
+    if strategy in RESCALING:
         assert (np.sign(found["a"] - start) == np.sign(end - start))[np.abs(end - start) > 1e-2].all()
         return
     for name, array in weights(end).items():
@@ -54,24 +64,107 @@ def test_equal_updates_give_themselves(
         assert found[name].dtype == array.dtype
 
 
+@pytest.mark.parametrize("strategy", [name for name, kind in STRATEGIES.items() if kind.is_mean])
 @hypothesis.settings(max_examples=30)
 @given(st.lists(st.tuples(FLOATS, st.integers(1, 10**6)), min_size=2, max_size=6), FLOATS)
-def test_fedavg_is_the_mean_weighted_by_examples(drawn: Any, start: NDArray[np.float32]) -> None:
+def test_a_strategy_that_is_a_mean_weighs_by_examples(strategy: str, drawn: Any, start: NDArray[np.float32]) -> None:
     updates = [Update(f"r{i}", weights(a), n) for i, (a, n) in enumerate(drawn)]
     total = sum(n for _, n in drawn)
     expected = sum(a.astype(np.float64) * n for a, n in drawn) / total
-    settings = RoundSettings.model_validate({"max_share": 1.0})
+    settings = RoundSettings.model_validate({"strategy": strategy, "max_share": 1.0})
     found = Aggregation(settings).aggregate(weights(start), updates, 0)["a"]
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
+@EVERY
+def test_a_region_that_claims_ten_million_windows_does_not_decide(strategy: str) -> None:
+    sent = weights(np.zeros((2, 3), np.float32))
+    honest = [Update(r, weights(np.full((2, 3), 2, np.float32)), n) for r, n in (("ap", 100), ("eu", 300), ("sa", 200))]
+    boastful = Update("us", weights(np.full((2, 3), -1, np.float32)), 10**7)
+    assert (aggregated(strategy, sent, [boastful, *honest])["a"] > 0).all()
+
+
 @pytest.mark.parametrize("strategy", ["fedavg", "fedprox"])
-def test_a_region_that_says_it_trained_on_ten_million_windows_counts_for_half(strategy: str) -> None:
+def test_in_a_mean_it_counts_for_half(strategy: str) -> None:
     sent = weights(np.zeros((2, 3), np.float32))
     honest = [Update(r, weights(np.ones((2, 3), np.float32)), n) for r, n in (("ap", 100), ("eu", 300))]
     boastful = Update("us", weights(np.full((2, 3), -3, np.float32)), 10**7)
     found = aggregated(strategy, sent, [boastful, *honest])["a"]
     np.testing.assert_allclose(found, np.full((2, 3), (1 - 3) / 2), rtol=1e-6)
+
+
+@EVERY
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_hostile_update_that_the_guard_refuses_changes_nothing(strategy: str, fault: str) -> None:
+    spoil, _ = FAULTS[fault]
+    honest = [update(region, 1 + i / 10) for i, region in enumerate(("ap", "eu", "me", "sa"))]
+    settings = RoundSettings.model_validate({"strategy": strategy})
+    good, refusals = inspect([*honest, spoil(update("us"))], SENT, settings, 0)
+    assert [refusal.region for refusal in refusals] == ["us"]
+    found, clean = (Aggregation(settings).aggregate(SENT, updates, 0) for updates in (good, honest))
+    for name in SENT:
+        np.testing.assert_array_equal(found[name], clean[name])
+
+
+@EVERY
+@hypothesis.settings(max_examples=10)
+@given(st.lists(st.tuples(FLOATS, st.integers(1, 10**6)), min_size=1, max_size=6))
+def test_weights_and_updates_stay_as_they_were_and_the_form_is_kept(strategy: str, drawn: Any) -> None:
+    sent = weights(np.ones((2, 3), np.float32))
+    updates = [Update(f"r{i}", weights(a), n) for i, (a, n) in enumerate(drawn)]
+    before = [{name: array.copy() for name, array in whole.items()} for whole in (sent, *(u.weights for u in updates))]
+    found = aggregated(strategy, sent, updates)
+    for whole, copy in zip((sent, *(u.weights for u in updates)), before, strict=True):
+        for name in sent:
+            np.testing.assert_array_equal(whole[name], copy[name])
+    assert {n: (a.shape, a.dtype) for n, a in found.items()} == {n: (a.shape, a.dtype) for n, a in sent.items()}
+    np.testing.assert_array_equal(found["ids"], sent["ids"])
+
+
+@EVERY
+def test_one_object_serves_several_passes(strategy: str) -> None:
+    aggregation = Aggregation(RoundSettings.model_validate({"strategy": strategy}))
+    current = weights(np.zeros((2, 3), np.float32))
+    for number in range(3):
+        moved = [Update(r, weights(current["a"] + np.float32(1)), 5) for r in ("ap", "eu", "us")]
+        following = aggregation.aggregate(current, moved, number)
+        assert (following["a"] > current["a"]).all()
+        current = following
+
+
+@EVERY
+def test_defaults_are_in_range_and_whole_settings_are_whole(strategy: str) -> None:
+    defaults = STRATEGIES[strategy].defaults
+    assert build_strategy(strategy, {}).proximal_mu >= 0
+    build_strategy(strategy, {name: float(value) for name, value in defaults.items()})
+
+
+class BrokenStrategy(Strategy):
+    """Returns what it was told to."""
+
+    returned: ClassVar[Mapping[str, NDArray[np.float64]] | None] = None
+
+    def __init__(self, settings: Mapping[str, float]) -> None:
+        pass
+
+    def combine(self, changes: Sequence[Changes], counts: Sequence[int], number: int) -> Changes | None:
+        return self.returned
+
+
+@pytest.mark.parametrize(
+    ("returned", "reason"),
+    [
+        (None, "the strategy made no weights of 2 updates"),
+        ({"a": np.full((2, 3), np.nan), "half": np.zeros((2, 3))}, "the aggregate of 'a' is not finite"),
+        ({"a": np.zeros((2, 3)), "half": np.full((2, 3), 1e6)}, "the aggregate of 'half' is not finite"),
+    ],
+)
+def test_what_a_strategy_returns_is_checked(monkeypatch: pytest.MonkeyPatch, returned: Any, reason: str) -> None:
+    monkeypatch.setattr(BrokenStrategy, "returned", returned)
+    monkeypatch.setattr(registry, "STRATEGIES", {"broken": BrokenStrategy})
+    sent = weights(np.zeros((2, 3), np.float32))
+    with pytest.raises(RoundFailedError, match=reason), np.errstate(over="ignore"):
+        aggregated("broken", sent, [Update(r, sent, 5) for r in ("eu", "us")])
 
 
 @EVERY
@@ -99,18 +192,20 @@ def test_fedadam_remembers_its_moments_from_pass_to_pass() -> None:
     assert (idle["a"] > first["a"]).all()
 
 
-def test_names_and_settings_are_checked() -> None:
-    for document, sentence in (
-        ({"strategy": "fedsgd"}, "no strategy 'fedsgd'; known are fedavg"),
-        ({"strategy": "fedavg", "strategy_settings": {"eta": 1}}, "fedavg has no setting 'eta'; it has none"),
-        ({"strategy": "fedtrimmedavg", "strategy_settings": {"beta": 0.7}}, "fedtrimmedavg: `beta` must be in"),
-    ):
-        with pytest.raises(SetupError, match=sentence):
-            Aggregation(RoundSettings.model_validate(document))
+@pytest.mark.parametrize(
+    ("name", "settings", "reason"),
+    [
+        ("fedsgd", {}, "unknown strategy 'fedsgd'; known are fedavg"),
+        ("fedavg", {"eta": 1.0}, "fedavg has no setting 'eta'; it has none"),
+        ("fedtrimmedavg", {"beta": 0.7}, "fedtrimmedavg: `beta` must be in"),
+    ],
+)
+def test_names_and_settings_are_checked(name: str, settings: dict[str, float], reason: str) -> None:
+    with pytest.raises(SetupError, match=reason):
+        build_strategy(name, settings)
 
 
-def test_only_fedprox_pulls_to_the_start() -> None:
-    assert proximal_mu(RoundSettings.model_validate({"strategy": "fedprox"})) == 0.01
-    settings = {"strategy": "fedprox", "strategy_settings": {"proximal_mu": 0.5}}
-    assert proximal_mu(RoundSettings.model_validate(settings)) == 0.5
-    assert proximal_mu(RoundSettings.model_validate({})) == 0.0
+def test_only_fedprox_has_a_proximal_term() -> None:
+    assert build_strategy("fedprox", {}).proximal_mu == 0.01
+    assert build_strategy("fedprox", {"proximal_mu": 0.5}).proximal_mu == 0.5
+    assert {n for n in STRATEGIES if build_strategy(n, {}).proximal_mu} == {"fedprox"}

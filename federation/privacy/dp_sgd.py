@@ -1,13 +1,12 @@
-"""Record-level differential privacy: DP-SGD in a region's trainer, and what it has cost so far.
+"""Record-level differential privacy: DP-SGD in a region's trainer, and its accounting.
 
-Abadi et al., 2016, https://arxiv.org/abs/1607.00133. A record is a distinct window with its label: whether
-one more such window was in the training set hardly shows in the weights that leave the region. Opacus
-clips, adds the noise and accounts. Its hooks, though, know layers, and our networks fold their first layer into tables
-shared by the whole batch; so every window's gradient is computed by itself, which any network allows.
+Abadi et al., 2016, https://arxiv.org/abs/1607.00133. Opacus clips, adds the noise and accounts. Its hooks know
+layers only, and our networks fold their first layer into tables that the whole batch shares; so the gradient of
+every window is computed by itself, which any network allows.
 
-Sampling and noise take their randomness from the operating system: a seed that the coordinator knows
-would let it take the noise away again. What is spent is written down before the training, over all
-rounds of the region, so neither a crash nor a new model makes it forgotten.
+Sampling and noise take their randomness from the operating system: with a seed that the coordinator knows, it
+could subtract the noise. The spending is recorded before the training and added up over all rounds of the
+region, so neither a crash nor a new model loses it.
 """
 
 import functools
@@ -31,48 +30,48 @@ ORDERS = RDPAccountant.DEFAULT_ALPHAS
 
 
 def epsilon(spent: Sequence[Spending], delta: float) -> float:
-    """What all of these trainings have cost together, by Renyi accounting; 0 where there were none."""
+    """Total cost of all these trainings by Renyi accounting; 0 without any."""
     if not spent:
         return 0.0
-    renyi = sum(s.steps * _of_a_step(s.noise_multiplier, s.sample_rate) for s in spent)
+    renyi = sum(s.steps * _cost_of_step(s.noise_multiplier, s.sample_rate) for s in spent)
     with warnings.catch_warnings():
-        # Told where the best order is the first or the last of those tried: the bound then holds and is loose.
+        # Opacus warns when the best order is at an end of the range; the bound is then valid, only loose.
         warnings.simplefilter("ignore")
         return float(get_privacy_spent(orders=ORDERS, rdp=renyi, delta=delta)[0])
 
 
-@functools.cache  # every training is accounted anew in each that follows it
-def _of_a_step(noise_multiplier: float, sample_rate: float) -> NDArray[np.float64]:
+@functools.cache  # every training is accounted again in each that follows
+def _cost_of_step(noise_multiplier: float, sample_rate: float) -> NDArray[np.float64]:
     """Renyi differential privacy of a single step, at each of `ORDERS`."""
     renyi = compute_rdp(q=sample_rate, noise_multiplier=noise_multiplier, steps=1, orders=ORDERS)
     return np.asarray(renyi, np.float64)
 
 
 class PrivateSteps:
-    """Steps with differential privacy; see `models.training.train_loop.Stepper`."""
+    """Training steps with differential privacy; see `models.training.train_loop.Stepper`."""
 
     def __init__(
         self, network: torch.nn.Module, optimizer: torch.optim.Optimizer, batch: int, *, epochs: int,
-        settings: PrivacySettings, book: LearningStore, round_id: str,
+        settings: PrivacySettings, store: LearningStore, round_id: str,
     ) -> None:  # fmt: skip
-        """Spends nothing yet.
+        """Spend nothing yet.
 
         Args:
-            network: Is trained.
-            optimizer: Of its parameters.
-            batch: Windows of a step in the mean.
-            epochs: How many there will be.
+            network: Network to train.
+            optimizer: Optimizer of its parameters.
+            batch: Mean number of windows in a step.
+            epochs: Number of epochs of the training.
             settings: Clipping, noise and budget.
-            book: Of the region.
-            round_id: For the book.
+            store: Store of the region, which records the spending.
+            round_id: Round that is charged.
         """
         self._parameters = [p for p in network.parameters() if p.requires_grad]
         self._batch = batch
         self._epochs = epochs
         self._settings = settings
-        self._book = book
+        self._store = store
         self._round_id = round_id
-        self._left: int | None = None
+        self._steps_left: int | None = None
         self._rng = np.random.default_rng(secrets.randbits(128))
         noise = torch.Generator(device=self._parameters[0].device)
         noise.manual_seed(secrets.randbits(63))
@@ -82,34 +81,34 @@ class PrivateSteps:
         )  # fmt: skip
 
     def epoch(self, count: int, steps: int, rng: np.random.Generator) -> Iterator[NDArray[np.int64]]:
-        """Every window is in a step with the same probability, whatever the others do (Poisson sampling).
+        """Draw every window into a step with the same probability, independently of the others (Poisson sampling).
 
         Raises:
             BudgetSpentError: the whole training would exceed the region's budget.
-            TrainerError: more steps are asked for than were paid for.
+            TrainerError: more steps are asked for than were charged.
         """
         rate = min(1.0, self._batch / count)
-        if self._left is None:
-            self._left = steps * self._epochs
-            self._pay(Spending(self._round_id, self._settings.noise_multiplier, rate, self._left))
+        if self._steps_left is None:
+            self._steps_left = steps * self._epochs
+            self._charge(Spending(self._round_id, self._settings.noise_multiplier, rate, self._steps_left))
         for _ in range(steps):
-            if not self._left:
-                raise TrainerError("more steps were to be made than the privacy budget was charged for")
-            self._left -= 1
+            if not self._steps_left:
+                raise TrainerError("the training makes more steps than the privacy budget was charged for")
+            self._steps_left -= 1
             yield np.flatnonzero(self._rng.random(count) < rate)
 
-    def _pay(self, spending: Spending) -> None:
-        spent = self._book.spent()
+    def _charge(self, spending: Spending) -> None:
+        spent = self._store.spent()
         after = epsilon([*spent, spending], self._settings.delta)
         if after > self._settings.epsilon:
             raise BudgetSpentError(
                 f"epsilon is {epsilon(spent, self._settings.delta):.2f} after {len(spent)} trainings, and would be "
                 f"{after:.2f} after this one; the budget is {self._settings.epsilon:g}"
             )
-        self._book.spend(spending)
+        self._store.spend(spending)
 
     def step(self, index: NDArray[np.int64], loss: Loss) -> float:
-        """One step: gradients of single windows, clipped, added up, made noisy. It is made for no window, too."""
+        """Make one step: gradients of single windows, clipped, summed, with noise; also without any window."""
         self._optimizer.zero_grad(set_to_none=True)
         samples: list[list[torch.Tensor]] = [[] for _ in self._parameters]
         total = 0.0

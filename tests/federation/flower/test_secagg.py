@@ -1,30 +1,28 @@
 """Secure aggregation: the plain mean within rounding, also when regions drop out; a failed round says why."""
 
-import logging
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 import pytest
-from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
+from flwr.app import ConfigRecord, Context, Message, RecordDict
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from federation.errors import RoundFailedError, SetupError, TrainerError
 from federation.flower.local_grid import LocalGrid
-from federation.flower.record_codec import pack, unpack
-from federation.protocol import messages
-from federation.protocol.messages import Region
-from federation.protocol.records import TrainTask, Update, Weights
-from federation.protocol.secagg_client import MAX_EXAMPLES, RECORD, answer, changes, is_secure
-from federation.protocol.secagg_masks import MODULES, masks
+from federation.flower.network import FlowerNetwork
+from federation.flower.secagg_client import MAX_EXAMPLES, RECORD, answer, changes
+from federation.flower.secagg_masks import MODULES, masks
+from federation.protocol.records import Update, Weights
 from federation.round.result import RoundResult
 from federation.round.round import run_round
-from tests.support.prepared import SPEC, CountedClock, PreparedRegion, settings
+from tests.support.prepared import SPEC, CountedClock, settings
+from tests.support.secure_grid import DrawingRegion, SecureGrid, quiet_flower
 
 FOUR = ("ap", "eu", "sa", "us")
 START: Weights = {
@@ -36,60 +34,17 @@ START: Weights = {
 
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
-    logger = logging.getLogger("flwr")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    yield
-    logger.setLevel(level)
+    with quiet_flower():
+        yield
 
 
-@dataclass
-class Drawing(PreparedRegion):
-    """Changes every value by a number of its own."""
-
-    def train(self, weights: Weights, task: TrainTask) -> Update:
-        self.tasks.append(task)
-        rng = np.random.default_rng([len(self.region), self.examples, task.number])
-        moved = {
-            name: (array + rng.normal(0, 0.2, array.shape)).astype(array.dtype) if array.dtype.kind == "f" else array
-            for name, array in sorted(weights.items())
-        }
-        return self.spoil(Update(self.region, moved, self.examples, {"loss": 0.5}))
-
-
-class SecureGrid(LocalGrid):
-    """Regions that follow the protocol as their ClientApp does; `silent` ones stop answering at a stage."""
-
-    def __init__(self, regions: Mapping[str, Region], silent: dict[str, str] | None = None) -> None:
-        super().__init__(regions)
-        self.silent = silent or {}
-        self.contexts: dict[str, Context] = {}
-        self.seen: list[RecordDict] = []
-
-    def answered(self, region: Region, message: Message) -> Message | None:
-        if not is_secure(message):
-            return super().answered(region, message)
-        # As over the network, each gets a copy of its own: the protocol changes what it was sent.
-        message.content = unpack(pack(message.content))
-        if message.content[RECORD]["stage"] == self.silent.get(region.region):
-            return None
-        empty = Context(run_id=1, node_id=0, node_config={}, state=RecordDict(), run_config={})
-        context = self.contexts.setdefault(region.region, empty)
-        try:
-            reply = answer(message, context, lambda content: messages.answer(region, messages.TRAIN, content))
-        except Exception as error:
-            return Message(Error(6, f"{type(error).__name__}: {error}"), reply_to=message)
-        self.seen.append(reply.content)
-        return reply
-
-
-def regions(*names: str) -> dict[str, Drawing]:
-    return {name: Drawing(name, examples=100 * (n + 3)) for n, name in enumerate(names)}
+def regions(*names: str) -> dict[str, DrawingRegion]:
+    return {name: DrawingRegion(name, examples=100 * (n + 3)) for n, name in enumerate(names)}
 
 
 def run(grid: LocalGrid, mode: str, **changes: Any) -> RoundResult:
     given = settings(privacy={"mode": mode}, min_regions=2, **changes)
-    return run_round(grid, given, SPEC, START, 0.4, round_id="r1", clock=CountedClock())
+    return run_round(FlowerNetwork(grid, CountedClock()), given, SPEC, START, 0.4, round_id="r1")
 
 
 def distance(one: Weights, other: Weights) -> float:
@@ -258,5 +213,5 @@ def test_a_region_that_claims_absurdly_many_windows_counts_as_the_largest_weight
 
 
 def test_another_shape_is_refused() -> None:
-    with pytest.raises(TrainerError, match="the array a as it was sent"):
+    with pytest.raises(TrainerError, match="the array a in the shape that was sent"):
         changes(Update("eu", {**START, "a": np.zeros(1, np.float32)}, 5), START, 3.0)

@@ -1,0 +1,66 @@
+"""One pass of a round: weights out, updates back, guard, strategy; see `federation.privacy.base.TrainingPass`."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from federation.protocol import messages
+from federation.protocol.records import Counted, TrainTask, Update, Weights
+from federation.round.fleet import Fleet
+from federation.round.guard import inspect
+from federation.round.settings import RoundSettings
+from federation.round.strategies import Aggregation
+
+
+class TrainingPass:
+    """What a privacy mode uses to make one pass.
+
+    Attributes:
+        weights: Weights that the regions start from.
+        regions: Regions that are asked, sorted.
+        refused: Number of updates that the guard refused.
+    """
+
+    def __init__(
+        self, fleet: Fleet, settings: RoundSettings, task: TrainTask, weights: Weights, aggregation: Aggregation,
+        regions: Sequence[str],
+    ) -> None:  # fmt: skip
+        """Ask nobody yet.
+
+        Args:
+            fleet: Regions of the round.
+            settings: Settings of the round.
+            task: Task of this pass.
+            weights: Weights to start from.
+            aggregation: Strategy of the round.
+            regions: Regions to ask; those that are no longer part of the round are skipped.
+        """
+        self._fleet = fleet
+        self._settings = settings
+        self._task = task
+        self._aggregation = aggregation
+        self.weights = weights
+        self.regions = tuple(sorted(set(regions) & fleet.regions.keys()))
+        self.refused = 0
+
+    def collect(self) -> tuple[Update, ...]:
+        """See `federation.privacy.base.TrainingPass`."""
+        question, number = messages.train(self.weights, self._task), self._task.number
+        updates = self._fleet.collect(question, messages.read_update, self.regions, number)
+        good, refusals = inspect(list(updates.values()), self.weights, self._settings, number)
+        self._fleet.refuse(refusals)
+        self.refused = len(refusals)
+        self._fleet.require([update.region for update in good], f"step 4, pass {number}")
+        return tuple(good)
+
+    def combine(self, updates: Sequence[Update]) -> Weights:
+        """See `federation.privacy.base.TrainingPass`."""
+        return self._aggregation.aggregate(self.weights, updates, self._task.number)
+
+    def masked_mean(self, threshold: int) -> tuple[NDArray[np.float64], Mapping[str, Counted]]:
+        """See `federation.privacy.base.TrainingPass`."""
+        threshold = max(threshold, self._settings.min_regions)
+        change, counted = self._fleet.masked_mean(self.regions, self._task, self.weights, threshold)
+        self._fleet.require(counted, f"step 4, pass {self._task.number}")
+        return change, counted
