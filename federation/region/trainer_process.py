@@ -1,15 +1,15 @@
-"""The warm trainer of a region: one process that has torch loaded, and the socket through which work reaches it.
+"""The warm trainer of a region: one process that has torch loaded, and the socket through which jobs reach it.
 
 The thin client (`federation.flower.client_app`) connects, sends one job and waits. Jobs run one after the other
 in a worker process of low priority, which stays alive between rounds, so that a pass costs no import of
 torch and no encoding of templates that are already encoded.
 
-What can go wrong, and what then happens:
+Failures:
 
-- The client dies: the job runs to its end or its deadline, its answer is dropped, the next one is taken.
-- The training hangs: at the deadline the worker is killed and started anew; the client is told.
-- The worker dies (out of memory, a crash in native code): the client is told, a new worker is started.
-- The node dies: the worker sees it and ends.
+- The client dies: the job runs to its end or its deadline, its answer is dropped, the next job is taken.
+- The training hangs: at the deadline the worker is killed and restarted; the client gets an error.
+- The worker dies (out of memory, a crash in native code): the client gets an error, and the worker is restarted.
+- The node dies: the worker notices and ends.
 """
 
 import contextlib
@@ -23,40 +23,43 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 from federation.errors import FederationError, TrainerError
-from federation.region import framing as wire
+from federation.region.channel import Channel, connect
 
 log = logging.getLogger(__name__)
 
 Handler = Callable[[str, bytes], bytes]
-"""(kind of the job, its body) → its answer; raises what `federation.errors` declares, or anything."""
+"""(kind of the job, its body) → its answer; raises a FederationError with the reason, or any exception."""
 
 Build = Callable[[], Handler]
-"""Makes the handler inside the worker process; a module's function or a `functools.partial` of one."""
+"""Builds the handler inside the worker process; a function of a module or a `functools.partial` of one."""
 
 START_S = 120.0
-"""How long a worker may take to become ready: importing torch took 12 s on two busy cores."""
+"""Time limit for a worker to become ready: importing torch took 12 s on two busy cores."""
 
+ACCEPT_S = 0.2
 RETRY_S = 0.5
+"""Pause after a client could not be accepted."""
+
+REQUEST_S = 30.0
+"""Time limit for a connected client to send its job."""
 
 _READY = b"ready"
 
-_FRAME_S = 30.0
-"""How long the transfer of one frame may take on one machine."""
-
 
 class TrainerServer:
-    """Listens on a unix socket and runs jobs in the worker; `start` and `stop`, or a context manager."""
+    """Listens on a unix socket and runs jobs in the worker; use `start` and `stop`, or a context manager."""
 
     def __init__(self, path: Path, build: Build, *, limit_s: float, nice: int) -> None:
-        """Takes where to listen and what to run.
+        """Start nothing yet.
 
         Args:
-            path: Of the socket, readable by this user only; what an earlier node left there is removed.
+            path: Path of the socket, which only this user can open; a socket of an earlier node is replaced.
             build: See `Build`.
-            limit_s: Longest time one job may take, whatever its sender asks for.
-            nice: Added to the worker's niceness, 0 to 19: engines on the same machine go first.
+            limit_s: Time limit of a job in seconds, whatever its sender asks for.
+            nice: Added to the worker's niceness, 0 to 19: engines on the same machine have priority.
         """
         self._path = path
         self._worker = _Worker(build, nice)
@@ -66,21 +69,21 @@ class TrainerServer:
         self._thread: threading.Thread | None = None
 
     def start(self) -> "TrainerServer":
-        """Starts the worker and listens; returns once clients can connect."""
+        """Start the worker and listen; return when clients can connect."""
         self._path.unlink(missing_ok=True)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(str(self._path))
         self._path.chmod(0o600)
         self._listener.listen(8)
-        self._listener.settimeout(0.2)
+        self._listener.settimeout(ACCEPT_S)
         self._worker.start()
         self._thread = threading.Thread(target=self._serve, name="trainer-server", daemon=True)
         self._thread.start()
         return self
 
     def stop(self) -> None:
-        """Ends the worker, also in the middle of a job, and removes the socket."""
+        """End the worker, also within a job, and remove the socket."""
         self._stop.set()
         self._worker.stop()
         if self._thread is not None:
@@ -98,7 +101,7 @@ class TrainerServer:
     @property
     def ready(self) -> bool:
         """Whether the worker has everything loaded that its first job needs."""
-        with contextlib.suppress(EOFError, OSError):  # it died; the first job starts it anew
+        with contextlib.suppress(EOFError, OSError):  # it died; the next job restarts it
             return self._worker.ready(0.0)
         return False
 
@@ -114,44 +117,44 @@ class TrainerServer:
             except TimeoutError:
                 continue
             except OSError as error:
-                if not self._stop.is_set():  # such as too many open files: that passes, and nobody else listens
-                    log.error("the trainer takes no client now: %s", error)
+                if not self._stop.is_set():  # such as too many open files, which passes
+                    log.error("the trainer cannot accept a client: %s", error)
                     self._stop.wait(RETRY_S)
                 continue
-            with client:
+            with Channel(client) as channel:
                 try:
-                    wire.send(client, self._answer(client), _FRAME_S)
+                    channel.send(*self._answer(channel))
                 except (TrainerError, TypeError, ValueError) as error:
-                    # It went away, or said what nobody can read; the next one is served.
-                    log.warning("a client of the trainer was given up: %s", error)
+                    # The client is gone, or its job is malformed; the next one is served.
+                    log.warning("the trainer dropped a client: %s", error)
                 except Exception:
-                    # The edge of a thread: without it the region would be silent in every round to come.
-                    log.exception("a client of the trainer was given up")
+                    # The edge of a thread: without this the region would be silent in all later rounds.
+                    log.exception("the trainer dropped a client")
 
-    def _answer(self, client: socket.socket) -> wire.Frame:
-        request = wire.receive(client, _FRAME_S)
-        kind, asked_s = str(request.header.get("kind")), float(request.header.get("timeout_s", self._limit_s))
+    def _answer(self, channel: Channel) -> tuple[dict[str, Any], bytes]:
+        """Header and body of the answer to the job on the channel."""
+        header, body = channel.receive(REQUEST_S)
+        kind, asked_s = str(header.get("kind")), float(header.get("timeout_s", self._limit_s))
         try:
-            body = self._worker.run(kind, request.body, min(asked_s, self._limit_s))
+            return {"error": None}, self._worker.run(kind, body, min(asked_s, self._limit_s))
         except FederationError as error:
             log.warning("the job %r failed: %s", kind, error)
-            return wire.Frame({"error": str(error)})
-        return wire.Frame({"error": None}, body)
+            return {"error": str(error)}, b""
 
 
 def request(path: Path, kind: str, body: bytes, timeout_s: float) -> bytes:
-    """Hands one job to the trainer that listens at `path` and waits for its answer.
+    """Send one job to the trainer that listens at `path` and wait for its answer.
 
     Raises:
-        TrainerError: nobody listens, the training failed or did not end within `timeout_s`.
+        TrainerError: nobody listens, or the training failed or did not end within `timeout_s` seconds.
     """
-    with wire.connect(path, _FRAME_S) as sock:
-        wire.send(sock, wire.Frame({"kind": kind, "timeout_s": timeout_s}, body), _FRAME_S)
-        # The server kills a job at its deadline and says so: that answer is worth the moment it takes.
-        answer = wire.receive(sock, timeout_s + START_S)
-    if answer.header.get("error") is not None:
-        raise TrainerError(str(answer.header["error"]))
-    return answer.body
+    with connect(path) as channel:
+        channel.send({"kind": kind, "timeout_s": timeout_s}, body)
+        # The server kills a job at its deadline and then reports it, so its answer may come a little later.
+        header, answer = channel.receive(timeout_s + START_S)
+    if header.get("error") is not None:
+        raise TrainerError(str(header["error"]))
+    return answer
 
 
 class _Worker:
@@ -172,15 +175,15 @@ class _Worker:
         return None if self._process is None else self._process.pid
 
     def start(self) -> None:
-        # A fresh interpreter: a fork would copy the threads' locks of a process that has some.
+        # A fresh interpreter: a fork would copy the locks of this process's threads.
         context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
+        self._pipe, child_pipe = context.Pipe()
         self._process = context.Process(
-            target=_work, args=(theirs, self._build, self._nice), name="driftline-trainer", daemon=True
+            target=_work, args=(child_pipe, self._build, self._nice), name="driftline-trainer", daemon=True
         )
         self._ready, self._started_s = False, time.monotonic()
         self._process.start()
-        theirs.close()
+        child_pipe.close()
 
     def stop(self) -> None:
         self._stopped = True
@@ -202,10 +205,10 @@ class _Worker:
             raise TrainerError("the trainer is stopping")
         try:
             if not self.ready(timeout_s):
-                # Killed now, it would be as far from ready at the next question.
+                # A worker that is killed while it starts is no closer to ready at the next job.
                 if time.monotonic() - self._started_s > START_S:
                     self._restart()
-                raise TrainerError(f"the trainer is still starting; the {kind} job was not begun")
+                raise TrainerError(f"the trainer is still starting; the {kind} job was not started")
             pipe.send_bytes(kind.encode())
             pipe.send_bytes(body)
             if not pipe.poll(max(0.0, deadline_s - time.monotonic())):
@@ -240,12 +243,12 @@ class _Worker:
 
 
 def _work(pipe: Connection, build: Build, nice: int) -> None:
-    """Body of the worker process: builds the handler once, then answers jobs until the node is gone."""
+    """Build the handler once, then answer jobs until the node is gone; the body of the worker process."""
     os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is first imported
     os.nice(nice)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     handler: Handler | None = None
-    with contextlib.suppress(Exception):  # the first job builds it again and is told what is wrong
+    with contextlib.suppress(Exception):  # the first job builds it again and reports the reason
         handler = build()
     with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
         pipe.send_bytes(_READY)
@@ -257,7 +260,7 @@ def _work(pipe: Connection, build: Build, nice: int) -> None:
             except FederationError as error:
                 outcome, answer = b"failed", str(error).encode()
             except Exception as error:
-                # The edge of a process: whatever a training raises is the region's answer to the round.
+                # The edge of a process: any exception of a training is reported to the round.
                 log.exception("the %s job failed", kind)
                 outcome, answer = b"failed", f"{type(error).__name__}: {error}".encode()
             pipe.send_bytes(outcome)

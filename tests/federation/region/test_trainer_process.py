@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from federation.errors import TrainerError
-from federation.region import framing as wire
 from federation.region import trainer_process
+from federation.region.channel import connect
 from federation.region.trainer_process import TrainerServer, request
 from tests.support import handlers
 from tests.support.fleet import LIMIT_S, until
@@ -50,11 +50,11 @@ def test_only_this_user_may_connect(path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_client_that_says_nonsense_is_given_up_and_the_next_one_served(path: Path) -> None:
-    with wire.connect(path, 5) as sock:
-        wire.send(sock, wire.Frame({"kind": "reverse", "timeout_s": None}), 5)
+def test_a_client_with_a_malformed_job_is_dropped_and_the_next_one_served(path: Path) -> None:
+    with connect(path) as channel:
+        channel.send({"kind": "reverse", "timeout_s": None})
         with pytest.raises(TrainerError, match="closed the socket"):
-            wire.receive(sock, LIMIT_S)
+            channel.receive(LIMIT_S)
     assert works(path)
 
 
@@ -83,8 +83,8 @@ def test_what_a_training_raises_is_the_answer(path: Path) -> None:
 
 def test_a_client_that_dies_costs_its_own_job_only(path: Path, tmp_path: Path) -> None:
     done = tmp_path / "done"
-    with wire.connect(path, 5) as sock:
-        wire.send(sock, wire.Frame({"kind": "touch", "timeout_s": LIMIT_S}, str(done).encode()), 5)
+    with connect(path) as channel:
+        channel.send({"kind": "touch", "timeout_s": LIMIT_S}, str(done).encode())
     assert works(path)  # jobs run one after the other: this one came second
     assert done.exists()
 
@@ -107,7 +107,7 @@ def test_a_trainer_that_is_still_starting_is_not_killed_for_it(tmp_path: Path) -
     build = functools.partial(handlers.late, tmp_path / "go")
     with TrainerServer(tmp_path / "t.sock", build, limit_s=LIMIT_S, nice=0) as s:
         pid = s.worker_pid
-        with pytest.raises(TrainerError, match="the trainer is still starting; the hello job was not begun"):
+        with pytest.raises(TrainerError, match="the trainer is still starting; the hello job was not started"):
             request(tmp_path / "t.sock", "hello", b"", 0.2)
         assert not s.ready
         (tmp_path / "go").touch()
