@@ -70,7 +70,7 @@ def test_a_question_that_cannot_be_read_is_answered_with_a_sentence() -> None:
     for content in (RecordDict({}), RecordDict({"config": ConfigRecord({"task": "{}"})})):
         with pytest.raises(RegionFailedError, match="carries no valid task"):
             messages.raise_failure(messages.answer(PreparedRegion("eu"), messages.TRAIN, content))
-    with pytest.raises(RegionFailedError, match=r"no question 'query\.other'"):
+    with pytest.raises(RegionFailedError, match=r"unknown question 'query\.other'"):
         messages.raise_failure(
             messages.answer(PreparedRegion("eu"), "query.other", messages.train(WEIGHTS, TASK).content)
         )
