@@ -39,7 +39,7 @@ from federation.flower.node import NodeSettings
 from federation.flower.process_supervisor import AbsolutePath
 from federation.flower.superlink import SuperLinkSettings
 from federation.round.settings import RoundSettings
-from federation.storage.labels import FeedSettings
+from federation.storage.labels import LabelFeedSettings
 from federation.storage.training_store import TrainingSettings
 from foundation.errors import DriftlineError
 from foundation.settings_errors import models_in, sentences, tag_of
@@ -156,7 +156,7 @@ class RegionSettings(_FileSettings):
     node: NodeSettings | None = Field(
         None, description="How the region takes part in federated rounds; left out, it takes no part."
     )
-    labels: tuple[FeedSettings, ...] = Field((), description="Where late labels and feedback come from.")
+    labels: tuple[LabelFeedSettings, ...] = Field((), description="Where late labels and feedback come from.")
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings, description="Metrics, health, traces.")
     log: LogSettings = Field(default_factory=LogSettings, description="The engine's own log.")
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from engine.drift.monitor import DriftMonitor
 from engine.drift.settings import DriftSettings
 from engine.drift.vectors import template_vectors
-from federation.coordinator.ledger import Trigger
+from federation.coordinator.ledger import RoundTrigger
 from federation.coordinator.schedule import Begin, ScheduleSettings, Situation, Wait, decide
 from federation.errors import RoundFailedError
 from federation.flower.local_grid import LocalGrid
@@ -123,7 +123,7 @@ class RegionPipeline:
             self._monitor = DriftMonitor(self._policy.drift, self._stream.templates, vectors=vectors)
         self._alerts.clear()
 
-    def advance(self, now_ns: int, called: NDArray[np.bool_]) -> list[Trigger]:
+    def advance(self, now_ns: int, called: NDArray[np.bool_]) -> list[RoundTrigger]:
         """Lives up to a time: labels that have arrived, then the windows that ended; the drift that it found."""
         self._now_ns = now_ns
         time_ns = self._stream.time_ns
@@ -143,7 +143,7 @@ class RegionPipeline:
                     windows, scores, time_ns[ended], model=MODEL, version=scorer.version, threshold=scorer.threshold
                 )
         return [
-            Trigger(e.id(self.name, "0"), "drift", self.name, now_ns, e.version, f"{e.detector} in {self.name}")
+            RoundTrigger(e.id(self.name, "0"), "drift", self.name, now_ns, e.version, f"{e.detector} in {self.name}")
             for e in events
         ]
 
@@ -184,7 +184,7 @@ class FleetStream:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._regions = [RegionPipeline(name, parts[name], stream, policy, folder) for name in sorted(parts)]
-        self._triggers: list[Trigger] = []
+        self._triggers: list[RoundTrigger] = []
         self._ended_ns = int(stream.time_ns[stream.begin])
         self.course = Course(np.zeros(len(stream.labels), bool))
         self._serve()

@@ -100,17 +100,17 @@ def start_round(
     """
     from engine.runtime.federation_wiring import ledger_of
     from engine.settings import load_coordinator
-    from federation.coordinator.ledger import Step, Trigger
+    from federation.coordinator.ledger import RoundStep, RoundTrigger
 
     with ledger_of(load_coordinator(file)) as ledger:
-        trigger = Trigger(f"manual-{secrets.token_hex(8)}", "manual", "", time.time_ns(), 0, reason)
+        trigger = RoundTrigger(f"manual-{secrets.token_hex(8)}", "manual", "", time.time_ns(), 0, reason)
         ledger.observe([trigger])
         end_s, found = time.monotonic() + wait_s, None
-        while time.monotonic() < end_s and (found is None or found.step is not Step.DONE):
+        while time.monotonic() < end_s and (found is None or found.step is not RoundStep.DONE):
             time.sleep(LOOK_S)
             found = ledger.find_round(ledger.round_of(trigger.id))
         waiting = ledger.fact("waiting")
-    if found is not None and found.step is Step.DONE:
+    if found is not None and found.step is RoundStep.DONE:
         print_json(_row(found)) if json else print(f"round {found.round_id}: {_ending(found)}")
         raise typer.Exit(0 if found.outcome in ("published", "refused") else 1)
     if json:

@@ -31,7 +31,7 @@ from engine.offline.detect import Preprocessing, score_log
 from engine.offline.inputs import LogSpec
 from engine.parsing.parse_settings import ParseSettings
 from engine.steps.window import SessionWindows
-from federation.coordinator.ledger import Ledger, Round, Step
+from federation.coordinator.ledger import Ledger, Round, RoundStep
 from models.storage.store import ModelStore
 
 LOOK_S = 0.5
@@ -137,7 +137,7 @@ def _hold(scene: Scene, feeder: Feeder, held_s: float) -> float:
         scene.served = published
         scene.swapped_at = feeder.sent if scene.swapped_at is None else scene.swapped_at
         scene.story.append(f"all engines have version {published} in service")
-    begun = any(r.step is not Step.DONE for r in scene.rounds)
+    begun = any(r.step is not RoundStep.DONE for r in scene.rounds)
     if not (scene.asked_for or begun or behind) or len(scene.rounds) > WAITED_ROUNDS:
         feeder.held.clear()
         return 0.0
@@ -159,7 +159,7 @@ def _look(scene: Scene, urls: dict[str, str], ledger: Ledger, feeder: Feeder) ->
     for r in reversed(scene.rounds):
         if r.round_id not in before:
             scene.story.append(f"round {r.number}: {r.reason}")
-        if r.step is Step.DONE and before.get(r.round_id) is not Step.DONE:
+        if r.step is RoundStep.DONE and before.get(r.round_id) is not RoundStep.DONE:
             took_s = (r.ended_ns - r.planned_ns) / 1e9
             to = f" as version {r.published}" if r.published else ""
             scene.story.append(f"round {r.number}: {r.outcome}{to} after {took_s:.1f} s; {r.sentence}")
@@ -187,7 +187,7 @@ def _report(out: Path, log: DemoLog, lines: list[bytes], scene: Scene, gap_s: in
     rounds = [
         {"outcome": r.outcome, "why": r.reason, "sentence": r.sentence, "seconds": (r.ended_ns - r.planned_ns) / 1e9}
         for r in reversed(scene.rounds)
-        if r.step is Step.DONE
+        if r.step is RoundStep.DONE
     ]
     report: dict[str, object] = {"data": log.origin, "versions": scene.versions, "rounds": rounds}
     if scene.swapped_at is not None:

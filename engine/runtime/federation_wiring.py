@@ -16,7 +16,7 @@ from engine.settings import CoordinatorSettings, RegionSettings
 from engine.telemetry.rounds import TRACE_ALL, RoundTelemetry
 from federation.coordinator.announcements import Announcer
 from federation.coordinator.audit import AuditLog
-from federation.coordinator.controller import Controller, World
+from federation.coordinator.controller import Controller, ControllerParts
 from federation.coordinator.coordinator import BackgroundRunner, Coordinator
 from federation.coordinator.drift_events import event_feed
 from federation.coordinator.ledger import Ledger
@@ -99,7 +99,7 @@ def coordinator(settings: CoordinatorSettings, telemetry: RoundTelemetry) -> Ite
         runner = BackgroundRunner(link, clock=time.monotonic)
         controller = Controller(
             settings.model, settings.folder / "rounds", settings.regions, settings.schedule, settings.round,
-            World(ledger, store, runner, rollbacks, telemetry), now_ns=time.time_ns, new_id=new_round_id,
+            ControllerParts(ledger, store, runner, rollbacks, telemetry), now_ns=time.time_ns, new_id=new_round_id,
         )  # fmt: skip
         events = event_feed(
             build_source(settings.events), build_sink(settings.dead_letters), ledger, store, settings.model,

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from connectors.base import ConnectorError
 from engine.settings import RegionSettings
 from federation.errors import FederationError
-from federation.storage.document_feed import Feed
+from federation.storage.document_feed import DocumentFeed
 from federation.storage.labels import label_feed
-from federation.storage.training_store import Said, TrainingStore
+from federation.storage.training_store import AnyLabel, TrainingStore
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def label_feeds(settings: RegionSettings, stop: threading.Event) -> Iterator[Non
         ended.join(timeout=10.0)
 
 
-def follow(feeds: list[Feed[Said]], stop: threading.Event) -> None:
+def follow(feeds: list[DocumentFeed[AnyLabel]], stop: threading.Event) -> None:
     """Polls the feeds until `stop` is set; what cannot be used now is said once and tried again."""
     said = ""
     while not stop.is_set():

@@ -16,7 +16,7 @@ from engine.telemetry.health import COORDINATOR, Health
 from engine.telemetry.metrics import Metrics
 from engine.telemetry.telemetry import TelemetrySettings
 from engine.telemetry.tracing import Tracer
-from federation.coordinator.hooks import Observer
+from federation.coordinator.hooks import RoundObserver
 from federation.coordinator.ledger import Round
 from federation.errors import StorageError
 from federation.round.round_files import read_steps
@@ -28,7 +28,7 @@ TRACE_ALL = 1.0
 """Share of rounds that are traced where OTEL_TRACES_SAMPLER is not set."""
 
 
-class RoundTelemetry(Observer):
+class RoundTelemetry(RoundObserver):
     """Serves from construction until `close`.
 
     Attributes:
@@ -54,16 +54,16 @@ class RoundTelemetry(Observer):
         self._tracer = tracer
 
     def begin(self, round_id: str) -> str:
-        """See `Observer`."""
+        """See `RoundObserver`."""
         with self._tracer.span("round", round=round_id) as span:
             return span.traceparent
 
     def step(self, name: str, traceparent: str) -> AbstractContextManager[object]:
-        """See `Observer`."""
+        """See `RoundObserver`."""
         return self._tracer.span(f"round.{name}", traceparent)
 
     def ended(self, ended: Round, folder: Path) -> None:
-        """See `Observer`; the steps that the ServerApp noted become spans of their own."""
+        """See `RoundObserver`; the steps that the ServerApp noted become spans of their own."""
         self.metrics.rounds.labels(ended.outcome).inc()
         self.metrics.round_seconds.observe((ended.ended_ns - ended.planned_ns) / 1e9)
         if ended.published:
@@ -80,21 +80,21 @@ class RoundTelemetry(Observer):
             before_ns = step.time_ns
 
     def missing(self, region: str, count: int) -> None:
-        """See `Observer`."""
+        """See `RoundObserver`."""
         self.metrics.region_missed.labels(region).set(count)
 
     def rolled_back(self, model: str, version: int) -> None:
-        """See `Observer`."""
+        """See `RoundObserver`."""
         self.metrics.rollbacks.inc()
         self.metrics.model_version.labels(model).set(version)
 
     def events(self, sentence: str) -> None:
-        """See `Observer`; called at every turn of the loop."""
+        """See `RoundObserver`; called at every turn of the loop."""
         self.health.progress()
         self._report("events", sentence)
 
     def trouble(self, sentence: str) -> None:
-        """See `Observer`."""
+        """See `RoundObserver`."""
         self._report("rounds", sentence)
 
     def close(self) -> None:

@@ -26,8 +26,8 @@ from typing import Any, Protocol
 
 from connectors.base import ConnectorError
 from federation.coordinator.announcements import Announcement
-from federation.coordinator.hooks import Observer
-from federation.coordinator.ledger import Ledger, Outcome, Round, Step
+from federation.coordinator.hooks import RoundObserver
+from federation.coordinator.ledger import Ledger, Outcome, Round, RoundStep
 from federation.coordinator.rollback import Rollbacks
 from federation.coordinator.schedule import Begin, ScheduleSettings, Situation, decide
 from federation.errors import FederationError, RoundFailedError, StorageError
@@ -52,7 +52,7 @@ MISSED = 2
 """Rounds in a row that a region was missing from before it is reported."""
 
 
-class Runner(Protocol):
+class RoundRunner(Protocol):
     """Runs one round at a time in the background; what came of it lies in the round's folder."""
 
     def start(self, folder: Path, plan: RoundPlan, weights: Weights) -> None:
@@ -69,14 +69,14 @@ class Runner(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class ControllerParts:
     """What the controller acts on."""
 
     ledger: Ledger
     store: ModelStore
-    runner: Runner
+    runner: RoundRunner
     rollbacks: Rollbacks
-    observer: Observer
+    observer: RoundObserver
 
 
 class Controller:
@@ -84,7 +84,7 @@ class Controller:
 
     def __init__(
         self, model: str, folder: Path, regions: tuple[str, ...], schedule: ScheduleSettings, settings: RoundSettings,
-        world: World, *, now_ns: Callable[[], int], new_id: Callable[[], str],
+        world: ControllerParts, *, now_ns: Callable[[], int], new_id: Callable[[], str],
     ) -> None:  # fmt: skip
         """Takes everything; does nothing yet.
 
@@ -129,12 +129,12 @@ class Controller:
         current = self._ledger.open_round()
         if current is None:
             return self._plan()
-        work: Mapping[Step, Callable[[Round], Round | None]] = {
-            Step.PLANNED: self._start,
-            Step.STARTED: self._judge,
-            Step.JUDGED: self._publish,
-            Step.PUBLISHED: self._audit,
-            Step.AUDITED: self._end,
+        work: Mapping[RoundStep, Callable[[Round], Round | None]] = {
+            RoundStep.PLANNED: self._start,
+            RoundStep.STARTED: self._judge,
+            RoundStep.JUDGED: self._publish,
+            RoundStep.PUBLISHED: self._audit,
+            RoundStep.AUDITED: self._end,
         }
         return work[current.step](current) is not None
 
@@ -162,7 +162,7 @@ class Controller:
         round_id = self._new_id()
         traceparent = self._world.observer.begin(round_id)
         planned = Round(
-            round_id, self._model, situation.version, decision.reason, Step.PLANNED, situation.now_ns,
+            round_id, self._model, situation.version, decision.reason, RoundStep.PLANNED, situation.now_ns,
             traceparent=traceparent,
         )  # fmt: skip
         self._ledger.plan(planned, decision.triggers)
@@ -184,7 +184,7 @@ class Controller:
                 threshold=card.threshold.value if isinstance(card, Card) else 0.0,
                 traceparent=planned.traceparent,
             )
-            started = replace(planned, step=Step.STARTED, started_ns=self._now_ns())
+            started = replace(planned, step=RoundStep.STARTED, started_ns=self._now_ns())
             self._ledger.save(started)
             self._world.runner.start(self._folder_of(started), plan, weights)
         return started
@@ -218,7 +218,7 @@ class Controller:
             return self._failed(started, str(error))
         missing = tuple(sorted(set(self._regions) - set(error.present)))
         failed = replace(
-            started, step=Step.JUDGED, outcome="failed", sentence=str(error), participants=error.present,
+            started, step=RoundStep.JUDGED, outcome="failed", sentence=str(error), participants=error.present,
             missing=missing,
         )  # fmt: skip
         self._save_judged(failed)
@@ -227,7 +227,7 @@ class Controller:
     def _publish(self, judged: Round) -> Round | None:
         """Step 4."""
         if judged.outcome != "accepted":
-            return self._record(judged, Step.PUBLISHED)
+            return self._record(judged, RoundStep.PUBLISHED)
         with self._world.observer.step("publish", judged.traceparent):
             store = self._world.store
             version = self._version_of(judged)
@@ -235,7 +235,7 @@ class Controller:
             served = version is not None and version <= store.reached(self._model)
             if not served and store.current(self._model) != judged.version:
                 sentence = f"{self._model} version {judged.version} is no longer current; {judged.sentence}"
-                return self._record(replace(judged, outcome="superseded", sentence=sentence), Step.PUBLISHED)
+                return self._record(replace(judged, outcome="superseded", sentence=sentence), RoundStep.PUBLISHED)
             if version is None:
                 base = store.any_card(self._model, judged.version)
                 try:
@@ -250,7 +250,7 @@ class Controller:
                     return None  # somebody went back in this moment: the next tick finds the round superseded
             elif not served:
                 store.promote(self._model, version)
-            return self._record(replace(judged, outcome="published", published=version), Step.PUBLISHED)
+            return self._record(replace(judged, outcome="published", published=version), RoundStep.PUBLISHED)
 
     def _audit(self, published: Round) -> Round:
         """Step 5."""
@@ -259,11 +259,11 @@ class Controller:
                 f"{published.round_id}/{published.outcome}", published.outcome, _account(published)
             )
             self._ledger.set_fact("audit_head", [entry.seq, entry.sha256])
-        return self._record(published, Step.AUDITED)
+        return self._record(published, RoundStep.AUDITED)
 
     def _end(self, audited: Round) -> Round:
         """Step 6."""
-        ended = replace(audited, step=Step.DONE, ended_ns=self._now_ns())
+        ended = replace(audited, step=RoundStep.DONE, ended_ns=self._now_ns())
         with self._world.observer.step("announce", audited.traceparent):
             # After a rollback meanwhile the topic's last word is the rollback's, and has to stay that.
             if audited.published and self._world.store.current(self._model) == audited.published:
@@ -289,7 +289,7 @@ class Controller:
         )  # fmt: skip
 
     def _failed(self, at: Round, sentence: str, outcome: Outcome = "failed") -> Round:
-        failed = replace(at, step=Step.JUDGED, outcome=outcome, sentence=sentence)
+        failed = replace(at, step=RoundStep.JUDGED, outcome=outcome, sentence=sentence)
         self._ledger.save(failed)
         return failed
 
@@ -302,7 +302,7 @@ class Controller:
             elif region.last_round == judged.round_id:
                 self._world.observer.missing(region.name, 0)
 
-    def _record(self, at: Round, step: Step) -> Round:
+    def _record(self, at: Round, step: RoundStep) -> Round:
         changed = replace(at, step=step)
         self._ledger.save(changed)
         return changed
@@ -348,7 +348,7 @@ def _spec(card: AnyCard) -> ModelSpec:
 def _judged(started: Round, result: RoundResult) -> Round:
     return replace(
         started,
-        step=Step.JUDGED,
+        step=RoundStep.JUDGED,
         outcome="accepted" if result.accepted else "refused",
         sentence=result.reason,
         threshold=result.threshold,

@@ -9,13 +9,13 @@ from typing import Protocol
 from connectors.base import ConnectorError
 from federation.coordinator.controller import Controller
 from federation.coordinator.drift_events import Event
-from federation.coordinator.hooks import Observer
+from federation.coordinator.hooks import RoundObserver
 from federation.errors import FederationError, RoundFailedError, SetupError
 from federation.protocol.records import Weights
 from federation.round import round_files
 from federation.round.result import RoundResult
 from federation.round.round_files import RoundPlan
-from federation.storage.document_feed import Feed
+from federation.storage.document_feed import DocumentFeed
 from models.base import ModelError
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ ONLINE_S = 1.0
 """How long the SuperLink's word on who is online is believed."""
 
 
-class Node(Protocol):
+class NodeStatus(Protocol):
     """A node as the SuperLink knows it."""
 
     @property
@@ -39,14 +39,14 @@ class Node(Protocol):
         ...
 
 
-class Link(Protocol):
+class RoundLink(Protocol):
     """What a coordinator needs of the SuperLink; see `federation.flower.superlink`."""
 
     def watch(self) -> bool:
         """One look: starts it again if it has ended."""
         ...
 
-    def nodes(self) -> Sequence[Node]:
+    def nodes(self) -> Sequence[NodeStatus]:
         """The nodes it knows. Raises SetupError where it does not answer."""
         ...
 
@@ -58,7 +58,7 @@ class Link(Protocol):
 class BackgroundRunner:
     """Runs rounds on a SuperLink in a thread; what became of one lies in its folder."""
 
-    def __init__(self, link: Link, *, clock: Callable[[], float]) -> None:
+    def __init__(self, link: RoundLink, *, clock: Callable[[], float]) -> None:
         """`clock` gives monotonic seconds."""
         self._link = link
         self._clock = clock
@@ -134,7 +134,7 @@ class Coordinator:
     """Puts the parts together; `run` until told to stop."""
 
     def __init__(
-        self, controller: Controller, events: Feed[Event], runner: BackgroundRunner, observer: Observer
+        self, controller: Controller, events: DocumentFeed[Event], runner: BackgroundRunner, observer: RoundObserver
     ) -> None:
         """Takes parts that are ready."""
         self._controller = controller

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from connectors.base import Sink, Source
-from federation.coordinator.ledger import Ledger, Rollback, Step, Trigger
-from federation.storage.document_feed import Feed, Position, Reader
+from federation.coordinator.ledger import Ledger, Rollback, RoundStep, RoundTrigger
+from federation.storage.document_feed import DocumentFeed, FeedHandler, Position
 from models.storage.store import ModelStore
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def read_event(document: dict[str, Any], _: int) -> Event:
 def event_feed(
     source: Source, dead_letters: Sink, ledger: Ledger, store: ModelStore, model: str, *,
     regions: Sequence[str] = (), now_ns: Callable[[], int],
-) -> Feed[Event]:  # fmt: skip
+) -> DocumentFeed[Event]:  # fmt: skip
     """A feed of events into the ledger.
 
     Args:
@@ -85,12 +85,12 @@ def event_feed(
     def take(events: Sequence[Event], position: tuple[str, Position]) -> int:
         mine = [event for event in events if event.model == model]
         triggers = [
-            Trigger(e.id, "drift", e.region, now_ns(), e.version, e.sentence) for e in mine if e.type == "drift"
+            RoundTrigger(e.id, "drift", e.region, now_ns(), e.version, e.sentence) for e in mine if e.type == "drift"
         ]
         return ledger.observe(triggers, _rollbacks(mine, ledger, store, model, now_ns()), position)
 
-    reader = Reader(FEED, read, take, lambda name: ledger.fact(f"position {name}"))
-    return Feed(source, dead_letters, reader, region="coordinator", now_ns=now_ns)
+    reader = FeedHandler(FEED, read, take, lambda name: ledger.fact(f"position {name}"))
+    return DocumentFeed(source, dead_letters, reader, region="coordinator", now_ns=now_ns)
 
 
 def _rollbacks(
@@ -105,5 +105,5 @@ def _rollbacks(
                 log.error("%s; there is no earlier version to go back to", event.sentence)
                 continue
             good = store.rollback_target(model)
-            return (Rollback(event.id, model, event.version, good, event.sentence, Step.PLANNED, now_ns),)
+            return (Rollback(event.id, model, event.version, good, event.sentence, RoundStep.PLANNED, now_ns),)
     return ()

@@ -6,7 +6,7 @@ from pathlib import Path
 from federation.coordinator.ledger import Round
 
 
-class Observer:
+class RoundObserver:
     """What the outside is told; does nothing by itself."""
 
     def begin(self, round_id: str) -> str:

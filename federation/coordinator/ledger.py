@@ -24,7 +24,7 @@ BUSY_S = 30.0
 """How long to wait for another process's write (`driftline federate round`, `driftline models rollback`)."""
 
 
-class Step(StrEnum):
+class RoundStep(StrEnum):
     """The last step of a round, or of a rollback, that is done; in this order."""
 
     PLANNED = "planned"
@@ -57,7 +57,7 @@ class LedgerSettings(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Trigger:
+class RoundTrigger:
     """A reason for a round.
 
     Attributes:
@@ -87,7 +87,7 @@ class Round:
     model: str
     version: int
     reason: str
-    step: Step
+    step: RoundStep
     planned_ns: int
     number: int = 0
     started_ns: int = 0
@@ -114,12 +114,12 @@ class Rollback:
     bad: int
     good: int
     reason: str
-    step: Step
+    step: RoundStep
     time_ns: int
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
+class Attendance:
     """How a region attends rounds; `missed` counts those in a row that it was missing from."""
 
     name: str
@@ -166,7 +166,7 @@ class Ledger:
             raise StorageError(f"the ledger {path} cannot be opened: {error}") from error
 
     def observe(
-        self, triggers: Iterable[Trigger], rollbacks: Iterable[Rollback] = (),
+        self, triggers: Iterable[RoundTrigger], rollbacks: Iterable[Rollback] = (),
         position: tuple[str, Position] | None = None,
     ) -> int:  # fmt: skip
         """Takes in what came, with the place behind it in the stream it came from; how many were news.
@@ -193,22 +193,22 @@ class Ledger:
                 _set(database, f"position {position[0]}", position[1])
         return news
 
-    def pending(self) -> tuple[Trigger, ...]:
+    def pending(self) -> tuple[RoundTrigger, ...]:
         """Triggers that no round has taken up, oldest first."""
         with self._asking() as database:
             rows = database.execute(
                 "SELECT id, kind, region, time_ns, version, text, attempts FROM triggers "
                 f"WHERE {_WAITING} ORDER BY time_ns, id"
             ).fetchall()
-        return tuple(Trigger(*row) for row in rows)
+        return tuple(RoundTrigger(*row) for row in rows)
 
-    def dismiss(self, triggers: Iterable[Trigger], fate: str) -> None:
+    def dismiss(self, triggers: Iterable[RoundTrigger], fate: str) -> None:
         """Takes triggers off the list without a round; `fate` says why."""
         with self._writing() as database:
             for trigger in triggers:
                 database.execute("UPDATE triggers SET fate = ? WHERE id = ?", (fate, trigger.id))
 
-    def plan(self, planned: Round, triggers: Iterable[Trigger]) -> Round:
+    def plan(self, planned: Round, triggers: Iterable[RoundTrigger]) -> Round:
         """Opens a round that answers these triggers, which may be new; gives it its number."""
         with self._writing() as database:
             database.execute(
@@ -307,14 +307,14 @@ class Ledger:
         """Rollbacks that are not done, oldest first."""
         with self._asking() as database:
             rows = database.execute("SELECT content FROM rollbacks WHERE step != 'done'").fetchall()
-        found = [Rollback(**{**json.loads(row[0]), "step": Step(json.loads(row[0])["step"])}) for row in rows]
+        found = [Rollback(**{**json.loads(row[0]), "step": RoundStep(json.loads(row[0])["step"])}) for row in rows]
         return tuple(sorted(found, key=lambda r: (r.time_ns, r.id)))
 
-    def regions(self) -> tuple[Region, ...]:
+    def regions(self) -> tuple[Attendance, ...]:
         """Every region that a round expected or met, by name."""
         with self._asking() as database:
             rows = database.execute("SELECT name, missed, attended, last_round FROM regions ORDER BY name").fetchall()
-        return tuple(Region(*row) for row in rows)
+        return tuple(Attendance(*row) for row in rows)
 
     def fact(self, name: str) -> Any:
         """A fact kept as JSON; None where it was never set."""
@@ -385,4 +385,4 @@ def _load(number: int, content: str) -> Round:
     for field in fields(Round):
         if isinstance(told[field.name], list):
             told[field.name] = tuple(told[field.name])
-    return Round(**{**told, "number": number, "step": Step(told["step"])})
+    return Round(**{**told, "number": number, "step": RoundStep(told["step"])})

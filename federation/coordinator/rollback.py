@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from federation.coordinator.announcements import Announcement, Announcer
 from federation.coordinator.audit import AuditLog
-from federation.coordinator.ledger import Ledger, Rollback, Step
+from federation.coordinator.ledger import Ledger, Rollback, RoundStep
 from foundation.time_text import iso_millis
 from models.storage.store import ModelStore
 
@@ -52,7 +52,7 @@ class Rollbacks:
         bad = self._store.current(model) or 0
         good = self._store.rollback_target(model) if to is None else to
         self._store.verify(model, good)
-        begun = Rollback(identity, model, bad, good, reason, Step.PLANNED, self._now_ns())
+        begun = Rollback(identity, model, bad, good, reason, RoundStep.PLANNED, self._now_ns())
         self._ledger.observe((), [begun])
         return begun
 
@@ -64,18 +64,18 @@ class Rollbacks:
             federation.errors.StorageError: audit log or ledger cannot be written; call again.
             SinkUnavailable: the announcement was not acknowledged; call again.
         """
-        if rollback.step is Step.PLANNED:
+        if rollback.step is RoundStep.PLANNED:
             self._store.promote(rollback.model, rollback.good)  # 2
-            rollback = self._record(rollback, Step.PUBLISHED)
+            rollback = self._record(rollback, RoundStep.PUBLISHED)
         body = {"model": rollback.model, "from": rollback.bad, "to": rollback.good, "reason": rollback.reason}
         entry = self.audit.append(f"{rollback.id}/rolled_back", "rolled_back", body)  # 3
         self._ledger.set_fact("audit_head", [entry.seq, entry.sha256])
         sha256 = self._store.card_sha256(rollback.model, rollback.good)
         words = iso_millis(rollback.time_ns), rollback.reason, entry.sha256
         self.announcer.announce(Announcement(rollback.model, rollback.good, sha256, "rolled_back", "", *words))  # 4
-        return self._record(rollback, Step.DONE)
+        return self._record(rollback, RoundStep.DONE)
 
-    def _record(self, rollback: Rollback, step: Step) -> Rollback:
+    def _record(self, rollback: Rollback, step: RoundStep) -> Rollback:
         changed = replace(rollback, step=step)
         self._ledger.save_rollback(changed)
         return changed

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from federation.coordinator.ledger import Trigger
+from federation.coordinator.ledger import RoundTrigger
 
 
 class ScheduleSettings(BaseModel):
@@ -42,7 +42,7 @@ class Situation:
     """
 
     now_ns: int
-    triggers: tuple[Trigger, ...]
+    triggers: tuple[RoundTrigger, ...]
     version: int | None
     online: int | None
     needed: int
@@ -55,7 +55,7 @@ class Wait:
     """No round now; `stale` speak of a model that is not in service any more and are to be dismissed."""
 
     reason: str
-    stale: tuple[Trigger, ...] = ()
+    stale: tuple[RoundTrigger, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Begin:
     """A round is due, for these reasons."""
 
     reason: str
-    triggers: tuple[Trigger, ...]
+    triggers: tuple[RoundTrigger, ...]
 
 
 def decide(settings: ScheduleSettings, situation: Situation) -> Begin | Wait:
@@ -83,7 +83,7 @@ def decide(settings: ScheduleSettings, situation: Situation) -> Begin | Wait:
     triggers = situation.triggers
     if not triggers and settings.every_s and now_ns >= situation.since_ns + _ns(settings.every_s):
         text = f"{settings.every_s:g} s have passed since the last round"
-        triggers = (Trigger(f"schedule-{situation.rounds}-{situation.since_ns}", "schedule", "", now_ns, 0, text),)
+        triggers = (RoundTrigger(f"schedule-{situation.rounds}-{situation.since_ns}", "schedule", "", now_ns, 0, text),)
     if not triggers:  # 2
         return Wait("no reason for a round")
     if all(t.kind == "drift" for t in triggers):  # 3
@@ -99,7 +99,7 @@ def decide(settings: ScheduleSettings, situation: Situation) -> Begin | Wait:
     return Begin(_reason(triggers), triggers)
 
 
-def _reason(triggers: tuple[Trigger, ...]) -> str:
+def _reason(triggers: tuple[RoundTrigger, ...]) -> str:
     """The newest word of each region, and how many there were."""
     newest = {(t.kind, t.region): t.text for t in triggers}
     more = f" ({len(triggers)} in all)" if len(triggers) > len(newest) else ""

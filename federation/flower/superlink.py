@@ -223,7 +223,7 @@ class SuperLink:
 
     def run(
         self, folder: Path, plan: round_files.RoundPlan, weights: Weights,
-        report: Callable[[round_files.Step], None] = lambda step: None,
+        report: Callable[[round_files.StepReport], None] = lambda step: None,
     ) -> RoundResult:  # fmt: skip
         """Runs a round and gives what came of it; the steps are the module's.
 
@@ -251,11 +251,11 @@ class SuperLink:
         return self._outcome(run_id, folder, end_s, f"{deadline_s:g} s", report)
 
     def _outcome(
-        self, run_id: int, folder: Path, end_s: float, deadline: str, report: Callable[[round_files.Step], None]
+        self, run_id: int, folder: Path, end_s: float, deadline: str, report: Callable[[round_files.StepReport], None]
     ) -> RoundResult:
         """Steps 2 to 5."""
         ended_s, asked_s, unread = None, time.monotonic(), ""
-        steps: tuple[round_files.Step, ...] = ()
+        steps: tuple[round_files.StepReport, ...] = ()
         while True:
             try:
                 told, steps = len(steps), round_files.read_steps(folder)

@@ -37,7 +37,7 @@ CANDIDATE, RESULT = "candidate.safetensors", "result.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class StepReport:
     """A step of the round that is done: its name, when (ns since the epoch, UTC), and its figures."""
 
     name: str
@@ -92,7 +92,7 @@ def add_step(folder: Path, name: str, figures: Mapping[str, float | str]) -> Non
         file.write(json.dumps({"name": name, "time_ns": time.time_ns(), "figures": dict(figures)}) + "\n")
 
 
-def read_steps(folder: Path) -> tuple[Step, ...]:
+def read_steps(folder: Path) -> tuple[StepReport, ...]:
     """The steps done so far, in order; a line that is being written is left for the next look.
 
     Raises:
@@ -100,7 +100,7 @@ def read_steps(folder: Path) -> tuple[Step, ...]:
     """
     try:
         lines = (folder / STEPS).read_text("utf-8").split("\n")[:-1]
-        return tuple(Step(**json.loads(line)) for line in lines)
+        return tuple(StepReport(**json.loads(line)) for line in lines)
     except FileNotFoundError:
         return ()
     except (OSError, ValueError, TypeError) as error:

@@ -33,7 +33,7 @@ Position = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Reader(Generic[T]):
+class FeedHandler(Generic[T]):
     """What a feed does with its documents.
 
     Attributes:
@@ -49,11 +49,11 @@ class Reader(Generic[T]):
     position: Callable[[str], Position | None]
 
 
-class Feed(Generic[T]):
+class DocumentFeed(Generic[T]):
     """Reads a stream; used by one thread."""
 
     def __init__(
-        self, source: Source, dead_letters: Sink, reader: Reader[T], *, region: str, now_ns: Callable[[], int]
+        self, source: Source, dead_letters: Sink, reader: FeedHandler[T], *, region: str, now_ns: Callable[[], int]
     ) -> None:
         """Connects nowhere yet.
 

@@ -32,7 +32,7 @@ def decode_key(text: str) -> bytes:
     return key
 
 
-class Plain:
+class PlainCipher:
     """No key: content is kept as it is, names as plain hashes."""
 
     def seal(self, data: bytes, name: bytes) -> bytes:
@@ -48,7 +48,7 @@ class Plain:
         return digest(name, DIGEST_BYTES)
 
 
-class Sealed:
+class AesCipher:
     """With a key: content is encrypted and bound to its row, names are keyed hashes that cannot be guessed."""
 
     def __init__(self, key: bytes) -> None:
@@ -89,4 +89,4 @@ class Sealed:
         return hmac.digest(self._names, name, "sha256")[:DIGEST_BYTES]
 
 
-AtRest = Plain | Sealed
+StoreCipher = PlainCipher | AesCipher

@@ -20,13 +20,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from connectors.base import Sink, Source
 from connectors.registry import SinkSettings, SourceSettings, build_sink, build_source
-from federation.storage.document_feed import Feed, Reader, time_ns
+from federation.storage.document_feed import DocumentFeed, FeedHandler, time_ns
 from federation.storage.line_classes import TemplateClass
-from federation.storage.training_store import Label, Said, TrainingStore
+from federation.storage.training_store import AnyLabel, Label, TrainingStore
 from models.classify.base import CLASSES
 
 
-class FeedSettings(BaseModel):
+class LabelFeedSettings(BaseModel):
     """One stream of labels."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -39,9 +39,9 @@ class FeedSettings(BaseModel):
 
 
 def label_feed(
-    settings: FeedSettings, store: TrainingStore, *, region: str, now_ns: Callable[[], int],
+    settings: LabelFeedSettings, store: TrainingStore, *, region: str, now_ns: Callable[[], int],
     source: Source | None = None, dead_letters: Sink | None = None,
-) -> Feed[Said]:  # fmt: skip
+) -> DocumentFeed[AnyLabel]:  # fmt: skip
     """A feed of labels into the training store.
 
     Args:
@@ -52,13 +52,13 @@ def label_feed(
         source: In place of the one that the settings name.
         dead_letters: In place of the ones that the settings name.
     """
-    reader = Reader(
+    reader = FeedHandler(
         f"{settings.provenance} {_identity(settings.source)}",
         lambda document, produced_ns: read_label(document, settings.provenance, produced_ns),
         store.label,
         store.position,
     )
-    return Feed(
+    return DocumentFeed(
         source or build_source(settings.source), dead_letters or build_sink(settings.dead_letters), reader,
         region=region, now_ns=now_ns,
     )  # fmt: skip
@@ -70,7 +70,7 @@ def _identity(source: SourceSettings) -> str:
     return str(told.get("topic") or " ".join(told.get("paths", ())) or source.type)
 
 
-def read_label(document: dict[str, Any], provenance: Literal["labels", "feedback"], produced_ns: int) -> Said:
+def read_label(document: dict[str, Any], provenance: Literal["labels", "feedback"], produced_ns: int) -> AnyLabel:
     """The label that a document speaks of.
 
     Args:

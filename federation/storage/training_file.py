@@ -7,7 +7,7 @@ from pathlib import Path
 
 from federation.errors import StorageError
 from federation.storage import line_classes
-from federation.storage.encryption import AtRest, Sealed
+from federation.storage.encryption import AesCipher, StoreCipher
 from foundation.sqlite import connect, immediate
 
 BUSY_S = 30.0
@@ -38,7 +38,7 @@ CREATE TABLE IF NOT EXISTS spending (
 class TrainingFile:
     """One connection; every failure of SQLite becomes a StorageError that names the file."""
 
-    def __init__(self, path: Path, at_rest: AtRest) -> None:
+    def __init__(self, path: Path, at_rest: StoreCipher) -> None:
         """Opens the file, or makes it.
 
         Raises:
@@ -87,14 +87,14 @@ class TrainingFile:
         self._database.close()
 
     @staticmethod
-    def _check_key(database: sqlite3.Connection, at_rest: AtRest) -> None:
+    def _check_key(database: sqlite3.Connection, at_rest: StoreCipher) -> None:
         """Compares the key with the one that the store was made with; a new store remembers it."""
         mine = at_rest.seal(_WITNESS, b"witness")
         database.execute("INSERT OR IGNORE INTO facts VALUES ('witness', ?)", (mine,))
         (kept,) = database.execute("SELECT value FROM facts WHERE name = 'witness'").fetchone()
-        if kept == _WITNESS and isinstance(at_rest, Sealed):
+        if kept == _WITNESS and isinstance(at_rest, AesCipher):
             raise StorageError("it is not encrypted, but a key is set; remove the key, or move the file away")
-        if kept != _WITNESS and not isinstance(at_rest, Sealed):
+        if kept != _WITNESS and not isinstance(at_rest, AesCipher):
             raise StorageError("it is encrypted; set the key that it was made with")
         try:
             at_rest.open(kept, b"witness")

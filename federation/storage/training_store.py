@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from federation.storage.document_feed import Position
-from federation.storage.encryption import AtRest, Plain, Sealed, decode_key
+from federation.storage.encryption import AesCipher, PlainCipher, StoreCipher, decode_key
 from federation.storage.eviction import drop_oldest, priority, trim
 from federation.storage.learning import LearningSet, LineSet, Purpose, Spending
 from federation.storage.line_classes import TemplateClass, classes_of, line_set, take_class
@@ -109,7 +109,7 @@ class Label:
     time_ns: int
 
 
-Said = Label | TemplateClass
+AnyLabel = Label | TemplateClass
 """What labels are about: sessions, or the lines of templates."""
 
 
@@ -151,7 +151,7 @@ class TrainingStore:
         self._settings = settings
         self._now_ns = now_ns
         key = settings.key
-        self._at_rest: AtRest = Plain() if key is None else Sealed(decode_key(key.get_secret_value()))
+        self._at_rest: StoreCipher = PlainCipher() if key is None else AesCipher(decode_key(key.get_secret_value()))
         self._rules = [re.compile(rule) for rule in settings.rules]
         self._file = TrainingFile(path, self._at_rest)
 
@@ -195,7 +195,7 @@ class TrainingStore:
             self._drop_templates(database)
             return self._count(database) - before
 
-    def label(self, labels: Iterable[Said], position: tuple[str, Position] | None = None) -> int:
+    def label(self, labels: Iterable[AnyLabel], position: tuple[str, Position] | None = None) -> int:
         """Takes labels in, before or after their windows; a replay changes nothing.
 
         Args:
@@ -340,7 +340,7 @@ class TrainingStore:
         before = np.concatenate(([0], np.cumsum(np.isin(windows.ids, np.array(matched, np.int64)))))
         return np.asarray(before[windows.offsets[1:]] > before[windows.offsets[:-1]])
 
-    def _take(self, database: sqlite3.Connection, label: Said) -> bool:
+    def _take(self, database: sqlite3.Connection, label: AnyLabel) -> bool:
         if isinstance(label, Label):
             return self._hear(database, self._hash(label.key), label)
         return take_class(database, self._template_name(template_id(label.template)), label, self._now_ns())

@@ -7,7 +7,7 @@ from engine.drift.event import DriftEvent
 from engine.offline.labelled_lines import fingerprint as template_fingerprint
 from engine.steps.alert import alert_id
 from federation.coordinator.announcements import Announcement
-from federation.storage.encryption import Plain
+from federation.storage.encryption import PlainCipher
 from federation.storage.eviction import priority
 from foundation.content_ids import document_id
 from models.base import template_id
@@ -30,7 +30,7 @@ def test_ids_of_templates() -> None:
 
 
 def test_ids_of_stored_names_and_files() -> None:
-    assert Plain().digest(b"name").hex() == "93f6e9810a54c34fecfdd042cac3bced"
+    assert PlainCipher().digest(b"name").hex() == "93f6e9810a54c34fecfdd042cac3bced"
     assert priority(b"name") == 8726538861997274016
     assert head_fingerprint(b"head") == "aeca5a3f16bc287d813aa64f"
 

@@ -160,9 +160,9 @@ def explain():
 
 
 def federation():
-    from federation.storage.encryption import Sealed
+    from federation.storage.encryption import AesCipher
 
-    Sealed(b"k" * 32)
+    AesCipher(b"k" * 32)
 
 
 def minilm():

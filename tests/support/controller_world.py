@@ -9,9 +9,9 @@ import numpy as np
 from connectors.memory import MemorySink
 from federation.coordinator.announcements import Announcer
 from federation.coordinator.audit import AuditLog
-from federation.coordinator.controller import Controller, World
-from federation.coordinator.hooks import Observer
-from federation.coordinator.ledger import Ledger, Trigger
+from federation.coordinator.controller import Controller, ControllerParts
+from federation.coordinator.hooks import RoundObserver
+from federation.coordinator.ledger import Ledger, RoundTrigger
 from federation.coordinator.rollback import Rollbacks
 from federation.coordinator.schedule import ScheduleSettings
 from federation.protocol.records import HoldoutFigures
@@ -103,7 +103,7 @@ class FakeRunner:
         return self.nodes
 
 
-class Watching(Observer):
+class Watching(RoundObserver):
     """Remembers what it was told."""
 
     def __init__(self):
@@ -161,14 +161,16 @@ class Process:
         self.rollbacks = Rollbacks(
             exposed_ledger, exposed_store, Exposed(self.audit, knife), Exposed(self.announcer, knife), now_ns=clock
         )
-        world = World(exposed_ledger, exposed_store, Exposed(self.runner, knife), self.rollbacks, self.observer)
+        parts = ControllerParts(
+            exposed_ledger, exposed_store, Exposed(self.runner, knife), self.rollbacks, self.observer
+        )
         self.controller = Controller(
             MODEL,
             base / "rounds",
             ("ap", "eu", "us"),
             ScheduleSettings(**{"debounce_s": 5, "cool_down_s": 60, **schedule}),
             RoundSettings(min_regions=2, deadline_s=100),
-            world,
+            parts,
             now_ns=clock,
             new_id=lambda: f"round-{next(self.ids)}",
         )
@@ -204,7 +206,7 @@ def publish_first(base):
 
 
 def drift(identity, time_ns, region="eu", version=1):
-    return Trigger(identity, "drift", region, time_ns, version, f"drift in {region}")
+    return RoundTrigger(identity, "drift", region, time_ns, version, f"drift in {region}")
 
 
 def same(a, b):

@@ -16,7 +16,7 @@ from engine.demo.process import Feeder
 from engine.demo.report import Judgement, judge
 from engine.demo.view import Reading, View
 from engine.settings import CoordinatorSettings, RegionSettings, load_either
-from federation.coordinator.ledger import Round, Step
+from federation.coordinator.ledger import Round, RoundStep
 
 LINES = [f"081109 20353{i} 1 INFO a.B: x blk_{b}".encode() for i, b in enumerate([1, 2, 1, 3, 2, 4])]
 
@@ -111,12 +111,12 @@ def test_the_files_of_the_fleet_are_accepted(tmp_path: Path):
 def test_the_stream_waits_from_the_round_to_the_swap():
     feeder = Feeder("127.0.0.1:1", [("t", b"x")] * 10, 1.0)
     feeder.sent = 7
-    running = Round("r", "m", 1, "drift", Step.STARTED, 0, number=1)
+    running = Round("r", "m", 1, "drift", RoundStep.STARTED, 0, number=1)
     scene = Scene(rounds=(running,))
     since = _hold(scene, feeder, 0.0)
     assert feeder.held.is_set()
     assert since > 0
-    scene.rounds = (replace(running, step=Step.DONE, published=2, outcome="published"),)
+    scene.rounds = (replace(running, step=RoundStep.DONE, published=2, outcome="published"),)
     scene.figures = {region: {"driftline_model_version": 1.0} for region in REGIONS}
     _hold(scene, feeder, since)
     assert feeder.held.is_set()
@@ -131,7 +131,7 @@ def test_the_stream_waits_from_the_round_to_the_swap():
     feeder.sent = 9
     _hold(scene, feeder, 0.0)
     assert feeder.held.is_set()
-    scene.rounds = (replace(later, step=Step.DONE, published=3, outcome="published"), *scene.rounds[1:])
+    scene.rounds = (replace(later, step=RoundStep.DONE, published=3, outcome="published"), *scene.rounds[1:])
     scene.figures = {region: {"driftline_model_version": 3.0} for region in REGIONS}
     _hold(scene, feeder, 0.0)
     assert (scene.swapped_at, scene.story[-1]) == (7, "all engines have version 3 in service")

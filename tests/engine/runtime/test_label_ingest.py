@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from connectors.base import SourceUnavailable
 from engine.runtime import label_ingest as late_labels
 from engine.runtime.label_ingest import follow, label_feeds
-from federation.storage.labels import FeedSettings
+from federation.storage.labels import LabelFeedSettings
 from federation.storage.training_store import TrainingSettings, TrainingStore
 
 LABEL = json.dumps({"session": "s1", "anomalous": True})
@@ -64,7 +64,7 @@ def test_a_feed_that_fails_is_told_of_once_and_tried_again(caplog):
 def test_labels_come_into_the_store_while_the_node_runs(tmp_path):
     training = TrainingSettings(path=tmp_path / "training.db")
     source = {"type": "memory", "lines": [LABEL]}
-    feed = FeedSettings.model_validate({"source": source, "dead_letters": {"type": "memory"}})
+    feed = LabelFeedSettings.model_validate({"source": source, "dead_letters": {"type": "memory"}})
     stop = threading.Event()
     deadline_s = time.monotonic() + 100
     with (
@@ -97,7 +97,7 @@ def test_a_store_that_cannot_be_opened_is_tried_again(tmp_path):
 def test_whatever_breaks_beside_a_node_labels_are_read_on(tmp_path, monkeypatch, caplog):
     training = TrainingSettings(path=tmp_path / "training.db")
     feed = {"source": {"type": "memory"}, "dead_letters": {"type": "memory"}}
-    settings = SimpleNamespace(region="eu", training=training, labels=(FeedSettings.model_validate(feed),))
+    settings = SimpleNamespace(region="eu", training=training, labels=(LabelFeedSettings.model_validate(feed),))
     stop, answers, heard = threading.Event(), [ZeroDivisionError("division by zero"), OSError(24, "no more files")], []
 
     def broken(feeds, stop):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from federation.coordinator.ledger import Ledger, Step, Trigger
+from federation.coordinator.ledger import Ledger, RoundStep, RoundTrigger
 from federation.errors import StorageError
 from federation.protocol.records import LINE_CLASSIFIER, HoldoutFigures
 from federation.round import round_files
@@ -109,7 +109,7 @@ def test_one_round_at_a_time(process, clock):
     process.ledger.observe([drift("d1", clock.ns)])
     clock.advance(6)
     process.ticks(5)
-    process.ledger.observe([drift("d2", clock.ns, "us"), Trigger("m", "manual", "", clock.ns, 0, "asked for")])
+    process.ledger.observe([drift("d2", clock.ns, "us"), RoundTrigger("m", "manual", "", clock.ns, 0, "asked for")])
     clock.advance(90)
     process.ticks(20)
     assert process.runner.begun == Counter({"round-0": 1})
@@ -124,7 +124,7 @@ def test_a_round_without_result_fails_at_its_deadline(process, clock):
     process.ticks(5)
     clock.advance(159)
     process.ticks(3)
-    assert process.ledger.open_round().step is Step.STARTED
+    assert process.ledger.open_round().step is RoundStep.STARTED
     clock.advance(2)
     process.ticks(5)
     (ended,) = process.ledger.rounds(5)
@@ -140,7 +140,7 @@ def test_drift_is_given_up_after_so_many_failed_rounds(tmp_path, clock):
         folder.mkdir(parents=True),
         round_files.write_failure(folder, "step 4: too few good updates"),
     )
-    settle(process, clock, drift("d1", clock.ns), Trigger("m", "manual", "", clock.ns, 0, "asked for"))
+    settle(process, clock, drift("d1", clock.ns), RoundTrigger("m", "manual", "", clock.ns, 0, "asked for"))
     assert process.runner.begun == Counter({"round-0": 1, "round-1": 1})
     assert process.ledger.pending() == ()
     assert [e.event for e in process.audit.verify()] == ["failed", "failed"]
@@ -150,7 +150,7 @@ def test_drift_is_given_up_after_so_many_failed_rounds(tmp_path, clock):
 def test_an_interrupted_round_is_asked_for_again_by_whoever_asked_for_it(tmp_path, clock):
     publish_first(tmp_path)
     first = Process(tmp_path, clock)
-    first.ledger.observe([Trigger("m", "manual", "", clock.ns, 0, "asked for")])
+    first.ledger.observe([RoundTrigger("m", "manual", "", clock.ns, 0, "asked for")])
     first.ticks(3)
     first.close()
     second = Process(tmp_path, clock, ids=count(7))
@@ -162,7 +162,7 @@ def test_an_interrupted_round_is_asked_for_again_by_whoever_asked_for_it(tmp_pat
 
 def test_a_region_missing_twice_is_reported_and_cleared_when_it_comes_back(process, clock):
     for i in range(2):
-        settle(process, clock, Trigger(f"m{i}", "manual", "", clock.ns, 0, "asked for"))
+        settle(process, clock, RoundTrigger(f"m{i}", "manual", "", clock.ns, 0, "asked for"))
     assert [m for m in process.observer.missed if m[1]] == [("ap", 2)]
     assert {r.name: (r.missed, r.attended) for r in process.ledger.regions()} == {
         "ap": (2, 0), "eu": (0, 2), "us": (0, 2)
@@ -172,7 +172,7 @@ def test_a_region_missing_twice_is_reported_and_cleared_when_it_comes_back(proce
 def test_a_candidate_proven_against_a_model_that_was_taken_back_is_not_published(process, clock):
     settle(process, clock, drift("d1", clock.ns))
     process.runner.looks = 3
-    process.ledger.observe([Trigger("m", "manual", "", clock.ns, 0, "asked for")])
+    process.ledger.observe([RoundTrigger("m", "manual", "", clock.ns, 0, "asked for")])
     process.ticks(3)
     process.store.rollback(MODEL)
     process.ticks(12)
@@ -196,7 +196,7 @@ def test_a_topic_that_is_down_delays_the_word_and_loses_nothing(process, clock):
     settle(process, clock, drift("d1", clock.ns))
     assert process.store.current(MODEL) == 2
     assert process.delivered == []
-    assert process.ledger.open_round().step is Step.AUDITED
+    assert process.ledger.open_round().step is RoundStep.AUDITED
     assert "refuses" in process.observer.troubles[-1]
     process.sink.refusing = False
     process.ticks(3)

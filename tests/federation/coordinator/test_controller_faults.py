@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from federation.coordinator.ledger import Step, Trigger
+from federation.coordinator.ledger import RoundStep, RoundTrigger
 from federation.round import round_files
 from models.storage.store import ModelStore
 from tests.support.controller_world import MODEL, Cut, Process, drift, publish_first, settle
@@ -15,11 +15,11 @@ def _cut_before_the_publication_is_recorded(base, clock):
     """A process that is killed once the candidate is current, and before the ledger says so."""
     publish_first(base)
     first = Process(base, clock)
-    first.ledger.observe([Trigger("m", "manual", "", clock.ns, 0, "asked for")])
+    first.ledger.observe([RoundTrigger("m", "manual", "", clock.ns, 0, "asked for")])
     save = first.ledger.save
 
     def cut(changed, *more):
-        if changed.step is Step.PUBLISHED:
+        if changed.step is RoundStep.PUBLISHED:
             raise Cut
         save(changed, *more)
 
@@ -39,7 +39,7 @@ def test_a_version_taken_back_before_its_publication_was_recorded_is_not_put_bac
     second.ticks(20)
     assert second.store.current(MODEL) == 1
     (ended,) = second.ledger.rounds(5)
-    assert (ended.outcome, ended.published, ended.step) == ("published", 2, Step.DONE)
+    assert (ended.outcome, ended.published, ended.step) == ("published", 2, RoundStep.DONE)
     assert second.delivered == [], "the topic's last word is not a version that was taken back"
     second.close()
 
@@ -70,7 +70,7 @@ def _failing(process, present):
 def test_a_region_missing_from_rounds_that_failed_for_it_is_reported_too(process, clock):
     _failing(process, ("us",))
     for i in range(2):
-        settle(process, clock, Trigger(f"m{i}", "manual", "", clock.ns, 0, "asked for"))
+        settle(process, clock, RoundTrigger(f"m{i}", "manual", "", clock.ns, 0, "asked for"))
     assert [m for m in process.observer.missed if m[1]] == [("ap", 2), ("eu", 2)]
     assert {r.name: (r.missed, r.attended) for r in process.ledger.regions()} == {
         "ap": (2, 0), "eu": (2, 0), "us": (0, 2)
@@ -81,7 +81,7 @@ def test_a_region_missing_from_rounds_that_failed_for_it_is_reported_too(process
 
 def test_a_failure_that_says_nothing_of_the_regions_is_held_against_none(process, clock):
     _failing(process, None)
-    settle(process, clock, Trigger("m", "manual", "", clock.ns, 0, "asked for"))
+    settle(process, clock, RoundTrigger("m", "manual", "", clock.ns, 0, "asked for"))
     assert process.ledger.rounds(1)[0].outcome == "failed"
     assert process.ledger.regions() == ()
 
@@ -112,13 +112,13 @@ def test_a_result_that_stays_unreadable_fails_the_round_at_its_deadline(process,
         return read(path)
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
-    process.ledger.observe([Trigger("m", "manual", "", clock.ns, 0, "asked for")])
+    process.ledger.observe([RoundTrigger("m", "manual", "", clock.ns, 0, "asked for")])
     process.ticks(6)
-    assert process.ledger.open_round().step is Step.STARTED
+    assert process.ledger.open_round().step is RoundStep.STARTED
     clock.advance(161)
     process.controller.tick()
     judged = process.ledger.open_round()
-    assert (judged.outcome, judged.step) == ("failed", Step.JUDGED)
+    assert (judged.outcome, judged.step) == ("failed", RoundStep.JUDGED)
     assert judged.sentence.startswith("no result 60 s after the deadline: the result of the round in")
 
 
@@ -133,7 +133,7 @@ def test_going_back_while_the_candidate_is_being_written_wins(process, clock, mo
         return version
 
     monkeypatch.setattr(process.store._folder, "add_version", add_and_go_back)
-    settle(process, clock, Trigger("m", "manual", "", clock.ns, 0, "asked for"))
+    settle(process, clock, RoundTrigger("m", "manual", "", clock.ns, 0, "asked for"))
     assert (process.store.versions(MODEL), process.store.current(MODEL)) == ([1, 2, 3], 1)
     assert process.ledger.rounds(1)[0].outcome == "superseded"
     assert [record.document["version"] for record in process.delivered] == [2]
@@ -142,7 +142,7 @@ def test_going_back_while_the_candidate_is_being_written_wins(process, clock, mo
 def test_files_of_rounds_that_a_killed_coordinator_left_go_with_the_next_round(tmp_path, clock, monkeypatch):
     publish_first(tmp_path)
     first = Process(tmp_path, clock)
-    first.ledger.observe([Trigger("m1", "manual", "", clock.ns, 0, "asked for")])
+    first.ledger.observe([RoundTrigger("m1", "manual", "", clock.ns, 0, "asked for")])
     with monkeypatch.context() as patch:
         patch.setattr(round_files, "tidy", lambda *given: (_ for _ in ()).throw(Cut))
         with pytest.raises(Cut):
@@ -150,7 +150,7 @@ def test_files_of_rounds_that_a_killed_coordinator_left_go_with_the_next_round(t
     first.close()
     assert (tmp_path / "rounds" / "round-0" / round_files.CANDIDATE).exists()
     second = Process(tmp_path, clock, ids=count(1))
-    settle(second, clock, Trigger("m2", "manual", "", clock.ns, 0, "asked for"))
+    settle(second, clock, RoundTrigger("m2", "manual", "", clock.ns, 0, "asked for"))
     assert [r.outcome for r in second.ledger.rounds(9)] == ["published", "published"]
     assert not list((tmp_path / "rounds").glob("*/*.safetensors"))
     assert len(list((tmp_path / "rounds").glob(f"*/{round_files.RESULT}"))) == 2
@@ -160,5 +160,5 @@ def test_files_of_rounds_that_a_killed_coordinator_left_go_with_the_next_round(t
 def test_files_that_cannot_be_removed_cost_nothing_but_their_place(process, clock, monkeypatch, caplog):
     monkeypatch.setattr(round_files, "tidy", lambda *given: (_ for _ in ()).throw(PermissionError(13, "denied")))
     settle(process, clock, drift("d1", clock.ns))
-    assert process.ledger.rounds(1)[0].step is Step.DONE
+    assert process.ledger.rounds(1)[0].step is RoundStep.DONE
     assert "files of rounds that are done stay on the disk" in caplog.text

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from connectors.memory import FAIL, MemorySink, MemorySource
-from federation.coordinator.controller import Controller, World
+from federation.coordinator.controller import Controller, ControllerParts
 from federation.coordinator.coordinator import BackgroundRunner, Coordinator
 from federation.coordinator.drift_events import event_feed
 from federation.errors import RoundFailedError, SetupError, StorageError
@@ -59,7 +59,7 @@ def parts(tmp_path):
     base = Process(tmp_path, Clock())
     link = FakeLink()
     runner = BackgroundRunner(link, clock=lambda: base.clock.ns / 1e9)
-    world = World(base.ledger, base.store, runner, base.rollbacks, base.observer)
+    world = ControllerParts(base.ledger, base.store, runner, base.rollbacks, base.observer)
     base.controller = Controller(
         MODEL, tmp_path / "rounds", (), base.controller._schedule, base.controller._settings, world,
         now_ns=base.clock, new_id=lambda: f"round-{next(base.ids)}",

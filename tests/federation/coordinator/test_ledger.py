@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from federation.coordinator.ledger import Ledger, LedgerSettings, Round, Step, Trigger
+from federation.coordinator.ledger import Ledger, LedgerSettings, Round, RoundStep, RoundTrigger
 from tests.support.controller_world import MODEL, Clock, Process, S, drift, publish_first, settle
 
 
@@ -17,7 +17,7 @@ def _ids(ledger):
 def test_drift_events_beyond_those_that_may_wait_are_passed_over_and_commands_are_not(tmp_path):
     with _bounded(tmp_path, max_triggers=3) as ledger:
         assert ledger.observe(drift(f"d{i}", i) for i in range(5)) == 3
-        assert ledger.observe([Trigger("m", "manual", "", 9, 0, "asked for")]) == 1
+        assert ledger.observe([RoundTrigger("m", "manual", "", 9, 0, "asked for")]) == 1
         assert [t.id for t in ledger.pending()] == ["d0", "d1", "d2", "m"]
 
 
@@ -41,7 +41,7 @@ def test_the_triggers_of_rounds_that_are_done_are_forgotten_as_well(tmp_path):
     settle(process, clock, drift("d1", clock.ns))
     assert _ids(process.ledger) == {"d1"}
     clock.advance(2 * 86_400)
-    settle(process, clock, Trigger("m", "manual", "", clock.ns, 0, "asked for"))
+    settle(process, clock, RoundTrigger("m", "manual", "", clock.ns, 0, "asked for"))
     assert _ids(process.ledger) == {"m"}
     assert len(process.ledger.rounds(9)) == 2, "rounds stay"
     process.close()
@@ -53,7 +53,7 @@ def test_only_the_newest_rounds_and_rollbacks_are_remembered_and_the_audit_log_t
     process = Process(tmp_path, clock)
     process.ledger._bounds = LedgerSettings.model_validate({"keep_rounds": 2, "keep_days": 1})
     for i in range(4):
-        settle(process, clock, Trigger(f"m{i}", "manual", "", clock.ns, 0, "asked for"))
+        settle(process, clock, RoundTrigger(f"m{i}", "manual", "", clock.ns, 0, "asked for"))
         process.rollbacks.begin(f"b{i}", MODEL, None, "worse")
         process.ticks(3)
         clock.advance(2 * 86_400)
@@ -71,15 +71,15 @@ def test_only_the_newest_rounds_and_rollbacks_are_remembered_and_the_audit_log_t
 def test_a_round_that_is_open_is_never_forgotten(tmp_path):
     with _bounded(tmp_path, keep_rounds=1) as ledger:
         for i in range(3):
-            ledger.plan(Round(f"r{i}", "m", 1, "asked for", Step.PLANNED, i), [])
-        ledger.close_round(replace(ledger.rounds(1)[0], step=Step.DONE, ended_ns=9), attempts=1)
+            ledger.plan(Round(f"r{i}", "m", 1, "asked for", RoundStep.PLANNED, i), [])
+        ledger.close_round(replace(ledger.rounds(1)[0], step=RoundStep.DONE, ended_ns=9), attempts=1)
         assert [r.round_id for r in ledger.rounds(9)] == ["r2", "r1", "r0"]
 
 
 def test_a_region_that_nobody_expects_any_more_is_not_missing(tmp_path):
     with _bounded(tmp_path) as ledger:
         for number, regions in enumerate([("ap", "eu", "us"), ("eu", "us"), ()]):
-            judged = Round(f"r{number}", "m", 1, "asked for", Step.JUDGED, number, participants=("eu",))
+            judged = Round(f"r{number}", "m", 1, "asked for", RoundStep.JUDGED, number, participants=("eu",))
             ledger.save(judged, regions)
             missed = {region.name: region.missed for region in ledger.regions()}
             assert missed == [{"ap": 1, "eu": 0, "us": 1}, {"eu": 0, "us": 2}, {"eu": 0, "us": 3}][number]

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation.coordinator.ledger import Trigger
+from federation.coordinator.ledger import RoundTrigger
 from federation.coordinator.schedule import Begin, ScheduleSettings, Situation, Wait, decide
 
 S = 10**9
@@ -10,10 +10,10 @@ SETTINGS = ScheduleSettings(debounce_s=5, cool_down_s=60, every_s=0)
 
 
 def drift(time_s, version=3, region="eu"):
-    return Trigger(f"{region}{time_s}", "drift", region, int(time_s * S), version, f"drift in {region}")
+    return RoundTrigger(f"{region}{time_s}", "drift", region, int(time_s * S), version, f"drift in {region}")
 
 
-MANUAL = Trigger("m", "manual", "", 99 * S, 0, "asked for")
+MANUAL = RoundTrigger("m", "manual", "", 99 * S, 0, "asked for")
 
 
 def situation(now_s, *triggers, **changes):
@@ -36,7 +36,7 @@ def test_drift_is_gathered_first():
 
 
 def test_the_reason_is_the_newest_word_of_each_region():
-    triggers = [Trigger(f"{r}{i}", "drift", r, i, 3, f"{r} {i}") for i in range(3) for r in ("eu", "us")]
+    triggers = [RoundTrigger(f"{r}{i}", "drift", r, i, 3, f"{r} {i}") for i in range(3) for r in ("eu", "us")]
     begun = decide(SETTINGS, situation(200, *triggers))
     assert isinstance(begun, Begin)
     assert begun.reason == "eu 2; us 2 (6 in all)"

@@ -80,11 +80,11 @@ def test_a_job_nobody_waits_for_is_not_started(tmp_path: Path, records: RecordDi
 @pytest.mark.process
 def test_a_region_that_demands_masks_gives_no_plain_update(tmp_path: Path, records: RecordDict) -> None:
     context = _context(tmp_path / "t.sock")
-    context.node_config["require"] = "secagg"
+    context.node_config["masked_only"] = True
     with TrainerServer(tmp_path / "t.sock", handlers.echo, limit_s=100, nice=0):
         reply = app(_message(records), context)
         with pytest.raises(RegionFailedError, match="this region sends masked updates only"):
             raise_failure(reply.content)
         assert region_of(reply.content) == "eu"
-        context.node_config["require"] = "dp"
+        context.node_config["masked_only"] = False
         assert app(_message(records), context).content == records

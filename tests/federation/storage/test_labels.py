@@ -8,7 +8,7 @@ from confluent_kafka import Producer
 from connectors.base import SinkUnavailable, SourceUnavailable
 from connectors.memory import ABORT, FAIL, Aborted, MemorySink, MemorySource
 from federation.errors import StorageError
-from federation.storage.labels import FeedSettings, label_feed, read_label
+from federation.storage.labels import LabelFeedSettings, label_feed, read_label
 from federation.storage.learning import Purpose
 from federation.storage.training_store import Label, TrainingSettings, TrainingStore
 from models.base import Windows, template_id
@@ -17,7 +17,7 @@ from tests.support.paths import DOCS
 
 GOOD = b'{"session": "s1", "anomalous": true, "time": "2026-01-31T12:00:00Z"}'
 T_NS = 1_769_860_800 * 10**9
-SETTINGS = FeedSettings.model_validate({"source": {"type": "memory"}, "dead_letters": {"type": "memory"}})
+SETTINGS = LabelFeedSettings.model_validate({"source": {"type": "memory"}, "dead_letters": {"type": "memory"}})
 
 
 @pytest.fixture
@@ -181,7 +181,7 @@ def test_an_aborted_reader_starts_over(store):
 def test_labels_come_over_kafka(store, broker, new_topic):
     topic = new_topic()
     kafka = {"type": "kafka", "brokers": broker.brokers, "topic": topic, "stop_at_end": True}
-    settings = FeedSettings.model_validate({**SETTINGS.model_dump(), "provenance": "feedback", "source": kafka})
+    settings = LabelFeedSettings.model_validate({**SETTINGS.model_dump(), "provenance": "feedback", "source": kafka})
     producer = Producer({"bootstrap.servers": broker.brokers})
     for i in range(100):
         document = {"session": f"s{i}", "anomalous": i % 2 == 0}
@@ -201,7 +201,7 @@ def test_two_feeds_of_one_kind_keep_their_places_apart(store, tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).write_bytes(GOOD.replace(b"s1", name.encode()) + b"\n")
         source = {"type": "file", "paths": [str(tmp_path / name)]}
-        settings = FeedSettings.model_validate({**SETTINGS.model_dump(), "source": source})
+        settings = LabelFeedSettings.model_validate({**SETTINGS.model_dump(), "source": source})
         reader = label_feed(settings, store, region="eu", now_ns=lambda: 1)
         assert sum(reader.poll() for _ in range(3)) == 1
         reader.close()
