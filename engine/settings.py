@@ -33,7 +33,6 @@ from engine.steps.score import ScoreSettings
 from engine.steps.window import WindowSettings
 from engine.telemetry.logs import LogSettings
 from engine.telemetry.telemetry import TelemetrySettings
-from federation.coordinator.ledger import LedgerSettings
 from federation.coordinator.schedule import ScheduleSettings
 from federation.flower.node import NodeSettings
 from federation.flower.process_supervisor import AbsolutePath
@@ -198,9 +197,6 @@ class CoordinatorSettings(_FileSettings):
         "public ones are read.",
     )  # fmt: skip
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings, description="When a round is due.")
-    ledger: LedgerSettings = Field(
-        default_factory=LedgerSettings, description="How many reasons for rounds, and rounds, are kept."
-    )
     round: RoundSettings = Field(default_factory=RoundSettings, description="How a round is run.")
     superlink: SuperLinkSettings = Field(description="Flower's server, which the coordinator starts.")
     events: SourceSettings = Field(description="Where drift events come from: the topic `driftline.drift`.")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from engine.drift.monitor import DriftMonitor
 from engine.drift.settings import DriftSettings
 from engine.drift.vectors import template_vectors
-from federation.coordinator.ledger import RoundTrigger
+from federation.coordinator.records import RoundTrigger
 from federation.coordinator.schedule import Begin, ScheduleSettings, Situation, Wait, decide
 from federation.errors import RoundFailedError
 from federation.flower.local_grid import LocalGrid

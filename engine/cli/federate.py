@@ -14,7 +14,8 @@ from engine.cli.output import console, print_json, table
 from foundation.time_text import iso_millis
 
 if TYPE_CHECKING:
-    from federation.coordinator.ledger import Ledger, Round
+    from federation.coordinator.ledger import Ledger
+    from federation.coordinator.records import Round
 
 app = typer.Typer(
     help="Federated retraining: coordinator, nodes, rounds, keys and the audit log.", no_args_is_help=True
@@ -100,15 +101,15 @@ def start_round(
     """
     from engine.runtime.federation_wiring import ledger_of
     from engine.settings import load_coordinator
-    from federation.coordinator.ledger import RoundStep, RoundTrigger
+    from federation.coordinator.records import RoundStep, RoundTrigger
 
     with ledger_of(load_coordinator(file)) as ledger:
         trigger = RoundTrigger(f"manual-{secrets.token_hex(8)}", "manual", "", time.time_ns(), 0, reason)
-        ledger.observe([trigger])
+        ledger.record([trigger])
         end_s, found = time.monotonic() + wait_s, None
         while time.monotonic() < end_s and (found is None or found.step is not RoundStep.DONE):
             time.sleep(LOOK_S)
-            found = ledger.find_round(ledger.round_of(trigger.id))
+            found = ledger.find_round(ledger.round_for(trigger.id))
         waiting = ledger.fact("waiting")
     if found is not None and found.step is RoundStep.DONE:
         print_json(_row(found)) if json else print(f"round {found.round_id}: {_ending(found)}")

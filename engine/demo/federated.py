@@ -31,7 +31,8 @@ from engine.offline.detect import Preprocessing, score_log
 from engine.offline.inputs import LogSpec
 from engine.parsing.parse_settings import ParseSettings
 from engine.steps.window import SessionWindows
-from federation.coordinator.ledger import Ledger, Round, RoundStep
+from federation.coordinator.ledger import Ledger
+from federation.coordinator.records import Round, RoundStep
 from models.storage.store import ModelStore
 
 LOOK_S = 0.5

@@ -16,8 +16,9 @@ from engine.settings import CoordinatorSettings, RegionSettings
 from engine.telemetry.rounds import TRACE_ALL, RoundTelemetry
 from federation.coordinator.announcements import Announcer
 from federation.coordinator.audit import AuditLog
-from federation.coordinator.controller import Controller, ControllerParts
-from federation.coordinator.coordinator import BackgroundRunner, Coordinator
+from federation.coordinator.background_runner import BackgroundRunner
+from federation.coordinator.controller import Controller, ControllerParts, ControllerSettings
+from federation.coordinator.coordinator import Coordinator
 from federation.coordinator.drift_events import event_feed
 from federation.coordinator.ledger import Ledger
 from federation.coordinator.rollback import Rollbacks
@@ -37,7 +38,7 @@ LOCK = "coordinator.lock"
 
 def ledger_of(settings: CoordinatorSettings) -> Ledger:
     """The coordinator's ledger; any process may open it."""
-    return Ledger(settings.folder / "ledger.db", settings.ledger)
+    return Ledger(settings.folder / "ledger.db")
 
 
 def audit_of(settings: CoordinatorSettings) -> AuditLog:
@@ -98,9 +99,13 @@ def coordinator(settings: CoordinatorSettings, telemetry: RoundTelemetry) -> Ite
         stack.callback(rollbacks.announcer.close)
         runner = BackgroundRunner(link, clock=time.monotonic)
         controller = Controller(
-            settings.model, settings.folder / "rounds", settings.regions, settings.schedule, settings.round,
-            ControllerParts(ledger, store, runner, rollbacks, telemetry), now_ns=time.time_ns, new_id=new_round_id,
-        )  # fmt: skip
+            ControllerSettings(
+                settings.model, settings.folder / "rounds", settings.regions, settings.schedule, settings.round
+            ),
+            ControllerParts(ledger, store, runner, rollbacks, telemetry),
+            now_ns=time.time_ns,
+            new_id=new_round_id,
+        )
         events = event_feed(
             build_source(settings.events), build_sink(settings.dead_letters), ledger, store, settings.model,
             regions=settings.regions, now_ns=time.time_ns,

@@ -17,7 +17,7 @@ from engine.telemetry.metrics import Metrics
 from engine.telemetry.telemetry import TelemetrySettings
 from engine.telemetry.tracing import Tracer
 from federation.coordinator.hooks import RoundObserver
-from federation.coordinator.ledger import Round
+from federation.coordinator.records import Round
 from federation.errors import StorageError
 from federation.round.round_files import read_steps
 from foundation.version import VERSION
@@ -88,14 +88,14 @@ class RoundTelemetry(RoundObserver):
         self.metrics.rollbacks.inc()
         self.metrics.model_version.labels(model).set(version)
 
-    def events(self, sentence: str) -> None:
+    def events_problem(self, reason: str) -> None:
         """See `RoundObserver`; called at every turn of the loop."""
         self.health.progress()
-        self._report("events", sentence)
+        self._report("events", reason)
 
-    def trouble(self, sentence: str) -> None:
+    def step_problem(self, reason: str) -> None:
         """See `RoundObserver`."""
-        self._report("rounds", sentence)
+        self._report("rounds", reason)
 
     def close(self) -> None:
         """Sends the last spans (two seconds at the most) and stops serving; a second call does nothing."""

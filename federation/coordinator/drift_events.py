@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from connectors.base import Sink, Source
-from federation.coordinator.ledger import Ledger, Rollback, RoundStep, RoundTrigger
+from federation.coordinator.ledger import Ledger
+from federation.coordinator.records import Rollback, RoundStep, RoundTrigger
 from federation.storage.document_feed import DocumentFeed, FeedHandler, Position
 from models.storage.store import ModelStore
 
@@ -87,7 +88,7 @@ def event_feed(
         triggers = [
             RoundTrigger(e.id, "drift", e.region, now_ns(), e.version, e.sentence) for e in mine if e.type == "drift"
         ]
-        return ledger.observe(triggers, _rollbacks(mine, ledger, store, model, now_ns()), position)
+        return ledger.record(triggers, _rollbacks(mine, ledger, store, model, now_ns()), position)
 
     reader = FeedHandler(FEED, read, take, lambda name: ledger.fact(f"position {name}"))
     return DocumentFeed(source, dead_letters, reader, region="coordinator", now_ns=now_ns)

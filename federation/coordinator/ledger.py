@@ -1,8 +1,8 @@
-"""The ledger: what the coordinator knows and must not forget, in one SQLite file.
+"""The ledger: the coordinator's durable state, in one SQLite file.
 
-Every change that belongs together is one transaction: triggers with the position behind them, a round
-with the triggers it answers, a result with who was missing. A coordinator that is killed finds in here
-which step was the last one done.
+Changes that belong together are one transaction: triggers with the position behind them, a round with its
+triggers, a result with the attendance of the regions. A coordinator that was killed finds here which step was
+completed last.
 """
 
 import json
@@ -10,122 +10,33 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from federation.coordinator.records import Attendance, Rollback, Round, RoundStep, RoundTrigger
 from federation.errors import StorageError
 from federation.storage.document_feed import Position
 from foundation.sqlite import connect, immediate
 
 BUSY_S = 30.0
-"""How long to wait for another process's write (`driftline federate round`, `driftline models rollback`)."""
-
-
-class RoundStep(StrEnum):
-    """The last step of a round, or of a rollback, that is done; in this order."""
-
-    PLANNED = "planned"
-    STARTED = "started"
-    JUDGED = "judged"
-    PUBLISHED = "published"
-    AUDITED = "audited"
-    DONE = "done"
-
-
-Outcome = Literal["", "accepted", "published", "refused", "superseded", "failed", "interrupted"]
-
-
-class LedgerSettings(BaseModel):
-    """How much the ledger keeps; the audit log keeps a line of every round and rollback."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    max_triggers: Annotated[int, Field(ge=1)] = Field(
-        10_000, description="Reasons for rounds that may wait (further drift events are passed over), and of those "
-        "answered or dismissed the newest that are kept.",
-    )  # fmt: skip
-    keep_days: Annotated[float, Field(gt=0)] = Field(
-        90.0, description="Days after which a reason that was answered or dismissed is forgotten."
-    )
-    keep_rounds: Annotated[int, Field(ge=1)] = Field(
-        1_000, description="Rounds of which the ledger and a folder tell, the newest, and as many rollbacks. The audit "
-        "log tells of all.",
-    )  # fmt: skip
+"""Time to wait for another process's write (`driftline federate round`, `driftline models rollback`)."""
 
 
 @dataclass(frozen=True, slots=True)
-class RoundTrigger:
-    """A reason for a round.
+class LedgerBounds:
+    """How much the ledger keeps; the audit log keeps every round and rollback.
 
     Attributes:
-        id: Unique; a second one with the same id is the same trigger.
-        kind: `drift` from a region, `schedule`, or `manual` by an operator's command.
-        region: Where it comes from, "" if from none.
-        time_ns: Wall clock of its arrival.
-        version: The model version it speaks of; 0 where it speaks of none.
-        text: One sentence.
-        attempts: Rounds that failed to answer it so far.
+        max_triggers: Drift events that may wait: a round is due long before there are so many. Of the settled
+            triggers the newest as many are kept.
+        keep_days: Days after which a settled trigger is deleted; longer than anybody looks back.
+        keep_rounds: Newest rounds that are kept with their folders, and rollbacks; more than a month of hourly
+            rounds.
     """
 
-    id: str
-    kind: Literal["drift", "schedule", "manual"]
-    region: str
-    time_ns: int
-    version: int
-    text: str
-    attempts: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """A round as the ledger keeps it; times are wall clock, ns, 0 where it has not come to that."""
-
-    round_id: str
-    model: str
-    version: int
-    reason: str
-    step: RoundStep
-    planned_ns: int
-    number: int = 0
-    started_ns: int = 0
-    ended_ns: int = 0
-    traceparent: str = ""
-    outcome: Outcome = ""
-    sentence: str = ""
-    published: int = 0
-    threshold: float = 0.0
-    participants: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()
-    refusals: tuple[str, ...] = ()
-    figures: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...] = ()
-    examples: int = 0
-    epsilon: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Rollback:
-    """A rollback on its way; `step` as for a round: PLANNED, PUBLISHED (the pointer moved), AUDITED, DONE."""
-
-    id: str
-    model: str
-    bad: int
-    good: int
-    reason: str
-    step: RoundStep
-    time_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Attendance:
-    """How a region attends rounds; `missed` counts those in a row that it was missing from."""
-
-    name: str
-    missed: int
-    attended: int
-    last_round: str
+    max_triggers: int = 10_000
+    keep_days: float = 90.0
+    keep_rounds: int = 1_000
 
 
 _SCHEMA = """
@@ -146,71 +57,74 @@ _NO_BOUND = 1 << 62
 
 
 class Ledger:
-    """See the module. One thread uses an instance; other processes may open the same file."""
+    """The coordinator's SQLite file. One thread uses an instance; other processes may open the same file."""
 
-    def __init__(self, path: Path, bounds: LedgerSettings | None = None) -> None:
-        """Opens the file, or makes it.
+    def __init__(self, path: Path, bounds: LedgerBounds = LedgerBounds()) -> None:
+        """Open or create the file.
 
         Args:
             path: The SQLite file.
-            bounds: See the class.
+            bounds: How much is kept.
 
         Raises:
             StorageError: it cannot be opened.
         """
         self._path = path
-        self._bounds = bounds or LedgerSettings.model_validate({})
+        self._bounds = bounds
         try:
             self._database = connect(path, BUSY_S, "FULL", _SCHEMA)  # a recorded step has to survive a power cut
         except (OSError, sqlite3.Error) as error:
             raise StorageError(f"the ledger {path} cannot be opened: {error}") from error
 
-    def observe(
+    def record(
         self, triggers: Iterable[RoundTrigger], rollbacks: Iterable[Rollback] = (),
         position: tuple[str, Position] | None = None,
     ) -> int:  # fmt: skip
-        """Takes in what came, with the place behind it in the stream it came from; how many were news.
+        """Add triggers and rollbacks, together with the position behind them in their stream.
 
-        Drift beyond `max_triggers` that wait already is passed over: a round is due anyway.
+        Drift events beyond `max_triggers` that already wait are skipped: a round is due anyway.
+
+        Returns:
+            How many were new.
         """
-        news, times_ns = 0, [0]
-        with self._writing() as database:
+        new, times_ns = 0, [0]
+        with self._transaction() as database:
             for t in triggers:
                 room = self._bounds.max_triggers if t.kind == "drift" else _NO_BOUND
                 times_ns.append(t.time_ns)
-                news += database.execute(
+                new += database.execute(
                     "INSERT OR IGNORE INTO triggers (id, kind, region, time_ns, version, text, attempts) "
                     f"SELECT ?, ?, ?, ?, ?, ?, ? WHERE (SELECT count(*) FROM triggers WHERE {_WAITING}) < ?",
                     (t.id, t.kind, t.region, t.time_ns, t.version, t.text, t.attempts, room),
                 ).rowcount
-            if news:
-                self._forget(database, max(times_ns))
+            if new:
+                self._delete_old(database, max(times_ns))
             for r in rollbacks:
-                news += database.execute(
+                new += database.execute(
                     "INSERT OR IGNORE INTO rollbacks VALUES (?, ?, ?)", (r.id, r.step, _dump(r))
                 ).rowcount
             if position is not None:
                 _set(database, f"position {position[0]}", position[1])
-        return news
+        return new
 
     def pending(self) -> tuple[RoundTrigger, ...]:
-        """Triggers that no round has taken up, oldest first."""
-        with self._asking() as database:
+        """Triggers that wait for a round, oldest first."""
+        with self._connection() as database:
             rows = database.execute(
                 "SELECT id, kind, region, time_ns, version, text, attempts FROM triggers "
                 f"WHERE {_WAITING} ORDER BY time_ns, id"
             ).fetchall()
         return tuple(RoundTrigger(*row) for row in rows)
 
-    def dismiss(self, triggers: Iterable[RoundTrigger], fate: str) -> None:
-        """Takes triggers off the list without a round; `fate` says why."""
-        with self._writing() as database:
+    def dismiss(self, triggers: Iterable[RoundTrigger], reason: str) -> None:
+        """Settle triggers without a round."""
+        with self._transaction() as database:
             for trigger in triggers:
-                database.execute("UPDATE triggers SET fate = ? WHERE id = ?", (fate, trigger.id))
+                database.execute("UPDATE triggers SET fate = ? WHERE id = ?", (reason, trigger.id))
 
     def plan(self, planned: Round, triggers: Iterable[RoundTrigger]) -> Round:
-        """Opens a round that answers these triggers, which may be new; gives it its number."""
-        with self._writing() as database:
+        """Add a round for these triggers, which may be new, and return it with its number."""
+        with self._transaction() as database:
             database.execute(
                 "INSERT INTO rounds (round_id, step, content) VALUES (?, ?, ?)",
                 (planned.round_id, planned.step, _dump(planned)),
@@ -225,32 +139,27 @@ class Ledger:
         return replace(planned, number=number)
 
     def save(self, changed: Round, expected: Iterable[str] | None = None) -> None:
-        """Records what became of a round.
+        """Save a changed round.
 
         Args:
             changed: The round.
-            expected: With a judged round of which it is known who took part, and only then: every region that
-                should have; attendance is counted.
+            expected: Every region that should have taken part; given once, when the participants of the round
+                are known, and counted as attendance.
         """
-        with self._writing() as database:
-            database.execute(
-                "UPDATE rounds SET step = ?, content = ? WHERE round_id = ?",
-                (changed.step, _dump(changed), changed.round_id),
-            )
+        with self._transaction() as database:
+            _update_round(database, changed)
             if expected is not None:
-                _attend(database, changed, expected)
+                _count_attendance(database, changed, expected)
 
     def close_round(self, ended: Round, attempts: int) -> None:
-        """Ends a round, and decides about its triggers where it came to nothing.
+        """End a round; some triggers of a round without a result wait for another one.
 
-        Drift whose round failed, and everything whose round was interrupted, waits for another round,
-        until `attempts` rounds came to nothing.
+        These are drift events if the round failed, and all triggers if it was interrupted, until `attempts`
+        rounds have come to nothing.
         """
         again = {"failed": ("drift",), "interrupted": ("drift", "manual", "schedule")}.get(ended.outcome, ())
-        with self._writing() as database:
-            database.execute(
-                "UPDATE rounds SET step = ?, content = ? WHERE round_id = ?", (ended.step, _dump(ended), ended.round_id)
-            )
+        with self._transaction() as database:
+            _update_round(database, ended)
             if ended.outcome in ("failed", "interrupted"):
                 database.execute("UPDATE triggers SET attempts = attempts + 1 WHERE round_id = ?", (ended.round_id,))
             for kind in again:
@@ -258,10 +167,10 @@ class Ledger:
                     "UPDATE triggers SET round_id = '' WHERE round_id = ? AND kind = ? AND attempts < ?",
                     (ended.round_id, kind, attempts),
                 )
-            self._forget(database, ended.ended_ns)
+            self._delete_old(database, ended.ended_ns)
 
-    def _forget(self, database: sqlite3.Connection, now_ns: int) -> None:
-        """Drops triggers that are settled, and too old or too many, and the oldest rounds and rollbacks."""
+    def _delete_old(self, database: sqlite3.Connection, now_ns: int) -> None:
+        """Delete settled triggers that are too old or too many, and the oldest rounds and rollbacks."""
         for table in ("rounds", "rollbacks"):
             database.execute(
                 f"DELETE FROM {table} WHERE step = 'done' AND rowid <= (SELECT max(rowid) FROM {table}) - ?",
@@ -274,7 +183,7 @@ class Ledger:
         )
 
     def open_round(self) -> Round | None:
-        """The round that is not done; there is one at the most."""
+        """The round that is not done, of which there is at most one."""
         return next(iter(self._rounds("WHERE step != 'done' ORDER BY number LIMIT 1")), None)
 
     def rounds(self, count: int) -> tuple[Round, ...]:
@@ -282,53 +191,54 @@ class Ledger:
         return self._rounds(f"ORDER BY number DESC LIMIT {int(count)}")
 
     def round_ids(self) -> frozenset[str]:
-        """Ids of all rounds that are remembered."""
-        with self._asking() as database:
+        """Ids of all rounds in the ledger."""
+        with self._connection() as database:
             return frozenset(row[0] for row in database.execute("SELECT round_id FROM rounds"))
 
     def find_round(self, round_id: str) -> Round | None:
         """The round with this id."""
         return next(iter(self._rounds("WHERE round_id = ?", round_id)), None)
 
-    def round_of(self, trigger_id: str) -> str:
-        """Id of the round that answers a trigger, "" where none does yet."""
-        with self._asking() as database:
+    def round_for(self, trigger_id: str) -> str:
+        """Id of the round that was planned for a trigger, "" if there is none yet."""
+        with self._connection() as database:
             row = database.execute("SELECT round_id FROM triggers WHERE id = ?", (trigger_id,)).fetchone()
         return str(row[0]) if row else ""
 
     def save_rollback(self, changed: Rollback) -> None:
-        """Records what became of a rollback."""
-        with self._writing() as database:
+        """Save a changed rollback."""
+        with self._transaction() as database:
             database.execute(
                 "UPDATE rollbacks SET step = ?, content = ? WHERE id = ?", (changed.step, _dump(changed), changed.id)
             )
 
     def open_rollbacks(self) -> tuple[Rollback, ...]:
         """Rollbacks that are not done, oldest first."""
-        with self._asking() as database:
+        with self._connection() as database:
             rows = database.execute("SELECT content FROM rollbacks WHERE step != 'done'").fetchall()
-        found = [Rollback(**{**json.loads(row[0]), "step": RoundStep(json.loads(row[0])["step"])}) for row in rows]
+        contents = [json.loads(row[0]) for row in rows]
+        found = [Rollback(**{**content, "step": RoundStep(content["step"])}) for content in contents]
         return tuple(sorted(found, key=lambda r: (r.time_ns, r.id)))
 
     def regions(self) -> tuple[Attendance, ...]:
         """Every region that a round expected or met, by name."""
-        with self._asking() as database:
+        with self._connection() as database:
             rows = database.execute("SELECT name, missed, attended, last_round FROM regions ORDER BY name").fetchall()
         return tuple(Attendance(*row) for row in rows)
 
     def fact(self, name: str) -> Any:
-        """A fact kept as JSON; None where it was never set."""
-        with self._asking() as database:
+        """The JSON value stored under a name; None if it was never set."""
+        with self._connection() as database:
             row = database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return None if row is None else json.loads(row[0])
 
     def set_fact(self, name: str, value: Any) -> None:
-        """Keeps a JSON-compatible fact."""
-        with self._writing() as database:
+        """Store a JSON value under a name."""
+        with self._transaction() as database:
             _set(database, name, value)
 
     def close(self) -> None:
-        """Frees the file; a second call does nothing."""
+        """Close the file; a second call does nothing."""
         self._database.close()
 
     def __enter__(self) -> "Ledger":
@@ -338,20 +248,20 @@ class Ledger:
         self.close()
 
     def _rounds(self, where: str, *values: str) -> tuple[Round, ...]:
-        with self._asking() as database:
+        with self._connection() as database:
             rows = database.execute(f"SELECT number, content FROM rounds {where}", values).fetchall()
         return tuple(_load(number, content) for number, content in rows)
 
     @contextmanager
-    def _asking(self) -> Iterator[sqlite3.Connection]:
+    def _connection(self) -> Iterator[sqlite3.Connection]:
         try:
             yield self._database
         except sqlite3.Error as error:
             raise StorageError(f"the ledger {self._path}: {error}") from error
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._asking() as database, immediate(database):
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._connection() as database, immediate(database):
             yield database
 
 
@@ -359,19 +269,24 @@ def _set(database: sqlite3.Connection, name: str, value: Any) -> None:
     database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, json.dumps(value)))
 
 
-def _attend(database: sqlite3.Connection, judged: Round, expected: Iterable[str]) -> None:
+def _update_round(database: sqlite3.Connection, changed: Round) -> None:
+    values = (changed.step, _dump(changed), changed.round_id)
+    database.execute("UPDATE rounds SET step = ?, content = ? WHERE round_id = ?", values)
+
+
+def _count_attendance(database: sqlite3.Connection, judged: Round, expected: Iterable[str]) -> None:
     known = {row[0] for row in database.execute("SELECT name FROM regions")}
-    waited_for = set(expected)
-    if waited_for:  # who was taken out of the settings is no longer missed
-        gone = known - waited_for - set(judged.participants)
+    required = set(expected)
+    if required:  # a region that was removed from the settings is not missing any more
+        gone = known - required - set(judged.participants)
         database.executemany("DELETE FROM regions WHERE name = ?", [(name,) for name in gone])
-    for name in sorted((waited_for or known) | set(judged.participants)):
-        there = name in judged.participants
+    for name in sorted((required or known) | set(judged.participants)):
+        present = name in judged.participants
         database.execute(
             """INSERT INTO regions VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET
             missed = CASE WHEN ? THEN 0 ELSE missed + 1 END, attended = attended + ?,
             last_round = CASE WHEN ? THEN excluded.last_round ELSE last_round END""",
-            (name, int(not there), int(there), judged.round_id if there else "", there, int(there), there),
+            (name, int(not present), int(present), judged.round_id if present else "", present, present, present),
         )
 
 
@@ -380,9 +295,9 @@ def _dump(record: Round | Rollback) -> str:
 
 
 def _load(number: int, content: str) -> Round:
-    told = json.loads(content)
-    told["figures"] = tuple((name, tuple(current), tuple(candidate)) for name, current, candidate in told["figures"])
+    values = json.loads(content)
+    values["figures"] = tuple((name, tuple(old), tuple(new)) for name, old, new in values["figures"])
     for field in fields(Round):
-        if isinstance(told[field.name], list):
-            told[field.name] = tuple(told[field.name])
-    return Round(**{**told, "number": number, "step": RoundStep(told["step"])})
+        if isinstance(values[field.name], list):
+            values[field.name] = tuple(values[field.name])
+    return Round(**{**values, "number": number, "step": RoundStep(values["step"])})

@@ -14,7 +14,8 @@ from dataclasses import replace
 
 from federation.coordinator.announcements import Announcement, Announcer
 from federation.coordinator.audit import AuditLog
-from federation.coordinator.ledger import Ledger, Rollback, RoundStep
+from federation.coordinator.ledger import Ledger
+from federation.coordinator.records import Rollback, RoundStep
 from foundation.time_text import iso_millis
 from models.storage.store import ModelStore
 
@@ -53,7 +54,7 @@ class Rollbacks:
         good = self._store.rollback_target(model) if to is None else to
         self._store.verify(model, good)
         begun = Rollback(identity, model, bad, good, reason, RoundStep.PLANNED, self._now_ns())
-        self._ledger.observe((), [begun])
+        self._ledger.record((), [begun])
         return begun
 
     def finish(self, rollback: Rollback) -> Rollback:

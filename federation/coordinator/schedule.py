@@ -1,11 +1,11 @@
-"""Whether a round is due: a pure function of what is known and what time it is."""
+"""Whether a round is due: a pure function of the situation and the time."""
 
 from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from federation.coordinator.ledger import RoundTrigger
+from federation.coordinator.records import RoundTrigger
 
 
 class ScheduleSettings(BaseModel):
@@ -14,17 +14,15 @@ class ScheduleSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     debounce_s: Annotated[float, Field(ge=0)] = Field(
-        5.0, description="Seconds from the first drift event to the round, so that one round answers several regions."
+        5.0, description="Seconds from the first drift event to the round, so that one round serves several regions."
     )
     cool_down_s: Annotated[float, Field(ge=0)] = Field(
-        300.0, description="Seconds after a round in which drift starts none; a command does."
+        300.0, description="Seconds after a round in which drift starts no other one; commands do."
     )
     every_s: Annotated[float, Field(ge=0)] = Field(
-        0.0, description="Seconds after a round at which the next one is due without drift; 0: never."
+        0.0, description="Seconds after a round until the next one without drift; 0: never."
     )
-    attempts: Annotated[int, Field(ge=1)] = Field(
-        3, description="Rounds that may fail before a drift event is given up."
-    )
+    attempts: Annotated[int, Field(ge=1)] = Field(3, description="Failed rounds after which a drift event is dropped.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +31,12 @@ class Situation:
 
     Attributes:
         now_ns: Wall clock.
-        triggers: Those that no round has taken up, oldest first.
-        version: The current one of the model; None where there is none.
-        online: Nodes that could take part; None where nobody can say.
-        needed: Nodes without which a round has no sense.
+        triggers: Triggers without a round, oldest first.
+        version: Current version of the model; None if there is none.
+        online: Nodes that could take part; None if unknown.
+        needed: Minimum number of nodes for a round.
         since_ns: End of the last round, or the coordinator's first start.
-        rounds: How many rounds have ended.
+        rounds: Number of rounds so far.
     """
 
     now_ns: int
@@ -52,7 +50,7 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """No round now; `stale` speak of a model that is not in service any more and are to be dismissed."""
+    """No round now; `stale` triggers are about an older model and are to be dismissed."""
 
     reason: str
     stale: tuple[RoundTrigger, ...] = ()
@@ -60,18 +58,19 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """A round is due, for these reasons."""
+    """A round on `version` is due for these triggers."""
 
     reason: str
     triggers: tuple[RoundTrigger, ...]
+    version: int
 
 
 def decide(settings: ScheduleSettings, situation: Situation) -> Begin | Wait:
-    """What to do now.
+    """Decide what to do now.
 
-    1. Drift that was measured against an older version has had its round: it is dismissed.
-    2. Without a reason there is no round: drift, a command, or the schedule.
-    3. Drift is gathered for the debounce time, and waits for the end of the cool-down; commands do not.
+    1. Drift that was measured on an older version is answered already: it is dismissed.
+    2. A round needs a reason: drift, a command, or the schedule.
+    3. Drift waits for the debounce time and for the end of the cool-down; commands do not.
     4. Enough nodes have to be online.
     """
     version, now_ns = situation.version, situation.now_ns
@@ -83,7 +82,8 @@ def decide(settings: ScheduleSettings, situation: Situation) -> Begin | Wait:
     triggers = situation.triggers
     if not triggers and settings.every_s and now_ns >= situation.since_ns + _ns(settings.every_s):
         text = f"{settings.every_s:g} s have passed since the last round"
-        triggers = (RoundTrigger(f"schedule-{situation.rounds}-{situation.since_ns}", "schedule", "", now_ns, 0, text),)
+        trigger_id = f"schedule-{situation.rounds}-{situation.since_ns}"
+        triggers = (RoundTrigger(trigger_id, "schedule", "", now_ns, 0, text),)
     if not triggers:  # 2
         return Wait("no reason for a round")
     if all(t.kind == "drift" for t in triggers):  # 3
@@ -91,16 +91,16 @@ def decide(settings: ScheduleSettings, situation: Situation) -> Begin | Wait:
         if situation.rounds:
             due_ns = max(due_ns, situation.since_ns + _ns(settings.cool_down_s))
         if now_ns < due_ns:
-            return Wait(f"drift is known; a round is due in {(due_ns - now_ns) / 1e9:.0f} s")
+            return Wait(f"drift was reported; a round is due in {(due_ns - now_ns) / 1e9:.0f} s")
     if situation.online is None:  # 4
-        return Wait("a round is due, but the SuperLink does not say which nodes are online")
+        return Wait("a round is due, but the SuperLink does not report which nodes are online")
     if situation.online < situation.needed:
         return Wait(f"a round is due; {situation.online} nodes are online, {situation.needed} are needed")
-    return Begin(_reason(triggers), triggers)
+    return Begin(_reason(triggers), triggers, version)
 
 
 def _reason(triggers: tuple[RoundTrigger, ...]) -> str:
-    """The newest word of each region, and how many there were."""
+    """The newest text of each kind and region, and the number of triggers."""
     newest = {(t.kind, t.region): t.text for t in triggers}
     more = f" ({len(triggers)} in all)" if len(triggers) > len(newest) else ""
     return "; ".join(newest.values()) + more

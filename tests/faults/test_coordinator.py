@@ -12,7 +12,7 @@ from connectors.ports import free_port
 from engine.runtime.federation_wiring import is_running
 from engine.settings import load_coordinator
 from federation.coordinator.ledger import Ledger
-from tests.support.controller_world import publish_first
+from tests.support.coordinator_process import publish_first
 from tests.support.processes import LIMIT_S, until
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(400)]

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.controller_world import Clock, Process, publish_first
+from tests.support.coordinator_process import CoordinatorProcess, ManualWallClock, publish_first
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -16,12 +16,12 @@ def _no_power_cut() -> Iterator[None]:
 
 @pytest.fixture
 def clock():
-    return Clock()
+    return ManualWallClock()
 
 
 @pytest.fixture
 def process(tmp_path, clock):
     publish_first(tmp_path)
-    made = Process(tmp_path, clock)
+    made = CoordinatorProcess(tmp_path, clock)
     yield made
     made.close()

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.controller_world import MODEL, Clock, Process, drift, publish_first
+from tests.support.coordinator_process import MODEL, CoordinatorProcess, ManualWallClock, drift, publish_first
 
 COORDINATOR = """
 model = "floor"
@@ -38,9 +38,9 @@ port = 0
 def file(tmp_path):
     """A coordinator's file over a folder in which a round has been."""
     publish_first(tmp_path)
-    clock = Clock()
-    process = Process(tmp_path, clock)
-    process.ledger.observe([drift("d1", clock.ns)])
+    clock = ManualWallClock()
+    process = CoordinatorProcess(tmp_path, clock)
+    process.ledger.record([drift("d1", clock.ns)])
     clock.advance(6)
     process.ticks(12)
     process.close()
@@ -64,11 +64,11 @@ def test_status_shows_regions_and_rounds(driftline, file):
 
 
 def test_what_regions_say_is_no_markup(driftline, file, tmp_path):
-    clock = Clock()
-    process = Process(tmp_path, clock, ids=itertools.count(7))
+    clock = ManualWallClock()
+    process = CoordinatorProcess(tmp_path, clock, ids=itertools.count(7))
     strange = replace(drift("d2", clock.ns), text="drift in [/eu]", version=2)
     clock.advance(600)
-    process.ledger.observe([strange])
+    process.ledger.record([strange])
     process.ticks(12)
     process.close()
     ran = driftline("federate", "status", file)

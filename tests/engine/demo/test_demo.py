@@ -16,7 +16,7 @@ from engine.demo.process import Feeder
 from engine.demo.report import Judgement, judge
 from engine.demo.view import Reading, View
 from engine.settings import CoordinatorSettings, RegionSettings, load_either
-from federation.coordinator.ledger import Round, RoundStep
+from federation.coordinator.records import Round, RoundStep
 
 LINES = [f"081109 20353{i} 1 INFO a.B: x blk_{b}".encode() for i, b in enumerate([1, 2, 1, 3, 2, 4])]
 

@@ -26,7 +26,7 @@ from federation.protocol.records import PrivacySettings, TrainTask
 from federation.region.region_policy import AllowedEncoders, PrivacyDemand
 from federation.round import round_files
 from federation.storage.training_store import TrainingSettings, TrainingStore
-from tests.support.controller_world import MODEL, Clock, Process, drift, publish_first
+from tests.support.coordinator_process import MODEL, CoordinatorProcess, ManualWallClock, drift, publish_first
 from tests.support.prepared import SPEC, WEIGHTS
 
 SERVE_NOWHERE = TelemetrySettings(serve=False)
@@ -54,7 +54,7 @@ def seen(tracer):
 def process(tmp_path, seen):
     """A coordinator that is watched."""
     publish_first(tmp_path)
-    made = Process(tmp_path, Clock(), observer=seen)
+    made = CoordinatorProcess(tmp_path, ManualWallClock(), observer=seen)
     yield made
     made.close()
 
@@ -65,7 +65,7 @@ def sample(telemetry, name, **labels):
 
 def run_round(process, base):
     """One round, in which the ServerApp notes two steps and a region trains."""
-    process.ledger.observe([drift("d1", process.clock.ns)])
+    process.ledger.record([drift("d1", process.clock.ns)])
     process.clock.advance(6)
     process.ticks(2)
     (folder,) = (base / "rounds").iterdir()
@@ -130,12 +130,12 @@ def test_rounds_are_counted_by_outcome(process, seen, tmp_path):
 def test_what_is_missing_or_wrong_is_seen(seen):
     seen.missing("ap", 2)
     assert sample(seen, "driftline_region_missed", region="ap") == 2
-    seen.events("the topic cannot be read")
-    seen.trouble("")
+    seen.events_problem("the topic cannot be read")
+    seen.step_problem("")
     ok, page = seen.health.ready()
     assert not ok
     assert page["wrong"] == ["events: the topic cannot be read"]
-    seen.events("")
+    seen.events_problem("")
     assert seen.health.ready()[0]
 
 

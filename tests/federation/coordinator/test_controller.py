@@ -10,19 +10,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from federation.coordinator.ledger import Ledger, RoundStep, RoundTrigger
+from federation.coordinator.ledger import Ledger
+from federation.coordinator.records import RoundStep, RoundTrigger
 from federation.errors import StorageError
 from federation.protocol.records import LINE_CLASSIFIER, HoldoutFigures
 from federation.round import round_files
 from models.classify.registry import build
 from models.storage.model_cards import ModelNotes
 from models.storage.store import ModelStore
-from tests.support.controller_world import (
+from tests.support.coordinator_process import (
     MODEL,
-    Clock,
-    Cut,
-    Knife,
-    Process,
+    CoordinatorProcess,
+    Killed,
+    KillPoint,
+    ManualWallClock,
     drift,
     publish_first,
     result_of,
@@ -59,10 +60,10 @@ def test_a_line_classifiers_candidate_becomes_a_version_with_figures_by_class(tm
     matrix[1, 0] = 2
     figures = (HoldoutFigures("eu", tuple(matrix.ravel().tolist()), tuple(matrix.ravel().tolist())),)
     monkeypatch.setattr(
-        "tests.support.controller_world.result_of",
+        "tests.support.coordinator_process.result_of",
         lambda *args, **options: replace(result_of(*args, **options), figures=figures),
     )
-    process = Process(tmp_path, clock)
+    process = CoordinatorProcess(tmp_path, clock)
     settle(process, clock, drift("d1", clock.ns))
     card = process.store.any_card(MODEL)
     assert (card.version, card.kind, card.detector, card.participants) == (2, LINE_CLASSIFIER, "rules", ("eu", "us"))
@@ -95,7 +96,7 @@ def test_announcements_are_as_their_schema_says(process, clock):
 
 def test_a_refused_candidate_is_on_record_and_nowhere_else(tmp_path, clock):
     publish_first(tmp_path)
-    process = Process(tmp_path, clock, accepted=False)
+    process = CoordinatorProcess(tmp_path, clock, accepted=False)
     settle(process, clock, drift("d1", clock.ns))
     assert process.store.versions(MODEL) == [1]
     assert process.delivered == []
@@ -106,10 +107,10 @@ def test_a_refused_candidate_is_on_record_and_nowhere_else(tmp_path, clock):
 
 def test_one_round_at_a_time(process, clock):
     process.runner.looks = 50
-    process.ledger.observe([drift("d1", clock.ns)])
+    process.ledger.record([drift("d1", clock.ns)])
     clock.advance(6)
     process.ticks(5)
-    process.ledger.observe([drift("d2", clock.ns, "us"), RoundTrigger("m", "manual", "", clock.ns, 0, "asked for")])
+    process.ledger.record([drift("d2", clock.ns, "us"), RoundTrigger("m", "manual", "", clock.ns, 0, "asked for")])
     clock.advance(90)
     process.ticks(20)
     assert process.runner.begun == Counter({"round-0": 1})
@@ -119,7 +120,7 @@ def test_one_round_at_a_time(process, clock):
 
 def test_a_round_without_result_fails_at_its_deadline(process, clock):
     process.runner.looks = 10**9
-    process.ledger.observe([drift("d1", clock.ns)])
+    process.ledger.record([drift("d1", clock.ns)])
     clock.advance(6)
     process.ticks(5)
     clock.advance(159)
@@ -134,7 +135,7 @@ def test_a_round_without_result_fails_at_its_deadline(process, clock):
 
 def test_drift_is_given_up_after_so_many_failed_rounds(tmp_path, clock):
     publish_first(tmp_path)
-    process = Process(tmp_path, clock, attempts=2)
+    process = CoordinatorProcess(tmp_path, clock, attempts=2)
     process.runner.start = lambda folder, plan, weights: (
         process.runner.begun.update([plan.round_id]),
         folder.mkdir(parents=True),
@@ -149,11 +150,11 @@ def test_drift_is_given_up_after_so_many_failed_rounds(tmp_path, clock):
 
 def test_an_interrupted_round_is_asked_for_again_by_whoever_asked_for_it(tmp_path, clock):
     publish_first(tmp_path)
-    first = Process(tmp_path, clock)
-    first.ledger.observe([RoundTrigger("m", "manual", "", clock.ns, 0, "asked for")])
+    first = CoordinatorProcess(tmp_path, clock)
+    first.ledger.record([RoundTrigger("m", "manual", "", clock.ns, 0, "asked for")])
     first.ticks(3)
     first.close()
-    second = Process(tmp_path, clock, ids=count(7))
+    second = CoordinatorProcess(tmp_path, clock, ids=count(7))
     second.ticks(20)
     assert [r.outcome for r in second.ledger.rounds(9)] == ["published", "interrupted"]
     assert second.ledger.rounds(1)[0].reason == "asked for"
@@ -172,7 +173,7 @@ def test_a_region_missing_twice_is_reported_and_cleared_when_it_comes_back(proce
 def test_a_candidate_proven_against_a_model_that_was_taken_back_is_not_published(process, clock):
     settle(process, clock, drift("d1", clock.ns))
     process.runner.looks = 3
-    process.ledger.observe([RoundTrigger("m", "manual", "", clock.ns, 0, "asked for")])
+    process.ledger.record([RoundTrigger("m", "manual", "", clock.ns, 0, "asked for")])
     process.ticks(3)
     process.store.rollback(MODEL)
     process.ticks(12)
@@ -232,24 +233,24 @@ def _live(base, clock, cuts, begun, ids):
     """Runs processes until one is not cut off any more; everything they did is in the folder."""
     delivered = []
     with Ledger(base / "ledger.db") as ledger:
-        ledger.observe([drift("d1", clock.ns), drift("d2", clock.ns, "us")])
+        ledger.record([drift("d1", clock.ns), drift("d2", clock.ns, "us")])
     for at in [*cuts, None]:
-        knife = Knife(at)
+        kill_point = KillPoint(at)
         process = None
         try:
-            process = Process(base, clock, knife=knife, begun=begun, ids=ids, attempts=9)
+            process = CoordinatorProcess(base, clock, kill_point=kill_point, begun=begun, ids=ids, attempts=9)
             for _ in range(100):
                 clock.advance(10)
                 process.ticks(1)
                 if not process.ledger.pending() and process.ledger.open_round() is None:
                     break
-        except Cut:
+        except Killed:
             pass
         finally:
             if process is not None:
                 delivered += process.delivered
                 process.close()
-    return delivered, knife.count
+    return delivered, kill_point.count
 
 
 def _prove(base, delivered, begun):
@@ -277,10 +278,10 @@ def _prove(base, delivered, begun):
 
 def test_cut_off_at_every_single_action(tmp_path):
     publish_first(tmp_path / "whole")
-    _, actions = _live(tmp_path / "whole", Clock(), [], Counter(), count())
+    _, actions = _live(tmp_path / "whole", ManualWallClock(), [], Counter(), count())
     assert actions > 20
     for at in range(actions):
-        base, clock, begun = tmp_path / str(at), Clock(), Counter()
+        base, clock, begun = tmp_path / str(at), ManualWallClock(), Counter()
         publish_first(base)
         delivered, _ = _live(base, clock, [at], begun, count())
         _prove(base, delivered, begun)
@@ -289,7 +290,7 @@ def test_cut_off_at_every_single_action(tmp_path):
 @given(st.lists(st.integers(0, 30), min_size=2, max_size=4))
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_cut_off_again_and_again(tmp_path_factory, cuts):
-    base, clock, begun = tmp_path_factory.mktemp("cut"), Clock(), Counter()
+    base, clock, begun = tmp_path_factory.mktemp("cut"), ManualWallClock(), Counter()
     publish_first(base)
     delivered, _ = _live(base, clock, cuts, begun, count())
     _prove(base, delivered, begun)
@@ -297,16 +298,16 @@ def test_cut_off_again_and_again(tmp_path_factory, cuts):
 
 def test_a_rollback_cut_off_anywhere_is_finished_once(tmp_path):
     for at in range(12):
-        base, clock = tmp_path / str(at), Clock()
+        base, clock = tmp_path / str(at), ManualWallClock()
         publish_first(base)
-        process = Process(base, clock)
+        process = CoordinatorProcess(base, clock)
         settle(process, clock, drift("d1", clock.ns))
         process.rollbacks.begin("back", MODEL, None, "worse in eu")
         process.close()
         delivered = []
         for cut in (at, None):
-            process = Process(base, clock, knife=Knife(cut))
-            with contextlib.suppress(Cut):
+            process = CoordinatorProcess(base, clock, kill_point=KillPoint(cut))
+            with contextlib.suppress(Killed):
                 process.ticks(3)
             delivered += process.delivered
             process.close()
@@ -317,16 +318,16 @@ def test_a_rollback_cut_off_anywhere_is_finished_once(tmp_path):
 
 def test_a_run_that_outlived_the_coordinator_is_taken_over(tmp_path, clock):
     publish_first(tmp_path)
-    first = Process(tmp_path, clock)
+    first = CoordinatorProcess(tmp_path, clock)
     first.runner.looks = 10**9
-    first.ledger.observe([drift("d1", clock.ns)])
+    first.ledger.record([drift("d1", clock.ns)])
     clock.advance(6)
     first.ticks(4)
     round_id = first.ledger.open_round().round_id
     weights = first.store.weights(MODEL, 1)
     first.close()
     round_files.write_result(tmp_path / "rounds" / round_id, result_of(round_id, weights))
-    second = Process(tmp_path, clock)
+    second = CoordinatorProcess(tmp_path, clock)
     second.ticks(6)
     assert second.runner.begun == Counter()
     assert second.store.card(MODEL).data["round_id"] == round_id

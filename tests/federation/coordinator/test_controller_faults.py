@@ -5,26 +5,26 @@ from pathlib import Path
 
 import pytest
 
-from federation.coordinator.ledger import RoundStep, RoundTrigger
+from federation.coordinator.records import RoundStep, RoundTrigger
 from federation.round import round_files
 from models.storage.store import ModelStore
-from tests.support.controller_world import MODEL, Cut, Process, drift, publish_first, settle
+from tests.support.coordinator_process import MODEL, CoordinatorProcess, Killed, drift, publish_first, settle
 
 
 def _cut_before_the_publication_is_recorded(base, clock):
     """A process that is killed once the candidate is current, and before the ledger says so."""
     publish_first(base)
-    first = Process(base, clock)
-    first.ledger.observe([RoundTrigger("m", "manual", "", clock.ns, 0, "asked for")])
+    first = CoordinatorProcess(base, clock)
+    first.ledger.record([RoundTrigger("m", "manual", "", clock.ns, 0, "asked for")])
     save = first.ledger.save
 
     def cut(changed, *more):
         if changed.step is RoundStep.PUBLISHED:
-            raise Cut
+            raise Killed
         save(changed, *more)
 
     first.ledger.save = cut
-    with pytest.raises(Cut):
+    with pytest.raises(Killed):
         first.ticks(20)
     first.close()
 
@@ -35,7 +35,7 @@ def test_a_version_taken_back_before_its_publication_was_recorded_is_not_put_bac
     store = ModelStore(tmp_path / "models")
     assert store.current(MODEL) == 2
     store.rollback(MODEL, to)
-    second = Process(tmp_path, clock)
+    second = CoordinatorProcess(tmp_path, clock)
     second.ticks(20)
     assert second.store.current(MODEL) == 1
     (ended,) = second.ledger.rounds(5)
@@ -112,7 +112,7 @@ def test_a_result_that_stays_unreadable_fails_the_round_at_its_deadline(process,
         return read(path)
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
-    process.ledger.observe([RoundTrigger("m", "manual", "", clock.ns, 0, "asked for")])
+    process.ledger.record([RoundTrigger("m", "manual", "", clock.ns, 0, "asked for")])
     process.ticks(6)
     assert process.ledger.open_round().step is RoundStep.STARTED
     clock.advance(161)
@@ -141,15 +141,15 @@ def test_going_back_while_the_candidate_is_being_written_wins(process, clock, mo
 
 def test_files_of_rounds_that_a_killed_coordinator_left_go_with_the_next_round(tmp_path, clock, monkeypatch):
     publish_first(tmp_path)
-    first = Process(tmp_path, clock)
-    first.ledger.observe([RoundTrigger("m1", "manual", "", clock.ns, 0, "asked for")])
+    first = CoordinatorProcess(tmp_path, clock)
+    first.ledger.record([RoundTrigger("m1", "manual", "", clock.ns, 0, "asked for")])
     with monkeypatch.context() as patch:
-        patch.setattr(round_files, "tidy", lambda *given: (_ for _ in ()).throw(Cut))
-        with pytest.raises(Cut):
+        patch.setattr(round_files, "tidy", lambda *given: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed):
             first.ticks(20)
     first.close()
     assert (tmp_path / "rounds" / "round-0" / round_files.CANDIDATE).exists()
-    second = Process(tmp_path, clock, ids=count(1))
+    second = CoordinatorProcess(tmp_path, clock, ids=count(1))
     settle(second, clock, RoundTrigger("m2", "manual", "", clock.ns, 0, "asked for"))
     assert [r.outcome for r in second.ledger.rounds(9)] == ["published", "published"]
     assert not list((tmp_path / "rounds").glob("*/*.safetensors"))
@@ -161,4 +161,4 @@ def test_files_that_cannot_be_removed_cost_nothing_but_their_place(process, cloc
     monkeypatch.setattr(round_files, "tidy", lambda *given: (_ for _ in ()).throw(PermissionError(13, "denied")))
     settle(process, clock, drift("d1", clock.ns))
     assert process.ledger.rounds(1)[0].step is RoundStep.DONE
-    assert "files of rounds that are done stay on the disk" in caplog.text
+    assert "files of completed rounds could not be removed" in caplog.text

@@ -1,17 +1,18 @@
 import json
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from connectors.memory import FAIL, MemorySink, MemorySource
+from federation.coordinator.background_runner import BackgroundRunner
 from federation.coordinator.controller import Controller, ControllerParts
-from federation.coordinator.coordinator import BackgroundRunner, Coordinator
+from federation.coordinator.coordinator import Coordinator
 from federation.coordinator.drift_events import event_feed
 from federation.errors import RoundFailedError, SetupError, StorageError
 from federation.round import round_files
-from tests.support.controller_world import MODEL, Clock, Process, publish_first, result_of
+from tests.support.coordinator_process import MODEL, CoordinatorProcess, ManualWallClock, publish_first, result_of
 
 DRIFT = {"id": "d1", "type": "drift", "region": "eu", "detector": "novelty", "model": {"name": MODEL, "version": 1}}
 BOUND_S = 100.0
@@ -56,18 +57,19 @@ class FakeLink:
 def parts(tmp_path):
     """A coordinator over a memory topic and a fake SuperLink."""
     publish_first(tmp_path)
-    base = Process(tmp_path, Clock())
+    base = CoordinatorProcess(tmp_path, ManualWallClock())
     link = FakeLink()
     runner = BackgroundRunner(link, clock=lambda: base.clock.ns / 1e9)
-    world = ControllerParts(base.ledger, base.store, runner, base.rollbacks, base.observer)
     base.controller = Controller(
-        MODEL, tmp_path / "rounds", (), base.controller._schedule, base.controller._settings, world,
-        now_ns=base.clock, new_id=lambda: f"round-{next(base.ids)}",
-    )  # fmt: skip
+        replace(base.settings, regions=()),
+        ControllerParts(base.ledger, base.store, runner, base.rollbacks, base.observer),
+        now_ns=base.clock,
+        new_id=lambda: f"round-{next(base.ids)}",
+    )
     source = MemorySource({"t/0": [FAIL, json.dumps(DRIFT).encode()]})
     events = event_feed(source, MemorySink(), base.ledger, base.store, MODEL, now_ns=base.clock)
     base.observer.told = []
-    base.observer.events = base.observer.told.append
+    base.observer.events_problem = base.observer.told.append
     yield Coordinator(base.controller, events, runner, base.observer), base, link, runner
     link.end.set()
     base.close()
@@ -76,7 +78,7 @@ def parts(tmp_path):
 def hear(coordinator, base):
     """Looks until the event is in the ledger."""
     for _ in range(5):
-        coordinator.look()
+        coordinator.poll()
     assert len(base.ledger.pending()) == 1
 
 
@@ -93,14 +95,14 @@ def test_an_event_on_the_topic_becomes_a_version(parts):
     assert sum(map(bool, base.observer.told)) == 1  # the source failed once
     assert base.observer.told[-1] == ""
     base.clock.advance(6)
-    coordinator.look()
+    coordinator.poll()
     assert runner.busy
     watched = link.watched
-    coordinator.look()
+    coordinator.poll()
     assert link.watched == watched  # whoever runs the round watches the SuperLink
     link.end.set()
     until(lambda: not runner.busy)
-    coordinator.look()
+    coordinator.poll()
     assert base.store.current(MODEL) == 2
     assert base.delivered[-1].document["version"] == 2
 
@@ -112,9 +114,9 @@ def _fail(parts, failure):
     link.end.set()
     hear(coordinator, base)
     base.clock.advance(6)
-    coordinator.look()
+    coordinator.poll()
     until(lambda: not runner.busy)
-    coordinator.look()
+    coordinator.poll()
 
 
 @pytest.mark.parametrize(
@@ -122,7 +124,7 @@ def _fail(parts, failure):
     [
         (RoundFailedError("step 1: 1 region"), "step 1: 1 region"),
         (StorageError("plan.json cannot be written"), "plan.json cannot be written"),
-        (ValueError("x"), "the round broke: ValueError: x"),
+        (ValueError("x"), "the round failed with ValueError: x"),
     ],
 )
 def test_a_run_that_fails_leaves_word_of_it(parts, failure, says):
@@ -146,16 +148,16 @@ def test_no_round_begins_beside_one_that_was_given_up_and_still_runs(parts):
     coordinator, base, link, runner = parts
     hear(coordinator, base)
     base.clock.advance(6)
-    coordinator.look()
+    coordinator.poll()
     for _ in range(4):
         base.clock.advance(1_000)
-        coordinator.look()
+        coordinator.poll()
     assert [r.outcome for r in base.ledger.rounds(9)] == ["failed"]
     assert runner.busy
     link.end.set()
     until(lambda: not runner.busy)
     for _ in range(3):
-        coordinator.look()
+        coordinator.poll()
         until(lambda: not runner.busy)
     assert base.ledger.rounds(1)[0].number == 2
 
@@ -172,7 +174,7 @@ def test_an_orderly_end_interrupts_a_round_and_does_not_fail_it(parts):
     link.failure = RoundFailedError("the SuperLink died during the run")
     hear(coordinator, base)
     base.clock.advance(6)
-    coordinator.look()
+    coordinator.poll()
     assert runner.busy
     coordinator.run(lambda seconds: True)
     link.end.set()

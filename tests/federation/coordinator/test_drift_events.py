@@ -4,7 +4,7 @@ import pytest
 
 from connectors.memory import MemorySink, MemorySource
 from federation.coordinator.drift_events import event_feed
-from tests.support.controller_world import MODEL, Clock, Process, drift, publish_first
+from tests.support.coordinator_process import MODEL, CoordinatorProcess, ManualWallClock, drift, publish_first
 
 MODEL_1 = {"name": MODEL, "version": 1}
 DRIFT = {"id": "d1", "type": "drift", "region": "eu", "detector": "novelty", "statistic": 0.25, "model": MODEL_1}
@@ -13,7 +13,7 @@ DRIFT = {"id": "d1", "type": "drift", "region": "eu", "detector": "novelty", "st
 @pytest.fixture
 def process(tmp_path):
     publish_first(tmp_path)
-    made = Process(tmp_path, Clock())
+    made = CoordinatorProcess(tmp_path, ManualWallClock())
     yield made
     made.close()
 
@@ -38,7 +38,7 @@ def test_an_event_in_the_name_of_a_strange_region_is_a_dead_letter(process):
 
 
 def second_version(process):
-    process.ledger.observe([drift("first", process.clock.ns)])
+    process.ledger.record([drift("first", process.clock.ns)])
     process.clock.advance(6)
     process.ticks(12)
     assert process.store.current(MODEL) == 2

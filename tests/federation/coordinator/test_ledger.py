@@ -2,12 +2,21 @@
 
 from dataclasses import replace
 
-from federation.coordinator.ledger import Ledger, LedgerSettings, Round, RoundStep, RoundTrigger
-from tests.support.controller_world import MODEL, Clock, Process, S, drift, publish_first, settle
+from federation.coordinator.ledger import Ledger, LedgerBounds
+from federation.coordinator.records import Round, RoundStep, RoundTrigger
+from tests.support.coordinator_process import (
+    MODEL,
+    CoordinatorProcess,
+    ManualWallClock,
+    S,
+    drift,
+    publish_first,
+    settle,
+)
 
 
 def _bounded(tmp_path, **bounds):
-    return Ledger(tmp_path / "ledger.db", LedgerSettings.model_validate(bounds))
+    return Ledger(tmp_path / "ledger.db", LedgerBounds(**bounds))
 
 
 def _ids(ledger):
@@ -16,8 +25,8 @@ def _ids(ledger):
 
 def test_drift_events_beyond_those_that_may_wait_are_passed_over_and_commands_are_not(tmp_path):
     with _bounded(tmp_path, max_triggers=3) as ledger:
-        assert ledger.observe(drift(f"d{i}", i) for i in range(5)) == 3
-        assert ledger.observe([RoundTrigger("m", "manual", "", 9, 0, "asked for")]) == 1
+        assert ledger.record(drift(f"d{i}", i) for i in range(5)) == 3
+        assert ledger.record([RoundTrigger("m", "manual", "", 9, 0, "asked for")]) == 1
         assert [t.id for t in ledger.pending()] == ["d0", "d1", "d2", "m"]
 
 
@@ -25,19 +34,19 @@ def test_settled_triggers_are_forgotten_when_they_are_too_many_or_too_old(tmp_pa
     day_ns = 86_400 * S
     with _bounded(tmp_path, max_triggers=2, keep_days=10) as ledger:
         for i in range(4):
-            ledger.observe([drift(f"d{i}", i)])
+            ledger.record([drift(f"d{i}", i)])
             ledger.dismiss(ledger.pending(), "old")
-        ledger.observe([drift("waits", 4)])
+        ledger.record([drift("waits", 4)])
         assert _ids(ledger) == {"d2", "d3", "waits"}
-        assert ledger.observe([drift("late", 11 * day_ns)]) == 1
+        assert ledger.record([drift("late", 11 * day_ns)]) == 1
         assert _ids(ledger) == {"waits", "late"}, "one that waits is never too old"
 
 
 def test_the_triggers_of_rounds_that_are_done_are_forgotten_as_well(tmp_path):
-    clock = Clock()
+    clock = ManualWallClock()
     publish_first(tmp_path)
-    process = Process(tmp_path, clock)
-    process.ledger._bounds = LedgerSettings.model_validate({"keep_days": 1})
+    process = CoordinatorProcess(tmp_path, clock)
+    process.ledger._bounds = LedgerBounds(keep_days=1)
     settle(process, clock, drift("d1", clock.ns))
     assert _ids(process.ledger) == {"d1"}
     clock.advance(2 * 86_400)
@@ -48,10 +57,10 @@ def test_the_triggers_of_rounds_that_are_done_are_forgotten_as_well(tmp_path):
 
 
 def test_only_the_newest_rounds_and_rollbacks_are_remembered_and_the_audit_log_tells_of_all(tmp_path):
-    clock = Clock()
+    clock = ManualWallClock()
     publish_first(tmp_path)
-    process = Process(tmp_path, clock)
-    process.ledger._bounds = LedgerSettings.model_validate({"keep_rounds": 2, "keep_days": 1})
+    process = CoordinatorProcess(tmp_path, clock)
+    process.ledger._bounds = LedgerBounds(keep_rounds=2, keep_days=1)
     for i in range(4):
         settle(process, clock, RoundTrigger(f"m{i}", "manual", "", clock.ns, 0, "asked for"))
         process.rollbacks.begin(f"b{i}", MODEL, None, "worse")

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation.coordinator.ledger import RoundTrigger
+from federation.coordinator.records import RoundTrigger
 from federation.coordinator.schedule import Begin, ScheduleSettings, Situation, Wait, decide
 
 S = 10**9
@@ -64,7 +64,7 @@ def test_drift_of_an_older_model_has_had_its_round():
     ("changes", "says"),
     [
         ({"version": None}, "holds no current version"),
-        ({"online": None}, "does not say which nodes are online"),
+        ({"online": None}, "does not report which nodes are online"),
         ({"online": 1}, "1 nodes are online, 2 are needed"),
     ],
 )

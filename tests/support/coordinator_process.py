@@ -1,4 +1,4 @@
-"""A world for the controller that can be cut off at any of its actions, and goes on from what lies on the disk."""
+"""A coordinator's controller that can be killed at any of its actions and continues from what is on the disk."""
 
 import itertools
 from collections import Counter
@@ -9,9 +9,10 @@ import numpy as np
 from connectors.memory import MemorySink
 from federation.coordinator.announcements import Announcer
 from federation.coordinator.audit import AuditLog
-from federation.coordinator.controller import Controller, ControllerParts
+from federation.coordinator.controller import Controller, ControllerParts, ControllerSettings
 from federation.coordinator.hooks import RoundObserver
-from federation.coordinator.ledger import Ledger, RoundTrigger
+from federation.coordinator.ledger import Ledger
+from federation.coordinator.records import RoundTrigger
 from federation.coordinator.rollback import Rollbacks
 from federation.coordinator.schedule import ScheduleSettings
 from federation.protocol.records import HoldoutFigures
@@ -27,36 +28,36 @@ MODEL = "floor"
 S = 10**9
 
 
-class Cut(BaseException):
+class Killed(BaseException):
     """The process is gone."""
 
 
-class Knife:
-    """Counts actions, before and after each, and cuts at the one numbered `at`."""
+class KillPoint:
+    """Counts the moments before and after each action, and kills at the one numbered `at`."""
 
     def __init__(self, at=None):
         self.at = at
         self.count = 0
 
-    def stroke(self):
+    def pass_action(self):
         if self.count == self.at:
-            raise Cut
+            raise Killed
         self.count += 1
 
 
 CHANGES = {
-    "observe", "dismiss", "plan", "save", "close_round", "save_rollback", "set_fact",
+    "record", "dismiss", "plan", "save", "close_round", "save_rollback", "set_fact",
     "publish_weights", "promote", "start", "append", "announce",
 }  # fmt: skip
-"""Whatever changes something that outlives the process; a cut before a question is one before the next change."""
+"""Methods that change something outside the process; a kill before a query equals one before the next change."""
 
 
-class Exposed:
-    """Passes calls on, with a stroke of the knife before and after each that changes something."""
+class Interruptible:
+    """Passes calls on; the process may be killed before and after each that changes something."""
 
-    def __init__(self, target, knife):
+    def __init__(self, target, kill_point):
         self._target = target
-        self._knife = knife
+        self._kill_point = kill_point
 
     def __getattr__(self, name):
         found = getattr(self._target, name)
@@ -64,9 +65,9 @@ class Exposed:
             return found
 
         def call(*args, **kwargs):
-            self._knife.stroke()
+            self._kill_point.pass_action()
             result = found(*args, **kwargs)
-            self._knife.stroke()
+            self._kill_point.pass_action()
             return result
 
         return call
@@ -103,7 +104,7 @@ class FakeRunner:
         return self.nodes
 
 
-class Watching(RoundObserver):
+class RecordingObserver(RoundObserver):
     """Remembers what it was told."""
 
     def __init__(self):
@@ -120,7 +121,7 @@ class Watching(RoundObserver):
     def ended(self, ended, folder):
         self.over.append(ended)
 
-    def trouble(self, sentence):
+    def step_problem(self, sentence):
         if sentence:
             self.troubles.append(sentence)
 
@@ -139,14 +140,24 @@ def result_of(round_id, weights, *, accepted=True, participants=("eu", "us")):
     )
 
 
-class Process:
+class CoordinatorProcess:
     """The coordinator's controller over a folder, from its start to its end."""
 
     def __init__(
-        self, base: Path, clock, *, knife=None, begun=None, accepted=True, looks=1, ids=None, observer=None, **schedule
+        self,
+        base: Path,
+        clock,
+        *,
+        kill_point=None,
+        begun=None,
+        accepted=True,
+        looks=1,
+        ids=None,
+        observer=None,
+        **schedule,
     ):
         self.clock = clock
-        knife = knife or Knife()
+        kill_point = kill_point or KillPoint()
         self.delivered = []
         self.sink = MemorySink(self.delivered)
         self.ledger = Ledger(base / "ledger.db")
@@ -155,21 +166,26 @@ class Process:
         self.audit = AuditLog(base / "audit.jsonl", now_ns=clock)
         self.announcer = Announcer(self.sink)
         self.runner = FakeRunner(begun if begun is not None else Counter(), accepted, looks)
-        self.observer = observer or Watching()
+        self.observer = observer or RecordingObserver()
         self.ids = ids or itertools.count()
-        exposed_ledger, exposed_store = Exposed(self.ledger, knife), Exposed(self.store, knife)
+
+        def interruptible(target):
+            return Interruptible(target, kill_point)
+
+        ledger, store = interruptible(self.ledger), interruptible(self.store)
         self.rollbacks = Rollbacks(
-            exposed_ledger, exposed_store, Exposed(self.audit, knife), Exposed(self.announcer, knife), now_ns=clock
+            ledger, store, interruptible(self.audit), interruptible(self.announcer), now_ns=clock
         )
-        parts = ControllerParts(
-            exposed_ledger, exposed_store, Exposed(self.runner, knife), self.rollbacks, self.observer
-        )
-        self.controller = Controller(
+        parts = ControllerParts(ledger, store, interruptible(self.runner), self.rollbacks, self.observer)
+        self.settings = ControllerSettings(
             MODEL,
             base / "rounds",
             ("ap", "eu", "us"),
             ScheduleSettings(**{"debounce_s": 5, "cool_down_s": 60, **schedule}),
             RoundSettings(min_regions=2, deadline_s=100),
+        )
+        self.controller = Controller(
+            self.settings,
             parts,
             now_ns=clock,
             new_id=lambda: f"round-{next(self.ids)}",
@@ -183,7 +199,7 @@ class Process:
         self.ledger.close()
 
 
-class Clock:
+class ManualWallClock:
     """Wall clock that stands still until told otherwise."""
 
     def __init__(self):
@@ -215,7 +231,7 @@ def same(a, b):
 
 def settle(process, clock, *triggers):
     """Lets everything that is due happen."""
-    process.ledger.observe(triggers)
+    process.ledger.record(triggers)
     for _ in range(4):
         clock.advance(61)
         process.ticks(12)
