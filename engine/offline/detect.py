@@ -118,18 +118,8 @@ class ScoredLog:
         return self.card.threshold.value
 
     def units(self) -> "Units":
-        """One row a session; windows without a key stand for themselves."""
-        if not any(self.data.keys):
-            return Units(self.data.keys, self.scores, self.data.labels, self.data.last_ns, self.data.windows.lengths())
-        keys, session = np.unique(np.array(self.data.keys), return_inverse=True)
-        # Sorted by session, then by score: the last of each session is its highest, the earliest among equals.
-        order = np.lexsort((-np.arange(len(session)), self.scores, session))
-        top = order[np.append(np.flatnonzero(np.diff(session[order])), len(order) - 1)]
-        labels = np.zeros(len(keys), bool)
-        np.logical_or.at(labels, session, self.data.labels)
-        lines = np.zeros(len(keys), np.int64)
-        np.maximum.at(lines, session, self.data.windows.lengths())
-        return Units(tuple(keys.tolist()), self.scores[top], labels, self.data.last_ns[top], lines)
+        """See `units_of`."""
+        return units_of(self.data, self.scores)
 
     def by_session(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Highest score and label of each session; windows without a key stand for themselves."""
@@ -140,6 +130,21 @@ class ScoredLog:
         """Counts of units and `models.training.metrics.evaluate`, by session where there are sessions."""
         scores, labels = self.by_session()
         return {"units": len(labels), "anomalous": int(labels.sum()), **evaluate(scores, labels, self.threshold)}
+
+
+def units_of(data: LabelledWindows, scores: NDArray[np.float32]) -> Units:
+    """One row per session, from the scores of all windows; windows without a key stand for themselves."""
+    if not any(data.keys):
+        return Units(data.keys, scores, data.labels, data.last_ns, data.windows.lengths())
+    keys, session = np.unique(np.array(data.keys), return_inverse=True)
+    # Sorted by session, then by score: the last of each session is its highest, the earliest among equals.
+    order = np.lexsort((-np.arange(len(session)), scores, session))
+    top = order[np.append(np.flatnonzero(np.diff(session[order])), len(order) - 1)]
+    labels = np.zeros(len(keys), bool)
+    np.logical_or.at(labels, session, data.labels)
+    lines = np.zeros(len(keys), np.int64)
+    np.maximum.at(lines, session, data.windows.lengths())
+    return Units(tuple(keys.tolist()), scores[top], labels, data.last_ns[top], lines)
 
 
 def score_log(

@@ -21,7 +21,10 @@ Judge = Callable[[Parsed, Mapping[int, str]], Sequence[Mapping[str, Any]]]
 """Further fields for every good line of a batch, given the texts of all templates announced so far."""
 
 COLUMNS = ("timestamp", "format", "level", "host", "component", "pid", "session", "template", "message")
-"""Fields of a record: `timestamp` in UTC ns since the epoch, `pid` a number or None, the others text."""
+"""Fields that are written of a record: `timestamp` in UTC ns since the epoch, `pid` a number or None, the others text.
+
+A record has `position` as well, see `connectors.base.LineBatch`.
+"""
 
 PROBABILITY = "p_"
 """How columns with numbers between 0 and 1 begin."""
@@ -98,11 +101,12 @@ class RecordReader:
 
     def _records(self, parsed: Parsed) -> Iterator[Record]:
         found, good, data = parsed.rows, parsed.good, parsed.good.lines.data
+        positions = good.lines.positions.tolist()
         columns = (good.rows, good.time_ns, good.template, good.key_start, good.key_end, parsed.level())
         for row, time_ns, template, start, end, level in zip(*(c.tolist() for c in columns), strict=True):
             format = parsed.formats[found.format[row]].name
             self.formats[format] = self.formats.get(format, 0) + 1
-            record: Record = {"timestamp": time_ns, "format": format}
+            record: Record = {"timestamp": time_ns, "format": format, "position": positions[row]}
             if (fields := found.fields.get(row)) is not None:
                 record |= {"level": fields.level, "host": fields.host, "component": fields.component}
                 record |= {"pid": fields.pid, "session": fields.session_key, "message": fields.message}
@@ -167,18 +171,30 @@ class CsvWriter:
         self._text.detach()
 
 
+def arrow_schema(columns: Sequence[str]) -> Any:
+    """The `pyarrow.Schema` of records with these fields.
+
+    Raises:
+        MissingExtraError: the extra `data` is not installed.
+    """
+    require("data", "an Arrow table")
+    import pyarrow  # type: ignore[import-untyped]
+
+    kinds = {"timestamp": pyarrow.timestamp("ns", "UTC"), "pid": pyarrow.int64(), "position": pyarrow.int64()}
+    kinds |= {name: pyarrow.float32() for name in columns if name.startswith(PROBABILITY)}
+    return pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in columns])
+
+
 class ParquetWriter:
     """Parquet; the time as UTC timestamps in nanoseconds, words that repeat as dictionaries."""
 
     def __init__(self, file: BinaryIO, columns: Sequence[str]) -> None:
         require("data", "Parquet output")
-        import pyarrow  # type: ignore[import-untyped]
+        import pyarrow
         import pyarrow.parquet  # type: ignore[import-untyped]
 
         self._arrow = pyarrow
-        kinds = {"timestamp": pyarrow.timestamp("ns", "UTC"), "pid": pyarrow.int64()}
-        kinds |= {name: pyarrow.float32() for name in columns if name.startswith(PROBABILITY)}
-        self._schema = pyarrow.schema([(name, kinds.get(name, pyarrow.string())) for name in columns])
+        self._schema = arrow_schema(columns)
         self._writer = pyarrow.parquet.ParquetWriter(file, self._schema)
 
     def write(self, records: Sequence[Mapping[str, Any]]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from connectors.base import ConnectorError, DeadLetter, LineBatch, SourcePartition
-from connectors.files import FileSettings, FileSource
+from connectors.files import FileSettings, FileSource, place_of
 from engine.clock import ManualClock, SystemClock
 from engine.offline.inputs import DatasetError, LogSpec, log_files
 from engine.offline.label_files import open_labels
@@ -71,11 +71,10 @@ class LogReading:
 
     def _read(self, file: Path) -> tuple[WindowBatch, NDArray[np.bool_]] | None:
         """The windows of one file with their labels; None where it has no window."""
-        source = FileSource(FileSettings(paths=(str(file),), max_line_bytes=MAX_LINE_BYTES))
-        parser, windower = Parser(self._parse, source.describe), build_windower(self._window, self._clock, None)
+        parser, windower = Parser(self._parse, place_of), build_windower(self._window, self._clock, None)
         records = _Records(self.labels if isinstance(self.labels, RecordLabels) else None, file)
         batches: list[WindowBatch] = []
-        for batch in _batches(source, file):
+        for batch in file_batches(file):
             self.lines += len(batch) + len(batch.rejects)
             self.bad += len(batch.rejects)
             self._take(parser.parse(batch), windower, records, batches)
@@ -100,8 +99,13 @@ class LogReading:
         batches += [] if windowed.windows is None else [windowed.windows]
 
 
-def _batches(source: FileSource, file: Path) -> Iterator[LineBatch]:
-    """The batches of a file to its end."""
+def file_batches(file: Path) -> Iterator[LineBatch]:
+    """The batches of a file to its end.
+
+    Raises:
+        DatasetError: the file cannot be read, or is damaged.
+    """
+    source = FileSource(FileSettings(paths=(str(file),), max_line_bytes=MAX_LINE_BYTES))
     try:
         for name in source.partitions():
             partition = source.open(name, None)
@@ -155,17 +159,39 @@ class _Records:
             return np.zeros(len(batch), np.bool_)
         session, position = np.concatenate(self._session), np.concatenate(self._position)
         flags = self._labels.settle(self._file, position, np.concatenate(self._flags))
-        wanted = batch.session
-        if per_source:
-            session, wanted = np.zeros_like(session), np.zeros_like(wanted)
-        sessions, session_rank = np.unique(session, return_inverse=True)
-        # Positions ascend over the whole file, so their index orders the records within a session.
-        order = np.argsort(session_rank, kind="stable")
-        width = len(position) + 1
-        key = session_rank[order] * width + order
-        before = np.concatenate([[0], np.cumsum(flags[order])])
-        rank = np.searchsorted(sessions, wanted) * width
-        first = np.searchsorted(key, rank + np.searchsorted(position, batch.first))
-        last = np.searchsorted(key, rank + np.searchsorted(position, batch.last), side="right")
-        anomalous = before[last] - before[first]
-        return np.asarray(anomalous > share * (last - first), np.bool_)
+        return window_flags(batch, session, position, flags, share=share, per_source=per_source)
+
+
+def window_flags(
+    batch: WindowBatch,
+    session: NDArray[np.int64],
+    position: NDArray[np.int64],
+    flags: NDArray[np.bool_],
+    *,
+    share: float = 0.0,
+    per_source: bool = False,
+) -> NDArray[np.bool_]:
+    """Labels of windows from labels of their records, bool (windows,).
+
+    Args:
+        batch: Windows of one stream.
+        session: int64 (n,): hash of each record's session key.
+        position: int64 (n,), ascending: place of each record.
+        flags: bool (n,): whether the record is anomalous.
+        share: A window is anomalous if more than this share of its records is.
+        per_source: Whether windows hold the records of all sessions.
+    """
+    wanted = batch.session
+    if per_source:
+        session, wanted = np.zeros_like(session), np.zeros_like(wanted)
+    sessions, session_rank = np.unique(session, return_inverse=True)
+    # Positions ascend over the whole stream, so their index orders the records within a session.
+    order = np.argsort(session_rank, kind="stable")
+    width = len(position) + 1
+    key = session_rank[order] * width + order
+    before = np.concatenate([[0], np.cumsum(flags[order])])
+    rank = np.searchsorted(sessions, wanted) * width
+    first = np.searchsorted(key, rank + np.searchsorted(position, batch.first))
+    last = np.searchsorted(key, rank + np.searchsorted(position, batch.last), side="right")
+    anomalous = before[last] - before[first]
+    return np.asarray(anomalous > share * (last - first), np.bool_)
