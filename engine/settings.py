@@ -30,7 +30,7 @@ from engine.steps.classify import ClassifySettings
 from engine.steps.decide import DecideSettings
 from engine.steps.parse import ParseSettings
 from engine.steps.score import ScoreSettings
-from engine.steps.window import WindowSettings
+from engine.steps.window import SlidingWindows, WindowSettings
 from engine.telemetry.logs import LogSettings
 from engine.telemetry.telemetry import TelemetrySettings
 from federation.coordinator.schedule import ScheduleSettings
@@ -133,8 +133,8 @@ class RegionSettings(_FileSettings):
         8.0, description="Seconds that a requested stop waits for sinks that do not acknowledge."
     )
     source: SourceSettings = Field(description="Where the lines come from.")
-    parse: ParseSettings = Field(description="How a line is taken apart.")
-    window: WindowSettings = Field(description="How lines become windows.")
+    parse: ParseSettings = Field(default_factory=ParseSettings, description="How a line is taken apart.")
+    window: WindowSettings = Field(default_factory=SlidingWindows, description="How lines become windows.")
     model: ModelSettings = Field(description="Which model scores the windows.")
     score: ScoreSettings = Field(default_factory=ScoreSettings, description="How windows are gathered for the model.")
     decide: DecideSettings = Field(default_factory=DecideSettings, description="How scores become alerts.")

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.cli import classify, data, demo, detect, federate, label, models, parse, run, runs, scan, train
+from engine.cli import alerts, classify, data, demo, detect, federate, label, models, parse, run, runs, scan, train
 from foundation.errors import DriftlineError
 from foundation.version import VERSION
 
@@ -43,6 +43,7 @@ app.command("parse")(parse.parse)
 app.command("classify")(classify.classify)
 app.command("label")(label.label)
 app.command("demo")(demo.demo)
+app.add_typer(alerts.app, name="alerts")
 app.add_typer(federate.app, name="federate")
 app.add_typer(models.app, name="models")
 app.add_typer(runs.app, name="runs")

@@ -5,11 +5,9 @@ plain data that nothing changes later, because Bytewax pickles it after the step
 """
 
 import logging
-from abc import abstractmethod
-from collections.abc import Iterable
 from dataclasses import astuple, dataclass, replace
-from datetime import UTC, datetime
-from typing import Any, TypeVar
+from datetime import datetime
+from typing import Any
 
 import numpy as np
 from bytewax.operators import StatefulBatchLogic
@@ -19,82 +17,19 @@ from connectors.base import DeadLetter, LineBatch, Record
 from engine.drift.event import DriftEvent, event_record
 from engine.drift.monitor import DriftMonitor
 from engine.drift.vectors import template_vectors
+from engine.flow.step import EVERY_TURN, Step
 from engine.flow.worker_context import Context
 from engine.records import Decision, ParsedLines, Rejected, ScoredWindows, WindowBatch
 from engine.steps.alert import redaction
 from engine.steps.decide import Decider
 from engine.steps.parse import Parsed, Parser
 from engine.steps.score import Gatherer
+from engine.steps.silences import Silences
 from engine.steps.window import build_windower
 from engine.windows.window_base import LateLine
 from models.base import template_id
 
 log = logging.getLogger(__name__)
-
-V = TypeVar("V")
-W = TypeVar("W")
-
-
-EVERY_TURN = datetime(1970, 1, 1, tzinfo=UTC)
-"""Asks Bytewax to call `on_notify` at every turn of the worker's loop, where the monotonic clock decides what is due.
-
-An appointment by the wall clock would be kept an hour late by a clock that is set back by an hour.
-"""
-
-
-class Step(StatefulBatchLogic[V, W, Any]):
-    """A step that is never discarded, timed and traced."""
-
-    name: str
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-
-    @abstractmethod
-    def work(self, values: list[V]) -> list[W]:
-        """What comes out for what came in."""
-
-    def on_batch(self, values: list[V]) -> tuple[Iterable[W], bool]:
-        """Times and traces `work`."""
-        clock, telemetry = self._context.clock, self._context.telemetry
-        started_s = clock.monotonic_s()
-        with telemetry.tracer.span(self.name, traceparent_of(values[0])):
-            out = self.work(values)
-        telemetry.metrics.batch_seconds.observe(clock.monotonic_s() - started_s, self.name)
-        return out, StatefulBatchLogic.RETAIN
-
-    @abstractmethod
-    def state(self) -> Any:
-        """Plain data from which the constructor goes on."""
-
-    def snapshot(self) -> Any:
-        """Times `state`."""
-        started_s = self._context.clock.monotonic_s()
-        state = self.state()
-        metrics = self._context.telemetry.metrics
-        metrics.snapshot_seconds.observe(self._context.clock.monotonic_s() - started_s, self.name)
-        metrics.snapshot_bytes.labels(self.name).set(_bytes_in(state))
-        return state
-
-
-def _bytes_in(state: Any) -> int:
-    """Bytes of the arrays and texts in a snapshot; what pickling adds is not counted."""
-    if isinstance(state, bytes | str):
-        return len(state)
-    if isinstance(state, np.ndarray):
-        return state.nbytes
-    if isinstance(state, dict):
-        return sum(map(_bytes_in, state.values()))
-    return sum(map(_bytes_in, state)) if isinstance(state, list | tuple) else 0
-
-
-def traceparent_of(item: Any) -> str:
-    """The W3C trace context that an item carries, "" where it has none."""
-    if isinstance(item, ParsedLines):
-        return item.lines.traceparent
-    if isinstance(item, ScoredWindows):
-        return item.batch.traceparent
-    return str(getattr(item, "traceparent", ""))
 
 
 class ParseStep(Step[LineBatch, ParsedLines | Rejected]):
@@ -281,6 +216,9 @@ class DecideStep(Step[ScoredWindows, tuple[ScoredWindows, tuple[Decision, ...]]]
             context.templates,
             sessions_end=context.settings.window.kind == "session",
             snapshot=snapshot,
+            silences=Silences(
+                context.settings.decide.suppress, context.settings.decide.silences, context.clock.monotonic_s
+            ),
         )
         self._suppressed = sum(self._decider.suppressed.values())
 

@@ -18,7 +18,7 @@ class ParseSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: str = Field(
-        default="raw",
+        default="auto",
         description="Name of the log format, see docs/formats.md; auto recognises the format of every line.",
     )
     session_key: str = Field(

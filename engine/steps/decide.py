@@ -11,11 +11,10 @@ An incident is therefore never hidden by a harmless anomaly that came before it.
 """
 
 import json
-import re
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -23,16 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from engine.records import Decision, ScoredWindows
 from engine.steps.ordinary import OrdinaryTemplates
+from engine.steps.silences import WITHHELD_BY_GROUP, SuppressionRule
 from foundation.content_ids import digest
-
-
-def _pattern(value: str) -> str:
-    try:
-        re.compile(value)
-    except re.error as error:
-        raise ValueError(f"{value!r} is not a regular expression: {error}") from error
-    return value
-
 
 STRONGER = 2.0
 """A score is clearly higher when it exceeds the threshold by this many times what was shown: alerts on a score
@@ -40,46 +31,6 @@ that rises and rises grow with its logarithm."""
 
 MAX_SHOWN = 10_000
 """Templates that an episode remembers; one with more shows everything, and nothing in it is news any more."""
-
-WITHHELD_BY_GROUP = "group"
-"""Under this name `Decider.suppressed` counts what `group_repeats` withholds."""
-
-
-class SuppressionRule(BaseModel):
-    """Windows that match every condition given are never alerted, only counted."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str = Field(description="Name of the rule, for the counter of suppressed alerts.")
-    template: str | None = Field(None, description="Regular expression found in the text of any template.")
-    session: str | None = Field(None, description="Regular expression found in the session key.")
-    max_score: float | None = Field(None, description="Only windows with a score up to this are suppressed.")
-
-    def model_post_init(self, _context: object) -> None:
-        """Refuses a rule that would suppress everything, and patterns that do not compile."""
-        if self.name == WITHHELD_BY_GROUP:
-            raise ValueError(f"suppression rule {self.name!r}: this name counts repeats in a group; give another name")
-        if self.template is None and self.session is None and self.max_score is None:
-            raise ValueError(f"suppression rule {self.name!r} has no condition; give template, session or max_score")
-        for value in (self.template, self.session):
-            if value is not None:
-                _pattern(value)
-
-    @cached_property
-    def _template(self) -> re.Pattern[str] | None:
-        return None if self.template is None else re.compile(self.template)
-
-    @cached_property
-    def _session(self) -> re.Pattern[str] | None:
-        return None if self.session is None else re.compile(self.session)
-
-    def matches(self, score: float, session: str, texts: list[str]) -> bool:
-        """Whether a window with this score, session key and template texts is suppressed."""
-        if self.max_score is not None and score > self.max_score:
-            return False
-        if self._session is not None and not self._session.search(session):
-            return False
-        return self._template is None or any(self._template.search(text) for text in texts)
 
 
 class DecideSettings(BaseModel):
@@ -107,6 +58,10 @@ class DecideSettings(BaseModel):
         100_000, description="Sessions in alert, and groups, remembered at the most; the oldest are forgotten first."
     )
     suppress: tuple[SuppressionRule, ...] = Field((), description="Rules for windows that are never alerted.")
+    silences: Path | None = Field(
+        None,
+        description="File of further rules that `driftline alerts silence` writes; changes take effect while it runs.",
+    )
 
 
 @dataclass(slots=True)
@@ -154,6 +109,7 @@ class Decider:
         *,
         sessions_end: bool,
         snapshot: bytes | None = None,
+        silences: Callable[[], Sequence[SuppressionRule]] | None = None,
     ) -> None:
         """Starts empty, or from what `snapshot` gave.
 
@@ -161,10 +117,13 @@ class Decider:
             settings: See `DecideSettings`.
             templates: Text of every template id, for the suppression rules.
             sessions_end: True where a closed window is the last of its session (session windows).
-            snapshot: State to go on from.
+            snapshot: State to continue from.
+            silences: Rules in force; by default those of the settings.
         """
         self._settings = settings
         self._templates = templates
+        self._silences = silences or (lambda: settings.suppress)
+        self._rules: Sequence[SuppressionRule] = ()
         self._sessions_end = sessions_end
         self._episodes: OrderedDict[tuple[str, int], _Episode] = OrderedDict()
         self._groups: OrderedDict[str, _Group] = OrderedDict()
@@ -177,6 +136,7 @@ class Decider:
         """The windows to alert on, in order."""
         threshold = scored.threshold if self._settings.threshold is None else self._settings.threshold
         release = threshold - self._settings.release_margin
+        self._rules = self._silences()
         candidates = self._candidates(scored, release)
         self._ordinary.add(scored.batch, scored.score < release)
         decisions = [self._window(scored, i, threshold, release) for i in candidates]
@@ -225,7 +185,7 @@ class Decider:
         if episode.alerted and not self._is_news(scored, i, unique.tolist(), episode, threshold):
             episode.repeats += 1
             return None
-        rule = self._suppressed_by(float(scored.score[i]), batch.key[i], unique.tolist())
+        rule = self._suppressed_by(scored, i, unique.tolist())
         if rule is not None:
             self.suppressed[rule] = self.suppressed.get(rule, 0) + 1
             return None
@@ -253,11 +213,12 @@ class Decider:
             return False
         return any(t not in episode.shown and not self._ordinary.before(t, episode.opened) for t in templates)
 
-    def _suppressed_by(self, score: float, session: str, ids: list[int]) -> str | None:
-        if not self._settings.suppress:
+    def _suppressed_by(self, scored: ScoredWindows, i: int, ids: list[int]) -> str | None:
+        if not self._rules:
             return None
         texts = [self._templates.get(t, "") for t in ids]
-        return next((r.name for r in self._settings.suppress if r.matches(score, session, texts)), None)
+        score, session, time_ns = float(scored.score[i]), scored.batch.key[i], int(scored.batch.last_ns[i])
+        return next((r.name for r in self._rules if r.matches(score, session, texts, time_ns=time_ns)), None)
 
     def _count(self, signature: str, now_ns: int) -> int:
         """Occurrences in the signature's group, this one included."""

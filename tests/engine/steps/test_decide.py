@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from engine.records import Decision
-from engine.steps.decide import STRONGER, Decider, DecideSettings, SuppressionRule
+from engine.steps.decide import STRONGER, Decider, DecideSettings
+from engine.steps.silences import SuppressionRule
 
 TEXTS = {1: "disk error on <*>", 2: "heartbeat from <*>", 3: "login of <*>"}
 
@@ -204,7 +205,7 @@ def test_a_withheld_window_does_not_hide_a_later_one_that_no_rule_takes(decide, 
 @pytest.mark.parametrize(
     ("rule", "says"),
     [
-        ({"name": "all"}, "has no condition; give template, session or max_score"),
+        ({"name": "all"}, "has no condition; give template, session, max_score, reason or ends"),
         ({"name": "bad", "template": "("}, "is not a regular expression"),
         ({"name": "bad", "session": "["}, "is not a regular expression"),
         ({"name": "group", "session": "x"}, "another name"),

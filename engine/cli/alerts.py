@@ -1,0 +1,276 @@
+"""`driftline alerts`: read alerts, answer them, and silence what is not wanted."""
+
+import getpass
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from engine.cli.options import Json
+
+if TYPE_CHECKING:
+    from engine.settings import RegionSettings
+
+app = typer.Typer(name="alerts", help="Read, answer and silence alerts.", no_args_is_help=True)
+
+Place = Annotated[
+    str,
+    typer.Argument(help="A region's TOML file, a JSON-lines file, or a database URL.", show_default=False),
+]
+Region = Annotated[Path, typer.Argument(help="The region's TOML file.", show_default=False)]
+Identity = Annotated[str, typer.Argument(help="The alert's id, or enough of its beginning.", show_default=False)]
+Comment = Annotated[str, typer.Option(help="Why, for those who read it later.")]
+Severity = Annotated[str, typer.Option("--severity", help="Mildest severity: info, low, medium, high or critical.")]
+Since = Annotated[str, typer.Option(help="Only alerts since this time (RFC 3339) or so long ago, such as 2h.")]
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+@app.command("list")
+def list_alerts(
+    place: Place,
+    since: Since = "",
+    severity: Severity = "info",
+    group: Annotated[str, typer.Option(help="Only alerts of this group.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="Alerts shown, the latest ones.")] = 50,
+    json: Json = False,
+) -> None:
+    """List alerts as a table, the latest last.
+
+    Example: driftline alerts list eu-west.toml --since 24h --severity high
+    """
+    from engine.offline.alert_archive import archive_of, latest
+
+    alerts = latest(archive_of(place), _wanted(since, severity, group), limit)
+    if json:
+        _print_json(iter(alerts))
+        return
+    _print_table(alerts)
+
+
+@app.command()
+def show(place: Place, identity: Identity, json: Json = False) -> None:
+    """Show one alert with its reasons and its lines.
+
+    Example: driftline alerts show alerts.jsonl 3f9c2a
+    """
+    from connectors.channels.alert_text import SEVERITIES, details_of, severity_of, title_of
+    from engine.offline.alert_archive import archive_of, find
+
+    alert = find(archive_of(place), identity)
+    if json:
+        _print_json(iter([alert]))
+        return
+    print(f"{alert['id']}  {SEVERITIES[severity_of(alert)]}  {title_of(alert)}")
+    print(details_of(alert))
+    score, threshold = alert.get("score"), alert.get("threshold")
+    if score is not None:
+        print(f"score {score:g}, threshold {threshold:g}, {alert.get('model')} version {alert.get('version')}")
+    for template in alert.get("templates") or ():
+        print(f"  {template['count']:>5} x {template['text']}")
+
+
+@app.command()
+def tail(place: Place, severity: Severity = "info", json: Json = False) -> None:
+    """Print alerts as they arrive, until interrupted.
+
+    Example: driftline alerts tail eu-west.toml --severity high
+    """
+    from engine.offline.alert_archive import archive_of
+
+    wanted = _wanted("", severity, "")
+    arriving = (alert for alert in archive_of(place).follow() if alert is not None and wanted(alert))
+    if json:
+        _print_json(arriving)
+        return
+    for alert in arriving:
+        print("  ".join(_row(alert)), flush=True)
+
+
+@app.command()
+def right(region: Region, identity: Identity, comment: Comment = "") -> None:
+    """Confirm an alert: its window is stored as anomalous, for the next training.
+
+    Example: driftline alerts right eu-west.toml 3f9c2a
+    """
+    _answer(region, identity, anomalous=True, comment=comment)
+
+
+@app.command()
+def wrong(region: Region, identity: Identity, comment: Comment = "") -> None:
+    """Reject an alert: its window is stored as normal, for the next training.
+
+    Example: driftline alerts wrong eu-west.toml 3f9c2a --comment restart
+    """
+    _answer(region, identity, anomalous=False, comment=comment)
+
+
+@app.command()
+def normal(region: Region, identity: Identity, comment: Comment = "") -> None:
+    """Reject an alert and silence its template from now on.
+
+    Example: driftline alerts normal eu-west.toml 3f9c2a
+    """
+    from engine.offline.alert_archive import AlertArchiveError, archive_of, find
+
+    alert = find(archive_of(str(region)), identity)
+    text = _cause(alert)
+    if not text:
+        raise AlertArchiveError(
+            f"alert {alert['id']} does not name the template that caused it; "
+            f"choose one: driftline alerts silence {region} --template PATTERN"
+        )
+    _answer(region, identity, anomalous=False, comment=comment)
+    _add(region, template=f"^{re.escape(text)}$", comment=comment or f"normal from now on, after alert {alert['id']}")
+
+
+@app.command()
+def silence(
+    region: Region,
+    template: Annotated[str | None, typer.Option(help="Regular expression found in a template's text.")] = None,
+    session: Annotated[str | None, typer.Option(help="Regular expression found in the session key.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Kind of reason: new, more, silent, value, score, …")] = None,
+    lasting: Annotated[str | None, typer.Option("--for", help="How long, such as 2h; else until removed.")] = None,
+    comment: Comment = "",
+) -> None:
+    """Silence alerts that match all of the conditions; a running engine follows within seconds.
+
+    Example: driftline alerts silence eu-west.toml --template ^backup --for 3h --comment migration
+    """
+    ends = None if lasting is None else datetime.now(UTC) + _duration(lasting, "--for")
+    _add(region, template=template, session=session, reason=reason, ends=ends, comment=comment)
+
+
+@app.command()
+def silences(region: Region, remove: Annotated[str, typer.Option(help="Name of a silence to remove.")] = "") -> None:
+    """List the silences of a region's file, or remove one.
+
+    Example: driftline alerts silences eu-west.toml --remove silence-3
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from engine.steps.silences import SilenceFileError, read_silences, write_silences
+
+    path = _silence_path(_settings(region), region)
+    rules = read_silences(path)
+    if remove:
+        kept = tuple(rule for rule in rules if rule.name != remove)
+        if len(kept) == len(rules):
+            known = ", ".join(rule.name for rule in rules) or "none"
+            raise SilenceFileError(f"{path}: no silence is named {remove}; there are: {known}")
+        write_silences(path, kept)
+        rules = kept
+    table = Table("name", "template", "session", "reason", "ends", "comment", title=str(path))
+    for rule in rules:
+        ends = "" if rule.ends is None else rule.ends.isoformat(timespec="minutes")
+        table.add_row(rule.name, rule.template or "", rule.session or "", rule.reason or "", ends, rule.comment)
+    Console().print(table)
+
+
+def _answer(region: Path, identity: str, *, anomalous: bool, comment: str) -> None:
+    import time
+
+    from engine.offline.alert_archive import AlertArchiveError, archive_of, find
+    from federation.storage.labels import read_label
+    from federation.storage.training_store import TrainingStore
+
+    settings = _settings(region)
+    alert = find(archive_of(str(region)), identity)
+    if settings.training is None:
+        raise AlertArchiveError(f"{region}: answers go to the training store; add a section [training] with a path")
+    said = read_label({"alert": alert["id"], "anomalous": anomalous}, "feedback", time.time_ns())
+    with TrainingStore(settings.training.path, settings.training, now_ns=time.time_ns) as store:
+        known = store.label([said])
+    word = "anomalous" if anomalous else "normal"
+    kept = "its window is in the training store" if known else "its window is not in the training store (yet)"
+    print(f"{alert['id']}: {word}, by {getpass.getuser()}; {kept}{'; ' + comment if comment else ''}")
+
+
+def _add(region: Path, **conditions: Any) -> None:
+    from engine.steps.silences import SuppressionRule, read_silences, write_silences
+    from foundation.settings_errors import validated
+
+    path = _silence_path(_settings(region), region)
+    rules = list(read_silences(path))
+    taken = {rule.name for rule in rules}
+    name = next(name for i in range(1, len(rules) + 2) if (name := f"silence-{i}") not in taken)
+    comment = f"{conditions.pop('comment')} ({getpass.getuser()}, {datetime.now(UTC):%Y-%m-%d})".strip()
+    values = {key: value for key, value in conditions.items() if value is not None}
+    rule: SuppressionRule = validated(SuppressionRule, {"name": name, **values, "comment": comment}, "")
+    write_silences(path, [*rules, rule])
+    print(f"{path}: {name} is in force")
+
+
+def _settings(region: Path) -> "RegionSettings":
+    from engine.settings import load
+
+    return load(region)
+
+
+def _silence_path(settings: "RegionSettings", region: Path) -> Path:
+    from engine.steps.silences import SilenceFileError
+
+    if settings.decide.silences is None:
+        raise SilenceFileError(f'{region}: decide.silences is not set; add silences = "silences.json" to [decide]')
+    return settings.decide.silences
+
+
+def _cause(alert: dict[str, Any]) -> str:
+    """Text of the template that caused an alert; "" where the alert does not name one."""
+    for reason in alert.get("reasons") or ():
+        if reason.get("template"):
+            return str(reason["template"])
+    lines = (alert.get("explanation") or {}).get("lines") or ()
+    if lines:
+        return str(lines[0]["text"])
+    return str((alert.get("classification") or {}).get("text", ""))
+
+
+def _wanted(since: str, severity: str, group: str) -> Any:
+    from connectors.channels.alert_text import SEVERITIES
+    from engine.offline.alert_archive import Filter
+    from foundation.time_text import iso_time
+
+    if severity not in SEVERITIES:
+        raise typer.BadParameter(f"--severity {severity}: one of {', '.join(SEVERITIES)} is expected")
+    if since and re.fullmatch(r"\d+(\.\d+)?[smhdw]", since):
+        earliest = datetime.now(UTC) - _duration(since, "--since")
+        since = iso_time(int(earliest.timestamp()) * 1_000_000_000)
+    return Filter(since, severity, group)
+
+
+def _duration(text: str, option: str) -> timedelta:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text)
+    if found is None:
+        raise typer.BadParameter(f"{option} {text}: a number and s, m, h, d or w are expected, such as 2h")
+    return timedelta(**{_UNITS[found[2]]: float(found[1])})
+
+
+def _row(alert: dict[str, Any]) -> tuple[str, ...]:
+    from connectors.channels.alert_text import SEVERITIES, severity_of, title_of
+
+    time = str(alert.get("last_time", ""))[:19].replace("T", " ")
+    place = str(alert.get("session") or alert.get("source", ""))
+    return str(alert["id"])[:12], time, SEVERITIES[severity_of(alert)], place, title_of(alert)
+
+
+def _print_table(alerts: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("id", "time (UTC)", "severity", "where", "what")
+    for alert in alerts:
+        table.add_row(*(Text(cell) for cell in _row(alert)))
+    Console().print(table if alerts else "no alerts")
+
+
+def _print_json(alerts: Iterator[dict[str, Any]]) -> None:
+    import json
+
+    for alert in alerts:
+        print(json.dumps(alert), flush=True)
