@@ -185,6 +185,11 @@ class WindowDetector(Model):
     supervised: bool
     """True: `fit` needs labels of both classes. False: `fit` is given normal windows only."""
 
+    @property
+    def highest_score(self) -> float:
+        """No score exceeds it: 1 for probabilities, infinity where scores have no end."""
+        return 1.0 if self.supervised else float("inf")
+
     @abstractmethod
     def fit(
         self,

@@ -1,6 +1,7 @@
 """Training as one job: split, fit, threshold, figures, and a new version in the store."""
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,9 +17,11 @@ from models.detectors.registry import DETECTORS, build
 from models.storage.names import require_own_name
 from models.storage.store import ModelStore, Notes
 from models.text.ragged import content_keys, distinct
+from models.thresholds.registry import RULES, fit_threshold
 from models.training.metrics import evaluate
 from models.training.splits import folds, stratified
-from models.training.thresholds import Threshold, fit_threshold
+
+log = logging.getLogger(__name__)
 
 
 class TrainSettings(BaseModel):
@@ -37,10 +40,13 @@ class TrainSettings(BaseModel):
         "that was trained on the other folds, the threshold is fitted on all those scores, and the detector itself is "
         "trained on all windows; that takes as many trainings more.",
     )
+    blocks: bool = Field(
+        False, description="Whether folds are stretches of the log; for windows that are not sessions."
+    )
     threshold: str = Field(
         "auto",
-        description="Threshold rule: percentile, stddev, iqr, pot or best_f1. auto is best_f1 where a supervised "
-        "detector has labels to fit it on, else percentile.",
+        description=f"Threshold rule: {', '.join(RULES)}, or auto: best_f1 where labels of both classes are, else "
+        "percentile.",
     )
     threshold_settings: dict[str, float] = Field(default_factory=dict, description="Settings of the threshold rule.")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="Seed of the split and of the training.")
@@ -48,12 +54,16 @@ class TrainSettings(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A detector ready to score, and what a card says of it. `version` is None if it was not published."""
+    """A detector ready to score, and the content of its card.
+
+    `version` is None if it was not published. `warning` is a sentence for the user, "" if all is well.
+    """
 
     detector: WindowDetector
     notes: Notes
     report: FitReport
     version: int | None = None
+    warning: str = ""
 
     @property
     def threshold(self) -> float:
@@ -109,21 +119,37 @@ def train(
     job = _Job(windows, truth, templates, settings.seed, progress)
     if settings.folds:
         kept = held = np.arange(len(windows))
-        scores = job.crossed(make, settings.folds)
+        scores = job.crossed(make, settings.folds, blocks=settings.blocks)
         report = job.fit(detector, kept, None)
     else:
         kept, held = stratified(truth, settings.validation_share, settings.seed)  # 1
         report = job.fit(detector, kept, held)  # 2
         scores = detector.score(windows.take(held))
     fitted_on = kept if detector.supervised else kept[~truth[kept]]
-    threshold = _threshold(settings, detector.supervised, scores, None if labels is None else truth[held])  # 3
+    threshold = fit_threshold(  # 3
+        settings.threshold, scores, None if labels is None else truth[held], settings.threshold_settings,
+        highest=detector.highest_score,
+    )  # fmt: skip
     metrics = {"validation": evaluate(scores, truth[held], threshold.value)} if labels is not None else {}  # 4
     notes = Notes(
         threshold=threshold, metrics=metrics, seed=settings.seed,
         data=_data(windows.take(fitted_on), truth[fitted_on], held, source),
     )  # fmt: skip
+    warning = _warning(metrics.get("validation"))
+    if warning:
+        log.warning("%s: %s", settings.detector, warning)
     version = store.publish(name or settings.detector, detector, notes) if store else None  # 5
-    return Trained(detector, notes, report, version)
+    return Trained(detector, notes, report, version, warning)
+
+
+def _warning(figures: Mapping[str, float] | None) -> str:
+    """One sentence where the detector is useless on its own held-out windows, else ""."""
+    if not figures or figures["true_positives"] or not figures["false_negatives"]:
+        return ""
+    return (
+        f"none of the {figures['false_negatives']:.0f} anomalous held-out windows reaches the threshold; "
+        f"expect no right alert from this version"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +177,10 @@ class _Job:
         detector.learn_templates(self.templates)
         return report
 
-    def crossed(self, make: Callable[[], WindowDetector], count: int) -> NDArray[np.float32]:
+    def crossed(self, make: Callable[[], WindowDetector], count: int, *, blocks: bool) -> NDArray[np.float32]:
         """The score of every window, by a detector that was fitted on the other folds."""
         every, scores = np.arange(len(self.windows)), np.zeros(len(self.windows), np.float32)
-        for number, part in enumerate(folds(self.truth, count, self.seed), start=1):
+        for number, part in enumerate(folds(self.truth, count, self.seed, blocks=blocks), start=1):
             detector = make()
             staged = replace(self, progress=_staged(self.progress, f"fold {number} of {count}"))
             staged.fit(detector, np.setdiff1d(every, part), part)
@@ -165,15 +191,6 @@ class _Job:
 def _staged(progress: Progress | None, stage: str) -> Progress | None:
     """The same progress under another name."""
     return progress and (lambda _, done, total, figures: progress(stage, done, total, figures))
-
-
-def _threshold(
-    settings: TrainSettings, supervised: bool, scores: NDArray[np.float32], labels: NDArray[np.bool_] | None
-) -> Threshold:
-    rule = settings.threshold
-    if rule == "auto":
-        rule = "best_f1" if supervised and labels is not None and 0 < labels.sum() < len(labels) else "percentile"
-    return fit_threshold(rule, scores, labels, settings.threshold_settings)
 
 
 def _data(

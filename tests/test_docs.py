@@ -12,7 +12,7 @@ from engine.cli import federate
 from engine.runtime.supervisor import DRAIN_KILL_S
 from federation.flower.process_supervisor import STOP_S
 from models.detectors.registry import DETECTORS
-from models.training.thresholds import THRESHOLDS
+from models.thresholds.registry import RULES
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -22,7 +22,7 @@ def test_every_detector_is_a_row_of_the_readme(name):
     assert f"\n| `{name}` | " in (ROOT / "README.md").read_text("utf-8")
 
 
-@pytest.mark.parametrize("name", THRESHOLDS)
+@pytest.mark.parametrize("name", RULES)
 def test_every_threshold_is_a_row_of_the_page_on_evaluation(name):
     assert f"\n| `{name}` | " in (ROOT / "docs" / "evaluation.md").read_text("utf-8")
 

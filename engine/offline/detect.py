@@ -72,6 +72,8 @@ def train_on_log(
         _both_classes(data, spec, f"the first {first:.0%} of the sessions of")
     data = learnable(data)
     labelled = spec.labels is not None or bool(data.labels.any())
+    if not any(data.keys):
+        settings = settings.model_copy(update={"blocks": True})  # neighbouring windows of one log are alike
     trained = train(
         data.windows, data.labels if labelled else None, data.templates, settings,
         store=store, name=name, source=spec.title, device=device, cache=embedding_cache(), progress=progress,

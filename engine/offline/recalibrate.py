@@ -8,8 +8,8 @@ from engine.offline.detect import Preprocessing, learnable, score_windows
 from engine.offline.inputs import LogSpec
 from engine.runtime.model_loading import embedding_cache
 from models.storage.store import Card, ModelStore, Notes
+from models.thresholds.registry import LABELLED, fit_threshold
 from models.training.metrics import evaluate
-from models.training.thresholds import fit_threshold
 
 
 def recalibrate(
@@ -26,7 +26,7 @@ def recalibrate(
         store: Where the version is, and where the new one goes.
         name: Of the model.
         version: Which one; the current one if None.
-        rule: A name in `models.training.thresholds.THRESHOLDS`; the card's own if None.
+        rule: A name in `models.thresholds.registry.RULES`; the card's own if None.
         settings: The rule's settings; the card's own where neither these nor a rule are given.
         device: See `models.detectors.registry.build`.
         progress: Called with (windows scored, all windows).
@@ -40,11 +40,11 @@ def recalibrate(
     chosen = rule or fitted.rule
     options = settings if settings or rule else fitted.settings
     data = learnable(
-        load_windows(replace(spec, supervised=chosen == "best_f1"), preprocessing.parse, preprocessing.window)
+        load_windows(replace(spec, supervised=chosen in LABELLED), preprocessing.parse, preprocessing.window)
     )
     scored = score_windows(data, stored, progress)
     labels = data.labels if data.labels.any() else None
-    threshold = fit_threshold(chosen, scored.scores, labels, options)
+    threshold = fit_threshold(chosen, scored.scores, labels, options, highest=stored.detector.highest_score)
     metrics = dict(stored.card.metrics)
     if labels is not None and not labels.all():
         metrics["recalibration"] = evaluate(scored.scores, labels, threshold.value)

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine.offline.evaluation_report import EvaluationError, prepare, write_files
-from models.training.thresholds import Threshold
+from models.thresholds.base import Threshold
 
 _RUN = "run.json"
 

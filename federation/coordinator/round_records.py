@@ -10,7 +10,7 @@ from federation.round.result import RoundResult
 from federation.round.settings import RoundSettings
 from foundation.time_text import iso_millis
 from models.storage.model_cards import AnyCard, Card, ModelNotes, Notes
-from models.training.thresholds import Threshold
+from models.thresholds.base import Threshold
 
 
 def spec_of(card: AnyCard) -> ModelSpec:

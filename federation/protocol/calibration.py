@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from federation.errors import RoundFailedError
 from federation.protocol.records import ScoreSketch
 from models.base import TrainingError
-from models.training.thresholds import fit_threshold
+from models.thresholds.registry import fit_threshold
 
 SKETCH_SIZE = 1025
 """Quantiles of a class in a `ScoreSketch` at the most."""
@@ -34,7 +34,7 @@ def shared_threshold(sketches: Sequence[ScoreSketch], rule: str) -> float:
 
     Args:
         sketches: One of each region.
-        rule: A rule of `models.training.thresholds`, or `auto`: `best_f1` where there are windows of both
+        rule: A rule of `models.thresholds.registry`, or `auto`: `best_f1` where there are windows of both
             classes, else `percentile`.
 
     Raises:

@@ -40,9 +40,8 @@ from models.detectors.torch_detector import TorchDetector
 from models.text.embeddings import BEGIN, END, FIRST_TEMPLATE, PADDING, EmbeddingTable
 from models.text.ragged import content_keys, distinct, marked
 from models.training.attribution import integrated
-from models.training.metrics import confusion
+from models.training.metrics import highest_f1
 from models.training.splits import stratified
-from models.training.thresholds import best_f1
 from models.training.train_loop import LoopSettings, seeded, train_network
 
 
@@ -295,5 +294,5 @@ def _figures(logits: NDArray[np.float32], labels: NDArray[np.bool_]) -> dict[str
     classes = [losses[labels == c].mean() for c in (False, True) if (labels == c).any()]
     figures = {"val_loss": float(np.mean(classes))}
     if len(classes) == 2:
-        figures["val_f1"] = confusion(logits, labels, best_f1(logits, labels)).f1
+        figures["val_f1"] = highest_f1(logits, labels)
     return figures

@@ -84,6 +84,7 @@ def check_scores_are_finite_and_ordered(make: Make, workload: WindowWorkload) ->
     assert scores.dtype == np.float32
     assert scores.shape == (len(workload.windows),)
     assert np.isfinite(scores).all()
+    assert scores.max() <= fitted(make, workload).highest_score
     assert scores[workload.labels].mean() > scores[~workload.labels].mean()
 
 

@@ -42,9 +42,8 @@ from models.detectors.next_template import (
 from models.text.embeddings import BEGIN, PADDING
 from models.text.ragged import content_keys, distinct, marked, rectangles
 from models.training.attribution import integrated
-from models.training.metrics import confusion
+from models.training.metrics import highest_f1
 from models.training.splits import stratified
-from models.training.thresholds import best_f1
 from models.training.train_loop import LoopSettings, seeded, train_network
 
 PARTS = 4
@@ -339,7 +338,7 @@ class LogBert(CandidateDetector):
             probability, truth = scores[place].clip(1e-6, 1 - 1e-6), validation[1]
             figures = {"val_loss": float(-np.log(np.where(truth, probability, 1 - probability)).mean())}
             if 0 < truth.sum() < len(truth):
-                figures["val_f1"] = confusion(probability, truth, best_f1(probability, truth)).f1
+                figures["val_f1"] = highest_f1(probability, truth)
             return figures
 
         return train_network(

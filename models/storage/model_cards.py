@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter
 
-from models.training.thresholds import Threshold
+from models.thresholds.base import Threshold
 
 
 class ModelNotes(BaseModel):

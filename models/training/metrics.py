@@ -46,10 +46,10 @@ def _share(part: float, whole: float) -> float:
 def confusion(
     scores: NDArray[np.floating],
     labels: NDArray[np.bool_],
-    threshold: float,
+    threshold: float | NDArray[np.floating],
     weights: NDArray[np.floating] | None = None,
 ) -> Confusion:
-    """Counts at a threshold; a score at or above it is called anomalous."""
+    """Counts at a threshold, or at one for each window; a score at or above it is called anomalous."""
     called = scores >= threshold
     w = np.ones(len(scores)) if weights is None else weights
     cells = (w[called & labels], w[called & ~labels], w[~called & labels], w[~called & ~labels])

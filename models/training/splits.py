@@ -49,8 +49,15 @@ def by_group(
     return np.flatnonzero(~second), np.flatnonzero(second)
 
 
-def folds(labels: NDArray[np.bool_], count: int, seed: int) -> list[NDArray[np.int64]]:
-    """Splits at random into `count` parts of equal size, each class by itself.
+def folds(labels: NDArray[np.bool_], count: int, seed: int, *, blocks: bool = False) -> list[NDArray[np.int64]]:
+    """Split into `count` parts of equal size, each class by itself.
+
+    Args:
+        labels: bool (n,): class of each window.
+        count: Number of parts.
+        seed: Of the shuffle.
+        blocks: Cut each class into stretches of its own order instead of shuffling. Neighbouring windows of
+            one log are alike, so a shuffled fold is easier than later lines will be.
 
     Returns:
         Ascending int64 indexes, which together hold every window once.
@@ -58,6 +65,9 @@ def folds(labels: NDArray[np.bool_], count: int, seed: int) -> list[NDArray[np.i
     rng = np.random.default_rng(seed)
     part = np.zeros(len(labels), np.int64)
     for label in (False, True):
-        members = rng.permutation(np.flatnonzero(labels == label))
-        part[members] = np.arange(len(members)) % count
+        members = np.flatnonzero(labels == label)
+        if blocks:
+            part[members] = np.arange(len(members)) * count // max(len(members), 1)
+        else:
+            part[rng.permutation(members)] = np.arange(len(members)) % count
     return [np.flatnonzero(part == i) for i in range(count)]

@@ -42,7 +42,7 @@ def test_a_template_of_no_event_is_refused() -> None:
 
 def test_figures_are_means_over_the_trials() -> None:
     counted = [Confusion(1, 0, 0, 1), Confusion(1, 1, 1, 1)]
-    tally = DetectorTally(counted, [1.0, 0.6], [0.9, 0.7], [1.0, 3.0], [0.5, 0.5], [300.0, 200.0])
+    tally = DetectorTally(counted, [1.0, 0.6], [0.5, 0.7], [0.9, 0.7], [1.0, 3.0], [0.5, 0.5], [300.0, 200.0])
     figures = tally.figures()
     assert (figures["f1_best"], figures["roc_auc"], figures["peak_rss_mib"]) == (0.8, 0.8, 300.0)
     assert (figures["f1"], figures["f1_min"], figures["f1_std"], figures["train_s"]) == (0.75, 0.5, 0.25, 2.0)

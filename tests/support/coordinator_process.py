@@ -22,7 +22,7 @@ from federation.round.settings import RoundSettings
 from models.base import Windows, template_id
 from models.detectors.registry import build
 from models.storage.store import ModelStore, Notes
-from models.training.thresholds import Threshold
+from models.thresholds.base import Threshold
 
 MODEL = "floor"
 S = 10**9

@@ -26,7 +26,7 @@ from models.base import Windows
 from models.detectors.event_counts import EventCounts, EventCountsSettings
 from models.storage.model_cards import Notes
 from models.storage.store import ModelStore
-from models.training.thresholds import Threshold
+from models.thresholds.base import Threshold
 from tests.support.paths import DOCS
 
 SCHEMA = json.loads((DOCS / "drift-event.schema.json").read_text("utf-8"))

@@ -12,7 +12,7 @@ from engine.offline.run_log import TrainingRun
 from engine.parsing.parse_settings import ParseSettings
 from engine.steps.window import SessionWindows
 from models.storage.store import Card
-from models.training.thresholds import Threshold
+from models.thresholds.base import Threshold
 
 
 def _card(name: str = "m", version: int = 1, detector: str = "bert_cnn", threshold: float = 0.5) -> Card:

@@ -16,8 +16,8 @@ from federation.round.round import run_round
 from federation.storage.training_store import Label, TrainingStore
 from models.detectors.registry import build
 from models.storage.store import ModelStore, Notes
+from models.thresholds.base import Threshold
 from models.training import torch_model
-from models.training.thresholds import Threshold
 from tests.support.prepared import CountedClock, PreparedRegion, made_set, settings
 
 OWN = "hashing:16"

@@ -9,7 +9,7 @@ from engine.telemetry.telemetry import Telemetry, TelemetrySettings
 from models.base import Windows
 from models.detectors.event_counts import EventCounts, EventCountsSettings
 from models.storage.store import ModelStore, Notes
-from models.training.thresholds import Threshold
+from models.thresholds.base import Threshold
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from engine.settings import from_mapping
 from models.base import Windows
 from models.detectors.event_counts import EventCounts, EventCountsSettings
 from models.storage.store import ModelStore, Notes
-from models.training.thresholds import Threshold
+from models.thresholds.base import Threshold
 
 LINE = (
     "081109 203615 148 INFO dfs.DataNode$PacketResponder: PacketResponder 1 for block blk_38865049064139660 terminating"

@@ -10,8 +10,8 @@ from engine.steps.score import Gatherer, ScoreSettings
 from models.base import ModelError, ModelStoreError, Windows
 from models.detectors.event_counts import EventCounts, EventCountsSettings
 from models.storage.store import ModelStore, Notes
+from models.thresholds.base import Threshold
 from models.training.scoring import WindowScorer
-from models.training.thresholds import Threshold
 
 
 class Recorder:

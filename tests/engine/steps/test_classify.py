@@ -29,7 +29,7 @@ from models.classify.scoring import LineScorer
 from models.detectors.event_counts import EventCounts, EventCountsSettings
 from models.storage.model_cards import ModelNotes, Notes
 from models.storage.store import ModelStore
-from models.training.thresholds import Threshold
+from models.thresholds.base import Threshold
 from tests.support.paths import DOCS
 
 SCHEMA = json.loads((DOCS / "alert.schema.json").read_text("utf-8"))

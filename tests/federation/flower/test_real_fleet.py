@@ -16,7 +16,7 @@ from federation.round.round_files import read_steps
 from federation.storage.learning import Purpose
 from federation.storage.training_store import Label, TrainingSettings, TrainingStore
 from models.storage.store import ModelStore, Notes
-from models.training.thresholds import Threshold
+from models.thresholds.base import Threshold
 from tests.federation.protocol.test_output_templates import Start, ids, loaded, made, started
 from tests.support.fleet import REGIONS, RunningFleet
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from federation.errors import RoundFailedError
 from federation.protocol.calibration import shared_threshold, sketch, sketch_problem
-from models.training.thresholds import fit_threshold
+from models.thresholds.registry import fit_threshold
 
 
 @given(st.lists(st.tuples(st.floats(0, 1, width=32), st.booleans()), min_size=1, max_size=60), st.integers(1, 3))

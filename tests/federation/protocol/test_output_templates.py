@@ -28,8 +28,8 @@ from federation.storage.learning import LearningSet, Purpose
 from models.base import WindowDetector, Windows, template_id
 from models.detectors.registry import build
 from models.storage.store import ModelStore, Notes
+from models.thresholds.base import Threshold
 from models.training.metrics import confusion
-from models.training.thresholds import Threshold
 from tests.support.prepared import CountedClock, PreparedRegion, SetStore
 from tests.support.secure_grid import SecureGrid
 

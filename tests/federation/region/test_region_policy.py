@@ -17,7 +17,7 @@ from federation.round.round import run_round
 from federation.round.settings import RoundSettings
 from models.storage.model_cards import Card
 from models.storage.store import ModelStore, Notes
-from models.training.thresholds import Threshold
+from models.thresholds.base import Threshold
 from tests.support.prepared import SPEC, WEIGHTS, PreparedRegion, settings
 
 CEILING = {"require": "dp", "max_epsilon": 4.0, "max_delta": 1e-5}

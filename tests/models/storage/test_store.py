@@ -17,7 +17,7 @@ from models.classify.registry import build as build_classifier
 from models.detectors.checks import WindowWorkload, fitted
 from models.detectors.registry import build
 from models.storage.store import ModelNotes, ModelStore, Notes
-from models.training.thresholds import Threshold
+from models.thresholds.base import Threshold
 
 NOTES = Notes(threshold=Threshold(rule="percentile", value=0.5), metrics={"validation": {"f1": 1.0}}, seed=3)
 
@@ -38,6 +38,7 @@ def test_publish_and_load(store: ModelStore, detector: WindowDetector, workload:
     assert store.names() == []
     assert store.publish("floor", detector, NOTES) == 1
     stored = store.load("floor")
+    stored.detector.learn_templates(workload.templates)
     assert np.array_equal(stored.detector.score(workload.windows), detector.score(workload.windows))
     assert stored.card == store.verify("floor", 1)
     assert stored.card.threshold.value == 0.5
@@ -254,6 +255,7 @@ def test_other_weights_of_the_same_architecture_need_no_model(
     assert store.publish_weights(base, weights, other) == 2
     stored = store.load("floor")
     assert (stored.card.parent, stored.card.round, stored.card.participants) == (1, 7, ("eu", "us"))
+    stored.detector.learn_templates(workload.templates)
     assert np.array_equal(stored.detector.score(workload.windows), detector.score(workload.windows))
     assert store.rollback_target("floor") == 1
     assert store.current("floor") == 2

@@ -5,8 +5,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from models.base import TrainingError
+from models.thresholds.base import Threshold
+from models.thresholds.best_f1 import best_f1
+from models.thresholds.registry import RULES, fit_threshold
 from models.training.metrics import confusion, evaluate, highest_f1
-from models.training.thresholds import THRESHOLDS, Threshold, best_f1, fit_threshold
 
 scores = arrays(np.float32, st.integers(1, 60), elements=st.floats(-1e6, 1e6, width=32))
 unit = arrays(np.float32, st.integers(2, 40), elements=st.floats(0, 1, width=32))
@@ -43,7 +45,7 @@ def test_best_f1_is_the_best_there_is(values: np.ndarray, random: object) -> Non
 
 @given(unit, st.data())
 def test_fitted_thresholds_survive_json(values: np.ndarray, data: st.DataObject) -> None:
-    rule = data.draw(st.sampled_from(sorted(THRESHOLDS)))
+    rule = data.draw(st.sampled_from(sorted(RULES)))
     threshold = fit_threshold(rule, values, np.arange(len(values)) == 0)
     assert Threshold.model_validate_json(threshold.model_dump_json()) == threshold
     assert np.float32(threshold.value) == threshold.value
