@@ -104,6 +104,7 @@ class Alert:
         strength: Higher is stronger; only the order within one run matters.
         about: What it is about, for example a template's text; "" where a detector cannot say.
         reason: For people.
+        also: Further things that it lists, each as an alert of its own.
     """
 
     rows: Sequence[int]
@@ -111,6 +112,12 @@ class Alert:
     strength: float
     about: str
     reason: str
+    also: "tuple[Alert, ...]" = ()
+
+    @property
+    def parts(self) -> "tuple[Alert, ...]":
+        """Everything that it lists, the main thing first."""
+        return (self, *self.also)
 
 
 class Watch(Protocol):

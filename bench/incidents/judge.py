@@ -1,6 +1,6 @@
 """Decides which alerts of a run are on the incident, and sums up what a detector did.
 
-An alert is *on the incident* if
+An alert is *on the incident* if one of the things that it lists is, and that is so if
 
 1. at least one of its rows is a row of the incident: an inserted or an edited line, or, where a line
    stopped, any row from the first missing one until the line is back and one more period has passed;
@@ -66,15 +66,17 @@ def judge(case: Case, alerts: Sequence[Alert], free: Sequence[Alert], watch_s: f
     """
     ranked = sorted(alerts, key=lambda alert: (-alert.strength, alert.raised))
     usual = _Usual(case, free)
-    on = [on_incident(case, alert) and not usual.has(alert) for alert in ranked]
-    rank = on.index(True) + 1 if True in on else None
-    raised = [alert.raised for alert, hit in zip(ranked, on, strict=True) if hit]
+    hits = [
+        [part.raised for part in alert.parts if on_incident(case, part) and not usual.has(part)] for alert in ranked
+    ]
+    rank = next((number for number, rows in enumerate(hits, start=1) if rows), None)
+    raised = [row for rows in hits for row in rows]
     delay_lines = delay_s = None
     if raised:
         first = int(np.argmax(case.incident))
         delay_lines = min(raised) - first
         delay_s = float(case.times[min(raised)] - case.times[first])
-    return Verdict(case, len(alerts), len(alerts) - sum(on), rank, delay_lines, delay_s, watch_s)
+    return Verdict(case, len(alerts), sum(not rows for rows in hits), rank, delay_lines, delay_s, watch_s)
 
 
 def on_incident(case: Case, alert: Alert) -> bool:
@@ -94,8 +96,8 @@ class _Usual:
     def __init__(self, case: Case, free: Sequence[Alert]) -> None:
         self._source = case.source
         self._rows: dict[str, set[int]] = {}
-        for alert in free:
-            self._rows.setdefault(alert.about, set()).update(alert.rows)
+        for part in (part for alert in free for part in alert.parts):
+            self._rows.setdefault(part.about, set()).update(part.rows)
 
     def has(self, alert: Alert) -> bool:
         """Whether half of the alert's lines that the log has anyway, or more, are reported for the same thing."""

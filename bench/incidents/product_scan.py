@@ -2,19 +2,18 @@
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.incidents.base import Alert
 from bench.incidents.line_batches import batches
 from engine.findings.base import Signal, Templates
+from engine.findings.describe import MAX_TEMPLATES
 from engine.findings.grouping import Finding, Grouping
 from engine.offline.scan import Input, Scan
 from engine.parsing.parse_settings import ParseSettings
 from engine.steps.parse import Parser
 
 SOURCE = "log"
-STRONG = 3.0
-"""Signals so much weaker than a finding's strongest one do not say where it is."""
 
 
 class OneDetector(Grouping):
@@ -64,16 +63,17 @@ class ScanWatch:
         return [self._alert(finding, len(now), scan) for _, finding in scan.findings()]
 
     def _alert(self, finding: Finding, lines: int, scan: Scan) -> Alert:
-        """The rows are those of the strongest signal, and the lines that are quoted for the other strong ones."""
-        (_, signal), *others = finding.by_strength
-        rows = set(range(signal.first, signal.last + 1))
-        for strength, other in others:
-            if strength >= finding.strength - STRONG:
-                rows |= {other.first, other.last}
-        inside = sorted(row - self.past for row in rows if 0 <= row - self.past < lines) or [0]
-        raised = min(max(finding.detected - self.past, inside[0]), lines - 1)
-        text = scan.source(SOURCE).finder.reader.table.all[signal.key].text if signal.key >= 0 else ""
-        return Alert(inside, raised, finding.strength, f"{signal.kind} {text}", repr(signal))
+        """The finding's signals as the report lists them; what joined it later was raised with its own last line."""
+        texts = scan.source(SOURCE).finder.reader.table.all
+        parts = []
+        for strength, signal in finding.by_strength[:MAX_TEMPLATES]:
+            first, last = signal.first - self.past, signal.last - self.past
+            rows = range(min(max(first, 0), lines - 1), min(max(last, 0), lines - 1) + 1)
+            detected = finding.detected - self.past
+            raised = min(max(detected if detected >= first else last, rows[0]), lines - 1)
+            about = f"{signal.kind} {texts[signal.key].text if signal.key >= 0 else ''}"
+            parts.append(Alert(rows, raised, strength, about, repr(signal)))
+        return replace(parts[0], strength=finding.strength, also=tuple(parts[1:]))
 
 
 def _parser() -> Parser:

@@ -151,6 +151,14 @@ def test_an_alert_on_the_incident_is_ranked_among_the_others() -> None:
     assert judge(case, alerts[::2], ()).rank is None
 
 
+def test_an_alert_is_on_the_incident_by_anything_that_it_lists() -> None:
+    case = _service()
+    first = int(np.argmax(case.incident))
+    listed = Alert((first,), first + 9, 1.0, "cart", "new")
+    verdict = judge(case, [Alert((3,), 3, 2.0, "cache", "too many", (listed,))], ())
+    assert (verdict.rank, verdict.others, verdict.delay_lines) == (1, 0, 9)
+
+
 def test_pointing_everywhere_finds_nothing() -> None:
     case = _service()
     everywhere = Alert(range(len(case.now)), len(case.now) - 1, 9.0, "", "something")
