@@ -34,9 +34,7 @@ from engine.steps.window import SlidingWindows, WindowSettings
 from engine.telemetry.logs import LogSettings
 from engine.telemetry.telemetry import TelemetrySettings
 from federation.coordinator.schedule import ScheduleSettings
-from federation.flower.node import NodeSettings
-from federation.flower.process_supervisor import AbsolutePath
-from federation.flower.superlink import SuperLinkSettings
+from federation.flower.settings import AbsolutePath, NodeSettings, SuperLinkSettings
 from federation.round.settings import RoundSettings
 from federation.storage.labels import LabelFeedSettings
 from federation.storage.training_store import TrainingSettings

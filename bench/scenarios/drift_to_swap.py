@@ -38,7 +38,8 @@ from connectors.broker import EmbeddedBroker
 from connectors.ports import free_port
 from federation.coordinator.ledger import Ledger
 from federation.errors import SetupError
-from federation.flower.superlink import SuperLink, SuperLinkSettings
+from federation.flower.settings import SuperLinkSettings
+from federation.flower.superlink import SuperLink
 from federation.round import round_files
 from federation.storage.training_store import TrainingSettings
 from models.storage.model_cards import Notes

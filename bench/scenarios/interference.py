@@ -22,8 +22,8 @@ from connectors.ports import free_port
 from engine.runtime.federation_wiring import trainer_build
 from engine.settings import load
 from federation.errors import TrainerError
-from federation.flower.node import NodeSettings
 from federation.flower.record_codec import pack, unpack
+from federation.flower.settings import NodeSettings
 from federation.protocol import messages
 from federation.protocol.records import ModelSpec, TrainTask
 from federation.region.trainer_process import TrainerServer, request

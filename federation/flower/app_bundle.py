@@ -1,4 +1,4 @@
-"""The application that a run on the SuperLink names: a description, since its code is what is installed."""
+"""The application bundle of a run: a manifest only, because nodes run their installed package."""
 
 import hashlib
 import io
@@ -8,7 +8,7 @@ APPLICATION = b"""\
 [project]
 name = "driftline-round"
 version = "1.0.0"
-description = "A round of federated retraining; its code is what is installed where it runs."
+description = "A round of federated retraining; nodes run their installed package."
 license = "Apache-2.0"
 dependencies = []
 
@@ -25,7 +25,7 @@ folder = ""
 
 
 def bundle() -> bytes:
-    """`APPLICATION` as Flower packs applications; the same bytes every time."""
+    """The manifest, packed as Flower packs applications; the same bytes every time."""
     packed = io.BytesIO()
     manifest = f"pyproject.toml,{hashlib.sha256(APPLICATION).hexdigest()},{8 * len(APPLICATION)}"
     with zipfile.ZipFile(packed, "w") as archive:

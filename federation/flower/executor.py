@@ -1,12 +1,11 @@
-"""Runs our Flower apps in a process that stays.
+"""Runs our Flower apps in a long-lived process.
 
     python -m federation.flower.executor ROLE ADDRESS SECRET_FILE [CA_FILE]
 
-Flower's own executor starts a process for every message, and for every run, which imports Flower anew, and
-runs in it the code that came with the run. This one stays and runs what is installed here: as `client`
-`client_app` for each message that a SuperNode holds, as `server` `server_app` for each run on a SuperLink.
-A message costs tens of milliseconds instead of one to three seconds, a run starts four
-seconds sooner, and no coordinator can make a region run code of its choosing.
+Flower's own executor starts a process for every message and every run. Each imports Flower again, and runs the
+code that came with the run. This one stays and runs the installed code: as `client` `client_app` for each message
+of a SuperNode, as `server` `server_app` for each run on a SuperLink. A message costs tens of milliseconds instead
+of one to three seconds, a run starts four seconds earlier, and no coordinator can make a region run its code.
 """
 
 import logging
@@ -39,21 +38,21 @@ from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supercore.task_identity import TaskIdentity
 from flwr.supernode.runtime.run_clientapp import push_message, push_task_output
 
-from federation.flower.supernode import FIRST_LOOK_S, IDLE_S, LAST_LOOK_S, ROUND_LASTS_S
+from federation.flower.supernode import FIRST_POLL_S, IDLE_S, MAX_POLL_S, ROUND_LASTS_S
 
 log = logging.getLogger(__name__)
 
 POLL_S = 0.1
-"""Between two looks for a task while a round is under way. A look costs the other side some milliseconds, so
-where nothing has come for `ROUND_LASTS_S` there is one in `IDLE_S`."""
+"""Pause between two polls for a task while a round is running. A poll costs the other side some milliseconds, so
+after `ROUND_LASTS_S` without a task the pause is `IDLE_S`."""
 
 SILENCE_S = 60.0
-"""After so long without an answer the process ends, and whoever watches it starts it anew."""
+"""Time without an answer after which the process ends; its supervisor restarts it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """Where tasks come from: the runtime interface of a SuperNode or SuperLink, on loopback."""
+    """The runtime interface of a SuperNode or SuperLink, on loopback, which hands out tasks."""
 
     address: str
     authority: bytes | None = None
@@ -69,26 +68,26 @@ class Runtime:
 
 
 def serve(runtime: Runtime, secret: bytes, kind: TaskType, run: Callable[[Runtime, str], None]) -> None:
-    """Takes tasks and runs them one after the other, for ever.
+    """Fetch tasks and run them one after the other, forever.
 
     Args:
-        runtime: Gives them.
-        secret: What the other side was started with; without it nobody on this machine gets a task.
-        kind: Of the tasks.
-        run: Called with the token of a task; does not raise what only concerns that task.
+        runtime: Hands out the tasks.
+        secret: Secret that the other side was started with; without it no process on this machine gets a task.
+        kind: Kind of the tasks.
+        run: Called with the token of each task; does not raise errors that only concern the task.
 
     Raises:
         httpx.HTTPError: no answer for `SILENCE_S`.
     """
     protected = frozenset({"/flwr.proto.Runtime/AcquireTask"})
     client = runtime.client(SuperExecAuthHttpInterceptor(master_secret=secret, protected_methods=protected))
-    heard_s, worked_s = time.monotonic(), float("-inf")
+    answered_s, worked_s = time.monotonic(), float("-inf")
     while True:
         try:
             taken = client.AcquireTask(AcquireTaskRequest(supported_task_types=[kind]))
-            heard_s = time.monotonic()
+            answered_s = time.monotonic()
         except httpx.TransportError:
-            if time.monotonic() - heard_s > SILENCE_S:
+            if time.monotonic() - answered_s > SILENCE_S:
                 raise
         else:
             if taken.HasField("task") and taken.token:
@@ -98,7 +97,7 @@ def serve(runtime: Runtime, secret: bytes, kind: TaskType, run: Callable[[Runtim
 
 
 def run_message(runtime: Runtime, token: str) -> None:
-    """Runs the ClientApp on one message and pushes its reply; an exception in it becomes an error reply."""
+    """Run the ClientApp on one message and push its reply; an exception becomes an error reply."""
     from federation.flower.client_app import app
 
     client = runtime.client(RuntimeTokenHttpInterceptor(token))
@@ -109,21 +108,21 @@ def run_message(runtime: Runtime, token: str) -> None:
         try:
             reply, status, details = app(message=message, context=context), SubStatus.COMPLETED, ""
         except Exception as error:
-            # The edge between Flower and the region: the round learns what went wrong, the node stays.
+            # The edge between Flower and the region: the round gets the reason, and the node continues.
             status, details = SubStatus.FAILED, f"{type(error).__name__}: {error}"
             log.error("a %s message failed: %s", message.metadata.message_type, details)
             reply = Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, details), reply_to=message)
         push_message(client, reply, context)
         push_task_output(client, context, status, details)
     except httpx.HTTPError as error:
-        log.error("the SuperNode took no reply: %s", error)
+        log.error("the SuperNode did not accept the reply: %s", error)
     finally:
         heartbeat.stop()
         client.close()
 
 
 def run_round_task(runtime: Runtime, token: str) -> None:
-    """Runs the ServerApp for one run."""
+    """Run the ServerApp for one run."""
     from flwr.superlink.grid import HttpGrid
 
     from federation.flower.server_app import main
@@ -133,23 +132,23 @@ def run_round_task(runtime: Runtime, token: str) -> None:
     heartbeat.start()
     grid = HttpGrid(runtime.address, runtime.authority is None, runtime.authority, token=token)
     try:
-        given = client.PullTaskInput(PullTaskInputRequest())
-        run = run_from_proto(given.run)
-        # A message takes its sender and its run from here.
+        task = client.PullTaskInput(PullTaskInputRequest())
+        run = run_from_proto(task.run)
+        # A message reads its sender and its run here.
         TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = (
-            given.task_id, run.run_id, given.context.node_id,
+            task.task_id, run.run_id, task.context.node_id,
         )  # fmt: skip
         grid.set_run(run)
         try:
             main(grid, Path(str(run.override_config["folder"])))
             status, details = SubStatus.COMPLETED, ""
         except Exception as error:
-            # The edge of a run: the next one must find this process alive.
-            log.exception("the run broke")
+            # The edge of a run: this process must survive for the next one.
+            log.exception("the run failed")
             status, details = SubStatus.FAILED, f"{type(error).__name__}: {error}"
         push_task_output(client, None, status, details)
     except httpx.HTTPError as error:
-        log.error("the SuperLink went away during the run: %s", error)
+        log.error("the SuperLink could not be reached during the run: %s", error)
     finally:
         heartbeat.stop()
         grid.close()
@@ -159,8 +158,8 @@ def run_round_task(runtime: Runtime, token: str) -> None:
 def _pull(client: RuntimeHttpClient) -> tuple[Message, Context]:
     """The message of the task, with its weights.
 
-    Flower's own function waits a second where the SuperNode has not got all parts of the message yet,
-    which is the rule for a message taken as early as here.
+    Flower's own function waits a second if the SuperNode does not have all parts of the message yet, which is
+    usual for a message that is fetched this early.
     """
     context = context_from_proto(client.PullTaskInput(PullTaskInputRequest()).context)
     tree = client.PullMessages(PullAppMessagesRequest()).message_object_trees[0]
@@ -170,15 +169,15 @@ def _pull(client: RuntimeHttpClient) -> tuple[Message, Context]:
         make_pull_object_fn_protobuf(client.PullObject, node, context.run_id),
         make_confirm_message_received_fn_protobuf(client.ConfirmMessageReceived, node, context.run_id),
         return_type=Message,
-        initial_backoff=FIRST_LOOK_S,
-        backoff_cap=LAST_LOOK_S,
+        initial_backoff=FIRST_POLL_S,
+        backoff_cap=MAX_POLL_S,
     )
-    vars(message.metadata)["_message_id"] = tree.object_id  # Flower itself fills it in so
+    vars(message.metadata)["_message_id"] = tree.object_id  # as Flower's own function does
     return message, context
 
 
 def main(role: str, address: str, secret_file: str, authority_file: str | None = None) -> None:
-    """Serves as `client` or `server`."""
+    """Serve as `client` or `server`."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     runtime = Runtime(address, None if authority_file is None else Path(authority_file).read_bytes())
@@ -187,7 +186,7 @@ def main(role: str, address: str, secret_file: str, authority_file: str | None =
         "server": (TaskType.SERVER_APP, run_round_task),
     }[role]
     if role == "server":
-        import federation.flower.server_app  # noqa: F401  # the first run does not wait for it
+        import federation.flower.server_app  # noqa: F401  # loaded before the first run
     serve(runtime, Path(secret_file).read_bytes(), kind, run)
 
 

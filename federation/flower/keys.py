@@ -1,15 +1,15 @@
-"""Keys and certificates of a federation, made once by whoever runs the coordinator.
+"""Keys and certificates of a federation, made once by the operator of the coordinator.
 
 ::
 
     FOLDER/ca.crt, ca.key              the authority; ca.key stays offline
     FOLDER/server.crt, server.key      the coordinator's certificate, for SuperLink and proxy alike
-    FOLDER/nodes/REGION.key            a region's key: goes to that region, and nowhere else
+    FOLDER/nodes/REGION.key            a region's key: for that region only
     FOLDER/nodes/REGION.pub            registers the region with the coordinator
     FOLDER/nginx.conf                  the proxy before the SuperLink; see `federation.flower.nginx_config`
 
-Every region also gets `ca.crt`. Nothing that exists is ever overwritten: a region that is added later
-gets a key of its own beside the others.
+Every region also gets `ca.crt`. Existing files are never overwritten: a region that is added later gets a key of
+its own.
 """
 
 import datetime
@@ -28,17 +28,17 @@ from federation.protocol.region_name import require_region_name
 
 AUTHORITY_DAYS = 3650
 CERTIFICATE_DAYS = 825
-"""The longest that common TLS clients accept."""
+"""Longest validity that common TLS clients accept."""
 
 LOOPBACK = ("localhost", "127.0.0.1")
-"""In every server certificate: the proxy and the ServerApp reach the SuperLink there."""
+"""Names in every server certificate: the proxy and the ServerApp reach the SuperLink there."""
 
 
 def make_authority(folder: Path) -> None:
-    """Makes `ca.crt` and `ca.key`.
+    """Make `ca.crt` and `ca.key`.
 
     Raises:
-        SetupError: one of them is there already.
+        SetupError: one of them exists already.
     """
     _require_absent(folder, "ca.crt", "ca.key")
     key = ec.generate_private_key(ec.SECP384R1())
@@ -54,14 +54,14 @@ def make_authority(folder: Path) -> None:
 
 
 def make_server_certificate(folder: Path, names: Sequence[str]) -> None:
-    """Makes `server.crt` and `server.key`, signed by the authority in `folder`.
+    """Make `server.crt` and `server.key`, signed by the authority in `folder`.
 
     Args:
         folder: Holds `ca.crt` and `ca.key`.
-        names: Host names and IP addresses under which nodes reach the coordinator; loopback is always added.
+        names: Host names and IP addresses by which nodes reach the coordinator; loopback is always added.
 
     Raises:
-        SetupError: there is no authority, or the certificate is there already.
+        SetupError: there is no authority, or the certificate exists already.
     """
     authority, authority_key = _authority(folder)
     _require_absent(folder, "server.crt", "server.key")
@@ -81,10 +81,10 @@ def make_server_certificate(folder: Path, names: Sequence[str]) -> None:
 
 
 def make_node_key(folder: Path, region: str) -> None:
-    """Makes `nodes/REGION.key` and `nodes/REGION.pub`, in the OpenSSH format that Flower reads.
+    """Make `nodes/REGION.key` and `nodes/REGION.pub`, in the OpenSSH format that Flower reads.
 
     Raises:
-        SetupError: the region has a key already, or its name cannot name a file.
+        SetupError: the region has a key already, or its name is invalid.
     """
     require_region_name(region)
     nodes = folder / "nodes"
@@ -99,7 +99,7 @@ def make_node_key(folder: Path, region: str) -> None:
 
 
 def node_keys(folder: Path) -> dict[str, Path]:
-    """The public key of every region that has one, by the region's name."""
+    """The public keys by region."""
     return {path.stem: path for path in sorted((folder / "nodes").glob("*.pub"))}
 
 
@@ -124,7 +124,7 @@ def _certificate(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        # An hour back: clocks of other machines may be behind.
+        # One hour back, because clocks of other machines may be slow.
         .not_valid_before(now - datetime.timedelta(hours=1))
         .not_valid_after(now + datetime.timedelta(days=days))
     )
@@ -160,7 +160,7 @@ def _write_pair(folder: Path, name: str, certificate: x509.Certificate, key: ec.
 def _require_absent(folder: Path, *names: str) -> None:
     for name in names:
         if (folder / name).exists():
-            raise SetupError(f"{folder / name} is there already and is not overwritten; give another folder")
+            raise SetupError(f"{folder / name} exists already and is not overwritten; choose another folder")
 
 
 def _write(path: Path, content: bytes) -> None:

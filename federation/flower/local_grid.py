@@ -25,7 +25,7 @@ class LocalGrid(Grid):
         self._replies: dict[str, Message] = {}
         self._pushed = 0
         self._run: Run | None = None
-        # A message takes its sender from here; in a ServerApp the process that runs it has said so.
+        # A message reads its sender here; in a ServerApp, the process that runs it sets these.
         TaskIdentity.task_id, TaskIdentity.run_id, TaskIdentity.node_id = 1, 1, 1
 
     def set_run(self, run: Run) -> None:
@@ -50,7 +50,7 @@ class LocalGrid(Grid):
         return list(self._regions)
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        """Gets every message answered at once."""
+        """Have every message answered at once."""
         ids = []
         for message in messages:
             self._pushed += 1
@@ -62,15 +62,15 @@ class LocalGrid(Grid):
         return ids
 
     def reply(self, region: RegionClient, message: Message) -> Message | None:
-        """A region's reply; None from one that keeps silent."""
+        """A region's reply; a subclass may return None for a silent region."""
         try:
             return Message(answer(region, message.metadata.message_type, message.content), reply_to=message)
         except Exception as error:
-            # This stands for the edge of the region's process: there, too, whatever is raised becomes an error reply.
+            # In the place of the edge of the region's process, where any exception becomes an error reply.
             return Message(Error(_APP_RAISED, f"{type(error).__name__}: {error}"), reply_to=message)
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        """See `Grid`; a reply is given once."""
+        """See `Grid`; a reply is returned once."""
         return [self._replies.pop(i) for i in message_ids if i in self._replies]
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:

@@ -1,4 +1,4 @@
-"""The shipped nginx configuration, filled in for one coordinator."""
+"""The nginx configuration of a coordinator, made from the shipped template."""
 
 import re
 from pathlib import Path
@@ -8,20 +8,20 @@ from federation.errors import SetupError
 TEMPLATE = Path(__file__).with_name("nginx.conf")
 
 MAX_BODY_MIB = 512
-"""Largest array of a model that is federated, with room: the word embeddings of a BERT are 94 MB."""
+"""Largest message part; the largest array that is federated, the word embeddings of a BERT, has 94 MB."""
 
 
 def nginx_config(folder: Path, *, listen: str, port: int, max_body_mib: int = MAX_BODY_MIB) -> str:
     """The configuration of the proxy.
 
     Args:
-        folder: Of the keys (`federation.flower.keys`); nginx also keeps its process id and its logs there.
+        folder: Folder of the keys (`federation.flower.keys`), also for nginx's process id and logs.
         listen: [address:]port that nodes connect to.
-        port: Of the SuperLink, on loopback.
+        port: Port of the SuperLink on loopback.
         max_body_mib: Largest part of a message in MiB.
 
     Raises:
-        SetupError: `listen` is no address, or the folder's path cannot stand in a configuration file.
+        SetupError: `listen` is not an address, or the folder's path has characters that nginx does not accept.
     """
     if not re.fullmatch(r"([0-9a-zA-Z.-]+:|\[[0-9a-fA-F:]+\]:)?\d{1,5}", listen):
         raise SetupError(f"listen should be a port or address:port, got {listen!r}")

@@ -1,4 +1,4 @@
-"""Flower's records as bytes and back, for the socket between client and trainer; imports no torch."""
+"""Encodes Flower's records as bytes, for the socket between client and trainer; imports no torch."""
 
 from flwr.app import RecordDict
 from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
@@ -9,17 +9,17 @@ from federation.errors import TrainerError
 
 
 def pack(records: RecordDict) -> bytes:
-    """The records in Flower's own encoding."""
+    """Encode records as Flower does."""
     return bytes(recorddict_to_proto(records).SerializeToString())
 
 
 def unpack(raw: bytes) -> RecordDict:
-    """What `pack` gave.
+    """Decode what `pack` encoded.
 
     Raises:
-        TrainerError: these bytes are no records.
+        TrainerError: the bytes are not records.
     """
     try:
         return recorddict_from_proto(RecordDictProto.FromString(raw))
     except (DecodeError, ValueError) as error:
-        raise TrainerError(f"{len(raw)} bytes that arrived are no Flower records: {error}") from error
+        raise TrainerError(f"{len(raw)} bytes that arrived are not Flower records: {error}") from error

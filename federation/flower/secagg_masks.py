@@ -1,8 +1,8 @@
-"""Masks of secure aggregation from ChaCha20, in place of Flower's generator.
+"""Masks of secure aggregation from ChaCha20 instead of Flower's generator.
 
-Flower folds the seed into 32 bits and feeds a Mersenne Twister with it, so masks can be found by trying
-all seeds. Here the whole seed is the key of a stream cipher. Both sides have to draw alike: the region's
-module of the protocol and the coordinator's are changed together.
+Flower folds the seed into 32 bits for a Mersenne Twister, so masks can be found by trying all seeds. Here the
+whole seed is the key of a stream cipher. Both sides have to draw the same masks: the protocol's module for
+regions and the one for coordinators are patched together.
 """
 
 import hashlib
@@ -19,26 +19,26 @@ MODULES = (
     "flwr.client.mod.secure_aggregation.secaggplus_mod",
     "flwr.server.workflow.secure_aggregation.secaggplus_workflow",
 )
-"""Where Flower uses its generator."""
+"""Modules in which Flower uses its generator."""
 
 _NAME = "pseudo_rand_gen"
 
 
 def masks(seed: bytes, num_range: int, dimensions: Sequence[tuple[int, ...]]) -> list[NDArray[np.int64]]:
-    """One int64 array of each shape, uniform over 0 … `num_range` - 1; the same for the same seed everywhere.
+    """Draw an int64 array of each shape, uniform over 0 … `num_range` - 1; the same for the same seed everywhere.
 
     Args:
-        seed: Secret, of any length; used for one message only.
+        seed: Secret of any length; used for one message only.
         num_range: A power of two, at most 2 ** 62.
         dimensions: Shapes.
 
     Raises:
-        ValueError: `num_range` is no such power.
+        ValueError: `num_range` is not such a power.
     """
     if num_range < 2 or num_range > 1 << 62 or num_range & (num_range - 1):
         raise ValueError(f"masks are drawn below a power of two up to 2**62, got {num_range}")
     key = hashlib.sha256(b"driftline secure aggregation mask" + seed).digest()
-    # A key is used for one stream, so the nonce may be the same always.
+    # A key is used for one stream, so a constant nonce is safe.
     stream = Cipher(ChaCha20(key, bytes(16)), None).encryptor()
     drawn = []
     for shape in dimensions:
@@ -49,10 +49,10 @@ def masks(seed: bytes, num_range: int, dimensions: Sequence[tuple[int, ...]]) ->
 
 
 def use_chacha() -> None:
-    """Makes Flower's protocol draw its masks here, in this process.
+    """Make Flower's protocol draw its masks here, in this process.
 
     Raises:
-        RuntimeError: this release of Flower does not draw them where it did.
+        RuntimeError: this release of Flower draws its masks in another place.
     """
     for name in MODULES:
         names = vars(importlib.import_module(name))

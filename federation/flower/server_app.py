@@ -1,6 +1,6 @@
-"""The server's side of a run: reads the round's plan, runs it over the fleet, leaves its result.
+"""The Flower ServerApp of a round: reads the plan, runs the round, writes the result.
 
-Flower gives a run's outcome to nobody, so the result goes into the round's folder, where
+Flower returns the outcome of a run to nobody, so the result is written to the round's folder, where
 `federation.flower.superlink` waits for it.
 """
 
@@ -14,24 +14,24 @@ from flwr.superlink.grid import http_grid
 
 from federation.errors import FederationError, RoundFailedError
 from federation.flower.network import FlowerNetwork
-from federation.flower.supernode import FIRST_LOOK_S, LAST_LOOK_S
+from federation.flower.supernode import FIRST_POLL_S, MAX_POLL_S
 from federation.round import round_files
 from federation.round.round import run_round
 
-# The grid takes a reply as soon as its head is there, and then waits a second for the rest of it.
-vars(http_grid)["pull_objects"] = functools.partial(pull_objects, initial_backoff=FIRST_LOOK_S, backoff_cap=LAST_LOOK_S)
+# The grid fetches a reply as soon as its head is there, and then waits a second for the rest of it.
+vars(http_grid)["pull_objects"] = functools.partial(pull_objects, initial_backoff=FIRST_POLL_S, backoff_cap=MAX_POLL_S)
 
 app = ServerApp()
 
 
 @app.main()
 def run(grid: Grid, context: Context) -> None:
-    """Runs the round whose folder the run's configuration names."""
+    """Run the round whose folder the run's configuration names."""
     main(grid, Path(str(context.run_config["folder"])))
 
 
 def main(grid: Grid, folder: Path) -> None:
-    """Runs the round in `folder`; a failure is its result too."""
+    """Run the round in `folder`; a failure is written as its result, too."""
     try:
         plan, weights = round_files.read_plan(folder)
         result = run_round(
@@ -43,7 +43,7 @@ def main(grid: Grid, folder: Path) -> None:
     except FederationError as error:
         round_files.write_failure(folder, str(error))
     except Exception as error:
-        round_files.write_failure(folder, f"the round broke: {type(error).__name__}: {error}")
+        round_files.write_failure(folder, f"the round failed with {type(error).__name__}: {error}")
         raise
     else:
         round_files.write_result(folder, result)

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from connectors.ports import free_port
-from federation.flower.node import Node, NodeSettings
-from federation.flower.superlink import SuperLink, SuperLinkSettings
+from federation.flower.node import Node
+from federation.flower.settings import NodeSettings, SuperLinkSettings
+from federation.flower.superlink import SuperLink
 from federation.protocol.records import ModelSpec, Weights
 from federation.region.trainer_process import Build
 from federation.round.result import RoundResult

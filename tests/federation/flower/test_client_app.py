@@ -54,7 +54,7 @@ def test_records_come_through_the_bytes_unchanged(records: RecordDict) -> None:
 
 
 def test_bytes_that_are_no_records_are_refused() -> None:
-    with pytest.raises(TrainerError, match="are no Flower records"):
+    with pytest.raises(TrainerError, match="are not Flower records"):
         unpack(b"\xff\xff\xff")
 
 

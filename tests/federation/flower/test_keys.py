@@ -72,7 +72,7 @@ def test_a_nodes_key_is_what_flower_reads(folder: Path) -> None:
 )
 def test_nothing_is_overwritten(folder: Path, again: Callable[[Path], None]) -> None:
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    with pytest.raises(SetupError, match="is there already and is not overwritten"):
+    with pytest.raises(SetupError, match="exists already and is not overwritten"):
         again(folder)
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 

@@ -8,7 +8,8 @@ import pytest
 
 from connectors.ports import free_port
 from federation.flower import node as module
-from federation.flower.node import Node, NodeSettings
+from federation.flower.node import Node
+from federation.flower.settings import NodeSettings
 from tests.support.fleet import LIMIT_S, until
 from tests.support.handlers import scripted
 
@@ -59,8 +60,8 @@ def test_a_port_that_another_program_took_meanwhile_is_not_asked_for_again(
 
         def found() -> bool:
             node.watch()
-            heard = node.executor.last_words().splitlines()[-1:] == [f"127.0.0.1:{good}"]
-            return node.supernode.last_words().endswith("up") and node.executor.steady and heard
+            heard = node.executor.last_output().splitlines()[-1:] == [f"127.0.0.1:{good}"]
+            return node.supernode.last_output().endswith("up") and node.executor.steady and heard
 
         until("both use the other port", found)
         starts = node.supernode.starts, node.executor.starts
@@ -79,7 +80,7 @@ def test_an_executor_that_was_told_to_end_does_not_end_the_new_supernode(
     node.supernode.start()
     node.executor.start()
     node.supernode._before()  # as at a start of the SuperNode while an executor looks at the old port
-    assert node.executor.told
+    assert node.executor.ending
     process = node.executor._process
     assert process is not None
     process.wait(LIMIT_S)

@@ -2,6 +2,8 @@
 
 import ast
 import importlib
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,3 +54,9 @@ def test_the_folder_itself_uses_some() -> None:
 )
 def test_private_names_are_recognized(source: str, names: list[str]) -> None:
     assert list(private_names(source)) == names
+
+
+def test_settings_and_checks_load_without_flower_and_torch() -> None:
+    code = "import sys, engine.runtime.preflight, engine.runtime.federation_wiring; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"flwr", "torch", "opacus"} & set(done.stdout.split())

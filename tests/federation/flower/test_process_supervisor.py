@@ -9,14 +9,9 @@ from typing import Any
 import pytest
 
 from federation.errors import SetupError
-from federation.flower.process_supervisor import (
-    LOG_LOOK_S,
-    STOP_S,
-    LogFiles,
-    Program,
-    flower_environment,
-    flower_program,
-)
+from federation.flower.environment import flower_environment, flower_program
+from federation.flower.process_supervisor import LOG_CHECK_S, STOP_S, Program
+from federation.flower.program_logs import LogBounds, bound_log
 from foundation.backoff import FIRST_S, LAST_S, STABLE_S
 from tests.support.fleet import LIMIT_S, until
 
@@ -57,7 +52,7 @@ def test_a_program_that_ends_is_started_again_after_pauses_that_grow(tmp_path: P
     assert 8 * FIRST_S < LAST_S
     _wait(program)
     program.stop()
-    assert program.last_words() == "\n".join(["gone"] * 5)
+    assert program.last_output() == "\n".join(["gone"] * 5)
 
 
 def test_a_program_that_ran_for_long_is_started_again_soon(tmp_path: Path) -> None:
@@ -79,10 +74,10 @@ def test_stopping_ends_also_what_the_program_started(tmp_path: Path) -> None:
     code = "import subprocess, sys; p = subprocess.Popen(['sleep', '60']); print(p.pid, flush=True); p.wait()"
     program = _program(tmp_path, Clock(), code)
     program.start()
-    while not program.last_words().isdigit():
+    while not program.last_output().isdigit():
         assert program.alive
     program.stop()
-    child = Path(f"/proc/{program.last_words()}/stat")
+    child = Path(f"/proc/{program.last_output()}/stat")
     until("the child is gone", lambda: not child.exists() or child.read_text().split()[2] == "Z")
     program.stop()
 
@@ -113,16 +108,16 @@ def test_a_program_that_does_not_end_when_told_is_killed(tmp_path: Path) -> None
     code = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); signal.pause()"
     program = _program(tmp_path, clock, code)
     program.start()
-    while program.last_words() != "up":
+    while program.last_output() != "up":
         assert program.alive
     program.end()
     clock.now_s += STOP_S
     assert not program.watch()
     assert program.alive
     clock.now_s += 0.1
-    program.watch()
+    ended = program.watch()  # it may be dead as soon as it is killed
     _wait(program)
-    assert program.watch()
+    assert ended or program.watch()
     program.stop()
 
 
@@ -182,7 +177,7 @@ def test_a_program_whose_number_cannot_be_kept_does_not_run_on(tmp_path: Path, m
 
 
 def test_a_log_is_moved_aside_when_it_is_large_and_its_program_goes_on_writing(tmp_path: Path) -> None:
-    clock, bounds = Clock(), LogFiles.model_validate({"max_mb": 0.001, "files": 2})
+    clock, bounds = Clock(), LogBounds(max_bytes=1000, files=2)
     code = (
         "import os, time, pathlib; n = 0\n"
         "while n < 6:\n"
@@ -193,8 +188,8 @@ def test_a_log_is_moved_aside_when_it_is_large_and_its_program_goes_on_writing(t
     program.start()
     for n in range(1, 5):
         (tmp_path / "go").touch()
-        until("the line is there", lambda n=n: program.last_words(2) == f"{n}")  # type: ignore[misc]
-        clock.now_s += LOG_LOOK_S
+        until("the line is there", lambda n=n: program.last_output(2) == f"{n}")  # type: ignore[misc]
+        clock.now_s += LOG_CHECK_S
         program.watch()
     assert sorted(p.name for p in tmp_path.glob("it.log*")) == ["it.log", "it.log.1", "it.log.2"]
     assert [(tmp_path / f"it.log{end}").read_text().split()[-1:] for end in ("", ".1", ".2")] == [[], ["4"], ["3"]]
@@ -208,7 +203,7 @@ def test_logs_moved_aside_are_removed_after_their_days(tmp_path: Path) -> None:
         (tmp_path / name).write_text("x")
     os.utime(tmp_path / "it.log", (0, 0))
     os.utime(tmp_path / "it.log.2", (0, 0))
-    LogFiles.model_validate({}).bound(tmp_path / "it.log")
+    bound_log(tmp_path / "it.log", LogBounds())
     assert sorted(p.name for p in tmp_path.iterdir()) == ["it.log", "it.log.1"]
 
 
@@ -221,7 +216,7 @@ def test_without_room_for_a_copy_the_old_output_goes(
 
     monkeypatch.setattr(shutil, "copyfile", full)
     (tmp_path / "it.log").write_bytes(b"x" * 2000)
-    LogFiles.model_validate({"max_mb": 0.001}).bound(tmp_path / "it.log")
+    bound_log(tmp_path / "it.log", LogBounds(max_bytes=1000))
     assert [p.name for p in tmp_path.iterdir()] == ["it.log"]
     assert (tmp_path / "it.log").read_bytes() == b""
-    assert "no room to keep it" in caplog.text
+    assert "no space for a copy" in caplog.text

@@ -11,7 +11,8 @@ from connectors.ports import free_port
 from federation.errors import RoundFailedError, SetupError, StorageError
 from federation.flower import keys
 from federation.flower import superlink as module
-from federation.flower.superlink import GRACE_S, SuperLink, SuperLinkSettings, _command
+from federation.flower.settings import SuperLinkSettings
+from federation.flower.superlink import GRACE_S, SuperLink, _command
 from federation.round import round_files
 from federation.round.result import RoundResult
 from federation.round.round_files import RoundPlan
@@ -74,11 +75,36 @@ class Alive:
         """It goes on."""
         self.told += 1
 
-    def last_words(self) -> str:
+    def last_output(self) -> str:
         return "-"
 
     def watch(self) -> bool:
         return False
+
+
+class FakeControl:
+    """A control interface that answers every call and keeps the registered keys."""
+
+    def __init__(self, faults: int = 0) -> None:
+        self.faults = faults
+        self.registered: list[tuple[bytes, str]] = []
+
+    def nodes(self) -> tuple[()]:
+        return ()
+
+    def register(self, key: bytes, region: str) -> None:
+        self.registered.append((key, region))
+        if len(self.registered) <= self.faults:
+            raise SetupError("the SuperLink does not answer")
+
+    def submit(self, folder: Path) -> int:
+        return 1
+
+    def outcome(self, run_id: int) -> str | None:
+        return None
+
+    def stop(self, run_id: int) -> None:
+        """The run is stopped."""
 
 
 def link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_each_look: Any) -> SuperLink:
@@ -91,10 +117,9 @@ def link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_each_look: Any) -> 
 
     monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now_s[0]))
     made = SuperLink(SuperLinkSettings.model_validate({"folder": tmp_path / "superlink"}), sleep=sleep)
-    for name, value in {"program": Alive(), "executor": Alive(), "watch": lambda: False, "ready": lambda: True}.items():
+    for name, value in {"program": Alive(), "executor": Alive(), "watch": lambda: False}.items():
         monkeypatch.setattr(made, name, value)
-    monkeypatch.setattr(made, "_submit", lambda folder: 1)
-    monkeypatch.setattr(made, "_stop_run", lambda run_id: None)
+    monkeypatch.setattr(made, "control", FakeControl())
     return made
 
 
@@ -169,11 +194,11 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path, monkeyp
         link(tmp_path, monkeypatch, lambda seconds: None).run(tmp_path / "file" / "r1", plan(9.0), WEIGHTS)
 
 
-def test_a_database_beyond_its_bound_is_begun_anew_and_the_keys_are_registered_again(
+def test_a_database_beyond_its_bound_is_deleted_and_the_keys_are_registered_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    given = {"folder": tmp_path, "database_mb": 0.001}
-    made, told = SuperLink(SuperLinkSettings.model_validate(given)), []
+    monkeypatch.setattr(module, "MAX_DATABASE_BYTES", 1000)
+    made, control = SuperLink(SuperLinkSettings.model_validate({"folder": tmp_path})), FakeControl(faults=1)
     made._registered = {b"key": "eu"}
     for name in ("superlink.db", "superlink.db-wal"):
         (tmp_path / name).write_bytes(b"x" * 400)
@@ -182,20 +207,12 @@ def test_a_database_beyond_its_bound_is_begun_anew_and_the_keys_are_registered_a
     (tmp_path / "superlink.db-wal").write_bytes(b"x" * 800)
     made._bound_database()
     assert list(tmp_path.iterdir()) == []
-    assert "begun anew" in caplog.text
-
-    def call(name: str, request: Any) -> None:
-        told.append((name, request.public_key, request.name))
-        if len(told) == 1:
-            raise SetupError("the SuperLink does not answer")
-
-    monkeypatch.setattr(made, "_call", call)
-    monkeypatch.setattr(made, "ready", lambda: True)
-    for name in ("program", "executor"):
-        monkeypatch.setattr(made, name, Alive())
+    assert "is deleted" in caplog.text
+    for name, value in {"control": control, "program": Alive(), "executor": Alive()}.items():
+        monkeypatch.setattr(made, name, value)
     for _ in range(4):
         made.watch()
-    assert told == [("RegisterNode", b"key", "eu")] * 2, "until it worked, and not again"
+    assert control.registered == [(b"key", "eu")] * 2, "until it worked, and not again"
 
 
 @pytest.mark.parametrize(("size", "told"), [(900, 0), (1100, 1)])
@@ -203,7 +220,7 @@ def test_a_run_that_broke_off_ends_a_superlink_whose_database_outgrew_its_bound(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, told: int
 ) -> None:
     made, program = link(tmp_path, monkeypatch, lambda seconds: None), Alive()
-    monkeypatch.setattr(made, "_settings", made._settings.model_copy(update={"database_mb": 0.001}))
+    monkeypatch.setattr(module, "MAX_DATABASE_BYTES", 1000)
     monkeypatch.setattr(made, "program", program)
     monkeypatch.setattr(made, "watch", lambda: True)
     (tmp_path / "superlink").mkdir()
@@ -214,12 +231,15 @@ def test_a_run_that_broke_off_ends_a_superlink_whose_database_outgrew_its_bound(
 
 
 @pytest.mark.process
-def test_a_superlink_that_began_its_database_anew_knows_the_regions_keys_again(tmp_path: Path) -> None:
+def test_a_superlink_with_a_new_database_knows_the_regions_keys_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_DATABASE_BYTES", 1000)
     keys.make_authority(tmp_path / "keys")
     keys.make_server_certificate(tmp_path / "keys", ["127.0.0.1"])
     keys.make_node_key(tmp_path / "keys", "eu")
     given = {name: tmp_path / "keys" / file for name, file in TLS.items()}
-    values = {"folder": tmp_path / "superlink", "port": free_port(), "database_mb": 0.001, **given}
+    values = {"folder": tmp_path / "superlink", "port": free_port(), **given}
     with SuperLink(SuperLinkSettings.model_validate(values)) as made:
         for region, key in keys.node_keys(tmp_path / "keys").items():
             made.register(key, region)
