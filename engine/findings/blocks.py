@@ -16,8 +16,6 @@ from engine.findings.lines import ReadLines
 FIRST_SIZE = 25
 """Lines of the first blocks: 1,000 lines give 40 blocks, enough to say what is usual."""
 MAX_BLOCKS = 600
-SAMPLED = 40
-"""Lines of a block whose numbers are read."""
 
 
 Sample = Callable[[ReadLines, int, int, int], Values]
@@ -52,12 +50,16 @@ class Blocker:
         at, n = 0, len(lines.columns)
         while at < n:
             stop = min(n, at + self.size - self._lines)
-            values = self._sample(lines, at, stop, max(1, self.size // SAMPLED))
+            values = self._sample(lines, at, stop, self._stride())
             self._parts.append(part_of(lines.columns, at, stop, values))
             self._lines += stop - at
             at = stop
             if self._lines == self.size:
                 yield self._close()
+
+    def _stride(self) -> int:
+        """Every so many lines one is read for its numbers; it doubles with the size from some size on."""
+        return max(1, self.size // (FIRST_SIZE * 2))
 
     def finish(self) -> Iterator[Block]:
         """The block of the lines that are left, if there are any."""

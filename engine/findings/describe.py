@@ -46,7 +46,8 @@ def text_of(signal: Signal, reader: ColumnReader) -> str:
         return f"{LEVEL_NAMES[signal.level]} lines"
     if signal.kind == "value":
         _, name = reader.slots[int(signal.note["slot"])]
-        which = name if not name.startswith("#") else f"number {name[1:].partition('/')[0]}"
+        word, _, rest = name.partition(" ")
+        which = word or f"number {rest.rpartition(' ')[2].partition('/')[0]}"
         return f"{which} of {_cut(reader.table.all[signal.key].text)}"
     return _cut(reader.table.all[signal.key].text)
 
@@ -68,8 +69,7 @@ def sentence(signal: Signal, reader: ColumnReader, block_lines: int) -> str:
             return f"not once where {_number(signal.usual)} are usual"
         case _:
             direction = "higher" if signal.note["higher"] else "lower"
-            now = "" if signal.observed != signal.observed else f"{_number(signal.observed)} now, "
-            return f"{direction} than usual: {now}{_number(signal.usual)} before (medians)"
+            return f"{direction} than usual: {_number(signal.observed)} now, {_number(signal.usual)} before (medians)"
 
 
 def summary(finding: Finding, reader: ColumnReader, block_lines: int) -> str:
@@ -125,7 +125,7 @@ def _reason(signal: Signal, strength: float, reader: ColumnReader, quotes: Quote
         "why": _REASONS[signal.kind],
         "what": text_of(signal, reader),
         "sentence": sentence(signal, reader, block_lines),
-        "observed": None if signal.observed != signal.observed else signal.observed,
+        "observed": signal.observed,
         "usual": signal.usual,
         "unit": signal.unit,
         "strength": round(strength, 2),

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from engine.findings.base import Block, Signal, State
 from engine.findings.blocks import Blocker
-from engine.findings.lines import ColumnReader
+from engine.findings.lines import ColumnReader, is_measure
 from engine.findings.registry import build_detectors
 from engine.findings.tails import Calibrator
 from engine.parsing.parsed import Parsed
@@ -61,7 +61,8 @@ class Finder:
             found = list(detector.observe(block, self.reader.table))
             calibrator = self._calibrators.get(detector.name)
             if calibrator is not None:
-                highest = max((s.surprise for s in found), default=0.0)
+                # A state that lasts over many blocks is one event, and is learnt when it has ended.
+                highest = max((s.surprise for s in found if not s.note.get("open")), default=0.0)
                 found = [replace(s, surprise=calibrator.calibrated(s.surprise)) for s in found]
                 calibrator.learn(highest)
             signals += [self._named(s) for s in found if s.surprise > 0]
@@ -76,7 +77,8 @@ class Finder:
         """With the template that a number stands in, which the detector of numbers does not know."""
         if signal.kind != "value":
             return signal
-        return replace(signal, key=self.reader.slots[int(signal.note["slot"])][0])
+        key, name = self.reader.slots[int(signal.note["slot"])]
+        return replace(signal, key=key, note={**signal.note, "measure": is_measure(name)})
 
     def births(self) -> NDArray[np.int64]:
         """int64: numbers of the lines that brought a new template, ascending."""

@@ -22,11 +22,12 @@ OPENS = 1.0
 _JOINS = 0.0
 _CLEARLY = 2.5
 """A template that was shown is shown again when it is so much stronger."""
+_LOWER = OPENS / 2
+"""Numbers that fall, and those that nothing says to be measurements, are seldom an incident of their own."""
 _NEARLY = 3.0
-_PRIOR = {"new": 1.0, "more": 1.0, "value": 0.6, "node": 1.0, "level": 1.0, "silent": 0.0, "fewer": 0.0}
-_CALM = {"silent": 1.0, "fewer": 0.5, "value": 0.5}
-_PER_SEVERITY = 0.6
-_NEUTRAL = 1.25
+_CALM = {"silent": 0.8, "fewer": 0.3}
+_PER_SEVERITY = 0.9
+_NEUTRAL = 1.0
 """Severity that neither adds to nor takes from a strength."""
 _MAX_SHOWN = 40
 
@@ -74,11 +75,20 @@ def chance_part(surprise: float, blocks: int) -> float:
 def severity_of(signal: Signal, templates: Templates) -> float:
     """How bad the thing sounds that a signal is about."""
     if signal.kind == "level":
-        return (0.0, 0.0, 0.0, 0.0, 1.25, 2.0, 2.5)[signal.level]
+        return (0.0, 0.0, 0.0, 0.0, 1.0, 1.75, 2.25)[signal.level]
     if signal.kind == "value":
-        return 1.0 if signal.note["higher"] else 0.25
-    factor = _PRIOR[signal.kind]
-    return factor * templates.severity(signal.key) + (1 - factor) * _CALM.get(signal.kind, 1.0)
+        return 1.0 if signal.note["higher"] and signal.note.get("measure") else 0.0
+    severity = templates.severity(signal.key)
+    match signal.kind:
+        case "new":
+            # A request that fails in a way others failed before, or one word that is new, says less.
+            return severity * min(1.0, 0.4 + templates.strangeness(signal.key))
+        case "more" | "node":
+            # Errors that are a little more frequent are still the errors that everybody lives with.
+            ratio = math.log10((signal.observed + 0.5) / (signal.usual + 0.5))
+            return severity * min(1.0, max(0.3, ratio))
+        case _:
+            return _CALM[signal.kind]
 
 
 class Grouping:
@@ -106,6 +116,8 @@ class Grouping:
         for signal in signals:
             severity = severity_of(signal, templates)
             strength = chance_part(signal.surprise, blocks) + _PER_SEVERITY * (severity - _NEUTRAL)
+            if signal.kind == "value" and not severity:
+                strength = min(strength, _LOWER)
             if strength >= _JOINS:
                 rated.append((strength, severity, signal))
         rated.sort(key=lambda r: (-r[0], r[2].first))

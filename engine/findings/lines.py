@@ -21,9 +21,9 @@ MAX_SLOTS = 20_000
 _MAX_NUMBERS = 12
 """Numbers in one message that are looked at."""
 _NUMBER = re.compile(
-    rb"(?<![\w.:/-])-?(\d{1,15}(?:\.\d{1,9})?)(?=(?:ns|us|ms|s|sec|KB?|kB|MB?|GB?|B|%)?(?![\w%]|[.:/-]\d))"
+    rb"(?:([A-Za-z][A-Za-z_.-]{1,24})[\"']?(?: ?[=:] ?| ))?(?<![\w.:/-])-?(\d{1,15}(?:\.\d{1,9})?)"
+    rb"(ns|us|ms|s|sec|KB?|kB|MB?|GB?|B|%)?(?![\w%]|[.:/-]\d)"
 )
-
 _NO_MEASURE = re.compile(r"(?i)(?:^|[._-])(?:id|pid|tid|port|ts|time|timestamp|line|thread|seq|version)$|Id$|_at$")
 
 _STATUS_FIELD = re.compile(
@@ -32,6 +32,17 @@ _STATUS_FIELD = re.compile(
 )
 _FAILED = NAMES.index("DENIED")
 """From this kind of status on a request did not do what it was to do."""
+
+_MEASURE = re.compile(
+    r"(?i)(?:^|[^a-z])(?:ns|us|ms|s|sec|%|[kmg]?b)(?:[^a-z]|$)|latenc|duration|elapsed|took|delay|\btime\b|_time|timeout"
+    r"|wait|pause|lag\b|bytes|size|queue|depth|backlog|pending|memory|heap|used|usage|load|total|count|retr|attempt|status"
+    r"|code|exit|error|fail|cpu|rss|conn"
+)
+
+
+def is_measure(name: str) -> bool:
+    """Whether the name of a number (see `ColumnReader.slots`) says that it measures something."""
+    return _MEASURE.search(name) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +70,10 @@ class ReadLines:
         found = _NUMBER.findall(self.message(i)[:400])
         numbers = []
         if len(found) <= _MAX_NUMBERS:
-            numbers = [(f"#{at}/{len(found)}", float(number)) for at, number in enumerate(found, start=1)]
+            numbers = [
+                (f"{word.decode()} {unit.decode()} {at}/{len(found)}", float(number))
+                for at, (word, number, unit) in enumerate(found, start=1)
+            ]
         row = int(self.parsed.good.rows[i])
         if row in self.parsed.rows.fields:
             numbers += _fields(self.parsed.good.lines.line(row))
@@ -72,8 +86,8 @@ class ColumnReader:
     Attributes:
         table: The templates.
         nodes: Names of the hosts by number; 0 stands for none.
-        slots: The places of numbers, by number: the template, and the name of a field or which number of how many
-            in the message (`#2/5`).
+        slots: The places of numbers, by number: the template, and the name of a field, or in a message the word
+            before, the unit and which number of how many it is (`took ms 2/5`).
     """
 
     def __init__(self, state: State | None = None) -> None:

@@ -8,7 +8,7 @@ traffic causes stops when traffic stops.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 
 _LONGEST = 8
 """Longest gaps that are kept of each template."""
-_MIN_RECORDS = 12
+_MIN_RECORDS = 6
 """Blocks with a gap before a template is judged."""
 _MAX_EXPONENT = 10.0
 _REGULAR = 0.4
@@ -43,63 +43,104 @@ class Silence:
         self._records: Floats = saved.get("records", np.zeros(0)).copy()
         self._longest: Floats = saved.get("longest", np.zeros((2, 0, _LONGEST))).copy()
         self._clock_ns: int = saved.get("clock_ns", 0)
+        self._lines: int = saved.get("lines", 0)
 
     def observe(self, block: Block, templates: Templates) -> Sequence[Signal]:
         """See `engine.findings.base.Detector`."""
         self._grow(len(templates))
         clock = np.maximum(np.maximum.accumulate(block.lines.time_ns), self._clock_ns)
         self._clock_ns = int(clock[-1])
-        found = self._test(block)
-        self._learn(block, clock)
+        gap_s, gap_lines = self._gaps_of(block, clock)
+        found = self._closed(block, clock, gap_s, gap_lines) + self._open(block)
+        self._learn(block, clock, gap_s, gap_lines)
+        self._lines += len(block)
         return found
 
-    def _test(self, block: Block) -> list[Signal]:
-        """Tests the gaps that are still open at the end of the block."""
+    def _gaps_of(self, block: Block, clock: NDArray[np.int64]) -> tuple[Floats, Floats]:
+        """Seconds and lines between each line and the one before it of its template, by template."""
+        keys, order, begin = block.keys, block.order, block.starts[:-1]
+        times, rows = clock[order], block.lines.row[order]
+        gap_s, gap_lines = np.empty(len(order)), np.empty(len(order))
+        gap_s[1:], gap_lines[1:] = np.diff(times) / 1e9, np.diff(rows)
+        known = self._ns[keys] > 0
+        gap_s[begin] = np.where(known, (times[begin] - self._ns[keys]) / 1e9, 0.0)
+        gap_lines[begin] = np.where(known, rows[begin] - self._row[keys], 0.0)
+        return gap_s, gap_lines
+
+    def _open(self, block: Block) -> list[Signal]:
+        """Gaps that have not ended with the block."""
         absent = self._records >= _MIN_RECORDS
         absent[block.keys] = False
         at = np.flatnonzero(absent)
-        if not len(at):
-            return []
         last_row = int(block.lines.row[-1])
         seconds, lines = (self._clock_ns - self._ns[at]) / 1e9, (last_row - self._row[at]).astype(np.float64)
-        mean = self._total[at] / self._gaps[at]
-        spread = np.sqrt(np.maximum(0.0, self._square[at] / self._gaps[at] - mean * mean)) / np.maximum(mean, 1e-9)
-        by_clock = self._surprise(0, at, seconds)
-        by_lines = self._surprise(1, at, lines)
-        regular = (spread < _REGULAR) & (mean > 0)
-        surprise = np.where(regular & (by_lines > 0), by_clock, np.minimum(by_clock, by_lines))
-        surprise -= np.log(max(1, int((self._records >= _MIN_RECORDS).sum())))
+        surprise, mean, regular = self._judge(at, seconds, lines)
+        return [
+            self._signal(int(at[i]), float(surprise[i]), float(seconds[i]), float(mean[i]), int(self._row[at[i]]) + 1,
+                         last_row, int(self._ns[at[i]]), self._clock_ns, regular=bool(regular[i]), open=True)
+            for i in np.flatnonzero(surprise > 1.0).tolist()
+        ]  # fmt: skip
+
+    def _closed(self, block: Block, clock: NDArray[np.int64], gap_s: Floats, gap_lines: Floats) -> list[Signal]:
+        """The longest gap of each template that ended within the block."""
+        begin, order = block.starts[:-1], block.order
+        longest = np.maximum.reduceat(gap_s, begin)
+        at = np.flatnonzero((self._records[block.keys] >= _MIN_RECORDS) & (longest > 0))
+        if not len(at):
+            return []
         found = []
+        where = np.array([begin[i] + int(np.argmax(gap_s[begin[i] : block.starts[i + 1]])) for i in at.tolist()])
+        keys = block.keys[at]
+        surprise, mean, regular = self._judge(keys, gap_s[where], gap_lines[where])
         for i in np.flatnonzero(surprise > 1.0).tolist():
-            key = int(at[i])
-            missed = int(seconds[i] / mean[i]) if mean[i] > 0 else 0
+            end = int(order[where[i]])
+            row, lines = int(block.lines.row[end]), int(gap_lines[where[i]])
+            since = int(clock[end]) - int(gap_s[where[i]] * 1e9)
             found.append(
-                Signal(self.name, "silent", key, float(surprise[i]), float(seconds[i]), float(mean[i]), missed,
-                       int(self._row[key]) + 1, last_row, int(self._ns[key]), self._clock_ns, unit="s",
-                       note={"every": bool(regular[i])})
+                self._signal(int(keys[i]), float(surprise[i]), float(gap_s[where[i]]), float(mean[i]),
+                             row - lines + 1, row, since, int(clock[end]), regular=bool(regular[i]), open=False)
             )  # fmt: skip
         return found
 
-    def _surprise(self, which: int, at: NDArray[np.int64], gap: Floats) -> Floats:
+    def _judge(
+        self, at: NDArray[np.integer[Any]], seconds: Floats, lines: Floats
+    ) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+        """Surprise of gaps, usual gap, and whether the template keeps time."""
+        gaps = np.maximum(self._gaps[at], 1.0)
+        mean = self._total[at] / gaps
+        spread = np.sqrt(np.maximum(0.0, self._square[at] / gaps - mean * mean)) / np.maximum(mean, 1e-9)
+        by_clock = self._surprise(0, at, seconds)
+        by_lines = self._surprise(1, at, lines)
+        regular = (spread < _REGULAR) & (mean > 0)
+        # While a whole log pauses, no template misses more than the lines of its usual gap.
+        missed = lines > 2.0 * (self._lines + 1) / gaps
+        surprise = np.where(regular & missed, by_clock, np.minimum(by_clock, by_lines))
+        return surprise - np.log(max(1, int((self._records >= _MIN_RECORDS).sum()))), mean, regular
+
+    def _signal(
+        self, key: int, surprise: float, seconds: float, usual: float, first: int, last: int, first_ns: int,
+        last_ns: int, *, regular: bool, open: bool,
+    ) -> Signal:  # fmt: skip
+        missed = int(seconds / usual) if usual > 0 else 0
+        return Signal(
+            self.name, "silent", key, surprise, seconds, usual, missed, min(first, last), last, first_ns,
+            max(first_ns, last_ns), unit="s", note={"every": regular, "open": open},
+        )  # fmt: skip
+
+    def _surprise(self, which: int, at: NDArray[np.integer[Any]], gap: Floats) -> Floats:
         """-ln of the chance of so long a gap; 0 where it is no longer than those seen."""
         longest = self._longest[which, at]
-        least = np.maximum(longest[:, 0], 1e-3)
-        spread = np.log(np.maximum(longest, 1e-3) / least[:, None]).sum(axis=1) / (_LONGEST - 1)
+        kept = np.minimum(self._records[at], _LONGEST)
+        least = np.where(longest > 0, longest, np.inf).min(axis=1)
+        spread = np.where(longest > 0, np.log(np.maximum(longest, 1e-9) / least[:, None]), 0.0).sum(axis=1) / (kept - 1)
         exponent = np.minimum(_MAX_EXPONENT, 1.0 / np.maximum(spread, 1e-6))
         over = np.log(np.maximum(gap, 1e-3) / np.maximum(longest[:, -1], 1e-3))
         # Beyond the longest gap seen: one gap in all records was as long, and the tail goes on from there.
         surprise = np.log(self._records[at] + 1) + exponent * over
         return np.where(over > 0, surprise, 0.0)
 
-    def _learn(self, block: Block, clock: NDArray[np.int64]) -> None:
-        keys, starts, order = block.keys, block.starts, block.order
-        times, rows = clock[order], block.lines.row[order]
-        gap_s, gap_lines = np.empty(len(order)), np.empty(len(order))
-        gap_s[1:], gap_lines[1:] = np.diff(times) / 1e9, np.diff(rows)
-        begin = starts[:-1]
-        known = self._ns[keys] > 0
-        gap_s[begin] = np.where(known, (times[begin] - self._ns[keys]) / 1e9, 0.0)
-        gap_lines[begin] = np.where(known, rows[begin] - self._row[keys], 0.0)
+    def _learn(self, block: Block, clock: NDArray[np.int64], gap_s: Floats, gap_lines: Floats) -> None:
+        keys, starts, order, begin = block.keys, block.starts, block.order, block.starts[:-1]
         real = gap_s > 0
         self._gaps[keys] += np.add.reduceat(real.astype(np.float64), begin)
         self._total[keys] += np.add.reduceat(gap_s, begin)
@@ -112,8 +153,8 @@ class Silence:
             # The least of those kept makes room for a longer one; each row stays sorted.
             kept[:, 0] = np.maximum(kept[:, 0], gaps[has])
             self._longest[which, keys[has]] = np.sort(kept, axis=1)
-        ends = starts[1:] - 1
-        self._ns[keys], self._row[keys] = times[ends], rows[ends]
+        ends = order[starts[1:] - 1]
+        self._ns[keys], self._row[keys] = clock[ends], block.lines.row[ends]
 
     def _grow(self, size: int) -> None:
         more = size - len(self._row)
@@ -129,4 +170,4 @@ class Silence:
     def snapshot(self) -> State:
         """See `engine.findings.base.Detector`."""
         state = {name: getattr(self, f"_{name}").copy() for name in (*_NAMES, "longest")}
-        return {**state, "clock_ns": self._clock_ns}
+        return {**state, "clock_ns": self._clock_ns, "lines": self._lines}

@@ -2,8 +2,9 @@
 
 Each place of a number (latency, bytes, queue length) has a histogram with buckets of equal ratio, as DDSketch has
 (Masson et al., VLDB 2019, https://doi.org/10.14778/3352063.3352135). A new value becomes its normal score among the
-values before it, so units and outliers do not matter. The sum of the scores in a window, over the root of their
-number, would be standard normal if values were independent. How far it is from that is measured on the place itself:
+values before it, so units and outliers do not matter, and it counts as high if it is among their top tenth, or
+fiftieth. The sums of the scores and of the high values in a window, centred and over the root of their variance,
+would be standard normal if values were independent. How far they are from that is measured on the place itself:
 counters, ids and all that drifts by nature have large sums every day and are quiet here.
 """
 
@@ -21,10 +22,15 @@ Floats = NDArray[np.float64]
 _BUCKETS = 160
 _PER_OCTAVE = 5
 _MIN_VALUES = 40.0
-_MIN_BLOCKS = 8
+_MIN_BLOCKS = 12
+_FEWEST = 5
+"""Values in a window that say anything."""
 WINDOWS = (1, 4, 16)
 """Windows in blocks."""
 _RING = 16
+_HIGH = (0.1, 0.02)
+"""Shares of the values before that count as high."""
+STATISTICS = 1 + len(_HIGH)
 _FULL = 4000.0
 """Values at which a histogram is halved, so that it follows its place slowly."""
 _PRIOR, _PRIOR_SQUARE = 4.0, 4.0
@@ -43,11 +49,10 @@ class ValueShifts:
         self._n: int = saved.get("n", 0)
         self._histogram: Floats = saved.get("histogram", np.zeros((0, _BUCKETS))).copy()
         self._seen: Floats = saved.get("seen", np.zeros(0)).copy()
-        self._scores: Floats = saved.get("scores", np.zeros((_RING, 0))).copy()
+        self._scores: Floats = saved.get("scores", np.zeros((STATISTICS, _RING, 0))).copy()
         self._numbers: Floats = saved.get("numbers", np.zeros((_RING, 0))).copy()
-        self._spread: Floats = saved.get("spread", np.zeros((len(WINDOWS), 0))).copy()
+        self._spread: Floats = saved.get("spread", np.zeros((STATISTICS, len(WINDOWS), 0))).copy()
         self._tested: Floats = saved.get("tested", np.zeros((len(WINDOWS), 0))).copy()
-        self._first: dict[int, tuple[int, int]] = {}
 
     def observe(self, block: Block, templates: Templates) -> Sequence[Signal]:
         """See `engine.findings.base.Detector`."""
@@ -55,11 +60,11 @@ class ValueShifts:
         at = self._n % _RING
         if len(values.slot):
             self._grow(int(values.slot.max()) + 1)
-        self._scores[at], self._numbers[at] = 0.0, 0.0
+        self._scores[:, at], self._numbers[at] = 0.0, 0.0
         bucket = _bucket(values.value)
         if len(values.slot):
-            score = self._normal_scores(values.slot, bucket)
-            np.add.at(self._scores[at], values.slot, score)
+            for statistic, score in enumerate(self._score(values.slot, bucket)):
+                np.add.at(self._scores[statistic, at], values.slot, score)
             np.add.at(self._numbers[at], values.slot, (self._seen[values.slot] >= _MIN_VALUES).astype(np.float64))
         self._n += 1
         found = self._test(block)
@@ -68,44 +73,51 @@ class ValueShifts:
         self._forget(np.unique(values.slot))
         return found
 
-    def _normal_scores(self, slot: NDArray[np.int32], bucket: NDArray[np.int64]) -> Floats:
-        """The normal score of each value among those before the block; 0 where these are too few."""
+    def _score(self, slot: NDArray[np.int32], bucket: NDArray[np.int64]) -> list[Floats]:
+        """All scores of each value among the values before the block; 0 where these are too few."""
         unique, inverse = np.unique(slot, return_inverse=True)
         below = np.cumsum(self._histogram[unique], axis=1)
-        own = self._histogram[slot, bucket]
-        seen = self._seen[slot]
-        rank = (below[inverse, bucket] - own + 0.5 * own + 0.5) / (seen + 1.0)
-        return np.where(seen >= _MIN_VALUES, ndtri(np.clip(rank, 1e-4, 1 - 1e-4)), 0.0)
+        own, seen = self._histogram[slot, bucket], self._seen[slot]
+        rank = (below[inverse, bucket] - 0.5 * own + 0.5) / (seen + 1.0)
+        enough = seen >= _MIN_VALUES
+        scores = [ndtri(np.clip(rank, 1e-4, 1 - 1e-4))]
+        scores += [((rank > 1 - share) - share) / np.sqrt(share * (1 - share)) for share in _HIGH]
+        return [np.where(enough, score, 0.0) for score in scores]
 
     def _test(self, block: Block) -> list[Signal]:
         found: list[Signal] = []
+        tests = max(1, int((self._seen >= _MIN_VALUES).sum())) * len(WINDOWS) * STATISTICS
         for scale, length in enumerate(WINDOWS):
             if self._n < _MIN_BLOCKS or self._n % max(1, length // 2):
                 continue
             rows = (self._n - 1 - np.arange(length)) % _RING
             number = self._numbers[rows].sum(axis=0)
-            some = np.flatnonzero(number >= 4)
+            some = np.flatnonzero(number >= _FEWEST)
             if not len(some):
                 continue
-            total = self._scores[rows][:, some].sum(axis=0) / np.sqrt(number[some])
             tested = self._tested[scale, some]
-            spread = np.sqrt((self._spread[scale, some] + _PRIOR * _PRIOR_SQUARE) / (tested + _PRIOR))
             freedom = np.minimum(2.0 + tested / 2, 40.0)
-            surprise = -np.log(np.maximum(2 * stdtr(freedom, -np.abs(total) / np.maximum(spread, 1.0)), 1e-300))
-            surprise -= np.log(max(1, int((self._seen >= _MIN_VALUES).sum())) * len(WINDOWS))
-            for i in np.flatnonzero((surprise > 1.0) & (tested >= _MIN_BLOCKS)).tolist():
-                found.append(self._signal(block, int(some[i]), float(surprise[i]), float(total[i]), rows))
+            for statistic in range(STATISTICS):
+                total = self._scores[statistic, rows][:, some].sum(axis=0) / np.sqrt(number[some])
+                spread = np.sqrt((self._spread[statistic, scale, some] + _PRIOR * _PRIOR_SQUARE) / (tested + _PRIOR))
+                ratio = np.abs(total) / np.maximum(spread, 1.0)
+                surprise = -np.log(np.maximum(2 * stdtr(freedom, -ratio), 1e-300)) - np.log(tests)
+                if statistic > 0:
+                    surprise[total < 0] = 0.0
+                present = np.isin(some, block.lines.values.slot)
+                for i in np.flatnonzero((surprise > 1.0) & (tested >= _MIN_BLOCKS) & present).tolist():
+                    found.append(self._signal(block, int(some[i]), float(surprise[i]), float(total[i]), rows))
+                # A strange window must not teach that strange windows are usual.
+                self._spread[statistic, scale, some] += np.minimum(total * total, 16.0 * spread * spread)
             self._tested[scale, some] += 1
-            # A strange window must not teach that strange windows are usual.
-            self._spread[scale, some] += np.minimum(total * total, 16.0 * spread * spread)
         return found
 
     def _signal(self, block: Block, slot: int, surprise: float, total: float, rows: NDArray[np.int64]) -> Signal:
         values = block.lines.values
         mine = np.flatnonzero(values.slot == slot)
-        row = values.row[mine] if len(mine) else block.lines.row[-1:]
+        row = values.row[mine]
         times = block.lines.time_ns[row - block.lines.row[0]]
-        now = float(np.median(values.value[mine])) if len(mine) else float("nan")
+        now = float(np.median(values.value[mine]))
         number = int(self._numbers[rows, slot].sum())
         return Signal(
             self.name, "value", -1, surprise, now, self._median(slot), number, int(row[0]), int(row[-1]),
@@ -129,7 +141,7 @@ class ValueShifts:
             self._seen = np.append(self._seen, np.zeros(more))
             for name in ("_scores", "_numbers", "_spread", "_tested"):
                 array = getattr(self, name)
-                setattr(self, name, np.concatenate((array, np.zeros((len(array), more))), axis=1))
+                setattr(self, name, np.concatenate((array, np.zeros((*array.shape[:-1], more))), axis=-1))
 
     def coarsen(self) -> None:
         """See `engine.findings.base.Detector`; a block holds as many sampled values as before."""
