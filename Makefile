@@ -37,6 +37,7 @@ test: install servers ## Lint, types, import rules, and all tests with the broke
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	@$(MAKE) site
 	$(BIN)/python -m pytest
 
 .PHONY: check
@@ -45,6 +46,10 @@ check: test ## The same as `make test`: there is one check, here and in CI
 .PHONY: servers
 servers: ## Install the servers that tests start (PostgreSQL, nginx, Prometheus, Alertmanager), or say what is missing
 	@tests/servers.sh
+
+.PHONY: site
+site: install ## Build the documentation strictly, into build/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 .PHONY: bench
 bench: install ## Run every benchmark scenario and write bench/results/SCENARIO.json

@@ -1,16 +1,10 @@
-"""Writes docs/formats.md and the README's table from the registry of formats: `python -m engine.docs.formats`."""
+"""Write docs/formats.md from the registry of formats: `python -m engine.docs.formats`."""
 
 from pathlib import Path
 
 from engine.formats.registry import FORMATS, Format
 
-README = Path(__file__).resolve().parents[2] / "README.md"
-PAGE = README.parent / "docs" / "formats.md"
-BEGIN = "<!-- Written by python -m engine.docs.formats; do not edit. -->"
-END = "<!-- End of the table of formats. -->"
-
-_SHOWN = 96
-"""Characters of an example in the README's table."""
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "formats.md"
 
 _HEAD = """# Log formats
 
@@ -90,27 +84,10 @@ def _section(format: Format) -> str:
     return f"### {format.name}\n\n```text\n{examples}\n```\n{gap}{sessions}"
 
 
-def table() -> str:
-    """The README's table: every format with the beginning of its first example."""
-    rows = []
-    for format in FORMATS.values():
-        text = format.examples[0].decode().replace("\t", " ")
-        shown = text if len(text) <= _SHOWN else text[:_SHOWN].rstrip() + "…"
-        rows.append(f"| [`{format.name}`](docs/formats.md#{format.name}) | `{_cell(shown)}` |")
-    return "\n".join(["| format | example |", "|---|---|", *rows])
-
-
-def readme() -> str:
-    """The README with the table as it is now."""
-    before, _, rest = README.read_text("utf-8").partition(BEGIN)
-    return f"{before}{BEGIN}\n{table()}\n{END}{rest.partition(END)[2]}"
-
-
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
 if __name__ == "__main__":
     PAGE.write_text(reference(), "utf-8")
-    README.write_text(readme(), "utf-8")
-    print("docs/formats.md and README.md written")
+    print("docs/formats.md written")

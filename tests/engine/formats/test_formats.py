@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.docs.formats import PAGE, README, readme, reference
+from engine.docs.formats import PAGE, reference
 from engine.formats.base import LEVELS, SYSLOG_LEVELS
 from engine.formats.registry import FORMATS
 from engine.parsing.header import text_of
@@ -277,11 +277,6 @@ def test_halves_of_the_day_and_dates_left_out(parser_of, batch_of):
 def test_levels_are_those_of_opentelemetry():
     words = {level for format in FORMATS.values() for level in format.levels.values()}
     assert words | set(LEVELS.values()) | set(SYSLOG_LEVELS) == set(LEVEL_NAMES)
-
-
-def test_the_readme_lists_every_format_with_an_example():
-    assert README.read_text("utf-8") == readme(), "run `python -m engine.docs.formats` and commit README.md"
-    assert all(f"| [`{name}`]" in README.read_text("utf-8") for name in FORMATS)
 
 
 def test_the_page_of_formats_is_what_the_registry_says():

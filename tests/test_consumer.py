@@ -1,4 +1,4 @@
-"""The consumer in the README, run as it stands there against a broker."""
+"""The consumer in the docs, run as it stands there against a broker."""
 
 import json
 import re
@@ -11,19 +11,19 @@ from confluent_kafka import Producer
 
 from connectors.broker import EmbeddedBroker
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "channels.md"
 TOPIC = "driftline.alerts"
 
 
 def consumer_code(brokers: str) -> str:
-    code = re.search(r"^```python\n(.*?)^```", README.read_text("utf-8"), re.MULTILINE | re.DOTALL)[1]
+    code = re.search(r"^```python\n(.*?)^```", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)[1]
     assert "127.0.0.1:9092" in code
     assert TOPIC in code
     return code.replace("127.0.0.1:9092", brokers)
 
 
 def alert(identity: str, session: str) -> bytes:
-    schema = json.loads((README.parent / "docs" / "alert.schema.json").read_text("utf-8"))
+    schema = json.loads((PAGE.parent / "alert.schema.json").read_text("utf-8"))
     document = dict.fromkeys(schema["required"], "")
     document |= {"id": identity, "session": session, "score": 0.987654, "model": "bert_cnn", "version": 3}
     return json.dumps(document | {"first_place": "logs/0/17"}).encode()
