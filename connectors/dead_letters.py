@@ -4,6 +4,8 @@ from collections.abc import Iterable
 
 from connectors.base import DeadLetter, Record
 from foundation.content_ids import document_id
+from foundation.documents.base import SCHEMA_VERSION
+from foundation.documents.dead_letter import DeadLetterDocument
 from foundation.time_text import iso_millis
 
 
@@ -22,24 +24,21 @@ def to_records(letters: Iterable[DeadLetter], *, partition: str, region: str, ti
         time_ns: Wall clock, ns since the epoch; goes into the document as UTC.
 
     Returns:
-        Documents of id, place, reason, raw (UTF-8; other bytes as `\xNN`), raw_bytes (the full
-        length), partition, region and time (RFC 3339).
+        Records whose documents are `DeadLetterDocument`s.
     """
     time = iso_millis(time_ns)
-    return [
-        Record(
-            id=(identity := dead_letter_id(letter)),
-            key=partition,
-            document={
-                "id": identity,
-                "place": letter.place,
-                "reason": letter.reason,
-                "raw": letter.raw.decode("utf-8", "backslashreplace"),
-                "raw_bytes": letter.raw_bytes,
-                "partition": partition,
-                "region": region,
-                "time": time,
-            },
-        )
+    documents: list[DeadLetterDocument] = [
+        {
+            "schema_version": SCHEMA_VERSION,
+            "id": dead_letter_id(letter),
+            "place": letter.place,
+            "reason": letter.reason,
+            "raw": letter.raw.decode("utf-8", "backslashreplace"),
+            "raw_bytes": letter.raw_bytes,
+            "partition": partition,
+            "region": region,
+            "time": time,
+        }
         for letter in letters
     ]
+    return [Record(document["id"], partition, document) for document in documents]

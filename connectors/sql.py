@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import orjson
 import sqlalchemy as sa
@@ -16,6 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from connectors.base import Record, SettingsError, SinkUnavailable, State
 from connectors.sql_settings import SqlSettings
+from foundation.documents.alert import AlertDocument
 from foundation.sqlite import prepare
 from foundation.time_text import iso_millis
 
@@ -37,24 +38,18 @@ BATCH_ROWS = 500
 _LOCK_KEY = 0x64726966  # any number that only this program uses
 
 
-_COLUMNS: dict[str, sa.types.TypeEngine[Any]] = {
-    "id": sa.Text(),
-    "region": sa.Text(),
-    "source": sa.Text(),
-    "session": sa.Text(),
-    "score": sa.Double(),
-    "threshold": sa.Double(),
-    "model": sa.Text(),
-    "version": sa.BigInteger(),
-    "first_time": sa.Text(),
-    "last_time": sa.Text(),
-    "first_position": sa.BigInteger(),
-    "last_position": sa.BigInteger(),
-    "created": sa.Text(),
-    "document": sa.Text(),
-}
+_COLUMNS = (
+    "id", "region", "source", "session", "score", "threshold", "model", "version", "first_time", "last_time",
+    "first_position", "last_position", "created",
+)  # fmt: skip
+"""Fields of the document that can be selected by; the whole document is in a column of its own."""
 
-ALERTS = sa.table("alerts", *(sa.column(name, kind) for name, kind in _COLUMNS.items()))
+_TYPES: Mapping[Any, sa.types.TypeEngine[Any]] = {str: sa.Text(), float: sa.Double(), int: sa.BigInteger()}
+_FIELDS = get_type_hints(AlertDocument)
+
+ALERTS = sa.table(
+    "alerts", *(sa.column(name, _TYPES[_FIELDS[name]]) for name in _COLUMNS), sa.column("document", sa.Text())
+)
 """The table as the newest schema version has it."""
 
 

@@ -5,11 +5,12 @@ they do have is used in their place.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
+from foundation.documents.alert import Severity
 from foundation.time_text import NS_PER_S, iso_seconds
 
-SEVERITIES = ("info", "low", "medium", "high", "critical")
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
 _UNGRADED = SEVERITIES.index("medium")
 

@@ -1,6 +1,6 @@
 """The event: what one detector found, as it goes to the topic `driftline.drift`.
 
-The document is described by `docs/drift-event.schema.json`.
+`DriftEventDocument` declares the document and `docs/drift-event.schema.json` describes it.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,10 +9,9 @@ from typing import Any, Literal
 
 from connectors.base import Record
 from foundation.content_ids import document_id
+from foundation.documents.base import SCHEMA_VERSION, message_headers, template_id_text
+from foundation.documents.drift_event import EVENT_TYPE, DriftEventDocument
 from foundation.time_text import iso_time
-
-EVENT_TYPE = "io.driftline.drift.v1"
-"""CloudEvents type of an event; a change of the document that breaks readers gets a new one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,8 @@ def event_record(event: DriftEvent, *, region: str, origin: str, redact: Callabl
         redact: Takes out of a template's text what must not leave the region.
     """
     identity, time = event.id(region, origin), iso_time(event.time_ns)
-    document = {
+    document: DriftEventDocument = {
+        "schema_version": SCHEMA_VERSION,
         "id": identity,
         "type": event.type,
         "region": region,
@@ -89,7 +89,7 @@ def event_record(event: DriftEvent, *, region: str, origin: str, redact: Callabl
         "model": {"name": event.model, "version": event.version},
         "templates": [
             {
-                "id": f"{template.id & 0xFFFFFFFFFFFFFFFF:016x}",
+                "id": template_id_text(template.id),
                 "text": redact(template.text),
                 "reference_share": template.reference_share,
                 "current_share": template.current_share,
@@ -98,12 +98,5 @@ def event_record(event: DriftEvent, *, region: str, origin: str, redact: Callabl
         ],
         "evidence": {"origin": origin, **event.evidence},
     }
-    headers = {
-        "ce_specversion": "1.0",
-        "ce_type": EVENT_TYPE,
-        "ce_source": f"/driftline/{region}",
-        "ce_id": identity,
-        "ce_time": time,
-        "content-type": "application/json",
-    }
+    headers = message_headers(type=EVENT_TYPE, source=f"/driftline/{region}", id=identity, time=time)
     return Record(identity, region, document, headers)

@@ -1,14 +1,13 @@
 """Alert: the JSON document that leaves the engine for one anomalous window.
 
-The document is described by `docs/alert.schema.json`. On Kafka it carries the CloudEvents 1.0
-attributes as headers in the binary mode of the Kafka protocol binding
-(https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md).
+`AlertDocument` declares it and `docs/alert.schema.json` describes it. On Kafka it carries its CloudEvents
+attributes as headers.
 """
 
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 
 import numpy as np
@@ -22,10 +21,9 @@ from engine.steps.classify import Classify
 from engine.steps.explain import Explain, top_lines
 from engine.windows.recent import RecentLines
 from foundation.content_ids import document_id
+from foundation.documents.alert import EVENT_TYPE, AlertDocument, LineClassification, ScoreExplanation, TemplateCount
+from foundation.documents.base import SCHEMA_VERSION, message_headers, template_id_text
 from foundation.time_text import iso_time
-
-EVENT_TYPE = "io.driftline.alert.v1"
-"""CloudEvents type of an alert; a change of the document that breaks readers gets a new one."""
 
 REDACTED = "[redacted]"
 
@@ -126,7 +124,7 @@ class AlertWriter:
         rows = zip(decisions, reasons, kinds, strict=True)
         return [self._record(scored, decision, reason, kind) for decision, reason, kind in rows]
 
-    def _kinds(self, scored: ScoredWindows, decisions: tuple[Decision, ...]) -> list[dict[str, Any] | None]:
+    def _kinds(self, scored: ScoredWindows, decisions: tuple[Decision, ...]) -> list[LineClassification | None]:
         """What the line classifier says of each decision's window; None where there is none."""
         if self._classify is None or not decisions:
             return [None] * len(decisions)
@@ -139,16 +137,16 @@ class AlertWriter:
         ]
         texts = [[self._templates.get(t, "") for t in row] for row in ids]
         found = self._classify(list(zip(texts, raw, strict=True)))
-        return [None if kind is None else self._shown(kind, row) for kind, row in zip(found, ids, strict=True)]
+        return [None if kind is None else self._shown(kind) for kind in found]
 
-    def _shown(self, kind: dict[str, Any], ids: list[int]) -> dict[str, Any]:
-        """With the text of the line's template, and redacted."""
+    def _shown(self, kind: LineClassification) -> LineClassification:
+        """The same, redacted."""
         reasons = kind["reasons"]
         if reasons is not None:
-            reasons = [{**reason, "what": self._redacted(reason["what"])} for reason in reasons]
-        return {**kind, "text": self._text(ids[kind["line"]]), "reasons": reasons}
+            reasons = [{"what": self._redacted(reason["what"]), "value": reason["value"]} for reason in reasons]
+        return {**kind, "text": self._redacted(kind["text"]), "reasons": reasons}
 
-    def _reasons(self, scored: ScoredWindows, decisions: tuple[Decision, ...]) -> list[dict[str, Any] | None]:
+    def _reasons(self, scored: ScoredWindows, decisions: tuple[Decision, ...]) -> list[ScoreExplanation | None]:
         """The explanation of each decision, asked for all at once; None where there is none."""
         index = np.array([decision.index for decision in decisions], np.int64)
         explanation = self._explain(scored, index) if len(index) else None
@@ -161,7 +159,7 @@ class AlertWriter:
             for i, part, base in zip(index.tolist(), parts, explanation.base.tolist(), strict=True)
         ]
 
-    def _reason(self, scored: ScoredWindows, i: int, part: NDArray[np.float32], base: float) -> dict[str, Any]:
+    def _reason(self, scored: ScoredWindows, i: int, part: NDArray[np.float32], base: float) -> ScoreExplanation:
         batch = scored.batch
         ids = batch.windows.row(i).tolist()
         raw: list[bytes] = []
@@ -171,7 +169,11 @@ class AlertWriter:
         return top_lines(part, base, ids, raw, self._settings.explain_lines, text=self._text, quote=self._quote)
 
     def _record(
-        self, scored: ScoredWindows, decision: Decision, reason: dict[str, Any] | None, kind: dict[str, Any] | None
+        self,
+        scored: ScoredWindows,
+        decision: Decision,
+        reason: ScoreExplanation | None,
+        kind: LineClassification | None,
     ) -> Record:
         batch, i = scored.batch, decision.index
         source, session = batch.partition[i], batch.key[i]
@@ -179,7 +181,8 @@ class AlertWriter:
         identity = alert_id(self._region, source, session, first, last)
         created = iso_time(self._clock.wall_ns())
         lines, omitted = self._lines(source, int(batch.session[i]), first, last, len(batch.windows.row(i)))
-        document = {
+        document: AlertDocument = {
+            "schema_version": SCHEMA_VERSION,
             "id": identity,
             "region": self._region,
             "source": source,
@@ -210,27 +213,15 @@ class AlertWriter:
         return Record(identity, session, document, self._headers(identity, source, session, created, batch.traceparent))
 
     def _headers(self, identity: str, source: str, session: str, created: str, traceparent: str) -> dict[str, str]:
-        headers = {
-            "ce_specversion": "1.0",
-            "ce_type": EVENT_TYPE,
-            # A URI reference, hence quoted: paths may hold anything.
-            "ce_source": f"/driftline/{self._region}/{quote(source.lstrip('/'), errors='surrogateescape')}",
-            "ce_id": identity,
-            "ce_time": created,
-            "content-type": "application/json",
-        }
-        if session:
-            headers["ce_subject"] = session
-        if traceparent:
-            headers["traceparent"] = traceparent
-        return headers
+        # A URI reference, hence quoted: paths may hold anything.
+        uri = f"/driftline/{self._region}/{quote(source.lstrip('/'), errors='surrogateescape')}"
+        return message_headers(
+            type=EVENT_TYPE, source=uri, id=identity, time=created, subject=session, traceparent=traceparent
+        )
 
-    def _template_counts(self, ids: list[int]) -> list[dict[str, Any]]:
+    def _template_counts(self, ids: list[int]) -> list[TemplateCount]:
         """The window's templates in order of first appearance, with how often each occurs."""
-        return [
-            {"id": f"{t & 0xFFFFFFFFFFFFFFFF:016x}", "text": self._text(t), "count": count}
-            for t, count in Counter(ids).items()
-        ]
+        return [{"id": template_id_text(t), "text": self._text(t), "count": count} for t, count in Counter(ids).items()]
 
     def _lines(self, source: str, session: int, first: int, last: int, total: int) -> tuple[list[str], int]:
         """The last lines of the window, redacted and cut, and how many of the window are not quoted."""

@@ -7,7 +7,7 @@ that are equal in these are one to it, so a log is classified by its distinct li
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from engine.parsing.parsed import Parsed
 from engine.parsing.parsed_columns import LEVEL_NAMES
 from engine.serving.hot_swap import Follower
 from engine.steps.parse import BadLineError, Parser
+from foundation.documents.alert import LineClassification
 from models.base import ModelError
 from models.classify.base import CLASSES, NORMAL, Key, Lines
 from models.classify.scoring import LineScorer
@@ -111,7 +112,7 @@ class Classify(Protocol):
 
     max_lines: int
 
-    def __call__(self, windows: Sequence[AboutWindow]) -> list[dict[str, Any] | None]:
+    def __call__(self, windows: Sequence[AboutWindow]) -> list[LineClassification | None]:
         """What an alert says of each window; None where nothing can be said."""
         ...
 
@@ -143,7 +144,7 @@ class AlertClassifier:
         self._clock = clock
         self._said: set[str] = set()
 
-    def __call__(self, windows: Sequence[AboutWindow]) -> list[dict[str, Any] | None]:
+    def __call__(self, windows: Sequence[AboutWindow]) -> list[LineClassification | None]:
         """See `Classify`. An alert is worth more than its class: what fails is reported once and left out."""
         if not self._follower.ready or not windows:
             return [None] * len(windows)
@@ -152,7 +153,7 @@ class AlertClassifier:
             parts = [self._lines(texts[-self.max_lines :], raw[-self.max_lines :]) for texts, raw in windows]
             keys = [key for part in parts for key in part.keys()]
             found = serving.scorer.probabilities(_of_keys(keys))
-            return self._told(serving, parts, [len(texts) for texts, _ in windows], found)
+            return self._classified(serving, parts, [texts for texts, _ in windows], found)
         except Exception as error:
             # Whatever a classifier does here (a device without memory, say) must not end the flow.
             self._report(f"{serving.name} version {serving.version}", error)
@@ -173,30 +174,32 @@ class AlertClassifier:
             keys.append((text, masked, fields.level, fields.format, component_of(fields.component)))
         return _of_keys(keys)
 
-    def _told(
-        self, serving: ServingClassifier, parts: list[Lines], totals: list[int], found: NDArray[np.float32]
-    ) -> list[dict[str, Any] | None]:
-        told: list[dict[str, Any] | None] = []
+    def _classified(
+        self, serving: ServingClassifier, parts: list[Lines], texts: list[Sequence[str]], found: NDArray[np.float32]
+    ) -> list[LineClassification | None]:
+        classified: list[LineClassification | None] = []
         start = 0
-        for part, total in zip(parts, totals, strict=True):
+        for part, templates in zip(parts, texts, strict=True):
             mine, start = found[start : start + len(part)], start + len(part)
             if not len(part):
-                told.append(None)
+                classified.append(None)
                 continue
             at = int(mine[:, NORMAL].argmin())  # the line that is least normal says what kind of trouble it is
             best = int(mine[at].argmax())
             reasons = serving.scorer.explain(part.take(np.array([at])))[0] if self._explain else None
             self._count(CLASSES[best])
-            told.append({
+            line = len(templates) - len(part) + at
+            classified.append({
                 "model": serving.name,
                 "version": serving.version,
                 "class": CLASSES[best],
                 "probability": float(mine[at, best]),
-                "line": total - len(part) + at,
+                "line": line,
+                "text": templates[line],
                 "probabilities": {name: float(p) for name, p in zip(CLASSES, mine[at], strict=True)},
                 "reasons": None if reasons is None else [{"what": r.what, "value": float(r.value)} for r in reasons],
             })  # fmt: skip
-        return told
+        return classified
 
     def _report(self, who: str, error: Exception) -> None:
         """Once for each kind of error, since every alert would say the same."""

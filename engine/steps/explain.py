@@ -2,13 +2,13 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.records import ScoredWindows
 from engine.serving.hot_swap import Follower, ServingModel
+from foundation.documents.alert import ScoreExplanation
 from models.base import Explanation, ModelError
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ def top_lines(
     *,
     text: Callable[[int], str],
     quote: Callable[[bytes], str],
-) -> dict[str, Any]:
+) -> ScoreExplanation:
     """The part of an alert's document that explains its score.
 
     Args:

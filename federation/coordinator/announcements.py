@@ -5,58 +5,44 @@ The document is described by `docs/announcement.schema.json`. Engines follow the
 topic is for whoever else wants to know, and for keeping the audit log's last hash out of reach.
 """
 
-from dataclasses import asdict, dataclass
 from typing import Literal
 
 from connectors.base import Record, Sink
 from foundation.content_ids import document_id
-
-EVENT_TYPE = "io.driftline.model.v1"
-"""CloudEvents type of an announcement."""
+from foundation.documents.announcement import EVENT_TYPE, AnnouncementDocument
+from foundation.documents.base import SCHEMA_VERSION, message_headers
 
 FLUSH_S = 5.0
 """How long the topic may take to acknowledge before the step is tried again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Announcement:
-    """One word on a model.
+def announcement(
+    name: str, version: int, event: Literal["published", "rolled_back"], *, card_sha256: str, round_id: str = "",
+    time: str, reason: str, audit_sha256: str, traceparent: str = "",
+) -> AnnouncementDocument:  # fmt: skip
+    """Return an announcement; see `AnnouncementDocument`. The same one always has the same id."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "id": document_id(name, version, event, audit_sha256),
+        "name": name,
+        "version": version,
+        "card_sha256": card_sha256,
+        "event": event,
+        "round_id": round_id,
+        "time": time,
+        "reason": reason,
+        "audit_sha256": audit_sha256,
+        "traceparent": traceparent,
+    }
 
-    Attributes:
-        name, version: The version that `current` names from now on.
-        card_sha256: Of its card, which in turn names the sha256 of the weights.
-        event: Why it is that one.
-        round_id: Of the round that made it; "" after a rollback by hand.
-        time: When, RFC 3339.
-        reason: One sentence.
-        audit_sha256: Hash of the audit log's entry on this.
-    """
 
-    name: str
-    version: int
-    card_sha256: str
-    event: Literal["published", "rolled_back"]
-    round_id: str
-    time: str
-    reason: str
-    audit_sha256: str
-
-    def record(self, traceparent: str) -> Record:
-        """As it goes to the sink; the same announcement always has the same id."""
-        identity = document_id(self.name, self.version, self.event, self.audit_sha256)
-        headers = {
-            "ce_specversion": "1.0",
-            "ce_type": EVENT_TYPE,
-            "ce_source": "/driftline/coordinator",
-            "ce_id": identity,
-            "ce_time": self.time,
-            "ce_subject": self.name,
-            "content-type": "application/json",
-        }
-        document = {"id": identity, **asdict(self), "traceparent": traceparent}
-        return Record(
-            identity, self.name, document, {**headers, "traceparent": traceparent} if traceparent else headers
-        )
+def announcement_record(document: AnnouncementDocument) -> Record:
+    """Return an announcement as a record for a sink, keyed by the model."""
+    headers = message_headers(
+        type=EVENT_TYPE, source="/driftline/coordinator", id=document["id"], time=document["time"],
+        subject=document["name"], traceparent=document["traceparent"],
+    )  # fmt: skip
+    return Record(document["id"], document["name"], document, headers)
 
 
 class Announcer:
@@ -67,7 +53,7 @@ class Announcer:
         self._sink = sink
         self._open = False
 
-    def announce(self, announcement: Announcement, traceparent: str = "") -> None:
+    def announce(self, announcement: AnnouncementDocument) -> None:
         """Delivers it; after an error call again with the same one.
 
         Raises:
@@ -77,7 +63,7 @@ class Announcer:
             if not self._open:
                 self._sink.open(None)
                 self._open = True
-            self._sink.write([announcement.record(traceparent)])
+            self._sink.write([announcement_record(announcement)])
             self._sink.flush(FLUSH_S)
         except BaseException:
             # What is still buffered would go out beside the repetition; the sink starts over.

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Protocol
 
 from connectors.base import ConnectorError
-from federation.coordinator.announcements import Announcement
+from federation.coordinator.announcements import announcement
 from federation.coordinator.hooks import RoundObserver
 from federation.coordinator.ledger import Ledger
 from federation.coordinator.records import Outcome, Round, RoundStep
@@ -302,11 +302,11 @@ class Controller:
         version = audited.published
         entry = self._rollbacks.audit.append(f"{audited.round_id}/{audited.outcome}", audited.outcome, {})
         self._rollbacks.announcer.announce(
-            Announcement(
-                self._model, version, self._store.card_sha256(self._model, version), "published",
-                audited.round_id, entry.time, audited.sentence, entry.sha256,
-            ),
-            audited.traceparent,
+            announcement(
+                self._model, version, "published", card_sha256=self._store.card_sha256(self._model, version),
+                round_id=audited.round_id, time=entry.time, reason=audited.sentence, audit_sha256=entry.sha256,
+                traceparent=audited.traceparent,
+            )
         )  # fmt: skip
 
     def _failed(self, at: Round, reason: str, outcome: Outcome = "failed") -> Round:

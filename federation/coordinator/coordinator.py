@@ -5,10 +5,10 @@ from collections.abc import Callable
 from connectors.base import ConnectorError
 from federation.coordinator.background_runner import BackgroundRunner
 from federation.coordinator.controller import Controller
-from federation.coordinator.drift_events import Event
 from federation.coordinator.hooks import RoundObserver
 from federation.errors import FederationError
 from federation.storage.document_feed import DocumentFeed
+from foundation.documents.drift_event import DriftEventDocument
 from models.base import ModelError
 
 POLL_S = 0.2
@@ -22,7 +22,11 @@ class Coordinator:
     """Puts the parts together; call `run`."""
 
     def __init__(
-        self, controller: Controller, events: DocumentFeed[Event], runner: BackgroundRunner, observer: RoundObserver
+        self,
+        controller: Controller,
+        events: DocumentFeed[DriftEventDocument],
+        runner: BackgroundRunner,
+        observer: RoundObserver,
     ) -> None:
         """Take parts that are ready."""
         self._controller = controller

@@ -12,7 +12,7 @@ that began it, or the coordinator after a crash.
 from collections.abc import Callable
 from dataclasses import replace
 
-from federation.coordinator.announcements import Announcement, Announcer
+from federation.coordinator.announcements import Announcer, announcement
 from federation.coordinator.audit import AuditLog
 from federation.coordinator.ledger import Ledger
 from federation.coordinator.records import Rollback, RoundStep
@@ -72,8 +72,12 @@ class Rollbacks:
         entry = self.audit.append(f"{rollback.id}/rolled_back", "rolled_back", body)  # 3
         self._ledger.set_fact("audit_head", [entry.seq, entry.sha256])
         sha256 = self._store.card_sha256(rollback.model, rollback.good)
-        words = iso_millis(rollback.time_ns), rollback.reason, entry.sha256
-        self.announcer.announce(Announcement(rollback.model, rollback.good, sha256, "rolled_back", "", *words))  # 4
+        self.announcer.announce(  # 4
+            announcement(
+                rollback.model, rollback.good, "rolled_back", card_sha256=sha256,
+                time=iso_millis(rollback.time_ns), reason=rollback.reason, audit_sha256=entry.sha256,
+            )
+        )  # fmt: skip
         return self._record(rollback, RoundStep.DONE)
 
     def _record(self, rollback: Rollback, step: RoundStep) -> Rollback:

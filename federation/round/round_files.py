@@ -31,6 +31,8 @@ from federation.protocol.records import HoldoutFigures, ModelSpec, Weights
 from federation.round.result import Refusal, RoundResult
 from federation.round.settings import RoundSettings
 from foundation import durable
+from foundation.documents.base import SCHEMA_VERSION, read
+from foundation.documents.round_result import RoundFailureDocument, RoundResultDocument
 
 PLAN, CURRENT, STEPS = "plan.json", "current.safetensors", "steps.jsonl"
 CANDIDATE, RESULT = "candidate.safetensors", "result.json"
@@ -115,9 +117,8 @@ def write_result(folder: Path, result: RoundResult) -> None:
     """
     raw = save(dict(result.weights))
     _write(folder / CANDIDATE, raw)
-    told = asdict(result)
-    told["weights"] = hashlib.sha256(raw).hexdigest()
-    _write(folder / RESULT, json.dumps(told, indent=1).encode())
+    document = {"schema_version": SCHEMA_VERSION, **asdict(result), "weights": hashlib.sha256(raw).hexdigest()}
+    _write(folder / RESULT, json.dumps(document, indent=1).encode())
 
 
 def write_failure(folder: Path, reason: str, present: Sequence[str] | None = None) -> None:
@@ -126,7 +127,12 @@ def write_failure(folder: Path, reason: str, present: Sequence[str] | None = Non
     Raises:
         StorageError: the folder cannot be written.
     """
-    _write(folder / RESULT, json.dumps({"failed": reason, "present": present}).encode())
+    document: RoundFailureDocument = {
+        "schema_version": SCHEMA_VERSION,
+        "failed": reason,
+        "present": None if present is None else list(present),
+    }
+    _write(folder / RESULT, json.dumps(document).encode())
 
 
 def tidy(rounds: Path, known: Container[str]) -> None:
@@ -155,42 +161,50 @@ def read_result(folder: Path) -> RoundResult | None:
         StorageError: the files cannot be read now; that may pass.
     """
     try:
-        told = json.loads((folder / RESULT).read_bytes())
-        if not isinstance(told, dict):
-            raise ValueError("not an object")
+        decoded = json.loads((folder / RESULT).read_bytes())
+        if isinstance(decoded, dict) and "failed" in decoded:
+            failure = read(RoundFailureDocument, decoded)
+            raise RoundFailedError(failure["failed"], failure.get("present"))
+        return _result(read(RoundResultDocument, decoded), folder)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise StorageError(f"the result of the round in {folder} cannot be read: {error}") from error
     except ValueError as error:
-        raise RoundFailedError(f"{folder / RESULT} is no JSON object: {error}") from error
-    if "failed" in told:
-        present = told.get("present")
-        raise RoundFailedError(str(told["failed"]), map(str, present) if isinstance(present, list) else None)
-    return _result(told, folder)
+        raise RoundFailedError(f"the result of the round in {folder} cannot be read: {error}") from error
 
 
 def _weights(raw: bytes) -> dict[str, Any]:
     return dict(sorted(load(raw).items()))  # safetensors gives them in another order every time
 
 
-def _result(told: Mapping[str, Any], folder: Path) -> RoundResult:
+def _result(document: RoundResultDocument, folder: Path) -> RoundResult:
     try:
         raw = (folder / CANDIDATE).read_bytes()
-        if hashlib.sha256(raw).hexdigest() != told["weights"]:
+        if hashlib.sha256(raw).hexdigest() != document["weights"]:
             raise RoundFailedError(f"{folder / CANDIDATE} does not have the checksum that {RESULT} names")
-        figures = tuple(
-            HoldoutFigures(f["region"], tuple(f["current"]), tuple(f["candidate"])) for f in told["figures"]
-        )
-        refusals = tuple(Refusal(**refusal) for refusal in told["refusals"])
-        lists = {name: tuple(told[name]) for name in ("participants", "missing")}
-        return RoundResult(**{**told, **lists, "weights": _weights(raw), "figures": figures, "refusals": refusals})
+        weights = _weights(raw)
     except FileNotFoundError as error:
         raise RoundFailedError(f"{folder / CANDIDATE}, of which {RESULT} speaks, does not exist") from error
     except OSError as error:
         raise StorageError(f"the result of the round in {folder} cannot be read: {error}") from error
-    except (KeyError, TypeError, SafetensorError) as error:
+    except SafetensorError as error:
         raise RoundFailedError(f"the result of the round in {folder} cannot be read: {error!r}") from error
+    return RoundResult(
+        round_id=document["round_id"],
+        weights=weights,
+        threshold=document["threshold"],
+        accepted=document["accepted"],
+        reason=document["reason"],
+        figures=tuple(
+            HoldoutFigures(f["region"], tuple(f["current"]), tuple(f["candidate"])) for f in document["figures"]
+        ),
+        participants=tuple(document["participants"]),
+        refusals=tuple(Refusal(**refusal) for refusal in document["refusals"]),
+        missing=tuple(document["missing"]),
+        examples=document["examples"],
+        epsilon=document["epsilon"],
+    )
 
 
 def _write(path: Path, content: bytes) -> None:

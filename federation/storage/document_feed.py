@@ -18,7 +18,6 @@ from connectors.base import ConnectorError, DeadLetter, LineBatch, Sink, Source,
 from connectors.dead_letters import to_records
 from connectors.line_splitter import RAW_BYTES
 from federation.errors import FederationError
-from foundation.time_text import parse_time
 from models.base import ModelError
 
 log = logging.getLogger(__name__)
@@ -143,17 +142,3 @@ def _document(raw: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise ValueError("not a JSON object")
     return document
-
-
-def time_ns(said: object, otherwise_ns: int) -> int:
-    """UTC ns since the epoch of a document's RFC 3339 time, or `otherwise_ns` where it names none.
-
-    Raises:
-        ValueError: it is no such time.
-    """
-    if said is None:
-        return otherwise_ns
-    try:
-        return parse_time(said if isinstance(said, str) else "")
-    except ValueError as error:
-        raise ValueError(f'"time" {error}') from error

@@ -20,10 +20,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from connectors.base import Sink, Source
 from connectors.registry import SinkSettings, SourceSettings, build_sink, build_source
-from federation.storage.document_feed import DocumentFeed, FeedHandler, time_ns
+from federation.storage.document_feed import DocumentFeed, FeedHandler
 from federation.storage.line_classes import TemplateClass
 from federation.storage.training_store import AnyLabel, Label, TrainingStore
-from models.classify.base import CLASSES
+from foundation.documents.base import read
+from foundation.documents.label import SessionLabelDocument, TemplateLabelDocument
+from foundation.time_text import parse_time
 
 
 class LabelFeedSettings(BaseModel):
@@ -81,18 +83,16 @@ def read_label(document: dict[str, Any], provenance: Literal["labels", "feedback
     Raises:
         ValueError: it is none; the message says why, without repeating the document.
     """
-    told_ns = time_ns(document.get("time"), produced_ns)
     if "template" in document:
-        template, kind = document["template"], document.get("class")
-        if not isinstance(template, str) or not template:
-            raise ValueError('"template" is no text')
-        if kind not in CLASSES:
-            raise ValueError(f'"class" is none of {", ".join(CLASSES)}')
-        return TemplateClass(template, kind, provenance, told_ns)
-    key = document.get("session") or document.get("alert")
-    if not isinstance(key, str) or not key:
+        of_template = read(TemplateLabelDocument, document)
+        time_ns = _time_ns(of_template.get("time"), produced_ns)
+        return TemplateClass(of_template["template"], of_template["class"], provenance, time_ns)
+    of_session = read(SessionLabelDocument, document)
+    key = of_session.get("session") or of_session.get("alert")
+    if not key:
         raise ValueError('neither "session" nor "alert" is a text')
-    anomalous = document.get("anomalous")
-    if not isinstance(anomalous, bool):
-        raise ValueError('"anomalous" is neither true nor false')
-    return Label(key, anomalous, provenance, told_ns)
+    return Label(key, of_session["anomalous"], provenance, _time_ns(of_session.get("time"), produced_ns))
+
+
+def _time_ns(text: str | None, otherwise_ns: int) -> int:
+    return otherwise_ns if text is None else parse_time(text)

@@ -8,23 +8,16 @@ log is in it.
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from foundation.documents.label import LineClass
 from models.base import FitReport, Model, Progress, TrainingError
 from models.text.ragged import distinct
 
-CLASSES = (
-    "normal",
-    "security_anomaly",
-    "system_failure",
-    "performance_issue",
-    "network_anomaly",
-    "config_error",
-    "hardware_issue",
-)
+CLASSES: tuple[LineClass, ...] = get_args(LineClass)
 """The kinds of line; a class number is an index into it."""
 NORMAL = 0
 

@@ -112,6 +112,7 @@ def test_dead_letters_keep_every_byte() -> None:
     letter = DeadLetter("t/0/5", "bad time", b"\xff\x00ok", 9000)
     (record,) = to_records([letter], partition="t/0", region="eu", time_ns=1_700_000_000_000_000_000)
     assert record.document == {
+        "schema_version": 1,
         "id": record.id,
         "place": "t/0/5",
         "reason": "bad time",

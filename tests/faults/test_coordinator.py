@@ -13,6 +13,7 @@ from engine.runtime.federation_wiring import is_running
 from engine.settings import load_coordinator
 from federation.coordinator.ledger import Ledger
 from tests.support.coordinator_process import publish_first
+from tests.support.documents import drift_document
 from tests.support.processes import LIMIT_S, until
 
 pytestmark = [pytest.mark.process, pytest.mark.timeout(400)]
@@ -70,9 +71,7 @@ def test_one_coordinator_at_a_time_and_a_killed_ones_superlink_is_ended(tmp_path
     publish_first(tmp_path)
     file = tmp_path / "coordinator.toml"
     file.write_text(FILE.format(base=tmp_path, port=free_port()))
-    model = {"name": "floor", "version": 1}
-    event = {"id": "d", "type": "drift", "region": "eu", "detector": "psi", "statistic": 0.3, "model": model}
-    (tmp_path / "drift.jsonl").write_text(json.dumps(event) + "\nnot an event\n")
+    (tmp_path / "drift.jsonl").write_text(json.dumps(drift_document()) + "\nnot an event\n")
     first = start(file)
     until(lambda: waits(file), "a round that waits for nodes")
     assert is_running(load_coordinator(file))

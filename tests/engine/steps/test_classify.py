@@ -1,11 +1,9 @@
 """Lines as classifiers see them, and the class that goes on an alert."""
 
-import json
 import logging
 from collections import Counter
 from dataclasses import replace
 
-import jsonschema
 import orjson
 import pytest
 from bytewax.testing import run_main
@@ -30,9 +28,8 @@ from models.detectors.event_counts import EventCounts, EventCountsSettings
 from models.storage.model_cards import ModelNotes, Notes
 from models.storage.store import ModelStore
 from models.thresholds.base import Threshold
-from tests.support.paths import DOCS
+from tests.support.documents import check_document
 
-SCHEMA = json.loads((DOCS / "alert.schema.json").read_text("utf-8"))
 NOW_NS = 1_780_000_000 * 10**9
 SSH = b"Jun 14 15:16:01 combo sshd[%d]: Failed password for invalid user u%d from 10.0.0.7 port %d ssh2"
 CRON = b"Jun 14 15:16:02 combo crond[%d]: session opened for user root"
@@ -280,9 +277,8 @@ def test_alerts_that_leave_the_flow_carry_the_class_of_their_window(region, stor
     with context(settings, 0, 1, clock, Drain(clock, 8.0), telemetry) as running:
         run_main(dataflow.build(running))
     documents = [orjson.loads(line) for line in alerts.read_bytes().splitlines()]
-    schema = jsonschema.Draft202012Validator(SCHEMA)
     for document in documents:
-        schema.validate(document)
+        check_document("alert", document)
     told = documents[0]["classification"]
     assert (told["class"], told["line"], told["model"], told["version"]) == ("security_anomaly", 2, "kinds", 1)
     assert told["text"].startswith("Failed password for invalid user u<NUM>")

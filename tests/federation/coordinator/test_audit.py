@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from connectors.base import SinkUnavailable
 from connectors.memory import MemorySink
 from federation.coordinator import audit
-from federation.coordinator.announcements import Announcement, Announcer
+from federation.coordinator.announcements import Announcer, announcement
 from federation.coordinator.audit import AuditLog
 from federation.errors import StorageError, TamperedError
 
@@ -176,17 +176,20 @@ def test_an_empty_log_is_no_tampering(tmp_path):
     assert AuditLog(tmp_path / "none.jsonl", now_ns=lambda: 0).verify() == []
 
 
-WORD = Announcement("bert_cnn", 4, "ab", "published", "r1", "2026-01-31T12:00:00Z", "better", "cd")
 CONTEXT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+WORD = announcement(
+    "bert_cnn", 4, "published", card_sha256="a" * 64, round_id="r1", time="2026-01-31T12:00:00Z", reason="better",
+    audit_sha256="c" * 64, traceparent=CONTEXT,
+)  # fmt: skip
 
 
 def test_an_announcement_is_keyed_by_the_model_and_carries_the_trace():
     sink = MemorySink()
-    Announcer(sink).announce(WORD, CONTEXT)
+    Announcer(sink).announce(WORD)
     (record,) = sink.delivered
     assert record.key == "bert_cnn"
     assert record.headers["traceparent"] == record.document["traceparent"] == CONTEXT
-    assert record.headers["ce_id"] == record.id == WORD.record("").id
+    assert record.headers["ce_id"] == record.id == WORD["id"]
 
 
 def test_what_was_refused_is_announced_once_by_the_next_try():

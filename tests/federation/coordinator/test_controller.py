@@ -1,10 +1,8 @@
 import contextlib
-import json
 from collections import Counter
 from dataclasses import replace
 from itertools import count
 
-import jsonschema
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -30,9 +28,7 @@ from tests.support.coordinator_process import (
     same,
     settle,
 )
-from tests.support.paths import DOCS
-
-SCHEMA = json.loads((DOCS / "announcement.schema.json").read_text("utf-8"))
+from tests.support.documents import check_document
 
 
 def test_drift_becomes_a_new_version(process, clock):
@@ -91,7 +87,7 @@ def test_announcements_are_as_their_schema_says(process, clock):
     process.ticks(2)
     assert [record.document["event"] for record in process.delivered] == ["published", "rolled_back"]
     for record in process.delivered:
-        jsonschema.validate(record.document, SCHEMA, format_checker=jsonschema.FormatChecker())
+        check_document("announcement", record.document)
 
 
 def test_a_refused_candidate_is_on_record_and_nowhere_else(tmp_path, clock):

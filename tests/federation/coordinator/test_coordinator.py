@@ -13,8 +13,9 @@ from federation.coordinator.drift_events import event_feed
 from federation.errors import RoundFailedError, SetupError, StorageError
 from federation.round import round_files
 from tests.support.coordinator_process import MODEL, CoordinatorProcess, ManualWallClock, publish_first, result_of
+from tests.support.documents import drift_document
 
-DRIFT = {"id": "d1", "type": "drift", "region": "eu", "detector": "novelty", "model": {"name": MODEL, "version": 1}}
+DRIFT = drift_document()
 BOUND_S = 100.0
 
 

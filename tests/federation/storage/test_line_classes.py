@@ -96,10 +96,10 @@ def test_labels_of_sessions_and_of_templates_come_on_one_feed():
     document = {"template": WEAK, "class": "network_anomaly", "time": "1970-01-01T00:00:01Z", "session": 7}
     assert read_label(document, "feedback", 3) == said(WEAK, "network_anomaly", "feedback", 10**9)
     for wrong, says in (
-        ({"template": "", "class": "normal"}, '"template" is no text'),
-        ({"template": 7, "class": "normal"}, '"template" is no text'),
-        ({"template": "t", "session": "s", "anomalous": True}, '"class" is none of normal, security_anomaly'),
-        ({"template": "t", "class": ["normal"]}, '"class" is none of'),
+        ({"template": "", "class": "normal"}, '"template" should have at least 1 character'),
+        ({"template": 7, "class": "normal"}, '"template" should be a valid string'),
+        ({"template": "t", "session": "s", "anomalous": True}, '"class" is missing'),
+        ({"template": "t", "class": "trouble"}, "\"class\" should be 'normal', 'security_anomaly'"),
     ):
         with pytest.raises(ValueError, match=says):
             read_label(wrong, "labels", 0)

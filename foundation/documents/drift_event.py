@@ -1,0 +1,89 @@
+"""Drift event: the stream has changed, or a new model version does worse than the one before."""
+
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from foundation.documents.base import Count, Id, ModelVersion, Name, SchemaVersion, Share, TemplateId, TimeNs
+
+EVENT_TYPE = "io.driftline.drift.v1"
+"""CloudEvents type; a change of the document that breaks readers gets a new one."""
+
+
+class ModelReference(TypedDict):
+    """A version in the model store."""
+
+    name: Name
+    version: ModelVersion
+
+
+class TemplateShareChange(TypedDict):
+    """A template and the share of windows that contain it, then and now."""
+
+    id: TemplateId
+    text: Annotated[
+        str, Field(description="Its text; empty where the region keeps texts to itself (`texts` in [drift]).")
+    ]
+    reference_share: Annotated[Share, Field(description="Share of the reference's windows that contain it.")]
+    current_share: Annotated[Share, Field(description="Share of the latest windows that contain it.")]
+
+
+class DriftEventDocument(TypedDict):
+    """A region's stream differs from the one its model was put into service with, or a new version does worse.
+
+    CloudEvents type io.driftline.drift.v1.
+    """
+
+    schema_version: NotRequired[SchemaVersion]
+    id: Annotated[
+        Id,
+        Field(
+            description="Hash of what the event is about, without its figures: a replay gives the same id, so repeats "
+            "can be dropped by it."
+        ),
+    ]
+    type: Annotated[
+        Literal["drift", "regression"],
+        Field(
+            description="drift: the stream has changed. regression: the model version did worse in service and was "
+            "taken back."
+        ),
+    ]
+    region: Annotated[Name, Field(description="Region whose engine found it.")]
+    detector: Annotated[
+        Name,
+        Field(
+            description="Which statistic: share of windows with a template never seen (novelty), largest move of one "
+            "template's share of windows (jensen_shannon), population stability index of all templates (psi), mean of "
+            "the scores (adwin), distribution of the scores (kswin), embeddings of windows (mmd), wrong alerts under "
+            "operators' feedback (precision). Of a regression: the alert rate compared with that of the version "
+            "before (alert_rate), or precision."
+        ),
+    ]
+    statistic: Annotated[float, Field(description="Its value; higher is further from the reference.")]
+    threshold: Annotated[float, Field(description="The value from which it counts.")]
+    since: Annotated[
+        TimeNs,
+        Field(
+            description="Event time from which the statistic was at its threshold; the change itself is older by up "
+            "to the compared windows."
+        ),
+    ]
+    time: Annotated[TimeNs, Field(description="Event time of the latest window looked at.")]
+    windows: Annotated[Count, Field(description="Windows (or judged alerts) that the statistic is over.")]
+    model: Annotated[
+        ModelReference, Field(description="The model in service; of a regression the version that was taken back.")
+    ]
+    templates: Annotated[
+        list[TemplateShareChange],
+        Field(description="The templates that carry most of the change, the weightiest first; redacted like alerts."),
+    ]
+    evidence: Annotated[
+        dict[str, Any],
+        Field(
+            description="Further facts. origin: which of the region's workers, as number/of. others: the other "
+            "detectors raised, with statistic and threshold. A regression names the version that it was compared "
+            "with, and both alert rates."
+        ),
+    ]
