@@ -1,6 +1,5 @@
 """The page of model settings, generated from the settings classes: `python -m engine.docs.model_settings`."""
 
-import inspect
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -8,8 +7,8 @@ from engine.docs.settings_table import first_sentence, settings_table
 from foundation.settings_errors import models_in
 from models.classify.registry import CLASSIFIERS
 from models.detectors.registry import DETECTORS
+from models.thresholds.registry import RULES, rule_named
 from models.training.model_registry import entry
-from models.training.thresholds import THRESHOLDS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "model-settings.md"
 
@@ -54,8 +53,8 @@ def _models(title: str, kind: str, registry: Mapping[str, str]) -> Iterator[str]
 
 def _thresholds() -> str:
     rows = []
-    for name, rule in THRESHOLDS.items():
-        settings = {key: p.default for key, p in inspect.signature(rule).parameters.items() if p.kind is p.KEYWORD_ONLY}
+    for name in RULES:
+        settings: Mapping[str, float] = rule_named(name).__kwdefaults__ or {}
         rows += [f"| `{name}` | `{key}` | `{value}` |" for key, value in settings.items()] or [f"| `{name}` | | |"]
     return THRESHOLD_HEAD + "\n".join(rows) + "\n"
 

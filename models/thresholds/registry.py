@@ -39,7 +39,7 @@ def rule_named(name: str) -> Rule:
         TrainingError: the name is unknown.
     """
     if name not in RULES:
-        raise TrainingError(f"unknown threshold rule '{name}'; known are {', '.join(RULES)}")
+        raise TrainingError(unknown("threshold rule", name, RULES))
     module, _, function = RULES[name].partition(":")
     rule: Rule = getattr(importlib.import_module(module), function)
     return rule

@@ -3,8 +3,8 @@ import pytest
 from engine.docs.model_settings import PAGE, reference
 from models.classify.registry import CLASSIFIERS
 from models.detectors.registry import DETECTORS
+from models.thresholds.registry import RULES, rule_named
 from models.training.model_registry import entry
-from models.training.thresholds import THRESHOLDS
 
 MODELS = [(DETECTORS, "detector", name) for name in DETECTORS] + [(CLASSIFIERS, "classifier", n) for n in CLASSIFIERS]
 
@@ -26,9 +26,9 @@ def test_every_setting_of_a_model_is_described(registry, kind, name):
         assert field.description, f"{name}.{key} has no description"
 
 
-@pytest.mark.parametrize("rule", THRESHOLDS)
+@pytest.mark.parametrize("rule", RULES)
 def test_every_setting_of_a_threshold_rule_is_listed(rule):
     page = PAGE.read_text("utf-8")
     assert f"| `{rule}` |" in page
-    for key in THRESHOLDS[rule].__kwdefaults__ or {}:
+    for key in rule_named(rule).__kwdefaults__ or {}:
         assert f"| `{rule}` | `{key}` |" in page
