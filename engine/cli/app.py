@@ -53,7 +53,7 @@ app.add_typer(data.app, name="data")
 def run_command(arguments: list[str] | None = None) -> int:
     """Runs a command line and returns its exit code; errors that a user can correct print without a traceback."""
     try:
-        result = app(args=arguments, standalone_mode=False)
+        result = app(args=arguments, prog_name="driftline", standalone_mode=False)
     except DriftlineError as error:
         print(f"driftline: {error}", file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-"""`driftline classify`: which of seven kinds every line of a log is."""
+"""`driftline classify`: a category for every record of a log."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.cli.input_files import batches, log_source, open_writer
-from engine.cli.options import Json
+from engine.cli.options import DetectedFormat, Json, LogFile, Timezone
 from engine.cli.output import console, print_json, progress_bar, table
 
 if TYPE_CHECKING:
@@ -20,18 +20,22 @@ if TYPE_CHECKING:
 
 
 def classify(
-    file: Annotated[str, typer.Argument(help="Log file: plain, .gz, .xz or .zst; or -.", show_default=False)],
-    name: Annotated[str, typer.Option("--model", "--name", help="Line classifier; rules is always there.")] = "rules",
+    file: LogFile,
+    name: Annotated[
+        str, typer.Option("--model", "--name", help="Line classifier in the store; rules needs no store.")
+    ] = "rules",
     store: Annotated[str, typer.Option(help="Folder or fsspec URL of the model store.")] = "models-store",
     version: Annotated[int | None, typer.Option(help="Version; the current one if not given.")] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="File for every record, - the screen.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File for the records; - for standard output.")
+    ] = None,
     to: Annotated[str, typer.Option(help="With --output: jsonl, csv or parquet.")] = "jsonl",
-    explain: Annotated[bool, typer.Option("--explain", help="With --output: what weighs most for the class.")] = False,
-    format: Annotated[str, typer.Option("--format", help="Log format; auto recognises it.")] = "auto",
-    timezone: Annotated[str, typer.Option(help="IANA name of the zone of times that are written without one.")] = "UTC",
+    explain: Annotated[bool, typer.Option("--explain", help="With --output: add the reasons for each class.")] = False,
+    format: DetectedFormat = "auto",
+    timezone: Timezone = "UTC",
     json: Json = False,
-) -> None:  # fmt: skip
-    """Say of every record of a log which of seven kinds it is, and show how many there are of each.
+) -> None:
+    """Classify each record of a log into one of seven categories, and count them.
 
     Example: driftline classify app.log --model xgboost -o classes.jsonl --explain
     """
@@ -41,7 +45,7 @@ def classify(
     from foundation.settings_errors import validated
 
     if output is None and (explain or to != "jsonl"):
-        raise typer.BadParameter("--explain and --to say how lines are written: name a file with --output")
+        raise typer.BadParameter("--explain and --to have no effect without --output")
     settings = validated(ParseSettings, {"format": format, "timezone": timezone}, "")
     source = log_source(file)
     scorer = load_scorer(store, name, version)

@@ -6,12 +6,12 @@ import typer
 
 from engine.cli.output import console, print_json, table
 
-app = typer.Typer(help="Public labelled logs: list them, fetch them, find them.", no_args_is_help=True)
+app = typer.Typer(help="Public labelled logs: list, download, find.", no_args_is_help=True)
 
 
 @app.command("list")
 def list_sets(json: Annotated[bool, typer.Option("--json", help="One JSON array.")] = False) -> None:
-    """List the data sets, where they are on this machine, and their licences.
+    """List the data sets with their folders on this machine and their licences.
 
     Example: driftline data list
     """
@@ -36,7 +36,7 @@ def list_sets(json: Annotated[bool, typer.Option("--json", help="One JSON array.
 
 @app.command("get")
 def get(name: Annotated[str, typer.Argument(help="A name from `driftline data list`.")]) -> None:
-    """Fetch a data set into the cache, verified, and print where its files are.
+    """Download a data set into the cache, verify it, and print the paths of its files.
 
     Example: driftline data get hdfs-2pct
     """
@@ -53,7 +53,7 @@ def get(name: Annotated[str, typer.Argument(help="A name from `driftline data li
 
 @app.command("path")
 def path(name: Annotated[str, typer.Argument(help="A name from `driftline data list`.")]) -> None:
-    """Print where the files of a data set are on this machine.
+    """Print the paths of the files of a data set on this machine.
 
     Example: driftline data path hdfs-2pct
     """

@@ -55,7 +55,7 @@ def open_writer(output: Path | None, to: str, columns: Sequence[str], stack: Exi
     """A writer of records to a file, or to standard output for None and `-`; `stack` closes it.
 
     Raises:
-        typer.BadParameter: no such kind of file, no such place, or the screen for Parquet.
+        typer.BadParameter: the kind of file is unknown, the file cannot be written, or Parquet would go to a terminal.
     """
     from engine.offline.export import WRITERS
 
@@ -63,7 +63,7 @@ def open_writer(output: Path | None, to: str, columns: Sequence[str], stack: Exi
         raise typer.BadParameter(f"--to {to}: known are {', '.join(WRITERS)}")
     screen = output is None or str(output) == "-"
     if to == "parquet" and screen and sys.stdout.isatty():
-        raise typer.BadParameter("Parquet is not for the screen: name a file with --output")
+        raise typer.BadParameter("Parquet cannot be shown on a terminal: name a file with --output")
     try:
         out = sys.stdout.buffer if output is None or screen else stack.enter_context(output.open("wb"))
         return WRITERS[to](out, columns)

@@ -1,4 +1,4 @@
-"""`driftline label`: weak labels for a log that nobody labelled, by rules."""
+"""`driftline label`: weak labels for the records of a log, by rules."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -7,25 +7,25 @@ from typing import Annotated
 import typer
 
 from engine.cli.input_files import batches, log_source, open_writer
-from engine.cli.options import Json
+from engine.cli.options import DetectedFormat, Json, LogFile, Timezone
 from engine.cli.output import console, print_json, progress_bar, table
 
 
 def label(
-    file: Annotated[str, typer.Argument(help="Log file: plain, .gz, .xz or .zst; or -.", show_default=False)],
+    file: LogFile,
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.", show_default=False)],
-    to: Annotated[str, typer.Option(help="csv or jsonl; by the name of the file if not given.")] = "",
-    rules: Annotated[str, typer.Option(help="Rule file in TOML; the package's own if not given.")] = "",
+    to: Annotated[str, typer.Option(help="csv or jsonl; by the name of the output file if not given.")] = "",
+    rules: Annotated[str, typer.Option(help="Rule file in TOML; the built-in rules if not given.")] = "",
     min_confidence: Annotated[
-        float, typer.Option(min=0.0, max=0.99, help="Rules with less confidence give no label.")
+        float, typer.Option(min=0.0, max=0.99, help="Rules with a lower confidence give no label.")
     ] = 0.5,
-    format: Annotated[str, typer.Option("--format", help="Log format; auto recognises it.")] = "auto",
-    timezone: Annotated[str, typer.Option(help="IANA name of the zone of times that are written without one.")] = "UTC",
+    format: DetectedFormat = "auto",
+    timezone: Timezone = "UTC",
     json: Json = False,
-) -> None:  # fmt: skip
-    """Give every record of a log the class that a rule says, with its confidence; none where no rule holds.
+) -> None:
+    """Label each record of a log by rules, with a confidence; a record that no rule matches has no label.
 
-    The file is what `driftline train` takes for line classifiers, after somebody has looked it through.
+    Review the file before training a line classifier on it with `driftline train`.
 
     Example: driftline label app.log -o labelled.csv
     """
@@ -37,7 +37,7 @@ def label(
 
     kind = to or output.suffix.removeprefix(".")
     if kind not in ("csv", "jsonl"):
-        raise typer.BadParameter(f"--output {output}: labels are written as csv or jsonl; say which with --to")
+        raise typer.BadParameter(f"--output {output}: labels are written as csv or jsonl; choose one with --to")
     settings = validated(ParseSettings, {"format": format, "timezone": timezone}, "")
     source = log_source(file)
     labeller = LogLabeller(Rules(RulesSettings(file=rules, min_confidence=min_confidence)))

@@ -25,6 +25,11 @@ Set = Annotated[
 ]
 Region = Annotated[Path | None, typer.Option(help="Region's TOML file with the settings for parse, window and model.")]
 Format = Annotated[str, typer.Option("--format", help="Log format; auto detects it. Not used with --region.")]
+DetectedFormat = Annotated[str, typer.Option("--format", help="Log format; auto detects it.")]
+Timezone = Annotated[str, typer.Option(help="IANA name of the time zone of times that are written without one.")]
+LogFile = Annotated[
+    str, typer.Argument(help="Log file, plain, .gz, .xz or .zst; - for standard input.", show_default=False)
+]
 Window = Annotated[str, typer.Option(help="Kind of window: session, sliding or time. Not used with --region.")]
 WindowSet = Annotated[
     list[str] | None, typer.Option("--window-set", help="Setting of the window, such as gap_s=43200. May be repeated.")

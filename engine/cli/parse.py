@@ -1,4 +1,4 @@
-"""`driftline parse`: any log as JSON lines, CSV or Parquet."""
+"""`driftline parse`: a log as JSON lines, CSV or Parquet."""
 
 import sys
 from contextlib import ExitStack
@@ -8,17 +8,22 @@ from typing import Annotated
 import typer
 
 from engine.cli.input_files import batches, log_source, open_writer
+from engine.cli.options import DetectedFormat, LogFile, Timezone
 
 
 def parse(
-    file: Annotated[str, typer.Argument(help="Log file: plain, .gz, .xz or .zst; or -.", show_default=False)],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write, else standard output.")] = None,
-    to: Annotated[str, typer.Option(help="jsonl, csv or parquet.")] = "jsonl",
-    format: Annotated[str, typer.Option("--format", help="Log format; auto recognises it.")] = "auto",
-    session_key: Annotated[str, typer.Option(help="Session rule of the format, or a pattern with a group key.")] = "",
-    timezone: Annotated[str, typer.Option(help="IANA name of the zone of times that are written without one.")] = "UTC",
-) -> None:  # fmt: skip
-    """Take a log apart: time, level, host, component, pid, session key, template and message of every record.
+    file: LogFile,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="File to write; standard output if not given.")
+    ] = None,
+    to: Annotated[str, typer.Option(help="Kind of output: jsonl, csv or parquet.")] = "jsonl",
+    format: DetectedFormat = "auto",
+    session_key: Annotated[
+        str, typer.Option(help="Session rule of the format, or a regular expression with a group key.")
+    ] = "",
+    timezone: Timezone = "UTC",
+) -> None:
+    """Parse a log into structured records: time, level, host, component, pid, session key, template and message.
 
     Example: driftline parse app.log --to parquet -o app.parquet
     """

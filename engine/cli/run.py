@@ -17,9 +17,11 @@ def run(
     region: RegionFile,
     workers: Annotated[int, typer.Option(min=1, help="Independent worker processes on this machine.")] = 1,
     worker: Annotated[int | None, typer.Option(min=0, help="Run only worker number i, with --of N.")] = None,
-    of: Annotated[int | None, typer.Option(min=1, help="Workers in all, over all machines, with --worker.")] = None,
+    of: Annotated[
+        int | None, typer.Option(min=1, help="Total number of workers on all machines, with --worker.")
+    ] = None,
 ) -> None:
-    """Run a region's engine until its source ends or it is told to stop (SIGTERM drains it).
+    """Run a region's engine until its source ends, or until SIGTERM or SIGINT, which drain it.
 
     Example: driftline run eu-west.toml --workers 2
     """
@@ -27,12 +29,12 @@ def run(
 
     settings = load(region)
     if (worker is None) != (of is None):
-        raise typer.BadParameter("--worker and --of go together: worker i of N, i from 0")
+        raise typer.BadParameter("--worker and --of are needed together: worker i of N, with i from 0")
     if worker is not None and of is not None:
         if worker >= of:
             raise typer.BadParameter(f"--worker {worker} of --of {of}: workers are numbered from 0 to {of - 1}")
         if workers != 1:
-            raise typer.BadParameter("--workers starts several workers here, --worker runs one; give one of the two")
+            raise typer.BadParameter("--workers starts several workers and --worker runs one: give one of the two")
         _die_with_parent()
         from engine.runtime.worker import run as run_worker
 
@@ -65,7 +67,7 @@ def _supervise(region: Path, workers: int) -> int:
 
 
 def _die_with_parent() -> None:
-    """A worker whose supervisor is killed drains and ends, so that a new supervisor finds its folder free."""
+    """Makes a worker drain and end when its supervisor is killed, so that a new supervisor finds its folder free."""
     import ctypes
 
     PR_SET_PDEATHSIG = 1
@@ -80,7 +82,7 @@ def check(
     region: Annotated[Path, typer.Argument(help="A region's TOML file, or the coordinator's.", show_default=False)],
     json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
 ) -> None:
-    """Try everything a region's engine and node need, or the coordinator: connections, model, folders, keys, ports.
+    """Check everything that an engine and its node, or the coordinator, need: connections, model, folders, keys, ports.
 
     Example: driftline check eu-west.toml
     """

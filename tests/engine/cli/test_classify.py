@@ -96,7 +96,7 @@ def test_a_model_of_the_store(driftline, log, tmp_path):
     [
         (["--model", "xgboost", "--store", "empty"], "holds no line classifier 'xgboost'; it holds none"),
         (["--to", "xml", "-o", "x"], "known are jsonl, csv, parquet"),
-        (["--explain"], "name a file with --output"),
+        (["--explain"], "have no effect without --output"),
         (["--format", "nope"], "unknown format 'nope'"),
         (["-o", "no/such/folder/x"], "cannot be written"),
         (["--version", "3", "--store", "empty"], "version 3 of rules is missing"),
