@@ -127,7 +127,8 @@ class Decision:
     raised none, apart from those that a suppression rule took; `group` is the signature of the
     window's templates, `group_count` how many alerts were due with that signature within the
     grouping time, this one included; `threshold` is the score from which the window was anomalous:
-    the model's, or the one that the settings put in its place.
+    the model's, or the one that the settings put in its place; `news` are the window's templates that
+    neither earlier alerts of its episode nor normal windows before have shown.
     """
 
     index: int
@@ -135,6 +136,7 @@ class Decision:
     group: str
     group_count: int
     threshold: float
+    news: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

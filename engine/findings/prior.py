@@ -50,6 +50,10 @@ _STATUS = {
 }
 
 
+STATUSES = tuple(_STATUS)
+"""Names of HTTP statuses in templates that sound bad, the worst first."""
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """How bad a template sounds.

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from connectors.base import Record
 from engine.clock import Clock
 from engine.records import Decision, ScoredWindows
+from engine.steps.alert_reasons import AlertWords
 from engine.steps.classify import Classify
 from engine.steps.explain import Explain, top_lines
 from engine.windows.recent import RecentLines
@@ -116,6 +117,7 @@ class AlertWriter:
         self._explain = explain
         self._classify = classify
         self._redacted = redaction(settings)
+        self._words = AlertWords(self._text)
 
     def records(self, scored: ScoredWindows, decisions: tuple[Decision, ...]) -> list[Record]:
         """One record a decision, in order."""
@@ -181,9 +183,20 @@ class AlertWriter:
         identity = alert_id(self._region, source, session, first, last)
         created = iso_time(self._clock.wall_ns())
         lines, omitted = self._lines(source, int(batch.session[i]), first, last, len(batch.windows.row(i)))
+        ids = batch.windows.row(i).tolist()
+        words = self._words.describe(
+            decision,
+            Counter(ids),
+            score=float(scored.score[i]),
+            where=session or source,
+            top_lines=[] if reason is None else [line["text"] for line in reason["lines"]],
+        )
         document: AlertDocument = {
             "schema_version": SCHEMA_VERSION,
             "id": identity,
+            "summary": words.summary,
+            "severity": words.severity,
+            "reasons": words.reasons,
             "region": self._region,
             "source": source,
             "session": session,
@@ -197,9 +210,9 @@ class AlertWriter:
             "last_place": self._describe(source, last),
             "first_time": iso_time(int(batch.first_ns[i])),
             "last_time": iso_time(int(batch.last_ns[i])),
-            "line_count": len(batch.windows.row(i)),
+            "line_count": len(ids),
             "closed": bool(batch.windows.closed[i]),
-            "templates": self._template_counts(batch.windows.row(i).tolist()),
+            "templates": self._template_counts(ids),
             "lines": lines,
             "lines_omitted": omitted,
             "explanation": reason,

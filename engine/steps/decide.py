@@ -182,7 +182,8 @@ class Decider:
             return None
         batch = scored.batch
         unique = np.unique(batch.windows.row(i))
-        if episode.alerted and not self._is_news(scored, i, unique.tolist(), episode, threshold):
+        news = self._news(unique.tolist(), episode, i)
+        if episode.alerted and not news and not self._is_stronger(float(scored.score[i]), episode, threshold):
             episode.repeats += 1
             return None
         rule = self._suppressed_by(scored, i, unique.tolist())
@@ -200,18 +201,19 @@ class Decider:
             episode.repeats += 1
             return None
         repeats, episode.repeats = episode.repeats, 0
-        return Decision(i, repeats, group, count, threshold)
+        return Decision(i, repeats, group, count, threshold, news)
 
-    def _is_news(
-        self, scored: ScoredWindows, i: int, templates: list[int], episode: _Episode, threshold: float
-    ) -> bool:
-        """Whether a window shows what no alert of its episode has shown."""
-        excess = float(scored.score[i]) - threshold
-        if excess > 0 and excess >= STRONGER * (episode.peak - threshold):
-            return True
+    def _news(self, templates: list[int], episode: _Episode, i: int) -> tuple[int, ...]:
+        """Templates that no alert of the episode has shown, nor a normal window before it."""
         if len(episode.shown) >= MAX_SHOWN:
-            return False
-        return any(t not in episode.shown and not self._ordinary.before(t, episode.opened) for t in templates)
+            return ()
+        opened = episode.opened if episode.alerted else self._ordinary.number(i)
+        return tuple(t for t in templates if t not in episode.shown and not self._ordinary.before(t, opened))
+
+    @staticmethod
+    def _is_stronger(score: float, episode: _Episode, threshold: float) -> bool:
+        excess = score - threshold
+        return excess > 0 and excess >= STRONGER * (episode.peak - threshold)
 
     def _suppressed_by(self, scored: ScoredWindows, i: int, ids: list[int]) -> str | None:
         if not self._rules:

@@ -189,7 +189,7 @@ SKIPPED_FRAME = b"\x50\x2a\x4d\x18\x05\0\0\0extra"
 @pytest.mark.parametrize(
     ("suffix", "compress"),
     [
-        (".gz", lambda b: gzip.compress(b[:30]) + gzip.compress(b[30:])),
+        (".gz", lambda b: gzip.compress(b[:30], mtime=0) + gzip.compress(b[30:], mtime=0)),
         (".xz", lzma.compress),
         (".zst", lambda b: zstandard.compress(b[:30]) + SKIPPED_FRAME + zstandard.compress(b[30:])),
         (".zst", zstandard.ZstdCompressor(write_checksum=True).compress),
@@ -211,7 +211,7 @@ def test_compressed_files_are_read_once(tmp_path: Path, suffix: str, compress: o
 @pytest.mark.parametrize(
     ("suffix", "cut"),
     [
-        (".gz", gzip.compress(b"good line\n" * 100)[:-12]),
+        (".gz", gzip.compress(b"good line\n" * 100, mtime=0)[:-12]),
         (".xz", lzma.compress(b"good line\n" * 100)[:-12]),
         (".zst", zstandard.compress(b"good line\n" * 100)[:-2]),
         (".zst", SKIPPED_FRAME + zstandard.compress(bytes(range(256)) * 2000)[:-1]),

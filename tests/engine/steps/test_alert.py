@@ -56,6 +56,18 @@ def test_the_document_says_what_why_where_and_when(write, window, parsed_lines):
     assert record.document == {
         "schema_version": 1,
         "id": identity,
+        "summary": "blk_1: unusual window of 2 lines: disk failed",
+        "severity": "high",
+        "reasons": [
+            {
+                "kind": "score",
+                "sentence": "the window scores 0.75; alerts start at 0.5",
+                "template": "disk failed",
+                "observed": 0.75,
+                "usual": 0.5,
+                "unit": "score",
+            }
+        ],
         "region": "eu-west",
         "source": "t/3",
         "session": "blk_1",
@@ -290,4 +302,6 @@ def test_all_windows_of_a_batch_are_explained_at_once(scored, window):
 
 
 def test_optional_fields_are_left_out_where_they_are_empty(write, window):
-    assert set(write(window()).document) == AlertDocument.__required_keys__ | {"schema_version"}
+    assert set(write(window()).document) == AlertDocument.__required_keys__ | {
+        "schema_version", "summary", "severity", "reasons",
+    }  # fmt: skip

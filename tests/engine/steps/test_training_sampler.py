@@ -246,7 +246,6 @@ def test_feedback_is_read_back_for_the_drift_monitor(make, training, clock, tele
         collector, second = step(pickle.loads(pickle.dumps(first.snapshot())))
         store.label([Label(f"more{i}", True, "feedback", 3) for i in range(30)])
         look(collector, second)
-        assert second._monitor._judged.judgements == [(1, 11), (30, 0)]
         assert np.isclose(
             telemetry.metrics.registry.get_sample_value("driftline_drift_statistic", {"detector": "precision"}),
             0.12,

@@ -1,0 +1,111 @@
+"""What an alert says in words: its reasons, how grave it sounds, and one sentence.
+
+A window's score says how unusual it is, not why and not how bad. The reasons name the templates that
+made it news (not shown by earlier alerts of its episode, not in normal windows before), the one that
+sounds worst first. Severity is judged from their texts by what everybody knows beforehand
+(`engine.findings.prior`): failure words, HTTP statuses, and the rules for the seven kinds.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from engine.findings.prior import STATUSES, Judgement, judge
+from engine.records import Decision
+from foundation.documents.alert import Reason, Severity
+from foundation.documents.base import template_id_text
+
+MAX_REASONS = 5
+"""Templates named as reasons."""
+
+_GRADES: tuple[tuple[float, Severity], ...] = ((3.25, "critical"), (2.0, "high"), (1.0, "medium"))
+_STATUS = re.compile("|".join(map(re.escape, STATUSES)))
+_NO_LEVEL = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The fields of an alert that are written for people."""
+
+    summary: str
+    severity: Severity
+    reasons: list[Reason]
+
+
+def grade(severity: float) -> Severity:
+    """The name of a severity of `Judgement`; an alert is never below `low`."""
+    return next((name for least, name in _GRADES if severity >= least), "low")
+
+
+class AlertWords:
+    """Words for alerts; judgements of template texts are remembered."""
+
+    def __init__(self, text: Callable[[int], str], limit: int = 10_000) -> None:
+        """Takes what gives a template's text, redacted.
+
+        Args:
+            text: Text of a template id.
+            limit: Judgements remembered.
+        """
+        self._text = text
+        self._limit = limit
+        self._judged: dict[int, Judgement] = {}
+
+    def describe(
+        self, decision: Decision, counts: Mapping[int, int], *, score: float, where: str, top_lines: Sequence[str] = ()
+    ) -> Words:
+        """The words for one alert.
+
+        Args:
+            decision: What was decided about the window.
+            counts: Lines of the window by template.
+            score: Score of the window.
+            where: Session or source, for the sentence.
+            top_lines: Template texts of the lines that add most to the score, the largest first, where known.
+        """
+        news = sorted((t for t in decision.news if t in counts), key=self._severity, reverse=True)
+        worst = max(map(self._severity, counts), default=0.0)
+        cause = next(iter(top_lines), "") or self._text(max(counts, key=self._severity)) if counts else ""
+        reasons = [self._new(t, counts[t]) for t in news[:MAX_REASONS]]
+        reasons.append(
+            {
+                "kind": "score",
+                "sentence": f"the window scores {score:.3g}; alerts start at {decision.threshold:.3g}",
+                "template": "" if news else cause,
+                "observed": score,
+                "usual": decision.threshold,
+                "unit": "score",
+            }
+        )
+        if news:
+            more = f" (and {len(news) - 1} more)" if len(news) > 1 else ""
+            summary = f"{where}: lines not seen in normal windows: {self._text(news[0])}{more}"
+        else:
+            summary = f"{where}: unusual window of {sum(counts.values())} lines: {cause}"
+        return Words(summary, grade(worst), reasons)
+
+    def _new(self, template: int, count: int) -> Reason:
+        why = self._judgement(template).why
+        sentence = f"{count} lines, none in normal windows before"
+        return {
+            "kind": "new",
+            "sentence": f"{sentence}; {why}" if why else sentence,
+            "template": self._text(template),
+            "template_id": template_id_text(template),
+            "observed": float(count),
+            "usual": 0.0,
+            "unit": "lines",
+        }
+
+    def _severity(self, template: int) -> float:
+        return self._judgement(template).severity
+
+    def _judgement(self, template: int) -> Judgement:
+        found = self._judged.get(template)
+        if found is None:
+            if len(self._judged) >= self._limit:
+                self._judged.clear()
+            text = self._text(template)
+            status = _STATUS.search(text)
+            found = self._judged[template] = judge(text, _NO_LEVEL, status="" if status is None else status[0])
+        return found
