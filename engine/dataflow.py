@@ -1,17 +1,23 @@
-"""The pipeline on one page: source → parse → window → score → decide → alert → sinks.
+"""The pipeline on one page: source → parse → window → score → decide → alert → sinks, and parse → find → sinks.
 
 Each step is a file of its name in `engine/steps/`; `engine/flow/` has what Bytewax needs to run them.
-Items are batches, never lines. After the score, drift watches the same windows and tells the coordinator
-of federated rounds, and collect keeps windows to learn from.
+Items are batches, never lines. Find reports what is new or unusual without a model; window to alert need one. After
+the score, drift watches the same windows and tells the coordinator of federated rounds, and collect keeps windows
+to learn from.
 """
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow
+from bytewax.operators import KeyedStream
 
+from connectors.base import Record
 from engine.flow import streams
 from engine.flow.bytewax_steps import DecideStep, DriftStep, ParseStep, ScoreStep, WindowStep
+from engine.flow.find_step import FindStep
 from engine.flow.outputs import Outputs
 from engine.flow.worker_context import Context
+from engine.parsing.parsed import Parsed
+from engine.records import Rejected, WindowBatch
 from engine.steps.alert import AlertWriter
 from engine.steps.explain import Explainer
 
@@ -20,17 +26,36 @@ def build(context: Context) -> Dataflow:
     """The flow of one worker process, not yet running."""
     settings = context.settings
     outputs = Outputs(context)
-    alerts = AlertWriter(
-        settings.alert, settings.region, recent=context.recent, templates=context.templates,
-        describe=context.source.describe, clock=context.clock, explain=Explainer(context.models),
-        classify=context.classify,
-    )  # fmt: skip
 
     flow = Dataflow("driftline")
     lines = op.input("source", flow, streams.source_of(context))
     parsed = op.stateful_batch("parse", lines, lambda state: ParseStep(context, state))
     good = op.branch("unparsed", parsed, streams.is_parsed)
-    keyed = streams.to_windows(good.trues, settings)
+    alerts: list[KeyedStream[Record]] = []
+    rejected: list[KeyedStream[Parsed | WindowBatch | Rejected]] = [good.falses]
+    if settings.learn is not None:
+        found = op.stateful_batch("find", good.trues, lambda state: FindStep(context, state))
+        alerts.append(streams.to_shard(found, settings))
+    if settings.model is not None:
+        scored, late = _windows(context, outputs, good.trues)
+        alerts.append(scored)
+        rejected.append(late)
+    outputs.alerts(op.merge("alerts", *alerts))
+    outputs.dead_letters(op.merge("rejected", *rejected))
+    return flow
+
+
+def _windows(
+    context: Context, outputs: Outputs, parsed: KeyedStream[Parsed]
+) -> tuple[KeyedStream[Record], KeyedStream[WindowBatch | Rejected]]:
+    """Windows and the model that scores them; alerts, and lines that came too late."""
+    settings = context.settings
+    writer = AlertWriter(
+        settings.alert, settings.region, recent=context.recent, templates=context.templates,
+        describe=context.source.describe, clock=context.clock, explain=Explainer(context.models),
+        classify=context.classify,
+    )  # fmt: skip
+    keyed = streams.to_windows(parsed, settings)
     windows = op.stateful_batch("window", keyed, lambda state: WindowStep(context, state))
     timely = op.branch("late", windows, streams.is_windows)
     gathered = op.map("gather", timely.trues, lambda item: (streams.shard_of(item[0], settings), item[1]))
@@ -38,9 +63,8 @@ def build(context: Context) -> Dataflow:
     if (collector := context.collector) is not None:
         op.inspect("collect", scored, lambda _, item: collector.offer(item[1]))
     decided = op.stateful_batch("decide", scored, lambda state: DecideStep(context, state))
-    outputs.alerts(op.flat_map("alert", decided, lambda item: [(item[0], r) for r in alerts.records(*item[1])]))
     if settings.drift_events is not None:
         drifted = op.stateful_batch("drift", scored, lambda state: DriftStep(context, state))
         outputs.drift_events(drifted, settings.drift_events)
-    outputs.dead_letters(op.merge("rejected", good.falses, timely.falses))
-    return flow
+    alerts = op.flat_map("alert", decided, lambda item: [(item[0], r) for r in writer.records(*item[1])])
+    return alerts, timely.falses

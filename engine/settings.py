@@ -28,6 +28,7 @@ from engine.serving.hot_swap import ModelSettings
 from engine.steps.alert import AlertSettings
 from engine.steps.classify import ClassifySettings
 from engine.steps.decide import DecideSettings
+from engine.steps.find import LearnSettings
 from engine.steps.parse import ParseSettings
 from engine.steps.score import ScoreSettings
 from engine.steps.window import SlidingWindows, WindowSettings
@@ -133,7 +134,13 @@ class RegionSettings(_FileSettings):
     source: SourceSettings = Field(description="Where the lines come from.")
     parse: ParseSettings = Field(default_factory=ParseSettings, description="How a line is taken apart.")
     window: WindowSettings = Field(default_factory=SlidingWindows, description="How lines become windows.")
-    model: ModelSettings = Field(description="Which model scores the windows.")
+    model: ModelSettings | None = Field(
+        None, description="Which model scores the windows; left out, none does, and the engine learns from the stream."
+    )
+    learn: LearnSettings | None = Field(
+        None, description="What is learnt from the stream itself to find what is new or unusual in it. Without [model] "
+        "it is always on; with [model], its findings are alerts beside those of the model.",
+    )  # fmt: skip
     score: ScoreSettings = Field(default_factory=ScoreSettings, description="How windows are gathered for the model.")
     decide: DecideSettings = Field(default_factory=DecideSettings, description="How scores become alerts.")
     classify: ClassifySettings | None = Field(
@@ -167,6 +174,30 @@ class RegionSettings(_FileSettings):
                 'source: set per = "session" in [window], or route = "partition"'
             )
         return self
+
+    @model_validator(mode="after")
+    def _something_judges(self) -> "RegionSettings":
+        if self.model is not None:
+            return self
+        for name in ("classify", "drift_events", "training", "node"):
+            if getattr(self, name) is not None:
+                raise ValueError(f"[{name}] needs [model]: it works on windows that a model scores")
+        if self.route == "session":
+            raise ValueError('route = "session" needs [model]; without a model a partition is judged by itself')
+        if self.learn is None:
+            object.__setattr__(self, "learn", LearnSettings())
+        return self
+
+    @property
+    def scoring(self) -> ModelSettings:
+        """The settings of the model, where there is one.
+
+        Raises:
+            SettingsFileError: the region has no model.
+        """
+        if self.model is None:
+            raise SettingsFileError("the region has no [model], which names the store and the model that score windows")
+        return self.model
 
     def fingerprint(self) -> str:
         """What recovery state depends on: state made under another fingerprint must not be loaded.

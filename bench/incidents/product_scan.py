@@ -41,7 +41,7 @@ class ScanDetector:
         for batch in batches(past):
             scan.add(batch, baseline, share=None)
         if self.alone is not None:
-            scan.source(SOURCE).grouping = OneDetector(self.alone)
+            scan.source(SOURCE).watch.grouping = OneDetector(self.alone)
         return ScanWatch(scan, len(past))
 
 
@@ -64,7 +64,7 @@ class ScanWatch:
 
     def _alert(self, finding: Finding, lines: int, scan: Scan) -> Alert:
         """The finding's signals as the report lists them; what joined it later was raised with its own last line."""
-        texts = scan.source(SOURCE).finder.reader.table.all
+        texts = scan.source(SOURCE).watch.finder.reader.table.all
         parts = []
         for strength, signal in finding.by_strength[:MAX_TEMPLATES]:
             first, last = signal.first - self.past, signal.last - self.past

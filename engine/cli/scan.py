@@ -14,7 +14,7 @@ from engine.cli.output import progress_bar
 if TYPE_CHECKING:
     from engine.offline.scan import Input, Scan
 
-FAIL_ON = ("info", "warning", "error", "critical")
+FAIL_ON = ("info", "low", "medium", "high", "critical")
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(s|min|m|h|d|w)")
 
@@ -36,7 +36,7 @@ def scan(
     json: Json = False,
     html: Annotated[Path | None, typer.Option(help="File for a report with a timeline.")] = None,
     fail_on: Annotated[
-        str | None, typer.Option(help="Exit with code 1 if a finding is at least info, warning, error or critical.")
+        str | None, typer.Option(help="Exit with code 1 if a finding is at least info, low, medium, high or critical.")
     ] = None,
 ) -> int:  # fmt: skip
     """Find what is new or unusual in logs: no labels, no model, no settings.

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-_STYLE = {"critical": "bold red", "error": "red", "warning": "yellow", "info": "cyan"}
+_STYLE = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "green", "info": "cyan"}
 
 
 def show(documents: Sequence[Mapping[str, Any]], sources: Sequence[Mapping[str, Any]], top: int) -> None:

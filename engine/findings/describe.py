@@ -1,20 +1,22 @@
 """Findings in words and as documents: what a colleague would tell, and the same for programs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from engine.findings.base import Signal
 from engine.findings.grouping import Finding
 from engine.findings.lines import ColumnReader
+from engine.findings.quotes import Quotes, mark_of
 from engine.parsing.parsed_columns import LEVEL_NAMES
+from foundation.documents.alert import Severity
 from foundation.time_text import iso_time
 
-SEVERITIES = ("info", "warning", "error", "critical")
+SEVERITIES: tuple[Severity, ...] = ("info", "low", "medium", "high", "critical")
 """From harmless to grave."""
-_FROM = ((3.25, "critical"), (2.0, "error"), (1.0, "warning"))
+_FROM: tuple[tuple[float, Severity], ...] = ((3.25, "critical"), (2.0, "high"), (1.25, "medium"), (0.75, "low"))
 MAX_TEMPLATES = 12
 MAX_TEXT = 200
+MAX_LINE_CHARS = 500
 _REASONS = {
     "new": "never seen before", "more": "far more often than usual", "fewer": "far less often than usual",
     "silent": "no longer there", "value": "its numbers have shifted", "level": "more lines of this level than usual",
@@ -22,20 +24,7 @@ _REASONS = {
 }  # fmt: skip
 
 
-@dataclass(slots=True)
-class Quotes:
-    """Raw lines that show a finding.
-
-    Attributes:
-        examples: By kind and template: (place in words, line).
-        around: The lines around the first one.
-    """
-
-    examples: dict[tuple[str, int], list[tuple[str, str]]] = field(default_factory=dict)
-    around: list[tuple[str, str]] = field(default_factory=list)
-
-
-def severity_name(severity: float) -> str:
+def severity_name(severity: float) -> Severity:
     """One of `SEVERITIES`."""
     return next((name for low, name in _FROM if severity >= low), "info")
 
@@ -52,7 +41,7 @@ def text_of(signal: Signal, reader: ColumnReader) -> str:
     return _cut(reader.table.all[signal.key].text)
 
 
-def sentence(signal: Signal, reader: ColumnReader, block_lines: int) -> str:
+def sentence(signal: Signal, reader: ColumnReader) -> str:
     """What a signal says, in one sentence without its template."""
     where = f" on {reader.nodes[signal.node]}" if signal.node else ""
     match signal.kind:
@@ -72,12 +61,12 @@ def sentence(signal: Signal, reader: ColumnReader, block_lines: int) -> str:
             return f"{direction} than usual: {_number(signal.observed)} now, {_number(signal.usual)} before (medians)"
 
 
-def summary(finding: Finding, reader: ColumnReader, block_lines: int) -> str:
+def summary(finding: Finding, reader: ColumnReader) -> str:
     """The finding in one sentence: its strongest signal, and how much else there is."""
     _, signal = finding.by_strength[0]
     others = {mark_of(s)[1] for _, s in finding.signals.values()}
     more = f" (and {len(others) - 1} more)" if len(others) > 1 else ""
-    return f"{text_of(signal, reader)}: {sentence(signal, reader, block_lines)}{more}"
+    return f"{text_of(signal, reader)}: {sentence(signal, reader)}{more}"
 
 
 def kind_of(finding: Finding, reader: ColumnReader) -> str:
@@ -88,9 +77,7 @@ def kind_of(finding: Finding, reader: ColumnReader) -> str:
     return "performance_issue" if finding.by_strength[0][1].kind == "value" else "normal"
 
 
-def document(
-    finding: Finding, reader: ColumnReader, quotes: Quotes, *, rank: int, source: str, block_lines: int
-) -> dict[str, Any]:
+def document(finding: Finding, reader: ColumnReader, quotes: Quotes, *, rank: int, source: str) -> dict[str, Any]:
     """The finding as JSON-compatible data.
 
     Rows count the records of the source from 0, in the order in which they were read.
@@ -102,7 +89,7 @@ def document(
         "strength": round(finding.strength, 2),
         "severity": severity_name(finding.severity),
         "kind": kind_of(finding, reader),
-        "summary": summary(finding, reader, block_lines),
+        "summary": summary(finding, reader),
         "source": source,
         "since": iso_time(finding.first_ns),
         "until": iso_time(finding.last_ns),
@@ -110,21 +97,19 @@ def document(
         "last_row": finding.last,
         "detected_row": finding.detected,
         "hosts": nodes,
-        "reasons": [
-            _reason(signal, strength, reader, quotes, block_lines) for strength, signal in strongest[:MAX_TEMPLATES]
-        ],
+        "reasons": [_reason(signal, strength, reader, quotes) for strength, signal in strongest[:MAX_TEMPLATES]],
         "reasons_omitted": max(0, len(strongest) - MAX_TEMPLATES),
-        "around": [{"place": place, "line": line} for place, line in quotes.around],
+        "around": [{"place": place, "line": quoted(line)} for place, line in quotes.around],
     }
 
 
-def _reason(signal: Signal, strength: float, reader: ColumnReader, quotes: Quotes, block_lines: int) -> dict[str, Any]:
+def _reason(signal: Signal, strength: float, reader: ColumnReader, quotes: Quotes) -> dict[str, Any]:
     template = reader.table.all[signal.key] if signal.key >= 0 else None
     return {
         "kind": signal.kind,
         "why": _REASONS[signal.kind],
         "what": text_of(signal, reader),
-        "sentence": sentence(signal, reader, block_lines),
+        "sentence": sentence(signal, reader),
         "observed": signal.observed,
         "usual": signal.usual,
         "unit": signal.unit,
@@ -134,18 +119,18 @@ def _reason(signal: Signal, strength: float, reader: ColumnReader, quotes: Quote
         "first_row": signal.first,
         "last_row": signal.last,
         "since": iso_time(signal.first_ns),
-        "examples": [{"place": p, "line": line} for p, line in quotes.examples.get(mark_of(signal), ())],
+        "examples": [{"place": p, "line": quoted(line)} for p, line in quotes.examples.get(mark_of(signal), ())],
     }
-
-
-def mark_of(signal: Signal) -> tuple[str, int]:
-    """Under which name examples of a signal are kept."""
-    return signal.kind, int(signal.note["slot"]) if signal.kind == "value" else signal.key
 
 
 def _cut(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+
+
+def quoted(line: bytes) -> str:
+    """A raw line as text, cut."""
+    return line.decode("utf-8", "backslashreplace")[:MAX_LINE_CHARS]
 
 
 def _times(count: int) -> str:

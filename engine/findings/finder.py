@@ -40,6 +40,11 @@ class Finder:
         self.blocks: int = saved.get("blocks", 0)
 
     @property
+    def open_lines(self) -> int:
+        """Lines that wait for their block to be complete."""
+        return self._blocker.open
+
+    @property
     def block_lines(self) -> int:
         """Lines of a block."""
         return self._blocker.size

@@ -4,14 +4,14 @@ A signal joins an open finding that shows its template already, or that had its 
 time. It opens a finding of its own where it is strong enough, also on a template that was shown before if it is
 clearly stronger now: nothing new is ever hidden behind something old.
 
-Strength counts in powers of ten. It is how many stretches like everything seen so far one would have to look
-through to meet something as unusual by chance, plus what the text says beforehand. A model that is wrong once in
+Strength counts in powers of ten. It is how many stretches of 150 blocks one would have to look through to meet
+something as unusual by chance, plus what the text says beforehand. A model that is wrong once in
 ten thousand times cannot be surer than that, so the part that comes from chances grows slowly above three.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from engine.findings.base import Signal, State, Templates
 
@@ -30,6 +30,8 @@ _PER_SEVERITY = 0.9
 _NEUTRAL = 1.0
 """Severity that neither adds to nor takes from a strength."""
 _MAX_SHOWN = 40
+_KEPT = 300
+"""Findings that are remembered; a signal on a template of an older one opens a new one."""
 
 
 @dataclass(slots=True)
@@ -43,7 +45,11 @@ class Finding:
         first, last: Numbers of the first and last line that show it.
         first_ns, last_ns: Their times.
         detected: Number of the line at which it was first clear.
+        onset: Number of the line at which the newest of its templates began.
+        onset_ns: Time at which the first of its signals began when it opened; it never changes.
         times: Blocks in which it showed.
+        updated: Number of the last line of the block in which it last showed.
+        raised: How often it had something new to show.
     """
 
     number: int
@@ -56,9 +62,10 @@ class Finding:
     last_ns: int
     detected: int
     onset: int
+    onset_ns: int = 0
     times: int = 1
     updated: int = 0
-    shown: list[tuple[float, Signal]] = field(default_factory=list)
+    raised: int = 0
 
     @property
     def by_strength(self) -> list[tuple[float, Signal]]:
@@ -66,9 +73,9 @@ class Finding:
         return sorted(self.signals.values(), key=lambda pair: (-pair[0], pair[1].first))
 
 
-def chance_part(surprise: float, blocks: int) -> float:
-    """Powers of ten between what was seen and what chance brings in `blocks` blocks; slower above 3."""
-    x = (surprise - math.log(max(1, min(blocks, _HORIZON)))) / math.log(10)
+def chance_part(surprise: float) -> float:
+    """Powers of ten between what was seen and what chance brings in `_HORIZON` blocks; slower above 3."""
+    x = (surprise - math.log(_HORIZON)) / math.log(10)
     return x if x <= 3 else 3 + math.log2(1 + (x - 3) / 3)
 
 
@@ -94,28 +101,27 @@ def severity_of(signal: Signal, templates: Templates) -> float:
 class Grouping:
     """Keeps the findings of one source."""
 
-    def __init__(self) -> None:
-        self.findings: list[Finding] = []
+    def __init__(self, state: State | None = None) -> None:
+        saved = state or {}
+        self.findings: list[Finding] = [replace(f, signals=dict(f.signals)) for f in saved.get("findings", ())]
+        self._number: int = saved.get("number", 0)
 
-    def add(
-        self, signals: Sequence[Signal], templates: Templates, *, blocks: int, block_lines: int, row: int
-    ) -> list[Finding]:
+    def add(self, signals: Sequence[Signal], templates: Templates, *, block_lines: int, row: int) -> list[Finding]:
         """Adds the signals of a block.
 
         Args:
             signals: With calibrated surprise.
             templates: What is known of their templates.
-            blocks: Blocks seen so far.
             block_lines: Lines of a block.
             row: Number of the block's last line.
 
         Returns:
-            Findings that are new.
+            Findings that are new, or show a template that is strong enough by itself and was not in them.
         """
         rated = []
         for signal in signals:
             severity = severity_of(signal, templates)
-            strength = chance_part(signal.surprise, blocks) + _PER_SEVERITY * (severity - _NEUTRAL)
+            strength = chance_part(signal.surprise) + _PER_SEVERITY * (severity - _NEUTRAL)
             if signal.kind == "value" and not severity:
                 strength = min(strength, _LOWER)
             if strength >= _JOINS:
@@ -125,15 +131,20 @@ class Grouping:
         for strength, severity, signal in rated:
             finding = self._home(signal, strength, 2 * block_lines)
             if finding is not None:
-                self._join(finding, strength, severity, signal, row)
+                if self._join(finding, strength, severity, signal, row) and strength >= OPENS:
+                    fresh.append(finding)
             elif strength >= OPENS:
+                self._number += 1
                 finding = Finding(
-                    len(self.findings) + 1, {}, strength, severity, signal.first, signal.last, signal.first_ns,
-                    signal.last_ns, row, signal.first, updated=row,
+                    self._number, {}, strength, severity, signal.first, signal.last, signal.first_ns,
+                    signal.last_ns, row, signal.first, signal.first_ns, updated=row,
                 )  # fmt: skip
                 self._join(finding, strength, severity, signal, row)
-                self.findings.append(finding)
+                self.findings = [*self.findings[-_KEPT + 1 :], finding]
                 fresh.append(finding)
+        fresh = list({finding.number: finding for finding in fresh}.values())
+        for finding in fresh:
+            finding.raised += 1
         return fresh
 
     def _home(self, signal: Signal, strength: float, margin: int) -> Finding | None:
@@ -150,7 +161,8 @@ class Grouping:
                 return finding
         return None
 
-    def _join(self, finding: Finding, strength: float, severity: float, signal: Signal, row: int) -> None:
+    def _join(self, finding: Finding, strength: float, severity: float, signal: Signal, row: int) -> bool:
+        """Adds a signal; returns whether its template is new to the finding."""
         known = _shows(finding, signal)
         mark = (signal.kind, signal.key, signal.node)
         old = finding.signals.get(mark)
@@ -167,6 +179,11 @@ class Grouping:
         finding.times += finding.updated != row
         finding.updated = row
         _span(finding)
+        return not known
+
+    def snapshot(self) -> State:
+        """The state."""
+        return {"findings": [replace(f, signals=dict(f.signals)) for f in self.findings], "number": self._number}
 
 
 def _span(finding: Finding) -> None:

@@ -34,7 +34,6 @@ class WarmUp:
     """
 
     settings: WarmUpSettings
-    total_bytes: int | None = None
     done: bool = False
     reason: str = ""
 
@@ -54,18 +53,20 @@ class WarmUp:
         recent = int((births >= lines * 3 // 4).sum()) / max(1, lines - lines * 3 // 4)
         if share is not None:
             if share >= 0.5:
-                self._end("half of it was read")
+                self.end("half of it was read")
             elif share >= 0.2 and recent <= _NEW_SHARE:
-                self._end(
+                self.end(
                     f"one line in {round(1 / max(recent, 1e-9)):,} was new by then"
                     if recent
                     else "nothing was new any more"
                 )
         elif recent <= _NEW_SHARE or lines >= self.settings.max_lines:
-            self._end("little was new any more" if recent <= _NEW_SHARE else "the limit of lines to learn was reached")
+            self.end("little was new any more" if recent <= _NEW_SHARE else "the limit of lines to learn was reached")
 
-    def _end(self, reason: str) -> None:
-        self.done, self.reason = True, reason
+    def end(self, reason: str) -> None:
+        """Begins to report; the first reason given is kept."""
+        if not self.done:
+            self.done, self.reason = True, reason
 
     def snapshot(self) -> State:
         """The state."""

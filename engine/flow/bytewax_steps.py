@@ -32,7 +32,7 @@ from models.base import template_id
 log = logging.getLogger(__name__)
 
 
-class ParseStep(Step[LineBatch, ParsedLines | Rejected]):
+class ParseStep(Step[LineBatch, Parsed | Rejected]):
     """Raw lines of one partition → parsed lines, and what could not be parsed."""
 
     name = "parse"
@@ -41,20 +41,20 @@ class ParseStep(Step[LineBatch, ParsedLines | Rejected]):
         super().__init__(context)
         self._parser = Parser(context.settings.parse, context.source.describe, snapshot)
 
-    def work(self, values: list[LineBatch]) -> list[ParsedLines | Rejected]:
+    def work(self, values: list[LineBatch]) -> list[Parsed | Rejected]:
         """See `Step.work`."""
         return [item for batch in values for item in self._counted(self._parser.parse(batch))]
 
-    def _counted(self, parsed: Parsed) -> list[ParsedLines | Rejected]:
+    def _counted(self, parsed: Parsed) -> list[Parsed | Rejected]:
         if joined := len(parsed.joined) + len(parsed.pieces):
             self._context.telemetry.metrics.joined_lines.inc(joined)
         good = parsed.good
         if not good.bad:
-            return [good]
+            return [parsed]
         self._context.telemetry.metrics.count_bad_lines(letter.reason for letter in good.bad)
-        return [Rejected(good.bad, good.lines.partition), good]
+        return [Rejected(good.bad, good.lines.partition), parsed]
 
-    def on_eof(self) -> tuple[list[ParsedLines | Rejected], bool]:
+    def on_eof(self) -> tuple[list[Parsed | Rejected], bool]:
         """The end of the stream, or of what is read of it before a drain, which ends nothing."""
         parsed = None if self._context.drain.requested.is_set() else self._parser.finish()
         return [] if parsed is None else self._counted(parsed), StatefulBatchLogic.RETAIN

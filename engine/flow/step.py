@@ -9,6 +9,7 @@ import numpy as np
 from bytewax.operators import StatefulBatchLogic
 
 from engine.flow.worker_context import Context
+from engine.parsing.parsed import Parsed
 from engine.records import ParsedLines, ScoredWindows
 
 V = TypeVar("V")
@@ -72,6 +73,8 @@ def traceparent_of(item: Any) -> str:
     """The W3C trace context that an item carries, "" where it has none."""
     if isinstance(item, ParsedLines):
         return item.lines.traceparent
+    if isinstance(item, Parsed):
+        return item.good.lines.traceparent
     if isinstance(item, ScoredWindows):
         return item.batch.traceparent
     return str(getattr(item, "traceparent", ""))

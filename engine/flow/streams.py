@@ -9,7 +9,9 @@ from typing import TypeGuard
 import bytewax.operators as op
 from bytewax.operators import KeyedStream
 
+from connectors.base import Record
 from engine.flow.worker_context import Context, SourceReports
+from engine.parsing.parsed import Parsed
 from engine.records import ParsedLines, Rejected, WindowBatch
 from engine.settings import RegionSettings
 from engine.steps import route
@@ -36,16 +38,21 @@ def shard_of(key: str, settings: RegionSettings) -> str:
     return key if routed else "0"
 
 
-def to_windows(parsed: KeyedStream[ParsedLines], settings: RegionSettings) -> KeyedStream[ParsedLines]:
+def to_windows(parsed: KeyedStream[Parsed], settings: RegionSettings) -> KeyedStream[ParsedLines]:
     """Key lines by what their windows are cut from: a partition, or a shard where sessions cross partitions."""
     if settings.route == "partition":
-        return parsed
-    return op.flat_map("route", parsed, lambda item: route.by_session(item[1], settings.shards))
+        return op.map("lines", parsed, lambda item: (item[0], item[1].good))
+    return op.flat_map("route", parsed, lambda item: route.by_session(item[1].good, settings.shards))
 
 
-def is_parsed(item: tuple[str, ParsedLines | Rejected]) -> TypeGuard[tuple[str, ParsedLines]]:
+def to_shard(records: KeyedStream[Record], settings: RegionSettings) -> KeyedStream[Record]:
+    """Key what a partition reports by the shard that delivers it."""
+    return op.map("report", records, lambda item: (shard_of(item[0], settings), item[1]))
+
+
+def is_parsed(item: tuple[str, Parsed | Rejected]) -> TypeGuard[tuple[str, Parsed]]:
     """Whether an item of the parse step is a batch of lines; else it is dead letters."""
-    return isinstance(item[1], ParsedLines)
+    return isinstance(item[1], Parsed)
 
 
 def is_windows(item: tuple[str, WindowBatch | Rejected]) -> TypeGuard[tuple[str, WindowBatch]]:

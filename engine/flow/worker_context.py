@@ -53,11 +53,18 @@ class Context:
     drain: Drain
     templates: Templates
     recent: RecentLines
-    models: ModelFollower
+    follower: ModelFollower | None
     telemetry: Telemetry
     pace: Pace = field(default_factory=lambda: Pace(StopFlag()))
     classify: Classify | None = None
     collector: Collector | None = None
+
+    @property
+    def models(self) -> ModelFollower:
+        """The models that score windows; asked for only where the settings name one."""
+        if self.follower is None:
+            raise ValueError("the region has no model")
+        return self.follower
 
 
 class SourceReports(Observer):

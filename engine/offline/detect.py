@@ -224,7 +224,7 @@ def region_preprocessing(path: Path) -> tuple[Preprocessing, str, str, str]:
     settings = load(path)
     return (
         Preprocessing(settings.parse, settings.window),
-        settings.model.store,
-        settings.model.name,
-        settings.model.device,
+        settings.scoring.store,
+        settings.scoring.name,
+        settings.scoring.device,
     )

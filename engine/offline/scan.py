@@ -4,66 +4,17 @@ Files that are rotations of one log are one *source*, read from the oldest to th
 a baseline is; what follows is judged line by line while it is read, and learnt in turn.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from connectors.base import LineBatch
-from engine.findings.describe import Quotes, document, mark_of
-from engine.findings.finder import Finder, Judged
-from engine.findings.grouping import Finding, Grouping, rank
-from engine.findings.warmup import WarmUp, WarmUpSettings
-from engine.parsing.parsed import Parsed
+from engine.findings.describe import document
+from engine.findings.finder import Judged
+from engine.findings.grouping import Finding, rank
+from engine.findings.warmup import WarmUpSettings
+from engine.findings.watch import SourceWatch
 from engine.steps.parse import Parser
-
-AROUND = 3
-"""Lines quoted before and behind the first line of a finding."""
-MAX_LINE_CHARS = 500
-_KEPT_BYTES = 8 << 20
-EXAMPLES = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A line's place: the file, and the line's number in it from 1."""
-
-    file: str
-    line: int
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
-
-
-@dataclass(slots=True)
-class RawLines:
-    """The batches read last, to quote from."""
-
-    held: deque[tuple[int, Parsed, str, int]] = field(default_factory=deque)
-    size: int = 0
-
-    def add(self, first_row: int, parsed: Parsed, file: str, first_line: int) -> None:
-        """Keeps a batch whose good lines are numbered from `first_row`, its lines from `first_line`."""
-        self.held.append((first_row, parsed, file, first_line))
-        self.size += len(parsed.good.lines.data)
-        while len(self.held) > 1 and self.size > _KEPT_BYTES:
-            self.size -= len(self.held.popleft()[1].good.lines.data)
-
-    def line(self, row: int) -> tuple[str, str] | None:
-        """Place and text of a line, by its number among the good ones; None where it is no longer held."""
-        for first_row, parsed, file, first_line in reversed(self.held):
-            if first_row <= row < first_row + len(parsed):
-                at = int(parsed.good.rows[row - first_row])
-                text = parsed.good.lines.line(at).decode("utf-8", "backslashreplace").rstrip("\r")
-                return str(Place(file, first_line + at)), text[:MAX_LINE_CHARS]
-        return None
-
-
-@dataclass(slots=True)
-class Timeline:
-    """Lines per stretch of time, for pictures: time of a block's end, lines and seconds of the block."""
-
-    points: list[tuple[int, int]] = field(default_factory=list)
 
 
 class SourceScan:
@@ -71,28 +22,22 @@ class SourceScan:
 
     Attributes:
         name: Of the source.
-        finder: What it has learnt.
-        grouping: Its findings.
-        quotes: Raw lines by number of the finding.
-        judged_from: Number of the first line that was judged; None while all are learnt.
-        lines, bad: Lines read and lines that did not parse.
+        watch: What it has learnt, and its findings.
+        lines: Lines read.
+        bad: Lines that did not parse.
+        timeline: Time of the last line, and lines, of each block.
+        first_ns: Time of the first line; None before there is one.
+        last_ns: Time of the last line.
     """
 
-    def __init__(self, name: str, parser: Parser, warmup: WarmUp, *, decides: bool = True) -> None:
-        """`decides`: whether the source itself decides when enough was learnt."""
+    def __init__(self, name: str, parser: Parser, settings: WarmUpSettings, *, decides: bool = True) -> None:
+        """See `SourceWatch` for `settings` and `decides`."""
         self.name = name
-        self.decides = decides
         self._parser = parser
-        self.warmup = warmup
-        self.finder = Finder()
-        self.grouping = Grouping()
-        self.quotes: dict[int, Quotes] = {}
-        self._raw = RawLines()
+        self.watch = SourceWatch(settings, look=self._look, decides=decides)
         self._next_line: dict[str, int] = {}
-        self.judged_from: int | None = None
-        self.judged_from_ns = 0
         self.lines = self.bad = 0
-        self.timeline: list[tuple[int, int, float]] = []
+        self.timeline: list[tuple[int, int]] = []
         self.first_ns: int | None = None
         self.last_ns = 0
 
@@ -107,62 +52,22 @@ class SourceScan:
         """
         first_line = self._next_line.get(file, 1)
         self._next_line[file] = first_line + len(batch) + len(batch.rejects)
-        return self._parsed(self._parser.parse(batch), file, first_line, learn=learn, share=share)
-
-    def _parsed(self, parsed: Parsed, file: str, first_line: int, *, learn: bool, share: float | None) -> list[Finding]:
-        self.lines += len(parsed.good.lines)
+        parsed = self._parser.parse(batch)
+        self.lines += len(batch) + len(batch.rejects)
         self.bad += len(parsed.good.bad)
-        if not len(parsed):
-            return []
-        if self.first_ns is None:
+        if self.first_ns is None and len(parsed):
             self.first_ns = int(parsed.good.time_ns[0])
-        self._raw.add(self.finder.reader.rows, parsed, file, first_line)
-        return self._judged(self.finder.add(parsed), learn=learn, share=share)
+        found = self.watch.add(parsed, lambda row: f"{file}:{first_line + row}", learn=learn, share=share)
+        return [raised.finding for raised in found if not raised.again]
 
-    def finish(self, *, learn: bool = False) -> list[Finding]:
+    def finish(self) -> list[Finding]:
         """Judges what is left; returns the findings that are new with it."""
-        return self._judged(self.finder.finish(), learn=learn, share=1.0)
+        return [raised.finding for raised in self.watch.finish() if not raised.again]
 
-    def _judged(self, blocks: Iterator[Judged], *, learn: bool, share: float | None) -> list[Finding]:
-        fresh: list[Finding] = []
-        for judged in blocks:
-            lines = judged.block.lines
-            last = int(lines.row[-1])
-            self.last_ns = max(self.last_ns, int(lines.time_ns[-1]))
-            self.timeline.append((int(lines.time_ns[-1]), len(judged.block), judged.block.span_s))
-            if learn:
-                continue
-            if not self.warmup.done:
-                if self.decides:
-                    self.warmup.update(
-                        lines=last + 1, blocks=self.finder.blocks, share=share, births=self.finder.births()
-                    )
-                continue
-            if self.judged_from is None:
-                self.judged_from, self.judged_from_ns = int(lines.row[0]), int(lines.time_ns[0])
-            found = self.grouping.add(
-                judged.signals, self.finder.reader.table, blocks=self.finder.blocks,
-                block_lines=self.finder.block_lines, row=last,
-            )  # fmt: skip
-            fresh += found
-            self._quote(last)
-        return fresh
-
-    def _quote(self, row: int) -> None:
-        """Keeps lines that show the findings which the last block changed, while they are still held."""
-        for finding in self.grouping.findings:
-            if finding.updated != row:
-                continue
-            quotes = self.quotes.setdefault(finding.number, Quotes())
-            for _, signal in finding.by_strength[:12]:
-                if (mark := mark_of(signal)) not in quotes.examples:
-                    rows = dict.fromkeys((signal.first - 1 if signal.kind == "silent" else signal.first, signal.last))
-                    rows = dict.fromkeys(list(rows)[: 1 if signal.kind in ("silent", "fewer") else EXAMPLES])
-                    found = [line for r in rows if (line := self._raw.line(r)) is not None]
-                    quotes.examples[mark] = found
-            if not quotes.around:
-                near = range(finding.first - AROUND, finding.first + AROUND + 1)
-                quotes.around = [line for r in near if (line := self._raw.line(r)) is not None]
+    def _look(self, judged: Judged) -> None:
+        lines = judged.block.lines
+        self.last_ns = max(self.last_ns, int(lines.time_ns[-1]))
+        self.timeline.append((int(lines.time_ns[-1]), len(judged.block)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,19 +112,19 @@ class Scan:
         if found is None:
             self._parser = self._parser or self._make()
             found = self.sources[name] = SourceScan(
-                name, self._parser, WarmUp(self._settings), decides=self._baseline_ns is None
+                name, self._parser, self._settings, decides=self._baseline_ns is None
             )
-        if known and not found.warmup.done:
-            found.warmup.done, found.warmup.reason = True, "a baseline was given"
+        if known:
+            found.watch.warmup.end("a baseline was given")
         return found
 
     def add(self, batch: LineBatch, of: Input, *, share: float | None) -> list[tuple[SourceScan, Finding]]:
         """Reads a batch of a file; returns the findings that are new with it."""
         source = self.source(of.source)
         found = source.add(batch, of.file, learn=of.learn, share=share)
-        if self._baseline_ns is not None and not source.warmup.done and source.first_ns is not None:
+        if self._baseline_ns is not None and source.first_ns is not None:
             if source.last_ns - source.first_ns >= self._baseline_ns:
-                source.warmup.done, source.warmup.reason = True, "the baseline asked for was read"
+                source.watch.warmup.end("the baseline asked for was read")
         return [(source, finding) for finding in found]
 
     def finish(self) -> list[tuple[SourceScan, Finding]]:
@@ -228,7 +133,7 @@ class Scan:
 
     def findings(self) -> list[tuple[SourceScan, Finding]]:
         """All findings, the one to look at first in front."""
-        found = [(source, finding) for source in self.sources.values() for finding in source.grouping.findings]
+        found = [(source, finding) for source in self.sources.values() for finding in source.watch.grouping.findings]
         order = {id(finding): at for at, finding in enumerate(rank([finding for _, finding in found]))}
         found = [(s, f) for s, f in found if self._since_ns is None or f.last_ns >= self._since_ns]
         return sorted(found, key=lambda pair: order[id(pair[1])])
@@ -236,8 +141,7 @@ class Scan:
     def documents(self) -> list[dict[str, Any]]:
         """All findings as JSON-compatible data, ranked."""
         return [
-            document(finding, source.finder.reader, source.quotes.get(finding.number, Quotes()), rank=rank,
-                     source=source.name, block_lines=source.finder.block_lines)
+            document(finding, source.watch.finder.reader, source.watch.quotes(finding), rank=rank, source=source.name)
             for rank, (source, finding) in enumerate(self.findings(), start=1)
         ]  # fmt: skip
 
@@ -251,12 +155,17 @@ def sources_of(scan: Scan) -> Sequence[dict[str, Any]]:
             "source": source.name,
             "lines": source.lines,
             "bad_lines": source.bad,
-            "records": source.finder.reader.rows,
-            "templates": len(source.finder.reader.table),
+            "records": source.watch.finder.reader.rows,
+            "templates": len(source.watch.finder.reader.table),
             "first_time": None if source.first_ns is None else iso_time(source.first_ns),
             "last_time": iso_time(source.last_ns) if source.last_ns else None,
-            "learnt_records": source.finder.reader.rows if source.judged_from is None else source.judged_from,
-            "learnt_why": source.warmup.reason or "all of it: too little was read to judge the rest",
+            "learnt_records": _learnt(source),
+            "learnt_why": source.watch.warmup.reason or "all of it: too little was read to judge the rest",
         }
         for source in scan.sources.values()
     ]
+
+
+def _learnt(source: SourceScan) -> int:
+    judged_from = source.watch.judged_from
+    return source.watch.finder.reader.rows if judged_from is None else judged_from[0]

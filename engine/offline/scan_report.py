@@ -9,7 +9,7 @@ import numpy as np
 from engine.offline.scan import Scan, SourceScan
 
 _WIDTH, _HEIGHT, _COLUMNS = 960, 120, 240
-_COLOUR = {"critical": "#b00020", "error": "#d9480f", "warning": "#e0a100", "info": "#1c7ed6"}
+_COLOUR = {"critical": "#b00020", "high": "#d9480f", "medium": "#e0a100", "low": "#5c940d", "info": "#1c7ed6"}
 _STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;max-width:980px;margin:2em auto;padding:0 1em;color:#222}
 h1{font-size:1.5em}h2{font-size:1.1em;margin:1.6em 0 .3em}
@@ -51,12 +51,13 @@ def _timeline(source: SourceScan, documents: Sequence[Mapping[str, Any]]) -> str
     if source.first_ns is None or not source.timeline:
         return ""
     first, last = source.first_ns, max(source.last_ns, source.first_ns + 1)
-    ends = np.array([end for end, *_ in source.timeline], np.float64)
-    counts = np.array([count for _, count, _ in source.timeline], np.float64)
+    ends = np.array([end for end, _ in source.timeline], np.float64)
+    counts = np.array([count for _, count in source.timeline], np.float64)
     at = np.clip(((ends - first) / (last - first) * _COLUMNS).astype(int), 0, _COLUMNS - 1)
     bars = np.bincount(at, counts, _COLUMNS)
     high, wide = max(1.0, float(bars.max())), _WIDTH / _COLUMNS
-    split = (source.judged_from_ns - first) / (last - first) * _WIDTH if source.judged_from is not None else _WIDTH
+    judged_from = source.watch.judged_from
+    split = _WIDTH if judged_from is None else (judged_from[1] - first) / (last - first) * _WIDTH
     shapes = [
         f"<rect x='{i * wide:.1f}' y='{_HEIGHT - h:.1f}' width='{wide * 0.9:.1f}' height='{h:.1f}' "
         f"fill='{'#c9c9c9' if i * wide < split else '#7b9fc4'}'/>"
@@ -69,7 +70,9 @@ def _timeline(source: SourceScan, documents: Sequence[Mapping[str, Any]]) -> str
 
 
 def _band(found: Mapping[str, Any], source: SourceScan, first: int, last: int) -> str:
-    finding = next(f for f in source.grouping.findings if f.first == found["first_row"] and f.last == found["last_row"])
+    finding = next(
+        f for f in source.watch.grouping.findings if f.first == found["first_row"] and f.last == found["last_row"]
+    )
     x = (finding.first_ns - first) / (last - first) * _WIDTH
     width = max(3.0, (finding.last_ns - finding.first_ns) / (last - first) * _WIDTH)
     colour = _COLOUR[found["severity"]]

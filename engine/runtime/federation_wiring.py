@@ -147,11 +147,11 @@ def trainer_build(settings: RegionSettings) -> "Callable[[], Handler]":
     if settings.training is None:
         raise SetupError(f"region {settings.region} has no [training]: without it there is nothing to learn from")
     demand, others = (settings.node.privacy, settings.node.encoders) if settings.node else (PrivacyDemand(), ())
-    models = [(settings.model.store, settings.model.name)]
+    models = [(settings.scoring.store, settings.scoring.name)]
     if settings.classify is not None:
-        models.append((settings.classify.store or settings.model.store, settings.classify.name))
+        models.append((settings.classify.store or settings.scoring.store, settings.classify.name))
     own = AllowedEncoders(models, others)
-    return functools.partial(_trainer, settings.region, settings.training, settings.model.device, demand, own)
+    return functools.partial(_trainer, settings.region, settings.training, settings.scoring.device, demand, own)
 
 
 def _trainer(

@@ -32,13 +32,13 @@ def embedding_cache() -> Path:
 
 def follower(settings: RegionSettings, templates: Templates, telemetry: Telemetry) -> ModelFollower:
     """A follower of the configured model that reports to metrics, health and the log."""
-    store = ModelStore(settings.model.store)
-    name = settings.model.name
+    store = ModelStore(settings.scoring.store)
+    name = settings.scoring.name
 
     def load(version: int) -> ServingModel:
         trace = str(store.card(name, version).data.get("traceparent", ""))  # of the round that made it
         with telemetry.tracer.span("load model", trace, model=name, version=version):
-            stored = store.load(name, version, device=settings.model.device, cache=embedding_cache())
+            stored = store.load(name, version, device=settings.scoring.device, cache=embedding_cache())
             stored.detector.prepare()
         scorer = WindowScorer(
             stored.detector, version, stored.card.threshold.value, cache_entries=settings.score.cache_entries
@@ -66,7 +66,7 @@ def follower(settings: RegionSettings, templates: Templates, telemetry: Telemetr
         else:
             telemetry.health.fail("model", sentence)
 
-    chosen = settings.model
+    chosen = settings.scoring
     rules = ShadowRules(
         chosen.shadow_windows, chosen.shadow_factor, chosen.shadow_margin, settings.drift.floor("precision"),
         settings.decide.threshold,
@@ -80,7 +80,7 @@ def classifier_follower(
     chosen: ClassifySettings, settings: RegionSettings, telemetry: Telemetry
 ) -> Follower[ServingClassifier]:
     """A follower of the configured line classifier; without one in service alerts go out without a class."""
-    store, name = ModelStore(chosen.store or settings.model.store), chosen.name
+    store, name = ModelStore(chosen.store or settings.scoring.store), chosen.name
 
     def load(version: int) -> ServingClassifier:
         stored = store.load_classifier(name, version, device=chosen.device, cache=embedding_cache())
@@ -128,7 +128,7 @@ def describe_classifier(settings: RegionSettings) -> str:
     """
     if settings.classify is None:
         raise ValueError("no line classifier is configured")
-    store = ModelStore(settings.classify.store or settings.model.store)
+    store = ModelStore(settings.classify.store or settings.scoring.store)
     card = store.verify(settings.classify.name)
     if not isinstance(card, ClassifierCard):
         raise ModelStoreError(

@@ -53,7 +53,8 @@ def preflight(settings: RegionSettings) -> Iterator[Finding]:
     yield _try(f"dead letters ({settings.dead_letters.type})", lambda: _sink(settings.dead_letters))
     if (events := settings.drift_events) is not None:
         yield _try(f"drift events ({events.type})", lambda: _drift(events))
-    yield _try("model", lambda: describe_current(settings.model))
+    if (model := settings.model) is not None:
+        yield _try("model", lambda: describe_current(model))
     if settings.classify is not None:
         yield _try("classifier", lambda: describe_classifier(settings))
     yield _try("recovery", lambda: _writable(settings.recovery.path))

@@ -134,9 +134,12 @@ def context(
     if settings.drift_events is not None:
         for name in settings.drift.detectors:
             statistic_class(name)  # river's import takes two seconds, and the stream would wait for the first step
-    models = follower(settings, templates, telemetry)
-    models.look()
-    models.follow(settings.model.poll_s)
+    models = None if settings.model is None else follower(settings, templates, telemetry)
+    if models is not None and settings.model is not None:
+        models.look()
+        models.follow(settings.model.poll_s)
+    else:
+        telemetry.health.ok("model", "none: findings are made from the stream itself")
     source = build_source(settings.source, worker=worker, of=of)
     try:
         with (
@@ -161,17 +164,20 @@ def context(
                 collector=collector,
             )
     finally:
-        models.stop()
+        if models is not None:
+            models.stop()
 
 
 def wait_for_model(running: Context) -> bool:
     """True once a model is in service; False if a stop was requested before."""
+    if running.follower is None:
+        return True
     said_s = -MODEL_WAIT_LOG_S
-    while not running.models.ready:
+    while not running.follower.ready:
         running.telemetry.health.progress()
         if running.clock.monotonic_s() - said_s >= MODEL_WAIT_LOG_S:
             said_s = running.clock.monotonic_s()
-            log.warning("waiting for a model", extra={"store": running.settings.model.store})
+            log.warning("waiting for a model", extra={"store": running.settings.scoring.store})
         if running.drain.requested.wait(0.2):
             return False
     return True

@@ -81,6 +81,17 @@ def redaction(settings: AlertSettings) -> Callable[[str], str]:
     return redacted
 
 
+def alert_headers(
+    region: str, identity: str, source: str, session: str, created: str, traceparent: str
+) -> dict[str, str]:
+    """The CloudEvents attributes of an alert."""
+    # A URI reference, hence quoted: paths may hold anything.
+    uri = f"/driftline/{region}/{quote(source.lstrip('/'), errors='surrogateescape')}"
+    return message_headers(
+        type=EVENT_TYPE, source=uri, id=identity, time=created, subject=session, traceparent=traceparent
+    )
+
+
 class AlertWriter:
     """Turns decisions into records for the sinks."""
 
@@ -223,14 +234,8 @@ class AlertWriter:
             "created": created,
             "traceparent": batch.traceparent,
         }
-        return Record(identity, session, document, self._headers(identity, source, session, created, batch.traceparent))
-
-    def _headers(self, identity: str, source: str, session: str, created: str, traceparent: str) -> dict[str, str]:
-        # A URI reference, hence quoted: paths may hold anything.
-        uri = f"/driftline/{self._region}/{quote(source.lstrip('/'), errors='surrogateescape')}"
-        return message_headers(
-            type=EVENT_TYPE, source=uri, id=identity, time=created, subject=session, traceparent=traceparent
-        )
+        headers = alert_headers(self._region, identity, source, session, created, batch.traceparent)
+        return Record(identity, session, document, headers)
 
     def _template_counts(self, ids: list[int]) -> list[TemplateCount]:
         """The window's templates in order of first appearance, with how often each occurs."""

@@ -9,6 +9,7 @@ from connectors.memory import MemorySource
 from engine.clock import ManualClock
 from engine.flow.bytewax_steps import DecideStep, ParseStep, ScoreStep, WindowStep
 from engine.flow.worker_context import Context, Drain
+from engine.parsing.parsed import Parsed
 from engine.records import Rejected, WindowBatch
 from engine.settings import from_mapping
 from engine.telemetry.telemetry import Telemetry, TelemetrySettings
@@ -95,7 +96,9 @@ def value(context, name, **labels):
 
 def parsed(context, line_batch, lines=LINES, **place):
     batch = replace(line_batch(lines, **place), read_ns=1_226_263_000 * 10**9)
-    return ParseStep(context, None).on_batch([batch])[0]
+    """What the windows get of the lines: good ones, and dead letters."""
+    items = ParseStep(context, None).on_batch([batch])[0]
+    return [item.good if isinstance(item, Parsed) else item for item in items]
 
 
 # --- parse ---------------------------------------------------------------------------------------

@@ -1,0 +1,56 @@
+"""The find step as a Bytewax logic, see `engine.flow.step`; the work itself is in `engine.steps.find`."""
+
+from datetime import datetime
+from typing import Any
+
+from bytewax.operators import StatefulBatchLogic
+
+from connectors.base import Record
+from engine.flow.step import EVERY_TURN, Step
+from engine.flow.worker_context import Context
+from engine.parsing.parsed import Parsed
+from engine.steps.find import FindingWriter, LearnSettings, SourceFinder
+
+
+class FindStep(Step[Parsed, Record]):
+    """Parsed lines of one partition → alerts about what is new or unusual in them."""
+
+    name = "find"
+
+    def __init__(self, context: Context, snapshot: dict[str, Any] | None) -> None:
+        super().__init__(context)
+        settings = context.settings.learn or LearnSettings()
+        describe = context.source.describe
+        writer = FindingWriter(context.settings.alert, context.settings.region, describe=describe, clock=context.clock)
+        self._finder = SourceFinder(settings, writer, describe, snapshot)
+        self._idle_s = settings.idle_s
+        self._due_s = float("inf")
+
+    def work(self, values: list[Parsed]) -> list[Record]:
+        """See `Step.work`."""
+        self._due_s = self._context.clock.monotonic_s() + self._idle_s
+        return self._counted([record for parsed in values for record in self._finder.add(parsed)])
+
+    def notify_at(self) -> datetime | None:
+        """When to look for work that no item brings."""
+        return EVERY_TURN if self._finder.waiting else None
+
+    def on_notify(self) -> tuple[list[Record], bool]:
+        """Judges lines that have waited for others for long."""
+        if self._context.clock.monotonic_s() < self._due_s:
+            self._context.pace.idle(self._context.clock)
+            return [], StatefulBatchLogic.RETAIN
+        return self._counted(self._finder.finish()), StatefulBatchLogic.RETAIN
+
+    def on_eof(self) -> tuple[list[Record], bool]:
+        """The end of the stream judges what waits; a drain only pauses it."""
+        drained = self._context.drain.requested.is_set()
+        return [] if drained else self._counted(self._finder.finish()), StatefulBatchLogic.RETAIN
+
+    def _counted(self, records: list[Record]) -> list[Record]:
+        self._context.telemetry.metrics.alerts.inc(len(records))
+        return records
+
+    def state(self) -> dict[str, Any]:
+        """See `Step.state`."""
+        return self._finder.snapshot()
