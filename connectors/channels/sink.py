@@ -15,11 +15,12 @@ from connectors.channels.alert_text import SEVERITIES, severity_of
 from connectors.channels.base import Channel, ChannelSettings, Notice, Request
 from connectors.channels.group_book import GroupBook, group_of
 from connectors.http_delivery import Delivery, HttpDelivery, ServiceBusyError
+from foundation.backoff import Backoff
 
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 1.0
-LONGEST_PAUSE_S = 60.0
+LAST_PAUSE_S = 60.0
 
 Send = Callable[[Request], Delivery]
 
@@ -68,7 +69,7 @@ class ChannelSink:
             max_groups_per_minute=settings.max_groups_per_minute,
             repeat_s=repeat_s if channel.repeats else None,
         )
-        self._pause_s = 0.0
+        self._backoff = Backoff(FIRST_PAUSE_S, LAST_PAUSE_S)
         self._not_before_s = 0.0
         self._problem = ""
         self.refused = 0
@@ -121,11 +122,11 @@ class ChannelSink:
                 raise SinkUnavailable(answer.problem)
         except SinkUnavailable as error:
             wanted_s = error.retry_after_s if isinstance(error, ServiceBusyError) else 0.0
-            self._pause_s = min(max(FIRST_PAUSE_S, 2 * self._pause_s), LONGEST_PAUSE_S)
-            self._not_before_s = self._clock() + max(self._pause_s, wanted_s)
+            self._not_before_s = self._clock() + max(self._backoff.pause_s(), wanted_s)
             self._problem = str(error)
             raise
-        self._pause_s = self._not_before_s = 0.0
+        self._backoff.reset()
+        self._not_before_s = 0.0
         if delivery.refused:
             self.refused += len(notices)
             log.error("%s; %d notices are dropped here and stay in the other sinks", delivery.refused, len(notices))

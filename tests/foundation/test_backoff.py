@@ -21,3 +21,10 @@ def test_attempt_that_lasted_makes_the_pause_short_again() -> None:
 def test_pauses_stay_within_their_bounds(lasted_s: list[float]) -> None:
     backoff = Backoff()
     assert all(FIRST_S <= backoff.pause_s(each) <= LAST_S for each in lasted_s)
+
+
+def test_success_makes_the_pause_short_again() -> None:
+    backoff = Backoff(1.0, 60.0)
+    before = [backoff.pause_s() for _ in range(8)]
+    backoff.reset()
+    assert (before, backoff.pause_s()) == ([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0], 1.0)
