@@ -103,4 +103,4 @@ def check(
         for f in findings:
             results.add_row("[green]ok[/]" if f.ok else "[red]fails[/]", f.name, f.detail)
         console().print(results)
-    raise typer.Exit(0 if ok else 1)
+    raise typer.Exit(0 if ok else 2)

@@ -45,7 +45,7 @@ def test_check_fails_where_a_part_does(driftline, region, tmp_path):
         region.read_text().replace('name = "bert_cnn"', "").replace("[model]", '[model]\nname = "nobody"')
     )
     ran = driftline("check", region, "--json")
-    assert ran.code == 1
+    assert ran.code == 2
     failed = [f for f in ran.json()["findings"] if not f["ok"]]
     assert [f["name"] for f in failed] == ["model"]
     assert "nobody" in failed[0]["detail"]

@@ -148,7 +148,7 @@ def test_check_covers_the_coordinator(driftline, file, tmp_path):
     assert told["superlink"]["ok"]
     shutil.rmtree(tmp_path / "models")
     ran = driftline("check", file, "--json")
-    assert ran.code == 1
+    assert ran.code == 2
     assert not next(f for f in json.loads(ran.out)["findings"] if f["name"] == "model")["ok"]
 
 
