@@ -1,4 +1,4 @@
-"""A threshold for all regions, from quantiles of each region's scores."""
+"""One threshold for all regions, from quantiles of each region's scores."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,14 +11,14 @@ from models.base import TrainingError
 from models.thresholds.registry import fit_threshold
 
 SKETCH_SIZE = 1025
-"""Quantiles of a class in a `ScoreSketch` at the most."""
+"""Maximum number of quantiles of a class in a `ScoreSketch`."""
 
-_MOST = 200_000
-"""Scores that all regions together are spread to at the most."""
+MAX_SCORES = 200_000
+"""Maximum number of scores that the sketches of all regions together are expanded to."""
 
 
-def sketch(region: str, scores: NDArray[np.float32], labels: NDArray[np.bool_]) -> ScoreSketch:
-    """Scores (n,) with labels, bool (n,), as quantiles of each class."""
+def sketch_scores(region: str, scores: NDArray[np.float32], labels: NDArray[np.bool_]) -> ScoreSketch:
+    """Reduce scores (n,) with labels, bool (n,), to quantiles of each class."""
     normal, anomalous = scores[~labels], scores[labels]
     return ScoreSketch(region, _quantiles(normal), _quantiles(anomalous), len(normal), len(anomalous))
 
@@ -30,19 +30,19 @@ def _quantiles(scores: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def shared_threshold(sketches: Sequence[ScoreSketch], rule: str) -> float:
-    """One threshold over all regions' calibration windows, each weighing what it counts.
+    """Fit one threshold over all regions' calibration windows, each region weighted by its number of windows.
 
     Args:
-        sketches: One of each region.
-        rule: A rule of `models.thresholds.registry`, or `auto`: `best_f1` where there are windows of both
-            classes, else `percentile`.
+        sketches: Sketches, one for each region.
+        rule: A rule of `models.thresholds.registry`, or `auto`: `best_f1` with windows of both classes, else
+            `percentile`.
 
     Raises:
-        RoundFailedError: there is no calibration window, or the rule does not fit what there is.
+        RoundFailedError: there is no calibration window, or the rule cannot be fitted.
     """
-    share = min(1.0, _MOST / max(1, sum(s.normal_count + s.anomalous_count for s in sketches)))
-    normal = np.concatenate([_spread(s.normal, round(share * s.normal_count)) for s in sketches])
-    anomalous = np.concatenate([_spread(s.anomalous, round(share * s.anomalous_count)) for s in sketches])
+    share = min(1.0, MAX_SCORES / max(1, sum(s.normal_count + s.anomalous_count for s in sketches)))
+    normal = np.concatenate([_expand(s.normal, round(share * s.normal_count)) for s in sketches])
+    anomalous = np.concatenate([_expand(s.anomalous, round(share * s.anomalous_count)) for s in sketches])
     scores = np.concatenate([normal, anomalous])
     labels = np.arange(len(scores)) >= len(normal)
     if rule == "auto":
@@ -53,15 +53,15 @@ def shared_threshold(sketches: Sequence[ScoreSketch], rule: str) -> float:
         raise RoundFailedError(f"step 6, threshold: {error}") from error
 
 
-def _spread(quantiles: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-    """As many scores as the quantiles stand for, evenly spaced along them."""
+def _expand(quantiles: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+    """`count` scores, evenly spaced along the quantiles."""
     if len(quantiles) in (0, count):
         return quantiles
     return np.interp(np.linspace(0, 1, count), np.linspace(0, 1, len(quantiles)), quantiles).astype(np.float32)
 
 
 def sketch_problem(sketch: ScoreSketch, max_examples: int) -> str | None:
-    """Why a region's calibration scores cannot be used; None where nothing speaks against them."""
+    """Why a region's calibration scores cannot be used; None if they can."""
     classes: Mapping[str, tuple[np.ndarray, int]] = {
         "normal": (sketch.normal, sketch.normal_count),
         "anomalous": (sketch.anomalous, sketch.anomalous_count),
@@ -72,5 +72,5 @@ def sketch_problem(sketch: ScoreSketch, max_examples: int) -> str | None:
         if not np.isfinite(scores).all() or (np.diff(scores) < 0).any():
             return f"its {name} scores are not finite or do not ascend"
         if not len(scores) <= count <= max_examples or (count and not len(scores)):
-            return f"it says that {len(scores)} {name} scores stand for {count} windows"
+            return f"it claims that {len(scores)} {name} scores represent {count} windows"
     return None

@@ -1,4 +1,4 @@
-"""A region's part of a round of a line classifier: trains and judges on the classes of the region's templates."""
+"""A region's part of a round of a line classifier: trains and evaluates on the classes of the region's templates."""
 
 import time
 import zlib
@@ -14,14 +14,14 @@ from models.classify.registry import build
 from models.training.train_loop import LocalTraining, within_round
 
 FEDERATED = ("lora_bert",)
-"""Line classifiers whose weights have the same shapes whatever they were trained on."""
+"""Line classifiers whose weights have the same shapes in every region."""
 
 
 class LineTrainer:
-    """Answers for one region where a line classifier is federated. Not for several threads at once."""
+    """Answers for one region in rounds of a line classifier. Not thread-safe."""
 
     def __init__(self, region: str, store: LearningStore, *, device: str, cache: Path | None) -> None:
-        """Loads nothing yet; see `federation.region.trainer.Trainer`."""
+        """Load nothing yet; see `federation.region.trainer.Trainer`."""
         self._region = region
         self._store = store
         self._device = device
@@ -29,10 +29,10 @@ class LineTrainer:
         self._built: tuple[ModelSpec, LineClassifier] | None = None
 
     def train(self, weights: Weights, task: TrainTask) -> Update:
-        """Trains from `weights` on the templates to train on.
+        """Train from `weights` on the training templates.
 
         Raises:
-            TrainerError: this classifier cannot be federated, or not in this mode of privacy.
+            TrainerError: the classifier cannot be federated, or not in this privacy mode.
             ModelError: see `Model.load_weights` and `LineClassifier.fit`.
         """
         start = time.perf_counter()
@@ -50,10 +50,10 @@ class LineTrainer:
         return Update(self._region, classifier.weights(), len(own), metrics)
 
     def evaluate(self, candidate: Weights, current: Weights, spec: ModelSpec) -> HoldoutFigures:
-        """Counts by class what both models say of the templates that are held out.
+        """Count the predictions of both models on the held-out templates by class.
 
         Raises:
-            TrainerError: this classifier cannot be federated.
+            TrainerError: the classifier cannot be federated.
             ModelError: see `Model.load_weights`.
         """
         own = self._store.line_set(Purpose.HOLDOUT)
@@ -68,7 +68,7 @@ class LineTrainer:
     def _loaded(self, spec: ModelSpec, weights: Weights) -> LineClassifier:
         if spec.detector not in FEDERATED:
             raise TrainerError(
-                f"the weights of {spec.detector} depend in number on what it was trained on; of the line classifiers "
+                f"the number of weights of {spec.detector} depends on its training data; of the line classifiers "
                 f"{', '.join(FEDERATED)} can be federated"
             )
         if self._built is None or self._built[0] != spec:

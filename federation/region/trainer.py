@@ -1,7 +1,7 @@
 """A region's part of a round: trains, calibrates and evaluates on the region's own stored windows.
 
-A library without sockets; the warm trainer process and the in-process grid both run it. The detector is
-kept between questions, so that its encoder is loaded and its template texts are encoded once.
+It has no sockets; the warm trainer process and the in-process grid both run it. The detector is kept between
+questions, so that its encoder is loaded and its template texts are encoded only once.
 """
 
 import time
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from federation.errors import TrainerError
 from federation.privacy.registry import privacy_mode
-from federation.protocol.calibration import sketch
+from federation.protocol.calibration import sketch_scores
 from federation.protocol.output_templates import most_frequent
 from federation.protocol.records import (
     LINE_CLASSIFIER,
@@ -34,14 +34,14 @@ from models.training.train_loop import LocalTraining, within_round
 
 
 class Trainer:
-    """Answers for one region; see `federation.protocol.messages.Region`. Not for several threads at once."""
+    """Answers for one region; see `federation.protocol.messages.RegionClient`. Not thread-safe."""
 
     def __init__(self, region: str, store: LearningStore, *, device: str = "auto", cache: Path | None = None) -> None:
-        """Loads nothing yet.
+        """Load nothing yet.
 
         Args:
-            region: Its name.
-            store: Its windows.
+            region: Name of the region.
+            store: Windows of the region.
             device: See `models.detectors.registry.build`.
             cache: Folder for encoded template texts.
         """
@@ -54,28 +54,28 @@ class Trainer:
 
     @property
     def region(self) -> str:
-        """Its name."""
+        """Name of the region."""
         return self._region
 
     def templates(self, task: TrainTask) -> NDArray[np.int64]:
-        """Ids of the templates in the windows to train on, for a detector that has an output for each; else none.
+        """Ids of the templates in the training windows, for a detector with an output for each; none for others.
 
         Raises:
-            TrainerError: this detector cannot be federated, or not in this mode of privacy.
+            TrainerError: the detector cannot be federated, or not in this privacy mode.
         """
         detector = self._detector(task.spec)
         privacy_mode(task.privacy.mode).require_supported(detector)
-        if not _predicts(detector):
+        if not _has_outputs(detector):
             return np.zeros(0, np.int64)
         own = self._store.learning_set(Purpose.TRAIN)
         return most_frequent(own.subset(~own.labels).windows.ids)
 
     def train(self, weights: Weights, task: TrainTask) -> Update:
-        """Trains from `weights` on the windows to train on, a line classifier on the templates.
+        """Train from `weights` on the training windows, or a line classifier on the templates.
 
         Raises:
-            TrainerError: this model cannot be federated, or the region has no window to train on.
-            BudgetSpentError: the privacy budget does not allow it.
+            TrainerError: the model cannot be federated, or the region has no window to train on.
+            BudgetSpentError: the training would exceed the privacy budget.
             ModelError: see `WindowDetector.load_weights` and `WindowDetector.fit`.
         """
         if task.spec.kind == LINE_CLASSIFIER:
@@ -103,18 +103,18 @@ class Trainer:
         return Update(self._region, detector.weights(), len(own), metrics)
 
     def calibrate(self, weights: Weights, spec: ModelSpec) -> ScoreSketch:
-        """Scores the calibration windows; only quantiles are given away.
+        """Score the calibration windows; only quantiles of the scores are returned.
 
         Raises:
             ModelError: see `WindowDetector.load_weights`.
         """
         own = self._store.learning_set(Purpose.CALIBRATE)
-        return sketch(self._region, self._scores(spec, weights, own), own.labels)
+        return sketch_scores(self._region, self._scores(spec, weights, own), own.labels)
 
     def evaluate(
         self, candidate: Weights, current: Weights, spec: ModelSpec, thresholds: tuple[float, float]
     ) -> HoldoutFigures:
-        """Counts what both models do on the holdout; `thresholds` are (candidate's, current's).
+        """Count the results of both models on the holdout; `thresholds` are (candidate's, current's).
 
         Raises:
             ModelError: see `WindowDetector.load_weights`.
@@ -152,17 +152,17 @@ class Trainer:
 
 
 def _federable(spec: ModelSpec, device: str, cache: Path | None) -> WindowDetector:
-    """Builds the detector, if regions can train it together."""
+    """Build the detector, if its weights can be averaged over regions."""
     from models.detectors.torch_detector import TorchDetector
 
     detector = build(spec.detector, spec.settings, device=device, cache=cache)
     if not isinstance(detector, TorchDetector):
-        raise TrainerError(f"{spec.detector} is fitted at once and has no weights that could be averaged over regions")
+        raise TrainerError(f"{spec.detector} has no weights that can be averaged over regions")
     return detector
 
 
-def _predicts(detector: WindowDetector) -> bool:
-    """Whether it learns which templates to expect, and has an output for each."""
+def _has_outputs(detector: WindowDetector) -> bool:
+    """Whether it has one output per template, which predicts the template."""
     from models.detectors.next_template import CandidateDetector
 
     return isinstance(detector, CandidateDetector) and not detector.supervised

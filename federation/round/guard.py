@@ -1,9 +1,9 @@
-"""The guard: which updates may be aggregated. The same before every strategy.
+"""The guard: which updates may be aggregated; the same for every strategy.
 
-Flower's own averaging takes what it is given: one NaN makes the whole global model NaN, a broadcastable
-shape is taken silently, a negative count weighs negatively. Here an update is refused, by the
-region's name and with a sentence, unless it holds the arrays that were sent, finite, with a believable
-count, and changed no more than `norm_factor` times what the others changed at the median.
+Flower's own averaging accepts everything: one NaN makes the whole global model NaN, a broadcastable shape is used
+silently, a negative count has a negative weight. Here an update is refused, by the region's name and with a reason,
+unless it holds the arrays that were sent, with finite values and a plausible count, and changed no more than
+`norm_factor` times the median change of the others.
 """
 
 from collections.abc import Sequence
@@ -21,31 +21,31 @@ def inspect(
     """The updates that may be aggregated, sorted by region, and the refusals of the others.
 
     Args:
-        updates: One of each region.
-        sent: The weights that they start from.
-        settings: Of the round.
-        number: Of the pass.
+        updates: Updates, one for each region.
+        sent: Weights that they start from.
+        settings: Settings of the round.
+        number: Pass, from 0.
     """
     problems = {u.region: problem(u, sent, settings.max_examples) for u in updates}
-    whole = [u for u in sorted(updates, key=lambda u: u.region) if problems[u.region] is None]
-    norms = {u.region: change_norm(u.weights, sent) for u in whole}
+    valid = [u for u in sorted(updates, key=lambda u: u.region) if problems[u.region] is None]
+    norms = {u.region: change_norm(u.weights, sent) for u in valid}
     for region, norm in norms.items():
         others = [n for name, n in norms.items() if name != region]
         usual = float(np.median(others)) if others else 0.0
-        # Where the others did not move at all there is nothing to compare with.
+        # With others that did not change at all there is nothing to compare with.
         if usual > 0 and norm > settings.norm_factor * usual:
             problems[region] = (
                 f"its change has norm {norm:.3g}, more than {settings.norm_factor:g} times the others' {usual:.3g}"
             )
-    good = [u for u in whole if problems[u.region] is None]
+    good = [u for u in valid if problems[u.region] is None]
     return good, [Refusal(region, number, reason) for region, reason in sorted(problems.items()) if reason]
 
 
 def shares(counts: Sequence[int], max_share: float) -> list[int]:
-    """The counts that regions are weighted by: those beyond a bound are cut to it, so that none dominates a mean.
+    """Bound the counts by which regions are weighted, so that no region dominates a mean.
 
-    The bound is the highest one at which no region makes up more than `max_share` of the sum; where there are too few
-    regions for any, it is the smallest count.
+    The bound is the highest one at which no region makes up more than `max_share` of the sum. With too few regions
+    for any bound, it is the smallest count.
 
     Args:
         counts: Windows that each region trained on, from 1.
@@ -53,7 +53,7 @@ def shares(counts: Sequence[int], max_share: float) -> list[int]:
     """
     rest = sum(counts)
     for cut, largest in enumerate(sorted(counts, reverse=True)):
-        # With this bound for the `cut` largest, and the others as they are, each of these has just `max_share`.
+        # With this bound on the `cut` largest counts, and the others unchanged, each of them has exactly `max_share`.
         left = 1 - max_share * cut
         bound = max_share * rest / left if left > 0 else 0.0
         if largest <= bound or cut == len(counts) - 1:
@@ -64,22 +64,22 @@ def shares(counts: Sequence[int], max_share: float) -> list[int]:
 
 
 def problem(update: Update, sent: Weights, max_examples: int) -> str | None:
-    """Why an update cannot be used, looked at by itself; None where nothing speaks against it."""
+    """Why an update cannot be used, regardless of the others; None if it can."""
     if not 1 <= update.examples <= max_examples:
-        return f"it says it trained on {update.examples} windows; 1 to {max_examples} are believed"
-    if strange := [name for name, value in update.metrics.items() if not np.isfinite(value)]:
-        return f"its figure '{strange[0]}' is {update.metrics[strange[0]]}"
+        return f"it claims to be trained on {update.examples} windows; 1 to {max_examples} are accepted"
+    if bad := [name for name, value in update.metrics.items() if not np.isfinite(value)]:
+        return f"its metric '{bad[0]}' is {update.metrics[bad[0]]}"
     return difference(sent, update.weights)
 
 
-def difference(sent: Weights, given: Weights) -> str | None:
-    """The first thing that is wrong with the arrays given for those sent, in words."""
-    for name in sorted(sent.keys() | given.keys()):
-        if name not in given:
+def difference(sent: Weights, received: Weights) -> str | None:
+    """The first problem of the arrays received for those that were sent; None if there is none."""
+    for name in sorted(sent.keys() | received.keys()):
+        if name not in received:
             return f"the array '{name}' is missing"
         if name not in sent:
             return f"the array '{name}' was not asked for"
-        old, new = sent[name], given[name]
+        old, new = sent[name], received[name]
         if old.shape != new.shape or old.dtype != new.dtype:
             return f"the array '{name}' is {new.dtype}{list(new.shape)} and should be {old.dtype}{list(old.shape)}"
         if not np.issubdtype(old.dtype, np.floating):
@@ -91,30 +91,30 @@ def difference(sent: Weights, given: Weights) -> str | None:
 
 
 def change_norm(weights: Weights, sent: Weights) -> float:
-    """Euclidean norm of what was changed over all arrays, in float64."""
+    """Euclidean norm of the change over all arrays, in float64."""
     changes = (weights[name].astype(np.float64) - sent[name].astype(np.float64) for name in floating(sent))
     return float(np.sqrt(sum(float(np.square(change).sum()) for change in changes)))
 
 
 def figures_problem(figures: HoldoutFigures, max_examples: int, classes: int = 2) -> str | None:
-    """Why a region's holdout figures cannot be used; None where nothing speaks against them.
+    """Why a region's holdout figures cannot be used; None if they can.
 
     Args:
-        figures: Of one region.
-        max_examples: As many windows or templates are believed.
-        classes: What the model tells apart: 2 of a window detector.
+        figures: Figures of one region.
+        max_examples: Largest plausible number of windows or templates.
+        classes: Number of classes of the model; 2 for a window detector.
     """
-    if strange := [len(c) for c in (figures.current, figures.candidate) if len(c) != classes**2]:
-        return f"it gave {strange[0]} counts, not {classes**2}"
+    if wrong := [len(c) for c in (figures.current, figures.candidate) if len(c) != classes**2]:
+        return f"it gave {wrong[0]} counts, not {classes**2}"
     if _truth(figures.current, classes) != _truth(figures.candidate, classes):
         return f"its counts {figures.current} and {figures.candidate} are not of the same windows"
     if sum(figures.current) > max_examples:
-        return f"it says that its holdout has {sum(figures.current)} windows; at most {max_examples} are believed"
+        return f"it claims a holdout of {sum(figures.current)} windows; at most {max_examples} are accepted"
     return None
 
 
 def _truth(cells: tuple[int, ...], classes: int) -> list[int]:
-    """How many of each class there are."""
+    """Number of windows or templates of each true class."""
     if classes == 2:
         return [cells[0] + cells[2], cells[1] + cells[3]]
     return [sum(cells[start : start + classes]) for start in range(0, len(cells), classes)]

@@ -155,10 +155,11 @@ def _judged(this: _Round, weights: Weights, threshold: float, candidate: PassRes
     problems = {region: figures_problem(f, settings.max_examples, classes) for region, f in sorted(figures.items())}
     fleet.refuse(Refusal(region, settings.passes, reason) for region, reason in problems.items() if reason)
     figures = {region: f for region, f in figures.items() if problems[region] is None}
-    accepted, reason = judge(list(figures.values()), settings)  # 8
-    this.report("gate", {"regions": len(figures), "accepted": float(accepted), "reason": reason})
+    verdict = judge(list(figures.values()), settings)  # 8
+    this.report("gate", {"regions": len(figures), "accepted": float(verdict.accepted), "reason": verdict.reason})
     return RoundResult(
-        round_id=this.task.round_id, weights=candidate.weights, threshold=value, accepted=accepted, reason=reason,
+        round_id=this.task.round_id, weights=candidate.weights, threshold=value,
+        accepted=verdict.accepted, reason=verdict.reason,
         figures=tuple(figures[region] for region in sorted(figures)),
         participants=tuple(sorted(u.region for u in candidate.updates)),
         refusals=tuple(fleet.refusals), missing=tuple(dict.fromkeys(fleet.missing)),

@@ -45,9 +45,6 @@ class RoundSettings(BaseModel):
     )
     margin_overall: float = Field(0.0, description="F1 over all regions that the candidate must gain.")
     margin_region: Annotated[float, Field(ge=0)] = Field(0.02, description="F1 that any region may lose.")
-    margin_windows: Annotated[int, Field(ge=0)] = Field(
-        1, description="A region's loss counts only if it misjudges more than this many additional windows."
-    )
     threshold: str = Field("auto", description="Threshold rule of the candidate: auto, best_f1 or percentile.")
     privacy: PrivacySettings = Field(PrivacySettings.model_validate({}), description="See `PrivacySettings`.")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="Seed of the round.")

@@ -9,7 +9,7 @@ from flwr.app import Message
 from numpy.typing import NDArray
 
 from federation.flower.local_grid import LocalGrid
-from federation.protocol.calibration import sketch
+from federation.protocol.calibration import sketch_scores
 from federation.protocol.messages import RegionClient
 from federation.protocol.records import HoldoutFigures, ModelSpec, ScoreSketch, TrainTask, Update, Weights
 from federation.round.settings import RoundSettings
@@ -41,7 +41,7 @@ class PreparedRegion:
 
     def calibrate(self, weights: Weights, spec: ModelSpec) -> ScoreSketch:
         scores = np.array([0.1, 0.2, 0.9], np.float32)
-        return sketch(self.region, scores, np.array([False, False, True]))
+        return sketch_scores(self.region, scores, np.array([False, False, True]))
 
     def evaluate(
         self, candidate: Weights, current: Weights, spec: ModelSpec, thresholds: tuple[float, float]

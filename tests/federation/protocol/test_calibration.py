@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from federation.errors import RoundFailedError
-from federation.protocol.calibration import shared_threshold, sketch, sketch_problem
+from federation.protocol.calibration import shared_threshold, sketch_problem, sketch_scores
 from models.thresholds.registry import fit_threshold
 
 
@@ -13,7 +13,7 @@ def test_few_scores_give_the_threshold_of_all_windows_together(drawn: list[tuple
     scores = np.array([s for s, _ in drawn], np.float32)
     labels = np.array([label for _, label in drawn])
     parts = np.array_split(np.arange(len(scores)), regions)
-    sketches = [sketch(f"r{i}", scores[p], labels[p]) for i, p in enumerate(parts)]
+    sketches = [sketch_scores(f"r{i}", scores[p], labels[p]) for i, p in enumerate(parts)]
     assert all(sketch_problem(s, 100) is None for s in sketches)
     if labels.any() and not labels.all():
         assert shared_threshold(sketches, "auto") == fit_threshold("best_f1", scores, labels).value
@@ -25,7 +25,7 @@ def test_many_scores_are_bounded_and_keep_their_weight() -> None:
     rng = np.random.default_rng(0)
     large = rng.normal(0, 1, 30_000).astype(np.float32)
     small = rng.normal(5, 1, 500).astype(np.float32)
-    sketches = [sketch("eu", large, np.zeros(30_000, bool)), sketch("us", small, np.zeros(500, bool))]
+    sketches = [sketch_scores("eu", large, np.zeros(30_000, bool)), sketch_scores("us", small, np.zeros(500, bool))]
     assert len(sketches[0].normal) == 1025
     assert sketches[0].normal_count == 30_000
     exact = fit_threshold("percentile", np.concatenate([large, small]), None).value
@@ -33,9 +33,9 @@ def test_many_scores_are_bounded_and_keep_their_weight() -> None:
 
 
 def test_no_window_or_one_class_is_said() -> None:
-    empty = sketch("eu", np.zeros(0, np.float32), np.zeros(0, bool))
+    empty = sketch_scores("eu", np.zeros(0, np.float32), np.zeros(0, bool))
     with pytest.raises(RoundFailedError, match=r"step 6, threshold: .* at least one score"):
         shared_threshold([empty], "auto")
-    normal = sketch("eu", np.ones(3, np.float32), np.zeros(3, bool))
+    normal = sketch_scores("eu", np.ones(3, np.float32), np.zeros(3, bool))
     with pytest.raises(RoundFailedError, match="both classes"):
         shared_threshold([normal], "best_f1")

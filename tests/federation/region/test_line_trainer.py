@@ -13,7 +13,7 @@ from federation.flower.local_grid import LocalGrid
 from federation.flower.network import FlowerNetwork
 from federation.protocol.records import LINE_CLASSIFIER, HoldoutFigures, ModelSpec, TrainTask, Weights
 from federation.region.trainer import Trainer
-from federation.round.gate import judge, quality, table, wrong
+from federation.round.gate import errors, judge, quality, table
 from federation.round.guard import figures_problem
 from federation.round.result import RoundResult
 from federation.round.round import run_round
@@ -129,7 +129,7 @@ def test_what_cannot_be_federated_says_so(start) -> None:
     spec, weights = start
     other = spec.model_copy(update={"detector": "dann_bert"})
     with pytest.raises(
-        RoundFailedError, match=r"the weights of dann_bert depend in number .* lora_bert can be federated"
+        RoundFailedError, match=r"the number of weights of dann_bert depends .* lora_bert can be federated"
     ):
         run(LocalGrid(trainers()), (other, weights))
     with pytest.raises(RoundFailedError, match="differential privacy covers windows and not lines"):
@@ -177,15 +177,15 @@ def cells(*given: tuple[int, int, int]) -> tuple[int, ...]:
 def test_the_gate_compares_macro_f1() -> None:
     settings = RoundSettings.model_validate({})
     before, after = cells((0, 0, 90), (1, 0, 10)), cells((0, 0, 88), (0, 1, 2), (1, 1, 10))
-    assert (wrong(before), wrong(after)) == (10, 2)
-    accepted, reason = judge([HoldoutFigures(r, before, after) for r in ("eu", "us")], settings)
-    assert accepted, reason
-    accepted, reason = judge([HoldoutFigures("eu", before, after), HoldoutFigures("us", after, before)], settings)
-    assert not accepted
+    assert (errors(before), errors(after)) == (10, 2)
+    verdict = judge([HoldoutFigures(r, before, after) for r in ("eu", "us")], settings)
+    assert verdict.accepted, verdict.reason
+    verdict = judge([HoldoutFigures("eu", before, after), HoldoutFigures("us", after, before)], settings)
+    assert not verdict.accepted
     worse = HoldoutFigures("us", cells((2, 2, 9)), cells((2, 2, 5), (2, 0, 4)))
-    accepted, reason = judge([*(HoldoutFigures(r, before, after) for r in ("ap", "eu")), worse], settings)
-    assert not accepted
-    assert "worse in us: 1.0000 became 0.3571 by 4 templates" in reason
+    verdict = judge([*(HoldoutFigures(r, before, after) for r in ("ap", "eu")), worse], settings)
+    assert not verdict.accepted
+    assert "worse in us: 1.0000 became 0.3571 by 4 templates" in verdict.reason
     assert quality(cells()) == 1.0
     assert table([after, after])["macro_f1"] == pytest.approx(quality(after))
 
@@ -195,7 +195,7 @@ def test_counts_must_be_of_the_same_templates() -> None:
     assert "not of the same windows" in str(figures_problem(moved, 100, len(CLASSES)))
     fine = HoldoutFigures("eu", cells((0, 0, 5)), cells((0, 3, 5)))
     assert figures_problem(fine, 100, len(CLASSES)) is None
-    assert "at most 4 are believed" in str(figures_problem(fine, 4, len(CLASSES)))
+    assert "at most 4 are accepted" in str(figures_problem(fine, 4, len(CLASSES)))
 
 
 def test_virtual_regions_take_the_classes_that_the_rules_give() -> None:

@@ -84,7 +84,7 @@ def test_the_proximal_term_holds_the_weights_near_their_start() -> None:
 
 def test_what_cannot_be_federated_says_so() -> None:
     spec = ModelSpec(name="m", version=1, detector="event_counts", settings={}, extra={})
-    with pytest.raises(TrainerError, match="no weights that could be averaged"):
+    with pytest.raises(TrainerError, match="no weights that can be averaged"):
         trained((spec, {}))
 
 
@@ -103,7 +103,7 @@ def test_a_failed_round_tells_what_every_region_said() -> None:
     spec = ModelSpec(name="m", version=1, detector="event_counts", settings={}, extra={})
     trainers = {name: Trainer(name, made_store(1), device="cpu") for name in ("us", "ap")}
     with pytest.raises(
-        RoundFailedError, match=r"step 4, pass 0: 0 regions of 2 .*ap: event_counts is .*us: event_counts"
+        RoundFailedError, match=r"step 4, pass 0: 0 regions of 2 .*ap: event_counts has .*us: event_counts"
     ):
         run_round(FlowerNetwork(LocalGrid(trainers)), RoundSettings.model_validate({}), spec, {}, 0.5, round_id="r1")
 

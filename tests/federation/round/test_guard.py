@@ -42,7 +42,7 @@ FAULTS: dict[str, tuple[Callable[[Update], Update], str]] = {
     "no examples": (lambda u: replace(u, examples=0), "trained on 0 windows"),
     "negative examples": (lambda u: replace(u, examples=-5), "trained on -5 windows"),
     "absurd examples": (lambda u: replace(u, examples=10**12), "trained on 1000000000000 windows"),
-    "figure": (lambda u: replace(u, metrics={"loss": float("nan")}), "figure 'loss' is nan"),
+    "figure": (lambda u: replace(u, metrics={"loss": float("nan")}), "metric 'loss' is nan"),
     "50 times larger": (spoiled("a", np.full((2, 3), 50, np.float32)), "more than 10 times the others'"),
 }
 
@@ -90,9 +90,9 @@ SKETCHES = {
     "not ascending": (ScoreSketch("eu", SCORES, SCORES[::-1], 2, 2), "do not ascend"),
     "dtype": (ScoreSketch("eu", SCORES.astype(np.float64), SCORES, 2, 2), "float64[2]"),
     "too many": (ScoreSketch("eu", np.zeros(1026, np.float32), SCORES, 1026, 2), "at most 1025"),
-    "count too small": (ScoreSketch("eu", SCORES, SCORES, 1, 2), "stand for 1 windows"),
-    "count absurd": (ScoreSketch("eu", SCORES, SCORES, 2, 10**12), "stand for 1000000000000 windows"),
-    "count of nothing": (ScoreSketch("eu", SCORES, SCORES[:0], 2, 9), "0 anomalous scores stand for 9 windows"),
+    "count too small": (ScoreSketch("eu", SCORES, SCORES, 1, 2), "represent 1 windows"),
+    "count absurd": (ScoreSketch("eu", SCORES, SCORES, 2, 10**12), "represent 1000000000000 windows"),
+    "count of nothing": (ScoreSketch("eu", SCORES, SCORES[:0], 2, 9), "0 anomalous scores represent 9 windows"),
 }
 
 
