@@ -1,8 +1,8 @@
-"""Announcements on the compacted topic `driftline.models`: which version of a model is the one to follow.
+"""Announcements on the compacted topic `driftline.models`: the version of a model to follow.
 
-The key is the model's name, so the topic holds the last word on every model for as long as it lives.
-The document is described by `docs/announcement.schema.json`. Engines follow the model store itself; the
-topic is for whoever else wants to know, and for keeping the audit log's last hash out of reach.
+The key is the model's name, so the topic keeps the last announcement of every model. The document is described by
+`docs/announcement.schema.json`. Engines follow the model store itself; the topic serves other consumers, and
+stores the audit log's last hash on another machine.
 """
 
 from typing import Literal
@@ -13,7 +13,7 @@ from foundation.documents.announcement import EVENT_TYPE, AnnouncementDocument
 from foundation.documents.base import SCHEMA_VERSION, message_headers
 
 FLUSH_S = 5.0
-"""How long the topic may take to acknowledge before the step is tried again."""
+"""Time limit for the topic's acknowledgement, after which the step is repeated."""
 
 
 def announcement(
@@ -46,18 +46,18 @@ def announcement_record(document: AnnouncementDocument) -> Record:
 
 
 class Announcer:
-    """Puts announcements on a sink and waits for the acknowledgement."""
+    """Writes announcements to a sink and waits for the acknowledgement."""
 
     def __init__(self, sink: Sink) -> None:
-        """Takes a sink that is not open yet."""
+        """Take a sink that is not open yet."""
         self._sink = sink
         self._open = False
 
     def announce(self, announcement: AnnouncementDocument) -> None:
-        """Delivers it; after an error call again with the same one.
+        """Deliver an announcement; after an error call again with the same one.
 
         Raises:
-            SinkUnavailable: it was not acknowledged in time.
+            ConnectorError: it was not acknowledged in time.
         """
         try:
             if not self._open:
@@ -66,11 +66,11 @@ class Announcer:
             self._sink.write([announcement_record(announcement)])
             self._sink.flush(FLUSH_S)
         except BaseException:
-            # What is still buffered would go out beside the repetition; the sink starts over.
+            # Buffered announcements would be delivered in addition to the repeated one: the sink starts again.
             self.close()
             raise
 
     def close(self) -> None:
-        """Frees the sink; the next announcement opens it again."""
+        """Close the sink; the next announcement opens it again."""
         self._sink.close()
         self._open = False

@@ -1,16 +1,16 @@
-"""The audit log: every round, publication and rollback, in a chain of hashes that is only ever added to.
+"""The audit log: every round, publication and rollback, in an append-only chain of hashes.
 
-One JSON object a line::
+One JSON object per line::
 
     {"body": {…}, "event": "published", "id": "…", "previous": "…", "seq": 7, "sha256": "…", "time": "…"}
 
-`sha256` is that of the line without it, `previous` the one before, so nothing inside can be changed,
-left out, added or exchanged without a break. What the chain alone cannot show is a cut at its end, or a
-chain written anew from the start: against the first the ledger remembers the last hash, against both
-every announcement on the topic carries it to where this machine cannot take it back.
+`sha256` is the hash of the line without this key, `previous` that of the line before, so no entry can be changed,
+removed, added or exchanged without a break. The chain alone does not show that its end was cut off, or that the
+whole chain was rewritten. Against the first the ledger stores the last hash; against both every announcement on the
+topic carries it to another machine.
 
-Whoever adds entries verifies the whole log once and then only what was added since, for which the last entry must still
-be the one that it knows; `verify` reads everything.
+A writer verifies the whole log once, and then only new entries, after checking that its last known entry is still
+there. `verify` reads everything.
 """
 
 import fcntl
@@ -28,20 +28,20 @@ from federation.errors import StorageError, TamperedError
 from foundation.time_text import iso_millis
 
 START = "0" * 64
-"""What the first entry names as the one before it."""
+"""`previous` of the first entry."""
 
 _KEYS = {"body", "event", "id", "previous", "seq", "sha256", "time"}
 
 
 @dataclass(slots=True)
 class _Known:
-    """How far the file was verified; offsets and lengths in bytes.
+    """The verified part of the file; offsets and lengths in bytes.
 
     Attributes:
-        inode: Of the file.
-        end: Of the last whole line.
-        last: That line, and its entry; b"" and None where there is none.
-        places: Offset and length of every entry by its id.
+        inode: Inode of the file.
+        end: End of the last complete line.
+        line, last: That line and its entry; b"" and None in an empty file.
+        places: Offset and length of every entry, by its id.
     """
 
     inode: int
@@ -58,7 +58,7 @@ class _Known:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of the log; `id` is unique in it, `seq` counts from 1."""
+    """One line of the log; `id` is unique, `seq` counts from 1."""
 
     seq: int
     id: str
@@ -69,21 +69,21 @@ class Entry:
 
 
 class AuditLog:
-    """See the module; several processes may add to the same file."""
+    """See the module; several processes may append to the same file."""
 
     def __init__(self, path: Path, *, now_ns: Callable[[], int]) -> None:
-        """Touches nothing yet; `now_ns` is the wall clock."""
+        """Open nothing yet; `now_ns` is the wall clock."""
         self._path = path
         self._now_ns = now_ns
         self._known: _Known | None = None
 
     def append(self, identity: str, event: str, body: Mapping[str, Any]) -> Entry:
-        """Adds an entry and waits until it is on the disk; one whose id is there already is given back unchanged.
+        """Append an entry and wait until it is on the disk; an existing entry with this id is returned unchanged.
 
-        What a crash left half-written at the end was never given to anybody, and is cut off first.
+        An incomplete last line, left by a crash, is removed first: its entry was never returned to anybody.
 
         Raises:
-            TamperedError: the log is broken: nothing is added to it.
+            TamperedError: the log is broken, and nothing is appended.
             StorageError: it cannot be written.
         """
         try:
@@ -99,7 +99,7 @@ class AuditLog:
                 else:
                     file.seek(place[0])
                     entry = _entry(orjson.loads(file.read(place[1])))
-                os.fsync(file.fileno())  # also of an entry whose writer may have failed just here
+                os.fsync(file.fileno())  # also for an entry whose writer failed at this point
                 if place is None:
                     known.add(line, entry)
                 return entry
@@ -120,37 +120,33 @@ class AuditLog:
         except OSError as error:
             raise StorageError(f"the audit log {self._path} cannot be read: {error}") from error
         if raw and not raw.endswith(b"\n"):
-            raise TamperedError(f"{self._path}: the last line has no end: it was cut, or a crash came in between")
+            raise TamperedError(f"{self._path}: the last line is incomplete: it was cut off, or a crash interrupted it")
         return [entry for _, entry in _entries(raw, self._path)]
 
     def verify(self, head: tuple[int, str] | None = None) -> list[Entry]:
-        """Checks every line, and that the log still holds the entry that was once its last.
+        """Check every line, and that a known entry is still in the log.
 
         Args:
-            head: (seq, sha256) of an entry that was seen, such as the ledger's; None knows of none.
+            head: (seq, sha256) of a known entry, such as the one in the ledger.
 
         Returns:
             The entries.
 
         Raises:
-            TamperedError: a line was changed, removed, added or exchanged; the message says which.
+            TamperedError: a line was changed, removed, added or exchanged; the message names it.
             StorageError: the file cannot be read.
         """
         entries = self.entries()
         if head is not None:
             seq, sha256 = head
             if len(entries) < seq:
-                raise TamperedError(
-                    f"{self._path}: entry {seq} was there and is not any more; the log ends at {len(entries)}"
-                )
+                raise TamperedError(f"{self._path}: entry {seq} is missing; the log ends at {len(entries)}")
             if entries[seq - 1].sha256 != sha256:
-                raise TamperedError(
-                    f"{self._path}: entry {seq} is not the one that was written: the log was written anew"
-                )
+                raise TamperedError(f"{self._path}: entry {seq} is not the original one: the log was rewritten")
         return entries
 
     def _next(self, last: Entry | None, identity: str, event: str, body: Mapping[str, Any]) -> tuple[bytes, Entry]:
-        told = {
+        values = {
             "body": body,
             "event": event,
             "id": identity,
@@ -158,12 +154,12 @@ class AuditLog:
             "seq": last.seq + 1 if last else 1,
             "time": iso_millis(self._now_ns()),
         }
-        sha256 = _digest(told)
-        line = _canonical({**told, "sha256": sha256}) + b"\n"
+        sha256 = _digest(values)
+        line = _canonical({**values, "sha256": sha256}) + b"\n"
         return line, _entry(orjson.loads(line))
 
     def _caught_up(self, file: IO[bytes]) -> _Known:
-        """What is known once what was added since the last look is verified too; from the start where it must be."""
+        """Verify what was appended since the last call; the whole file if it is not the known one."""
         before, inode = self._known, os.fstat(file.fileno()).st_ino
         known = before
         if before is not None:
@@ -176,7 +172,7 @@ class AuditLog:
         for line, entry in _entries(raw[: raw.rfind(b"\n") + 1], self._path, known.last):
             known.add(line, entry)
         if before is not None and before.last is not None and before.last.id not in known.places:
-            raise TamperedError(f"{self._path}: entry {before.last.seq} was there and is not any more")
+            raise TamperedError(f"{self._path}: entry {before.last.seq} is missing")
         self._known = known
         return known
 
@@ -189,31 +185,31 @@ class AuditLog:
 
 
 def _entries(raw: bytes, path: Path, after: Entry | None = None) -> Iterator[tuple[bytes, Entry]]:
-    """The verified lines of what follows an entry, or of the whole log."""
+    """The verified lines after an entry, or of the whole log."""
     previous = after.sha256 if after else START
     for seq, line in enumerate(raw.splitlines(keepends=True), after.seq + 1 if after else 1):
         where = f"{path}: line {seq}"
         try:
-            told = orjson.loads(line)
+            values = orjson.loads(line)
         except orjson.JSONDecodeError as error:
-            raise TamperedError(f"{where} is no entry any more: {error}") from error
-        if not isinstance(told, dict) or set(told) != _KEYS or line != _canonical(told) + b"\n":
-            raise TamperedError(f"{where} is not as it was written")
-        if told["sha256"] != _digest({key: value for key, value in told.items() if key != "sha256"}):
-            raise TamperedError(f"{where} was changed: its hash is not that of its content")
-        if told["seq"] != seq or told["previous"] != previous:
+            raise TamperedError(f"{where} is not an entry: {error}") from error
+        if not isinstance(values, dict) or set(values) != _KEYS or line != _canonical(values) + b"\n":
+            raise TamperedError(f"{where} is not in its original form")
+        if values["sha256"] != _digest({key: value for key, value in values.items() if key != "sha256"}):
+            raise TamperedError(f"{where} was changed: its hash does not match its content")
+        if values["seq"] != seq or values["previous"] != previous:
             raise TamperedError(f"{where} does not follow the one before it: an entry was removed, added or exchanged")
-        previous = told["sha256"]
-        yield line, _entry(told)
+        previous = values["sha256"]
+        yield line, _entry(values)
 
 
-def _entry(told: Mapping[str, Any]) -> Entry:
-    return Entry(told["seq"], told["id"], told["event"], told["time"], told["body"], told["sha256"])
+def _entry(values: Mapping[str, Any]) -> Entry:
+    return Entry(values["seq"], values["id"], values["event"], values["time"], values["body"], values["sha256"])
 
 
-def _canonical(told: Mapping[str, Any]) -> bytes:
-    return orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
+def _canonical(values: Mapping[str, Any]) -> bytes:
+    return orjson.dumps(values, option=orjson.OPT_SORT_KEYS)
 
 
-def _digest(told: Mapping[str, Any]) -> str:
-    return hashlib.sha256(_canonical(told)).hexdigest()
+def _digest(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(_canonical(values)).hexdigest()

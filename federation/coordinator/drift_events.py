@@ -1,8 +1,8 @@
-"""What regions report on the topic `driftline.drift`, as reasons for rounds and rollbacks.
+"""Drift events on the topic `driftline.drift`, as reasons for rounds and rollbacks.
 
-`DriftEventDocument` declares them. `drift` about the coordinator's model is a
-reason for a round. `regression` says that a version did worse in service than the one before: if it is
-still the current one, the model store goes back.
+`DriftEventDocument` declares them. A `drift` event about the coordinator's model is a reason for a round. A
+`regression` event reports that a version did worse in service than the one before: if the version is still
+current, the model store is rolled back.
 """
 
 import logging
@@ -32,47 +32,47 @@ def event_feed(
     source: Source, dead_letters: Sink, ledger: Ledger, store: ModelStore, model: str, *,
     regions: Sequence[str] = (), now_ns: Callable[[], int],
 ) -> DocumentFeed[DriftEventDocument]:  # fmt: skip
-    """A feed of events into the ledger.
+    """Make a feed of events into the ledger.
 
     Args:
         source: The topic.
-        dead_letters: Takes what is no event.
-        ledger: Keeps triggers, rollbacks and how far was read.
-        store: Says which version is current, and which one was before.
-        model: Events about another one are passed over.
-        regions: Whose events count; one in another's name is a dead letter. Any where empty.
+        dead_letters: Sink for documents that are not events.
+        ledger: Stores triggers, rollbacks and the position.
+        store: Store of the model.
+        model: Name of the model; events about others are ignored.
+        regions: Regions whose events are accepted; an event of another region is a dead letter. Empty: all.
         now_ns: Wall clock.
     """
 
     def read_event(document: dict[str, Any], _: int) -> DriftEventDocument:
         event = read(DriftEventDocument, document)
         if regions and event["region"] not in regions:
-            raise ValueError(f'"region" is {event["region"]!r}, which is none of {", ".join(regions)}')
+            raise ValueError(f'"region" is {event["region"]!r}, which is not one of {", ".join(regions)}')
         return event
 
-    def take(events: Sequence[DriftEventDocument], position: tuple[str, Position]) -> int:
-        mine = [event for event in events if event["model"]["name"] == model]
+    def store_events(events: Sequence[DriftEventDocument], position: tuple[str, Position]) -> int:
+        own = [event for event in events if event["model"]["name"] == model]
         triggers = [
             RoundTrigger(e["id"], "drift", e["region"], now_ns(), e["model"]["version"], sentence(e))
-            for e in mine
+            for e in own
             if e["type"] == "drift"
         ]
-        return ledger.record(triggers, _rollbacks(mine, ledger, store, model, now_ns()), position)
+        return ledger.record(triggers, _rollbacks(own, ledger, store, model, now_ns()), position)
 
-    reader = FeedHandler(FEED, read_event, take, lambda name: ledger.fact(f"position {name}"))
-    return DocumentFeed(source, dead_letters, reader, region="coordinator", now_ns=now_ns)
+    handler = FeedHandler(FEED, read_event, store_events, lambda name: ledger.fact(f"position {name}"))
+    return DocumentFeed(source, dead_letters, handler, region="coordinator", now_ns=now_ns)
 
 
 def _rollbacks(
     events: Sequence[DriftEventDocument], ledger: Ledger, store: ModelStore, model: str, now_ns: int
 ) -> tuple[Rollback, ...]:
-    """At most one, where the version in question is current and no rollback is on its way already."""
+    """At most one rollback: of a version that is current, and if no other rollback is unfinished."""
     current = store.current(model)
     for event in events:
         version = event["model"]["version"]
         if event["type"] == "regression" and version == current and not ledger.open_rollbacks():
             if min(store.versions(model), default=current) >= current:
-                # Asked for again for ever, it would keep every event behind it from being read.
+                # An event that always fails would block all events behind it.
                 log.error("%s; there is no earlier version to go back to", sentence(event))
                 continue
             good = store.rollback_target(model)

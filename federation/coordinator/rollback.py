@@ -1,12 +1,12 @@
-"""Rollbacks: the model store's pointer goes back, the audit log says so, the topic hears of it.
+"""Rollbacks: an earlier version of a model becomes current again, which is audited and announced.
 
-1. The rollback is recorded in the ledger, with the version to go back to: from here on nothing forgets it.
-2. The pointer is moved.
-3. The audit log gets its entry.
+1. The rollback is recorded in the ledger, with the version to go back to.
+2. The model store's pointer is moved.
+3. The audit log gets an entry.
 4. The announcement is acknowledged.
 
-Each step may be done twice without harm, so whoever finds an unfinished rollback finishes it: the process
-that began it, or the coordinator after a crash.
+Every step may be repeated without harm, so any process can finish a rollback: the one that started it, or the
+coordinator after a crash.
 """
 
 from collections.abc import Callable
@@ -21,17 +21,17 @@ from models.storage.store import ModelStore
 
 
 class Rollbacks:
-    """Begins and finishes rollbacks.
+    """Starts and finishes rollbacks.
 
     Attributes:
-        audit: The log that they go to.
-        announcer: The topic that hears of them.
+        audit: Log in which they are recorded.
+        announcer: Announces them.
     """
 
     def __init__(
         self, ledger: Ledger, store: ModelStore, audit: AuditLog, announcer: Announcer, *, now_ns: Callable[[], int]
     ) -> None:
-        """Takes what the steps need; `now_ns` is the wall clock."""
+        """Take the parts that the steps need; `now_ns` is the wall clock."""
         self._ledger = ledger
         self._store = store
         self.audit = audit
@@ -39,31 +39,31 @@ class Rollbacks:
         self._now_ns = now_ns
 
     def begin(self, identity: str, model: str, to: int | None, reason: str) -> Rollback:
-        """Records one (1); `finish` does the rest.
+        """Record a rollback (1); `finish` does the other steps.
 
         Args:
-            identity: Unique; a second one with the same identity is the same rollback.
-            model: Its name.
-            to: The version to go back to; the one before where None.
+            identity: Unique id; a second rollback with the same id is the same one.
+            model: Name of the model.
+            to: Version to go back to; None for the previous one.
             reason: One sentence.
 
         Raises:
-            models.base.StoreError: there is nothing to go back to, or the version is damaged.
+            ModelStoreError: there is no such version, or it is damaged.
         """
         bad = self._store.current(model) or 0
         good = self._store.rollback_target(model) if to is None else to
         self._store.verify(model, good)
-        begun = Rollback(identity, model, bad, good, reason, RoundStep.PLANNED, self._now_ns())
-        self._ledger.record((), [begun])
-        return begun
+        planned = Rollback(identity, model, bad, good, reason, RoundStep.PLANNED, self._now_ns())
+        self._ledger.record((), [planned])
+        return planned
 
     def finish(self, rollback: Rollback) -> Rollback:
-        """Does the steps that are not done yet.
+        """Do the steps that are not done yet.
 
         Raises:
-            models.base.StoreError: the model store cannot be written; call again.
-            federation.errors.StorageError: audit log or ledger cannot be written; call again.
-            SinkUnavailable: the announcement was not acknowledged; call again.
+            ModelStoreError: the model store cannot be written; call again.
+            StorageError: the audit log or the ledger cannot be written; call again.
+            ConnectorError: the announcement was not acknowledged; call again.
         """
         if rollback.step is RoundStep.PLANNED:
             self._store.promote(rollback.model, rollback.good)  # 2

@@ -1,17 +1,17 @@
-"""What coordinator and ServerApp leave each other in a round's folder.
+"""The files by which coordinator and ServerApp exchange a round.
 
 ::
 
-    rounds/<id>/plan.json               what is to be done          coordinator → ServerApp
+    rounds/<id>/plan.json               the round to run            coordinator → ServerApp
     rounds/<id>/current.safetensors     the weights to start from   coordinator → ServerApp
-    rounds/<id>/candidate.safetensors   the weights that came out   ServerApp → coordinator
+    rounds/<id>/candidate.safetensors   the candidate's weights     ServerApp → coordinator
     rounds/<id>/steps.jsonl             a line for each step done   ServerApp → coordinator
-    rounds/<id>/result.json             what came of it; last       ServerApp → coordinator
+    rounds/<id>/result.json             the result; written last    ServerApp → coordinator
 
-Every file but the steps is written by `foundation.durable`, so that a reader finds a whole file or none.
-`result.json` names the checksum of the weights that it belongs to. Once the round is done both files of weights are
-removed: a candidate that was published is in the model store, and rounds would fill the disk. The rest goes when the
-ledger forgets the round.
+All files except the steps are written by `foundation.durable`, so that a reader finds a complete file or none.
+`result.json` has the checksum of the weights that it belongs to. When the round is done, both files of weights are
+deleted: a published candidate is in the model store, and rounds would fill the disk. The other files are deleted
+when the ledger deletes the round.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ CANDIDATE, RESULT = "candidate.safetensors", "result.json"
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """A step of the round that is done: its name, when (ns since the epoch, UTC), and its figures."""
+    """A completed step of the round: its name, its time (ns since the epoch, UTC), and its figures."""
 
     name: str
     time_ns: int
@@ -48,19 +48,19 @@ class StepReport:
 
 
 class RoundPlan(BaseModel):
-    """All that a round needs beside the weights."""
+    """All that a round needs except the weights."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    round_id: str = Field(description="The same in every message, trace and record of the round.")
-    settings: RoundSettings = Field(description="How it is run.")
-    spec: ModelSpec = Field(description="What is trained.")
-    threshold: float = Field(description="Of the current version, for the comparison on the holdout.")
+    round_id: str = Field(description="Id of the round; the same in all its messages, traces and records.")
+    settings: RoundSettings = Field(description="Settings of the round.")
+    spec: ModelSpec = Field(description="Model to train.")
+    threshold: float = Field(description="Threshold of the current version, for the comparison on the holdout.")
     traceparent: str = Field("", description="W3C trace context of the round.")
 
 
 def write_plan(folder: Path, plan: RoundPlan, weights: Weights) -> None:
-    """Makes the round's folder; what an earlier attempt at the same round left there is removed first.
+    """Create the folder of a round with its plan; files of an earlier attempt are deleted.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -89,13 +89,13 @@ def read_plan(folder: Path) -> tuple[RoundPlan, dict[str, Any]]:
 
 
 def add_step(folder: Path, name: str, figures: Mapping[str, float | str]) -> None:
-    """Notes that a step is done; see `federation.round.round.Report`."""
+    """Record that a step is done; see `federation.round.round.Report`."""
     with (folder / STEPS).open("a") as file:
         file.write(json.dumps({"name": name, "time_ns": time.time_ns(), "figures": dict(figures)}) + "\n")
 
 
 def read_steps(folder: Path) -> tuple[StepReport, ...]:
-    """The steps done so far, in order; a line that is being written is left for the next look.
+    """The completed steps, in order; an incomplete last line is left for the next call.
 
     Raises:
         StorageError: they cannot be read.
@@ -110,7 +110,7 @@ def read_steps(folder: Path) -> tuple[StepReport, ...]:
 
 
 def write_result(folder: Path, result: RoundResult) -> None:
-    """Leaves what came of the round: first the weights, then the result that names their checksum.
+    """Write the result of the round: first the weights, then the result with their checksum.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -122,7 +122,7 @@ def write_result(folder: Path, result: RoundResult) -> None:
 
 
 def write_failure(folder: Path, reason: str, present: Sequence[str] | None = None) -> None:
-    """Leaves word that the round ended without a candidate, and who took part until then where that is known.
+    """Write that the round ended without a candidate, and the regions that took part, if known.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -136,29 +136,29 @@ def write_failure(folder: Path, reason: str, present: Sequence[str] | None = Non
 
 
 def tidy(rounds: Path, known: Container[str]) -> None:
-    """Removes the weights of all rounds, which are done, and all that is left of those that are not known any more.
+    """Delete the weights of all rounds, which are done, and all files of rounds that are not `known`.
 
-    What a kill or a full disk leaves, the next call removes. A file that is no round's stays, with its folder.
+    Files that remain after a kill or on a full disk are deleted by the next call. Other files stay, with their folder.
 
     Raises:
-        OSError: a file cannot be removed.
+        OSError: a file cannot be deleted.
     """
     for folder in rounds.glob("*/"):
-        forgotten = folder.name not in known
-        for name in (CURRENT, CANDIDATE, PLAN, STEPS, RESULT) if forgotten else (CURRENT, CANDIDATE):
+        unknown = folder.name not in known
+        for name in (CURRENT, CANDIDATE, PLAN, STEPS, RESULT) if unknown else (CURRENT, CANDIDATE):
             (folder / name).unlink(missing_ok=True)
         for partial in folder.glob(f"{durable.PARTIAL}*"):
             partial.unlink(missing_ok=True)
-        if forgotten and not any(folder.iterdir()):
+        if unknown and not any(folder.iterdir()):
             folder.rmdir()
 
 
 def read_result(folder: Path) -> RoundResult | None:
-    """What came of the round, or None while it has not ended.
+    """The result of the round; None if it has not ended.
 
     Raises:
-        RoundFailedError: it ended without a candidate, or the candidate's weights are not those it speaks of.
-        StorageError: the files cannot be read now; that may pass.
+        RoundFailedError: it ended without a candidate, or the candidate's weights have another checksum.
+        StorageError: the files cannot be read now; a later call may succeed.
     """
     try:
         decoded = json.loads((folder / RESULT).read_bytes())
@@ -175,17 +175,17 @@ def read_result(folder: Path) -> RoundResult | None:
 
 
 def _weights(raw: bytes) -> dict[str, Any]:
-    return dict(sorted(load(raw).items()))  # safetensors gives them in another order every time
+    return dict(sorted(load(raw).items()))  # safetensors returns a different order every time
 
 
 def _result(document: RoundResultDocument, folder: Path) -> RoundResult:
     try:
         raw = (folder / CANDIDATE).read_bytes()
         if hashlib.sha256(raw).hexdigest() != document["weights"]:
-            raise RoundFailedError(f"{folder / CANDIDATE} does not have the checksum that {RESULT} names")
+            raise RoundFailedError(f"{folder / CANDIDATE} does not have the checksum in {RESULT}")
         weights = _weights(raw)
     except FileNotFoundError as error:
-        raise RoundFailedError(f"{folder / CANDIDATE}, of which {RESULT} speaks, does not exist") from error
+        raise RoundFailedError(f"{folder / CANDIDATE} does not exist, but {RESULT} does") from error
     except OSError as error:
         raise StorageError(f"the result of the round in {folder} cannot be read: {error}") from error
     except SafetensorError as error:

@@ -1,10 +1,10 @@
-"""A stream of JSON documents that must not lose one: what is read, and how far, is kept in one transaction.
+"""A stream of JSON documents without loss: documents and position are stored in one transaction.
 
-One batch is taken over in these steps, so that a crash between any two loses nothing:
+A batch is processed in these steps, so that a crash between any two loses nothing:
 
-1. Read a batch and tell good documents from bad ones.
-2. Deliver the bad ones to the dead letters, and wait for the acknowledgement.
-3. Hand the good ones over together with the position behind them; whoever takes them writes both at once.
+1. Read a batch, and separate valid documents from invalid ones.
+2. Deliver the invalid ones to the dead letters, and wait for the acknowledgement.
+3. Store the valid ones together with the position behind them.
 """
 
 import logging
@@ -25,10 +25,10 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 FLUSH_S = 5.0
-"""How long the dead letters may take to be acknowledged before the batch is read again."""
+"""Time limit for the acknowledgement of dead letters, after which the batch is read again."""
 
 Position = dict[str, Any]
-"""A place in a stream, as a source's `snapshot` gives it."""
+"""A position in a stream, as a source's `snapshot` returns it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +36,15 @@ class FeedHandler(Generic[T]):
     """What a feed does with its documents.
 
     Attributes:
-        name: Of the feed; its partitions' positions are kept under it.
-        parse: A document and its message's time (ns) → what it says; ValueError says why it says nothing.
-        take: What was said, and (partition's name, position) to be kept in the same transaction → how much was news.
-        position: Partition's name → the position kept last, None where there is none.
+        name: Name of the feed, under which the positions of its partitions are stored.
+        parse: (document, time of its message in ns) → record; raises ValueError with the reason if it is invalid.
+        store: (records, (partition's name, position)) → number of new records; stores both in one transaction.
+        position: Partition's name → the position stored last, or None.
     """
 
     name: str
     parse: Callable[[dict[str, Any], int], T]
-    take: Callable[[Sequence[T], tuple[str, Position]], int]
+    store: Callable[[Sequence[T], tuple[str, Position]], int]
     position: Callable[[str], Position | None]
 
 
@@ -52,42 +52,42 @@ class DocumentFeed(Generic[T]):
     """Reads a stream; used by one thread."""
 
     def __init__(
-        self, source: Source, dead_letters: Sink, reader: FeedHandler[T], *, region: str, now_ns: Callable[[], int]
+        self, source: Source, dead_letters: Sink, handler: FeedHandler[T], *, region: str, now_ns: Callable[[], int]
     ) -> None:
-        """Connects nowhere yet.
+        """Connect to nothing yet.
 
         Args:
-            source: Of the documents, one a line or message.
-            dead_letters: Takes what is none.
-            reader: See the class.
-            region: Named in dead letters.
+            source: Source of the documents, one per line or message.
+            dead_letters: Sink for invalid documents.
+            handler: See the class.
+            region: Region named in dead letters.
             now_ns: Wall clock.
         """
         self._source = source
         self._sink = dead_letters
-        self._reader = reader
+        self._handler = handler
         self._region = region
         self._now_ns = now_ns
         self._partitions: dict[str, SourcePartition] = {}
         self._opened = False
 
     def poll(self) -> int:
-        """Takes over what is there now, a batch of each partition; how much was news.
+        """Process a batch of each partition and return the number of new records.
 
         Raises:
             ConnectorError: source or dead letters cannot be used now; call again, nothing is lost.
-            FederationError, ModelError: what was read cannot be kept now; call again, nothing is lost.
+            FederationError, ModelError: the records cannot be stored now; call again, nothing is lost.
         """
         try:
             self._open()
-            return sum(self._take(name, partition) for name, partition in list(self._partitions.items()))
+            return sum(self._process(name, partition) for name, partition in list(self._partitions.items()))
         except (ConnectorError, FederationError, ModelError):
-            # What was read and not kept has to be read again: from the position kept last.
+            # Documents that were read and not stored are read again, from the position stored last.
             self.close()
             raise
 
     def close(self) -> None:
-        """Frees everything; the next `poll` opens it again."""
+        """Close source and sink; the next `poll` opens them again."""
         for partition in self._partitions.values():
             partition.close()
         self._partitions = {}
@@ -99,13 +99,13 @@ class DocumentFeed(Generic[T]):
             return
         self._sink.open(None)
         for name in self._source.partitions():
-            self._partitions[name] = self._source.open(name, self._reader.position(self._place(name)))
+            self._partitions[name] = self._source.open(name, self._handler.position(self._position_name(name)))
         self._opened = True
 
-    def _place(self, partition: str) -> str:
-        return f"{self._reader.name} {partition}"
+    def _position_name(self, partition: str) -> str:
+        return f"{self._handler.name} {partition}"
 
-    def _take(self, name: str, partition: SourcePartition) -> int:
+    def _process(self, name: str, partition: SourcePartition) -> int:
         try:
             batch = partition.next_batch()  # 1
         except StopIteration:
@@ -114,24 +114,24 @@ class DocumentFeed(Generic[T]):
             return 0
         if batch is None:
             return 0
-        said, letters = self._read(batch)
+        records, letters = self._parse(batch)
         if letters:
-            log.warning("%s: documents that say nothing usable went to the dead letters: %d", name, len(letters))
+            log.warning("%s: %d invalid documents were delivered to the dead letters", name, len(letters))
             self._sink.write(to_records(letters, partition=name, region=self._region, time_ns=self._now_ns()))
             self._sink.flush(FLUSH_S)  # 2
-        return self._reader.take(said, (self._place(name), partition.snapshot()))  # 3
+        return self._handler.store(records, (self._position_name(name), partition.snapshot()))  # 3
 
-    def _read(self, batch: LineBatch) -> tuple[list[T], list[DeadLetter]]:
-        said, letters = [], list(batch.rejects)
+    def _parse(self, batch: LineBatch) -> tuple[list[T], list[DeadLetter]]:
+        records, letters = [], list(batch.rejects)
         for i, position in enumerate(batch.positions.tolist()):
             raw = batch.line(i)
             try:
-                said.append(self._reader.parse(_document(raw), batch.produced_ns))
+                records.append(self._handler.parse(_document(raw), batch.produced_ns))
             except ValueError as error:
                 place = self._source.describe(batch.partition, position)
-                reason = f"not usable for {self._reader.name}: {error}"
+                reason = f"not usable for {self._handler.name}: {error}"
                 letters.append(DeadLetter(place, reason, raw[:RAW_BYTES], len(raw)))
-        return said, letters
+        return records, letters
 
 
 def _document(raw: bytes) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Encryption of what the training store keeps: AES-256-GCM where a key is set, plain bytes where none is."""
+"""Encryption of the training store: AES-256-GCM with a key, plain bytes without."""
 
 import base64
 import binascii
@@ -15,10 +15,10 @@ DIGEST_BYTES = 16
 
 
 def decode_key(text: str) -> bytes:
-    """The 32 bytes of a key in base64.
+    """Decode the 32 bytes of a key in base64.
 
     Raises:
-        SetupError: the text is something else; it is not repeated in the message.
+        SetupError: the text is not such a key; it is not repeated in the message.
     """
     try:
         key = base64.b64decode(text, validate=True)
@@ -33,26 +33,26 @@ def decode_key(text: str) -> bytes:
 
 
 class PlainCipher:
-    """No key: content is kept as it is, names as plain hashes."""
+    """Without a key: content is stored as it is, names as plain hashes."""
 
-    def seal(self, data: bytes, name: bytes) -> bytes:
-        """What is written for `data`."""
+    def encrypt(self, data: bytes, name: bytes) -> bytes:
+        """The bytes to store for `data`."""
         return data
 
-    def open(self, kept: bytes, name: bytes) -> bytes:
-        """What `seal` was given."""
-        return kept
+    def decrypt(self, stored: bytes, name: bytes) -> bytes:
+        """The data of stored bytes."""
+        return stored
 
     def digest(self, name: bytes) -> bytes:
-        """16 bytes that stand for a name (a session key, a template)."""
+        """16 bytes that replace a name (a session key, a template)."""
         return digest(name, DIGEST_BYTES)
 
 
 class AesCipher:
-    """With a key: content is encrypted and bound to its row, names are keyed hashes that cannot be guessed."""
+    """With a key: content is encrypted and bound to its row, names are keyed hashes."""
 
     def __init__(self, key: bytes) -> None:
-        """`key` is 32 bytes; two keys are derived from it, one for content and one for names.
+        """Derive two keys from `key`, 32 bytes: one for content and one for names.
 
         Raises:
             MissingExtraError: the extra `federation` is not installed.
@@ -66,26 +66,26 @@ class AesCipher:
         self._cipher = AESGCM(derived[:KEY_BYTES])
         self._names = derived[KEY_BYTES:]
 
-    def seal(self, data: bytes, name: bytes) -> bytes:
-        """Nonce and ciphertext; only the same `name` opens it."""
+    def encrypt(self, data: bytes, name: bytes) -> bytes:
+        """Nonce and ciphertext; decrypted with the same `name` only."""
         nonce = os.urandom(NONCE_BYTES)
         return nonce + self._cipher.encrypt(nonce, data, name)
 
-    def open(self, kept: bytes, name: bytes) -> bytes:
-        """What `seal` was given.
+    def decrypt(self, stored: bytes, name: bytes) -> bytes:
+        """The data of stored bytes.
 
         Raises:
-            StorageError: another key or another row's content; the caller adds the name of the file.
+            StorageError: they belong to another key or another row; the caller adds the name of the file.
         """
         from cryptography.exceptions import InvalidTag
 
         try:
-            return self._cipher.decrypt(kept[:NONCE_BYTES], kept[NONCE_BYTES:], name)
+            return self._cipher.decrypt(stored[:NONCE_BYTES], stored[NONCE_BYTES:], name)
         except (InvalidTag, ValueError) as error:
             raise StorageError("encrypted with another key, or changed since") from error
 
     def digest(self, name: bytes) -> bytes:
-        """See `Plain.digest`; HMAC-SHA256, cut."""
+        """See `PlainCipher.digest`; truncated HMAC-SHA256."""
         return hmac.digest(self._names, name, "sha256")[:DIGEST_BYTES]
 
 

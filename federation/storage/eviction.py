@@ -1,4 +1,4 @@
-"""Which windows a full training store drops: from the fullest class, there from the fullest stretch of time."""
+"""Which windows a full training store drops: from the largest class, there from the fullest time slot."""
 
 import heapq
 import sqlite3
@@ -9,16 +9,16 @@ from typing import Literal
 from foundation.content_ids import digest
 
 Cell = tuple[int, int]
-"""A class (-1: without a label, 0: normal, 1: anomalous) and a stretch of time."""
+"""A class (-1: without a label, 0: normal, 1: anomalous) and a time slot."""
 
 
 def priority(name: bytes) -> int:
-    """A number that is as good as drawn, and the same whenever it is asked for; fits SQLite's integers."""
+    """A pseudo-random number that is always the same for a name; fits SQLite's integers."""
     return int.from_bytes(digest(name, 8, person=b"reservoir"), "big") >> 1
 
 
 def trim(database: sqlite3.Connection, max_windows: int) -> None:
-    """Drops windows until there are `max_windows`; of a cell those with the highest priority."""
+    """Drop windows until `max_windows` are left; within a cell those with the highest priority."""
     rows = database.execute("SELECT class, slot, count(*) FROM windows GROUP BY class, slot")
     cells = {(kind, slot): count for kind, slot, count in rows}
     for (kind, slot), count in surplus(cells, max_windows).items():
@@ -30,10 +30,10 @@ def trim(database: sqlite3.Connection, max_windows: int) -> None:
 
 
 def surplus(cells: Mapping[Cell, int], room: int) -> Counter[Cell]:
-    """How many windows each cell has to give up so that `room` are left.
+    """Number of windows to drop from each cell so that `room` are left.
 
-    One at a time from the fullest class's fullest stretch; of equals from those without a label
-    before normal before anomalous ones, and from the older stretch.
+    One at a time from the fullest slot of the largest class. Ties go to windows without a label, then to normal
+    ones, then to anomalous ones, and to the older slot.
     """
     fullest: dict[int, list[tuple[int, int]]] = {}
     for (kind, slot), count in cells.items():
@@ -51,11 +51,11 @@ def surplus(cells: Mapping[Cell, int], room: int) -> Counter[Cell]:
     return dropped
 
 
-def drop_oldest(database: sqlite3.Connection, table: Literal["labels", "classes"], most: int) -> None:
-    """Leaves `most` rows at the most of what was said; those received first go first."""
+def drop_oldest(database: sqlite3.Connection, table: Literal["labels", "classes"], limit: int) -> None:
+    """Keep the newest `limit` rows, by the time when they were received."""
     (count,) = database.execute(f"SELECT count(*) FROM {table}").fetchone()
     database.execute(
         f"""DELETE FROM {table} WHERE (key, rank) IN
         (SELECT key, rank FROM {table} ORDER BY received_ns, time_ns, key LIMIT ?)""",
-        (max(0, count - most),),
+        (max(0, count - limit),),
     )

@@ -1,14 +1,14 @@
 """Labels that arrive late: a topic of ground truth, a topic of operators' feedback.
 
-A document says what a session was::
+A document labels a session::
 
     {"session": "blk_42", "anomalous": true, "time": "2026-01-31T12:00:00Z"}
 
-`session` is the session key; for windows without one, `alert` is the id of the alert instead. `time`
-says when this was found out, and where it is missing the message's own time counts; a later word on a
-session replaces an earlier one of the same provenance. Further keys are not looked at.
+`session` is the session key; for windows without one, `alert` is the id of the alert instead. `time` is the time of
+the label; without it the time of the message counts. A later label replaces an earlier one of the same provenance.
+Further keys are ignored.
 
-Of a template one may say what class its lines are, from which line classifiers learn::
+A document may also give the class of a template's lines, from which line classifiers learn::
 
     {"template": "session opened for user <*> by uid <NUM>", "class": "security_anomaly"}
 """
@@ -34,54 +34,54 @@ class LabelFeedSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     provenance: Literal["labels", "feedback"] = Field(
-        "labels", description="`labels`: ground truth from elsewhere. `feedback`: operators' word, which wins over it."
+        "labels", description="`labels`: ground truth. `feedback`: labels by operators, which take precedence."
     )
-    source: SourceSettings = Field(description="Where the documents come from, one a line or message.")
-    dead_letters: SinkSettings = Field(description="Where documents go that say nothing usable.")
+    source: SourceSettings = Field(description="Source of the documents, one per line or message.")
+    dead_letters: SinkSettings = Field(description="Sink for invalid documents.")
 
 
 def label_feed(
     settings: LabelFeedSettings, store: TrainingStore, *, region: str, now_ns: Callable[[], int],
     source: Source | None = None, dead_letters: Sink | None = None,
 ) -> DocumentFeed[AnyLabel]:  # fmt: skip
-    """A feed of labels into the training store.
+    """Make a feed of labels into the training store.
 
     Args:
         settings: See the class.
-        store: Takes the labels, and remembers how far was read.
-        region: Named in dead letters.
+        store: Stores the labels and the position.
+        region: Region named in dead letters.
         now_ns: Wall clock.
-        source: In place of the one that the settings name.
-        dead_letters: In place of the ones that the settings name.
+        source: Used instead of the source in the settings.
+        dead_letters: Used instead of the dead letters in the settings.
     """
-    reader = FeedHandler(
+    handler = FeedHandler(
         f"{settings.provenance} {_identity(settings.source)}",
         lambda document, produced_ns: read_label(document, settings.provenance, produced_ns),
         store.label,
         store.position,
     )
     return DocumentFeed(
-        source or build_source(settings.source), dead_letters or build_sink(settings.dead_letters), reader,
+        source or build_source(settings.source), dead_letters or build_sink(settings.dead_letters), handler,
         region=region, now_ns=now_ns,
     )  # fmt: skip
 
 
 def _identity(source: SourceSettings) -> str:
-    """What tells a feed's position from another feed's, also where both name their partitions alike."""
-    told = source.model_dump(include={"topic", "paths"})
-    return str(told.get("topic") or " ".join(told.get("paths", ())) or source.type)
+    """Distinguishes the positions of two feeds whose partitions have the same names."""
+    values = source.model_dump(include={"topic", "paths"})
+    return str(values.get("topic") or " ".join(values.get("paths", ())) or source.type)
 
 
 def read_label(document: dict[str, Any], provenance: Literal["labels", "feedback"], produced_ns: int) -> AnyLabel:
-    """The label that a document speaks of.
+    """Read the label in a document.
 
     Args:
         document: See the module.
-        provenance: Of the feed.
-        produced_ns: Time of the message, where the document names none.
+        provenance: Provenance of the feed.
+        produced_ns: Time of the message, for documents without a time.
 
     Raises:
-        ValueError: it is none; the message says why, without repeating the document.
+        ValueError: it is not a label; the message gives the reason without repeating the document.
     """
     if "template" in document:
         of_template = read(TemplateLabelDocument, document)
@@ -94,5 +94,5 @@ def read_label(document: dict[str, Any], provenance: Literal["labels", "feedback
     return Label(key, of_session["anomalous"], provenance, _time_ns(of_session.get("time"), produced_ns))
 
 
-def _time_ns(text: str | None, otherwise_ns: int) -> int:
-    return otherwise_ns if text is None else parse_time(text)
+def _time_ns(text: str | None, default_ns: int) -> int:
+    return default_ns if text is None else parse_time(text)

@@ -1,9 +1,8 @@
-"""What a region learns of the classes of lines: its templates, each with the class that somebody gives it.
+"""The training data of line classifiers: a region's templates with their classes.
 
-Operators' word counts first, ground truth from elsewhere second, and where there is neither, the rules of
-`models.classify.rules` say what they are sure of; a template of which nobody says anything is left out.
-A template stands for all of its lines. One in five is held out, by the hash of its text, so that what is
-held out in one region is trained on in none.
+Classes by operators take precedence over ground truth, and both over the rules of `models.classify.rules`; a
+template without any class is left out. A template represents all of its lines. One in five is held out, by the hash
+of its text, so that a template held out in one region is trained on in no other.
 """
 
 import sqlite3
@@ -19,13 +18,13 @@ from models.classify.base import CLASSES, Lines
 
 Provenance = Literal["feedback", "labels"]
 RANKS: tuple[Provenance, ...] = ("feedback", "labels")
-"""Who may say what class a template has; an earlier one counts before a later one."""
+"""Provenances of a class, by precedence."""
 
 RULES = "rules"
-"""Provenance of a class that the rules give."""
+"""Provenance of a class by the rules."""
 
 HELD_OUT = range(80, 100)
-"""Hundredths of the templates' hashes that candidates are judged on; the others are trained on."""
+"""Hundredths of the templates' hashes that candidates are evaluated on; the others are trained on."""
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS classes (
@@ -36,13 +35,13 @@ CREATE TABLE IF NOT EXISTS classes (
 
 @dataclass(frozen=True, slots=True)
 class TemplateClass:
-    """What is said of a template.
+    """The class of a template.
 
     Attributes:
-        template: Its text.
+        template: Text of the template.
         kind: One of `CLASSES`.
-        provenance: Who says so.
-        time_ns: When it was said, UTC ns since the epoch.
+        provenance: Where the class comes from.
+        time_ns: Time of the label, UTC ns since the epoch.
     """
 
     template: str
@@ -51,30 +50,30 @@ class TemplateClass:
     time_ns: int
 
 
-def take_class(database: sqlite3.Connection, name: bytes, said: TemplateClass, received_ns: int) -> bool:
-    """Takes over what is said of the template that the store knows by that name; whether it was news."""
+def store_class(database: sqlite3.Connection, name: bytes, label: TemplateClass, received_ns: int) -> bool:
+    """Store the class of the template with this name in the store; whether it was new."""
     changed = database.execute(
         """INSERT INTO classes VALUES (?, ?, ?, ?, ?) ON CONFLICT (key, rank) DO UPDATE SET
         class = excluded.class, time_ns = excluded.time_ns, received_ns = excluded.received_ns
         WHERE excluded.time_ns > classes.time_ns""",
-        (name, RANKS.index(said.provenance), said.kind, said.time_ns, received_ns),
+        (name, RANKS.index(label.provenance), label.kind, label.time_ns, received_ns),
     ).rowcount
     return bool(changed)
 
 
 def classes_of(database: sqlite3.Connection) -> dict[bytes, tuple[str, Provenance]]:
-    """Class and provenance of every template that somebody spoke of, by the store's name for it."""
+    """Class and provenance of every labelled template, by its name in the store."""
     rows = database.execute("SELECT key, class, rank FROM classes ORDER BY rank DESC").fetchall()
     return {name: (kind, RANKS[rank]) for name, kind, rank in rows}
 
 
-def line_set(texts: Iterable[str], said: Mapping[str, tuple[str, Provenance]], purpose: Purpose) -> LineSet:
-    """The templates that serve a purpose, sorted by text.
+def line_set(texts: Iterable[str], labelled: Mapping[str, tuple[str, Provenance]], purpose: Purpose) -> LineSet:
+    """The templates for a purpose, sorted by text.
 
     Args:
-        texts: Of a region's templates.
-        said: Class and provenance by text, where somebody gave one.
-        purpose: HOLDOUT, or else what is trained on.
+        texts: Texts of a region's templates.
+        labelled: Class and provenance of the labelled ones, by text.
+        purpose: HOLDOUT, or any other for training.
     """
     from models.classify.rules import Rules, RulesSettings
 
@@ -84,8 +83,8 @@ def line_set(texts: Iterable[str], said: Mapping[str, tuple[str, Provenance]], p
     judged = rules.judge(Lines.of(chosen))
     found: list[tuple[str, str, float, str]] = []
     for text, judgement, sure in zip(chosen, judged, rules.confidences(judged).tolist(), strict=True):
-        if text in said:
-            kind, provenance = said[text]
+        if text in labelled:
+            kind, provenance = labelled[text]
             found.append((text, kind, 1.0, provenance))
         elif judgement.rule is not None:
             found.append((text, rules.rules[judgement.rule].class_, sure, RULES))

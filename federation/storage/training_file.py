@@ -11,9 +11,9 @@ from federation.storage.encryption import AesCipher, StoreCipher
 from foundation.sqlite import connect, immediate
 
 BUSY_S = 30.0
-"""How long to wait for the other side's write; the longest one takes a fraction of a second."""
+"""Time to wait for the write of another process; the longest one takes a fraction of a second."""
 
-_WITNESS = b"driftline"
+_KEY_CHECK = b"driftline"
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -38,8 +38,8 @@ CREATE TABLE IF NOT EXISTS spending (
 class TrainingFile:
     """One connection; every failure of SQLite becomes a StorageError that names the file."""
 
-    def __init__(self, path: Path, at_rest: StoreCipher) -> None:
-        """Opens the file, or makes it.
+    def __init__(self, path: Path, cipher: StoreCipher) -> None:
+        """Open or create the file.
 
         Raises:
             StorageError: it cannot be opened, or not with this key.
@@ -52,24 +52,24 @@ class TrainingFile:
         except (OSError, sqlite3.Error) as error:
             raise StorageError(f"training store {path} cannot be opened: {error}") from error
         try:
-            with self.asking() as database:
-                self._check_key(database, at_rest)
+            with self.connection() as database:
+                self._check_key(database, cipher)
         except StorageError:
             self.close()
             raise
 
     @contextmanager
-    def asking(self) -> Iterator[sqlite3.Connection]:
-        """The connection, for a single statement."""
+    def connection(self) -> Iterator[sqlite3.Connection]:
+        """The connection, for single statements."""
         try:
             yield self._database
         except (sqlite3.Error, StorageError) as error:
             raise StorageError(f"training store {self._path}: {error}") from error
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
-        """A view that does not change while several statements read, whatever another process writes."""
-        with self.asking() as database:
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """A read transaction: its statements all see the same state of the file."""
+        with self.connection() as database:
             database.execute("BEGIN")
             try:
                 yield database
@@ -77,26 +77,26 @@ class TrainingFile:
                 database.execute("ROLLBACK")
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """A transaction; see `immediate`."""
-        with self.asking() as database, immediate(database):
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """A write transaction; see `immediate`."""
+        with self.connection() as database, immediate(database):
             yield database
 
     def close(self) -> None:
-        """Frees the file; a second call does nothing."""
+        """Close the file; a second call does nothing."""
         self._database.close()
 
     @staticmethod
-    def _check_key(database: sqlite3.Connection, at_rest: StoreCipher) -> None:
-        """Compares the key with the one that the store was made with; a new store remembers it."""
-        mine = at_rest.seal(_WITNESS, b"witness")
-        database.execute("INSERT OR IGNORE INTO facts VALUES ('witness', ?)", (mine,))
-        (kept,) = database.execute("SELECT value FROM facts WHERE name = 'witness'").fetchone()
-        if kept == _WITNESS and isinstance(at_rest, AesCipher):
+    def _check_key(database: sqlite3.Connection, cipher: StoreCipher) -> None:
+        """Check that the key is the one that the store was created with; a new store records it."""
+        own = cipher.encrypt(_KEY_CHECK, b"witness")
+        database.execute("INSERT OR IGNORE INTO facts VALUES ('witness', ?)", (own,))
+        (stored,) = database.execute("SELECT value FROM facts WHERE name = 'witness'").fetchone()
+        if stored == _KEY_CHECK and isinstance(cipher, AesCipher):
             raise StorageError("it is not encrypted, but a key is set; remove the key, or move the file away")
-        if kept != _WITNESS and not isinstance(at_rest, AesCipher):
-            raise StorageError("it is encrypted; set the key that it was made with")
+        if stored != _KEY_CHECK and not isinstance(cipher, AesCipher):
+            raise StorageError("it is encrypted; set the key that it was created with")
         try:
-            at_rest.open(kept, b"witness")
+            cipher.decrypt(stored, b"witness")
         except StorageError as error:
-            raise StorageError("it was made with another key; set that one, or move the file away") from error
+            raise StorageError("it was created with another key; set that one, or move the file away") from error

@@ -1,16 +1,16 @@
-"""The training store: what one region keeps to learn from, bounded and never leaving it.
+"""The training store: the windows that one region learns from, in a bounded file that never leaves it.
 
-A window is kept as the ids of its templates, a template as its text; raw lines and session keys are
-not kept (of a key only a hash, so that late labels find their windows). Writer (the engine) and reader
-(the trainer) use the same SQLite file in WAL mode, each through a store of its own.
+A window is stored as the ids of its templates, a template as its text. Raw lines and session keys are not stored,
+except for a hash of the key by which late labels find their windows. Writer (the engine) and reader (the trainer)
+use the same SQLite file in WAL mode, each through a store of its own.
 
-Which windows stay: where there are more than `max_windows`, one is dropped from the fullest class
-(anomalous, normal, without a label), there from the fullest stretch of time, and there the one whose
-id hashes highest. So rare classes and quiet hours keep all they have, each cell is a uniform sample,
-and a replay after a crash drops the same windows again.
+Eviction: beyond `max_windows`, a window is dropped from the largest class (anomalous, normal, without a label),
+there from the fullest time slot, and there the one whose id has the highest hash. Rare classes and quiet hours thus
+keep all their windows, each cell is a uniform sample, and a replay after a crash drops the same windows again.
 
-Which label counts: feedback before labels before rules, of two of the same provenance the later one;
-a window without any counts as normal (`assumed`). Labels may come long after or before their windows.
+Labels: feedback takes precedence over labels, and labels over rules; of two labels of the same provenance the later
+one counts. A window without a label counts as normal (`assumed`). Labels may arrive long after or before their
+windows.
 """
 
 import json
@@ -29,53 +29,54 @@ from federation.storage.document_feed import Position
 from federation.storage.encryption import AesCipher, PlainCipher, StoreCipher, decode_key
 from federation.storage.eviction import drop_oldest, priority, trim
 from federation.storage.learning import LearningSet, LineSet, Purpose, Spending
-from federation.storage.line_classes import TemplateClass, classes_of, line_set, take_class
+from federation.storage.line_classes import TemplateClass, classes_of, line_set, store_class
 from federation.storage.training_file import TrainingFile
 from models.base import Templates, Windows, template_id
 
 Provenance = Literal["feedback", "labels", "rules"]
 RANKS: tuple[Provenance, ...] = ("feedback", "labels", "rules")
-"""Where a label may come from; an earlier one counts before a later one."""
+"""Provenances of a label, by precedence."""
 
 ASSUMED = "assumed"
-"""Provenance of a window that nobody said anything about."""
+"""Provenance of a window without a label."""
 
 SPLIT = {Purpose.TRAIN: range(70), Purpose.CALIBRATE: range(70, 80), Purpose.HOLDOUT: range(80, 100)}
-"""Which hundredths of the session keys' hashes serve which purpose."""
+"""Hundredths of the session keys' hashes for each purpose."""
 
 _UNLABELLED = -1
 
 
 class TrainingSettings(BaseModel):
-    """What a region keeps of its windows to learn from."""
+    """How many windows a region stores to learn from."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    path: Path = Field(description="SQLite file of the training store; folders above it are made.")
-    max_windows: Annotated[int, Field(ge=100)] = Field(50_000, description="Windows kept at the most.")
+    path: Path = Field(description="SQLite file of the training store; its folder is created.")
+    max_windows: Annotated[int, Field(ge=100)] = Field(50_000, description="Maximum number of windows.")
     windows_per_s: Annotated[float, Field(gt=0)] = Field(
-        100.0, description="Complete windows that each worker of the engine hands over a second at the most, anomalous "
-        "ones first.",
+        100.0, description="Maximum number of complete windows that each worker of the engine stores per second, "
+        "anomalous ones first.",
     )  # fmt: skip
     max_labels: Annotated[int, Field(ge=100)] = Field(
-        500_000, description="Labels kept at the most, also of sessions without a window yet; the oldest go first."
+        500_000,
+        description="Maximum number of labels, also of sessions without a window; the oldest are dropped.",
     )
     max_templates: Annotated[int, Field(ge=100)] = Field(
-        50_000, description="Template texts from which those that no kept window holds are dropped."
+        50_000, description="Number of template texts beyond which those that are in no window are dropped."
     )
     slot_s: Annotated[float, Field(gt=0)] = Field(
-        3600.0, description="Length of a stretch of time of which as many windows are kept as of any other, in seconds."
+        3600.0, description="Length of a time slot in seconds; a full store keeps as many windows of each slot."
     )
     holdout_windows: Annotated[int, Field(ge=1)] = Field(
-        5_000, description="Newest held-out windows on which candidates are judged."
+        5_000, description="Newest held-out windows on which candidates are evaluated."
     )
     label_wait_s: Annotated[float, Field(ge=0)] = Field(
-        0.0, description="Windows without a label are left out for this long behind the newest window, in seconds of "
-        "event time: their label may still come, and without one they count as normal.",
+        0.0, description="Seconds of event time behind the newest window in which unlabelled windows are not used: "
+        "their label may still arrive, and without one they count as normal.",
     )  # fmt: skip
     rules: tuple[str, ...] = Field(
-        (), description="Regular expressions; a window with a template that one of them matches counts as anomalous "
-        "where neither feedback nor labels say otherwise.",
+        (), description="Regular expressions; a window with a matching template counts as anomalous unless feedback or "
+        "labels say otherwise.",
     )  # fmt: skip
     key: SecretStr | None = Field(
         None, description="Encrypts windows and template texts: 32 bytes in base64. Set it by environment variable."
@@ -94,13 +95,13 @@ class TrainingSettings(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """What is said of a session.
+    """The label of a session.
 
     Attributes:
-        key: The session key in words; where windows have none, the window's id.
-        anomalous: What it is.
-        provenance: Who says so.
-        time_ns: When it was said, UTC ns since the epoch.
+        key: The session key; for windows without one, the window's id.
+        anomalous: Whether the session is anomalous.
+        provenance: Where the label comes from.
+        time_ns: Time of the label, UTC ns since the epoch.
     """
 
     key: str
@@ -110,12 +111,12 @@ class Label:
 
 
 AnyLabel = Label | TemplateClass
-"""What labels are about: sessions, or the lines of templates."""
+"""A label of a session, or of the lines of a template."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeedbackCounts:
-    """What operators said of alerts: that they were right, or false alarms."""
+    """Operators' verdicts on alerts: true alerts and false alarms."""
 
     right: int
     wrong: int
@@ -123,7 +124,7 @@ class FeedbackCounts:
 
 @dataclass(frozen=True, slots=True)
 class StoreCounts:
-    """How full a store is."""
+    """Numbers of windows, templates and labels in a store."""
 
     windows: int
     anomalous: int
@@ -134,10 +135,10 @@ class StoreCounts:
 
 
 class TrainingStore:
-    """See the module. One thread uses an instance; several instances and processes may share the file."""
+    """A training store. One thread uses an instance; several instances and processes may share the file."""
 
     def __init__(self, path: Path, settings: TrainingSettings, *, now_ns: Callable[[], int]) -> None:
-        """Opens the file, or makes it.
+        """Open or create the file.
 
         Args:
             path: The SQLite file.
@@ -146,41 +147,41 @@ class TrainingStore:
 
         Raises:
             StorageError: it cannot be opened, or not with this key.
-            SetupError: the key is none.
+            SetupError: the key is invalid.
         """
         self._settings = settings
         self._now_ns = now_ns
         key = settings.key
-        self._at_rest: StoreCipher = PlainCipher() if key is None else AesCipher(decode_key(key.get_secret_value()))
+        self._cipher: StoreCipher = PlainCipher() if key is None else AesCipher(decode_key(key.get_secret_value()))
         self._rules = [re.compile(rule) for rule in settings.rules]
-        self._file = TrainingFile(path, self._at_rest)
+        self._file = TrainingFile(path, self._cipher)
 
     def add(
         self, windows: Windows, *, keys: Sequence[str], ids: Sequence[str], time_ns: NDArray[np.int64],
         scores: NDArray[np.float32], templates: Templates,
     ) -> int:  # fmt: skip
-        """Takes windows in; of one whose id is known only the score changes.
+        """Add windows; for a known id only the score is updated.
 
         Args:
             windows: The windows.
-            keys: Session key of each, "" where there is none.
-            ids: Of each, the same after a replay; the id of the alert on it, if it has one.
+            keys: Session key of each, "" without one.
+            ids: Id of each, the same after a replay; the id of its alert, if it has one.
             time_ns: int64 (n,): event time of the last line.
             scores: float32 (n,): as scored in service.
             templates: Holds the text of every id in `windows`.
 
         Returns:
-            How many windows are kept more than before.
+            Increase of the number of windows.
         """
-        with self._file.writing() as database:
+        with self._file.transaction() as database:
             before = self._count(database)
             self._add_templates(database, windows.ids, templates)
-            suspect = self._suspect(windows, templates)
+            matched = self._matched(windows, templates)
             for i, (key, identity) in enumerate(zip(keys, ids, strict=True)):
                 name = identity.encode()
                 hashed, when = self._hash(key or identity), int(time_ns[i])
-                if suspect[i]:
-                    self._hear(database, hashed, Label(key or identity, True, "rules", when))
+                if matched[i]:
+                    self._store_label(database, hashed, Label(key or identity, True, "rules", when))
                 anomalous, rank = self._label_of(database, hashed)
                 database.execute(
                     """INSERT INTO windows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -188,7 +189,7 @@ class TrainingStore:
                     (
                         name, hashed, int.from_bytes(hashed[:8], "big") % 100, priority(name), when,
                         int(when // (self._settings.slot_s * 1e9)), bool(windows.closed[i]), float(scores[i]),
-                        anomalous, rank, self._at_rest.seal(windows.row(i).astype("<i8").tobytes(), name),
+                        anomalous, rank, self._cipher.encrypt(windows.row(i).astype("<i8").tobytes(), name),
                     ),
                 )  # fmt: skip
             trim(database, self._settings.max_windows)
@@ -196,43 +197,43 @@ class TrainingStore:
             return self._count(database) - before
 
     def label(self, labels: Iterable[AnyLabel], position: tuple[str, Position] | None = None) -> int:
-        """Takes labels in, before or after their windows; a replay changes nothing.
+        """Add labels, before or after their windows; a replay changes nothing.
 
         Args:
-            labels: What is said.
-            position: Of which feed these labels were read, and the place behind them; saved with them.
+            labels: The labels.
+            position: Feed of these labels and the position behind them; stored in the same transaction.
 
         Returns:
-            How many were news.
+            How many were new.
         """
-        with self._file.writing() as database:
-            news = sum(self._take(database, label) for label in labels)
+        with self._file.transaction() as database:
+            new = sum(self._store_any(database, label) for label in labels)
             drop_oldest(database, "labels", self._settings.max_labels)
             drop_oldest(database, "classes", self._settings.max_labels)
             if position is not None:
                 database.execute(
                     "INSERT OR REPLACE INTO facts VALUES (?, ?)", (f"position {position[0]}", json.dumps(position[1]))
                 )
-        return news
+        return new
 
     def position(self, feed: str) -> Position | None:
-        """Where reading a feed of labels goes on; None where it was never read."""
-        with self._file.asking() as database:
+        """Position of a feed of labels; None if it was never read."""
+        with self._file.connection() as database:
             row = database.execute("SELECT value FROM facts WHERE name = ?", (f"position {feed}",)).fetchone()
         return None if row is None else dict(json.loads(row[0]))
 
     def learning_set(self, purpose: Purpose) -> LearningSet:
-        """The windows that serve a purpose, oldest first; of the holdout only the newest.
+        """The windows for a purpose, oldest first; for the holdout only the newest.
 
-        Growth steps of anomalous sessions are left out: the label does not say where in the session the
-        anomaly is, and a cut that ends before it looks normal.
+        Unclosed windows of anomalous sessions are left out: the label does not tell where in the session the
+        anomaly is, and a window that ends before it looks normal.
 
         Raises:
-            StorageError: the store cannot be read, or was changed from outside.
+            StorageError: the store cannot be read, or was changed by another program.
         """
         part, wait_ns = SPLIT[purpose], int(self._settings.label_wait_s * 1e9)
         newest = self._settings.holdout_windows if purpose is Purpose.HOLDOUT else -1
-        with self._file.reading() as database:
+        with self._file.snapshot() as database:
             rows = database.execute(
                 """SELECT id, content, closed, class, rank FROM windows
                 WHERE bucket >= ? AND bucket < ? AND (closed OR class != 1)
@@ -240,7 +241,7 @@ class TrainingStore:
                 ORDER BY time_ns DESC, id DESC LIMIT ?""",
                 (part.start, part.stop, wait_ns, newest),
             ).fetchall()[::-1]
-            found = [np.frombuffer(self._at_rest.open(content, name), "<i8") for name, content, *_ in rows]
+            found = [np.frombuffer(self._cipher.decrypt(content, name), "<i8") for name, content, *_ in rows]
             windows = Windows.of(found, [bool(row[2]) for row in rows])
             texts = self._texts(database, np.unique(windows.ids).tolist())
         labels = np.fromiter((row[3] == 1 for row in rows), bool, len(rows))
@@ -248,20 +249,21 @@ class TrainingStore:
         return LearningSet(windows, labels, texts, provenance)
 
     def line_set(self, purpose: Purpose) -> LineSet:
-        """The templates of a purpose with their classes; see `federation.storage.line_classes`.
+        """The templates for a purpose with their classes; see `federation.storage.line_classes`.
 
         Raises:
-            StorageError: the store cannot be read, or was changed from outside.
+            StorageError: the store cannot be read, or was changed by another program.
         """
-        with self._file.reading() as database:
+        with self._file.snapshot() as database:
             rows = database.execute("SELECT id, content FROM templates").fetchall()
-            said = classes_of(database)
-            texts = {name: self._at_rest.open(content, name).decode("utf-8", "surrogatepass") for name, content in rows}
-        return line_set(texts.values(), {text: said[name] for name, text in texts.items() if name in said}, purpose)
+            labelled = classes_of(database)
+            texts = {name: self._text(content, name) for name, content in rows}
+        classes = {text: labelled[name] for name, text in texts.items() if name in labelled}
+        return line_set(texts.values(), classes, purpose)
 
     def feedback_since(self, time_ns: int) -> FeedbackCounts:
-        """Operators' verdicts that arrived at or after a time of the wall clock, one a session."""
-        with self._file.asking() as database:
+        """Operators' verdicts that arrived at or after a time of the wall clock, one per session."""
+        with self._file.connection() as database:
             rows = database.execute(
                 "SELECT anomalous, count(*) FROM labels WHERE rank = 0 AND received_ns >= ? GROUP BY anomalous",
                 (time_ns,),
@@ -270,8 +272,8 @@ class TrainingStore:
         return FeedbackCounts(counts.get(1, 0), counts.get(0, 0))
 
     def counts(self) -> StoreCounts:
-        """How full the store is."""
-        with self._file.asking() as database:
+        """Numbers of windows, templates and labels."""
+        with self._file.connection() as database:
             classes: dict[int, int] = dict(
                 database.execute("SELECT class, count(*) FROM windows GROUP BY class").fetchall()
             )
@@ -282,8 +284,8 @@ class TrainingStore:
         )
 
     def spend(self, spending: Spending) -> None:
-        """Records a training under differential privacy; to be called before it, so that no crash can hide it."""
-        with self._file.writing() as database:
+        """See `LearningStore`; called before the training, so that a crash cannot hide it."""
+        with self._file.transaction() as database:
             database.execute(
                 "INSERT INTO spending (round_id, noise_multiplier, sample_rate, steps, time_ns) VALUES (?, ?, ?, ?, ?)",
                 (
@@ -296,15 +298,15 @@ class TrainingStore:
             )
 
     def spent(self) -> tuple[Spending, ...]:
-        """Every training under differential privacy so far, in order."""
-        with self._file.asking() as database:
+        """See `LearningStore`."""
+        with self._file.connection() as database:
             rows = database.execute(
                 "SELECT round_id, noise_multiplier, sample_rate, steps FROM spending ORDER BY number"
             ).fetchall()
         return tuple(Spending(*row) for row in rows)
 
     def close(self) -> None:
-        """Frees the file; a second call does nothing."""
+        """Close the file; a second call does nothing."""
         self._file.close()
 
     def __enter__(self) -> "TrainingStore":
@@ -314,39 +316,39 @@ class TrainingStore:
         self.close()
 
     def _hash(self, key: str) -> bytes:
-        return self._at_rest.digest(key.encode("utf-8", "surrogatepass"))
+        return self._cipher.digest(key.encode("utf-8", "surrogatepass"))
 
     def _add_templates(self, database: sqlite3.Connection, used: NDArray[np.int64], templates: Templates) -> None:
         for identity in np.unique(used).tolist():
             name = self._template_name(identity)
             text = templates[identity].encode("utf-8", "surrogatepass")
-            database.execute("INSERT OR IGNORE INTO templates VALUES (?, ?)", (name, self._at_rest.seal(text, name)))
+            database.execute("INSERT OR IGNORE INTO templates VALUES (?, ?)", (name, self._cipher.encrypt(text, name)))
 
     def _template_name(self, identity: int) -> bytes:
-        return self._at_rest.digest(b"template" + identity.to_bytes(8, "little", signed=True))
+        return self._cipher.digest(b"template" + identity.to_bytes(8, "little", signed=True))
 
     def _texts(self, database: sqlite3.Connection, wanted: Sequence[int]) -> Mapping[int, str]:
         names = {identity: self._template_name(identity) for identity in wanted}
-        kept: dict[bytes, bytes] = dict(database.execute("SELECT id, content FROM templates").fetchall())
-        return {
-            identity: self._at_rest.open(kept[name], name).decode("utf-8", "surrogatepass")
-            for identity, name in names.items()
-        }
+        stored: dict[bytes, bytes] = dict(database.execute("SELECT id, content FROM templates").fetchall())
+        return {identity: self._text(stored[name], name) for identity, name in names.items()}
 
-    def _suspect(self, windows: Windows, templates: Templates) -> NDArray[np.bool_]:
+    def _text(self, content: bytes, name: bytes) -> str:
+        return self._cipher.decrypt(content, name).decode("utf-8", "surrogatepass")
+
+    def _matched(self, windows: Windows, templates: Templates) -> NDArray[np.bool_]:
         """Which windows hold a template that a rule matches: bool (n,)."""
         used = np.unique(windows.ids).tolist() if self._rules else []
         matched = [identity for identity in used if any(rule.search(templates[identity]) for rule in self._rules)]
         before = np.concatenate(([0], np.cumsum(np.isin(windows.ids, np.array(matched, np.int64)))))
         return np.asarray(before[windows.offsets[1:]] > before[windows.offsets[:-1]])
 
-    def _take(self, database: sqlite3.Connection, label: AnyLabel) -> bool:
+    def _store_any(self, database: sqlite3.Connection, label: AnyLabel) -> bool:
         if isinstance(label, Label):
-            return self._hear(database, self._hash(label.key), label)
-        return take_class(database, self._template_name(template_id(label.template)), label, self._now_ns())
+            return self._store_label(database, self._hash(label.key), label)
+        return store_class(database, self._template_name(template_id(label.template)), label, self._now_ns())
 
-    def _hear(self, database: sqlite3.Connection, hashed: bytes, label: Label) -> bool:
-        """Takes one label in; whether it was news."""
+    def _store_label(self, database: sqlite3.Connection, hashed: bytes, label: Label) -> bool:
+        """Store a label of a session; whether it was new."""
         rank = RANKS.index(label.provenance)
         changed = database.execute(
             """INSERT INTO labels VALUES (?, ?, ?, ?, ?) ON CONFLICT (key, rank) DO UPDATE SET
@@ -361,7 +363,7 @@ class TrainingStore:
 
     @staticmethod
     def _label_of(database: sqlite3.Connection, key: bytes) -> tuple[int, int]:
-        """Class and rank that the labels known so far give to the windows of a key."""
+        """Class and rank of the windows of a key, by the labels so far."""
         row = database.execute(
             "SELECT anomalous, rank FROM labels WHERE key = ? ORDER BY rank LIMIT 1", (key,)
         ).fetchone()
@@ -373,13 +375,13 @@ class TrainingStore:
         return int(count)
 
     def _drop_templates(self, database: sqlite3.Connection) -> None:
-        """Drops the templates that no window holds, once there are too many."""
+        """Drop the templates that are in no window, if there are too many."""
         (count,) = database.execute("SELECT count(*) FROM templates").fetchone()
         if count <= self._settings.max_templates:
             return
         used: set[bytes] = set()
         for name, content in database.execute("SELECT id, content FROM windows"):
-            ids = np.unique(np.frombuffer(self._at_rest.open(content, name), "<i8"))
+            ids = np.unique(np.frombuffer(self._cipher.decrypt(content, name), "<i8"))
             used.update(map(self._template_name, ids.tolist()))
         for (name,) in database.execute("SELECT id FROM templates").fetchall():
             if name not in used:

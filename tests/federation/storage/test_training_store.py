@@ -243,7 +243,7 @@ def test_with_a_key_nothing_readable_lies_on_the_disk(tmp_path):
 @pytest.mark.parametrize(
     ("made_with", "opened_with", "says"),
     [
-        (KEY, base64.b64encode(bytes(32)).decode(), "was made with another key"),
+        (KEY, base64.b64encode(bytes(32)).decode(), "was created with another key"),
         (KEY, None, "is encrypted; set the key"),
         (None, KEY, "is not encrypted, but a key is set"),
     ],
