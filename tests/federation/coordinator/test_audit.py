@@ -58,7 +58,7 @@ def test_any_change_of_a_byte_is_found(tmp_path_factory, data):
         (lambda lines: [*lines[:2], lines[1], *lines[2:]], "line 3 does not follow"),
         (lambda lines: lines[:-1], "entry 4 is missing; the log ends at 3"),
         (lambda lines: [], "the log ends at 0"),
-        (lambda lines: [*lines[:3], lines[3].replace(b" ", b"  ")], "line 4 is not in its original form"),
+        (lambda lines: [*lines[:3], lines[3].replace(b'"event":', b'"event": ')], "line 4 is not in its original form"),
         (lambda lines: [*lines[:3], lines[3][:-10]], "the last line is incomplete"),
         (lambda lines: [*lines[:3], b"{}\n"], "line 4 is not in its original form"),
     ],
@@ -66,11 +66,7 @@ def test_any_change_of_a_byte_is_found(tmp_path_factory, data):
 def test_what_was_done_to_the_log_is_told(tmp_path, change, says):
     path = tmp_path / "audit.jsonl"
     log, entries = written(path)
-    body = path.read_bytes().replace(b'"event":', b'"event": ') if "not as" in says and "{}" not in says else None
-    lines = (body or path.read_bytes()).splitlines(keepends=True)
-    if body:
-        lines[:3] = path.read_bytes().splitlines(keepends=True)[:3]
-    path.write_bytes(b"".join(change(lines)))
+    path.write_bytes(b"".join(change(path.read_bytes().splitlines(keepends=True))))
     with pytest.raises(TamperedError, match=says):
         log.verify((4, entries[-1].sha256))
 
