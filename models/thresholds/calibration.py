@@ -6,7 +6,7 @@ of anomalous windows is unknown. Three questions are answered from the recent sc
 1. Is the fitted threshold still plausible? More windows above it than could be anomalous (`max_share`)
    mean that normal behaviour has moved above it: a new version floods the stream.
 2. If so, where does the flood end? Anomalies are rare and lie beyond it, so the threshold goes into
-   the first wide, nearly empty interval of scores that at most `max_share` of the windows exceed.
+   the first wide, nearly empty interval of scores that no more windows than expected exceed.
 3. If not, and the threshold was fitted without labels: which threshold has the highest F1 if every
    window beyond the expected number of normal ones is an anomaly? Windows above a score, minus the
    share of held-out normal windows above it, are the anomalies found; the largest such excess is the
@@ -36,6 +36,9 @@ _INSIDE = 1 / 3
 """Where in the interval the threshold lies: nearer to the normal windows, since few anomalies are known."""
 _PLATEAU = 0.05
 """Thresholds within this share of the highest estimated F1 are equally good; the widest gap among them is taken."""
+_EXPECTED = 0.5
+"""Part of `max_share` that may lie above an interval: twice what is expected is plausible, but a flood that is
+itself spread over several scores has gaps inside it."""
 _MIN_PART = 0.1
 """Part of `max_share` that must lie above an interval: anomalies differ among each other, and gaps between the
 strangest of them say nothing."""
@@ -85,23 +88,29 @@ class Fitted:
     max_share: float
 
 
-def calibrated(recent: Distribution, count: float, fitted: Fitted) -> float:
+def calibrated(recent: Distribution, count: float, fitted: Fitted, *, flooded: bool | None = None) -> float:
     """The threshold for the stream; a score at or above it is anomalous.
 
     Args:
         recent: Recent scores of the stream, anomalies included.
         count: How many windows they are.
         fitted: See the class.
+        flooded: The answer to question 1 where it is known already; asked of `recent` if None.
     """
     if count < MIN_SCORES:
         return fitted.threshold
     above = float(recent.share_from(np.array([fitted.threshold]))[0])
-    deviation = (fitted.max_share * (1 - fitted.max_share) / count) ** 0.5
-    if above > fitted.max_share + _CERTAINTY * deviation:
+    if is_flooded(above, count, fitted) if flooded is None else flooded:
         return _beyond_the_flood(recent, fitted)
     if fitted.labelled:
         return fitted.threshold
     return _highest_excess(recent, count, fitted)
+
+
+def is_flooded(above: float, count: float, fitted: Fitted) -> bool:
+    """Question 1: whether a share `above` the fitted threshold, of `count` windows, is more than plausible."""
+    deviation = (fitted.max_share * (1 - fitted.max_share) / count) ** 0.5
+    return above > fitted.max_share + _CERTAINTY * deviation
 
 
 def _inside(low: float, high: float, part: float) -> float:
@@ -115,7 +124,7 @@ def _beyond_the_flood(recent: Distribution, fitted: Fitted) -> float:
     values, above = recent.values, np.append(recent.exceeding(), 0.0)
     scale = _spread(values)
     intervals: list[tuple[float, int, int]] = []  # width, and the scores at both ends
-    for low in np.flatnonzero(above[1:-1] <= fitted.max_share).tolist():
+    for low in np.flatnonzero(above[1:-1] <= _EXPECTED * fitted.max_share).tolist():
         # The interval reaches up while little lies inside it, measured by what lies above it.
         beyond = above[low + 1 : -1]
         fits = (beyond[0] - beyond <= _NEARLY_EMPTY * beyond) & (beyond >= _MIN_PART * fitted.max_share)

@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.thresholds.base import Threshold
-from models.thresholds.calibration import MIN_SCORES, Distribution, Fitted, calibrated
+from models.thresholds.calibration import MIN_SCORES, Distribution, Fitted, calibrated, is_flooded
 
 WINDOW = 8192
 """Recent scores kept; older ones are forgotten, so the threshold follows what is normal now."""
-_STEP = 512
-"""Scores between two calibrations, once `WINDOW` is well filled."""
+LATEST = 512
+"""Scores that show whether new normal behaviour floods the stream, and scores between two calibrations: an eighth
+of that while it does, since the flood has to fill the window first."""
+_RECEDED = 0.5
+"""Part of the plausible share below which a flood is over; halfway, so that the threshold does not flap."""
 DAY_NS = 86_400_000_000_000
 
 
@@ -31,19 +34,25 @@ def fitted(threshold: Threshold) -> Fitted | None:
 class StreamCalibrator:
     """The threshold of one model version on one stream; see `models.thresholds.calibration`.
 
+    Whether the fitted threshold is still plausible is asked of the `LATEST` scores, so a flood of new
+    normal behaviour is noticed within a few hundred windows; the threshold is chosen on all of `WINDOW`.
+
     Attributes:
         threshold: For the scores given last, and for those that follow.
+        flooded: Whether new normal behaviour lies above the fitted threshold.
     """
 
     def __init__(self, known: Threshold, state: Mapping[str, Any] | None = None) -> None:
         """Start from the fitted threshold, or from a `state`."""
         self._fitted = fitted(known)
         self.threshold: float = known.value
+        self.flooded = False
         self._scores: NDArray[np.float32] = np.zeros(0, np.float32)
         self._weights: NDArray[np.float64] = np.zeros(0)
         self._new = 0
         if state is not None:
-            self.threshold, self._new = float(state["threshold"]), int(state["new"])
+            self.threshold, self.flooded = float(state["threshold"]), bool(state["flooded"])
+            self._new = int(state["new"])
             self._scores = np.array(state["scores"], np.float32)
             self._weights = np.array(state["weights"], np.float64)
 
@@ -57,16 +66,28 @@ class StreamCalibrator:
         self._scores = np.concatenate([self._scores, scores])[-WINDOW:]
         self._weights = np.concatenate([self._weights, np.ones(len(scores)) if weights is None else weights])[-WINDOW:]
         self._new += len(scores)
-        if len(self._scores) >= MIN_SCORES and self._new >= min(_STEP, max(1, len(self._scores) // 8)):
-            self._new = 0
+        if len(self._scores) < MIN_SCORES:
+            return self.threshold
+        flooded = self._is_flooded(self._fitted)
+        step = LATEST // 8 if flooded else LATEST
+        if flooded != self.flooded or self._new >= min(step, max(1, len(self._scores) // 8)):
+            self.flooded, self._new = flooded, 0
             recent = Distribution.from_scores(self._scores, self._weights)
-            self.threshold = calibrated(recent, float(self._weights.sum()), self._fitted)
+            self.threshold = calibrated(recent, float(self._weights.sum()), self._fitted, flooded=flooded)
         return self.threshold
+
+    def _is_flooded(self, known: Fitted) -> bool:
+        weights = self._weights[-LATEST:]
+        above = float(weights[self._scores[-LATEST:] >= known.threshold].sum() / weights.sum())
+        independent = float(weights.sum() ** 2 / np.square(weights).sum())  # Kish's effective sample size
+        return is_flooded(above, independent, known) or (
+            self.flooded and above > _RECEDED * known.max_share
+        )  # fmt: skip
 
     def state(self) -> dict[str, Any]:
         """Plain data from which the same calibrator continues."""
         return {
-            "threshold": self.threshold, "new": self._new,
+            "threshold": self.threshold, "flooded": self.flooded, "new": self._new,
             "scores": self._scores.tolist(), "weights": self._weights.tolist(),
         }  # fmt: skip
 

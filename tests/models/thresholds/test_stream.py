@@ -37,6 +37,21 @@ def test_memory_is_bounded_and_old_scores_are_forgotten() -> None:
     assert len(calibrator.state()["scores"]) == WINDOW
 
 
+def test_a_flood_is_noticed_within_a_few_hundred_windows_and_forgotten_when_it_recedes() -> None:
+    known = fitted()
+    calibrator = StreamCalibrator(known)
+    flood = np.random.default_rng(5).normal(2, 0.05, 3000).astype(np.float32)
+    flood[::40] = 9.0
+    calibrator.update(scores(2000))
+    called = [bool(flood[i] >= calibrator.update(flood[i : i + 1])) for i in range(3000) if flood[i] < 9]
+    assert sum(called) < 200
+    assert calibrator.flooded
+    assert 2.3 < calibrator.threshold <= 9
+    for part in np.array_split(scores(2000), 20):
+        calibrator.update(part)
+    assert not calibrator.flooded
+
+
 def test_a_card_without_held_out_scores_keeps_its_threshold() -> None:
     calibrator = StreamCalibrator(Threshold(rule="percentile", value=0.5))
     assert calibrator.update(scores(5000)) == 0.5
