@@ -4,6 +4,7 @@ A step's key is a source partition before the windows and a shard behind them. `
 plain data that nothing changes later, because Bytewax pickles it after the step has gone on.
 """
 
+import json
 import logging
 from dataclasses import astuple, dataclass, replace
 from datetime import datetime
@@ -21,6 +22,7 @@ from engine.flow.step import EVERY_TURN, Step
 from engine.flow.worker_context import Context
 from engine.records import Decision, ParsedLines, Rejected, ScoredWindows, WindowBatch
 from engine.steps.alert import redaction
+from engine.steps.calibrate import StreamThreshold
 from engine.steps.decide import Decider
 from engine.steps.parse import Parsed, Parser
 from engine.steps.score import Gatherer
@@ -211,11 +213,18 @@ class DecideStep(Step[ScoredWindows, tuple[ScoredWindows, tuple[Decision, ...]]]
 
     def __init__(self, context: Context, snapshot: bytes | None) -> None:
         super().__init__(context)
+        settings = context.settings.decide
+        state = json.loads(snapshot) if snapshot is not None else {}
+        fixed = settings.threshold is not None
+        self._threshold = StreamThreshold(
+            settings.calibrate and not fixed, None if fixed else settings.alert_budget, context.models.get,
+            state.get("threshold"),
+        )  # fmt: skip
         self._decider = Decider(
-            context.settings.decide,
+            settings,
             context.templates,
             sessions_end=context.settings.window.kind == "session",
-            snapshot=snapshot,
+            snapshot=json.dumps(state["decider"]).encode() if state else None,
             silences=Silences(
                 context.settings.decide.suppress, context.settings.decide.silences, context.clock.monotonic_s
             ),
@@ -224,7 +233,7 @@ class DecideStep(Step[ScoredWindows, tuple[ScoredWindows, tuple[Decision, ...]]]
 
     def work(self, values: list[ScoredWindows]) -> list[tuple[ScoredWindows, tuple[Decision, ...]]]:
         """See `Step.work`."""
-        out = [(scored, self._decider.decide(scored)) for scored in values]
+        out = [self._decided(self._threshold.apply(scored)) for scored in values]
         metrics = self._context.telemetry.metrics
         suppressed = sum(self._decider.suppressed.values())
         metrics.suppressed.inc(suppressed - self._suppressed)
@@ -236,9 +245,15 @@ class DecideStep(Step[ScoredWindows, tuple[ScoredWindows, tuple[Decision, ...]]]
             metrics.latency_seconds.observe_all((now_ns - produced) / 1e9)
         return [(scored, decisions) for scored, decisions in out if decisions]
 
+    def _decided(self, scored: ScoredWindows) -> tuple[ScoredWindows, tuple[Decision, ...]]:
+        decisions = self._decider.decide(scored)
+        self._threshold.alerted(scored, len(decisions))
+        return scored, decisions
+
     def state(self) -> bytes:
         """See `Step.state`."""
-        return self._decider.snapshot()
+        threshold = json.dumps(self._threshold.state()).encode()
+        return b'{"decider":%b,"threshold":%b}' % (self._decider.snapshot(), threshold)
 
 
 @dataclass(frozen=True, slots=True)

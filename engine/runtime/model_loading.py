@@ -43,7 +43,7 @@ def follower(settings: RegionSettings, templates: Templates, telemetry: Telemetr
         scorer = WindowScorer(
             stored.detector, version, stored.card.threshold.value, cache_entries=settings.score.cache_entries
         )
-        return ServingModel(name, version, scorer, templates, telemetry.health.progress)
+        return ServingModel(name, version, scorer, templates, telemetry.health.progress, stored.card.threshold)
 
     def report(outcome: str, version: int, sentence: str) -> None:
         telemetry.metrics.model_swaps.labels(outcome).inc()

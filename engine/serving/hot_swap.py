@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.base import ModelError, Windows
+from models.thresholds.base import Threshold
 from models.training.scoring import WindowScorer
 
 log = logging.getLogger(__name__)
@@ -63,10 +64,15 @@ class ServingModel:
 
     def __init__(
         self, name: str, version: int, scorer: WindowScorer, templates: Templates,
-        progress: Callable[[], None] = lambda: None,
+        progress: Callable[[], None] = lambda: None, fitted: Threshold | None = None,
     ) -> None:  # fmt: skip
-        """`progress` is called while scoring has to wait for new templates: the worker is not stuck."""
+        """`progress` is called while scoring has to wait for new templates: the worker is not stuck.
+
+        `fitted` is the card's threshold, from which calibration on the stream starts.
+        """
         self.name = name
+        self.fitted = fitted
+        self.shadow_scores: list[NDArray[np.float32]] = []
         self.version = version
         self.scorer = scorer
         self._templates = templates

@@ -173,7 +173,9 @@ class ModelFollower(Follower[ServingModel]):
     def _shadow(self, candidate: ServingModel, tried: Comparison, scored: ScoredWindows) -> None:
         """Step 5 for one batch, and step 6 after the last."""
         try:
-            tried.add(self._alerts(candidate, scored.batch.windows), self._in_service(scored), scored)
+            scores = self._scores(candidate, scored.batch.windows)
+            candidate.shadow_scores.append(scores)  # its threshold on the stream is known before its first alert
+            tried.add(self._above(scores, candidate.threshold), self._in_service(scored), scored)
         except Exception as error:
             # Whatever a candidate does here must cost no line: it is not in service.
             self._refuse(candidate, f"{candidate.name} version {candidate.version} cannot score live windows: {error}")
@@ -232,10 +234,13 @@ class ModelFollower(Follower[ServingModel]):
         self._tell("refused", candidate.version, sentence)
 
     def _alerts(self, model: ServingModel, windows: Windows) -> int:
+        return self._above(self._scores(model, windows), model.threshold)
+
+    def _scores(self, model: ServingModel, windows: Windows) -> NDArray[np.float32]:
         scores = model.score(windows)
         if not np.isfinite(scores).all():
             raise ModelError("its scores are not finite numbers")
-        return self._above(scores, model.threshold)
+        return scores
 
     def _in_service(self, scored: ScoredWindows) -> int:
         return self._above(scored.score, scored.threshold)

@@ -41,6 +41,12 @@ class DecideSettings(BaseModel):
     threshold: float | None = Field(
         None, description="Score from which a window is anomalous; the model's calibrated threshold if not given."
     )
+    calibrate: bool = Field(
+        True, description="Whether the scores of the stream correct the model's threshold; see thresholds.md."
+    )
+    alert_budget: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Alerts a day that are welcome; the threshold is raised where more would follow."
+    )
     consecutive: Annotated[int, Field(ge=1)] = Field(
         1, description="Anomalous windows in a row (per session, or per source) before an alert is raised."
     )

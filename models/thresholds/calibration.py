@@ -110,7 +110,7 @@ def calibrated(recent: Distribution, count: float, fitted: Fitted, *, flooded: b
 def is_flooded(above: float, count: float, fitted: Fitted) -> bool:
     """Question 1: whether a share `above` the fitted threshold, of `count` windows, is more than plausible."""
     deviation = (fitted.max_share * (1 - fitted.max_share) / count) ** 0.5
-    return above > fitted.max_share + _CERTAINTY * deviation
+    return bool(above > fitted.max_share + _CERTAINTY * deviation)
 
 
 def _inside(low: float, high: float, part: float) -> float:

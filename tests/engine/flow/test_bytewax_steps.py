@@ -32,6 +32,7 @@ class Models:
     """Scores a window 1 if it holds a template that the process does not know."""
 
     name, version, threshold, scorer = "m", 1, 0.5, Scorer()
+    fitted, shadow_scores = None, ()
 
     def __init__(self, templates):
         self._templates = templates
