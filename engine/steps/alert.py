@@ -72,6 +72,8 @@ def alert_id(region: str, source: str, session: str, first: int, last: int) -> s
 def redaction(settings: AlertSettings) -> Callable[[str], str]:
     """What takes out of a text whatever must not leave the region."""
     patterns = [re.compile(pattern) for pattern in settings.redact]
+    if not patterns:
+        return lambda text: text
 
     def redacted(text: str) -> str:
         for pattern in patterns:
@@ -195,9 +197,10 @@ class AlertWriter:
         created = iso_time(self._clock.wall_ns())
         lines, omitted = self._lines(source, int(batch.session[i]), first, last, len(batch.windows.row(i)))
         ids = batch.windows.row(i).tolist()
+        counts = Counter(ids)
         words = self._words.describe(
             decision,
-            Counter(ids),
+            counts,
             score=float(scored.score[i]),
             where=session or source,
             top_lines=[] if reason is None else [line["text"] for line in reason["lines"]],
@@ -223,7 +226,7 @@ class AlertWriter:
             "last_time": iso_time(int(batch.last_ns[i])),
             "line_count": len(ids),
             "closed": bool(batch.windows.closed[i]),
-            "templates": self._template_counts(ids),
+            "templates": self._template_counts(counts),
             "lines": lines,
             "lines_omitted": omitted,
             "explanation": reason,
@@ -237,9 +240,9 @@ class AlertWriter:
         headers = alert_headers(self._region, identity, source, session, created, batch.traceparent)
         return Record(identity, session, document, headers)
 
-    def _template_counts(self, ids: list[int]) -> list[TemplateCount]:
-        """The window's templates in order of first appearance, with how often each occurs."""
-        return [{"id": template_id_text(t), "text": self._text(t), "count": count} for t, count in Counter(ids).items()]
+    def _template_counts(self, counts: Mapping[int, int]) -> list[TemplateCount]:
+        """List the window's templates in order of first appearance."""
+        return [{"id": template_id_text(t), "text": self._text(t), "count": count} for t, count in counts.items()]
 
     def _lines(self, source: str, session: int, first: int, last: int, total: int) -> tuple[list[str], int]:
         """The last lines of the window, redacted and cut, and how many of the window are not quoted."""

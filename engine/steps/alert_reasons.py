@@ -64,8 +64,9 @@ class AlertWords:
             top_lines: Template texts of the lines that add most to the score, the largest first, where known.
         """
         news = sorted((t for t in decision.news if t in counts), key=self._severity, reverse=True)
-        worst = max(map(self._severity, counts), default=0.0)
-        cause = next(iter(top_lines), "") or self._text(max(counts, key=self._severity)) if counts else ""
+        gravest = max(counts, key=self._severity, default=None)
+        worst = 0.0 if gravest is None else self._severity(gravest)
+        cause = next(iter(top_lines), "") or ("" if gravest is None else self._text(gravest))
         reasons = [self._new(t, counts[t]) for t in news[:MAX_REASONS]]
         reasons.append(
             {
