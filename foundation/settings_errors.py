@@ -162,7 +162,8 @@ class _Fault:
         said: str = self._fault["msg"].removeprefix("Value error, ").removeprefix("Input ")
         wanted = _EXPECTED.get(self._type, said)
         hint = f"; write [[{self.key}]] in place of [{self.key}]" if self._is_single_table() else ""
-        got = "" if repr(self._fault["input"]) in wanted else self._value()
+        named = self._type == "value_error" and repr(self._fault["input"]) in wanted  # by a validator of our own
+        got = "" if named else self._value()
         return str(SecretMasker().text(f"{wanted}{got}{hint}"))
 
     def _is_single_table(self) -> bool:
