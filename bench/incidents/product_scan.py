@@ -1,19 +1,19 @@
-"""The product under test: `driftline scan` with the past as baseline, as a function over lines."""
+"""The product under test: what `driftline scan` does with a baseline and a log, as a function over lines."""
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bench.incidents.base import Alert
 from bench.incidents.line_batches import batches
-from engine.findings.base import Signal, Templates
+from engine.findings.base import Signal, State, Templates
 from engine.findings.describe import MAX_TEMPLATES
 from engine.findings.grouping import Finding, Grouping
-from engine.offline.scan import Input, Scan
+from engine.findings.warmup import WarmUpSettings
+from engine.findings.watch import SourceWatch
 from engine.parsing.parse_settings import ParseSettings
 from engine.steps.parse import Parser
 
-SOURCE = "log"
+PARSE = ParseSettings(format="auto")
 
 
 class OneDetector(Grouping):
@@ -23,9 +23,10 @@ class OneDetector(Grouping):
         super().__init__()
         self._name = name
 
-    def add(self, signals: Sequence[Signal], templates: Templates, **at: int) -> list[Finding]:
+    def add(self, signals: Sequence[Signal], templates: Templates, *, block_lines: int, row: int) -> list[Finding]:
         """See `Grouping.add`."""
-        return super().add([signal for signal in signals if signal.detector == self._name], templates, **at)
+        mine = [signal for signal in signals if signal.detector == self._name]
+        return super().add(mine, templates, block_lines=block_lines, row=row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,51 +37,47 @@ class ScanDetector:
 
     def learn(self, past: Sequence[str]) -> "ScanWatch":
         """Read the past as a baseline."""
-        scan = Scan(_parser)
-        baseline = Input(SOURCE, SOURCE, None, learn=True)
+        parser, watch = Parser(PARSE, _place), SourceWatch(WarmUpSettings())
         for batch in batches(past):
-            scan.add(batch, baseline, share=None)
-        if self.alone is not None:
-            scan.source(SOURCE).watch.grouping = OneDetector(self.alone)
-        return ScanWatch(scan, len(past))
+            watch.add(parser.parse(batch), str, learn=True)
+        return ScanWatch(parser.snapshot(), watch.snapshot(), len(past), self.alone)
 
 
 @dataclass(frozen=True, slots=True)
 class ScanWatch:
-    """A scan that has read the past, and the number of its lines."""
+    """What was learnt from the past, as the states of parser and detectors, and the number of its lines."""
 
-    scan: Scan
+    parser: bytes
+    state: State
     past: int
+    alone: str | None
 
     def watch(self, now: Sequence[str]) -> list[Alert]:
         """Read what follows; every finding is an alert."""
-        scan = copy.deepcopy(self.scan)
-        scan.source(SOURCE, known=True)
-        read = Input(SOURCE, SOURCE, None)
+        parser, watch = Parser(PARSE, _place, self.parser), SourceWatch(WarmUpSettings(), self.state)
+        watch.warmup.end("a baseline was given")
+        if self.alone is not None:
+            watch.grouping = OneDetector(self.alone)
         for batch in batches(now):
-            scan.add(batch, read, share=None)
-        scan.finish()
-        return [self._alert(finding, len(now), scan) for _, finding in scan.findings()]
+            watch.add(parser.parse(batch), str)
+        watch.finish()
+        texts = [template.text for template in watch.finder.reader.table.all]
+        return [self._alert(finding, len(now), texts) for finding in watch.grouping.findings]
 
-    def _alert(self, finding: Finding, lines: int, scan: Scan) -> Alert:
+    def _alert(self, finding: Finding, lines: int, texts: Sequence[str]) -> Alert:
         """The finding's signals as the report lists them; what joined it later was raised with its own last line."""
-        texts = scan.source(SOURCE).watch.finder.reader.table.all
         parts = []
         for strength, signal in finding.by_strength[:MAX_TEMPLATES]:
             first, last = signal.first - self.past, signal.last - self.past
             rows = range(min(max(first, 0), lines - 1), min(max(last, 0), lines - 1) + 1)
             detected = finding.detected - self.past
             raised = min(max(detected if detected >= first else last, rows[0]), lines - 1)
-            about = f"{signal.kind} {texts[signal.key].text if signal.key >= 0 else ''}"
+            about = f"{signal.kind} {texts[signal.key] if signal.key >= 0 else signal.note}"
             parts.append(Alert(rows, raised, strength, about, repr(signal)))
         return replace(parts[0], strength=finding.strength, also=tuple(parts[1:]))
 
 
-def _parser() -> Parser:
-    return Parser(ParseSettings(format="auto"), _describe)
-
-
-def _describe(partition: str, row: int) -> str:
+def _place(partition: str, row: int) -> str:
     return f"{partition}:{row}"
 
 
