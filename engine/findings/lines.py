@@ -18,12 +18,15 @@ from engine.parsing.skeleton import PAD, Words, padded
 _MESSAGE, _HOST, _COMPONENT = 0, 1, 2
 MAX_NODES = 2000
 MAX_SLOTS = 20_000
+_LOOKED_AT = 400
+"""Bytes of a message in which numbers are looked for."""
 _MAX_NUMBERS = 12
 """Numbers in one message that are looked at."""
 _NUMBER = re.compile(
-    rb"(?:([A-Za-z][A-Za-z_.-]{1,24})[\"']?(?: ?[=:] ?| ))?(?<![\w.:/-])-?(\d{1,15}(?:\.\d{1,9})?)"
-    rb"(ns|us|ms|s|sec|KB?|kB|MB?|GB?|B|%)?(?![\w%]|[.:/-]\d)"
+    rb"(?<![\w.:/-])-?(\d{1,15}(?:\.\d{1,9})?)(?=(ns|us|ms|s|sec|KB?|kB|MB?|GB?|B|%)?(?![\w%]|[.:/-]\d))"
 )
+_BEFORE = re.compile(rb"([A-Za-z][A-Za-z_.-]{1,24})[\"']?(?: ?[=:] ?| )-?$")
+_LONGEST_NAME = 30
 _NO_MEASURE = re.compile(r"(?i)(?:^|[._-])(?:id|pid|tid|port|ts|time|timestamp|line|thread|seq|version)$|Id$|_at$")
 
 _STATUS_FIELD = re.compile(
@@ -66,18 +69,29 @@ class ReadLines:
         return self.parsed.good.lines.data[start:end]
 
     def numbers(self, i: int) -> list[tuple[str, float]]:
-        """The numbers in line `i` of these by name, of a document those in its fields as well."""
-        found = _NUMBER.findall(self.message(i)[:400])
+        """The numbers in line `i` of these by place, of a document those in its fields as well.
+
+        A place is the name of a field, or which number of how many in the message it is (`2/5`).
+        """
+        found = _NUMBER.findall(self.message(i)[:_LOOKED_AT])
         numbers = []
         if len(found) <= _MAX_NUMBERS:
-            numbers = [
-                (f"{word.decode()} {unit.decode()} {at}/{len(found)}", float(number))
-                for at, (word, number, unit) in enumerate(found, start=1)
-            ]
+            numbers = [(f"{at}/{len(found)}", float(number)) for at, (number, _) in enumerate(found, start=1)]
         row = int(self.parsed.good.rows[i])
         if row in self.parsed.rows.fields:
             numbers += _fields(self.parsed.good.lines.line(row))
         return numbers
+
+    def name(self, i: int, place: str) -> str:
+        """What a number in line `i` is called: the word before it, its unit and its place."""
+        at, slash, _ = place.partition("/")
+        if not slash or not at.isdecimal():
+            return place
+        message = self.message(i)[:_LOOKED_AT]
+        match = list(_NUMBER.finditer(message))[int(at) - 1]
+        before = _BEFORE.search(message[max(0, match.start() - _LONGEST_NAME) : match.start(1)])
+        word, unit = b"" if before is None else before[1], match[2] or b""
+        return f"{word.decode()} {unit.decode()} {place}"
 
 
 class ColumnReader:
@@ -96,7 +110,7 @@ class ColumnReader:
         self.nodes: list[str] = list(saved.get("nodes", [""]))
         self._hosts = Codes(MAX_NODES, known=saved.get("hosts"))
         self.slots: list[tuple[int, str]] = [(key, name) for key, name in saved.get("slots", ())]
-        self._slot_of = {slot: i for i, slot in enumerate(self.slots)}
+        self._slot_of = {(key, name.rpartition(" ")[2]): i for i, (key, name) in enumerate(self.slots)}
         self._keys: dict[int, NDArray[np.int32]] = {k: v.copy() for k, v in saved.get("keys", {}).items()}
         self._statuses: dict[tuple[int, int], int] = {(k, s): n for k, s, n in saved.get("statuses", ())}
         self._generation = -1
@@ -231,22 +245,21 @@ class ColumnReader:
         for i, row, key in zip(
             chosen.tolist(), columns.row[chosen].tolist(), columns.key[chosen].tolist(), strict=True
         ):
-            for name, number in lines.numbers(i):
-                slot = self._slot(key, name)
+            for place, number in lines.numbers(i):
+                slot = self._slot(lines, i, key, place)
                 if slot >= 0:
                     rows.append(row)
                     slots.append(slot)
                     values.append(number)
         return Values(np.array(rows, np.int64), np.array(slots, np.int32), np.array(values))
 
-    def _slot(self, key: int, name: str) -> int:
-        slot = (key, name)
-        number = self._slot_of.get(slot)
+    def _slot(self, lines: ReadLines, i: int, key: int, place: str) -> int:
+        number = self._slot_of.get((key, place))
         if number is None:
             if len(self.slots) >= MAX_SLOTS:
                 return -1
-            number = self._slot_of[slot] = len(self.slots)
-            self.slots.append(slot)
+            number = self._slot_of[key, place] = len(self.slots)
+            self.slots.append((key, lines.name(i, place)))
         return number
 
     def snapshot(self) -> State:

@@ -91,7 +91,9 @@ class SourceWatch:
             if not self.warmup.done:
                 if self._decides:
                     births = self.finder.births()
-                    self.warmup.update(lines=last + 1, blocks=self.finder.blocks, share=share, births=births)
+                    # Of the block, while `share` is that of the batch, which may be most of a file.
+                    part = None if share is None else share * (last + 1) / self.finder.reader.rows
+                    self.warmup.update(lines=last + 1, blocks=self.finder.blocks, share=part, births=births)
                 continue
             if self.judged_from is None:
                 self.judged_from = int(lines.row[0]), int(lines.time_ns[0])
@@ -101,8 +103,11 @@ class SourceWatch:
         return list(raised.values())
 
     def _group(self, judged: Judged, row: int) -> list[Finding]:
+        # What had stopped before anything was judged is part of what was learnt.
+        begin = (self.judged_from or (0, 0))[0] - 2 * self.finder.block_lines
+        signals = [s for s in judged.signals if s.kind not in ("silent", "fewer") or s.first >= begin]
         found = self.grouping.add(
-            judged.signals, self.finder.reader.table, block_lines=self.finder.block_lines, row=row
+            signals, self.finder.reader.table, block_lines=self.finder.block_lines, row=row
         )  # fmt: skip
         for finding in self.grouping.findings:
             if finding.updated == row:
