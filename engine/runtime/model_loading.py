@@ -16,6 +16,7 @@ from engine.steps.classify import AlertClassifier, Classify, ClassifySettings, S
 from engine.steps.parse import Parser
 from engine.telemetry.telemetry import Telemetry
 from models.base import ModelStoreError
+from models.classify.rules import Rules, RulesSettings
 from models.classify.scoring import LineScorer
 from models.storage.model_cards import ClassifierCard
 from models.storage.store import ModelStore
@@ -82,7 +83,13 @@ def classifier_follower(
     """A follower of the configured line classifier; without one in service alerts go out without a class."""
     store, name = ModelStore(chosen.store or settings.scoring.store), chosen.name
 
+    def current() -> int | None:
+        published = store.current(name)
+        return 1 if published is None and name == Rules.name else published
+
     def load(version: int) -> ServingClassifier:
+        if name == Rules.name and store.current(name) is None:
+            return ServingClassifier(name, version, LineScorer(Rules(RulesSettings()), version))
         stored = store.load_classifier(name, version, device=chosen.device, cache=embedding_cache())
         stored.classifier.prepare()
         return ServingClassifier(name, version, LineScorer(stored.classifier, version))
@@ -95,7 +102,7 @@ def classifier_follower(
         else:
             log.error("line classifier not taken over: %s", sentence, extra={"outcome": outcome})
 
-    return Follower(lambda: store.current(name), load, report)
+    return Follower(current, load, report)
 
 
 @contextmanager
@@ -129,6 +136,8 @@ def describe_classifier(settings: RegionSettings) -> str:
     if settings.classify is None:
         raise ValueError("no line classifier is configured")
     store = ModelStore(settings.classify.store or settings.scoring.store)
+    if settings.classify.name == Rules.name and store.current(Rules.name) is None:
+        return "rules: those that come with the package"
     card = store.verify(settings.classify.name)
     if not isinstance(card, ClassifierCard):
         raise ModelStoreError(

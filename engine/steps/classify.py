@@ -34,7 +34,10 @@ class ClassifySettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: str = Field(description="Name of the line classifier in the store; its `current` version is followed.")
+    name: str = Field(
+        description="Name of the line classifier in the store; its `current` version is followed. "
+        "`rules` needs no store: where none is published, the rules that come with the package are used."
+    )
     store: str = Field("", description="Folder or fsspec URL of its model store; empty for the one in [model].")
     poll_s: Annotated[float, Field(gt=0)] = Field(10.0, description="Seconds between two looks at the store.")
     device: str = Field("auto", description="`cpu`, `cuda` or `auto`: the GPU where there is one.")
