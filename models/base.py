@@ -142,6 +142,8 @@ class Model(ABC):
     name: ClassVar[str]
     requires: ClassVar[tuple[str, ...]] = ()
     """Packages of the extra `classify` that the model imports when it works."""
+    removed_settings: ClassVar[Mapping[str, Any]] = {}
+    """Settings of earlier releases with the value that they always have now; stored versions may name them."""
     check_settings: ClassVar[tuple[Mapping[str, Any], ...]] = ({},)
     """Settings with which the contract checks run: small enough to train in well under a second, together using
     every option with few values both ways. Where a model has an encoder and none is given, it is a tiny BERT."""

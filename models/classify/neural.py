@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -102,6 +102,8 @@ class NeuralClassifier(TorchModel, LineClassifier):
     A subclass says what of a line its network reads (`_keys`, `_read`), how that becomes logits
     (`_logits`), and where it needs more than cross-entropy, how it is trained (`_objective`).
     """
+
+    removed_settings: ClassVar[Mapping[str, Any]] = {"repeat_power": _REPEAT_POWER}
 
     def __init__(self, settings: NeuralSettings, *, device: str = "auto", cache: Path | None = None) -> None:
         super().__init__(settings, settings.encoder, device)

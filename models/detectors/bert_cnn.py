@@ -24,9 +24,9 @@ Shapes: T templates (rows of the table), H hidden size of the encoder, P project
 rectangle, L its width in tokens, k kernel size, F filters of a kernel, C counted features.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
@@ -167,6 +167,7 @@ class BertCnn(TorchDetector):
 
     name = "bert_cnn"
     supervised = True
+    removed_settings: ClassVar[Mapping[str, Any]] = {"focal_gamma": 0.0, "class_weight": "none", "repeat_power": 0.0}
     check_settings = (_SMALL, _SMALL | {"kernels": [1, 5]}, _SMALL | {"dropout": 0.0, "kernels": [2]})
 
     def __init__(self, settings: BertCnnSettings, *, device: str = "auto", cache: Path | None = None) -> None:

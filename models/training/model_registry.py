@@ -59,8 +59,10 @@ def build_model(
     found = entry(registry, kind, name)
     if found.model.requires:
         require("classify", name, *found.model.requires)
+    removed = found.model.removed_settings.items()
+    given = {key: value for key, value in (settings or {}).items() if (key, value) not in removed}
     try:
-        chosen = validated(found.settings, settings or {}, f"settings of {name}")
+        chosen = validated(found.settings, given, f"settings of {name}")
     except InvalidSettingsError as error:
         raise ModelSettingsError(str(error)) from error
     return found.model(chosen, device=device, cache=cache)  # type: ignore[call-arg]
