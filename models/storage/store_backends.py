@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from foundation import durable
+from foundation.extras import require
 from models.base import ModelStoreError
 
 STALE_S = 86_400.0
@@ -114,6 +115,7 @@ class RemoteFolder(Folder):
     """Any fsspec file system; put is atomic on object stores, a lock there is none."""
 
     def __init__(self, url: str) -> None:
+        require("remote", "a model store at a URL")
         import fsspec  # type: ignore[import-untyped]
 
         try:

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from foundation.extras import require
 from models.base import TrainingError
 from models.thresholds.base import Labels, Scores, just_above, normal_scores
 
@@ -28,7 +27,6 @@ def pot(scores: Scores, labels: Labels, *, risk: float = 1e-3, tail_percent: flo
     excess = normal[normal > start] - start
     if len(excess) < _PEAKS or excess.min() == excess.max():
         return just_above(float(normal.max()))
-    require("train", "the threshold rule pot", "scipy")
     from scipy.stats import genpareto  # type: ignore[import-untyped]
 
     # In units of their mean, so that the fit's starting point suits scores of any size.

@@ -36,6 +36,7 @@ for name in list(sys.modules):
 CORE = """
 import engine.cli.app, engine.dataflow, engine.runtime.preflight, engine.runtime.worker, engine.settings
 import engine.offline.detect, engine.offline.evaluate, engine.offline.export, engine.offline.recalibrate
+import engine.offline.scan
 import models.train_classifier, models.train_detector
 from models.classify.registry import build as classifier
 from models.detectors.registry import build as detector
@@ -189,6 +190,12 @@ def postgresql():
     build_sink(SqlSettings(url="postgresql+psycopg://127.0.0.1/alerts"))
 
 
+def remote():
+    from models.storage.store import ModelStore
+
+    ModelStore("memory://store")
+
+
 def sql():
     from connectors.registry import build_sink
     from connectors.sql_settings import SqlSettings
@@ -203,7 +210,8 @@ def train():
 
 
 USES = {use.__name__: use for use in (
-    broker, classify, data, drift, evaluation, explain, federation, minilm, notify, otel, postgresql, sql, train,
+    broker, classify, data, drift, evaluation, explain, federation, minilm, notify, otel, postgresql, remote, sql,
+    train,
 )}  # fmt: skip
 
 
