@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 BGL_ZONE_S = -7 * 3600
-"""Blue Gene/L writes the epoch and, beside it, Pacific daylight time."""
+"""Blue Gene/L writes both the epoch and Pacific daylight time."""
 
 
 @dataclass(frozen=True, slots=True)

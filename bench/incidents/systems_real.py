@@ -177,7 +177,7 @@ OPENSSH_SYSTEM = System(
     syslog_line("LabSZ"),
     {**inserts("openssh"), "error_burst": Repeat(re.compile("error: Received disconnect"))},
     {
-        "brute_force": "the log consists of brute force, so that more of it is no incident",
+        "brute_force": "the log consists of brute force, so more of it is not an incident",
         "http_5xx": NO_REQUESTS,
         "latency": NO_LATENCY,
         "heartbeat": NO_TICK,

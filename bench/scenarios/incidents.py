@@ -47,7 +47,7 @@ def _names(text: str, known: Any) -> list[str]:
 
 INCIDENTS = Scenario(
     "incidents",
-    "Incidents of twelve kinds in thirteen ordinary logs: found, rank, other alerts, delay, beside short scripts",
+    "Incidents of twelve kinds in thirteen ordinary logs: found, rank, other alerts, delay, and peers",
     incidents,
     {
         "found": Target(goal=0.98, floor=0.95, tolerance=0.01),
