@@ -35,5 +35,5 @@ def test_the_schema_accepts_the_file_of_the_readme_and_rejects_a_misspelt_key():
     (text,) = [text for place, text in documents("toml") if place.startswith("README.md") and "[source]" in text]
     settings = tomllib.loads(text)
     validator.validate(settings)
-    settings["window"]["gapp_s"] = 3
+    settings["recovery"]["snapshots_s"] = 3
     assert not validator.is_valid(settings)
