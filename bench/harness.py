@@ -141,6 +141,7 @@ SCENARIOS: Mapping[str, str] = {
     "detect-bgl-lines": "bench.scenarios.detection:DETECT_BGL_LINES",
     "detect-iotdb": "bench.scenarios.detection:DETECT_IOTDB",
     "incidents": "bench.scenarios.incidents:INCIDENTS",
+    "drift-everyday": "bench.scenarios.drift_everyday:DRIFT_EVERYDAY",
     "drift-overhead": "bench.scenarios.drift_overhead:DRIFT_OVERHEAD",
     "drift-quality": "bench.scenarios.drift_quality:DRIFT_QUALITY",
     "classify-seven-random": "bench.scenarios.classification:CLASSIFY_SEVEN_RANDOM",

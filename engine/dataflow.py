@@ -12,7 +12,8 @@ from bytewax.operators import KeyedStream
 
 from connectors.base import Record
 from engine.flow import streams
-from engine.flow.bytewax_steps import DecideStep, DriftStep, ParseStep, ScoreStep, WindowStep
+from engine.flow.bytewax_steps import DecideStep, ParseStep, ScoreStep, WindowStep
+from engine.flow.drift_step import DriftStep
 from engine.flow.find_step import FindStep
 from engine.flow.outputs import Outputs
 from engine.flow.worker_context import Context

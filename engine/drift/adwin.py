@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 from river.drift import ADWIN
 
-from engine.drift.base import Floats, Setup, Statistic, Watches
+from engine.drift.base import Floats, Setup, Watches
 from engine.drift.blocks import Blocks
-from engine.drift.chance import bound
 from engine.drift.scores import AlarmMargin
+from engine.drift.warmed_up import WarmedUp
 
 _DELTA = 0.002  # river's default, and the paper's
 
@@ -26,54 +26,49 @@ _USED_SHARE = 12
 that range, and with a small part of it in use it would need thousands of blocks to cut."""
 
 
-class Adwin(Statistic):
+class Adwin(WarmedUp):
     """Change of the mean alarm margin: 0 to 1, where 0.5 is a window at the model's threshold."""
 
     name = "adwin"
     watches: ClassVar[Watches] = "scores"
     floor = 0.03
-    kept = ("learnt", "scale", "reference", "unit", "by_chance", "means", "cut")
+    reach = 1.0
+    ways = 2
+    kept = ("usual", "scale", "reference", "unit", "means", "cut")
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
-        self.learnt = np.zeros((0, self.settings.block_windows), np.float32)  # scores of the reference, until used
-        self.scale: tuple[float, float, float] | None = None
-        self.reference = self.by_chance = 0.0
+        self.usual = np.zeros((0, self.settings.block_windows), np.float32)  # scores of the reference, until used
+        self.scale = (0.0, 0.0, 0.0)  # of the alarm margin
+        self.reference = 0.0
         self.unit = 1.0
         self.means: list[float] = []  # what ADWIN holds; fed again, it stands where it stood
         self.cut = False
         self._adwin = new_adwin()
 
-    def _learn(self, blocks: Blocks) -> None:
-        self.learnt = np.concatenate([self.learnt, blocks.scores])
+    def learn(self, blocks: Blocks) -> None:
+        """See `WarmedUp.learn`."""
+        self.usual = np.concatenate([self.usual, blocks.scores])
 
-    def update(self, blocks: Blocks) -> Floats:
-        """See `Statistic.update`."""
-        margin = self._margin(blocks.threshold)
-        return np.array([self._add(mean) for mean in margin.of(blocks.scores).mean(1).tolist()])
+    def complete(self, blocks: Blocks) -> Floats:
+        """See `WarmedUp.complete`."""
+        self.scale = (float(np.median(self.usual)), blocks.threshold, float(self.usual.std()))
+        means: Floats = AlarmMargin(*self.scale).of(self.usual).mean(1)
+        self.reference = float(means.mean())
+        self.unit = max(_USED_SHARE * float(means.std()), self.least)
+        self.usual = self.usual[:0]
+        self._feed_all(means.tolist())
+        return means
 
-    def chance(self) -> float:
-        """See `Statistic.chance`."""
-        return self.by_chance
+    def compare(self, blocks: Blocks) -> tuple[Floats, Floats]:
+        """See `WarmedUp.compare`."""
+        means = AlarmMargin(*self.scale).of(blocks.scores).mean(1)
+        return np.array([self._add(mean) for mean in means.tolist()]), means
 
     def restore(self, state: dict[str, Any]) -> None:
         """See `Statistic.restore`."""
         super().restore(state)
         self._feed_all(self.means)
-
-    def _margin(self, threshold: float) -> AlarmMargin:
-        """The scale of the scores; made of the reference when it is first needed."""
-        if self.scale is None:
-            usual = self.learnt
-            self.scale = (float(np.median(usual)), threshold, float(usual.std()))
-            means = AlarmMargin(*self.scale).of(usual).mean(1)
-            self.reference = float(means.mean())
-            self.unit = max(_USED_SHARE * float(means.std()), self.least)
-            chance = np.abs(means - means.mean()) / np.sqrt(self.settings.current_blocks)
-            self.by_chance = bound(chance, self.settings.chance)
-            self.learnt = usual[:0]
-            self._feed_all(means.tolist())
-        return AlarmMargin(*self.scale)
 
     def _add(self, mean: float) -> float:
         """The value after another block with this mean."""

@@ -1,6 +1,6 @@
 """The contract of a drift statistic: one number for each block of windows, and the limit from which it counts.
 
-A statistic first learns a reference, then says of each later block how far the stream has moved from it.
+A statistic learns a reference, then says of each later block how far the stream has moved from it.
 A new one is a file with a class, and a line in `engine.drift.registry`.
 """
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.drift.blocks import Blocks
+from engine.drift.moves import Move
 from engine.drift.settings import DriftSettings
 
 Floats = NDArray[np.float64]
@@ -31,22 +32,36 @@ class Setup:
     encode: Encode
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a reference is: blocks so far, and blocks that a first verdict needs."""
+
+    blocks: int
+    needed: int
+
+    @property
+    def ready(self) -> bool:
+        """Whether there are verdicts."""
+        return self.blocks >= self.needed
+
+
 class Statistic(ABC):
     """One statistic of one stream.
 
-    The monitor calls `learn` for the blocks of the reference, then `update` for each later block, in the
-    order of the stream and never with the same block twice. The values must not depend on how many blocks
-    come in one call.
+    The monitor calls `update` with the blocks of the stream in their order. The first ones make the reference, and
+    the values are 0 until it is long enough. Values must not depend on how many blocks come in one call.
 
     Attributes:
         watches: What it looks at. All but `templates` depend on the model, and start again after a swap.
         floor: Smallest limit, in the unit of the statistic; `[drift.floors]` can change it.
+        reach: The largest distance of a block that there is.
         confirm_at_once: Whether a single value at the limit confirms the drift.
     """
 
     name: ClassVar[str]
     watches: ClassVar[Watches]
     floor: ClassVar[float]
+    reach: ClassVar[float] = float("inf")
     confirm_at_once: ClassVar[bool] = False
     kept: ClassVar[tuple[str, ...]]
     """Attributes that make up the state: numbers, texts, lists of them, and arrays that are replaced, not changed."""
@@ -54,31 +69,37 @@ class Statistic(ABC):
     def __init__(self, setup: Setup) -> None:
         self.settings = setup.settings
         self.least = setup.settings.floor(self.name)
-        self._limit: float | None = None
-
-    def learn(self, blocks: Blocks) -> None:
-        """Adds blocks to the reference."""
-        self._limit = None
-        self._learn(blocks)
-
-    @abstractmethod
-    def _learn(self, blocks: Blocks) -> None:
-        """The statistic's own part of `learn`."""
 
     @abstractmethod
     def update(self, blocks: Blocks) -> Floats:
         """The values after each of the m blocks, float64 (m,); finite, and higher means further from the reference."""
 
+    @property
     @abstractmethod
-    def chance(self) -> float:
-        """The largest value that chance alone explains, judged by the reference."""
+    def limit(self) -> float:
+        """The value from which the stream counts as changed."""
 
     @property
-    def limit(self) -> float:
-        """The value from which the stream counts as changed: the floor, or what chance explains if that is larger."""
-        if self._limit is None:
-            self._limit = max(self.least, self.chance())
-        return self._limit
+    @abstractmethod
+    def progress(self) -> Progress:
+        """Blocks of the reference so far, and how many a first verdict needs."""
+
+    def moves_at(self, block: int) -> tuple[Move, ...]:
+        """The templates that changed, as of a block of the last `update`, the largest change first."""
+        return ()
+
+    @property
+    def blind(self) -> bool:
+        """Whether the reference is so restless that no change could be told from it."""
+        return False
+
+    def swapped(self, *, raised: bool) -> None:
+        """Continues under another version of the model; called only where `watches` is `templates`.
+
+        Args:
+            raised: Whether the stream counts as changed: the new version has learnt that change.
+        """
+        del raised
 
     def state(self) -> dict[str, Any]:
         """Plain data that nothing changes later."""
@@ -88,7 +109,6 @@ class Statistic(ABC):
         """Continues from what `state` returned."""
         for name in self.kept:
             setattr(self, name, _copy(state[name]))
-        self._limit = None
 
 
 def _copy(value: Any) -> Any:

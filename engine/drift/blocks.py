@@ -57,6 +57,11 @@ class Blocks:
             self.counts[rows], self.threshold,
         )  # fmt: skip
 
+    def shares(self) -> NDArray[np.float64]:
+        """float64 (m, k): share of each block's windows that hold each template."""
+        found: NDArray[np.float64] = self.counts / self.scores.shape[1]
+        return found
+
     def share_with(self, chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
         """float64 (m,): share of windows with a line of a chosen column (k,)."""
         hit = chosen[self.columns]
@@ -131,6 +136,10 @@ class Pending:
             columns = self._columns.of(windows.ids[windows.offsets[0] : windows.offsets[-1]]).astype(np.int16)
             self._parts.append((columns, lengths, scores, time_ns))
             self._count += len(lengths)
+
+    def __len__(self) -> int:
+        """Windows that wait."""
+        return self._count
 
     def full(self, threshold: float) -> Blocks | None:
         """The full blocks, which are no longer pending; None if no block is full."""

@@ -59,7 +59,7 @@ def _values(statistic: Statistic, pieces: Iterator[Blocks]) -> Floats:
 def _warm(name: str, blocks: Blocks) -> tuple[Statistic, Blocks]:
     """A statistic that learnt its reference, and the blocks that are left."""
     statistic = build(name, _setup())
-    statistic.learn(blocks.part(0, SETTINGS.warmup_blocks))
+    assert (statistic.update(blocks.part(0, SETTINGS.warmup_blocks)) == 0).all()
     return statistic, blocks.part(SETTINGS.warmup_blocks, len(blocks))
 
 
@@ -75,32 +75,34 @@ def check_values_are_finite_and_have_a_limit(name: str) -> None:
 
 
 def check_calls_do_not_matter(name: str) -> None:
-    """Blocks one by one give the same values as all at once, in the reference and behind it."""
-    blocks = _stream(40, 25)
-    whole, rest = _warm(name, blocks)
-    cut = build(name, _setup())
-    for piece in _pieces(blocks.part(0, SETTINGS.warmup_blocks), (1, 2, 7)):
-        cut.learn(piece)
-    expected = _values(whole, iter([rest]))
-    assert (_values(cut, _pieces(rest, tuple(range(1, len(rest))))) == expected).all()
-    assert cut.limit == whole.limit
+    """Blocks one by one give the same values as all at once."""
+    blocks = _stream(60, 35)
+    expected = _values(build(name, _setup()), iter([blocks]))
+    for cuts in (tuple(range(1, 60)), (3, 9, 21, 40)):
+        assert (_values(build(name, _setup()), _pieces(blocks, cuts)) == expected).all()
 
 
 def check_state_round_trips_anywhere(name: str) -> None:
     """A statistic restored from a pickled state continues as the first would, in the reference and behind it."""
-    blocks = _stream(40, 25)
-    whole, rest = _warm(name, blocks)
-    expected = _values(whole, iter([rest]))
-    for stop in (0, 5, SETTINGS.warmup_blocks, 24, 30):
+    blocks = _stream(60, 35)
+    expected = _values(build(name, _setup()), iter([blocks]))
+    for stop in (1, 5, SETTINGS.first_blocks, SETTINGS.warmup_blocks, 24, 36, 50):
         first, second = build(name, _setup()), build(name, _setup())
-        learn = min(stop, SETTINGS.warmup_blocks)
-        first.learn(blocks.part(0, learn))
-        before = _values(first, iter([blocks.part(learn, stop)])) if stop > learn else np.zeros(0)
+        before = _values(first, iter([blocks.part(0, stop)]))
         second.restore(pickle.loads(pickle.dumps(first.state())))
-        if learn < SETTINGS.warmup_blocks:
-            second.learn(blocks.part(learn, SETTINGS.warmup_blocks))
-        after = _values(second, iter([blocks.part(max(stop, SETTINGS.warmup_blocks), len(blocks))]))
+        after = _values(second, iter([blocks.part(stop, 60)]))
         assert (np.concatenate([before, after]) == expected).all()
+
+
+def check_the_warm_up_is_honest(name: str) -> None:
+    """No value before the reference is long enough, and `progress` says how far it is."""
+    statistic, blocks = build(name, _setup()), _stream(30, 2)
+    for i in range(len(blocks)):
+        needed = statistic.progress.needed
+        assert statistic.progress.ready == (statistic.progress.blocks >= needed)
+        if not statistic.progress.ready:
+            assert statistic.progress.blocks == i
+            assert statistic.update(blocks.part(i, i + 1)).tolist() == [0.0]
 
 
 def check_a_state_does_not_change_later(name: str) -> None:
@@ -124,11 +126,12 @@ def check_nan_never_enters(name: str) -> None:
 
 def check_memory_is_bounded(name: str) -> None:
     """A long stream leaves a state about as large as a short one."""
-    statistic, rest = _warm(name, _stream(40, 25))
-    statistic.update(rest)
+    statistic, blocks = build(name, _setup()), _stream(60, 60)
+    for _ in range(6):
+        statistic.update(blocks)
     short = len(pickle.dumps(statistic.state()))
-    for _ in range(100):
-        statistic.update(rest)
+    for _ in range(60):
+        statistic.update(blocks)
     assert len(pickle.dumps(statistic.state())) <= short + 32_768
 
 
@@ -144,6 +147,7 @@ CHECKS = (
     check_values_are_finite_and_have_a_limit,
     check_calls_do_not_matter,
     check_state_round_trips_anywhere,
+    check_the_warm_up_is_honest,
     check_a_state_does_not_change_later,
     check_nan_never_enters,
     check_memory_is_bounded,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from connectors.base import Record
+from engine.drift.moves import Kind
 from foundation.content_ids import document_id
 from foundation.documents.base import SCHEMA_VERSION, message_headers, template_id_text
 from foundation.documents.drift_event import EVENT_TYPE, DriftEventDocument
@@ -38,8 +39,10 @@ class DriftEvent:
         windows: Windows that the statistic is over.
         model: Name of the model in service.
         version: Its version.
-        templates: Those that carry most of the change, in that order.
+        templates: Those that carry the change, the largest change first.
         evidence: Further plain facts: what other detectors say.
+        kind: What changed: see `engine.drift.moves.Kind`; None of a regression.
+        over: Whether the stream has returned to the reference: the end of a drift that was reported before.
     """
 
     type: Literal["drift", "regression"]
@@ -53,6 +56,8 @@ class DriftEvent:
     version: int
     templates: tuple[TemplateShare, ...] = ()
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    kind: Kind | None = None
+    over: bool = False
 
     def id(self, region: str, origin: str) -> str:
         """The same for the same event of the same worker, whenever the lines are read.
@@ -61,7 +66,18 @@ class DriftEvent:
             region: Name of the region.
             origin: Which of its monitors found it.
         """
-        parts = (region, origin, self.type, self.detector, self.model, self.version, self.since_ns, self.time_ns)
+        parts: tuple[str | int, ...] = (
+            region,
+            origin,
+            self.type,
+            self.detector,
+            self.model,
+            self.version,
+            self.since_ns,
+            self.time_ns,
+        )
+        if self.over:
+            parts += ("over",)
         return document_id(*parts)
 
 
@@ -69,9 +85,9 @@ def event_record(event: DriftEvent, *, region: str, origin: str, redact: Callabl
     """The event as a document for a sink, with the CloudEvents attributes as headers.
 
     Args:
-        event: What is told.
+        event: The event.
         region: Name of the region.
-        origin: Which of the region's monitors tells it.
+        origin: Which of the region's monitors found it.
         redact: Takes out of a template's text what must not leave the region.
     """
     identity, time = event.id(region, origin), iso_time(event.time_ns)
@@ -79,6 +95,8 @@ def event_record(event: DriftEvent, *, region: str, origin: str, redact: Callabl
         "schema_version": SCHEMA_VERSION,
         "id": identity,
         "type": event.type,
+        "kind": event.kind,
+        "over": event.over,
         "region": region,
         "detector": event.detector,
         "statistic": event.statistic,

@@ -1,4 +1,4 @@
-"""Hysteresis: when a statistic over its threshold counts as confirmed, and when it is over again."""
+"""Hysteresis: when a statistic at its threshold counts as confirmed, and when it is over."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +32,7 @@ class Trigger:
         Args:
             statistic: Its value.
             threshold: What it is held against.
-            since_ns: Event time at which the block began.
+            since_ns: Event time at which the change began.
             confirm: Evaluations in a row that it takes to be raised, and to rest.
             release: Share of the threshold below which a raised detector may rest.
         """

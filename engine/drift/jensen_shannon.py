@@ -1,37 +1,111 @@
 """Jensen-Shannon divergence of the template whose share of windows has moved furthest.
 
-Lin, "Divergence measures based on the Shannon entropy", 1991. By chance all templates move about as
-far, whatever their share, so the largest of them tells a single template's change from chance; the
-divergence of the whole distribution drowns it in all the others' chance.
+Lin, "Divergence measures based on the Shannon entropy", 1991. The divergence of the whole distribution drowns a
+single template's change in all the others' chance, so each template is looked at alone. Cumulative sums
+(`engine.drift.cusum`) say that its share changed, and since when; the divergence of its share since then says
+whether that matters.
 """
+
+from typing import Any
 
 import numpy as np
 
-from engine.drift.base import Floats
-from engine.drift.chance import apart, bound, draws
-from engine.drift.template_counts import Counts
-from engine.drift.template_rows import TemplateRows
+from engine.drift.base import Floats, Progress, Setup, Statistic
+from engine.drift.blocks import Blocks
+from engine.drift.cusum import Cusum
+from engine.drift.moves import Move
 
 
-class JensenShannon(TemplateRows):
-    """See the module; 0 to 1 bit."""
+class JensenShannon(Statistic):
+    """See the module; 0 to 1 bit. The value is 0 while no template's share has changed."""
 
     name = "jensen_shannon"
+    watches = "templates"
     floor = 0.01
+    reach = 1.0
+    kept = ("columns",)
 
-    def compare(self, reference: Counts, current: Counts) -> Floats:
-        """See `TemplateRows.compare`."""
-        block, keep = self.settings.block_windows, self.settings.current_blocks
-        found: Floats = jensen_shannon(reference / (len(self.rows) * block), current / (keep * block)).max(1)
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self.columns = 1
+        self.moves: list[tuple[Move, ...]] = []  # what the last call found, a block each
+        self._cusum = Cusum(self._smallest, self.settings.block_windows, self.settings.growth())
+
+    def update(self, blocks: Blocks) -> Floats:
+        """See `Statistic.update`."""
+        rows, times_ns = blocks.shares(), blocks.time_ns[:, 0]
+        # Templates are numbered as they come: of those that come in later blocks, a block must not know.
+        last = np.where(rows > 0, np.arange(1, rows.shape[1] + 1), 1).max(1)
+        columns = np.maximum(np.maximum.accumulate(last), self.columns)
+        self.moves, i = [], 0
+        while i < len(rows):
+            same = int((columns[i:] <= self.columns).sum())
+            skipped = self._cusum.skip(rows[i : i + same, : self.columns], times_ns[i : i + same])
+            self.moves += [()] * skipped
+            i += skipped
+            if i < len(rows):
+                self.columns = int(columns[i])
+                self.moves.append(self._add(rows[i, : self.columns], int(times_ns[i])))
+                i += 1
+        return np.array([found[0].divergence if found else 0.0 for found in self.moves])
+
+    def _add(self, row: Floats, time_ns: int) -> tuple[Move, ...]:
+        """The templates whose share has changed after another block, the largest change first."""
+        changed = self._cusum.add(row, time_ns)
+        if not changed.any():
+            self._cusum.grow()
+            return ()
+        usual, now = self._cusum.usual, self._cusum.current(row)
+        divergence = np.where(self._cusum.together(changed), jensen_shannon(usual, now), 0.0)
+        way, divergence = divergence.argmax(0), divergence.max(0)
+        order = np.argsort(-divergence, kind="stable")
+        found = tuple(
+            Move(i, float(divergence[i]), float(usual[i]), float(now[way[i], i]), int(self._cusum.since[way[i], i]))
+            for i in order.tolist()
+            if divergence[i] >= self.least
+        )
+        self._cusum.grow(raised=bool(found))
         return found
 
-    def chance(self) -> float:
-        """See `Statistic.chance`."""
-        block, keep = self.settings.block_windows, self.settings.current_blocks
-        rest = (len(self.rows) - keep) * block
-        moves = [apart(self.rows, chosen) for chosen in draws(len(self.rows), keep)]
-        seen = [jensen_shannon(others / rest, current / (keep * block)).max(1) for others, current in moves]
-        return max(bound(values, self.settings.chance) for values in seen)
+    def _smallest(self, usual: Floats) -> Floats:
+        """float64 (2, k): the moves of shares (k,) upwards and downwards that have the divergence of the floor."""
+        found = []
+        for sign in (1, -1):
+            move = np.full(usual.shape, 0.1)
+            for _ in range(5):  # the divergence is near move² / (8 ln 2 middle (1 - middle))
+                middle = np.clip(usual + sign * move / 2, 0.0, 1.0)
+                move = np.sqrt(8 * np.log(2) * self.least * np.maximum(middle * (1 - middle), 0.002))
+            found.append(move)
+        return np.stack(found)
+
+    def moves_at(self, block: int) -> tuple[Move, ...]:
+        """See `Statistic.moves_at`."""
+        return self.moves[block] if self.moves else ()
+
+    @property
+    def limit(self) -> float:
+        """See `Statistic.limit`; chance is in the limits of the sums."""
+        return self.least
+
+    @property
+    def progress(self) -> Progress:
+        """See `Statistic.progress`."""
+        return self._cusum.progress
+
+    def swapped(self, *, raised: bool) -> None:
+        """See `Statistic.swapped`."""
+        if raised:
+            self._cusum.adopt()
+
+    def state(self) -> dict[str, Any]:
+        """See `Statistic.state`."""
+        return {**super().state(), "moves": self.moves[-1:], "cusum": self._cusum.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """See `Statistic.restore`."""
+        super().restore(state)
+        self.moves = list(state["moves"])
+        self._cusum.restore(state["cusum"])
 
 
 def jensen_shannon(reference: Floats, current: Floats) -> Floats:

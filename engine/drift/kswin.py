@@ -11,65 +11,65 @@ from typing import ClassVar
 import numpy as np
 from river.drift import KSWIN
 
-from engine.drift.base import Floats, Setup, Statistic, Watches, rolling
+from engine.drift.base import Floats, Setup, Watches, rolling
 from engine.drift.blocks import SAMPLE_SHARE, Blocks
-from engine.drift.chance import apart, bound, draws
 from engine.drift.scores import ScoreBins
+from engine.drift.warmed_up import WarmedUp
 
 _ALPHA = 1e-4
 
 
-class Kswin(Statistic):
+class Kswin(WarmedUp):
     """See the module; 0 to 1."""
 
     name = "kswin"
     watches: ClassVar[Watches] = "scores"
     floor = 0.25
-    kept = ("learnt", "edges", "usual", "recent", "by_chance", "sample", "latest", "cut", "tests", "untested")
+    reach = 1.0
+    kept = ("usual_scores", "edges", "usual", "recent", "sample", "latest", "cut", "tests", "untested")
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
-        self.learnt = np.zeros((0, self.settings.block_windows), np.float32)  # scores of the reference, until used
-        self.edges: Floats | None = None
+        self.usual_scores = np.zeros(
+            (0, self.settings.block_windows), np.float32
+        )  # scores of the reference, until used
+        self.edges: Floats = np.zeros(0)
         self.usual = np.zeros(0, np.int64)  # the reference's scores in each bin
         self.recent = np.zeros((0, 0), np.int64)  # (c, bins): sampled scores of the latest blocks
-        self.by_chance = 0.0
         self.sample: list[float] = []  # scores that KSWIN draws from as those before a change
         self.latest: list[float] = []  # the latest sampled scores, oldest first
         self.cut = False
         self.tests = 0  # the seed of KSWIN's next draw
         self.untested = 0  # scores since the last test
 
-    def _learn(self, blocks: Blocks) -> None:
-        self.learnt = np.concatenate([self.learnt, blocks.scores])
+    def learn(self, blocks: Blocks) -> None:
+        """See `WarmedUp.learn`."""
+        self.usual_scores = np.concatenate([self.usual_scores, blocks.scores])
 
-    def update(self, blocks: Blocks) -> Floats:
-        """See `Statistic.update`."""
-        bins = self._bins()
+    def complete(self, blocks: Blocks) -> Floats:
+        """See `WarmedUp.complete`."""
+        scores = self.usual_scores
+        bins = ScoreBins.of(scores)
+        sampled = bins.counts(scores[:, ::SAMPLE_SHARE])
+        self.edges, self.usual = bins.edges, bins.reference
+        self.recent = sampled[-self.settings.current_blocks :]
+        self.sample = np.ascontiguousarray(scores[:, ::SAMPLE_SHARE]).ravel().tolist()
+        self.usual_scores = scores[:0]
+        alone = bins.counts(scores)
+        return np.array(
+            [ScoreBins(bins.edges, self.usual - own).distance(row) for own, row in zip(alone, sampled, strict=True)]
+        )
+
+    def compare(self, blocks: Blocks) -> tuple[Floats, Floats]:
+        """See `WarmedUp.compare`."""
+        bins, keep = ScoreBins(self.edges, self.usual), self.settings.current_blocks
         sampled = blocks.scores[:, ::SAMPLE_SHARE]
-        keep = self.settings.current_blocks
-        recent = np.concatenate([self.recent, bins.counts(sampled)])
+        counts = bins.counts(sampled)
+        recent = np.concatenate([self.recent, counts])
         self.recent = recent[-keep:]
         distances = bins.distance(rolling(recent, keep)).tolist()
-        return np.array([self._add(*pair) for pair in zip(sampled.tolist(), distances, strict=True)])
-
-    def chance(self) -> float:
-        """See `Statistic.chance`."""
-        return self.by_chance
-
-    def _bins(self) -> ScoreBins:
-        """The reference's histogram; made when it is first needed."""
-        if self.edges is None:
-            made = ScoreBins.of(self.learnt)
-            sampled = self.learnt[:, ::SAMPLE_SHARE]
-            counts = made.counts(sampled)
-            keep = self.settings.current_blocks
-            seen = [made.distance(apart(counts, chosen)[1]) for chosen in draws(len(counts), keep)]
-            self.by_chance = max(bound(values, self.settings.chance) for values in seen)
-            self.edges, self.usual, self.recent = made.edges, made.reference, counts[-keep:]
-            self.sample = np.ascontiguousarray(sampled).ravel().tolist()
-            self.learnt = self.learnt[:0]
-        return ScoreBins(self.edges, self.usual)
+        found = [self._add(*pair) for pair in zip(sampled.tolist(), distances, strict=True)]
+        return np.array(found), bins.distance(counts)
 
     def _add(self, scores: list[float], distance: float) -> float:
         """The value after another block: a sample of its scores, and the distance of the latest blocks."""

@@ -11,10 +11,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.drift.base import Floats, Setup, Statistic, Watches, rolling
+from engine.drift.base import Floats, Setup, Watches, rolling
 from engine.drift.blocks import Blocks
-from engine.drift.chance import bound, draws
 from engine.drift.template_counts import Columns
+from engine.drift.warmed_up import WarmedUp
 
 FEATURES = 64
 """Random features; the kernel is off by about 1 / sqrt(FEATURES) at a single pair, far less in a mean."""
@@ -23,37 +23,55 @@ _WIDTH_WINDOWS = 400
 """Windows whose distances decide the width of the kernel."""
 
 
-class Mmd(Statistic):
+class Mmd(WarmedUp):
     """The squared discrepancy; always 0 for a model without an encoder."""
 
     name = "mmd"
     watches: ClassVar[Watches] = "embeddings"
     floor = 0.06
-    kept = ("lines", "lengths", "blocks", "settled", "usual", "recent", "by_chance")
+    reach = 2.0
+    kept = ("lines", "lengths", "usual", "recent")
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
         self._encode = setup.encode
         self.lines = np.zeros(0, np.int16)  # columns of the sampled windows of the reference, until used
         self.lengths = np.zeros(0, np.int64)  # their lines
-        self.blocks = 0  # blocks of the reference, until used
-        self.settled = False
         self.usual: Floats = np.zeros(0)
         self.recent: Floats = np.zeros((0, 0))  # (c, FEATURES): means of the latest blocks
-        self.by_chance = 0.0
         self._features: WindowFeatures | None = None
 
-    def _learn(self, blocks: Blocks) -> None:
+    def update(self, blocks: Blocks) -> Floats:
+        """See `Statistic.update`; at no cost for a model without an encoder."""
+        if self._features is None and self.progress.ready and self._cusum is not None:
+            return np.zeros(len(blocks))
+        return super().update(blocks)
+
+    def learn(self, blocks: Blocks) -> None:
+        """See `WarmedUp.learn`."""
         lines, lengths = blocks.lines_of(blocks.sampled())
         self.lines, self.lengths = np.concatenate([self.lines, lines]), np.concatenate([self.lengths, lengths])
-        self.blocks += len(blocks)
 
-    def update(self, blocks: Blocks) -> Floats:
-        """See `Statistic.update`."""
-        if not self.settled:
-            self._settle(blocks.counts.shape[1])
+    def complete(self, blocks: Blocks) -> Floats:
+        """See `WarmedUp.complete`."""
+        found = np.zeros(len(self.times))
+        table = self._encode(0, blocks.counts.shape[1])
+        if table.shape[1]:
+            rows = np.split(self.lines, np.cumsum(self.lengths)[:-1])
+            spread = np.linspace(0, len(rows) - 1, min(_WIDTH_WINDOWS, len(rows))).astype(np.int64)
+            self._features = WindowFeatures(kernel_width(embed(table, [rows[i] for i in spread])), table.shape[1])
+            self._features.learn(table)
+            means = self._features.mean(self.lines, self.lengths, len(found))
+            self.usual, self.recent = means.mean(0), means[-self.settings.current_blocks :]
+            others = (means.sum(0) - means) / (len(means) - 1)
+            found = squared_distance(means, others)
+        self.lines, self.lengths = self.lines[:0], self.lengths[:0]
+        return found
+
+    def compare(self, blocks: Blocks) -> tuple[Floats, Floats]:
+        """See `WarmedUp.compare`."""
         if self._features is None:
-            return np.zeros(len(blocks))
+            return np.zeros(len(blocks)), np.zeros(len(blocks))
         columns = blocks.counts.shape[1]
         if self._features.learnt < columns:
             self._features.learn(self._encode(self._features.learnt, columns))
@@ -61,11 +79,8 @@ class Mmd(Statistic):
         keep = self.settings.current_blocks
         recent = np.concatenate([self.recent, means])
         self.recent = recent[-keep:]
-        return squared_distance(rolling(recent, keep) / keep, self.usual)
-
-    def chance(self) -> float:
-        """See `Statistic.chance`."""
-        return self.by_chance
+        alone = squared_distance(means, self.usual)
+        return squared_distance(rolling(recent, keep) / keep, self.usual), np.round(alone, 9)
 
     def state(self) -> dict[str, Any]:
         """See `Statistic.state`."""
@@ -76,22 +91,6 @@ class Mmd(Statistic):
         super().restore(state)
         found = state["features"]
         self._features = None if found is None else WindowFeatures.restored(found)
-
-    def _settle(self, columns: int) -> None:
-        """Draws the features and compares the reference's blocks with each other."""
-        self.settled = True
-        table = self._encode(0, columns)
-        if table.shape[1]:
-            rows = np.split(self.lines, np.cumsum(self.lengths)[:-1])
-            spread = np.linspace(0, len(rows) - 1, min(_WIDTH_WINDOWS, len(rows))).astype(np.int64)
-            self._features = WindowFeatures(kernel_width(embed(table, [rows[i] for i in spread])), table.shape[1])
-            self._features.learn(table)
-            means = self._features.mean(self.lines, self.lengths, self.blocks)
-            keep = self.settings.current_blocks
-            seen = [squared_distance(*mean_apart(means, chosen)) for chosen in draws(len(means), keep)]
-            self.by_chance = max(bound(values, self.settings.chance) for values in seen)
-            self.usual, self.recent = means.mean(0), means[-keep:]
-        self.lines, self.lengths = self.lines[:0], self.lengths[:0]
 
 
 class WindowFeatures:
@@ -169,9 +168,3 @@ def squared_distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[
     """(…,): squared distance of mean features (…, FEATURES): the discrepancy."""
     found: NDArray[np.float64] = ((a - b) ** 2).sum(-1)
     return found
-
-
-def mean_apart(features: Floats, chosen: NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """(draws, FEATURES) twice: means of the other blocks, and of the chosen."""
-    picked = chosen.astype(np.float64)
-    return ((1 - picked) @ features / (1 - picked).sum(1)[:, None], picked @ features / picked.sum(1)[:, None])

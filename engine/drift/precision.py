@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from engine.drift.base import Floats, Setup, Statistic, Watches
+from engine.drift.base import Floats, Progress, Setup, Statistic, Watches
 from engine.drift.blocks import Blocks
 
 _Z = 2.326
@@ -30,9 +30,6 @@ class Precision(Statistic):
         super().__init__(setup)
         self.judgements: list[tuple[int, int]] = []  # right and wrong, oldest first
 
-    def _learn(self, blocks: Blocks) -> None:
-        """Judgements are not compared with earlier ones."""
-
     def judge(self, right: int, wrong: int) -> float:
         """The value after so many more judgements on alerts of the model in service."""
         if right or wrong:
@@ -46,9 +43,15 @@ class Precision(Statistic):
         """See `Statistic.update`."""
         return np.full(len(blocks), self.judge(0, 0))
 
-    def chance(self) -> float:
-        """See `Statistic.chance`."""
-        return 0.0
+    @property
+    def limit(self) -> float:
+        """See `Statistic.limit`."""
+        return self.least
+
+    @property
+    def progress(self) -> Progress:
+        """See `Statistic.progress`."""
+        return Progress(0, 0)
 
     def count(self) -> int:
         """Judgements that the value is over."""

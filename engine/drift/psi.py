@@ -5,29 +5,49 @@ The usual reading: below 0.1 no change, above 0.25 a large one (Siddiqi, "Credit
 
 import numpy as np
 
-from engine.drift.base import Floats
-from engine.drift.chance import apart, bound, draws
-from engine.drift.template_counts import Counts
-from engine.drift.template_rows import TemplateRows
+from engine.drift.base import Floats, Setup, rolling
+from engine.drift.blocks import Blocks
+from engine.drift.template_counts import Counts, widened
+from engine.drift.warmed_up import WarmedUp
 
 _PSEUDO = 0.5
 """Windows added to each template before the logarithm (Jeffreys' prior), which does not exist for a share of zero."""
 
 
-class Psi(TemplateRows):
+class Psi(WarmedUp):
     """See the module; 0 upwards."""
 
     name = "psi"
+    watches = "templates"
     floor = 0.05
+    kept = ("rows", "recent")
 
-    def compare(self, reference: Counts, current: Counts) -> Floats:
-        """See `TemplateRows.compare`."""
-        return psi(reference, current)
+    def __init__(self, setup: Setup) -> None:
+        super().__init__(setup)
+        self.rows: Counts = np.zeros((0, 1), np.int64)  # (b, k): a block of the reference each
+        self.recent: Counts = np.zeros((0, 1), np.int64)  # (c, k): the latest blocks, oldest first
 
-    def chance(self) -> float:
-        """See `Statistic.chance`."""
-        drawn = draws(len(self.rows), self.settings.current_blocks)
-        return max(bound(psi(*apart(self.rows, chosen)), self.settings.chance) for chosen in drawn)
+    def learn(self, blocks: Blocks) -> None:
+        """See `WarmedUp.learn`."""
+        self.rows = np.concatenate([widened(self.rows, blocks.counts.shape[1]), blocks.counts])
+        self.recent = self.rows[-self.settings.current_blocks :]
+
+    def complete(self, blocks: Blocks) -> Floats:
+        """See `WarmedUp.complete`."""
+        return psi(self.rows.sum(0) - self.rows, self.rows)
+
+    def compare(self, blocks: Blocks) -> tuple[Floats, Floats]:
+        """See `WarmedUp.compare`."""
+        columns, keep = blocks.counts.shape[1], self.settings.current_blocks
+        recent = np.concatenate([widened(self.recent, columns), blocks.counts])
+        self.recent = recent[-keep:]
+        usual = widened(self.rows.sum(0)[None], columns)[0]
+        return psi(usual, rolling(recent, keep)), psi(usual, blocks.counts)
+
+    def swapped(self, *, raised: bool) -> None:
+        """See `Statistic.swapped`: the reference starts again where the new version has learnt a change."""
+        if raised:
+            self.times, self._cusum, self.rows = [], None, self.rows[:0]
 
 
 def psi(reference: Counts, current: Counts) -> Floats:

@@ -1,11 +1,29 @@
 """Settings of the drift detectors."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from engine.drift.registry import STATISTICS, statistic_class
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """How a reference grows.
+
+    Attributes:
+        first_blocks: Blocks before the first verdict.
+        blocks: Blocks until the reference is complete, if it also spans `hours` of event time.
+        hours: See `blocks`.
+        delay_blocks: Blocks that a block waits before it joins: those in which a change would show.
+    """
+
+    first_blocks: int
+    blocks: int
+    hours: float
+    delay_blocks: int
 
 
 class DriftSettings(BaseModel):
@@ -22,8 +40,20 @@ class DriftSettings(BaseModel):
     block_windows: Annotated[int, Field(ge=10)] = Field(
         100, description="Complete windows in a block; the detectors look once a block."
     )
+    first_blocks: Annotated[int, Field(ge=4)] = Field(
+        8,
+        description="Blocks before the first verdict on templates; the reference then grows while nothing changes.",
+    )
     warmup_blocks: Annotated[int, Field(ge=4)] = Field(
-        40, description="Blocks that make the reference, after the start and after each change of the model."
+        40,
+        description="Blocks that make the reference of scores, embeddings and `psi`, after the start and, where they "
+        "depend on the model, after each change of it.",
+    )
+    reference_blocks: Annotated[int, Field(ge=4)] = Field(
+        240, description="Blocks until the reference of templates is complete, if it spans `reference_hours` as well."
+    )
+    reference_hours: Annotated[float, Field(ge=0)] = Field(
+        24.0, description="Hours of event time that the complete reference of templates spans: a day has a rhythm."
     )
     current_blocks: Annotated[int, Field(ge=1)] = Field(
         10, description="Latest blocks that are compared with the reference."
@@ -40,9 +70,6 @@ class DriftSettings(BaseModel):
         description="Smallest number of complete windows between two events, whatever the detectors; drift that lasts "
         "longer is reported again.",
     )
-    chance: Annotated[float, Field(gt=0)] = Field(
-        6.0, description="A threshold is at least so many standard deviations above what the reference shows by chance."
-    )
     floors: Mapping[str, Annotated[float, Field(gt=0)]] = Field(
         {},
         description="Smallest threshold by detector, such as `novelty = 0.05`; the others keep their own.",
@@ -57,6 +84,11 @@ class DriftSettings(BaseModel):
     max_templates: Annotated[int, Field(ge=1)] = Field(
         10, description="Most templates listed in an event; those that carry most of the change come first."
     )
+
+    def growth(self, *, fixed: bool = False) -> Growth:
+        """How the reference of shares grows; `fixed`: how that of distances to a fixed reference does."""
+        first = self.warmup_blocks if fixed else self.first_blocks
+        return Growth(first, self.reference_blocks, self.reference_hours, self.current_blocks)
 
     def floor(self, name: str) -> float:
         """The smallest threshold of a detector in `STATISTICS`."""

@@ -6,22 +6,15 @@ plain data that nothing changes later, because Bytewax pickles it after the step
 
 import json
 import logging
-from dataclasses import astuple, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-import numpy as np
 from bytewax.operators import StatefulBatchLogic
-from numpy.typing import NDArray
 
-from connectors.base import DeadLetter, LineBatch, Record
-from engine.drift.event import DriftEvent, event_record
-from engine.drift.monitor import DriftMonitor
-from engine.drift.vectors import template_vectors
+from connectors.base import DeadLetter, LineBatch
 from engine.flow.step import EVERY_TURN, Step
 from engine.flow.worker_context import Context
 from engine.records import Decision, ParsedLines, Rejected, ScoredWindows, WindowBatch
-from engine.steps.alert import redaction
 from engine.steps.calibrate import StreamThreshold
 from engine.steps.decide import Decider
 from engine.steps.parse import Parsed, Parser
@@ -256,99 +249,4 @@ class DecideStep(Step[ScoredWindows, tuple[ScoredWindows, tuple[Decision, ...]]]
         return b'{"decider":%b,"threshold":%b}' % (self._decider.snapshot(), threshold)
 
 
-@dataclass(frozen=True, slots=True)
-class VersionFeedback:
-    """Feedback on one model version's alerts that the monitor knows of, counted from a time of the wall clock."""
-
-    model: str = ""
-    version: int = 0
-    since_ns: int = 0
-    right: int = 0
-    wrong: int = 0
-
-
-_LOOK_S = 0.1
-"""Between two looks at the scores: a fast stream's many blocks are looked at together, for a tenth of the cost."""
-
-
-class DriftStep(Step[ScoredWindows, Record]):
-    """Scores of one shard → drift events."""
-
-    name = "drift"
-
-    def __init__(self, context: Context, snapshot: dict[str, Any] | None) -> None:
-        super().__init__(context)
-        self._redact = redaction(context.settings.alert) if context.settings.drift.texts else lambda _: ""
-        self._judged = VersionFeedback(*(snapshot or {}).get("judged", ()))
-        self._monitor = DriftMonitor(
-            context.settings.drift, context.templates, vectors=self._vectors, state=(snapshot or {}).get("monitor")
-        )
-        self._looked_s = -_LOOK_S
-
-    def work(self, values: list[ScoredWindows]) -> list[Record]:
-        """See `Step.work`."""
-        events: list[DriftEvent] = []
-        fixed = self._context.settings.decide.threshold
-        now_s = self._context.clock.monotonic_s()
-        wait = now_s - self._looked_s < _LOOK_S
-        for scored in values:
-            events += self._monitor.observe(
-                scored.batch.windows, scored.score, scored.batch.last_ns, model=scored.model, version=scored.version,
-                threshold=scored.threshold if fixed is None else fixed, wait=wait,
-            )  # fmt: skip
-        events += self._feedback(values[-1])
-        events += self._context.models.regressions()
-        if not wait:
-            self._looked_s = now_s
-        if events or not wait:
-            self._show()
-        return self._told(events)
-
-    def on_eof(self) -> tuple[list[Record], bool]:
-        """What still waits for a look gets it."""
-        events = self._monitor.look()
-        self._show()
-        return self._told(events), StatefulBatchLogic.RETAIN
-
-    def _show(self) -> None:
-        metrics = self._context.telemetry.metrics
-        for name, reading in self._monitor.readings().items():
-            metrics.drift_statistic.labels(name).set(reading.statistic)
-            metrics.drift_threshold.labels(name).set(reading.threshold)
-
-    def _told(self, events: list[DriftEvent]) -> list[Record]:
-        metrics = self._context.telemetry.metrics
-        for event in events:
-            metrics.drift_events.labels(event.type, event.detector).inc()
-        return [self._record(event) for event in events]
-
-    def _feedback(self, last: ScoredWindows) -> list[DriftEvent]:
-        """Tells the monitor what operators have said of this version's alerts since it was last told."""
-        collector = self._context.collector
-        if collector is None:
-            return []
-        if (self._judged.model, self._judged.version) != (last.model, last.version):
-            self._judged = VersionFeedback(last.model, last.version, self._context.clock.wall_ns())
-        said = collector.feedback(self._judged.since_ns)
-        if said is None:
-            return []
-        right, wrong = max(0, said.right - self._judged.right), max(0, said.wrong - self._judged.wrong)
-        self._judged = replace(self._judged, right=said.right, wrong=said.wrong)
-        time_ns = int(last.batch.last_ns.max(initial=0))
-        self._context.models.judge(last.version, said.right, said.wrong, time_ns)
-        return self._monitor.judge(right, wrong, time_ns)
-
-    def _record(self, event: DriftEvent) -> Record:
-        log.warning("%s: %s", event.type, event.detector, extra={"statistic": event.statistic, "model": event.model})
-        origin = f"{self._context.worker}/{self._context.of}"
-        return event_record(event, region=self._context.settings.region, origin=origin, redact=self._redact)
-
-    def _vectors(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
-        return template_vectors(self._context.models.get().scorer.detector)(ids)
-
-    def state(self) -> dict[str, Any]:
-        """See `Step.state`."""
-        return {"monitor": self._monitor.snapshot(), "judged": astuple(self._judged)}
-
-
-__all__ = ["DecideStep", "DriftStep", "ParseStep", "ScoreStep", "WindowStep"]
+__all__ = ["DecideStep", "ParseStep", "ScoreStep", "WindowStep"]

@@ -10,6 +10,7 @@ from pathlib import Path
 from connectors.base import ConnectorError, LineBatch, Source, SourcePartition, SourceUnavailable
 from connectors.registry import SinkSettings, SourceSettings, build_sink, build_source
 from engine.clock import SystemClock
+from engine.drift.settings import DriftSettings
 from engine.runtime.federation_wiring import audit_of, ledger_of, trainer_build
 from engine.runtime.model_loading import describe_classifier, describe_current
 from engine.serving.hot_swap import ModelSettings
@@ -52,7 +53,7 @@ def preflight(settings: RegionSettings) -> Iterator[Finding]:
         yield _try(f"sink {i} ({sink.type})", lambda sink=sink: _sink(sink))  # type: ignore[misc]
     yield _try(f"dead letters ({settings.dead_letters.type})", lambda: _sink(settings.dead_letters))
     if (events := settings.drift_events) is not None:
-        yield _try(f"drift events ({events.type})", lambda: _drift(events))
+        yield _try(f"drift events ({events.type})", lambda: _drift(events, settings.drift))
     if (model := settings.model) is not None:
         yield _try("model", lambda: describe_current(model))
     if settings.classify is not None:
@@ -87,9 +88,10 @@ def _try(name: str, action: Callable[[], str]) -> Finding:
         return Finding(name, False, str(error))
 
 
-def _drift(events: SinkSettings) -> str:
+def _drift(events: SinkSettings, drift: DriftSettings) -> str:
     require("drift", "drift detection")
-    return _sink(events)
+    first, scores = (blocks * drift.block_windows for blocks in (drift.first_blocks, drift.warmup_blocks))
+    return f"{_sink(events)}; verdicts on templates after {first:,} windows, on scores after {scores:,}"
 
 
 def _source(settings: RegionSettings) -> str:

@@ -218,7 +218,7 @@ class ModelFollower(Follower[ServingModel]):
         rates = () if self._probation is None else self._probation.rates()
         evidence = {"previous_version": previous.version, "alert_rates": list(rates)}
         self._regressions.append(
-            DriftEvent("regression", detector, statistic, limit, *span, bad.name, bad.version, (), evidence)
+            DriftEvent("regression", detector, statistic, limit, *span, bad.name, bad.version, evidence=evidence)
         )
         self._model, self._previous, self._probation, self._candidate = previous, None, None, None
         self._rejected.keep(RejectedVersion(bad.name, bad.version, previous.version))  # 8

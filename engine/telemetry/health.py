@@ -23,6 +23,9 @@ CONDITIONS: Mapping[str, str] = {
 }
 """What readiness of an engine depends on, and what `ok` means for each."""
 
+OPTIONAL: Mapping[str, str] = {"drift": "nothing watches for drift"}
+"""Conditions of parts that an engine may do without, and what is said while they do not report."""
+
 COORDINATOR: Mapping[str, str] = {
     "events": "drift events can be read",
     "rounds": "rounds are run, published and announced",
@@ -52,14 +55,25 @@ class Health:
     waits for its broker would look idle to whoever reads the log alone.
     """
 
-    def __init__(self, clock: Clock, stall_s: float, conditions: Mapping[str, str] = CONDITIONS) -> None:
-        """`stall_s`: the worker counts as stuck after so many seconds without `progress`."""
+    def __init__(
+        self, clock: Clock, stall_s: float, conditions: Mapping[str, str] = CONDITIONS,
+        optional: Mapping[str, str] = OPTIONAL,
+    ) -> None:  # fmt: skip
+        """Starts with the conditions failing and the optional ones fulfilled.
+
+        Args:
+            clock: For ages and stamps.
+            stall_s: The worker counts as stuck after so many seconds without `progress`.
+            conditions: Names, and what `ok` means for each.
+            optional: The same for parts that may never report.
+        """
         self._means = conditions
         self._clock = clock
         self._stall_s = stall_s
         self._lock = threading.Lock()
         self._waiting = Condition(False, "not reported yet", clock.wall_ns())
         self._conditions = dict.fromkeys(conditions, self._waiting)
+        self._conditions |= {name: Condition(True, detail, clock.wall_ns()) for name, detail in optional.items()}
         self._progress_s = clock.monotonic_s()
 
     def ok(self, name: str, detail: str = "") -> None:

@@ -185,11 +185,26 @@ class Metrics:
     def _make_drift(self) -> None:
         """Drift, and what is kept to learn from."""
         self.drift_statistic = self._gauge("driftline_drift_statistic", "Statistic of each drift detector.", "detector")
-        self.drift_threshold = self._gauge(
-            "driftline_drift_threshold", "What the statistic of a drift detector is held against.", "detector"
+        self.drift_threshold = self._gauge("driftline_drift_threshold", "Threshold of the drift detector.", "detector")
+        self.drift_raised = self._gauge(
+            "driftline_drift_raised", "1 while the drift detector reports drift.", "detector"
+        )
+        self.drift_disabled = self._gauge(
+            "driftline_drift_disabled",
+            "1 where the stream varies too much by itself for the drift detector.",
+            "detector",
+        )
+        self.drift_reference = self._gauge(
+            "driftline_drift_reference_windows", "Windows in the reference of the drift detector.", "detector"
+        )
+        self.drift_reference_needed = self._gauge(
+            "driftline_drift_reference_needed_windows", "Windows that its reference needs for a verdict.", "detector"
         )
         self.drift_events = self._counter(
-            "driftline_drift_events", "Events sent: drift, or regression of a new model version.", "type", "detector"
+            "driftline_drift_events",
+            "Events sent: drift, its end (over), or regression of a new model version.",
+            "type",
+            "detector",
         )
         self.training_windows = self._counter(
             "driftline_training_windows",

@@ -49,7 +49,7 @@ class RoundTelemetry(RoundObserver):
         """
         self.metrics = Metrics()
         self.metrics.engine.info({"region": "coordinator", "worker": "0", "version": VERSION})
-        self.health = Health(clock, settings.stall_s, COORDINATOR)
+        self.health = Health(clock, settings.stall_s, COORDINATOR, {})
         self.endpoints = Endpoints(self.health, self.metrics, settings.host, settings.port) if settings.serve else None
         self._tracer = tracer
 

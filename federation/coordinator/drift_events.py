@@ -48,6 +48,10 @@ def event_feed(
         event = read(DriftEventDocument, document)
         if regions and event["region"] not in regions:
             raise ValueError(f'"region" is {event["region"]!r}, which is not one of {", ".join(regions)}')
+        if event["model"]["name"] == model and event["model"]["version"] not in store.versions(model):
+            raise ValueError(
+                f'"model" names version {event["model"]["version"]} of {model}, which is not in the model store'
+            )
         return event
 
     def store_events(events: Sequence[DriftEventDocument], position: tuple[str, Position]) -> int:
@@ -55,7 +59,7 @@ def event_feed(
         triggers = [
             RoundTrigger(e["id"], "drift", e["region"], now_ns(), e["model"]["version"], sentence(e))
             for e in own
-            if e["type"] == "drift"
+            if e["type"] == "drift" and not e.get("over")
         ]
         return ledger.record(triggers, _rollbacks(own, ledger, store, model, now_ns()), position)
 

@@ -26,7 +26,7 @@ class TemplateShareChange(TypedDict):
         str, Field(description="Its text; empty where the region keeps texts to itself (`texts` in [drift]).")
     ]
     reference_share: Annotated[Share, Field(description="Share of the reference's windows that contain it.")]
-    current_share: Annotated[Share, Field(description="Share of the latest windows that contain it.")]
+    current_share: Annotated[Share, Field(description="Share of the windows since the change that contain it.")]
 
 
 class DriftEventDocument(TypedDict):
@@ -50,6 +50,24 @@ class DriftEventDocument(TypedDict):
             "taken back."
         ),
     ]
+    kind: NotRequired[
+        Annotated[
+            Literal["new_templates", "renamed", "vanished", "rate", "scores", "labels"] | None,
+            Field(
+                description="What changed: templates that are new, reworded, gone, or more or less frequent; scores; "
+                "operators' labels. null of a regression."
+            ),
+        ]
+    ]
+    over: NotRequired[
+        Annotated[
+            bool,
+            Field(
+                description="Whether the stream has returned to the reference: the end of a drift that was "
+                "reported earlier."
+            ),
+        ]
+    ]
     region: Annotated[Name, Field(description="Region whose engine found it.")]
     detector: Annotated[
         Name,
@@ -65,10 +83,7 @@ class DriftEventDocument(TypedDict):
     threshold: Annotated[float, Field(description="The value from which it counts.")]
     since: Annotated[
         TimeNs,
-        Field(
-            description="Event time from which the statistic was at its threshold; the change itself is older by up "
-            "to the compared windows."
-        ),
+        Field(description="Event time at which the change began, to the block of windows."),
     ]
     time: Annotated[TimeNs, Field(description="Event time of the latest window looked at.")]
     windows: Annotated[Count, Field(description="Windows (or judged alerts) that the statistic is over.")]
@@ -77,7 +92,7 @@ class DriftEventDocument(TypedDict):
     ]
     templates: Annotated[
         list[TemplateShareChange],
-        Field(description="The templates that carry most of the change, the weightiest first; redacted like alerts."),
+        Field(description="The templates that carry the change, the largest change first; redacted like alerts."),
     ]
     evidence: Annotated[
         dict[str, Any],

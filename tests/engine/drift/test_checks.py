@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -38,3 +40,10 @@ def test_precision_counts_judgements_and_no_blocks():
     assert precision.judge(0, 25) > SETTINGS.floor("precision")
     assert (precision.update(_stream(12, 12)) == np.full(12, precision.judge(0, 0))).all()
     assert precision.count() == 30
+
+
+def test_adwin_finds_scores_that_fall():
+    adwin = build("adwin", _setup())
+    blocks = _stream(60, 40)
+    turned = replace(blocks, scores=1 - blocks.scores)
+    assert adwin.update(turned)[-1] > adwin.limit

@@ -11,7 +11,7 @@ from connectors.memory import MemorySource
 from engine import dataflow
 from engine.clock import ManualClock, SystemClock
 from engine.drift.event import DriftEvent, TemplateShare, event_record
-from engine.flow.bytewax_steps import DriftStep
+from engine.flow.drift_step import DriftStep
 from engine.flow.worker_context import Context, Drain
 from engine.records import ScoredWindows
 from engine.runtime.preflight import preflight

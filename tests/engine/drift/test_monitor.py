@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from engine.drift.kswin import Kswin
 from engine.drift.monitor import DriftMonitor
 from engine.drift.registry import STATISTICS
 from engine.drift.settings import DriftSettings
@@ -84,14 +85,14 @@ def test_scores_of_another_shape_are_found_by_kswin(stream, monitor):
     assert events[0].statistic == pytest.approx(0.5, abs=0.1)
 
 
-def test_a_template_that_only_widens_is_none_that_is_new(stream, monitor):
+def test_a_template_that_only_widens_is_not_new(stream, monitor):
     wide = template_id("open <*> <*>")
     texts = {OPEN: "open file <*>", wide: "open <*> <*>", READ: "read", CLOSE: "close"}
     made = stream().add(2_000, (1.0,), ((OPEN, READ, CLOSE),)).add(2_000, (1.0,), ((wide, READ, CLOSE),))
     assert made.feed(monitor(texts=texts)) == []
 
 
-def test_growth_steps_are_passed_over(monitor):
+def test_growth_steps_are_skipped(monitor):
     watched = monitor()
     rows = [(OPEN, READ, CLOSE)] * 5_000
     windows = Windows.of(rows, [False] * len(rows))
@@ -108,7 +109,7 @@ def test_a_short_burst_is_no_drift(stream, monitor):
     assert made.feed(monitor(detectors=("novelty",), current_blocks=1, confirm_blocks=3)) == []
 
 
-def test_drift_that_lasts_is_told_again_after_the_cool_down(stream, monitor):
+def test_drift_that_lasts_is_reported_again_after_the_cool_down(stream, monitor):
     events = stream().add(2_000).add(2_000, (0.4, 0.2, 0.2, 0.2), MIXED).feed(monitor(detectors=("novelty",)))
     apart = np.diff([event.time_ns for event in events]) / 1e9
     assert apart.tolist() == [500] * (len(events) - 1)
@@ -116,12 +117,24 @@ def test_drift_that_lasts_is_told_again_after_the_cool_down(stream, monitor):
     assert len({event.since_ns for event in events}) == 1
 
 
-def test_drift_that_is_over_is_not_told_again_until_it_comes_back(stream, monitor):
+def test_drift_that_ends_is_reported_once_more_and_then_belongs_to_the_stream(stream, monitor):
     changed = ((0.4, 0.2, 0.2, 0.2), MIXED)
     made = stream().add(2_000).add(400, *changed).add(3_000).add(400, *changed)
-    events = made.feed(monitor(detectors=("novelty",), cooldown_windows=1_000))
-    assert len(events) == 2
-    assert events[1].since_ns > 5_300e9
+    first, end, *later = made.feed(monitor(detectors=("novelty",), cooldown_windows=1_000))
+    assert (first.kind, first.over, end.over) == ("new_templates", False, True)
+    assert (end.since_ns, end.templates) == (first.since_ns, first.templates)
+    assert 2_400e9 <= end.time_ns <= 3_500e9
+    assert first.id("eu", "0/0") != end.id("eu", "0/0")
+    assert not any(event.over for event in later)
+
+
+def test_another_change_is_reported_within_the_cool_down(stream, monitor):
+    watched = monitor(detectors=("jensen_shannon",), cooldown_windows=100_000)
+    made = stream().add(2_000).add(1_000, (0.4, 0.2, 0.2, 0.2), MIXED)
+    made.add(1_500, (0.4, 0.1, 0.0, 0.1, 0.4), (*MIXED, (OPEN, FAILED, FAILED, CLOSE)))
+    first, second = made.feed(watched)
+    assert first.templates[0].id == MOVED
+    assert second.templates[0].id == FAILED
 
 
 def test_what_other_detectors_say_is_evidence(stream, monitor):
@@ -130,14 +143,48 @@ def test_what_other_detectors_say_is_evidence(stream, monitor):
     assert events[-1].detector not in events[-1].evidence["others"]
 
 
-def test_another_version_begins_another_reference(stream, monitor):
-    watched = monitor()
+def test_templates_are_watched_on_after_a_swap(stream, monitor):
+    watched = monitor(detectors=("novelty", "jensen_shannon", "adwin"))
     stream().add(2_000).feed(watched)
-    changed = stream().add(900, (0.4, 0.2, 0.2, 0.2), MIXED)
-    assert changed.feed(watched, version=2) == []
-    assert not watched.ready
-    assert changed.add(2_000, (0.4, 0.2, 0.2, 0.2), MIXED).feed(watched, version=2) == []
+    after = stream(1).add(300)
+    after.first = 2_000
+    assert after.feed(watched, version=2) == []
     assert watched.ready
+    assert not watched.status().ready  # scores of another version are compared with its own
+    changed = stream().add(600, (0.4, 0.2, 0.2, 0.2), MIXED)
+    changed.first = 2_300
+    event, *_ = changed.feed(watched, version=2)
+    assert (event.version, event.templates[0].id) == (2, MOVED)
+
+
+def test_what_was_drift_is_usual_for_the_version_that_learnt_it(stream, monitor):
+    watched = monitor()
+    changed = ((0.4, 0.2, 0.2, 0.2), MIXED)
+    assert stream().add(2_000).add(900, *changed).feed(watched)
+    after = stream(1).add(3_000, *changed)
+    after.first = 2_900
+    assert after.feed(watched, version=2) == []
+    assert watched.status().ready
+
+
+def test_progress_is_in_windows_and_time(stream, monitor):
+    watched = monitor(detectors=("novelty", "adwin"))
+    assert watched.status().sentence() == "novelty: reference 0 of 400 windows; adwin: reference 0 of 1,000 windows"
+    made = stream().add(520)
+    before, after = made.split(120)
+    before.feed(watched)
+    assert "novelty: reference 120 of 400 windows, ready in about 5 minutes" in watched.status().sentence()
+    after.feed(watched)
+    assert watched.status().sentence().startswith("watching novelty; adwin: reference 520 of 1,000 windows")
+
+
+def test_a_detector_that_could_never_tell_is_named_and_silent(stream, monitor, monkeypatch):
+    monkeypatch.setattr(Kswin, "reach", 0.001)
+    watched = monitor(detectors=("kswin",))
+    assert stream().add(2_000).add(2_000, score=lambda rng: rng.beta(1, 20) + 0.2).feed(watched) == []
+    status = watched.status()
+    assert (status.blind, status.seeing) == (("kswin",), False)
+    assert "disabled, because this stream varies as much by itself: kswin" in status.sentence()
 
 
 # --- precision under feedback --------------------------------------------------------------------
@@ -207,7 +254,7 @@ def test_a_snapshot_does_not_change_later(stream, monitor):
     assert pickle.dumps(saved) == frozen
 
 
-def test_state_made_under_other_settings_is_passed_over(stream, monitor):
+def test_state_made_under_other_settings_is_ignored(stream, monitor):
     watched = monitor()
     stream().add(2_000).feed(watched)
     assert monitor(watched.snapshot()).ready

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from engine.clock import ManualClock
-from engine.flow.bytewax_steps import DriftStep
+from engine.flow.drift_step import DriftStep
 from engine.flow.worker_context import Context, Drain
 from engine.settings import from_mapping
 from engine.steps.training_sampler import LOG_S, WAITING, Collector, Picker

@@ -116,3 +116,16 @@ def test_a_regression_without_an_earlier_version_keeps_no_other_event_back(proce
     assert [events.poll(), events.poll()] == [0, 1]
     assert process.ledger.open_rollbacks() == ()
     assert process.store.current(MODEL) == 1
+
+
+def test_an_event_about_a_version_that_is_not_in_the_store_is_refused(process):
+    delivered = []
+    assert feed(process, delivered, {**DRIFT, "model": {"name": MODEL, "version": 7}}).poll() == 0
+    assert process.ledger.pending() == ()
+    assert f"version 7 of {MODEL}, which is not in the model store" in delivered[0].document["reason"]
+
+
+def test_the_end_of_a_drift_is_no_reason_for_a_round(process):
+    delivered = []
+    assert feed(process, delivered, {**DRIFT, "over": True}).poll() == 0
+    assert (process.ledger.pending(), delivered) == ((), [])

@@ -1,0 +1,148 @@
+"""The drift step as a Bytewax logic: the monitor's state, its looks, and what health, metrics and the log say of it."""
+
+import logging
+from dataclasses import astuple, dataclass, replace
+from typing import Any
+
+import numpy as np
+from bytewax.operators import StatefulBatchLogic
+from numpy.typing import NDArray
+
+from connectors.base import Record
+from engine.drift.event import DriftEvent, event_record
+from engine.drift.monitor import DriftMonitor
+from engine.drift.status import Status
+from engine.drift.vectors import template_vectors
+from engine.flow.step import Step
+from engine.flow.worker_context import Context
+from engine.records import ScoredWindows
+from engine.steps.alert import redaction
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class VersionFeedback:
+    """Feedback on one model version's alerts that the monitor knows of, counted from a time of the wall clock."""
+
+    model: str = ""
+    version: int = 0
+    since_ns: int = 0
+    right: int = 0
+    wrong: int = 0
+
+
+_LOOK_S = 0.2
+"""Between two looks at the scores: a fast stream's many blocks are looked at together, which costs a part."""
+
+_PROGRESS_S = 300.0
+"""Between two lines of the log about a reference that is not complete."""
+
+
+class DriftStep(Step[ScoredWindows, Record]):
+    """Scores of one shard → drift events."""
+
+    name = "drift"
+
+    def __init__(self, context: Context, snapshot: dict[str, Any] | None) -> None:
+        super().__init__(context)
+        self._redact = redaction(context.settings.alert) if context.settings.drift.texts else lambda _: ""
+        self._judged = VersionFeedback(*(snapshot or {}).get("judged", ()))
+        self._monitor = DriftMonitor(
+            context.settings.drift, context.templates, vectors=self._vectors, state=(snapshot or {}).get("monitor")
+        )
+        self._looked_s = -_LOOK_S
+        self._status: Status | None = None  # as last logged
+        self._logged_s = 0.0
+
+    def work(self, values: list[ScoredWindows]) -> list[Record]:
+        """See `Step.work`."""
+        events: list[DriftEvent] = []
+        fixed = self._context.settings.decide.threshold
+        now_s = self._context.clock.monotonic_s()
+        wait = now_s - self._looked_s < _LOOK_S
+        for scored in values:
+            events += self._monitor.observe(
+                scored.batch.windows, scored.score, scored.batch.last_ns, model=scored.model, version=scored.version,
+                threshold=scored.threshold if fixed is None else fixed, wait=wait,
+            )  # fmt: skip
+        events += self._feedback(values[-1])
+        events += self._context.models.regressions()
+        if not wait:
+            self._looked_s = now_s
+        if events or not wait:
+            self._show()
+        return self._counted(events)
+
+    def on_eof(self) -> tuple[list[Record], bool]:
+        """Looks at the blocks that still wait for a look."""
+        events = self._monitor.look()
+        self._show()
+        return self._counted(events), StatefulBatchLogic.RETAIN
+
+    def _show(self) -> None:
+        """Reports the detectors, and how far their references are."""
+        metrics, status = self._context.telemetry.metrics, self._monitor.status()
+        for name, reading in self._monitor.readings().items():
+            metrics.drift_statistic.labels(name).set(reading.statistic)
+            metrics.drift_threshold.labels(name).set(reading.threshold)
+            metrics.drift_raised.labels(name).set(reading.raised)
+            metrics.drift_disabled.labels(name).set(name in status.blind)
+            metrics.drift_reference.labels(name).set(status.references[name].blocks)
+            metrics.drift_reference_needed.labels(name).set(status.references[name].needed)
+        if status.seeing:
+            self._context.telemetry.health.ok("drift", status.sentence())
+        else:
+            self._context.telemetry.health.fail("drift", status.sentence())
+        self._log(status)
+
+    def _log(self, status: Status) -> None:
+        """Logs the state where it has changed, and how far an incomplete reference is from time to time."""
+        now_s, before = self._context.clock.monotonic_s(), self._status
+        if before is not None and status.blind != before.blind and status.blind:
+            log.warning("drift: %s", status.sentence())
+        elif before is None or status.ready != before.ready:
+            log.info("drift: %s", status.sentence())
+        elif status.ready or now_s - self._logged_s < _PROGRESS_S:
+            return
+        else:
+            log.info("drift: %s", status.sentence())
+        self._status, self._logged_s = status, now_s
+
+    def _counted(self, events: list[DriftEvent]) -> list[Record]:
+        metrics = self._context.telemetry.metrics
+        for event in events:
+            metrics.drift_events.labels("over" if event.over else event.type, event.detector).inc()
+        return [self._record(event) for event in events]
+
+    def _feedback(self, last: ScoredWindows) -> list[DriftEvent]:
+        """Passes operators' new judgements on this version's alerts to the monitor."""
+        collector = self._context.collector
+        if collector is None:
+            return []
+        if (self._judged.model, self._judged.version) != (last.model, last.version):
+            self._judged = VersionFeedback(last.model, last.version, self._context.clock.wall_ns())
+        said = collector.feedback(self._judged.since_ns)
+        if said is None:
+            return []
+        right, wrong = max(0, said.right - self._judged.right), max(0, said.wrong - self._judged.wrong)
+        self._judged = replace(self._judged, right=said.right, wrong=said.wrong)
+        time_ns = int(last.batch.last_ns.max(initial=0))
+        self._context.models.judge(last.version, said.right, said.wrong, time_ns)
+        return self._monitor.judge(right, wrong, time_ns)
+
+    def _record(self, event: DriftEvent) -> Record:
+        about = f"{event.kind}, by {event.detector}" if event.kind else event.detector
+        log.warning(
+            "%s%s: %s", event.type, " is over" if event.over else "", about,
+            extra={"statistic": event.statistic, "model": event.model},
+        )  # fmt: skip
+        origin = f"{self._context.worker}/{self._context.of}"
+        return event_record(event, region=self._context.settings.region, origin=origin, redact=self._redact)
+
+    def _vectors(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
+        return template_vectors(self._context.models.get().scorer.detector)(ids)
+
+    def state(self) -> dict[str, Any]:
+        """See `Step.state`."""
+        return {"monitor": self._monitor.snapshot(), "judged": astuple(self._judged)}
