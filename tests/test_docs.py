@@ -28,7 +28,7 @@ def test_every_threshold_is_a_row_of_the_page_on_evaluation(name):
 
 
 def _units():
-    text = (ROOT / "docs" / "federation.md").read_text("utf-8")
+    text = (ROOT / "docs" / "federation-running.md").read_text("utf-8")
     return re.findall(r"```ini\n(.*?)```", text, re.DOTALL)
 
 
