@@ -171,7 +171,7 @@ def check_empty_poll_returns(case: SourceCase) -> None:
         took: list[float] = []
         for _ in range(9):
             start = time.perf_counter()
-            _require(reader.next_batch() is None, f"{name} gave lines, or is no idle source")
+            _require(reader.next_batch() is None, f"{name} gave lines, or is not an idle source")
             took.append(time.perf_counter() - start)
         reader.close()
         _require(sorted(took)[4] <= POLL_LIMIT_S, f"empty polls of {name} took {took} s")
@@ -334,7 +334,7 @@ def check_several_writers_do_not_meet(case: SinkCase) -> None:
         writer.write(records(10 * number, 10 * number + 3))
     for writer in writers:
         writer.flush(30.0)
-        _require(writer.pending() == 0, f"{writer.pending()} records pending after a flush beside another writer")
+        _require(writer.pending() == 0, f"{writer.pending()} records pending after a flush next to another writer")
     for writer in writers:
         writer.close()
 

@@ -48,7 +48,7 @@ class FileSettings(BaseModel):
         "Names ending in .gz, .xz or .zst are decompressed.",
     )
     exclude: tuple[str, ...] = Field((), description="Globs of file names that are not read, such as `*.gz`.")
-    follow: bool = Field(False, description="Go on when files grow, rotate or appear; otherwise stop at the end.")
+    follow: bool = Field(False, description="Follow files that grow, rotate or appear; otherwise stop at the end.")
     start: Literal["beginning", "end"] = Field(
         "beginning", description="Where to begin in files present at the very first start."
     )

@@ -56,13 +56,13 @@ class KafkaSourceSettings(KafkaSettings):
     """Lines from a Kafka topic; a message holds one line or several."""
 
     type: Literal["kafka"] = "kafka"
-    group: str = Field("driftline", description="Consumer group that is told the offsets; for lag tools.")
+    group: str = Field("driftline", description="Consumer group to which offsets are committed, for lag tools.")
     start: Literal["earliest", "latest", "saved"] = Field(
         "earliest",
         description="Where the very first start begins; `saved` is the group's committed offset, else the earliest.",
     )
     stop_at_end: bool = Field(False, description="Stop at the end as it was at the start, instead of following.")
-    batch_messages: int = Field(2_000, ge=1, description="Messages in one batch at the most.")
+    batch_messages: int = Field(2_000, ge=1, description="Maximum number of messages in one batch.")
     poll_ms: int = Field(2, ge=0, le=40, description="How long one poll gathers messages, in milliseconds.")
     max_line_bytes: int = Field(1_048_576, ge=1, description="Longer lines go to the dead letters, in bytes.")
 
@@ -213,7 +213,7 @@ class KafkaPartition:
             there = f"the range that exists is unknown ({error.args[0].str()})"
         return PositionLost(
             f"topic {self._settings.topic!r} partition {self._number}: offset {offset} is gone, {there}. "
-            "Reading on would skip or repeat lines: start anew from the earliest, or restore the topic."
+            "Reading on would skip or repeat lines: restart from the earliest, or restore the topic."
         )
 
     def _batch(self, messages: list[Message]) -> LineBatch:

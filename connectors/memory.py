@@ -40,7 +40,7 @@ class MemorySourceSettings(BaseModel):
 
     type: Literal["memory"] = "memory"
     lines: tuple[str, ...] = Field((), description="The lines.")
-    batch_lines: int = Field(1000, ge=1, description="Lines in one batch at the most.")
+    batch_lines: int = Field(1000, ge=1, description="Maximum number of lines in one batch.")
 
 
 class MemoryPartition:
@@ -115,7 +115,7 @@ class MemoryPartition:
             raise Aborted(f"{self._name} at item {self._place}")
         else:
             self._spent.add(key)
-            raise SourceUnavailable(f"{self._name} fails once at item {self._place}, as it was told to")
+            raise SourceUnavailable(f"{self._name} fails once at item {self._place}, as configured")
 
 
 class MemorySource:
@@ -182,7 +182,7 @@ class MemorySink:
             SinkUnavailable: it is refusing.
         """
         if self.refusing:
-            raise SinkUnavailable("the memory sink refuses, as it was told to")
+            raise SinkUnavailable("the memory sink refuses, as configured")
         if resume is not None:
             self._known = frozenset(r.id for r in self.delivered[resume.get("count", 0) :])
 
@@ -204,7 +204,7 @@ class MemorySink:
                 self.fail_after -= 1
             self.delivered.append(self._kept.pop(0))
         if self._kept:
-            raise SinkUnavailable(f"the memory sink refuses, as it was told to: {len(self._kept)} records kept")
+            raise SinkUnavailable(f"the memory sink refuses, as configured: {len(self._kept)} records kept")
 
     def snapshot(self) -> State:
         """How many records were acknowledged."""

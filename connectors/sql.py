@@ -156,7 +156,7 @@ def _url(settings: SqlSettings) -> sa.URL:
         url = sa.make_url(settings.url.get_secret_value())
     except sa.exc.ArgumentError as error:
         raise SettingsError(
-            "`url` of the SQL sink is no database URL; it looks like sqlite:///path or postgresql+psycopg://host/name"
+            "`url` of the SQL sink is not a database URL such as sqlite:///path or postgresql+psycopg://host/name"
         ) from error
     if url.get_backend_name() not in ("sqlite", "postgresql"):
         raise SettingsError(f"database {url.get_backend_name()!r} is not supported; sqlite and postgresql are")

@@ -29,7 +29,7 @@ class StdinSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: Literal["stdin"] = "stdin"
-    block_bytes: int = Field(1_048_576, ge=1, description="Bytes handed out in one batch at the most.")
+    block_bytes: int = Field(1_048_576, ge=1, description="Maximum size of one batch, in bytes.")
     max_line_bytes: int = Field(1_048_576, ge=1, description="Longer lines go to the dead letters, in bytes.")
 
 

@@ -139,12 +139,12 @@ class RegionSettings(_FileSettings):
     )
     learn: LearnSettings | None = Field(
         None, description="What is learnt from the stream itself to find what is new or unusual in it. Without [model] "
-        "it is always on; with [model], its findings are alerts beside those of the model.",
+        "it is always on; with [model], its findings are alerts in addition to those of the model.",
     )  # fmt: skip
     score: ScoreSettings = Field(default_factory=ScoreSettings, description="How windows are gathered for the model.")
     decide: DecideSettings = Field(default_factory=DecideSettings, description="How scores become alerts.")
     classify: ClassifySettings | None = Field(
-        None, description="Which line classifier says what kind of line an alert is about; left out, none does."
+        None, description="Line classifier for the lines of an alert; without it, lines are not classified."
     )
     alert: AlertSettings = Field(default_factory=AlertSettings, description="What an alert quotes.")
     sinks: Annotated[tuple[SinkSettings, ...], Field(min_length=1)] = Field(description="Where alerts go.")
@@ -183,7 +183,7 @@ class RegionSettings(_FileSettings):
             if getattr(self, name) is not None:
                 raise ValueError(f"[{name}] needs [model]: it works on windows that a model scores")
         if self.route == "session":
-            raise ValueError('route = "session" needs [model]; without a model a partition is judged by itself')
+            raise ValueError('route = "session" needs [model]; without a model each partition is judged separately')
         if self.learn is None:
             object.__setattr__(self, "learn", LearnSettings())
         return self
@@ -230,7 +230,7 @@ class CoordinatorSettings(_FileSettings):
     superlink: SuperLinkSettings = Field(description="Flower's server, which the coordinator starts.")
     events: SourceSettings = Field(description="Where drift events come from: the topic `driftline.drift`.")
     announce: SinkSettings = Field(description="Where new versions are announced: the topic `driftline.models`.")
-    dead_letters: SinkSettings = Field(description="Where documents go that are no drift events.")
+    dead_letters: SinkSettings = Field(description="Destination of documents that are not drift events.")
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings, description="Metrics, health, traces.")
     log: LogSettings = Field(default_factory=LogSettings, description="The coordinator's own log.")
 

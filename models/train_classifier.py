@@ -113,7 +113,7 @@ def train_classifier(
         require_own_name(store, name or settings.classifier, settings.classifier)
     classifier = build(settings.classifier, settings.settings, device=device, cache=cache)
     if not len(data.lines):
-        raise TrainingError("there is no line to learn from")
+        raise TrainingError("there are no lines to learn from")
     kept, held = by_group(data.labels, data.lines.templates, settings.validation_share, settings.seed)  # 1
     some, others = data.take(kept), data.take(held)
     report = classifier.fit(  # 2

@@ -33,7 +33,7 @@ def data_dir() -> Path:
     """The folder of public log data; tests that need it are skipped where it is not."""
     folder = os.environ.get("DRIFTLINE_DATA_DIR", "")
     if not folder or not Path(folder).is_dir():
-        pytest.skip(f"DRIFTLINE_DATA_DIR={folder!r} is no folder; it should hold the public log data")
+        pytest.skip(f"DRIFTLINE_DATA_DIR={folder!r} is not a folder; it should hold the public log data")
     return Path(folder)
 
 

@@ -86,7 +86,7 @@ class ChannelSettings(BaseSinkSettings):
         "info", description="Alerts below this severity are not sent here."
     )
     update_s: float = Field(
-        300.0, ge=0, description="Seconds between two notices about a group that goes on, unless it gets more severe."
+        300.0, ge=0, description="Seconds between two notices about an ongoing group, unless it gets more severe."
     )
     resolve_after_s: float = Field(3600.0, gt=0, description="Seconds without an alert that end a group.")
     max_groups_per_minute: int = Field(

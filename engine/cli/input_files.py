@@ -19,7 +19,7 @@ def log_source(file: str) -> "Source":
     """The source of a file, or of standard input for `-`.
 
     Raises:
-        SourceUnavailable: there is no such file.
+        SourceUnavailable: the file does not exist.
     """
     from connectors.base import SourceUnavailable
     from connectors.files import FileSettings, FileSource

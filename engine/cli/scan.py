@@ -79,7 +79,7 @@ def scan(
 
 
 def _read(running: "Scan", inputs: "list[Input]", *, quiet: bool) -> None:
-    """Reads all files in order; says on standard error what is found meanwhile."""
+    """Read all files in order; report new findings on standard error meanwhile."""
     known = {given.source for given in inputs if given.learn}
     sizes: dict[str, int | None] = {}
     for given in inputs:

@@ -38,7 +38,7 @@ from models.storage.store import ModelStore
 LOOK_S = 0.5
 START_S = 180.0
 ROUND_S = 600.0
-"""How long the stream waits for a round and the swap at the most."""
+"""Longest wait of the stream for a round and the swap."""
 
 WAITED_ROUNDS = 6
 """Rounds that the stream waits for; later ones run beside it."""

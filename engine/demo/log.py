@@ -34,8 +34,8 @@ def find_log(console: Console, seed: int) -> DemoLog:
             files = data.get("hdfs-2pct", lambda done, total: bar.update(task, completed=done, total=total))
     except data.DownloadFailed as error:
         console.print(
-            f"[yellow]No real log here:[/] {error}\n[yellow]Using a simulated storage cluster instead; its figures say "
-            "nothing about detection on real logs.[/]"
+            f"[yellow]No real log here:[/] {error}\n[yellow]Using a simulated storage cluster instead; its figures do "
+            "not show how well real logs are detected.[/]"
         )
         made = simulate(SIMULATED_LINES, seed=seed)
         return DemoLog(f"simulated, seed {seed}", made.data.splitlines(), made.labels)

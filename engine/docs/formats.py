@@ -12,22 +12,22 @@ This page is written by `python -m engine.docs.formats` from the registry; do no
 
 `format = "auto"` in a region's `[parse]` recognises the format of every line. The format that most lines of a source
 are written in is found on a sample of its first lines, decided again on every sample after that, and asked first;
-sources that mix formats have each line taken for what it is. What no format takes goes out as format `unknown` with
-the whole line as its message. With a format given by name such lines are dead letters.
+sources that mix formats have the format of each line detected. A line of no known format becomes a record of format
+`unknown` with the whole line as its message. With a format given by name such lines are dead letters.
 
 The order below is the order of detection. Linux, OpenSSH and Mac of the loghub collection write `syslog`. `levelled`,
 `level_first`, `dated`, `dated_zone`, `day_month`, `day_month_zone`, `month_day` and `ctime` are for the many programs
-that write a time, a level and a message in a way of their own: they take what begins with a date in one of these
-layouts and no other format describes.
+that write a time, a level and a message in their own layout: they match lines that begin with a date in one of
+these layouts and match no other format.
 
 **Time.** All times become UTC nanoseconds. Times without a zone are in the zone that the setting `timezone` names.
-Where the year is left out it is the latest that does not put the line later than its arrival (plus `max_future_s`), so
+A missing year is the latest that does not date the line after its arrival (plus `max_future_s`), so
 a line of December read in January belongs to the year before; a date left out is found in the same way. Lines without
 any time have that of their arrival.
 
-**CEF and LEEF.** The time of the syslog header counts where there is one: all lines of a source are then dated by one
+**CEF and LEEF.** The time of the syslog header is used if it is present: all lines of a source are then dated by one
 clock and come in its order, while `start` may lie hours before the event was logged. Without such a header it is `rt`,
-`start` or `end` of CEF, the first that is there, and `devTime` of LEEF: milliseconds since the epoch or `MMM dd [yyyy]
+`start` or `end` of CEF, the first one present, and `devTime` of LEEF: milliseconds since the epoch or `MMM dd [yyyy]
 HH:mm:ss[.SSS][ zzz]`, in LEEF also ISO 8601. `devTimeFormat` is not interpreted: a line whose time has another layout
 has that of its arrival.
 
@@ -42,7 +42,7 @@ KiB and no line end. Pieces of one stream become one record: time and header of 
 template and the session key of the whole message. A record that reaches `max_join_bytes` comes out, and what follows
 begins another, so that nothing is lost. A shorter `log` without a line end is whole. A source is taken for the log of
 one container: of documents with other fields than `log`, `stream`, `time` and `attrs`, which collectors write that mix
-containers, each is a record. The wrapper has no level: such a line has the one that its message says, klog's letter, a
+containers, each is a record. The wrapper has no level: such a line has the level in its message: klog's letter, a
 field `level`, or a word like `ERROR` or `[error]` near its beginning.
 
 **HTTP status.** Templates of access logs name the status, since digits are parameters everywhere else: `<SUCCESS>`,
@@ -53,14 +53,14 @@ field `level`, or a word like `ERROR` or `[error]` near its beginning.
 may hold binary values, are read as `journald`, up to `max_join_bytes` an entry.
 
 **What lines may hold.** Colour codes, byte order marks and NUL bytes in front are taken out, a final carriage return is
-no part of a line, bytes that are not UTF-8 are spelt `\\xNN`, and long lines are cut only where their template is
+not part of a line, bytes that are not UTF-8 are spelt `\\xNN`, and long lines are cut only where their template is
 looked for.
 
 ## Adding a format
 
-1. Write one entry with its examples beside its kin in `engine/formats/`: the header as a pattern with named
-   groups (`engine/formats/base.py` says which), or the fields of a document. Time groups say how many digits
-   they take; everything else must not depend on digits, which is checked when a parser is built.
+1. Write one entry with its examples next to similar ones in `engine/formats/`: the header as a pattern with named
+   groups (listed in `engine/formats/base.py`), or the fields of a document. Time groups state their number of
+   digits; everything else must not depend on digits, which is checked when a parser is built.
 2. Name it in `FORMATS` in `engine/formats/registry.py`, before the formats that take some of its lines too.
 3. Run `python -m engine.docs.formats` and `pytest tests/engine/parsing`, which tests every entry on its examples.
 

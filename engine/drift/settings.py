@@ -67,8 +67,8 @@ class DriftSettings(BaseModel):
     )
     cooldown_windows: Annotated[int, Field(ge=0)] = Field(
         10_000,
-        description="Smallest number of complete windows between two events, whatever the detectors; drift that lasts "
-        "longer is reported again.",
+        description="Smallest number of complete windows between two events, for all detectors together; "
+        "drift that lasts longer is reported again.",
     )
     floors: Mapping[str, Annotated[float, Field(gt=0)]] = Field(
         {},
@@ -106,6 +106,6 @@ class DriftSettings(BaseModel):
         if self.current_blocks * 2 > self.warmup_blocks:
             raise ValueError(
                 f"current_blocks = {self.current_blocks} must be at most half of warmup_blocks = {self.warmup_blocks}, "
-                "or chance cannot be told from drift"
+                "or chance cannot be distinguished from drift"
             )
         return self

@@ -43,7 +43,7 @@ class Status:
         if watching:
             parts.insert(0, f"watching {', '.join(watching)}")
         if self.blind:
-            parts.append(f"disabled, because this stream varies as much by itself: {', '.join(self.blind)}")
+            parts.append(f"disabled, because this stream varies as much without drift: {', '.join(self.blind)}")
         if self.raised:
             parts.append(f"drift reported by {', '.join(self.raised)}")
         return "; ".join(parts) or "no detector is in use"

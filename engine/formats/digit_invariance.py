@@ -129,7 +129,7 @@ def _matches(item: Any, code: int) -> bool:
 def _holds_digits(item: Any) -> bool:
     found = [_matches(item, code) for code in _DIGITS]
     if any(found) and not all(found):
-        raise _DependsOnDigitsError("it tells one digit from another")
+        raise _DependsOnDigitsError("it distinguishes between digits")
     return found[0]
 
 
@@ -147,7 +147,7 @@ def _check_assertion(body: Any, *, wanted: bool) -> None:
             return None
         if name in _CHARACTER and _holds_digits(body[0]) == wanted:
             return None
-    raise _DependsOnDigitsError("a look-around could tell a digit from its neighbour digit")
+    raise _DependsOnDigitsError("a look-around could distinguish a digit from the next digit")
 
 
 @lru_cache(maxsize=1024)

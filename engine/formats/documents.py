@@ -20,7 +20,7 @@ def parse_logfmt(line: bytes) -> dict[str, Any] | str:
     while at < len(text):
         pair = _PAIR.match(text, at)
         if pair is None:
-            return f"is no row of key=value from character {at} on"
+            return f"is not a row of key=value from character {at} on"
         value = pair[2]
         if value.startswith('"'):
             value = _ESCAPE.sub(lambda m: _ESCAPED.get(m[1], m[1]), value[1:-1])

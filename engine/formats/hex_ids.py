@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BEFORE = b" [({<\"'=/|>"
-"""Bytes that may stand before an id; a hyphen may too, where a letter that is no hexadecimal digit is before it."""
+"""Bytes that may stand before an id; a hyphen may too, after a letter that is not a hexadecimal digit."""
 
 BEFORE_HYPHEN = b"ghijklmnopqrstuvwxyz"
 

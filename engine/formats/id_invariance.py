@@ -166,7 +166,7 @@ class _Proof:
             return "it counts characters of a set that holds ids"
         others = self._follow[p] - {p}
         if any(self._sets[r] & self._ids for r in others):
-            return "a set that holds ids is followed by one that could go on inside an id"
+            return "a set that holds ids is followed by one that could continue inside an id"
         if p in self._lazy and p in self._last:
             return "a lazy repeat at the end could stop inside an id"
         if p in self._begins and (p in self._last or any(self._sets[r] & _AFTER for r in others)):

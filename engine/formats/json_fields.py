@@ -31,7 +31,7 @@ class JsonFields(BaseModel):
     time: tuple[str, ...] = Field(
         default=_TIME,
         description="Fields that may hold the time, first one present wins: ISO 8601, or seconds, milliseconds, "
-        "microseconds or nanoseconds since the epoch (told apart by size).",
+        "microseconds or nanoseconds since the epoch (recognised by their size).",
     )
     message: tuple[str, ...] = Field(default=_MESSAGE, description="Fields that may hold the message.")
     level: tuple[str, ...] = Field(default=_LEVEL, description="Fields that may hold the level.")
@@ -123,7 +123,7 @@ def parse_object(line: bytes) -> dict[str, Any] | str:
     try:
         document = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        return f"is no JSON: {error}"
+        return f"is not JSON: {error}"
     return document if isinstance(document, dict) else f"is JSON, but {type(document).__name__} instead of an object"
 
 

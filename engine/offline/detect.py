@@ -179,7 +179,7 @@ def load_units(spec: LogSpec, preprocessing: Preprocessing, *, after: float = 0.
 def _both_classes(data: LabelledWindows, spec: LogSpec, which: str) -> None:
     """Refuses a part of a log that lacks a class where both are needed."""
     if not len(data):
-        raise DatasetError(f"{which} {spec} are none; a larger part is needed")
+        raise DatasetError(f"{which} {spec} are empty; use a larger part")
     if spec.supervised and (data.labels.all() or not data.labels.any()):
         found = "anomalous" if data.labels.all() else "normal"
         raise DatasetError(f"{which} {spec} are all {found}; sessions of both classes are needed")

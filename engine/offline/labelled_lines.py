@@ -66,7 +66,7 @@ def read_labelled(path: Path, labels: str = "") -> LabelledLines:
         if not kind:
             continue
         if kind not in CLASSES:
-            raise DataError(f"{path}: row {number}: '{kind}' is no class; classes are {', '.join(CLASSES)}")
+            raise DataError(f"{path}: row {number}: '{kind}' is not a class; classes are {', '.join(CLASSES)}")
         columns["messages"].append(message)
         columns["templates"].append(template)
         columns["levels"].append(level_of({"level": (row.get("level") or "").encode()}, {}))
@@ -117,7 +117,7 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
             raise DataError(f"{path} has the columns {', '.join(names) or '(none)'}; needed are message and class")
         yield from reader
     except csv.Error as error:
-        raise DataError(f"{path}: line {reader.line_num} is no CSV: {error}") from error
+        raise DataError(f"{path}: line {reader.line_num} is not CSV: {error}") from error
 
 
 def _objects(path: Path) -> Iterator[Mapping[str, Any]]:
@@ -125,9 +125,9 @@ def _objects(path: Path) -> Iterator[Mapping[str, Any]]:
         try:
             row = orjson.loads(line)
         except orjson.JSONDecodeError as error:
-            raise DataError(f"{path}: row {number} is no JSON: {error}") from error
+            raise DataError(f"{path}: row {number} is not JSON: {error}") from error
         if not isinstance(row, dict):
-            raise DataError(f"{path}: row {number} is no JSON object")
+            raise DataError(f"{path}: row {number} is not a JSON object")
         if odd := next((k for k, v in row.items() if v is not None and not isinstance(v, str) and k in _TEXTS), None):
             raise DataError(f"{path}: row {number}: {odd} is {row[odd]!r:.60}, expected text")
         yield row

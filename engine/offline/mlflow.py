@@ -54,7 +54,7 @@ class MlflowServer:
         if parts.scheme not in ("http", "https") or not host:
             shown = uri if "@" not in uri else "what was given"
             raise EvaluationError(
-                f"--tracking-uri {shown} is no address of an MLflow server, such as http://127.0.0.1:5000"
+                f"--tracking-uri {shown} is not the address of an MLflow server, such as http://127.0.0.1:5000"
             )
         shown_host = f"[{host}]" if ":" in host else host
         self._url = f"{parts.scheme}://{shown_host}{f':{port}' if port else ''}{parts.path.rstrip('/')}"

@@ -124,7 +124,7 @@ class RunFolder:
         try:
             names = sorted(path.parent.name for path in self._folder.glob(f"[!.]*/{_RUN}"))
             if not names and not self._folder.is_dir():
-                raise EvaluationError(f"{self._folder} is no folder of runs; `driftline train` makes one with --runs")
+                raise EvaluationError(f"{self._folder} is not a folder of runs; `driftline train --runs` creates one")
         except OSError as error:
             raise EvaluationError(f"{self._folder} cannot be read: {error.strerror}") from error
         return [self._read(name) for name in names]
@@ -153,7 +153,7 @@ class RunFolder:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
             raise EvaluationError(
-                f"{path} is no log of a run: {where + ': ' if where else ''}{first['msg']}"
+                f"{path} is not the log of a run: {where + ': ' if where else ''}{first['msg']}"
             ) from error
 
 

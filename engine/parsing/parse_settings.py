@@ -82,7 +82,7 @@ class ParseSettings(BaseModel):
         elif "(?P<key>" in self.session_key:
             _own_rule(self.session_key)
         elif self.session_key and not any(self.session_key in entry.sessions for entry in FORMATS.values()):
-            raise ValueError(f"session_key {self.session_key!r} is no rule of any format")
+            raise ValueError(f"session_key {self.session_key!r} is not a rule of any format")
         return self
 
     def times(self) -> TimeRules:
@@ -110,7 +110,7 @@ class ParseSettings(BaseModel):
             return ()
         rules = ", ".join(format.sessions) or "none"
         raise ValueError(
-            f"session_key {setting!r} is no rule of format {format.name} (there are: {rules}) and no regular "
+            f"session_key {setting!r} is neither a rule of format {format.name} (rules: {rules}) nor a regular "
             "expression with a group (?P<key>...)"
         )
 

@@ -39,7 +39,7 @@ class TemplateSettings(BaseModel):
     masks: tuple[Mask, ...] = Field(
         default=DEFAULT_MASKS,
         description="Replacements made in this order before mining. A mask that depends on single digits or on their "
-        "number ([0-9]{4}, 0x[0-9a-f]+) is allowed, but then every line is masked by itself, which is about 20 times "
+        "number ([0-9]{4}, 0x[0-9a-f]+) is allowed, but then each line is masked separately, which is about 20 times "
         "slower.",
     )
     similarity: float = Field(

@@ -59,11 +59,11 @@ def follower(settings: RegionSettings, templates: Templates, telemetry: Telemetr
             telemetry.health.ok("model", sentence)
             log.error("%s", sentence, extra={"outcome": outcome})
             return
-        log.error("model not taken over: %s", sentence, extra={"outcome": outcome})
+        log.error("model not adopted: %s", sentence, extra={"outcome": outcome})
         if following.ready:
             # Lines still become alerts: taking the engine out of service would only lose them.
             serving = following.get().version
-            telemetry.health.ok("model", f"{name} version {serving} goes on; not taken over: {sentence}")
+            telemetry.health.ok("model", f"{name} version {serving} stays in use; not adopted: {sentence}")
         else:
             telemetry.health.fail("model", sentence)
 
@@ -100,7 +100,7 @@ def classifier_follower(
             telemetry.metrics.model_version.labels(name).set(version)
             log.info("line classifier %s", outcome, extra={"model": name, "version": version})
         else:
-            log.error("line classifier not taken over: %s", sentence, extra={"outcome": outcome})
+            log.error("line classifier not adopted: %s", sentence, extra={"outcome": outcome})
 
     return Follower(current, load, report)
 

@@ -154,7 +154,7 @@ def _writable(path: Path) -> str:
     while not folder.exists():
         folder = folder.parent
     if not folder.is_dir():
-        raise NotADirectoryError(f"recovery.path: {folder} is no folder")
+        raise NotADirectoryError(f"recovery.path: {folder} is not a folder")
     with tempfile.TemporaryFile(dir=folder) as probe:
         probe.write(b"x" * 65536)
         probe.flush()

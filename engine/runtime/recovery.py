@@ -184,7 +184,7 @@ def _refuse_other_division(path: Path, of: int) -> None:
     if others:
         raise RecoveryError(
             f"recovery.path: {path} holds the state of another number of workers ({others[0]}); start with that "
-            "number, or give another recovery.path to begin anew"
+            "number, or set another recovery.path to start without state"
         )
 
 
@@ -195,11 +195,11 @@ def _compare(stamp: Path, fingerprint: str) -> None:
         changed = [key for key in now["settings"] if before.get(key) != now["settings"][key]]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecoveryError(
-            f"recovery.path: {stamp} is damaged, so it cannot be told which settings the state belongs to; "
-            "give another recovery.path to begin anew"
+            f"recovery.path: {stamp} is damaged, so the settings of the state are unknown; "
+            "set another recovery.path to start without state"
         ) from error
     if changed:
         raise RecoveryError(
             f"recovery.path: {stamp.parent} was made under other settings ({', '.join(changed)} changed); "
-            "restore them, or give another recovery.path to begin anew"
+            "restore them, or set another recovery.path to start without state"
         )

@@ -61,7 +61,7 @@ def run(settings: RegionSettings, worker: int = 0, of: int = 1, clock: Clock | N
         ):
             return _run(settings, worker, of, clock, drain, telemetry)
     except recovery.RecoveryFull as error:
-        log.error("stopped; it goes on from the last snapshot once there is room: %s", error)
+        log.error("stopped; it resumes from the last snapshot at the next start with free space: %s", error)
         return EXIT_FAILED
     except (EndpointError, recovery.RecoveryError, ConnectorError) as error:
         print(f"driftline: {error}", file=sys.stderr)

@@ -48,8 +48,8 @@ class ModelSettings(BaseModel):
     poll_s: Annotated[float, Field(gt=0)] = Field(2.0, description="Seconds between two looks at the store.")
     device: str = Field("auto", description="`cpu`, `cuda` or `auto`: the GPU where there is one.")
     shadow_windows: Annotated[int, Field(ge=0)] = Field(
-        0, description="Windows that a new version scores beside the one in service before it takes over, and that the "
-        "old one scores beside it afterwards. 0: it takes over at once.",
+        0, description="Windows that a new version scores in parallel before the swap, and that the old version scores "
+        "in parallel afterwards. 0 swaps at once.",
     )  # fmt: skip
     shadow_factor: Annotated[float, Field(ge=1)] = Field(
         2.0, description="A new version may find so many times as many of these windows anomalous as the old one."

@@ -45,7 +45,7 @@ class RejectedVersions:
             else:
                 durable.write(self._path, json.dumps(asdict(rejected)).encode())
         except OSError as error:
-            log.error("what %s should say now (%s) is forgotten at a restart: %s", self._path, rejected, error)
+            log.error("%s cannot be written, so a restart forgets this rejection (%s): %s", self._path, rejected, error)
 
 
 def _read(path: Path) -> RejectedVersion | None:

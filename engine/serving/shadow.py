@@ -200,7 +200,11 @@ class ModelFollower(Follower[ServingModel]):
             old = self._alerts(previous, scored.batch.windows)
         except Exception:
             # Without it nothing can be compared, and nobody would want to go back to it.
-            log.exception("%s version %s fails beside its successor, which stays", previous.name, previous.version)
+            log.exception(
+                "%s version %s fails in the comparison with its successor, which stays in use",
+                previous.name,
+                previous.version,
+            )
             self._previous = self._probation = None
             return
         probation.add(self._in_service(scored), old, scored)

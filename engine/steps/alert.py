@@ -35,19 +35,21 @@ class AlertSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_lines: Annotated[int, Field(ge=0)] = Field(
-        20, description="Raw lines quoted in an alert at the most: the last ones of the window. 0 quotes none."
+        20, description="Maximum number of raw lines quoted in an alert, the last ones of the window. 0 quotes none."
     )
-    max_line_bytes: Annotated[int, Field(ge=16)] = Field(2000, description="Bytes quoted of one line at the most.")
+    max_line_bytes: Annotated[int, Field(ge=16)] = Field(
+        2000, description="Maximum number of bytes quoted of one line."
+    )
     redact: tuple[str, ...] = Field(
         (),
-        description="Regular expressions; what they match in quoted lines and in template texts is replaced by "
+        description="Regular expressions; their matches in quoted lines and in template texts are replaced by "
         "[redacted].",
     )
     explain: bool = Field(
-        False, description="Say which lines of the window add most to its score. Costs time for alerts only."
+        False, description="List the lines of the window that add most to its score. Costs time for alerts only."
     )
     explain_lines: Annotated[int, Field(ge=1)] = Field(
-        5, description="With explain: lines listed with their contribution at the most."
+        5, description="With explain: maximum number of lines listed with their contribution."
     )
     recent_bytes: Annotated[int, Field(ge=0)] = Field(
         67_108_864, description="Memory for recent raw lines that alerts may quote, in bytes per worker."

@@ -43,10 +43,10 @@ class ClassifySettings(BaseModel):
     device: str = Field("auto", description="`cpu`, `cuda` or `auto`: the GPU where there is one.")
     max_lines: Annotated[int, Field(ge=1)] = Field(
         20,
-        description="Lines of an alert's window that are classified at the most: the last ones. Classifiers with an "
+        description="Maximum number of lines classified per alert, the last ones of its window. Classifiers with an "
         "encoder take 10 to 20 ms for each line they have not seen before.",
     )
-    explain: bool = Field(False, description="Say what in the line spoke for its class. Costs time for alerts only.")
+    explain: bool = Field(False, description="Give the reasons for the class of each line. Costs time for alerts only.")
 
 
 def lines_of(parsed: Parsed, templates: Mapping[int, str]) -> tuple[Lines, NDArray[np.int64]]:

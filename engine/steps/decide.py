@@ -61,7 +61,7 @@ class DecideSettings(BaseModel):
         description="Within a group, alert each time, or only at the 1st, 2nd, 4th, 8th … occurrence.",
     )
     max_open: Annotated[int, Field(ge=1)] = Field(
-        100_000, description="Sessions in alert, and groups, remembered at the most; the oldest are forgotten first."
+        100_000, description="Maximum number of sessions in alert, and of groups; the oldest are forgotten first."
     )
     suppress: tuple[SuppressionRule, ...] = Field((), description="Rules for windows that are never alerted.")
     silences: Path | None = Field(

@@ -21,7 +21,7 @@ class ScoreSettings(BaseModel):
         4096, description="Once so many windows wait for the model they are scored, however young they are."
     )
     max_age_ms: Annotated[float, Field(ge=0)] = Field(
-        10.0, description="Milliseconds a window waits for others at the most. 0 scores whatever arrives at once."
+        10.0, description="Longest wait of a window for others, in milliseconds. 0 scores each batch at once."
     )
     cache_entries: Annotated[int, Field(ge=0)] = Field(
         200_000, description="Scores remembered by window content, for the model version in use. 0 remembers none."

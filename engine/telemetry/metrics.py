@@ -191,7 +191,7 @@ class Metrics:
         )
         self.drift_disabled = self._gauge(
             "driftline_drift_disabled",
-            "1 where the stream varies too much by itself for the drift detector.",
+            "1 if the stream varies too much without drift for the drift detector.",
             "detector",
         )
         self.drift_reference = self._gauge(
@@ -223,7 +223,7 @@ class Metrics:
             "driftline_round_seconds", "From the plan of a round to its end, announcement included.", ROUNDS_S
         )
         self.region_missed = self._gauge(
-            "driftline_region_missed", "Rounds in a row that a region was missing from; told from two on.", "region"
+            "driftline_region_missed", "Consecutive rounds without a region; logged from two on.", "region"
         )
         self.rollbacks = self._counter("driftline_rollbacks", "Versions taken back, on regression or by command.")
 

@@ -32,7 +32,7 @@ class ShardSettings(BaseModel):
 
     max_open: Annotated[int, Field(ge=1, le=MAX_OPEN // 2)] = Field(
         default=1_000_000,
-        description="Open windows (sliding: keys) held at the most; beyond it the oldest are closed and scored early.",
+        description="Maximum number of open windows (sliding: keys); beyond it the oldest are closed and scored early.",
     )
     idle_s: Annotated[float, Field(gt=0, le=3.2e8)] = Field(
         default=3600.0,
@@ -242,7 +242,7 @@ class WindowShard(ABC, Generic[OutT]):
         shape = self._settings.shape()
         if header["kind"] != self.kind or header["shape"] != shape:
             raise WindowStateError(
-                f"the saved windows were cut as {header['kind']} with {header['shape']}, the settings now say "
+                f"the saved windows were cut as {header['kind']} with {header['shape']}, but the settings are now "
                 f"{self.kind} with {shape}: go back to those settings, or start without the saved state"
             )
         for name in header["partitions"]:

@@ -34,7 +34,7 @@ class SessionWindows(ShardSettings):
         default=600.0, description="A pause in a session's event time of more than so many seconds ends its window."
     )
     max_length: Annotated[int, Field(ge=1, le=65_536)] = Field(
-        default=512, description="A window of so many lines is complete; the session goes on in a new one."
+        default=512, description="Maximum number of lines in a window; the session continues in a new one."
     )
     growth: tuple[Annotated[int, Field(ge=1)], ...] | GrowthSteps = Field(
         default=GrowthSteps(first=32, factor=2.0),
@@ -43,8 +43,8 @@ class SessionWindows(ShardSettings):
     )
     allowed_lateness_s: Annotated[float, Field(ge=0, le=3.2e8)] = Field(
         default=0.0,
-        description="The watermark stays so many seconds behind the latest event time. Windows come out that much "
-        "later, and lines that much older (beside the gap) still find theirs.",
+        description="Delay of the watermark behind the latest event time, in seconds. Windows are closed that much "
+        "later, and lines that much older (in addition to the gap) still join their window.",
     )
 
     @field_validator("growth")

@@ -108,7 +108,7 @@ def _authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateK
         certificate = x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())
         key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
     except (OSError, ValueError) as error:
-        raise SetupError(f"there is no authority in {folder}: {error}") from error
+        raise SetupError(f"the authority in {folder} cannot be read: {error}") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise SetupError(f"{folder / 'ca.key'} should hold an elliptic curve key")
     return certificate, key

@@ -37,7 +37,7 @@ class RoundSettings(BaseModel):
         10_000_000, description="Largest number of windows that a region may claim to have trained on."
     )
     max_share: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.5, description="Largest share of one region in a mean, whatever its number of windows; with too few regions "
+        0.5, description="Largest share of one region in a mean, for any number of windows; with too few regions "
         "for that all count alike. Not with secagg, where single updates are hidden.",
     )  # fmt: skip
     norm_factor: Annotated[float, Field(gt=1)] = Field(

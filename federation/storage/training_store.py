@@ -76,7 +76,7 @@ class TrainingSettings(BaseModel):
     )  # fmt: skip
     rules: tuple[str, ...] = Field(
         (), description="Regular expressions; a window with a matching template counts as anomalous unless feedback or "
-        "labels say otherwise.",
+        "labels contradict.",
     )  # fmt: skip
     key: SecretStr | None = Field(
         None, description="Encrypts windows and template texts: 32 bytes in base64. Set it by environment variable."

@@ -82,7 +82,7 @@ class Lines:
         given = (messages if templates is None else templates, messages, levels, formats, components)
         columns = [tuple(t[:MAX_CHARS] for t in c) if c is not None else ("",) * len(messages) for c in given]
         if len({len(c) for c in columns}) > 1:
-            raise ValueError(f"columns of {', '.join(str(len(c)) for c in columns)} entries are no lines")
+            raise ValueError(f"columns of {', '.join(str(len(c)) for c in columns)} entries have different lengths")
         return Lines(*columns)
 
 
@@ -170,7 +170,7 @@ def checked(lines: Lines, labels: NDArray[np.int64], weights: NDArray[np.float64
         TrainingError: no line, one class only, a label that is no class, or weights that are none.
     """
     if not len(lines):
-        raise TrainingError("there is no line to learn from")
+        raise TrainingError("there are no lines to learn from")
     given = np.ones(len(lines)) if weights is None else np.asarray(weights, np.float64)
     if len(labels) != len(lines) or len(given) != len(lines):
         raise TrainingError(f"there are {len(labels)} labels and {len(given)} weights for {len(lines)} lines")

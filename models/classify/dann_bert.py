@@ -48,7 +48,7 @@ class DannBertSettings(NeuralSettings):
     )
     features: Annotated[int, Field(ge=1)] = Field(256, description="Size of the features that both heads read.")
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.2, description="Dropout of the features, in training.")
-    reversal: bool = Field(True, description="Whether features are trained not to tell sources apart.")
+    reversal: bool = Field(True, description="Train features that do not distinguish between sources.")
     reversal_weight: Annotated[float, Field(gt=0)] = Field(
         0.1, description="Weight of the turned gradient at the end of training (lambda); it grows from 0."
     )

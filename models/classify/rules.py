@@ -47,7 +47,7 @@ class Rule(BaseModel):
     @classmethod
     def _is_class(cls, value: str) -> str:
         if value not in CLASSES:
-            raise ValueError(f"'{value}' is no class; classes are {', '.join(CLASSES)}")
+            raise ValueError(f"'{value}' is not a class; classes are {', '.join(CLASSES)}")
         return value
 
     @field_validator("pattern")

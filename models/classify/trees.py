@@ -37,7 +37,7 @@ class TreeSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     encoder: str = Field(MINILM, description="Text encoder of the messages; see the window detectors.")
-    words: Annotated[int, Field(ge=0)] = Field(400, description="Words with a feature of their own at the most.")
+    words: Annotated[int, Field(ge=0)] = Field(400, description="Maximum number of words with a feature of their own.")
     axes: Annotated[int, Field(ge=0)] = Field(48, description="Principal axes of the embedding that are features.")
     weight_power: Annotated[float, Field(ge=0, le=1)] = Field(
         0.5, description="A row that stands for n equal lines weighs n to this power in training."
@@ -46,7 +46,7 @@ class TreeSettings(BaseModel):
         0.1, description="Classes rarer than this share of the largest one are filled up to it by SMOTE; 0 fills none."
     )
     candidates: Annotated[int, Field(ge=0)] = Field(
-        4, description="Settings drawn at random and tried beside the given ones on held-out rows; 0 tries none."
+        4, description="Number of random settings tried on held-out rows in addition to the given ones; 0 tries none."
     )
 
 

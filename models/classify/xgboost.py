@@ -20,10 +20,10 @@ class XGBoostSettings(TreeSettings):
 
     rounds: Annotated[int, Field(ge=1)] = Field(120, description="Boosting rounds; each grows one tree a class.")
     learning_rate: Annotated[float, Field(gt=0, le=1)] = Field(0.2, description="Share of each tree that is kept.")
-    max_depth: Annotated[int, Field(ge=1)] = Field(5, description="Splits on top of each other at the most.")
+    max_depth: Annotated[int, Field(ge=1)] = Field(5, description="Maximum depth of a tree.")
     subsample: Annotated[float, Field(gt=0, le=1)] = Field(0.8, description="Share of the rows that a tree sees.")
     colsample: Annotated[float, Field(gt=0, le=1)] = Field(0.5, description="Share of the features that a tree sees.")
-    min_child_weight: Annotated[float, Field(ge=0)] = Field(1.0, description="Least weight of a leaf.")
+    min_child_weight: Annotated[float, Field(ge=0)] = Field(1.0, description="Minimum weight of a leaf.")
 
 
 class XGBoost(TreeClassifier):

@@ -58,7 +58,7 @@ class BertCnnSettings(BaseModel):
     filters: Annotated[int, Field(ge=1)] = Field(64, description="Filters of each kernel size.")
     counts: Annotated[int, Field(ge=1)] = Field(32, description="Features whose amount over the window is counted.")
     mixed: Annotated[int, Field(ge=1)] = Field(
-        64, description="Size of the layer that combines features, beside the direct way to the head."
+        64, description="Size of the layer that combines features, parallel to the direct connection to the head."
     )
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.2, description="Dropout before the head, in training.")
     validation_share: Annotated[float, Field(gt=0, lt=1)] = Field(

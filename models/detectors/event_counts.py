@@ -56,7 +56,7 @@ class EventCountsSettings(BaseModel):
         "boosted: gradient-boosted trees on labelled windows.",
     )
     max_references: Annotated[int, Field(ge=1)] = Field(
-        2048, description="Distinct normal count vectors kept at the most; the most frequent are."
+        2048, description="Maximum number of distinct normal count vectors kept, the most frequent ones."
     )
     trees: Annotated[int, Field(ge=1)] = Field(200, description="Trees of the boosted head.")
     tree_depth: Annotated[int, Field(ge=1, le=32)] = Field(

@@ -42,7 +42,7 @@ class ModelCard(ModelNotes):
     created_at: datetime = Field(description="When it was published.")
     detector: str = Field(description="Name of the model in the registry of its kind.")
     settings: dict[str, Any] = Field(description="Settings of the model.")
-    extra: dict[str, Any] = Field(description="Learnt facts that are no arrays, and the encoder with its fingerprint.")
+    extra: dict[str, Any] = Field(description="Learnt facts other than arrays, and the encoder with its fingerprint.")
     weights_sha256: str = Field(description="Of weights.safetensors.")
 
 

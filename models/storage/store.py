@@ -228,7 +228,7 @@ class ModelStore:
             card = CARDS.validate_json(raw)
         except ValidationError as error:
             raise ModelStoreError(
-                f"version {wanted} of {name}: {self._folder}/{path} is no model card: {error.errors()[0]['msg']}"
+                f"version {wanted} of {name}: {self._folder}/{path} is not a model card: {error.errors()[0]['msg']}"
             ) from error
         if (card.name, card.version) != (name, wanted):
             raise ModelStoreError(f"{self._folder}/{path} is the card of {card.name} version {card.version}")
@@ -350,7 +350,7 @@ class ModelStore:
             # Read in another order every time; a refusal that lists them would then look new at every look.
             return dict(sorted(safetensors.load(raw).items()))
         except SafetensorError as error:
-            raise ModelStoreError(f"{self._folder}/{path} is no safetensors file: {error}") from error
+            raise ModelStoreError(f"{self._folder}/{path} is not a safetensors file: {error}") from error
 
     def _pointer(self, name: str) -> dict[str, Any] | None:
         require_valid_name(name)
@@ -361,10 +361,10 @@ class ModelStore:
             pointer = json.loads(self._read(path))
             whole = isinstance(pointer["version"], int) and isinstance(pointer.get("reached", 0), int)
             if not whole or not isinstance(pointer["card_sha256"], str):
-                raise TypeError("version is no whole number")
+                raise TypeError("version is not a whole number")
         except (ValueError, KeyError, TypeError) as error:
             raise ModelStoreError(
-                f"{self._folder}/{path} is damaged ({error}); roll back to a version to write it anew"
+                f"{self._folder}/{path} is damaged ({error}); roll back to a version to rewrite it"
             ) from error
         return dict(pointer)
 

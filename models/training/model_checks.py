@@ -92,7 +92,7 @@ def check_foreign_weights_are_refused(subject: Subject[M]) -> None:
             model.load_weights(weights, model.extra())
         except ModelStoreError:
             continue
-        raise AssertionError("weights of another model were taken over")
+        raise AssertionError("weights of another model were accepted")
     assert np.array_equal(subject.output(model), before)
 
 

@@ -24,7 +24,7 @@ def pick_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ModelSettingsError(f"device '{name}' is none of auto, cpu, cuda, cuda:N") from error
+        raise ModelSettingsError(f"device '{name}' is not one of auto, cpu, cuda, cuda:N") from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ModelSettingsError(
             f"device '{name}': this machine has no CUDA GPU that torch can use; auto or cpu would do"

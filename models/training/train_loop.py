@@ -20,9 +20,9 @@ class LoopSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    epochs: Annotated[int, Field(ge=1)] = Field(60, description="Passes over the training examples at the most.")
+    epochs: Annotated[int, Field(ge=1)] = Field(60, description="Maximum number of epochs.")
     max_steps: Annotated[int, Field(ge=1)] = Field(
-        2000, description="Steps at the most: with many examples there are fewer epochs, one at the least."
+        2000, description="Maximum number of steps: with many examples there are fewer epochs, but at least one."
     )
     patience: Annotated[int, Field(ge=1)] = Field(
         20, description="Epochs worse than the best by the validation figure after which training ends."

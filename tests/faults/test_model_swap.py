@@ -58,7 +58,7 @@ def half_written_card(store: Path) -> str:
     card = _copy(store, 3) / "card.json"
     card.write_bytes(card.read_bytes()[:200])
     _point(store, 3)
-    return "is no model card"
+    return "is not a model card"
 
 
 def wrong_sha256(store: Path) -> str:
@@ -134,7 +134,7 @@ def test_swap_under_load_after_refusals(
         write_piece()
         until(lambda: engine.metric("driftline_lines_total") == written * 500, "lines are read nevertheless")
         _put(store, good)
-        until(lambda: "not taken over" not in model_condition(engine), "/readyz says that the pointer is mended")
+        until(lambda: "not adopted" not in model_condition(engine), "/readyz says that the pointer is mended")
         shutil.rmtree(store / MODEL / "3", ignore_errors=True)
     # 2. A good version is taken over while lines come.
     while written < len(pieces):

@@ -74,7 +74,7 @@ def test_lines_of_another_format_are_counted(driftline, log):
     [
         (("--format", "hdsf"), "known are hdfs"),
         (("--to", "xml"), "known are jsonl, csv, parquet"),
-        (("--session-key", "nope"), "no rule of any format"),
+        (("--session-key", "nope"), "not a rule of any format"),
     ],
 )
 def test_what_cannot_work_is_said(driftline, log, arguments, reason):

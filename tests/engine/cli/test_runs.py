@@ -31,9 +31,9 @@ def test_what_cannot_be_compared_is_told(driftline, place, tmp_path):
     assert "no run in" in unknown.err
     nowhere = driftline("runs", "list", "--runs", tmp_path / "none")
     assert nowhere.code == 2
-    assert f"{tmp_path / 'none'} is no folder of runs" in nowhere.err
+    assert f"{tmp_path / 'none'} is not a folder of runs" in nowhere.err
     (tmp_path / "x").mkdir()
     (tmp_path / "x" / "run.json").write_text("{}")
     broken = driftline("runs", "list", "--runs", tmp_path)
     assert broken.code == 2
-    assert f"{tmp_path / 'x' / 'run.json'} is no log of a run: id: Field required" in broken.err
+    assert f"{tmp_path / 'x' / 'run.json'} is not the log of a run: id: Field required" in broken.err

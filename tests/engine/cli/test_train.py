@@ -44,7 +44,7 @@ def test_the_server_of_the_runs_may_come_from_the_environment(driftline, place, 
     monkeypatch.setenv("DRIFTLINE_TRACKING_URI", "ftp://x")
     ran = driftline("train", "event_counts", *place.data, "--store", tmp_path / "s", "--runs", tmp_path / "r")
     assert ran.code == 2
-    assert "ftp://x is no address of an MLflow server" in ran.err
+    assert "ftp://x is not the address of an MLflow server" in ran.err
 
 
 def test_json_is_one_object(driftline, place, tmp_path):

@@ -184,7 +184,7 @@ def test_a_detector_that_could_never_tell_is_named_and_silent(stream, monitor, m
     assert stream().add(2_000).add(2_000, score=lambda rng: rng.beta(1, 20) + 0.2).feed(watched) == []
     status = watched.status()
     assert (status.blind, status.seeing) == (("kswin",), False)
-    assert "disabled, because this stream varies as much by itself: kswin" in status.sentence()
+    assert "disabled, because this stream varies as much without drift: kswin" in status.sentence()
 
 
 # --- precision under feedback --------------------------------------------------------------------

@@ -96,7 +96,7 @@ def test_formats_that_are_proven(name):
     [
         (r"[^ ]+ [a-z]+", True, "begin inside an id"),
         (r" [0-9]+", True, "end inside an id"),
-        (r" [0-9a-f-]+[a-z ]", False, "could go on inside an id"),
+        (r" [0-9a-f-]+[a-z ]", False, "could continue inside an id"),
         (r" [a-z][^ ]*", False, "take the rest"),
         (r" [^ ]{3}", False, "counts characters"),
         (r" (?:[^ ]){2,5} x", False, "counts characters"),

@@ -54,11 +54,11 @@ def test_the_projects_own_labels_are_whole(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("a.csv", "message,class\nx,odd\n", "row 2: 'odd' is no class; classes are normal"),
+        ("a.csv", "message,class\nx,odd\n", "row 2: 'odd' is not a class; classes are normal"),
         ("a.csv", "text,class\nx,normal\n", "has the columns text, class; needed are message and class"),
         ("a.csv", "message,class\n", "has no row with a class"),
-        ("a.jsonl", "{", "row 1 is no JSON"),
-        ("a.jsonl", "[]", "row 1 is no JSON object"),
+        ("a.jsonl", "{", "row 1 is not JSON"),
+        ("a.jsonl", "[]", "row 1 is not a JSON object"),
         ("a.log", "x", "come as .csv or .jsonl"),
         ("a.jsonl", '{"message": 7, "class": "normal"}', "row 1: message is 7, expected text"),
         ("a.csv.xz", "x", "is truncated or damaged"),

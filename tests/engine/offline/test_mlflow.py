@@ -156,7 +156,7 @@ def test_nobody_there_is_told():
 
 @pytest.mark.parametrize("uri", ["mlruns", "ftp://host", "http://", "http://host:port", "http://u:secret@host:port"])
 def test_addresses_that_are_none(uri):
-    with pytest.raises(EvaluationError, match="is no address of an MLflow server, such as ") as caught:
+    with pytest.raises(EvaluationError, match="is not the address of an MLflow server, such as ") as caught:
         MlflowServer(uri)
     assert "secret" not in str(caught.value)
 

@@ -143,7 +143,7 @@ def test_columns_of_a_known_line(parser_of, batch_of):
         ("hdfs", b"700101 000000 148 INFO dfs.A: a", "1970-01-01T00:00:00Z is before 1990-01-01"),
         ("iotdb", b"2999-10-27 20:56:49,008 [main] INFO  a:1 - b", "time 2999-10-27T20:56:49Z is more than 86400 s"),
         ("json", b"[1]", "is JSON, but list instead of an object"),
-        ("json", b"{", "is no JSON"),
+        ("json", b"{", "is not JSON"),
         ("json", b'{"time": 1714564800}', "has no message: looked in message, msg"),
         ("json", b'{"msg": "a"}', "has no time: looked in time, timestamp, @timestamp, ts, Timestamp"),
         ("json", b'{"msg": "a", "ts": "soon"}', "cannot read 'soon'"),
@@ -232,7 +232,7 @@ def test_settings_that_cannot_work_are_refused():
         ({"timezone": "Mars/Base"}, "IANA name"),
         ({"fromat": "hdfs"}, "Extra inputs"),
         ({"templates": {"masks": [{"pattern": "(", "name": "X"}]}}, "not a regular expression"),
-        ({"format": "hdfs", "session_key": "blk_"}, "no rule of format hdfs"),
+        ({"format": "hdfs", "session_key": "blk_"}, "neither a rule of format hdfs"),
     ):
         with pytest.raises(ValidationError, match=reason):
             ParseSettings.model_validate(wrong)

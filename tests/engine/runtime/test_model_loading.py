@@ -61,9 +61,9 @@ def test_a_refused_version_leaves_the_engine_ready_and_is_told(following, teleme
     ready, page = telemetry.health.ready()
     assert ready
     assert page["conditions"]["model"]["detail"].startswith(
-        "m version 1 goes on; not taken over: version 2 of m is half"
+        "m version 1 stays in use; not adopted: version 2 of m is half"
     )
-    assert "model not taken over: version 2 of m is half-written" in caplog.text
+    assert "model not adopted: version 2 of m is half-written" in caplog.text
     assert telemetry.metrics.registry.get_sample_value("driftline_model_swaps_total", {"outcome": "refused"}) == 1
     publish()
     following.look()

@@ -120,7 +120,7 @@ def test_a_recovery_path_that_is_no_folder_is_a_clear_sentence(findings, tmp_pat
     (tmp_path / "file").write_text("")
     found = findings(recovery={"path": str(tmp_path / "file" / "recovery")})
     assert failing(found) == ["recovery"]
-    assert found["recovery"].detail == f"recovery.path: {tmp_path / 'file'} is no folder"
+    assert found["recovery"].detail == f"recovery.path: {tmp_path / 'file'} is not a folder"
 
 
 def test_a_port_in_use_is_a_clear_sentence(findings):

@@ -236,7 +236,7 @@ def test_a_missing_classifier_is_logged_and_alerts_go_on(region, telemetry, capl
     with classifying(region(name="kinds"), MemorySource({}), ManualClock(), telemetry) as classify:
         assert classify is not None
         assert classify([(["x"], [])]) == [None]
-    assert "line classifier not taken over" in caplog.text
+    assert "line classifier not adopted" in caplog.text
 
 
 def test_check_says_in_a_sentence_what_serves_or_why_nothing_does(region, store):

@@ -114,7 +114,10 @@ def test_a_stored_version_needs_no_rule_file(rules):
     [
         ("rule = 3", "consists of [[rule]] tables"),
         ("[[rule]", "mine.toml: "),
-        (FILE + "[[rule]]\nname='x'\nclass='odd'\nany=['a']\nconfidence=0.5", "rule 4 'x': class: 'odd' is no class"),
+        (
+            FILE + "[[rule]]\nname='x'\nclass='odd'\nany=['a']\nconfidence=0.5",
+            "rule 4 'x': class: 'odd' is not a class",
+        ),
         (FILE + "[[rule]]\nname='x'\nclass='normal'\nconfidence=0.5", "rule 4 'x': a rule needs one of any"),
         (FILE + "[[rule]]\nname='x'\nclass='normal'\npattern='('\nconfidence=0.5", "pattern: not a regular"),
         (FILE + "[[rule]]\nname='x'\nclass='normal'\nany=['a']\nconfidence=2", "confidence: Input should be less"),
