@@ -38,12 +38,12 @@ test: install servers ## Lint, types, import rules, and all tests with the broke
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	@$(MAKE) site
-	$(BIN)/python -m pytest -m "not process" -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not process" -n 2 --dist loadfile
 	$(BIN)/python -m pytest -m process
 
 .PHONY: fuzz
 fuzz: install ## Run the unit tests with new random examples; a failure prints how to repeat it
-	DRIFTLINE_HYPOTHESIS=random $(BIN)/python -m pytest -m "not process" -n 2 --dist loadfile
+	DRIFTLINE_HYPOTHESIS=random OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not process" -n 2 --dist loadfile
 
 .PHONY: check
 check: test ## The same as `make test`: there is one check, here and in CI

@@ -8,9 +8,9 @@ Errors::
 
     ConnectorError
     ├── SettingsError       the connector was asked for something that cannot work; fix the settings
-    ├── SourceUnavailable   the source cannot be read now; it may come back
-    ├── PositionLost        the saved position no longer exists in the source; data would be skipped
-    └── SinkUnavailable     records were not acknowledged in time; nothing is lost, flush again
+    ├── SourceUnavailableError   the source cannot be read now; it may come back
+    ├── PositionLostError        the saved position no longer exists in the source; data would be skipped
+    └── SinkUnavailableError     records were not acknowledged in time; nothing is lost, flush again
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,15 +34,15 @@ class SettingsError(ConnectorError):
     """The settings name something that cannot work; the message says what would."""
 
 
-class SourceUnavailable(ConnectorError):
+class SourceUnavailableError(ConnectorError):
     """The source cannot be read now; reading may be tried again."""
 
 
-class PositionLost(ConnectorError):
+class PositionLostError(ConnectorError):
     """The position to resume from is gone (retention, deletion); resuming would skip lines."""
 
 
-class SinkUnavailable(ConnectorError):
+class SinkUnavailableError(ConnectorError):
     """Records were not acknowledged in time; they are kept, and `flush` may be called again."""
 
 
@@ -127,8 +127,8 @@ class SourcePartition(Protocol):
 
         Raises:
             StopIteration: the source has ended and will give nothing more.
-            SourceUnavailable: reading failed for now; the position is unchanged, call again.
-            PositionLost: see the class.
+            SourceUnavailableError: reading failed for now; the position is unchanged, call again.
+            PositionLostError: see the class.
         """
         ...
 
@@ -156,7 +156,7 @@ class Source(Protocol):
         """Names of the units of parallelism, stable across restarts.
 
         Raises:
-            SourceUnavailable: the other side could not be asked; try again.
+            SourceUnavailableError: the other side could not be asked; try again.
         """
         ...
 
@@ -183,7 +183,7 @@ class Sink(Protocol):
         """Connects, and with `resume` learns what was already delivered past that state.
 
         Raises:
-            SinkUnavailable: the other side is not there; `open` may be called again.
+            SinkUnavailableError: the other side is not there; `open` may be called again.
         """
         ...
 
@@ -202,7 +202,7 @@ class Sink(Protocol):
         """Returns once every record taken over is acknowledged by the other side.
 
         Raises:
-            SinkUnavailable: not all were within `timeout_s`; what is missing stays buffered, in
+            SinkUnavailableError: not all were within `timeout_s`; what is missing stays buffered, in
                 order, and the next flush delivers it (at least once).
         """
         ...

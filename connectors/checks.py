@@ -1,7 +1,7 @@
 """The contract of sources and sinks as checks, one function a promise.
 
 Tests run every check of `SOURCE_CHECKS` and `SINK_CHECKS` over every entry of the registry; whoever
-writes a connector runs them over theirs. A check raises `ContractBroken` with what it saw.
+writes a connector runs them over theirs. A check raises `ContractBrokenError` with what it saw.
 """
 
 import itertools
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from connectors.base import LineBatch, Record, Sink, SinkUnavailable, Source, SourcePartition, State
+from connectors.base import LineBatch, Record, Sink, SinkUnavailableError, Source, SourcePartition, State
 
 POLL_LIMIT_S = 0.05
 """How long `next_batch` may block."""
@@ -20,7 +20,7 @@ DRAIN_S = 30.0
 """How long a source may take to hand out the few lines of a case."""
 
 
-class ContractBroken(AssertionError):
+class ContractBrokenError(AssertionError):
     """A connector does not keep a promise of `connectors.base`."""
 
 
@@ -65,7 +65,7 @@ class SinkCase:
 
 def _require(kept: bool, message: str) -> None:
     if not kept:
-        raise ContractBroken(message)
+        raise ContractBrokenError(message)
 
 
 def drain(reader: SourcePartition, batches: int | None = None) -> list[LineBatch]:
@@ -255,9 +255,9 @@ def check_refused_records_are_kept(case: SinkCase) -> None:
         for _ in range(2):
             try:
                 sink.flush(0.2)
-            except SinkUnavailable:
+            except SinkUnavailableError:
                 continue
-            raise ContractBroken("flush returned although the other side refused")
+            raise ContractBrokenError("flush returned although the other side refused")
         _require(sink.pending() == 3, f"{sink.pending()} records pending, 3 were refused")
         sink.write(records(6, 9))
     sink.flush(30.0)

@@ -28,7 +28,7 @@ SKIP_BUDGET_S = 0.02
 _DAMAGED = (EOFError, lzma.LZMAError, zlib.error, zstandard.ZstdError, gzip.BadGzipFile)
 
 
-class DamagedFile(Exception):
+class DamagedFileError(Exception):
     """Compressed data ends early or does not decompress."""
 
 
@@ -129,7 +129,7 @@ class CompressedReader:
         """See `Reader`.
 
         Raises:
-            DamagedFile: see the class.
+            DamagedFileError: see the class.
         """
         try:
             until = time.monotonic() + SKIP_BUDGET_S
@@ -145,7 +145,7 @@ class CompressedReader:
                 _check_frames(self._raw)
             return block
         except _DAMAGED as error:
-            raise DamagedFile(f"{error or type(error).__name__}") from error
+            raise DamagedFileError(f"{error or type(error).__name__}") from error
 
     def head(self, size: int) -> bytes:
         """See `Reader`; as much as decompresses."""

@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from connectors.base import DeadLetter, LineBatch, SettingsError, SourceUnavailable, State
+from connectors.base import DeadLetter, LineBatch, SettingsError, SourceUnavailableError, State
 from connectors.line_splitter import Cut, byte_place, too_long
 from connectors.tail import Place, Tail, base_name
 from foundation.content_ids import digest
@@ -91,12 +91,12 @@ class FilePartition:
         check = self._scan_if_due()
         tails = [t for t in self._tails.values() if not t.ended]
         until = started + POLL_BUDGET_S
-        failed: SourceUnavailable | None = None
+        failed: SourceUnavailableError | None = None
         for step in range(len(tails)):
             tail = tails[(self._turn + step) % len(tails)]
             try:
                 batch = self._batch(tail, tail.read(self._settings.block_bytes, check=check))
-            except SourceUnavailable as error:
+            except SourceUnavailableError as error:
                 failed = error  # one unreadable file does not keep the others waiting
                 continue
             if batch is not None or self._monotonic_s() > until:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from connectors.base import SinkUnavailable
+from connectors.base import SinkUnavailableError
 from foundation.extras import require
 
 REFUSALS = frozenset({400, 409, 413, 415, 422})
@@ -22,7 +22,7 @@ REFUSALS = frozenset({400, 409, 413, 415, 422})
 MAX_ANSWER_BYTES = 64 * 1024
 
 
-class ServiceBusyError(SinkUnavailable):
+class ServiceBusyError(SinkUnavailableError):
     """The service answered that it will not now.
 
     Attributes:
@@ -66,7 +66,7 @@ class HttpDelivery:
         """Send one request.
 
         Raises:
-            SinkUnavailable: The service did not answer, or answered that it will not now; try again.
+            SinkUnavailableError: The service did not answer, or answered that it will not now; try again.
         """
         require("notify", "sending alerts over HTTP", "urllib3")
         import urllib3
@@ -83,7 +83,7 @@ class HttpDelivery:
             answer.drain_conn()
             answer.release_conn()
         except urllib3.exceptions.HTTPError as error:
-            raise SinkUnavailable(f"{place_of(url)} does not answer: {_reason(error)}") from error
+            raise SinkUnavailableError(f"{place_of(url)} does not answer: {_reason(error)}") from error
         if answer.status < 300:
             return Delivery(answer.status, text)
         problem = f"{place_of(url)} answered {answer.status}: {_sentence(text)}"
@@ -97,14 +97,14 @@ class HttpDelivery:
         """Connect once, without a request: nothing is sent to people for a check.
 
         Raises:
-            SinkUnavailable: Nothing listens at the address.
+            SinkUnavailableError: Nothing listens at the address.
         """
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)
         try:
             socket.create_connection((parts.hostname or "", port), timeout=self.timeout_s).close()
         except OSError as error:
-            raise SinkUnavailable(f"{place_of(url)} does not answer: {error.strerror or error}") from error
+            raise SinkUnavailableError(f"{place_of(url)} does not answer: {error.strerror or error}") from error
 
     def close(self) -> None:
         """Close kept connections."""

@@ -17,7 +17,7 @@ from typing import Literal, Self
 import orjson
 from pydantic import Field
 
-from connectors.base import Record, SinkUnavailable, State
+from connectors.base import Record, SinkUnavailableError, State
 from connectors.shapes import Shape, ShapedSinkSettings, id_of, shaped
 
 _BLOCK = 1 << 20
@@ -69,7 +69,7 @@ class JsonlSink:
         except OSError as error:
             reason = "another process writes it" if error.errno == errno.EWOULDBLOCK else error.strerror
             self._release()
-            raise SinkUnavailable(f"cannot open {self._path} for writing: {reason}") from error
+            raise SinkUnavailableError(f"cannot open {self._path} for writing: {reason}") from error
 
     def write(self, records: Sequence[Record]) -> None:
         """See `Sink.write`."""
@@ -99,7 +99,7 @@ class JsonlSink:
             if self._fd >= 0 and not self._stdout:
                 with contextlib.suppress(OSError):  # a torn end is cut at the next flush or open
                     os.ftruncate(self._fd, self._good)
-            raise SinkUnavailable(
+            raise SinkUnavailableError(
                 f"cannot write {len(self._kept)} records to {self._path}: {error.strerror}. They are kept."
             ) from error
 

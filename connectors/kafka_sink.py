@@ -23,7 +23,7 @@ import orjson
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 from pydantic import Field
 
-from connectors.base import Record, SinkUnavailable, State
+from connectors.base import Record, SinkUnavailableError, State
 from connectors.kafka_settings import Connection, KafkaSettings, build_client, compacted, topic_partitions
 from connectors.shapes import ShapedSinkSettings, shaped
 
@@ -54,7 +54,7 @@ class KafkaSinkSettings(KafkaSettings, ShapedSinkSettings):
         try:
             kept = compacted(self, timeout_s)
         except LookupError as error:
-            raise SinkUnavailable(str(error)) from error
+            raise SinkUnavailableError(str(error)) from error
         return "" if kept else f"topic {self.topic!r} is not compacted; set its cleanup.policy to compact"
 
 
@@ -104,7 +104,7 @@ class KafkaSink:
             self._offsets = first
             self._delivered = frozenset(self._ids(reader, first) if saved else ())
         except (LookupError, KafkaException) as error:
-            raise SinkUnavailable(str(error)) from error
+            raise SinkUnavailableError(str(error)) from error
         finally:
             reader.close()
         self._producer = self._new_producer()
@@ -140,7 +140,7 @@ class KafkaSink:
                 # In steps: `flush` holds back what it is not told of for as long as it runs.
                 self._producer.flush(min(left, 0.1))
         if self._kept:
-            raise SinkUnavailable(
+            raise SinkUnavailableError(
                 f"Kafka brokers {self._settings.brokers} have not acknowledged {len(self._kept)} messages to topic "
                 f"{self._settings.topic!r} within {timeout_s:g} s: {self.last_error or 'no answer'}. "
                 "They are kept and will be sent again."

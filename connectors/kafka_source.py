@@ -23,7 +23,7 @@ from confluent_kafka import (
 from numpy.typing import NDArray
 from pydantic import Field
 
-from connectors.base import DeadLetter, LineBatch, PositionLost, SourceUnavailable, State
+from connectors.base import DeadLetter, LineBatch, PositionLostError, SourceUnavailableError, State
 from connectors.kafka_settings import Connection, KafkaSettings, build_client, topic_partitions
 from connectors.line_splitter import RAW_BYTES, keep_lines, line_ends, line_starts, reject_long
 
@@ -119,7 +119,7 @@ class KafkaPartition:
         if self._ended:
             raise StopIteration
         if self.connection.down:
-            raise SourceUnavailable(
+            raise SourceUnavailableError(
                 f"Kafka brokers {self.connection.brokers} cannot be reached for {self._name}: {self.connection.down}"
             )
         return None
@@ -204,14 +204,14 @@ class KafkaPartition:
             self.connection.last_error = error.str()
             self.connection.down = error.str()
 
-    def _lost(self, consumer: Consumer, offset: int) -> PositionLost:
+    def _lost(self, consumer: Consumer, offset: int) -> PositionLostError:
         part = TopicPartition(self._settings.topic, self._number)
         try:
             low, high = consumer.get_watermark_offsets(part, timeout=METADATA_S)
             there = f"the brokers hold {low} to {high}"
         except KafkaException as error:
             there = f"the range that exists is unknown ({error.args[0].str()})"
-        return PositionLost(
+        return PositionLostError(
             f"topic {self._settings.topic!r} partition {self._number}: offset {offset} is gone, {there}. "
             "Reading on would skip or repeat lines: restart from the earliest, or restore the topic."
         )
@@ -291,7 +291,7 @@ class KafkaSource:
         try:
             numbers = topic_partitions(client, self._settings, METADATA_S)
         except LookupError as error:
-            raise SourceUnavailable(str(error)) from error
+            raise SourceUnavailableError(str(error)) from error
         finally:
             client.close()
         return tuple(f"{self._settings.topic}/{n}" for n in numbers if n % self._of == self._worker)

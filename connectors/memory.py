@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from connectors.base import LineBatch, Record, SettingsError, SinkUnavailable, SourceUnavailable, State
+from connectors.base import LineBatch, Record, SettingsError, SinkUnavailableError, SourceUnavailableError, State
 from connectors.line_splitter import line_ends
 from connectors.sink_settings import BaseSinkSettings
 
@@ -29,7 +29,7 @@ class Token(Enum):
 PAUSE, EOF, ABORT, FAIL = Token.PAUSE, Token.EOF, Token.ABORT, Token.FAIL
 
 
-class Aborted(Exception):
+class AbortedError(Exception):
     """A simulated crash: nothing of the reader may be used afterwards."""
 
 
@@ -68,7 +68,7 @@ class MemoryPartition:
         """See `SourcePartition.next_batch`.
 
         Raises:
-            Aborted: an `ABORT` stands here, for the first time.
+            AbortedError: an `ABORT` stands here, for the first time.
         """
         if self._closed or self._place >= len(self._items):
             raise StopIteration
@@ -112,10 +112,10 @@ class MemoryPartition:
             self._place += 1
         elif token is ABORT:
             self._spent.add(key)
-            raise Aborted(f"{self._name} at item {self._place}")
+            raise AbortedError(f"{self._name} at item {self._place}")
         else:
             self._spent.add(key)
-            raise SourceUnavailable(f"{self._name} fails once at item {self._place}, as configured")
+            raise SourceUnavailableError(f"{self._name} fails once at item {self._place}, as configured")
 
 
 class MemorySource:
@@ -179,10 +179,10 @@ class MemorySink:
         """See `Sink.open`.
 
         Raises:
-            SinkUnavailable: it is refusing.
+            SinkUnavailableError: it is refusing.
         """
         if self.refusing:
-            raise SinkUnavailable("the memory sink refuses, as configured")
+            raise SinkUnavailableError("the memory sink refuses, as configured")
         if resume is not None:
             self._known = frozenset(r.id for r in self.delivered[resume.get("count", 0) :])
 
@@ -204,7 +204,7 @@ class MemorySink:
                 self.fail_after -= 1
             self.delivered.append(self._kept.pop(0))
         if self._kept:
-            raise SinkUnavailable(f"the memory sink refuses, as configured: {len(self._kept)} records kept")
+            raise SinkUnavailableError(f"the memory sink refuses, as configured: {len(self._kept)} records kept")
 
     def snapshot(self) -> State:
         """How many records were acknowledged."""

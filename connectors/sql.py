@@ -14,7 +14,7 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from connectors.base import Record, SettingsError, SinkUnavailable, State
+from connectors.base import Record, SettingsError, SinkUnavailableError, State
 from connectors.sql_settings import SqlSettings
 from foundation.documents.alert import AlertDocument
 from foundation.sqlite import prepare
@@ -73,7 +73,7 @@ class SqlSink:
             _migrate(engine)
         except (sa.exc.DBAPIError, OSError) as error:
             engine.dispose()
-            raise SinkUnavailable(f"cannot open {self._name()}: {_reason(error)}") from error
+            raise SinkUnavailableError(f"cannot open {self._name()}: {_reason(error)}") from error
         self._engine = engine
 
     def write(self, records: Sequence[Record]) -> None:
@@ -97,7 +97,7 @@ class SqlSink:
                 for i in range(0, len(records), BATCH_ROWS):
                     connection.execute(_upsert(connection, [_row(r) for r in records[i : i + BATCH_ROWS]]))
         except (sa.exc.DBAPIError, OSError) as error:
-            raise SinkUnavailable(
+            raise SinkUnavailableError(
                 f"{len(records)} alerts were not stored in {self._name()}: {_reason(error)}. They are kept."
             ) from error
         self._kept = {}
@@ -115,7 +115,7 @@ class SqlSink:
         """Documents of the alerts made last, newest first.
 
         Raises:
-            SinkUnavailable: the database cannot be read now.
+            SinkUnavailableError: the database cannot be read now.
         """
         query = sa.select(ALERTS.c.document).order_by(ALERTS.c.created.desc(), ALERTS.c.id).limit(limit)
         return [orjson.loads(row[0]) for row in self._read(query)]
@@ -124,7 +124,7 @@ class SqlSink:
         """How many alerts are stored.
 
         Raises:
-            SinkUnavailable: the database cannot be read now.
+            SinkUnavailableError: the database cannot be read now.
         """
         return int(self._read(sa.select(sa.func.count()).select_from(ALERTS))[0][0])
 
@@ -133,12 +133,12 @@ class SqlSink:
             with self._open_engine().connect() as connection:
                 return connection.execute(query).all()
         except sa.exc.DBAPIError as error:
-            raise SinkUnavailable(f"cannot read {self._name()}: {_reason(error)}") from error
+            raise SinkUnavailableError(f"cannot read {self._name()}: {_reason(error)}") from error
 
     def _open_engine(self) -> sa.Engine:
         with self._lock:
             if self._engine is None:
-                raise SinkUnavailable(f"{self._name()} is not open")
+                raise SinkUnavailableError(f"{self._name()} is not open")
             return self._engine
 
     def _dispose(self) -> None:

@@ -14,7 +14,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from connectors.base import DeadLetter, LineBatch, SourceUnavailable, State
+from connectors.base import DeadLetter, LineBatch, SourceUnavailableError, State
 from connectors.line_splitter import Cut, LineCutter, byte_place, too_long
 
 WAIT_S = 0.01
@@ -82,7 +82,7 @@ class StdinPartition:
             except BlockingIOError:
                 break
             except OSError as error:
-                raise SourceUnavailable(f"cannot read standard input: {error}") from error
+                raise SourceUnavailableError(f"cannot read standard input: {error}") from error
             if not part:
                 self._ended = True
                 break

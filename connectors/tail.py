@@ -20,11 +20,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from connectors.base import SourceUnavailable
+from connectors.base import SourceUnavailableError
 from connectors.file_reader import (
     HEAD_BYTES,
     CompressedReader,
-    DamagedFile,
+    DamagedFileError,
     Reader,
     fingerprint,
     identity,
@@ -109,13 +109,13 @@ class Tail:
             check: Whether to look for rotation, which asks the file system.
 
         Raises:
-            SourceUnavailable: the file is there and cannot be read.
+            SourceUnavailableError: the file is there and cannot be read.
         """
         try:
             reader = self._reader or self._open(check)
             return Cut() if reader is None else self._read(reader, block_bytes, check)
         except OSError as error:
-            raise SourceUnavailable(f"cannot read {self.path}: {error.strerror or error}") from error
+            raise SourceUnavailableError(f"cannot read {self.path}: {error.strerror or error}") from error
 
     def place(self) -> Place:
         """The place behind the last line handed out."""
@@ -238,7 +238,7 @@ class Tail:
             return self._after_truncation()
         try:
             block = reader.read(block_bytes)
-        except DamagedFile as error:
+        except DamagedFileError as error:
             return self._end_damaged(reader, str(error))
         if block is None:
             return Cut()

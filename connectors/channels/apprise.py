@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import Field, SecretStr
 
-from connectors.base import SettingsError, SinkUnavailable
+from connectors.base import SettingsError, SinkUnavailableError
 from connectors.channels.alert_text import SEVERITIES, details_of, severity_of, title_of
 from connectors.channels.base import Answer, ChannelSettings, Notice, Request
 from connectors.channels.links import link_of
@@ -82,5 +82,5 @@ class AppriseSender:
     def __call__(self, request: Request) -> Delivery:
         """Send one message; Apprise logs the reason of a failure itself, and gives none here."""
         if not self._service.notify(**json.loads(request.body), interpret_escapes=False):
-            raise SinkUnavailable(f"apprise could not deliver to {self._scheme}://; its log has the reason")
+            raise SinkUnavailableError(f"apprise could not deliver to {self._scheme}://; its log has the reason")
         return Delivery(200, b"")

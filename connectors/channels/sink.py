@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from connectors.base import Record, SinkUnavailable, State
+from connectors.base import Record, SinkUnavailableError, State
 from connectors.channels.alert_text import SEVERITIES, severity_of
 from connectors.channels.base import Channel, ChannelSettings, Notice, Request
 from connectors.channels.group_book import GroupBook, group_of
@@ -97,13 +97,13 @@ class ChannelSink:
         """See `Sink.flush`; also sends what time makes due: updates, reminders, ends of groups, digests."""
         now_s = self._clock()
         if now_s < self._not_before_s:
-            raise SinkUnavailable(self._problem)
+            raise SinkUnavailableError(self._problem)
         notices = {notice.group: notice for notice in self._book.due(now_s)}
         deadline_s = now_s + timeout_s
         for request in self._channel.requests(list(notices.values())):
             self._deliver(request, [notices[group] for group in request.groups])
             if self._clock() > deadline_s and request.groups[-1] != next(reversed(notices)):
-                raise SinkUnavailable(f"{len(self._book.due(self._clock()))} notices wait to be sent")
+                raise SinkUnavailableError(f"{len(self._book.due(self._clock()))} notices wait to be sent")
         self._book.forget_ended(now_s)
 
     def snapshot(self) -> State:
@@ -119,8 +119,8 @@ class ChannelSink:
             delivery = self._send(request)
             answer = None if delivery.refused else self._channel.answer(delivery.status, delivery.body)
             if answer is not None and answer.problem:
-                raise SinkUnavailable(answer.problem)
-        except SinkUnavailable as error:
+                raise SinkUnavailableError(answer.problem)
+        except SinkUnavailableError as error:
             wanted_s = error.retry_after_s if isinstance(error, ServiceBusyError) else 0.0
             self._not_before_s = self._clock() + max(self._backoff.pause_s(), wanted_s)
             self._problem = str(error)

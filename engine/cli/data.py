@@ -16,13 +16,13 @@ def list_sets(json: Annotated[bool, typer.Option("--json", help="One JSON array.
     Example: driftline data list
     """
     from engine.corpus.catalogue import CATALOGUE
-    from engine.corpus.data import DataMissing, find
+    from engine.corpus.data import DataMissingError, find
 
     rows = []
     for entry in CATALOGUE.values():
         try:
             where = str(next(iter(find(entry.name).values())).parent)
-        except DataMissing:
+        except DataMissingError:
             where = ""
         rows.append({"name": entry.name, "here": where, "description": entry.description, "licence": entry.licence})
     if json:

@@ -19,16 +19,16 @@ def log_source(file: str) -> "Source":
     """The source of a file, or of standard input for `-`.
 
     Raises:
-        SourceUnavailable: the file does not exist.
+        SourceUnavailableError: the file does not exist.
     """
-    from connectors.base import SourceUnavailable
+    from connectors.base import SourceUnavailableError
     from connectors.files import FileSettings, FileSource
     from connectors.stdin import StdinSettings, StdinSource
 
     if file == "-":
         return StdinSource(StdinSettings(max_line_bytes=MAX_LINE_BYTES))
     if not Path(file).is_file():
-        raise SourceUnavailable(f"{file}: no such file")
+        raise SourceUnavailableError(f"{file}: no such file")
     return FileSource(FileSettings(paths=(file,), max_line_bytes=MAX_LINE_BYTES))
 
 

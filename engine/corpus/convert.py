@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.corpus.catalogue import HDFS_2PCT, SEVEN_CLASS
-from engine.corpus.data import DownloadFailed, write_whole
+from engine.corpus.data import DownloadFailedError, write_whole
 from foundation.extras import require
 
 LINE_COLUMNS = ("date", "time", "id", "level", "component", "m_message")
@@ -19,7 +19,7 @@ def convert_loglead_hdfs(folder: Path) -> None:
     """Makes the raw log and the label file of `HDFS_2PCT` from the two parquet files in `folder`.
 
     Raises:
-        DownloadFailed: the files lack a column.
+        DownloadFailedError: the files lack a column.
         MissingExtraError: the extra `data` is not installed.
     """
     require("data", "the conversion of hdfs-2pct")
@@ -30,7 +30,7 @@ def convert_loglead_hdfs(folder: Path) -> None:
         rows = zip(*(lines[column] for column in LINE_COLUMNS), strict=True)
         pairs = list(zip(labels["seq_id"], labels["anomaly"], strict=True))
     except KeyError as error:
-        raise DownloadFailed(f"the parquet files of hdfs-2pct have no column {error}") from error
+        raise DownloadFailedError(f"the parquet files of hdfs-2pct have no column {error}") from error
     log = "".join(f"{' '.join(row)}\n" for row in rows).encode()
     table = "BlockId,Label\n" + "".join(f"{block},{'Anomaly' if bad else 'Normal'}\n" for block, bad in pairs)
     write_whole(folder / HDFS_2PCT.files[1], table.encode())
@@ -41,7 +41,7 @@ def convert_seven_class(folder: Path) -> None:
     """Makes the file of `SEVEN_CLASS` from the sixteen of its systems in `folder`.
 
     Raises:
-        DownloadFailed: a file lacks a column.
+        DownloadFailedError: a file lacks a column.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -55,5 +55,5 @@ def convert_seven_class(folder: Path) -> None:
                     kept = (row[name] for name in ("LineId", "EventTemplate", "Content", "AnomalyLabelName"))
                     writer.writerow((system, *kept))
         except KeyError as error:
-            raise DownloadFailed(f"{path} has no column {error}") from error
+            raise DownloadFailedError(f"{path} has no column {error}") from error
     write_whole(folder / SEVEN_CLASS.files[0], lzma.compress(text.getvalue().encode(), preset=6))

@@ -7,9 +7,9 @@ are never part of Driftline itself: their licences stay with them.
 Errors::
 
     DataError
-    ├── UnknownDataSet   the catalogue has no such name
-    ├── DataMissing      the files are in none of the folders
-    └── DownloadFailed   no network, content that is not what the catalogue says, or not to be converted
+    ├── UnknownDataSetError   the catalogue has no such name
+    ├── DataMissingError      the files are in none of the folders
+    └── DownloadFailedError   no network, content that is not what the catalogue says, or not to be converted
 """
 
 import hashlib
@@ -36,15 +36,15 @@ class DataError(DriftlineError):
     """Base of every error about data sets; the message is one sentence for the user."""
 
 
-class UnknownDataSet(DataError):
+class UnknownDataSetError(DataError):
     """The catalogue has no data set of that name."""
 
 
-class DataMissing(DataError):
+class DataMissingError(DataError):
     """No folder that is looked in holds the data set."""
 
 
-class DownloadFailed(DataError):
+class DownloadFailedError(DataError):
     """A download did not give the bytes that the catalogue promises, or they cannot be converted here."""
 
 
@@ -67,10 +67,10 @@ def data_set(name: str) -> DataSet:
     """The catalogue's entry.
 
     Raises:
-        UnknownDataSet: there is none of that name.
+        UnknownDataSetError: there is none of that name.
     """
     if name not in CATALOGUE:
-        raise UnknownDataSet(f"no data set {name!r}; known are: {', '.join(CATALOGUE)}")
+        raise UnknownDataSetError(f"no data set {name!r}; known are: {', '.join(CATALOGUE)}")
     return CATALOGUE[name]
 
 
@@ -82,8 +82,8 @@ def find(name: str, folders: Folders | None = None) -> dict[str, Path]:
         folders: Where to look; what the environment names if None.
 
     Raises:
-        UnknownDataSet: there is none of that name.
-        DataMissing: no folder holds it; the message says which file to put where.
+        UnknownDataSetError: there is none of that name.
+        DataMissingError: no folder holds it; the message says which file to put where.
     """
     entry = data_set(name)
     folders = Folders.of(os.environ) if folders is None else folders
@@ -93,7 +93,7 @@ def find(name: str, folders: Folders | None = None) -> dict[str, Path]:
     if entry.archive and folders.data is not None and (folders.data / entry.archive).is_file():
         _unpack(folders.data / entry.archive, entry.files, folders.cache)
         return {Path(path).name: folders.cache / path for path in entry.files}
-    raise DataMissing(f"the data set {name} is not there; {_by_hand(entry, folders)}")
+    raise DataMissingError(f"the data set {name} is not there; {_by_hand(entry, folders)}")
 
 
 def get(name: str, progress: Progress | None = None, folders: Folders | None = None) -> dict[str, Path]:
@@ -103,14 +103,14 @@ def get(name: str, progress: Progress | None = None, folders: Folders | None = N
     and verified.
 
     Raises:
-        UnknownDataSet: there is none of that name.
-        DownloadFailed: no network, wrong bytes, or a package for the conversion is missing; the
+        UnknownDataSetError: there is none of that name.
+        DownloadFailedError: no network, wrong bytes, or a package for the conversion is missing; the
             message says which file to put where.
     """
     folders = Folders.of(os.environ) if folders is None else folders
     try:
         return find(name, folders)
-    except DataMissing:
+    except DataMissingError:
         entry = data_set(name)
     total = sum(download.size_bytes for download in entry.downloads)
     before = 0
@@ -119,7 +119,7 @@ def get(name: str, progress: Progress | None = None, folders: Folders | None = N
             _fetch(download, folders.cache, _shifted(progress, before, total))
             before += download.size_bytes
     except OSError as error:
-        raise DownloadFailed(f"{name} could not be downloaded ({error}); {_by_hand(entry, folders)}") from error
+        raise DownloadFailedError(f"{name} could not be downloaded ({error}); {_by_hand(entry, folders)}") from error
     if entry.convert:
         module, _, function = entry.convert.partition(":")
         getattr(importlib.import_module(module), function)(folders.cache)
@@ -165,7 +165,9 @@ def _fetch(download: Download, folder: Path, progress: Callable[[int], None]) ->
         if size >= download.size_bytes:
             partial.unlink()
         expected = f"{download.size_bytes} bytes with sha256 {download.sha256}"
-        raise DownloadFailed(f"{download.url} gave {size} bytes with sha256 {digest}, expected {expected}; try again")
+        raise DownloadFailedError(
+            f"{download.url} gave {size} bytes with sha256 {digest}, expected {expected}; try again"
+        )
     partial.replace(target)
 
 
@@ -196,7 +198,7 @@ def _unpack(archive: Path, members: tuple[str, ...], folder: Path) -> None:
             except KeyError:
                 content = None
             if content is None:
-                raise DataMissing(f"{archive} holds no file {member}")
+                raise DataMissingError(f"{archive} holds no file {member}")
             write_whole(folder / member, content.read())
 
 

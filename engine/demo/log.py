@@ -32,7 +32,7 @@ def find_log(console: Console, seed: int) -> DemoLog:
         with ProgressBar(console=console, transient=True) as bar:
             task = bar.add_task("HDFS sample", total=None)
             files = data.get("hdfs-2pct", lambda done, total: bar.update(task, completed=done, total=total))
-    except data.DownloadFailed as error:
+    except data.DownloadFailedError as error:
         console.print(
             f"[yellow]No real log here:[/] {error}\n[yellow]Using a simulated storage cluster instead; its figures do "
             "not show how well real logs are detected.[/]"

@@ -42,7 +42,7 @@ _BEFORE, _BEFORE_HYPHEN, _AFTER = frozenset(BEFORE), frozenset(BEFORE_HYPHEN), f
 _HYPHEN = ord("-")
 
 
-class _Unknown(Exception):
+class _UnknownError(Exception):
     """Something in the expression that the proof does not understand."""
 
 
@@ -87,7 +87,7 @@ class _Positions:
             return self.repeat(name, *value)
         if name == "SUBPATTERN":
             if value[1] or value[2]:
-                raise _Unknown("flags within the expression")
+                raise _UnknownError("flags within the expression")
             return self.sequence(value[3])
         if name == "BRANCH":
             parts = [self.sequence(branch) for branch in value[1]]
@@ -133,7 +133,7 @@ def _characters(name: str, value: Any) -> frozenset[int]:
         negated = str(value[0][0]) == "NEGATE"
         found = frozenset().union(*(_characters(str(n), v) for n, v in value[1 if negated else 0 :]))
         return _ASCII - found if negated else found
-    raise _Unknown(f"{name.lower()} is not understood here")
+    raise _UnknownError(f"{name.lower()} is not understood here")
 
 
 class _Proof:
@@ -214,13 +214,13 @@ def why_not_id_blind(
     """
     try:
         if flags & re.IGNORECASE:
-            raise _Unknown("it ignores the case of letters")
+            raise _UnknownError("it ignores the case of letters")
         tree = list(_parser.parse(pattern, flags & ~re.UNICODE))
         if tree and str(tree[0][0]) == "AT" and str(tree[0][1]) in ("AT_BEGINNING", "AT_BEGINNING_STRING"):
             search = False
         positions = _Positions()
         whole = positions.sequence(tree)
-    except _Unknown as reason:
+    except _UnknownError as reason:
         return str(reason)
     found = (_Proof(positions, whole, kind, search=search).why_not() for kind in kinds)
     return next((reason for reason in found if reason), None)

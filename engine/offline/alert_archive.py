@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from connectors.base import SourceUnavailable
+from connectors.base import SourceUnavailableError
 from connectors.channels.alert_text import SEVERITIES, severity_of
 from connectors.jsonl import JsonlSettings
 from connectors.kafka_sink import KafkaSinkSettings
@@ -245,7 +245,7 @@ def _alert(line: bytes, place: Path) -> dict[str, Any]:
     try:
         found = json.loads(line)
     except ValueError as error:
-        raise SourceUnavailable(f"{place}: a line is not JSON: {line[:80]!r}") from error
+        raise SourceUnavailableError(f"{place}: a line is not JSON: {line[:80]!r}") from error
     if not isinstance(found, dict) or "id" not in found:
-        raise SourceUnavailable(f"{place}: a line is not an alert: {line[:80]!r}")
+        raise SourceUnavailableError(f"{place}: a line is not an alert: {line[:80]!r}")
     return found

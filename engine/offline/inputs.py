@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from connectors.base import ConnectorError
-from connectors.file_reader import DamagedFile, open_reader
+from connectors.file_reader import DamagedFileError, open_reader
 from connectors.files import FileSettings, FileSource
 from engine.corpus.data import DataError
 
@@ -82,7 +82,7 @@ def read_whole(path: Path) -> bytes:
             return b"".join(iter(lambda: reader.read(READ_BYTES) or b"", b""))
         finally:
             reader.close()
-    except DamagedFile as error:
+    except DamagedFileError as error:
         raise DataError(f"{path} is truncated or damaged: {error}") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error

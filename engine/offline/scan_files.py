@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from connectors.base import SourceUnavailable
+from connectors.base import SourceUnavailableError
 from connectors.tail import base_name
 from engine.offline.scan import Input
 
@@ -19,7 +19,7 @@ def inputs_of(paths: Sequence[str], baseline: Sequence[str]) -> list[Input]:
     """The files of a scan in the order in which they are read: of each log the baseline first, then oldest first.
 
     Raises:
-        SourceUnavailable: a path names no file.
+        SourceUnavailableError: a path names no file.
     """
     now, past = _files(paths), _files(baseline)
     sources = {file: _source(file) for file in now}
@@ -49,7 +49,7 @@ def _files(paths: Sequence[str]) -> list[str]:
                 [path] if Path(path).is_file() else [n for n in glob.glob(path, recursive=True) if Path(n).is_file()]
             )
         if not inside:
-            raise SourceUnavailable(f"{path}: no such file, and no folder or pattern with files in it")
+            raise SourceUnavailableError(f"{path}: no such file, and no folder or pattern with files in it")
         found += sorted(inside, key=_age)
     return list(dict.fromkeys(found))
 

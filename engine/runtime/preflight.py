@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from connectors.base import ConnectorError, LineBatch, Source, SourcePartition, SourceUnavailable
+from connectors.base import ConnectorError, LineBatch, Source, SourcePartition, SourceUnavailableError
 from connectors.registry import SinkSettings, SourceSettings, build_sink, build_source
 from engine.clock import SystemClock
 from engine.drift.settings import DriftSettings
@@ -98,7 +98,7 @@ def _source(settings: RegionSettings) -> str:
     source = build_source(settings.source)
     parts = list(source.partitions())
     if not parts:
-        raise SourceUnavailable("the source has no partitions or files to read")
+        raise SourceUnavailableError("the source has no partitions or files to read")
     source.open(parts[0], None).close()
     named = ", ".join(parts[:4]) + (" …" if len(parts) > 4 else "")
     return f"{settings.source.type}: {len(parts)} to read ({named})"
@@ -171,7 +171,7 @@ def _announce(settings: SinkSettings) -> str:
 def _feed(settings: SourceSettings) -> str:
     parts = list(build_source(settings).partitions())
     if not parts:
-        raise SourceUnavailable("there is nothing to read")
+        raise SourceUnavailableError("there is nothing to read")
     return f"{settings.type}: {len(parts)} to read ({', '.join(parts[:4])})"
 
 

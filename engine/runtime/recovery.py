@@ -28,7 +28,7 @@ class RecoveryError(DriftlineError):
     """The recovery folder cannot be used; the message says why and what to do."""
 
 
-class RecoveryFull(RecoveryError):
+class RecoveryFullError(RecoveryError):
     """There is no room for the recovery folder now; the engine may be started again once there is."""
 
 
@@ -70,7 +70,7 @@ def prepare(
         lock_wait_s: How long a folder that is in use is waited for.
 
     Raises:
-        RecoveryFull: the disk is full.
+        RecoveryFullError: the disk is full.
         RecoveryError: the folder cannot be written, is in use, or was made under other settings.
     """
     folder = settings.recovery.path / f"worker-{worker}-of-{of}"
@@ -92,7 +92,7 @@ def prepare(
             probe.flush()
             os.fsync(probe.fileno())
     except OSError as error:
-        kind = RecoveryFull if error.errno in _FULL else RecoveryError
+        kind = RecoveryFullError if error.errno in _FULL else RecoveryError
         raise kind(f"recovery.path: {folder} cannot be written: {error.strerror or error}") from error
     return RecoveryConfig(folder, backup_interval=timedelta(0))  # type: ignore[no-untyped-call]
 
@@ -117,7 +117,7 @@ def forget_unfinished(folder: Path) -> None:
     step's state beside a source position from before it: lines are read twice, as if late.
 
     Raises:
-        RecoveryFull: the disk is full.
+        RecoveryFullError: the disk is full.
         RecoveryError: the databases cannot be used, or not all of them are in the folder.
     """
     paths = sorted(folder.glob("part-*.sqlite3"))
@@ -127,7 +127,7 @@ def forget_unfinished(folder: Path) -> None:
             with closing(connect(path, BUSY_S, "FULL")) as database:
                 database.execute("DELETE FROM snaps WHERE snap_epoch >= ?", (resume,))
     except sqlite3.Error as error:
-        kind = RecoveryFull if getattr(error, "sqlite_errorcode", 0) in _SQLITE_FULL else RecoveryError
+        kind = RecoveryFullError if getattr(error, "sqlite_errorcode", 0) in _SQLITE_FULL else RecoveryError
         raise kind(f"recovery.path: the databases in {folder} cannot be used: {error}") from error
 
 

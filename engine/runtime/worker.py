@@ -19,7 +19,7 @@ from datetime import timedelta
 from bytewax.errors import BytewaxRuntimeError
 from bytewax.run import cli_main
 
-from connectors.base import ConnectorError, PositionLost, SettingsError
+from connectors.base import ConnectorError, PositionLostError, SettingsError
 from connectors.registry import build_source
 from engine import dataflow
 from engine.clock import Clock, SystemClock
@@ -31,8 +31,8 @@ from engine.runtime.malloc import keep_freed_memory
 from engine.runtime.model_loading import classifying, follower
 from engine.serving.hot_swap import Templates
 from engine.settings import RegionSettings
-from engine.steps.sinks import DrainTimeout
-from engine.steps.source import StoppedEarly
+from engine.steps.sinks import DrainTimeoutError
+from engine.steps.source import StoppedEarlyError
 from engine.steps.training_sampler import collecting
 from engine.telemetry.endpoints import EndpointError
 from engine.telemetry.logs import setup_logging
@@ -60,7 +60,7 @@ def run(settings: RegionSettings, worker: int = 0, of: int = 1, clock: Clock | N
             Telemetry(settings.telemetry, clock, os.environ, settings.region, worker) as telemetry,
         ):
             return _run(settings, worker, of, clock, drain, telemetry)
-    except recovery.RecoveryFull as error:
+    except recovery.RecoveryFullError as error:
         log.error("stopped; it resumes from the last snapshot at the next start with free space: %s", error)
         return EXIT_FAILED
     except (EndpointError, recovery.RecoveryError, ConnectorError) as error:
@@ -88,7 +88,7 @@ def _run(settings: RegionSettings, worker: int, of: int, clock: Clock, drain: Dr
         except RuntimeError as error:
             if not recovery.no_room(error):
                 raise
-            raise recovery.RecoveryFull(
+            raise recovery.RecoveryFullError(
                 f"recovery.path: no snapshot can be written to {settings.recovery.path}: No space left on device"
             ) from error
     log.info("engine stopped", extra={"region": settings.region, "worker": worker})
@@ -115,12 +115,12 @@ def _failed(error: BytewaxRuntimeError) -> int:
     cause: BaseException | None = error
     while isinstance(cause, BytewaxRuntimeError):
         cause = cause.__cause__
-    if isinstance(cause, StoppedEarly):
+    if isinstance(cause, StoppedEarlyError):
         return EXIT_OK
-    if isinstance(cause, DrainTimeout):
+    if isinstance(cause, DrainTimeoutError):
         log.error("stopped without delivering everything; it will be read again: %s", cause)
         return EXIT_FAILED
-    if isinstance(cause, SettingsError | PositionLost):
+    if isinstance(cause, SettingsError | PositionLostError):
         raise cause  # a restart would meet it again: `run` says so and ends with the usage code
     raise error
 

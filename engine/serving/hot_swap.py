@@ -133,7 +133,7 @@ class Serving(Protocol):
 S = TypeVar("S", bound=Serving)
 
 
-class ModelMissing(ModelError):
+class ModelMissingError(ModelError):
     """No version could be taken over yet."""
 
 
@@ -167,7 +167,7 @@ class Follower(Generic[S]):
         """The model in service."""
         model = self._model
         if model is None:
-            raise ModelMissing("no model is in service yet")
+            raise ModelMissingError("no model is in service yet")
         return model
 
     @property
@@ -181,7 +181,7 @@ class Follower(Generic[S]):
         try:
             pointed = self._pointer()  # 1
             if pointed is None:
-                raise ModelMissing("the store holds no such model yet; publish one with `driftline train`")
+                raise ModelMissingError("the store holds no such model yet; publish one with `driftline train`")
             version = pointed
             if self._settled(version):
                 return False

@@ -17,7 +17,7 @@ from typing import Any
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
-from connectors.base import Record, Sink, SinkUnavailable, State
+from connectors.base import Record, Sink, SinkUnavailableError, State
 from engine.stop_flag import StopFlag
 
 FLUSH_TRY_S = 1.0
@@ -27,7 +27,7 @@ RETRY_PAUSE_S = 0.2
 """Pause between attempts, for errors that come back at once."""
 
 
-class DrainTimeout(Exception):
+class DrainTimeoutError(Exception):
     """The engine was told to stop and a sink did not acknowledge in time; nothing was saved."""
 
 
@@ -50,7 +50,7 @@ def try_out(name: str, sink: Sink, observer: SinkObserver, stop: StopFlag) -> bo
     while not stop.is_set():
         try:
             sink.open(None)
-        except SinkUnavailable as error:
+        except SinkUnavailableError as error:
             observer.refused(name, str(error), 0)
             if sink.snapshot_holds_pending:
                 return True
@@ -97,7 +97,7 @@ class _Partition(StatefulSinkPartition[Record, State]):
             return
         try:
             action()
-        except SinkUnavailable as error:
+        except SinkUnavailableError as error:
             self._observer.refused(self._name, str(error), self._sink.pending())
         else:
             self._observer.delivered(self._name, self._sink.pending())
@@ -107,10 +107,10 @@ class _Partition(StatefulSinkPartition[Record, State]):
         while True:
             try:
                 action()
-            except SinkUnavailable as error:
+            except SinkUnavailableError as error:
                 self._observer.refused(self._name, str(error), self._sink.pending())
                 if self._expired():
-                    raise DrainTimeout(f"sink {self._name}: {error}") from error
+                    raise DrainTimeoutError(f"sink {self._name}: {error}") from error
                 self._stop.pause(RETRY_PAUSE_S)
             else:
                 self._observer.delivered(self._name, self._sink.pending())

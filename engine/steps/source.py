@@ -6,7 +6,7 @@ from typing import Any
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
-from connectors.base import LineBatch, Source, SourcePartition, SourceUnavailable, State
+from connectors.base import LineBatch, Source, SourcePartition, SourceUnavailableError, State
 from engine.clock import Clock
 from engine.stop_flag import StopFlag
 
@@ -84,7 +84,7 @@ class Pace:
             self._rested_s = clock.monotonic_s()
 
 
-class StoppedEarly(Exception):
+class StoppedEarlyError(Exception):
     """The flow was told to end before it had begun; nothing was read."""
 
 
@@ -127,7 +127,7 @@ class _Partition(StatefulSourcePartition[tuple[str, LineBatch], State | None]):
             if self._partition is None:
                 self._partition = self._open()
             batch = self._partition.next_batch()
-        except SourceUnavailable as error:
+        except SourceUnavailableError as error:
             self._observer.unavailable(self._name, str(error))
             self._read_at_s = self._clock.monotonic_s() + UNAVAILABLE_POLL_S
             return None
@@ -195,15 +195,15 @@ class SourceInput(FixedPartitionedSource[tuple[str, LineBatch], State | None]):
         state that it goes on from, and breaks.
 
         Raises:
-            StoppedEarly: a stop was requested, and the source does not answer.
+            StoppedEarlyError: a stop was requested, and the source does not answer.
         """
         while True:
             try:
                 parts = list(self._source.partitions())
-            except SourceUnavailable as error:
+            except SourceUnavailableError as error:
                 self._observer.unavailable("", str(error))
                 if self._stop.is_set():
-                    raise StoppedEarly(str(error)) from error
+                    raise StoppedEarlyError(str(error)) from error
                 self._stop.wait(UNAVAILABLE_POLL_S)
             else:
                 self._observer.available("")

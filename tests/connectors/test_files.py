@@ -11,7 +11,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.base import LineBatch, SettingsError, SourceUnavailable
+from connectors.base import LineBatch, SettingsError, SourceUnavailableError
 from connectors.files import FilePartition, FileSettings, FileSource
 from connectors.line_splitter import LineCutter
 
@@ -275,14 +275,14 @@ def test_unreadable_file_does_not_stop_the_others(tmp_path: Path) -> None:
     (tmp_path / "a.log").mkdir()
     append(tmp_path / "b.log", b"more\n")
     assert any(b is not None and b.line(0) == b"more" for b in _polls(reader, 6))
-    with pytest.raises(SourceUnavailable, match=r"cannot read .*a\.log"):
+    with pytest.raises(SourceUnavailableError, match=r"cannot read .*a\.log"):
         reader.next_batch()
 
 
 def _polls(reader: FilePartition, times: int) -> list[LineBatch | None]:
     got = []
     for _ in range(times):
-        with contextlib.suppress(SourceUnavailable):
+        with contextlib.suppress(SourceUnavailableError):
             got.append(reader.next_batch())
     return got
 

@@ -9,7 +9,7 @@ import pytest
 from py_ocsf_models.events.findings.detection_finding import DetectionFinding
 from pydantic import SecretStr, ValidationError
 
-from connectors.base import Record, SettingsError, SinkUnavailable
+from connectors.base import Record, SettingsError, SinkUnavailableError
 from connectors.http_sink import HttpSettings, HttpSink
 from connectors.jsonl import JsonlSettings, JsonlSink
 from connectors.ocsf import detection_finding
@@ -72,7 +72,7 @@ def test_a_service_in_trouble_keeps_everything(receiver: Receiver, status: int) 
     sink = sink_to(receiver)
     receiver.status = status
     sink.write([record(1), record(2)])
-    with pytest.raises(SinkUnavailable, match=str(status)):
+    with pytest.raises(SinkUnavailableError, match=str(status)):
         sink.flush(5.0)
     assert sink.pending() == 2
     receiver.status = 202

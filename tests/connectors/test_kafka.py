@@ -7,7 +7,14 @@ import pytest
 from confluent_kafka import Producer
 from pydantic import ValidationError
 
-from connectors.base import LineBatch, PositionLost, Record, SettingsError, SinkUnavailable, SourceUnavailable
+from connectors.base import (
+    LineBatch,
+    PositionLostError,
+    Record,
+    SettingsError,
+    SinkUnavailableError,
+    SourceUnavailableError,
+)
 from connectors.broker import EmbeddedBroker
 from connectors.checks import drain, records
 from connectors.kafka_settings import Connection, KafkaSettings, compacted
@@ -79,18 +86,18 @@ def test_connection_recovers_when_a_broker_is_up() -> None:
 def test_absent_broker_is_named() -> None:
     source = KafkaSource(KafkaSourceSettings(brokers=NOWHERE, topic="t"))
     reader = source.open("t/0", None)
-    with pytest.raises(SourceUnavailable, match=r"127\.0\.0\.1:1 cannot be reached for t/0"):
+    with pytest.raises(SourceUnavailableError, match=r"127\.0\.0\.1:1 cannot be reached for t/0"):
         poll(reader)
     reader.close()
     sink = KafkaSink(KafkaSinkSettings(brokers=NOWHERE, topic="t", open_timeout_s=0.5))
-    with pytest.raises(SinkUnavailable, match=r"127\.0\.0\.1:1"):
+    with pytest.raises(SinkUnavailableError, match=r"127\.0\.0\.1:1"):
         sink.open(None)
 
 
 @pytest.mark.process
 def test_unknown_topic_is_named(broker: EmbeddedBroker) -> None:
     sink = KafkaSink(KafkaSinkSettings(brokers=broker.brokers, topic="never-made"))
-    with pytest.raises(SinkUnavailable, match="'never-made'"):
+    with pytest.raises(SinkUnavailableError, match="'never-made'"):
         sink.open(None)
 
 
@@ -102,7 +109,9 @@ def test_lost_position_says_what_there_is(broker: EmbeddedBroker, new_topic: Cal
     reader = KafkaSource(KafkaSourceSettings(brokers=broker.brokers, topic=topic)).open(
         f"{topic}/0", {"offset": offset}
     )
-    with pytest.raises(PositionLost, match=rf"'{topic}' partition 0: offset {offset} is gone, the brokers hold 0 to"):
+    with pytest.raises(
+        PositionLostError, match=rf"'{topic}' partition 0: offset {offset} is gone, the brokers hold 0 to"
+    ):
         poll(reader)
     reader.close()
 
@@ -209,7 +218,7 @@ def test_failed_deliveries_are_sent_again_in_order(broker: EmbeddedBroker, new_t
     try:
         sink.write(records(0, 5))
         sink._producer.purge()  # every message gets a bad delivery report
-        with pytest.raises(SinkUnavailable, match=r"have not acknowledged 5 messages .* Purged"):
+        with pytest.raises(SinkUnavailableError, match=r"have not acknowledged 5 messages .* Purged"):
             sink.flush(0.3)
     finally:
         broker.resume()
@@ -230,7 +239,7 @@ def test_refused_message_is_named_and_kept(broker: EmbeddedBroker, new_topic: Ca
     sink = KafkaSink(KafkaSinkSettings(brokers=broker.brokers, topic=new_topic(), options={"message.max.bytes": 2000}))
     sink.open(None)
     sink.write([Record("big", "", {"text": "x" * 5000})])
-    with pytest.raises(SinkUnavailable, match=r"Message size too large"):
+    with pytest.raises(SinkUnavailableError, match=r"Message size too large"):
         sink.flush(0.5)
     assert sink.pending() == 1
     sink.close()

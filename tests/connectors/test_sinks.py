@@ -9,11 +9,11 @@ import sqlalchemy as sa
 from pydantic import TypeAdapter, ValidationError
 
 from connectors import sql
-from connectors.base import DeadLetter, Record, SettingsError, SinkUnavailable
+from connectors.base import DeadLetter, Record, SettingsError, SinkUnavailableError
 from connectors.checks import records
 from connectors.dead_letters import to_records
 from connectors.jsonl import JsonlSettings, JsonlSink
-from connectors.memory import ABORT, EOF, FAIL, Aborted, MemorySource
+from connectors.memory import ABORT, EOF, FAIL, AbortedError, MemorySource
 from connectors.registry import SINKS, SOURCES, SinkSettings, SourceSettings, build_sink, build_source
 from connectors.sql import SqlSink
 from connectors.sql_settings import SqlSettings
@@ -35,7 +35,7 @@ def test_alerts_are_stored_once_and_read_back(tmp_path: Path) -> None:
     assert sink.count() == 2
     assert sink.recent(1) == [document]
     sink.close()
-    with pytest.raises(SinkUnavailable, match="not open"):
+    with pytest.raises(SinkUnavailableError, match="not open"):
         sink.recent()
 
 
@@ -60,7 +60,7 @@ def test_bad_urls_are_refused_without_showing_them() -> None:
             SqlSink(SqlSettings(url=url))
         assert "hush" not in str(caught.value)
     sink = SqlSink(SqlSettings(url="postgresql://u:hush@127.0.0.1:1/d"))
-    with pytest.raises(SinkUnavailable, match=r"postgresql\+psycopg://u:\*\*\*@127\.0\.0\.1:1/d") as refused:
+    with pytest.raises(SinkUnavailableError, match=r"postgresql\+psycopg://u:\*\*\*@127\.0\.0\.1:1/d") as refused:
         sink.open(None)
     assert "hush" not in str(refused.value)
 
@@ -80,7 +80,7 @@ def test_file_has_one_writer(tmp_path: Path) -> None:
     settings = JsonlSettings(path=str(tmp_path / "a.jsonl"))
     first, second = JsonlSink(settings), JsonlSink(settings)
     first.open(None)
-    with pytest.raises(SinkUnavailable, match="another process writes it"):
+    with pytest.raises(SinkUnavailableError, match="another process writes it"):
         second.open(None)
     first.close()
     second.open(None)
@@ -91,7 +91,7 @@ def test_full_disk_is_said() -> None:
     sink = JsonlSink(JsonlSettings(path="/dev/full"))
     sink.open(None)
     sink.write(records(0, 3))
-    with pytest.raises(SinkUnavailable, match="cannot write 3 records to /dev/full: No space left"):
+    with pytest.raises(SinkUnavailableError, match="cannot write 3 records to /dev/full: No space left"):
         sink.flush(1)
     assert sink.pending() == 3
     sink.close()
@@ -149,7 +149,7 @@ def test_tokens_happen_where_they_stand() -> None:
     reader = source.open("m", None)
     assert reader.next_batch() is not None
     state = reader.snapshot()
-    with pytest.raises(Aborted):
+    with pytest.raises(AbortedError):
         reader.next_batch()
     reader = source.open("m", state)
     assert reader.next_batch() is None

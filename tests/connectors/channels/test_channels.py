@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 from pydantic import SecretStr
 
-from connectors.base import Record, SettingsError, SinkUnavailable
+from connectors.base import Record, SettingsError, SinkUnavailableError
 from connectors.channels.alertmanager import Alertmanager, AlertmanagerSettings
 from connectors.channels.apprise import AppriseChannel, AppriseSettings
 from connectors.channels.base import Channel, ChannelSettings, Notice, Request
@@ -62,7 +62,7 @@ class Service:
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
-        self.problem: SinkUnavailable | None = None
+        self.problem: SinkUnavailableError | None = None
         self.refusal = ""
 
     def __call__(self, request: Request) -> Delivery:
@@ -107,9 +107,9 @@ def test_what_is_not_delivered_is_in_the_state(channel: Channel) -> None:
     clock, service = Clock(), Service()
     sink = sink_of(channel, clock, service)
     sink.open(None)
-    service.problem = SinkUnavailable("down")
+    service.problem = SinkUnavailableError("down")
     sink.write([record(1), record(2)])
-    with pytest.raises(SinkUnavailable, match="down"):
+    with pytest.raises(SinkUnavailableError, match="down"):
         sink.flush(1.0)
     state = json.loads(json.dumps(sink.snapshot()))
     sink.close()
@@ -133,7 +133,7 @@ def test_a_service_in_trouble_is_left_alone_for_longer_each_time(channel: Channe
 
     sink._send = send
     for _ in range(400):
-        with pytest.raises(SinkUnavailable, match="busy"):
+        with pytest.raises(SinkUnavailableError, match="busy"):
             sink.flush(1.0)
         clock.now_s += 0.5
     assert [round(b - a, 1) for a, b in itertools.pairwise(tries)] == [1.0, 2.0, 120.0, 8.0, 16.0, 32.0]
@@ -314,7 +314,7 @@ def test_every_channel_speaks_http(name: str, receiver: Receiver) -> None:
     assert got.headers["Content-Type"].startswith("application/json")
     receiver.status = 503
     sink.write([record(2)])
-    with pytest.raises(SinkUnavailable):
+    with pytest.raises(SinkUnavailableError):
         sink.flush(5.0)
     assert sink.pending() == 1
     sink.close()
@@ -325,7 +325,7 @@ def test_an_address_where_nothing_listens_shows_at_the_start() -> None:
     receiver = Receiver()
     sink = over_http("webhook", receiver)
     receiver.close()
-    with pytest.raises(SinkUnavailable, match=r"http://127\.0\.0\.1:\d+ does not answer"):
+    with pytest.raises(SinkUnavailableError, match=r"http://127\.0\.0\.1:\d+ does not answer"):
         sink.open(None)
 
 
@@ -333,7 +333,7 @@ def test_secrets_in_an_address_stay_out_of_messages(receiver: Receiver) -> None:
     sink = CHANNELS["webhook"].build(WebhookSettings(url=f"{receiver.url}/T000/secret?key=secret"))
     receiver.status, receiver.answer = 500, b"oops"
     sink.write([record()])
-    with pytest.raises(SinkUnavailable) as error:
+    with pytest.raises(SinkUnavailableError) as error:
         sink.flush(5.0)
     assert "secret" not in str(error.value)
     assert "500: oops" in str(error.value)

@@ -15,10 +15,10 @@ from engine.corpus import convert, data
 from engine.corpus.data import (
     CATALOGUE,
     DataError,
-    DataMissing,
-    DownloadFailed,
+    DataMissingError,
+    DownloadFailedError,
     Folders,
-    UnknownDataSet,
+    UnknownDataSetError,
     find,
     get,
 )
@@ -86,7 +86,7 @@ def test_catalogue_is_complete() -> None:
 
 
 def test_unknown_name_lists_the_known(folders: Folders) -> None:
-    with pytest.raises(UnknownDataSet, match="hdfs-2pct"):
+    with pytest.raises(UnknownDataSetError, match="hdfs-2pct"):
         find("nope", folders)
 
 
@@ -99,7 +99,7 @@ def test_own_folder_comes_before_the_cache(folders: Folders, home: type[Home]) -
 
 
 def test_missing_says_which_file_to_put_where(folders: Folders) -> None:
-    with pytest.raises(DataMissing) as caught:
+    with pytest.raises(DataMissingError) as caught:
         find("loghub-2k-hdfs", folders)
     assert "HDFS_2k.log" in str(caught.value)
     assert str(folders.cache / "loghub_2k/HDFS_2k.log") in str(caught.value)
@@ -129,7 +129,7 @@ def test_a_download_cut_short_is_resumed(folders: Folders, home: type[Home], res
 @pytest.mark.parametrize("served", [CONTENT[:-1] + b"x", CONTENT[:-9], CONTENT + b"more", b""])
 def test_wrong_bytes_are_refused(folders: Folders, home: type[Home], served: bytes) -> None:
     home.served = served
-    with pytest.raises(DownloadFailed, match="expected 1280000 bytes with sha256"):
+    with pytest.raises(DownloadFailedError, match="expected 1280000 bytes with sha256"):
         get("small", folders=folders)
     assert not (folders.cache / "x" / "f.log").exists()
     home.served = CONTENT
@@ -141,7 +141,7 @@ def test_without_network_the_message_says_what_to_do(folders: Folders, monkeypat
     entry = CATALOGUE["loghub-2k-bgl"]
     closed = replace(entry.downloads[0], url="http://127.0.0.1:1/BGL_2k.log")
     monkeypatch.setitem(data.CATALOGUE, entry.name, replace(entry, downloads=(closed,)))
-    with pytest.raises(DownloadFailed) as caught:
+    with pytest.raises(DownloadFailedError) as caught:
         get(entry.name, folders=folders)
     assert "could not be downloaded" in str(caught.value)
     assert str(folders.cache / "loghub_2k/BGL_2k.log") in str(caught.value)
@@ -155,7 +155,7 @@ def test_files_are_taken_out_of_an_archive(folders: Folders) -> None:
         member.size = 4
         tar.addfile(member, io.BytesIO(b"a b\n"))
     assert find("loghub-2k-bgl", folders)["BGL_2k.log"].read_bytes() == b"a b\n"
-    with pytest.raises(DataMissing, match=r"holds no file loghub_2k/HDFS_2k\.log"):
+    with pytest.raises(DataMissingError, match=r"holds no file loghub_2k/HDFS_2k\.log"):
         find("loghub-2k-hdfs", folders)
 
 

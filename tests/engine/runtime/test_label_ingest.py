@@ -6,7 +6,7 @@ import threading
 import time
 from types import SimpleNamespace
 
-from connectors.base import SourceUnavailable
+from connectors.base import SourceUnavailableError
 from engine.runtime import label_ingest as late_labels
 from engine.runtime.label_ingest import follow, label_feeds
 from federation.storage.labels import LabelFeedSettings
@@ -49,7 +49,7 @@ class Feed:
 
 
 def test_a_feed_that_fails_is_told_of_once_and_tried_again(caplog):
-    gone = SourceUnavailable("no broker")
+    gone = SourceUnavailableError("no broker")
     failing, good = Feed(gone, gone, 3, 0), Feed(1, 0, 1, 0)
     stop = Patience(4)
     with caplog.at_level(logging.INFO, "engine.runtime.label_ingest"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from engine.clock import ManualClock
-from engine.serving.hot_swap import LEARN_AT_ONCE, ModelMissing, ServingModel
+from engine.serving.hot_swap import LEARN_AT_ONCE, ModelMissingError, ServingModel
 from engine.serving.shadow import ModelFollower
 from engine.steps.score import Gatherer, ScoreSettings
 from models.base import ModelError, ModelStoreError, Windows
@@ -82,7 +82,7 @@ def outcomes(reports):
 def test_without_a_model_there_is_none_and_the_reason_says_what_to_do(follower, reports):
     assert follower.look() is False
     assert not follower.ready
-    with pytest.raises(ModelMissing):
+    with pytest.raises(ModelMissingError):
         follower.get()
     assert outcomes(reports) == [("unreachable", -1)]
     assert "driftline train" in reports[0][2]
@@ -327,4 +327,4 @@ def test_stopping_before_following_does_no_harm(follower):
 
 
 def test_a_missing_model_is_a_model_error():
-    assert issubclass(ModelMissing, ModelError)
+    assert issubclass(ModelMissingError, ModelError)

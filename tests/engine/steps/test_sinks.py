@@ -8,7 +8,7 @@ from connectors.base import Record, SettingsError
 from connectors.memory import MemorySink
 from engine.clock import ManualClock
 from engine.flow.worker_context import Drain
-from engine.steps.sinks import RETRY_PAUSE_S, DrainTimeout, SinkObserver, SinkOutput, try_out
+from engine.steps.sinks import RETRY_PAUSE_S, DrainTimeoutError, SinkObserver, SinkOutput, try_out
 from engine.stop_flag import StopFlag
 
 
@@ -133,7 +133,7 @@ def test_a_stop_waits_its_patience_for_a_refusing_sink_and_then_says_so(world):
     part.write_batch([record(0)])
     world.sink.refusing = True
     world.at(5.0, world.drain.request)
-    with pytest.raises(DrainTimeout, match="sink alerts: the memory sink refuses"):
+    with pytest.raises(DrainTimeoutError, match="sink alerts: the memory sink refuses"):
         part.snapshot()
     assert world.clock.monotonic_s() == pytest.approx(13.0, abs=2 * RETRY_PAUSE_S)
 
@@ -141,7 +141,7 @@ def test_a_stop_waits_its_patience_for_a_refusing_sink_and_then_says_so(world):
 def test_a_stop_during_the_wait_for_an_absent_sink_ends_it_too(world):
     world.sink.refusing = True
     world.at(1.0, world.drain.request)
-    with pytest.raises(DrainTimeout):
+    with pytest.raises(DrainTimeoutError):
         world.part()
 
 
@@ -209,7 +209,7 @@ def test_a_drain_that_ran_out_of_patience_ends_the_flow_with_its_reason(world):
     op.output("out", op.input("in", flow, TestingSource([("0", record(0))])), world.output())
     with pytest.raises(BytewaxRuntimeError) as error:
         run_main(flow)
-    assert isinstance(error.value.__cause__, DrainTimeout)
+    assert isinstance(error.value.__cause__, DrainTimeoutError)
 
 
 def test_trying_out_waits_for_the_other_side():

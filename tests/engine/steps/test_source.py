@@ -5,7 +5,7 @@ from bytewax import operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSink, run_main
 
-from connectors.base import PositionLost, SourceUnavailable
+from connectors.base import PositionLostError, SourceUnavailableError
 from connectors.files import FileSettings, FileSource
 from connectors.memory import EOF, FAIL, PAUSE, MemorySource
 from engine.clock import ManualClock
@@ -17,7 +17,7 @@ from engine.steps.source import (
     Observer,
     Pace,
     SourceInput,
-    StoppedEarly,
+    StoppedEarlyError,
 )
 from engine.stop_flag import StopFlag
 
@@ -57,7 +57,7 @@ class Absent:
     def _ask(self, what):
         if self._left[what]:
             self._left[what] -= 1
-            raise SourceUnavailable(f"no broker ({what})")
+            raise SourceUnavailableError(f"no broker ({what})")
 
     def partitions(self):
         self._ask("partitions")
@@ -152,7 +152,7 @@ def test_a_stop_ends_the_waiting_for_an_absent_broker(clock, notes):
 
     stop = StopFlag(sleep)
     source = Absent(MemorySource({"p": []}), questions=10**6)
-    with pytest.raises(StoppedEarly):
+    with pytest.raises(StoppedEarlyError):
         SourceInput(source, stop, notes, clock, small_lines=0).list_parts()
     assert clock.monotonic_s() < 11
 
@@ -199,10 +199,10 @@ def test_a_partition_that_never_opened_keeps_the_state_it_resumed_from(source_in
 def test_a_lost_position_ends_the_flow_instead_of_skipping_lines(clock, stop, notes):
     class Lost(Absent):
         def open(self, partition, resume):
-            raise PositionLost("t/0: offset 5 is gone")
+            raise PositionLostError("t/0: offset 5 is gone")
 
     part = SourceInput(Lost(MemorySource({"p": []})), stop, notes, clock).build_part("", "p", {"place": 5, "line": 5})
-    with pytest.raises(PositionLost, match="offset 5 is gone"):
+    with pytest.raises(PositionLostError, match="offset 5 is gone"):
         part.next_batch()
 
 

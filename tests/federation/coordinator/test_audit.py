@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connectors.base import SinkUnavailable
+from connectors.base import SinkUnavailableError
 from connectors.memory import MemorySink
 from federation.coordinator import audit
 from federation.coordinator.announcements import Announcer, announcement
@@ -192,9 +192,9 @@ def test_what_was_refused_is_announced_once_by_the_next_try():
     sink = MemorySink()
     announcer = Announcer(sink)
     sink.fail_after = 0
-    with pytest.raises(SinkUnavailable):
+    with pytest.raises(SinkUnavailableError):
         announcer.announce(WORD)
-    with pytest.raises(SinkUnavailable):
+    with pytest.raises(SinkUnavailableError):
         announcer.announce(WORD)
     sink.refusing = False
     announcer.announce(WORD)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from confluent_kafka import Producer
 
-from connectors.base import SinkUnavailable, SourceUnavailable
-from connectors.memory import ABORT, FAIL, Aborted, MemorySink, MemorySource
+from connectors.base import SinkUnavailableError, SourceUnavailableError
+from connectors.memory import ABORT, FAIL, AbortedError, MemorySink, MemorySource
 from federation.errors import StorageError
 from federation.storage.labels import LabelFeedSettings, label_feed, read_label
 from federation.storage.learning import Purpose
@@ -131,7 +131,7 @@ def test_a_source_that_fails_for_a_while_costs_nothing(store):
     for _ in range(5):
         try:
             news += reader.poll()
-        except SourceUnavailable:
+        except SourceUnavailableError:
             failures += 1
     assert (news, failures) == (2, 1)
 
@@ -142,7 +142,7 @@ def test_without_the_dead_letters_nothing_is_passed_over(store):
         SETTINGS, store, region="eu", now_ns=lambda: 5, source=MemorySource({"t/0": [b"bad", GOOD]}), dead_letters=sink
     )
     sink.fail_after = 0
-    with pytest.raises(SinkUnavailable):
+    with pytest.raises(SinkUnavailableError):
         reader.poll()
     assert store.counts().labels == 0
     assert store.position("labels memory t/0") is None
@@ -170,7 +170,7 @@ def test_an_aborted_reader_starts_over(store):
     source = MemorySource({"t/0": [GOOD, ABORT, GOOD.replace(b"s1", b"s2")]})
     delivered = []
     assert feed(store, source, delivered).poll() == 1
-    with pytest.raises(Aborted):
+    with pytest.raises(AbortedError):
         feed(store, source, delivered).poll()
     after = feed(store, source, delivered)
     assert after.poll() + after.poll() == 1
