@@ -8,7 +8,6 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-
 from bench.incidents.base import Alert
 from bench.incidents.line_batches import batches
 from engine.clock import ManualClock
@@ -50,7 +49,9 @@ class EventCountsWatch:
         for decision in decisions:
             first, last = int(batch.first[decision.index]), int(batch.last[decision.index])
             score = float(scored.score[decision.index])
-            alerts.append(Alert(range(first, last + 1), last, score, "", f"score {score:.2f}, threshold {threshold:.2f}"))
+            alerts.append(
+                Alert(range(first, last + 1), last, score, "", f"score {score:.2f}, threshold {threshold:.2f}")
+            )
         return alerts
 
 

@@ -65,7 +65,9 @@ class HalfSpaceWatch:
             trees.learn_one(vector)
             if score > self.threshold:
                 rows = range(number * BLOCK, min((number + 1) * BLOCK, len(now)))
-                alerts.append(Alert(rows, rows[-1], score, "", f"score {score:.3f}, usually below {self.threshold:.3f}"))
+                alerts.append(
+                    Alert(rows, rows[-1], score, "", f"score {score:.3f}, usually below {self.threshold:.3f}")
+                )
         return alerts
 
 
