@@ -1,7 +1,7 @@
 """The find step as a Bytewax logic, see `engine.flow.step`; the work itself is in `engine.steps.find`."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from bytewax.operators import StatefulBatchLogic
 
@@ -10,6 +10,8 @@ from engine.flow.step import EVERY_TURN, Step
 from engine.flow.worker_context import Context
 from engine.parsing.parsed import Parsed
 from engine.steps.find import FindingWriter, LearnSettings, SourceFinder
+from engine.steps.silences import Silences, is_silenced
+from foundation.documents.alert import AlertDocument
 
 
 class FindStep(Step[Parsed, Record]):
@@ -23,6 +25,8 @@ class FindStep(Step[Parsed, Record]):
         describe = context.source.describe
         writer = FindingWriter(context.settings.alert, context.settings.region, describe=describe, clock=context.clock)
         self._finder = SourceFinder(settings, writer, describe, snapshot)
+        decide = context.settings.decide
+        self._silences = Silences(decide.suppress, decide.silences, context.clock.monotonic_s)
         self._idle_s = settings.idle_s
         self._due_s = float("inf")
 
@@ -48,8 +52,11 @@ class FindStep(Step[Parsed, Record]):
         return [] if drained else self._counted(self._finder.finish()), StatefulBatchLogic.RETAIN
 
     def _counted(self, records: list[Record]) -> list[Record]:
-        self._context.telemetry.metrics.alerts.inc(len(records))
-        return records
+        rules = self._silences()
+        kept = [record for record in records if not is_silenced(cast(AlertDocument, record.document), rules)]
+        self._context.telemetry.metrics.suppressed.inc(len(records) - len(kept))
+        self._context.telemetry.metrics.alerts.inc(len(kept))
+        return kept
 
     def state(self) -> dict[str, Any]:
         """See `Step.state`."""

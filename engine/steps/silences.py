@@ -15,8 +15,9 @@ from pathlib import Path
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from foundation import durable
+from foundation.documents.alert import AlertDocument
 from foundation.errors import DriftlineError
-from foundation.time_text import NS_PER_S
+from foundation.time_text import NS_PER_S, parse_time
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +108,19 @@ def _compiled(value: str) -> re.Pattern[str]:
         return re.compile(value)
     except re.error as error:
         raise ValueError(f"{value!r} is not a regular expression: {error}") from error
+
+
+def is_silenced(alert: AlertDocument, rules: Sequence[SuppressionRule]) -> bool:
+    """Whether every reason of an alert is silenced; one that is not keeps the alert."""
+    time_ns = parse_time(alert["last_time"]) if rules else 0
+    reasons = alert.get("reasons") or ()
+    return bool(reasons) and all(
+        any(
+            rule.matches(alert["score"], alert["session"], [reason["template"]], time_ns=time_ns, reason=reason["kind"])
+            for rule in rules
+        )
+        for reason in reasons
+    )
 
 
 _RULES = TypeAdapter(tuple[SuppressionRule, ...])

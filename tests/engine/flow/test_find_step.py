@@ -90,6 +90,14 @@ def test_what_is_redacted_is_in_no_alert(context):
     assert "mysql" not in json.dumps(dict(record.document))
 
 
+def test_silences_hold_for_findings_and_hide_nothing_else(context):
+    lines, _ = syslog(6000, incident=OOM, at=5000)
+    for patterns, kept in ((["Out of memory", "mysql"], 0), (["Out of memory"], 1)):
+        rules = [{"name": f"r{i}", "template": pattern} for i, pattern in enumerate(patterns)]
+        silenced = replace(context, settings=from_mapping(REGION | {"decide": {"suppress": rules}}, "here"))
+        assert len(alerts(silenced, lines)) == kept
+
+
 def test_without_a_model_the_engine_learns_from_the_stream():
     settings = from_mapping(REGION, "here")
     assert settings.model is None

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import pytest
 from pydantic import ValidationError
@@ -11,9 +12,11 @@ from engine.steps.silences import (
     SilenceFileError,
     Silences,
     SuppressionRule,
+    is_silenced,
     read_silences,
     write_silences,
 )
+from foundation.documents.alert import AlertDocument
 
 RULE = SuppressionRule(name="a", template="^backup")
 
@@ -50,6 +53,23 @@ def test_a_rule_for_a_reason_leaves_other_reasons_alone() -> None:
 def test_a_rule_that_cannot_work_is_refused(values: dict[str, str]) -> None:
     with pytest.raises(ValidationError):
         SuppressionRule.model_validate({"name": "a", **values})
+
+
+def test_an_alert_is_silenced_only_when_all_of_its_reasons_are() -> None:
+    def alert(*reasons: tuple[str, str]) -> AlertDocument:
+        found = [{"kind": kind, "template": text} for kind, text in reasons]
+        last = "2026-11-28T10:00:00.000000000Z"
+        return cast(AlertDocument, {"score": 2.0, "session": "", "last_time": last, "reasons": found})
+
+    backup = SuppressionRule(name="a", template="^backup")
+    silent = SuppressionRule(name="b", reason="silent", template="heartbeat")
+    assert is_silenced(alert(("new", "backup of <*>")), [backup])
+    assert not is_silenced(alert(("new", "backup of <*>"), ("new", "disk failed")), [backup, silent])
+    assert is_silenced(alert(("new", "backup of <*>"), ("silent", "heartbeat <*>")), [backup, silent])
+    assert not is_silenced(alert(("more", "heartbeat <*>")), [silent])
+    assert not is_silenced(alert(("new", "backup of <*>")), [])
+    over = SuppressionRule(name="c", template="^backup", ends=datetime(2026, 11, 28, 9, tzinfo=UTC))
+    assert not is_silenced(alert(("new", "backup of <*>")), [over])
 
 
 def test_a_file_is_read_again_when_it_changes_and_a_broken_one_changes_nothing(
