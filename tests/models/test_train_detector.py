@@ -64,7 +64,7 @@ def test_registry_errors_list_what_is_known() -> None:
         build("oracle")
     with pytest.raises(ModelSettingsError, match=r"settings of bert_cnn: kernels.0: .*; colour: unknown key"):
         build("bert_cnn", {"kernels": [0], "colour": 1})
-    with pytest.raises(ModelSettingsError, match="none of auto, cpu, cuda"):
+    with pytest.raises(ModelSettingsError, match="not one of auto, cpu, cuda"):
         build("bert_cnn", CNN, device="abacus")
 
 

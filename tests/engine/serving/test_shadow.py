@@ -292,7 +292,7 @@ def test_a_memory_that_is_damaged_or_of_another_model_is_none(world, tmp_path, c
 def test_a_memory_that_cannot_be_written_costs_no_window(world, tmp_path, caplog):
     (tmp_path / "file").write_text("")
     _regressed(world, tmp_path / "file" / "passed-over.json")
-    assert "is forgotten at a restart" in caplog.text
+    assert "a restart forgets this rejection" in caplog.text
 
 
 # --- operators -----------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ class FakeLink:
     def __init__(self):
         self.known = [FakeNode("online"), FakeNode("offline"), FakeNode("online")]
         self.end = threading.Event()
+        self.started = threading.Event()
         self.failure = None
         self.watched = 0
         self.asked = 0
@@ -46,6 +47,7 @@ class FakeLink:
 
     def run(self, folder, plan, weights):
         round_files.write_plan(folder, plan, weights)
+        self.started.set()
         assert self.end.wait(BOUND_S)
         if self.failure is not None:
             raise self.failure
@@ -150,6 +152,7 @@ def test_no_round_begins_beside_one_that_was_given_up_and_still_runs(parts):
     hear(coordinator, base)
     base.clock.advance(6)
     coordinator.poll()
+    assert link.started.wait(BOUND_S)  # a round that is given up before it has begun ends at once
     for _ in range(4):
         base.clock.advance(1_000)
         coordinator.poll()
