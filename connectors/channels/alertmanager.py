@@ -10,9 +10,10 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from connectors.channels.alert_text import SEVERITIES, details_of, second_text, severity_of, title_of
+from connectors.channels.alert_text import second_text
 from connectors.channels.base import Answer, ChannelSettings, Notice, Request
 from connectors.channels.links import link_of
+from connectors.channels.prometheus_shape import annotations_of, labels_of
 from connectors.http_delivery import json_bytes, plain
 
 
@@ -48,22 +49,14 @@ class Alertmanager:
         return Answer()
 
     def _alert(self, notice: Notice) -> dict[str, object]:
-        alert = notice.alert
-        labels = {
-            "alertname": "DriftlineDigest" if notice.digest else "DriftlineAnomaly",
-            "region": str(alert.get("region", "")),
-            "group": notice.group,
-            "severity": SEVERITIES[severity_of(alert)],
-        }
-        description = "\n".join(notice.digest) or details_of(alert)
-        summary = f"{len(notice.digest)} groups in a minute" if notice.digest else title_of(alert)
+        labels = {**labels_of(notice), "group": notice.group}
         times = {"startsAt": second_text(notice.first_s)}
         if notice.status == "resolved":
             times["endsAt"] = second_text(max(notice.last_s, notice.first_s + 1))
-        link = link_of(self._settings.link, alert)
+        link = link_of(self._settings.link, notice.alert)
         return {
             "labels": {**self._settings.labels, **labels},
-            "annotations": {"summary": summary, "description": description, "count": str(notice.count)},
+            "annotations": {**annotations_of(notice), "count": str(notice.count)},
             **times,
             **({"generatorURL": link} if link else {}),
         }

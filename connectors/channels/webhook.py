@@ -8,9 +8,10 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from connectors.channels.alert_text import SEVERITIES, details_of, second_text, severity_of, title_of
+from connectors.channels.alert_text import second_text
 from connectors.channels.base import Answer, ChannelSettings, Notice, Request
 from connectors.channels.links import link_of
+from connectors.channels.prometheus_shape import annotations_of, labels_of
 from connectors.http_delivery import json_bytes, plain
 from foundation.content_ids import text_digest
 
@@ -44,17 +45,8 @@ class Webhook:
         return Answer()
 
     def _body(self, notice: Notice) -> dict[str, object]:
-        alert = notice.alert
-        labels = {
-            "alertname": "DriftlineDigest" if notice.digest else "DriftlineAnomaly",
-            "region": str(alert.get("region", "")),
-            "severity": SEVERITIES[severity_of(alert)],
-        }
-        annotations = {
-            "summary": f"{len(notice.digest)} groups in a minute" if notice.digest else title_of(alert),
-            "description": "\n".join(notice.digest) or details_of(alert),
-        }
-        link = link_of(self._settings.link, alert)
+        labels, annotations = labels_of(notice), annotations_of(notice)
+        link = link_of(self._settings.link, notice.alert)
         ended = second_text(notice.last_s) if notice.status == "resolved" else NOT_ENDED
         return {
             "version": "4",
