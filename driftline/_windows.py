@@ -144,7 +144,8 @@ def _of_table(table: Table, window: WindowSettings, labels: Labels) -> Windows:
     batch = WindowBatch.join([part for part, _ in found])
     data = LabelledWindows(
         batch.windows, np.concatenate([part for _, part in found]), records.texts, batch.key, batch.first_ns,
-        batch.last_ns, lines=len(table), bad_lines=0, late_lines=late, unlabelled=0,
+        batch.last_ns, cut=np.zeros(len(batch), np.bool_), lines=len(table), bad_lines=0, late_lines=late, unlabelled=0,
+        cut_sessions=0,
     )  # fmt: skip
     if by_session is None:
         return Windows(data, labels is not None)

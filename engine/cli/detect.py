@@ -9,6 +9,7 @@ from engine.cli.options import (
     Data,
     Format,
     Json,
+    KeepCut,
     Labels,
     Name,
     Region,
@@ -42,6 +43,7 @@ def evaluate(
     after: Annotated[
         float, typer.Option(min=0.0, max=0.99, help="Leave out the first share of the sessions, by time.")
     ] = 0.0,
+    keep_cut: KeepCut = False,
     out: Annotated[Path | None, typer.Option(help="Folder for metrics.json, plots and report.html.")] = None,
     json: Json = False,
 ) -> None:
@@ -58,7 +60,7 @@ def evaluate(
         report.prepare(out)
     asked = [(name, version), *(_named(text) for text in against or [])]
     settings = setup(region, format, window, window_set, store, name)
-    evaluation = _evaluate(data, labels, settings, asked, after, json)
+    evaluation = _evaluate(data, labels, settings, asked, after, keep_cut, json)
     document = evaluation.document() if out is None else report.write(evaluation, out)
     if json:
         print_json(document)
@@ -71,9 +73,18 @@ def evaluate(
         for judged in (evaluation.main, *evaluation.others)
     }  # fmt: skip
     print_figures(f"by {evaluation.unit} on {evaluation.spec.title}", columns)
-    for sentence in (evaluation.floor(), f"report: {out / 'report.html'}" if out else ""):
+    cut = _cut(evaluation.counts["cut_sessions"], evaluation.counts["cut_sessions_judged"] > 0)
+    for sentence in (cut, evaluation.floor(), f"report: {out / 'report.html'}" if out else ""):
         if sentence:
             console().print(sentence, soft_wrap=True)
+
+
+def _cut(sessions: int, kept: bool) -> str:
+    """One sentence about the sessions that the end of a file cuts off; "" if there are none."""
+    if not sessions:
+        return ""
+    what = "judged as if they were complete" if kept else "left out; --keep-cut judges them too"
+    return f"sessions that are still open at the end of their file: {sessions:,}, {what}"
 
 
 def _named(text: str) -> tuple[str, int | None]:
@@ -86,7 +97,7 @@ def _named(text: str) -> tuple[str, int | None]:
 
 def _evaluate(
     data: list[str], labels: str | None, settings: "tuple[Preprocessing, str, str, str]",
-    asked: list[tuple[str | None, int | None]], after: float, quiet: bool,
+    asked: list[tuple[str | None, int | None]], after: float, keep_cut: bool, quiet: bool,
 ) -> "Evaluation":  # fmt: skip
     """Scores the log with each model asked for; the log is read once."""
     from engine.offline.detect import load_units, score_windows
@@ -100,7 +111,7 @@ def _evaluate(
     models = [store.load(n or called, v, device=device, cache=embedding_cache()) for n, v in asked]
     with progress_bar(quiet) as bar:
         task = bar.add_task("reading", total=None, figures="")
-        windows = load_units(spec, preprocessing, after=after)
+        windows = load_units(spec, preprocessing, after=after, keep_cut=keep_cut)
         judged = []
         for stored in models:
             bar.update(task, description=f"scoring {stored.card.name}", completed=0, total=len(windows))
@@ -109,6 +120,7 @@ def _evaluate(
     counts = {
         "windows": len(windows), "lines": windows.lines, "bad_lines": windows.bad_lines,
         "late_lines": windows.late_lines, "unlabelled_windows": windows.unlabelled,
+        "cut_sessions": windows.cut_sessions, "cut_sessions_judged": windows.cut_sessions * bool(windows.cut.any()),
     }  # fmt: skip
     return Evaluation(judged[0], tuple(judged[1:]), spec, preprocessing, after, counts)
 
@@ -125,6 +137,7 @@ def score(
     name: Name = None,
     version: Annotated[int | None, typer.Option(help="Version; the current one if not given.")] = None,
     top: Annotated[int, typer.Option(min=1, help="Rows of the table: the most anomalous windows.")] = 20,
+    keep_cut: KeepCut = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object a window, all, in stream order.")] = False,
 ) -> None:
     """Score every window of log files and show the most anomalous.
@@ -141,7 +154,7 @@ def score(
     with progress_bar(json) as bar:
         task = bar.add_task("scoring", total=None, figures="")
         scored = score_log(
-            spec, preprocessing, ModelStore(url), called, version, device=device,
+            spec, preprocessing, ModelStore(url), called, version, keep_cut=keep_cut, device=device,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )  # fmt: skip
     rows = [
@@ -171,3 +184,5 @@ def score(
     screen.print(windows)
     count = sum(bool(r["anomalous"]) for r in rows)
     screen.print(f"{count:,} of {len(rows):,} windows reach the threshold {scored.threshold:.6g}")
+    if sentence := _cut(scored.data.cut_sessions, bool(scored.data.cut.any())):
+        screen.print(sentence, soft_wrap=True)

@@ -44,6 +44,9 @@ ThresholdSet = Annotated[
     typer.Option("--threshold-set", help="Setting of the threshold rule, such as percent=99.9. May be repeated."),
 ]
 Runs = Annotated[Path, typer.Option("--runs", help="Folder of the logged training runs.")]
+KeepCut = Annotated[
+    bool, typer.Option("--keep-cut", help="Also judge sessions that are still open at the end of their file.")
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")]
 
 

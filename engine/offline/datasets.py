@@ -34,9 +34,11 @@ class LabelledWindows:
         templates: The text of every template id.
         keys: Session key of each window, "" where lines have none.
         first_ns, last_ns: int64 (n,): event time of the earliest and latest line.
+        cut: bool (n,): the session was still open at the end of its file; False for other kinds of windows.
         lines: Lines read, bad ones included.
         bad_lines, late_lines: Lines that did not parse, and that no window took any more.
         unlabelled: Windows left out because the label file does not name their session.
+        cut_sessions: Sessions that were still open at the end of their file.
     """
 
     windows: Windows
@@ -45,10 +47,12 @@ class LabelledWindows:
     keys: tuple[str, ...]
     first_ns: NDArray[np.int64]
     last_ns: NDArray[np.int64]
+    cut: NDArray[np.bool_]
     lines: int
     bad_lines: int
     late_lines: int
     unlabelled: int
+    cut_sessions: int
 
     def __len__(self) -> int:
         return len(self.windows)
@@ -62,10 +66,12 @@ class LabelledWindows:
             tuple(self.keys[i] for i in index.tolist()),
             self.first_ns[index],
             self.last_ns[index],
+            self.cut[index],
             self.lines,
             self.bad_lines,
             self.late_lines,
             self.unlabelled,
+            self.cut_sessions,
         )
 
     def closed(self) -> "LabelledWindows":
@@ -84,7 +90,7 @@ def load_windows(spec: LogSpec, parse_settings: ParseSettings, window_settings: 
     if spec.labels is None and spec.supervised and not own_labels:
         raise _no_labels(spec, (parse_settings.format,))
     reading = LogReading(spec, parse_settings, window_settings)
-    batch, flags = reading.run()
+    batch, flags, cut = reading.run()
     keep = np.arange(len(batch))
     if isinstance(reading.labels, SessionLabels):
         keep, flags = _by_session(batch, reading.labels)
@@ -104,10 +110,12 @@ def load_windows(spec: LogSpec, parse_settings: ParseSettings, window_settings: 
         tuple(batch.key[i] for i in keep.tolist()),
         batch.first_ns[keep],
         batch.last_ns[keep],
+        cut[keep],
         reading.lines,
         reading.bad,
         reading.late,
         len(batch) - len(keep),
+        int((cut & batch.windows.closed)[keep].sum()),
     )
 
 

@@ -151,25 +151,34 @@ def units_of(data: LabelledWindows, scores: NDArray[np.float32]) -> Units:
 
 def score_log(
     spec: LogSpec, preprocessing: Preprocessing, store: ModelStore, name: str, version: int | None = None,
-    *, after: float = 0.0, device: str = "auto", progress: Callable[[int, int], None] | None = None,
+    *, after: float = 0.0, keep_cut: bool = False, device: str = "auto",
+    progress: Callable[[int, int], None] | None = None,
 ) -> ScoredLog:  # fmt: skip
-    """Scores the sessions of a log that follow its first share `after` (0..1) by time.
+    """Score the sessions of a log that follow its first share `after` (0..1) by time; see `load_units`.
 
     Raises:
         DataError: the log or its labels cannot be used.
         StoreError: the version is missing or damaged.
     """
     stored = store.load(name, version, device=device, cache=embedding_cache())
-    return score_windows(load_units(spec, preprocessing, after=after), stored, progress)
+    return score_windows(load_units(spec, preprocessing, after=after, keep_cut=keep_cut), stored, progress)
 
 
-def load_units(spec: LogSpec, preprocessing: Preprocessing, *, after: float = 0.0) -> LabelledWindows:
-    """The windows of the sessions of a log that follow its first share `after` (0..1) by time.
+def load_units(
+    spec: LogSpec, preprocessing: Preprocessing, *, after: float = 0.0, keep_cut: bool = False
+) -> LabelledWindows:  # fmt: skip
+    """Read the windows of the sessions of a log that follow its first share `after` (0..1) by time.
+
+    Sessions that the end of a file cuts off are left out unless `keep_cut`: judged as a whole, a session without
+    its end looks anomalous. If no session is complete, all are kept.
 
     Raises:
         DataError: the log or its labels cannot be used, or one class is missing where both are needed.
     """
     data = load_windows(spec, preprocessing.parse, preprocessing.window)
+    if not keep_cut and data.cut.any() and not data.cut.all():
+        data = data.take(np.flatnonzero(~data.cut))
+        _both_classes(data, spec, "the complete sessions of")
     if after > 0:
         _, data = split_by_time(data, after)
         _both_classes(data, spec, f"the sessions after the first {after:.0%} of")

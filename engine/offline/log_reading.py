@@ -14,7 +14,7 @@ from engine.offline.label_files import open_labels
 from engine.offline.record_labels import FormatLabels, RecordLabels
 from engine.records import WindowBatch
 from engine.steps.parse import Parsed, Parser, ParseSettings
-from engine.steps.window import Windower, WindowSettings, build_windower
+from engine.steps.window import SessionWindows, Windower, WindowSettings, build_windower
 
 MAX_BAD_SHARE = 0.5
 """A log of which more than this share does not parse is rejected as one of another format."""
@@ -50,8 +50,10 @@ class LogReading:
         self.lines = self.bad = self.late = 0
         self._first_bad: DeadLetter | None = None
 
-    def run(self) -> tuple[WindowBatch, NDArray[np.bool_]]:
-        """All windows of the log, and which of them the labels of records make anomalous.
+    def run(self) -> tuple[WindowBatch, NDArray[np.bool_], NDArray[np.bool_]]:
+        """All windows of the log, which of them the labels of records make anomalous, and which are cut off.
+
+        A session is cut off if it is still open at the end of its file.
 
         Raises:
             DatasetError: a file is damaged, of another format, or does not fit its labels.
@@ -67,10 +69,11 @@ class LogReading:
             raise DatasetError(f"{log} gave no window: {self.lines} lines read, {self.late} of them late")
         if isinstance(self.labels, RecordLabels):
             self.labels.check()
-        return WindowBatch.join([windows for windows, _ in found]), np.concatenate([flags for _, flags in found])
+        windows, flags, cut = zip(*found, strict=True)
+        return WindowBatch.join(windows), np.concatenate(flags), np.concatenate(cut)
 
-    def _read(self, file: Path) -> tuple[WindowBatch, NDArray[np.bool_]] | None:
-        """The windows of one file with their labels; None where it has no window."""
+    def _read(self, file: Path) -> tuple[WindowBatch, NDArray[np.bool_], NDArray[np.bool_]] | None:
+        """The windows of one file with their labels, and which are cut off; None where it has no window."""
         parser, windower = Parser(self._parse, place_of), build_windower(self._window, self._clock, None)
         records = _Records(self.labels if isinstance(self.labels, RecordLabels) else None, file)
         batches: list[WindowBatch] = []
@@ -86,7 +89,15 @@ class LogReading:
             return None
         windows = WindowBatch.join(batches)
         per_source = getattr(self._window, "per", "session") == "source"
-        return windows, records.of_windows(windows, self._spec.anomalous_share, per_source=per_source)
+        flags = records.of_windows(windows, self._spec.anomalous_share, per_source=per_source)
+        return windows, flags, self._cut(windows, last)
+
+    def _cut(self, windows: WindowBatch, last: WindowBatch | None) -> NDArray[np.bool_]:
+        """Which windows are sessions that only the end of the file closed, or growth steps of these."""
+        if last is None or not isinstance(self._window, SessionWindows):
+            return np.zeros(len(windows), np.bool_)
+        # A position begins one window only, and growth steps begin where their session does.
+        return np.isin(windows.first, last.first)
 
     def _take(self, parsed: Parsed, windower: Windower, records: "_Records", batches: list[WindowBatch]) -> None:
         good = parsed.good

@@ -33,7 +33,8 @@ def test_nodes_as_regions_are_judged_on_scenarios_left_out(monkeypatch: pytest.M
 def test_virtual_regions_and_hostile_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     windows, labels = made(400)
     times = np.arange(400, dtype=np.int64)
-    sessions = LabelledWindows(windows, labels, TEXTS, tuple(f"s{i}" for i in range(400)), times, times, 400, 0, 0, 0)
+    keys, whole = tuple(f"s{i}" for i in range(400)), np.zeros(400, bool)
+    sessions = LabelledWindows(windows, labels, TEXTS, keys, times, times, whole, 400, 0, 0, 0, 0)
     monkeypatch.setattr(scenarios, "hdfs_sessions", lambda: sessions)
     changes = {**SETTINGS, "regions": "6", "hostile": "2", "alpha": "5", "strategies": "fedavg"}
     found = scenarios.federate_simulated(Run(overrides=changes)).metrics

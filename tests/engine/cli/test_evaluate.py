@@ -108,6 +108,15 @@ def test_a_report_that_cannot_be_written_is_refused_at_once(driftline, place, tm
     assert ran.err == f"driftline: {tmp_path / 'out'} cannot be made (File exists); a folder is needed to write to\n"
 
 
+def test_score_counts_the_sessions_that_the_file_cuts_off(driftline, place):
+    arguments = ["score", place.log, "--store", place.store, "--window-set", "gap_s=5"]
+    left_out, kept = driftline(*arguments), driftline(*arguments, "--keep-cut")
+    assert re.search(r"open at the end of their file: \d+, left out; --keep-cut judges them too", left_out.out)
+    assert re.search(r"open at the end of their file: \d+, judged as if they were complete", kept.out)
+    every, whole = (int(re.search(r"of ([\d,]+) windows", ran.out)[1].replace(",", "")) for ran in (kept, left_out))
+    assert every > whole > 0
+
+
 def test_score_lists_every_window(driftline, place):
     ran = driftline("score", place.log, "--store", place.store, "--json")
     rows = [orjson.loads(line) for line in ran.out.splitlines()]

@@ -7,6 +7,7 @@ import pytest
 from engine.corpus.data import DataError
 from engine.corpus.simulator import SimulatedLog, simulate
 from engine.offline.datasets import LabelledWindows, load_windows, split_by_session, split_by_time
+from engine.offline.detect import Preprocessing, load_units
 from engine.offline.inputs import DatasetError, LogSpec
 from engine.steps.parse import ParseSettings
 from engine.windows.sessions import SessionWindows
@@ -52,6 +53,34 @@ def test_each_session_gives_one_closed_window_with_its_label(log: SimulatedLog, 
     assert closed.windows.lengths().sum() == windows.lines == 3_000
     assert set(closed.windows.ids.tolist()) <= windows.templates.keys()
     assert (windows.bad_lines, windows.late_lines, windows.unlabelled) == (0, 0, 0)
+
+
+def test_sessions_that_are_open_at_the_end_of_the_file_are_marked_with_their_growth_steps(spec: LogSpec) -> None:
+    gap_s = 5.0
+    found = load_windows(spec, HDFS, SessionWindows(gap_s=gap_s, growth=(3,)))
+    end_ns = found.last_ns.max()
+    closed = found.closed()
+    assert 0 < found.cut_sessions == closed.cut.sum() < len(closed)
+    assert closed.cut.tolist() == (closed.last_ns >= end_ns - gap_s * 1e9).tolist()
+    open_keys = {key for key, cut in zip(closed.keys, closed.cut, strict=True) if cut}
+    growing = ~found.windows.closed
+    assert growing.any()
+    assert {key for key, cut, grows in zip(found.keys, found.cut, growing, strict=True) if cut and grows} <= open_keys
+
+
+def test_windows_of_lines_are_never_cut(tmp_path: Path) -> None:
+    found = load_windows(bgl(tmp_path / "b.log", "- - - K -"), BGL, SlidingWindows(size=2, stride=2))
+    assert found.cut_sessions == 0
+    assert not found.cut.any()
+
+
+def test_sessions_that_are_cut_off_are_left_out_unless_wanted(spec: LogSpec) -> None:
+    preprocessing = Preprocessing(HDFS, SessionWindows(gap_s=5.0))
+    every, whole = load_units(spec, preprocessing, keep_cut=True), load_units(spec, preprocessing)
+    assert len(whole) == (~every.cut).sum() < len(every)
+    none_is_complete = load_units(spec, Preprocessing(HDFS, WHOLE))
+    assert none_is_complete.cut.all()
+    assert none_is_complete.cut_sessions == len(none_is_complete.closed())
 
 
 def test_a_compressed_log_gives_the_same(spec: LogSpec, windows: LabelledWindows, tmp_path: Path) -> None:

@@ -58,8 +58,8 @@ def scored_log(judged):
     def make(keys, scores, labels, times):
         n = len(keys)
         windows = Windows.of([[1] * (i + 1) for i in range(n)])
-        time_ns = np.array(times, np.int64)
-        data = LabelledWindows(windows, np.array(labels, bool), {}, tuple(keys), time_ns, time_ns, n, 0, 0, 0)
+        time_ns, whole = np.array(times, np.int64), np.zeros(n, bool)
+        data = LabelledWindows(windows, np.array(labels, bool), {}, tuple(keys), time_ns, time_ns, whole, n, 0, 0, 0, 0)
         return ScoredLog(data, np.array(scores, np.float32), "m", judged([0.0], [False]).card)
 
     return make
