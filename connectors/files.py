@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from connectors.base import DeadLetter, LineBatch, SettingsError, SourceUnavailableError, State
 from connectors.line_splitter import Cut, byte_place, too_long
-from connectors.tail import Place, Tail, base_name
+from connectors.tail import Tail, TailPosition, base_name
 from foundation.content_ids import digest
 
 BYTE_BITS = 44
@@ -79,7 +79,7 @@ class FilePartition:
         self._first = resume is None
         self._closed = False
         for path, place in (resume or {}).get("files", {}).items():
-            self._add(path, Place(**place), at_end=False)
+            self._add(path, TailPosition(**place), at_end=False)
 
     def next_batch(self) -> LineBatch | None:
         """See `SourcePartition.next_batch`."""
@@ -136,12 +136,12 @@ class FilePartition:
                 # A base that was renamed away for a moment still owns its rotations.
                 owned = self._settings.follow and base_name(path) in self._tails
                 if path not in self._tails and not owned:
-                    self._add(path, Place(), at_end=self._first and self._settings.start == "end")
+                    self._add(path, TailPosition(), at_end=self._first and self._settings.start == "end")
             self._first = False
         self._scanned_s = now
         return True
 
-    def _add(self, path: str, place: Place, *, at_end: bool) -> None:
+    def _add(self, path: str, place: TailPosition, *, at_end: bool) -> None:
         self._tails[path] = Tail(
             path,
             place,

@@ -55,7 +55,7 @@ def base_name(path: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TailPosition:
     """Where reading of a path stands: what is saved for it."""
 
     generation: int = 0
@@ -79,7 +79,7 @@ class Tail:
     def __init__(
         self,
         path: str,
-        place: Place,
+        place: TailPosition,
         *,
         follow: bool,
         at_end: bool,
@@ -117,12 +117,12 @@ class Tail:
         except OSError as error:
             raise SourceUnavailableError(f"cannot read {self.path}: {error.strerror or error}") from error
 
-    def place(self) -> Place:
+    def place(self) -> TailPosition:
         """The place behind the last line handed out."""
         if self._reader is None:
             return self._place
         head = self._head[: self._cutter.byte]
-        return Place(
+        return TailPosition(
             self.generation, self._cutter.byte, self._reader.identity(), len(head), fingerprint(head), self.ended
         )
 
@@ -162,7 +162,7 @@ class Tail:
             return None
         return self._use(self.path, self._end_of(self.path) if self._at_end else 0)
 
-    def _reopen(self, saved: Place) -> Reader | None:
+    def _reopen(self, saved: TailPosition) -> Reader | None:
         old = self._find(saved)
         if old is not None:
             return self._use(old, saved.byte)
@@ -179,7 +179,7 @@ class Tail:
         self.generation = saved.generation + 1
         return self._use(self.path, 0)
 
-    def _find(self, saved: Place) -> str | None:
+    def _find(self, saved: TailPosition) -> str | None:
         for path in (self.path, *self._rotated()):
             try:
                 stat = os.stat(path)

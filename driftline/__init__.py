@@ -17,17 +17,17 @@ from foundation.errors import DriftlineError
 from foundation.version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from driftline._detection import Model, evaluate, explain, score, train
+    from driftline._detection import TrainedDetector, evaluate, explain, score, train
     from driftline._engine import Engine
     from driftline._lines import classify, parse
     from driftline._store import Store, open_store
-    from driftline._windows import Windows, windows
+    from driftline._windows import LogWindows, windows
 
 _MODULES = {
     "Engine": "driftline._engine",
-    "Model": "driftline._detection",
+    "TrainedDetector": "driftline._detection",
     "Store": "driftline._store",
-    "Windows": "driftline._windows",
+    "LogWindows": "driftline._windows",
     "classify": "driftline._lines",
     "evaluate": "driftline._detection",
     "explain": "driftline._detection",
@@ -41,9 +41,9 @@ _MODULES = {
 __all__ = [
     "DriftlineError",
     "Engine",
-    "Model",
+    "LogWindows",
     "Store",
-    "Windows",
+    "TrainedDetector",
     "__version__",
     "classify",
     "evaluate",

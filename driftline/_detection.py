@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from driftline._tables import Table, pyarrow
-from driftline._windows import Windows
+from driftline._windows import LogWindows
 from engine.offline.detect import learnable, units_of
 from engine.offline.inputs import DatasetError
 from engine.runtime.model_loading import embedding_cache
@@ -24,7 +24,7 @@ Progress = Callable[[str, int, int, Mapping[str, float]], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class TrainedDetector:
     """A trained window detector with its threshold.
 
     Attributes:
@@ -43,11 +43,11 @@ class Model:
 
     def __repr__(self) -> str:
         version = "not published" if self.version is None else f"version {self.version}"
-        return f"<Model {self.name}, {version}, threshold {self.threshold:.6g}>"
+        return f"<TrainedDetector {self.name}, {version}, threshold {self.threshold:.6g}>"
 
 
 def train(
-    windows: Windows,
+    windows: LogWindows,
     detector: str = "bert_cnn",
     *,
     settings: Mapping[str, Any] | None = None,
@@ -59,7 +59,7 @@ def train(
     name: str | None = None,
     device: str = "auto",
     progress: Progress | None = None,
-) -> Model:
+) -> TrainedDetector:
     """Train a window detector, and publish it if a store is given.
 
     Args:
@@ -99,24 +99,26 @@ def train(
         store=None if store is None else ModelStore(fspath(store)), name=name, device=device,
         cache=embedding_cache(), progress=progress,
     )  # fmt: skip
-    return Model(trained.detector, trained.threshold, name or detector, trained.version, trained.notes.metrics)
+    return TrainedDetector(
+        trained.detector, trained.threshold, name or detector, trained.version, trained.notes.metrics
+    )
 
 
-def score(windows: Windows, model: Model) -> Table:
+def score(windows: LogWindows, model: TrainedDetector) -> Table:
     """Score windows; higher is more anomalous.
 
     Returns:
-        The table of `Windows.to_arrow` with the columns `score` and `alert`, whether it reaches the threshold.
+        The table of `LogWindows.to_arrow` with the columns `score` and `alert`, whether it reaches the threshold.
     """
     scores = _scores(windows, model)
     return windows.to_arrow().append_column("score", [scores]).append_column("alert", [scores >= model.threshold])
 
 
-def explain(windows: Windows, model: Model, *, top: int = 5) -> Table:
+def explain(windows: LogWindows, model: TrainedDetector, *, top: int = 5) -> Table:
     """Explain scores by the lines of the windows; costs far more than scoring, so choose a few windows.
 
     Args:
-        windows: Those to explain, see `Windows.take`.
+        windows: Those to explain, see `LogWindows.take`.
         model: Whose scores they are.
         top: Lines per window, those that add most to its score.
 
@@ -141,7 +143,7 @@ def explain(windows: Windows, model: Model, *, top: int = 5) -> Table:
     return pyarrow().table(rows)
 
 
-def evaluate(windows: Windows, model: Model) -> dict[str, float]:
+def evaluate(windows: LogWindows, model: TrainedDetector) -> dict[str, float]:
     """Compare scores with the labels of the windows, by session where lines have a session key.
 
     Returns:
@@ -158,10 +160,10 @@ def evaluate(windows: Windows, model: Model) -> dict[str, float]:
     return {**counts, **figures_of(units.scores, units.labels, model.threshold)}
 
 
-def _scores(windows: Windows, model: Model) -> NDArray[np.float32]:
+def _scores(windows: LogWindows, model: TrainedDetector) -> NDArray[np.float32]:
     _learn(windows, model)
     return WindowScorer(model.detector, model.version or 0, model.threshold).score(windows.data.windows)
 
 
-def _learn(windows: Windows, model: Model) -> None:
+def _learn(windows: LogWindows, model: TrainedDetector) -> None:
     model.detector.learn_templates(windows.templates)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from os import PathLike, fspath
 from pathlib import Path
 
-from engine.runtime.preflight import Finding, preflight
+from engine.runtime.preflight import CheckResult, preflight
 from engine.settings import RegionSettings, load
 from engine.telemetry.opt_out import silence_third_parties
 
@@ -37,7 +37,7 @@ class Engine:
         """
         return cls(load(Path(fspath(path))))
 
-    def check(self) -> Sequence[Finding]:
+    def check(self) -> Sequence[CheckResult]:
         """Tries every part that the engine needs, like `driftline check`: findings with `name`, `ok`, `detail`."""
         return list(preflight(self.settings))
 

@@ -13,19 +13,19 @@ from connectors.base import LineBatch
 from connectors.memory import MemorySource
 from driftline._tables import Table, table_of_records
 from engine.offline.classify import BUILT_IN, CLASS_COLUMNS, LogClassifier, load_scorer
-from engine.offline.export import COLUMNS, Judge, Record, RecordReader
+from engine.offline.export import COLUMNS, JsonRecord, Judge, RecordReader
 from engine.offline.inputs import DatasetError, log_files
 from engine.offline.log_reading import file_batches
 from engine.steps.parse import Parser, ParseSettings
 from foundation.settings_errors import validated
 
-Lines = str | PathLike[str] | Iterable[Any]
+LogInput = str | PathLike[str] | Iterable[Any]
 
 _PLACE = ("file", "position")
 _BATCH_LINES = 4096
 
 
-def parse(lines: Lines, *, format: str = "auto", session_key: str = "", timezone: str = "UTC") -> Table:
+def parse(lines: LogInput, *, format: str = "auto", session_key: str = "", timezone: str = "UTC") -> Table:
     """Parse a log into an Arrow table with one row per record; a stack trace is part of its record.
 
     Args:
@@ -50,14 +50,14 @@ def parse(lines: Lines, *, format: str = "auto", session_key: str = "", timezone
         [{'level': 'warn', 'component': 'shop.orders', 'template': 'order <NUM> took <NUM>.<NUM> s'}]
     """
     settings = _settings(format, session_key, timezone)
-    records: list[Record] = []
+    records: list[JsonRecord] = []
     for file, batches in _streams(lines):
         records += _records(settings, batches, file)
     return table_of_records(records, (*COLUMNS, *_PLACE))
 
 
 def classify(
-    lines: Lines,
+    lines: LogInput,
     model: str = BUILT_IN,
     *,
     store: str | PathLike[str] = "models-store",
@@ -91,7 +91,7 @@ def classify(
     """
     settings = _settings(format, "", timezone)
     scorer = load_scorer(fspath(store), model, version)
-    records: list[Record] = []
+    records: list[JsonRecord] = []
     for file, batches in _streams(lines):
         records += _records(settings, batches, file, lambda parser: LogClassifier(parser, scorer, explain=explain))
     return table_of_records(records, (*CLASS_COLUMNS, *_PLACE))
@@ -106,7 +106,7 @@ def _records(
     batches: Iterable[LineBatch],
     file: str,
     judge: Callable[[Parser], Judge | None] = lambda _: None,
-) -> list[Record]:
+) -> list[JsonRecord]:
     """The records of one stream; `judge` adds fields to them, given the parser."""
     parser = Parser(settings, lambda partition, position: f"{partition}, {position}")
     reader = RecordReader(parser, judge(parser))
@@ -114,7 +114,7 @@ def _records(
     return [{**record, "file": file} for record in records]
 
 
-def _streams(lines: Lines) -> Iterator[tuple[str, Iterable[LineBatch]]]:
+def _streams(lines: LogInput) -> Iterator[tuple[str, Iterable[LineBatch]]]:
     """Every stream by the name of its file; lines in memory are one stream without a file."""
     if isinstance(lines, str | PathLike):
         for file in log_files((Path(fspath(lines)),)):

@@ -3,7 +3,7 @@
 from os import PathLike, fspath
 from typing import Any
 
-from driftline._detection import Model
+from driftline._detection import TrainedDetector
 from engine.runtime.model_loading import embedding_cache
 from models.storage.store import ModelStore
 
@@ -37,7 +37,7 @@ class Store:
         """
         return self._store.verify(name, version).model_dump(mode="json")
 
-    def load(self, name: str, version: int | None = None, *, device: str = "auto") -> Model:
+    def load(self, name: str, version: int | None = None, *, device: str = "auto") -> TrainedDetector:
         """A window detector, ready to score.
 
         Args:
@@ -50,7 +50,7 @@ class Store:
         """
         stored = self._store.load(name, version, device=device, cache=embedding_cache())
         card = stored.card
-        return Model(stored.detector, card.threshold.value, card.name, card.version, card.metrics)
+        return TrainedDetector(stored.detector, card.threshold.value, card.name, card.version, card.metrics)
 
     def rollback(self, name: str, to: int | None = None) -> int:
         """Points the store back at a version, the previous one if None; returns its number.

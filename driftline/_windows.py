@@ -27,7 +27,7 @@ Labels = str | PathLike[str] | Mapping[str, bool] | Sequence[bool] | None
 
 
 @dataclass(frozen=True, slots=True)
-class Windows:
+class LogWindows:
     """Windows of a log in the order in which an engine would score them.
 
     Attributes:
@@ -43,7 +43,7 @@ class Windows:
 
     def __repr__(self) -> str:
         known = f"{int(self.data.labels.sum()):,} anomalous" if self.labelled else "without labels"
-        return f"<Windows: {len(self):,}, {known}; {self.late_lines:,} late lines>"
+        return f"<LogWindows: {len(self):,}, {known}; {self.late_lines:,} late lines>"
 
     @property
     def late_lines(self) -> int:
@@ -55,14 +55,14 @@ class Windows:
         """The text of every template id."""
         return self.data.templates
 
-    def split(self, share: float) -> "tuple[Windows, Windows]":
+    def split(self, share: float) -> "tuple[LogWindows, LogWindows]":
         """The first share (0 to 1) of the sessions by time, and the later ones."""
         first, later = split_by_time(self.data, share)
-        return Windows(first, self.labelled), Windows(later, self.labelled)
+        return LogWindows(first, self.labelled), LogWindows(later, self.labelled)
 
-    def take(self, index: Sequence[int]) -> "Windows":
+    def take(self, index: Sequence[int]) -> "LogWindows":
         """The windows at these indexes, in that order."""
-        return Windows(self.data.take(np.array(index, np.int64)), self.labelled)
+        return LogWindows(self.data.take(np.array(index, np.int64)), self.labelled)
 
     def to_arrow(self) -> Table:
         """One row per window: `session`, `first_time`, `last_time`, `lines`, `closed`, `anomalous`.
@@ -86,7 +86,7 @@ class Windows:
 
 def windows(
     log: Any, *, kind: str = "session", labels: Labels = None, format: str = "auto", **settings: Any
-) -> Windows:  # fmt: skip
+) -> LogWindows:  # fmt: skip
     """Cut a log into windows, exactly as an engine cuts them.
 
     Args:
@@ -107,13 +107,13 @@ def windows(
         >>> import driftline
         >>> lines = [f"2024-03-10 06:25:{i:02d},123 INFO shop: order {i} placed" for i in range(10)]
         >>> driftline.windows(driftline.parse(lines), kind="sliding", size=4, stride=2)
-        <Windows: 4, without labels; 0 late lines>
+        <LogWindows: 4, without labels; 0 late lines>
     """
     preprocessing = default_preprocessing(format, kind, settings)
     if isinstance(log, str | PathLike):
         spec = LogSpec(Path(fspath(log)), _label_source(labels), supervised=False)
         data = load_windows(spec, preprocessing.parse, preprocessing.window)
-        return Windows(data, labels is not None or bool(data.labels.any()))
+        return LogWindows(data, labels is not None or bool(data.labels.any()))
     return _of_table(table_of(log), preprocessing.window, labels)
 
 
@@ -125,7 +125,7 @@ def _label_source(labels: Labels) -> str | Path | None:
     raise DatasetError("labels of a log file are a file of labels or column:NAME; for others parse the log first")
 
 
-def _of_table(table: Table, window: WindowSettings, labels: Labels) -> Windows:
+def _of_table(table: Table, window: WindowSettings, labels: Labels) -> LogWindows:
     missing = [name for name in ("timestamp", "template") if name not in table.column_names]
     if missing:
         raise DatasetError(f"the table has no column {' and '.join(missing)}; it has {', '.join(table.column_names)}")
@@ -148,11 +148,11 @@ def _of_table(table: Table, window: WindowSettings, labels: Labels) -> Windows:
         cut_sessions=0,
     )  # fmt: skip
     if by_session is None:
-        return Windows(data, labels is not None)
+        return LogWindows(data, labels is not None)
     known = np.flatnonzero([key in by_session for key in data.keys])
     if not len(known):
         raise DatasetError(f"the labels name none of the {len(set(data.keys))} sessions, such as {data.keys[0]!r}")
-    return Windows(data.take(known), labelled=True)
+    return LogWindows(data.take(known), labelled=True)
 
 
 def _flags(table: Table, labels: Any) -> NDArray[np.bool_]:

@@ -60,6 +60,27 @@ def test_no_file_is_too_long():
     assert not {name: n for name, n in lengths.items() if n > MAX_LINES}
 
 
+def test_a_public_class_name_has_one_meaning():
+    places: dict[str, list[str]] = {}
+    classes = set()
+    for path in tracked("*.py"):
+        name = path.relative_to(ROOT)
+        if name.parts[0] not in (*PACKAGES, "bench"):
+            continue
+        for node in ast.parse(path.read_text("utf-8")).body:
+            match node:
+                case ast.ClassDef(name=found):
+                    classes.add(found)
+                case ast.Assign(targets=[ast.Name(id=found)]) if found[0].isupper() and not found.isupper():
+                    pass  # another name for a type
+                case _:
+                    continue
+            if not found.startswith("_"):
+                places.setdefault(found, []).append(f"{name}:{node.lineno}")
+    assert len(classes) > 500
+    assert not {found: at for found, at in places.items() if found in classes and len(at) > 1}
+
+
 def test_no_file_names_a_place_of_one_machine():
     place = re.compile(r"(?<![\w.])/(?:work|home|root|Users)/|file:///")
     texts = tracked("*.py", "*.md", "*.toml", "*.sh", "*.json", "*.yaml", "Makefile", ".ci/*", ".importlinter")

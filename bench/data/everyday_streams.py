@@ -43,7 +43,7 @@ class NoTemplateError(BenchError):
 
 
 @dataclass(frozen=True, slots=True)
-class Lines:
+class StreamLines:
     """Parsed lines in order.
 
     Attributes:
@@ -65,21 +65,21 @@ class Lines:
 
     def shares(self, start: int, stop: int) -> dict[int, float]:
         """The share of the windows in lines `start` to `stop` that hold each template."""
-        windows, _ = Lines(self.ids[start:stop], self.time_ns[start:stop], self.texts).windows()
+        windows, _ = StreamLines(self.ids[start:stop], self.time_ns[start:stop], self.texts).windows()
         pairs = np.unique(np.stack([np.repeat(np.arange(len(windows)), SIZE), windows.ids], 1), axis=0)
         found, counts = np.unique(pairs[:, 1], return_counts=True)
         return dict(zip(found.tolist(), (counts / len(windows)).tolist(), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class StreamChange:
     """What changes in a stream, and the templates that a good event names."""
 
-    lines: Lines
+    lines: StreamLines
     carriers: frozenset[int]
 
 
-def everyday_logs(lines: int, seed: int) -> dict[str, Lines]:
+def everyday_logs(lines: int, seed: int) -> dict[str, StreamLines]:
     """Streams without a change, by name; `lines` each, fewer for HDFS if its sample is shorter.
 
     Raises:
@@ -92,7 +92,7 @@ def everyday_logs(lines: int, seed: int) -> dict[str, Lines]:
     return made
 
 
-def daily_rhythm(days: int = DAYS, seed: int = 0) -> Lines:
+def daily_rhythm(days: int = DAYS, seed: int = 0) -> StreamLines:
     """Web traffic by day, batch jobs by night, and what runs always; the rate of lines varies with the hour."""
     rng = np.random.default_rng(seed)
     seconds = np.arange(days * _DAY_S)
@@ -113,43 +113,43 @@ def daily_rhythm(days: int = DAYS, seed: int = 0) -> Lines:
         shares = weights * np.where(web, level, np.where(batch, (1 - level) ** 3, 0.5))
         shares *= rng.gamma(50, 1 / 50, len(shares))
         drawn[here] = ids[rng.choice(len(names), len(here), p=shares / shares.sum())]
-    return Lines(drawn, at.astype(np.int64) * 10**9, dict(zip(ids.tolist(), names, strict=True)))
+    return StreamLines(drawn, at.astype(np.int64) * 10**9, dict(zip(ids.tolist(), names, strict=True)))
 
 
 # --- changes -------------------------------------------------------------------------------------
 
 
-def new_component(lines: Lines, at: int) -> Change:
+def new_component(lines: StreamLines, at: int) -> StreamChange:
     """Three new templates make up 5 % of the lines."""
     texts = {template_id(t): t for t in ("pool <*> leased to <IP>", "pool <*> renewed", "pool <*> returned by <IP>")}
-    return Change(_inserted(lines, at, list(texts), 0.05, texts), frozenset(texts))
+    return StreamChange(_inserted(lines, at, list(texts), 0.05, texts), frozenset(texts))
 
 
-def vanished(lines: Lines, at: int) -> Change:
+def vanished(lines: StreamLines, at: int) -> StreamChange:
     """A template that about a fifth of the windows held is gone."""
     chosen = _with_share(lines, at, 0.19)
     keep = (np.arange(len(lines.ids)) < at) | (lines.ids != chosen)
-    return Change(Lines(lines.ids[keep], lines.time_ns[keep], lines.texts), frozenset([chosen]))
+    return StreamChange(StreamLines(lines.ids[keep], lines.time_ns[keep], lines.texts), frozenset([chosen]))
 
 
-def tripled(lines: Lines, at: int) -> Change:
+def tripled(lines: StreamLines, at: int) -> StreamChange:
     """Three times as many windows hold a template that about a sixth of them held."""
     chosen = _with_share(lines, at, 0.15)
     share = lines.shares(0, at)[chosen]
     rate = 1 - (1 - min(3 * share, 0.9)) ** (1 / SIZE) - (1 - (1 - share) ** (1 / SIZE))
-    return Change(_inserted(lines, at, [chosen], rate, {}), frozenset([chosen]))
+    return StreamChange(_inserted(lines, at, [chosen], rate, {}), frozenset([chosen]))
 
 
-def renamed(lines: Lines, at: int) -> Change:
+def renamed(lines: StreamLines, at: int) -> StreamChange:
     """A release words a template differently."""
     chosen = _with_share(lines, at, 0.3)
     text = f"worker reports: {lines.texts[chosen]}"
     ids = np.where((np.arange(len(lines.ids)) >= at) & (lines.ids == chosen), template_id(text), lines.ids)
     changed = replace(lines, ids=ids, texts={**lines.texts, template_id(text): text})
-    return Change(changed, frozenset([chosen, template_id(text)]))
+    return StreamChange(changed, frozenset([chosen, template_id(text)]))
 
 
-CHANGES: Mapping[str, Callable[[Lines, int], Change]] = {
+CHANGES: Mapping[str, Callable[[StreamLines, int], StreamChange]] = {
     "new_component": new_component,
     "vanished": vanished,
     "tripled": tripled,
@@ -157,7 +157,7 @@ CHANGES: Mapping[str, Callable[[Lines, int], Change]] = {
 }
 
 
-def _with_share(lines: Lines, at: int, wanted: float) -> int:
+def _with_share(lines: StreamLines, at: int, wanted: float) -> int:
     """The template whose share of the windows before `at` is nearest to `wanted`, and that comes afterwards too."""
     before, after = lines.shares(0, at), lines.shares(at, len(lines.ids))
     # Only of templates that do not come or go by themselves: else the log's own change would be found.
@@ -171,13 +171,13 @@ def _with_share(lines: Lines, at: int, wanted: float) -> int:
     return min(steady, key=lambda template: abs(steady[template] - wanted))
 
 
-def _inserted(lines: Lines, at: int, ids: Sequence[int], rate: float, texts: Mapping[int, str]) -> Lines:
+def _inserted(lines: StreamLines, at: int, ids: Sequence[int], rate: float, texts: Mapping[int, str]) -> StreamLines:
     """The lines with others put among those from `at` on: `rate` of what is there then."""
     rng = np.random.default_rng(at)
     more = rng.binomial(1, min(0.9, rate / (1 - rate)), len(lines.ids) - at).astype(bool)
     places = at + np.flatnonzero(more)
     new = rng.choice(np.array(ids), len(places))
-    return Lines(
+    return StreamLines(
         np.insert(lines.ids, places, new), np.insert(lines.time_ns, places, lines.time_ns[places]),
         {**lines.texts, **texts},
     )  # fmt: skip
@@ -186,7 +186,7 @@ def _inserted(lines: Lines, at: int, ids: Sequence[int], rate: float, texts: Map
 # --- logs ----------------------------------------------------------------------------------------
 
 
-def _continued(lines: Lines, n: int, rng: np.random.Generator, others: int = 0) -> Lines:
+def _continued(lines: StreamLines, n: int, rng: np.random.Generator, others: int = 0) -> StreamLines:
     """`n` lines in runs of the log's own, from anywhere in it; shorter ones where it shares a stream with others."""
     parts, have = [], 0
     while have < n:
@@ -194,10 +194,10 @@ def _continued(lines: Lines, n: int, rng: np.random.Generator, others: int = 0) 
         start = int(rng.integers(0, len(lines.ids) - length))
         parts.append(lines.ids[start : start + length])
         have += length
-    return Lines(np.concatenate(parts)[:n], _even(n), lines.texts)
+    return StreamLines(np.concatenate(parts)[:n], _even(n), lines.texts)
 
 
-def _mixed(logs: Sequence[Lines], n: int, rng: np.random.Generator) -> Lines:
+def _mixed(logs: Sequence[StreamLines], n: int, rng: np.random.Generator) -> StreamLines:
     """`n` lines of several systems that log at the same time, each in short runs."""
     sources = [_continued(log, n // len(logs) + _RUN_LINES[1], rng, len(logs) - 1).ids for log in logs]
     places = [0] * len(sources)
@@ -210,7 +210,7 @@ def _mixed(logs: Sequence[Lines], n: int, rng: np.random.Generator) -> Lines:
         places[system] += length
         have += length
     texts = {template: text for log in logs for template, text in log.texts.items()}
-    return Lines(np.concatenate(parts)[:n], _even(n), texts)
+    return StreamLines(np.concatenate(parts)[:n], _even(n), texts)
 
 
 def _even(n: int) -> Ids:
@@ -218,7 +218,7 @@ def _even(n: int) -> Ids:
 
 
 @cache
-def _parsed() -> dict[str, Lines]:
+def _parsed() -> dict[str, StreamLines]:
     folder = Folders.of(os.environ).data
     names = ("hdfs/HDFS_2pct.log.xz", "bgl/BGL_first10k.log.xz", "iotdb_multilog.tar.zst", "loghub_2k.tar.xz")
     if folder is None or not all((folder / name).is_file() for name in names):
@@ -236,6 +236,6 @@ def _parsed() -> dict[str, Lines]:
     return found
 
 
-def _read(path: Path, format: str) -> Lines:
+def _read(path: Path, format: str) -> StreamLines:
     data = load_windows(LogSpec(path, supervised=False), ParseSettings(format=format), SlidingWindows(size=1, stride=1))
-    return Lines(data.windows.ids.astype(np.int64), np.maximum.accumulate(data.last_ns), dict(data.templates))
+    return StreamLines(data.windows.ids.astype(np.int64), np.maximum.accumulate(data.last_ns), dict(data.templates))

@@ -14,14 +14,14 @@ ARCHIVE = "loghub_2k.tar.xz"
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class LoghubSample:
     """One system: its raw lines, and the id of each line's reference template."""
 
     lines: list[bytes]
     events: list[str]
 
 
-def samples() -> dict[str, Sample]:
+def samples() -> dict[str, LoghubSample]:
     """All samples by system.
 
     Raises:
@@ -39,7 +39,7 @@ def samples() -> dict[str, Sample]:
             )
             ids = [row["EventId"] for row in events]
             lines = [line.removesuffix(b"\r") for line in _read(archive, f"{system}_2k.log").split(b"\n")]
-            found[system] = Sample(lines[: len(ids)], ids)
+            found[system] = LoghubSample(lines[: len(ids)], ids)
     return found
 
 

@@ -63,7 +63,7 @@ class Background:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class IncidentCase:
     """A log to be judged, and where its incident is.
 
     Attributes:
@@ -95,7 +95,7 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Alert:
+class DetectorAlert:
     """One alert of a detector.
 
     Attributes:
@@ -112,10 +112,10 @@ class Alert:
     strength: float
     about: str
     reason: str
-    also: "tuple[Alert, ...]" = ()
+    also: "tuple[DetectorAlert, ...]" = ()
 
     @property
-    def parts(self) -> "tuple[Alert, ...]":
+    def parts(self) -> "tuple[DetectorAlert, ...]":
         """Everything that it lists, the main thing first."""
         return (self, *self.also)
 
@@ -123,11 +123,11 @@ class Alert:
 class Watch(Protocol):
     """What a detector knows after the past."""
 
-    def watch(self, now: Sequence[str]) -> list[Alert]:
+    def watch(self, now: Sequence[str]) -> list[DetectorAlert]:
         """Read the lines of one case in order and return the alerts; every call starts from the past."""
 
 
-class Detector(Protocol):
+class IncidentDetector(Protocol):
     """A detector under test."""
 
     def learn(self, past: Sequence[str]) -> Watch:

@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Iterable, Mapping
 
 from bench.harness import BenchError
-from bench.incidents.base import Detector
+from bench.incidents.base import IncidentDetector
 from engine.findings.registry import DETECTORS as FINDERS
 
 OURS = "scan"
@@ -22,7 +22,7 @@ DETECTORS: Mapping[str, str] = {
 """Detector by name, as `module:NAME`; imported when it is asked for."""
 
 
-def chosen(names: Iterable[str]) -> dict[str, Detector]:
+def chosen(names: Iterable[str]) -> dict[str, IncidentDetector]:
     """The detectors with these names.
 
     Raises:
@@ -34,7 +34,7 @@ def chosen(names: Iterable[str]) -> dict[str, Detector]:
     return {name: _load(DETECTORS[name]) for name in names}
 
 
-def _load(place: str) -> Detector:
+def _load(place: str) -> IncidentDetector:
     module, _, name = place.partition(":")
-    detector: Detector = getattr(importlib.import_module(module), name)
+    detector: IncidentDetector = getattr(importlib.import_module(module), name)
     return detector

@@ -96,17 +96,17 @@ def service_line(rng: Random, time: float, fields: Mapping[str, str | int | floa
     return json.dumps({"ts": stamp, **fields}, separators=(",", ":"))
 
 
-Fields = dict[str, str | int | float]
+FieldValues = dict[str, str | int | float]
 _MESSAGES = {"request": 700, "cache": 150, "payment": 80, "gc": 57, "login": 5, "retry": 4, "denied": 3, "timeout": 1}
-_BEAT: Fields = {"level": "info", "service": "scheduler", "pod": "scheduler-0", "msg": "heartbeat"}
+_BEAT: FieldValues = {"level": "info", "service": "scheduler", "pod": "scheduler-0", "msg": "heartbeat"}
 _ROUTES = {"/prices": 6, "/cart": 5, "/orders/{id}": 4, "/checkout": 2}
 
 
-def _service_fields(rng: Random, busy: float) -> Fields:
+def _service_fields(rng: Random, busy: float) -> FieldValues:
     """What one pod reports; latencies grow with how busy the day is (0 to 1)."""
-    base: Fields = {"level": "info", "service": "checkout", "pod": rng.choice(PODS)}
+    base: FieldValues = {"level": "info", "service": "checkout", "pod": rng.choice(PODS)}
     latency = round(rng.lognormvariate(3.0 + 0.4 * busy, 0.45), 1)
-    rest: Fields
+    rest: FieldValues
     match _one(rng, _MESSAGES):
         case "request":
             status = _one(rng, {200: 960, 404: 25, 409: 14, 500: 1})

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.harness import BenchError
-from bench.incidents.base import Background, Case
-from bench.incidents.kinds import KINDS, NONE, PLACES, Kind
-from bench.incidents.recipes import Edit, Insert, Recipe, Repeat, Silence, Values
+from bench.incidents.base import Background, IncidentCase
+from bench.incidents.kinds import KINDS, NONE, PLACES, IncidentKind
+from bench.incidents.recipes import Edit, Insert, Recipe, Repeat, SayingValues, Stop
 
 JITTER = 0.02
 """A place moves by up to this share of `now`, so that no detector is tuned to five rows."""
@@ -31,15 +31,15 @@ class _Changes:
     silent: tuple[float, float] | None = None
 
 
-def free_case(background: Background) -> Case:
+def free_case(background: Background) -> IncidentCase:
     """The background as it is."""
     now = background.lines[background.cut :]
     rows = np.arange(len(now), dtype=np.int64)
     times = background.times[background.cut :]
-    return Case(background, NONE, 0, 0, 0, now, times, np.zeros(len(now), bool), rows)
+    return IncidentCase(background, NONE, 0, 0, 0, now, times, np.zeros(len(now), bool), rows)
 
 
-def make_case(background: Background, kind: str, size: int, place: int, seed: int) -> Case:
+def make_case(background: Background, kind: str, size: int, place: int, seed: int) -> IncidentCase:
     """The background with one incident.
 
     Raises:
@@ -60,7 +60,7 @@ def make_case(background: Background, kind: str, size: int, place: int, seed: in
 class _Site:
     """Where and how strongly an incident happens: shared by the four ways."""
 
-    def __init__(self, background: Background, kind: Kind, size: int, place: int, rng: Random) -> None:
+    def __init__(self, background: Background, kind: IncidentKind, size: int, place: int, rng: Random) -> None:
         self.background, self.kind, self.rng = background, kind, rng
         self.count, self.factor = kind.counts[size], kind.factors[size]
         self.now = background.lines[background.cut :]
@@ -95,7 +95,7 @@ class _Site:
 
 def _insert(site: _Site, recipe: Recipe) -> _Changes:
     assert isinstance(recipe, Insert)
-    values, write = Values(site.rng), site.background.system.write
+    values, write = SayingValues(site.rng), site.background.system.write
     changes = _Changes()
     for row, time in site.slots():
         event = site.rng.choice(recipe.events)
@@ -141,7 +141,7 @@ def _edit(site: _Site, recipe: Recipe) -> _Changes:
 
 
 def _silence(site: _Site, recipe: Recipe) -> _Changes:
-    assert isinstance(recipe, Silence)
+    assert isinstance(recipe, Stop)
     rows = [row for row, line in enumerate(site.now) if recipe.pattern.search(line)]
     gone = site.following(rows, site.count, "a heartbeat")
     period = float(np.median(np.diff(site.times[rows])))
@@ -153,11 +153,11 @@ _WAYS: dict[type, Callable[[_Site, Recipe], _Changes]] = {
     Insert: _insert,
     Repeat: _repeat,
     Edit: _edit,
-    Silence: _silence,
+    Stop: _silence,
 }
 
 
-def _apply(background: Background, changes: _Changes, what: tuple[str, int, int, int]) -> Case:
+def _apply(background: Background, changes: _Changes, what: tuple[str, int, int, int]) -> IncidentCase:
     """`now` with the changes, inserted lines after their row and in time order."""
     now, times = background.lines[background.cut :], background.times[background.cut :]
     after: dict[int, list[tuple[float, str]]] = {}
@@ -182,4 +182,4 @@ def _apply(background: Background, changes: _Changes, what: tuple[str, int, int,
     seconds = np.array(clock)
     if changes.silent is not None:
         incident |= (seconds >= changes.silent[0]) & (seconds <= changes.silent[1])
-    return Case(background, *what, tuple(lines), seconds, incident, np.array(source, np.int64))
+    return IncidentCase(background, *what, tuple(lines), seconds, incident, np.array(source, np.int64))

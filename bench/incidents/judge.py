@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.incidents.base import Alert, Case
+from bench.incidents.base import DetectorAlert, IncidentCase
 from bench.incidents.kinds import NONE
 
 WIDE_ROWS, WIDE_SHARE = 200, 0.1
@@ -27,7 +27,7 @@ DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RunResult:
     """What one run of a detector came to.
 
     Attributes:
@@ -41,7 +41,7 @@ class Verdict:
         watch_s: CPU seconds that the detector took for the lines of `now`.
     """
 
-    case: Case
+    case: IncidentCase
     alerts: int
     others: int
     rank: int | None
@@ -55,7 +55,9 @@ class Verdict:
         return self.rank is not None
 
 
-def judge(case: Case, alerts: Sequence[Alert], free: Sequence[Alert], watch_s: float = 0.0) -> Verdict:
+def judge(
+    case: IncidentCase, alerts: Sequence[DetectorAlert], free: Sequence[DetectorAlert], watch_s: float = 0.0
+) -> RunResult:
     """The verdict on one run.
 
     Args:
@@ -76,10 +78,10 @@ def judge(case: Case, alerts: Sequence[Alert], free: Sequence[Alert], watch_s: f
         first = int(np.argmax(case.incident))
         delay_lines = min(raised) - first
         delay_s = float(case.times[min(raised)] - case.times[first])
-    return Verdict(case, len(alerts), sum(not rows for rows in hits), rank, delay_lines, delay_s, watch_s)
+    return RunResult(case, len(alerts), sum(not rows for rows in hits), rank, delay_lines, delay_s, watch_s)
 
 
-def on_incident(case: Case, alert: Alert) -> bool:
+def on_incident(case: IncidentCase, alert: DetectorAlert) -> bool:
     """Whether the alert fulfils the conditions that need no other run."""
     rows = np.asarray(alert.rows)
     if not case.incident[rows].any() or alert.raised < int(np.argmax(case.incident)):
@@ -93,13 +95,13 @@ def on_incident(case: Case, alert: Alert) -> bool:
 class _Usual:
     """What a detector reports without the incident: rows of `now` without it, by what the alerts are about."""
 
-    def __init__(self, case: Case, free: Sequence[Alert]) -> None:
+    def __init__(self, case: IncidentCase, free: Sequence[DetectorAlert]) -> None:
         self._source = case.source
         self._rows: dict[str, set[int]] = {}
         for part in (part for alert in free for part in alert.parts):
             self._rows.setdefault(part.about, set()).update(part.rows)
 
-    def has(self, alert: Alert) -> bool:
+    def has(self, alert: DetectorAlert) -> bool:
         """Whether half of the alert's lines that the log has anyway, or more, are reported for the same thing."""
         usual = self._rows.get(alert.about, set())
         lines = [row for row in self._source[np.asarray(alert.rows)].tolist() if row >= 0]
@@ -107,7 +109,7 @@ class _Usual:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class DetectorSummary:
     """What a detector did over many runs; every value is None where no run can tell it.
 
     Attributes:
@@ -127,7 +129,7 @@ class Figures:
     cost_s_per_10k: float | None
 
 
-def summarise(verdicts: Sequence[Verdict]) -> Figures:
+def summarise(verdicts: Sequence[RunResult]) -> DetectorSummary:
     """The figures of these runs, of which there must be at least one."""
     real = [verdict for verdict in verdicts if verdict.case.kind != NONE]
     lines = sum(len(verdict.case.now) for verdict in verdicts)
@@ -135,7 +137,7 @@ def summarise(verdicts: Sequence[Verdict]) -> Figures:
     others = sum(verdict.others for verdict in verdicts)
     delays = [verdict.delay_lines for verdict in real if verdict.delay_lines is not None]
     seconds = [verdict.delay_s for verdict in real if verdict.delay_s is not None]
-    return Figures(
+    return DetectorSummary(
         found=float(np.mean([v.found for v in real])) if real else None,
         rank1=float(np.mean([v.rank == 1 for v in real])) if real else None,
         others_per_10k=others / lines * 1e4,
@@ -146,6 +148,6 @@ def summarise(verdicts: Sequence[Verdict]) -> Figures:
     )
 
 
-def _cost(free: Sequence[Verdict]) -> float | None:
+def _cost(free: Sequence[RunResult]) -> float | None:
     lines = sum(len(verdict.case.now) for verdict in free)
     return sum(verdict.watch_s for verdict in free) / lines * 1e4 if lines else None

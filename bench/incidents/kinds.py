@@ -14,7 +14,7 @@ NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class IncidentKind:
     """How much of an incident happens.
 
     Attributes:
@@ -32,17 +32,17 @@ class Kind:
     share: float | None = None
 
 
-KINDS: dict[str, Kind] = {
-    "new_error": Kind("an error that the log has never shown", (3, 12, 48), 4),
-    "error_burst": Kind("a known error, many times in a short time", (15, 50, 150), 2),
-    "http_5xx": Kind("one endpoint answers 502 and 504", (12, 40, 150), 3),
-    "latency": Kind("one template takes longer than usual", (30, 80, 200), 0, (3.0, 6.0, 15.0)),
-    "heartbeat": Kind("a periodic line stops", (4, 8, 16), 0),
-    "crash_loop": Kind("a process starts, fails and starts again", (3, 8, 20), 12),
-    "disk_full": Kind("no space is left on a device", (3, 10, 40), 4),
-    "oom": Kind("a process is killed for memory, or reports that it has none", (1, 3, 8), 30),
-    "brute_force": Kind("one address tries many passwords", (25, 80, 250), 1),
-    "retry_leak": Kind("a known retry comes more and more often", (40, 100, 250), 0, share=0.4),
-    "config_reload": Kind("a changed configuration is refused", (1, 2, 5), 40),
-    "odd_node": Kind("one host of many behaves otherwise, with known lines", (20, 60, 200), 2),
+KINDS: dict[str, IncidentKind] = {
+    "new_error": IncidentKind("an error that the log has never shown", (3, 12, 48), 4),
+    "error_burst": IncidentKind("a known error, many times in a short time", (15, 50, 150), 2),
+    "http_5xx": IncidentKind("one endpoint answers 502 and 504", (12, 40, 150), 3),
+    "latency": IncidentKind("one template takes longer than usual", (30, 80, 200), 0, (3.0, 6.0, 15.0)),
+    "heartbeat": IncidentKind("a periodic line stops", (4, 8, 16), 0),
+    "crash_loop": IncidentKind("a process starts, fails and starts again", (3, 8, 20), 12),
+    "disk_full": IncidentKind("no space is left on a device", (3, 10, 40), 4),
+    "oom": IncidentKind("a process is killed for memory, or reports that it has none", (1, 3, 8), 30),
+    "brute_force": IncidentKind("one address tries many passwords", (25, 80, 250), 1),
+    "retry_leak": IncidentKind("a known retry comes more and more often", (40, 100, 250), 0, share=0.4),
+    "config_reload": IncidentKind("a changed configuration is refused", (1, 2, 5), 40),
+    "odd_node": IncidentKind("one host of many behaves otherwise, with known lines", (20, 60, 200), 2),
 }

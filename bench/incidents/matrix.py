@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.incidents.backgrounds import background
-from bench.incidents.base import Background, Case, Detector
+from bench.incidents.base import Background, IncidentCase, IncidentDetector
 from bench.incidents.inject import free_case, make_case
-from bench.incidents.judge import Figures, Verdict, judge, summarise
+from bench.incidents.judge import DetectorSummary, RunResult, judge, summarise
 from bench.incidents.kinds import KINDS, NONE, PLACES, SIZES
 
 ALL = "all"
@@ -42,7 +42,7 @@ class Plan:
             for seed in self.seeds:
                 yield background(name, seed), seed
 
-    def cases(self, log: Background, seed: int) -> Iterator[Case]:
+    def cases(self, log: Background, seed: int) -> Iterator[IncidentCase]:
         """The cases with an incident, of one background."""
         for kind in self.kinds:
             if kind in log.system.recipes:
@@ -51,18 +51,18 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Runs:
+class DetectorRuns:
     """What one detector did: its verdicts, and the CPU seconds it took for 10,000 lines of the past."""
 
-    verdicts: Sequence[Verdict]
+    verdicts: Sequence[RunResult]
     learn_s_per_10k: float
 
 
 def run_plan(
-    plan: Plan, detectors: Mapping[str, Detector], report: Callable[[str, int, int], None] = lambda *_: None
-) -> dict[str, Runs]:
+    plan: Plan, detectors: Mapping[str, IncidentDetector], report: Callable[[str, int, int], None] = lambda *_: None
+) -> dict[str, DetectorRuns]:
     """Every detector on every case of the plan."""
-    verdicts: dict[str, list[Verdict]] = {name: [] for name in detectors}
+    verdicts: dict[str, list[RunResult]] = {name: [] for name in detectors}
     seconds, lines = dict.fromkeys(detectors, 0.0), 0
     logs = list(plan.logs())
     for number, (log, seed) in enumerate(logs):
@@ -81,10 +81,10 @@ def run_plan(
                 alerts = watch.watch(case.now)
                 verdicts[name].append(judge(case, alerts, usual, time.process_time() - begin))
             report(name, number + 1, len(logs))
-    return {name: Runs(verdicts[name], seconds[name] / max(lines, 1) * 1e4) for name in detectors}
+    return {name: DetectorRuns(verdicts[name], seconds[name] / max(lines, 1) * 1e4) for name in detectors}
 
 
-def metrics(runs: Runs) -> dict[str, float]:
+def metrics(runs: DetectorRuns) -> dict[str, float]:
     """The figures of one detector over the whole plan, without those that no run can tell."""
     figures: dict[str, Any] = asdict(summarise(runs.verdicts))
     for group in ("stationary", "daily", "real"):
@@ -95,7 +95,7 @@ def metrics(runs: Runs) -> dict[str, float]:
     return {name: value for name, value in figures.items() if value is not None}
 
 
-def table(runs: Runs) -> dict[str, dict[str, dict[str, float]]]:
+def table(runs: DetectorRuns) -> dict[str, dict[str, dict[str, float]]]:
     """By background and kind: found, rank1, others per 10,000 lines, delay in lines.
 
     The background and the kind `all` sum up; the kind `none` is the run without an incident.
@@ -109,12 +109,12 @@ def table(runs: Runs) -> dict[str, dict[str, dict[str, float]]]:
     return out
 
 
-def missed(runs: Runs) -> list[str]:
+def missed(runs: DetectorRuns) -> list[str]:
     """The names of the cases whose incident was not found."""
     return [verdict.case.name for verdict in runs.verdicts if verdict.case.kind != NONE and not verdict.found]
 
 
-def _row(figures: Figures) -> dict[str, float]:
+def _row(figures: DetectorSummary) -> dict[str, float]:
     row = {
         "found": figures.found,
         "rank1": figures.rank1,

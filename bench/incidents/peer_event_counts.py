@@ -8,7 +8,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bench.incidents.base import Alert
+from bench.incidents.base import DetectorAlert
 from bench.incidents.line_batches import batches
 from engine.clock import ManualClock
 from engine.records import ScoredWindows, WindowBatch
@@ -22,7 +22,7 @@ NAME = "event_counts"
 
 
 @dataclass(frozen=True, slots=True)
-class EventCounts:
+class EventCountsPeer:
     """The detector with its defaults."""
 
     def learn(self, past: Sequence[str]) -> "EventCountsWatch":
@@ -37,7 +37,7 @@ class EventCountsWatch:
 
     trained: Trained
 
-    def watch(self, now: Sequence[str]) -> list[Alert]:
+    def watch(self, now: Sequence[str]) -> list[DetectorAlert]:
         """Score and decide; the parser starts empty, as after the start of an engine."""
         batch, templates = _windows(now)
         detector = copy.deepcopy(self.trained.detector)
@@ -50,7 +50,7 @@ class EventCountsWatch:
             first, last = int(batch.first[decision.index]), int(batch.last[decision.index])
             score = float(scored.score[decision.index])
             alerts.append(
-                Alert(range(first, last + 1), last, score, "", f"score {score:.2f}, threshold {threshold:.2f}")
+                DetectorAlert(range(first, last + 1), last, score, "", f"score {score:.2f}, threshold {threshold:.2f}")
             )
         return alerts
 
@@ -71,4 +71,4 @@ def _windows(lines: Sequence[str]) -> tuple[WindowBatch, dict[int, str]]:
     return WindowBatch.join(parts + ([] if last is None else [last])), templates
 
 
-EVENT_COUNTS = EventCounts()
+EVENT_COUNTS = EventCountsPeer()

@@ -14,8 +14,8 @@ from river.anomaly import HalfSpaceTrees
 from river.compose import Pipeline
 from river.preprocessing import MinMaxScaler
 
-from bench.incidents.base import Alert
-from bench.incidents.peer_script import Templates
+from bench.incidents.base import DetectorAlert
+from bench.incidents.peer_script import LineTemplates
 
 BLOCK = 20
 QUANTILE = 0.995
@@ -31,7 +31,7 @@ class HalfSpace:
 
     def learn(self, past: Sequence[str]) -> "HalfSpaceWatch":
         """Grow the trees on the blocks of the past."""
-        templates = Templates(masked=True)
+        templates = LineTemplates(masked=True)
         blocks = list(_blocks(past, templates))
         known = sorted(set().union(*blocks))
         window = max(min(250, len(blocks) // 4), 5)
@@ -51,11 +51,11 @@ class HalfSpaceWatch:
     """Trees as pickled bytes, so that every case starts from the same ones."""
 
     trees: bytes
-    templates: Templates
+    templates: LineTemplates
     known: tuple[str, ...]
     threshold: float
 
-    def watch(self, now: Sequence[str]) -> list[Alert]:
+    def watch(self, now: Sequence[str]) -> list[DetectorAlert]:
         """Score every block, then learn it."""
         trees: Pipeline = pickle.loads(self.trees)
         alerts = []
@@ -66,12 +66,12 @@ class HalfSpaceWatch:
             if score > self.threshold:
                 rows = range(number * BLOCK, min((number + 1) * BLOCK, len(now)))
                 alerts.append(
-                    Alert(rows, rows[-1], score, "", f"score {score:.3f}, usually below {self.threshold:.3f}")
+                    DetectorAlert(rows, rows[-1], score, "", f"score {score:.3f}, usually below {self.threshold:.3f}")
                 )
         return alerts
 
 
-def _blocks(lines: Sequence[str], templates: Templates) -> Iterator[Counter[str]]:
+def _blocks(lines: Sequence[str], templates: LineTemplates) -> Iterator[Counter[str]]:
     for start in range(0, len(lines), BLOCK):
         yield Counter(str(templates.of(line)) for line in lines[start : start + BLOCK])
 

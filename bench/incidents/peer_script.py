@@ -16,7 +16,7 @@ from drain3.drain import Drain  # type: ignore[import-untyped]
 from drain3.masking import LogMasker, MaskingInstruction  # type: ignore[import-untyped]
 from drain3.template_miner_config import TemplateMinerConfig  # type: ignore[import-untyped]
 
-from bench.incidents.base import Alert
+from bench.incidents.base import DetectorAlert
 
 BLOCK, SIGMA = 100, 6.0
 NEW_STRENGTH = 50.0
@@ -35,7 +35,7 @@ def request(line: str) -> str | None:
     return f"{found[1]} {re.sub('[0-9]+', 'N', found[2])} status{found[3]}xx" if found is not None else None
 
 
-class Templates:
+class LineTemplates:
     """The template of a line: Drain3's for messages, the text itself for requests of an access log."""
 
     def __init__(self, masked: bool) -> None:
@@ -57,7 +57,7 @@ class Templates:
         number: int = self._drain.add_log_message(text)[0].cluster_id
         return number
 
-    def fork(self) -> "Templates":
+    def fork(self) -> "LineTemplates":
         """A copy with the templates learnt so far."""
         other = copy.copy(self)
         other._drain = copy.deepcopy(self._drain)
@@ -83,7 +83,7 @@ class Script:
 
     def learn(self, past: Sequence[str]) -> "ScriptWatch":
         """Counts the templates of the past."""
-        ids = Templates(self.masked)
+        ids = LineTemplates(self.masked)
         return ScriptWatch(self, ids, Counter(ids.of(line) for line in past), len(past))
 
 
@@ -92,32 +92,32 @@ class ScriptWatch:
     """The templates and the rates of the past."""
 
     script: Script
-    ids: Templates
+    ids: LineTemplates
     past: Counter[int | str]
     lines: int
 
-    def watch(self, now: Sequence[str]) -> list[Alert]:
+    def watch(self, now: Sequence[str]) -> list[DetectorAlert]:
         """New templates at once, rates at the end of every block of 100 lines."""
-        ids, block, alerts, seen = self.ids.fork(), Counter[int | str](), list[Alert](), set(self.past)
+        ids, block, alerts, seen = self.ids.fork(), Counter[int | str](), list[DetectorAlert](), set(self.past)
         for row, line in enumerate(now):
             template = ids.of(line)
             if self.script.new and template not in seen:
                 seen.add(template)
-                alerts.append(Alert((row,), row, NEW_STRENGTH, ids.text(template), "never seen before"))
+                alerts.append(DetectorAlert((row,), row, NEW_STRENGTH, ids.text(template), "never seen before"))
             block[template] += 1
             if row % BLOCK == BLOCK - 1:
                 alerts += self._rates(block, row, ids)
                 block.clear()
         return alerts
 
-    def _rates(self, block: Counter[int | str], row: int, ids: Templates) -> list[Alert]:
+    def _rates(self, block: Counter[int | str], row: int, ids: LineTemplates) -> list[DetectorAlert]:
         alerts = []
         for template, count in block.items():
             usual = self.past[template] / self.lines * BLOCK
             strength = (count - usual) / math.sqrt(usual + 1)
             if strength > SIGMA and (template in self.past or not self.script.new):
                 reason = f"{count} in {BLOCK} lines, usually {usual:.1f}"
-                alerts.append(Alert(range(row - BLOCK + 1, row + 1), row, strength, ids.text(template), reason))
+                alerts.append(DetectorAlert(range(row - BLOCK + 1, row + 1), row, strength, ids.text(template), reason))
         return alerts
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from bench.incidents.base import Alert
+from bench.incidents.base import DetectorAlert
 from bench.incidents.line_batches import batches
-from engine.findings.base import Signal, State, Templates
+from engine.findings.base import Signal, State, TemplateLookup
 from engine.findings.describe import MAX_TEMPLATES
 from engine.findings.grouping import Finding, Grouping
 from engine.findings.warmup import WarmUpSettings
@@ -23,7 +23,7 @@ class OneDetector(Grouping):
         super().__init__()
         self._name = name
 
-    def add(self, signals: Sequence[Signal], templates: Templates, *, block_lines: int, row: int) -> list[Finding]:
+    def add(self, signals: Sequence[Signal], templates: TemplateLookup, *, block_lines: int, row: int) -> list[Finding]:
         """See `Grouping.add`."""
         mine = [signal for signal in signals if signal.detector == self._name]
         return super().add(mine, templates, block_lines=block_lines, row=row)
@@ -52,7 +52,7 @@ class ScanWatch:
     past: int
     alone: str | None
 
-    def watch(self, now: Sequence[str]) -> list[Alert]:
+    def watch(self, now: Sequence[str]) -> list[DetectorAlert]:
         """Read what follows; every finding is an alert."""
         parser, watch = Parser(PARSE, _place, self.parser), SourceWatch(WarmUpSettings(), self.state)
         watch.warmup.end("a baseline was given")
@@ -64,7 +64,7 @@ class ScanWatch:
         texts = [template.text for template in watch.finder.reader.table.all]
         return [self._alert(finding, len(now), texts) for finding in watch.grouping.findings]
 
-    def _alert(self, finding: Finding, lines: int, texts: Sequence[str]) -> Alert:
+    def _alert(self, finding: Finding, lines: int, texts: Sequence[str]) -> DetectorAlert:
         """The finding's signals as the report lists them; what joined it later was raised with its own last line."""
         parts = []
         for strength, signal in finding.by_strength[:MAX_TEMPLATES]:
@@ -73,7 +73,7 @@ class ScanWatch:
             detected = finding.detected - self.past
             raised = min(max(detected if detected >= first else last, rows[0]), lines - 1)
             about = f"{signal.kind} {texts[signal.key] if signal.key >= 0 else signal.note}"
-            parts.append(Alert(rows, raised, strength, about, repr(signal)))
+            parts.append(DetectorAlert(rows, raised, strength, about, repr(signal)))
         return replace(parts[0], strength=finding.strength, also=tuple(parts[1:]))
 
 

@@ -16,7 +16,7 @@ class Saying:
     """One thing that a program may say.
 
     Attributes:
-        text: The message; names in braces are filled by `Values`.
+        text: The message; names in braces are filled by `SayingValues`.
         level: As the system writes it, "" where lines have no level.
         source: Component, logger, thread or host, as the system's `write` expects.
         fields: Further columns of a structured line.
@@ -62,16 +62,16 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True)
-class Silence:
+class Stop:
     """A periodic line that stops."""
 
     pattern: re.Pattern[str]
 
 
-Recipe = Insert | Repeat | Edit | Silence
+Recipe = Insert | Repeat | Edit | Stop
 
 
-class Values(dict[str, str]):
+class SayingValues(dict[str, str]):
     """Values for the names in a saying: those of one incident stay the same, all others are drawn.
 
     Names that end with `_` are drawn once: `{ip_}` is the attacker, `{ip}` anyone.

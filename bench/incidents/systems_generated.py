@@ -8,7 +8,7 @@ from random import Random
 
 from bench.incidents.base import System
 from bench.incidents.generated import access_line, service_line
-from bench.incidents.recipes import Edit, Repeat, Saying, Silence
+from bench.incidents.recipes import Edit, Repeat, Saying, Stop
 from bench.incidents.sayings import inserts
 from bench.incidents.stamps import ACCESS, JSON_TS, syslog
 from bench.incidents.systems_real import syslog_line
@@ -50,7 +50,7 @@ ACCESS_SYSTEM = System(
     {
         **inserts("access"),
         "error_burst": Repeat(re.compile('" 500 ')),
-        "heartbeat": Silence(re.compile("GET /healthz")),
+        "heartbeat": Stop(re.compile("GET /healthz")),
         "retry_leak": Repeat(re.compile('" 499 ')),
     },
     {
@@ -68,7 +68,7 @@ SYSLOG_SYSTEM = System(
         **inserts("syslog"),
         "error_burst": Repeat(re.compile("apparmor")),
         "latency": Edit(re.compile(r"delay=([\d.]+)"), _slow_mail),
-        "heartbeat": Silence(re.compile("snapshot of /srv finished")),
+        "heartbeat": Stop(re.compile("snapshot of /srv finished")),
         "retry_leak": Repeat(re.compile("will retry")),
         "odd_node": Repeat(re.compile("worker connections in use"), _one_host),
     },
@@ -81,7 +81,7 @@ SERVICE_SYSTEM = System(
         **inserts("service"),
         "error_burst": Repeat(re.compile("inventory timed out")),
         "latency": Edit(re.compile(r'("msg":"payment accepted".*"latency_ms":)([\d.]+)'), _slow_payment),
-        "heartbeat": Silence(re.compile('"msg":"heartbeat"')),
+        "heartbeat": Stop(re.compile('"msg":"heartbeat"')),
         "retry_leak": Repeat(re.compile("retrying")),
         "odd_node": Repeat(re.compile("cache miss"), _one_pod),
     },

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from random import Random
 
 from bench.incidents.base import System
-from bench.incidents.recipes import Edit, Repeat, Saying, Silence
+from bench.incidents.recipes import Edit, Repeat, Saying, Stop
 from bench.incidents.sayings import inserts
 from bench.incidents.stamps import (
     APACHE,
@@ -203,7 +203,7 @@ OPENSTACK_SYSTEM = System(
         "error_burst": Repeat(re.compile("WARNING")),
         "http_5xx": Edit(re.compile(DETAIL + r")status: 200 len: \d+ time: [\d.]+"), _bad_gateway),
         "latency": Edit(re.compile(DETAIL + r"status: 200 len: \d+ time: )([\d.]+)"), _slow_request),
-        "heartbeat": Silence(re.compile("Auditing locally available compute resources")),
+        "heartbeat": Stop(re.compile("Auditing locally available compute resources")),
     },
     {"retry_leak": NO_RETRY, "odd_node": NO_HOSTS},
 )
@@ -213,7 +213,7 @@ HEALTHAPP_SYSTEM = System(
     {
         **inserts("healthapp"),
         "error_burst": Repeat(re.compile("(?i)fail")),
-        "heartbeat": Silence(re.compile("processHandleBroadcastAction action:android.intent.action.TIME_TICK")),
+        "heartbeat": Stop(re.compile("processHandleBroadcastAction action:android.intent.action.TIME_TICK")),
     },
     {
         "http_5xx": NO_REQUESTS,

@@ -32,7 +32,7 @@ MAX_LENGTH = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class CounterSample:
     """Counters of all workers at one moment (`time.perf_counter` seconds)."""
 
     at_s: float
@@ -105,7 +105,7 @@ class EngineProcess:
     settings: Path
     port: int
     workers: int = 1
-    samples: list[Sample] = field(default_factory=list)
+    samples: list[CounterSample] = field(default_factory=list)
     peak_rss: int = 0
     _process: "subprocess.Popen[bytes] | None" = None
     _latest: dict[int, dict[str, float]] = field(default_factory=dict)
@@ -153,7 +153,7 @@ class EngineProcess:
         if len(self._latest) == self.workers:
             names = {name for counters in self._latest.values() for name in counters}
             total = {name: sum(c.get(name, 0.0) for c in self._latest.values()) for name in names}
-            self.samples.append(Sample(time.perf_counter(), total))
+            self.samples.append(CounterSample(time.perf_counter(), total))
         self.peak_rss = max(self.peak_rss, sum(map(peak_rss_bytes, process_tree(self._running.pid))))
         return True
 

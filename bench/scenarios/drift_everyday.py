@@ -12,7 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.everyday_streams import CHANGES, STRIDE, Change, Lines, NoTemplateError, daily_rhythm, everyday_logs
+from bench.data.everyday_streams import (
+    CHANGES,
+    STRIDE,
+    NoTemplateError,
+    StreamChange,
+    StreamLines,
+    daily_rhythm,
+    everyday_logs,
+)
 from bench.harness import Number, Outcome, Run, Scenario, Target
 from engine.drift.event import DriftEvent
 from engine.drift.monitor import DriftMonitor
@@ -32,7 +40,7 @@ _RHYTHM_DAYS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class DriftCase:
     """A change in a log, and what is expected of the monitor.
 
     Attributes:
@@ -41,16 +49,16 @@ class Case:
     """
 
     log: str
-    change: Change
+    change: StreamChange
     at: int
     swap: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class CaseResult:
     """What came of a case: windows from the change to its event, None if not found; share of right names."""
 
-    case: Case
+    case: DriftCase
     delay: int | None
     named: float
 
@@ -59,7 +67,7 @@ def drift_everyday(run: Run) -> Outcome:
     """Changes found and how fast, what their events name, and events of unchanged streams."""
     lines, seeds = run.setting("lines", 220_000), run.setting("seeds", 2)
     false, unchanged, ready, late_rhythm = 0, 0, [], 0
-    verdicts: list[Verdict] = []
+    verdicts: list[CaseResult] = []
     for seed in range(seeds):
         streams = {**everyday_logs(lines, seed), "rhythm": daily_rhythm(seed=seed)}
         for number, (name, stream) in enumerate(streams.items()):
@@ -82,7 +90,7 @@ def drift_everyday(run: Run) -> Outcome:
     )
 
 
-def _cases(name: str, stream: Lines) -> Iterator[Case]:
+def _cases(name: str, stream: StreamLines) -> Iterator[DriftCase]:
     """Every change at every place where the log has a template for it."""
     rhythm = int(np.searchsorted(stream.time_ns, stream.time_ns[0] + _RHYTHM_DAYS * _DAY_NS)) // STRIDE
     places = (
@@ -96,10 +104,10 @@ def _cases(name: str, stream: Lines) -> Iterator[Case]:
                 change = make(stream, at * STRIDE)
             except NoTemplateError:
                 continue
-            yield Case(name, change, at, swap)
+            yield DriftCase(name, change, at, swap)
 
 
-def _scorer(stream: Lines) -> WindowScorer:
+def _scorer(stream: StreamLines) -> WindowScorer:
     windows, _ = stream.windows()
     settings = TrainSettings(detector="event_counts")
     trained = train(windows.take(np.arange(LEARNT_WINDOWS)), None, dict(stream.texts), settings)
@@ -107,7 +115,7 @@ def _scorer(stream: Lines) -> WindowScorer:
 
 
 def _watch(
-    stream: Lines, scorer: WindowScorer, swap: int | None, stop: int | None = None
+    stream: StreamLines, scorer: WindowScorer, swap: int | None, stop: int | None = None
 ) -> tuple[list[DriftEvent], int]:
     """Events of drift that begins, and the windows before the first verdict."""
     windows, time_ns = stream.windows()
@@ -128,7 +136,7 @@ def _watch(
     return [event for event in events if not event.over], ready
 
 
-def _judged(case: Case, scorer: WindowScorer) -> Verdict:
+def _judged(case: DriftCase, scorer: WindowScorer) -> CaseResult:
     """Whether an event after the change names a template that carries it."""
     events, _ = _watch(case.change.lines, scorer, case.swap, case.at + HORIZON)
     _, time_ns = case.change.lines.windows()
@@ -136,11 +144,11 @@ def _judged(case: Case, scorer: WindowScorer) -> Verdict:
         delay = int(np.searchsorted(time_ns, event.time_ns)) - case.at
         right = [template.id in case.change.carriers for template in event.templates]
         if 0 <= delay < HORIZON and any(right):
-            return Verdict(case, delay, sum(right) / len(right))
-    return Verdict(case, None, 0.0)
+            return CaseResult(case, delay, sum(right) / len(right))
+    return CaseResult(case, None, 0.0)
 
 
-def _figures(verdicts: list[Verdict]) -> dict[str, Number]:
+def _figures(verdicts: list[CaseResult]) -> dict[str, Number]:
     swapped = [v for v in verdicts if v.case.swap is not None]
     found = [v for v in verdicts if v.delay is not None]
     early = [v for v in verdicts if v.case.at == SOON]
@@ -158,7 +166,7 @@ def _figures(verdicts: list[Verdict]) -> dict[str, Number]:
     }
 
 
-def _share(verdicts: list[Verdict]) -> float:
+def _share(verdicts: list[CaseResult]) -> float:
     return sum(v.delay is not None for v in verdicts) / max(1, len(verdicts))
 
 

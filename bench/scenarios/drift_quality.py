@@ -47,7 +47,7 @@ class Scored:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class NamedChange:
     """A change under its name: what comes after the calm part of a stream."""
 
     name: str
@@ -112,7 +112,7 @@ def _monitor(settings: DriftSettings, texts: dict[int, str], scorer: WindowScore
     return DriftMonitor(settings, texts, vectors=template_vectors(scorer.detector))
 
 
-def _with_family(calm: Scored, scorer: WindowScorer, share: float) -> Change:
+def _with_family(calm: Scored, scorer: WindowScorer, share: float) -> NamedChange:
     """The new family in a share of the sessions, its lines put anywhere in them, in their order."""
     rng = np.random.default_rng(1)
     chosen = set(rng.choice(len(calm.windows), round(share * len(calm.windows)), replace=False).tolist())
@@ -124,10 +124,10 @@ def _with_family(calm: Scored, scorer: WindowScorer, share: float) -> Change:
             row = np.insert(row, places, [template_id(text) for text in FAMILY])
         rows.append(row)
     windows = Windows.of(rows)
-    return Change("new_family", Scored(windows, scorer.score(windows)), _even(len(windows)))
+    return NamedChange("new_family", Scored(windows, scorer.score(windows)), _even(len(windows)))
 
 
-def _more_often(calm: Scored, texts: dict[int, str], factor: float) -> Iterator[Change]:
+def _more_often(calm: Scored, texts: dict[int, str], factor: float) -> Iterator[NamedChange]:
     """For each template of some of the sessions: those that hold it come so many times as often.
 
     Not of one that another template has replaced by widening: it cannot come any more.
@@ -143,14 +143,14 @@ def _more_often(calm: Scored, texts: dict[int, str], factor: float) -> Iterator[
         holds[session[calm.windows.ids == template]] = True
         if template not in replaced and MORE_OFTEN[0] <= holds.mean() <= MORE_OFTEN[1]:
             weights = np.where(holds, factor, 1.0)
-            yield Change(f"rate_{number}", calm, weights / weights.sum())
+            yield NamedChange(f"rate_{number}", calm, weights / weights.sum())
 
 
 def _even(n: int) -> NDArray[np.float64]:
     return np.full(n, 1 / n)
 
 
-def _draw(calm: Scored, sessions: int, seed: int, change: Change | None) -> Scored:
+def _draw(calm: Scored, sessions: int, seed: int, change: NamedChange | None) -> Scored:
     """A stream of so many calm sessions, then as many as the calm part is long of the change."""
     rng = np.random.default_rng([seed, 0 if change is None else 1])
     drawn = rng.integers(0, len(calm.windows), sessions)
@@ -178,7 +178,7 @@ def _watch(monitor: DriftMonitor, scorer: WindowScorer, stream: Scored) -> list[
     return events
 
 
-def _delay(monitor: DriftMonitor, scorer: WindowScorer, calm: Scored, change: Change, seed: int) -> float:
+def _delay(monitor: DriftMonitor, scorer: WindowScorer, calm: Scored, change: NamedChange, seed: int) -> float:
     """Sessions from the change to its event; all that were watched where it was not found."""
     events = _watch(monitor, scorer, _draw(calm, CALM, seed, change))
     found = [event.time_ns - CALM for event in events if event.time_ns >= CALM]

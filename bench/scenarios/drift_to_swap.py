@@ -61,7 +61,7 @@ _VERSION = re.compile(rb"^driftline_model_version(?:\{[^}]*\})? (\S+)", re.MULTI
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RunFolders:
     """Where everything of this run is."""
 
     folder: Path
@@ -104,7 +104,7 @@ def drift_to_swap(run: Run) -> Outcome:
     workload = write_workload(int(3 * rate * LIMIT_S), parts=len(REGIONS), seed=run.setting("seed", 0))
     run.settings["workload"] = workload.origin
     with tempfile.TemporaryDirectory(prefix="dl-swap-", dir="/tmp") as name, EmbeddedBroker() as broker:
-        place = Place(Path(name), broker, _models(run, Path(name)), free_port(len(REGIONS) + 2), poll_s)
+        place = RunFolders(Path(name), broker, _models(run, Path(name)), free_port(len(REGIONS) + 2), poll_s)
         coordinator = _coordinator_file(place, debounce_s, passes, epochs)
         for topic in ("drift", "models", *(f"{t}-{r}" for t in ("lines", "alerts", "check") for r in REGIONS)):
             broker.create_topic(topic, 1)
@@ -120,7 +120,7 @@ def drift_to_swap(run: Run) -> Outcome:
         return Outcome({**metrics, **_account(place)})
 
 
-def _swap(run: Run, place: Place, coordinator: Path, workload: Workload, rate: int) -> dict[str, Number]:
+def _swap(run: Run, place: RunFolders, coordinator: Path, workload: Workload, rate: int) -> dict[str, Number]:
     """Steps 1 and 2."""
     with ExitStack() as stack:
         files = {r: place.region_file(r, r, alerts=f"alerts-{r}", stop_at_end=False) for r in REGIONS}
@@ -147,7 +147,7 @@ def _swap(run: Run, place: Place, coordinator: Path, workload: Workload, rate: i
     return {"drift_to_swap_s": (end_ns - start_ns) / 1e9, **_parts(place, start_ns, end_ns)}
 
 
-def _parts(place: Place, start_ns: int, end_ns: int) -> dict[str, Number]:
+def _parts(place: RunFolders, start_ns: int, end_ns: int) -> dict[str, Number]:
     """Seconds of each part of the way, one after the other: until the round is planned, its steps, and the swap."""
     with Ledger(place.folder / "coordinator" / "ledger.db") as ledger:
         latest = ledger.rounds(1)[0]
@@ -171,7 +171,7 @@ def _models(run: Run, folder: Path) -> Path:
     return folder / "models"
 
 
-def _coordinator_file(place: Place, debounce_s: float, passes: int, epochs: int) -> Path:
+def _coordinator_file(place: RunFolders, debounce_s: float, passes: int, epochs: int) -> Path:
     kafka = {"type": "kafka", "brokers": place.broker.brokers}
     sections: dict[str, Mapping[str, Any]] = {
         "schedule": {"debounce_s": debounce_s, "cool_down_s": 0.0},
@@ -214,7 +214,7 @@ def _command(log: Path, *arguments: str) -> Iterator[None]:
 
 
 @contextmanager
-def _producing(place: Place, topic: str, lines: Path, rate: int) -> Iterator[None]:
+def _producing(place: RunFolders, topic: str, lines: Path, rate: int) -> Iterator[None]:
     command = [sys.executable, "-m", "bench.processes.producer", str(lines), "--bootstrap", place.broker.brokers]
     command += ["--topic", topic, "--rate", str(rate), "--times", str(place.folder / f"{topic}.npy")]
     process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL)
@@ -225,7 +225,7 @@ def _producing(place: Place, topic: str, lines: Path, rate: int) -> Iterator[Non
         process.wait()
 
 
-def _event(place: Place, version: int) -> None:
+def _event(place: RunFolders, version: int) -> None:
     """Drift of the version in service, as an engine tells it."""
     document = {
         "id": f"bench-{version}", "type": "drift", "region": "eu", "detector": "novelty", "statistic": 0.2,
@@ -248,7 +248,7 @@ def _until(run: Run, what: str, holds: Any) -> None:
         time.sleep(POLL_S)
 
 
-def _versions(place: Place) -> list[int]:
+def _versions(place: RunFolders) -> list[int]:
     """The version in service in each engine; 0 where it does not answer."""
     found = []
     for n in range(len(REGIONS)):
@@ -261,7 +261,7 @@ def _versions(place: Place) -> list[int]:
     return found
 
 
-def _online(place: Place) -> int:
+def _online(place: RunFolders) -> int:
     settings = SuperLinkSettings(folder=place.folder / "superlink", port=place.ports + len(REGIONS))
     try:
         return sum(node.status == "online" for node in SuperLink(settings).nodes())
@@ -269,7 +269,7 @@ def _online(place: Place) -> int:
         return 0
 
 
-def _read_to_end(settings: Path, place: Place, part: str) -> None:
+def _read_to_end(settings: Path, place: RunFolders, part: str) -> None:
     """Runs an engine until it has read its topic."""
     end_s = time.perf_counter() + LIMIT_S
     with EngineProcess(settings, place.ports + REGIONS.index(part)) as engine:
@@ -283,7 +283,7 @@ Alert = tuple[int, dict[str, Any]]
 """Time stamp of the message in ms, and the document."""
 
 
-def _account(place: Place) -> dict[str, Number]:
+def _account(place: RunFolders) -> dict[str, Number]:
     """Windows lost and scored twice, and the longest pause at the measured swap."""
     lost = twice = windows = 0
     pauses = []

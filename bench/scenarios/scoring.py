@@ -9,7 +9,7 @@ import torch
 from bench.data.detection_data import hdfs_sessions
 from bench.harness import Outcome, Run, Scenario, Target
 from models.base import Templates, Windows
-from models.detectors.bert_cnn import BertCnn, BertCnnSettings, Network
+from models.detectors.bert_cnn import BertCnn, BertCnnNetwork, BertCnnSettings
 from models.detectors.checks import make_workload
 from models.text.ragged import marked, padded
 from models.training.scoring import WindowScorer
@@ -76,7 +76,7 @@ def _rate(windows: Windows, batch: int, score: Callable[[Windows], object]) -> f
 def _plain(detector: BertCnn, windows: Windows) -> "np.ndarray[tuple[int], np.dtype[np.float32]]":
     """The same scores by convolutions over embeddings, all windows in one rectangle."""
     network, table = detector.network, detector.embeddings.table
-    assert isinstance(network, Network)
+    assert isinstance(network, BertCnnNetwork)
     tokens, offsets = marked(windows, table.lookup(windows.ids))
     rectangle, lengths = padded(tokens, offsets, np.arange(len(windows)), max(network.kernels))
     with torch.inference_mode():

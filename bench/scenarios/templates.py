@@ -14,7 +14,7 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 
-from bench.data.loghub import Sample, samples
+from bench.data.loghub import LoghubSample, samples
 from bench.harness import Outcome, Run, Scenario, Target
 from bench.scenarios.parse import cut
 from engine.formats.loghub import FORMAT_OF
@@ -37,7 +37,7 @@ def templates_loghub(run: Run) -> Outcome:
     return Outcome(means | metrics)
 
 
-def _clusters(system: str, sample: Sample) -> list[int]:
+def _clusters(system: str, sample: LoghubSample) -> list[int]:
     parser = Parser(ParseSettings(format=FORMAT_OF[system]), str_place)
     parsed = [parser.parse(batch) for batch in cut(sample.lines, len(sample.lines))]
     clusters: list[int] = [-1] * len(sample.lines)

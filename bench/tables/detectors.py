@@ -30,7 +30,7 @@ PUBLISHED: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class TableColumn:
     """One result, or the part of one under a name of its own.
 
     `figures` is metric by detector; `heading` says which set it is.
@@ -47,7 +47,7 @@ class Column:
         return max((self.figures[name]["f1"] for name in names if name in self.figures), default=0.0)
 
 
-def columns(results: Sequence[Mapping[str, Any]]) -> list[Column]:
+def columns(results: Sequence[Mapping[str, Any]]) -> list[TableColumn]:
     """The columns of the table, in the order of the results."""
     found = []
     for result in results:
@@ -61,7 +61,7 @@ def columns(results: Sequence[Mapping[str, Any]]) -> list[Column]:
                 parts.setdefault(" ".join(part[:-1]), {}).setdefault(detector, {})[part[-1]] = value
         for part_name, figures in parts.items():
             words = [result["scenario"].removeprefix("detect-"), settings.get("window"), part_name.replace("_", " ")]
-            found.append(Column(result["scenario"], ", ".join(map(str, filter(None, words))), command, figures))
+            found.append(TableColumn(result["scenario"], ", ".join(map(str, filter(None, words))), command, figures))
     return found
 
 
@@ -93,7 +93,7 @@ def render(results: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _cell(column: Column, detector: str) -> str:
+def _cell(column: TableColumn, detector: str) -> str:
     figures = column.figures.get(detector)
     if figures is None:
         return "-"
@@ -104,7 +104,7 @@ def _cell(column: Column, detector: str) -> str:
     return f"{f1}{loses} ({figures['precision']:.3f}, {figures['recall']:.3f})"
 
 
-def _notes(found: Sequence[Column]) -> list[str]:
+def _notes(found: Sequence[TableColumn]) -> list[str]:
     """What each column is, the command that measures it again, and what others published."""
     notes = {}
     for column in found:

@@ -7,11 +7,11 @@ import typer
 
 from engine.cli.options import (
     Data,
-    Format,
+    FormatName,
     Json,
     Labels,
     Region,
-    Store,
+    StoreUrl,
     ThresholdSet,
     Version,
     Window,
@@ -139,10 +139,10 @@ def recalibrate(
     ] = None,
     threshold_set: ThresholdSet = None,
     region: Region = None,
-    format: Format = "auto",
+    format: FormatName = "auto",
     window: Window = "session",
     window_set: WindowSet = None,
-    store: Store = None,
+    store: StoreUrl = None,
     version: Version = None,
     json: Json = False,
 ) -> None:

@@ -24,7 +24,7 @@ Set = Annotated[
     typer.Option("--set", help="Setting of the model, key=value; see docs/model-settings.md. May be repeated."),
 ]
 Region = Annotated[Path | None, typer.Option(help="Region's TOML file with the settings for parse, window and model.")]
-Format = Annotated[str, typer.Option("--format", help="Log format; auto detects it. Not used with --region.")]
+FormatName = Annotated[str, typer.Option("--format", help="Log format; auto detects it. Not used with --region.")]
 DetectedFormat = Annotated[str, typer.Option("--format", help="Log format; auto detects it.")]
 Timezone = Annotated[str, typer.Option(help="IANA name of the time zone of times that are written without one.")]
 LogFile = Annotated[
@@ -34,7 +34,7 @@ Window = Annotated[str, typer.Option(help="Kind of window: session, sliding or t
 WindowSet = Annotated[
     list[str] | None, typer.Option("--window-set", help="Setting of the window, such as gap_s=43200. May be repeated.")
 ]
-Store = Annotated[str | None, typer.Option(help="Model store; the region's if not given.")]
+StoreUrl = Annotated[str | None, typer.Option(help="Model store; the region's if not given.")]
 Name = Annotated[
     str | None, typer.Option("--name", "--model", help="Name of the model in the store; the region's if not given.")
 ]

@@ -12,7 +12,7 @@ from engine.cli.options import Json
 from engine.cli.output import progress_bar
 
 if TYPE_CHECKING:
-    from engine.offline.scan import Input, Scan
+    from engine.offline.scan import Input, LogScan
 
 FAIL_ON = ("info", "low", "medium", "high", "critical")
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -43,7 +43,7 @@ def scan(
 
     Example: driftline scan /var/log/syslog /var/log/nginx --html report.html
     """
-    from engine.offline.scan import Scan, sources_of
+    from engine.offline.scan import LogScan, sources_of
     from engine.offline.scan_files import inputs_of
     from engine.steps.parse import Parser, ParseSettings
     from foundation.settings_errors import validated
@@ -53,7 +53,7 @@ def scan(
     settings = validated(ParseSettings, {"format": format, "timezone": timezone}, "")
     seconds = _seconds(baseline) if baseline is not None else None
     inputs = inputs_of(paths, [] if baseline is None or seconds is not None else [baseline])
-    running = Scan(
+    running = LogScan(
         lambda: Parser(settings, lambda partition, position: f"{partition}, byte {position}"),
         baseline_ns=None if seconds is None else int(seconds * 1e9),
     )  # fmt: skip
@@ -78,7 +78,7 @@ def scan(
     return int(fail_on is not None and worst >= FAIL_ON.index(fail_on))
 
 
-def _read(running: "Scan", inputs: "list[Input]", *, quiet: bool) -> None:
+def _read(running: "LogScan", inputs: "list[Input]", *, quiet: bool) -> None:
     """Read all files in order; report new findings on standard error meanwhile."""
     known = {given.source for given in inputs if given.learn}
     sizes: dict[str, int | None] = {}
@@ -124,7 +124,7 @@ def _seconds(text: str) -> float | None:
     return None if found is None or Path(text).exists() else float(found[1]) * _UNITS[found[2]]
 
 
-def _since(documents: list[dict[str, Any]], running: "Scan", since: str | None) -> list[dict[str, Any]]:
+def _since(documents: list[dict[str, Any]], running: "LogScan", since: str | None) -> list[dict[str, Any]]:
     """The findings that last until after a time, ranked again."""
     if since is None:
         return documents

@@ -8,13 +8,13 @@ import typer
 
 from engine.cli.options import (
     LABELS_HELP,
-    Format,
+    FormatName,
     Json,
     Name,
     Region,
     Runs,
     Set,
-    Store,
+    StoreUrl,
     ThresholdSet,
     Window,
     WindowSet,
@@ -59,10 +59,10 @@ def train(
     detector: Annotated[str, typer.Argument(help=DETECTOR_HELP)] = "bert_cnn",
     labels: Annotated[str | None, typer.Option(help=_LABELS)] = None,
     region: Region = None,
-    format: Format = "auto",
+    format: FormatName = "auto",
     window: Window = "session",
     window_set: WindowSet = None,
-    store: Store = None,
+    store: StoreUrl = None,
     name: Name = None,
     first: Annotated[float, typer.Option(min=0.01, max=1.0, help="Share of the sessions, the first by time.")] = 1.0,
     folds: Annotated[

@@ -24,7 +24,7 @@ from connectors.ports import free_port
 from engine.demo.fleet import REGIONS, TOPICS, fleet, messages, write_files
 from engine.demo.log import BLOCK, DemoLog, closing_line, cut, find_log, session_gap_s
 from engine.demo.process import Feeder
-from engine.demo.report import Judgement, judge
+from engine.demo.report import AlertEvaluation, judge
 from engine.demo.run import GAP_S, DemoError, clear, train_first
 from engine.demo.view import read
 from engine.offline.detect import Preprocessing, score_log
@@ -215,7 +215,7 @@ def _alerted(out: Path) -> set[str]:
     return found
 
 
-def _static(out: Path, lines: list[bytes], labels: dict[str, bool], gap_s: int) -> Judgement:
+def _static(out: Path, lines: list[bytes], labels: dict[str, bool], gap_s: int) -> AlertEvaluation:
     """What version 1 says of the same sessions."""
     log, answers = out / "after-swap.log", out / "after-swap.csv"
     log.write_bytes(b"\n".join(lines) + b"\n")

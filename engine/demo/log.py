@@ -44,7 +44,7 @@ def find_log(console: Console, seed: int) -> DemoLog:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class LogSplit:
     """The log cut in two at a line: what is trained on, and what is streamed and judged.
 
     Sessions that lie across the cut are in neither set of labels: their end was not known yet when
@@ -57,11 +57,11 @@ class Parts:
     stream_labels: dict[str, bool]
 
 
-def cut(log: DemoLog, share: float) -> Parts:
+def cut(log: DemoLog, share: float) -> LogSplit:
     """The first `share` (0..1) of the lines for training, the rest for the stream."""
     at = int(len(log.lines) * share)
     before, after = _sessions(log.lines[:at]), _sessions(log.lines[at:])
-    return Parts(
+    return LogSplit(
         log.lines[:at],
         {k: v for k, v in log.labels.items() if k in before and k not in after},
         log.lines[at:],

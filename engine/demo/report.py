@@ -9,13 +9,13 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-from engine.demo.log import DemoLog, Parts
-from engine.demo.view import Reading, View
+from engine.demo.log import DemoLog, LogSplit
+from engine.demo.view import MetricsReading, View
 from models.storage.store import Card
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class AlertEvaluation:
     """Alerts against labels, by session."""
 
     true_positives: int
@@ -43,16 +43,16 @@ class Judgement:
         return 2 * self.precision * self.recall / both if both else 0.0
 
 
-def judge(alerted: set[str], labels: dict[str, bool]) -> Judgement:
+def judge(alerted: set[str], labels: dict[str, bool]) -> AlertEvaluation:
     """What the alerts got right; sessions without a label are counted and left out."""
     hits = sum(labels.get(key, False) for key in alerted)
     known = sum(key in labels for key in alerted)
     anomalous = sum(labels.values())
-    return Judgement(hits, known - hits, anomalous - hits, len(labels), len(alerted) - known)
+    return AlertEvaluation(hits, known - hits, anomalous - hits, len(labels), len(alerted) - known)
 
 
 def write_report(
-    out: Path, log: DemoLog, parts: Parts, view: View, last: Reading, card: Card, total_s: float
+    out: Path, log: DemoLog, parts: LogSplit, view: View, last: MetricsReading, card: Card, total_s: float
 ) -> dict[str, object]:
     """Judges the alerts in the store by the labels, and writes `report.json`."""
     with contextlib.closing(sqlite3.connect(out / "alerts.db")) as database:

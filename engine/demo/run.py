@@ -19,10 +19,10 @@ from rich.progress import Progress as ProgressBar
 
 from connectors.broker import EmbeddedBroker
 from connectors.ports import free_port
-from engine.demo.log import Parts, closing_line, cut, find_log
+from engine.demo.log import LogSplit, closing_line, cut, find_log
 from engine.demo.process import REGION, Feeder, driftline
 from engine.demo.report import show_summary, write_report
-from engine.demo.view import Reading, View, read
+from engine.demo.view import MetricsReading, View, read
 from engine.offline.detect import Preprocessing, train_on_log
 from engine.offline.inputs import LogSpec
 from engine.parsing.parse_settings import ParseSettings
@@ -102,7 +102,7 @@ def clear(out: Path, patterns: Sequence[str]) -> None:
 
 
 def train_first(
-    console: Console, out: Path, parts: Parts, seed: int, growth: tuple[int, ...] = GROWTH, gap_s: int = GAP_S
+    console: Console, out: Path, parts: LogSplit, seed: int, growth: tuple[int, ...] = GROWTH, gap_s: int = GAP_S
 ) -> Card:
     """Trains on the first part, cut as the engine is going to cut the stream."""
     log, labels = out / "train.log", out / TRAINED_WITH
@@ -130,9 +130,9 @@ def train_first(
 
 def _watch(
     console: Console, process: subprocess.Popen[bytes], feeder: Feeder, view: View, url: str, out: Path
-) -> Reading:
+) -> MetricsReading:
     """Feeds the engine and shows its figures until every line is read and every session closed."""
-    last = Reading()
+    last = MetricsReading()
     deadline_s = time.monotonic() + START_S
     with Live(view.table("starting the engine"), console=console, refresh_per_second=4) as live:
         while True:

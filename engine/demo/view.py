@@ -10,7 +10,7 @@ from rich.table import Table
 
 
 @dataclass(slots=True)
-class Reading:
+class MetricsReading:
     """One look at an engine's metrics.
 
     `latency` holds the cumulative buckets of the alert latency: upper bound in seconds → alerts.
@@ -37,14 +37,14 @@ class Reading:
         return None
 
 
-def read(url: str) -> Reading | None:
+def read(url: str) -> MetricsReading | None:
     """The metrics served at `url`, or None while the engine does not answer."""
     try:
         with urllib.request.urlopen(url, timeout=2) as answer:
             text = answer.read().decode()
     except (urllib.error.URLError, TimeoutError, ConnectionError):
         return None
-    reading = Reading()
+    reading = MetricsReading()
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             if sample.name == "driftline_latency_seconds_bucket":
@@ -68,12 +68,12 @@ class View:
 
     def __init__(self, total_lines: int) -> None:
         self._total = total_lines
-        self._before: tuple[float, Reading] | None = None
+        self._before: tuple[float, MetricsReading] | None = None
         self._rates: dict[str, float] = {}
-        self._now = Reading()
+        self._now = MetricsReading()
         self.peak_lines_per_s = 0.0
 
-    def update(self, at_s: float, reading: Reading) -> None:
+    def update(self, at_s: float, reading: MetricsReading) -> None:
         """Takes a reading made at monotonic time `at_s`."""
         if self._before is not None and at_s > self._before[0]:
             span = at_s - self._before[0]
@@ -84,7 +84,7 @@ class View:
         self._before = (at_s, reading)
         self._now = reading
 
-    def done(self, reading: Reading) -> bool:
+    def done(self, reading: MetricsReading) -> bool:
         """Whether every line was read, and every session closed but that of the closing line."""
         return (
             reading.values.get("driftline_lines_total", 0) >= self._total

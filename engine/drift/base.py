@@ -33,7 +33,7 @@ class Setup:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class ReferenceProgress:
     """How far a reference is: blocks so far, and blocks that a first verdict needs."""
 
     blocks: int
@@ -81,7 +81,7 @@ class Statistic(ABC):
 
     @property
     @abstractmethod
-    def progress(self) -> Progress:
+    def progress(self) -> ReferenceProgress:
         """Blocks of the reference so far, and how many a first verdict needs."""
 
     def moves_at(self, block: int) -> tuple[Move, ...]:

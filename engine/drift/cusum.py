@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.drift.base import Progress
+from engine.drift.base import ReferenceProgress
 from engine.drift.reference import Delta, Floats, Limits, Reference
 from engine.drift.rhythm import HOUR_NS, Rhythm
 from engine.drift.settings import Growth
@@ -49,9 +49,9 @@ class Cusum:
         self._low = self._high = np.zeros(0)
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> ReferenceProgress:
         """Blocks of the reference so far, and how many a first verdict needs."""
-        return Progress(self.reference.blocks, self._growth.first_blocks)
+        return ReferenceProgress(self.reference.blocks, self._growth.first_blocks)
 
     @property
     def usual(self) -> Floats:

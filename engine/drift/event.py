@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from connectors.base import Record
-from engine.drift.moves import Kind
+from engine.drift.moves import DriftKind
 from foundation.content_ids import document_id
 from foundation.documents.base import SCHEMA_VERSION, message_headers, template_id_text
 from foundation.documents.drift_event import EVENT_TYPE, DriftEventDocument
@@ -41,7 +41,7 @@ class DriftEvent:
         version: Its version.
         templates: Those that carry the change, the largest change first.
         evidence: Further plain facts: what other detectors say.
-        kind: What changed: see `engine.drift.moves.Kind`; None of a regression.
+        kind: What changed: see `engine.drift.moves.DriftKind`; None of a regression.
         over: Whether the stream has returned to the reference: the end of a drift that was reported before.
     """
 
@@ -56,7 +56,7 @@ class DriftEvent:
     version: int
     templates: tuple[TemplateShare, ...] = ()
     evidence: Mapping[str, Any] = field(default_factory=dict)
-    kind: Kind | None = None
+    kind: DriftKind | None = None
     over: bool = False
 
     def id(self, region: str, origin: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.drift.base import Floats, Progress, Setup, Statistic
+from engine.drift.base import Floats, ReferenceProgress, Setup, Statistic
 from engine.drift.blocks import Blocks
 from engine.drift.cusum import Cusum
 from engine.drift.moves import Move
@@ -88,7 +88,7 @@ class JensenShannon(Statistic):
         return self.least
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> ReferenceProgress:
         """See `Statistic.progress`."""
         return self._cusum.progress
 

@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.drift.base import Floats, Progress, Setup
+from engine.drift.base import Floats, ReferenceProgress, Setup
 from engine.drift.blocks import Blocks, Pending
 from engine.drift.event import DriftEvent, TemplateShare
 from engine.drift.hysteresis import Trigger
-from engine.drift.moves import Kind, Move, kind_of
+from engine.drift.moves import DriftKind, Move, kind_of
 from engine.drift.precision import Precision
 from engine.drift.registry import build
 from engine.drift.settings import DriftSettings
-from engine.drift.status import Status
+from engine.drift.status import MonitorStatus
 from engine.drift.template_counts import TemplateColumns
 from engine.drift.vectors import Vectors
 from models.base import Windows
@@ -44,7 +44,7 @@ _TIMES = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class DetectorReading:
     """One detector as last seen."""
 
     statistic: float
@@ -95,29 +95,29 @@ class DriftMonitor:
         """Whether templates have verdicts."""
         return self._statistics[_WITNESS].progress.ready
 
-    def status(self) -> Status:
+    def status(self) -> MonitorStatus:
         """What an operator wants to know."""
         width, waiting = self._settings.block_windows, len(self._pending)
         statistics = {name: self._statistics[name] for name in self._settings.detectors}
         references = {
-            name: Progress(
+            name: ReferenceProgress(
                 min(s.progress.blocks * width + waiting, s.progress.needed * width), s.progress.needed * width
             )
             if not s.progress.ready
-            else Progress(s.progress.blocks * width, s.progress.needed * width)
+            else ReferenceProgress(s.progress.blocks * width, s.progress.needed * width)
             for name, s in statistics.items()
         }
         rate = 0.0
         if self._started is not None and self._times and self._times[-1] > self._started[0]:
             rate = (self._started[1] - 1) * width * 1e9 / (self._times[-1] - self._started[0])
-        return Status(
+        return MonitorStatus(
             references, rate, tuple(name for name, s in statistics.items() if s.blind),
             tuple(name for name, trigger in self._triggers.items() if trigger.raised),
         )  # fmt: skip
 
-    def readings(self) -> dict[str, Reading]:
+    def readings(self) -> dict[str, DetectorReading]:
         """Every detector in use, as it was at the last block."""
-        return {name: Reading(t.statistic, t.threshold, t.raised) for name, t in self._triggers.items()}
+        return {name: DetectorReading(t.statistic, t.threshold, t.raised) for name, t in self._triggers.items()}
 
     def observe(
         self, windows: Windows, scores: NDArray[np.float32], time_ns: NDArray[np.int64],
@@ -295,7 +295,7 @@ class DriftMonitor:
         found = self._statistics[name].moves_at(block) or witness.moves_at(block)
         return tuple(move for move in found if _belongs(move, found[0]))
 
-    def _kind(self, name: str, moves: Sequence[Move]) -> Kind:
+    def _kind(self, name: str, moves: Sequence[Move]) -> DriftKind:
         watches = self._statistics[name].watches
         if watches in ("scores", "labels"):
             return watches

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["new_templates", "renamed", "vanished", "rate", "scores", "labels"]
+DriftKind = Literal["new_templates", "renamed", "vanished", "rate", "scores", "labels"]
 
 _GONE_SHARE = 0.1
 """A template whose share is below this part of the usual one has vanished; the other way round it is new."""
@@ -31,7 +31,7 @@ class Move:
     blocks: int
 
 
-def kind_of(moves: Sequence[Move], text: dict[int, str]) -> Kind:
+def kind_of(moves: Sequence[Move], text: dict[int, str]) -> DriftKind:
     """The kind of change of templates; `text` has their texts by column."""
     new = [m for m in moves if m.usual < _GONE_SHARE * m.now]
     gone = [m for m in moves if m.now < _GONE_SHARE * m.usual]

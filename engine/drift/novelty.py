@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.drift.base import Floats, Progress, Setup, Statistic
+from engine.drift.base import Floats, ReferenceProgress, Setup, Statistic
 from engine.drift.blocks import Blocks
 from engine.drift.cusum import Cusum
 from engine.drift.jensen_shannon import jensen_shannon
@@ -115,9 +115,9 @@ class Novelty(Statistic):
         return self.least
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> ReferenceProgress:
         """See `Statistic.progress`."""
-        return Progress(len(self.first) or self._cusum.reference.blocks, self._growth.first_blocks)
+        return ReferenceProgress(len(self.first) or self._cusum.reference.blocks, self._growth.first_blocks)
 
     def swapped(self, *, raised: bool) -> None:
         """See `Statistic.swapped`: what came lately is known to the new version."""

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from engine.drift.base import Floats, Progress, Setup, Statistic, Watches
+from engine.drift.base import Floats, ReferenceProgress, Setup, Statistic, Watches
 from engine.drift.blocks import Blocks
 
 _Z = 2.326
@@ -49,9 +49,9 @@ class Precision(Statistic):
         return self.least
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> ReferenceProgress:
         """See `Statistic.progress`."""
-        return Progress(0, 0)
+        return ReferenceProgress(0, 0)
 
     def count(self) -> int:
         """Judgements that the value is over."""

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from engine.drift.base import Progress
+from engine.drift.base import ReferenceProgress
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class MonitorStatus:
     """The state of a monitor for an operator.
 
     Attributes:
@@ -17,7 +17,7 @@ class Status:
         raised: Detectors that report drift now.
     """
 
-    references: Mapping[str, Progress]
+    references: Mapping[str, ReferenceProgress]
     windows_per_s: float
     blind: tuple[str, ...]
     raised: tuple[str, ...]
@@ -34,7 +34,7 @@ class Status:
 
     def sentence(self) -> str:
         """One line, such as "watching novelty; kswin: reference 1,272 of 4,000 windows, ready in about 7 minutes"."""
-        waiting: dict[Progress, list[str]] = {}
+        waiting: dict[ReferenceProgress, list[str]] = {}
         for name, progress in self.references.items():
             if not progress.ready:
                 waiting.setdefault(progress, []).append(name)
@@ -48,7 +48,7 @@ class Status:
             parts.append(f"drift reported by {', '.join(self.raised)}")
         return "; ".join(parts) or "no detector is in use"
 
-    def _remaining(self, progress: Progress) -> str:
+    def _remaining(self, progress: ReferenceProgress) -> str:
         sentence = f"reference {progress.blocks:,} of {progress.needed:,} windows"
         if not self.windows_per_s:
             return sentence

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from engine.drift.base import Floats, Progress, Setup, Statistic
+from engine.drift.base import Floats, ReferenceProgress, Setup, Statistic
 from engine.drift.blocks import Blocks
 from engine.drift.cusum import Cusum
 
@@ -78,9 +78,9 @@ class WarmedUp(Statistic):
         return self.least
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> ReferenceProgress:
         """See `Statistic.progress`."""
-        return Progress(len(self.times), self.settings.warmup_blocks)
+        return ReferenceProgress(len(self.times), self.settings.warmup_blocks)
 
     @property
     def blind(self) -> bool:

@@ -1,6 +1,6 @@
 """The contract of detectors that look at what single templates do, and the records that pass between them.
 
-Lines ─ `Blocker` ─▶ Block ─ every `Detector` ─▶ Signals ─ `Calibrator`, `Grouping` ─▶ Findings
+Lines ─ `Blocker` ─▶ Block ─ every `StreamDetector` ─▶ Signals ─ `Calibrator`, `Grouping` ─▶ Findings
 
 A block is a run of consecutive lines of one source. Blocks are cut by the lines alone and never by batches, so
 the same lines give the same findings whatever the batches were. **A higher surprise always means more unusual.**
@@ -156,7 +156,7 @@ class Signal:
     note: Mapping[str, Any] = field(default_factory=dict)
 
 
-class Templates(Protocol):
+class TemplateLookup(Protocol):
     """What detectors may ask about templates, by their numbers."""
 
     def __len__(self) -> int: ...
@@ -174,7 +174,7 @@ class Templates(Protocol):
         ...
 
 
-class Detector(Protocol):
+class StreamDetector(Protocol):
     """Watches one aspect of a source's blocks, in order.
 
     State is bounded by the number of templates, never by the number of lines.
@@ -184,7 +184,7 @@ class Detector(Protocol):
     calibrated: ClassVar[bool]
     """Whether its chances come from what the source itself showed, so that nothing is left to calibrate."""
 
-    def observe(self, block: Block, templates: Templates) -> Sequence[Signal]:
+    def observe(self, block: Block, templates: TemplateLookup) -> Sequence[Signal]:
         """What is unusual in the block as far as the blocks before it say; then learns from it."""
         ...
 

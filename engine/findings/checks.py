@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.findings.base import Block, Detector, LineColumns, Signal, State, Values
+from engine.findings.base import Block, LineColumns, Signal, State, StreamDetector, Values
 
-Make = Callable[[State | None], Detector]
+Make = Callable[[State | None], StreamDetector]
 TEMPLATES = 12
 LINES = 50
 
@@ -28,15 +28,15 @@ class SomeTemplates:
         return self._count
 
     def weight(self, keys: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
-        """See `engine.findings.base.Templates`."""
+        """See `engine.findings.base.TemplateLookup`."""
         return np.ones(len(keys))
 
     def severity(self, key: int) -> float:
-        """See `engine.findings.base.Templates`."""
+        """See `engine.findings.base.TemplateLookup`."""
         return 1.0
 
     def strangeness(self, key: int) -> float:
-        """See `engine.findings.base.Templates`."""
+        """See `engine.findings.base.TemplateLookup`."""
         return 0.5
 
 
@@ -57,7 +57,7 @@ def stationary(count: int, seed: int = 0, *, first: int = 0) -> list[Block]:
     return blocks
 
 
-def run(detector: Detector, blocks: Sequence[Block]) -> list[Signal]:
+def run(detector: StreamDetector, blocks: Sequence[Block]) -> list[Signal]:
     """All signals of a detector over blocks."""
     return [signal for block in blocks for signal in detector.observe(block, SomeTemplates())]
 

@@ -13,7 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from engine.findings.base import Signal, State, Templates
+from engine.findings.base import Signal, State, TemplateLookup
 
 _HORIZON = 150
 """Blocks in which chance is given room to bring what was seen."""
@@ -79,7 +79,7 @@ def chance_part(surprise: float) -> float:
     return x if x <= 3 else 3 + math.log2(1 + (x - 3) / 3)
 
 
-def severity_of(signal: Signal, templates: Templates) -> float:
+def severity_of(signal: Signal, templates: TemplateLookup) -> float:
     """How bad the thing sounds that a signal is about."""
     if signal.kind == "level":
         return (0.0, 0.0, 0.0, 0.0, 1.0, 1.75, 2.25)[signal.level]
@@ -106,7 +106,7 @@ class Grouping:
         self.findings: list[Finding] = [replace(f, signals=dict(f.signals)) for f in saved.get("findings", ())]
         self._number: int = saved.get("number", 0)
 
-    def add(self, signals: Sequence[Signal], templates: Templates, *, block_lines: int, row: int) -> list[Finding]:
+    def add(self, signals: Sequence[Signal], templates: TemplateLookup, *, block_lines: int, row: int) -> list[Finding]:
         """Adds the signals of a block.
 
         Args:

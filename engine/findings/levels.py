@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from engine.findings.base import Block, Signal, State, Templates
+from engine.findings.base import Block, Signal, State, TemplateLookup
 from engine.findings.counts import SCALES, CountHistory
 from engine.parsing.parsed_columns import LEVEL_NAMES
 
@@ -21,8 +21,8 @@ class LevelShift:
     def __init__(self, state: State | None = None) -> None:
         self._history = CountHistory((state or {}).get("history"))
 
-    def observe(self, block: Block, templates: Templates) -> Sequence[Signal]:
-        """See `engine.findings.base.Detector`."""
+    def observe(self, block: Block, templates: TemplateLookup) -> Sequence[Signal]:
+        """See `engine.findings.base.StreamDetector`."""
         level = block.lines.level
         counts = np.bincount(level, minlength=len(LEVEL_NAMES)).astype(np.float64)
         counts[: _BAD[0]] = 0.0
@@ -41,9 +41,9 @@ class LevelShift:
         return found
 
     def coarsen(self) -> None:
-        """See `engine.findings.base.Detector`."""
+        """See `engine.findings.base.StreamDetector`."""
         self._history.coarsen()
 
     def snapshot(self) -> State:
-        """See `engine.findings.base.Detector`."""
+        """See `engine.findings.base.StreamDetector`."""
         return {"history": self._history.snapshot()}

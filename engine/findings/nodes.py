@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from engine.findings.base import NO_NODE, Block, Signal, State, Templates
+from engine.findings.base import NO_NODE, Block, Signal, State, TemplateLookup
 from engine.findings.codes import Codes
 from engine.findings.counts import SCALES, CountHistory, Unusual
 
@@ -25,8 +25,8 @@ class OddNodes:
         self._history = CountHistory(saved.get("history"))
         self._nodes: set[int] = set(saved.get("nodes", ()))
 
-    def observe(self, block: Block, templates: Templates) -> Sequence[Signal]:
-        """See `engine.findings.base.Detector`."""
+    def observe(self, block: Block, templates: TemplateLookup) -> Sequence[Signal]:
+        """See `engine.findings.base.StreamDetector`."""
         node = block.lines.node
         if not node.any():
             return []
@@ -46,7 +46,7 @@ class OddNodes:
     def _signals(
         self,
         block: Block,
-        templates: Templates,
+        templates: TemplateLookup,
         unusual: Unusual,
         pair: "np.ndarray[tuple[int], np.dtype[np.int32]]",
         known: int,
@@ -68,9 +68,9 @@ class OddNodes:
         return found
 
     def coarsen(self) -> None:
-        """See `engine.findings.base.Detector`."""
+        """See `engine.findings.base.StreamDetector`."""
         self._history.coarsen()
 
     def snapshot(self) -> State:
-        """See `engine.findings.base.Detector`."""
+        """See `engine.findings.base.StreamDetector`."""
         return {"pairs": self._pairs.known(), "history": self._history.snapshot(), "nodes": sorted(self._nodes)}

@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.findings.base import Block, Signal, State, Templates
+from engine.findings.base import Block, Signal, State, TemplateLookup
 
 _KEPT = 1000
 """New templates that are remembered."""
@@ -23,7 +23,7 @@ _PRIOR_SCALE = 1.1
 """The made-up marks: so many, thinning out by e over so much; a mark of 4 is an error unlike anything seen."""
 
 
-class Novelty:
+class NewTemplates:
     """See the module."""
 
     name: ClassVar[str] = "novelty"
@@ -35,8 +35,8 @@ class Novelty:
         self._lines: int = saved.get("lines", 0)
         self._births: list[tuple[int, float]] = [tuple(birth) for birth in saved.get("births", ())]
 
-    def observe(self, block: Block, templates: Templates) -> Sequence[Signal]:
-        """See `engine.findings.base.Detector`."""
+    def observe(self, block: Block, templates: TemplateLookup) -> Sequence[Signal]:
+        """See `engine.findings.base.StreamDetector`."""
         more = len(templates) - len(self._seen)
         self._seen = np.append(self._seen, np.zeros(max(0, more), np.bool_))
         new = np.flatnonzero(~self._seen[block.keys]).tolist()
@@ -69,8 +69,8 @@ class Novelty:
         return -math.log(-math.expm1(-expected))
 
     def coarsen(self) -> None:
-        """See `engine.findings.base.Detector`; nothing here counts in blocks."""
+        """See `engine.findings.base.StreamDetector`; nothing here counts in blocks."""
 
     def snapshot(self) -> State:
-        """See `engine.findings.base.Detector`."""
+        """See `engine.findings.base.StreamDetector`."""
         return {"seen": self._seen.copy(), "lines": self._lines, "births": list(self._births)}

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.findings.base import Block, Signal, State, Templates
+from engine.findings.base import Block, Signal, State, TemplateLookup
 from engine.findings.counts import SCALES, CountHistory, Unusual
 
 _RING = 1 << (SCALES - 1)
@@ -25,8 +25,8 @@ class Rates:
         self._starts = Starts(saved.get("starts"))
         self._last = LastSeen(saved.get("last"))
 
-    def observe(self, block: Block, templates: Templates) -> Sequence[Signal]:
-        """See `engine.findings.base.Detector`."""
+    def observe(self, block: Block, templates: TemplateLookup) -> Sequence[Signal]:
+        """See `engine.findings.base.StreamDetector`."""
         counts = np.zeros(len(templates))
         counts[block.keys] = block.counts
         self._starts.add(block.keys, block.lines.row[block.order[block.starts[:-1]]], block, len(templates))
@@ -58,12 +58,12 @@ class Rates:
         )  # fmt: skip
 
     def coarsen(self) -> None:
-        """See `engine.findings.base.Detector`."""
+        """See `engine.findings.base.StreamDetector`."""
         self._history.coarsen()
         self._starts.coarsen()
 
     def snapshot(self) -> State:
-        """See `engine.findings.base.Detector`."""
+        """See `engine.findings.base.StreamDetector`."""
         return {"history": self._history.snapshot(), "starts": self._starts.snapshot(), "last": self._last.snapshot()}
 
 

@@ -2,16 +2,16 @@
 
 from collections.abc import Callable, Mapping
 
-from engine.findings.base import Detector, State
+from engine.findings.base import State, StreamDetector
 from engine.findings.levels import LevelShift
 from engine.findings.nodes import OddNodes
-from engine.findings.novelty import Novelty
+from engine.findings.novelty import NewTemplates
 from engine.findings.rates import Rates
 from engine.findings.silence import Silence
 from engine.findings.values import ValueShifts
 
-DETECTORS: Mapping[str, Callable[[State | None], Detector]] = {
-    "novelty": Novelty,
+DETECTORS: Mapping[str, Callable[[State | None], StreamDetector]] = {
+    "novelty": NewTemplates,
     "rates": Rates,
     "silence": Silence,
     "values": ValueShifts,
@@ -20,7 +20,7 @@ DETECTORS: Mapping[str, Callable[[State | None], Detector]] = {
 }
 
 
-def build_detectors(states: Mapping[str, State] | None = None) -> list[Detector]:
+def build_detectors(states: Mapping[str, State] | None = None) -> list[StreamDetector]:
     """All detectors, in order; each continues from its state where it has one."""
     saved = states or {}
     return [build(saved.get(name)) for name, build in DETECTORS.items()]

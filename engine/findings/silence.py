@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.findings.base import Block, Signal, State, Templates
+from engine.findings.base import Block, Signal, State, TemplateLookup
 
 Floats = NDArray[np.float64]
 
@@ -45,8 +45,8 @@ class Silence:
         self._clock_ns: int = saved.get("clock_ns", 0)
         self._lines: int = saved.get("lines", 0)
 
-    def observe(self, block: Block, templates: Templates) -> Sequence[Signal]:
-        """See `engine.findings.base.Detector`."""
+    def observe(self, block: Block, templates: TemplateLookup) -> Sequence[Signal]:
+        """See `engine.findings.base.StreamDetector`."""
         self._grow(len(templates))
         clock = np.maximum(np.maximum.accumulate(block.lines.time_ns), self._clock_ns)
         self._clock_ns = int(clock[-1])
@@ -165,9 +165,9 @@ class Silence:
             self._longest = np.concatenate((self._longest, np.zeros((2, more, _LONGEST))), axis=1)
 
     def coarsen(self) -> None:
-        """See `engine.findings.base.Detector`; gaps do not depend on the length of blocks."""
+        """See `engine.findings.base.StreamDetector`; gaps do not depend on the length of blocks."""
 
     def snapshot(self) -> State:
-        """See `engine.findings.base.Detector`."""
+        """See `engine.findings.base.StreamDetector`."""
         state = {name: getattr(self, f"_{name}").copy() for name in (*_NAMES, "longest")}
         return {**state, "clock_ns": self._clock_ns, "lines": self._lines}

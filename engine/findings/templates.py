@@ -36,7 +36,7 @@ class Template:
     Attributes:
         text: The text as it was first seen.
         severity, kind, why: See `engine.findings.prior.Judgement`.
-        strangeness: See `engine.findings.base.Templates.strangeness`.
+        strangeness: See `engine.findings.base.TemplateLookup.strangeness`.
         first_row, first_ns: Number and time of its first line.
         known_as: How many clusters or requests share the number.
     """
@@ -173,16 +173,16 @@ class TemplateTable:
         return 1.0 - best
 
     def weight(self, keys: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
-        """See `engine.findings.base.Templates`."""
+        """See `engine.findings.base.TemplateLookup`."""
         weights: NDArray[np.float64] = 4.0 ** (self._severity[keys] - MAX_SEVERITY / 4)
         return weights
 
     def severity(self, key: int) -> float:
-        """See `engine.findings.base.Templates`."""
+        """See `engine.findings.base.TemplateLookup`."""
         return self.all[key].severity if key >= 0 else 0.0
 
     def strangeness(self, key: int) -> float:
-        """See `engine.findings.base.Templates`."""
+        """See `engine.findings.base.TemplateLookup`."""
         return self.all[key].strangeness
 
     def snapshot(self) -> State:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri, stdtr  # type: ignore[import-untyped]
 
-from engine.findings.base import Block, Signal, State, Templates
+from engine.findings.base import Block, Signal, State, TemplateLookup
 
 Floats = NDArray[np.float64]
 
@@ -54,8 +54,8 @@ class ValueShifts:
         self._spread: Floats = saved.get("spread", np.zeros((STATISTICS, len(WINDOWS), 0))).copy()
         self._tested: Floats = saved.get("tested", np.zeros((len(WINDOWS), 0))).copy()
 
-    def observe(self, block: Block, templates: Templates) -> Sequence[Signal]:
-        """See `engine.findings.base.Detector`."""
+    def observe(self, block: Block, templates: TemplateLookup) -> Sequence[Signal]:
+        """See `engine.findings.base.StreamDetector`."""
         values = block.lines.values
         at = self._n % _RING
         if len(values.slot):
@@ -144,10 +144,10 @@ class ValueShifts:
                 setattr(self, name, np.concatenate((array, np.zeros((*array.shape[:-1], more))), axis=-1))
 
     def coarsen(self) -> None:
-        """See `engine.findings.base.Detector`; a block holds as many sampled values as before."""
+        """See `engine.findings.base.StreamDetector`; a block holds as many sampled values as before."""
 
     def snapshot(self) -> State:
-        """See `engine.findings.base.Detector`."""
+        """See `engine.findings.base.StreamDetector`."""
         return {"n": self._n, **{name: getattr(self, f"_{name}").copy() for name in _ARRAYS}}
 
 

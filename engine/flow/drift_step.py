@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from connectors.base import Record
 from engine.drift.event import DriftEvent, event_record
 from engine.drift.monitor import DriftMonitor
-from engine.drift.status import Status
+from engine.drift.status import MonitorStatus
 from engine.drift.vectors import template_vectors
 from engine.flow.step import Step
 from engine.flow.worker_context import Context
@@ -52,7 +52,7 @@ class DriftStep(Step[ScoredWindows, Record]):
             context.settings.drift, context.templates, vectors=self._vectors, state=(snapshot or {}).get("monitor")
         )
         self._looked_s = -_LOOK_S
-        self._status: Status | None = None  # as last logged
+        self._status: MonitorStatus | None = None  # as last logged
         self._logged_s = 0.0
 
     def work(self, values: list[ScoredWindows]) -> list[Record]:
@@ -96,7 +96,7 @@ class DriftStep(Step[ScoredWindows, Record]):
             self._context.telemetry.health.fail("drift", status.sentence())
         self._log(status)
 
-    def _log(self, status: Status) -> None:
+    def _log(self, status: MonitorStatus) -> None:
         """Logs the state where it has changed, and how far an incomplete reference is from time to time."""
         now_s, before = self._context.clock.monotonic_s(), self._status
         if before is not None and status.blind != before.blind and status.blind:

@@ -1,7 +1,7 @@
 r"""What a log format is: how a line of it begins, when it was written, and what it belongs to.
 
 A format is one entry. Its lines are either *headed*, and a pattern with named groups takes the whole
-line apart, or they are *documents* (JSON, logfmt, XML), and `Document` names the fields.
+line apart, or they are *documents* (JSON, logfmt, XML), and `DocumentLayout` names the fields.
 
 Groups of a header:
 
@@ -28,7 +28,7 @@ from engine.formats.masks import Mask
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class DocumentLayout:
     """How lines that are documents are read.
 
     Attributes:
@@ -76,7 +76,7 @@ class Format:
     expected: str
     examples: tuple[bytes, ...]
     header: re.Pattern[bytes] | None = None
-    document: Document | None = None
+    document: DocumentLayout | None = None
     clocks: tuple[bytes, ...] = ()
     sessions: Mapping[str, tuple[bytes, ...]] = field(default_factory=dict)
     levels: Mapping[str, str] = field(default_factory=dict)

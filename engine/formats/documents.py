@@ -4,7 +4,7 @@ import html
 import re
 from typing import Any
 
-from engine.formats.base import STREAMS, SYSLOG_LEVELS, Document, Format
+from engine.formats.base import STREAMS, SYSLOG_LEVELS, DocumentLayout, Format
 from engine.formats.json_fields import JsonFields, parse_journal_object, parse_object
 
 _PAIR = re.compile(r'([^\s="]+)=("(?:[^"\\]|\\.)*"|[^\s"]*)(?:\s+|$)')
@@ -64,7 +64,7 @@ JSON = Format(
         b'{"level":50,"time":1710051901123,"pid":4711,"hostname":"web-1","msg":"order 18 failed"}',
         b'{"@t":"2024-03-10T06:25:02.4560000Z","@mt":"Order {Id} placed","@l":"Warning","Id":17}',
     ),
-    document=Document(parse_object, JsonFields()),
+    document=DocumentLayout(parse_object, JsonFields()),
     levels={"10": "trace", "20": "debug", "30": "info", "40": "warn", "50": "error", "60": "fatal"},
 )
 
@@ -75,7 +75,7 @@ GELF = Format(
         b'{"version":"1.1","host":"web-1","short_message":"backend down","timestamp":1710051901.123,"level":3,'
         b'"_service":"shop","_process_id":4711}',
     ),
-    document=Document(
+    document=DocumentLayout(
         parse_object,
         JsonFields(
             time=("timestamp",),
@@ -97,7 +97,7 @@ MONGODB = Format(
         b'{"t":{"$date":"2024-03-10T06:25:01.180+00:00"},"s":"I","c":"NETWORK","id":22943,"ctx":"listener",'
         b'"msg":"Connection accepted","attr":{"remote":"127.0.0.1:37180","connectionId":1}}',
     ),
-    document=Document(
+    document=DocumentLayout(
         parse_object,
         JsonFields(time=("t.$date",), message=("msg",), level=("s",), host=(), component=("c",), pid=()),
         marks=(("t.$date",), ("s",), ("msg",)),
@@ -115,7 +115,7 @@ ECS = Format(
         b'{"@timestamp":"2024-03-10T06:25:02.456Z","ecs":{"version":"8.11"},"log":{"level":"error"},'
         b'"message":"order 18 failed","host":{"name":"web-1"}}',
     ),
-    document=Document(
+    document=DocumentLayout(
         parse_object,
         JsonFields(
             time=("@timestamp",),
@@ -138,7 +138,7 @@ OTEL = Format(
         b'{"Timestamp":1710051902456000000,"SeverityText":"ERROR","Body":"order 18 failed",'
         b'"Resource":{"service.name":"shop"},"TraceId":"5b8efff798038103d269b633813fc60c"}',
     ),
-    document=Document(
+    document=DocumentLayout(
         parse_object,
         JsonFields(
             time=("timeUnixNano", "observedTimeUnixNano", "Timestamp", "timestamp", "ObservedTimestamp"),
@@ -168,7 +168,7 @@ JOURNALD = Format(
         b"__REALTIME_TIMESTAMP=1710051901123456\n_HOSTNAME=web-1\nPRIORITY=6\n_PID=4711\nSYSLOG_IDENTIFIER=sshd\n"
         b"MESSAGE=Accepted publickey for root from 10.0.0.7 port 50022 ssh2\n",
     ),
-    document=Document(
+    document=DocumentLayout(
         parse_journal_object,
         JsonFields(
             time=("__REALTIME_TIMESTAMP", "_SOURCE_REALTIME_TIMESTAMP"),
@@ -189,7 +189,7 @@ DOCKER = Format(
     examples=(
         b'{"log":"starting the http server on port 8080\\n","stream":"stdout","time":"2024-03-10T06:25:01.123456789Z"}',
     ),
-    document=Document(
+    document=DocumentLayout(
         parse_object,
         JsonFields(time=("time",), message=("log",), level=(), host=(), component=("stream",)),
         marks=(("log",), ("stream",), ("time",)),
@@ -205,7 +205,7 @@ LOGFMT = Format(
         b'time=2024-03-10T06:25:01Z level=info msg="order 17 placed" component=orders',
         b'ts=2024-03-10T06:25:02.456Z caller=main.go:77 level=error msg=failed err="connection refused"',
     ),
-    document=Document(
+    document=DocumentLayout(
         parse_logfmt,
         JsonFields(level=("level", "lvl", "severity"), component=("logger", "component", "caller", "service")),
     ),
@@ -221,7 +221,7 @@ WINDOWS_XML = Format(
         b"<Computer>web-1</Computer></System><EventData><Data Name='param1'>Windows Update</Data>"
         b"<Data Name='param2'>stopped</Data></EventData></Event>",
     ),
-    document=Document(
+    document=DocumentLayout(
         parse_event_xml,
         JsonFields(
             time=("time",), message=("message",), level=("level",), host=("computer",), component=("provider",),

@@ -23,7 +23,7 @@ AFTER = b" ])}>\"'=/|,:;&?<\r\n"
 """Bytes that may follow an id."""
 
 
-class Kind(NamedTuple):
+class IdKind(NamedTuple):
     """One kind of id: the byte that stands for it in a skeleton, and what it is made of.
 
     Every id of the kind holds at least one character of each row of `needs`.
@@ -35,8 +35,8 @@ class Kind(NamedTuple):
 
 
 _DIGITS, _LETTERS = b"0123456789", b"abcdef"
-UUID = Kind(0xFE, _DIGITS + _LETTERS + b"-", (_DIGITS, _LETTERS, b"-"))
-HEX = Kind(0xFD, _DIGITS + _LETTERS, (_DIGITS, _LETTERS))
+UUID = IdKind(0xFE, _DIGITS + _LETTERS + b"-", (_DIGITS, _LETTERS, b"-"))
+HEX = IdKind(0xFD, _DIGITS + _LETTERS, (_DIGITS, _LETTERS))
 KINDS = (UUID, HEX)
 MARKS = bytes(kind.mark for kind in KINDS)
 

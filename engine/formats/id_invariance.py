@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from engine.formats.hex_ids import AFTER, BEFORE, BEFORE_HYPHEN, KINDS, Kind
+from engine.formats.hex_ids import AFTER, BEFORE, BEFORE_HYPHEN, KINDS, IdKind
 
 _parser: Any = importlib.import_module("re._parser")
 _ASCII = frozenset(range(128))
@@ -139,7 +139,7 @@ def _characters(name: str, value: Any) -> frozenset[int]:
 class _Proof:
     """Looks for a way by which the content of an id could matter."""
 
-    def __init__(self, positions: _Positions, whole: _Part, kind: Kind, *, search: bool) -> None:
+    def __init__(self, positions: _Positions, whole: _Part, kind: IdKind, *, search: bool) -> None:
         self._sets, self._follow, self._lazy = positions.sets, positions.follow, positions.lazy
         self._counted = positions.counted
         self._last = whole.last
@@ -202,7 +202,7 @@ class _Proof:
 
 @lru_cache(maxsize=2048)
 def why_not_id_blind(
-    pattern: str | bytes, *, search: bool, flags: int = 0, kinds: tuple[Kind, ...] = KINDS
+    pattern: str | bytes, *, search: bool, flags: int = 0, kinds: tuple[IdKind, ...] = KINDS
 ) -> str | None:
     """The reason why what `pattern` finds may depend on what an id holds, or None if it cannot.
 

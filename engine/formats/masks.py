@@ -8,7 +8,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from engine.formats.digit_invariance import why_not_blind
-from engine.formats.hex_ids import HEX, UUID, Kind
+from engine.formats.hex_ids import HEX, UUID, IdKind
 from engine.formats.http_status import name_status, status_place
 from engine.formats.id_invariance import why_not_id_blind
 
@@ -121,7 +121,7 @@ class _Masked:
         return _Masked("".join(parts), place + self.place[at:], taken + self.taken[at:])
 
 
-def _takes(patterns: tuple[str, ...], mine: str, kind: Kind) -> bool:
+def _takes(patterns: tuple[str, ...], mine: str, kind: IdKind) -> bool:
     """Whether `mine`, which replaces ids of that kind, is there, and none before it depends on what they hold."""
     if mine not in patterns:
         return False

@@ -7,7 +7,7 @@ of detection: a format stands before those that take some of its lines too.
 from collections.abc import Mapping
 
 from engine.formats import documents, general, loghub, services, syslog
-from engine.formats.base import LEVELS, NO_KEY, SYSLOG_LEVELS, Document, Format
+from engine.formats.base import LEVELS, NO_KEY, SYSLOG_LEVELS, DocumentLayout, Format
 from foundation.settings_errors import unknown
 
 AUTO = "auto"
@@ -94,4 +94,15 @@ def find(name: str) -> Format:
     return FORMATS[name]
 
 
-__all__ = ["AUTO", "DETECTED", "FORMATS", "LEVELS", "NO_KEY", "SYSLOG_LEVELS", "UNKNOWN", "Document", "Format", "find"]
+__all__ = [
+    "AUTO",
+    "DETECTED",
+    "FORMATS",
+    "LEVELS",
+    "NO_KEY",
+    "SYSLOG_LEVELS",
+    "UNKNOWN",
+    "DocumentLayout",
+    "Format",
+    "find",
+]

@@ -12,7 +12,7 @@ from engine.runtime.model_loading import embedding_cache
 from engine.steps.classify import lines_of
 from engine.steps.parse import Parsed, Parser
 from models.base import ModelStoreError
-from models.classify.base import CLASSES, NORMAL, Key, Lines, Reason
+from models.classify.base import CLASSES, NORMAL, Attribution, Key, Lines
 from models.classify.registry import build
 from models.classify.scoring import LineScorer
 from models.storage.store import ModelStore
@@ -102,6 +102,6 @@ class LogClassifier:
         return [self._reasons[key] for key in keys]
 
 
-def in_words(reasons: Sequence[Reason]) -> str:
+def in_words(reasons: Sequence[Attribution]) -> str:
     """`word 'refused' +0.31; level error +0.12`."""
     return "; ".join(f"{reason.what} {reason.value:+.3g}" for reason in reasons)

@@ -15,7 +15,7 @@ from engine.steps.parse import Parsed, Parser
 from foundation.extras import require
 from foundation.time_text import iso_time
 
-Record = dict[str, Any]
+JsonRecord = dict[str, Any]
 
 Judge = Callable[[Parsed, Mapping[int, str]], Sequence[Mapping[str, Any]]]
 """Further fields for every good line of a batch, given the texts of all templates announced so far."""
@@ -47,8 +47,8 @@ class RecordReader:
         self._parser = parser
         self._judge = judge
         self._templates: dict[int, str] = {}
-        self._held: deque[tuple[int, int, Record]] = deque()  # row since the start, stream, record
-        self._last: dict[int, Record] = {}
+        self._held: deque[tuple[int, int, JsonRecord]] = deque()  # row since the start, stream, record
+        self._last: dict[int, JsonRecord] = {}
         self._rows = 0
         self.lines = self.bad = 0
         self.formats: dict[str, int] = {}
@@ -59,12 +59,12 @@ class RecordReader:
         """Lines that are part of a record with several."""
         return self.lines - self.bad - sum(self.formats.values())
 
-    def add(self, batch: LineBatch) -> list[Record]:
+    def add(self, batch: LineBatch) -> list[JsonRecord]:
         """The records that are complete with this batch: all but those at the end that lines may still join."""
         self.lines += len(batch) + len(batch.rejects)
         return self._complete(self._parser.parse(batch))
 
-    def _complete(self, parsed: Parsed) -> list[Record]:
+    def _complete(self, parsed: Parsed) -> list[JsonRecord]:
         good, joined = parsed.good, parsed.joined
         self._templates.update(good.templates)
         self.bad += len(good.bad)
@@ -82,31 +82,31 @@ class RecordReader:
             self._held.append((self._rows + row, stream, self._last[stream]))
         self._rows += len(good.lines)
         oldest = self._rows - self._parser.max_join_lines
-        done: list[Record] = []
+        done: list[JsonRecord] = []
         while self._held and (self._held[0][0] < oldest or self._held[0][2] is not self._last[self._held[0][1]]):
             done.append(self._release())
         return done
 
-    def _release(self) -> Record:
+    def _release(self) -> JsonRecord:
         """The first record that is held, without the blank lines that joined it last."""
         _, _, record = self._held.popleft()
         record["message"] = record["message"].rstrip("\n")
         return record
 
-    def finish(self) -> list[Record]:
+    def finish(self) -> list[JsonRecord]:
         """The last records, once no line is to come."""
         parsed = self._parser.finish()
         done = [] if parsed is None else self._complete(parsed)
         return done + [self._release() for _ in range(len(self._held))]
 
-    def _records(self, parsed: Parsed) -> Iterator[Record]:
+    def _records(self, parsed: Parsed) -> Iterator[JsonRecord]:
         found, good, data = parsed.rows, parsed.good, parsed.good.lines.data
         positions = good.lines.positions.tolist()
         columns = (good.rows, good.time_ns, good.template, good.key_start, good.key_end, parsed.level())
         for row, time_ns, template, start, end, level in zip(*(c.tolist() for c in columns), strict=True):
             format = parsed.formats[found.format[row]].name
             self.formats[format] = self.formats.get(format, 0) + 1
-            record: Record = {"timestamp": time_ns, "format": format, "position": positions[row]}
+            record: JsonRecord = {"timestamp": time_ns, "format": format, "position": positions[row]}
             if (fields := found.fields.get(row)) is not None:
                 record |= {"level": fields.level, "host": fields.host, "component": fields.component}
                 record |= {"pid": fields.pid, "session": fields.session_key, "message": fields.message}

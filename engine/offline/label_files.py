@@ -23,7 +23,7 @@ from zoneinfo import ZoneInfo
 import orjson
 
 from engine.offline.inputs import DatasetError, read_whole
-from engine.offline.record_labels import ColumnLabels, IntervalLabels, LineLabels, RecordLabels, Words
+from engine.offline.record_labels import ColumnLabels, IntervalLabels, LabelWords, LineLabels, RecordLabels
 from foundation.time_text import NS_PER_S, NS_PER_US
 
 COLUMN = "column:"
@@ -89,7 +89,7 @@ class _LabelFile:
         self._path = path
         self._files = files
         self._zone = ZoneInfo(timezone)
-        self._words = Words(f"{path}: the column label")
+        self._words = LabelWords(f"{path}: the column label")
 
     def read(self) -> SessionLabels | RecordLabels:
         content = read_whole(self._path)

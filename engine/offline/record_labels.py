@@ -20,7 +20,7 @@ ANOMALOUS = frozenset({"anomaly", "anomalous", "abnormal", "attack", "1", "true"
 """Words of a label column, in lower case. Where `-` means normal, every other word is the name of an anomaly."""
 
 
-class Words:
+class LabelWords:
     """The meaning of the words in one label column.
 
     Words may come in any order, so one that is in neither list counts as anomalous until `check`.
@@ -112,7 +112,7 @@ class ColumnLabels(RecordLabels):
     def __init__(self, name: str) -> None:
         """`name` is a key; dots lead into nested objects."""
         self._name = name
-        self._words = Words(f"the column {name}")
+        self._words = LabelWords(f"the column {name}")
         self._seen = 0
 
     def read(self, parsed: Parsed) -> Flags:

@@ -87,7 +87,7 @@ class Input:
     learn: bool = False
 
 
-class Scan:
+class LogScan:
     """A scan of any number of sources.
 
     Attributes:
@@ -146,7 +146,7 @@ class Scan:
         ]  # fmt: skip
 
 
-def sources_of(scan: Scan) -> Sequence[dict[str, Any]]:
+def sources_of(scan: LogScan) -> Sequence[dict[str, Any]]:
     """What was read of each source, as JSON-compatible data."""
     from foundation.time_text import iso_time
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.offline.scan import Scan, SourceScan
+from engine.offline.scan import LogScan, SourceScan
 
 _WIDTH, _HEIGHT, _COLUMNS = 960, 120, 240
 _COLOUR = {"critical": "#b00020", "high": "#d9480f", "medium": "#e0a100", "low": "#5c940d", "info": "#1c7ed6"}
@@ -19,7 +19,7 @@ li{margin:.4em 0}svg{width:100%;height:auto;background:#fafafa;border:1px solid 
 """
 
 
-def page(scan: Scan, documents: Sequence[Mapping[str, Any]], sources: Sequence[Mapping[str, Any]]) -> str:
+def page(scan: LogScan, documents: Sequence[Mapping[str, Any]], sources: Sequence[Mapping[str, Any]]) -> str:
     """The page.
 
     Args:

@@ -32,7 +32,7 @@ FIRST_SAMPLE, LARGEST_SAMPLE = 128, 16_384
 _COUNTED = re.compile(rb"\[0-9\]\{[0-9,]+\}")
 
 
-class Detector:
+class FormatDetector:
     """Recognises single lines.
 
     Args:

@@ -12,14 +12,22 @@ from numpy.typing import NDArray
 from connectors.base import LineBatch
 from engine.formats.masks import Masker
 from engine.formats.registry import FORMATS, Format
-from engine.parsing.format_detection import NAMES, NONE, UNKNOWN_AT, UNKNOWN_FORMAT, Detector, Preference, format_of
+from engine.parsing.format_detection import (
+    NAMES,
+    NONE,
+    UNKNOWN_AT,
+    UNKNOWN_FORMAT,
+    FormatDetector,
+    Preference,
+    format_of,
+)
 from engine.parsing.header import Header
 from engine.parsing.json_reader import JsonReader
 from engine.parsing.layout_reader import ShapeReader
 from engine.parsing.parse_settings import ParseSettings
 from engine.parsing.parsed_columns import Fields, LineReader, Rows
 from engine.parsing.skeleton_batch import IdWatch, Scan
-from engine.parsing.templates import StateMismatchError, Templates, TemplateSettings
+from engine.parsing.templates import PartitionTemplates, StateMismatchError, TemplateSettings
 
 
 def template_rules(format: Format, settings: ParseSettings) -> TemplateSettings:
@@ -77,7 +85,7 @@ class Lane:
     def __init__(self, format: Format, settings: ParseSettings, saved: Mapping[str, Any] | None) -> None:
         rules = template_rules(format, settings)
         self.format = format
-        self.templates = Templates(rules, saved, http=format.http)
+        self.templates = PartitionTemplates(rules, saved, http=format.http)
         self.reader: LineReader
         self.header: ShapeReader | None = None
         self.document: JsonReader | None = None
@@ -151,7 +159,7 @@ class DetectedLanes:
     """Lines whose formats are recognised, one lane for each format.
 
     The format of a skeleton is remembered where it holds for all lines of the skeleton, see
-    `Detector.detect`, separately for every preference it was found under.
+    `FormatDetector.detect`, separately for every preference it was found under.
     """
 
     def __init__(self, settings: ParseSettings, saved: Mapping[str, Any] | None) -> None:
@@ -162,7 +170,7 @@ class DetectedLanes:
         self.lanes = [Lane(format, settings, kept.get(format.name)) for format in formats]
         headers = {i: lane.header.header for i, lane in enumerate(self.lanes[:UNKNOWN_AT]) if lane.header is not None}
         documents = {i: lane.document for i, lane in enumerate(self.lanes) if lane.document is not None}
-        self._detector = Detector(headers, documents)
+        self._detector = FormatDetector(headers, documents)
         self._watch = IdWatch()
         self._preference = Preference(None if saved is None else saved["preference"])
         self._known: dict[int, _Known] = {}

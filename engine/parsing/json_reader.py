@@ -15,7 +15,7 @@ from engine.parsing.inner_level import level_within
 from engine.parsing.parse_settings import ParseSettings
 from engine.parsing.parsed_columns import LEVEL_NAMES, PIECE, TRACE, Fields, Rows
 from engine.parsing.session_key import hash_key
-from engine.parsing.templates import Templates
+from engine.parsing.templates import PartitionTemplates
 
 _RUN = re.compile("[0-9]+")
 
@@ -34,7 +34,7 @@ class JsonReader:
 
     why_slow: str | None = None
 
-    def __init__(self, format: Format, settings: ParseSettings, templates: Templates) -> None:
+    def __init__(self, format: Format, settings: ParseSettings, templates: PartitionTemplates) -> None:
         if format.document is None:
             raise ValueError(f"format {format.name} has no documents")
         session = {"session": settings.json_fields.session}

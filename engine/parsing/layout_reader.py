@@ -14,7 +14,7 @@ from engine.parsing.parsed_columns import Fields, Rows
 from engine.parsing.session_key import hash_key
 from engine.parsing.skeleton import PAD, Words, run_edges
 from engine.parsing.skeleton_batch import IdWatch, Scan
-from engine.parsing.templates import Templates
+from engine.parsing.templates import PartitionTemplates
 
 _NO_HEADERS: Mapping[int, Header] = {}
 
@@ -30,7 +30,7 @@ class ShapeReader:
         id_blind: Whether nothing that is found in a line depends on what its ids hold.
     """
 
-    def __init__(self, format: Format, settings: ParseSettings, templates: Templates) -> None:
+    def __init__(self, format: Format, settings: ParseSettings, templates: PartitionTemplates) -> None:
         times = settings.times()
         self._format = format
         self._templates = templates

@@ -34,7 +34,7 @@ class Held(NamedTuple):
     text: bytearray
 
 
-class Pieces:
+class LineReassembler:
     """Puts together the lines of one partition, in order.
 
     Attributes:

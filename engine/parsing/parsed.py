@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from engine.formats.base import Format
 from engine.parsing.header import text_of
 from engine.parsing.parsed_columns import LEVEL_BY_LINE, LEVEL_NAMES, SPANNED, STREAM, Fields, LineReader, Rows
-from engine.parsing.templates import Templates
+from engine.parsing.templates import PartitionTemplates
 from engine.records import ParsedLines
 
 
@@ -38,7 +38,7 @@ class Parsed:
     pieces: tuple[int, ...]
     formats: tuple[Format, ...]
     readers: tuple[LineReader, ...]
-    templates: tuple[Templates, ...]
+    templates: tuple[PartitionTemplates, ...]
 
     def __len__(self) -> int:
         return len(self.good)

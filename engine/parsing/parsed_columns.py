@@ -50,7 +50,7 @@ class Rows:
 
     Attributes:
         time_ns, session, key_start, key_end: As in `engine.records.ParsedLines`.
-        text: int32: number of the line's masked text, see `engine.parsing.templates.Templates`.
+        text: int32: number of the line's masked text, see `engine.parsing.templates.PartitionTemplates`.
         format: int16: number of the lane that read the line, see `engine.parsing.format_router`.
         container: int8: of a line that a container runtime wrapped, the number of its stream (1 or 2, masked by
             `STREAM`), with `PIECE` where it goes on in the next line of that stream and `TRACE` where its message

@@ -64,7 +64,7 @@ class TemplateSettings(BaseModel):
 _DIGIT = re.compile("[0-9]")
 
 
-class Templates:
+class PartitionTemplates:
     """The templates of one partition, and the remembered answers.
 
     A *text number* stands for a masked message; `text_number` gives it out, `assign` answers a

@@ -37,7 +37,7 @@ CONNECT_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """One thing tried: what, whether it works, and a sentence about it."""
 
     name: str
@@ -45,7 +45,7 @@ class Finding:
     detail: str
 
 
-def preflight(settings: RegionSettings) -> Iterator[Finding]:
+def preflight(settings: RegionSettings) -> Iterator[CheckResult]:
     """Tries each part and yields what it found; a fault in one does not keep the others from being tried."""
     yield _try("source", lambda: _source(settings))
     yield _try("format", lambda: _format(settings))
@@ -69,7 +69,7 @@ def preflight(settings: RegionSettings) -> Iterator[Finding]:
         yield _try("endpoints", lambda: _port(settings.telemetry))
 
 
-def preflight_coordinator(settings: CoordinatorSettings) -> Iterator[Finding]:
+def preflight_coordinator(settings: CoordinatorSettings) -> Iterator[CheckResult]:
     """The same for the coordinator of federated rounds."""
     yield _try("model", lambda: describe_current(ModelSettings(store=settings.store, name=settings.model)))
     yield _try(f"events ({settings.events.type})", lambda: _feed(settings.events))
@@ -81,11 +81,11 @@ def preflight_coordinator(settings: CoordinatorSettings) -> Iterator[Finding]:
         yield _try("endpoints", lambda: _port(settings.telemetry))
 
 
-def _try(name: str, action: Callable[[], str]) -> Finding:
+def _try(name: str, action: Callable[[], str]) -> CheckResult:
     try:
-        return Finding(name, True, action())
+        return CheckResult(name, True, action())
     except (DriftlineError, OSError) as error:
-        return Finding(name, False, str(error))
+        return CheckResult(name, False, str(error))
 
 
 def _drift(events: SinkSettings, drift: DriftSettings) -> str:

@@ -24,7 +24,7 @@ _NO_LEVEL = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class AlertText:
     """The fields of an alert that are written for people."""
 
     summary: str
@@ -53,7 +53,7 @@ class AlertWords:
 
     def describe(
         self, decision: Decision, counts: Mapping[int, int], *, score: float, where: str, top_lines: Sequence[str] = ()
-    ) -> Words:
+    ) -> AlertText:
         """The words for one alert.
 
         Args:
@@ -83,7 +83,7 @@ class AlertWords:
             summary = f"{where}: lines not seen in normal windows: {self._text(news[0])}{more}"
         else:
             summary = f"{where}: unusual window of {sum(counts.values())} lines: {cause}"
-        return Words(summary, grade(worst), reasons)
+        return AlertText(summary, grade(worst), reasons)
 
     def _new(self, template: int, count: int) -> Reason:
         why = self._judgement(template).why

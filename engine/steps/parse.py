@@ -28,7 +28,7 @@ from engine.parsing.continuation import NONE_OPEN, PASSED_OVER, Candidates, Join
 from engine.parsing.format_router import DetectedLanes, Lanes, OneLane, read_again
 from engine.parsing.header import BadLineError
 from engine.parsing.journal import JOURNALD, JournalEntries, batch_of
-from engine.parsing.line_reassembly import Pieces, with_lines
+from engine.parsing.line_reassembly import LineReassembler, with_lines
 from engine.parsing.parse_settings import ParseSettings
 from engine.parsing.parsed import Parsed
 from engine.parsing.parsed_columns import STREAM, TRACE, Describe, Fields, Rows
@@ -75,7 +75,7 @@ class Parser:
         self._joins = np.array([lane.format.joins for lane in lanes])
         self._unknown = self.formats.index(UNKNOWN) if UNKNOWN in self.formats else -1
         self._wrapped = any(lane.format.streams for lane in lanes)
-        self._pieces = Pieces(settings.max_join_bytes, () if saved is None else saved.get("pieces", ()))
+        self._pieces = LineReassembler(settings.max_join_bytes, () if saved is None else saved.get("pieces", ()))
         self._journal = None
         if settings.format in (AUTO, JOURNALD):
             journal = "" if saved is None else saved.get("journal", "")

@@ -46,7 +46,7 @@ class Cutting:
 
 
 @dataclass(frozen=True, slots=True)
-class Pieces:
+class Segments:
     """Consecutive lines of one id that go into one window.
 
     Attributes:
@@ -130,7 +130,7 @@ def _put_ended(
 
 
 def _put_cut_off(
-    pieces: Pieces, row: Ints, slots: Ints, full: NDArray[np.bool_], watermark: Ints, emission: Emission
+    pieces: Segments, row: Ints, slots: Ints, full: NDArray[np.bool_], watermark: Ints, emission: Emission
 ) -> None:
     """Puts out the windows that end within the batch: before the next line of their id, or with the one that fills."""
     over = (~pieces.ends_group & ~full).nonzero()[0]
@@ -189,7 +189,7 @@ def _cut_long(time: list[int], reached: list[int], count: int, latest: int, cutt
 
 def _pieces(
     entries: Entries, groups: Groups, prior: Ints, cut: NDArray[np.bool_], partition: int, gap_ns: int | None
-) -> Pieces:
+) -> Segments:
     begins = cut.copy()
     begins[groups.starts] = True
     start = begins.nonzero()[0]
@@ -212,11 +212,11 @@ def _pieces(
     elif gap_ns is not None:
         rows[:, DEADLINE] = rows[:, LAST_NS] + gap_ns
     ends_group = np.append(number[1:] != number[:-1], True)
-    return Pieces(start, end, number, ends_group, continues, rows, held)
+    return Segments(start, end, number, ends_group, continues, rows, held)
 
 
 def _grow(
-    pieces: Pieces, entries: Entries, prior: Ints, slots: Ints, partition: int, steps: Ints, emission: Emission
+    pieces: Segments, entries: Entries, prior: Ints, slots: Ints, partition: int, steps: Ints, emission: Emission
 ) -> None:
     """Shows windows at the lines at which their length reached a growth step."""
     low = np.searchsorted(steps, pieces.held, "right")

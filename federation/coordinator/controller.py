@@ -28,7 +28,7 @@ from connectors.base import ConnectorError
 from federation.coordinator.announcements import announcement
 from federation.coordinator.hooks import RoundObserver
 from federation.coordinator.ledger import Ledger
-from federation.coordinator.records import Outcome, Round, RoundStep
+from federation.coordinator.records import Round, RoundOutcome, RoundStep
 from federation.coordinator.rollback import Rollbacks
 from federation.coordinator.round_records import audit_body, judged, notes_of, spec_of
 from federation.coordinator.schedule import Begin, ScheduleSettings, Situation, Wait, decide
@@ -309,7 +309,7 @@ class Controller:
             )
         )  # fmt: skip
 
-    def _failed(self, at: Round, reason: str, outcome: Outcome = "failed") -> Round:
+    def _failed(self, at: Round, reason: str, outcome: RoundOutcome = "failed") -> Round:
         failed = replace(at, step=RoundStep.JUDGED, outcome=outcome, sentence=reason)
         self._ledger.save(failed)
         return failed

@@ -16,7 +16,7 @@ class RoundStep(StrEnum):
     DONE = "done"
 
 
-Outcome = Literal["", "accepted", "published", "refused", "superseded", "failed", "interrupted"]
+RoundOutcome = Literal["", "accepted", "published", "refused", "superseded", "failed", "interrupted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Round:
     started_ns: int = 0
     ended_ns: int = 0
     traceparent: str = ""
-    outcome: Outcome = ""
+    outcome: RoundOutcome = ""
     sentence: str = ""
     published: int = 0
     threshold: float = 0.0

@@ -33,7 +33,7 @@ class PassResult:
     updates: tuple[Update, ...]
 
 
-class TrainingPass(Protocol):
+class PassOperations(Protocol):
     """What a mode may do with one pass of a round; `federation.round.training_pass` implements it."""
 
     @property
@@ -111,7 +111,7 @@ class PrivacyMode:
 
     # At the coordinator.
 
-    def aggregate(self, training_pass: TrainingPass) -> PassResult:
+    def aggregate(self, training_pass: PassOperations) -> PassResult:
         """Make the new weights of one pass.
 
         Raises:

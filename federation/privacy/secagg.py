@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from federation.errors import RoundFailedError
-from federation.privacy.base import PassResult, PrivacyMode, TrainingPass
+from federation.privacy.base import PassOperations, PassResult, PrivacyMode
 from federation.protocol.records import MIN_MASKED_REGIONS, Update, Weights, floating
 
 
@@ -18,7 +18,7 @@ class SecureAggregation(PrivacyMode):
     name = "secagg"
     hides_updates = True
 
-    def aggregate(self, training_pass: TrainingPass) -> PassResult:
+    def aggregate(self, training_pass: PassOperations) -> PassResult:
         """Add the mean change to the weights; the returned updates all hold the common weights."""
         regions = training_pass.regions
         if len(regions) < MIN_MASKED_REGIONS:

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from federation.errors import FederationError, TrainerError
-from federation.region.channel import Channel, connect
+from federation.region.trainer_connection import TrainerConnection, connect
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +121,7 @@ class TrainerServer:
                     log.error("the trainer cannot accept a client: %s", error)
                     self._stop.wait(RETRY_S)
                 continue
-            with Channel(client) as channel:
+            with TrainerConnection(client) as channel:
                 try:
                     channel.send(*self._answer(channel))
                 except (TrainerError, TypeError, ValueError) as error:
@@ -131,7 +131,7 @@ class TrainerServer:
                     # The edge of a thread: without this the region would be silent in all later rounds.
                     log.exception("the trainer dropped a client")
 
-    def _answer(self, channel: Channel) -> tuple[dict[str, Any], bytes]:
+    def _answer(self, channel: TrainerConnection) -> tuple[dict[str, Any], bytes]:
         """Header and body of the answer to the job on the channel."""
         header, body = channel.receive(REQUEST_S)
         kind, asked_s = str(header.get("kind")), float(header.get("timeout_s", self._limit_s))

@@ -1,4 +1,4 @@
-"""One pass of a round: weights out, updates back, guard, strategy; see `federation.privacy.base.TrainingPass`."""
+"""One pass of a round: weights out, updates back, guard, strategy; see `federation.privacy.base.PassOperations`."""
 
 from collections.abc import Mapping, Sequence
 
@@ -45,7 +45,7 @@ class TrainingPass:
         self.refused = 0
 
     def collect(self) -> tuple[Update, ...]:
-        """See `federation.privacy.base.TrainingPass`."""
+        """See `federation.privacy.base.PassOperations`."""
         question, number = messages.train(self.weights, self._task), self._task.number
         updates = self._fleet.collect(question, messages.read_update, self.regions, number)
         good, refusals = inspect(list(updates.values()), self.weights, self._settings, number)
@@ -55,11 +55,11 @@ class TrainingPass:
         return tuple(good)
 
     def combine(self, updates: Sequence[Update]) -> Weights:
-        """See `federation.privacy.base.TrainingPass`."""
+        """See `federation.privacy.base.PassOperations`."""
         return self._aggregation.aggregate(self.weights, updates, self._task.number)
 
     def masked_mean(self, threshold: int) -> tuple[NDArray[np.float64], Mapping[str, Counted]]:
-        """See `federation.privacy.base.TrainingPass`."""
+        """See `federation.privacy.base.PassOperations`."""
         threshold = max(threshold, self._settings.min_regions)
         change, counted = self._fleet.masked_mean(self.regions, self._task, self.weights, threshold)
         self._fleet.require(counted, f"step 4, pass {self._task.number}")

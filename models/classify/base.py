@@ -87,7 +87,7 @@ class Lines:
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
+class Attribution:
     """Something that spoke for or against the class that a line was given.
 
     Attributes:
@@ -152,7 +152,7 @@ class LineClassifier(Model):
         """
 
     @abstractmethod
-    def explain(self, lines: Lines) -> list[tuple[Reason, ...]]:
+    def explain(self, lines: Lines) -> list[tuple[Attribution, ...]]:
         """For each line the few reasons that weigh most for or against its class, the weightiest first.
 
         Costs far more than `probabilities`, so it is asked for lines that somebody looks at. A line

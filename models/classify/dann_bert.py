@@ -78,7 +78,7 @@ def strength_at(progress: float) -> float:
     return 2 / (1 + math.exp(-10 * progress)) - 1
 
 
-class Network(nn.Module):
+class DannBertNetwork(nn.Module):
     """What classifies: features and the label head, and the trained layers of the encoder where there are any."""
 
     def __init__(self, hidden: int, settings: DannBertSettings, bert: TunedBert | None) -> None:
@@ -137,9 +137,11 @@ class DannBert(NeuralClassifier):
         if settings.trained_layers:
             needed_bert(self._encoder, settings.trained_layers)
 
-    def _network(self) -> Network:
+    def _network(self) -> DannBertNetwork:
         layers = self.options.trained_layers
-        return Network(self._encoder.hidden, self.options, last_layers(self._encoder, layers) if layers else None)
+        return DannBertNetwork(
+            self._encoder.hidden, self.options, last_layers(self._encoder, layers) if layers else None
+        )
 
     def _read(self, lines: Lines, encode: Encode) -> Any:
         texts = self._texts(lines)
@@ -147,23 +149,25 @@ class DannBert(NeuralClassifier):
             return texts
         return torch.from_numpy(encode(texts)).to(self._device)  # (n, H)
 
-    def _pooled(self, network: Network, read: Any, index: NDArray[np.int64]) -> torch.Tensor:
+    def _pooled(self, network: DannBertNetwork, read: Any, index: NDArray[np.int64]) -> torch.Tensor:
         if network.bert is None:
             vectors: torch.Tensor = read[torch.from_numpy(index).to(self._device)]
             return vectors  # (B, H)
         pooled: torch.Tensor = network.bert([read[i] for i in index.tolist()])
         return pooled  # (B, H)
 
-    def _logits(self, network: Network, read: Any, index: NDArray[np.int64]) -> torch.Tensor:
+    def _logits(self, network: DannBertNetwork, read: Any, index: NDArray[np.int64]) -> torch.Tensor:
         logits: torch.Tensor = network.label(network(self._pooled(network, read, index)))
         return logits
 
-    def _begin(self, network: Network, examples: Examples, seed: int) -> None:
+    def _begin(self, network: DannBertNetwork, examples: Examples, seed: int) -> None:
         with torch.inference_mode():
             pooled = self._pooled(network, examples.read, np.arange(len(examples)))
         network.centred.learn(pooled)
 
-    def _objective(self, network: Network, examples: Examples, training: LoopSettings) -> tuple[nn.Module, Loss]:
+    def _objective(
+        self, network: DannBertNetwork, examples: Examples, training: LoopSettings
+    ) -> tuple[nn.Module, Loss]:
         source = SourceHead(self.options.features, int(examples.domains.max()) + 1).to(self._device)
         steps = planned_epochs(len(examples), training) * -(-len(examples) // training.batch_size)
         done = 0

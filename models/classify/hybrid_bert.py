@@ -48,7 +48,7 @@ class HybridBertSettings(NeuralSettings):
     )
 
 
-class Network(nn.Module):
+class HybridBertNetwork(nn.Module):
     """The head."""
 
     def __init__(self, hidden: int, features: int, settings: HybridBertSettings) -> None:
@@ -89,8 +89,8 @@ class HybridBert(NeuralClassifier):
     def _new_features(self) -> LineFeatures:
         return LineFeatures(self._vectors, words=self.options.words, axes=0)
 
-    def _network(self) -> Network:
-        return Network(self._encoder.hidden, len(self._features.names), self.options)
+    def _network(self) -> HybridBertNetwork:
+        return HybridBertNetwork(self._encoder.hidden, len(self._features.names), self.options)
 
     def _keys(self, lines: Lines) -> Sequence[Hashable]:
         return list(zip(lines.templates, lines.messages, lines.levels, strict=True))
@@ -100,7 +100,7 @@ class HybridBert(NeuralClassifier):
         return torch.from_numpy(vectors).to(self._device), torch.from_numpy(features).to(self._device)
 
     def _logits(
-        self, network: Network, read: tuple[torch.Tensor, torch.Tensor], index: NDArray[np.int64]
+        self, network: HybridBertNetwork, read: tuple[torch.Tensor, torch.Tensor], index: NDArray[np.int64]
     ) -> torch.Tensor:
         at = torch.from_numpy(index).to(self._device)
         logits: torch.Tensor = network(read[0][at], read[1][at])
@@ -110,7 +110,7 @@ class HybridBert(NeuralClassifier):
         super()._learn(lines, labels)
         self._features.fit(lines, labels)
 
-    def _begin(self, network: Network, examples: Examples, seed: int) -> None:
+    def _begin(self, network: HybridBertNetwork, examples: Examples, seed: int) -> None:
         network.meaning.learn(examples.read[0])
         network.counted.learn(examples.read[1], each=True)
 

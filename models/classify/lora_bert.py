@@ -59,7 +59,7 @@ class LoraBertSettings(NeuralSettings):
     )
 
 
-class Network(nn.Module):
+class LoraBertNetwork(nn.Module):
     """The adapters, and the head over what the adapted encoder gives."""
 
     def __init__(self, hidden: int, bert: TunedBert) -> None:
@@ -97,15 +97,15 @@ class LoraBert(NeuralClassifier):
         self.options = settings
         needed_bert(self._encoder, settings.layers)
 
-    def _network(self) -> Network:
+    def _network(self) -> LoraBertNetwork:
         options = self.options
         bert = adapted(self._encoder, rank=options.rank, alpha=options.alpha, layers=options.layers)
-        return Network(self._encoder.hidden, bert)
+        return LoraBertNetwork(self._encoder.hidden, bert)
 
     def _read(self, lines: Lines, encode: Encode) -> tuple[str, ...]:
         return self._texts(lines)
 
-    def _logits(self, network: Network, read: Sequence[str], index: NDArray[np.int64]) -> torch.Tensor:
+    def _logits(self, network: LoraBertNetwork, read: Sequence[str], index: NDArray[np.int64]) -> torch.Tensor:
         logits: torch.Tensor = network(network.bert([read[i] for i in index.tolist()]))
         return logits
 
@@ -119,7 +119,7 @@ class LoraBert(NeuralClassifier):
             kept, shared = kept[drawn], shared[drawn]
         return kept, shared
 
-    def _begin(self, network: Network, examples: Examples, seed: int) -> None:
+    def _begin(self, network: LoraBertNetwork, examples: Examples, seed: int) -> None:
         vectors = torch.from_numpy(self._vectors.of(examples.read)).to(self._device)  # (n, H)
         network.centred.learn(vectors)
 

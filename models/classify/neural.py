@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from models.base import FitReport, NotTrainedError, Progress
-from models.classify.base import CLASSES, LineClassifier, Lines, Reason, checked
+from models.classify.base import CLASSES, Attribution, LineClassifier, Lines, checked
 from models.classify.metrics import class_figures
 from models.classify.shapley_words import word_reasons
 from models.text.embeddings import TextVectors
@@ -264,7 +264,7 @@ class NeuralClassifier(TorchModel, LineClassifier):
         first, place = distinct(self._keys(lines))
         return self._all(self.network, self._read(lines.take(first), encode), len(first))[place]
 
-    def explain(self, lines: Lines) -> list[tuple[Reason, ...]]:
+    def explain(self, lines: Lines) -> list[tuple[Attribution, ...]]:
         """See `LineClassifier.explain`; the unit of a reason's value is probability."""
 
         def probabilities(some: Lines) -> NDArray[np.float32]:

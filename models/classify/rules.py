@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from models.base import FitReport, ModelSettingsError, ModelStoreError, Progress
-from models.classify.base import CLASSES, NORMAL, LineClassifier, Lines, Reason, checked
+from models.classify.base import CLASSES, NORMAL, Attribution, LineClassifier, Lines, checked
 
 _PRIOR_LINES = 10.0
 """Lines that a rule's written confidence is worth beside those it is measured on."""
@@ -206,15 +206,17 @@ class Rules(LineClassifier):
         found[np.arange(len(lines)), kinds] = sure
         return found.astype(np.float32)
 
-    def explain(self, lines: Lines) -> list[tuple[Reason, ...]]:
+    def explain(self, lines: Lines) -> list[tuple[Attribution, ...]]:
         """See `LineClassifier.explain`: the rule, and the words it found."""
-        found: list[tuple[Reason, ...]] = []
+        found: list[tuple[Attribution, ...]] = []
         for judged in self.judge(lines):
             if judged.rule is None:
-                found.append((Reason("no rule holds", 0.0),))
+                found.append((Attribution("no rule holds", 0.0),))
                 continue
             name = f"rule '{self.rules[judged.rule].name}'"
-            found.append((Reason(name, 1.0), *(Reason(f"word '{word}'", 1.0) for word in judged.words if word)))
+            found.append(
+                (Attribution(name, 1.0), *(Attribution(f"word '{word}'", 1.0) for word in judged.words if word))
+            )
         return found
 
     def weights(self) -> dict[str, NDArray[Any]]:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from models.classify.base import CLASSES, Key, LineClassifier, Lines, Reason
+from models.classify.base import CLASSES, Attribution, Key, LineClassifier, Lines
 from models.text.ragged import distinct
 
 
@@ -73,7 +73,7 @@ class LineScorer:
             self._remember([asked[i] for i in first.tolist()], computed)
         return found
 
-    def explain(self, lines: Lines) -> list[tuple[Reason, ...]]:
+    def explain(self, lines: Lines) -> list[tuple[Attribution, ...]]:
         """See `LineClassifier.explain`; not remembered."""
         return self.classifier.explain(lines)
 

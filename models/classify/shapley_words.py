@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from foundation.extras import require
-from models.classify.base import Lines, Reason
+from models.classify.base import Attribution, Lines
 
 Probabilities = Callable[[Lines], NDArray[np.float32]]
 
@@ -44,7 +44,7 @@ class _Part:
     names: tuple[str, ...]
 
 
-def word_reasons(probabilities: Probabilities, line: Lines) -> tuple[Reason, ...]:
+def word_reasons(probabilities: Probabilities, line: Lines) -> tuple[Attribution, ...]:
     """The parts of one line that weigh most for or against its class, the weightiest first.
 
     Args:
@@ -62,7 +62,7 @@ def word_reasons(probabilities: Probabilities, line: Lines) -> tuple[Reason, ...
     label = int(probabilities(line)[0].argmax())
     credits = _credits(lambda kept: probabilities(_with(line, parts, kept))[:, label], len(parts), budget)
     reasons = [
-        Reason(name, credit / len(part.names))
+        Attribution(name, credit / len(part.names))
         for part, credit in zip(parts, credits.tolist(), strict=True)
         for name in part.names
     ]

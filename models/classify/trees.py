@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.base import FitReport, ModelStoreError, NotTrainedError, Progress
-from models.classify.base import CLASSES, LineClassifier, Lines, Reason, checked
+from models.classify.base import CLASSES, Attribution, LineClassifier, Lines, checked
 from models.classify.features import MEANING, LineFeatures
 from models.classify.metrics import class_figures
 from models.text.embeddings import TextVectors
@@ -190,7 +190,7 @@ class TreeClassifier(LineClassifier):
             found[:, self._classes] = self._predict(trees, self._features.of(lines))
         return found
 
-    def explain(self, lines: Lines) -> list[tuple[Reason, ...]]:
+    def explain(self, lines: Lines) -> list[tuple[Attribution, ...]]:
         """See `LineClassifier.explain`. The axes of the embedding are one reason; words that are not there are none."""
         trees = self._trained()
         if not len(lines):
@@ -200,13 +200,13 @@ class TreeClassifier(LineClassifier):
         values = self._shap(x)[np.arange(len(x)), :, given]  # (n, f)
         return [self._reasons(row, value) for row, value in zip(x, values, strict=True)]
 
-    def _reasons(self, row: NDArray[np.float32], values: NDArray[np.float64]) -> tuple[Reason, ...]:
+    def _reasons(self, row: NDArray[np.float32], values: NDArray[np.float64]) -> tuple[Attribution, ...]:
         names, shown = self._features.names, self._features.words(row)
         adds: dict[str, float] = {}
         for i in np.flatnonzero(shown & (values != 0)).tolist():
             adds[names[i]] = adds.get(names[i], 0.0) + float(values[i])
         order = sorted(adds, key=lambda name: (-abs(adds[name]), name != MEANING, name))
-        return tuple(Reason(name, adds[name]) for name in order[:REASONS])
+        return tuple(Attribution(name, adds[name]) for name in order[:REASONS])
 
     def weights(self) -> dict[str, NDArray[Any]]:
         """See `Model.weights`; the encoder's own weights are not among them."""

@@ -67,7 +67,7 @@ class BertCnnSettings(BaseModel):
     training: LoopSettings = Field(default=LoopSettings.model_validate({}), description="How the network is trained.")
 
 
-class Network(nn.Module):
+class BertCnnNetwork(nn.Module):
     """The network; `tables` holds all of it that depends on templates, `pooled` all that does on windows."""
 
     shift: torch.Tensor
@@ -175,16 +175,16 @@ class BertCnn(TorchDetector):
         self.options = settings
         self._narrowest = max(settings.kernels)
 
-    def _network(self) -> Network:
-        return Network(self.embeddings.encoder.hidden, self.options)
+    def _network(self) -> BertCnnNetwork:
+        return BertCnnNetwork(self.embeddings.encoder.hidden, self.options)
 
-    def _prepare(self, network: nn.Module, table: EmbeddingTable) -> tuple[Network, object]:
-        assert isinstance(network, Network)
+    def _prepare(self, network: nn.Module, table: EmbeddingTable) -> tuple[BertCnnNetwork, object]:
+        assert isinstance(network, BertCnnNetwork)
         return network, network.tables(self._vectors(table))
 
     def _explained(self, tokens: torch.Tensor, lengths: torch.Tensor) -> tuple[NDArray[np.float32], float]:
         network = self.network
-        assert isinstance(network, Network)
+        assert isinstance(network, BertCnnNetwork)
         with torch.no_grad():
             inputs = network.embedded(self._vectors(self.embeddings.table), tokens)
 
@@ -193,7 +193,9 @@ class BertCnn(TorchDetector):
 
         return integrated(probability, inputs)
 
-    def _rectangle(self, prepared: tuple[Network, object], tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    def _rectangle(
+        self, prepared: tuple[BertCnnNetwork, object], tokens: torch.Tensor, lengths: torch.Tensor
+    ) -> torch.Tensor:
         network, tables = prepared
         logits: torch.Tensor = network(tables, tokens, lengths)
         return torch.sigmoid(logits)
@@ -224,14 +226,14 @@ class BertCnn(TorchDetector):
             windows, labels = windows.take(kept), labels[kept]
         with seeded(seed, self._device):
             network = self._start()
-            assert isinstance(network, Network)
+            assert isinstance(network, BertCnnNetwork)
             if self.network is None:
                 self._centre(network, windows)
             report = self._train(network, windows, labels, validation, seed, progress)
         self._finish(network)
         return report
 
-    def _centre(self, network: Network, windows: Windows) -> None:
+    def _centre(self, network: BertCnnNetwork, windows: Windows) -> None:
         table = self.embeddings.table
         seen = np.unique(table.lookup(windows.ids))
         vectors = self._vectors(table)[torch.from_numpy(seen[seen >= FIRST_TEMPLATE]).to(self._device)]
@@ -242,7 +244,7 @@ class BertCnn(TorchDetector):
 
     def _train(
         self,
-        network: Network,
+        network: BertCnnNetwork,
         windows: Windows,
         labels: NDArray[np.bool_],
         validation: tuple[Windows, NDArray[np.bool_]],

@@ -56,7 +56,7 @@ class DeepLogSettings(BaseModel):
     )
 
 
-class Network(CandidateNetwork):
+class DeepLogNetwork(CandidateNetwork):
     """The network."""
 
     def __init__(self, hidden: int, candidates: int, settings: DeepLogSettings) -> None:
@@ -97,8 +97,8 @@ class DeepLog(CandidateDetector):
         super().__init__(settings, settings.encoder, device=device, cache=cache)
         self.options = settings
 
-    def _sized(self, candidates: int) -> Network:
-        return Network(self.embeddings.encoder.hidden, candidates, self.options)
+    def _sized(self, candidates: int) -> DeepLogNetwork:
+        return DeepLogNetwork(self.embeddings.encoder.hidden, candidates, self.options)
 
     def fit(
         self,
@@ -130,7 +130,7 @@ class DeepLog(CandidateDetector):
         return misses
 
     def _learn(
-        self, network: Network, windows: Windows, held: Windows, seed: int, progress: Progress | None
+        self, network: DeepLogNetwork, windows: Windows, held: Windows, seed: int, progress: Progress | None
     ) -> FitReport:
         vectors = self._vectors(self.embeddings.table)
         examples, targets, weights = self._examples(network, windows)
@@ -152,7 +152,7 @@ class DeepLog(CandidateDetector):
         )
 
     def _examples(
-        self, network: Network, windows: Windows, power: float = 0.25
+        self, network: DeepLogNetwork, windows: Windows, power: float = 0.25
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Distinct histories (N, h) with the number of the next line (N,), and weights (N,) of mean 1.
 

@@ -80,7 +80,7 @@ class LogBertSettings(BaseModel):
     )
 
 
-class Network(CandidateNetwork):
+class LogBertNetwork(CandidateNetwork):
     """The network."""
 
     centre_of: torch.Tensor
@@ -145,8 +145,8 @@ class LogBert(CandidateDetector):
         self.options = settings
         self.supervised = settings.head == "supervised"
 
-    def _sized(self, candidates: int) -> Network:
-        return Network(self.embeddings.encoder.hidden, candidates, self.options)
+    def _sized(self, candidates: int) -> LogBertNetwork:
+        return LogBertNetwork(self.embeddings.encoder.hidden, candidates, self.options)
 
     def fit(
         self,
@@ -174,7 +174,7 @@ class LogBert(CandidateDetector):
         largest = self._line_misses(prepared, tokens, lengths).amax(1)
         return largest + self._beyond(network, embedded, sizes, len(tokens))
 
-    def _beyond(self, network: Network, embedded: torch.Tensor, sizes: torch.Tensor, count: int) -> torch.Tensor:
+    def _beyond(self, network: LogBertNetwork, embedded: torch.Tensor, sizes: torch.Tensor, count: int) -> torch.Tensor:
         """How far beyond every normal window a window's vector is from the centre (count,).
 
         Half as far again as the farthest of them counts as much as a line of a new template.
@@ -220,7 +220,7 @@ class LogBert(CandidateDetector):
         return whole[: tokens.shape[1]], base
 
     def _learn(
-        self, network: Network, windows: Windows, held: Windows, seed: int, progress: Progress | None
+        self, network: LogBertNetwork, windows: Windows, held: Windows, seed: int, progress: Progress | None
     ) -> FitReport:
         examples, times = unrepeated(windows)
         checks, held_times = unrepeated(held)
@@ -270,7 +270,7 @@ class LogBert(CandidateDetector):
             network, len(examples), loss, validate, self.options.training, seed=seed, progress=progress
         )
 
-    def _settle(self, network: Network, tokens: NDArray[np.int64], offsets: NDArray[np.int64]) -> None:
+    def _settle(self, network: LogBertNetwork, tokens: NDArray[np.int64], offsets: NDArray[np.int64]) -> None:
         """The centre becomes the mean of the training windows' vectors, the radius their largest distance."""
         rows = network.rows(self._vectors(self.embeddings.table))
         found: list[torch.Tensor] = []
@@ -300,13 +300,13 @@ class LogBert(CandidateDetector):
         filled = np.flatnonzero(windows.lengths())
         windows, labels = windows.take(filled), labels[filled]
         network = self._started(windows, self.embeddings.table)
-        assert isinstance(network, Network)
+        assert isinstance(network, LogBertNetwork)
         report = self._judge(network, windows, labels, validation, seed, progress)
         self._finish(network)
         return report
 
     def _judge(
-        self, network: Network, windows: Windows, labels: NDArray[np.bool_],
+        self, network: LogBertNetwork, windows: Windows, labels: NDArray[np.bool_],
         validation: tuple[Windows, NDArray[np.bool_]], seed: int, progress: Progress | None,
     ) -> FitReport:  # fmt: skip
         keys = [key + bytes([label]) for key, label in zip(content_keys(windows), labels.tolist(), strict=True)]

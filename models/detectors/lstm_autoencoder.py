@@ -52,7 +52,7 @@ class LstmAutoencoderSettings(BaseModel):
     )
 
 
-class Network(nn.Module):
+class LstmAutoencoderNetwork(nn.Module):
     """The network."""
 
     shift: torch.Tensor
@@ -103,11 +103,11 @@ class LstmAutoencoder(TorchDetector):
         super().__init__(settings, settings.encoder, device=device, cache=cache)
         self.options = settings
 
-    def _network(self) -> Network:
-        return Network(self.embeddings.encoder.hidden, self.options)
+    def _network(self) -> LstmAutoencoderNetwork:
+        return LstmAutoencoderNetwork(self.embeddings.encoder.hidden, self.options)
 
-    def _prepare(self, network: nn.Module, table: EmbeddingTable) -> tuple[Network, torch.Tensor]:
-        assert isinstance(network, Network)
+    def _prepare(self, network: nn.Module, table: EmbeddingTable) -> tuple[LstmAutoencoderNetwork, torch.Tensor]:
+        assert isinstance(network, LstmAutoencoderNetwork)
         return network, network.rows(self._vectors(table))
 
     def _rectangle(self, prepared: Any, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
@@ -137,14 +137,14 @@ class LstmAutoencoder(TorchDetector):
         self.embeddings.learn(templates)
         with seeded(seed, self._device):
             network = self._start()
-            assert isinstance(network, Network)
+            assert isinstance(network, LstmAutoencoderNetwork)
             if self.network is None:
                 self._centre(network, windows)
             report = self._train(network, windows, held_out(windows, validation, seed), seed, progress)
         self._finish(network)
         return report
 
-    def _centre(self, network: Network, windows: Windows) -> None:
+    def _centre(self, network: LstmAutoencoderNetwork, windows: Windows) -> None:
         table = self.embeddings.table
         rows = np.unique(table.lookup(windows.ids))
         vectors = self._vectors(table)[torch.from_numpy(rows[rows > BEGIN]).to(self._device)]
@@ -153,7 +153,7 @@ class LstmAutoencoder(TorchDetector):
             network.scale.fill_(1.0 / max(float((vectors - vectors.mean(0)).std()), 1e-6))
 
     def _train(
-        self, network: Network, windows: Windows, held: Windows, seed: int, progress: Progress | None
+        self, network: LstmAutoencoderNetwork, windows: Windows, held: Windows, seed: int, progress: Progress | None
     ) -> FitReport:
         examples, times = unrepeated(windows)
         checks, held_times = unrepeated(held)

@@ -13,7 +13,7 @@ from models.base import TrainingError
 
 Scores = NDArray[np.floating]
 Labels = NDArray[np.bool_] | None
-Rule = Callable[..., float]
+ThresholdRule = Callable[..., float]
 """Called with scores (n,), labels (n,) or None, and the rule's own settings as keyword arguments."""
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from foundation.settings_errors import unknown
 from models.base import TrainingError
-from models.thresholds.base import HeldOut, Labels, Rule, Scores, Threshold
+from models.thresholds.base import HeldOut, Labels, Scores, Threshold, ThresholdRule
 from models.thresholds.calibration import Distribution
 
 RULES: Mapping[str, str] = {
@@ -21,7 +21,7 @@ RULES: Mapping[str, str] = {
     "pot": "models.thresholds.pot:pot",
     "best_f1": "models.thresholds.best_f1:best_f1",
 }
-"""Name → `module:function`, a `models.thresholds.base.Rule`."""
+"""Name → `module:function`, a `models.thresholds.base.ThresholdRule`."""
 LABELLED = ("best_f1",)
 """Rules that are fitted on labels of both classes."""
 
@@ -32,7 +32,7 @@ _KEPT = 512
 """Scores of normal windows that a card keeps: the highest half of them one by one, since the tail decides."""
 
 
-def rule_named(name: str) -> Rule:
+def rule_named(name: str) -> ThresholdRule:
     """The rule registered under a name.
 
     Raises:
@@ -41,7 +41,7 @@ def rule_named(name: str) -> Rule:
     if name not in RULES:
         raise TrainingError(unknown("threshold rule", name, RULES))
     module, _, function = RULES[name].partition(":")
-    rule: Rule = getattr(importlib.import_module(module), function)
+    rule: ThresholdRule = getattr(importlib.import_module(module), function)
     return rule
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from bench.data.everyday_streams import CHANGES, Lines, NoTemplateError, daily_rhythm
+from bench.data.everyday_streams import CHANGES, NoTemplateError, StreamLines, daily_rhythm
 from models.base import template_id
 
 TEXTS = {template_id(text): text for text in ("always", "often", "one in five windows", "seldom")}
@@ -11,7 +11,7 @@ ALWAYS, OFTEN, FIFTH, SELDOM = TEXTS
 @pytest.fixture(scope="module")
 def lines():
     ids = np.random.default_rng(0).choice(list(TEXTS), 40_000, p=(0.9675, 0.02, 0.01, 0.0025))
-    return Lines(ids, np.arange(40_000, dtype=np.int64) * 10**9, TEXTS)
+    return StreamLines(ids, np.arange(40_000, dtype=np.int64) * 10**9, TEXTS)
 
 
 def shares(change, at):
@@ -40,7 +40,7 @@ def test_a_template_vanishes_triples_or_is_reworded(lines):
 
 
 def test_a_log_without_a_template_for_a_change_says_so():
-    only = Lines(np.full(40_000, ALWAYS), np.arange(40_000, dtype=np.int64), TEXTS)
+    only = StreamLines(np.full(40_000, ALWAYS), np.arange(40_000, dtype=np.int64), TEXTS)
     with pytest.raises(NoTemplateError, match="19%"):
         CHANGES["vanished"](only, 20_000)
 

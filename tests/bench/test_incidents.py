@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from bench.harness import BenchError, Run
 from bench.incidents import detectors
 from bench.incidents.backgrounds import BACKGROUNDS, background
-from bench.incidents.base import Alert, Case, Detector, Watch
+from bench.incidents.base import DetectorAlert, IncidentCase, IncidentDetector, Watch
 from bench.incidents.case import app
 from bench.incidents.generated import GENERATORS
 from bench.incidents.inject import free_case, make_case
@@ -21,7 +21,7 @@ from bench.incidents.judge import judge, summarise
 from bench.incidents.kinds import KINDS
 from bench.incidents.matrix import Plan, metrics, missed, not_worse, run_plan, table
 from bench.incidents.peer_script import Script, request
-from bench.incidents.recipes import Repeat, Silence, Values
+from bench.incidents.recipes import Repeat, SayingValues, Stop
 from bench.incidents.systems_real import (
     APACHE_SYSTEM,
     BGL_SYSTEM,
@@ -113,7 +113,7 @@ def test_a_larger_incident_has_more_lines() -> None:
         sizes = [make_case(log, kind, size, 1, 0) for size in range(3)]
         amounts = [int(case.incident.sum()) for case in sizes]
         assert amounts == sorted(amounts), kind
-        if not isinstance(recipe, Silence):
+        if not isinstance(recipe, Stop):
             assert amounts[0] < amounts[2], kind
 
 
@@ -129,14 +129,14 @@ def test_a_silence_takes_ticks_away_and_marks_the_time_without_them() -> None:
 
 
 def test_values_of_one_incident_stay() -> None:
-    values = Values(Random(0))
+    values = SayingValues(Random(0))
     assert values.fill("{ip_} {ip_}").split(" ")[0] == values.fill("{ip_}")
     assert values.fill("{n} {n} {n}") != values.fill("{n} {n} {n}")
     with pytest.raises(ValueError, match="unknown name 'moon'"):
         values.fill("{moon}")
 
 
-def _service(kind: str = "new_error") -> Case:
+def _service(kind: str = "new_error") -> IncidentCase:
     return make_case(background("service"), kind, 1, 2, 0)
 
 
@@ -144,7 +144,8 @@ def test_an_alert_on_the_incident_is_ranked_among_the_others() -> None:
     case = _service()
     first = int(np.argmax(case.incident))
     alerts = [
-        Alert((row,), row + late, strength, "", "x") for row, late, strength in ((3, 0, 9), (first, 5, 5), (4, 0, 1))
+        DetectorAlert((row,), row + late, strength, "", "x")
+        for row, late, strength in ((3, 0, 9), (first, 5, 5), (4, 0, 1))
     ]
     verdict = judge(case, alerts, ())
     assert (verdict.found, verdict.rank, verdict.others, verdict.delay_lines) == (True, 2, 2, 5)
@@ -154,14 +155,14 @@ def test_an_alert_on_the_incident_is_ranked_among_the_others() -> None:
 def test_an_alert_is_on_the_incident_by_anything_that_it_lists() -> None:
     case = _service()
     first = int(np.argmax(case.incident))
-    listed = Alert((first,), first + 9, 1.0, "cart", "new")
-    verdict = judge(case, [Alert((3,), 3, 2.0, "cache", "too many", (listed,))], ())
+    listed = DetectorAlert((first,), first + 9, 1.0, "cart", "new")
+    verdict = judge(case, [DetectorAlert((3,), 3, 2.0, "cache", "too many", (listed,))], ())
     assert (verdict.rank, verdict.others, verdict.delay_lines) == (1, 0, 9)
 
 
 def test_pointing_everywhere_finds_nothing() -> None:
     case = _service()
-    everywhere = Alert(range(len(case.now)), len(case.now) - 1, 9.0, "", "something")
+    everywhere = DetectorAlert(range(len(case.now)), len(case.now) - 1, 9.0, "", "something")
     assert not judge(case, [everywhere], ()).found
 
 
@@ -170,19 +171,19 @@ def test_what_is_reported_anyway_is_not_due_to_the_incident() -> None:
     around = int(np.argmax(case.incident))
     window = range(around - 5, around + 6)
     before = int(case.source[around - 1])
-    always = Alert(range(before - 5, before + 6), before, 1.0, "cache", "too many")
-    assert judge(case, [Alert(window, around, 1.0, "cart", "never seen")], [always]).found
-    assert not judge(case, [Alert(window, around, 1.0, "cache", "too many")], [always]).found
-    assert judge(case, [Alert((around,), around, 1.0, "cache", "this very line")], [always]).found
+    always = DetectorAlert(range(before - 5, before + 6), before, 1.0, "cache", "too many")
+    assert judge(case, [DetectorAlert(window, around, 1.0, "cart", "never seen")], [always]).found
+    assert not judge(case, [DetectorAlert(window, around, 1.0, "cache", "too many")], [always]).found
+    assert judge(case, [DetectorAlert((around,), around, 1.0, "cache", "this very line")], [always]).found
 
 
 def test_silence_is_not_found_by_an_alert_that_is_always_there() -> None:
     case = _service("heartbeat")
     row = int(np.flatnonzero(case.incident & (case.source >= 0))[3])
-    always = Alert((int(case.source[row]),), 0, 1.0, "", "always")
-    assert judge(case, [Alert((row,), row, 1.0, "", "silence")], ()).found
-    assert not judge(case, [Alert((row,), 5, 1.0, "", "raised too early")], ()).found
-    assert not judge(case, [Alert((row,), row, 1.0, "", "silence")], [always]).found
+    always = DetectorAlert((int(case.source[row]),), 0, 1.0, "", "always")
+    assert judge(case, [DetectorAlert((row,), row, 1.0, "", "silence")], ()).found
+    assert not judge(case, [DetectorAlert((row,), 5, 1.0, "", "raised too early")], ()).found
+    assert not judge(case, [DetectorAlert((row,), row, 1.0, "", "silence")], [always]).found
 
 
 class Oracle:
@@ -194,14 +195,17 @@ class Oracle:
     def learn(self, past: Sequence[str]) -> Watch:
         return self
 
-    def watch(self, now: Sequence[str]) -> list[Alert]:
+    def watch(self, now: Sequence[str]) -> list[DetectorAlert]:
         rows = [row for row, line in enumerate(now) if self._word in line]
-        return [Alert((0,), 0, 0.5, "", "first"), *(Alert((row,), row, 1.0, self._word, "seen") for row in rows)]
+        return [
+            DetectorAlert((0,), 0, 0.5, "", "first"),
+            *(DetectorAlert((row,), row, 1.0, self._word, "seen") for row in rows),
+        ]
 
 
 def test_a_plan_is_run_and_tabulated() -> None:
     plan = Plan(["service"], ["new_error", "oom", "http_5xx"], [(0, 0), (2, 4)])
-    both: dict[str, Detector] = {"sees": Oracle("OOMKilled"), "blind": Oracle("not in the log")}
+    both: dict[str, IncidentDetector] = {"sees": Oracle("OOMKilled"), "blind": Oracle("not in the log")}
     runs = run_plan(plan, both)
     figures = metrics(runs["sees"])
     assert (figures["found"], figures["rank1"], figures["delay_lines"]) == (
@@ -225,7 +229,7 @@ def test_a_plan_is_run_and_tabulated() -> None:
 
 
 def test_figures_without_incidents_have_no_share() -> None:
-    verdict = judge(free_case(background("access")), [Alert((0,), 0, 1.0, "", "x")], (), 0.5)
+    verdict = judge(free_case(background("access")), [DetectorAlert((0,), 0, 1.0, "", "x")], (), 0.5)
     figures = summarise([verdict])
     assert figures.found is None
     assert figures.others_per_10k == pytest.approx(1e4 / 6000)

@@ -11,7 +11,7 @@ import pytest
 from connectors.base import LineBatch
 from engine.offline.classify import CLASS_COLUMNS, LogClassifier, in_words
 from engine.steps.parse import Parser, ParseSettings
-from models.classify.base import CLASSES, Reason
+from models.classify.base import CLASSES, Attribution
 from models.classify.registry import build
 from models.classify.scoring import LineScorer
 from models.storage.model_cards import ModelNotes
@@ -135,4 +135,6 @@ def test_repeated_lines_are_classified_and_explained_once():
 
 
 def test_reasons_in_words():
-    assert in_words([Reason("word 'refused'", 0.3123), Reason("level", -2)]) == "word 'refused' +0.312; level -2"
+    assert (
+        in_words([Attribution("word 'refused'", 0.3123), Attribution("level", -2)]) == "word 'refused' +0.312; level -2"
+    )

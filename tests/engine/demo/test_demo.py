@@ -13,8 +13,8 @@ from engine.demo.federated import ROUND_S, WAITED_ROUNDS, Scene, _hold
 from engine.demo.fleet import REGIONS, messages, region_of, write_files
 from engine.demo.log import DemoLog, closing_line, cut, session_gap_s
 from engine.demo.process import Feeder
-from engine.demo.report import Judgement, judge
-from engine.demo.view import Reading, View
+from engine.demo.report import AlertEvaluation, judge
+from engine.demo.view import MetricsReading, View
 from engine.settings import CoordinatorSettings, RegionSettings, load_either
 from federation.coordinator.records import Round, RoundStep
 
@@ -42,21 +42,21 @@ def test_the_gap_is_longer_than_every_pause_of_a_session():
 
 def test_judging_counts_sessions_not_alerts():
     verdict = judge({"a", "b", "x"}, {"a": True, "b": False, "c": True, "d": False})
-    assert verdict == Judgement(1, 1, 1, 4, 1)
+    assert verdict == AlertEvaluation(1, 1, 1, 4, 1)
     assert (verdict.precision, verdict.recall, verdict.f1) == (0.5, 0.5, 0.5)
     assert judge(set(), {"a": True}).f1 == 0.0
 
 
 def test_the_view_interpolates_p99_and_shows_rates():
-    reading = Reading({"driftline_lines_total": 10.0}, {0.1: 98.0, 0.2: 100.0, float("inf"): 100.0})
+    reading = MetricsReading({"driftline_lines_total": 10.0}, {0.1: 98.0, 0.2: 100.0, float("inf"): 100.0})
     assert reading.p99_ms() == pytest.approx(150.0)
-    assert Reading().p99_ms() is None
+    assert MetricsReading().p99_ms() is None
     view = View(100)
-    view.update(1.0, Reading({"driftline_lines_total": 10.0}))
-    view.update(3.0, Reading({"driftline_lines_total": 50.0}))
+    view.update(1.0, MetricsReading({"driftline_lines_total": 10.0}))
+    view.update(3.0, MetricsReading({"driftline_lines_total": 50.0}))
     assert "20/s" in [cell for column in view.table("t").columns for cell in column.cells]
-    assert not view.done(Reading({"driftline_lines_total": 100.0, "driftline_open_sessions": 5.0}))
-    assert view.done(Reading({"driftline_lines_total": 100.0, "driftline_open_sessions": 1.0}))
+    assert not view.done(MetricsReading({"driftline_lines_total": 100.0, "driftline_open_sessions": 5.0}))
+    assert view.done(MetricsReading({"driftline_lines_total": 100.0, "driftline_open_sessions": 1.0}))
 
 
 @pytest.mark.process

@@ -1,6 +1,6 @@
 import pytest
 
-from engine.offline.scan import Input, Scan, sources_of
+from engine.offline.scan import Input, LogScan, sources_of
 from engine.steps.parse import Parser, ParseSettings
 from tests.engine.findings.lines import batches, syslog
 
@@ -14,7 +14,7 @@ BRUTE_FORCE = tuple(FAILED.format(4000 + i * 7919 % 50_000) for i in range(80))
 
 
 def scanned(lines, **options):
-    scan = Scan(lambda: Parser(ParseSettings(format="auto"), lambda partition, position: ""), **options)
+    scan = LogScan(lambda: Parser(ParseSettings(format="auto"), lambda partition, position: ""), **options)
     total, read = sum(len(line) + 1 for line in lines), 0
     for batch in batches(lines):
         read += len(batch.data)

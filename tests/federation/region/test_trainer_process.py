@@ -14,7 +14,7 @@ import pytest
 
 from federation.errors import TrainerError
 from federation.region import trainer_process
-from federation.region.channel import connect
+from federation.region.trainer_connection import connect
 from federation.region.trainer_process import TrainerServer, request
 from tests.support import handlers
 from tests.support.fleet import LIMIT_S, until

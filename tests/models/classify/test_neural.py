@@ -9,7 +9,7 @@ import torch
 from models.base import ModelSettingsError, ModelStoreError, TrainingError
 from models.classify.base import CLASSES, Lines
 from models.classify.checks import LineWorkload
-from models.classify.dann_bert import Network, Reversal, SourceHead, strength_at
+from models.classify.dann_bert import DannBertNetwork, Reversal, SourceHead, strength_at
 from models.classify.finetune_encoder import adapted, last_layers
 from models.classify.lora_bert import heaviest
 from models.classify.registry import build
@@ -69,7 +69,7 @@ def apart(reversal: bool) -> tuple[float, float]:
     lines = Lines.of(messages)
     classifier.fit(lines, labels, domains=[str(s) for s in sources], seed=1)
     network = classifier.network  # type: ignore[attr-defined]
-    assert isinstance(network, Network)
+    assert isinstance(network, DannBertNetwork)
     with torch.inference_mode():
         features = network(torch.from_numpy(HashingEncoder(32).encode(messages))).numpy()
     between = features[sources == 0].mean(0) - features[sources == 1].mean(0)

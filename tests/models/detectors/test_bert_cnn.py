@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.base import ModelStoreError, TrainingError, Windows, template_id
-from models.detectors.bert_cnn import BertCnn, BertCnnSettings, Network
+from models.detectors.bert_cnn import BertCnn, BertCnnNetwork, BertCnnSettings
 from models.detectors.checks import WindowWorkload, fitted
 from models.text.ragged import marked, padded
 from models.training.train_loop import LoopSettings, train_network
@@ -22,7 +22,7 @@ from models.training.train_loop import LoopSettings, train_network
 )
 def test_folded_equals_plain(rows: list[list[int]], kernels: tuple[int, ...], closed: bool) -> None:
     torch.manual_seed(1)
-    network = Network(24, BertCnnSettings(kernels=kernels, projection=12, filters=6, counts=5)).eval()
+    network = BertCnnNetwork(24, BertCnnSettings(kernels=kernels, projection=12, filters=6, counts=5)).eval()
     vectors = torch.randn(14, 24)
     windows = Windows.of(rows, [closed] * len(rows))
     tokens, offsets = marked(windows, windows.ids + 4)

@@ -3,7 +3,7 @@ import torch
 
 from models.base import Windows
 from models.detectors.checks import WindowWorkload, fitted
-from models.detectors.lstm_autoencoder import LstmAutoencoderSettings, Network
+from models.detectors.lstm_autoencoder import LstmAutoencoderNetwork, LstmAutoencoderSettings
 from models.detectors.registry import build
 
 SMALL = {"encoder": "hashing:32", "hidden": 32, "latent": 16, "training": {"epochs": 40, "learning_rate": 0.02}}
@@ -11,7 +11,7 @@ SMALL = {"encoder": "hashing:32", "hidden": 32, "latent": 16, "training": {"epoc
 
 def test_padding_has_no_error_and_no_influence() -> None:
     torch.manual_seed(0)
-    network = Network(12, LstmAutoencoderSettings(hidden=8, latent=4)).eval()
+    network = LstmAutoencoderNetwork(12, LstmAutoencoderSettings(hidden=8, latent=4)).eval()
     rows = network.rows(torch.randn(9, 12))
     short = torch.tensor([[2, 5, 6, 3]])
     wide = torch.tensor([[2, 5, 6, 3, 0, 0], [2, 5, 6, 7, 8, 3]])

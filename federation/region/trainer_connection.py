@@ -24,7 +24,7 @@ STALL_S = 30.0
 """Longest pause within one message, and longest wait for the other side to read."""
 
 
-class Channel:
+class TrainerConnection:
     """One end of a connection; a context manager that closes it."""
 
     def __init__(self, sock: socket.socket, *, stall_s: float = STALL_S) -> None:
@@ -76,14 +76,14 @@ class Channel:
         except OSError as error:  # also of a message that is cut off or too large
             raise TrainerError(f"the other side of the socket failed: {error.strerror or error}") from error
 
-    def __enter__(self) -> "Channel":
+    def __enter__(self) -> "TrainerConnection":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._connection.close()
 
 
-def connect(path: Path) -> Channel:
+def connect(path: Path) -> TrainerConnection:
     """Connect to the unix socket at `path`.
 
     Raises:
@@ -96,4 +96,4 @@ def connect(path: Path) -> Channel:
     except OSError as error:
         sock.close()
         raise TrainerError(f"no trainer listens on {path}: {error.strerror or error}") from error
-    return Channel(sock)
+    return TrainerConnection(sock)

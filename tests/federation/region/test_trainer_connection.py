@@ -10,16 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from federation.errors import TrainerError
-from federation.region.channel import Channel, connect
+from federation.region.trainer_connection import TrainerConnection, connect
 
-Pair = tuple[socket.socket, Channel]
+Pair = tuple[socket.socket, TrainerConnection]
 STALL_S = 0.05
 
 
 @pytest.fixture
 def pair() -> Iterator[Pair]:
     ours, theirs = socket.socketpair()
-    with ours, Channel(theirs, stall_s=STALL_S) as channel:
+    with ours, TrainerConnection(theirs, stall_s=STALL_S) as channel:
         yield ours, channel
 
 
@@ -30,14 +30,14 @@ def framed(*parts: bytes) -> bytes:
 @given(header=st.dictionaries(st.text(), st.integers() | st.text() | st.none()), body=st.binary(max_size=5000))
 def test_a_message_arrives_as_it_was_sent(header: dict[str, int | str | None], body: bytes) -> None:
     ours, theirs = socket.socketpair()
-    with Channel(ours) as one, Channel(theirs) as other:
+    with TrainerConnection(ours) as one, TrainerConnection(theirs) as other:
         one.send(header, body)
         assert other.receive(5) == (header, body)
 
 
 def test_messages_do_not_run_into_each_other() -> None:
     ours, theirs = socket.socketpair()
-    with Channel(ours) as one, Channel(theirs) as other:
+    with TrainerConnection(ours) as one, TrainerConnection(theirs) as other:
         for n in range(3):
             one.send({"n": n}, bytes([n]) * n)
         assert [other.receive(5) for _ in range(3)] == [({"n": 0}, b""), ({"n": 1}, b"\x01"), ({"n": 2}, b"\x02\x02")]
