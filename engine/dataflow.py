@@ -1,4 +1,6 @@
-"""The pipeline on one page: source → parse → window → score → decide → alert → sinks, and parse → find → sinks.
+"""The pipeline on one page: source → parse → window → score → decide → alert → budget → sinks.
+
+Findings take the short way: parse → find → budget.
 
 Each step is a file of its name in `engine/steps/`; `engine/flow/` has what Bytewax needs to run them.
 Items are batches, never lines. Find reports what is new or unusual without a model; window to alert need one. After
@@ -12,6 +14,7 @@ from bytewax.operators import KeyedStream
 
 from connectors.base import Record
 from engine.flow import streams
+from engine.flow.budget_step import BudgetStep
 from engine.flow.bytewax_steps import DecideStep, ParseStep, ScoreStep, WindowStep
 from engine.flow.drift_step import DriftStep
 from engine.flow.find_step import FindStep
@@ -41,7 +44,8 @@ def build(context: Context) -> Dataflow:
         scored, late = _windows(context, outputs, good.trues)
         alerts.append(scored)
         rejected.append(late)
-    outputs.alerts(op.merge("alerts", *alerts))
+    raised = op.merge("alerts", *alerts)
+    outputs.alerts(op.stateful_batch("budget", raised, lambda state: BudgetStep(context, state)))
     outputs.dead_letters(op.merge("rejected", *rejected))
     return flow
 

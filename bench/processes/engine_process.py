@@ -1,6 +1,7 @@
 """The engine started as a user starts it, and watched from outside while it runs."""
 
 import json
+import math
 import os
 import re
 import subprocess
@@ -59,6 +60,7 @@ def region(
         "parse": {"format": "hdfs"},
         "window": {"kind": "session", "gap_s": GAP_S, "max_length": MAX_LENGTH},
         "model": {"store": str(store), "name": "bert_cnn"},
+        "decide": {"alert_budget": math.inf},  # every alert is followed to its consumer
         "dead_letters": {"type": "jsonl", "path": str(folder / "dead-letters.jsonl")},
         "recovery": {"path": str(folder / "recovery"), "snapshot_s": snapshot_s},
         "telemetry": {"port": port},
@@ -67,10 +69,14 @@ def region(
     sections.update(more or {})
     blocks = [f"region = {json.dumps(name)}"]
     for title, values in [*sections.items(), ("[sinks]", sink)]:
-        blocks.append("\n".join([f"[{title}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]))
+        blocks.append("\n".join([f"[{title}]", *(f"{key} = {_toml(value)}" for key, value in values.items())]))
     path = folder / "region.toml"
     path.write_text("\n\n".join(blocks) + "\n")
     return path
+
+
+def _toml(value: Any) -> str:
+    return "inf" if value == math.inf else json.dumps(value)
 
 
 def run_driftline(*arguments: str, cwd: Path) -> str:

@@ -24,7 +24,6 @@ from bench.harness import Outcome, Run, Scenario, SettingError, Target
 from bench.machine import peak_rss_bytes, reset_peak_rss
 from engine.offline.datasets import split_by_session, split_by_time
 from models.detectors.registry import DETECTORS, build
-from models.thresholds.base import Threshold
 from models.thresholds.stream import StreamCalibrator
 from models.train_detector import TrainSettings, train
 from models.training.metrics import Confusion, confusion, highest_f1, roc_auc
@@ -44,8 +43,6 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 SUPERVISED = tuple(n for n, v in VARIANTS.items() if build(v["detector"], v.get("settings"), device="cpu").supervised)
 SLOW = tuple(n for n, v in VARIANTS.items() if "folds" not in v)
 """Detectors that are not cross-fitted, since one training takes a minute; `slow_seeds` limits their trials."""
-BATCH = 256
-"""Windows that reach the threshold's calibration at once, in the order of the stream."""
 EVERY_WINDOW = "every_window"
 """The peer that calls every window anomalous: where half of them are, its F1 is two thirds."""
 
@@ -91,18 +88,6 @@ def _chosen(run: Run, known: Iterable[str]) -> tuple[str, ...]:
     return asked
 
 
-def on_the_stream(
-    threshold: Threshold, scores: NDArray[np.float32], weights: NDArray[np.float64] | None
-) -> NDArray[np.float64]:  # fmt: skip
-    """The threshold that each window meets in service, float64 (n,): calibrated on the windows up to its batch."""
-    calibrator = StreamCalibrator(threshold)
-    found = np.zeros(len(scores))
-    for start in range(0, len(scores), BATCH):
-        part = slice(start, start + BATCH)
-        found[part] = calibrator.update(scores[part], None if weights is None else weights[part])
-    return found
-
-
 @dataclass(slots=True)
 class Tallies:
     """The tallies of the detectors measured, and that of the peer which calls every window anomalous."""
@@ -138,7 +123,7 @@ class Tallies:
             scores = scorer.score(test.windows)
             tally.score_s.append(time.perf_counter() - fitted)
             tally.train_s.append(fitted - start)
-            thresholds = on_the_stream(trained.notes.threshold, scores, weights)
+            thresholds = StreamCalibrator(trained.notes.threshold).update(scores, weights)
             tally.counted.append(confusion(scores, test.labels, thresholds, weights))
             tally.fitted_f1.append(confusion(scores, test.labels, trained.threshold, weights).f1)
             tally.best_f1.append(highest_f1(scores, test.labels, weights))

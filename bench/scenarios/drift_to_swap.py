@@ -13,6 +13,7 @@ has been up for a while has warm. Whether the candidate is better is no question
 
 import itertools
 import json
+import math
 import re
 import subprocess
 import sys
@@ -79,7 +80,7 @@ class RunFolders:
         more: dict[str, Mapping[str, Any]] = {
             "window": {"kind": "session", "gap_s": GAP_S, "growth": []},
             "model": {"store": str(self.models), "name": "bert_cnn", "poll_s": self.poll_s},
-            "decide": {"threshold": EVERYTHING},
+            "decide": {"threshold": EVERYTHING, "alert_budget": math.inf},
         }
         port = self.ports + REGIONS.index(name)
         return region(home, source=source, sink=sink, store=self.models, port=port, name=name, more=more)

@@ -34,6 +34,9 @@ store = "{out}/models"
 name = "bert_cnn"
 poll_s = 1.0
 
+[decide]
+alert_budget = inf  # every alert is compared with the labels
+
 [drift]
 block_windows = 20
 warmup_blocks = 10

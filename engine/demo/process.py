@@ -37,6 +37,9 @@ growth = {growth}
 store = "{store}"
 name = "bert_cnn"
 
+[decide]
+alert_budget = inf  # every alert is compared with the labels
+
 [[sinks]]
 type = "kafka"
 brokers = "{brokers}"

@@ -208,11 +208,8 @@ class DecideStep(Step[ScoredWindows, tuple[ScoredWindows, tuple[Decision, ...]]]
         super().__init__(context)
         settings = context.settings.decide
         state = json.loads(snapshot) if snapshot is not None else {}
-        fixed = settings.threshold is not None
-        self._threshold = StreamThreshold(
-            settings.calibrate and not fixed, None if fixed else settings.alert_budget, context.models.get,
-            state.get("threshold"),
-        )  # fmt: skip
+        calibrate = settings.calibrate and settings.threshold is None
+        self._threshold = StreamThreshold(calibrate, context.models.get, state.get("threshold"))
         self._decider = Decider(
             settings,
             context.templates,
@@ -226,22 +223,16 @@ class DecideStep(Step[ScoredWindows, tuple[ScoredWindows, tuple[Decision, ...]]]
 
     def work(self, values: list[ScoredWindows]) -> list[tuple[ScoredWindows, tuple[Decision, ...]]]:
         """See `Step.work`."""
-        out = [self._decided(self._threshold.apply(scored)) for scored in values]
+        out = [(scored, self._decider.decide(scored, self._threshold.thresholds(scored))) for scored in values]
         metrics = self._context.telemetry.metrics
         suppressed = sum(self._decider.suppressed.values())
         metrics.suppressed.inc(suppressed - self._suppressed)
         self._suppressed = suppressed
         now_ns = self._context.clock.wall_ns()
         for scored, decisions in out:
-            metrics.alerts.inc(len(decisions))
             produced = scored.batch.produced_ns[[d.index for d in decisions]]
             metrics.latency_seconds.observe_all((now_ns - produced) / 1e9)
         return [(scored, decisions) for scored, decisions in out if decisions]
-
-    def _decided(self, scored: ScoredWindows) -> tuple[ScoredWindows, tuple[Decision, ...]]:
-        decisions = self._decider.decide(scored)
-        self._threshold.alerted(scored, len(decisions))
-        return scored, decisions
 
     def state(self) -> bytes:
         """See `Step.state`."""

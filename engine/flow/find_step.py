@@ -55,7 +55,6 @@ class FindStep(Step[Parsed, Record]):
         rules = self._silences()
         kept = [record for record in records if not is_silenced(cast(AlertDocument, record.document), rules)]
         self._context.telemetry.metrics.suppressed.inc(len(records) - len(kept))
-        self._context.telemetry.metrics.alerts.inc(len(kept))
         return kept
 
     def state(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from engine.records import Decision, ScoredWindows
@@ -44,8 +45,10 @@ class DecideSettings(BaseModel):
     calibrate: bool = Field(
         True, description="Whether the scores of the stream correct the model's threshold; see thresholds.md."
     )
-    alert_budget: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="Alerts a day that are welcome; the threshold is raised where more would follow."
+    alert_budget: Annotated[float, Field(gt=0)] = Field(
+        5.0,
+        description="Alerts a day and source that are welcome. Further ones are sent together as one, unless they are "
+        "critical or the strongest of the day; see thresholds.md. `inf` sets no limit.",
     )
     consecutive: Annotated[int, Field(ge=1)] = Field(
         1, description="Anomalous windows in a row (per session, or per source) before an alert is raised."
@@ -138,18 +141,27 @@ class Decider:
         if snapshot is not None:
             self._restore(snapshot)
 
-    def decide(self, scored: ScoredWindows) -> tuple[Decision, ...]:
-        """The windows to alert on, in order."""
-        threshold = scored.threshold if self._settings.threshold is None else self._settings.threshold
-        release = threshold - self._settings.release_margin
+    def decide(self, scored: ScoredWindows, thresholds: NDArray[np.float64] | None = None) -> tuple[Decision, ...]:
+        """The windows to alert on, in order.
+
+        Args:
+            scored: The next windows of the stream.
+            thresholds: float64 (n,): what each window meets where the settings fix no threshold; by default the
+                model's.
+        """
+        if self._settings.threshold is not None:
+            thresholds = np.full(len(scored.score), self._settings.threshold)
+        elif thresholds is None:
+            thresholds = np.full(len(scored.score), scored.threshold)
+        release = thresholds - self._settings.release_margin
         self._rules = self._silences()
         candidates = self._candidates(scored, release)
         self._ordinary.add(scored.batch, scored.score < release)
-        decisions = [self._window(scored, i, threshold, release) for i in candidates]
+        decisions = [self._window(scored, i, float(thresholds[i]), float(release[i])) for i in candidates]
         self._ordinary.close()
         return tuple(d for d in decisions if d is not None)
 
-    def _candidates(self, scored: ScoredWindows, release: float) -> list[int]:
+    def _candidates(self, scored: ScoredWindows, release: NDArray[np.float64]) -> list[int]:
         """Windows that can change anything: hot ones, and all of sessions that have an episode.
 
         A window that opens an episode inside this batch makes later windows of its session

@@ -168,6 +168,9 @@ class Metrics:
     def _make_alerts(self) -> None:
         """Decisions, alerts and sinks."""
         self.alerts = self._counter("driftline_alerts", "Alerts handed to the sinks.")
+        self.alerts_withheld = self._counter(
+            "driftline_alerts_withheld", "Alerts beyond the budget, which are sent together as one."
+        )
         self.alert_classes = self._counter(
             "driftline_alert_classes", "Alerts by the class that the line classifier gave them.", "class"
         )

@@ -97,6 +97,13 @@ class Reason(TypedDict):
     examples: NotRequired[list[Example]]
 
 
+class Digest(TypedDict):
+    """What an alert stands for that exceeded the budget of alerts."""
+
+    alerts: Annotated[int, Field(ge=2, description="Alerts that are sent as this one.")]
+    since: Annotated[TimeNs, Field(description="Event time of the earliest line of the first of them.")]
+
+
 class AlertDocument(TypedDict):
     """One anomalous window of log lines. CloudEvents type io.driftline.alert.v1."""
 
@@ -174,6 +181,15 @@ class AlertDocument(TypedDict):
     severity: NotRequired[Annotated[Severity, Field(description="How grave it is.")]]
     reasons: NotRequired[
         Annotated[list[Reason], Field(description="Why the window is unusual, the strongest reason first.")]
+    ]
+    digest: NotRequired[
+        Annotated[
+            Digest,
+            Field(
+                description="Given where several alerts exceeded the budget and are sent as one: this is the most "
+                "severe of them, and its reasons and templates are those of all."
+            ),
+        ]
     ]
     links: NotRequired[
         Annotated[dict[str, str], Field(description="Addresses of pages about the alert, by name, such as console.")]

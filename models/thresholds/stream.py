@@ -1,6 +1,6 @@
-"""Thresholds that follow a stream: calibration on recent scores, and a budget of alerts.
+"""A threshold that follows a stream: calibration on recent scores, in blocks of a fixed number of windows.
 
-Both keep a bounded window of recent scores and plain state, so they go into a snapshot.
+The state is bounded and plain, so it goes into a snapshot.
 """
 
 from collections.abc import Mapping
@@ -15,11 +15,12 @@ from models.thresholds.calibration import MIN_SCORES, Distribution, Fitted, cali
 WINDOW = 8192
 """Recent scores kept; older ones are forgotten, so the threshold follows what is normal now."""
 LATEST = 512
-"""Scores that show whether new normal behaviour floods the stream, and scores between two calibrations: an eighth
-of that while it does, since the flood has to fill the window first."""
+"""Scores that show whether new normal behaviour floods the stream, and scores between two calibrations."""
+BLOCK = 32
+"""Scores after which the threshold may change. Blocks are counted from the first score of the model version, so a
+window meets the same threshold however the stream is cut into batches."""
 _RECEDED = 0.5
 """Part of the plausible share below which a flood is over; halfway, so that the threshold does not flap."""
-DAY_NS = 86_400_000_000_000
 
 
 def fitted(threshold: Threshold) -> Fitted | None:
@@ -34,11 +35,13 @@ def fitted(threshold: Threshold) -> Fitted | None:
 class StreamCalibrator:
     """The threshold of one model version on one stream; see `models.thresholds.calibration`.
 
-    Whether the fitted threshold is still plausible is asked of the `LATEST` scores, so a flood of new
-    normal behaviour is noticed within a few hundred windows; the threshold is chosen on all of `WINDOW`.
+    Whether the fitted threshold is still plausible is asked of the `LATEST` scores after every block, so a
+    flood of new normal behaviour is noticed within a few dozen windows. Scores older than those are then
+    forgotten, as in adaptive windowing (Bifet and Gavaldà, 2007, https://doi.org/10.1137/1.9781611972771.42):
+    they are of a time when the flood was not there, and would take hundreds of windows to be outnumbered.
 
     Attributes:
-        threshold: For the scores given last, and for those that follow.
+        threshold: For the next score.
         flooded: Whether new normal behaviour lies above the fitted threshold.
     """
 
@@ -49,32 +52,49 @@ class StreamCalibrator:
         self.flooded = False
         self._scores: NDArray[np.float32] = np.zeros(0, np.float32)
         self._weights: NDArray[np.float64] = np.zeros(0)
-        self._new = 0
+        self._open = 0  # scores of the block that is not complete
+        self._new = 0  # scores since the last calibration
         if state is not None:
             self.threshold, self.flooded = float(state["threshold"]), bool(state["flooded"])
-            self._new = int(state["new"])
+            self._open, self._new = int(state["open"]), int(state["new"])
             self._scores = np.array(state["scores"], np.float32)
             self._weights = np.array(state["weights"], np.float64)
 
-    def update(self, scores: NDArray[np.float32], weights: NDArray[np.float64] | None = None) -> float:
-        """Take in scores (n,) in the order of the stream, and return the threshold that holds for them.
+    def update(self, scores: NDArray[np.float32], weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+        """Take in scores (n,) in the order of the stream, and return the threshold that each meets (n,).
 
         `weights` (n,) say how many windows each score stands for; 1 where None.
         """
-        if self._fitted is None or not len(scores):
-            return self.threshold
-        self._scores = np.concatenate([self._scores, scores])[-WINDOW:]
-        self._weights = np.concatenate([self._weights, np.ones(len(scores)) if weights is None else weights])[-WINDOW:]
-        self._new += len(scores)
+        found = np.full(len(scores), self.threshold)
+        if self._fitted is None:
+            return found
+        weights = np.ones(len(scores)) if weights is None else weights
+        start = 0
+        while start < len(scores):
+            stop = min(len(scores), start + BLOCK - self._open)
+            found[start:stop] = self.threshold
+            self._scores = np.concatenate([self._scores, scores[start:stop]])[-WINDOW:]
+            self._weights = np.concatenate([self._weights, weights[start:stop]])[-WINDOW:]
+            self._open += stop - start
+            if self._open == BLOCK:
+                self._open = 0
+                self._close(self._fitted)
+            start = stop
+        return found
+
+    def _close(self, known: Fitted) -> None:
+        """Look at the threshold again after a block."""
+        self._new += BLOCK
         if len(self._scores) < MIN_SCORES:
-            return self.threshold
-        flooded = self._is_flooded(self._fitted)
-        step = LATEST // 8 if flooded else LATEST
-        if flooded != self.flooded or self._new >= min(step, max(1, len(self._scores) // 8)):
+            return
+        flooded = self._is_flooded(known)
+        if flooded and not self.flooded:
+            self._scores, self._weights = self._scores[-LATEST:], self._weights[-LATEST:]
+        step = BLOCK if flooded else LATEST
+        if flooded != self.flooded or self._new >= min(step, len(self._scores) // 8):
             self.flooded, self._new = flooded, 0
             recent = Distribution.from_scores(self._scores, self._weights)
-            self.threshold = calibrated(recent, float(self._weights.sum()), self._fitted, flooded=flooded)
-        return self.threshold
+            self.threshold = calibrated(recent, float(self._weights.sum()), known, flooded=flooded)
 
     def _is_flooded(self, known: Fitted) -> bool:
         weights = self._weights[-LATEST:]
@@ -87,75 +107,6 @@ class StreamCalibrator:
     def state(self) -> dict[str, Any]:
         """Plain data from which the same calibrator continues."""
         return {
-            "threshold": self.threshold, "flooded": self.flooded, "new": self._new,
+            "threshold": self.threshold, "flooded": self.flooded, "open": self._open, "new": self._new,
             "scores": self._scores.tolist(), "weights": self._weights.tolist(),
         }  # fmt: skip
-
-
-class AlertBudget:
-    """The threshold at which a stream raises a number of alerts a day, by adaptive conformal inference.
-
-    The level a is a quantile of the recent scores; after each batch it moves by
-    `a += gain * (target - share of the batch that was alerted)` (Gibbs and Candès, "Adaptive Conformal
-    Inference Under Distribution Shift", 2021, https://arxiv.org/abs/2106.00170). In the long run the
-    share of alerts is the target whatever the scores do, and anomalies among the recent scores cannot
-    hold the threshold up for good.
-
-    Any score will do whose higher values are stranger, such as minus the logarithm of a p-value.
-    """
-
-    def __init__(self, per_day: float, *, gain: float = 0.02, state: Mapping[str, Any] | None = None) -> None:
-        """Start without scores, or from a `state`.
-
-        Args:
-            per_day: Alerts a day that are welcome, above 0.
-            gain: Step of the level; a larger one follows faster and varies more.
-            state: The result of `state`.
-        """
-        if not per_day > 0:
-            raise ValueError(f"the alert budget is {per_day} a day; it must be above 0")
-        self._per_day = per_day
-        self._gain = gain
-        self._level: float | None = None
-        self._scores: NDArray[np.float64] = np.zeros(0)
-        self._times: NDArray[np.int64] = np.zeros(0, np.int64)
-        if state is not None:
-            self._level = state["level"]
-            self._scores = np.array(state["scores"], np.float64)
-            self._times = np.array(state["times_ns"], np.int64)
-
-    @property
-    def threshold(self) -> float:
-        """A score above it is within the budget; minus infinity until `MIN_SCORES` scores were given."""
-        if self._level is None:
-            return -np.inf
-        return float(np.quantile(self._scores, 1 - self._level, method="higher"))
-
-    def update(self, scores: NDArray[np.floating], times_ns: NDArray[np.int64], alerts: int | None = None) -> float:
-        """Take in scores (n,) with their event times, and return the threshold for the next ones.
-
-        Args:
-            scores: In the order of the stream.
-            times_ns: int64 (n,): nanoseconds since 1970.
-            alerts: Alerts that these scores raised; the number of scores above the threshold if None.
-        """
-        if not len(scores):
-            return self.threshold
-        raised = int((scores > self.threshold).sum()) if alerts is None else alerts
-        self._scores = np.concatenate([self._scores, scores])[-WINDOW:]
-        self._times = np.concatenate([self._times, times_ns])[-WINDOW:]
-        span = int(self._times.max() - self._times.min())
-        if len(self._scores) < MIN_SCORES or span <= 0:
-            return self.threshold
-        target = min(1.0, self._per_day * span / DAY_NS / len(self._scores))
-        if self._level is None:
-            self._level = target
-        else:
-            # In units of the target, so that a budget of one in a million moves as surely as one in ten.
-            step = self._gain * len(scores) * (target - raised / len(scores))
-            self._level = float(np.clip(self._level + step * target, target / 100, 1.0))
-        return self.threshold
-
-    def state(self) -> dict[str, Any]:
-        """Plain data from which the same budget continues."""
-        return {"level": self._level, "scores": self._scores.tolist(), "times_ns": self._times.tolist()}

@@ -212,6 +212,7 @@ def launch(tmp_path: Path, store: Path) -> Iterator[Launch]:
             "parse": {"format": "hdfs"},
             "window": {"kind": "session", "gap_s": WINDOW.gap_s, "growth": list(WINDOW.steps())},
             "model": {"store": str(store), "name": MODEL, "poll_s": 0.1},
+            "decide": {"alert_budget": float("inf")},
             "sinks": sinks,
             "dead_letters": {"type": "jsonl", "path": str(tmp_path / "dead.jsonl")},
             "recovery": {"path": str(tmp_path / "recovery"), "snapshot_s": 0.2},

@@ -52,7 +52,7 @@ def toml(sections: Mapping[str, Any]) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{json.dumps(key)} = {_value(part)}" for key, part in value.items()) + "}"
-    return json.dumps(value)
+    return "inf" if value == float("inf") else json.dumps(value)
 
 
 @dataclass
