@@ -84,7 +84,10 @@ def _reversal(found: Figures) -> list[str]:
             said.append(f"{verdict} it on the {labels} labels ({with_it:.3f} against {without:.3f})")
     if not said:
         return []
-    return ["", f"`dann_bert` beside the same network without gradient reversal, on new systems: {' and '.join(said)}."]
+    return [
+        "",
+        f"`dann_bert` compared with the same network without gradient reversal, on new systems: {' and '.join(said)}.",
+    ]
 
 
 def _published(name: str) -> str:

@@ -60,9 +60,13 @@ def reason_text(reason: Mapping[str, Any]) -> str:
     """A reason as one phrase."""
     parts = [str(reason.get("kind", "")), str(reason.get("template", ""))]
     if reason.get("observed") is not None:
-        usual = "" if reason.get("usual") is None else f", usually {reason['usual']}"
-        parts.append(f"{reason['observed']}{usual}")
+        usual = "" if reason.get("usual") is None else f", usually {_number(reason['usual'])}"
+        parts.append(f"{_number(reason['observed'])}{usual}")
     return ": ".join(part for part in parts if part)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) or abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _summary(alert: Mapping[str, Any]) -> str:

@@ -40,11 +40,14 @@ def get(name: Annotated[str, typer.Argument(help="A name from `driftline data li
 
     Example: driftline data get hdfs-2pct
     """
+    from rich.console import Console
     from rich.progress import DownloadColumn, Progress
 
     from engine.corpus import data
 
-    with Progress(*Progress.get_default_columns(), DownloadColumn(), transient=True) as bar:
+    # Standard output is for the paths alone, so that scripts can read them.
+    shown = Console(stderr=True)
+    with Progress(*Progress.get_default_columns(), DownloadColumn(), console=shown, transient=True) as bar:
         task = bar.add_task(name, total=None)
         files = data.get(name, lambda done, total: bar.update(task, completed=done, total=total))
     for path in files.values():

@@ -16,7 +16,7 @@ def show(documents: Sequence[Mapping[str, Any]], sources: Sequence[Mapping[str, 
         learnt = source["learnt_records"]
         console.print(
             f"[bold]{escape(source['source'])}[/bold]: {source['lines']:,} lines, {source['templates']:,} templates"
-            f"{_span(source)}; learnt on the first {learnt:,} records ({source['learnt_why']}), "
+            f"{_span(source)}; learnt from the first {learnt:,} records ({source['learnt_why']}), "
             f"judged {source['records'] - learnt:,}"
             + (f"; {source['bad_lines']:,} lines not parsed" if source["bad_lines"] else "")
         )

@@ -39,9 +39,10 @@ def page(scan: LogScan, documents: Sequence[Mapping[str, Any]], sources: Sequenc
 
 def _read(source: Mapping[str, Any]) -> str:
     learnt = source["learnt_records"]
+    first, last = (_seconds(source[end]) for end in ("first_time", "last_time"))
     return (
-        f"{_count(source['lines'], 'line')}, {_count(source['templates'], 'template')}, {source['first_time']} to "
-        f"{source['last_time']}; learnt on the first {learnt:,} records ({source['learnt_why']}), "
+        f"{_count(source['lines'], 'line')}, {_count(source['templates'], 'template')}, {first} to "
+        f"{last}; learnt from the first {learnt:,} records ({source['learnt_why']}), "
         f"judged {source['records'] - learnt:,}."
     )
 
@@ -96,11 +97,16 @@ def _finding(found: Mapping[str, Any]) -> str:
     return (
         f"<h2 id='f{found['rank']}'>{found['rank']}. <span class='badge' style='background:{colour}'>"
         f"{found['severity']}</span> {escape(found['summary'])}</h2>"
-        f"<p class='dim'>{escape(found['source'])}, {found['since']} to {found['until']}, records "
+        f"<p class='dim'>{escape(found['source'])}, {_seconds(found['since'])} to {_seconds(found['until'])}, records "
         f"{found['first_row'] + 1:,} to {found['last_row'] + 1:,}{hosts}, {escape(found['kind'].replace('_', ' '))}, "
         f"strength {found['strength']}</p><ul>{reasons}</ul>"
         f"<details><summary>Lines around the first one</summary><pre>{escape(around)}</pre></details>"
     )
+
+
+def _seconds(time: str | None) -> str:
+    """A time of a document for people: to the second, in UTC."""
+    return f"{time[:10]} {time[11:19]}" if time else "-"
 
 
 def _count(number: int, what: str) -> str:
