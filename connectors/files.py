@@ -44,17 +44,17 @@ class FileSettings(BaseModel):
     type: Literal["file"] = "file"
     paths: tuple[str, ...] = Field(
         min_length=1,
-        description="Files, directories (every file right in them) or globs (`**` for any depth). "
-        "Names ending in .gz, .xz or .zst are decompressed.",
+        description="Files, directories (only the files directly in them) or globs (`**` for any depth). Files "
+        "whose names end in .gz, .xz or .zst are decompressed.",
     )
     exclude: tuple[str, ...] = Field((), description="Globs of file names that are not read, such as `*.gz`.")
     follow: bool = Field(False, description="Follow files that grow, rotate or appear; otherwise stop at the end.")
     start: Literal["beginning", "end"] = Field(
-        "beginning", description="Where to begin in files present at the very first start."
+        "beginning", description="Position in files that exist at the first start."
     )
     block_bytes: int = Field(1_048_576, ge=1, description="Bytes read at a time.")
     max_line_bytes: int = Field(1_048_576, ge=1, description="Longer lines go to the dead letters, in bytes.")
-    rescan_s: float = Field(1.0, ge=0, description="Seconds between looks for new files and rotation.")
+    rescan_s: float = Field(1.0, ge=0, description="Interval of checks for new files and rotation, in seconds.")
 
 
 class FilePartition:

@@ -27,7 +27,9 @@ class JsonlSettings(ShapedSinkSettings):
     """Documents to a JSON-lines file, or to standard output."""
 
     type: Literal["jsonl"] = "jsonl"
-    path: str = Field(min_length=1, description="The file, made with its folder where missing; `-`: standard output.")
+    path: str = Field(
+        min_length=1, description="Path of the file; it is created together with its folder. `-`: standard output."
+    )
 
     def for_writer(self, number: str) -> Self:
         """A file has one writer: `alerts.jsonl` becomes `alerts.0.jsonl` for writer 0."""

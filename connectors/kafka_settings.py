@@ -35,8 +35,8 @@ class KafkaSettings(BaseModel):
     ssl_key_password: SecretStr | None = Field(None, description="Password of the client's private key.")
     options: Mapping[str, SecretStr | str | int | float | bool] = Field(
         default_factory=dict,
-        description="Further librdkafka options by their own names; they win over everything set here but the "
-        "options that delivery guarantees rest on.",
+        description="Further librdkafka options by name. They override the other settings, except for the options "
+        "that delivery guarantees depend on.",
     )
 
     def __repr_args__(self) -> Any:
@@ -145,7 +145,7 @@ def topic_partitions(client: Consumer | Producer, settings: KafkaSettings, timeo
     try:
         metadata = client.list_topics(settings.topic, timeout=timeout_s)
     except KafkaException as error:
-        raise LookupError(f"Kafka brokers {settings.brokers} cannot be asked: {error.args[0].str()}") from error
+        raise LookupError(f"Kafka brokers {settings.brokers} do not answer: {error.args[0].str()}") from error
     topic = metadata.topics.get(settings.topic)
     if topic is None or topic.error is not None or not topic.partitions:
         reason = topic.error.str() if topic is not None and topic.error is not None else "no such topic"
@@ -164,6 +164,6 @@ def compacted(settings: KafkaSettings, timeout_s: float) -> bool:
     try:
         found = admin.describe_configs([resource], request_timeout=timeout_s)[resource].result(timeout_s + 1.0)
     except KafkaException as error:
-        raise LookupError(f"Kafka brokers {settings.brokers} cannot be asked: {error.args[0].str()}") from error
+        raise LookupError(f"Kafka brokers {settings.brokers} do not answer: {error.args[0].str()}") from error
     policy = found.get("cleanup.policy")
     return policy is not None and "compact" in str(policy.value)

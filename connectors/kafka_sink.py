@@ -241,7 +241,9 @@ class KafkaSink:
             TopicPartition(self._settings.topic, number), timeout=self._settings.open_timeout_s
         )
         if found is None:
-            raise LookupError(f"Kafka topic {self._settings.topic!r} partition {number}: the brokers name no offsets")
+            raise LookupError(
+                f"Kafka topic {self._settings.topic!r} partition {number}: the brokers returned no offsets"
+            )
         return found
 
     def _ids(self, reader: Consumer, first: dict[int, int]) -> set[str]:

@@ -59,9 +59,11 @@ class KafkaSourceSettings(KafkaSettings):
     group: str = Field("driftline", description="Consumer group to which offsets are committed, for lag tools.")
     start: Literal["earliest", "latest", "saved"] = Field(
         "earliest",
-        description="Where the very first start begins; `saved` is the group's committed offset, else the earliest.",
+        description="Position of the first start. `saved`: the group's committed offset, or else the earliest one.",
     )
-    stop_at_end: bool = Field(False, description="Stop at the end as it was at the start, instead of following.")
+    stop_at_end: bool = Field(
+        False, description="Stop at the offsets that were the end at the start, instead of following."
+    )
     batch_messages: int = Field(2_000, ge=1, description="Maximum number of messages in one batch.")
     poll_ms: int = Field(2, ge=0, le=40, description="How long one poll gathers messages, in milliseconds.")
     max_line_bytes: int = Field(1_048_576, ge=1, description="Longer lines go to the dead letters, in bytes.")

@@ -207,7 +207,8 @@ def _migrate(engine: sa.Engine) -> None:
         found = int(connection.exec_driver_sql("SELECT COALESCE(MAX(version), 0) FROM schema_version").scalar_one())
         if found > len(MIGRATIONS):
             raise SettingsError(
-                f"the database has schema version {found}, this program knows {len(MIGRATIONS)}: update the program"
+                f"the database has schema version {found}, but this program supports only {len(MIGRATIONS)}: "
+                "update the program"
             )
         for version in range(found + 1, len(MIGRATIONS) + 1):
             for statement in MIGRATIONS[version - 1]:

@@ -61,11 +61,12 @@ class RecoverySettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: Path = Field(
-        description="Folder for positions and state. It holds pickled data: only the engine may write to it."
+        description="Folder for positions and state. It contains pickled data: restrict write access to the "
+        "engine's user."
     )
     snapshot_s: Annotated[float, Field(gt=0)] = Field(
-        1.0, description="Seconds between two snapshots: what is read again after a crash, and how long alerts "
-        "may wait for their acknowledgement to be recorded."
+        1.0, description="Seconds between two snapshots. After a crash, the lines since the last snapshot are read "
+                         "again."
     )  # fmt: skip
 
 
@@ -122,8 +123,8 @@ class RegionSettings(_FileSettings):
     )
     route: Literal["partition", "session"] = Field(
         "partition",
-        description="`partition`: all lines of a session come through one partition (or file). `session`: they do not; "
-        "lines are sent to the shard of their session.",
+        description="`partition`: all lines of a session arrive through one partition or file. `session`: they "
+        "arrive through several; each line is sent to the shard of its session.",
     )
     shards: Annotated[int, Field(ge=1, le=1024)] = Field(
         1, description="With `route = \"session\"`: number of shards, at least the number of processes in the cluster."
@@ -131,36 +132,37 @@ class RegionSettings(_FileSettings):
     drain_s: Annotated[float, Field(gt=0)] = Field(
         8.0, description="Seconds that a requested stop waits for sinks that do not acknowledge."
     )
-    source: SourceSettings = Field(description="Where the lines come from.")
-    parse: ParseSettings = Field(default_factory=ParseSettings, description="How a line is taken apart.")
+    source: SourceSettings = Field(description="Source of the lines.")
+    parse: ParseSettings = Field(default_factory=ParseSettings, description="How lines are parsed.")
     window: WindowSettings = Field(default_factory=SlidingWindows, description="How lines become windows.")
     model: ModelSettings | None = Field(
-        None, description="Which model scores the windows; left out, none does, and the engine learns from the stream."
+        None, description="Model that scores the windows. Without it, the engine learns from the stream."
     )
     learn: LearnSettings | None = Field(
-        None, description="What is learnt from the stream itself to find what is new or unusual in it. Without [model] "
-        "it is always on; with [model], its findings are alerts in addition to those of the model.",
+        None, description="Detection of new or unusual behaviour without labels. It is always on without [model]; "
+                          "with [model], its findings are additional alerts.",
     )  # fmt: skip
     score: ScoreSettings = Field(default_factory=ScoreSettings, description="How windows are gathered for the model.")
     decide: DecideSettings = Field(default_factory=DecideSettings, description="How scores become alerts.")
     classify: ClassifySettings | None = Field(
-        None, description="Line classifier for the lines of an alert; without it, lines are not classified."
+        None, description="Line classifier for the lines of an alert. Without it, lines are not classified."
     )
     alert: AlertSettings = Field(default_factory=AlertSettings, description="What an alert quotes.")
-    sinks: Annotated[tuple[SinkSettings, ...], Field(min_length=1)] = Field(description="Where alerts go.")
-    dead_letters: SinkSettings = Field(description="Where lines go that could not be processed.")
+    sinks: Annotated[tuple[SinkSettings, ...], Field(min_length=1)] = Field(description="Destinations of alerts.")
+    dead_letters: SinkSettings = Field(description="Destination of lines that cannot be processed.")
     drift: DriftSettings = Field(default_factory=DriftSettings, description="When a stream counts as drifted.")
     drift_events: SinkSettings | None = Field(
-        None, description="Where drift events go: the topic `driftline.drift`; left out, nothing watches for drift."
+        None,
+        description="Destination of drift events: the topic `driftline.drift`. Without it, drift is not monitored.",
     )
-    recovery: RecoverySettings = Field(description="What survives a crash.")
+    recovery: RecoverySettings = Field(description="State that survives a crash.")
     training: TrainingSettings | None = Field(
-        None, description="What is kept of the region's windows to learn from; left out, nothing is."
+        None, description="Windows of the region that are stored for training. Without it, none are stored."
     )
     node: NodeSettings | None = Field(
-        None, description="How the region takes part in federated rounds; left out, it takes no part."
+        None, description="Participation of the region in federated rounds. Without it, the region does not take part."
     )
-    labels: tuple[LabelFeedSettings, ...] = Field((), description="Where late labels and feedback come from.")
+    labels: tuple[LabelFeedSettings, ...] = Field((), description="Sources of late labels and feedback.")
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings, description="Metrics, health, traces.")
     log: LogSettings = Field(default_factory=LogSettings, description="The engine's own log.")
 
@@ -217,19 +219,21 @@ class RegionSettings(_FileSettings):
 class CoordinatorSettings(_FileSettings):
     """Everything the coordinator of federated rounds is told."""
 
-    model: str = Field("bert_cnn", description="Name of the model in the store that rounds make better.")
+    model: str = Field("bert_cnn", description="Name of the model in the store that rounds retrain.")
     store: str = Field(description="Folder or fsspec URL of the model store that all regions follow.")
     folder: AbsolutePath = Field(description="The coordinator keeps its ledger, its rounds and the audit log here.")
-    regions: tuple[str, ...] = Field((), description="Every region that should take part; who is missing is reported.")
+    regions: tuple[str, ...] = Field((), description="All regions that should take part; missing ones are reported.")
     keys: Path | None = Field(
-        None, description="Folder of `driftline federate keys`: the nodes whose keys lie there may take part. Only the "
-        "public ones are read.",
+        None, description="Folder of `driftline federate keys`: only nodes with a key in it may take part. Only "
+                          "public keys are read.",
     )  # fmt: skip
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings, description="When a round is due.")
     round: RoundSettings = Field(default_factory=RoundSettings, description="How a round is run.")
     superlink: SuperLinkSettings = Field(description="Flower's server, which the coordinator starts.")
-    events: SourceSettings = Field(description="Where drift events come from: the topic `driftline.drift`.")
-    announce: SinkSettings = Field(description="Where new versions are announced: the topic `driftline.models`.")
+    events: SourceSettings = Field(description="Source of drift events: the topic `driftline.drift`.")
+    announce: SinkSettings = Field(
+        description="Destination of announcements of new versions: the topic `driftline.models`."
+    )
     dead_letters: SinkSettings = Field(description="Destination of documents that are not drift events.")
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings, description="Metrics, health, traces.")
     log: LogSettings = Field(default_factory=LogSettings, description="The coordinator's own log.")

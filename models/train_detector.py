@@ -36,9 +36,9 @@ class TrainSettings(BaseModel):
     )
     folds: Annotated[int, Field(ge=0)] = Field(
         0,
-        description="0 holds `validation_share` of the windows out. Two or more: every window is scored by a detector "
-        "that was trained on the other folds, the threshold is fitted on all those scores, and the detector itself is "
-        "trained on all windows; that takes as many trainings more.",
+        description="0: `validation_share` of the windows is held out. Two or more: every window is scored by a "
+        "detector that was trained on the other folds, the threshold is fitted on all these scores, and "
+        "the detector itself is trained on all windows. This adds as many trainings.",
     )
     blocks: bool = Field(
         False, description="Whether folds are stretches of the log; for windows that are not sessions."

@@ -23,7 +23,7 @@ _TYPE = dict(zip(SEVERITIES, ("info", "info", "warning", "failure", "failure"), 
 
 
 class AppriseSettings(ChannelSettings):
-    """Alerts by e-mail or any other service that Apprise knows."""
+    """Alerts by e-mail or any other service that Apprise supports."""
 
     type: Literal["apprise"] = "apprise"
     url: SecretStr = Field(description="Apprise URL of the service.")

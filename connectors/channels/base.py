@@ -94,5 +94,7 @@ class ChannelSettings(BaseSinkSettings):
     )
     timeout_s: float = Field(10.0, gt=0, description="How long the service may take to answer, in seconds.")
     link: str = Field(
-        "", description="Address that notices link to, with `{id}` and `{group}` in place of the alert's; empty: none."
+        "",
+        description="Address that notices link to; `{id}` and `{group}` are replaced by those of the alert. "
+        "Empty: none.",
     )

@@ -14,15 +14,15 @@ from engine.cli.options import Json
 if TYPE_CHECKING:
     from engine.settings import RegionSettings
 
-app = typer.Typer(name="alerts", help="Read, answer and silence alerts.", no_args_is_help=True)
+app = typer.Typer(name="alerts", help="Read, rate and silence alerts.", no_args_is_help=True)
 
 Place = Annotated[
     str,
     typer.Argument(help="A region's TOML file, a JSON-lines file, or a database URL.", show_default=False),
 ]
 Region = Annotated[Path, typer.Argument(help="The region's TOML file.", show_default=False)]
-Identity = Annotated[str, typer.Argument(help="The alert's id, or enough of its beginning.", show_default=False)]
-Comment = Annotated[str, typer.Option(help="Why, for those who read it later.")]
+Identity = Annotated[str, typer.Argument(help="Id of the alert, or a unique prefix of it.", show_default=False)]
+Comment = Annotated[str, typer.Option(help="Reason, stored with the entry.")]
 Severity = Annotated[str, typer.Option("--severity", help="Mildest severity: info, low, medium, high or critical.")]
 Since = Annotated[str, typer.Option(help="Only alerts since this time (RFC 3339) or so long ago, such as 2h.")]
 
@@ -136,7 +136,7 @@ def silence(
     lasting: Annotated[str | None, typer.Option("--for", help="How long, such as 2h; else until removed.")] = None,
     comment: Comment = "",
 ) -> None:
-    """Silence alerts that match all of the conditions; a running engine follows within seconds.
+    """Silence alerts that match all of the conditions; a running engine applies it within seconds.
 
     Example: driftline alerts silence eu-west.toml --template ^backup --for 3h --comment migration
     """

@@ -41,7 +41,7 @@ def evaluate(
         typer.Option(help="Another model of the store to compare with, NAME or NAME:VERSION. May be repeated."),
     ] = None,
     after: Annotated[
-        float, typer.Option(min=0.0, max=0.99, help="Leave out the first share of the sessions, by time.")
+        float, typer.Option(min=0.0, max=0.99, help="Leave out this first share of the sessions, by time.")
     ] = 0.0,
     keep_cut: KeepCut = False,
     out: Annotated[Path | None, typer.Option(help="Folder for metrics.json, plots and report.html.")] = None,
@@ -138,7 +138,9 @@ def score(
     version: Annotated[int | None, typer.Option(help="Version; the current one if not given.")] = None,
     top: Annotated[int, typer.Option(min=1, help="Rows of the table: the most anomalous windows.")] = 20,
     keep_cut: KeepCut = False,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object a window, all, in stream order.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="One JSON object per window, for all windows, in stream order.")
+    ] = False,
 ) -> None:
     """Score every window of log files and show the most anomalous.
 

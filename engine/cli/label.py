@@ -14,10 +14,10 @@ from engine.cli.output import console, print_json, progress_bar, table
 def label(
     file: LogFile,
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.", show_default=False)],
-    to: Annotated[str, typer.Option(help="csv or jsonl; by the name of the output file if not given.")] = "",
+    to: Annotated[str, typer.Option(help="csv or jsonl; from the name of the output file if not given.")] = "",
     rules: Annotated[str, typer.Option(help="Rule file in TOML; the built-in rules if not given.")] = "",
     min_confidence: Annotated[
-        float, typer.Option(min=0.0, max=0.99, help="Rules with a lower confidence give no label.")
+        float, typer.Option(min=0.0, max=0.99, help="Rules with a lower confidence are ignored.")
     ] = 0.5,
     format: DetectedFormat = "auto",
     timezone: Timezone = "UTC",

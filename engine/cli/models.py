@@ -110,7 +110,7 @@ def rollback(
     ] = None,
     reason: Annotated[str, typer.Option(help="Reason, recorded in the audit log.")] = "requested on the command line",
 ) -> None:
-    """Point the store back at an earlier version; running engines adopt it within seconds.
+    """Roll back to an earlier version; running engines adopt it within seconds.
 
     Example: driftline models rollback bert_cnn --coordinator coordinator.toml --reason noise
     """

@@ -30,8 +30,8 @@ def scan(
     since: Annotated[
         str | None, typer.Option(help="Report only findings after this time (ISO 8601) or so long before the end.")
     ] = None,
-    format: Annotated[str, typer.Option("--format", help="Log format; auto recognises it.")] = "auto",
-    timezone: Annotated[str, typer.Option(help="IANA name of the zone of times that are written without one.")] = "UTC",
+    format: Annotated[str, typer.Option("--format", help="Log format; auto detects it.")] = "auto",
+    timezone: Annotated[str, typer.Option(help="IANA name of the time zone of times without one.")] = "UTC",
     top: Annotated[int, typer.Option(min=1, help="Findings shown on the screen.")] = 10,
     json: Json = False,
     html: Annotated[Path | None, typer.Option(help="File for a report with a timeline.")] = None,

@@ -64,7 +64,8 @@ def train(
     window_set: WindowSet = None,
     store: StoreUrl = None,
     name: Name = None,
-    first: Annotated[float, typer.Option(min=0.01, max=1.0, help="Share of the sessions, the first by time.")] = 1.0,
+    first: Annotated[float, typer.Option(min=0.01, max=1.0, help=
+        "Train on this first share of the sessions, by time.")] = 1.0,
     folds: Annotated[
         int, typer.Option(min=0, help="Folds of the cross-fitted threshold; 0 uses a 20 % holdout.")
     ] = 0,

@@ -93,7 +93,7 @@ def find(name: str, folders: Folders | None = None) -> dict[str, Path]:
     if entry.archive and folders.data is not None and (folders.data / entry.archive).is_file():
         _unpack(folders.data / entry.archive, entry.files, folders.cache)
         return {Path(path).name: folders.cache / path for path in entry.files}
-    raise DataMissingError(f"the data set {name} is not there; {_by_hand(entry, folders)}")
+    raise DataMissingError(f"the data set {name} is not on this machine; {_by_hand(entry, folders)}")
 
 
 def get(name: str, progress: Progress | None = None, folders: Folders | None = None) -> dict[str, Path]:

@@ -93,7 +93,7 @@ def clear(out: Path, patterns: Sequence[str]) -> None:
     answers = out / TRAINED_WITH
     ours = answers.is_file() and answers.read_bytes().startswith(HEADER.encode())
     if found and not ours:
-        raise DemoError(f"{found[0]} was not left there by a demonstration; name another folder with --out")
+        raise DemoError(f"{found[0]} does not belong to an earlier demonstration; name another folder with --out")
     for path in sorted(found, key=lambda p: p == answers):  # what tells whose they are goes last
         if path.is_dir():
             shutil.rmtree(path)

@@ -36,9 +36,11 @@ class DriftSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    detectors: tuple[str, ...] = Field(tuple(STATISTICS), description="Detectors in use; an empty list uses none.")
+    detectors: tuple[str, ...] = Field(
+        tuple(STATISTICS), description="Detectors in use; an empty list disables drift detection."
+    )
     block_windows: Annotated[int, Field(ge=10)] = Field(
-        100, description="Complete windows in a block; the detectors look once a block."
+        100, description="Complete windows in a block; the detectors are updated once per block."
     )
     first_blocks: Annotated[int, Field(ge=4)] = Field(
         8,
@@ -46,8 +48,8 @@ class DriftSettings(BaseModel):
     )
     warmup_blocks: Annotated[int, Field(ge=4)] = Field(
         40,
-        description="Blocks that make the reference of scores, embeddings and `psi`, after the start and, where they "
-        "depend on the model, after each change of it.",
+        description="Blocks in the reference of scores, embeddings and `psi`, after the start and, if they depend "
+        "on the model, after each change of the model.",
     )
     reference_blocks: Annotated[int, Field(ge=4)] = Field(
         240, description="Blocks until the reference of templates is complete, if it spans `reference_hours` as well."
@@ -60,29 +62,30 @@ class DriftSettings(BaseModel):
     )
     confirm_blocks: Annotated[int, Field(ge=1)] = Field(
         3,
-        description="Blocks in a row at or above the threshold before a detector is raised, and below before it rests.",
+        description="Consecutive blocks at or above the threshold before a detector is raised, and below it before "
+        "it is cleared.",
     )
     release: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.8, description="A raised detector rests once its statistic is below this share of the threshold."
+        0.8, description="A raised detector is cleared when its statistic is below this share of the threshold."
     )
     cooldown_windows: Annotated[int, Field(ge=0)] = Field(
         10_000,
-        description="Smallest number of complete windows between two events, for all detectors together; "
-        "drift that lasts longer is reported again.",
+        description="Minimum number of complete windows between two events, over all detectors; ongoing drift is "
+        "reported again.",
     )
     floors: Mapping[str, Annotated[float, Field(gt=0)]] = Field(
         {},
-        description="Smallest threshold by detector, such as `novelty = 0.05`; the others keep their own.",
+        description="Minimum threshold by detector, such as `novelty = 0.05`; the other detectors keep their defaults.",
     )
     judged: Annotated[int, Field(ge=5)] = Field(
-        200, description="Latest judged alerts that the detector `precision` looks at."
+        200, description="Number of the latest rated alerts that the detector `precision` uses."
     )
     texts: bool = Field(
         True,
-        description="Whether events carry the templates' texts, which leave the region with them, or only their ids.",
+        description="Whether events contain the texts of templates, which then leave the region, or only their ids.",
     )
     max_templates: Annotated[int, Field(ge=1)] = Field(
-        10, description="Most templates listed in an event; those that carry most of the change come first."
+        10, description="Maximum number of templates in an event; those with the largest change come first."
     )
 
     def growth(self, *, fixed: bool = False) -> Growth:

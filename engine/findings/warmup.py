@@ -18,9 +18,9 @@ class WarmUpSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    min_lines: int = Field(1000, ge=1, description="Lines that are learnt at least before anything is reported.")
+    min_lines: int = Field(1000, ge=1, description="Minimum number of lines to learn from before anything is reported.")
     max_lines: int = Field(
-        20_000, ge=1, description="Lines after which reporting begins although the log still shows new templates."
+        20_000, ge=1, description="Number of lines after which reporting starts even if new templates still appear."
     )
 
 

@@ -25,14 +25,14 @@ def prepare(folder: Path) -> None:
     """Makes the folder before the work begins, so that nobody waits for what cannot be written.
 
     Raises:
-        EvaluationError: it is a file, or may not be written.
+        EvaluationError: it is a file, or is not writable.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise EvaluationError(f"{folder} cannot be made ({error.strerror}); a folder is needed to write to") from error
+        raise EvaluationError(f"{folder} cannot be created: {error.strerror}") from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise EvaluationError(f"{folder} may not be written; a folder is needed that may")
+        raise EvaluationError(f"{folder} is not writable; choose another folder")
 
 
 def write(evaluation: Evaluation, folder: Path) -> dict[str, Any]:

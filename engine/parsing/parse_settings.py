@@ -19,12 +19,12 @@ class ParseSettings(BaseModel):
 
     format: str = Field(
         default="auto",
-        description="Name of the log format, see docs/formats.md; auto recognises the format of every line.",
+        description="Name of the log format, see docs/formats.md; auto detects the format of every line.",
     )
     session_key: str = Field(
         default="",
-        description="What joins lines into sessions: empty for the format's own rule, the name of another of its rules "
-        "(none: no sessions), or a regular expression with a group named key. Ignored for json, see json_fields.",
+        description="Session rule: empty for the format's default, the name of another of its rules (none: no "
+        "sessions), or a regular expression with a group named key. Ignored for json, see json_fields.",
     )
     timezone: str = Field(default="UTC", description="IANA name of the zone of times that are written without one.")
     earliest: dt.date = Field(
@@ -36,25 +36,27 @@ class ParseSettings(BaseModel):
         description="Lines whose time is later than their arrival by more than this are dead letters.",
     )
     max_message_bytes: int = Field(
-        default=16_384, ge=64, description="Longer lines are cut to this many bytes when their template is looked for."
+        default=16_384,
+        ge=64,
+        description="Number of bytes of a line from which its template is mined; longer lines are cut for this only.",
     )
     max_shapes: int = Field(
         default=50_000,
         ge=1,
-        description="Shapes of lines to remember per partition; when more have come, all are forgotten. Costs speed "
-        "and memory only, results do not change.",
+        description="Number of line layouts cached per partition; when it is exceeded, the cache is cleared. "
+        "Affects speed and memory, not results.",
     )
     max_join_lines: int = Field(
         default=500,
         ge=0,
-        description="Lines of a stack trace that join the line before it, those of a container's other stream between "
-        "them included; 0 joins none.",
+        description="Maximum number of lines of a stack trace that join the record before them, including "
+        "interleaved lines of a container's other stream; 0 joins none.",
     )
     max_join_bytes: int = Field(
         default=262_144,
         ge=0,
-        description="Bytes of a stack trace that join the line before it, and of the pieces of a long line in a "
-        "container's log that are put together; 0 joins none.",
+        description="Maximum number of bytes of a stack trace that join the record before them, and of a long line "
+        "in a container's log that is joined from pieces; 0 joins none.",
     )
     templates: TemplateSettings = Field(default=TemplateSettings(), description="How messages become templates.")
     json_fields: JsonFields = Field(

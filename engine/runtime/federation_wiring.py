@@ -132,7 +132,7 @@ def _alone(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise SetupError(f"another coordinator runs in {folder}; one at a time does") from error
+            raise SetupError(f"another coordinator is already running in {folder}; stop it first") from error
         yield
 
 

@@ -141,7 +141,7 @@ def describe_classifier(settings: RegionSettings) -> str:
     card = store.verify(settings.classify.name)
     if not isinstance(card, ClassifierCard):
         raise ModelStoreError(
-            f"classify.name: {card.name} version {card.version} is a window detector, no line classifier"
+            f"classify.name: {card.name} version {card.version} is a window detector, not a line classifier"
         )
     return f"{card.name} version {card.version}: {card.detector}, verified"
 

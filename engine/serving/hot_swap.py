@@ -45,17 +45,17 @@ class ModelSettings(BaseModel):
 
     store: str = Field(description="Folder or fsspec URL of the model store.")
     name: str = Field("bert_cnn", description="Name of the model in the store; its `current` version is followed.")
-    poll_s: Annotated[float, Field(gt=0)] = Field(2.0, description="Seconds between two looks at the store.")
-    device: str = Field("auto", description="`cpu`, `cuda` or `auto`: the GPU where there is one.")
+    poll_s: Annotated[float, Field(gt=0)] = Field(2.0, description="Interval of checks for a new version, in seconds.")
+    device: str = Field("auto", description="`cpu`, `cuda`, or `auto`, which uses a GPU if one is available.")
     shadow_windows: Annotated[int, Field(ge=0)] = Field(
         0, description="Windows that a new version scores in parallel before the swap, and that the old version scores "
         "in parallel afterwards. 0 swaps at once.",
     )  # fmt: skip
     shadow_factor: Annotated[float, Field(ge=1)] = Field(
-        2.0, description="A new version may find so many times as many of these windows anomalous as the old one."
+        2.0, description="Factor by which a new version may find more of these windows anomalous than the old one."
     )
     shadow_margin: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.01, description="Share of the windows that it may find anomalous beyond that."
+        0.01, description="Share of the windows that it may find anomalous in addition."
     )
 
 
@@ -233,7 +233,7 @@ class Follower(Generic[S]):
                 except Exception as error:
                     # The edge of a thread: whatever breaks here must not end the following.
                     if self._tell("refused", -1, f"looking at the model store failed: {error!r}"):
-                        log.exception("looking at the model store failed")
+                        log.exception("checking the model store failed")
 
         self._thread = threading.Thread(target=watch, name="model-follower", daemon=True)
         self._thread.start()

@@ -55,5 +55,5 @@ def _read(path: Path) -> RejectedVersion | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
-        log.error("%s cannot be read, so a version that was taken back may serve again: %s", path, error)
+        log.error("%s cannot be read, so a version that was rolled back may serve again: %s", path, error)
         return None

@@ -157,7 +157,7 @@ class ModelFollower(Follower[ServingModel]):
         except ModelError as error:
             log.error("version %s serves again, since the one before it cannot: %s", version, error)
             return self._load(version)
-        log.warning("version %s was refused or taken back before this start", version)
+        log.warning("version %s was rejected or rolled back before this start", version)
         return before
 
     def _take_over(self, candidate: ServingModel) -> bool:

@@ -35,16 +35,16 @@ class ClassifySettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(
-        description="Name of the line classifier in the store; its `current` version is followed. "
-        "`rules` needs no store: where none is published, the rules that come with the package are used."
+        description="Name of the line classifier in the store; its `current` version is followed. `rules` does not "
+        "need a store: if no version is published, the built-in rules are used."
     )
     store: str = Field("", description="Folder or fsspec URL of its model store; empty for the one in [model].")
-    poll_s: Annotated[float, Field(gt=0)] = Field(10.0, description="Seconds between two looks at the store.")
-    device: str = Field("auto", description="`cpu`, `cuda` or `auto`: the GPU where there is one.")
+    poll_s: Annotated[float, Field(gt=0)] = Field(10.0, description="Interval of checks for a new version, in seconds.")
+    device: str = Field("auto", description="`cpu`, `cuda`, or `auto`, which uses a GPU if one is available.")
     max_lines: Annotated[int, Field(ge=1)] = Field(
         20,
         description="Maximum number of lines classified per alert, the last ones of its window. Classifiers with an "
-        "encoder take 10 to 20 ms for each line they have not seen before.",
+        "encoder need 10 to 20 ms for each unseen line.",
     )
     explain: bool = Field(False, description="Give the reasons for the class of each line. Costs time for alerts only.")
 

@@ -47,11 +47,11 @@ class DecideSettings(BaseModel):
     )
     alert_budget: Annotated[float, Field(gt=0)] = Field(
         5.0,
-        description="Alerts a day and source that are welcome. Further ones are sent together as one, unless they are "
-        "critical or the strongest of the day; see thresholds.md. `inf` sets no limit.",
+        description="Intended number of alerts a day from one source. Further ones are sent together as one, unless "
+        "they are critical or the strongest of the day; see thresholds.md. `inf` sets no limit.",
     )
     consecutive: Annotated[int, Field(ge=1)] = Field(
-        1, description="Anomalous windows in a row (per session, or per source) before an alert is raised."
+        1, description="Consecutive anomalous windows (per session, or per source) before an alert is raised."
     )
     release_margin: Annotated[float, Field(ge=0)] = Field(
         0.0, description="How far below the threshold a score must fall before the same session may alert again."
@@ -66,10 +66,11 @@ class DecideSettings(BaseModel):
     max_open: Annotated[int, Field(ge=1)] = Field(
         100_000, description="Maximum number of sessions in alert, and of groups; the oldest are forgotten first."
     )
-    suppress: tuple[SuppressionRule, ...] = Field((), description="Rules for windows that are never alerted.")
+    suppress: tuple[SuppressionRule, ...] = Field((), description="Rules for windows that do not raise an alert.")
     silences: Path | None = Field(
         None,
-        description="File of further rules that `driftline alerts silence` writes; changes take effect while it runs.",
+        description="File of further rules that `driftline alerts silence` writes; changes take effect while the "
+        "engine runs.",
     )
 
 

@@ -35,7 +35,7 @@ class LearnSettings(WarmUpSettings):
     """What is learnt from the stream itself, and what is made of it."""
 
     idle_s: Annotated[float, Field(gt=0)] = Field(
-        30.0, description="Seconds after which lines are judged that wait for more to come, on a quiet source."
+        30.0, description="On a quiet source, seconds after which waiting lines are judged without further ones."
     )
 
 

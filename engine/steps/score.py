@@ -18,13 +18,15 @@ class ScoreSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     max_windows: Annotated[int, Field(ge=1)] = Field(
-        4096, description="Once so many windows wait for the model they are scored, however young they are."
+        4096, description="Number of waiting windows at which they are scored immediately."
     )
     max_age_ms: Annotated[float, Field(ge=0)] = Field(
-        10.0, description="Longest wait of a window for others, in milliseconds. 0 scores each batch at once."
+        10.0,
+        description="Maximum time that a window waits for others, in milliseconds. 0 scores each batch immediately.",
     )
     cache_entries: Annotated[int, Field(ge=0)] = Field(
-        200_000, description="Scores remembered by window content, for the model version in use. 0 remembers none."
+        200_000,
+        description="Number of cached scores, by window content, for the model version in use. 0 disables the cache.",
     )
     threads: Annotated[int, Field(ge=1)] = Field(
         1, description="Threads of the numerical libraries in each worker process."

@@ -49,7 +49,7 @@ class SuppressionRule(BaseModel):
     )
     starts: AwareDatetime | None = Field(None, description="Only events from this time on (RFC 3339).")
     ends: AwareDatetime | None = Field(None, description="Only events before this time (RFC 3339).")
-    comment: str = Field("", description="Why, and who asked for it.")
+    comment: str = Field("", description="Reason, and who requested it.")
 
     def model_post_init(self, _context: object) -> None:
         """Refuses a rule that would suppress everything for ever, and patterns that do not compile."""

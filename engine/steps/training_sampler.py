@@ -209,7 +209,7 @@ class Collector:
             # What nobody foresaw is told with its place in the code.
             foreseen = isinstance(error, FederationError | OSError | sqlite3.Error)
             log.error(
-                "training windows are not kept (%s lost since the last word on it): %s", self._lost, error,
+                "training windows are not kept (%s lost since the last message): %s", self._lost, error,
                 exc_info=None if foreseen else error,
             )  # fmt: skip
             self._said_s, self._lost = now_s, 0

@@ -29,7 +29,7 @@ class LogSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least important level shown.")
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Lowest level that is logged.")
     format: Literal["auto", "json", "text"] = Field(
         "auto", description="json: one object a line; text: for people; auto: text on a terminal, json elsewhere."
     )

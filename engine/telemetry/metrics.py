@@ -134,40 +134,40 @@ class Metrics:
         )
         self.joined_lines = self._counter(
             "driftline_joined_lines",
-            "Lines that are part of another record: of stack traces, and pieces of long lines.",
+            "Lines that are part of another record: stack traces, and pieces of long lines.",
         )
         self.source_lag = self._gauge(
             "driftline_source_lag", "Not yet read from the source (Kafka: messages; files: bytes).", "partition"
         )
-        self.source_errors = self._counter("driftline_source_errors", "Reads that failed and will be tried again.")
+        self.source_errors = self._counter("driftline_source_errors", "Failed reads; they are repeated.")
         self.templates = self._gauge("driftline_templates", "Templates known to this process.")
 
     def _make_windows(self) -> None:
         """Windows."""
         self.late_lines = self._counter(
-            "driftline_late_lines", "Lines older than the allowed lateness; they belong to no window."
+            "driftline_late_lines", "Lines older than the allowed lateness; they are not in any window."
         )
         self.open_sessions = self._gauge("driftline_open_sessions", "Sessions held in memory.")
         self.evicted_sessions = self._counter(
             "driftline_evicted_sessions", "Sessions closed early because the bound on open sessions was reached."
         )
-        self.windows = self._counter("driftline_windows", "Windows handed to the model, growth steps included.")
+        self.windows = self._counter("driftline_windows", "Windows passed to the model, growth steps included.")
 
     def _make_scores(self) -> None:
         """Scores and the model that makes them."""
         self.score = self._histogram("driftline_score", "Scores of windows; higher means more anomalous.", SCORES)
-        self.score_cache_hits = self._counter("driftline_score_cache_hits", "Windows whose score was known already.")
-        self.score_cache_misses = self._counter("driftline_score_cache_misses", "Windows the model had to score.")
+        self.score_cache_hits = self._counter("driftline_score_cache_hits", "Windows whose score was in the cache.")
+        self.score_cache_misses = self._counter("driftline_score_cache_misses", "Windows that the model scored.")
         self.model_version = self._gauge("driftline_model_version", "Version of the model in use.", "model")
         self.model_swaps = self._counter(
             "driftline_model_swaps",
-            "What became of new versions: swapped, shadowing, refused, unreachable, recovered or taken_back.",
+            "New versions by outcome: swapped, shadowing, refused, unreachable, recovered or taken_back.",
             "outcome",
         )
 
     def _make_alerts(self) -> None:
         """Decisions, alerts and sinks."""
-        self.alerts = self._counter("driftline_alerts", "Alerts handed to the sinks.")
+        self.alerts = self._counter("driftline_alerts", "Alerts passed to the sinks.")
         self.alerts_withheld = self._counter(
             "driftline_alerts_withheld", "Alerts beyond the budget, which are sent together as one."
         )
@@ -175,7 +175,7 @@ class Metrics:
             "driftline_alert_classes", "Alerts by the class that the line classifier gave them.", "class"
         )
         self.suppressed = self._counter(
-            "driftline_suppressed_windows", "Anomalous windows that repeat an alert and made none of their own."
+            "driftline_suppressed_windows", "Anomalous windows that repeat an alert and do not raise another one."
         )
         self.latency_seconds = self._histogram(
             "driftline_latency_seconds", "From the production of a line to the alert on its window.", LATENCIES_S
@@ -211,7 +211,7 @@ class Metrics:
         )
         self.training_windows = self._counter(
             "driftline_training_windows",
-            "Windows for the training store: written, or dropped because it could not take them.",
+            "Windows for the training store: written, or dropped if the store did not accept them.",
             "outcome",
         )
 
@@ -228,7 +228,7 @@ class Metrics:
         self.region_missed = self._gauge(
             "driftline_region_missed", "Consecutive rounds without a region; logged from two on.", "region"
         )
-        self.rollbacks = self._counter("driftline_rollbacks", "Versions taken back, on regression or by command.")
+        self.rollbacks = self._counter("driftline_rollbacks", "Versions rolled back, after a regression or by command.")
 
     def _make_flow(self) -> None:
         """The flow itself."""
@@ -237,14 +237,14 @@ class Metrics:
         )
         self.snapshot_seconds = self._histogram(
             "driftline_snapshot_seconds",
-            "Time that a step takes to put its state into a snapshot.",
+            "Time that a step takes for its snapshot.",
             DURATIONS_S,
             "step",
         )
         self.snapshot_bytes = self._gauge("driftline_snapshot_bytes", "Size of a step's latest snapshot.", "step")
 
     def count_bad_lines(self, reasons: Iterable[str]) -> None:
-        """Counts dead letters by kind: a reason up to its first colon, with `#` in place of the values in it."""
+        """Counts dead letters by kind: a reason up to its first colon, with `#` instead of the values in it."""
         for reason, n in Tally(_VALUE.sub("#", reason.partition(": ")[0]) for reason in reasons).items():
             if reason not in self._reasons and len(self._reasons) >= MAX_REASONS:
                 reason = "other"

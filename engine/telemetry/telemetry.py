@@ -23,19 +23,19 @@ class TelemetrySettings(BaseModel):
         "127.0.0.1", description="Address to serve on. There is no authentication: keep it on a private interface."
     )
     port: int = Field(
-        9464, ge=0, le=65535, description="Port of the first worker; worker i takes port + i. 0 takes any free one."
+        9464, ge=0, le=65535, description="Port of the first worker; worker i uses port + i. 0 uses any free port."
     )
     stall_s: float = Field(
-        30.0, gt=0, description="Seconds without progress after which /healthz calls the worker stuck."
+        30.0, gt=0, description="Seconds without progress after which /healthz reports the worker as stuck."
     )
     lag_stretch_s: float = Field(
-        30.0, gt=0, description="The lag is compared between stretches of this many seconds; growth fails /readyz."
+        30.0, gt=0, description="Interval in seconds over which lags are compared; a growing lag fails /readyz."
     )
     lag_tolerated: int = Field(
-        100_000, ge=0, description="A lag up to this many never fails /readyz (Kafka: messages; files: bytes)."
+        100_000, ge=0, description="A lag up to this size never fails /readyz (Kafka: messages; files: bytes)."
     )
     trace_ratio: float = Field(
-        0.01, ge=0, le=1, description="Share of micro-batches traced where OTEL_TRACES_SAMPLER is not set."
+        0.01, ge=0, le=1, description="Share of micro-batches that are traced if OTEL_TRACES_SAMPLER is not set."
     )
 
 

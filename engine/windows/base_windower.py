@@ -36,23 +36,24 @@ class ShardSettings(BaseModel):
     )
     idle_s: Annotated[float, Field(gt=0, le=3.2e8)] = Field(
         default=3600.0,
-        description="A window without a new line for so many seconds of machine time is closed and scored, "
-        "though event time stands still.",
+        description="A window without a new line for this many seconds of machine time is closed and scored, even "
+        "if event time does not advance.",
     )
     partition_idle_s: Annotated[float, Field(gt=0)] = Field(
         default=30.0,
-        description="Where one shard reads several partitions: a partition silent for so many seconds no longer "
-        "holds the watermark back.",
+        description="If one shard reads several partitions: seconds after which a silent partition no longer delays "
+        "the watermark.",
     )
     unkeyed: Literal["window", "skip"] = Field(
         default="window",
-        description="Lines without a session key: 'window' puts those of a partition into windows of their own, "
-        "'skip' leaves them out (counted).",
+        description="Lines without a session key: 'window' forms separate windows of them for each partition, "
+        "'skip' leaves them out and counts them.",
     )
     max_ahead_s: Annotated[float, Field(gt=0, le=3.2e9)] = Field(
         default=86_400.0,
-        description="A line whose event time is further ahead of the machine's clock goes to the dead letters: "
-        "taken at its word it would end all open windows. A day is more than any wrong time zone.",
+        description="A line whose event time is further ahead of the machine's clock is a dead letter; otherwise it "
+        "would close all open windows. The default of a day is more than the error of any wrong time "
+        "zone.",
     )
 
     def shape(self) -> Mapping[str, Any]:

@@ -21,9 +21,7 @@ class GrowthSteps(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     first: Annotated[int, Field(ge=1)] = Field(default=32, description="Length of the first growth step, in lines.")
-    factor: Annotated[float, Field(ge=1.1)] = Field(
-        default=2.0, description="Each step is so many times the one before."
-    )
+    factor: Annotated[float, Field(ge=1.1)] = Field(default=2.0, description="Ratio of each step to the one before.")
 
 
 class SessionWindows(ShardSettings):
@@ -31,7 +29,7 @@ class SessionWindows(ShardSettings):
 
     kind: Literal["session"] = "session"
     gap_s: Annotated[float, Field(gt=0, le=3.2e8)] = Field(
-        default=600.0, description="A pause in a session's event time of more than so many seconds ends its window."
+        default=600.0, description="A pause in a session's event time of more than this many seconds ends its window."
     )
     max_length: Annotated[int, Field(ge=1, le=65_536)] = Field(
         default=512, description="Maximum number of lines in a window; the session continues in a new one."

@@ -30,7 +30,8 @@ class SlidingWindows(ShardSettings):
     size: Annotated[int, Field(ge=1, le=4096)] = Field(default=20, description="Lines in a window.")
     stride: Annotated[int, Field(ge=1, le=4096)] = Field(
         default=10,
-        description="Lines from one window's begin to the next; with a stride above the size lines are left out.",
+        description="Lines from the start of one window to the start of the next; with a stride above the size, "
+        "lines are left out.",
     )
     per: Literal["source", "session"] = Field(
         default="source", description="Whether a window holds the lines of a whole partition or of one session key."

@@ -27,18 +27,19 @@ class TimeWindows(ShardSettings):
     )
     slide_s: Annotated[float, Field(gt=0, le=3.2e8)] | None = Field(
         default=None,
-        description="Seconds from one window's begin to the next; windows do not overlap if it is left out.",
+        description="Seconds from the start of one window to the start of the next; if not given, windows do not "
+        "overlap.",
     )
     allowed_lateness_s: Annotated[float, Field(ge=0, le=3.2e8)] = Field(
         default=0.0,
-        description="The watermark stays so many seconds behind the latest event time. Windows come out that much "
-        "later, and lines that much older still find theirs.",
+        description="Delay of the watermark behind the latest event time, in seconds. Windows are closed that much "
+        "later, and lines that much older still join their window.",
     )
     per: Literal["source", "session"] = Field(
         default="source", description="Whether a window holds the lines of a whole partition or of one session key."
     )
     max_length: Annotated[int, Field(ge=1, le=65_536)] = Field(
-        default=4096, description="A window of so many lines is complete; what follows in its span goes into another."
+        default=4096, description="Maximum number of lines in a window; further lines of its span go into another one."
     )
 
     @model_validator(mode="after")

@@ -269,7 +269,7 @@ class Controller:
         base = self._store.any_card(self._model, accepted.version)
         result = round_files.read_result(self._folder_of(accepted))
         if result is None:
-            raise RoundFailedError("the result of the round is gone")
+            raise RoundFailedError("the result of the round is missing")
         notes = notes_of(accepted, base, self._settings.round)
         return self._store.publish_weights(base, result.weights, notes, over=accepted.version)
 

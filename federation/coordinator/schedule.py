@@ -17,7 +17,7 @@ class ScheduleSettings(BaseModel):
         5.0, description="Seconds from the first drift event to the round, so that one round serves several regions."
     )
     cool_down_s: Annotated[float, Field(ge=0)] = Field(
-        300.0, description="Seconds after a round in which drift starts no other one; commands do."
+        300.0, description="Seconds after a round in which drift does not start another one; commands do."
     )
     every_s: Annotated[float, Field(ge=0)] = Field(
         0.0, description="Seconds after a round until the next one without drift; 0: never."

@@ -62,7 +62,7 @@ def _require_harmless(request: ConfigRecord) -> None:
         if sample < MIN_MASKED_REGIONS or shares < sample or 2 * threshold <= shares:
             raise TrainerError(
                 f"secure aggregation of {sample} regions with {shares} shares and threshold {threshold} protects "
-                f"nobody: at least {MIN_MASKED_REGIONS} regions, a share for each and a threshold of more than half "
+                f"no region: at least {MIN_MASKED_REGIONS} regions, a share for each and a threshold of more than half "
                 "are needed"
             )
     if stage == "collect_masked_vectors":
@@ -70,7 +70,7 @@ def _require_harmless(request: ConfigRecord) -> None:
     if stage == "unmask":
         active, dead = (set(cast(list[int], request.get(k) or [])) for k in ("active_nids", "dead_nids"))
         if both := sorted(active & dead):
-            raise TrainerError(f"the coordinator asks for both secrets of node {both[0]}, which would unmask it")
+            raise TrainerError(f"the coordinator requests both secrets of node {both[0]}, which would unmask it")
         _require_company(active, MIN_MASKED_REGIONS, "summed over")
 
 

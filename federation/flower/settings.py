@@ -16,10 +16,16 @@ class NodeSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    superlink: str = Field("127.0.0.1:9092", description="host:port of the coordinator, or of the proxy before it.")
-    folder: AbsolutePath = Field(description="Folder for the node's socket, secrets and logs; used by it alone.")
+    superlink: str = Field(
+        "127.0.0.1:9092", description="host:port of the coordinator, or of the proxy in front of it."
+    )
+    folder: AbsolutePath = Field(
+        description="Folder for the node's socket, secrets and logs; not shared with other programs."
+    )
     root_certificates: AbsolutePath | None = Field(
-        None, description="Certificate of the authority that signed the coordinator's; without it nothing is encrypted."
+        None,
+        description="Certificate of the authority that signed the coordinator's certificate. Without it, "
+        "connections are not encrypted.",
     )
     key: AbsolutePath | None = Field(
         None, description="The node's private key, as `driftline federate keys` writes it."
@@ -28,8 +34,8 @@ class NodeSettings(BaseModel):
         default_factory=PrivacyDemand, description="The privacy that the region requires of every round."
     )
     encoders: tuple[str, ...] = Field(
-        (), description="Text encoders that a round may name in addition to those of the region's own current models, "
-        "in [model] and [classify]; a round that names any other is refused.",
+        (), description="Text encoders that a round may name in addition to those of the region's current models in "
+                        "[model] and [classify]. A round that names another one is rejected.",
     )  # fmt: skip
     nice: Annotated[int, Field(ge=0, le=19)] = Field(
         10, description="Niceness of the trainer, so that the engine on the same machine has priority."
@@ -45,10 +51,12 @@ class SuperLinkSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     folder: AbsolutePath = Field(
-        description="Folder for its database, its logs and Flower's own files; used by it alone."
+        description="Folder for its database, its logs and Flower's files; not shared with other programs."
     )
     port: Annotated[int, Field(ge=1, le=65_535)] = Field(9092, description="Port on the loopback interface.")
-    certificate: AbsolutePath | None = Field(None, description="Its certificate; without it nothing is encrypted.")
+    certificate: AbsolutePath | None = Field(
+        None, description="Its certificate. Without it, connections are not encrypted."
+    )
     certificate_key: AbsolutePath | None = Field(None, description="Private key of `certificate`.")
     authority: AbsolutePath | None = Field(
         None, description="Certificate of the authority that signed `certificate`. If all three are set, only nodes "

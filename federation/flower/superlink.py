@@ -238,7 +238,7 @@ class SuperLink:
         while not (self.program.steady and self.executor.steady and self.ready() and not self._database_deleted):
             self.watch()
             if time.monotonic() > end_s:
-                raise RoundFailedError(f"the SuperLink does not come back; {self._last_output()}")
+                raise RoundFailedError(f"the SuperLink did not restart in time; {self._last_output()}")
             self._sleep(POLL_S)
 
     def _ended(self, run_id: int) -> str | None:
@@ -262,7 +262,7 @@ class SuperLink:
         end_s = time.monotonic() + START_S
         while time.monotonic() < end_s:
             if not self.program.alive:
-                raise SetupError(f"the SuperLink ended at once: {self.program.last_output()}")
+                raise SetupError(f"the SuperLink exited immediately: {self.program.last_output()}")
             if self.ready():
                 return
             self._sleep(POLL_S)

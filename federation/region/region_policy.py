@@ -20,11 +20,11 @@ class PrivacyDemand(BaseModel):
         "none", description="Privacy mode (`secagg`, `dp`) of the rounds in which the region takes part; `none`: all."
     )
     max_epsilon: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="Largest `epsilon` that a round may ask for, over all rounds; needs `require = \"dp\"` "
-        "and `max_delta`.",
+        None, description='Largest `epsilon` that a round may request, over all rounds; needs `require = "dp"` and '
+                          "`max_delta`.",
     )  # fmt: skip
     max_delta: Annotated[float, Field(gt=0, lt=1)] | None = Field(
-        None, description="Largest `delta` that a round may ask for; needs `require = \"dp\"` and `max_epsilon`.",
+        None, description='Largest `delta` that a round may request; needs `require = "dp"` and `max_epsilon`.',
     )  # fmt: skip
 
     @model_validator(mode="after")

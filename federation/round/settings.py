@@ -26,7 +26,7 @@ class RoundSettings(BaseModel):
     min_regions: Annotated[int, Field(ge=1)] = Field(
         2, description="Minimum number of valid updates; with fewer the current model stays."
     )
-    deadline_s: Annotated[float, Field(gt=0)] = Field(600.0, description="Seconds after which a round has failed.")
+    deadline_s: Annotated[float, Field(gt=0)] = Field(600.0, description="Seconds after which a round fails.")
     hello_s: Annotated[float, Field(gt=0)] = Field(
         20.0, description="Seconds to wait for a region to report its name; without it the region is left out."
     )
@@ -37,11 +37,12 @@ class RoundSettings(BaseModel):
         10_000_000, description="Largest number of windows that a region may claim to have trained on."
     )
     max_share: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.5, description="Largest share of one region in a mean, for any number of windows; with too few regions "
-        "for that all count alike. Not with secagg, where single updates are hidden.",
+        0.5, description="Largest share of one region in a mean, for any number of windows. If there are too few "
+                         "regions for this limit, all have equal weight. Not used with secagg, which hides single "
+                         "updates.",
     )  # fmt: skip
     norm_factor: Annotated[float, Field(gt=1)] = Field(
-        10.0, description="An update is refused if its norm exceeds this many times the median of the others."
+        10.0, description="An update is rejected if its norm exceeds this many times the median of the others."
     )
     margin_overall: float = Field(0.0, description="F1 over all regions that the candidate must gain.")
     margin_region: Annotated[float, Field(ge=0)] = Field(0.02, description="F1 that any region may lose.")

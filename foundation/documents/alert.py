@@ -26,22 +26,27 @@ class TemplateCount(TypedDict):
 class LineContribution(TypedDict):
     """A line of the window and what it adds to the score."""
 
-    line: Annotated[int, Field(ge=0, description="Its place in the window, from 0.")]
+    line: Annotated[int, Field(ge=0, description="Its position in the window, from 0.")]
     text: Annotated[str, Field(description="Text of its template.")]
     raw: Annotated[
         str | None,
-        Field(description="The raw line, redacted and cut; null where it is no longer held or lines are not quoted."),
+        Field(
+            description="The raw line, redacted and truncated; null if it is no longer in memory or lines are not "
+            "quoted."
+        ),
     ]
     contribution: Annotated[
-        float, Field(description="What it adds to the score; negative where it makes the window more normal.")
+        float, Field(description="Contribution to the score; negative if it makes the window more normal.")
     ]
 
 
 class ScoreExplanation(TypedDict):
     """How the score is made up: base + contributions of lines + rest, up to the error of a numeric integration."""
 
-    base: Annotated[float, Field(description="The part that belongs to no line, such as a line that is missing.")]
-    lines: Annotated[list[LineContribution], Field(description="The lines that add most, the largest first.")]
+    base: Annotated[float, Field(description="The part that does not belong to a line, such as a missing line.")]
+    lines: Annotated[
+        list[LineContribution], Field(description="The lines that contribute most, the largest contribution first.")
+    ]
     rest: Annotated[float, Field(description="Sum of the contributions of the lines that are not listed.")]
 
 
@@ -59,13 +64,14 @@ LineClassification = TypedDict(
         "version": Annotated[ModelVersion, Field(description="Its version in the model store.")],
         "class": Annotated[LineClass, Field(description="Class of the line.")],
         "probability": Annotated[Share, Field(description="Probability of that class.")],
-        "line": Annotated[int, Field(ge=0, description="The line's place in the window, from 0.")],
+        "line": Annotated[int, Field(ge=0, description="Position of the line in the window, from 0.")],
         "text": Annotated[str, Field(description="Text of its template.")],
         "probabilities": Annotated[dict[LineClass, Share], Field(description="Probability of every class.")],
         "reasons": Annotated[
             list[ClassReason] | None,
             Field(
-                description="Reasons for the class, the weightiest first; null unless `explain` in [classify] is set."
+                description="Reasons for the class, the most important first; null unless `explain` in [classify] "
+                "is set."
             ),
         ],
     },
@@ -76,8 +82,8 @@ LineClassification.__doc__ = "Class of the line of the window that is least norm
 class Example(TypedDict):
     """A line that shows a reason."""
 
-    place: Annotated[str, Field(description="Where it is: topic/partition/offset, or path, byte N.")]
-    line_number: NotRequired[Annotated[int, Field(ge=1, description="Its number in its file, where known.")]]
+    place: Annotated[str, Field(description="Its position: topic/partition/offset, or path, byte N.")]
+    line_number: NotRequired[Annotated[int, Field(ge=1, description="Its number in its file, if known.")]]
     line: Annotated[str, Field(description="The raw line, redacted and cut.")]
 
 
@@ -86,13 +92,19 @@ class Reason(TypedDict):
 
     kind: Annotated[
         str,
-        Field(min_length=1, description="Such as new, more, fewer, silent, value, level, node, order; more may come."),
+        Field(
+            min_length=1,
+            description="Kind, such as new, more, fewer, silent, value, level, node or order; later "
+            "versions may add others.",
+        ),
     ]
     sentence: NotRequired[Annotated[str, Field(description="The reason in one sentence.")]]
-    template: Annotated[str, Field(description="Text of the template it is about; empty where it is about none.")]
+    template: Annotated[
+        str, Field(description="Text of the template that it is about; empty if it is not about a template.")
+    ]
     template_id: NotRequired[TemplateId]
     observed: NotRequired[Annotated[float | None, Field(description="The value now, in `unit`.")]]
-    usual: NotRequired[Annotated[float | None, Field(description="The value to be expected, in `unit`.")]]
+    usual: NotRequired[Annotated[float | None, Field(description="The expected value, in `unit`.")]]
     unit: NotRequired[Annotated[str, Field(description="Unit of both, such as lines.")]]
     examples: NotRequired[list[Example]]
 
@@ -111,13 +123,13 @@ class AlertDocument(TypedDict):
     id: Annotated[
         Id,
         Field(
-            description="Hash of region, source, session, first and last position: a replay gives the same id, so "
-            "repeats can be dropped by it."
+            description="Hash of region, source, session, first and last position. A replay gives the same id, so "
+            "duplicates can be dropped."
         ),
     ]
     region: Annotated[str, Field(min_length=1, description="Region whose engine raised the alert.")]
-    source: Annotated[str, Field(description="Partition the lines came from: topic/partition, or the path of a file.")]
-    session: Annotated[str, Field(description="Session key of the window; empty where windows are cut per source.")]
+    source: Annotated[str, Field(description="Partition of the lines: topic/partition, or the path of a file.")]
+    session: Annotated[str, Field(description="Session key of the window; empty if windows are cut per source.")]
     score: Annotated[float, Field(description="Anomaly score; higher is more anomalous.")]
     threshold: Annotated[
         float,
@@ -143,29 +155,29 @@ class AlertDocument(TypedDict):
     first_time: Annotated[TimeNs, Field(description="Event time of the earliest line.")]
     last_time: Annotated[TimeNs, Field(description="Event time of the latest line.")]
     line_count: Annotated[Count, Field(description="Lines in the window.")]
-    closed: Annotated[bool, Field(description="False where the session was still growing when it was scored.")]
+    closed: Annotated[bool, Field(description="False if the session was still open when it was scored.")]
     templates: Annotated[list[TemplateCount], Field(description="The window's templates in order of first appearance.")]
     lines: Annotated[list[str], Field(description="The last raw lines of the window, redacted and cut.")]
     lines_omitted: Annotated[Count, Field(description="Lines of the window that are not quoted.")]
     explanation: Annotated[
         ScoreExplanation | None,
         Field(
-            description="The lines that add most to the score; null unless `explain` in [alert] is set and the model "
-            "can explain the score."
+            description="The lines that contribute most to the score; null unless `explain` in [alert] is set and "
+            "the model can explain the score."
         ),
     ]
     classification: Annotated[
         LineClassification | None,
         Field(
-            description="Result of the line classifier for the line of the window that is least normal; null where "
-            "none is set ([classify]) or it failed."
+            description="Result of the line classifier for the least normal line of the window; null if [classify] "
+            "is not set or the classifier failed."
         ),
     ]
     repeats: Annotated[
         Count,
         Field(
-            description="Anomalous windows of the same session since its last alert that raised none, apart from those "
-            "that a suppression rule took."
+            description="Anomalous windows of the same session since its last alert that did not raise an alert; "
+            "suppressed windows are not counted."
         ),
     ]
     group: Annotated[
@@ -178,7 +190,7 @@ class AlertDocument(TypedDict):
         Annotated[TimeNs, Field(description="Event time of the earliest line of the group's first alert.")]
     ]
     summary: NotRequired[Annotated[str, Field(description="The alert in one sentence.")]]
-    severity: NotRequired[Annotated[Severity, Field(description="How grave it is.")]]
+    severity: NotRequired[Annotated[Severity, Field(description="Severity.")]]
     reasons: NotRequired[
         Annotated[list[Reason], Field(description="Why the window is unusual, the strongest reason first.")]
     ]

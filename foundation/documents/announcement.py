@@ -18,14 +18,14 @@ class AnnouncementDocument(TypedDict):
     """
 
     schema_version: NotRequired[SchemaVersion]
-    id: Annotated[Id, Field(description="The same for the same announcement, however often it is delivered.")]
+    id: Annotated[Id, Field(description="Id; repeated deliveries of one announcement have the same id.")]
     name: Annotated[Name, Field(description="Name of the model.")]
     version: Annotated[ModelVersion, Field(description="The current version from now on.")]
     card_sha256: Annotated[
         Sha256, Field(description="SHA-256 of the version's card, which contains that of the weights.")
     ]
     event: Annotated[Literal["published", "rolled_back"], Field(description="Why this version is current.")]
-    round_id: Annotated[str, Field(description="Id of the round that made it; empty after a rollback.")]
+    round_id: Annotated[str, Field(description="Id of the round that trained it; empty after a rollback.")]
     time: Annotated[Time, Field(description="When it was recorded.")]
     reason: Annotated[str, Field(description="One sentence.")]
     audit_sha256: Annotated[Sha256, Field(description="Hash of the audit log's entry.")]

@@ -22,9 +22,7 @@ class TemplateShareChange(TypedDict):
     """A template and the share of windows that contain it, then and now."""
 
     id: TemplateId
-    text: Annotated[
-        str, Field(description="Its text; empty where the region keeps texts to itself (`texts` in [drift]).")
-    ]
+    text: Annotated[str, Field(description="Its text; empty if the region does not send texts (`texts` in [drift]).")]
     reference_share: Annotated[Share, Field(description="Share of the reference's windows that contain it.")]
     current_share: Annotated[Share, Field(description="Share of the windows since the change that contain it.")]
 
@@ -39,15 +37,15 @@ class DriftEventDocument(TypedDict):
     id: Annotated[
         Id,
         Field(
-            description="Hash of what the event is about, without its figures: a replay gives the same id, so repeats "
-            "can be dropped by it."
+            description="Hash of the subject of the event, without its figures. A replay gives the same id, so "
+            "duplicates can be dropped."
         ),
     ]
     type: Annotated[
         Literal["drift", "regression"],
         Field(
-            description="drift: the stream has changed. regression: the model version did worse in service and was "
-            "taken back."
+            description="drift: the stream has changed. regression: the model version performed worse in production "
+            "and was rolled back."
         ),
     ]
     kind: NotRequired[
@@ -68,7 +66,7 @@ class DriftEventDocument(TypedDict):
             ),
         ]
     ]
-    region: Annotated[Name, Field(description="Region whose engine found it.")]
+    region: Annotated[Name, Field(description="Region whose engine detected it.")]
     detector: Annotated[
         Name,
         Field(
@@ -80,19 +78,19 @@ class DriftEventDocument(TypedDict):
         ),
     ]
     statistic: Annotated[float, Field(description="Its value; higher is further from the reference.")]
-    threshold: Annotated[float, Field(description="The value from which it counts.")]
+    threshold: Annotated[float, Field(description="The value from which it counts as drift.")]
     since: Annotated[
         TimeNs,
         Field(description="Event time at which the change began, to the block of windows."),
     ]
-    time: Annotated[TimeNs, Field(description="Event time of the latest window looked at.")]
-    windows: Annotated[Count, Field(description="Windows (or judged alerts) that the statistic is over.")]
+    time: Annotated[TimeNs, Field(description="Event time of the latest window.")]
+    windows: Annotated[Count, Field(description="Number of windows (or rated alerts) in the statistic.")]
     model: Annotated[
-        ModelReference, Field(description="The model in service; of a regression the version that was taken back.")
+        ModelReference, Field(description="The model in service; for a regression, the version that was rolled back.")
     ]
     templates: Annotated[
         list[TemplateShareChange],
-        Field(description="The templates that carry the change, the largest change first; redacted like alerts."),
+        Field(description="The templates with the largest change first; redacted like alerts."),
     ]
     evidence: Annotated[
         dict[str, Any],

@@ -15,10 +15,7 @@ LineClass = Literal[
 
 FoundOut = Annotated[
     Time | None,
-    Field(
-        description="When this was found out; the time of the message where missing. A later label replaces an "
-        "earlier one."
-    ),
+    Field(description="Time of the label; the time of the message if missing. A later label replaces an earlier one."),
 ]
 
 
@@ -34,7 +31,7 @@ class SessionLabelDocument(TypedDict):
     """Whether a session, or the window of an alert, was anomalous."""
 
     schema_version: NotRequired[SchemaVersion]
-    session: NotRequired[Annotated[str | None, Field(description="Session key, as alerts name it.")]]
+    session: NotRequired[Annotated[str | None, Field(description="Session key, as in alerts.")]]
     alert: NotRequired[Annotated[str | None, Field(description="Id of an alert whose window has no session.")]]
     anomalous: Annotated[bool, Field(description="Whether the session was anomalous.")]
     time: NotRequired[FoundOut]
@@ -46,7 +43,9 @@ TemplateLabelDocument = TypedDict(
         "schema_version": NotRequired[SchemaVersion],
         "template": Annotated[
             str,
-            Field(min_length=1, description="Text of a template, as drift events and `driftline parse` give it."),
+            Field(
+                min_length=1, description="Text of a template, as in drift events and the output of `driftline parse`."
+            ),
         ],
         "class": Annotated[LineClass, Field(description="Class of the template's lines.")],
         "time": NotRequired[FoundOut],

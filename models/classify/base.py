@@ -175,7 +175,7 @@ def checked(lines: Lines, labels: NDArray[np.int64], weights: NDArray[np.float64
     if len(labels) != len(lines) or len(given) != len(lines):
         raise TrainingError(f"there are {len(labels)} labels and {len(given)} weights for {len(lines)} lines")
     if not np.isfinite(given).all() or given.min() <= 0:
-        raise TrainingError("a weight is how many lines a row stands for: a finite number above 0")
+        raise TrainingError("each weight must be a finite number above 0: the number of lines that a row represents")
     if labels.min() < 0 or labels.max() >= len(CLASSES):
         raise TrainingError(f"labels are {labels.min()} to {labels.max()}, classes are 0 to {len(CLASSES) - 1}")
     present = np.unique(labels)

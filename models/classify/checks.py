@@ -127,7 +127,7 @@ def check_bad_training_data_is_refused(make: Make, workload: LineWorkload) -> No
             make().fit(lines, labels, weights=weights)
         except TrainingError:
             continue
-        raise AssertionError("data that cannot train was taken")
+        raise AssertionError("data that cannot be trained on was accepted")
 
 
 def check_few_lines_of_a_class(make: Make, workload: LineWorkload) -> None:

@@ -44,13 +44,15 @@ class DannBertSettings(NeuralSettings):
     """Architecture and training of a DANN-BERT."""
 
     trained_layers: Annotated[int, Field(ge=0)] = Field(
-        0, description="Last layers of the encoder that are trained too; 0 leaves it frozen, and is much faster."
+        0,
+        description="Number of last layers of the encoder that are trained too; 0 keeps it frozen, which is much "
+        "faster.",
     )
     features: Annotated[int, Field(ge=1)] = Field(256, description="Size of the features that both heads read.")
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.2, description="Dropout of the features, in training.")
     reversal: bool = Field(True, description="Train features that do not distinguish between sources.")
     reversal_weight: Annotated[float, Field(gt=0)] = Field(
-        0.1, description="Weight of the turned gradient at the end of training (lambda); it grows from 0."
+        0.1, description="Weight of the reversed gradient at the end of training (lambda); it grows from 0."
     )
     training: LoopSettings = Field(
         default=LoopSettings.model_validate({"epochs": 40, "patience": 15, "learning_rate": 3e-3}),

@@ -39,7 +39,7 @@ _WIDEST = 10.0
 class HybridBertSettings(NeuralSettings):
     """Architecture and training of a Hybrid-BERT."""
 
-    words: Annotated[int, Field(ge=0)] = Field(400, description="Maximum number of words with a feature of their own.")
+    words: Annotated[int, Field(ge=0)] = Field(400, description="Maximum number of words that are features.")
     mixed: Annotated[int, Field(ge=1)] = Field(256, description="Size of the head's hidden layer.")
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.2, description="Dropout of that layer, in training.")
     training: LoopSettings = Field(

@@ -38,24 +38,29 @@ from models.training.train_loop import LoopSettings, train_network
 class LoraBertSettings(NeuralSettings):
     """Architecture and training of a LoRA-BERT."""
 
-    rank: Annotated[int, Field(ge=1)] = Field(8, description="Rank of an adapter: size of the space it may bend.")
-    alpha: Annotated[int, Field(ge=1)] = Field(16, description="What an adapter adds is scaled by this over its rank.")
+    rank: Annotated[int, Field(ge=1)] = Field(8, description="Rank of an adapter.")
+    alpha: Annotated[int, Field(ge=1)] = Field(
+        16, description="Scaling of an adapter (alpha): its output is multiplied by alpha / rank."
+    )
     layers: Annotated[int, Field(ge=1)] | None = Field(
-        None, description="Last layers of the encoder that get adapters; all where absent, fewer train faster."
+        None,
+        description="Number of last layers of the encoder with adapters; all if not given. Fewer layers train faster.",
     )
     texts_per_template: Annotated[int, Field(ge=1)] = Field(
-        2, description="Distinct messages of a template that are trained on, those that occur most."
+        2, description="Maximum number of distinct messages of a template to train on, the most frequent ones."
     )
     most_texts: Annotated[int, Field(ge=1)] = Field(
-        4000, description="Distinct messages that are trained on; of more, a share of each class is drawn."
+        4000,
+        description="Maximum number of distinct messages to train on; if there are more, a share of each "
+        "class is drawn.",
     )
     head: LoopSettings = Field(
         default=LoopSettings.model_validate({"epochs": 100, "learning_rate": 1e-2}),
-        description="How the head is trained alone, before the adapters come in.",
+        description="Training of the head alone, before the adapters are added.",
     )
     training: LoopSettings = Field(
         default=LoopSettings.model_validate({"epochs": 4, "patience": 2, "batch_size": 32, "learning_rate": 3e-3}),
-        description="How adapters and head are trained together.",
+        description="Training of adapters and head together.",
     )
 
 

@@ -38,11 +38,13 @@ class NeuralSettings(BaseModel):
 
     encoder: str = Field("minilm", description="Text encoder: minilm, a folder, a hub name, hashing or hashing:SIZE.")
     class_power: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.5, description="A class of a share p of the training lines weighs p to minus this power: 1 evens all out."
+        0.5,
+        description="A class with a share p of the training lines has a weight of p to minus this power; 1 "
+        "balances all classes.",
     )
     validation_share: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0,
-        description="Share of each class's templates held out to find the number of epochs, where no validation set is "
+        description="Share of each class's templates held out to find the number of epochs if no validation set is "
         "given; 0 trains all epochs on all lines.",
     )
     training: LoopSettings = Field(default=LoopSettings.model_validate({}), description="How the network is trained.")

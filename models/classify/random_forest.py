@@ -24,7 +24,9 @@ class RandomForestSettings(TreeSettings):
     trees: Annotated[int, Field(ge=1)] = Field(100, description="Trees.")
     max_depth: Annotated[int, Field(ge=1)] = Field(40, description="Maximum depth of a tree.")
     min_leaf: Annotated[int, Field(ge=1)] = Field(1, description="Minimum number of rows in a leaf.")
-    bootstrap: bool = Field(False, description="Each tree sees rows drawn with replacement; else all of them.")
+    bootstrap: bool = Field(
+        False, description="Whether each tree is trained on rows drawn with replacement instead of all rows."
+    )
     features: Annotated[float, Field(gt=0, le=1)] = Field(
         0.05, description="Share of the features tried at each split."
     )

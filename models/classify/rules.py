@@ -71,9 +71,9 @@ class RulesSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    file: str = Field("", description="Rule file in TOML; the one that comes with the package if empty.")
+    file: str = Field("", description="Rule file in TOML; the built-in one if empty.")
     min_confidence: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.5, description="Rules with less confidence are as good as no rule: the classifier abstains."
+        0.5, description="Rules with a lower confidence are ignored."
     )
 
 

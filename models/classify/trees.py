@@ -37,10 +37,10 @@ class TreeSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     encoder: str = Field(MINILM, description="Text encoder of the messages; see the window detectors.")
-    words: Annotated[int, Field(ge=0)] = Field(400, description="Maximum number of words with a feature of their own.")
+    words: Annotated[int, Field(ge=0)] = Field(400, description="Maximum number of words that are features.")
     axes: Annotated[int, Field(ge=0)] = Field(48, description="Principal axes of the embedding that are features.")
     weight_power: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.5, description="A row that stands for n equal lines weighs n to this power in training."
+        0.5, description="A row that represents n equal lines has a weight of n to this power in training."
     )
     smote_share: Annotated[float, Field(ge=0, le=1)] = Field(
         0.1, description="Classes rarer than this share of the largest one are filled up to it by SMOTE; 0 fills none."

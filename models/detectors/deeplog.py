@@ -40,11 +40,15 @@ class DeepLogSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     encoder: str = Field("minilm", description="Text encoder: minilm, a folder, a hub name, hashing or hashing:SIZE.")
-    history: Annotated[int, Field(ge=1, le=256)] = Field(10, description="Lines that the next one is predicted from.")
-    expected: Annotated[int, Field(ge=1)] = Field(
-        1, description="Candidates a line may be among without being missed (g); beyond, its miss grows."
+    history: Annotated[int, Field(ge=1, le=256)] = Field(
+        10, description="Number of preceding lines from which the next one is predicted."
     )
-    ends: bool = Field(True, description="Whether the end of a closed window is predicted as a line is.")
+    expected: Annotated[int, Field(ge=1)] = Field(
+        1,
+        description="Number of top candidates that count as a correct prediction (g); beyond it, the miss grows "
+        "with the rank.",
+    )
+    ends: bool = Field(True, description="Whether the end of a closed window is predicted like a line.")
     projection: Annotated[int, Field(ge=1)] = Field(64, description="Size to which embeddings are projected.")
     hidden: Annotated[int, Field(ge=1)] = Field(64, description="Size of the LSTM's state.")
     layers: Annotated[int, Field(ge=1)] = Field(2, description="Layers of the LSTM.")

@@ -59,10 +59,14 @@ class LogBertSettings(BaseModel):
 
     encoder: str = Field("minilm", description="Text encoder: minilm, a folder, a hub name, hashing or hashing:SIZE.")
     head: Literal["masked", "supervised"] = Field(
-        "masked", description="masked: prediction of masked lines, no labels; supervised: judged whole, with labels."
+        "masked",
+        description="masked: prediction of masked lines, without labels; supervised: classification of "
+        "whole windows, with labels.",
     )
     expected: Annotated[int, Field(ge=1)] = Field(
-        1, description="Candidates a line may be among without being missed (g); beyond, its miss grows."
+        1,
+        description="Number of top candidates that count as a correct prediction (g); beyond it, the miss grows "
+        "with the rank.",
     )
     mask_share: Annotated[float, Field(gt=0, lt=1)] = Field(0.3, description="Share of the lines masked in training.")
     hypersphere: Annotated[float, Field(ge=0)] = Field(

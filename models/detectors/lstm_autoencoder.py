@@ -43,7 +43,7 @@ class LstmAutoencoderSettings(BaseModel):
     encoder: str = Field("minilm", description="Text encoder: minilm, a folder, a hub name, hashing or hashing:SIZE.")
     projection: Annotated[int, Field(ge=1)] = Field(64, description="Size to which embeddings are projected.")
     hidden: Annotated[int, Field(ge=1)] = Field(96, description="Size of the state of both LSTMs.")
-    latent: Annotated[int, Field(ge=1)] = Field(32, description="Size of the vector that stands for a window.")
+    latent: Annotated[int, Field(ge=1)] = Field(32, description="Size of the vector that represents a window.")
     training: LoopSettings = Field(
         default=LoopSettings.model_validate(
             {"epochs": 90, "max_steps": 1200, "patience": 10, "batch_size": 64, "learning_rate": 5e-3}

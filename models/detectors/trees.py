@@ -127,4 +127,4 @@ def check_trees(model: Mapping[str, NDArray[Any]], width: int) -> None:
         "roots": (model["roots"] >= 0) & (model["roots"] < count),
     }.items():
         if not valid.all():
-            raise ModelStoreError(f"'{name}' of the trees points to what is not there")
+            raise ModelStoreError(f"'{name}' of the trees refers to a node or feature that does not exist")

@@ -208,7 +208,7 @@ class BertEncoder:
             bad = distinct[int(np.flatnonzero(~np.isfinite(vectors).all(1))[0])]
             raise EncoderError(
                 f"encoder '{self.name}': {self._folder / 'model.safetensors'} gives {bad[:80]!r} a vector that is not "
-                f"finite; its weights are damaged, and the files as they were published are needed"
+                f"finite; its weights are damaged; restore the published files"
             )
         place = {text: i for i, text in enumerate(distinct)}
         return vectors[[place[text] for text in texts]]

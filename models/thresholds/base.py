@@ -23,7 +23,7 @@ class HeldOut(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     normal_scores: tuple[float, ...] = Field(description="Distinct scores of normal windows, ascending; a sample.")
-    normal_shares: tuple[float, ...] = Field(description="Share of the normal windows that each stands for.")
+    normal_shares: tuple[float, ...] = Field(description="Share of the normal windows that each score represents.")
     count: int = Field(description="Normal windows in all.")
     labelled: bool = Field(description="Whether the threshold was fitted on labels of both classes.")
     max_share: float = Field(description="Highest plausible share of windows at or above the threshold.")
@@ -37,8 +37,10 @@ class Threshold(BaseModel):
     rule: str = Field(description="Name of the rule.")
     value: float = Field(description="A score at or above it is anomalous.")
     settings: dict[str, float] = Field(default_factory=dict, description="Settings of the rule.")
-    fitted_on: int = Field(default=0, description="How many scores it was fitted on.")
-    held_out: HeldOut | None = Field(default=None, description="For calibration on a stream; None allows none.")
+    fitted_on: int = Field(default=0, description="Number of scores that it was fitted on.")
+    held_out: HeldOut | None = Field(
+        default=None, description="Data for calibration on a stream; without it, the threshold is not calibrated."
+    )
 
 
 def normal_scores(scores: Scores, labels: Labels) -> NDArray[np.float64]:

@@ -26,9 +26,7 @@ def pick_device(name: str) -> torch.device:
     except RuntimeError as error:
         raise ModelSettingsError(f"device '{name}' is not one of auto, cpu, cuda, cuda:N") from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ModelSettingsError(
-            f"device '{name}': this machine has no CUDA GPU that torch can use; auto or cpu would do"
-        )
+        raise ModelSettingsError(f"device '{name}': this machine has no CUDA GPU that torch can use; use auto or cpu")
     return device
 
 

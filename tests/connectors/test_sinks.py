@@ -50,7 +50,7 @@ def test_schema_is_versioned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
     engine.dispose()
     monkeypatch.undo()
-    with pytest.raises(SettingsError, match="schema version 2, this program knows 1"):
+    with pytest.raises(SettingsError, match="schema version 2, but this program supports only 1"):
         sqlite(tmp_path)
 
 

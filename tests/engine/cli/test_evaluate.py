@@ -105,7 +105,7 @@ def test_a_report_that_cannot_be_written_is_refused_at_once(driftline, place, tm
     (tmp_path / "out").write_text("a file")
     ran = driftline("evaluate", *place.data, "--store", place.store, "--out", tmp_path / "out")
     assert ran.code == 2
-    assert ran.err == f"driftline: {tmp_path / 'out'} cannot be made (File exists); a folder is needed to write to\n"
+    assert ran.err == f"driftline: {tmp_path / 'out'} cannot be created: File exists\n"
 
 
 def test_score_counts_the_sessions_that_the_file_cuts_off(driftline, place):

@@ -97,5 +97,5 @@ def test_runs_that_cannot_be_written_are_refused_before_the_training(driftline, 
     (tmp_path / "r").write_text("a file")
     ran = driftline("train", "event_counts", *place.data, "--store", tmp_path / "s", "--runs", tmp_path / "r")
     assert ran.code == 2
-    assert f"{tmp_path / 'r'} cannot be made" in ran.err
+    assert f"{tmp_path / 'r'} cannot be created" in ran.err
     assert not (tmp_path / "s").exists()

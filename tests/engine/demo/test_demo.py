@@ -77,7 +77,7 @@ def test_only_what_a_demonstration_left_is_removed(tmp_path: Path):
     (tmp_path / "models").mkdir()
     code = tmp_path / "models" / "__init__.py"
     code.touch()
-    with pytest.raises(demo_run.DemoError, match="models was not left there by a demonstration"):
+    with pytest.raises(demo_run.DemoError, match="models does not belong to an earlier demonstration"):
         demo_run.clear(tmp_path, demo_run.LEFT)
     assert code.is_file()
     (tmp_path / demo_run.TRAINED_WITH).write_text(demo_run.HEADER)

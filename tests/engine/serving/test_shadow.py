@@ -256,7 +256,7 @@ def test_what_was_taken_back_or_refused_does_not_serve_after_a_restart(world, tm
         assert set(w.stream(40)) == {1}
         assert [w.publish(2), w.publish(2)] == [False, False]
         assert w.outcomes() == [("swapped", 1)]
-    assert "version 2 was refused or taken back before this start" in caplog.text
+    assert "version 2 was rejected or rolled back before this start" in caplog.text
     w.publish(3)
     assert not memory.exists()
     assert w.stream(40)[-1] == 3
@@ -286,7 +286,7 @@ def test_a_memory_that_is_damaged_or_of_another_model_is_none(world, tmp_path, c
         memory.write_text(content)
         w = world(memory=memory, current=2, v1=Detector(), v2=Detector())
         assert set(w.stream(5)) == {2}
-    assert caplog.text.count("cannot be read, so a version that was taken back may serve again") == 3
+    assert caplog.text.count("cannot be read, so a version that was rolled back may serve again") == 3
 
 
 def test_a_memory_that_cannot_be_written_costs_no_window(world, tmp_path, caplog):

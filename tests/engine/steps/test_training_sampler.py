@@ -167,8 +167,8 @@ def test_whatever_the_store_raises_is_counted_told_once_in_a_while_and_survived(
     assert (written(telemetry, "dropped"), written(telemetry, "written")) == (15, 5)
     told = [record.message for record in caplog.records if "training windows are not kept" in record.message]
     assert [sentence[: sentence.index(":")] for sentence in told] == [
-        "training windows are not kept (5 lost since the last word on it)",
-        "training windows are not kept (10 lost since the last word on it)",
+        "training windows are not kept (5 lost since the last message)",
+        "training windows are not kept (10 lost since the last message)",
     ]
     assert str(fault) in told[0]
     with read(training) as store:

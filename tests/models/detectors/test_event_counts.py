@@ -92,7 +92,7 @@ def test_trees_that_would_walk_in_circles_are_refused(workload: WindowWorkload) 
     for name, value in (("below", 0), ("above", 10**6), ("feature", 99), ("roots", -1)):
         bad = good[name].copy()
         bad[-1 if name != "above" else 0] = value
-        with pytest.raises(ModelStoreError, match="points to what is not there"):
+        with pytest.raises(ModelStoreError, match="refers to a node or feature that does not exist"):
             detector.load_weights(good | {name: bad}, {})
     with pytest.raises(ModelStoreError, match="'cut' of the trees is float32"):
         detector.load_weights(good | {"cut": good["cut"][1:]}, {})
