@@ -24,7 +24,7 @@ from federation.coordinator.ledger import Ledger
 from federation.coordinator.rollback import Rollbacks
 from federation.errors import SetupError
 from federation.flower.superlink import SuperLink
-from federation.region.region_policy import AllowedEncoders, PrivacyDemand
+from federation.region.region_policy import AllowedModels, PrivacyDemand
 from federation.storage.training_store import TrainingSettings
 from foundation.extras import require
 from models.storage.store import ModelStore
@@ -150,12 +150,12 @@ def trainer_build(settings: RegionSettings) -> "Callable[[], Handler]":
     models = [(settings.scoring.store, settings.scoring.name)]
     if settings.classify is not None:
         models.append((settings.classify.store or settings.scoring.store, settings.classify.name))
-    own = AllowedEncoders(models, others)
+    own = AllowedModels(models, others)
     return functools.partial(_trainer, settings.region, settings.training, settings.scoring.device, demand, own)
 
 
 def _trainer(
-    region: str, training: TrainingSettings, device: str, demand: PrivacyDemand, own: AllowedEncoders
+    region: str, training: TrainingSettings, device: str, demand: PrivacyDemand, own: AllowedModels
 ) -> "Handler":
     """Runs in the trainer's process: answers messages, one span each below the round's."""
     from engine.runtime.model_loading import embedding_cache

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from federation.errors import TrainerError
 from federation.protocol.records import Counted, TrainTask, Update, Weights
 from federation.storage.learning import LearningSet, LearningStore
 from models.base import Model
+from models.detectors.federated import statistics_of
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the coordinator does without it
     from torch.nn import Module
@@ -78,11 +80,13 @@ class PrivacyMode:
         hides_updates: Whether the coordinator sees no single update, so that strategies which compare updates
             cannot be used.
         has_budget: Whether trainings spend `privacy.epsilon`.
+        covers_statistics: Whether the mode also holds for detectors that send statistics instead of weights.
     """
 
     name: ClassVar[str]
     hides_updates: ClassVar[bool] = False
     has_budget: ClassVar[bool] = False
+    covers_statistics: ClassVar[bool] = False
 
     # In a region, in this order.
 
@@ -92,6 +96,8 @@ class PrivacyMode:
 
     def require_supported(self, model: Model) -> None:
         """Raise TrainerError if training this model would reveal more than the mode allows."""
+        if not self.covers_statistics and statistics_of(model.name) is not None:
+            raise TrainerError(f"{model.name} sends statistics of its windows, which {self.name} does not cover")
 
     def prepare(self, own: LearningSet) -> LearningSet:
         """The windows to train on, of all that the region would use."""

@@ -32,6 +32,7 @@ class DifferentialPrivacy(PrivacyMode):
         """Refuse line classifiers, and detectors in which a window shows in more than the noisy gradients."""
         from models.detectors.next_template import CandidateDetector
 
+        super().require_supported(model)
         if isinstance(model, LineClassifier):
             raise TrainerError("differential privacy covers windows and not lines; use secagg for line classifiers")
         if isinstance(model, CandidateDetector) and not model.supervised:

@@ -11,6 +11,7 @@ class NoPrivacy(PrivacyMode):
     """Plain updates, with the loss and the number of anomalous windows of each region."""
 
     name = "none"
+    covers_statistics = True
 
     def accepts(self, asked: str) -> bool:
         """Any mode protects at least as much."""

@@ -1,13 +1,14 @@
 """Policy of a region: which rounds it takes part in. A coordinator cannot override it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from federation.privacy.registry import PrivacyModeName, privacy_mode
-from federation.protocol.records import ModelSpec, PrivacySettings
+from federation.protocol.records import LINE_CLASSIFIER, ModelSpec, PrivacySettings
 from models.base import ModelError
+from models.detectors.federated import statistics_of
 from models.storage.store import ModelStore
 
 
@@ -55,41 +56,53 @@ class PrivacyDemand(BaseModel):
         return None
 
 
-class AllowedEncoders:
-    """The text encoders that a round may name: those of the region's own models.
+class AllowedModels:
+    """The models that a round may ask a region to train, judged by the region's own models.
 
-    An encoder's name is a folder, or a model that is downloaded from a hub, so a coordinator must not choose it.
+    A text encoder's name is a folder, or a model that is downloaded from a hub, so a coordinator must not choose it.
+    Statistics say more about a region's windows than averaged weights do, so a region sends them only for a detector
+    that it serves itself.
     """
 
-    def __init__(self, models: Iterable[tuple[str, str]], others: Iterable[str] = ()) -> None:
+    def __init__(self, models: Iterable[tuple[str, str]], encoders: Iterable[str] = ()) -> None:
         """Open no store yet.
 
         Args:
             models: Store and name of each model whose current version the region follows.
-            others: Further encoders that may be named.
+            encoders: Further encoders that may be named.
         """
         self._models = tuple(models)
-        self._known = tuple(others)
+        self._encoders = tuple(encoders)
+        self._detectors: tuple[str, ...] = ()
 
     def refusal(self, region: str, spec: ModelSpec) -> str | None:
-        """Why the region does not build this model; None if it does. A model without an encoder has the default one.
+        """Why the region does not train this model; None if it does. A model without an encoder has the default one.
 
         The stores are read for names that are not known yet, and not again for names that are.
         """
-        asked = spec.settings.get("encoder")
-        if asked is None or asked in self._known:
+        encoder = spec.settings.get("encoder")
+        sends = spec.kind != LINE_CLASSIFIER and statistics_of(spec.detector) is not None
+        if self._knows(encoder, spec.detector if sends else None):
             return None
+        asked = f"the text encoder {encoder!r}" if encoder is not None else f"statistics for {spec.detector}"
         try:
-            self._known = tuple(dict.fromkeys((*self._known, *self._current())))
+            cards = [
+                ModelStore(url).any_card(name)
+                for url, name in self._models
+                if ModelStore(url).current(name) is not None
+            ]
         except ModelError as error:
-            return f"region {region} cannot check whether the text encoder {asked!r} is that of its own model: {error}"
-        if asked in self._known:
+            return f"region {region} cannot check whether {asked} is that of its own model: {error}"
+        found = (own for card in cards if (own := card.settings.get("encoder")))
+        self._encoders = tuple(dict.fromkeys((*self._encoders, *found)))
+        self._detectors = tuple(dict.fromkeys(card.detector for card in cards))
+        if self._knows(encoder, spec.detector if sends else None):
             return None
-        own = f"accepts only {' and '.join(map(repr, self._known))}" if self._known else "has no model with an encoder"
-        return f"the round asks for the text encoder {asked!r}; region {region} {own}"
+        if encoder is None:
+            return f"the round asks for {asked}; region {region} sends them only for a detector that it serves"
+        accepted = " and ".join(map(repr, self._encoders))
+        own = f"accepts only {accepted}" if accepted else "has no model with an encoder"
+        return f"the round asks for {asked}; region {region} {own}"
 
-    def _current(self) -> Iterator[str]:
-        for url, name in self._models:
-            store = ModelStore(url)
-            if store.current(name) is not None and (own := store.any_card(name).settings.get("encoder")):
-                yield own
+    def _knows(self, encoder: object, sender: str | None) -> bool:
+        return (encoder is None or encoder in self._encoders) and (sender is None or sender in self._detectors)

@@ -27,6 +27,7 @@ from federation.protocol.records import (
 from federation.region.line_trainer import LineTrainer
 from federation.storage.learning import LearningSet, LearningStore, Purpose
 from models.base import WindowDetector
+from models.detectors.federated import FEDERATED, statistics_of
 from models.detectors.registry import build
 from models.training.metrics import confusion
 from models.training.scoring import WindowScorer
@@ -90,6 +91,12 @@ class Trainer:
         mode = privacy_mode(task.privacy.mode)
         mode.require_supported(detector)
         own = mode.prepare(own)
+        figures = {"anomalous": float(own.labels.sum())}
+        if (statistics := statistics_of(task.spec.detector)) is not None:
+            labels = own.labels if detector.supervised else None
+            arrays = statistics.collect(own.windows, labels, own.templates)
+            metrics = {"train_s": time.perf_counter() - start, **mode.report(task, self._store, figures)}
+            return Update(self._region, arrays, len(own), metrics)
         with within_round(LocalTraining(task.local_epochs, task.proximal_mu, mode.stepper(task, self._store))):
             report = detector.fit(
                 own.windows,
@@ -98,7 +105,7 @@ class Trainer:
                 validation=(check.windows, check.labels) if len(check) else None,
                 seed=zlib.crc32(f"{self._region} {task.seed} {task.number}".encode()),
             )
-        figures = {"loss": float(report.history[-1]["loss"]), "anomalous": float(own.labels.sum())}
+        figures["loss"] = float(report.history[-1]["loss"])
         metrics = {"train_s": time.perf_counter() - start, **mode.report(task, self._store, figures)}
         return Update(self._region, detector.weights(), len(own), metrics)
 
@@ -152,13 +159,10 @@ class Trainer:
 
 
 def _federable(spec: ModelSpec, device: str, cache: Path | None) -> WindowDetector:
-    """Build the detector, if its weights can be averaged over regions."""
-    from models.detectors.torch_detector import TorchDetector
-
-    detector = build(spec.detector, spec.settings, device=device, cache=cache)
-    if not isinstance(detector, TorchDetector):
-        raise TrainerError(f"{spec.detector} has no weights that can be averaged over regions")
-    return detector
+    """Build the detector, if it can be federated."""
+    if spec.detector not in FEDERATED:
+        raise TrainerError(f"{spec.detector} cannot be federated; {', '.join(FEDERATED)} can")
+    return build(spec.detector, spec.settings, device=device, cache=cache)
 
 
 def _has_outputs(detector: WindowDetector) -> bool:

@@ -80,8 +80,9 @@ class Fleet:
                 self.regions[name] = node
 
     def collect(
-        self, question: Question, read: Callable[[str, RecordDict], T], regions: Iterable[str], number: int
-    ) -> dict[str, T]:
+        self, question: Question, read: Callable[[str, RecordDict], T], regions: Iterable[str], number: int,
+        *, extra_bytes: int = 0,
+    ) -> dict[str, T]:  # fmt: skip
         """Ask regions and return their answers by name; silence and replies that cannot be used are noted.
 
         A region that reports why it cannot do what was asked stays part of the round.
@@ -91,10 +92,11 @@ class Fleet:
             read: Reads a reply; raises `MalformedError` or `RegionFailedError`.
             regions: Regions to ask; those that are no longer part of the round are skipped.
             number: Pass, for the account.
+            extra_bytes: How much larger the arrays of a reply may be than those of the question and `SPARE_BYTES`.
         """
         asked = {self.regions[name]: name for name in regions if name in self.regions}
         found: dict[str, T] = {}
-        max_bytes = array_bytes(question.content) + SPARE_BYTES
+        max_bytes = array_bytes(question.content) + SPARE_BYTES + extra_bytes
         for node, content in self._replies(asked, question, self._settings.reply_s):
             region = asked[node]
             try:

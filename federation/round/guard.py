@@ -65,11 +65,16 @@ def shares(counts: Sequence[int], max_share: float) -> list[int]:
 
 def problem(update: Update, sent: Weights, max_examples: int) -> str | None:
     """Why an update cannot be used, regardless of the others; None if it can."""
+    return claim_problem(update, max_examples) or difference(sent, update.weights)
+
+
+def claim_problem(update: Update, max_examples: int) -> str | None:
+    """What is wrong with an update's count or metrics; None if nothing is."""
     if not 1 <= update.examples <= max_examples:
         return f"it claims to be trained on {update.examples} windows; 1 to {max_examples} are accepted"
     if bad := [name for name, value in update.metrics.items() if not np.isfinite(value)]:
         return f"its metric '{bad[0]}' is {update.metrics[bad[0]]}"
-    return difference(sent, update.weights)
+    return None
 
 
 def difference(sent: Weights, received: Weights) -> str | None:

@@ -7,7 +7,8 @@
 3. Updates come back within the time of the pass; a silent region is left out from then on.
 4. The guard refuses updates that cannot be averaged, by name; with too few valid ones the current model stays.
 5. The strategy makes new weights of the valid updates. Steps 2 to 5 are repeated `passes` times. The privacy
-   mode may replace steps 3 to 5 (`federation.privacy`).
+   mode may replace steps 3 to 5 (`federation.privacy`). If the detector sends statistics instead of weights, it is
+   fitted to those of all regions, in one pass (`federation.round.merging`).
 6. Every region scores its calibration windows with the candidate; one threshold is fitted for all regions. A
    line classifier has no threshold and skips this step.
 7. Every region counts what candidate and current model do on its holdout.
@@ -19,7 +20,6 @@ Nothing is published here: the coordinator publishes an accepted `RoundResult`.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from federation.errors import SetupError
 from federation.privacy.base import PassResult, PrivacyMode
 from federation.privacy.registry import privacy_mode
 from federation.protocol import messages
@@ -29,10 +29,10 @@ from federation.protocol.records import LINE_CLASSIFIER, ModelSpec, TrainTask, W
 from federation.round.fleet import Fleet
 from federation.round.gate import judge
 from federation.round.guard import figures_problem
+from federation.round.merging import Merging, merging_of
 from federation.round.network import Network
 from federation.round.result import Refusal, RoundResult
 from federation.round.settings import RoundSettings
-from federation.round.strategies import STRATEGIES, Aggregation
 from federation.round.training_pass import TrainingPass
 from models.classify.base import CLASSES
 from models.training.output_vocabulary import grown, has_candidates
@@ -82,13 +82,13 @@ def run_round(
 
     Raises:
         RoundFailedError: there is no candidate; the message names the step and the failures.
-        SetupError: the strategy or one of its settings is unknown, or does not fit the privacy mode.
+        SetupError: see `merging_of`.
     """
     fleet = Fleet(network, settings)
-    mode, aggregation = privacy_mode(settings.privacy.mode), Aggregation(settings)
-    _require_compatible(mode, settings.strategy, aggregation)
+    mode = privacy_mode(settings.privacy.mode)
+    merging = merging_of(settings, spec, mode)
     task = TrainTask(
-        round_id=round_id, spec=spec, local_epochs=settings.local_epochs, proximal_mu=aggregation.strategy.proximal_mu,
+        round_id=round_id, spec=spec, local_epochs=settings.local_epochs, proximal_mu=merging.proximal_mu,
         privacy=settings.privacy, seed=settings.seed, traceparent=traceparent,
     )  # fmt: skip
 
@@ -100,14 +100,8 @@ def run_round(
     fleet.require(fleet.regions, "step 1, hello")
     this.report("hello", {"regions": len(fleet.regions)})
     start = _with_all_templates(this, weights) if has_candidates(weights) else weights  # 1
-    candidate = _train(this, start, aggregation)  # 2 to 5
+    candidate = _train(this, start, merging)  # 2 to 5
     return _judged(this, weights, threshold, candidate)  # 6 to 8
-
-
-def _require_compatible(mode: PrivacyMode, strategy: str, aggregation: Aggregation) -> None:
-    if mode.hides_updates and not aggregation.strategy.is_mean:
-        means = " or ".join(name for name, kind in STRATEGIES.items() if kind.is_mean)
-        raise SetupError(f"{strategy} compares single updates, which {mode.name} hides; use {means}")
 
 
 def _with_all_templates(this: _Round, weights: Weights) -> Weights:
@@ -124,17 +118,17 @@ def _with_all_templates(this: _Round, weights: Weights) -> Weights:
     return grown(weights, kept, new)
 
 
-def _train(this: _Round, weights: Weights, aggregation: Aggregation) -> PassResult:
-    """Steps 2 to 5, `passes` times; the result of the last pass.
+def _train(this: _Round, weights: Weights, merging: Merging) -> PassResult:
+    """Steps 2 to 5, as many times as the merging needs; the result of the last pass.
 
     Raises:
         RoundFailedError: a pass had too few valid updates.
     """
     result = PassResult(weights, ())
     regions = sorted(this.fleet.regions)
-    for number in range(this.settings.passes):
+    for number in range(merging.passes):
         task = this.task.model_copy(update={"number": number})
-        current = TrainingPass(this.fleet, this.settings, task, result.weights, aggregation, regions)
+        current = TrainingPass(this.fleet, this.settings, task, result.weights, merging, regions)
         result = this.mode.aggregate(current)
         regions = [update.region for update in result.updates]
         this.report("pass", {"number": number, "regions": len(regions), "refused": current.refused})

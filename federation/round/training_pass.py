@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 from federation.protocol import messages
 from federation.protocol.records import Counted, TrainTask, Update, Weights
 from federation.round.fleet import Fleet
-from federation.round.guard import inspect
+from federation.round.merging import Merging
 from federation.round.settings import RoundSettings
-from federation.round.strategies import Aggregation
 
 
 class TrainingPass:
@@ -23,7 +22,7 @@ class TrainingPass:
     """
 
     def __init__(
-        self, fleet: Fleet, settings: RoundSettings, task: TrainTask, weights: Weights, aggregation: Aggregation,
+        self, fleet: Fleet, settings: RoundSettings, task: TrainTask, weights: Weights, merging: Merging,
         regions: Sequence[str],
     ) -> None:  # fmt: skip
         """Ask nobody yet.
@@ -33,13 +32,13 @@ class TrainingPass:
             settings: Settings of the round.
             task: Task of this pass.
             weights: Weights to start from.
-            aggregation: Strategy of the round.
+            merging: How the updates become new weights.
             regions: Regions to ask; those that are no longer part of the round are skipped.
         """
         self._fleet = fleet
         self._settings = settings
         self._task = task
-        self._aggregation = aggregation
+        self._merging = merging
         self.weights = weights
         self.regions = tuple(sorted(set(regions) & fleet.regions.keys()))
         self.refused = 0
@@ -47,8 +46,9 @@ class TrainingPass:
     def collect(self) -> tuple[Update, ...]:
         """See `federation.privacy.base.PassOperations`."""
         question, number = messages.train(self.weights, self._task), self._task.number
-        updates = self._fleet.collect(question, messages.read_update, self.regions, number)
-        good, refusals = inspect(list(updates.values()), self.weights, self._settings, number)
+        extra = self._merging.update_bytes
+        updates = self._fleet.collect(question, messages.read_update, self.regions, number, extra_bytes=extra)
+        good, refusals = self._merging.inspect(list(updates.values()), self.weights, number)
         self._fleet.refuse(refusals)
         self.refused = len(refusals)
         self._fleet.require([update.region for update in good], f"step 4, pass {number}")
@@ -56,7 +56,7 @@ class TrainingPass:
 
     def combine(self, updates: Sequence[Update]) -> Weights:
         """See `federation.privacy.base.PassOperations`."""
-        return self._aggregation.aggregate(self.weights, updates, self._task.number)
+        return self._merging.merge(self.weights, updates, self._task.number)
 
     def masked_mean(self, threshold: int) -> tuple[NDArray[np.float64], Mapping[str, Counted]]:
         """See `federation.privacy.base.PassOperations`."""

@@ -31,7 +31,7 @@ def features_of(counts: NDArray[np.float32], closed: NDArray[np.bool_]) -> NDArr
     return np.column_stack([np.log1p(counts), np.log1p(counts.sum(1)), closed]).astype(np.float32)
 
 
-def steadiness_of(references: NDArray[np.float32], times: NDArray[np.int64]) -> NDArray[np.float32]:
+def steadiness_of(references: NDArray[np.float32], times: NDArray[np.float64]) -> NDArray[np.float32]:
     """float32 (V,): how much a template counts in distances, from the spread of its counts; 1 where they are equal."""
     found = np.ones(references.shape[1], np.float32)
     for column in range(references.shape[1]):

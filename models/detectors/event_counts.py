@@ -110,35 +110,74 @@ class EventCounts(WindowDetector):
         filled = np.flatnonzero(windows.lengths())
         if not len(filled):
             raise TrainingError(f"{self.name} needs at least one window with a line in it")
-        windows = windows.take(filled)
+        windows, times = windows.take(filled), np.ones(len(filled))
         if self.supervised:
-            weights = self._fit_labelled(windows, None if labels is None else labels[filled], seed)
+            weights = self._fit_labelled(windows, None if labels is None else labels[filled], times, seed)
         else:
-            weights = self._fit_nearest(windows)
+            weights = self._fit_nearest(windows, times)
         known = KnownWords.from_texts(templates.get(i, "") for i in weights["vocabulary"].tolist())
         self._adopt(weights | known.arrays(), known)
         if progress:
             progress("train", 1, 1, {})
         return FitReport(time.perf_counter() - start)
 
-    def _fit_nearest(self, windows: Windows) -> dict[str, NDArray[Any]]:
+    def fit_table(
+        self, rows: Windows, times: NDArray[np.float64], words: Mapping[int, NDArray[np.uint32]], *, seed: int = 0
+    ) -> None:
+        """Learn from windows that stand for several each, as regions send them; see `models.detectors.count_tables`.
+
+        Args:
+            rows: Windows with at least one line; the order of their lines does not matter.
+            times: float64 (n, 2): how many normal and how many anomalous windows each stands for.
+            words: The hashes of the words of every template in `rows`.
+            seed: See `fit`.
+
+        Raises:
+            TrainingError: see `fit`.
+        """
+        index, label = np.nonzero(times)
+        if self.supervised:
+            weights = self._fit_labelled(rows.take(index), label > 0, times[index, label], seed)
+        else:
+            index = index[label == 0]
+            if not len(index):
+                raise TrainingError(f"{self.name} needs at least one normal window with a line in it")
+            weights = self._fit_nearest(rows.take(index), times[index, 0])
+        known = KnownWords.from_rows([words[i] for i in weights["vocabulary"].tolist()])
+        self._adopt(weights | known.arrays(), known)
+
+    def references(self) -> tuple[Windows, dict[int, NDArray[np.uint32]]]:
+        """The normal windows that others are compared with, and the hashes of their templates' words.
+
+        A detector that learns from labels compares with none.
+        """
+        weights = self._trained()
+        if self.supervised:
+            return Windows.of([]), {}
+        vocabulary = weights["vocabulary"]
+        rows = [np.repeat(vocabulary, row.astype(np.int64)) for row in weights["references"]]
+        return Windows.of(rows), KnownWords.from_arrays(weights, len(vocabulary)).by_id(vocabulary)
+
+    def _fit_nearest(self, windows: Windows, times: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
         # A window that still grows says nothing about how short or how sparse a whole one may be.
-        whole = windows.take(np.flatnonzero(windows.closed)) if windows.closed.any() else windows
+        complete = np.flatnonzero(windows.closed) if windows.closed.any() else np.arange(len(windows))
+        whole = windows.take(complete)
         vocabulary = np.unique(windows.ids)
         counts = counted(whole, vocabulary)[:, :-1]
-        references, times = np.unique(counts, axis=0, return_counts=True)
-        kept = np.sort(np.argsort(-times, kind="stable")[: self.options.max_references])
+        references, row = np.unique(counts, axis=0, return_inverse=True)
+        frequency = np.asarray(np.bincount(row, times[complete]), np.float64)
+        kept = np.sort(np.argsort(-frequency, kind="stable")[: self.options.max_references])
         lengths = np.array([whole.lengths().min(), windows.lengths().max()], np.float32)
         return {
             "vocabulary": vocabulary,
             "references": references[kept],
             "lengths": lengths,
-            "steadiness": steadiness_of(references, times),
+            "steadiness": steadiness_of(references, frequency),
         }
 
     def _fit_labelled(
-        self, windows: Windows, labels: NDArray[np.bool_] | None, seed: int
-    ) -> dict[str, NDArray[Any]]:  # fmt: skip
+        self, windows: Windows, labels: NDArray[np.bool_] | None, times: NDArray[np.float64], seed: int
+    ) -> dict[str, NDArray[Any]]:
         if labels is None or not 0 < labels.sum() < len(labels):
             raise TrainingError(
                 f"{self.name} with head={self.options.head} learns from labelled windows of both classes"
@@ -146,15 +185,15 @@ class EventCounts(WindowDetector):
         vocabulary = np.unique(windows.ids)
         features = features_of(counted(windows, vocabulary), windows.closed)
         if self.options.head == "boosted":
-            count, depth = self.options.trees, self.options.tree_depth
-            return {"vocabulary": vocabulary, **trees.fit_trees(features, labels, trees=count, depth=depth, seed=seed)}
+            shape = {"trees": self.options.trees, "depth": self.options.tree_depth, "seed": seed}
+            return {"vocabulary": vocabulary, **trees.fit_trees(features, labels, times, **shape)}
         require("train", "event_counts with head=logistic", "sklearn")
         from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
 
         with warnings.catch_warnings():
             # Separable classes let the weights grow for ever; the iterations' end is as good a place to stop.
             warnings.filterwarnings("ignore", category=UserWarning, module="sklearn")
-            model = LogisticRegression(C=100.0, max_iter=1000).fit(features, labels)
+            model = LogisticRegression(C=100.0, max_iter=1000).fit(features, labels, times)
         return {
             "vocabulary": vocabulary,
             "coefficients": model.coef_[0].astype(np.float32),

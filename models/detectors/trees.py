@@ -26,18 +26,19 @@ _ROWS = 4096
 
 
 def fit_trees(
-    features: NDArray[np.float32], labels: NDArray[np.bool_], *, trees: int, depth: int, seed: int
-) -> dict[str, NDArray[Any]]:
-    """Learns trees from features (n, F) and labels (n,) of both classes."""
+    features: NDArray[np.float32], labels: NDArray[np.bool_], times: NDArray[np.float64], *,
+    trees: int, depth: int, seed: int,
+) -> dict[str, NDArray[Any]]:  # fmt: skip
+    """Learn trees from features (n, F) and labels (n,) of both classes; each row stands for `times` (n,) windows."""
     require("train", "event_counts with head=boosted", "sklearn")
     from sklearn.ensemble import GradientBoostingClassifier  # type: ignore[import-untyped]
 
     # Logs repeat themselves; equal rows with equal labels are one row with a weight.
-    rows, times = np.unique(np.column_stack([features, labels]), axis=0, return_counts=True)
+    rows, row = np.unique(np.column_stack([features, labels]), axis=0, return_inverse=True)
     model = GradientBoostingClassifier(
         n_estimators=trees, max_depth=depth, learning_rate=_LEARNING_RATE, max_features="sqrt", random_state=seed
-    ).fit(rows[:, :-1], rows[:, -1] > 0, sample_weight=times)
-    share = float(labels.mean())
+    ).fit(rows[:, :-1], rows[:, -1] > 0, sample_weight=np.bincount(row, times))
+    share = float(times[labels].sum() / times.sum())
     parts = [_arrays(estimator.tree_) for estimator in model.estimators_[:, 0]]
     roots = np.cumsum([0, *(len(p["feature"]) for p in parts)])
     for part, root in zip(parts, roots[:-1].tolist(), strict=True):

@@ -7,7 +7,7 @@ similarity), and whether it speaks of a failure. Embeddings are no substitute: t
 
 import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,9 +64,18 @@ class KnownWords:
     @staticmethod
     def from_texts(texts: Iterable[str]) -> "KnownWords":
         """The words of texts, in their order."""
-        rows = [_hashes(text) for text in texts]
+        return KnownWords.from_rows([_hashes(text) for text in texts])
+
+    @staticmethod
+    def from_rows(rows: Sequence[NDArray[np.uint32]]) -> "KnownWords":
+        """From the ascending word hashes of each template."""
         offsets = np.cumsum([0, *(len(row) for row in rows)])
         return KnownWords(np.concatenate([np.zeros(0, np.uint32), *rows]), offsets.astype(np.int64))
+
+    def by_id(self, vocabulary: NDArray[np.int64]) -> dict[int, NDArray[np.uint32]]:
+        """The word hashes of each template by its id; `vocabulary` (V,) has the ids in the order of the templates."""
+        rows = np.split(self.words, self.offsets[1:-1])
+        return dict(zip(vocabulary.tolist(), rows, strict=True))
 
     def resemblance(self, text: str) -> Resemblance:
         """How a text relates to the known templates."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 def has_candidates(weights: Mapping[str, NDArray[Any]]) -> bool:
     """Whether these are weights of a detector with an output for every template."""
-    return "vocabulary" in weights
+    return "vectors" in weights
 
 
 def grown(

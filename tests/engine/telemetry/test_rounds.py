@@ -23,7 +23,7 @@ from federation.errors import RegionFailedError
 from federation.flower.record_codec import pack, unpack
 from federation.protocol import messages
 from federation.protocol.records import PrivacySettings, TrainTask
-from federation.region.region_policy import AllowedEncoders, PrivacyDemand
+from federation.region.region_policy import AllowedModels, PrivacyDemand
 from federation.round import round_files
 from federation.storage.training_store import TrainingSettings, TrainingStore
 from tests.support.coordinator_process import MODEL, CoordinatorProcess, ManualWallClock, drift, publish_first
@@ -83,7 +83,7 @@ def ask_region(base, question):
         TrainingSettings(path=base / "eu.db"),
         "cpu",
         PrivacyDemand(),
-        AllowedEncoders([(str(base / "models"), MODEL)]),
+        AllowedModels([(str(base / "models"), MODEL)]),
     )
     assert messages.region_of(unpack(handle(question.kind, pack(question.content)))) == "eu"
 
@@ -152,7 +152,7 @@ def test_steps_that_cannot_be_read_cost_their_spans_and_nothing_else(process, tm
 def test_the_trainer_answers_no_question_of_a_round_that_asks_for_more_than_the_region_allows(tmp_path, kind):
     training = TrainingSettings(path=tmp_path / "training.db")
     demand = PrivacyDemand(require="dp", max_epsilon=4.0, max_delta=1e-5)
-    handle = federate._trainer("eu", training, "cpu", demand, AllowedEncoders(()))
+    handle = federate._trainer("eu", training, "cpu", demand, AllowedModels(()))
     task = TrainTask(round_id="r1", spec=SPEC, privacy=PrivacySettings(mode="dp", epsilon=8.0))
     reply = unpack(handle(kind, pack(messages.train(WEIGHTS, task).content)))
     with pytest.raises(RegionFailedError, match=r"asks for privacy.epsilon = 8; region eu allows at most 4"):

@@ -12,7 +12,7 @@ from federation.flower.local_grid import LocalGrid
 from federation.flower.network import FlowerNetwork
 from federation.protocol import messages
 from federation.protocol.records import ModelSpec, PrivacySettings
-from federation.region.region_policy import AllowedEncoders, PrivacyDemand
+from federation.region.region_policy import AllowedModels, PrivacyDemand
 from federation.round.round import run_round
 from federation.round.settings import RoundSettings
 from models.storage.model_cards import Card
@@ -79,11 +79,11 @@ def test_a_round_names_the_region_that_refused_and_goes_on_without_it() -> None:
     ]
 
 
-def published(store: Path, name: str, encoder: str | None) -> tuple[str, str]:
+def published(store: Path, name: str, encoder: str | None, detector: str = "any") -> tuple[str, str]:
     """A model of the region; where it is there already, another version that is current from now on."""
     notes = Notes(threshold=Threshold(rule="auto", value=0.5))
     card = Card(
-        **notes.model_dump(), name=name, version=1, parent=None, created_at=datetime.now(UTC), detector="any",
+        **notes.model_dump(), name=name, version=1, parent=None, created_at=datetime.now(UTC), detector=detector,
         settings={} if encoder is None else {"encoder": encoder}, extra={}, weights_sha256="",
     )  # fmt: skip
     ModelStore(store).publish_weights(card, WEIGHTS, notes)
@@ -96,7 +96,7 @@ def naming(encoder: Any) -> ModelSpec:
 
 def test_encoders_are_those_of_the_regions_own_models_whatever_becomes_of_their_store(tmp_path: Path) -> None:
     models = [published(tmp_path, "m", "hashing:16"), published(tmp_path, "lines", "hashing:24"), (str(tmp_path), "no")]
-    own = AllowedEncoders(models, ["/srv/bert"])
+    own = AllowedModels(models, ["/srv/bert"])
     assert [own.refusal("eu", naming(name)) for name in (None, "/srv/bert", "hashing:16", "hashing:24")] == [None] * 4
     assert own.refusal("eu", naming("hashing:32")) == (
         "the round asks for the text encoder 'hashing:32'; region eu accepts only '/srv/bert' and "
@@ -112,6 +112,16 @@ def test_encoders_are_those_of_the_regions_own_models_whatever_becomes_of_their_
 
 
 def test_a_region_without_an_encoder_of_its_own_takes_none(tmp_path: Path) -> None:
-    own = AllowedEncoders([published(tmp_path, "floor", None)])
+    own = AllowedModels([published(tmp_path, "floor", None)])
     assert own.refusal("eu", naming(None)) is None
     assert str(own.refusal("eu", naming("x"))).endswith("'x'; region eu has no model with an encoder")
+
+
+def test_a_region_sends_statistics_for_a_detector_of_its_own_only(tmp_path: Path) -> None:
+    counts = SPEC.model_copy(update={"detector": "event_counts"})
+    other = AllowedModels([published(tmp_path, "m", None)])
+    assert other.refusal("eu", counts) == (
+        "the round asks for statistics for event_counts; region eu sends them only for a detector that it serves"
+    )
+    assert AllowedModels([published(tmp_path, "floor", None, "event_counts")]).refusal("eu", counts) is None
+    assert other.refusal("eu", SPEC) is None

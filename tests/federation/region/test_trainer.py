@@ -83,8 +83,8 @@ def test_the_proximal_term_holds_the_weights_near_their_start() -> None:
 
 
 def test_what_cannot_be_federated_says_so() -> None:
-    spec = ModelSpec(name="m", version=1, detector="event_counts", settings={}, extra={})
-    with pytest.raises(TrainerError, match="no weights that can be averaged"):
+    spec = ModelSpec(name="m", version=1, detector="isolation", settings={}, extra={})
+    with pytest.raises(TrainerError, match=r"isolation cannot be federated; bert_cnn, deeplog, .* can"):
         trained((spec, {}))
 
 
@@ -100,10 +100,10 @@ def test_a_region_without_anomalies_says_so_and_the_others_go_on() -> None:
 
 
 def test_a_failed_round_tells_what_every_region_said() -> None:
-    spec = ModelSpec(name="m", version=1, detector="event_counts", settings={}, extra={})
+    spec = ModelSpec(name="m", version=1, detector="isolation", settings={}, extra={})
     trainers = {name: Trainer(name, made_store(1), device="cpu") for name in ("us", "ap")}
     with pytest.raises(
-        RoundFailedError, match=r"step 4, pass 0: 0 regions of 2 .*ap: event_counts has .*us: event_counts"
+        RoundFailedError, match=r"step 4, pass 0: 0 regions of 2 .*ap: isolation cannot .*us: isolation cannot"
     ):
         run_round(FlowerNetwork(LocalGrid(trainers)), RoundSettings.model_validate({}), spec, {}, 0.5, round_id="r1")
 

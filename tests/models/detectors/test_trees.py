@@ -20,7 +20,7 @@ def test_margins_are_those_of_the_library() -> None:
     rows, times = np.unique(np.column_stack([features, labels]), axis=0, return_counts=True)
     library = GradientBoostingClassifier(n_estimators=30, max_depth=3, max_features="sqrt", random_state=7)
     library.fit(rows[:, :-1], rows[:, -1] > 0, sample_weight=times)
-    model = fit_trees(features, labels, trees=30, depth=3, seed=7)
+    model = fit_trees(features, labels, np.ones(len(labels)), trees=30, depth=3, seed=7)
     np.testing.assert_allclose(margins(model, features), library.decision_function(features), atol=1e-4)
 
 
@@ -28,7 +28,7 @@ def test_margins_are_those_of_the_library() -> None:
 @given(seed=st.integers(0, 10_000), depth=st.integers(1, 5))
 def test_steps_add_up_to_the_margin(seed: int, depth: int) -> None:
     features, labels = make_workload(seed)
-    model = fit_trees(features, labels, trees=8, depth=depth, seed=seed)
+    model = fit_trees(features, labels, np.ones(len(labels)), trees=8, depth=depth, seed=seed)
     check_trees(model, features.shape[1])
     whole = margins(model, features)
     for row in range(0, len(features), 13):
@@ -39,6 +39,6 @@ def test_steps_add_up_to_the_margin(seed: int, depth: int) -> None:
 
 def test_more_rows_than_a_part_holds() -> None:
     features, labels = make_workload(3)
-    model = fit_trees(features, labels, trees=5, depth=3, seed=0)
+    model = fit_trees(features, labels, np.ones(len(labels)), trees=5, depth=3, seed=0)
     many = np.tile(features, (150, 1))
     np.testing.assert_array_equal(margins(model, many)[: len(features)], margins(model, features))
