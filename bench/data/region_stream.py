@@ -145,6 +145,7 @@ class RegionPipeline:
         return [
             RoundTrigger(e.id(self.name, "0"), "drift", self.name, now_ns, e.version, f"{e.detector} in {self.name}")
             for e in events
+            if not e.over
         ]
 
     def _judge(self, arrived: NDArray[np.int64]) -> list[Any]:

@@ -2,13 +2,14 @@
 
 import itertools
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel
 
 from bench.data.detection_data import hdfs_sessions
 from bench.data.partition import by_key
@@ -23,6 +24,9 @@ from models.training.metrics import confusion
 
 WAYS = ("static", "local", "federated", "central", "periodic")
 REGIONS = ("ap", "eu", "us")
+DRIFT = ("block_windows", "first_blocks", "warmup_blocks", "current_blocks", "confirm_blocks", "cooldown_windows")
+ROUNDS = ("strategy", "passes", "local_epochs", "margin_region")
+SCHEDULE = ("debounce_s", "cool_down_s")
 
 
 def federate_hdfs_chrono(run: Run) -> Outcome:
@@ -63,23 +67,15 @@ def _detector(run: Run) -> dict[str, Any]:
 
 
 def _policy(run: Run) -> Policy:
-    drift = DriftSettings.model_validate(
-        {
-            "block_windows": run.setting("block_windows", 20), "warmup_blocks": run.setting("warmup_blocks", 10),
-            "current_blocks": run.setting("current_blocks", 3), "confirm_blocks": run.setting("confirm_blocks", 2),
-            "cooldown_windows": run.setting("cooldown_windows", 100),
-        }
-    )  # fmt: skip
-    rounds = RoundSettings.model_validate(
-        {
-            "strategy": run.setting("strategy", "fedavg"), "passes": run.setting("passes", 3),
-            "local_epochs": run.setting("local_epochs", 8), "margin_region": run.setting("margin_region", 0.02),
-        }
-    )  # fmt: skip
-    schedule = ScheduleSettings(
-        debounce_s=run.setting("debounce_s", 60.0), cool_down_s=run.setting("cool_down_s", 600.0)
-    )
+    """Drift, schedule and rounds at the product's defaults, but for what `--set` changes."""
+    drift = DriftSettings.model_validate(_chosen(run, DriftSettings(), DRIFT))
+    rounds = RoundSettings.model_validate(_chosen(run, RoundSettings.model_validate({}), ROUNDS))
+    schedule = ScheduleSettings.model_validate(_chosen(run, ScheduleSettings.model_validate({}), SCHEDULE))
     return Policy(drift, schedule, rounds, run.setting("label_delay_s", 600.0))
+
+
+def _chosen(run: Run, defaults: BaseModel, names: Sequence[str]) -> dict[str, Any]:
+    return {name: run.setting(name, getattr(defaults, name)) for name in names}
 
 
 def hdfs_stream(train_share: float, label_delay_s: float) -> Stream:
