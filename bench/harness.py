@@ -53,7 +53,7 @@ class Target:
     tolerance: float = 0.1
 
     def meets(self, value: Number, bound: Number | None) -> bool:
-        """Whether `value` is at least as good as `bound`; True where there is none."""
+        """Whether `value` is at least as good as `bound`; True if absent."""
         if bound is None:
             return True
         return value >= bound if self.better == "higher" else value <= bound
@@ -85,7 +85,7 @@ class Run:
     """One run as its scenario sees it: the user's settings, and where to report progress.
 
     `settings` collects every setting that was asked for, with the value used, so that a result
-    says how it was made.
+    states how it was made.
     """
 
     processes: int = 1

@@ -8,7 +8,7 @@ Errors::
 
     ConnectorError
     ├── SettingsError       the connector was asked for something that cannot work; fix the settings
-    ├── SourceUnavailableError   the source cannot be read now; it may come back
+    ├── SourceUnavailableError   the source cannot be read now; it may return
     ├── PositionLostError        the saved position no longer exists in the source; data would be skipped
     └── SinkUnavailableError     records were not acknowledged in time; nothing is lost, flush again
 """
@@ -31,7 +31,7 @@ class ConnectorError(DriftlineError):
 
 
 class SettingsError(ConnectorError):
-    """The settings name something that cannot work; the message says what would."""
+    """The settings name something that cannot work; the message states what would."""
 
 
 class SourceUnavailableError(ConnectorError):
@@ -71,11 +71,11 @@ class LineBatch:
         data: The lines, each followed by exactly one `\n` (a final `\r` belongs to the line).
         ends: int64 (n,), ascending: the index in `data` of the `\n` that closes each line.
         positions: int64 (n,), ascending: the place of each line in its partition, unique within
-            it for ever. `Source.describe` turns one into words. Kafka: offset << 20 | index of the
+            it indefinitely. `Source.describe` turns one into words. Kafka: offset << 20 | index of the
             line in its message. File: generation << 44 | byte offset; the generation counts
             rotations and truncations.
         read_ns: Wall clock at the read, ns since the epoch.
-        produced_ns: Wall clock of the oldest line's production as the source knows it (Kafka's
+        produced_ns: Wall clock of the oldest line's production according to the source (Kafka's
             message time), or `read_ns`.
         rejects: Lines the source itself refused (too long, not text at all), already placed.
         traceparent: W3C trace context of the batch, or "".
@@ -123,7 +123,7 @@ class SourcePartition(Protocol):
     """
 
     def next_batch(self) -> LineBatch | None:
-        """The next lines, or None where there are none now. Never blocks longer than 50 ms.
+        """The next lines, or None if there are none now. Never blocks longer than 50 ms.
 
         Raises:
             StopIteration: the source has ended and will give nothing more.
@@ -165,7 +165,7 @@ class Source(Protocol):
         ...
 
     def describe(self, partition: str, position: int) -> str:
-        """The place of a line in words, for dead letters and alerts (see `DeadLetter.place`)."""
+        """The place of a line as text, for dead letters and alerts (see `DeadLetter.place`)."""
         ...
 
 
@@ -174,7 +174,7 @@ class Sink(Protocol):
 
     Attributes:
         snapshot_holds_pending: Whether `snapshot` carries records that are not acknowledged yet. The
-            stream then goes on while the other side does not answer; otherwise it waits.
+            stream then continues while the other side does not answer; otherwise it waits.
     """
 
     snapshot_holds_pending: bool
@@ -195,11 +195,11 @@ class Sink(Protocol):
         ...
 
     def pending(self) -> int:
-        """Records taken over and not yet acknowledged."""
+        """Records adopted and not yet acknowledged."""
         ...
 
     def flush(self, timeout_s: float) -> None:
-        """Returns once every record taken over is acknowledged by the other side.
+        """Returns once every record adopted is acknowledged by the other side.
 
         Raises:
             SinkUnavailableError: not all were within `timeout_s`; what is missing stays buffered, in

@@ -107,7 +107,7 @@ class EmbeddedBroker:
     def create_topic(self, name: str, partitions: int = 1, *, compacted: bool = False) -> None:
         """Makes a topic; one that exists already is left as it is.
 
-        `compacted` is what the topic says of itself; this broker deletes nothing either way.
+        `compacted` is what the topic states of itself; this broker deletes nothing either way.
 
         Raises:
             BrokerError: the broker refuses.
@@ -122,7 +122,7 @@ class EmbeddedBroker:
                 raise BrokerError(f"topic {name!r} cannot be created on {self.brokers}: {error}") from error
 
     def delete_topic(self, name: str) -> None:
-        """Frees a topic's memory; an unknown one is no error."""
+        """Frees a topic's memory; an unknown one is not an error."""
         admin = self._admin()
         with contextlib.suppress(KafkaException):
             admin.delete_topics([name])[name].result(timeout=START_S)
@@ -136,7 +136,7 @@ class EmbeddedBroker:
         self.stop()
 
     def _require_free_port(self) -> None:
-        # Asked before: whoever holds the port would answer for the broker that could not start.
+        # Checked first: the program that uses the port would answer instead of the broker.
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -1,7 +1,7 @@
 """The contract of sources and sinks as checks, one function a promise.
 
-Tests run every check of `SOURCE_CHECKS` and `SINK_CHECKS` over every entry of the registry; whoever
-writes a connector runs them over theirs. A check raises `ContractBrokenError` with what it saw.
+Tests run every check of `SOURCE_CHECKS` and `SINK_CHECKS` over every entry of the registry;
+authors of other connectors run them over theirs. A failed check raises `ContractBrokenError` with its observation.
 """
 
 import itertools
@@ -44,7 +44,7 @@ class SourceCase:
 
 @dataclass(frozen=True)
 class SinkCase:
-    """A sink and a look at what arrived behind it.
+    """A sink, and a view of what arrived behind it.
 
     Attributes:
         make: A new sink that writes to the same place.
@@ -151,7 +151,7 @@ def check_resume_anywhere(case: SourceCase) -> None:
 
 
 def check_snapshot_is_plain_data(case: SourceCase) -> None:
-    """A snapshot survives JSON, and does not change when reading goes on."""
+    """A snapshot survives JSON, and does not change when reading continues."""
     for name in case.make().partitions():
         reader = case.make().open(name, None)
         drain(reader, 1)
@@ -245,7 +245,7 @@ def check_flush_means_acknowledged(case: SinkCase) -> None:
 
 
 def check_refused_records_are_kept(case: SinkCase) -> None:
-    """While the other side refuses, flush says so and keeps everything; later all arrives in order."""
+    """While the other side refuses, flush states so and keeps everything; later all arrives in order."""
     sink = case.make()
     sink.open(None)
     sink.write(records(0, 3))
@@ -288,7 +288,7 @@ def check_repeats_past_the_state_are_dropped(case: SinkCase) -> None:
 
 
 def check_unflushed_records_may_come_again(case: SinkCase) -> None:
-    """Closing with records pending loses only what the engine has not been told is delivered."""
+    """Closing with pending records loses only records that were not reported as delivered."""
     sink = case.make()
     sink.open(None)
     state: State = json.loads(json.dumps(sink.snapshot()))

@@ -48,7 +48,7 @@ class Reader(Protocol):
         ...
 
     def stat(self) -> os.stat_result:
-        """Of the open file, whatever its name is now."""
+        """Of the open file, even if it was renamed."""
         ...
 
     def close(self) -> None:
@@ -62,7 +62,7 @@ def is_compressed(path: str) -> bool:
 
 
 def identity(stat: os.stat_result) -> str:
-    """Device and inode, `dev:ino`: the same file under whatever name."""
+    """Device and inode, `dev:ino`: the same file under any name."""
     return f"{stat.st_dev}:{stat.st_ino}"
 
 
@@ -176,7 +176,7 @@ def _decompressed(path: str, raw: IO[bytes]) -> io.BufferedIOBase:
 
 
 def _check_frames(raw: IO[bytes]) -> None:
-    """Looks at the end of a zstd file whether its last frame is whole; the library takes a cut for the end.
+    """Checks the end of a zstd file whether its last frame is whole; the library takes a cut for the end.
 
     Nothing is decompressed: frames and blocks say how long they are (RFC 8878, section 3.1).
 
@@ -195,13 +195,13 @@ def _check_frames(raw: IO[bytes]) -> None:
             at += zstandard.frame_header_size(head)
             checksum = zstandard.get_frame_parameters(head).has_checksum
         except zstandard.ZstdError:
-            break  # no frame: the decompressor says what is wrong
+            break  # no frame: the decompressor states what is wrong
         last = False
         while not last and at < size:
             raw.seek(at)
             block = int.from_bytes(raw.read(3), "little")
             last = bool(block & 1)
-            repeated = (block >> 1) & 3 == 1  # one byte stands for as many as the size says
+            repeated = (block >> 1) & 3 == 1  # one byte represents as many as the size states
             at += 3 + (1 if repeated else block >> 3)
         at += 4 * checksum
         if not last:

@@ -1,9 +1,9 @@
-"""Files, directories and globs as a source: read to the end, or followed for ever.
+"""Files, directories and globs as a source: read to the end, or followed indefinitely.
 
-With `follow` on, a file named like a rotation of another one that is read (`app.log.1` beside
-`app.log`) is never read for itself; see `connectors.tail` for what happens at a rotation. Without
-`follow` every file is one of its own. A last line without a line end is held back while following
-and handed out at the end otherwise.
+With `follow` on, a file named like a rotation of another one that is read (`app.log.1` next
+to `app.log`) is not read separately; see `connectors.tail` for what happens at a rotation. Without
+`follow`, each file is separate. A last line without a line end is held back while following
+and returned at the end otherwise.
 """
 
 import glob
@@ -29,11 +29,11 @@ POLL_BUDGET_S = 0.03
 """How long one call looks through files without news before it returns; the contract allows 50 ms."""
 
 REST_FACTOR = 19
-"""Looks without news are followed by a rest of so many times their duration: a twentieth of a core, however
+"""Looks without news are followed by a rest of this many times their duration: a twentieth of a core, however
 many files there are. A few files are looked at without a rest that anybody would notice."""
 
 LONGEST_REST_S = 0.25
-"""Bounds the latency that resting adds where there are thousands of files."""
+"""Bounds the latency that resting adds if there are thousands of files."""
 
 
 class FileSettings(BaseModel):
@@ -225,7 +225,7 @@ class FileSource:
 
 
 def partition_name(path: str) -> str:
-    r"""The path as text; bytes that are no UTF-8 are written `\xNN`, since neither JSON nor keys carry them."""
+    r"""The path as text; bytes that are not UTF-8 are written `\xNN`, since neither JSON nor keys carry them."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 

@@ -1,7 +1,7 @@
 """One HTTP request, delivered or refused with a sentence. Shared by the sink `http` and all channels.
 
 Answers fall into three kinds. Below 400 the request is delivered. 400, 409, 413, 415 and 422 speak about this
-one document, which would be refused for ever. Everything else (401, 404, 429, 5xx, no answer) is about the
+one document, which would be refused indefinitely. Everything else (401, 404, 429, 5xx, no answer) is about the
 service or its settings: the request is tried again.
 """
 

@@ -72,7 +72,7 @@ class HttpSink:
         return len(self._kept)
 
     def flush(self, timeout_s: float) -> None:
-        """See `Sink.flush`; a document that the service refuses for good is logged and left out."""
+        """See `Sink.flush`; a document that the service rejects permanently is logged and left out."""
         settings = self._settings
         while self._kept:
             record = self._kept[0]

@@ -82,7 +82,7 @@ class JsonlSink:
         return len(self._kept)
 
     def flush(self, timeout_s: float) -> None:
-        """See `Sink.flush`; a write that fails half-way is taken back."""
+        """See `Sink.flush`; a write that fails half-way is rolled back."""
         if not self._kept:
             return
         try:
@@ -119,7 +119,7 @@ class JsonlSink:
             try:
                 data = data[os.write(self._fd, data) :]
             except OSError:
-                self._kept = [bytes(data)]  # what is out cannot be taken back: only the rest is kept
+                self._kept = [bytes(data)]  # what is out cannot be rolled back: only the rest is kept
                 raise
         self._kept = []
 

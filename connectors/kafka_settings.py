@@ -56,7 +56,7 @@ class KafkaSettings(BaseModel):
             "ssl.certificate.location": self.ssl_certificate,
             "ssl.key.location": self.ssl_key,
             "ssl.key.password": self.ssl_key_password,
-            # Errors come through the callbacks and are told once; librdkafka would print every attempt.
+            # Errors arrive in the callbacks and are reported once; librdkafka would print every attempt.
             "log_level": 0,
             **self.options,
         }
@@ -73,7 +73,7 @@ def masked(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Connection:
-    """What librdkafka last said about the brokers; fed by its callbacks.
+    """The last error that librdkafka reported about the brokers, from its callbacks.
 
     Attributes:
         brokers: Bootstrap servers, for messages.
@@ -140,7 +140,7 @@ def topic_partitions(client: Consumer | Producer, settings: KafkaSettings, timeo
     """The partition numbers of the topic, ascending.
 
     Raises:
-        LookupError: the brokers do not know the topic, or cannot be asked; the message says which.
+        LookupError: the topic does not exist, or the brokers do not answer; the message states which.
     """
     try:
         metadata = client.list_topics(settings.topic, timeout=timeout_s)
@@ -154,10 +154,10 @@ def topic_partitions(client: Consumer | Producer, settings: KafkaSettings, timeo
 
 
 def compacted(settings: KafkaSettings, timeout_s: float) -> bool:
-    """Whether the topic keeps the last message of every key for ever.
+    """Whether the topic keeps the last message of every key indefinitely.
 
     Raises:
-        LookupError: the brokers cannot be asked; the message says why.
+        LookupError: the brokers cannot be asked; the message states why.
     """
     admin = build_client(AdminClient, settings, {"error_cb": lambda error: None})
     resource = ConfigResource(ResourceType.TOPIC, settings.topic)

@@ -1,14 +1,14 @@
-"""A Kafka topic as a sink: nothing counts as delivered before its delivery report says so.
+"""A Kafka topic as a sink: nothing counts as delivered before its delivery report states so.
 
 Delivery:
 
 1. `write` numbers each record, keeps it and gives it to librdkafka (idempotent, acks=all, no
-   timeout: librdkafka tries for ever).
+   timeout: librdkafka tries indefinitely).
 2. A good delivery report removes the record and moves its partition's offset forward.
 3. A bad one (they are final: a dead producer, a refusal) marks the producer as failed; the next
    `flush` replaces it and produces everything unacknowledged again, in order. The same goes for a
    producer that the brokers have forgotten (restarted without their data, or restored), which
-   librdkafka would try under ever new epochs for ever.
+   librdkafka would try under ever new epochs indefinitely.
 4. `flush` returns when nothing is kept any more.
 
 Resuming: `open` reads the topic from the offsets of the saved state to the end and remembers the
@@ -34,7 +34,7 @@ BACK_PRESSURE_S = 0.02
 """How long `write` serves delivery reports where librdkafka's queue is full."""
 
 FORGOTTEN_EPOCHS = 3
-"""So many epochs without a good delivery report: the brokers do not know this producer. One or two are
+"""Epochs without a good delivery report after which the brokers do not accept this producer. One or two are
 librdkafka's ordinary answer to a gap in the sequence."""
 
 # What the promise rests on; free options do not override these.
@@ -74,7 +74,7 @@ class KafkaSink:
         self.delivery_error = ""
         self._settings = settings
         self._producer: Producer | None = None
-        self._kept: dict[int, Record] = {}  # by number, ascending: taken over and not acknowledged
+        self._kept: dict[int, Record] = {}  # by number, ascending: adopted and not acknowledged
         self._unqueued = 0  # first number that librdkafka has not taken yet
         self._number = 0
         self._offsets: dict[int, int] = {}
@@ -84,7 +84,7 @@ class KafkaSink:
 
     @property
     def last_error(self) -> str:
-        """The last thing that went wrong, in words; "" where nothing did."""
+        """The last error as text; "" if there was none."""
         return self.delivery_error or self.connection.last_error
 
     def open(self, resume: State | None) -> None:
@@ -137,7 +137,7 @@ class KafkaSink:
                 break
             self._enqueue()
             if self._producer is not None:
-                # In steps: `flush` holds back what it is not told of for as long as it runs.
+                # In steps: `flush` delays callbacks for as long as it runs.
                 self._producer.flush(min(left, 0.1))
         if self._kept:
             raise SinkUnavailableError(
@@ -275,7 +275,7 @@ _READER_OPTIONS: dict[str, Any] = {
     "auto.offset.reset": "earliest",
     "enable.auto.commit": False,
     "enable.partition.eof": True,
-    "error_cb": lambda error: None,  # a call that gets no answer says so itself
+    "error_cb": lambda error: None,  # a call that gets no answer states so itself
 }
 
 

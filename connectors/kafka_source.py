@@ -1,7 +1,7 @@
 """Kafka topics as a source: one reader per partition, positions kept by the engine.
 
 Partitions are assigned by number, never by group, so a reader's place is what the engine saved and
-nothing else; the group only gets the offsets told (best effort) so that lag tools see them.
+nothing else; offsets are committed to the group (best effort) only so that lag tools see them.
 A position is `offset << 20 | index of the line in its message`.
 """
 
@@ -127,7 +127,7 @@ class KafkaPartition:
         return None
 
     def snapshot(self) -> State:
-        """The offset of the next message; told to the consumer group as well."""
+        """The offset of the next message; committed to the consumer group as well."""
         if self._next is not None and self._next != self._committed and self._consumer is not None:
             self._commit(self._consumer, self._next)
         return {} if self._next is None else {"offset": self._next}
@@ -314,7 +314,7 @@ def place_of(partition: str, position: int) -> str:
     return f"{partition}/{offset}" + (f"#{line}" if line else "")
 
 
-_QUIET: dict[str, Any] = {"error_cb": lambda error: None}  # the answer of the call itself says what is wrong
+_QUIET: dict[str, Any] = {"error_cb": lambda error: None}  # the answer of the call itself states what is wrong
 
 
 def _offsets(messages: list[Message]) -> NDArray[np.int64]:

@@ -18,7 +18,7 @@ NEWLINE = 10
 
 
 def byte_place(name: str, byte: int) -> str:
-    """The place of a line in words: a number behind a colon would be taken for that of the line."""
+    """The place of a line as text: a number behind a colon could be mistaken for a line number."""
     return f"{name}, byte {byte}"
 
 
@@ -82,7 +82,7 @@ def reject_long(
         ends: int64 (n,): their ends.
         positions: int64 (n,): their places.
         max_line_bytes: Longest line allowed, without its line end.
-        place: A position in words.
+        place: A position as text.
 
     Returns:
         data, ends and positions of the lines kept, and the dead letters.
@@ -128,7 +128,7 @@ class LineCutter:
         return self._skipped if self._head is not None else len(self._carry)
 
     def feed(self, block: bytes) -> Cut:
-        """The lines that `block` completes; an empty `Cut` where there are none."""
+        """The lines that `block` completes; an empty `Cut` if there are none."""
         rejects: list[tuple[int, bytes, int]] = []
         if self._head is not None:
             end = block.find(b"\n")

@@ -1,7 +1,7 @@
 """Sources and sinks in memory: real adapters for tests of what runs on top of them.
 
 Tokens among a source's lines make things happen at an exact place: `PAUSE` one empty poll, `EOF`
-the end of the source (a later `open` goes on behind it), `ABORT` a crash, once.
+the end of the source (a later `open` continues behind it), `ABORT` a crash, once.
 """
 
 import time
@@ -157,7 +157,7 @@ class MemorySinkSettings(BaseSinkSettings):
 
 
 class MemorySink:
-    """Keeps what is written; can be told to refuse, to show what its user does then.
+    """Keep what is written; can be set to reject records, to test how its user reacts.
 
     Attributes:
         delivered: What was acknowledged, in order; outlives `close` and may be shared by the sinks

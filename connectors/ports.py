@@ -1,4 +1,4 @@
-"""Ports for programs on this machine that are told theirs before they start."""
+"""Ports for programs on this machine that need them before they start."""
 
 import collections
 import random
@@ -14,17 +14,17 @@ _given: collections.deque[int] = collections.deque(maxlen=_ROOM // 2)
 
 
 def free_port(count: int = 1) -> int:
-    """The first of `count` neighbouring ports on 127.0.0.1 that nobody uses now.
+    """The first of `count` neighbouring ports on 127.0.0.1 that are free now.
 
-    They lie outside the range from which the system serves connections and whoever asks for any port: until they
-    are used it gives them to nobody else. This process is not soon given one of them again.
+    They lie outside the range from which the system serves connections and requests for any port: until they
+    are used it gives them to no other program. This process is not soon given one of them again.
 
     Raises:
-        OSError: there are not so many.
+        OSError: there are not this many.
     """
     low, high = _system_range()
     outside = [port for port in range(_FIRST, _LAST + 2 - count) if port + count <= low or port > high]
-    # In no order, since several processes may look at the same time.
+    # In random order, since several processes may search at the same time.
     for port in random.SystemRandom().sample(outside, len(outside)):
         ports = range(port, port + count)
         if not any(p in _given for p in ports) and all(map(_is_free, ports)):

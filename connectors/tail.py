@@ -4,10 +4,10 @@ What happens to a log file, and what is done about it:
 
 1. *Renamed*, a new file under its name: the old file is read to its end through the descriptor
    still open, then files that were rotated away unseen (later modification time), then the new one.
-2. *Copied and truncated*: the copy is found beside it by its fingerprint (a hash of the first KiB)
+2. *Copied and truncated*: the copy is found next to it by its fingerprint (a hash of the first KiB)
    and the rest is read from there, then the file from its beginning.
 3. *Truncated* without a copy, or rewritten: read from its beginning.
-4. *Any of these while nobody was reading*: the saved inode, byte and fingerprint find the old
+4. *Any of these while the engine was stopped*: the saved inode, byte and fingerprint find the old
    content among the rotated files, compressed ones too; if it is gone, a warning names the place.
 
 Every step to another file's content adds one to the generation, so that positions stay unique.
@@ -70,7 +70,7 @@ class Tail:
     """Reads one path in blocks of whole lines.
 
     Attributes:
-        path: As the operator knows it; names the partition.
+        path: As in the settings; names the partition.
         generation: How many times the content behind the path was another.
         ended: Nothing more will come.
         damage: Reason and byte of damaged compressed data, until taken with `take_damage`.
@@ -102,10 +102,10 @@ class Tail:
         self._opened = False
 
     def read(self, block_bytes: int, *, check: bool) -> Cut:
-        """The next whole lines of at most one block, or an empty cut where there are none now.
+        """The next whole lines of at most one block, or an empty cut if there are none now.
 
         Args:
-            block_bytes: Bytes read at the most.
+            block_bytes: Bytes read at most.
             check: Whether to look for rotation, which asks the file system.
 
         Raises:
@@ -223,7 +223,7 @@ class Tail:
         return max(0, size - _SCAN_BYTES) + found + 1 if found >= 0 else size
 
     def _rotated(self) -> list[str]:
-        """Files beside the path that rotation made of it."""
+        """Files next to the path that rotation made of it."""
         folder, name = os.path.split(self.path)
         try:
             names = os.listdir(folder or ".")

@@ -26,7 +26,7 @@ class Store:
         return self._store.versions(name)
 
     def current(self, name: str) -> int | None:
-        """The version that engines follow; None where there is no such model."""
+        """The version that engines follow; None if there is no such model."""
         return self._store.current(name)
 
     def card(self, name: str, version: int | None = None) -> dict[str, Any]:

@@ -68,7 +68,7 @@ class LogWindows:
         """One row per window: `session`, `first_time`, `last_time`, `lines`, `closed`, `anomalous`.
 
         `closed` is False for a session that is scored while it still grows; `anomalous` is the label, null
-        where there are no labels.
+        if there are no labels.
         """
         arrow, data = pyarrow(), self.data
         times = arrow.timestamp("ns", "UTC")
@@ -187,7 +187,7 @@ class _Records:
         time_ns: int64 (n,): UTC ns since the epoch.
         template: int64 (n,): template ids.
         session: int64 (n,): hash of the session key.
-        keys: Session keys, "" where there is none.
+        keys: Session keys, "" if absent.
         files: Name of the file, "" where the table has none.
         texts: The text of every template id.
     """

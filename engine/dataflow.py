@@ -4,7 +4,7 @@ Findings take the short way: parse → find → budget.
 
 Each step is a file of its name in `engine/steps/`; `engine/flow/` has what Bytewax needs to run them.
 Items are batches, never lines. Find reports what is new or unusual without a model; window to alert need one. After
-the score, drift watches the same windows and tells the coordinator of federated rounds, and collect keeps windows
+the score, drift watches the same windows and reports to the coordinator of federated rounds, and collect keeps windows
 to learn from.
 """
 

@@ -26,7 +26,7 @@ class ParsedLines:
         session: int64 (n,): hash of the session key; `NO_SESSION` where the line has none.
         key_start, key_end: int32 (n,): the session key's bytes are `lines.data[start:end]`; empty
             where the line has none.
-        templates: Text of every template id that this parser announces: all it knows with its
+        templates: Text of every template id that this parser announces: all of them with its
             first batch after a start, later only those not announced before.
         bad: The lines that did not parse, each with its place and reason.
     """
@@ -59,7 +59,7 @@ class WindowBatch:
         windows: The template ids, ragged; `windows.closed` is False for a growth step.
         partition: Partition of each window's lines (n entries, shared strings).
         session: int64 (n,): hash of the session key, as in `ParsedLines`.
-        key: The session key in words (n entries), "" where lines have none.
+        key: The session key as text (n entries), "" where lines have none.
         first, last: int64 (n,): position (see `LineBatch.positions`) of the first and last line.
         first_ns, last_ns: int64 (n,): event time of the earliest and latest line.
         ready_ns: int64 (n,): wall clock at the read of the batch that completed the window.
@@ -127,7 +127,7 @@ class Decision:
     raised none, apart from those that a suppression rule took; `group` is the signature of the
     window's templates, `group_count` how many alerts were due with that signature within the
     grouping time, this one included; `threshold` is the score from which the window was anomalous:
-    the model's, or the one that the settings put in its place; `news` are the window's templates that
+    the model's, or the one in the settings; `news` are the window's templates that
     neither earlier alerts of its episode nor normal windows before have shown.
     """
 

@@ -1,6 +1,6 @@
 """Settings of a region and of the coordinator: the only place that reads TOML and the environment.
 
-`RegionSettings` composes the settings that each component declares beside its code. A value is taken
+`RegionSettings` composes the settings that each component declares next to its code. A value is taken
 from the environment variable `DRIFTLINE_<SECTION>__<KEY>` if set (secrets belong there), else from
 the region's TOML file, else from the default. Unknown keys and wrong types are refused, each with
 one sentence that names the file, the key, the value and what would be right.
@@ -116,7 +116,7 @@ class _FileSettings(BaseSettings):
 
 
 class RegionSettings(_FileSettings):
-    """Everything one region's engine is told, and its node in federated rounds."""
+    """Settings of one region: of its engine, and of its node in federated rounds."""
 
     region: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)] = Field(
         description="Name of the region, on every alert, metric and trace."
@@ -192,7 +192,7 @@ class RegionSettings(_FileSettings):
 
     @property
     def scoring(self) -> ModelSettings:
-        """The settings of the model, where there is one.
+        """The settings of the model, if there is one.
 
         Raises:
             SettingsFileError: the region has no model.
@@ -217,7 +217,7 @@ class RegionSettings(_FileSettings):
 
 
 class CoordinatorSettings(_FileSettings):
-    """Everything the coordinator of federated rounds is told."""
+    """Settings of the coordinator of federated rounds."""
 
     model: str = Field("bert_cnn", description="Name of the model in the store that rounds retrain.")
     store: str = Field(description="Folder or fsspec URL of the model store that all regions follow.")
@@ -257,7 +257,7 @@ def load(path: Path) -> RegionSettings:
     """The settings of a region in a TOML file, with the environment's values over them.
 
     Raises:
-        SettingsFileError: the file is missing, is not TOML, or says something that cannot be used.
+        SettingsFileError: the file is missing, is not TOML, or states something that cannot be used.
     """
     return from_mapping(_read(path), str(path))
 

@@ -1,7 +1,7 @@
 """A request to stop that a signal handler may make, and pauses that it cuts short.
 
 `threading.Event` does not serve here: its `set` takes a lock that the main thread may hold inside `wait`
-at the very moment the handler interrupts it, which would then wait for itself for ever.
+at the very moment the handler interrupts it, which would then wait for itself indefinitely.
 """
 
 import time

@@ -51,7 +51,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Put the names in a folder on the disk: new, renamed and removed ones."""
+    """Sync the names in a folder to the disk: new, renamed and removed ones."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -45,7 +45,7 @@ def validated(model: type[M], values: Mapping[str, Any], origin: str) -> M:
     Args:
         model: The settings class.
         values: Values by key; defaults where absent.
-        origin: Where the values come from, for the message, such as `--window-set`; "" where the key says enough.
+        origin: Where the values come from, for the message, such as `--window-set`; "" where the key states enough.
 
     Raises:
         InvalidSettingsError: a key is unknown, missing, or has a value that cannot be used.
@@ -127,7 +127,7 @@ class _Fault:
         self.consequence = self._type in _CONTAINERS
 
     def _walk(self, loc: tuple[int | str, ...]) -> None:
-        """Follows the path through the settings classes; pydantic puts the variants of unions into it."""
+        """Follow the path through the settings classes; pydantic includes the variants of unions in it."""
         for n, part in enumerate(loc):
             last = n == len(loc) - 1
             chosen = [m for m in self._beside if part in ((tag_of(m) or ("", ""))[1], m.__name__)]

@@ -39,14 +39,14 @@ def connect(path: Path, wait_s: float, synchronous: Synchronous, schema: str = "
 
 
 def prepare(database: sqlite3.Connection, wait_s: float, synchronous: Synchronous) -> None:
-    """Put a connection into WAL and autocommit mode.
+    """Set a connection to WAL and autocommit mode.
 
     In WAL mode readers do not wait for a writer, nor the writer for readers. In autocommit mode a transaction is
     what `immediate` or an explicit BEGIN opens: those of the driver begin at the first write, too late to wait for
     the writer's lock.
 
-    Where several processes create the file at the same moment SQLite refuses the switch at once, whatever the
-    connection's time-out. It is attempted again for `wait_s` seconds.
+    Where several processes create the file at the same moment SQLite refuses the switch at once, regardless of
+    the connection's time-out. It is attempted again for `wait_s` seconds.
 
     Raises:
         sqlite3.OperationalError: the file was locked for `wait_s` seconds, or cannot be used.

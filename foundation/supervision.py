@@ -86,7 +86,7 @@ class Supervised:
             self._restart_later(f"cannot be started: {error}")
 
     def watch(self) -> bool:
-        """Look at it once and restart it when that is due; True if it has ended since the last look."""
+        """Check it once and restart it when that is due; True if it has ended since the last check."""
         if self._restart_at_s is not None:
             if self._clock() >= self._restart_at_s:
                 self.start_or_retry()

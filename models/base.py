@@ -10,7 +10,7 @@ Errors::
 
     ModelError
     ├── NotTrainedError        scoring or saving was asked of a detector that was never fitted
-    ├── TrainingError     the training data cannot train this detector; the message says why
+    ├── TrainingError     the training data cannot train this detector; the message states why
     ├── EncoderError      a text encoder cannot be opened or gives no finite vectors (`models.text.encoder`)
     ├── ModelSettingsError     a detector's name or settings are not known; the message lists what is
     └── ModelStoreError        a version in the model store is missing, damaged or of another kind
@@ -89,7 +89,7 @@ class Windows:
 
     @staticmethod
     def of(rows: Sequence[Sequence[int] | NDArray[np.int64]], closed: Sequence[bool] | None = None) -> "Windows":
-        """Windows from rows of template ids; all closed unless told otherwise."""
+        """Windows from rows of template ids; all closed by default."""
         offsets = np.zeros(len(rows) + 1, np.int64)
         np.cumsum([len(r) for r in rows], out=offsets[1:])
         ids = np.concatenate([np.asarray(r, np.int64) for r in rows]) if rows else np.zeros(0, np.int64)
@@ -97,7 +97,7 @@ class Windows:
 
 
 Templates = Mapping[int, str]
-"""Template id → template text, for every id that the windows beside it hold."""
+"""Template id → template text, for every id that the windows next to it hold."""
 
 Progress = Callable[[str, int, int, Mapping[str, float]], None]
 """Called as (stage, done, total, figures so far) while training; must return quickly."""
@@ -121,7 +121,7 @@ class Explanation:
     """How the scores of windows come about, line by line.
 
     The base of a window and its lines' contributions add up to its score, up to the error of the
-    numeric integration where there is one (a hundredth of the score's range).
+    numeric integration if there is one (a hundredth of the score's range).
 
     Attributes:
         contributions: float32 (total,), ragged like `Windows.ids`: what each line adds to its
@@ -171,7 +171,7 @@ class Model(ABC):
         """JSON-compatible settings from which the registry's `build` makes the same architecture."""
 
     def extra(self) -> dict[str, Any]:
-        """JSON-compatible learnt facts that are no arrays (vocabularies); {} where there are none."""
+        """JSON-compatible learnt values that are not arrays (vocabularies); {} by default."""
         return {}
 
 
@@ -237,7 +237,7 @@ class WindowDetector(Model):
 
         An id that `learn_templates` never saw counts as an unknown template. An empty window
         scores 0. A window's score depends on nothing but its content and `closed` flag: batching
-        changes it by rounding at the most.
+        changes it by rounding at most.
 
         Raises:
             NotTrainedError: see the class.

@@ -41,7 +41,7 @@ class LabelledLines:
     Attributes:
         lines: No two are equal.
         labels: int64 (n,): index into `CLASSES`.
-        weights: float64 (n,): how many lines each stands for.
+        weights: float64 (n,): how many lines each represents.
         domains: Source of each line; () where none is known.
     """
 
@@ -57,7 +57,7 @@ class LabelledLines:
 
     @staticmethod
     def of(lines: Lines, labels: NDArray[np.int64], domains: Sequence[str] = ()) -> "LabelledLines":
-        """Equal lines of one class and one source are put together; equal lines of two classes stay two."""
+        """Merge equal lines of one class and one source; equal lines of two classes stay separate."""
         keys = list(zip(lines.keys(), labels.tolist(), domains or [""] * len(lines), strict=True))
         first, inverse = distinct(keys)
         counts = np.bincount(inverse, minlength=len(first)).astype(np.float64)
@@ -68,7 +68,7 @@ class LabelledLines:
 
 @dataclass(frozen=True, slots=True)
 class TrainedClassifier:
-    """A classifier ready to use, and what a card says of it. `version` is None if it was not published."""
+    """A classifier ready to use, and what a card states of it. `version` is None if it was not published."""
 
     classifier: LineClassifier
     notes: ModelNotes

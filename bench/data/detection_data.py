@@ -34,7 +34,7 @@ HALF = float(np.nextafter(0.5, 0))
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """Windows with labels and texts; `group` says to which part of the data each belongs (n,)."""
+    """Windows with labels and texts; `group` states to which part of the data each belongs (n,)."""
 
     windows: Windows
     labels: NDArray[np.bool_]
@@ -108,7 +108,7 @@ def _event(text: str, events: Mapping[str, str]) -> str:
 
 
 def _expression(pattern: str) -> str:
-    """A regular expression of an event pattern; what `<*>` stands for may be nothing."""
+    """A regular expression of an event pattern; what `<*>` represents may be nothing."""
     return r"\s*".join(".*" if part == "<*>" else re.escape(part.strip()) for part in re.split(r"(<\*>)", pattern))
 
 

@@ -180,7 +180,7 @@ def cache_folder() -> Path:
 
 
 def _write(log: RepeatedLog, lines: int, paths: tuple[Path, ...], counts: Path) -> None:
-    """Write all parts, and the counts last: their file says that the parts are complete."""
+    """Write all parts, and the counts last: their file states that the parts are complete."""
     whole, rest = divmod(lines, len(log))
     written = []
     for path, part, last in zip(paths, log.split(len(paths)), log.head(rest).split(len(paths)), strict=True):

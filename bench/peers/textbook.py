@@ -5,7 +5,7 @@ window by event-time gap in a stateful step → collect windows, score them with
 alerts. One item is one line. Windows are collected because one model call a window costs ten times
 all the rest, and a comparison with that would say nothing about the flow.
 It keeps no recovery state, so it does less than the engine does. Runs as its own process, so that
-it shares nothing with the engine beside it::
+it shares nothing with the engine next to it::
 
     python -m bench.peers.textbook --model STORE --file HDFS.log --alerts alerts.jsonl
     python -m bench.peers.textbook --model STORE --topic lines --bootstrap 127.0.0.1:9092

@@ -1,1 +1,1 @@
-"""Programs that scenarios start beside themselves."""
+"""Programs that scenarios start next to themselves."""

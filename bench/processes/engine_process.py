@@ -53,7 +53,7 @@ def region(
 ) -> Path:
     """Writes a region's TOML file into `folder` and returns its path.
 
-    `more` are sections beside the usual ones, or in their place.
+    `more` are sections next to the usual ones, or in their place.
     """
     sections: dict[str, Any] = {
         "source": source,

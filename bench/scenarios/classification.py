@@ -106,7 +106,7 @@ class Trial:
 
 
 def _run(run: Run, data: LabelledLines, trials: list[Trial], *, searched: int = 0, each: bool = False) -> Outcome:
-    """Measures the chosen classifiers in every trial, with so many candidates where they search."""
+    """Measures the chosen classifiers in every trial, with this many candidates where they search."""
     tallies = {name: ClassifierTally() for name in _chosen(run)}
     candidates, lookup = run.setting("candidates", searched), ClassifierTally()
     done = 0

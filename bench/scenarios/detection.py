@@ -30,7 +30,7 @@ from models.training.metrics import Confusion, confusion, highest_f1, roc_auc
 from models.training.scoring import WindowScorer
 
 NORMAL_WEIGHT = 49.63
-"""Each normal session of the 2 % sample stands for so many of the published test set's 553,366."""
+"""Each normal session of the 2 % sample represents this many of the published test set's 553,366."""
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     **{name: {"detector": name} for name in DETECTORS},
     "bert_cnn": {"detector": "bert_cnn", "folds": 3},

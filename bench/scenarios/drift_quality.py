@@ -1,4 +1,4 @@
-"""Scenario drift-quality: what the drift monitor says of streams in which nothing changes, and of real changes.
+"""Scenario drift-quality: what the drift monitor states of streams in which nothing changes, and of real changes.
 
 The HDFS sample's sessions are dealt out by chance into three thirds: the model is trained on the first, the
 monitor's defaults were chosen on the second, and the third is measured. A stream is drawn from its third
@@ -35,7 +35,7 @@ FAMILY = (
 )
 """A family of templates such as a release may bring: a session that gets it has all three, anywhere in it."""
 MORE_OFTEN = (0.04, 0.3)
-"""Rates are changed of every template that between so many of the sessions hold."""
+"""Rates are changed of every template that between this many of the sessions hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def drift_quality(run: Run) -> Outcome:
 
 
 def _settings(run: Run) -> DriftSettings:
-    """The defaults, unless `--set drift.KEY=value` says otherwise."""
+    """The defaults, unless `--set drift.KEY=value` states otherwise."""
     defaults = DriftSettings()
     numbers = {
         name: run.setting(f"drift.{name}", value)
@@ -128,7 +128,7 @@ def _with_family(calm: Scored, scorer: WindowScorer, share: float) -> NamedChang
 
 
 def _more_often(calm: Scored, texts: dict[int, str], factor: float) -> Iterator[NamedChange]:
-    """For each template of some of the sessions: those that hold it come so many times as often.
+    """For each template of some of the sessions: those that hold it come this many times as often.
 
     Not of one that another template has replaced by widening: it cannot come any more.
     """
@@ -151,7 +151,7 @@ def _even(n: int) -> NDArray[np.float64]:
 
 
 def _draw(calm: Scored, sessions: int, seed: int, change: NamedChange | None) -> Scored:
-    """A stream of so many calm sessions, then as many as the calm part is long of the change."""
+    """A stream of this many calm sessions, then as many as the calm part is long of the change."""
     rng = np.random.default_rng([seed, 0 if change is None else 1])
     drawn = rng.integers(0, len(calm.windows), sessions)
     if change is None:

@@ -60,7 +60,7 @@ def memory_sessions(run: Run) -> Outcome:
     metrics["windows"] = windower.counters.emitted
     metrics["lines_per_s"] = batches // 4 * 4 * batch_lines / seconds
     metrics |= _snapshot(settings, windower)
-    # With a snapshot and the state restored from it beside the first.
+    # With a snapshot and the state restored from it next to the first.
     metrics["rss_peak_bytes"] = peak_rss_bytes(os.getpid())
     samples = ("rss_full_bytes", "rss_25_bytes", "rss_50_bytes", "rss_75_bytes", "rss_100_bytes", "rss_snapshot_bytes")
     metrics["rss_bytes"] = max(metrics[name] for name in samples)
@@ -69,7 +69,7 @@ def memory_sessions(run: Run) -> Outcome:
 
 
 def _feed(windower: Windower, stream: Iterator[ParsedLines], batches: int, run: Run, stage: str) -> float:
-    """Seconds that the window step took for so many batches."""
+    """Seconds that the window step took for this many batches."""
     seconds = 0.0
     for i in range(batches):
         lines = next(stream)

@@ -1,4 +1,4 @@
-"""Scenarios `parse-hdfs` and `parse-loghub`: the parse step beside plain Drain3.
+"""Scenarios `parse-hdfs` and `parse-loghub`: the parse step next to plain Drain3.
 
 `parse-hdfs` is one whole log in its real order. `parse-loghub` repeats the sixteen samples of loghub
 one after the other, sources of different formats in one stream each, with detection and the places

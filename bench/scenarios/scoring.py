@@ -1,4 +1,4 @@
-"""Scenario score-windows: BERT-CNN on one core, beside the plain convolution of the same network."""
+"""Scenario score-windows: BERT-CNN on one core, next to the plain convolution of the same network."""
 
 import time
 from collections.abc import Callable

@@ -33,7 +33,7 @@ PUBLISHED: Mapping[str, str] = {
 class TableColumn:
     """One result, or the part of one under a name of its own.
 
-    `figures` is metric by detector; `heading` says which set it is.
+    `figures` is metric by detector; `heading` states which set it is.
     """
 
     scenario: str

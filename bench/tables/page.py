@@ -41,7 +41,7 @@ class GeneratedSection:
         return [read_result(path) for path in sorted(RESULTS.glob(self.results))]
 
     def write(self) -> int:
-        """Replace the section in its page; the exit code is 2 where there are no results."""
+        """Replace the section in its page; the exit code is 2 if there are no results."""
         results = self.committed()
         if not results:
             print(f"bench/results holds no {self.results}; `python -m bench run SCENARIO --out …` writes one")

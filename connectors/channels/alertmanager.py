@@ -1,6 +1,6 @@
 """Prometheus Alertmanager, API v2: it groups, silences, routes and notifies; alerts are repeated until resolved.
 
-Alertmanager keeps alerts in memory and resolves one by itself when it has not been repeated for
+Alertmanager keeps alerts in memory and resolves one automatically when it has not been repeated for
 `resolve_timeout` (5 minutes by default), so a firing group is sent again every `repeat_s`.
 https://prometheus.io/docs/alerting/latest/clients/
 """

@@ -42,7 +42,7 @@ class AppriseChannel:
         return [Request("apprise", json_bytes(self._message(n)), (n.group,)) for n in notices]
 
     def answer(self, status: int, body: bytes) -> Answer:
-        """Apprise says only whether it worked, which `AppriseSender` has looked at."""
+        """Apprise states only whether it worked, which `AppriseSender` has looked at."""
         return Answer()
 
     def _message(self, notice: Notice) -> dict[str, str]:
@@ -64,7 +64,7 @@ class AppriseSender:
     """Sends requests of `AppriseChannel`."""
 
     def __init__(self, settings: AppriseSettings) -> None:
-        """Raises SettingsError where Apprise does not know the URL's service."""
+        """Raise SettingsError if Apprise does not support the URL's service."""
         require("notify", "the sink apprise", "apprise")
         url = settings.url.get_secret_value()
         scheme = url.partition("://")[0]

@@ -23,8 +23,8 @@ class _Group:
     """One open group.
 
     `notified_s` is when its latest notice was delivered, `notified` the rank of the severity that it
-    reported, -1 before the first. `digest` names the digest that reported the group, "" where it was sent
-    by itself.
+    reported, -1 before the first. `digest` names the digest that reported the group, "" if it was
+    sent separately.
     """
 
     alert: dict[str, Any]
@@ -60,7 +60,7 @@ class GroupBook:
         """An empty book; see `ChannelSettings` for the first three.
 
         Args:
-            update_s: Seconds between two notices about a group that goes on.
+            update_s: Seconds between two notices about a group that continues.
             resolve_after_s: Seconds without an alert after which a group is resolved.
             max_groups_per_minute: New groups that are reported one by one in a minute.
             repeat_s: Seconds after which a firing group is reported again without news; None: never.
@@ -123,7 +123,7 @@ class GroupBook:
         group.reference = group.reference or reference
 
     def forget_ended(self, now_s: float) -> None:
-        """Drop groups of delivered digests that are over: the service was never told of them one by one."""
+        """Drop groups of delivered digests that are over: the service never received them one by one."""
         for name, group in list(self._groups.items()):
             if group.digest and group.digest not in self._digests and self._is_over(group, now_s):
                 del self._groups[name]

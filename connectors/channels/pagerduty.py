@@ -14,7 +14,7 @@ from connectors.channels.links import link_of
 from connectors.http_delivery import json_bytes
 
 _SEVERITY = dict(zip(SEVERITIES, ("info", "warning", "warning", "error", "critical"), strict=True))
-"""PagerDuty knows four severities."""
+"""The four severities of PagerDuty."""
 
 MAX_SOURCE = 255
 """Characters of the source."""

@@ -62,7 +62,7 @@ def _supervise(region: Path, workers: int) -> int:
     def command(i: int) -> list[str]:
         return [sys.executable, "-m", "engine.cli", "run", str(region), "--worker", str(i), "--of", str(workers)]
 
-    # A worker gives up by itself after its patience; the rest is for saving and closing.
+    # A worker stops waiting after its time limit; the rest is for saving and closing.
     return Supervisor(command, workers, SystemClock(), stop, kill_after_s=settings.drain_s + 2.0).run()
 
 

@@ -1,4 +1,4 @@
-"""`driftline scan`: what is new or unusual in logs that nobody labelled."""
+"""`driftline scan`: what is new or unusual in unlabelled logs."""
 
 import re
 import sys

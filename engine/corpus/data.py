@@ -9,7 +9,7 @@ Errors::
     DataError
     ├── UnknownDataSetError   the catalogue has no such name
     ├── DataMissingError      the files are in none of the folders
-    └── DownloadFailedError   no network, content that is not what the catalogue says, or not to be converted
+    └── DownloadFailedError   no network, content that is not what the catalogue states, or not to be converted
 """
 
 import hashlib
@@ -67,7 +67,7 @@ def data_set(name: str) -> DataSet:
     """The catalogue's entry.
 
     Raises:
-        UnknownDataSetError: there is none of that name.
+        UnknownDataSetError: no data set has that name.
     """
     if name not in CATALOGUE:
         raise UnknownDataSetError(f"no data set {name!r}; known are: {', '.join(CATALOGUE)}")
@@ -82,8 +82,8 @@ def find(name: str, folders: Folders | None = None) -> dict[str, Path]:
         folders: Where to look; what the environment names if None.
 
     Raises:
-        UnknownDataSetError: there is none of that name.
-        DataMissingError: no folder holds it; the message says which file to put where.
+        UnknownDataSetError: no data set has that name.
+        DataMissingError: no folder holds it; the message states where each file belongs.
     """
     entry = data_set(name)
     folders = Folders.of(os.environ) if folders is None else folders
@@ -103,9 +103,9 @@ def get(name: str, progress: Progress | None = None, folders: Folders | None = N
     and verified.
 
     Raises:
-        UnknownDataSetError: there is none of that name.
+        UnknownDataSetError: no data set has that name.
         DownloadFailedError: no network, wrong bytes, or a package for the conversion is missing; the
-            message says which file to put where.
+            message states where each file belongs.
     """
     folders = Folders.of(os.environ) if folders is None else folders
     try:
@@ -151,7 +151,7 @@ def _by_hand(entry: DataSet, folders: Folders) -> str:
 
 
 def _fetch(download: Download, folder: Path, progress: Callable[[int], None]) -> None:
-    """Downloads one file beside its name, checks it, renames it; resumes what is there."""
+    """Downloads one file next to its name, checks it, renames it; resumes what is there."""
     target = folder / download.path
     if target.is_file() and _sha256(target) == download.sha256:
         return

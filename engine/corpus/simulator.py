@@ -3,8 +3,8 @@
 Every block lives through one session: allocated, written through a pipeline of three data nodes,
 stored, perhaps read, checked, replicated, and deleted. A small share of sessions fails on the
 way (labelled). Half-way through, a release changes the wording of some messages and adds others: the
-drift that a detector trained before it has to cope with. Some of them tell of a write error that the
-second try mended: they look like a failure and are none, so alerts become noise. Statements
+drift for a detector that was trained before it. Some of them report a write error that the
+second try corrected: they look like a failure but are not, so alerts become noise. Statements
 follow the public HDFS template list (loghub); the life cycles and rates are invented, so figures
 measured on this log say nothing about detection on real ones.
 """

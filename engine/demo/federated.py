@@ -4,7 +4,7 @@
 2. Write the files of three regions and a coordinator, start broker, coordinator, nodes and engines.
 3. Stream the rest, each block to its region, its label a while later, with a live view. From a drift to
    the swap the stream waits, so that slow machines show the same as fast ones.
-4. Compare, on the sessions that came after the swap, the engines' alerts with what version 1 would have said.
+4. Compare, on the sessions that came after the swap, the engines' alerts with those that version 1 would have raised.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ ROUND_S = 600.0
 """Longest wait of the stream for a round and the swap."""
 
 WAITED_ROUNDS = 6
-"""Rounds that the stream waits for; later ones run beside it."""
+"""Rounds that the stream waits for; later ones run next to it."""
 
 DRAIN_S = 60.0
 
@@ -52,7 +52,7 @@ class Scene:
 
     Attributes:
         figures: Of each region: metric's name → value.
-        asked_for: Whether a round is asked for and not begun.
+        asked_for: Whether a round is asked for and not started.
         swapped_at: Messages sent when the last engine took the first published version over; None before.
         served: Latest published version that all engines had in service at a time; 0 before.
         story: What happened, in sentences.
@@ -216,7 +216,7 @@ def _alerted(out: Path) -> set[str]:
 
 
 def _static(out: Path, lines: list[bytes], labels: dict[str, bool], gap_s: int) -> AlertEvaluation:
-    """What version 1 says of the same sessions."""
+    """What version 1 states of the same sessions."""
     log, answers = out / "after-swap.log", out / "after-swap.csv"
     log.write_bytes(b"\n".join(lines) + b"\n")
     rows = (f"{key},{'Anomaly' if bad else 'Normal'}\n" for key, bad in labels.items())

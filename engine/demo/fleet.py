@@ -10,7 +10,7 @@ from engine.demo.process import Message, driftline
 
 REGIONS = ("ap", "eu", "us")
 LABELS_LATE = 0.01
-"""A block's label comes behind its last line by this share of the stream: nobody knows it at once."""
+"""Delay of a block's label after its last line, as a share of the stream: labels arrive late."""
 
 REGION = """\
 # Written by `driftline demo --federated`; a region's file looks like this.

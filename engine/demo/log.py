@@ -27,7 +27,7 @@ class DemoLog:
 
 
 def find_log(console: Console, seed: int) -> DemoLog:
-    """The best log to be had here; says where it comes from."""
+    """The best log to be had here; states where it comes from."""
     try:
         with ProgressBar(console=console, transient=True) as bar:
             task = bar.add_task("HDFS sample", total=None)
@@ -70,7 +70,7 @@ def cut(log: DemoLog, share: float) -> LogSplit:
 
 
 def session_gap_s(lines: list[bytes], most_s: int) -> int:
-    """A pause that ends a session: a third longer than any within a session of these lines, `most_s` at the most."""
+    """A pause that ends a session: a third longer than any within a session of these lines, `most_s` at most."""
     last: dict[bytes, float] = {}
     longest_s = 60.0
     for line in lines:

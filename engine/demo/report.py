@@ -32,7 +32,7 @@ class AlertEvaluation:
 
     @property
     def recall(self) -> float:
-        """Share of anomalous sessions that were alerted; 0 where there are none."""
+        """Share of anomalous sessions that were alerted; 0 if there are none."""
         anomalous = self.true_positives + self.false_negatives
         return self.true_positives / anomalous if anomalous else 0.0
 

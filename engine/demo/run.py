@@ -45,7 +45,7 @@ LEFT = ("models", "recovery", "alerts.db*", "dead-letters.jsonl", "engine.log", 
 
 
 class DemoError(DriftlineError):
-    """The demonstration cannot go on; the message says why."""
+    """The demonstration cannot go on; the message states why."""
 
 
 def run(out: Path, first: float, seconds: float, seed: int) -> int:
@@ -94,7 +94,7 @@ def clear(out: Path, patterns: Sequence[str]) -> None:
     ours = answers.is_file() and answers.read_bytes().startswith(HEADER.encode())
     if found and not ours:
         raise DemoError(f"{found[0]} does not belong to an earlier demonstration; name another folder with --out")
-    for path in sorted(found, key=lambda p: p == answers):  # what tells whose they are goes last
+    for path in sorted(found, key=lambda p: p == answers):  # the file that identifies the folder goes last
         if path.is_dir():
             shutil.rmtree(path)
         else:

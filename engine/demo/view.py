@@ -11,7 +11,7 @@ from rich.table import Table
 
 @dataclass(slots=True)
 class MetricsReading:
-    """One look at an engine's metrics.
+    """A snapshot of an engine's metrics.
 
     `latency` holds the cumulative buckets of the alert latency: upper bound in seconds → alerts.
     """

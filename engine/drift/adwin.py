@@ -1,8 +1,8 @@
 """ADWIN over the blocks' mean scores: Bifet and Gavaldà, "Learning from time-changing data", 2007; from river.
 
-ADWIN says that something changed; how far the mean is from the reference says whether it matters. The value
+ADWIN states that something changed; how far the mean is from the reference states whether it matters. The value
 is that distance once ADWIN has cut, and 0 before: a large sample makes the smallest change certain, and
-nobody retrains for the smallest change.
+the smallest changes do not need a retraining.
 """
 
 from collections.abc import Sequence

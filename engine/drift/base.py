@@ -1,6 +1,6 @@
 """The contract of a drift statistic: one number for each block of windows, and the limit from which it counts.
 
-A statistic learns a reference, then says of each later block how far the stream has moved from it.
+A statistic learns a reference, then states of each later block how far the stream has moved from it.
 A new one is a file with a class, and a line in `engine.drift.registry`.
 """
 
@@ -52,7 +52,7 @@ class Statistic(ABC):
     the values are 0 until it is long enough. Values must not depend on how many blocks come in one call.
 
     Attributes:
-        watches: What it looks at. All but `templates` depend on the model, and start again after a swap.
+        watches: What it examines. All but `templates` depend on the model, and start again after a swap.
         floor: Smallest limit, in the unit of the statistic; `[drift.floors]` can change it.
         reach: The largest distance of a block that there is.
         confirm_at_once: Whether a single value at the limit confirms the drift.
@@ -90,7 +90,7 @@ class Statistic(ABC):
 
     @property
     def blind(self) -> bool:
-        """Whether the reference is so restless that no change could be told from it."""
+        """Whether the reference varies so much that no change could be distinguished from it."""
         return False
 
     def swapped(self, *, raised: bool) -> None:

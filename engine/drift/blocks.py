@@ -10,7 +10,7 @@ from engine.drift.template_counts import Columns, Counts, TemplateColumns
 from models.base import Windows
 
 SAMPLE_SHARE = 10
-"""One window of so many is sampled for the statistics that would cost too much for all of them."""
+"""One window of this many is sampled for the statistics that would cost too much for all of them."""
 
 _CELLS = 1 << 22
 """Bytes of the largest table of windows and templates that is made at once."""
@@ -26,7 +26,7 @@ class Blocks:
         scores: float32 (m, n): finite.
         time_ns: int64 (m, n): event time of each window's last line.
         counts: int64 (m, k): windows of each block that hold each of the k templates known so far. Windows, not
-            lines: one session that repeats a line a hundred times says less than a hundred sessions.
+            lines: one session that repeats a line a hundred times states less than a hundred sessions.
         threshold: Score from which the model in service calls a window anomalous.
     """
 

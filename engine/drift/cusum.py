@@ -18,14 +18,14 @@ from engine.drift.rhythm import HOUR_NS, Rhythm
 from engine.drift.settings import Growth
 
 _MOST_QUEUED = 120
-"""Blocks that wait to join the reference at most: an episode that ends within so many is part of what is usual."""
+"""Blocks that wait to join the reference at most: an episode that ends within this many is part of what is usual."""
 
 _MOST_LIMITS = 1.5
 """Limits to which a sum grows at most, so that it is soon below its limit when a change is over."""
 _WITH = 0.4
 """Share of its limit that a sum has to reach, to belong to a change that another one made certain."""
 _ADOPTED = 3.0
-"""A change that has lasted so many times as long as a young reference is adopted as the reference."""
+"""A change that has lasted this many times as long as a young reference is adopted as the reference."""
 _YOUNG_BLOCKS = 40
 """Blocks from which a reference is not young any more."""
 

@@ -30,7 +30,7 @@ class DriftEvent:
     """Confirmed drift, or a model in service that does worse than the one before.
 
     Attributes:
-        type: `drift`, or `regression` where the model was at fault and was taken back.
+        type: `drift`, or `regression` where the model was at fault and was rolled back.
         detector: Which statistic; see `DriftSettings`.
         statistic: Its value.
         threshold: What it reached.

@@ -2,7 +2,7 @@
 
 Lin, "Divergence measures based on the Shannon entropy", 1991. The divergence of the whole distribution drowns a
 single template's change in all the others' chance, so each template is looked at alone. Cumulative sums
-(`engine.drift.cusum`) say that its share changed, and since when; the divergence of its share since then says
+(`engine.drift.cusum`) say that its share changed, and since when; the divergence of its share since then states
 whether that matters.
 """
 
@@ -34,7 +34,7 @@ class JensenShannon(Statistic):
     def update(self, blocks: Blocks) -> Floats:
         """See `Statistic.update`."""
         rows, times_ns = blocks.shares(), blocks.time_ns[:, 0]
-        # Templates are numbered as they come: of those that come in later blocks, a block must not know.
+        # Templates are numbered as they appear: a block must not depend on those of later blocks.
         last = np.where(rows > 0, np.arange(1, rows.shape[1] + 1), 1).max(1)
         columns = np.maximum(np.maximum.accumulate(last), self.columns)
         self.moves, i = [], 0

@@ -106,7 +106,7 @@ class WindowFeatures:
         """
         self.width, self.hidden, self._seed = width, hidden, seed
         rng = np.random.default_rng(seed)
-        # Single precision is ample beside 1 / sqrt(FEATURES), and its cosines take a quarter of the time.
+        # Single precision is ample next to 1 / sqrt(FEATURES), and its cosines take a quarter of the time.
         self._directions = (rng.standard_normal((hidden, FEATURES)) / width).astype(np.float32)
         self._phases = rng.uniform(0, 2 * np.pi, FEATURES).astype(np.float32)
         self._projected = np.zeros((0, FEATURES), np.float32)  # a row a column of templates
@@ -121,7 +121,7 @@ class WindowFeatures:
         return len(self._projected)
 
     def snapshot(self) -> dict[str, Any]:
-        """Plain data; the templates' projections are in it, since a model may not know them all after a restart."""
+        """Plain data; the templates' projections are in it, since a model may not have them all after a restart."""
         return {"width": self.width, "hidden": self.hidden, "seed": self._seed, "learnt": self._projected.tobytes()}
 
     @staticmethod

@@ -1,10 +1,10 @@
-"""The monitor: scored windows in, drift events out. It knows no stream, no topic and no clock.
+"""The monitor: scored windows in, drift events out. It does not depend on a stream, a topic or a clock.
 
 1. Complete windows wait until a block of them is full, so the events do not depend on batches.
 2. Every statistic takes the block: into its reference, or compared with it (`engine.drift.base`).
 3. A statistic that stays at its limit raises its detector (`engine.drift.hysteresis`).
 4. The strongest raised detector makes an event, unless the same change was reported a short while ago.
-5. When no detector is raised any more, a last event says that the drift is over.
+5. When no detector is raised any more, a last event states that the drift is over.
 
 After a swap of the model, what depends on the model starts again. Statistics of templates keep their reference,
 or adopt the present stream as reference if it is a change that was raised: the new version has learnt it.
@@ -96,7 +96,7 @@ class DriftMonitor:
         return self._statistics[_WITNESS].progress.ready
 
     def status(self) -> MonitorStatus:
-        """What an operator wants to know."""
+        """The status for operators."""
         width, waiting = self._settings.block_windows, len(self._pending)
         statistics = {name: self._statistics[name] for name in self._settings.detectors}
         references = {
@@ -144,7 +144,7 @@ class DriftMonitor:
         return events if wait else events + self.look()
 
     def look(self) -> list[DriftEvent]:
-        """Looks at the full blocks that wait; returns the events that are due."""
+        """Checks the full blocks that wait; returns the events that are due."""
         blocks = self._pending.full(self._threshold)
         return [] if blocks is None else self._take(blocks)
 
@@ -215,7 +215,7 @@ class DriftMonitor:
         # Sums over more or fewer columns differ in their last bits, and batches must not decide the events.
         values = {name: np.round(s.update(blocks), 9) for name, s in self._statistics.items()}
         if self._all_calm(values):
-            # Nearly always: a look at the last block has the same result as a look at each.
+            # Almost always, checking the last block has the same result as checking each.
             self._times = [*self._times, *starts][-_TIMES:]
             self._see({name: float(found[-1]) for name, found in values.items()}, len(blocks) - 1, len(blocks))
             return []
@@ -232,12 +232,12 @@ class DriftMonitor:
         return calm and all(values[name].max() < self._statistics[name].limit for name in self._triggers)
 
     def _see(self, values: dict[str, float], block: int, blocks: int = 1) -> None:
-        """Step 3 for one block; also counts the windows of all that it stands for, for the cool-down."""
+        """Step 3 for one block; also counts the windows of all that it represents, for the cool-down."""
         if self._since_event is not None:
             self._since_event += self._settings.block_windows * blocks
         for name, trigger in self._triggers.items():
             statistic = self._statistics[name]
-            if statistic.confirm_at_once or statistic.blind:  # blocks are no judgements; and what is blind says nothing
+            if statistic.confirm_at_once or statistic.blind:  # blocks are not judgements; blind ones have no value
                 continue
             moves = statistic.moves_at(block)
             since_ns = self._times[-min(max(1, moves[0].blocks if moves else 1), len(self._times))]
@@ -307,5 +307,5 @@ class DriftMonitor:
 
 
 def _belongs(move: Move, largest: Move) -> bool:
-    """Whether a template is named beside that of the largest move: it is nearly as large, or began with it."""
+    """Whether a template is named next to that of the largest move: it is nearly as large, or began with it."""
     return abs(move.blocks - largest.blocks) <= _TOGETHER_BLOCKS or 2 * move.divergence >= largest.divergence

@@ -1,7 +1,7 @@
 """Novelty: the share of windows that hold a template which the reference does not.
 
 Each block of a reference holds some templates that no other block has. Cumulative sums (`engine.drift.cusum`)
-tell that from more of them than usual.
+distinguish that from more of them than usual.
 """
 
 from typing import Any

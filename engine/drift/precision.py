@@ -15,7 +15,7 @@ MIN_JUDGED = 10
 
 
 class Precision(Statistic):
-    """The share of wrong alerts that is surely (99 %) exceeded; 0 with too few judgements to say.
+    """Lower bound (99 % confidence) of the share of wrong alerts; 0 with too few judgements.
 
     It needs no reference, and judgements are the only evidence, so the first value at the limit counts.
     """
@@ -31,7 +31,7 @@ class Precision(Statistic):
         self.judgements: list[tuple[int, int]] = []  # right and wrong, oldest first
 
     def judge(self, right: int, wrong: int) -> float:
-        """The value after so many more judgements on alerts of the model in service."""
+        """The value after this many more judgements on alerts of the model in service."""
         if right or wrong:
             self.judgements.append((right, wrong))
         while len(self.judgements) > 1 and sum(map(sum, self.judgements[1:])) >= self.settings.judged:
@@ -59,7 +59,7 @@ class Precision(Statistic):
 
 
 def surely(count: int, of: int) -> float:
-    """The share that `count` of `of` surely exceeds (99 %), 0 with too few: Wilson, "Probable inference", 1927."""
+    """Lower bound (99 %) of the share `count` / `of`, 0 with too few: Wilson, "Probable inference", 1927."""
     if of < MIN_JUDGED:
         return 0.0
     share, square = count / of, _Z * _Z

@@ -18,10 +18,10 @@ Delta = Callable[[Floats], Floats]
 """Usual values (k,) → the smallest changes that matter, upwards and downwards (2, k)."""
 
 MOST_ROWS = 240
-"""Blocks that are kept one by one, to tell the noise; later ones count in the mean only."""
+"""Blocks that are kept one by one, to estimate the noise; later ones count in the mean only."""
 
 _GROWTH, _GROWTH_LATER = 1.4, 3.0
-"""Factors by which a reference grows between two looks at its limits: while its noise is learnt, and afterwards."""
+"""Factors by which a reference grows between two updates of its limits: while its noise is learnt, and afterwards."""
 
 _RUN_BLOCKS = 5
 """Mean length of the runs that are drawn again."""
@@ -30,11 +30,11 @@ _DRAWS = 100_000
 _SAFETY = 1.5
 """Factor on what the drawn runs add up to, since they repeat only what was seen."""
 _YOUNG_BLOCKS = 8.0
-"""A limit is doubled for a reference of so many blocks, and nearer to its value for longer ones."""
+"""A limit is doubled for a reference of this many blocks, and nearer to its value for longer ones."""
 _YOUNG_LASTS = 40.0
-"""The blocks at full height that a change has to last are doubled for a reference of so many blocks."""
+"""The blocks at full height that a change has to last are doubled for a reference of this many blocks."""
 _CERTAIN = 14.0
-"""Logarithm of one million: independent windows reach a limit by chance once in so many blocks and series."""
+"""Logarithm of one million: independent windows reach a limit by chance once in this many blocks and series."""
 _ERRORS = 1.0
 """Standard errors of the mean by which a range is wider than half the smallest change that matters."""
 _RARE = 0.02
@@ -52,7 +52,7 @@ class Limits:
         slack: float64 (2, k): distance from it that adds nothing to a sum.
         most: float64 (2, k): the most that a block adds.
         limit: float64 (2, k): the sum from which a series counts as changed.
-        noise: float64 (k,): standard deviation of a block's value beside its neighbours: bursts and rhythms left out.
+        noise: float64 (k,): standard deviation of a block's value next to its neighbours: bursts and rhythms left out.
     """
 
     mean: Floats
@@ -146,7 +146,7 @@ class Reference:
         if self._windows is not None:
             by_chance = mean * (1 - mean) / self._windows
             steady = (mean > _RARE) & (mean < 1 - _RARE)
-            # Of a short reference, the other series tell how restless one is.
+            # For a short reference, the other series show how much one varies.
             if steady.any():
                 restless = max(1.0, float(np.median(variance[steady] / by_chance[steady])))
             prior = by_chance * restless
@@ -169,7 +169,7 @@ class Reference:
         n, k = self.rows.shape
         repeats = int(np.clip(_DRAWS // (k * n), 1, 40))
         rng = np.random.default_rng(0)
-        # A run goes on from where it was drawn, around the end of the reference.
+        # A run continues from where it was drawn, around the end of the reference.
         fresh = rng.random((n, repeats)) < 1 / _RUN_BLOCKS
         fresh[0] = True
         steps = np.arange(n)[:, None]

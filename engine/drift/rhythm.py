@@ -1,7 +1,7 @@
 """The rhythm of a day: what series were at each hour of earlier days, so that a later day is compared with its like.
 
 An hour's mean is accepted once it is half a day old and the stream is calm: a change that lasts is never
-accepted, one that ended by itself is part of the rhythm. Only the first week is learnt, weekend included: later
+accepted, one that ended without a swap is part of the rhythm. Only the first week is learnt, weekend included: later
 a slow drift would pass for a rhythm.
 """
 

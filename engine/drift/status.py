@@ -29,7 +29,7 @@ class MonitorStatus:
 
     @property
     def seeing(self) -> bool:
-        """Whether a detector is in use that is not disabled, or there is none in use."""
+        """Whether a detector is in use and not disabled, or no detector is in use."""
         return not self.references or len(self.blind) < len(self.references)
 
     def sentence(self) -> str:

@@ -1,8 +1,8 @@
 """Statistics with a fixed reference: the first blocks after the start or, where they depend on the model, after a swap.
 
-A block's distance to the reference varies by itself, with bursts and with the hour. Cumulative sums over the
-blocks' distances (`engine.drift.cusum`) say that it has changed for good; how far the latest blocks are from the
-reference says whether that matters.
+A block's distance to the reference varies without drift, with bursts and with the hour. Cumulative sums over the
+blocks' distances (`engine.drift.cusum`) show that it has changed permanently; how far the latest blocks are from the
+reference states whether that matters.
 """
 
 from abc import abstractmethod

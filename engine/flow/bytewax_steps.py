@@ -119,7 +119,7 @@ class WindowStep(Step[ParsedLines, WindowBatch | Rejected]):
 
     def on_notify(self) -> tuple[list[WindowBatch | Rejected], bool]:
         """Does the work that `notify_at` was for."""
-        self._context.telemetry.health.progress()  # where a process reads nothing itself, nobody else says so
+        self._context.telemetry.health.progress()  # a process that does not read a source reports progress here
         now_s = self._context.clock.monotonic_s()
         if now_s < self._tick_at_s:
             self._context.pace.idle(self._context.clock)

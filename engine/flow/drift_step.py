@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class VersionFeedback:
-    """Feedback on one model version's alerts that the monitor knows of, counted from a time of the wall clock."""
+    """Feedback on one model version's alerts that the monitor has counted, from a time of the wall clock."""
 
     model: str = ""
     version: int = 0
@@ -33,7 +33,7 @@ class VersionFeedback:
 
 
 _LOOK_S = 0.2
-"""Between two looks at the scores: a fast stream's many blocks are looked at together, which costs a part."""
+"""Interval of checks of the scores: many blocks of a fast stream are checked together, which costs less."""
 
 _PROGRESS_S = 300.0
 """Between two lines of the log about a reference that is not complete."""
@@ -75,7 +75,7 @@ class DriftStep(Step[ScoredWindows, Record]):
         return self._counted(events)
 
     def on_eof(self) -> tuple[list[Record], bool]:
-        """Looks at the blocks that still wait for a look."""
+        """Checks the blocks that still wait for a look."""
         events = self._monitor.look()
         self._show()
         return self._counted(events), StatefulBatchLogic.RETAIN

@@ -63,7 +63,7 @@ def _alert_sinks(context: Context) -> dict[str, SinkSettings]:
 
 
 def _for_writer(sink: SinkSettings, context: Context, shard: str) -> SinkSettings:
-    """The sink's settings for this worker or shard, where there are several."""
+    """The sink's settings for this worker or shard, if there are several."""
     if context.of == 1 and context.settings.shards == 1:
         return sink
     return sink.for_writer(shard if context.settings.route == "session" else str(context.worker))

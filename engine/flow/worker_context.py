@@ -43,7 +43,7 @@ class Drain:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the steps are given beside their own settings."""
+    """What the steps are given next to their own settings."""
 
     settings: RegionSettings
     worker: int
@@ -68,7 +68,7 @@ class Context:
 
 
 class SourceReports(Observer):
-    """Turns what the source tells into metrics, health and the root span of each batch."""
+    """Turn reports of the source into metrics, health and the root span of each batch."""
 
     def __init__(self, telemetry: Telemetry) -> None:
         self._telemetry = telemetry
@@ -117,7 +117,7 @@ class SourceReports(Observer):
 
 
 class SinkReports(SinkObserver):
-    """Turns what the sinks tell into metrics and health."""
+    """Turn reports of the sinks into metrics and health."""
 
     def __init__(self, telemetry: Telemetry) -> None:
         self._telemetry = telemetry

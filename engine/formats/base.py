@@ -8,7 +8,7 @@ Groups of a header:
 - time: the groups of `engine.formats.timestamps.DIGIT_GROUPS` and `LETTER_GROUPS`; where none takes
   part, a line's time is when it was read;
 - `level`, `priority` (of syslog), `host`, `component`, `pid`, `label`: optional;
-- `piece`: in formats with streams, takes part where the line goes on in the next one of its stream;
+- `piece`: in formats with streams, takes part where the line continues in the next one of its stream;
 - `status`: an HTTP status within the message, which its template names (`engine.formats.http_status`);
 - `message`: what templates are mined from, to the end of the line.
 
@@ -32,7 +32,7 @@ class DocumentLayout:
     """How lines that are documents are read.
 
     Attributes:
-        decode: The line's fields by name, or the reason in words why it has none.
+        decode: The line's fields by name, or the reason as text if it has none.
         fields: Where things are in them.
         marks: Rows of fields; a line is taken for this format by detection if it has, of every
             row, at least one. None of them: a time and a message are enough.
@@ -49,8 +49,8 @@ class Format:
 
     Attributes:
         name: As the settings name it.
-        expected: The line's layout in words, for dead letters and the reference.
-        examples: Lines that a parser of this format must take, and that detection must know.
+        expected: Description of the line's layout, for dead letters and the reference.
+        examples: Lines that a parser of this format must accept, and that detection must recognise.
         blocks: Records over several lines that a parser must take too, see `engine.parsing.journal` and
             `engine.parsing.line_reassembly`.
         header: See the module; None where lines are documents.
@@ -59,7 +59,7 @@ class Format:
             the first that is found counts. Such lines are read one by one.
         sessions: Session rules by name, each a row of patterns of which the first that is found
             gives the key. The first rule is the default.
-        levels: What the format's own words for levels mean, beside `LEVELS`.
+        levels: What the format's own words for levels mean, next to `LEVELS`.
         masks: Replacements for its messages, made before those of the settings.
         similarity: Least share of equal tokens that joins a message to a template, see `TemplateSettings`.
         joins: Whether lines that do not parse and look like the rest of a stack trace belong to the

@@ -1,7 +1,7 @@
-r"""Proves that a regular expression treats a run of digits as one thing, whatever its digits and length.
+r"""Prove that a regular expression treats a run of digits as a unit, independently of its digits and length.
 
 The parser answers a line from the answer it gave to another line that differs only inside its runs
-of digits. That is exact only for expressions that cannot tell such lines apart. `why_not_blind`
+of digits. That is exact only for expressions that do not distinguish such lines. `why_not_blind`
 walks the parsed expression and accepts it where these rules hold (sufficient, not necessary):
 
 - a character set holds all ten digits or none, and no literal is a digit;
@@ -10,9 +10,9 @@ walks the parsed expression and accepts it where these rules hold (sufficient, n
   it (`[0-9]+[a-z]` is fine, `\w+[0-9]` is not);
 - look-arounds test one character and fail inside a run: `(?<![A-Za-z0-9])` and `(?=[^0-9])` do,
   `(?<![A-Za-z])` does not;
-- the expression cannot match the empty string at any place it likes.
+- the expression cannot match the empty string at an arbitrary place.
 
-Groups named in `exact` may count digits (`(?P<year>[0-9]{4})`): whoever uses them checks the
+Groups named in `exact` may count digits (`(?P<year>[0-9]{4})`): their user checks the
 length of those runs for every line.
 """
 
@@ -31,7 +31,7 @@ _CHARACTER = {"LITERAL", "NOT_LITERAL", "IN", "ANY"}
 
 
 class _DependsOnDigitsError(Exception):
-    """The reason, in words."""
+    """The reason as text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ def _holds_digits(item: Any) -> bool:
 
 
 def _check_assertion(body: Any, *, wanted: bool) -> None:
-    """Accepts a look-around that fails wherever the character it looks at is a digit."""
+    """Accepts a look-around that fails wherever the character it examines is a digit."""
     if len(body) == 1:
         name, value = str(body[0][0]), body[0][1]
         if name == "SUBPATTERN":
@@ -166,7 +166,7 @@ def exact_widths(pattern: re.Pattern[bytes], exact: frozenset[str]) -> Mapping[s
     """The least and greatest number of digits in each of the groups `exact` that `pattern` has.
 
     Raises:
-        ValueError: the rest of the pattern is not blind to digits; the message says why.
+        ValueError: the rest of the pattern is not blind to digits; the message states why.
     """
     walk = _Walk({number: name for name, number in pattern.groupindex.items() if name in exact})
     try:

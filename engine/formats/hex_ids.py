@@ -1,10 +1,10 @@
 r"""Finds ids that never come again, UUIDs and long hexadecimal ones, in whole batches.
 
 Their letters differ from line to line, so that lines with such ids would each have a skeleton of its
-own. An id that is found here is put as one byte in the skeleton, and everything that reads lines by
+own. An id that is found here becomes one byte of the skeleton, and everything that reads lines by
 their skeleton must treat it as one thing (`engine.formats.id_invariance`).
 
-Found is only what the masks of `engine.formats.masks` replace as a whole, whatever it holds: a UUID
+Found is only what the masks of `engine.formats.masks` replace as a whole, with any content: a UUID
 (groups of 8, 4, 4, 4 and 12) or 32, 40 or 64 hexadecimal digits, lower case, that hold digits and
 letters, and stand between characters that end a word. What is left is read as ever.
 """
@@ -24,7 +24,7 @@ AFTER = b" ])}>\"'=/|,:;&?<\r\n"
 
 
 class IdKind(NamedTuple):
-    """One kind of id: the byte that stands for it in a skeleton, and what it is made of.
+    """One kind of id: the byte that represents it in a skeleton, and what it is made of.
 
     Every id of the kind holds at least one character of each row of `needs`.
     """
@@ -76,7 +76,7 @@ _BEFORE, _BEFORE_HYPHEN, _AFTER = _table(BEFORE), _table(BEFORE_HYPHEN), _table(
 
 
 def find_ids(blob: NDArray[np.uint8], digits: NDArray[np.bool_]) -> list[Found]:
-    """The ids of a padded blob in which `digits` flags the ASCII digits; [] where there are none."""
+    """The ids of a padded blob in which `digits` flags the ASCII digits; [] if there are none."""
     hexadecimal = digits | ((blob - np.uint8(97)) < np.uint8(6))
     edges = np.flatnonzero(hexadecimal[1:] != hexadecimal[:-1]) + 1
     start, end = edges[0::2], edges[1::2]

@@ -1,6 +1,6 @@
 """HTTP status codes of access logs.
 
-Digits are parameters everywhere else: no template tells 200 from 503. Of a status that would hide what
+Digits are parameters everywhere else: no template distinguishes 200 from 503. Of a status that would hide what
 matters, so it is named before templates are mined, and a shape of line has one text for every name.
 """
 
@@ -33,6 +33,6 @@ def status_place(message: str) -> tuple[str, int, int] | None:
 
 
 def name_status(message: str) -> str:
-    """The message with the name of its status in place of the code: `"GET / HTTP/1.1" <SUCCESS> 612`."""
+    """The message with the name of its status instead of the code: `"GET / HTTP/1.1" <SUCCESS> 612`."""
     place = status_place(message)
     return message if place is None else f"{message[: place[1]]}<{place[0]}>{message[place[2] :]}"

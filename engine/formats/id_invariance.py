@@ -1,11 +1,11 @@
-"""Proves that a regular expression treats an id (`engine.formats.hex_ids`) as one thing, whatever it holds.
+"""Prove that a regular expression treats an id (`engine.formats.hex_ids`) as a unit, independently of its content.
 
-Every place in the expression that takes one character gets a position; the proof looks at which
+Every place in the expression that takes one character gets a position; the proof examines which
 positions may follow which. A position's set holds all characters of ids (it *covers* them), some, or
 none. The expression is accepted where (sufficient, not necessary):
 
 - a covering position repeats itself, and nothing that may follow it takes a character of an id: so
-  whoever enters an id here leaves it at its end;
+  a match that enters an id here leaves it at its end;
 - a position that takes only some of them either cannot be reached at an id, for what is taken before
   it cannot stand before one, or leads to failure before the id's end: no covering position and no end
   of the expression can be reached from it through others of its sort, and together they take no digit,
@@ -13,7 +13,7 @@ none. The expression is accepted where (sufficient, not necessary):
   reached there takes what may follow an id;
 - a search cannot begin inside an id, or fails if it does.
 
-Other anchors than the line's end are passed over, as if they always held: that leaves more ways to consider, never
+Other anchors than the line's end are skipped, as if they always held: that leaves more ways to consider, never
 fewer.
 """
 

@@ -55,7 +55,7 @@ def pick(document: dict[str, Any], names: tuple[str, ...]) -> Any:
 
 
 def field_of(document: dict[str, Any], name: str) -> Any:
-    """The field of that name, or of that path (`a.b`, whose rest may hold dots again); None where there is none."""
+    """The field of that name, or of that path (`a.b`, whose rest may hold dots again); None if absent."""
     if name in document:
         return document[name]
     head, dot, rest = name.partition(".")
@@ -79,7 +79,7 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 def time_ns(value: Any, zone: dt.tzinfo) -> int | None:
     """UTC ns of an ISO 8601 text or of a number since the epoch, also in digits; None if it is neither.
 
-    Numbers are told apart by size: below 1e11 seconds, below 1e14 ms, below 1e17 µs, else ns.
+    Numbers are distinguished by size: below 1e11 seconds, below 1e14 ms, below 1e17 µs, else ns.
     """
     if isinstance(value, str):
         if not (value.isascii() and value.isdecimal() and _EPOCH_DIGITS <= len(value) <= _NS_DIGITS):
@@ -89,7 +89,7 @@ def time_ns(value: Any, zone: dt.tzinfo) -> int | None:
         return None
     for limit, factor in ((1e11, 1_000_000_000), (1e14, 1_000_000), (1e17, 1_000)):
         if abs(value) < limit:
-            # A float of so many seconds is good to a microsecond at best.
+            # A float of this many seconds is good to a microsecond at best.
             return value * factor if isinstance(value, int) else round(value * (factor // 1000)) * 1000
     return int(value)
 
@@ -119,7 +119,7 @@ def _below_micro(text: str) -> int:
 
 
 def parse_object(line: bytes) -> dict[str, Any] | str:
-    """The document, or the reason why there is none."""
+    """The document, or the reason why it cannot be read."""
     try:
         document = orjson.loads(line)
     except orjson.JSONDecodeError as error:

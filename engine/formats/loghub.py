@@ -26,7 +26,7 @@ FORMAT_OF: Mapping[str, str] = {
     "Windows": "windows",
     "Zookeeper": "zookeeper",
 }
-"""System → format; three systems write RFC 3164 and cannot be told apart by their layout."""
+"""System → format; three systems write RFC 3164 and have the same layout."""
 
 HDFS = Format(
     name="hdfs",

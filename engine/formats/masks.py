@@ -73,9 +73,9 @@ class Masker:
         return message
 
     def values(self, message: str) -> list[tuple[str, str]]:
-        """What `mask` replaces in a message: name of the mask and the text it stands for, in order.
+        """What `mask` replaces in a message: name of the mask and the text it represents, in order.
 
-        Text that one mask put in place and a later one replaced again counts for the later one.
+        Text that one mask inserted and a later one replaced counts for the later one.
         """
         place = status_place(message) if self._http else None
         masked = _Masked(message, [*range(len(message) + 1)], [None] * len(message))
@@ -96,7 +96,7 @@ class _Taken(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Masked:
-    """A masked text; for each character its place in the message, and the replaced text that it stands for.
+    """A masked text; for each character its place in the message, and the replaced text that it represents.
 
     `place` has one more entry, for the end.
     """

@@ -1,6 +1,6 @@
-"""The registry of log formats; `engine.formats.base` says what a format is.
+"""The registry of log formats; `engine.formats.base` states what a format is.
 
-To add one, write its entry with its examples beside its kin and name it here. The order is the order
+To add one, write its entry with its examples next to its kin and name it here. The order is the order
 of detection: a format stands before those that take some of its lines too.
 """
 
@@ -14,7 +14,7 @@ AUTO = "auto"
 """Setting for sources whose formats are to be recognised."""
 
 UNKNOWN = "unknown"
-"""What a line is called that detection knows no format for."""
+"""Format name of a line of no known format."""
 
 FORMATS: Mapping[str, Format] = {
     "hdfs": loghub.HDFS,

@@ -1,13 +1,13 @@
 """Event time from header fields: one line at a time by plain Python, or a batch at a time by numpy.
 
-Both give the same answer. The batch form says `ok = False` wherever it is not sure (a field out of
+Both give the same answer. The batch form states `ok = False` wherever it is not sure (a field out of
 range, a time outside the accepted span), and such lines are read again one at a time, which either
 gives the time or the reason for the dead letter.
 
 A header's named groups say what a run of digits means; see `DIGIT_GROUPS`. A year that the format
-leaves out is the latest one that does not put the line later than its arrival (plus the tolerance
+leaves out is the latest one that does not date the line after its arrival (plus the tolerance
 for clocks that run ahead), so that a line of December read in January belongs to the year before.
-A date that is left out altogether is found the same way, with a tolerance of an hour at the most.
+A date that is left out altogether is found the same way, with a tolerance of an hour at most.
 """
 
 import datetime as dt
@@ -50,7 +50,7 @@ LETTER_GROUPS: Mapping[str, Mapping[str, int]] = {
     "zone_sign": {"+": 1, "-": 2},
     "half_day": {"AM": 1, "PM": 2},
 }
-"""What the letters in a header's groups stand for; 0 stands for a group that took no part."""
+"""What the letters in a header's groups represent; 0 represents a group that took no part."""
 
 _MINUS = 2
 _PM = 2
@@ -83,7 +83,7 @@ def _offset_s(zone: ZoneInfo, local_quarter: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class TimeRules:
-    """What is needed beside the digits to know when a line was written.
+    """What is needed in addition to the digits to compute the time of a line.
 
     Attributes:
         zone: Zone of times without one, None for UTC.
@@ -172,7 +172,7 @@ class TimeRules:
 
         Args:
             columns: int64 (n,) each: the digit groups of the format by name, `fraction_digits` (the
-                width of `fraction`, 0 where a line has none) beside `fraction`, and `month` also
+                width of `fraction`, 0 where a line has none) next to `fraction`, and `month` also
                 where it came from a name.
             read_ns: Arrival of the lines.
         """
@@ -290,7 +290,7 @@ def _days_of(code: Column) -> tuple[Column, NDArray[np.bool_]]:
 
 
 def _date_column(columns: dict[str, Column]) -> tuple[Column | None, bool]:
-    """Dates as yyyymmdd, or mmdd with False where the year is left out; None where there is no date."""
+    """Dates as yyyymmdd, or mmdd with False where the year is left out; None if there is no date."""
     if "yymmdd" in columns:
         code = columns["yymmdd"]
         return code + np.where(code < 700_000, 20_000_000, 19_000_000), True

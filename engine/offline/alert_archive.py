@@ -27,7 +27,7 @@ MAX_SQL = 100_000
 
 
 class AlertArchiveError(DriftlineError):
-    """There are no alerts to read; the message says where was looked and what would work."""
+    """There are no alerts to read; the message states where was looked and what would work."""
 
 
 class Archive(Protocol):
@@ -38,7 +38,7 @@ class Archive(Protocol):
         ...
 
     def follow(self) -> Iterator[dict[str, Any] | None]:
-        """Alerts that arrive from now on; None whenever there is none, after a short wait."""
+        """Alerts that arrive from now on; None after a short wait without one."""
         ...
 
 

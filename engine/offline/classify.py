@@ -32,7 +32,7 @@ def load_scorer(store: Path | str, name: str, version: int | None = None, *, dev
     """The line classifier of that name in the store; `BUILT_IN` is taken as it comes where the store has none.
 
     Raises:
-        ModelStoreError: there is none, or it cannot be used.
+        ModelStoreError: it does not exist, or it cannot be used.
     """
     opened = ModelStore(store)
     if name == BUILT_IN and version is None and name not in opened.names():
@@ -91,7 +91,7 @@ class LogClassifier:
         return [rows[i] for i in of.tolist()]
 
     def _reasons_of(self, lines: Lines) -> list[str]:
-        """What spoke for each line's class, in words; asked once for each distinct line."""
+        """The reasons for each line's class as text; computed once for each distinct line."""
         keys = lines.keys()
         if len(self._reasons) > _EXPLAINED:
             self._reasons.clear()

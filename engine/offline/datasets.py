@@ -1,7 +1,7 @@
 """Labelled windows out of log files, cut exactly as the engine cuts them.
 
-A log goes through the same source, parser and windower as in the engine; only the clock stands
-still, so nothing is evicted for being idle. Labels are by session, or by record: from a file
+A log goes through the same source, parser and windower as in the engine; only the clock does
+not move, so nothing is evicted for being idle. Labels are by session, or by record: from a file
 (`engine.offline.label_files`), from a column of the log, or from the label column that some formats have.
 """
 

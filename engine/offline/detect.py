@@ -34,7 +34,7 @@ class Preprocessing:
 def learnable(data: LabelledWindows) -> LabelledWindows:
     """What a detector can learn from: growth steps of anomalous sessions are left out.
 
-    A session's label says that something in it is anomalous, not where. A cut that ends before it
+    A session's label states that something in it is anomalous, not where. A cut that ends before it
     looks normal, and calling it anomalous would teach the detector to call normal beginnings so.
     """
     return data.take(np.flatnonzero(data.windows.closed | ~data.labels))
@@ -86,7 +86,7 @@ class Units:
     """What is judged: sessions, or windows where lines have no session key.
 
     Attributes:
-        keys: Session key of each (n entries), "" where there is none.
+        keys: Session key of each (n entries), "" if absent.
         scores: float32 (n,): the highest score of its windows.
         labels: bool (n,): True = anomalous.
         time_ns: int64 (n,): event time of the last line of the first window with that score.
@@ -124,18 +124,18 @@ class ScoredLog:
         return units_of(self.data, self.scores)
 
     def by_session(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Highest score and label of each session; windows without a key stand for themselves."""
+        """Highest score and label of each session; windows without a key represent themselves."""
         units = self.units()
         return units.scores, units.labels
 
     def figures(self) -> dict[str, Any]:
-        """Counts of units and `models.training.metrics.evaluate`, by session where there are sessions."""
+        """Counts of units and `models.training.metrics.evaluate`, by session if there are sessions."""
         scores, labels = self.by_session()
         return {"units": len(labels), "anomalous": int(labels.sum()), **evaluate(scores, labels, self.threshold)}
 
 
 def units_of(data: LabelledWindows, scores: NDArray[np.float32]) -> Units:
-    """One row per session, from the scores of all windows; windows without a key stand for themselves."""
+    """One row per session, from the scores of all windows; windows without a key represent themselves."""
     if not any(data.keys):
         return Units(data.keys, scores, data.labels, data.last_ns, data.windows.lengths())
     keys, session = np.unique(np.array(data.keys), return_inverse=True)

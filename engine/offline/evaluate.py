@@ -23,7 +23,7 @@ _RESAMPLES = 2000
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedModel:
-    """One detector on one log: what it was asked about, and what it said."""
+    """One detector on one log: its input and its results."""
 
     card: Card
     units: Units
@@ -57,9 +57,9 @@ class EvaluatedModel:
         return evaluate(self.units.scores, self.units.labels, self.threshold)
 
     def f1_interval(self, seed: int = 0) -> tuple[float, float]:
-        """The middle 95 % of F1 when the units are drawn anew with replacement.
+        """The middle 95 % of F1 when the units are drawn again with replacement.
 
-        It tells how much F1 owes to which units happened to be in this log; not how it changes
+        It shows how much F1 depends on which units happened to be in this log; not how it changes
         when the logs do. The cells of resampled units are multinomial, so no unit need be drawn.
         """
         cells = self.confusion()
@@ -73,7 +73,7 @@ class EvaluatedModel:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A detector judged on a log, others beside it on the same units, and where the data came from."""
+    """A detector judged on a log, others next to it on the same units, and where the data came from."""
 
     main: EvaluatedModel
     others: tuple[EvaluatedModel, ...]
@@ -88,13 +88,13 @@ class Evaluation:
         return "session" if any(self.main.units.keys) else "window"
 
     def protocol(self) -> str:
-        """How the figures came about, in words."""
+        """Description of the protocol."""
         part = f"those after the first {self.after:.0%} by time" if self.after else "all of them"
         score = "; its score is the highest of its windows" if self.unit == "session" else ""
         return f"judged by {self.unit}, {part}{score}; the threshold is the card's and was not fitted on this log"
 
     def floor(self) -> str:
-        """Whether the detector beats the floor, in words; "" where the floor is not beside it."""
+        """Sentence on whether the detector beats the floor; "" if the floor was not evaluated."""
         floors = [j for j in self.others if j.card.detector == FLOOR]
         if not floors or self.main.card.detector == FLOOR:
             return ""

@@ -22,7 +22,7 @@ class EvaluationError(DriftlineError):
 
 
 def prepare(folder: Path) -> None:
-    """Makes the folder before the work begins, so that nobody waits for what cannot be written.
+    """Create the folder before the work begins, so that a failure is reported at once.
 
     Raises:
         EvaluationError: it is a file, or is not writable.

@@ -35,7 +35,7 @@ class RecordReader:
 
     Args:
         parser: Reads the batches.
-        judge: Says more about each line.
+        judge: Adds columns for each line.
 
     Attributes:
         lines, bad: Lines read, and lines that did not parse.

@@ -1,7 +1,7 @@
 """Training runs logged to an MLflow tracking server, over its REST API.
 
 The API is MLflow's public one, version 2.0 (https://mlflow.org/docs/latest/rest-api.html), spoken
-with the standard library: MLflow's own client cannot be installed beside Drain3, which pins a
+with the standard library: MLflow's own client cannot be installed next to Drain3, which pins a
 release of cachetools that the client does not take.
 """
 
@@ -21,7 +21,7 @@ from engine.offline.run_log import RunFolder, RunLog, TrainingRun
 EXPERIMENT = "driftline"
 TIMEOUT_S = 20.0
 _BATCH = {"metrics": 1000, "params": 100}
-"""What one log-batch request takes at the most, by MLflow's documentation."""
+"""What one log-batch request takes at most, by MLflow's documentation."""
 
 
 def open_run_log(folder: Path, tracking_uri: str | None = None) -> RunLog:
@@ -37,7 +37,7 @@ class MlflowServer:
     """Runs on an MLflow server; a `RunLog`. Every run goes to the experiment `driftline`."""
 
     def __init__(self, uri: str) -> None:
-        """Looks at nothing yet.
+        """Checks nothing yet.
 
         Args:
             uri: `http://host:port` or https, with `user:password@` where the server wants that; the
@@ -65,7 +65,7 @@ class MlflowServer:
         self._experiment = ""
 
     def check(self) -> None:
-        """See `RunLog.check`. Makes the experiment if there is none."""
+        """See `RunLog.check`. Makes the experiment if absent."""
         found = self._call("GET", "experiments/get-by-name", {"experiment_name": EXPERIMENT}, missing_is_none=True)
         if found is None:
             self._experiment = str(self._call("POST", "experiments/create", {"name": EXPERIMENT})["experiment_id"])

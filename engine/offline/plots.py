@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 Corner = Literal["best", "lower left", "lower right"]
 NORMAL, ANOMALOUS, MARK = "#4477AA", "#CC3311", "#222222"
-"""Told apart with any colour vision: Paul Tol's bright and vibrant schemes, https://sronpersonalpages.nl/~pault/."""
+"""Distinguishable with any colour vision: Paul Tol's bright and vibrant schemes, https://sronpersonalpages.nl/~pault/."""
 
 _OTHERS = ("#EE7733", "#009988", "#AA3377", "#BBBBBB", "#CCBB44", "#66CCEE")
 MAX_POINTS = 20_000
-"""Points of the timeline at the most; more could not be told apart and would make drawing slow."""
+"""Points of the timeline at most; more could not be distinguished and would make drawing slow."""
 
 
 def all_plots(evaluation: Evaluation) -> dict[str, bytes]:
@@ -138,7 +138,7 @@ def timeline(judged: EvaluatedModel, unit: str) -> bytes:
 
 
 def curves(history: Sequence[Mapping[str, float]], best_epoch: int, title: str) -> bytes | None:
-    """Losses, and F1 where there is one, by epoch, with the epoch that was kept; None without epochs."""
+    """Losses, and F1 if there is one, by epoch, with the epoch that was kept; None without epochs."""
     names = list(dict.fromkeys(name for epoch in history for name in epoch))
     losses = [n for n in names if "loss" in n]
     scores = [n for n in names if "f1" in n]
@@ -156,7 +156,7 @@ def curves(history: Sequence[Mapping[str, float]], best_epoch: int, title: str) 
         for name in scores:
             right.plot(epochs, [e.get(name, np.nan) for e in history], color=ANOMALOUS, label=name)
         right.set(ylabel="F1", ylim=(-0.02, 1.05))
-    # Beside the axes: curves may run anywhere inside them.
+    # Outside the axes: curves may run anywhere inside them.
     figure.legend(loc="outside right upper", frameon=False, fontsize=8)
     return _png(figure)
 

@@ -17,7 +17,7 @@ def recalibrate(
     *, rule: str | None = None, settings: dict[str, float] | None = None, device: str = "auto",
     progress: Callable[[int, int], None] | None = None,
 ) -> Card:  # fmt: skip
-    """Fits the threshold of a stored version anew and publishes it, with the same weights, as a new version.
+    """Fits the threshold of a stored version again and publishes it, with the same weights, as a new version.
 
     Args:
         spec: The log to fit it on; labelled where the rule needs labels. Labelled anomalies are left

@@ -3,7 +3,7 @@
 Layout::
 
     RUNS/20240501T101500Z-bert_cnn-3f2a/run.json
-    RUNS/20240501T101500Z-bert_cnn-3f2a/curves.png     where there are epochs to draw
+    RUNS/20240501T101500Z-bert_cnn-3f2a/curves.png     if there are epochs to draw
 """
 
 import os
@@ -48,7 +48,7 @@ class TrainingRun(BaseModel):
         return {f"{split}.{name}": value for split, part in self.metrics.items() for name, value in part.items()}
 
     def results(self) -> dict[str, float]:
-        """Every figure, the threshold where there is one, and the training time."""
+        """Every figure, the threshold if there is one, and the training time."""
         threshold = {} if self.threshold is None else {"threshold": self.threshold.value}
         return {**self.figures(), **threshold, "train_s": self.train_s}
 
@@ -79,7 +79,7 @@ class RunLog(Protocol):
         ...
 
     def record(self, run: TrainingRun, files: Mapping[str, bytes]) -> str:
-        """Logs a run with its plots and says where it is.
+        """Logs a run with its plots and states where it is.
 
         Raises:
             EvaluationError: it could not.
@@ -133,7 +133,7 @@ class RunFolder:
         """The run with this id, or the only one with `part` in its id.
 
         Raises:
-            EvaluationError: there is none, or more than one.
+            EvaluationError: no run matches, or more than one.
         """
         runs = self.all()
         found = [r for r in runs if r.id == part] or [r for r in runs if part in r.id]

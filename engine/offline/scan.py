@@ -98,7 +98,7 @@ class LogScan:
         self, parser: Callable[[], Parser], *, settings: WarmUpSettings | None = None, since_ns: int | None = None,
         baseline_ns: int | None = None,
     ) -> None:  # fmt: skip
-        """`parser` makes one; `baseline_ns` learns so much of each source's own time instead of deciding by itself."""
+        """`parser` makes one; `baseline_ns` learns that much of each source's time instead of choosing it."""
         self._make = parser
         self._settings = settings or WarmUpSettings()
         self._baseline_ns = baseline_ns
@@ -132,7 +132,7 @@ class LogScan:
         return [(source, finding) for source in self.sources.values() for finding in source.finish()]
 
     def findings(self) -> list[tuple[SourceScan, Finding]]:
-        """All findings, the one to look at first in front."""
+        """All findings, the most important one first."""
         found = [(source, finding) for source in self.sources.values() for finding in source.watch.grouping.findings]
         order = {id(finding): at for at, finding in enumerate(rank([finding for _, finding in found]))}
         found = [(s, f) for s, f in found if self._since_ns is None or f.last_ns >= self._since_ns]

@@ -28,7 +28,7 @@ def inputs_of(paths: Sequence[str], baseline: Sequence[str]) -> list[Input]:
     for file in past:
         name = _source(file)
         alike = [n for n in names if os.path.basename(n) == os.path.basename(name)]
-        # One log against one baseline belong together whatever they are called.
+        # One log and one baseline belong together, regardless of their names.
         match = alike or (list(names) if len(names) == 1 else [])
         learnt[file] = match[0] if match else name
     found = [Input(file, learnt[file], _size(file), learn=True) for file in past]

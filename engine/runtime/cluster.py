@@ -68,7 +68,7 @@ def flow(region: str) -> Dataflow:
 
 
 def launched_with(options: tuple[str, ...], variable: str) -> str | None:
-    """What Bytewax's launcher was told by one of its options, else by the environment."""
+    """An option of Bytewax's launcher, from the command line or else from the environment."""
     for option in options:
         if option in sys.argv[:-1]:
             return sys.argv[sys.argv.index(option) + 1]

@@ -1,4 +1,4 @@
-"""Puts the coordinator and a region's node together from their settings."""
+"""Build the coordinator and a region's node from their settings."""
 
 import fcntl
 import functools
@@ -47,13 +47,13 @@ def audit_of(settings: CoordinatorSettings) -> AuditLog:
 
 
 def rollbacks_of(settings: CoordinatorSettings, ledger: Ledger) -> Rollbacks:
-    """What takes versions back, tells of it and puts it on record."""
+    """What rolls versions back, announces and records it."""
     announcer = Announcer(build_sink(settings.announce))
     return Rollbacks(ledger, ModelStore(settings.store), audit_of(settings), announcer, now_ns=time.time_ns)
 
 
 def roll_back(settings: CoordinatorSettings, model: str, to: int | None, reason: str) -> int:
-    """Takes the current version back, tells of it and puts it on record; a coordinator need not be running.
+    """Roll the current version back, announce and record it; the coordinator need not run.
 
     What cannot be finished now (the topic is down) the coordinator finishes.
 

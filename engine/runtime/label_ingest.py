@@ -1,4 +1,4 @@
-"""Beside a region's node: late labels and feedback on their way into the training store."""
+"""Read late labels and feedback into the training store while a region's node runs."""
 
 import logging
 import threading
@@ -40,7 +40,7 @@ def label_feeds(settings: RegionSettings, stop: threading.Event) -> Iterator[Non
                 log.warning("labels cannot be kept: %s", error)
                 stop.wait(RETRY_S)
             except Exception:
-                # The edge of a thread: whatever breaks here, the region goes on hearing labels.
+                # The edge of a thread: after any error, the region continues to read labels.
                 log.exception("labels cannot be kept")
                 stop.wait(RETRY_S)
 
@@ -54,7 +54,7 @@ def label_feeds(settings: RegionSettings, stop: threading.Event) -> Iterator[Non
 
 
 def follow(feeds: list[DocumentFeed[AnyLabel]], stop: threading.Event) -> None:
-    """Polls the feeds until `stop` is set; what cannot be used now is said once and tried again."""
+    """Polls the feeds until `stop` is set; a feed that fails is reported once and retried."""
     said = ""
     while not stop.is_set():
         news, wrong = 0, ""

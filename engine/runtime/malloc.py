@@ -1,4 +1,4 @@
-"""The C library's allocator, told to keep what a batch frees for the next batch."""
+"""Settings of the C library's allocator: keep the memory that a batch frees for the next one."""
 
 import ctypes
 import sys
@@ -9,7 +9,7 @@ _MMAP_BYTES = 32 << 20  # the most that glibc takes
 
 
 def keep_freed_memory() -> bool:
-    """Keeps up to 64 MiB of freed memory with the process; True if the allocator knows how.
+    """Keeps up to 64 MiB of freed memory with the process; True if the allocator supports it.
 
     Every batch makes and frees the same few megabytes of columns. By default glibc may give them back
     to the system each time and get them again page by page: 800 page faults a batch of 4,096 lines,

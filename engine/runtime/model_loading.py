@@ -1,4 +1,4 @@
-"""The engine's side of the model store: which version is current, and how one is put into service."""
+"""The engine's side of the model store: which version is current, and how it is activated."""
 
 import logging
 import os
@@ -49,7 +49,7 @@ def follower(settings: RegionSettings, templates: Templates, telemetry: Telemetr
     def report(outcome: str, version: int, sentence: str) -> None:
         telemetry.metrics.model_swaps.labels(outcome).inc()
         if following.ready:
-            # Told here as well as where windows are scored: a quiet stream must not hide a swap.
+            # Reported here as well as where windows are scored: a quiet stream must not hide a swap.
             telemetry.metrics.model_version.labels(name).set(following.get().version)
         if outcome in ("swapped", "recovered", "shadowing"):
             telemetry.health.ok("model", sentence)
@@ -109,7 +109,7 @@ def classifier_follower(
 def classifying(
     settings: RegionSettings, source: Source, clock: Clock, telemetry: Telemetry
 ) -> Iterator[Classify | None]:
-    """What asks the configured line classifier, whose store is followed while inside; None where there is none."""
+    """What asks the configured line classifier, whose store is followed while inside; None if absent."""
     chosen = settings.classify
     if chosen is None:
         yield None
@@ -128,10 +128,10 @@ def classifying(
 
 
 def describe_classifier(settings: RegionSettings) -> str:
-    """Verifies the current version of the line classifier and says what it is.
+    """Verifies the current version of the line classifier and states what it is.
 
     Raises:
-        ModelStoreError: there is none, it is damaged, or it is a window detector.
+        ModelStoreError: it does not exist, is damaged, or is a window detector.
     """
     if settings.classify is None:
         raise ValueError("no line classifier is configured")
@@ -147,10 +147,10 @@ def describe_classifier(settings: RegionSettings) -> str:
 
 
 def describe_current(settings: ModelSettings) -> str:
-    """Verifies the current version and says what it is.
+    """Verifies the current version and states what it is.
 
     Raises:
-        ModelStoreError: there is none, or it is damaged.
+        ModelStoreError: it does not exist, or it is damaged.
     """
     store = ModelStore(settings.store)
     card = store.card(settings.name)

@@ -30,7 +30,7 @@ SAMPLE_S = 3.0
 """How long lines are waited for to try the format on; a first fetch from Kafka takes some tenths of a second."""
 
 SAMPLED_PARTITIONS = 8
-"""Partitions that are read for that at the most, since some may be empty."""
+"""Partitions that are read for that at most, since some may be empty."""
 
 
 CONNECT_S = 3.0
@@ -105,7 +105,7 @@ def _source(settings: RegionSettings) -> str:
 
 
 def _format(settings: RegionSettings) -> str:
-    """Reads one batch from a finite look at the source and says how many of its lines parse."""
+    """Read one batch of a finite view of the source, and return how many of its lines parse."""
     source = build_source(settings.source)
     batch = _sample(source, source.partitions()[:SAMPLED_PARTITIONS])
     if batch is None:

@@ -1,7 +1,7 @@
 """Recovery folder: created when new, held by one process, refused when it belongs to other settings.
 
 State made under one set of settings means nothing under another (positions of another topic, windows
-cut differently), so the settings it depends on are kept beside it as `settings.json`. Two processes
+cut differently), so the settings it depends on are kept next to it as `settings.json`. Two processes
 on one folder would destroy it, so the one that opens it holds the lock `lock` until it ends.
 """
 
@@ -25,7 +25,7 @@ from foundation.sqlite import connect
 
 
 class RecoveryError(DriftlineError):
-    """The recovery folder cannot be used; the message says why and what to do."""
+    """The recovery folder cannot be used; the message states why and what to do."""
 
 
 class RecoveryFullError(RecoveryError):
@@ -40,10 +40,10 @@ _NO_ROOM = ("code: DiskFull", "extended_code: 4874")
 _SQLITE_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
 
 BUSY_S = 5.0
-"""How long a database of the folder is waited for; nobody else should have it open."""
+"""Time to wait for a database of the folder; no other program should have it open."""
 
 LOCK_WAIT_S = 12.0
-"""A predecessor that was told to stop may need this long to finish; see `RegionSettings.drain_s`."""
+"""A predecessor that is stopping may need this long to finish; see `RegionSettings.drain_s`."""
 
 _held: list[int] = []  # locks of this process; the system frees them when it ends
 
@@ -101,7 +101,7 @@ def _create(folder: Path, partitions: int) -> None:
     """Makes Bytewax's databases, all of them or none."""
     try:
         init_db_dir(folder, partitions)  # type: ignore[no-untyped-call]
-    except BaseException as error:  # what SQLite refuses arrives as a panic, which is no Exception
+    except BaseException as error:  # errors of SQLite arrive as a panic, which is not an Exception
         for half_made in folder.glob("*.sqlite3*"):
             half_made.unlink()
         if no_room(error):
@@ -112,9 +112,9 @@ def _create(folder: Path, partitions: int) -> None:
 def forget_unfinished(folder: Path) -> None:
     """Deletes what a killed engine saved of epochs that it did not finish; only while no flow uses the folder.
 
-    Bytewax (0.21.1) leaves it there. The next run makes those epochs anew, and overwrites only the states that it
+    Bytewax (0.21.1) leaves it there. The next run makes those epochs again, and overwrites only the states that it
     touches in them; if it is killed before it touches a step again, the run after that takes the leftover for the
-    step's state beside a source position from before it: lines are read twice, as if late.
+    step's state next to a source position from before it: lines are read twice, as if late.
 
     Raises:
         RecoveryFullError: the disk is full.
@@ -134,7 +134,7 @@ def forget_unfinished(folder: Path) -> None:
 def _resume_epoch(folder: Path, paths: list[Path]) -> int | None:
     """The epoch that the next run begins with: the least that any worker of the last run had reached.
 
-    None where nothing ever ran. A worker that had not told its progress yet stands where that run began.
+    None where nothing ever ran. A worker that had not reported progress yet resumes where that run began.
     """
     runs: dict[int, tuple[int, int]] = {}
     reached: dict[tuple[int, int], int] = {}
@@ -155,7 +155,7 @@ def _resume_epoch(folder: Path, paths: list[Path]) -> int | None:
 
 
 def no_room(error: BaseException) -> bool:
-    """Whether Bytewax failed because a snapshot found no room; it says so in words only."""
+    """Whether Bytewax failed because a snapshot found no room; only its message shows it."""
     return any(words in str(error) for words in _NO_ROOM)
 
 
@@ -179,7 +179,7 @@ def _lock(path: Path, wait_s: float) -> None:
 
 
 def _refuse_other_division(path: Path, of: int) -> None:
-    """Another number of workers would read partitions whose positions lie in folders nobody opens."""
+    """A different number of workers would read partitions whose positions are in folders that are not opened."""
     others = sorted(p.name for p in path.glob("worker-*-of-*") if not p.name.endswith(f"-of-{of}"))
     if others:
         raise RecoveryError(

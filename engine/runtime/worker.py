@@ -1,6 +1,6 @@
 """Worker: one process that runs one flow, from start to a clean end.
 
-1. Serve health and metrics, so that whatever fails next can be seen.
+1. Serve health and metrics, so that any later failure is visible.
 2. Open the recovery folder.
 3. Wait for a model, then follow the store; wait until every sink can be opened.
 4. Run the flow until its source ends or a stop is requested.
@@ -108,7 +108,7 @@ def _spare_collector() -> None:
 
 
 def _failed(error: BytewaxRuntimeError) -> int:
-    """The exit code for a flow that did not end by itself; what it does not know is raised on for a traceback.
+    """The exit code for a flow that failed; an unknown error is raised again for its traceback.
 
     Bytewax wraps what a step raises, once for each of its own layers.
     """
@@ -121,7 +121,7 @@ def _failed(error: BytewaxRuntimeError) -> int:
         log.error("stopped without delivering everything; it will be read again: %s", cause)
         return EXIT_FAILED
     if isinstance(cause, SettingsError | PositionLostError):
-        raise cause  # a restart would meet it again: `run` says so and ends with the usage code
+        raise cause  # a restart would meet it again: `run` states so and ends with the usage code
     raise error
 
 

@@ -1,10 +1,10 @@
 """Hot swap: the engine follows the model store and takes new versions over between two batches.
 
-1. Look at the store's pointer. The same version as before: done.
-2. Load the version, which verifies its sha256, and build the detector beside the running one, with
+1. Read the store's pointer. If the version is the same as before, stop.
+2. Load the version, which verifies its sha256, and build the detector next to the running one, with
    everything that learning a new template is going to need (the encoder's weights).
-3. Teach it every template this process knows: embeddings and folded tables are made here, in the
-   background, while the running model goes on scoring.
+3. Encode every template of this process for it: embeddings and folded tables are made here, in the
+   background, while the running model continues scoring.
 4. Score one window as a trial; a model that cannot do that is refused.
 5. Set one reference. The scoring step reads it once a batch, so no window is lost, scored twice or
    scored by a mixture. (With shadow scoring first comes what `engine.serving.shadow` numbers.)
@@ -30,7 +30,7 @@ from models.training.scoring import WindowScorer
 log = logging.getLogger(__name__)
 
 Templates = dict[int, str]
-"""Every template this process knows, in the order in which it learnt them; only ever appended to."""
+"""Every template of this process in the order of appearance; only ever appended to."""
 
 
 LEARN_AT_ONCE = 256
@@ -116,13 +116,13 @@ class ServingModel:
 
 
 class Serving(Protocol):
-    """A version of a model that can be put into service; `catch_up` and `try_out` are steps 3 and 4."""
+    """A version of a model that can be activated; `catch_up` and `try_out` are steps 3 and 4."""
 
     name: str
     version: int
 
     def catch_up(self) -> None:
-        """Learns what it needs to know before its first batch."""
+        """Encode all templates before the first batch."""
         ...
 
     def try_out(self) -> None:
@@ -134,7 +134,7 @@ S = TypeVar("S", bound=Serving)
 
 
 class ModelMissingError(ModelError):
-    """No version could be taken over yet."""
+    """No version could be adopted yet."""
 
 
 class Follower(Generic[S]):
@@ -147,7 +147,7 @@ class Follower(Generic[S]):
         """Takes the two ways into the store.
 
         Args:
-            pointer: The version that `current` names, or None where there is no model yet. Raises
+            pointer: The version that `current` names, or None if there is no model yet. Raises
                 ModelError where the store cannot be read.
             load: Builds a verified version (steps 2). Raises ModelError.
             report: Called with (outcome, version, sentence); outcome is `swapped`, `refused`,
@@ -176,7 +176,7 @@ class Follower(Generic[S]):
         return self._model is not None
 
     def look(self) -> bool:
-        """One look at the store; True if another version was taken over. The steps are the module's."""
+        """Check the store once; True if another version was adopted. The steps are those of the module."""
         version = -1
         try:
             pointed = self._pointer()  # 1
@@ -194,7 +194,7 @@ class Follower(Generic[S]):
         return self._take_over(candidate)  # 5
 
     def _load_for(self, version: int) -> S:
-        """What is put into service where the pointer names that version."""
+        """What is activated when the pointer names that version."""
         return self._load(version)
 
     def _settled(self, version: int) -> bool:
@@ -224,14 +224,14 @@ class Follower(Generic[S]):
         return True
 
     def follow(self, poll_s: float) -> None:
-        """Looks at the store every `poll_s` seconds, in a thread of its own, until `stop`."""
+        """Checks the store every `poll_s` seconds, in a thread of its own, until `stop`."""
 
         def watch() -> None:
             while not self._stop.wait(poll_s):
                 try:
                     self.look()
                 except Exception as error:
-                    # The edge of a thread: whatever breaks here must not end the following.
+                    # The edge of a thread: no error here may stop the polling.
                     if self._tell("refused", -1, f"looking at the model store failed: {error!r}"):
                         log.exception("checking the model store failed")
 

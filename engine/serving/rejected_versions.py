@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RejectedVersion:
-    """A version that was refused or taken back, and the one that serves in its place."""
+    """A version that was refused or rolled back, and the one that serves in its place."""
 
     model: str
     version: int

@@ -1,13 +1,14 @@
-"""Shadow scoring: a new version proves itself on the live windows before it counts, and for a while after.
+"""Shadow scoring: a new version is compared on live windows before it is activated, and for a while after.
 
-Goes on where `engine.serving.hot_swap` has loaded a version and tried it out:
+Continues after `engine.serving.hot_swap` has loaded and tried a version:
 
-5. The candidate scores the next windows beside the model in service; nobody sees its scores. Where they are
-   not finite, or it surely finds far more windows anomalous, it is refused and the model in service stays.
+5. The candidate scores the next windows in parallel to the model in service; its scores are not used. If they are
+   not finite, or its alert rate is significantly higher, it is rejected and the model in service stays.
 6. One reference is set, between two batches: no window is lost or scored twice.
-7. Now the old model shadows the new one. If the new one surely finds far more anomalous than the old one on the same
-   windows, or operators call most of its alerts wrong, the reference is set back, and a `regression` event says so.
-8. A version that was refused or taken back is not tried again before the pointer has named another one, not even
+7. Now the old model shadows the new one. If the new one finds significantly more windows anomalous than the old one
+   on the same windows, or operators rate most of its alerts as wrong, the reference is set back, and a `regression`
+   event reports it.
+8. A version that was refused or rolled back is not tried again before the pointer has named another one, not even
    after a restart: the version before it serves (`engine.serving.rejected_versions`).
 
 If the store itself goes back to the old version, that is followed at once. A restart ends a comparison: a version
@@ -40,7 +41,7 @@ class ShadowRules:
     Attributes:
         windows: Windows of each of the two comparisons; 0 compares nothing.
         factor, margin: See `ModelSettings`.
-        wrong_share: Share of wrong alerts, surely exceeded, from which a version is taken back.
+        wrong_share: A version is rolled back if the share of wrong alerts is significantly higher than this.
         threshold: What takes the place of every model's own threshold; None: nothing does.
     """
 
@@ -51,7 +52,7 @@ class ShadowRules:
     threshold: float | None = None
 
     def limit(self, other_rate: float) -> float:
-        """Alert rate that is too high beside another model's."""
+        """Alert rate that is too high next to another model's."""
         return self.factor * other_rate + self.margin
 
 
@@ -73,7 +74,7 @@ class Comparison:
         self.old += old
 
     def least(self) -> float:
-        """Share of the windows that the new model surely finds anomalous: few windows say little."""
+        """Lower bound of the share of windows that the new model finds anomalous; low for few windows."""
         return surely(self.new, self.windows)
 
     def rates(self) -> tuple[float, float]:
@@ -92,7 +93,7 @@ class ModelFollower(Follower[ServingModel]):
         """See `Follower`; without rules a version takes over at once, without memory a restart forgets step 8."""
         super().__init__(pointer, load, report)
         self._rules = rules or ShadowRules()
-        self._lock = threading.RLock()  # between the flow's thread and the one that looks at the store
+        self._lock = threading.RLock()  # between the flow's thread and the one that examines the store
         self._candidate: tuple[ServingModel, Comparison] | None = None
         self._previous: ServingModel | None = None
         self._probation: Comparison | None = None
@@ -111,7 +112,7 @@ class ModelFollower(Follower[ServingModel]):
                 self._look_back(self._previous, self._probation, scored)
 
     def judge(self, version: int, right: int, wrong: int, time_ns: int) -> None:
-        """Takes what operators have said of all alerts of a version so far; may take it back (step 7).
+        """Process the feedback on all alerts of a version so far; may roll it back (step 7).
 
         Args:
             version: Whose alerts.
@@ -126,7 +127,7 @@ class ModelFollower(Follower[ServingModel]):
                 return
             before_right, before_wrong = self._judged.get(previous.version, (0, 0))
             statistic, limit = surely(wrong, right + wrong), self._rules.wrong_share
-            # Where the old one's alerts were wrong as often, going back would help nobody.
+            # If the old one's alerts were wrong as often, a rollback would not help.
             if statistic >= limit and wrong * (before_right + before_wrong) >= before_wrong * (right + wrong):
                 windows = right + wrong
                 self._go_back(previous, "precision", statistic, limit, (time_ns, time_ns, windows))
@@ -177,7 +178,7 @@ class ModelFollower(Follower[ServingModel]):
             candidate.shadow_scores.append(scores)  # its threshold on the stream is known before its first alert
             tried.add(self._above(scores, candidate.threshold), self._in_service(scored), scored)
         except Exception as error:
-            # Whatever a candidate does here must cost no line: it is not in service.
+            # No error of a candidate may cost a line: it is not in service.
             self._refuse(candidate, f"{candidate.name} version {candidate.version} cannot score live windows: {error}")
             return
         if tried.windows < self._rules.windows:
@@ -199,7 +200,7 @@ class ModelFollower(Follower[ServingModel]):
         try:
             old = self._alerts(previous, scored.batch.windows)
         except Exception:
-            # Without it nothing can be compared, and nobody would want to go back to it.
+            # Without it there is no comparison, and a rollback to it would not help.
             log.exception(
                 "%s version %s fails in the comparison with its successor, which stays in use",
                 previous.name,

@@ -72,7 +72,7 @@ def alert_id(region: str, source: str, session: str, first: int, last: int) -> s
 
 
 def redaction(settings: AlertSettings) -> Callable[[str], str]:
-    """What takes out of a text whatever must not leave the region."""
+    """Removes from a text what must not leave the region."""
     patterns = [re.compile(pattern) for pattern in settings.redact]
     if not patterns:
         return lambda text: text
@@ -118,7 +118,7 @@ class AlertWriter:
             region: Name of this region.
             recent: The raw lines read last.
             templates: Text of every template id.
-            describe: `Source.describe`: partition and position in words.
+            describe: `Source.describe`: partition and position as text.
             clock: For the time of creation.
             explain: Asked for the windows that are alerted on, where the settings want that.
             classify: Asked for the windows that are alerted on; None where no line classifier is set.
@@ -142,7 +142,7 @@ class AlertWriter:
         return [self._record(scored, decision, reason, kind) for decision, reason, kind in rows]
 
     def _kinds(self, scored: ScoredWindows, decisions: tuple[Decision, ...]) -> list[LineClassification | None]:
-        """What the line classifier says of each decision's window; None where there is none."""
+        """What the line classifier states of each decision's window; None if absent."""
         if self._classify is None or not decisions:
             return [None] * len(decisions)
         batch, ids = scored.batch, [scored.batch.windows.row(d.index).tolist() for d in decisions]
@@ -164,7 +164,7 @@ class AlertWriter:
         return {**kind, "text": self._redacted(kind["text"]), "reasons": reasons}
 
     def _reasons(self, scored: ScoredWindows, decisions: tuple[Decision, ...]) -> list[ScoreExplanation | None]:
-        """The explanation of each decision, asked for all at once; None where there is none."""
+        """The explanation of each decision, asked for all at once; None if absent."""
         index = np.array([decision.index for decision in decisions], np.int64)
         explanation = self._explain(scored, index) if len(index) else None
         if explanation is None:
@@ -257,7 +257,7 @@ class AlertWriter:
     def _quote(self, line: bytes) -> str:
         # Redaction comes before the cut: half a secret is still a secret.
         text = self._redacted(line.decode("utf-8", "backslashreplace").rstrip("\r"))
-        if len(text) <= self._settings.max_line_bytes // 4:  # four bytes a character at the most
+        if len(text) <= self._settings.max_line_bytes // 4:  # four bytes a character at most
             return text
         return text.encode()[: self._settings.max_line_bytes].decode("utf-8", "ignore")
 

@@ -244,7 +244,7 @@ class AlertBudget:
         return any(account.waiting is not None for account in self._accounts.values())
 
     def pass_time(self, elapsed_s: float) -> list[Record]:
-        """The digests that become due because no alert came for so many seconds."""
+        """The digests that become due because no alert came for this many seconds."""
         elapsed_ns = round(elapsed_s * 1e9)
         waiting = [account for account in self._accounts.values() if account.waiting is not None]
         return [record for account in waiting for record in account.advance(account.clock_ns + elapsed_ns)]

@@ -30,7 +30,7 @@ _NUMBER = re.compile("[0-9]+")
 
 
 class ClassifySettings(BaseModel):
-    """Which line classifier says what kind of line an alert is about."""
+    """Which line classifier states what kind of line an alert is about."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -107,7 +107,7 @@ AboutWindow = tuple[Sequence[str], Sequence[bytes]]
 
 
 class Classify(Protocol):
-    """Says of windows what kind of line they are about.
+    """Classify the lines of windows.
 
     Attributes:
         max_lines: Lines of a window that are looked at, the last ones.
@@ -116,7 +116,7 @@ class Classify(Protocol):
     max_lines: int
 
     def __call__(self, windows: Sequence[AboutWindow]) -> list[LineClassification | None]:
-        """What an alert says of each window; None where nothing can be said."""
+        """The class that an alert states for each window; None if there is no result."""
         ...
 
 
@@ -137,7 +137,7 @@ class AlertClassifier:
             follower: Holds the classifier.
             parser: Takes raw lines apart as the engine does; it mines nothing.
             clock: Gives years to lines without one.
-            count: Told the class of every window.
+            count: Called with the class of every window.
         """
         self.max_lines = settings.max_lines
         self._explain = settings.explain
@@ -158,7 +158,7 @@ class AlertClassifier:
             found = serving.scorer.probabilities(_of_keys(keys))
             return self._classified(serving, parts, [texts for texts, _ in windows], found)
         except Exception as error:
-            # Whatever a classifier does here (a device without memory, say) must not end the flow.
+            # No error of a classifier (such as a device without memory) may end the flow.
             self._report(f"{serving.name} version {serving.version}", error)
             return [None] * len(windows)
 
@@ -187,7 +187,7 @@ class AlertClassifier:
             if not len(part):
                 classified.append(None)
                 continue
-            at = int(mine[:, NORMAL].argmin())  # the line that is least normal says what kind of trouble it is
+            at = int(mine[:, NORMAL].argmin())  # the line that is least normal states what kind of trouble it is
             best = int(mine[at].argmax())
             reasons = serving.scorer.explain(part.take(np.array([at])))[0] if self._explain else None
             self._count(CLASSES[best])

@@ -1,4 +1,4 @@
-"""What an alert says about why: the lines of its window that add most to the score."""
+"""What an alert states about why: the lines of its window that add most to the score."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -66,7 +66,7 @@ def top_lines(
         base: What no line carries.
         templates: Template id of each line.
         raw: The last raw lines of the window, all of them or fewer.
-        limit: Lines listed at the most.
+        limit: Lines listed at most.
         text: The text of a template, as it may be shown.
         quote: A raw line, as it may be shown.
 

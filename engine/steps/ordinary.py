@@ -18,7 +18,7 @@ ALL_UNTIL = 1_000
 """Windows that are all looked at in the beginning."""
 
 SAMPLE = 16
-"""Afterwards one window in so many is: an ordinary template is in many of them, and the look costs time."""
+"""Afterwards one window in this many is: an ordinary template is in many of them, and the look costs time."""
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # Knuth's multiplicative hash
 
@@ -30,7 +30,7 @@ class OrdinaryTemplates:
     """
 
     def __init__(self, limit: int) -> None:
-        """Knows nothing.
+        """Create an empty table.
 
         Args:
             limit: Templates remembered; those learned first are forgotten first.
@@ -75,7 +75,7 @@ class OrdinaryTemplates:
         return [self._seen, list(self._first), list(self._first.values())]
 
     def restore(self, state: list[Any] | None) -> None:
-        """Continue from a snapshot; from nothing where there is none."""
+        """Continue from a snapshot; from nothing if absent."""
         if state is not None:
             self._seen, templates, numbers = state
             self._first = dict(zip(templates, numbers, strict=True))

@@ -53,7 +53,7 @@ class Parser:
 
         Args:
             settings: How lines are read.
-            describe: Puts a place into words, for dead letters.
+            describe: Text of a place, for dead letters.
             snapshot: What `snapshot` gave.
 
         Raises:
@@ -189,7 +189,7 @@ class Parser:
         return template, cluster
 
     def _take_new(self) -> dict[int, str]:
-        """Texts not announced before; two lanes may know the same one."""
+        """Texts not announced before; two lanes may have the same one."""
         lanes = self._lanes.lanes
         if len(lanes) == 1:
             return lanes[0].templates.take_new()

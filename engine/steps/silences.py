@@ -28,7 +28,7 @@ SCORE = "score"
 """Kind of reason of an alert on a window's score."""
 
 LOOK_S = 2.0
-"""Seconds between two looks at the file."""
+"""Interval of checks of the file, in seconds."""
 
 
 class SilenceFileError(DriftlineError):
@@ -52,7 +52,7 @@ class SuppressionRule(BaseModel):
     comment: str = Field("", description="Reason, and who requested it.")
 
     def model_post_init(self, _context: object) -> None:
-        """Refuses a rule that would suppress everything for ever, and patterns that do not compile."""
+        """Refuses a rule that would suppress everything indefinitely, and patterns that do not compile."""
         if self.name == WITHHELD_BY_GROUP:
             raise ValueError(f"suppression rule {self.name!r}: this name counts repeats in a group; give another name")
         conditions = (self.template, self.session, self.max_score, self.reason, self.ends)
@@ -127,7 +127,7 @@ _RULES = TypeAdapter(tuple[SuppressionRule, ...])
 
 
 def read_silences(path: Path) -> tuple[SuppressionRule, ...]:
-    """The silences of a file; none where there is no file.
+    """The silences of a file; none if there is no file.
 
     Raises:
         SilenceFileError: It is not a JSON array of silences.
@@ -164,8 +164,8 @@ class Silences:
 
         Args:
             fixed: Those of the settings.
-            path: The file; None: there is none.
-            monotonic_s: Clock that decides when to look at the file again.
+            path: The file; None without one.
+            monotonic_s: Clock that decides when to check the file again.
         """
         self._fixed = tuple(fixed)
         self._path = path

@@ -24,15 +24,15 @@ FLUSH_TRY_S = 1.0
 """How long one attempt waits before the failure is reported and tried again."""
 
 RETRY_PAUSE_S = 0.2
-"""Pause between attempts, for errors that come back at once."""
+"""Pause between attempts, for errors that occur at once."""
 
 
 class DrainTimeoutError(Exception):
-    """The engine was told to stop and a sink did not acknowledge in time; nothing was saved."""
+    """The engine had to stop and a sink did not acknowledge in time; nothing was saved."""
 
 
 class SinkObserver:
-    """What a sink tells the outside."""
+    """Reports of a sink."""
 
     def delivered(self, sink: str, pending: int) -> None:
         """Everything written so far is acknowledged."""
@@ -44,8 +44,8 @@ class SinkObserver:
 def try_out(name: str, sink: Sink, observer: SinkObserver, stop: StopFlag) -> bool:
     """Opens and closes a sink once, for as long as that takes; False if a stop was requested before.
 
-    The flow opens a sink only for its first record, which may be days away: without this, nobody would
-    learn until then that the other side is not there.
+    The flow opens a sink only for its first record, which may be days away: without this, an
+    unavailable destination would not be noticed until then.
     """
     while not stop.is_set():
         try:
@@ -130,7 +130,7 @@ class SinkOutput(FixedPartitionedSink[Record, State]):
             name: For metrics and messages.
             build: Makes the connector of a shard, not yet open.
             shards: All shards of the flow.
-            observer: Is told of deliveries and refusals.
+            observer: Receives deliveries and refusals.
             expired: True once a requested stop may wait no longer.
             stop: Set once a stop is requested.
             max_pending: Records not yet acknowledged from which writing waits for the other side.

@@ -21,21 +21,21 @@ larger: a batch costs about 1 ms however few its lines are. At 5,000 lines/s tha
 instead of 40 %, for 10 ms more in the mean until an alert."""
 
 LAG_EVERY_S = 0.5
-"""Pause between two looks at the lag: asking for that of many files costs more than reading a batch."""
+"""Pause between two checks of the lag: for many files a check costs more than reading a batch."""
 
 UNAVAILABLE_POLL_S = 0.5
 """Pause after a failed read: long enough not to hammer a broker that is coming up."""
 
 
 class Observer:
-    """What the source tells the outside; the engine's runtime overrides what it wants to know."""
+    """Reports of the source; the engine's runtime overrides those that it needs."""
 
     def read(self, batch: LineBatch) -> LineBatch:
-        """A batch was read; what comes back goes into the flow."""
+        """A batch was read; the returned batch goes into the flow."""
         return batch
 
     def lag(self, partition: str, lag: int | None) -> None:
-        """How much is left to read, where the source knows it; asked every `LAG_EVERY_S`, and at the end."""
+        """How much is left to read, if the source can report it; every `LAG_EVERY_S`, and at the end."""
 
     def turn(self) -> None:
         """The reader was asked once more, whether or not there was something to read."""
@@ -50,7 +50,7 @@ class Observer:
 class Pace:
     """Rests the worker's one thread when none of its partitions had anything to read.
 
-    Bytewax would pause by itself until a time of the wall clock; set back by an hour, that clock would
+    Bytewax would pause until a time of the wall clock; set back by an hour, that clock would
     stop the reading for an hour.
 
     Attributes:
@@ -85,7 +85,7 @@ class Pace:
 
 
 class StoppedEarlyError(Exception):
-    """The flow was told to end before it had begun; nothing was read."""
+    """The flow had to end before it had started; nothing was read."""
 
 
 class _Partition(StatefulSourcePartition[tuple[str, LineBatch], State | None]):
@@ -167,14 +167,14 @@ class _Partition(StatefulSourcePartition[tuple[str, LineBatch], State | None]):
 
 
 _AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
-"""Tells Bytewax to poll again without a pause of its own; see `Pace`."""
+"""Make Bytewax poll again without a pause of its own; see `Pace`."""
 
 
 class SourceInput(FixedPartitionedSource[tuple[str, LineBatch], State | None]):
     """The connector's partitions as Bytewax partitions.
 
     Once `stop` is set every partition ends, which drains the flow: what was read is processed and
-    delivered, positions are saved, and the flow finishes by itself.
+    delivered, positions are saved, and the flow finishes.
     """
 
     def __init__(
@@ -192,7 +192,7 @@ class SourceInput(FixedPartitionedSource[tuple[str, LineBatch], State | None]):
         """Asks the source, for as long as it takes: an absent broker delays the start, no more.
 
         It is asked once where a stop was requested already, too: without partitions Bytewax cannot place the
-        state that it goes on from, and breaks.
+        state that it continues from, and breaks.
 
         Raises:
             StoppedEarlyError: a stop was requested, and the source does not answer.

@@ -4,7 +4,7 @@ The flow only picks windows and hands them over; a thread of its own writes them
 disk. What is handed over and not yet written when the process is killed is lost: the store is a sample
 anyway. What is read again after a crash is stored under the same id, hence once.
 
-The same thread reads what operators said of alerts, for the drift detector `precision` and for rollbacks.
+The same thread reads operators' feedback on alerts, for the drift detector `precision` and for rollbacks.
 """
 
 import logging
@@ -64,7 +64,7 @@ class Picked:
 
 
 class Picker:
-    """Chooses so many windows a second: anomalous ones first, of the others those whose place hashes lowest."""
+    """Chooses this many windows a second: anomalous ones first, of the others those whose place hashes lowest."""
 
     def __init__(self, region: str, windows_per_s: float, clock: Clock, fixed_threshold: float | None = None) -> None:
         """`fixed_threshold` stands in the place of the model's, where the settings say so."""
@@ -76,7 +76,7 @@ class Picker:
         self._at_s = clock.monotonic_s()
 
     def pick(self, scored: ScoredWindows) -> Picked | None:
-        """The chosen windows of a batch; None where there are none."""
+        """The chosen windows of a batch; None if there are none."""
         now_s = self._clock.monotonic_s()
         self._budget = min(self._rate, self._budget + (now_s - self._at_s) * self._rate)
         self._at_s = now_s
@@ -92,7 +92,7 @@ class Picker:
         )  # fmt: skip
 
     def _chosen(self, scored: ScoredWindows, most: int) -> NDArray[np.int64]:
-        """Indexes, ascending, of at most so many windows; a replay prefers the same."""
+        """Indexes, ascending, of at most this many windows; a replay prefers the same."""
         # A growth step of a session that turns out anomalous may still look normal: it would teach the wrong thing.
         complete = np.flatnonzero(scored.batch.windows.closed)
         if len(complete) <= most:
@@ -139,7 +139,7 @@ class Collector:
             self._metrics.training_windows.labels("dropped").inc(len(picked.ids))
 
     def feedback(self, since_ns: int) -> FeedbackCounts | None:
-        """What operators have said since a time of the wall clock; None while it is not known yet."""
+        """Operators' feedback since a time of the wall clock; None until it is read."""
         self._asked_ns = since_ns
         answer = self._answer
         return answer[1] if answer is not None and answer[0] == since_ns else None
@@ -167,7 +167,7 @@ class Collector:
                     looked_s = self._clock.monotonic_s()
                     self._look(store)
             except Exception as error:
-                # The edge of a thread: whatever a disk, a database or a window does here, the next one is tried.
+                # The edge of a thread: after any error, the next window is tried.
                 self._fail(error, picked)
                 _closed(store)
                 store = None
@@ -206,7 +206,7 @@ class Collector:
             self._lost += len(picked.ids)
         now_s = self._clock.monotonic_s()
         if now_s - self._said_s >= LOG_S:
-            # What nobody foresaw is told with its place in the code.
+            # An unexpected error is logged with its traceback.
             foreseen = isinstance(error, FederationError | OSError | sqlite3.Error)
             log.error(
                 "training windows are not kept (%s lost since the last message): %s", self._lost, error,
@@ -216,7 +216,7 @@ class Collector:
 
 
 def _closed(store: TrainingStore | None) -> None:
-    """Frees a store, which may be broken; the next look opens it anew."""
+    """Frees a store, which may be broken; the next look opens it again."""
     try:
         if store is not None:
             store.close()

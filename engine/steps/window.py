@@ -14,7 +14,7 @@ from engine.windows.timewindow import TimeWindower, TimeWindows
 from engine.windows.window_base import LateLine, WindowCounters, Windowed, Windower, WindowStateError
 
 WindowSettings = Annotated[SessionWindows | SlidingWindows | TimeWindows, Field(discriminator="kind")]
-"""The settings of one kind of window, told apart by `kind`."""
+"""The settings of one kind of window, selected by `kind`."""
 
 
 def build_windower(settings: WindowSettings, clock: Clock, state: bytes | None = None) -> Windower:

@@ -1,7 +1,7 @@
-"""`/healthz`, `/readyz` and `/metrics` over HTTP, on the loopback interface unless told otherwise.
+"""`/healthz`, `/readyz` and `/metrics` over HTTP, on the loopback interface by default.
 
 `/healthz` answers 200 while the worker moves, else 503: restart it. `/readyz` answers 200 while lines
-become alerts, else 503 with what is wrong: wait, or mend it. Both pages are JSON.
+become alerts, else 503 with the failing conditions. Both pages are JSON.
 """
 
 import errno

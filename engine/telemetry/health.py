@@ -24,7 +24,7 @@ CONDITIONS: Mapping[str, str] = {
 """What readiness of an engine depends on, and what `ok` means for each."""
 
 OPTIONAL: Mapping[str, str] = {"drift": "nothing watches for drift"}
-"""Conditions of parts that an engine may do without, and what is said while they do not report."""
+"""Conditions of optional parts, with their text while they do not report."""
 
 COORDINATOR: Mapping[str, str] = {
     "events": "drift events can be read",
@@ -52,7 +52,7 @@ class Health:
     """The conditions of one engine process; any thread may report and read.
 
     A condition that begins to fail, and its recovery, are logged once each: without that, an engine that
-    waits for its broker would look idle to whoever reads the log alone.
+    waits for its broker would look idle in the log.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Health:
 
         Args:
             clock: For ages and stamps.
-            stall_s: The worker counts as stuck after so many seconds without `progress`.
+            stall_s: The worker counts as stuck after this many seconds without `progress`.
             conditions: Names, and what `ok` means for each.
             optional: The same for parts that may never report.
         """
@@ -81,7 +81,7 @@ class Health:
         self._report(name, True, detail or self._means.get(name, ""))
 
     def fail(self, name: str, detail: str) -> None:
-        """The part `name` does not work; `detail` says what failed and with which value."""
+        """The part `name` does not work; `detail` states what failed and with which value."""
         self._report(name, False, detail)
 
     def progress(self) -> None:
@@ -94,7 +94,7 @@ class Health:
             return dict(self._conditions)
 
     def alive(self) -> tuple[bool, dict[str, object]]:
-        """Whether the worker's loop moves, and the page that says so."""
+        """Whether the worker's loop moves, and the page that states so."""
         idle_s = self._clock.monotonic_s() - self._progress_s
         ok = idle_s <= self._stall_s
         page: dict[str, object] = {"status": "ok" if ok else "stuck", "last_progress_s": round(idle_s, 3)}
@@ -153,7 +153,7 @@ class LagWatch:
         health.ok("lag")
 
     def observe(self, lag: int | None) -> None:
-        """Takes the lag of all partitions together, None where the source does not know it."""
+        """Takes the lag of all partitions together, None if the source cannot report it."""
         if lag is not None:
             self._least = lag if self._least is None else min(self._least, lag)
         now_s = self._clock.monotonic_s()

@@ -54,7 +54,7 @@ class _Formatter(logging.Formatter):
 
 
 class JsonFormatter(_Formatter):
-    """`time`, `level`, `logger`, `message`, and where there are any `fields`, `trace_id`, `span_id`, `exception`."""
+    """`time`, `level`, `logger`, `message`, and if there are any `fields`, `trace_id`, `span_id`, `exception`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line of JSON."""
@@ -86,7 +86,7 @@ class TextFormatter(_Formatter):
 
 
 def setup_logging(settings: LogSettings, *, secrets: Collection[str] = (), stream: TextIO | None = None) -> None:
-    """Sends all logging of this process to `stream`, in place of what was set up before.
+    """Sends all logging of this process to `stream`, instead of what was set up before.
 
     Args:
         settings: See the class.
@@ -108,7 +108,7 @@ def setup_logging(settings: LogSettings, *, secrets: Collection[str] = (), strea
 
 
 def _printable(value: Any) -> Any:
-    """JSON escapes control characters by itself; lone surrogates it cannot carry become `?`."""
+    """JSON escapes control characters; lone surrogates, which it cannot represent, become `?`."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, dict):

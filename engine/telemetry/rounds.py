@@ -98,7 +98,7 @@ class RoundTelemetry(RoundObserver):
         self._report("rounds", reason)
 
     def close(self) -> None:
-        """Sends the last spans (two seconds at the most) and stops serving; a second call does nothing."""
+        """Sends the last spans (two seconds at most) and stops serving; a second call does nothing."""
         self._tracer.close()
         if self.endpoints is not None:
             self.endpoints.close()

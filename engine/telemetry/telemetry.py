@@ -66,7 +66,7 @@ class Telemetry:
         self.tracer = Tracer.from_environment(environ, settings.trace_ratio, region=region, worker=str(worker))
 
     def close(self) -> None:
-        """Sends the last spans (two seconds at the most) and stops serving; a second call does nothing."""
+        """Sends the last spans (two seconds at most) and stops serving; a second call does nothing."""
         self.tracer.close()
         if self.endpoints is not None:
             self.endpoints.close()

@@ -95,7 +95,7 @@ class Tracer:
         except MissingExtraError as error:
             log.warning("tracing is off: %s", error)
         except Exception:
-            # Whatever a variable holds (a limit that is not a number, say): the engine runs without traces.
+            # For any invalid variable (such as a limit that is not a number), the engine runs without traces.
             log.exception("tracing is off: OpenTelemetry rejects the values of its OTEL_* variables")
         return cls()
 

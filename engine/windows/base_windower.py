@@ -19,7 +19,7 @@ from engine.windows.window_base import NO_TIME, WHOLE_SOURCE, LateLine, WindowCo
 from models.base import template_id
 
 _EVICTED_SHARE = 32
-"""Eviction by number clears one in so many, so that the search for the oldest is paid once for many windows."""
+"""Eviction by number clears one in this many, so that the search for the oldest is paid once for many windows."""
 
 _LIMITS = frozenset({"max_open", "idle_s", "partition_idle_s", "max_ahead_s"})
 """Settings that bound the state and do not shape windows: a snapshot may be used under other ones."""
@@ -127,11 +127,11 @@ class WindowShard(ABC, Generic[OutT]):
 
     @abstractmethod
     def _take(self, lines: ParsedLines, partition: int, emission: OutT) -> tuple[tuple[LateLine, ...], Ints]:
-        """Puts lines into windows; returns those that came too late, and the slots to release afterwards."""
+        """Add lines to windows; return late lines, and the slots to release afterwards."""
 
     @abstractmethod
     def _close(self, slots: Ints, emission: OutT, trigger: int) -> None:
-        """Puts the windows in `slots` out as they are; the slots are released afterwards."""
+        """Emit the windows in `slots` as they are; the slots are released afterwards."""
 
     def _due(self) -> Ints:
         """Slots that the watermark has passed without a line, because an idle partition was left out."""

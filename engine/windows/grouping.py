@@ -65,7 +65,7 @@ def running_max(values: Ints, groups: Groups) -> Ints:
         # Each group is lifted above all before it, so one accumulation serves all groups.
         lift = numbers * span - low
         return np.maximum.accumulate(values + lift) - lift
-    # Times decades apart would overflow the lift: the same with ranks in place of times.
+    # Times decades apart would overflow the lift: the same with ranks instead of times.
     distinct, ranks = np.unique(values, return_inverse=True)
     lift = numbers * len(distinct)
     return distinct[np.maximum.accumulate(ranks + lift) - lift]

@@ -27,7 +27,7 @@ class _Held:
 class RecentLines:
     """Recent batches of lines of all partitions, within a number of bytes.
 
-    This is no part of recovery: after a restart, lines read before it count as omitted.
+    This is not part of recovery: after a restart, lines read before it count as omitted.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -75,11 +75,11 @@ class RecentLines:
             session: Hash of its session key; `WHOLE_SOURCE` for all lines between `first` and `last`.
             first: Position of the window's first line.
             last: Position of its last line.
-            limit: Lines at the most.
+            limit: Lines at most.
         """
         found: list[bytes] = []
         # To the very oldest: the shards of a partition hand in their parts one after the other, so that
-        # a part before the window's first line says nothing about those added before it.
+        # a part before the window's first line states nothing about those added before it.
         for held in reversed(self._batches.get(partition, ())):
             if len(found) == limit:
                 break

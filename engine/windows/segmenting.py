@@ -53,7 +53,7 @@ class Segments:
         start, end: int64 (c,): grouped places of the piece.
         group: int64 (c,): its group.
         ends_group: bool (c,): the last piece of its group.
-        continues: bool (c,): it goes on with the window that was open before.
+        continues: bool (c,): it continues with the window that was open before.
         rows: int64 (c, WIDTH): the window after the piece, as a row of the table.
         held: int64 (c,): lines of the window before the piece.
     """
@@ -78,11 +78,11 @@ def absorb(
     cutting: Cutting,
     emission: Emission,
 ) -> Ints:
-    """Puts a batch's lines into their windows.
+    """Add a batch's lines to their windows.
 
     1. Cut each group of equal ids into pieces, one for each window that it touches.
     2. Write the lines behind those already held.
-    3. Put out windows that ended before one of these lines, that are full, or that reached a growth step.
+    3. Emit windows that ended before one of these lines, that are full, or that reached a growth step.
     4. Write what stays open back to the table.
 
     Args:
@@ -113,7 +113,7 @@ def absorb(
     stays = (pieces.ends_group & ~full).nonzero()[0]  # 4
     kept = slots[pieces.group[stays]]
     table.rows[kept] = pieces.rows[stays]
-    # A reminder may come too early, never too late: a window that goes on keeps the one it has.
+    # A reminder may come too early, never too late: a window that continues keeps the one it has.
     table.remind(kept[~pieces.continues[stays]])
     empty: Ints = slots[pieces.group[(pieces.ends_group & full).nonzero()[0]]]
     table.forget(empty)
@@ -123,7 +123,7 @@ def absorb(
 def _put_ended(
     starts: Ints, row: Ints, prior: Ints, slots: Ints, cut: NDArray[np.bool_], watermark: Ints, emission: Emission
 ) -> None:
-    """Puts out the windows that were open before and that the first line of their group does not go on with."""
+    """Emit the windows that were open before and that the first line of their group does not continue."""
     ended = np.flatnonzero((prior[:, COUNT] > 0) & cut[starts])
     rows = prior[ended]
     emission.put(rows, slots[ended], _trigger(rows, row[starts[ended]], watermark), holds=False, closed=True)
@@ -132,7 +132,7 @@ def _put_ended(
 def _put_cut_off(
     pieces: Segments, row: Ints, slots: Ints, full: NDArray[np.bool_], watermark: Ints, emission: Emission
 ) -> None:
-    """Puts out the windows that end within the batch: before the next line of their id, or with the one that fills."""
+    """Emit the windows that end within the batch: before the next line of their id, or with the one that fills."""
     over = (~pieces.ends_group & ~full).nonzero()[0]
     rows = pieces.rows[over]
     trigger = _trigger(rows, row[pieces.end[over]], watermark)
@@ -173,7 +173,7 @@ def _cuts(
 
 
 def _cut_long(time: list[int], reached: list[int], count: int, latest: int, cutting: Cutting) -> list[bool]:
-    """The cuts of one id whose window gets full: what comes next knows nothing of the times before."""
+    """The cuts of one id whose window becomes full: later lines do not depend on the times before."""
     gap, longest = cutting.gap_ns or 0, cutting.max_length
     cut = []
     for t, r in zip(time, reached, strict=True):

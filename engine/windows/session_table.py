@@ -21,7 +21,7 @@ reminder among the deadlines."""
 
 WIDTH = 11
 _SAVED = BASE
-"""Columns before this one are saved; the others are made anew."""
+"""Columns before this one are saved; the others are made again."""
 
 MAX_OPEN = 1 << 24
 """As many slots as an entry of the deadlines can name, half of them kept for what one batch may add."""
@@ -143,7 +143,7 @@ class SessionTable:
         return oldest
 
     def words(self, slots: Ints) -> tuple[str, ...]:
-        """The keys in words. A key is part of a line, so one decoding serves all, with line ends between them."""
+        """The keys as text. A key is part of a line, so one decoding serves all, with line ends between them."""
         if not len(slots):
             return ()
         joined = b"\n".join(map(self.keys.__getitem__, slots.tolist()))

@@ -72,7 +72,7 @@ class SessionWindower(WindowShard[Emission]):
       the watermark already passed that latest line by more than the gap: then it begins the next window.
     - A window ends at the line that completes `max_length`; at the first line that moves the watermark more than the
       gap past its latest line; or at the next line of its session that begins a new one. Whichever is read first.
-    - A line is late if the watermark is more than the gap ahead of it: a window begun by it would have ended already.
+    - A line is late if the watermark is more than the gap ahead of it: a window started by it would have ended already.
     - Lines of one session keep the order in which they were read. Where they come from several partitions, a window's
       partition and positions are those of the partition it began in.
     """

@@ -53,10 +53,10 @@ class TimeWindows(ShardSettings):
 
 
 class TimeWindower(WindowShard[Emission]):
-    """Time windows, put out once the watermark reaches their end.
+    """Time windows, emitted when the watermark reaches their end.
 
     - A window ends at the first line that moves the watermark to its end or past it, or at the line that completes
-      `max_length`. Windows without lines are not put out.
+      `max_length`. Windows without lines are not emitted.
     - A line goes into each window that its time lies in and that has not ended; it is late if all have.
     """
 

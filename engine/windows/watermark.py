@@ -39,7 +39,7 @@ class Watermark:
         return latest
 
     def drop_idle(self) -> int:
-        """The watermark with idle partitions left out now; with all of them idle it stands still."""
+        """The watermark without the partitions that are idle now; if all are idle, it does not move."""
         active = self._active(self._clock.monotonic_s())
         if active:
             self.value_ns = max(self.value_ns, min(active) - self._lateness_ns)

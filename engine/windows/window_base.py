@@ -3,7 +3,7 @@
 A windower holds the open windows of one shard (usually one source partition) and turns `ParsedLines` into
 `WindowBatch`es. The windows, and the order in which they come out, are a function of the lines alone: cutting the
 same stream into other batches, or restoring a snapshot between any two of them, changes nothing. Three things are
-outside that promise because they look at load or at a clock: eviction beyond the maximum of open windows, eviction
+outside that promise because they depend on load or on a clock: eviction beyond the maximum of open windows, eviction
 of idle ones, and leaving idle partitions out of the watermark.
 """
 
@@ -18,7 +18,7 @@ NO_TIME = -(1 << 62)
 
 
 WHOLE_SOURCE = -1
-"""`WindowBatch.session` of windows over all lines of a partition, whatever their session keys."""
+"""`WindowBatch.session` of windows over all lines of a partition, independent of session keys."""
 
 
 class WindowStateError(DriftlineError):

@@ -31,11 +31,11 @@ class RoundServer(Protocol):
     """What runs rounds; see `federation.flower.superlink.SuperLink`."""
 
     def watch(self) -> bool:
-        """Look at its processes once, and restart one that has ended."""
+        """Check its processes once, and restart one that has ended."""
         ...
 
     def nodes(self) -> Sequence[NodeStatus]:
-        """The nodes that it knows.
+        """The registered nodes.
 
         Raises:
             SetupError: it does not answer.

@@ -7,7 +7,7 @@ Steps of a round. Each is recorded in the ledger when it is done, and each may b
 3. **judged**: the round's folder holds a result: accepted by the gate, refused, or failed. A run that left no
    result and is not running any more (the coordinator was killed with it) was interrupted.
 4. **published**: an accepted candidate is a version of the model store, and current. The round's id on its card
-   tells whether it was stored before a crash, and the store whether it was ever current: a version that was
+   shows whether it was stored before a crash, and the store whether it was ever current: a version that was
    rolled back since is not restored. If the version that the round started from is no longer current (somebody
    rolled back meanwhile), the candidate was compared with the wrong model: it is superseded.
 5. **audited**: the audit log has the outcome of the round.

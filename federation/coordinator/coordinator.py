@@ -19,7 +19,7 @@ STEPS_AT_ONCE = 10
 
 
 class Coordinator:
-    """Puts the parts together; call `run`."""
+    """The assembled parts; call `run`."""
 
     def __init__(
         self,

@@ -27,7 +27,7 @@ class LedgerBounds:
     """How much the ledger keeps; the audit log keeps every round and rollback.
 
     Attributes:
-        max_triggers: Drift events that may wait: a round is due long before there are so many. Of the settled
+        max_triggers: Drift events that may wait: a round is due long before there are this many. Of the settled
             triggers the newest as many are kept.
         keep_days: Days after which a settled trigger is deleted; longer than anybody looks back.
         keep_rounds: Newest rounds that are kept with their folders, and rollbacks; more than a month of hourly
@@ -200,7 +200,7 @@ class Ledger:
         return next(iter(self._rounds("WHERE round_id = ?", round_id)), None)
 
     def round_for(self, trigger_id: str) -> str:
-        """Id of the round that was planned for a trigger, "" if there is none yet."""
+        """Id of the round that was planned for a trigger, "" if absent yet."""
         with self._connection() as database:
             row = database.execute("SELECT round_id FROM triggers WHERE id = ?", (trigger_id,)).fetchone()
         return str(row[0]) if row else ""

@@ -39,7 +39,7 @@ def judged(started: Round, result: RoundResult) -> Round:
 
 
 def notes_of(round_: Round, base: AnyCard, settings: RoundSettings) -> ModelNotes:
-    """What the card of the published version says; `base` is the card of the version that it starts from."""
+    """What the card of the published version states; `base` is the card of the version that it starts from."""
     common: dict[str, Any] = {
         "data": {
             "round_id": round_.round_id,

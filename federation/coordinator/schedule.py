@@ -32,7 +32,7 @@ class Situation:
     Attributes:
         now_ns: Wall clock.
         triggers: Triggers without a round, oldest first.
-        version: Current version of the model; None if there is none.
+        version: Current version of the model; None if absent.
         online: Nodes that could take part; None if unknown.
         needed: Minimum number of nodes for a round.
         since_ns: End of the last round, or the coordinator's first start.

@@ -60,7 +60,7 @@ class Control:
         self._client: Any = None
 
     def nodes(self) -> tuple[KnownNode, ...]:
-        """The nodes that the SuperLink knows.
+        """The nodes that are registered with the SuperLink.
 
         Raises:
             SetupError: it does not answer.

@@ -1,6 +1,6 @@
 """A Flower grid whose regions live in this process: a public fake for tests and benchmarks, not used by the product.
 
-The same records pass through it as through a SuperLink, so the round cannot tell the difference.
+The same records pass through it as through a SuperLink, so a round works in the same way.
 """
 
 from collections.abc import Iterable, Mapping

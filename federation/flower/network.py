@@ -30,7 +30,7 @@ class FlowerNetwork:
         return self._clock.now()
 
     def nodes(self) -> Mapping[int, str]:
-        """See `Network`; the grid of a SuperLink without keys knows no names."""
+        """See `Network`; the grid of a SuperLink without keys has no names."""
         names = {info.node_id: info.name for info in getattr(self._grid, "get_nodes", tuple)()}
         return {node: names.get(node, "") for node in self._grid.get_node_ids()}
 

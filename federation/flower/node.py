@@ -8,7 +8,7 @@ Processes of a node::
     └── executor              runs the ClientApp for each message                federation.flower.executor
 
 SuperNode and executor are a pair: if one ends, both are restarted. A SuperNode that waits for the reply of a dead
-executor would block its place for over a minute; one that is asked to end tells the SuperLink at once that its
+executor would block its place for over a minute; one that is asked to end reports to the SuperLink at once that its
 answer will not come.
 """
 
@@ -81,13 +81,13 @@ class Node:
         return self
 
     def watch(self) -> None:
-        """Look at SuperNode and executor once, and restart the pair if one has ended."""
+        """Check SuperNode and executor once, and restart the pair if one has ended."""
         for ended, other in ((self.supernode, self.executor), (self.executor, self.supernode)):
             if ended.watch() and not ended.ending and other.alive:
                 other.end()
 
     def stop(self) -> None:
-        """End all three; the SuperNode first, so that the SuperLink knows that no answer will come."""
+        """End all three; the SuperNode first, so that the SuperLink does not wait for an answer."""
         self.supernode.stop()
         self.executor.stop()
         self.trainer.stop()

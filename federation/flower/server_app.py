@@ -1,6 +1,6 @@
 """The Flower ServerApp of a round: reads the plan, runs the round, writes the result.
 
-Flower returns the outcome of a run to nobody, so the result is written to the round's folder, where
+Flower does not return the outcome of a run, so the result is written to the round's folder, where
 `federation.flower.superlink` waits for it.
 """
 

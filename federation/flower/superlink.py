@@ -1,7 +1,7 @@
 """Flower's SuperLink under supervision, and rounds as runs on it.
 
-The outcome of a run is a file (`federation.round.round_files`): Flower reports a run as completed whatever
-happened to the model, and as running while its ServerApp hangs. `run` therefore waits for the file, asks Flower for
+The outcome of a run is a file (`federation.round.round_files`): Flower reports a run as completed regardless of
+its result, and as running while its ServerApp hangs. `run` therefore waits for the file, asks Flower for
 the state of the run meanwhile, and gives up at a hard deadline:
 
 1. Programs that have ended before are restarted first. The plan is written, then the run is submitted.
@@ -109,7 +109,7 @@ class SuperLink:
         self.stop()
 
     def watch(self) -> bool:
-        """Look at SuperLink and executor once and restart one that has ended; True if one ended since the last look."""
+        """Check SuperLink and executor once and restart one that has ended; True if one ended since the last check."""
         ended = self.program.watch()
         if ended:
             self.control.close()
@@ -127,7 +127,7 @@ class SuperLink:
         return True
 
     def nodes(self) -> "tuple[KnownNode, ...]":
-        """The nodes that the SuperLink knows.
+        """The nodes that are registered with the SuperLink.
 
         Raises:
             SetupError: it does not answer.
@@ -159,7 +159,7 @@ class SuperLink:
         return sum(file.stat().st_size for file in self._folder.glob(f"{DATABASE}*")) > MAX_DATABASE_BYTES
 
     def _broken_off(self, reason: str) -> RoundFailedError:
-        """The failure of a run that nobody stopped; its messages stay in the database."""
+        """The failure of a run that was not stopped; its messages stay in the database."""
         if self._database_too_large():
             self.program.end()
         return RoundFailedError(reason)
@@ -191,7 +191,7 @@ class SuperLink:
         deadline_s = plan.settings.deadline_s
         end_s = time.monotonic() + deadline_s
         self._wait_until_steady(end_s)  # 1
-        # The ServerApp ends shortly before: only it knows which regions were silent.
+        # The ServerApp ends shortly before: only it has the list of silent regions.
         left_s = max(end_s - time.monotonic() - min(GRACE_S, REPORT_SHARE * deadline_s), POLL_S)
         inner = plan.settings.model_copy(update={"deadline_s": round(left_s, 1)})
         round_files.write_plan(folder, plan.model_copy(update={"settings": inner}), weights)

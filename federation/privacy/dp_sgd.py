@@ -1,10 +1,10 @@
 """Record-level differential privacy: DP-SGD in a region's trainer, and its accounting.
 
-Abadi et al., 2016, https://arxiv.org/abs/1607.00133. Opacus clips, adds the noise and accounts. Its hooks know
-layers only, and our networks fold their first layer into tables that the whole batch shares; so the gradient of
-every window is computed by itself, which any network allows.
+Abadi et al., 2016, https://arxiv.org/abs/1607.00133. Opacus clips, adds the noise and accounts. Its hooks work
+on layers only, and our networks fold their first layer into tables that the whole batch shares; so the gradient of
+every window is computed separately, which any network allows.
 
-Sampling and noise take their randomness from the operating system: with a seed that the coordinator knows, it
+Sampling and noise take their randomness from the operating system: with a seed known to the coordinator, it
 could subtract the noise. The spending is recorded before the training and added up over all rounds of the
 region, so neither a crash nor a new model loses it.
 """

@@ -1,6 +1,6 @@
 """Secure aggregation: the coordinator sees the sum of the updates only.
 
-The guard cannot look at single updates. Values beyond the clipping range are refused by the region itself; a
+The guard cannot check single updates. The region itself rejects values beyond the clipping range; a
 region that lies within the range is found by the gate only.
 """
 

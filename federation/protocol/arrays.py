@@ -38,7 +38,7 @@ def unpack_arrays(data: bytes, name: str) -> dict[str, NDArray[Any]]:
 
 
 def to_record(weights: Weights) -> ArrayRecord:
-    """Put arrays into a record that holds a single array of bytes.
+    """Write arrays into a record that holds a single array of bytes.
 
     Flower moves every array of a message as an object of its own, with several requests for each between
     coordinator, node and ClientApp; for networks of a dozen small arrays that took longer than training.

@@ -2,7 +2,7 @@
 
 There are five questions, each a Flower message type: `query.hello` (report your name), `query.templates`,
 `train`, `query.calibrate` and `evaluate`. A question carries the round's task as JSON and, except for the
-first two, weights. A reply carries the region's name and either the answer or the reason why there is none.
+first two, weights. A reply carries the region's name and either the answer or the reason for a missing one.
 Nothing here imports torch, so a ClientApp that only passes records on starts quickly.
 
 A region's reply is never trusted: one that cannot be read raises `MalformedError`.

@@ -20,10 +20,10 @@ def most_frequent(ids: NDArray[np.int64]) -> NDArray[np.int64]:
 def allocate_outputs(
     known: NDArray[np.int64], named: Mapping[str, NDArray[np.int64]]
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Choose the templates that a model gets outputs for, of those that it knows and those that regions named.
+    """Choose the templates that a model gets outputs for, of those that it has and those that regions named.
 
     If there are more than `MAX_TEMPLATES`, or than the model has, regions choose in turn, each the template first
-    that most regions named. Each region thus gets an equal part, whatever the others name, in this round or in
+    that most regions named. Each region thus gets an equal part, whichever the others name, in this round or in
     earlier ones; known templates that no region names are dropped first. The order of regions does not matter.
 
     Args:

@@ -134,7 +134,7 @@ Counted = tuple[int, Mapping[str, float]]
 
 @dataclass(frozen=True, slots=True)
 class MaskedMean:
-    """The outcome of a secure aggregation, in which nobody sees the change of a single region.
+    """The outcome of a secure aggregation, in which the change of a single region stays hidden.
 
     Attributes:
         change: float64 (n,): mean change of the floating-point arrays, flattened and joined in the order of

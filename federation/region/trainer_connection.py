@@ -87,7 +87,7 @@ def connect(path: Path) -> TrainerConnection:
     """Connect to the unix socket at `path`.
 
     Raises:
-        TrainerError: nobody listens there.
+        TrainerError: no trainer listens there.
     """
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.settimeout(STALL_S)

@@ -58,7 +58,7 @@ class TrainerServer:
         Args:
             path: Path of the socket, which only this user can open; a socket of an earlier node is replaced.
             build: See `Build`.
-            limit_s: Time limit of a job in seconds, whatever its sender asks for.
+            limit_s: Time limit of a job in seconds, regardless of the sender's request.
             nice: Added to the worker's niceness, 0 to 19: engines on the same machine have priority.
         """
         self._path = path
@@ -146,7 +146,7 @@ def request(path: Path, kind: str, body: bytes, timeout_s: float) -> bytes:
     """Send one job to the trainer that listens at `path` and wait for its answer.
 
     Raises:
-        TrainerError: nobody listens, or the training failed or did not end within `timeout_s` seconds.
+        TrainerError: no trainer listens, or the training failed or did not end within `timeout_s` seconds.
     """
     with connect(path) as channel:
         channel.send({"kind": kind, "timeout_s": timeout_s}, body)
@@ -205,7 +205,7 @@ class _Worker:
             raise TrainerError("the trainer is stopping")
         try:
             if not self.ready(timeout_s):
-                # A worker that is killed while it starts is no closer to ready at the next job.
+                # A worker that is killed while it starts is not closer to ready at the next job.
                 if time.monotonic() - self._started_s > START_S:
                     self._restart()
                 raise TrainerError(f"the trainer is still starting; the {kind} job was not started")

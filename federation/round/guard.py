@@ -78,7 +78,7 @@ def claim_problem(update: Update, max_examples: int) -> str | None:
 
 
 def difference(sent: Weights, received: Weights) -> str | None:
-    """The first problem of the arrays received for those that were sent; None if there is none."""
+    """The first problem of the arrays received for those that were sent; None if absent."""
     for name in sorted(sent.keys() | received.keys()):
         if name not in received:
             return f"the array '{name}' is missing"

@@ -54,7 +54,7 @@ class _Round:
 
 
 def _ignore(step: str, figures: Mapping[str, float | str]) -> None:
-    """Report to nobody."""
+    """Discard the report."""
 
 
 def run_round(

@@ -25,7 +25,7 @@ class TrainingPass:
         self, fleet: Fleet, settings: RoundSettings, task: TrainTask, weights: Weights, merging: Merging,
         regions: Sequence[str],
     ) -> None:  # fmt: skip
-        """Ask nobody yet.
+        """Create the pass without sending anything.
 
         Args:
             fleet: Regions of the round.

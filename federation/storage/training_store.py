@@ -225,7 +225,7 @@ class TrainingStore:
     def learning_set(self, purpose: Purpose) -> LearningSet:
         """The windows for a purpose, oldest first; for the holdout only the newest.
 
-        Unclosed windows of anomalous sessions are left out: the label does not tell where in the session the
+        Unclosed windows of anomalous sessions are left out: the label does not show where in the session the
         anomaly is, and a window that ends before it looks normal.
 
         Raises:

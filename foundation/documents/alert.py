@@ -110,7 +110,7 @@ class Reason(TypedDict):
 
 
 class Digest(TypedDict):
-    """What an alert stands for that exceeded the budget of alerts."""
+    """What an alert represents that exceeded the budget of alerts."""
 
     alerts: Annotated[int, Field(ge=2, description="Alerts that are sent as this one.")]
     since: Annotated[TimeNs, Field(description="Event time of the earliest line of the first of them.")]

@@ -47,7 +47,7 @@ def template_id_text(template: int) -> str:
 
 @cache
 def adapter(kind: Hashable) -> TypeAdapter[Any]:
-    """Return what checks documents of a kind and knows their schema."""
+    """Return an object that checks documents of a kind and has their schema."""
     return TypeAdapter(cast(Any, kind))
 
 

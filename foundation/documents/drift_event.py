@@ -28,7 +28,7 @@ class TemplateShareChange(TypedDict):
 
 
 class DriftEventDocument(TypedDict):
-    """A region's stream differs from the one its model was put into service with, or a new version does worse.
+    """A region's stream differs from the one at the activation of its model, or a new version performs worse.
 
     CloudEvents type io.driftline.drift.v1.
     """

@@ -25,7 +25,7 @@ class RefusedReply(TypedDict):
 
 
 class RoundResultDocument(TypedDict):
-    """A round that reached the gate; the candidate's weights are in a file beside this document."""
+    """A round that reached the gate; the candidate's weights are in a file next to this document."""
 
     schema_version: NotRequired[SchemaVersion]
     round_id: Annotated[str, Field(description="Id of the round.")]

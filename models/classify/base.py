@@ -34,7 +34,7 @@ class Lines:
     Attributes:
         templates: Text of the mined template, `<*>` and `<NAME>` for its parameters.
         messages: The message with numbers and addresses masked. Unmasked ones are classified as
-            well, only each of them anew.
+            well, only each of them again.
         levels: trace, debug, info, warn, error, fatal.
         formats: Name of the log format, as the parser calls it.
         components: Program, class or subsystem that wrote the line.
@@ -91,7 +91,7 @@ class Attribution:
     """Something that spoke for or against the class that a line was given.
 
     Attributes:
-        what: A word of the line as `word 'refused'`, a feature, or a rule, in words for people.
+        what: A word of the line as `word 'refused'`, a feature, or a rule, as text for people.
         value: How much it adds to the class; above 0 it speaks for it. The unit is the classifier's
             own (log-odds of trees, probability of networks, 1 for a rule), so values are to be
             compared within one line only.
@@ -129,7 +129,7 @@ class LineClassifier(Model):
         Args:
             lines: Training lines; not changed. Best distinct ones with `weights`: it costs less.
             labels: int64 (n,): index into `CLASSES`.
-            weights: float64 (n,), above 0: how many lines each row stands for; 1 each if None.
+            weights: float64 (n,), above 0: how many lines each row represents; 1 each if None.
             domains: Name of the source of each line, for classifiers that learn across sources;
                 `lines.formats` if None.
             validation: Lines and labels that decide when to stop; split off `lines` if None.
@@ -145,7 +145,7 @@ class LineClassifier(Model):
         """float32 (n, len(CLASSES)): each row from 0 to 1 with sum 1, in the order given.
 
         A class that was not among the training labels gets what the classifier gives the impossible.
-        Batching changes a row by rounding at the most.
+        Batching changes a row by rounding at most.
 
         Raises:
             NotTrainedError: it holds no weights.
@@ -155,7 +155,7 @@ class LineClassifier(Model):
     def explain(self, lines: Lines) -> list[tuple[Attribution, ...]]:
         """For each line the few reasons that weigh most for or against its class, the weightiest first.
 
-        Costs far more than `probabilities`, so it is asked for lines that somebody looks at. A line
+        Costs far more than `probabilities`, so it is asked for lines that somebody examines. A line
         without any text may have none.
 
         Raises:
@@ -167,7 +167,7 @@ def checked(lines: Lines, labels: NDArray[np.int64], weights: NDArray[np.float64
     """The weights of training lines, 1 where None; every `fit` begins with it.
 
     Raises:
-        TrainingError: no line, one class only, a label that is no class, or weights that are none.
+        TrainingError: no line, one class only, an unknown class, or non-positive weights.
     """
     if not len(lines):
         raise TrainingError("there are no lines to learn from")

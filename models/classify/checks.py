@@ -1,6 +1,6 @@
 """The promises of a line classifier, one function each; tests run every one over every classifier.
 
-As in `models.detectors.checks`, a check takes `make`, which builds the classifier anew without weights, and
+As in `models.detectors.checks`, a check takes `make`, which builds the classifier again without weights, and
 `LineWorkload`, a small labelled workload, and raises AssertionError where the promise is broken.
 """
 
@@ -36,7 +36,7 @@ Check = Callable[[Make, LineWorkload], None]
 
 
 def make_workload(seed: int = 0, count: int = 140) -> LineWorkload:
-    """Lines that tell their class by their words, in two formats; every fourth is of a rare kind of template."""
+    """Lines whose words determine their class, in two formats; every fourth is of a rare kind of template."""
     rng = np.random.default_rng(seed)
     labels = np.arange(count, dtype=np.int64) % len(CLASSES)
     tails = ("", " on node <*>", " (code <*>)", " after restart")
@@ -114,7 +114,7 @@ def check_anything_is_classified(make: Make, workload: LineWorkload) -> None:
 
 
 def check_bad_training_data_is_refused(make: Make, workload: LineWorkload) -> None:
-    """No line, one class only, a label that is no class, a weight of zero: TrainingError."""
+    """No line, one class only, an unknown class, or a weight of zero: TrainingError."""
     none, ones = np.zeros(0, np.int64), np.ones(len(workload.lines), np.int64)
     attempts: list[tuple[Lines, NDArray[np.int64], NDArray[np.float64] | None]] = [
         (Lines.of([]), none, None),
@@ -139,7 +139,7 @@ def check_few_lines_of_a_class(make: Make, workload: LineWorkload) -> None:
 
 
 def check_reasons(make: Make, workload: LineWorkload) -> None:
-    """Every line of words has reasons, weightiest first, in words and finite; the same whatever is beside it."""
+    """Every line has reasons as text, most important first, finite, and independent of the other lines."""
     classifier = fitted(make, workload)
     some = workload.lines.take(np.arange(6))
     found = classifier.explain(some)

@@ -1,4 +1,4 @@
-"""DANN-BERT: a classifier of lines whose features shall not tell from which system a line comes.
+"""DANN-BERT: a line classifier with source-invariant features.
 
 Paper: Ganin et al., "Domain-Adversarial Training of Neural Networks", 2016,
 https://arxiv.org/abs/1505.07818. A second head guesses the source of a line; the gradient of its
@@ -11,11 +11,11 @@ What differs here, and why:
 * The features are a small network over the mean state of a BERT. By default the BERT is frozen, so
   a text is encoded once for a whole training and for every classifier; `trained_layers` also trains
   its last layers, at the price of a pass through it for every line of every epoch.
-* The head that guesses sources is made anew by every `fit` and is not among the weights: nobody
+* The head that guesses sources is created by every `fit` and is not among the weights: no caller
   needs it afterwards, and regions with other sources can average what is left.
 * Where sources differ in their shares of classes, features that hide the source must hide some of
   the class (Zhao et al., 2019, https://arxiv.org/abs/1901.09453), and log sources differ much: one
-  is all logins, the next all routine. So the weight of the turned gradient is below the paper's 1.
+  is all logins, the next all routine. So the weight of the reversed gradient is below the paper's 1.
   Of the seven-class set's sources, every second one left out in its turn, mean macro F1 was .237
   without reversal, .241 at .1, .233 at .3 and .209 at 1.
 * `reversal = false` keeps that head from the features altogether: the same network, without.
@@ -61,7 +61,7 @@ class DannBertSettings(NeuralSettings):
 
 
 class Reversal(torch.autograd.Function):
-    """The identity, whose gradient comes back times minus `strength`."""
+    """The identity, whose gradient is multiplied by minus `strength`."""
 
     @staticmethod
     def forward(ctx: Any, features: torch.Tensor, strength: float) -> torch.Tensor:
@@ -81,7 +81,7 @@ def strength_at(progress: float) -> float:
 
 
 class DannBertNetwork(nn.Module):
-    """What classifies: features and the label head, and the trained layers of the encoder where there are any."""
+    """What classifies: features and the label head, and the trained layers of the encoder if there are any."""
 
     def __init__(self, hidden: int, settings: DannBertSettings, bert: TunedBert | None) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class DannBertNetwork(nn.Module):
 class SourceHead(nn.Module):
     """Guesses the source of a line from its features; linear, as the paper's is for a shallow network.
 
-    A deeper one soon knows every source for certain, and certainty has no gradient to turn.
+    A deeper one soon recognises every source with certainty, which leaves no gradient to reverse.
     """
 
     def __init__(self, features: int, sources: int) -> None:

@@ -41,7 +41,7 @@ class LineFeatures:
     """
 
     def __init__(self, vectors: TextVectors, *, words: int, axes: int) -> None:
-        """Knows nothing yet.
+        """Create it without learnt values.
 
         Args:
             vectors: Embeds the messages; asked for nothing where `axes` is 0.
@@ -63,7 +63,7 @@ class LineFeatures:
         )  # fmt: skip
 
     def fit(self, lines: Lines, labels: NDArray[np.int64]) -> None:
-        """Learns the words that tell classes apart (chi-squared), and the principal axes of the embeddings."""
+        """Learn the words that distinguish classes (chi-squared), and the principal axes of the embeddings."""
         self._take(self._telling(lines, labels), self._mean, self._components[:0])
         if self._axes:
             vectors = self._vectors.of(lines.messages)
@@ -107,7 +107,7 @@ class LineFeatures:
         return found
 
     def words(self, row: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Bool (len(names),): columns that say something of this line; the word it lacks is no reason to show."""
+        """Bool (len(names),): columns that describe this line; a missing word is not shown as a reason."""
         present = np.ones(len(self.names), bool)
         present[: len(self.vocabulary) + len(LEVELS)] = row[: len(self.vocabulary) + len(LEVELS)] > 0
         return present

@@ -1,4 +1,4 @@
-"""Hybrid-BERT: what a BERT makes of a line beside what can be counted in it and its template.
+"""Hybrid-BERT: what a BERT makes of a line next to what can be counted in it and its template.
 
 Paper: Cheng et al., "Wide & Deep Learning for Recommender Systems", 2016,
 https://arxiv.org/abs/1606.07792: features that name a thing remember it, embeddings carry what was
@@ -9,7 +9,7 @@ What differs here, and why:
 * Both go into one hidden layer, so that a word can mean one thing in one kind of text and another
   in the next; in the paper the features have a linear way of their own.
 * The features are those of the classifiers on trees (`models.classify.features`), so that the two
-  kinds are compared on the same ground: words that tell classes apart, the level, and counts such
+  kinds are compared on the same ground: words that distinguish classes, the level, and counts such
   as the parameters of the template.
 * The encoder's vector is scaled as a whole, since its axes mean nothing by themselves; features are
   scaled one by one.

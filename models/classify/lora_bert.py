@@ -8,7 +8,7 @@ https://arxiv.org/abs/2202.10054 (the head first, then all).
 What differs here, and why:
 
 * The head is first trained alone, on vectors of the frozen encoder, which are computed once. That
-  takes a second, and the epochs that go through the BERT start from a head that knows the classes;
+  takes a second, and the epochs that go through the BERT start from a head that is already trained;
   from a random one, as many epochs end well below (measured on the seven-class set).
 * A template with many messages trains with a few of them, which carry the weight of the others:
   a pass through the BERT is the price of every text in every epoch.

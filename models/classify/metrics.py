@@ -61,7 +61,7 @@ def class_figures(
     Args:
         truth: int64 (n,): index into `CLASSES`.
         given: int64 (n,).
-        weights: float64 (n,): how many lines each entry stands for; 1 each if None.
+        weights: float64 (n,): how many lines each entry represents; 1 each if None.
     """
     matrix = np.zeros((len(CLASSES), len(CLASSES)))
     np.add.at(matrix, (truth, given), 1.0 if weights is None else weights)

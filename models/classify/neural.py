@@ -32,7 +32,7 @@ Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 
 
 class NeuralSettings(BaseModel):
-    """What every neural line classifier can be told."""
+    """Settings of every neural line classifier."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -77,7 +77,7 @@ class Examples:
 
 
 class Centred(nn.Module):
-    """Shifts and scales vectors: log lines lie close together, and are told apart sooner so."""
+    """Shift and scale vectors: log lines lie close together, and training distinguishes them sooner this way."""
 
     shift: torch.Tensor
     scale: torch.Tensor
@@ -101,7 +101,7 @@ class Centred(nn.Module):
 class NeuralClassifier(TorchModel, LineClassifier):
     """Base of line classifiers with one torch network.
 
-    A subclass says what of a line its network reads (`_keys`, `_read`), how that becomes logits
+    A subclass states what of a line its network reads (`_keys`, `_read`), how that becomes logits
     (`_logits`), and where it needs more than cross-entropy, how it is trained (`_objective`).
     """
 
@@ -138,7 +138,7 @@ class NeuralClassifier(TorchModel, LineClassifier):
     def _chosen(
         self, lines: Lines, labels: NDArray[np.int64], weights: NDArray[np.float64], seed: int
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Index of those distinct lines that are trained on, and how many lines each of them stands for."""
+        """Index of those distinct lines that are trained on, and how many lines each of them represents."""
         return np.arange(len(lines)), weights
 
     def _learn(self, lines: Lines, labels: NDArray[np.int64]) -> None:
@@ -163,11 +163,11 @@ class NeuralClassifier(TorchModel, LineClassifier):
         seed: int = 0,
         progress: Progress | None = None,
     ) -> FitReport:
-        """See `LineClassifier.fit`. A classifier that holds weights goes on from them.
+        """See `LineClassifier.fit`. A classifier that holds weights continues from them.
 
         Of a validation set the epoch with the best macro F1 is kept. Without one, all epochs are run on
         all lines; with `validation_share`, some templates are first held out to find the number of
-        epochs. A template left out for good would leave a class half known where it has few. Within
+        epochs. Leaving out a template permanently would lose half of a class with few templates. Within
         a federated round the number of epochs is the round's.
         """
         given = checked(lines, labels, weights)

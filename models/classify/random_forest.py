@@ -160,7 +160,7 @@ class RandomForest(TreeClassifier):
         forest = Forest(**{name: arrays[name].copy() for name in names})
         inner = forest.left >= 0
         here = np.arange(nodes)[inner]
-        # Children behind their parents: a walk down ends, whatever the arrays hold.
+        # Children behind their parents: a walk down ends for any arrays.
         promises = (
             forest.left[inner] > here, forest.right[inner] > here, forest.left < nodes, forest.right < nodes,
             forest.roots >= 0, forest.roots < nodes, forest.feature >= 0, forest.feature < features, forest.value >= 0,

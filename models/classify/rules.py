@@ -1,8 +1,8 @@
 """`rules`: classes from a readable rule file, after the manner of Sigma, https://sigmahq.io.
 
-The rule file that comes with the package is `rules.toml` beside this module, which explains its
+The rule file that comes with the package is `rules.toml` next to this module, which explains its
 format; another one is named by a setting. Rules need no training: they give weak labels to logs that
-nobody labelled (`driftline label`), and abstain where no rule holds. Training only replaces each
+without labels (`driftline label`), and abstain where no rule matches. Training only replaces each
 rule's confidence by how often it was right.
 """
 
@@ -23,7 +23,7 @@ from models.base import FitReport, ModelSettingsError, ModelStoreError, Progress
 from models.classify.base import CLASSES, NORMAL, Attribution, LineClassifier, Lines, checked
 
 _PRIOR_LINES = 10.0
-"""Lines that a rule's written confidence is worth beside those it is measured on."""
+"""Lines that a rule's written confidence is worth next to those it is measured on."""
 _NOTHING = 0.6
 """Probability of normal where no rule holds: most lines are, and nothing speaks against it."""
 
@@ -121,7 +121,7 @@ def _phrases(phrases: Sequence[str]) -> re.Pattern[str] | None:
 
 
 class Rules(LineClassifier):
-    """The classifier. A line's class is that of its surest rule; a line without one is normal, but not surely."""
+    """The classifier. A line has the class of its most confident rule, or else is normal with low confidence."""
 
     name = "rules"
     check_settings = ({}, {"min_confidence": 0.0})
@@ -183,7 +183,7 @@ class Rules(LineClassifier):
         total = np.bincount(decided, given, last + 1)
         right = np.bincount(decided, given * (self._classes[decided] == labels), last + 1)
         written = np.array([rule.confidence for rule in self.rules] + [_NOTHING])
-        # Never below what the classifier abstains at: a rule that is often wrong is to be mended, not to vanish.
+        # Never below what the classifier abstains at: a rule that is often wrong should be corrected, not disappear.
         floor = np.minimum(written, max(self.options.min_confidence, 1 / len(CLASSES) + 0.01))
         measured = (right + _PRIOR_LINES * written) / (total + _PRIOR_LINES)
         self._confidence = np.clip(measured, floor, 0.999).astype(np.float32)
@@ -258,7 +258,7 @@ def read_rules(text: str, place: str) -> tuple[Rule, ...]:
         place: Name of the file, for messages.
 
     Raises:
-        ModelSettingsError: it is no TOML, or a rule in it is wrong; says which and why.
+        ModelSettingsError: it is not TOML, or a rule in it is wrong; the message states which and why.
     """
     try:
         document = tomllib.loads(text)

@@ -8,7 +8,7 @@ from models.text.ragged import distinct
 
 
 class LineScorer:
-    """A version of a classifier, and a bounded memory of what it said.
+    """A version of a classifier with a bounded cache of its results.
 
     Lines are remembered by all their content (`Lines.keys`). The memory belongs to this scorer, hence
     to one version of the weights.

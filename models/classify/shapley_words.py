@@ -3,10 +3,10 @@
 Paper: Štrumbelj and Kononenko, "An Efficient Explanation of Individual Classifications using Game
 Theory", 2010, https://www.jmlr.org/papers/v11/strumbelj10a.html; computed by Captum, https://captum.ai.
 
-Words are put into an empty line in random order, and each is credited with what the probability
-changes when it comes. Together the credits are exactly what separates the line from the empty one.
-Whole words stand or fall, whatever tokens the encoder makes of them, and nothing is asked of the
-classifier but probabilities, so that every text encoder is explained in the same way.
+Words are inserted into an empty line in random order, and each is credited with the change of the
+probability. The credits add up to the difference between the line and the empty one. Words are the
+unit, independently of the encoder's tokens, and only probabilities of the classifier are needed, so
+every text encoder is explained in the same way.
 """
 
 import re
@@ -31,7 +31,7 @@ _NOTHING = 1e-6
 _CLASSIFICATIONS = 120
 """What an explanation costs: about a second of a small BERT on one core."""
 _CHARACTERS = 12_000
-"""What it reads at the most, so that a long line costs no more: it is taken apart less finely."""
+"""What it reads at most, so that a long line costs no more: it is taken apart less finely."""
 _WORD = re.compile(r"\S+")
 
 
@@ -80,7 +80,7 @@ def _credits(score: Callable[[NDArray[np.bool_]], NDArray[np.float32]], count: i
 
     whole = torch.ones(1, count, dtype=torch.float64)
     with torch.random.fork_rng(devices=[]):
-        # The same orders for every line: an explanation is repeatable, whatever was explained before.
+        # The same orders for every line: an explanation does not depend on earlier ones.
         torch.manual_seed(0)
         orders = max(budget // count, 1)
         found = ShapleyValueSampling(scored).attribute(whole, n_samples=orders, perturbations_per_eval=count)

@@ -28,7 +28,7 @@ from models.training.splits import stratified
 from models.training.torch_model import pick_device
 
 REASONS = 5
-"""Reasons shown for a line at the most."""
+"""Reasons shown for a line at most."""
 
 
 class TreeSettings(BaseModel):
@@ -51,7 +51,7 @@ class TreeSettings(BaseModel):
 
 
 class TreeClassifier(LineClassifier):
-    """Base: a subclass grows trees on rows of features, and says what they give and why."""
+    """Base: a subclass grows trees on rows of features, and states what they give and why."""
 
     space: Mapping[str, tuple[Any, ...]]
     """Setting → values that the randomised search draws from."""
@@ -99,7 +99,7 @@ class TreeClassifier(LineClassifier):
         """Trees from what `_arrays` gave.
 
         Raises:
-            ModelStoreError: they are no trees on so many features for so many classes.
+            ModelStoreError: they are not trees on this many features for this many classes.
         """
 
     _trees: Any = None
@@ -257,7 +257,7 @@ def filled_up(
         else:
             from imblearn.over_sampling import SMOTE  # type: ignore[import-untyped]
 
-            # SMOTE looks at the rows of the class alone; the others are there because it asks for a second class.
+            # SMOTE examines the rows of the class alone; the others are there because it asks for a second class.
             other = x[y != kind][:1]
             both = np.concatenate([rows, np.repeat(other, least, axis=0)])
             mark = np.r_[np.zeros(count, int), np.ones(least, int)]
@@ -271,7 +271,7 @@ def filled_up(
 
 
 def shapley(trees: Any, x: NDArray[Any]) -> NDArray[np.float64]:
-    """float64 (n, f, k): SHAP's TreeExplainer on trees in a form that it knows."""
+    """float64 (n, f, k): SHAP's TreeExplainer on trees in a supported form."""
     with warnings.catch_warnings():
         # Importing SHAP makes plots' colours ready, by functions that matplotlib wants to retire.
         warnings.simplefilter("ignore")

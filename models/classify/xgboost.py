@@ -53,7 +53,7 @@ class XGBoost(TreeClassifier):
             "colsample_bytree": chosen["colsample"], "min_child_weight": chosen["min_child_weight"],
             "tree_method": "hist", "nthread": 1, "seed": seed,
         }  # fmt: skip
-        # Weights around 1, so that min_child_weight means the same whatever the lines weigh.
+        # Weights around 1, so that min_child_weight means the same for any weights of the lines.
         return xgboost.train(settings, xgboost.DMatrix(x, y, weight=w / w.mean(), nthread=1), self.options.rounds)
 
     def _predict(self, trees: Any, x: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -11,12 +11,12 @@ What differs here, and why:
 * Begin and end markers (`models.text.ragged.marked`) make what is missing at either end visible. A
   window that still grows has no end marker; train with such windows too (prefixes of normal
   sessions, `closed` False) where they are scored, or the model has never seen one.
-* Beside the maximum, which says only that something occurred, there is a count pool: the logarithm
+* In addition to the maximum, which shows only that something occurred, there is a count pool: the logarithm
   of how much of each learnt feature the lines hold together.
-* One hidden layer beside the linear head combines features: a failed deletion means one thing in a
+* One hidden layer next to the linear head combines features: a failed deletion means one thing in a
   block that was served twice and another in one served a hundred times. Cross-validated inside the
   training part of the HDFS sample (80 %, two draws, three folds) it raises F1 from .975 to .981.
-* Nothing but the first layer looks at embeddings, and it is linear in them. So `W_j · emb[t]` is
+* Nothing but the first layer examines embeddings, and it is linear in them. So `W_j · emb[t]` is
   computed once per template and kernel offset, and a convolution becomes look-ups and adds, equal
   to the plain one up to rounding. Bias and ReLU come after the maximum, which both leave in order.
 
@@ -77,7 +77,7 @@ class BertCnnNetwork(nn.Module):
         super().__init__()
         self.kernels = settings.kernels
         size, filters = settings.projection, settings.filters
-        # Template embeddings of one system lie close together; centred and scaled they are told apart sooner.
+        # Template embeddings of one system lie close together; centred and scaled, they are easier to distinguish.
         self.register_buffer("shift", torch.zeros(hidden))
         self.register_buffer("scale", torch.ones(1))
         self.markers = nn.Parameter(torch.randn(2, hidden))
@@ -210,7 +210,7 @@ class BertCnn(TorchDetector):
         seed: int = 0,
         progress: Progress | None = None,
     ) -> FitReport:
-        """See `WindowDetector.fit`. A detector that holds weights goes on from them.
+        """See `WindowDetector.fit`. A detector that holds weights continues from them.
 
         Equal windows with equal labels are trained on once.
         """
@@ -292,7 +292,7 @@ def _blocks(count: int, size: int) -> Sequence[NDArray[np.int64]]:
 
 
 def _figures(logits: NDArray[np.float32], labels: NDArray[np.bool_]) -> dict[str, float]:
-    """Loss with both classes weighing the same, and the F1 of the best threshold where there are both."""
+    """Loss with both classes weighing the same, and the F1 of the best threshold if there are both."""
     losses = np.logaddexp(0, np.where(labels, -logits, logits))
     classes = [losses[labels == c].mean() for c in (False, True) if (labels == c).any()]
     figures = {"val_loss": float(np.mean(classes))}

@@ -1,7 +1,7 @@
 """The promises of a window detector, one function each; tests run every one over every detector.
 
 Those of any model are in `models.training.model_checks`, and among `CHECKS` too. A check takes `make`, which
-builds the detector anew without weights, and `WindowWorkload`, a small labelled workload, and raises
+builds the detector again without weights, and `WindowWorkload`, a small labelled workload, and raises
 AssertionError where the promise is broken.
 """
 
@@ -148,7 +148,7 @@ def check_learning_leaves_scores(make: Make, workload: WindowWorkload) -> None:
 
 
 def check_explanation_adds_up(make: Make, workload: WindowWorkload) -> None:
-    """Base and contributions of a window give its score, whatever windows are beside it; input is untouched."""
+    """Base and contributions of a window give its score, independently of the other windows; input is untouched."""
     detector = fitted(make, workload)
     strange = [*workload.windows.row(1).tolist(), template_id("disk <*> has vanished")]
     rows: list[list[int]] = [workload.windows.row(i).tolist() for i in range(12)]

@@ -159,7 +159,7 @@ class EventCounts(WindowDetector):
         return Windows.of(rows), KnownWords.from_arrays(weights, len(vocabulary)).by_id(vocabulary)
 
     def _fit_nearest(self, windows: Windows, times: NDArray[np.float64]) -> dict[str, NDArray[Any]]:
-        # A window that still grows says nothing about how short or how sparse a whole one may be.
+        # A window that still grows states nothing about how short or how sparse a whole one may be.
         complete = np.flatnonzero(windows.closed) if windows.closed.any() else np.arange(len(windows))
         whole = windows.take(complete)
         vocabulary = np.unique(windows.ids)
@@ -191,7 +191,7 @@ class EventCounts(WindowDetector):
         from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
 
         with warnings.catch_warnings():
-            # Separable classes let the weights grow for ever; the iterations' end is as good a place to stop.
+            # Separable classes let the weights grow indefinitely; the iterations' end is as good a place to stop.
             warnings.filterwarnings("ignore", category=UserWarning, module="sklearn")
             model = LogisticRegression(C=100.0, max_iter=1000).fit(features, labels, times)
         return {
@@ -231,7 +231,7 @@ class EventCounts(WindowDetector):
         return scores
 
     def _countable(self, windows: Windows) -> Windows:
-        """The windows as the labelled heads count them: unknown templates stand for the known ones they resemble."""
+        """The windows as the labelled heads count them: unknown templates represent the known ones they resemble."""
         assert self._unknown is not None
         if not self.supervised:
             return windows

@@ -1,4 +1,4 @@
-"""LogBERT: a transformer tells masked lines from those around them; or, supervised, judges the window.
+"""LogBERT: a transformer predicts masked lines from those around them or, supervised, classifies the window.
 
 Paper: Guo et al., "LogBERT: Log Anomaly Detection via BERT", 2021, https://arxiv.org/abs/2103.04475.
 Training masks lines of normal windows and predicts them, and draws the vectors of whole windows
@@ -11,8 +11,8 @@ What differs here, and why:
 * In scoring every line is masked exactly once: one line in `PARTS` at a time, evenly spread. Random
   masks would give the same window another score every time.
 * The distance of a window's vector from the centre, beyond that of any training window,
-  counts in the score beside the missed lines.
-* `head = "supervised"` puts a linear layer on the same encoder, over the window's vector, the mean
+  counts in the score next to the missed lines.
+* `head = "supervised"` adds a linear layer to the same encoder, over the window's vector, the mean
   and the maximum of its lines, and is trained with binary cross-entropy.
 * A window of more than `PIECE` tokens is read in pieces, since attention grows with the square.
 
@@ -49,7 +49,7 @@ from models.training.train_loop import LoopSettings, seeded, train_network
 PARTS = 4
 """Passes in which every line is masked once; one in four is near the paper's masking ratio."""
 PIECE = 512
-"""Tokens that attend to each other at the most."""
+"""Tokens that attend to each other at most."""
 
 
 class LogBertSettings(BaseModel):

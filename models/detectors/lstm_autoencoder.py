@@ -1,4 +1,4 @@
-"""LSTM autoencoder: windows that cannot be told again from a summary are anomalous; trained on normal ones.
+"""LSTM autoencoder: windows with a high reconstruction error are anomalous; trained on normal windows.
 
 Paper: Malhotra et al., "LSTM-based Encoder-Decoder for Multi-sensor Anomaly Detection", 2016,
 https://arxiv.org/abs/1607.00148.

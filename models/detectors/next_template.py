@@ -12,9 +12,9 @@ rule, but continuous: where two candidates are nearly equal, rounding changes th
 and no more.
 
 A window's score is its largest miss. The sum of all misses ranks long normal windows with several
-rare lines above short ones that break off; on corrupted normal windows (cut short, a line dropped,
-put in, or moved) the largest one finds more at the same share of false alarms, and most with g = 1:
-the threshold then says how far from the likeliest a line may be, where a larger g would say how many
+rare lines above short truncated ones; on corrupted normal windows (cut short, a line dropped,
+inserted, or moved) the largest one finds more at the same share of false alarms, and most with g = 1:
+the threshold then states how far from the likeliest a line may be, where a larger g would say how many
 others may be likelier.
 """
 
@@ -46,7 +46,7 @@ def bounded(misses: torch.Tensor) -> torch.Tensor:
 
 
 class CandidateNetwork(nn.Module):
-    """Rows of the table in, candidates out; subclasses put a sequence model in between."""
+    """Rows of the table in, candidates out; subclasses add a sequence model in between."""
 
     shift: torch.Tensor
     scale: torch.Tensor

@@ -19,14 +19,14 @@ from models.training.torch_model import TorchModel
 class TorchDetector(TorchModel, WindowDetector):
     """Base of detectors whose score comes from one torch network over rows of the embedding table.
 
-    A subclass says how the network is made (`_network`), what of it can be computed once for a
+    A subclass states how the network is made (`_network`), what of it can be computed once for a
     table (`_prepare`), and how a rectangle of tokens becomes scores (`_rectangle`).
     """
 
     _budget = 4096
     """Tokens of one rectangle in scoring: what it makes stays within a core's second-level cache."""
     _narrowest = 1
-    """Width of a rectangle at the least."""
+    """Width of a rectangle at least."""
 
     def __init__(self, settings: BaseModel, encoder: str, *, device: str = "auto", cache: Path | None = None) -> None:
         """Opens the encoder; neither its weights nor the network are made yet.
@@ -96,7 +96,7 @@ class TorchDetector(TorchModel, WindowDetector):
         return torch.from_numpy(rectangle).to(self._device), torch.from_numpy(lengths).to(self._device)
 
     def _current(self) -> tuple[EmbeddingTable, Any]:
-        """The newest table with what was prepared from it; prepared here if nobody has yet."""
+        """The newest table with what was prepared from it; prepared here if it is new."""
         network, table, ready = self.network, self.embeddings.table, self._prepared
         if network is None:
             raise NotTrainedError(f"this {self.name} holds no weights: fit it, or load a version from the store")

@@ -104,7 +104,7 @@ def steps(model: Mapping[str, NDArray[Any]], features: NDArray[np.float32]) -> t
 
 
 def check_trees(model: Mapping[str, NDArray[Any]], width: int) -> None:
-    """Refuses arrays that are no trees over `width` features, so that walking them always ends.
+    """Reject arrays that are not trees over `width` features, so that walking them always ends.
 
     Raises:
         ModelStoreError: see above; the message names the array.

@@ -9,7 +9,7 @@ from models.thresholds.base import Threshold
 
 
 class ModelNotes(BaseModel):
-    """What a publisher knows about a version and the model itself does not."""
+    """Facts about a version that its publisher adds to those of the model."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -27,13 +27,13 @@ class ModelNotes(BaseModel):
 
 
 class Notes(ModelNotes):
-    """What a publisher knows about a version of a window detector."""
+    """Facts about a version of a window detector that its publisher adds."""
 
     threshold: Threshold = Field(description="Calibrated threshold.")
 
 
 class ModelCard(ModelNotes):
-    """What the card of any model says."""
+    """What the card of any model states."""
 
     format: int = Field(default=1, description="Of the card itself.")
     name: str = Field(description="Name in the store.")

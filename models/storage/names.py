@@ -37,7 +37,7 @@ def require_own_name(store: "ModelStore", name: str, model: str) -> None:
     require_valid_name(name)
     taken = name if name != model and (name in DETECTORS or name in CLASSIFIERS) else ""
     if not taken and (versions := store.versions(name)):
-        with contextlib.suppress(ModelStoreError):  # a damaged version says nothing about the name
+        with contextlib.suppress(ModelStoreError):  # a damaged version states nothing about the name
             taken = store.any_card(name, versions[-1]).detector
     if taken not in ("", model):
         raise ModelStoreError(

@@ -9,17 +9,17 @@ Layout::
 Nothing is pickled. Versions are whole numbers that only rise; a version never changes once it can
 be seen. Publishing takes these steps, in this order:
 
-1. Write weights and card into a folder that no reader looks at, and flush both to the disk.
-2. Rename that folder to the next free number. Whoever finds the number taken tries the next one,
+1. Write weights and card into a folder that no reader examines, and flush both to the disk.
+2. Rename that folder to the next free number. A publisher that finds the number in use tries the next one,
    so two publishers never share a version, and a version is seen whole or not at all.
 3. Replace the pointer, by rename, unless it names a later version already.
 
 Object stores cannot rename a folder: there the number is claimed by creating a file exclusively,
 then weights and card are written, the card last; a version without a card is not listed.
 
-The card holds the sha256 of the weights and the pointer that of the card, so `load` refuses
-whatever is half-written or was changed. `reached` is the latest version that was ever current, so that one
-that was taken back is told from one that was never taken into service.
+The card holds the sha256 of the weights and the pointer that of the card, so `load` rejects
+half-written and changed versions. `reached` is the latest version that was ever current, so that one
+that was rolled back is distinguished from one that was never in service.
 """
 
 import hashlib
@@ -74,7 +74,7 @@ class ModelStore:
     """Publishes, lists, verifies and rolls back versions of named models."""
 
     def __init__(self, url: str | Path, *, now: Callable[[], datetime] = _now) -> None:
-        """Looks at nothing yet.
+        """Checks nothing yet.
 
         Args:
             url: Folder, or fsspec URL (`s3://bucket/models`, `memory://models`).
@@ -94,9 +94,9 @@ class ModelStore:
         Args:
             name: Of the model; letters, digits, `_`, `-` and `.`, no `.` in front.
             model: Fitted or loaded.
-            notes: What goes on the card beside what the model says of itself; `Notes` for a window
+            notes: What continues the card next to what the model states of itself; `Notes` for a window
                 detector, `ModelNotes` for a line classifier.
-            make_current: False stores a candidate that nobody follows yet; see `promote`.
+            make_current: False stores a candidate that engines do not follow yet; see `promote`.
 
         Returns:
             The number of the version.
@@ -118,9 +118,9 @@ class ModelStore:
 
         Args:
             base: Card of the version that the weights were trained from.
-            weights: Of the same names, shapes and dtypes; whoever trained them vouches for that.
+            weights: Of the same names, shapes and dtypes, which the caller ensures.
             notes: As in `publish`.
-            over: It becomes current only in the place of this version; None: whatever is current.
+            over: It becomes current only if this version is current; None: in any case.
 
         Raises:
             ModelStoreError: the store cannot be written.
@@ -195,7 +195,7 @@ class ModelStore:
         return card
 
     def any_card(self, name: str, version: int | None = None) -> AnyCard:
-        """The card of a version of whatever model, or of the current one.
+        """The card of a version of any kind of model, or of the current one.
 
         Raises:
             ModelStoreError: there is no such version, or its card is damaged.
@@ -238,7 +238,7 @@ class ModelStore:
         """Checks that a version is whole and unchanged, without building the model.
 
         Raises:
-            ModelStoreError: it is not; the sentence says what is wrong.
+            ModelStoreError: it is not; the sentence states what is wrong.
         """
         card = self.any_card(name, version)
         self._weights(card)
@@ -308,7 +308,7 @@ class ModelStore:
         """The version that `rollback` would go back to.
 
         Raises:
-            ModelStoreError: there is none.
+            ModelStoreError: it does not exist.
         """
         # The parent may be later than the current version after an earlier rollback; going back never goes forward.
         now = self.current(name)
@@ -372,7 +372,7 @@ class ModelStore:
         digest = self.card_sha256(name, version)
         try:
             reached = max(version, self.reached(name))
-        except ModelStoreError:  # damaged, and written anew here; versions after this one may have been current
+        except ModelStoreError:  # damaged, and written again here; versions after this one may have been current
             reached = max(version, *self.versions(name))
         pointer = {"version": version, "card_sha256": digest, "reached": reached}
         self._folder.replace(f"{name}/{_POINTER}", json.dumps(pointer).encode())

@@ -26,7 +26,7 @@ class Folder(ABC):
 
     @abstractmethod
     def children(self, path: str) -> list[str]:
-        """Names in a folder, sorted; none where there is no such folder."""
+        """Names in a folder, sorted; none if there is no such folder."""
 
     @abstractmethod
     def exists(self, path: str) -> bool:
@@ -91,7 +91,7 @@ class LocalFolder(Folder):
                 for file, data in files(version).items():
                     durable.write(hidden / file, data)
                 with contextlib.suppress(FileExistsError):
-                    # A version's folder is never empty, so renaming over one fails, whoever made it.
+                    # A version's folder is never empty, so renaming over an existing one fails.
                     _rename_folder(hidden, folder / str(version))
                     break
         except OSError:
@@ -112,7 +112,7 @@ class LocalFolder(Folder):
 
 
 class RemoteFolder(Folder):
-    """Any fsspec file system; put is atomic on object stores, a lock there is none."""
+    """Any fsspec file system; an upload is atomic on object stores; they have no locks."""
 
     def __init__(self, url: str) -> None:
         require("remote", "a model store at a URL")
@@ -148,7 +148,7 @@ class RemoteFolder(Folder):
         return bytes(self._fs.cat_file(self._at(path)))
 
     def replace(self, path: str, data: bytes) -> None:
-        """See `Folder.replace`: one put."""
+        """See `Folder.replace`: one upload."""
         self._fs.pipe_file(self._at(path), data)
 
     def add_version(self, name: str, files: Files) -> int:
@@ -165,7 +165,7 @@ class RemoteFolder(Folder):
 
     @contextlib.contextmanager
     def locked(self, name: str) -> Iterator[None]:
-        """No lock: of two publishers at the same moment, the later put of the pointer stands."""
+        """No lock: of two publishers at the same moment, the later upload of the pointer remains."""
         yield
 
 

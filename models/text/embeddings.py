@@ -1,7 +1,7 @@
 """Vectors of texts, and the embedding table: one row per template, grown while others read it.
 
 A table is never changed. Learning templates builds a longer one, whose first rows are those of the
-old one, and switches a single reference; whoever scores keeps the table it started with.
+old one, and switches a single reference; a scorer keeps the table that it started with.
 """
 
 import hashlib
@@ -22,8 +22,8 @@ from models.text.encoder import Encoder, EncoderError
 log = logging.getLogger(__name__)
 
 PADDING, UNKNOWN, BEGIN, END, FIRST_TEMPLATE = 0, 1, 2, 3, 4
-"""Rows of a table with a meaning of their own; all are zero in the table. `UNKNOWN` stands for every
-id that was never learnt; networks put learnt vectors in the place of `BEGIN` and `END`."""
+"""Rows of a table with a meaning of their own; all are zero in the table. `UNKNOWN` represents every
+id that was never learnt; networks replace `BEGIN` and `END` by learnt vectors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class EmbeddingTable:
 
 
 class TextVectors:
-    """Vectors of texts, each encoded once: remembered in memory up to a number, and on disk if told where."""
+    """Vectors of texts, each encoded once: cached in memory up to a number, and on disk if a folder is given."""
 
     def __init__(self, encoder: Encoder, file: Path | None = None, keep: int = 100_000) -> None:
         """Reads nothing yet.
@@ -112,7 +112,7 @@ class TextVectors:
 
 
 class Embeddings:
-    """The owner of the current table; encodes what is new and remembers it on disk if told where."""
+    """The owner of the current table; encodes new texts and caches them on disk if a folder is given."""
 
     def __init__(self, encoder: Encoder, cache: Path | None = None) -> None:
         """Starts empty.

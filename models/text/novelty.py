@@ -1,7 +1,7 @@
 """How strange the text of a template is that no training window held.
 
 Two things count: how few of its words any known template shares (one minus the highest Jaccard
-similarity), and whether it speaks of a failure. Embeddings are no substitute: those of "failed" and
+similarity), and whether it reports a failure. Embeddings are not a substitute: those of "failed" and
 "succeeded" in one sentence have a cosine of .94 (MiniLM).
 """
 

@@ -34,7 +34,7 @@ def content_keys(windows: Windows) -> list[bytes]:
     """16 bytes for each window, equal for equal content and `closed` flag; valid in this process only.
 
     Two multilinear hashes modulo 2^64, sum of id times a random number of its position, with
-    numbers no sender of logs can know. Two different windows share one hash with probability
+    numbers that no sender of logs can guess. Two different windows share one hash with probability
     2^(z-64), z being the zero bits at the end of the difference of their ids (ids are hashes
     themselves, so z is small), and both hashes with its square: near 2^-128. Windows with equal
     keys are therefore taken as equal without comparing them.

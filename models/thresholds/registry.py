@@ -112,7 +112,7 @@ def _held_out(rule: str, value: float, scores: Scores, labels: Labels) -> HeldOu
 
 
 def thinned(whole: Distribution) -> Distribution:
-    """At most `_KEPT` values: the highest half as they are, below them evenly chosen ones that stand for the others."""
+    """At most `_KEPT` values: the highest half as they are, below them evenly chosen ones that represent the others."""
     if len(whole.values) <= _KEPT:
         return whole
     half = _KEPT // 2

@@ -24,7 +24,7 @@ _RECEDED = 0.5
 
 
 def fitted(threshold: Threshold) -> Fitted | None:
-    """What a card's threshold says before the stream begins; None where the card does not hold it."""
+    """What a card's threshold states before the stream begins; None where the card does not hold it."""
     held = threshold.held_out
     if held is None:
         return None
@@ -63,7 +63,7 @@ class StreamCalibrator:
     def update(self, scores: NDArray[np.float32], weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
         """Take in scores (n,) in the order of the stream, and return the threshold that each meets (n,).
 
-        `weights` (n,) say how many windows each score stands for; 1 where None.
+        `weights` (n,) say how many windows each score represents; 1 where None.
         """
         found = np.full(len(scores), self.threshold)
         if self._fitted is None:
@@ -83,7 +83,7 @@ class StreamCalibrator:
         return found
 
     def _close(self, known: Fitted) -> None:
-        """Look at the threshold again after a block."""
+        """Update the threshold after a block."""
         self._new += BLOCK
         if len(self._scores) < MIN_SCORES:
             return

@@ -19,12 +19,12 @@ class Confusion:
 
     @property
     def precision(self) -> float:
-        """Share of the alerts that are right; 0 where there is none."""
+        """Share of the alerts that are right; 0 if absent."""
         return _share(self.true_positives, self.true_positives + self.false_positives)
 
     @property
     def recall(self) -> float:
-        """Share of the anomalies that are found; 0 where there is none."""
+        """Share of the anomalies that are found; 0 if absent."""
         return _share(self.true_positives, self.true_positives + self.false_negatives)
 
     @property
@@ -87,7 +87,7 @@ def _with_both_classes(name: str, scores: NDArray[np.floating], labels: NDArray[
 
 
 def evaluate(scores: NDArray[np.floating], labels: NDArray[np.bool_], threshold: float) -> dict[str, float]:
-    """Every figure that a model card carries; areas are left out where there is one class only."""
+    """Every figure that a model card carries; areas are left out if there is one class only."""
     cells = confusion(scores, labels, threshold)
     figures = {
         "precision": cells.precision, "recall": cells.recall, "f1": cells.f1, "accuracy": cells.accuracy,

@@ -1,6 +1,6 @@
-"""The promises of any model, one function each: how it is trained, saved and loaded, whatever it reads.
+"""The promises of any model, one function each: how it is trained, saved and loaded, independent of its input.
 
-`models.detectors.checks` and `models.classify.checks` each run them on their own contract's models, beside the
+`models.detectors.checks` and `models.classify.checks` each run them on their own contract's models, next to the
 promises that only their contract makes. A promise takes a `Subject` and raises AssertionError where
 it is broken.
 """
@@ -22,12 +22,12 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True, slots=True)
 class Subject(Generic[M]):
-    """A model under examination, with a workload that it knows how to use.
+    """A model under test, with a workload that it can use.
 
     Attributes:
         make: The model without weights, each time another.
         fitted: One trained on the workload with this seed.
-        output: What it says of the whole workload.
+        output: What it states of the whole workload.
         explain: Why.
         build: By name and settings, as its registry does.
         learns: False where it works without having been fitted.
@@ -42,7 +42,7 @@ class Subject(Generic[M]):
 
 
 def check_untrained_is_refused(subject: Subject[M]) -> None:
-    """Without weights, whoever has to learn raises NotTrainedError, and so does saving."""
+    """Without weights, a model that learns raises NotTrainedError, and so does saving."""
     if not subject.learns:
         return
     actions: tuple[Callable[[M], object], ...] = (subject.output, subject.explain, lambda model: model.weights())
@@ -97,7 +97,7 @@ def check_foreign_weights_are_refused(subject: Subject[M]) -> None:
 
 
 def check_prepare_changes_nothing(subject: Subject[M]) -> None:
-    """`prepare` may come before or after training, and changes nothing that it says."""
+    """`prepare` may come before or after training, and changes nothing that it states."""
     subject.make().prepare()
     model = subject.fitted(0)
     before = subject.output(model)

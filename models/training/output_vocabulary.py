@@ -2,7 +2,7 @@
 
 Of each candidate the weights hold the id of its template, which is a hash of the text, a vector and a bias
 (`models.detectors.next_template`). In training the vector is that of the text. A candidate that is added without its
-text gets one drawn from its id, so whoever adds it gives it the same and no text has to be known: drawn
+text gets one drawn from its id, so every region adds the same one without the text: drawn
 vectors are nearly orthogonal, and what the network makes of each is learnt.
 """
 
@@ -26,7 +26,7 @@ def grown(
     Args:
         weights: Of a `CandidateDetector` with V candidates.
         kept: bool (V,): which of these stay.
-        ids: int64 (n,): template ids that are no candidates yet. Each starts as unlikely as the least
+        ids: int64 (n,): template ids that are not candidates yet. Each starts as unlikely as the least
             likely candidate.
     """
     bias, shift, scale = weights["bias"], weights["shift"], weights["scale"]

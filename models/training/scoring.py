@@ -12,7 +12,7 @@ class WindowScorer:
 
     A score is remembered by the window's content and `closed` flag (`sequences.content_keys`). The
     memory belongs to this scorer, hence to one version of the weights. Windows with a template that
-    the detector does not know yet are not remembered, since their score changes once it does.
+    the detector has not encoded yet are not cached, since their score changes once it has.
 
     Attributes:
         detector: Scores what is not remembered. Templates may be taught to it directly.

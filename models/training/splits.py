@@ -10,7 +10,7 @@ from models.text.ragged import distinct
 
 
 def stratified(labels: NDArray[Any], share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Splits at random, each class by itself.
+    """Split at random, each class separately.
 
     Args:
         labels: (n,): class of each window or line, bool or whole numbers.
@@ -35,7 +35,7 @@ def stratified(labels: NDArray[Any], share: float, seed: int) -> tuple[NDArray[n
 def by_group(
     labels: NDArray[Any], groups: Sequence[Hashable], share: float, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Splits whole groups at random, each class by itself; see `stratified`.
+    """Split whole groups at random, each class separately; see `stratified`.
 
     Args:
         labels: (n,): the class of a group is that of its first member.
@@ -50,7 +50,7 @@ def by_group(
 
 
 def folds(labels: NDArray[np.bool_], count: int, seed: int, *, blocks: bool = False) -> list[NDArray[np.int64]]:
-    """Split into `count` parts of equal size, each class by itself.
+    """Split into `count` parts of equal size, each class separately.
 
     Args:
         labels: bool (n,): class of each window.

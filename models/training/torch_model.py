@@ -14,7 +14,7 @@ from models.text.encoder import open_encoder
 
 
 def pick_device(name: str) -> torch.device:
-    """`auto` is the GPU where there is one.
+    """`auto` is the GPU if there is one.
 
     Raises:
         ModelSettingsError: the device is not there.
@@ -33,7 +33,7 @@ def pick_device(name: str) -> torch.device:
 class TorchModel(Model):
     """Base of models that learn one torch network over what a text encoder gives.
 
-    A subclass says how the network is made.
+    A subclass states how the network is made.
     """
 
     def __init__(self, settings: BaseModel, encoder: str, device: str) -> None:
@@ -61,7 +61,7 @@ class TorchModel(Model):
         self._encoder.encode(["ready"])
 
     def _start(self) -> torch.nn.Module:
-        """The network that `fit` trains: the loaded one goes on, as in a federated round; else a new one."""
+        """The network that `fit` trains: the loaded one continues, as in a federated round; else a new one."""
         network = self._network()
         if self.network is not None:
             network.load_state_dict(self.network.state_dict())
@@ -101,7 +101,7 @@ class TorchModel(Model):
 
 
 def differences(expected: Mapping[str, NDArray[Any]], given: Mapping[str, NDArray[Any]]) -> Iterator[str]:
-    """In words, every array that is missing, extra, of another shape or dtype, or not finite."""
+    """Message naming every array that is missing, extra, of another shape or dtype, or not finite."""
     for name in sorted(expected.keys() | given.keys()):
         if name not in given:
             yield f"'{name}' is missing"

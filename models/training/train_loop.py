@@ -44,7 +44,7 @@ class Stepper(Protocol):
         ...
 
     def step(self, index: NDArray[np.int64], loss: Loss) -> float:
-        """Makes one step from these examples; returns their mean loss, 0 where there are none."""
+        """Makes one step from these examples; returns their mean loss, 0 if there are none."""
         ...
 
 
@@ -53,7 +53,7 @@ class LocalTraining:
     """How one region trains within a federated round.
 
     Exactly `epochs` epochs are made and the last one's weights kept: a region's few validation windows
-    must not choose for all, and choosing by them would tell of them; they are looked at after the last
+    must not choose for all, and choosing by them would reveal them; they are evaluated after the last
     epoch only. `proximal_mu` is the strength of
     FedProx's pull to the start (https://arxiv.org/abs/1812.06127). `stepper` is made from network,
     optimizer and examples a step.
@@ -69,7 +69,7 @@ _LOCAL: ContextVar[LocalTraining | None] = ContextVar("local training", default=
 
 @contextlib.contextmanager
 def within_round(local: LocalTraining) -> Iterator[None]:
-    """Whatever is trained inside is trained as a region's part of a federated round."""
+    """Training inside this context is a region's part of a federated round."""
     token = _LOCAL.set(local)
     try:
         yield
@@ -91,7 +91,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 
 def planned_epochs(count: int, settings: LoopSettings) -> int:
-    """Epochs that `train_network` makes of so many examples where it does not stop early."""
+    """Epochs that `train_network` makes of this many examples where it does not stop early."""
     local = part_of_round()
     return (
         local.epochs if local else max(1, min(settings.epochs, settings.max_steps // -(-count // settings.batch_size)))

@@ -1,4 +1,4 @@
-"""The embedded broker starts, stops, and says what is wrong."""
+"""The embedded broker starts, stops, and states what is wrong."""
 
 import os
 import sys

@@ -19,7 +19,7 @@ LINES = 20_000
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
-    """Mounts file systems in memory of so many KiB."""
+    """Mounts file systems in memory of this many KiB."""
     mounted: list[Path] = []
 
     def mount(kib: int) -> Path:

@@ -1,4 +1,4 @@
-"""Models that must not be taken over, and one that is, under load."""
+"""Models that must not be adopted, and one that is, under load."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ MODEL = "event_counts"
 
 
 def model_condition(engine: Any) -> str:
-    """What /readyz says of the model; "" while nobody answers."""
+    """What /readyz states of the model; "" while nobody answers."""
     return str(engine.ready().get("conditions", {}).get("model", {}).get("detail", ""))
 
 
@@ -28,7 +28,7 @@ def _point(store: Path, version: int, card: bytes = b"") -> None:
 
 
 def _put(store: Path, pointer: str) -> None:
-    """At once, since the engine looks at any moment."""
+    """At once, since the engine examines any moment."""
     (store / MODEL / "pointer.new").write_text(pointer)
     (store / MODEL / "pointer.new").replace(store / MODEL / "current")
 
@@ -120,7 +120,7 @@ def test_swap_under_load_after_refusals(
         [{"type": "jsonl", "path": str(tmp_path / "alerts.jsonl")}],
     )
     until(lambda: engine.ready().get("status") == "ok", "the engine is ready")
-    # 1. Every broken version is refused and reported, and the model in service goes on.
+    # 1. Every broken version is refused and reported, and the model in service continues.
     refusals = 0
     good = (store / MODEL / "current").read_text()
     for fault in FAULTS:
@@ -136,7 +136,7 @@ def test_swap_under_load_after_refusals(
         _put(store, good)
         until(lambda: "not adopted" not in model_condition(engine), "/readyz says that the pointer is mended")
         shutil.rmtree(store / MODEL / "3", ignore_errors=True)
-    # 2. A good version is taken over while lines come.
+    # 2. A good version is adopted while lines come.
     while written < len(pieces):
         if written == len(pieces) // 2:
             ModelStore(store).promote(MODEL, 2)

@@ -26,7 +26,7 @@ LIMIT_S = 100.0
 
 
 def until(what: str, holds: Callable[[], object], limit_s: float = LIMIT_S) -> None:
-    """Waits, but not for ever."""
+    """Waits, but not indefinitely."""
     end_s = time.monotonic() + limit_s
     while not holds():
         assert time.monotonic() < end_s, f"not within {limit_s} s: {what}"

@@ -1,4 +1,4 @@
-"""Parsers over hand-made batches, beside the plain way: patterns and Drain3 only."""
+"""Parsers over hand-made batches, next to the plain way: patterns and Drain3 only."""
 
 import random
 from collections.abc import Iterable, Sequence

@@ -116,7 +116,7 @@ class Engine:
         return "; ".join(self.ready(worker).get("wrong", []))
 
     def metric(self, name: str, worker: int = 0, **labels: str) -> float:
-        """The sum of all samples of that name with those labels; 0 where there are none."""
+        """The sum of all samples of that name with those labels; 0 if there are none."""
         families = text_string_to_metric_families(self._get("metrics", worker).decode())
         samples = [s for f in families for s in f.samples if s.name == name and labels.items() <= s.labels.items()]
         return sum(sample.value for sample in samples)

@@ -1,4 +1,4 @@
-"""Every channel keeps the promises of channels, and says to its service what the service wants to hear."""
+"""Every channel keeps the promises of channels, and states to its service what the service wants to hear."""
 
 import itertools
 import json

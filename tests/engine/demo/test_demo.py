@@ -34,7 +34,7 @@ def test_the_closing_line_lies_past_the_gap():
 
 
 def test_the_gap_is_longer_than_every_pause_of_a_session():
-    assert session_gap_s(LINES, 43_200) == 80  # a minute at the least, and a third more
+    assert session_gap_s(LINES, 43_200) == 80  # a minute at least, and a third more
     late = b"081109 213530 1 INFO a.B: x blk_2"
     assert session_gap_s([*LINES, late], 43_200) == (3600 - 4) * 4 // 3
     assert session_gap_s([*LINES, late], 1_000) == 1_000
@@ -137,7 +137,7 @@ def test_the_stream_waits_from_the_round_to_the_swap():
     assert (scene.swapped_at, scene.story[-1]) == (7, "all engines have version 3 in service")
     scene.rounds = (later,) * (WAITED_ROUNDS + 1)
     _hold(scene, feeder, 0.0)
-    assert not feeder.held.is_set()  # later rounds run beside the stream
+    assert not feeder.held.is_set()  # later rounds run next to the stream
     since = time.monotonic() - ROUND_S - 1
     assert _hold(Scene(rounds=(running,)), feeder, since) == since
     assert not feeder.held.is_set()  # it waited long enough

@@ -135,7 +135,7 @@ def test_masks_that_look_into_ids_first_are_noticed():
 
 
 def lines_with_ids(name, count, seed):
-    """The examples of a format with fresh ids in place of theirs and behind, in places where they are found or not."""
+    """The examples of a format with fresh ids instead of theirs and behind, in places where they are found or not."""
     rng = random.Random(seed)
     lines = []
     for _ in range(count):

@@ -1,4 +1,4 @@
-"""Labels beside a node: read while it runs, in spite of a source that fails, until it stops."""
+"""Labels next to a node: read while it runs, in spite of a source that fails, until it stops."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ LABEL = json.dumps({"session": "s1", "anomalous": True})
 
 
 class Patience(threading.Event):
-    """Does not wait, and says stop after so many pauses."""
+    """Does not wait, and states stop after this many pauses."""
 
     def __init__(self, pauses):
         super().__init__()

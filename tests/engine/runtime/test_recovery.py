@@ -82,7 +82,7 @@ def test_state_survives_in_it(settings):
         run_main(flow, recovery_config=reopen(settings()))
 
     run([("k", 1), ("k", 2)])
-    run([("k", 1), ("k", 2), ("k", 10)])  # the source goes on behind what it handed out
+    run([("k", 1), ("k", 2), ("k", 10)])  # the source continues behind what it handed out
     assert found == [("k", 1), ("k", 3), ("k", 13)]
 
 

@@ -15,7 +15,7 @@ RULES = ShadowRules(windows=20, factor=2.0, margin=0.05)
 
 
 class Detector:
-    """Finds the windows anomalous whose first id is divisible by `every`; `fault` after so many windows."""
+    """Finds the windows anomalous whose first id is divisible by `every`; `fault` after this many windows."""
 
     def __init__(self, every=10, fault=None, after=0):
         self.every, self.fault, self.after = every, fault, after

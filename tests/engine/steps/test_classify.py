@@ -1,4 +1,4 @@
-"""Lines as classifiers see them, and the class that goes on an alert."""
+"""Lines as classifiers see them, and the class that continues an alert."""
 
 import logging
 from collections import Counter

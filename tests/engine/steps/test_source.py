@@ -48,7 +48,7 @@ class Notes(Observer):
 
 
 class Absent:
-    """A source whose broker is not there for so many questions and openings."""
+    """A source whose broker is not there for this many questions and openings."""
 
     def __init__(self, source, *, questions=0, openings=0):
         self._source = source

@@ -102,7 +102,7 @@ def test_nothing_is_added_to_a_broken_log(tmp_path):
     assert path.read_bytes() == broken
     path.write_bytes(broken.replace(b'"version":3', b'"version":8'))
     with pytest.raises(TamperedError, match="line 2 was changed"):
-        log.append("new", "published", {})  # its own last line is another one: it looks at everything
+        log.append("new", "published", {})  # its own last line is another one: it examines everything
 
 
 def test_an_append_reads_what_was_added_since_the_last_one_only(tmp_path, monkeypatch):

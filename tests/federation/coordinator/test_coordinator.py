@@ -152,7 +152,7 @@ def test_no_round_begins_beside_one_that_was_given_up_and_still_runs(parts):
     hear(coordinator, base)
     base.clock.advance(6)
     coordinator.poll()
-    assert link.started.wait(BOUND_S)  # a round that is given up before it has begun ends at once
+    assert link.started.wait(BOUND_S)  # a round that is given up before it has started ends at once
     for _ in range(4):
         base.clock.advance(1_000)
         coordinator.poll()

@@ -1,4 +1,4 @@
-"""The ledger's bounds: what is settled is forgotten in time, what waits stays, a flood is passed over."""
+"""The ledger's bounds: what is settled is forgotten in time, what waits stays, a flood is skipped."""
 
 from dataclasses import replace
 

@@ -79,7 +79,7 @@ def test_an_executor_that_was_told_to_end_does_not_end_the_new_supernode(
     node = _node(tmp_path, monkeypatch, [free_port(), free_port()])
     node.supernode.start()
     node.executor.start()
-    node.supernode._before()  # as at a start of the SuperNode while an executor looks at the old port
+    node.supernode._before()  # as at a start of the SuperNode while an executor examines the old port
     assert node.executor.ending
     process = node.executor._process
     assert process is not None

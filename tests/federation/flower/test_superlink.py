@@ -72,7 +72,7 @@ class Alive:
         self.told = 0
 
     def end(self) -> None:
-        """It goes on."""
+        """It continues."""
         self.told += 1
 
     def last_output(self) -> str:

@@ -42,7 +42,7 @@ def run(grid: LocalGrid) -> RoundResult:
 
 
 def with_arrays(count: int) -> Spoil:
-    """As many bytes beside those that were asked for, under a name of their own."""
+    """As many bytes next to those that were asked for, under a name of their own."""
 
     def spoil(content: RecordDict) -> RecordDict:
         more = to_record({"a": np.zeros(count, np.uint8)})
@@ -89,7 +89,7 @@ def with_a_long_array_name(content: RecordDict) -> RecordDict:
 
 
 class Failing(LocalGrid):
-    """The app of `us` breaks, and says a lot about it."""
+    """The app of `us` breaks, and states a lot about it."""
 
     def reply(self, region: RegionClient, message: Message) -> Message | None:
         if region.region == "us" and message.metadata.message_type == TRAIN:

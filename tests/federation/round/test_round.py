@@ -159,7 +159,7 @@ def test_a_name_that_two_nodes_claim_is_believed_of_neither() -> None:
 
 
 class RenamingGrid(LocalGrid):
-    """The first node says later that it is another region."""
+    """The first node states later that it is another region."""
 
     def reply(self, region: RegionClient, message: Message) -> Message | None:
         lie = message.metadata.message_type == TRAIN and region.region == "ap"
