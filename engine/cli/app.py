@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.cli import alerts, classify, data, demo, detect, federate, label, models, parse, run, runs, scan, train
+from engine.cli import alerts, ask, classify, data, demo, detect, federate, label, models, parse, run, runs, scan, train
 from foundation.errors import DriftlineError
 from foundation.version import VERSION
 
@@ -39,6 +39,7 @@ app.command("check")(run.check)
 app.command("train")(train.train)
 app.command("evaluate")(detect.evaluate)
 app.command("score")(detect.score)
+app.command("ask")(ask.ask)
 app.command("parse")(parse.parse)
 app.command("classify")(classify.classify)
 app.command("label")(label.label)

@@ -19,7 +19,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -309,7 +309,7 @@ class TrainingStore:
         """Close the file; a second call does nothing."""
         self._file.close()
 
-    def __enter__(self) -> "TrainingStore":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -357,9 +357,12 @@ class TrainingStore:
             (hashed, rank, label.anomalous, label.time_ns, self._now_ns()),
         ).rowcount
         if changed:
-            now = self._label_of(database, hashed)
-            database.execute("UPDATE windows SET class = ?, rank = ? WHERE key = ?", (*now, hashed))
+            self._apply_label(database, hashed)
         return bool(changed)
+
+    def _apply_label(self, database: sqlite3.Connection, hashed: bytes) -> None:
+        now = self._label_of(database, hashed)
+        database.execute("UPDATE windows SET class = ?, rank = ? WHERE key = ?", (*now, hashed))
 
     @staticmethod
     def _label_of(database: sqlite3.Connection, key: bytes) -> tuple[int, int]:
