@@ -25,6 +25,7 @@ from federation.flower.local_grid import LocalGrid
 from federation.flower.network import FlowerNetwork
 from federation.protocol.records import ModelSpec, Weights
 from federation.region.trainer import Trainer
+from federation.round.result import Baseline
 from federation.round.round import run_round
 from federation.round.settings import RoundSettings
 from federation.storage.training_store import Label, TrainingSettings, TrainingStore
@@ -188,7 +189,8 @@ class FleetStream:
         self._triggers: list[RoundTrigger] = []
         self._ended_ns = int(stream.time_ns[stream.begin])
         self.course = Course(np.zeros(len(stream.labels), bool))
-        self._serve()
+        self._served: dict[str, StartingModel] = {}
+        self._serve([region.name for region in self._regions])
 
     def run(self, progress: Callable[[int, int], None] = lambda done, total: None) -> Course:
         """Lives through the whole stream."""
@@ -218,20 +220,22 @@ class FleetStream:
                 self._round(now_ns, reason)
 
     def _round(self, now_ns: int, reason: str) -> None:
-        """One round; an accepted candidate serves from the next tick on."""
+        """One round; a candidate serves from the next tick on in the regions that take it."""
         number = len(self.course.rounds)
         model, grid = self._model, LocalGrid({r.name: r.trainer for r in self._regions})
         settings = self._policy.rounds.model_copy(update={"seed": self._policy.rounds.seed + number})
         try:
             result = run_round(
-                FlowerNetwork(grid), settings, model.spec, model.weights, model.threshold, round_id=f"round-{number}"
-            )
+                FlowerNetwork(grid), settings, model.spec, model.weights, model.threshold, round_id=f"round-{number}",
+                kept=self._kept(),
+            )  # fmt: skip
             outcome = result.reason
             if result.accepted:
                 spec = model.spec.model_copy(update={"version": model.spec.version + 1})
                 self._model = StartingModel(spec, result.weights, result.threshold)
                 self.course.published += 1
-                self._serve()
+                adopts = {v.region: v.adopts for v in result.verdicts}
+                self._serve([r.name for r in self._regions if adopts.get(r.name, result.others_adopt)])
         except RoundFailedError as error:
             outcome = str(error)
         self._ended_ns = now_ns
@@ -239,12 +243,25 @@ class FleetStream:
         self.course.rounds.append((since_s, reason, outcome))
         logging.getLogger(__name__).info("after %.0f s: %s: %s", since_s, reason, outcome)
 
-    def _serve(self) -> None:
+    def _kept(self) -> list[Baseline]:
+        """The earlier versions that regions serve."""
+        regions: dict[int, list[str]] = {}
+        for name, served in self._served.items():
+            if served is not self._model:
+                regions.setdefault(served.spec.version, []).append(name)
+        return [
+            Baseline(frozenset(names), self._served[names[0]].weights, self._served[names[0]].threshold)
+            for names in regions.values()
+        ]
+
+    def _serve(self, names: Sequence[str]) -> None:
         spec = self._model.spec
         for region in self._regions:
-            detector = build(spec.detector, spec.settings, device="cpu", cache=self._folder / "embeddings")
-            detector.load_weights(self._model.weights, spec.extra)
-            region.serve(detector, spec.version, self._model.threshold)
+            if region.name in names:
+                self._served[region.name] = self._model
+                detector = build(spec.detector, spec.settings, device="cpu", cache=self._folder / "embeddings")
+                detector.load_weights(self._model.weights, spec.extra)
+                region.serve(detector, spec.version, self._model.threshold)
 
 
 def _before(

@@ -132,8 +132,9 @@ def _hold(scene: Scene, feeder: Feeder, held_s: float) -> float:
 
     The stream of a day is read in a minute: what a cluster logs during a round would be most of it.
     """
-    published = max((r.published for r in scene.rounds), default=0)
-    behind = published > min(scene.versions)
+    newest = max(scene.rounds, key=lambda r: r.published, default=None)
+    published, held = (newest.published, newest.held) if newest else (0, {})
+    behind = any(version < held.get(region, published) for region, version in zip(REGIONS, scene.versions, strict=True))
     if published and not behind and scene.served < published:
         scene.served = published
         scene.swapped_at = feeder.sent if scene.swapped_at is None else scene.swapped_at

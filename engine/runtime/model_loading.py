@@ -73,7 +73,7 @@ def follower(settings: RegionSettings, templates: Templates, telemetry: Telemetr
         settings.decide.threshold,
     )  # fmt: skip
     memory = RejectedVersions(settings.recovery.path / "passed-over.json", name)
-    following = ModelFollower(lambda: store.current(name), load, report, rules, memory)
+    following = ModelFollower(lambda: store.current(name, settings.region), load, report, rules, memory)
     return following
 
 
@@ -146,13 +146,13 @@ def describe_classifier(settings: RegionSettings) -> str:
     return f"{card.name} version {card.version}: {card.detector}, verified"
 
 
-def describe_current(settings: ModelSettings) -> str:
+def describe_current(settings: ModelSettings, region: str = "") -> str:
     """Verifies the current version and states what it is.
 
     Raises:
         ModelStoreError: it does not exist, or it is damaged.
     """
     store = ModelStore(settings.store)
-    card = store.card(settings.name)
+    card = store.card(settings.name, store.current(settings.name, region))
     store.verify(settings.name, card.version)
     return f"{card.name} version {card.version}: {card.detector}, threshold {card.threshold.value:.6g}, verified"

@@ -5,6 +5,7 @@ The key is the model's name, so the topic keeps the last announcement of every m
 stores the audit log's last hash on another machine.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 from connectors.base import Record, Sink
@@ -18,7 +19,7 @@ FLUSH_S = 5.0
 
 def announcement(
     name: str, version: int, event: Literal["published", "rolled_back"], *, card_sha256: str, round_id: str = "",
-    time: str, reason: str, audit_sha256: str, traceparent: str = "",
+    time: str, reason: str, audit_sha256: str, held: Mapping[str, int] | None = None, traceparent: str = "",
 ) -> AnnouncementDocument:  # fmt: skip
     """Return an announcement; see `AnnouncementDocument`. The same one always has the same id."""
     return {
@@ -32,6 +33,7 @@ def announcement(
         "time": time,
         "reason": reason,
         "audit_sha256": audit_sha256,
+        "held": dict(held or {}),
         "traceparent": traceparent,
     }
 

@@ -6,7 +6,8 @@ Steps of a round. Each is recorded in the ledger when it is done, and each may b
 2. **started**: the run is handed over. Recorded *before* the run starts: no run is started twice.
 3. **judged**: the round's folder holds a result: accepted by the gate, refused, or failed. A run that left no
    result and is not running any more (the coordinator was killed with it) was interrupted.
-4. **published**: an accepted candidate is a version of the model store, and current. The round's id on its card
+4. **published**: an accepted candidate is a version of the model store, and current; regions that do not take it
+   keep the version that they serve. The round's id on its card
    shows whether it was stored before a crash, and the store whether it was ever current: a version that was
    rolled back since is not restored. If the version that the round started from is no longer current (somebody
    rolled back meanwhile), the candidate was compared with the wrong model: it is superseded.
@@ -19,7 +20,7 @@ repeated at the next tick.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -30,15 +31,15 @@ from federation.coordinator.hooks import RoundObserver
 from federation.coordinator.ledger import Ledger
 from federation.coordinator.records import Round, RoundOutcome, RoundStep
 from federation.coordinator.rollback import Rollbacks
-from federation.coordinator.round_records import audit_body, judged, notes_of, spec_of
+from federation.coordinator.round_records import audit_body, judged, notes_of, spec_of, threshold_of
 from federation.coordinator.schedule import Begin, ScheduleSettings, Situation, Wait, decide
 from federation.errors import FederationError, RoundFailedError, StorageError
 from federation.protocol.records import Weights
 from federation.round import round_files
-from federation.round.round_files import RoundPlan
+from federation.round.round_files import KeptVersion, RoundPlan
 from federation.round.settings import RoundSettings
 from models.base import ModelError
-from models.storage.model_cards import Card
+from models.storage.model_cards import AnyCard
 from models.storage.store import ModelStore
 
 log = logging.getLogger(__name__)
@@ -177,6 +178,7 @@ class Controller:
             now_ns=self._now_ns(),
             triggers=self._ledger.pending(),
             version=self._store.current(self._model),
+            held=self._store.held(self._model),
             online=self._settings.round.min_regions,
             needed=self._settings.round.min_regions,
             since_ns=last.ended_ns if last else int(self._ledger.fact("born_ns")),
@@ -195,13 +197,34 @@ class Controller:
                 round_id=planned.round_id,
                 settings=self._settings.round,
                 spec=spec_of(card),
-                threshold=card.threshold.value if isinstance(card, Card) else 0.0,
+                threshold=threshold_of(card),
+                kept=self._write_kept(card, self._folder_of(planned)),
                 traceparent=planned.traceparent,
             )
             started = replace(planned, step=RoundStep.STARTED, started_ns=self._now_ns())
             self._ledger.save(started)
             self._runner.start(self._folder_of(started), plan, weights)
         return started
+
+    def _write_kept(self, base: AnyCard, folder: Path) -> tuple[KeptVersion, ...]:
+        """The earlier versions that regions serve, with their weights in files; those of another model are skipped."""
+        regions: dict[int, list[str]] = {}
+        for region, version in sorted(self._store.held(self._model).items()):
+            regions.setdefault(version, []).append(region)
+        kept = []
+        for version, names in sorted(regions.items()):
+            card = self._store.any_card(self._model, version)
+            if (card.detector, card.settings, card.extra) != (base.detector, base.settings, base.extra):
+                continue
+            round_files.write_kept(folder, version, self._store.weights(self._model, version))
+            kept.append(KeptVersion(version=version, threshold=threshold_of(card), regions=tuple(names)))
+        return tuple(kept)
+
+    def _serving(self, regions: Iterable[str]) -> dict[str, int]:
+        """The version that each of these regions, and each known one, serves."""
+        known = {*regions, *self._settings.regions, *(region.name for region in self._ledger.regions())}
+        found = {region: self._store.current(self._model, region) for region in sorted(known)}
+        return {region: version for region, version in found.items() if version is not None}
 
     def _judge(self, started: Round) -> Round | None:
         """Step 3."""
@@ -217,7 +240,7 @@ class Controller:
                 raise  # it is read again at the next tick
             return self._failed(started, f"no result {LATE_S:g} s after the deadline: {error}")
         if result is not None:
-            with_verdict = judged(started, result)
+            with_verdict = judged(started, result, self._serving(f.region for f in result.figures))
             self._save_attendance(with_verdict)
             return with_verdict
         if not running:
@@ -257,7 +280,7 @@ class Controller:
                 if version > self._store.reached(self._model):
                     return None  # somebody rolled back at this moment: the next tick finds the round superseded
             elif not served:
-                self._store.promote(self._model, version)
+                self._store.promote(self._model, version, accepted.held)
             return self._record(replace(accepted, outcome="published", published=version), RoundStep.PUBLISHED)
 
     def _publish_candidate(self, accepted: Round) -> int:
@@ -271,7 +294,7 @@ class Controller:
         if result is None:
             raise RoundFailedError("the result of the round is missing")
         notes = notes_of(accepted, base, self._settings.round)
-        return self._store.publish_weights(base, result.weights, notes, over=accepted.version)
+        return self._store.publish_weights(base, result.weights, notes, over=accepted.version, held=accepted.held)
 
     def _audit(self, published: Round) -> Round:
         """Step 5."""
@@ -305,7 +328,7 @@ class Controller:
             announcement(
                 self._model, version, "published", card_sha256=self._store.card_sha256(self._model, version),
                 round_id=audited.round_id, time=entry.time, reason=audited.sentence, audit_sha256=entry.sha256,
-                traceparent=audited.traceparent,
+                held=audited.held, traceparent=audited.traceparent,
             )
         )  # fmt: skip
 

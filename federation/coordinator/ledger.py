@@ -15,6 +15,7 @@ from typing import Any
 
 from federation.coordinator.records import Attendance, Rollback, Round, RoundStep, RoundTrigger
 from federation.errors import StorageError
+from federation.round.result import RegionVerdict, Standing
 from federation.storage.document_feed import Position
 from foundation.sqlite import connect, immediate
 
@@ -297,7 +298,10 @@ def _dump(record: Round | Rollback) -> str:
 def _load(number: int, content: str) -> Round:
     values = json.loads(content)
     values["figures"] = tuple((name, tuple(old), tuple(new)) for name, old, new in values["figures"])
+    values["verdicts"] = tuple(
+        RegionVerdict(**{**v, "standing": Standing(v["standing"])}) for v in values.get("verdicts", ())
+    )
     for field in fields(Round):
-        if isinstance(values[field.name], list):
+        if isinstance(values.get(field.name), list):
             values[field.name] = tuple(values[field.name])
     return Round(**{**values, "number": number, "step": RoundStep(values["step"])})

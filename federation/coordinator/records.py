@@ -1,8 +1,11 @@
 """Records that the coordinator keeps: reasons for rounds, rounds, rollbacks and the attendance of regions."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
+
+from federation.round.result import RegionVerdict
 
 
 class RoundStep(StrEnum):
@@ -61,6 +64,8 @@ class Round:
         participants, missing: Regions that took part, and that did not answer.
         refusals: Refused replies, one sentence each.
         figures: (region, counts of the current model, counts of the candidate); see `HoldoutFigures`.
+        verdicts: The gate's verdict for each region that judged.
+        held: Regions that do not take the candidate, with the version that they keep.
         examples: Windows trained on in the last pass.
         epsilon: Largest privacy budget spent by a region; None without a budget.
     """
@@ -83,6 +88,8 @@ class Round:
     missing: tuple[str, ...] = ()
     refusals: tuple[str, ...] = ()
     figures: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...] = ()
+    verdicts: tuple[RegionVerdict, ...] = ()
+    held: Mapping[str, int] = field(default_factory=dict)
     examples: int = 0
     epsilon: float | None = None
 

@@ -1,12 +1,13 @@
 """What the ledger, the model card and the audit log record of a round."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from federation.coordinator.records import Round, RoundStep
 from federation.protocol.records import ModelSpec
 from federation.round.gate import table
-from federation.round.result import RoundResult
+from federation.round.result import RegionVerdict, RoundResult
 from federation.round.settings import RoundSettings
 from foundation.time_text import iso_millis
 from models.storage.model_cards import AnyCard, Card, ModelNotes, Notes
@@ -21,8 +22,21 @@ def spec_of(card: AnyCard) -> ModelSpec:
     )  # fmt: skip
 
 
-def judged(started: Round, result: RoundResult) -> Round:
-    """The round with the gate's verdict."""
+def threshold_of(card: AnyCard) -> float:
+    """The threshold on a card; 0 for a line classifier, which has none."""
+    return card.threshold.value if isinstance(card, Card) else 0.0
+
+
+def judged(started: Round, result: RoundResult, serving: Mapping[str, int]) -> Round:
+    """The round with the gate's verdict.
+
+    Args:
+        started: The round.
+        result: What it came to.
+        serving: Version that each known region serves.
+    """
+    adopts = {v.region: v.adopts for v in result.verdicts}
+    held = {region: version for region, version in serving.items() if not adopts.get(region, result.others_adopt)}
     return replace(
         started,
         step=RoundStep.JUDGED,
@@ -33,6 +47,8 @@ def judged(started: Round, result: RoundResult) -> Round:
         missing=result.missing,
         refusals=tuple(f"{r.region}, pass {r.number}: {r.reason}" for r in result.refusals),
         figures=tuple((f.region, f.current, f.candidate) for f in result.figures),
+        verdicts=result.verdicts,
+        held=held if result.accepted else {},
         examples=result.examples,
         epsilon=result.epsilon,
     )
@@ -44,9 +60,14 @@ def notes_of(round_: Round, base: AnyCard, settings: RoundSettings) -> ModelNote
         "data": {
             "round_id": round_.round_id,
             "windows": round_.examples,
+            "reason": round_.reason,
+            "gate": round_.sentence,
             **({"traceparent": round_.traceparent} if round_.traceparent else {}),
         },
-        "metrics": {"holdout": table([candidate for _, _, candidate in round_.figures])},
+        "metrics": {
+            "holdout": table([candidate for _, _, candidate in round_.figures]),
+            **{f"region {v.region}": region_metrics(v) for v in round_.verdicts},
+        },
         "seed": settings.seed,
         "round": round_.number,
         "participants": round_.participants,
@@ -71,9 +92,32 @@ def audit_body(round_: Round) -> dict[str, Any]:
         "participants": list(round_.participants),
         "missing": list(round_.missing),
         "refused": list(round_.refusals),
-        "holdout": {name: {"current": list(a), "candidate": list(b)} for name, a, b in round_.figures},
+        "holdout": holdout(round_),
+        "kept": dict(round_.held) if round_.published else {},
         "windows": round_.examples,
         "epsilon": round_.epsilon,
         "planned": iso_millis(round_.planned_ns),
         "started": iso_millis(round_.started_ns) if round_.started_ns else None,
     }
+
+
+def region_metrics(verdict: RegionVerdict) -> dict[str, float]:
+    """What the card of a version says about one region."""
+    return {
+        "before": verdict.before, "after": verdict.after, "labelled": float(verdict.labelled),
+        "adopts": float(verdict.adopts),
+    }  # fmt: skip
+
+
+def holdout(round_: Round) -> dict[str, dict[str, Any]]:
+    """The holdout figures by region, with names; raw counts as in `HoldoutFigures`."""
+    verdicts = {v.region: v for v in round_.verdicts}
+    found: dict[str, dict[str, Any]] = {}
+    for name, current, candidate in round_.figures:
+        found[name] = {"current": list(current), "candidate": list(candidate)}
+        if verdict := verdicts.get(name):
+            found[name] |= {
+                "before": round(verdict.before, 4), "after": round(verdict.after, 4), "labelled": verdict.labelled,
+                "standing": str(verdict.standing), "adopts": verdict.adopts,
+            }  # fmt: skip
+    return found

@@ -1,6 +1,7 @@
 """Whether a round is due: a pure function of the situation and the time."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -33,6 +34,7 @@ class Situation:
         now_ns: Wall clock.
         triggers: Triggers without a round, oldest first.
         version: Current version of the model; None if absent.
+        held: Regions that serve an earlier version, with it.
         online: Nodes that could take part; None if unknown.
         needed: Minimum number of nodes for a round.
         since_ns: End of the last round, or the coordinator's first start.
@@ -46,6 +48,7 @@ class Situation:
     needed: int
     since_ns: int
     rounds: int
+    held: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ class Begin:
 def decide(settings: ScheduleSettings, situation: Situation) -> Begin | Wait:
     """Decide what to do now.
 
-    1. Drift that was measured on an older version is answered already: it is dismissed.
+    1. Drift that was measured on an older version than the region serves is answered already: it is dismissed.
     2. A round needs a reason: drift, a command, or the schedule.
     3. Drift waits for the debounce time and for the end of the cool-down; commands do not.
     4. Enough nodes have to be online.
@@ -76,7 +79,11 @@ def decide(settings: ScheduleSettings, situation: Situation) -> Begin | Wait:
     version, now_ns = situation.version, situation.now_ns
     if version is None:
         return Wait("the model store holds no current version of the model")
-    stale = tuple(t for t in situation.triggers if t.kind == "drift" and 0 < t.version < version)  # 1
+
+    def serving(region: str) -> int:
+        return situation.held.get(region, version)
+
+    stale = tuple(t for t in situation.triggers if t.kind == "drift" and 0 < t.version < serving(t.region))  # 1
     if stale:
         return Wait("drift events of an older model are dismissed", stale)
     triggers = situation.triggers

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from federation.errors import FederationError, MalformedError, RegionFailedError
 from federation.protocol.arrays import from_record, to_record
 from federation.protocol.output_templates import MAX_TEMPLATES
-from federation.protocol.records import HoldoutFigures, ModelSpec, ScoreSketch, TrainTask, Update, Weights
+from federation.protocol.records import HoldoutFigures, ModelSpec, Pairs, ScoreSketch, TrainTask, Update, Weights
 from federation.protocol.region_name import REGION_NAME
 from models.base import ModelError
 from models.classify.base import CLASSES
@@ -161,7 +161,12 @@ def _answer(client: RegionClient, kind: str, content: RecordDict) -> RecordDict:
         return RecordDict({_CONFIG: name, _SCORES: scores, _METRICS: counts})
     if kind == EVALUATE:
         found = client.evaluate(weights, from_record(content, _CURRENT), task.spec, _thresholds(content))
-        cells = MetricRecord({"current": list(found.current), "candidate": list(found.candidate)})
+        cells = MetricRecord(
+            {
+                "current": list(found.current), "candidate": list(found.candidate), "answered": _listed(found.answered),
+                "ruled": _listed(found.ruled), "unlabelled": list(found.unlabelled),
+            }
+        )  # fmt: skip
         return RecordDict({_CONFIG: name, _FIGURES: cells})
     raise MalformedError(f"unknown question '{kind}'; known are {', '.join(KINDS)}")
 
@@ -234,13 +239,29 @@ def read_figures(region: str, content: RecordDict) -> HoldoutFigures:
         MalformedError: it cannot be read, or a count is negative.
     """
     record = _metrics(content, _FIGURES)
-    return HoldoutFigures(region, _cells(record.get("current")), _cells(record.get("candidate")))
+    return HoldoutFigures(
+        region,
+        _cells(record.get("current"), _CELLS, "the counts of a confusion matrix"),
+        _cells(record.get("candidate"), _CELLS, "the counts of a confusion matrix"),
+        Pairs(*_cells(record.get("answered"), (4,), "the sessions in which two models differ")),
+        Pairs(*_cells(record.get("ruled"), (4,), "the sessions in which two models differ")),
+        _four(_cells(record.get("unlabelled"), (4,), "the alerts of two models on sessions without a label")),
+    )
 
 
-def _cells(value: object) -> tuple[int, ...]:
-    if not isinstance(value, list) or len(value) not in _CELLS or not all(isinstance(n, int) and n >= 0 for n in value):
-        raise MalformedError(f"{str(value)[:200]} are not the counts of a confusion matrix")
+def _cells(value: object, sizes: tuple[int, ...], what: str) -> tuple[int, ...]:
+    if not isinstance(value, list) or len(value) not in sizes or not all(isinstance(n, int) and n >= 0 for n in value):
+        raise MalformedError(f"{str(value)[:200]} are not {what}")
     return tuple(value)
+
+
+def _four(counts: tuple[int, ...]) -> tuple[int, int, int, int]:
+    a, b, c, d = counts
+    return a, b, c, d
+
+
+def _listed(pairs: Pairs) -> list[int]:
+    return [pairs.found, pairs.lost, pairs.cleared, pairs.raised]
 
 
 def _task_record(task: TrainTask) -> ConfigRecord:

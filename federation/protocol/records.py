@@ -111,17 +111,64 @@ class ScoreSketch:
 
 
 @dataclass(frozen=True, slots=True)
-class HoldoutFigures:
-    """Counts of candidate and current model on a region's holdout.
+class Pairs:
+    """Sessions of a holdout on which exactly one of two models is right; all others say nothing about which is better.
 
-    For a window detector each tuple holds (true positives, false positives, false negatives, true
-    negatives) in windows, in the order of `metrics.Confusion`. For a line classifier it holds the confusion
-    matrix in templates, row by row: rows are true classes, columns predicted ones.
+    For a line classifier `found` and `lost` count templates, and the others are 0.
+
+    Attributes:
+        found: Anomalies that only the candidate calls anomalous.
+        lost: Anomalies that only the current model calls anomalous.
+        cleared: Normal sessions that only the current model calls anomalous.
+        raised: Normal sessions that only the candidate calls anomalous.
+    """
+
+    found: int = 0
+    lost: int = 0
+    cleared: int = 0
+    raised: int = 0
+
+    @property
+    def better(self) -> int:
+        """Sessions on which only the candidate is right."""
+        return self.found + self.cleared
+
+    @property
+    def worse(self) -> int:
+        """Sessions on which only the current model is right."""
+        return self.lost + self.raised
+
+    def __add__(self, other: "Pairs") -> "Pairs":
+        return Pairs(
+            self.found + other.found, self.lost + other.lost, self.cleared + other.cleared, self.raised + other.raised
+        )
+
+    def scaled(self, share: float) -> "Pairs":
+        """Every count times `share`, rounded down."""
+        return Pairs(*(int(share * n) for n in (self.found, self.lost, self.cleared, self.raised)))
+
+
+@dataclass(frozen=True, slots=True)
+class HoldoutFigures:
+    """Counts of candidate and current model on a region's holdout, of sessions with a label.
+
+    Attributes:
+        region: Name of the region.
+        current, candidate: For a window detector (true positives, false positives, false negatives, true
+            negatives) in sessions, or in windows without one, in the order of `metrics.Confusion`. For a line
+            classifier the confusion matrix in templates, row by row: rows are true classes, columns predicted ones.
+        answered: Where the two differ, by labels of people and of systems that know (`feedback`, `labels`).
+        ruled: Where the two differ, by labels that rules have given.
+        unlabelled: Alerts on sessions without a label, which are evidence of neither error: (of both models, of
+            the current one alone, of the candidate alone, of neither).
     """
 
     region: str
     current: tuple[int, ...]
     candidate: tuple[int, ...]
+    answered: Pairs = Pairs()
+    ruled: Pairs = Pairs()
+    unlabelled: tuple[int, int, int, int] = (0, 0, 0, 0)
 
 
 MIN_MASKED_REGIONS = 3

@@ -7,6 +7,7 @@ from pathlib import Path
 from federation.errors import TrainerError
 from federation.privacy.registry import privacy_mode
 from federation.protocol.records import HoldoutFigures, ModelSpec, TrainTask, Update, Weights
+from federation.region.holdout import line_pairs
 from federation.storage.learning import LearningStore, Purpose
 from models.classify.base import NORMAL, LineClassifier
 from models.classify.metrics import class_figures
@@ -57,13 +58,12 @@ class LineTrainer:
             ModelError: see `Model.load_weights`.
         """
         own = self._store.line_set(Purpose.HOLDOUT)
+        old, new = (self._loaded(spec, weights).probabilities(own.lines).argmax(1) for weights in (current, candidate))
+        answered, ruled = line_pairs(own, old == own.labels, new == own.labels)
         before, after = (
-            class_figures(own.labels, self._loaded(spec, weights).probabilities(own.lines).argmax(1)).matrix
-            for weights in (current, candidate)
+            tuple(map(int, class_figures(own.labels, made).matrix.ravel().tolist())) for made in (old, new)
         )
-        return HoldoutFigures(
-            self._region, tuple(map(int, before.ravel().tolist())), tuple(map(int, after.ravel().tolist()))
-        )
+        return HoldoutFigures(self._region, before, after, answered, ruled)
 
     def _loaded(self, spec: ModelSpec, weights: Weights) -> LineClassifier:
         if spec.detector not in FEDERATED:

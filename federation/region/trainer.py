@@ -24,12 +24,12 @@ from federation.protocol.records import (
     Update,
     Weights,
 )
+from federation.region.holdout import window_figures
 from federation.region.line_trainer import LineTrainer
 from federation.storage.learning import LearningSet, LearningStore, Purpose
 from models.base import WindowDetector
 from models.detectors.federated import FEDERATED, statistics_of
 from models.detectors.registry import build
-from models.training.metrics import confusion
 from models.training.scoring import WindowScorer
 from models.training.train_loop import LocalTraining, within_round
 
@@ -129,16 +129,11 @@ class Trainer:
         if spec.kind == LINE_CLASSIFIER:
             return self._lines.evaluate(candidate, current, spec)
         own = self._store.learning_set(Purpose.HOLDOUT)
-        cells = []
-        for weights, threshold in zip((current, candidate), reversed(thresholds), strict=True):
-            found = confusion(self._scores(spec, weights, own), own.labels, threshold)
-            cells.append(
-                (
-                    int(found.true_positives), int(found.false_positives),
-                    int(found.false_negatives), int(found.true_negatives),
-                )
-            )  # fmt: skip
-        return HoldoutFigures(self._region, cells[0], cells[1])
+        new, old = (
+            self._scores(spec, weights, own) >= threshold
+            for weights, threshold in zip((candidate, current), thresholds, strict=True)
+        )
+        return window_figures(self._region, own, old, new)
 
     def _scores(self, spec: ModelSpec, weights: Weights, own: LearningSet) -> NDArray[np.float32]:
         if not len(own):

@@ -146,12 +146,18 @@ class Fleet:
             self._note(refusal)
             self.regions.pop(refusal.region, None)
 
-    def require(self, regions: Iterable[str], step: str) -> None:
-        """Raise RoundFailedError with the account so far if these regions are fewer than `min_regions`."""
-        names = sorted(regions)
-        if len(names) < self._settings.min_regions:
+    def require(self, regions: Iterable[str], step: str, needed: int | None = None) -> None:
+        """Raise RoundFailedError with the account so far if these regions are fewer than needed.
+
+        Args:
+            regions: Names of regions.
+            step: Step of the round, for the message.
+            needed: How many are needed; None: `min_regions`.
+        """
+        names, needed = sorted(regions), self._settings.min_regions if needed is None else needed
+        if len(names) < needed:
             raise RoundFailedError(
-                f"{step}: {len(names)} regions of {self._settings.min_regions} needed ({', '.join(names) or 'none'}); "
+                f"{step}: {len(names)} regions of {needed} needed ({', '.join(names) or 'none'}); "
                 f"{self.account() or 'no other node is online'}",
                 self.regions,
             )

@@ -113,9 +113,31 @@ def figures_problem(figures: HoldoutFigures, max_examples: int, classes: int = 2
         return f"it gave {wrong[0]} counts, not {classes**2}"
     if _truth(figures.current, classes) != _truth(figures.candidate, classes):
         return f"its counts {figures.current} and {figures.candidate} are not of the same windows"
-    if sum(figures.current) > max_examples:
-        return f"it claims a holdout of {sum(figures.current)} windows; at most {max_examples} are accepted"
+    if _changed(figures, classes) != _claimed(figures, classes):
+        return f"its counts of differences {figures.answered} and {figures.ruled} do not fit its totals"
+    if (size := sum(figures.current) + sum(figures.unlabelled)) > max_examples:
+        return f"it claims a holdout of {size} windows; at most {max_examples} are accepted"
     return None
+
+
+def _changed(figures: HoldoutFigures, classes: int) -> tuple[int, int]:
+    """Additional hits and additional false alarms of the candidate, by the totals."""
+    old, new = figures.current, figures.candidate
+    if classes == 2:
+        return new[0] - old[0], new[1] - old[1]
+    right = range(0, classes**2, classes + 1)
+    return sum(new[i] for i in right) - sum(old[i] for i in right), 0
+
+
+def _claimed(figures: HoldoutFigures, classes: int) -> tuple[int, int] | None:
+    """The same by the sessions in which the models differ; None if these are more than the totals allow."""
+    pairs, old = figures.answered + figures.ruled, figures.current
+    right = old[0] if classes == 2 else sum(old[:: classes + 1])
+    alarms, quiet = (old[1], old[3]) if classes == 2 else (0, 0)
+    wrong = old[2] if classes == 2 else sum(old) - right
+    if pairs.lost > right or pairs.found > wrong or pairs.cleared > alarms or pairs.raised > quiet:
+        return None
+    return pairs.found - pairs.lost, pairs.raised - pairs.cleared
 
 
 def _truth(cells: tuple[int, ...], classes: int) -> list[int]:

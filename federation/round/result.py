@@ -1,6 +1,7 @@
 """The outcome of a round that reached the gate."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from federation.protocol.records import HoldoutFigures, Weights
 
@@ -20,6 +21,49 @@ class Refusal:
     reason: str
 
 
+class Standing(StrEnum):
+    """What a region's own sessions say of the candidate."""
+
+    GAINS = "gains"
+    LOSES = "loses"
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class RegionVerdict:
+    """The verdict on the candidate in one region.
+
+    Attributes:
+        region: Name of the region.
+        standing: What its own sessions say.
+        adopts: Whether the region takes the candidate.
+        before, after: F1, accuracy or macro F1 of the current model and of the candidate.
+        labelled: Number of sessions or templates with a label.
+    """
+
+    region: str
+    standing: Standing
+    adopts: bool
+    before: float
+    after: float
+    labelled: int
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What the candidate is compared with in regions that serve an earlier version than the one it starts from.
+
+    Attributes:
+        regions: Names of these regions.
+        weights: Weights of the version.
+        threshold: Threshold of the version.
+    """
+
+    regions: frozenset[str]
+    weights: Weights
+    threshold: float
+
+
 @dataclass(frozen=True, slots=True)
 class RoundResult:
     """The candidate and the gate's verdict.
@@ -36,6 +80,8 @@ class RoundResult:
         missing: Regions that did not answer in time, by pass.
         examples: Windows trained on in the last pass.
         epsilon: Largest budget spent by a region; None in a privacy mode without a budget.
+        verdicts: The gate's verdict for each region that judged, sorted by name.
+        others_adopt: Whether regions that did not judge take the candidate.
     """
 
     round_id: str
@@ -49,3 +95,5 @@ class RoundResult:
     missing: tuple[str, ...] = ()
     examples: int = 0
     epsilon: float | None = None
+    verdicts: tuple[RegionVerdict, ...] = ()
+    others_adopt: bool = True

@@ -12,26 +12,29 @@
 6. Every region scores its calibration windows with the candidate; one threshold is fitted for all regions. A
    line classifier has no threshold and skips this step.
 7. Every region counts what candidate and current model do on its holdout.
-8. The gate: better over all regions, and no region loses more than the margin.
+8. The gate decides which regions take the candidate (`federation.round.gate`).
+
+Regions that cannot train, because they have no window that teaches anything, still take part in steps 6 to 8: an
+incident that one region has seen can train a model that the others judge.
 
 Nothing is published here: the coordinator publishes an accepted `RoundResult`.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from federation.privacy.base import PassResult, PrivacyMode
 from federation.privacy.registry import privacy_mode
 from federation.protocol import messages
 from federation.protocol.calibration import shared_threshold, sketch_problem
 from federation.protocol.output_templates import allocate_outputs
-from federation.protocol.records import LINE_CLASSIFIER, ModelSpec, TrainTask, Weights
+from federation.protocol.records import LINE_CLASSIFIER, HoldoutFigures, ModelSpec, ScoreSketch, TrainTask, Weights
 from federation.round.fleet import Fleet
 from federation.round.gate import judge
-from federation.round.guard import figures_problem
+from federation.round.guard import figures_problem, shares
 from federation.round.merging import Merging, merging_of
 from federation.round.network import Network
-from federation.round.result import Refusal, RoundResult
+from federation.round.result import Baseline, Refusal, RoundResult
 from federation.round.settings import RoundSettings
 from federation.round.training_pass import TrainingPass
 from models.classify.base import CLASSES
@@ -40,6 +43,9 @@ from models.training.output_vocabulary import grown, has_candidates
 Report = Callable[[str, Mapping[str, float | str]], None]
 """Called as (step, figures) when a step is done; for traces, metrics and progress. `run_round` adds the figure
 `present`: the regions that have answered so far, so that the silent ones are known even if a round hangs."""
+
+
+LEFT_OUT = "it is left out by leave_out in [round]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,7 @@ def run_round(
     threshold: float,
     *,
     round_id: str,
+    kept: Sequence[Baseline] = (),
     report: Report = _ignore,
     traceparent: str = "",
 ) -> RoundResult:
@@ -77,6 +84,8 @@ def run_round(
         weights: Weights of that model.
         threshold: Threshold of that model.
         round_id: Id that goes into every message.
+        kept: Earlier versions that regions serve, of the same architecture; each region's sessions are judged by
+            the version that it serves.
         report: See `Report`.
         traceparent: W3C context of the round's trace.
 
@@ -97,11 +106,12 @@ def run_round(
 
     this = _Round(fleet, settings, mode, task, report_with_present)
     fleet.hello(messages.hello(task))  # 1
+    fleet.refuse(Refusal(region, 0, LEFT_OUT) for region in settings.leave_out if region in fleet.regions)
     fleet.require(fleet.regions, "step 1, hello")
     this.report("hello", {"regions": len(fleet.regions)})
     start = _with_all_templates(this, weights) if has_candidates(weights) else weights  # 1
     candidate = _train(this, start, merging)  # 2 to 5
-    return _judged(this, weights, threshold, candidate)  # 6 to 8
+    return _judged(this, Baseline(frozenset(), weights, threshold), kept, candidate)  # 6 to 8
 
 
 def _with_all_templates(this: _Round, weights: Weights) -> Weights:
@@ -135,20 +145,15 @@ def _train(this: _Round, weights: Weights, merging: Merging) -> PassResult:
     return result
 
 
-def _judged(this: _Round, weights: Weights, threshold: float, candidate: PassResult) -> RoundResult:
-    """Steps 6 to 8: a threshold for the candidate, and the gate's verdict.
+def _judged(this: _Round, current: Baseline, kept: Sequence[Baseline], candidate: PassResult) -> RoundResult:
+    """Steps 6 to 8: a threshold for the candidate, and the verdict of the gate.
 
     Raises:
         RoundFailedError: too few regions gave calibration scores.
     """
     lines, fleet, settings = this.task.spec.kind == LINE_CLASSIFIER, this.fleet, this.settings
-    value = threshold if lines else _calibrated(this, candidate)  # 6
-    question = messages.evaluate(candidate.weights, weights, this.task, (value, threshold))  # 7
-    figures = fleet.collect(question, messages.read_figures, sorted(fleet.regions), settings.passes)
-    classes = len(CLASSES) if lines else 2
-    problems = {region: figures_problem(f, settings.max_examples, classes) for region, f in sorted(figures.items())}
-    fleet.refuse(Refusal(region, settings.passes, reason) for region, reason in problems.items() if reason)
-    figures = {region: f for region, f in figures.items() if problems[region] is None}
+    value = current.threshold if lines else _calibrated(this, candidate)  # 6
+    figures = _figures(this, current, kept, (candidate.weights, value))  # 7
     verdict = judge(list(figures.values()), settings)  # 8
     this.report("gate", {"regions": len(figures), "accepted": float(verdict.accepted), "reason": verdict.reason})
     return RoundResult(
@@ -158,7 +163,26 @@ def _judged(this: _Round, weights: Weights, threshold: float, candidate: PassRes
         participants=tuple(sorted(u.region for u in candidate.updates)),
         refusals=tuple(fleet.refusals), missing=tuple(dict.fromkeys(fleet.missing)),
         examples=sum(u.examples for u in candidate.updates), epsilon=this.mode.spent(candidate.updates),
+        verdicts=verdict.regions, others_adopt=verdict.others_adopt,
     )  # fmt: skip
+
+
+def _figures(
+    this: _Round, current: Baseline, kept: Sequence[Baseline], candidate: tuple[Weights, float]
+) -> dict[str, HoldoutFigures]:
+    """Step 7: figures of every region, against the version that it serves; those that cannot be are refused."""
+    fleet, settings = this.fleet, this.settings
+    others = frozenset(fleet.regions).difference(*(baseline.regions for baseline in kept))
+    figures: dict[str, HoldoutFigures] = {}
+    for baseline in (replace(current, regions=others), *kept):
+        if asked := sorted(baseline.regions & fleet.regions.keys()):
+            thresholds = candidate[1], baseline.threshold
+            question = messages.evaluate(candidate[0], baseline.weights, this.task, thresholds)
+            figures |= fleet.collect(question, messages.read_figures, asked, settings.passes)
+    classes = len(CLASSES) if this.task.spec.kind == LINE_CLASSIFIER else 2
+    problems = {region: figures_problem(f, settings.max_examples, classes) for region, f in sorted(figures.items())}
+    fleet.refuse(Refusal(region, settings.passes, reason) for region, reason in problems.items() if reason)
+    return {region: f for region, f in figures.items() if problems[region] is None}
 
 
 def _calibrated(this: _Round, candidate: PassResult) -> float:
@@ -174,6 +198,25 @@ def _calibrated(this: _Round, candidate: PassResult) -> float:
     fleet.refuse(Refusal(region, passes, reason) for region, reason in problems.items() if reason)
     valid = [sketch for region, sketch in sorted(sketches.items()) if problems[region] is None]
     fleet.require([sketch.region for sketch in valid], "step 6, threshold")
-    value = shared_threshold(valid, this.settings.threshold)
+    value = shared_threshold(_bounded(valid, this.settings.max_share), this.settings.threshold)
     this.report("threshold", {"regions": len(valid), "threshold": value})
     return value
+
+
+def _bounded(sketches: Sequence[ScoreSketch], max_share: float) -> list[ScoreSketch]:
+    """The sketches with counts at which no region has more than `max_share` of the windows."""
+    sizes = [sketch.normal_count + sketch.anomalous_count for sketch in sketches]
+    some = [sketch for sketch, size in zip(sketches, sizes, strict=True) if size]
+    if not some:
+        return list(sketches)
+    bounds = shares([size for size in sizes if size], max_share)
+    return [_resized(sketch, bound) for sketch, bound in zip(some, bounds, strict=True)]
+
+
+def _resized(sketch: ScoreSketch, size: int) -> ScoreSketch:
+    """The sketch as of `size` windows; a class with windows keeps at least one."""
+    share = size / (sketch.normal_count + sketch.anomalous_count)
+    normal, anomalous = (
+        max(min(count, 1), round(share * count)) for count in (sketch.normal_count, sketch.anomalous_count)
+    )
+    return replace(sketch, normal_count=normal, anomalous_count=anomalous)

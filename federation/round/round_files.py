@@ -4,6 +4,8 @@
 
     rounds/<id>/plan.json               the round to run            coordinator → ServerApp
     rounds/<id>/current.safetensors     the weights to start from   coordinator → ServerApp
+    rounds/<id>/kept-<n>.safetensors    version n, which regions    coordinator → ServerApp
+                                        serve in its place
     rounds/<id>/candidate.safetensors   the candidate's weights     ServerApp → coordinator
     rounds/<id>/steps.jsonl             a line for each step done   ServerApp → coordinator
     rounds/<id>/result.json             the result; written last    ServerApp → coordinator
@@ -27,15 +29,16 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from federation.errors import RoundFailedError, StorageError
-from federation.protocol.records import HoldoutFigures, ModelSpec, Weights
-from federation.round.result import Refusal, RoundResult
+from federation.protocol.records import HoldoutFigures, ModelSpec, Pairs, Weights
+from federation.round.result import Baseline, Refusal, RegionVerdict, RoundResult, Standing
 from federation.round.settings import RoundSettings
 from foundation import durable
 from foundation.documents.base import SCHEMA_VERSION, read
-from foundation.documents.round_result import RoundFailureDocument, RoundResultDocument
+from foundation.documents.round_result import RegionFigures, RoundFailureDocument, RoundResultDocument
 
 PLAN, CURRENT, STEPS = "plan.json", "current.safetensors", "steps.jsonl"
 CANDIDATE, RESULT = "candidate.safetensors", "result.json"
+_KEPT = "kept-*.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,16 @@ class StepReport:
     figures: Mapping[str, float | str]
 
 
+class KeptVersion(BaseModel):
+    """An earlier version that regions serve; its weights are in a file of its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: int = Field(description="Number of the version.")
+    threshold: float = Field(description="Its threshold.")
+    regions: tuple[str, ...] = Field(description="Regions that serve it.")
+
+
 class RoundPlan(BaseModel):
     """All that a round needs except the weights."""
 
@@ -56,7 +69,42 @@ class RoundPlan(BaseModel):
     settings: RoundSettings = Field(description="Settings of the round.")
     spec: ModelSpec = Field(description="Model to train.")
     threshold: float = Field(description="Threshold of the current version, for the comparison on the holdout.")
+    kept: tuple[KeptVersion, ...] = Field(
+        (), description="Versions that regions serve instead of the current one, for the comparison in these regions."
+    )
     traceparent: str = Field("", description="W3C trace context of the round.")
+
+
+def write_kept(folder: Path, version: int, weights: Weights) -> None:
+    """Write the weights of a version in `RoundPlan.kept`, before the plan.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"the round's folder {folder} cannot be written: {error}") from error
+    _write(folder / _kept(version), save(dict(weights)))
+
+
+def read_kept(folder: Path, plan: RoundPlan) -> tuple[Baseline, ...]:
+    """The versions in `RoundPlan.kept` with their weights.
+
+    Raises:
+        RoundFailedError: a file is missing or damaged.
+    """
+    try:
+        return tuple(
+            Baseline(frozenset(kept.regions), _weights((folder / _kept(kept.version)).read_bytes()), kept.threshold)
+            for kept in plan.kept
+        )
+    except (OSError, SafetensorError) as error:
+        raise RoundFailedError(f"a version that regions keep cannot be read from {folder}: {error}") from error
+
+
+def _kept(version: int) -> str:
+    return f"kept-{version}.safetensors"
 
 
 def write_plan(folder: Path, plan: RoundPlan, weights: Weights) -> None:
@@ -147,6 +195,8 @@ def tidy(rounds: Path, known: Container[str]) -> None:
         unknown = folder.name not in known
         for name in (CURRENT, CANDIDATE, PLAN, STEPS, RESULT) if unknown else (CURRENT, CANDIDATE):
             (folder / name).unlink(missing_ok=True)
+        for kept in folder.glob(_KEPT):
+            kept.unlink(missing_ok=True)
         for partial in folder.glob(f"{durable.PARTIAL}*"):
             partial.unlink(missing_ok=True)
         if unknown and not any(folder.iterdir()):
@@ -196,15 +246,26 @@ def _result(document: RoundResultDocument, folder: Path) -> RoundResult:
         threshold=document["threshold"],
         accepted=document["accepted"],
         reason=document["reason"],
-        figures=tuple(
-            HoldoutFigures(f["region"], tuple(f["current"]), tuple(f["candidate"])) for f in document["figures"]
-        ),
+        figures=tuple(map(_figures, document["figures"])),
         participants=tuple(document["participants"]),
         refusals=tuple(Refusal(**refusal) for refusal in document["refusals"]),
         missing=tuple(document["missing"]),
         examples=document["examples"],
         epsilon=document["epsilon"],
+        verdicts=tuple(
+            RegionVerdict(v["region"], Standing(v["standing"]), v["adopts"], v["before"], v["after"], v["labelled"])
+            for v in document.get("verdicts", [])
+        ),
+        others_adopt=document.get("others_adopt", True),
     )
+
+
+def _figures(document: RegionFigures) -> HoldoutFigures:
+    both, old, new, neither = document.get("unlabelled", [0, 0, 0, 0])
+    return HoldoutFigures(
+        document["region"], tuple(document["current"]), tuple(document["candidate"]),
+        Pairs(**document.get("answered", {})), Pairs(**document.get("ruled", {})), (both, old, new, neither),
+    )  # fmt: skip
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -51,7 +51,8 @@ class TrainingPass:
         good, refusals = self._merging.inspect(list(updates.values()), self.weights, number)
         self._fleet.refuse(refusals)
         self.refused = len(refusals)
-        self._fleet.require([update.region for update in good], f"step 4, pass {number}")
+        self._fleet.require(self._fleet.regions, f"step 4, pass {number}")  # without judges a candidate is of no use
+        self._fleet.require([update.region for update in good], f"step 4, pass {number}", self._settings.min_trainers)
         return tuple(good)
 
     def combine(self, updates: Sequence[Update]) -> Weights:
@@ -60,7 +61,7 @@ class TrainingPass:
 
     def masked_mean(self, threshold: int) -> tuple[NDArray[np.float64], Mapping[str, Counted]]:
         """See `federation.privacy.base.PassOperations`."""
-        threshold = max(threshold, self._settings.min_regions)
+        threshold = max(threshold, self._settings.min_trainers)
         change, counted = self._fleet.masked_mean(self.regions, self._task, self.weights, threshold)
-        self._fleet.require(counted, f"step 4, pass {self._task.number}")
+        self._fleet.require(counted, f"step 4, pass {self._task.number}", self._settings.min_trainers)
         return change, counted

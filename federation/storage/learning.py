@@ -29,12 +29,14 @@ class LearningSet:
         templates: The text of every id in `windows`.
         provenance: Origin of each label (n entries): `feedback`, `labels`, `rules`, or `assumed` for a window
             without a label, which counts as normal.
+        sessions: int64 (n,): equal for windows of the same session; None if every window is a session of its own.
     """
 
     windows: Windows
     labels: NDArray[np.bool_]
     templates: Templates
     provenance: tuple[str, ...]
+    sessions: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -43,7 +45,8 @@ class LearningSet:
         """The windows where `chosen`, bool (n,), is True."""
         index = np.flatnonzero(chosen)
         provenance = tuple(self.provenance[i] for i in index.tolist())
-        return LearningSet(self.windows.take(index), self.labels[index], self.templates, provenance)
+        sessions = None if self.sessions is None else self.sessions[index]
+        return LearningSet(self.windows.take(index), self.labels[index], self.templates, provenance, sessions)
 
 
 @dataclass(frozen=True, slots=True)

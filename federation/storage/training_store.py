@@ -235,7 +235,7 @@ class TrainingStore:
         newest = self._settings.holdout_windows if purpose is Purpose.HOLDOUT else -1
         with self._file.snapshot() as database:
             rows = database.execute(
-                """SELECT id, content, closed, class, rank FROM windows
+                """SELECT id, content, closed, class, rank, key FROM windows
                 WHERE bucket >= ? AND bucket < ? AND (closed OR class != 1)
                 AND (class >= 0 OR time_ns <= (SELECT max(time_ns) FROM windows) - ?)
                 ORDER BY time_ns DESC, id DESC LIMIT ?""",
@@ -246,7 +246,8 @@ class TrainingStore:
             texts = self._texts(database, np.unique(windows.ids).tolist())
         labels = np.fromiter((row[3] == 1 for row in rows), bool, len(rows))
         provenance = tuple(RANKS[row[4]] if row[4] < len(RANKS) else ASSUMED for row in rows)
-        return LearningSet(windows, labels, texts, provenance)
+        _, sessions = np.unique(np.array([row[5] for row in rows], dtype=object), return_inverse=True)
+        return LearningSet(windows, labels, texts, provenance, sessions)
 
     def line_set(self, purpose: Purpose) -> LineSet:
         """The templates for a purpose with their classes; see `federation.storage.line_classes`.

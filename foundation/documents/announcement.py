@@ -29,4 +29,9 @@ class AnnouncementDocument(TypedDict):
     time: Annotated[Time, Field(description="When it was recorded.")]
     reason: Annotated[str, Field(description="One sentence.")]
     audit_sha256: Annotated[Sha256, Field(description="Hash of the audit log's entry.")]
+    held: NotRequired[
+        Annotated[
+            dict[Name, ModelVersion], Field(description="Regions that keep an earlier version in service, with it.")
+        ]
+    ]
     traceparent: Annotated[str, Field(description="W3C trace context of the round, or empty.")]

@@ -1,19 +1,55 @@
 """Round result: how a federated round ended, as the ServerApp leaves it in the round's folder."""
 
-from typing import Annotated, NotRequired
+from typing import Annotated, Literal, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from foundation.documents.base import Count, SchemaVersion, Sha256
+from foundation.documents.base import Count, SchemaVersion, Sha256, Share
+
+
+class DifferenceCounts(TypedDict):
+    """Sessions, or templates of a line classifier, on which exactly one of the two models is right."""
+
+    found: Annotated[Count, Field(description="Anomalies that only the candidate finds.")]
+    lost: Annotated[Count, Field(description="Anomalies that only the current model finds.")]
+    cleared: Annotated[Count, Field(description="False alarms of the current model alone.")]
+    raised: Annotated[Count, Field(description="False alarms of the candidate alone.")]
 
 
 class RegionFigures(TypedDict):
-    """How well current model and candidate do on a region's holdout windows."""
+    """How well current model and candidate do on a region's holdout sessions."""
 
     region: str
     current: Annotated[list[int], Field(description="Counts of the current model; see `HoldoutFigures`.")]
     candidate: Annotated[list[int], Field(description="Counts of the candidate.")]
+    answered: NotRequired[
+        Annotated[DifferenceCounts, Field(description="Differences by labels with the provenance feedback or labels.")]
+    ]
+    ruled: NotRequired[Annotated[DifferenceCounts, Field(description="Differences by labels of rules.")]]
+    unlabelled: NotRequired[
+        Annotated[
+            list[int],
+            Field(
+                description="Sessions without a label on which both models alert, the current one alone, the candidate "
+                "alone, neither."
+            ),
+        ]
+    ]
+
+
+class RegionVerdictDocument(TypedDict):
+    """The gate's verdict on the candidate in one region."""
+
+    region: str
+    standing: Annotated[
+        Literal["gains", "loses", "open"],
+        Field(description="What its own sessions say; open: neither is sure."),
+    ]
+    adopts: Annotated[bool, Field(description="Whether the region takes the candidate.")]
+    before: Annotated[Share, Field(description="F1, accuracy or macro F1 of the current model.")]
+    after: Annotated[Share, Field(description="The same of the candidate.")]
+    labelled: Annotated[Count, Field(description="Number of sessions or templates with a label.")]
 
 
 class RefusedReply(TypedDict):
@@ -43,6 +79,12 @@ class RoundResultDocument(TypedDict):
     epsilon: Annotated[
         float | None,
         Field(description="Largest privacy budget spent by a region; null in a privacy mode without a budget."),
+    ]
+    verdicts: NotRequired[
+        Annotated[list[RegionVerdictDocument], Field(description="Verdict for each region that judged, sorted.")]
+    ]
+    others_adopt: NotRequired[
+        Annotated[bool, Field(description="Whether regions that did not judge take the candidate.")]
     ]
 
 

@@ -4,7 +4,7 @@ Layout::
 
     NAME/1/weights.safetensors
     NAME/1/card.json
-    NAME/current                 {"version": 1, "card_sha256": "…", "reached": 1}
+    NAME/current                 {"version": 2, "card_sha256": "…", "reached": 2, "held": {"eu": 1}}
 
 Nothing is pickled. Versions are whole numbers that only rise; a version never changes once it can
 be seen. Publishing takes these steps, in this order:
@@ -19,13 +19,12 @@ then weights and card are written, the card last; a version without a card is no
 
 The card holds the sha256 of the weights and the pointer that of the card, so `load` rejects
 half-written and changed versions. `reached` is the latest version that was ever current, so that one
-that was rolled back is distinguished from one that was never in service.
+that was rolled back is distinguished from one that was never in service. `held` names the regions
+that keep an earlier version than the current one: a federated round publishes for the regions that it helps.
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,32 +37,17 @@ from safetensors import numpy as safetensors
 
 from models.base import Model, ModelError, ModelStoreError, WindowDetector
 from models.classify import registry as classifiers
-from models.classify.base import LineClassifier
 from models.detectors import registry
 from models.storage.model_cards import CARDS, AnyCard, Card, ClassifierCard, ModelNotes, Notes
 from models.storage.names import require_own_name, require_valid_name
+from models.storage.pointer import Pointer, below, read_pointer
 from models.storage.store_backends import Folder, LocalFolder, RemoteFolder
+from models.storage.stored import Stored, StoredClassifier
 
 __all__ = ["Card", "ClassifierCard", "ModelNotes", "ModelStore", "Notes", "Stored", "StoredClassifier"]
 
 T = TypeVar("T")
 _CARD, _WEIGHTS, _POINTER = "card.json", "weights.safetensors", "current"
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A version read back: a detector ready to score, and its card."""
-
-    detector: WindowDetector
-    card: Card
-
-
-@dataclass(frozen=True, slots=True)
-class StoredClassifier:
-    """A version read back: a line classifier ready to classify, and its card."""
-
-    classifier: LineClassifier
-    card: ClassifierCard
 
 
 def _now() -> datetime:
@@ -112,8 +96,9 @@ class ModelStore:
         return self._publish(name, kind, card, model.weights(), notes, make_current)
 
     def publish_weights(
-        self, base: AnyCard, weights: Mapping[str, NDArray[Any]], notes: ModelNotes, *, over: int | None = None
-    ) -> int:
+        self, base: AnyCard, weights: Mapping[str, NDArray[Any]], notes: ModelNotes, *, over: int | None = None,
+        held: Mapping[str, int] | None = None,
+    ) -> int:  # fmt: skip
         """Stores other weights of the same architecture as a new version, without building the model; see `publish`.
 
         Args:
@@ -121,16 +106,17 @@ class ModelStore:
             weights: Of the same names, shapes and dtypes, which the caller ensures.
             notes: As in `publish`.
             over: It becomes current only if this version is current; None: in any case.
+            held: Regions that keep an earlier version, with it; None: those that keep one now.
 
         Raises:
             ModelStoreError: the store cannot be written.
         """
         card = {"detector": base.detector, "settings": base.settings, "extra": base.extra}
-        return self._publish(base.name, type(base), card, weights, notes, make_current=True, over=over)
+        return self._publish(base.name, type(base), card, weights, notes, make_current=True, over=over, held=held)
 
     def _publish(
         self, name: str, kind: type[AnyCard], card: Mapping[str, Any], weights: Mapping[str, NDArray[Any]],
-        notes: ModelNotes, make_current: bool, over: int | None = None,
+        notes: ModelNotes, make_current: bool, over: int | None = None, held: Mapping[str, int] | None = None,
     ) -> int:  # fmt: skip
         require_valid_name(name)
         raw = safetensors.save({k: np.ascontiguousarray(v) for k, v in weights.items()})
@@ -151,7 +137,7 @@ class ModelStore:
                 with self._folder.locked(name):
                     now = self.current(name) or 0
                     if version > now and over in (None, now):
-                        self._point(name, version)  # 3
+                        self._point(name, version, held)  # 3
         except OSError as error:
             raise ModelStoreError(f"{self._folder} cannot be written for {name}: {error}") from error
         return version
@@ -165,14 +151,27 @@ class ModelStore:
         numbers = sorted(int(n) for n in self._list(name) if n.isdecimal())
         return [n for n in numbers if self._folder.exists(f"{name}/{n}/{_CARD}")]
 
-    def current(self, name: str) -> int | None:
-        """The version that `current` names; None where nothing was published.
+    def current(self, name: str, region: str = "") -> int | None:
+        """The version to serve; None where nothing was published.
+
+        Args:
+            name: Of the model.
+            region: A region, which may keep an earlier version; "" for the current version itself.
 
         Raises:
             ModelStoreError: the store cannot be read, or the pointer is damaged.
         """
         pointer = self._pointer(name)
-        return None if pointer is None else int(pointer["version"])
+        return None if pointer is None else pointer.of(region)
+
+    def held(self, name: str) -> dict[str, int]:
+        """Regions that keep an earlier version than the current one, with it.
+
+        Raises:
+            ModelStoreError: see `current`.
+        """
+        pointer = self._pointer(name)
+        return {} if pointer is None else dict(pointer.held)
 
     def reached(self, name: str) -> int:
         """The latest version that was ever current; 0 where nothing was published.
@@ -181,7 +180,7 @@ class ModelStore:
             ModelStoreError: see `current`.
         """
         pointer = self._pointer(name)
-        return 0 if pointer is None else max(int(pointer["version"]), int(pointer.get("reached", 0)))
+        return 0 if pointer is None else pointer.reached
 
     def card(self, name: str, version: int | None = None) -> Card:
         """The card of a version of a window detector, or of the current one.
@@ -211,7 +210,7 @@ class ModelStore:
             raise ModelStoreError(
                 f"{self._folder} holds no published model '{name}'; it holds {', '.join(self.names()) or 'none'}"
             )
-        wanted = version if version is not None or pointer is None else int(pointer["version"])
+        wanted = version if version is not None or pointer is None else pointer.version
         path = f"{name}/{wanted}/{_CARD}"
         if not self._exists(path):
             known = ", ".join(map(str, self.versions(name))) or "none"
@@ -220,7 +219,7 @@ class ModelStore:
                 f"complete are {known}"
             )
         raw = self._read(path)
-        if pointer and wanted == pointer["version"] and hashlib.sha256(raw).hexdigest() != pointer["card_sha256"]:
+        if pointer and wanted == pointer.version and hashlib.sha256(raw).hexdigest() != pointer.card_sha256:
             raise ModelStoreError(
                 f"version {wanted} of {name}: {self._folder}/{path} was changed after it was published"
             )
@@ -278,16 +277,22 @@ class ModelStore:
             raise ModelStoreError(f"version {card.version} of {name} cannot be used here: {error}") from error
         return StoredClassifier(classifier, card)
 
-    def promote(self, name: str, version: int) -> None:
+    def promote(self, name: str, version: int, held: Mapping[str, int] | None = None) -> None:
         """Points `current` at a version that is whole.
 
+        Args:
+            name: Of the model.
+            version: Becomes current.
+            held: Regions that keep an earlier version, with it; None: those that keep one now.
+
         Raises:
-            ModelStoreError: it is not, or the store cannot be written.
+            ModelStoreError: a version is not whole, or the store cannot be written.
         """
-        self.verify(name, version)
+        for each in sorted({version, *(held or {}).values()}):
+            self.verify(name, each)
         try:
             with self._folder.locked(name):
-                self._point(name, version)
+                self._point(name, version, held)
         except OSError as error:
             raise ModelStoreError(f"{self._folder} cannot be written for {name}: {error}") from error
 
@@ -352,30 +357,27 @@ class ModelStore:
         except SafetensorError as error:
             raise ModelStoreError(f"{self._folder}/{path} is not a safetensors file: {error}") from error
 
-    def _pointer(self, name: str) -> dict[str, Any] | None:
+    def _pointer(self, name: str) -> Pointer | None:
         require_valid_name(name)
         path = f"{name}/{_POINTER}"
         if not self._exists(path):
             return None
         try:
-            pointer = json.loads(self._read(path))
-            whole = isinstance(pointer["version"], int) and isinstance(pointer.get("reached", 0), int)
-            if not whole or not isinstance(pointer["card_sha256"], str):
-                raise TypeError("version is not a whole number")
-        except (ValueError, KeyError, TypeError) as error:
+            return read_pointer(self._read(path))
+        except ValueError as error:
             raise ModelStoreError(
                 f"{self._folder}/{path} is damaged ({error}); roll back to a version to rewrite it"
             ) from error
-        return dict(pointer)
 
-    def _point(self, name: str, version: int) -> None:
+    def _point(self, name: str, version: int, held: Mapping[str, int] | None) -> None:
         digest = self.card_sha256(name, version)
         try:
-            reached = max(version, self.reached(name))
-        except ModelStoreError:  # damaged, and written again here; versions after this one may have been current
-            reached = max(version, *self.versions(name))
-        pointer = {"version": version, "card_sha256": digest, "reached": reached}
-        self._folder.replace(f"{name}/{_POINTER}", json.dumps(pointer).encode())
+            before = self._pointer(name) or Pointer(version, digest, version)
+        except ModelStoreError:  # damaged, and rewritten here; versions after this one may have been current
+            before = Pointer(version, digest, max(version, *self.versions(name)))
+        kept = below(before.held if held is None else held, version)
+        pointer = Pointer(version, digest, max(version, before.reached), kept)
+        self._folder.replace(f"{name}/{_POINTER}", pointer.dump())
 
     def _list(self, path: str) -> list[str]:
         return self._asked(lambda: self._folder.children(path))

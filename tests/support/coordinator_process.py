@@ -17,7 +17,7 @@ from federation.coordinator.rollback import Rollbacks
 from federation.coordinator.schedule import ScheduleSettings
 from federation.protocol.records import HoldoutFigures
 from federation.round import round_files
-from federation.round.result import RoundResult
+from federation.round.result import RegionVerdict, RoundResult, Standing
 from federation.round.settings import RoundSettings
 from models.base import Windows, template_id
 from models.detectors.registry import build
@@ -77,6 +77,8 @@ class FakeRunner:
     """Runs that take a number of looks; they die with the process unless they outlive it."""
 
     def __init__(self, begun, accepted, looks):
+        self.keeps = ()
+        self.plans = []
         self.begun = begun
         self.accepted = accepted
         self.looks = looks
@@ -86,6 +88,7 @@ class FakeRunner:
 
     def start(self, folder, plan, weights):
         self.begun[plan.round_id] += 1
+        self.plans.append(plan)
         round_files.write_plan(folder, plan, weights)
         self._left[plan.round_id] = self.looks
         self._work[plan.round_id] = (folder, plan, weights)
@@ -96,7 +99,9 @@ class FakeRunner:
         self._left[round_id] -= 1
         if self._left[round_id] < 0:
             folder, plan, weights = self._work[round_id]
-            round_files.write_result(folder, result_of(plan.round_id, weights, accepted=self.accepted))
+            round_files.write_result(
+                folder, result_of(plan.round_id, weights, accepted=self.accepted, keeps=self.keeps)
+            )
             return False
         return True
 
@@ -126,7 +131,12 @@ class RecordingObserver(RoundObserver):
             self.troubles.append(sentence)
 
 
-def result_of(round_id, weights, *, accepted=True, participants=("eu", "us")):
+def result_of(round_id, weights, *, accepted=True, participants=("eu", "us"), keeps=()):
+    """The result of a round; regions in `keeps` lose by the candidate, `eu` and `us` gain otherwise."""
+    verdicts = tuple(
+        RegionVerdict(name, Standing.LOSES if name in keeps else Standing.GAINS, name not in keeps, 0.5, 0.9, 10)
+        for name in ("eu", "us")
+    )
     return RoundResult(
         round_id=round_id,
         weights={name: array + (array.dtype.kind == "f") for name, array in weights.items()},
@@ -137,6 +147,8 @@ def result_of(round_id, weights, *, accepted=True, participants=("eu", "us")):
         participants=participants,
         missing=("ap",),
         examples=900,
+        verdicts=verdicts,
+        others_adopt="ap" not in keeps,
     )
 
 

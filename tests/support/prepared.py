@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from federation.flower.local_grid import LocalGrid
 from federation.protocol.calibration import sketch_scores
 from federation.protocol.messages import RegionClient
-from federation.protocol.records import HoldoutFigures, ModelSpec, ScoreSketch, TrainTask, Update, Weights
+from federation.protocol.records import HoldoutFigures, ModelSpec, Pairs, ScoreSketch, TrainTask, Update, Weights
 from federation.round.settings import RoundSettings
 from federation.storage.learning import LearningSet, LineSet, Purpose, Spending
 from models.base import Windows, template_id
@@ -47,7 +47,14 @@ class PreparedRegion:
         self, candidate: Weights, current: Weights, spec: ModelSpec, thresholds: tuple[float, float]
     ) -> HoldoutFigures:
         self.thresholds = thresholds
-        return HoldoutFigures(self.region, self.current, self.candidate)
+        return figures(self.region, self.current, self.candidate)
+
+
+def figures(region: str, current: tuple[int, ...], candidate: tuple[int, ...]) -> HoldoutFigures:
+    """Holdout figures in which the two models differ in as few sessions as their totals allow."""
+    found, raised = candidate[0] - current[0], candidate[1] - current[1]
+    pairs = Pairs(max(found, 0), max(-found, 0), max(-raised, 0), max(raised, 0))
+    return HoldoutFigures(region, current, candidate, pairs)
 
 
 class FaultyGrid(LocalGrid):

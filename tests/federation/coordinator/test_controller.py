@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from federation.coordinator.ledger import Ledger
 from federation.coordinator.records import RoundStep, RoundTrigger
-from federation.errors import StorageError
+from federation.errors import RoundFailedError, StorageError
 from federation.protocol.records import LINE_CLASSIFIER, HoldoutFigures
 from federation.round import round_files
 from models.classify.registry import build
@@ -48,6 +48,46 @@ def test_drift_becomes_a_new_version(process, clock):
     assert (entry.event, entry.body["to"], word.document["audit_sha256"]) == ("published", 2, entry.sha256)
     assert process.ledger.pending() == ()
     assert process.runner.begun == Counter({"round-0": 1})
+
+
+def test_a_region_that_loses_keeps_its_version_and_is_judged_by_it_in_the_next_round(process, clock, tmp_path):
+    process.runner.keeps = ("us", "ap")
+    settle(process, clock, drift("d1", clock.ns))
+    assert process.store.current(MODEL) == 2
+    assert [process.store.current(MODEL, region) for region in ("eu", "us", "ap", "new")] == [2, 1, 1, 2]
+    (entry,) = process.audit.verify()
+    assert entry.body["kept"] == {"ap": 1, "us": 1}
+    assert entry.body["holdout"]["eu"]["current"] == [1, 1, 1, 7]
+    assert process.delivered[0].document["held"] == {"ap": 1, "us": 1}
+    check_document("announcement", process.delivered[0].document)
+    card = process.store.card(MODEL)
+    assert card.metrics["region us"] == {"before": 0.5, "after": 0.9, "labelled": 10, "adopts": 0}
+    assert card.data["reason"] == process.ledger.rounds(1)[0].reason
+
+    process.runner.keeps = ("ap",)
+    settle(process, clock, drift("d2", clock.ns, "us"))  # about version 1, which us still serves
+    plan = process.runner.plans[1]
+    assert [(kept.version, kept.regions) for kept in plan.kept] == [(1, ("ap", "us"))]
+    assert [process.store.current(MODEL, region) for region in ("eu", "us", "ap")] == [3, 3, 1]
+    assert not list(tmp_path.glob("rounds/*/*.safetensors"))
+
+
+def test_a_region_that_keeps_a_version_is_compared_with_that_version(process, clock, tmp_path):
+    process.runner.keeps = ("us",)
+    settle(process, clock, drift("d1", clock.ns))
+    process.runner.looks = 10**9
+    process.ledger.record([drift("d2", clock.ns, "us")])
+    clock.advance(100)
+    process.ticks(4)
+    folder = tmp_path / "rounds" / process.ledger.open_round().round_id
+    plan, current = round_files.read_plan(folder)
+    (kept,) = round_files.read_kept(folder, plan)
+    assert kept.regions == {"us"}
+    assert same(kept.weights, process.store.weights(MODEL, 1))
+    assert same(current, process.store.weights(MODEL, 2))
+    (folder / "kept-1.safetensors").write_bytes(b"gone")
+    with pytest.raises(RoundFailedError, match="a version that regions keep cannot be read"):
+        round_files.read_kept(folder, plan)
 
 
 def test_a_line_classifiers_candidate_becomes_a_version_with_figures_by_class(tmp_path, clock, monkeypatch):

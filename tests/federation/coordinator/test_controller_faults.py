@@ -48,10 +48,10 @@ def test_a_version_that_was_written_and_never_current_is_put_into_service(proces
     full = [OSError(28, "No space left on device")]
     point = ModelStore._point
 
-    def refuse(store, name, version):
+    def refuse(store, name, version, held):
         if full:
             raise full.pop()
-        point(store, name, version)
+        point(store, name, version, held)
 
     monkeypatch.setattr(ModelStore, "_point", refuse)
     settle(process, clock, drift("d1", clock.ns))

@@ -60,6 +60,12 @@ def test_drift_of_an_older_model_has_had_its_round():
     assert isinstance(decide(SETTINGS, situation(200, drift(100, version=4))), Begin)
 
 
+def test_drift_of_the_version_that_a_region_keeps_is_not_old():
+    old = drift(100, version=2)
+    assert isinstance(decide(SETTINGS, situation(200, old, held={"eu": 2})), Begin)
+    assert decide(SETTINGS, situation(200, old, held={"us": 2})).stale == (old,)
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [

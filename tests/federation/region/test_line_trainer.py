@@ -11,9 +11,9 @@ from bench.data.simulated_regions import FixedStore
 from federation.errors import RoundFailedError, TrainerError
 from federation.flower.local_grid import LocalGrid
 from federation.flower.network import FlowerNetwork
-from federation.protocol.records import LINE_CLASSIFIER, HoldoutFigures, ModelSpec, TrainTask, Weights
+from federation.protocol.records import LINE_CLASSIFIER, HoldoutFigures, ModelSpec, Pairs, TrainTask, Weights
 from federation.region.trainer import Trainer
-from federation.round.gate import errors, judge, quality, table
+from federation.round.gate import judge, quality, table
 from federation.round.guard import figures_problem
 from federation.round.result import RoundResult
 from federation.round.round import run_round
@@ -177,15 +177,16 @@ def cells(*given: tuple[int, int, int]) -> tuple[int, ...]:
 def test_the_gate_compares_macro_f1() -> None:
     settings = RoundSettings.model_validate({})
     before, after = cells((0, 0, 90), (1, 0, 10)), cells((0, 0, 88), (0, 1, 2), (1, 1, 10))
-    assert (errors(before), errors(after)) == (10, 2)
-    verdict = judge([HoldoutFigures(r, before, after) for r in ("eu", "us")], settings)
+    verdict = judge([HoldoutFigures(r, before, after, Pairs(found=10, lost=2)) for r in ("eu", "us")], settings)
     assert verdict.accepted, verdict.reason
-    verdict = judge([HoldoutFigures("eu", before, after), HoldoutFigures("us", after, before)], settings)
-    assert not verdict.accepted
-    worse = HoldoutFigures("us", cells((2, 2, 9)), cells((2, 2, 5), (2, 0, 4)))
-    verdict = judge([*(HoldoutFigures(r, before, after) for r in ("ap", "eu")), worse], settings)
-    assert not verdict.accepted
-    assert "worse in us: 1.0000 became 0.3571 by 4 templates" in verdict.reason
+    one_worse = HoldoutFigures("us", after, before, Pairs(found=2, lost=10))
+    verdict = judge([HoldoutFigures("eu", before, after, Pairs(found=10, lost=2)), one_worse], settings)
+    assert [v.region for v in verdict.regions if v.adopts] == ["eu"]
+    worse = HoldoutFigures("us", cells((2, 2, 9)), cells((2, 2, 5), (2, 0, 4)), Pairs(lost=4))
+    better = [HoldoutFigures(r, before, after, Pairs(found=10, lost=2)) for r in ("ap", "eu")]
+    verdict = judge([*better, worse], settings)
+    assert [v.region for v in verdict.regions if v.adopts] == ["ap", "eu"]
+    assert "worse in us, which keeps its version: 1.0000 became 0.3571 by 4 templates" in verdict.reason
     assert quality(cells()) == 1.0
     assert table([after, after])["macro_f1"] == pytest.approx(quality(after))
 
@@ -193,7 +194,9 @@ def test_the_gate_compares_macro_f1() -> None:
 def test_counts_must_be_of_the_same_templates() -> None:
     moved = HoldoutFigures("eu", cells((0, 0, 5)), cells((1, 1, 5)))
     assert "not of the same windows" in str(figures_problem(moved, 100, len(CLASSES)))
-    fine = HoldoutFigures("eu", cells((0, 0, 5)), cells((0, 3, 5)))
+    fine = HoldoutFigures("eu", cells((0, 0, 5)), cells((0, 3, 5)), Pairs(lost=5))
+    unlike = HoldoutFigures("eu", cells((0, 0, 5)), cells((0, 3, 5)), Pairs(lost=4))
+    assert "do not fit its totals" in str(figures_problem(unlike, 100, len(CLASSES)))
     assert figures_problem(fine, 100, len(CLASSES)) is None
     assert "at most 4 are accepted" in str(figures_problem(fine, 4, len(CLASSES)))
 

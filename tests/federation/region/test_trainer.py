@@ -103,7 +103,7 @@ def test_a_failed_round_tells_what_every_region_said() -> None:
     spec = ModelSpec(name="m", version=1, detector="isolation", settings={}, extra={})
     trainers = {name: Trainer(name, made_store(1), device="cpu") for name in ("us", "ap")}
     with pytest.raises(
-        RoundFailedError, match=r"step 4, pass 0: 0 regions of 2 .*ap: isolation cannot .*us: isolation cannot"
+        RoundFailedError, match=r"step 4, pass 0: 0 regions of 1 .*ap: isolation cannot .*us: isolation cannot"
     ):
         run_round(FlowerNetwork(LocalGrid(trainers)), RoundSettings.model_validate({}), spec, {}, 0.5, round_id="r1")
 

@@ -1,64 +1,190 @@
-import pytest
+from dataclasses import replace
 
-from federation.protocol.records import HoldoutFigures
-from federation.round.gate import judge, quality
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from federation.protocol.records import HoldoutFigures, Pairs
+from federation.round.gate import Verdict, judge, quality
+from federation.round.result import Standing
 from federation.round.settings import RoundSettings
+from tests.support.prepared import figures
 
 SETTINGS = RoundSettings.model_validate({})
 BAD, GOOD = (50, 30, 50, 870), (95, 5, 5, 895)
 
 
-def test_better_everywhere_is_accepted() -> None:
-    verdict = judge([HoldoutFigures(r, BAD, GOOD) for r in ("eu", "us")], SETTINGS)
+def takers(verdict: Verdict) -> list[str]:
+    return [v.region for v in verdict.regions if v.adopts]
+
+
+def standings(verdict: Verdict) -> dict[str, str]:
+    return {v.region: str(v.standing) for v in verdict.regions}
+
+
+def test_better_everywhere_is_accepted_for_all() -> None:
+    verdict = judge([figures(r, BAD, GOOD) for r in ("eu", "us")], SETTINGS)
     assert verdict.accepted
-    assert "0.5556 became 0.9500" in verdict.reason
+    assert verdict.others_adopt
+    assert takers(verdict) == ["eu", "us"]
+    assert "over 2 regions 0.5556 became 0.9500 (140 sessions judged better and 0 worse, 90 %" in verdict.reason
+    assert [(v.before, v.after, v.labelled) for v in verdict.regions] == [(quality(BAD), quality(GOOD), 1000)] * 2
 
 
-def test_worse_in_one_region_only_is_refused_by_name() -> None:
-    figures = [HoldoutFigures("eu", BAD, GOOD), HoldoutFigures("us", BAD, GOOD), HoldoutFigures("ap", GOOD, BAD)]
-    verdict = judge(figures, SETTINGS)
+def test_a_region_that_loses_keeps_its_version_and_does_not_stop_the_others() -> None:
+    found = [figures("eu", BAD, GOOD), figures("us", BAD, GOOD), figures("ap", GOOD, BAD)]
+    verdict = judge(found, SETTINGS)
+    assert verdict.accepted
+    assert takers(verdict) == ["eu", "us"]
+    assert "worse in ap, which keeps its version: 0.9500 became 0.5556 by 70 sessions" in verdict.reason
+
+
+def test_five_sessions_in_one_region_no_longer_cost_all_others_the_gain() -> None:
+    found = [figures("eu", (30, 20, 80, 870), (80, 20, 30, 870)), figures("us", (40, 0, 0, 60), (35, 0, 5, 60))]
+    verdict = judge(found, SETTINGS)
+    assert takers(verdict) == ["eu"]
+    assert standings(verdict) == {"eu": "gains", "us": "loses"}
+
+
+def test_a_region_that_alone_gains_takes_it_alone() -> None:
+    same = figures("us", (10, 0, 0, 9990), (10, 0, 0, 9990))
+    worse = figures("ap", (900, 0, 0, 9000), (890, 0, 10, 9000))
+    verdict = judge([figures("eu", (0, 0, 10, 90), (9, 0, 1, 90)), same, worse], SETTINGS)
+    assert verdict.accepted
+    assert takers(verdict) == ["eu"]
+    assert not verdict.others_adopt
+    assert verdict.reason.startswith("the candidate is better in eu only")
+
+
+@pytest.mark.parametrize("better", [1, 2, 4])
+def test_a_few_sessions_do_not_publish_and_the_missing_evidence_is_named(better: int) -> None:
+    after = (10 + better, 2, 10 - better, 90)
+    verdict = judge([figures("eu", (10, 2, 10, 90), after), figures("us", (0, 0, 0, 112), (0, 0, 0, 112))], SETTINGS)
     assert not verdict.accepted
-    assert "worse in ap: 0.9500 became 0.5556 by 70 windows" in verdict.reason
+    assert f"at least {5 - better} more sessions that only the candidate judges right are needed" in verdict.reason
+
+
+def test_a_single_session_is_luck_and_two_keep_a_version() -> None:
+    before, one, two = (10, 0, 0, 90), (9, 0, 1, 90), (9, 1, 1, 89)
+    others = [figures(r, BAD, GOOD) for r in ("ap", "eu")]
+    for after, expected in ((one, ["ap", "eu", "us"]), (two, ["ap", "eu"])):
+        assert takers(judge([*others, figures("us", before, after)], SETTINGS)) == expected
 
 
 def test_a_loss_within_the_margin_is_borne() -> None:
-    slightly = (93, 5, 7, 895)
-    figures = [HoldoutFigures("eu", BAD, GOOD), HoldoutFigures("us", GOOD, slightly)]
-    assert judge(figures, SETTINGS).accepted
-    assert not judge(figures, SETTINGS.model_copy(update={"margin_region": 0.001})).accepted
-
-
-def test_a_single_window_is_chance() -> None:
-    before, one, two = (10, 0, 0, 90), (9, 0, 1, 90), (9, 1, 1, 89)
-    for after, accepted in ((one, True), (two, False)):
-        assert (
-            judge([HoldoutFigures("eu", BAD, GOOD), HoldoutFigures("us", before, after)], SETTINGS).accepted == accepted
-        )
+    found = [figures("eu", BAD, GOOD), figures("us", GOOD, (93, 5, 7, 895))]
+    assert takers(judge(found, SETTINGS)) == ["eu", "us"]
+    assert takers(judge(found, SETTINGS.model_copy(update={"margin_region": 0.001}))) == ["eu"]
 
 
 def test_as_good_is_not_better() -> None:
-    assert not judge([HoldoutFigures(r, GOOD, GOOD) for r in ("eu", "us")], SETTINGS).accepted
+    assert not judge([figures(r, GOOD, GOOD) for r in ("eu", "us")], SETTINGS).accepted
 
 
-def test_the_margin_over_all_regions_must_be_exceeded() -> None:
-    figures = [HoldoutFigures(r, BAD, GOOD) for r in ("eu", "us")]
-    assert not judge(figures, SETTINGS.model_copy(update={"margin_overall": 0.5})).accepted
+def test_worse_everywhere_says_so() -> None:
+    verdict = judge([figures(r, GOOD, BAD) for r in ("eu", "us")], SETTINGS)
+    assert not verdict.accepted
+    assert "0.9500 became 0.5556" in verdict.reason
+    assert ", which is worse" in verdict.reason
+
+
+def test_the_margin_over_all_regions_binds_those_that_are_not_sure_themselves() -> None:
+    found = [figures("eu", BAD, GOOD), figures("us", GOOD, GOOD)]
+    assert takers(judge(found, SETTINGS)) == ["eu", "us"]
+    assert takers(judge(found, SETTINGS.model_copy(update={"margin_overall": 0.5}))) == ["eu"]
 
 
 def test_without_anomalies_fewer_false_alarms_are_better() -> None:
-    figures = [HoldoutFigures(r, (0, 40, 0, 60), (0, 1, 0, 99)) for r in ("eu", "us")]
-    assert judge(figures, SETTINGS).accepted
+    found = [figures(r, (0, 40, 0, 60), (0, 1, 0, 99)) for r in ("eu", "us")]
+    assert judge(found, SETTINGS).accepted
 
 
 def test_too_few_regions_prove_nothing() -> None:
-    verdict = judge([HoldoutFigures("eu", BAD, GOOD)], SETTINGS)
+    verdict = judge([figures("eu", BAD, GOOD)], SETTINGS)
     assert not verdict.accepted
     assert "1 regions gave holdout figures, 2 are needed" in verdict.reason
 
 
-def test_a_region_without_holdout_neither_gains_nor_loses() -> None:
+def test_a_region_without_holdout_follows_the_others() -> None:
     empty = HoldoutFigures("us", (0, 0, 0, 0), (0, 0, 0, 0))
-    assert judge([HoldoutFigures("eu", BAD, GOOD), empty], SETTINGS).accepted
+    assert takers(judge([figures("eu", BAD, GOOD), empty], SETTINGS)) == ["eu", "us"]
+
+
+def test_nobody_has_a_holdout() -> None:
+    empty = [HoldoutFigures(r, (0, 0, 0, 0), (0, 0, 0, 0)) for r in ("eu", "us")]
+    assert not judge(empty, SETTINGS).accepted
+
+
+@pytest.mark.parametrize("factor", [50, 9_000])
+def test_a_region_with_many_times_the_data_does_not_decide_for_the_others(factor: int) -> None:
+    """It says 'better' of a candidate that the others find worse, if not surely so by themselves."""
+    small = figures("us", (180, 10, 20, 790), (177, 12, 23, 788))
+    others = [replace(small, region=name) for name in ("ap", "us")]
+    large = figures("eu", (100 * factor, 0, 100 * factor, 800 * factor), (103 * factor, 0, 97 * factor, 800 * factor))
+    verdict = judge([large, *others], SETTINGS.model_copy(update={"margin_region": 0.5}))
+    assert takers(verdict) == ["eu", "ap", "us"][:1] or takers(verdict) == ["ap", "eu", "us"]
+    pooled = float(verdict.reason.split("over 3 regions ")[1].split(" ")[0])
+    # Half of the weight is eu's, for any number of its sessions.
+    assert pooled == pytest.approx(0.5 * (2 / 3) + 0.5 * quality(small.current), abs=0.06)
+
+
+def test_a_region_that_says_the_opposite_of_all_others_is_named_and_stops_nobody() -> None:
+    found = [*(figures(r, BAD, GOOD) for r in ("eu", "us", "me")), figures("ap", GOOD, BAD)]
+    verdict = judge(found, SETTINGS)
+    assert takers(verdict) == ["eu", "me", "us"]
+    assert "ap disagrees with all others: check its labels, or leave it out (leave_out in [round])" in verdict.reason
+    praised = judge([*(figures(r, GOOD, BAD) for r in ("eu", "us", "me")), figures("ap", BAD, GOOD)], SETTINGS)
+    assert takers(praised) == ["ap"]
+    assert "ap disagrees with all others" in praised.reason
+
+
+def test_labels_of_rules_weigh_half_and_sessions_without_a_label_nothing() -> None:
+    def region(**changes: Pairs) -> list[HoldoutFigures]:
+        return [HoldoutFigures(r, (0, 0, 6, 90), (6, 0, 0, 90), **changes) for r in ("eu", "us")]
+
+    assert judge(region(answered=Pairs(found=6)), SETTINGS).accepted
+    three = [HoldoutFigures(r, (0, 0, 6, 90), (4, 0, 2, 90), ruled=Pairs(found=4)) for r in ("eu", "us")]
+    assert not judge(three, SETTINGS).accepted
+    silent = [HoldoutFigures(r, (0, 0, 0, 0), (0, 0, 0, 0), unlabelled=(0, 900, 0, 100)) for r in ("eu", "us")]
+    assert not judge(silent, SETTINGS).accepted, "fewer alerts are not better"
+
+
+cells = st.integers(0, 30)
+
+
+@st.composite
+def holdouts(draw: st.DrawFn, region: str) -> HoldoutFigures:
+    old = tuple(draw(st.lists(cells, min_size=4, max_size=4)))
+    pairs = Pairs(
+        draw(st.integers(0, old[2])), draw(st.integers(0, old[0])), draw(st.integers(0, old[1])),
+        draw(st.integers(0, old[3])),
+    )  # fmt: skip
+    gained, raised = pairs.found - pairs.lost, pairs.raised - pairs.cleared
+    return HoldoutFigures(
+        region, old, (old[0] + gained, old[1] + raised, old[2] - gained, old[3] - raised), answered=pairs
+    )
+
+
+def exchanged(f: HoldoutFigures) -> HoldoutFigures:
+    p = f.answered
+    return HoldoutFigures(f.region, f.candidate, f.current, Pairs(p.lost, p.found, p.raised, p.cleared))
+
+
+@given(holdouts("ap"), holdouts("eu"), holdouts("us"))
+def test_no_region_gains_from_a_candidate_and_from_going_back(a: HoldoutFigures, b: HoldoutFigures, c) -> None:
+    forth = standings(judge([a, b, c], SETTINGS))
+    back = standings(judge([exchanged(f) for f in (a, b, c)], SETTINGS))
+    for region, standing in forth.items():
+        if standing == Standing.GAINS:
+            assert back[region] != Standing.GAINS
+
+
+@given(holdouts("ap"), holdouts("eu"), holdouts("us"))
+def test_no_region_adopts_what_its_own_sessions_surely_reject(a: HoldoutFigures, b: HoldoutFigures, c) -> None:
+    verdict = judge([a, b, c], SETTINGS)
+    assert verdict.accepted == bool(takers(verdict))
+    assert not [v for v in verdict.regions if v.adopts and v.standing is Standing.LOSES]
+    assert judge([c, a, b], SETTINGS) == verdict, "the order of regions matters"
 
 
 @pytest.mark.parametrize(("cells", "value"), [((0, 0, 0, 0), 1.0), ((0, 1, 0, 3), 0.75), ((1, 1, 1, 9), 0.5)])

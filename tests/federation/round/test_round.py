@@ -7,11 +7,11 @@ import pytest
 from flwr.app import Message, RecordDict
 from flwr.proto.node_pb2 import NodeInfo
 
-from federation.errors import RoundFailedError
+from federation.errors import RoundFailedError, TrainerError
 from federation.flower.local_grid import LocalGrid
 from federation.flower.network import FlowerNetwork
 from federation.protocol.messages import CALIBRATE, EVALUATE, HELLO, TRAIN, RegionClient
-from federation.protocol.records import HoldoutFigures, ModelSpec, TrainTask, Update, Weights
+from federation.protocol.records import HoldoutFigures, ModelSpec, ScoreSketch, TrainTask, Update, Weights
 from federation.round.result import RoundResult
 from federation.round.round import run_round
 from tests.federation.round.test_guard import FAULTS
@@ -172,14 +172,53 @@ def test_a_node_keeps_the_name_it_gave_first() -> None:
     assert result.refusals[0].reason == "the reply of ap claims to come from us"
 
 
-def test_a_candidate_worse_in_one_region_is_not_accepted() -> None:
+def test_a_candidate_worse_in_one_region_is_adopted_by_the_others() -> None:
     fleet = regions("eu", "us", "ap")
     fleet["us"].current, fleet["us"].candidate = fleet["us"].candidate, fleet["us"].current
     fleet["eu"].candidate = (10, 0, 0, 90)
     fleet["ap"].current = (1, 9, 9, 81)
     result = run(LocalGrid(fleet))
-    assert not result.accepted
-    assert "worse in us" in result.reason
+    assert result.accepted
+    assert [v.region for v in result.verdicts if v.adopts] == ["ap", "eu"]
+    assert "worse in us, which keeps its version" in result.reason
+
+
+@dataclass
+class UntaughtRegion(PreparedRegion):
+    """Has seen no incident."""
+
+    def train(self, weights: Weights, task: TrainTask) -> Update:
+        raise TrainerError("all windows are normal")
+
+
+def test_one_region_trains_on_an_incident_and_the_others_judge() -> None:
+    calm = {name: UntaughtRegion(name, current=(0, 0, 0, 90), candidate=(0, 0, 0, 90)) for name in ("ap", "us")}
+    fleet: dict[str, RegionClient] = {"eu": PreparedRegion("eu"), **calm}
+    result = run(LocalGrid(fleet))
+    assert result.participants == ("eu",)
+    assert [f.region for f in result.figures] == ["ap", "eu", "us"]
+    assert result.accepted
+    with pytest.raises(RoundFailedError, match=r"step 4, pass 0: 1 regions of 2 needed .eu."):
+        run(LocalGrid(fleet), min_trainers=2)
+
+
+def test_a_region_that_is_left_out_neither_trains_nor_judges() -> None:
+    result = run(LocalGrid(regions("ap", "eu", "us")), leave_out=("ap",))
+    assert result.participants == ("eu", "us")
+    assert [f.region for f in result.figures] == ["eu", "us"]
+    assert [(r.region, r.reason) for r in result.refusals] == [("ap", "it is left out by leave_out in [round]")]
+
+
+def test_a_region_with_many_windows_does_not_set_the_threshold_alone() -> None:
+    @dataclass
+    class Large(PreparedRegion):
+        def calibrate(self, weights: Weights, spec: ModelSpec) -> ScoreSketch:
+            scores = np.array([0.9, 0.95], np.float32)
+            return ScoreSketch(self.region, scores, scores[:0], 9_000_000, 0)
+
+    thresholds = [run(LocalGrid({**regions("ap", "eu", "us"), "me": me})).threshold for me in (Large("me"),)]
+    alone = run(LocalGrid({"me": Large("me")}), min_regions=1).threshold
+    assert thresholds[0] < alone
 
 
 @dataclass

@@ -270,3 +270,28 @@ def test_a_name_belongs_to_one_kind_of_model(tmp_path, detector):
     with pytest.raises(ModelStoreError, match="the name 'mine' belongs to rules, and this is event_counts"):
         store.publish("mine", detector, NOTES)
     assert store.versions("mine") == [1]
+
+
+def test_single_regions_keep_an_earlier_version(store: ModelStore, detector: WindowDetector) -> None:
+    store.publish("floor", detector, NOTES)
+    base, weights = store.any_card("floor"), store.weights("floor", 1)
+    store.publish_weights(base, weights, NOTES, over=1, held={"ap": 1})
+    assert [store.current("floor", region) for region in ("", "eu", "ap")] == [2, 2, 1]
+    store.publish_weights(base, weights, NOTES, held={"ap": 1, "eu": 2})
+    store.promote("floor", 2)
+    assert store.held("floor") == {"ap": 1}, "what eu kept is current now"
+    store.promote("floor", 1)
+    assert store.held("floor") == {}
+    store.promote("floor", 3, {"us": 2})
+    assert (store.current("floor"), store.current("floor", "us"), store.reached("floor")) == (3, 2, 3)
+    with pytest.raises(ModelStoreError, match="version 9 of floor is missing"):
+        store.promote("floor", 3, {"us": 9})
+
+
+@pytest.mark.parametrize("raw", [b"[]", b"{}", b'{"version": 1, "card_sha256": "a", "held": {"eu": "1"}}', b"null"])
+def test_a_damaged_pointer_is_refused(tmp_path: Path, detector: WindowDetector, raw: bytes) -> None:
+    store = ModelStore(tmp_path)
+    store.publish("floor", detector, NOTES)
+    (tmp_path / "floor" / "current").write_bytes(raw)
+    with pytest.raises(ModelStoreError, match="is damaged"):
+        store.current("floor")
