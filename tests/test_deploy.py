@@ -12,8 +12,10 @@ import yaml
 from typer.main import get_command
 
 from engine.cli.app import app
+from engine.runtime.supervisor import DRAIN_KILL_S
 from engine.settings import CoordinatorSettings, RegionSettings, load_either
 from engine.telemetry.metrics import Metrics
+from federation.flower.process_supervisor import STOP_S
 from tests.support.paths import ROOT
 
 DEPLOY = ROOT / "deploy"
@@ -96,8 +98,12 @@ def test_units_call_commands_that_exist_and_keep_to_their_folders(unit):
     places = set(re.findall(r"(?<![\w.:/])/[\w/.@%-]+", "\n".join(lines.values())))
     allowed = ("/etc/driftline/", "/opt/driftline/bin/driftline", "/var/lib/driftline", "/var/cache/driftline")
     assert not [place for place in places if not place.startswith(allowed)]
-    # A drain takes `drain_s` and the supervisor two seconds more; systemd may kill only after that.
-    assert float(lines["TimeoutStopSec"]) > RegionSettings.model_fields["drain_s"].default + 2
+    # A drain takes `drain_s` and the supervisor two seconds more; systemd may kill only after that. Coordinator and
+    # node stop their programs one after the other.
+    drain_s = RegionSettings.model_fields["drain_s"].default + 2
+    stop_s = 2 * STOP_S + DRAIN_KILL_S if "driftline federate" in text else 0.0
+    assert float(lines["TimeoutStopSec"]) > max(drain_s, stop_s)
+    assert lines["StartLimitIntervalSec"] == "0", "systemd gives up after five starts in ten seconds otherwise"
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
