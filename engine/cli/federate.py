@@ -225,7 +225,8 @@ def audit(
     entries = audit_of(settings).verify(tuple(head) if head else None)
     if verify:
         last = f", the last one {entries[-1].sha256}" if entries else ""
-        print(f"{len(entries)} entries, unchanged since they were written{last}")
+        number = "1 entry" if len(entries) == 1 else f"{len(entries)} entries"
+        print(f"{number}, unchanged since written{last}")
         return
     if json:
         for entry in entries:

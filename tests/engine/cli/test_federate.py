@@ -87,7 +87,7 @@ def test_a_round_that_was_asked_for_waits_in_the_ledger(driftline, file):
 def test_the_audit_log_is_checked_and_shown(driftline, file, tmp_path):
     ran = driftline("federate", "audit", file, "--verify")
     assert ran.code == 0
-    assert "1 entries, unchanged" in ran.out
+    assert "1 entry, unchanged" in ran.out
     (entry,) = map(json.loads, driftline("federate", "audit", file, "--json").out.splitlines())
     assert (entry["event"], entry["to"]) == ("published", 2)
     assert "published" in driftline("federate", "audit", file).out
