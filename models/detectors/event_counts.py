@@ -9,9 +9,11 @@ differs here, and why:
 * A template whose count varies among normal windows weighs less in the distance: the weight is one
   over the number of equally frequent counts that would be as uncertain (two to the power of minus
   the entropy). On HDFS normal windows then lie nearer to each other than corrupted ones do.
-* New templates add the logarithm of their lines, each weighed by its text (`models.text.novelty`),
-  and an odd length adds the logarithm of its excess. A constant for either would hide the ranking
-  below it: where new templates are frequent, nothing could exceed it.
+* New templates add 1 and the share of their lines in the window, each line weighed by its text
+  (`models.text.novelty`); an odd length adds the logarithm of its excess. With the constant alone all
+  windows with a new template would rank the same, and where such windows are frequent, nothing could
+  exceed a threshold among them. The share is independent of the window's length, which the number of
+  new lines is not: in windows of 5 s it mostly says how busy the system is.
 
 With labelled windows, `head = "logistic"` is a logistic regression on the counts and
 `head = "boosted"` gradient-boosted trees (`models.detectors.trees`). There an unknown template counts
@@ -75,8 +77,8 @@ _CELLS = 4_000_000
 class EventCounts(WindowDetector):
     """The detector.
 
-    The score of `nearest` is the distance (0 to 1), plus log2(1 + weight of the new lines), plus the
-    base-2 logarithm of how many times too long or too short the window is.
+    The score of `nearest` is the distance (0 to 1), plus the novelty (0, or 1 and the weighed share of new
+    lines), plus the base-2 logarithm of how many times too long or too short the window is.
     """
 
     name = "event_counts"
@@ -227,7 +229,7 @@ class EventCounts(WindowDetector):
             index = filled[start : start + step]
             some = self._countable(windows.take(index))
             counts = counted(some, weights["vocabulary"])
-            scores[index] = _SCORES[self.options.head](weights, counts, some.closed, self._new_lines(some))
+            scores[index] = _SCORES[self.options.head](weights, counts, some.closed, self._novelty(some))
         return scores
 
     def _countable(self, windows: Windows) -> Windows:
@@ -237,11 +239,12 @@ class EventCounts(WindowDetector):
             return windows
         return Windows(self._unknown.substitutes(windows.ids), windows.offsets, windows.closed)
 
-    def _new_lines(self, windows: Windows) -> NDArray[np.float64]:
-        """float64 (n,): the weight of the lines of new templates in each window."""
+    def _novelty(self, windows: Windows) -> NDArray[np.float64]:
+        """float64 (n,): 0 without a new template, else 1 plus the weighed share of the lines of new templates."""
         assert self._unknown is not None
         window = np.repeat(np.arange(len(windows)), windows.lengths())
-        return np.asarray(np.bincount(window, self._unknown.weights(windows.ids), len(windows)), np.float64)
+        new = np.bincount(window, self._unknown.weights(windows.ids), len(windows))
+        return np.asarray((new > 0) + new / np.maximum(windows.lengths(), 1), np.float64)
 
     def explain(self, windows: Windows) -> Explanation:
         """See `WindowDetector.explain`; exact. Lines of one template share its term evenly."""
@@ -258,7 +261,7 @@ class EventCounts(WindowDetector):
             if not self.supervised:
                 assert self._unknown is not None
                 new = self._unknown.weights(one.ids)
-                lines = lines + new * (np.log2(1 + new.sum()) / max(new.sum(), 1e-9))
+                lines = lines + new * (1 / max(new.sum(), 1e-9) + 1 / len(new))
             contributions[windows.offsets[i] : windows.offsets[i + 1]] = lines
         return Explanation(contributions, base)
 
@@ -305,7 +308,7 @@ class EventCounts(WindowDetector):
 
 def _logistic(
     weights: Mapping[str, NDArray[Any]], counts: NDArray[np.float32], closed: NDArray[np.bool_],
-    _new: NDArray[np.float64],
+    _novelty: NDArray[np.float64],
 ) -> NDArray[np.float32]:  # fmt: skip
     # Summed row by row, not by a matrix product, whose rounding depends on how many rows there are.
     return _sigmoid((features_of(counts, closed) * weights["coefficients"]).sum(1) + weights["intercept"][0])
@@ -313,7 +316,7 @@ def _logistic(
 
 def _boosted(
     weights: Mapping[str, NDArray[Any]], counts: NDArray[np.float32], closed: NDArray[np.bool_],
-    _new: NDArray[np.float64],
+    _novelty: NDArray[np.float64],
 ) -> NDArray[np.float32]:  # fmt: skip
     return _sigmoid(trees.margins(weights, features_of(counts, closed)))
 
@@ -376,12 +379,12 @@ def _nearest_terms(
 
 def _nearest(
     weights: Mapping[str, NDArray[Any]], counts: NDArray[np.float32], closed: NDArray[np.bool_],
-    new: NDArray[np.float64],
+    novelty: NDArray[np.float64],
 ) -> NDArray[np.float32]:  # fmt: skip
     length, (shortest, longest) = counts.sum(1), weights["lengths"]
     excess = np.log2(np.maximum(length / longest, 1)) + closed * np.log2(np.maximum(shortest / length, 1))
     apart, _ = distances(weights, counts, closed)
-    return np.asarray(np.maximum(apart.min(1), 0) + np.log2(1 + new) + excess, np.float32)
+    return np.asarray(np.maximum(apart.min(1), 0) + novelty + excess, np.float32)
 
 
 _SCORES = {"nearest": _nearest, "logistic": _logistic, "boosted": _boosted}

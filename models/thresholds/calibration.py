@@ -4,7 +4,8 @@ A threshold is fitted on the past. On the stream the scores of normal windows ma
 of anomalous windows is unknown. Three questions are answered from the recent scores alone:
 
 1. Is the fitted threshold still plausible? More windows above it than could be anomalous (`max_share`)
-   mean that normal behaviour has moved above it: a new version floods the stream.
+   mean that normal behaviour has moved above it: a new version floods the stream. This question is about
+   order, so `models.thresholds.stream` answers it.
 2. If so, where does the flood end? Anomalies are rare and lie beyond it, so the threshold goes into
    the first wide, nearly empty interval of scores that no more windows than expected exceed.
 3. If not, and the threshold was fitted without labels: which threshold has the highest F1 if every
@@ -42,8 +43,6 @@ itself spread over several scores has gaps inside it."""
 _MIN_PART = 0.1
 """Part of `max_share` that must lie above an interval: anomalies differ among each other, and gaps between the
 strangest of them say nothing."""
-_CERTAINTY = 2.0
-"""Standard deviations by which a share must exceed `max_share` before the fitted threshold is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +53,10 @@ class Distribution:
     share: NDArray[np.float64]
 
     @staticmethod
-    def from_scores(scores: NDArray[np.floating], weights: NDArray[np.floating] | None = None) -> "Distribution":
-        """Of finite scores (n,), n > 0; weights of 1 where None."""
-        values, place = np.unique(scores.astype(np.float64), return_inverse=True)
-        amount = np.bincount(place, weights, len(values))
-        return Distribution(values, amount / amount.sum())
+    def from_scores(scores: NDArray[np.floating]) -> "Distribution":
+        """Of finite scores (n,), n > 0."""
+        values, amount = np.unique(scores.astype(np.float64), return_counts=True)
+        return Distribution(values, amount / len(scores))
 
     def exceeding(self) -> NDArray[np.float64]:
         """Float64 (m,): share of the windows with at least each value."""
@@ -88,29 +86,20 @@ class Fitted:
     max_share: float
 
 
-def calibrated(recent: Distribution, count: float, fitted: Fitted, *, flooded: bool | None = None) -> float:
+def calibrated(recent: Distribution, count: int, fitted: Fitted, *, flooded: bool) -> float:
     """The threshold for the stream; a score at or above it is anomalous.
 
     Args:
         recent: Recent scores of the stream, anomalies included.
         count: How many windows they are.
         fitted: See the class.
-        flooded: The answer to question 1 where it is known already; asked of `recent` if None.
+        flooded: The answer to question 1; see `models.thresholds.stream`.
     """
-    if count < MIN_SCORES:
-        return fitted.threshold
-    above = float(recent.share_from(np.array([fitted.threshold]))[0])
-    if is_flooded(above, count, fitted) if flooded is None else flooded:
+    if flooded:
         return _beyond_the_flood(recent, fitted)
-    if fitted.labelled:
+    if fitted.labelled or count < MIN_SCORES:
         return fitted.threshold
     return _highest_excess(recent, count, fitted)
-
-
-def is_flooded(above: float, count: float, fitted: Fitted) -> bool:
-    """Question 1: whether a share `above` the fitted threshold, of `count` windows, is more than plausible."""
-    deviation = (fitted.max_share * (1 - fitted.max_share) / count) ** 0.5
-    return bool(above > fitted.max_share + _CERTAINTY * deviation)
 
 
 def _inside(low: float, high: float, part: float) -> float:
@@ -148,7 +137,7 @@ def _spread(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.log(inner / (1 - inner)), np.float64)
 
 
-def _highest_excess(recent: Distribution, count: float, fitted: Fitted) -> float:
+def _highest_excess(recent: Distribution, count: int, fitted: Fitted) -> float:
     """Step 3: the threshold with the highest F1 by the excess over the held-out normal windows."""
     every = np.unique(np.concatenate([recent.values, fitted.normal.values]))
     thresholds = np.append((every[1:] + every[:-1]) / 2, np.inf)

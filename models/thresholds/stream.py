@@ -1,8 +1,9 @@
-"""A threshold that follows a stream: calibration on recent scores, in blocks of a fixed number of windows.
+"""A threshold that follows a stream: calibration on recent scores, one window at a time.
 
 The state is bounded and plain, so it goes into a snapshot.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,15 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.thresholds.base import Threshold
-from models.thresholds.calibration import MIN_SCORES, Distribution, Fitted, calibrated, is_flooded
+from models.thresholds.calibration import MIN_SCORES, Distribution, Fitted, calibrated
 
 WINDOW = 8192
 """Recent scores kept; older ones are forgotten, so the threshold follows what is normal now."""
-LATEST = 512
-"""Scores that show whether new normal behaviour floods the stream, and scores between two calibrations."""
-BLOCK = 32
-"""Scores after which the threshold may change. Blocks are counted from the first score of the model version, so a
-window meets the same threshold however the stream is cut into batches."""
+STEP = 512
+"""Scores between two calibrations, and scores that show that a flood is over."""
+STEP_IN_FLOOD = 32
+"""Scores between two calibrations while new behaviour floods the stream: there is little to go by at first."""
+ONSET = 256
+"""Scores that are kept when a flood begins; the older ones are of a time without it."""
+ALARM = 30.0
+"""Limit of the cumulative sum. Of independent windows ln(100,000) = 11.5 would do: without a flood the limit is
+reached at most once in e to the power of it windows on average (Lorden, 1971). But the windows of one incident come
+together, and it must not be taken for a flood, so 13 in a row are needed where 5 % are plausible."""
 _RECEDED = 0.5
 """Part of the plausible share below which a flood is over; halfway, so that the threshold does not flap."""
 
@@ -35,10 +41,14 @@ def fitted(threshold: Threshold) -> Fitted | None:
 class StreamCalibrator:
     """The threshold of one model version on one stream; see `models.thresholds.calibration`.
 
-    Whether the fitted threshold is still plausible is asked of the `LATEST` scores after every block, so a
-    flood of new normal behaviour is noticed within a few dozen windows. Scores older than those are then
-    forgotten, as in adaptive windowing (Bifet and Gavaldà, 2007, https://doi.org/10.1137/1.9781611972771.42):
-    they are of a time when the flood was not there, and would take hundreds of windows to be outnumbered.
+    A flood of new normal behaviour is noticed by a cumulative sum (Page, 1954,
+    https://doi.org/10.1093/biomet/41.1-2.100), which needs the fewest windows for a given rate of false alarms:
+    each window adds the logarithm of how much likelier it is in a flood, where most windows are above the fitted
+    threshold, than at the highest plausible share of them. Scores from before the flood are then forgotten, as in
+    adaptive windowing (Bifet and Gavaldà, 2007, https://doi.org/10.1137/1.9781611972771.42).
+
+    Every step depends on the scores so far alone, so a window meets the same threshold however the stream is cut
+    into batches.
 
     Attributes:
         threshold: For the next score.
@@ -51,62 +61,65 @@ class StreamCalibrator:
         self.threshold: float = known.value
         self.flooded = False
         self._scores: NDArray[np.float32] = np.zeros(0, np.float32)
-        self._weights: NDArray[np.float64] = np.zeros(0)
-        self._open = 0  # scores of the block that is not complete
-        self._new = 0  # scores since the last calibration
+        self._left = MIN_SCORES  # scores until the next calibration
+        self._sum = 0.0  # evidence of a flood
         if state is not None:
             self.threshold, self.flooded = float(state["threshold"]), bool(state["flooded"])
-            self._open, self._new = int(state["open"]), int(state["new"])
+            self._left, self._sum = int(state["left"]), float(state["sum"])
             self._scores = np.array(state["scores"], np.float32)
-            self._weights = np.array(state["weights"], np.float64)
 
-    def update(self, scores: NDArray[np.float32], weights: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-        """Take in scores (n,) in the order of the stream, and return the threshold that each meets (n,).
-
-        `weights` (n,) say how many windows each score represents; 1 where None.
-        """
+    def update(self, scores: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Take in scores (n,) in the order of the stream, and return the threshold that each meets (n,)."""
         found = np.full(len(scores), self.threshold)
         if self._fitted is None:
             return found
-        weights = np.ones(len(scores)) if weights is None else weights
         start = 0
         while start < len(scores):
-            stop = min(len(scores), start + BLOCK - self._open)
+            stop, begun = self._next_look(scores, start, self._fitted)
             found[start:stop] = self.threshold
             self._scores = np.concatenate([self._scores, scores[start:stop]])[-WINDOW:]
-            self._weights = np.concatenate([self._weights, weights[start:stop]])[-WINDOW:]
-            self._open += stop - start
-            if self._open == BLOCK:
-                self._open = 0
-                self._close(self._fitted)
+            self._left -= stop - start
+            self._look(self._fitted, begun=begun)
             start = stop
         return found
 
-    def _close(self, known: Fitted) -> None:
-        """Update the threshold after a block."""
-        self._new += BLOCK
-        if len(self._scores) < MIN_SCORES:
-            return
-        flooded = self._is_flooded(known)
-        if flooded and not self.flooded:
-            self._scores, self._weights = self._scores[-LATEST:], self._weights[-LATEST:]
-        step = BLOCK if flooded else LATEST
-        if flooded != self.flooded or self._new >= min(step, len(self._scores) // 8):
-            self.flooded, self._new = flooded, 0
-            recent = Distribution.from_scores(self._scores, self._weights)
-            self.threshold = calibrated(recent, float(self._weights.sum()), known, flooded=flooded)
+    def _next_look(self, scores: NDArray[np.float32], start: int, known: Fitted) -> tuple[int, bool]:
+        """Up to which score the threshold stays as it is, and whether a flood begins with the last of them."""
+        stop = min(len(scores), start + self._left)
+        if not self.flooded:
+            up, down = _evidence(known.max_share)
+            for i, above in enumerate((scores[start:stop] >= known.threshold).tolist(), start + 1):
+                self._sum = max(0.0, self._sum + (up if above else down))
+                if self._sum > ALARM and len(self._scores) + i - start >= MIN_SCORES:
+                    return i, True
+        return stop, False
 
-    def _is_flooded(self, known: Fitted) -> bool:
-        weights = self._weights[-LATEST:]
-        above = float(weights[self._scores[-LATEST:] >= known.threshold].sum() / weights.sum())
-        independent = float(weights.sum() ** 2 / np.square(weights).sum())  # Kish's effective sample size
-        return is_flooded(above, independent, known) or (
-            self.flooded and above > _RECEDED * known.max_share
-        )  # fmt: skip
+    def _look(self, known: Fitted, *, begun: bool) -> None:
+        """Calibrate if it is time to."""
+        if begun:
+            self.flooded, self._sum, self._scores = True, 0.0, self._scores[-ONSET:]
+        elif self._left > 0:
+            return
+        elif self.flooded:
+            above = float((self._scores[-STEP:] >= known.threshold).mean())
+            self.flooded = above > _RECEDED * known.max_share
+        self._left = STEP_IN_FLOOD if self.flooded else min(STEP, max(1, len(self._scores) // 8))
+        recent = Distribution.from_scores(self._scores)
+        self.threshold = calibrated(recent, len(self._scores), known, flooded=self.flooded)
 
     def state(self) -> dict[str, Any]:
         """Plain data from which the same calibrator continues."""
         return {
-            "threshold": self.threshold, "flooded": self.flooded, "open": self._open, "new": self._new,
-            "scores": self._scores.tolist(), "weights": self._weights.tolist(),
+            "threshold": self.threshold, "flooded": self.flooded, "left": self._left, "sum": self._sum,
+            "scores": self._scores.tolist(),
         }  # fmt: skip
+
+
+def _evidence(share: float) -> tuple[float, float]:
+    """Log-likelihood ratios of a window above the fitted threshold and of one below, for a flood against `share`.
+
+    In a flood more than half of the windows are above, and more than halfway from `share` to all of them.
+    """
+    share = min(max(share, 1e-6), 1 - 1e-6)
+    flood = (1 + share) / 2
+    return math.log(flood / share), math.log((1 - flood) / (1 - share))

@@ -110,3 +110,23 @@ def test_cross_fitting_with_labels(workload: WindowWorkload) -> None:
     assert trained.notes.metrics["validation"]["f1"] > 0.9
     with pytest.raises(TrainingError, match="one fold leaves nothing to train on"):
         train(workload.windows, workload.labels, workload.templates, TrainSettings(detector="event_counts", folds=1))
+
+
+def test_a_version_that_finds_no_held_out_anomaly_is_published_with_a_warning(
+    tmp_path: Path, workload: WindowWorkload, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Labels that have nothing to do with the windows: no rule for normal scores can find these anomalies."""
+    normal = workload.windows.take(np.flatnonzero(~workload.labels))
+    same = normal.take(np.zeros(200, np.int64))
+    labels = np.arange(200) % 4 == 0
+    settings = TrainSettings(detector="event_counts", threshold="percentile")
+    trained = train(same, labels, workload.templates, settings, store=ModelStore(tmp_path))
+    assert trained.version == 1
+    assert trained.warning.startswith("none of the 10 anomalous held-out windows reaches the threshold")
+    assert trained.warning in caplog.text
+
+
+def test_a_version_that_finds_anomalies_needs_no_warning(workload: WindowWorkload) -> None:
+    assert not train(
+        workload.windows, workload.labels, workload.templates, TrainSettings(detector="event_counts")
+    ).warning

@@ -7,8 +7,11 @@ from engine.clock import ManualClock
 from engine.serving.hot_swap import ServingModel
 from engine.serving.rejected_versions import RejectedVersions
 from engine.serving.shadow import ModelFollower, ShadowRules
+from engine.steps.calibrate import StreamThreshold
 from engine.steps.score import Gatherer, ScoreSettings
 from models.base import ModelStoreError
+from models.thresholds.registry import fit_threshold
+from models.thresholds.stream import StreamCalibrator
 from models.training.scoring import WindowScorer
 
 RULES = ShadowRules(windows=20, factor=2.0, margin=0.05)
@@ -341,3 +344,37 @@ def test_whatever_is_published_every_window_is_scored_once_by_one_version(window
     for scored in w.scored:
         expected = w.versions[scored.version].score(scored.batch.windows)
         np.testing.assert_array_equal(scored.score, expected)
+
+
+class Rising(Detector):
+    """Scores most windows as the held-out ones scored, and one in fifty far above them."""
+
+    def score(self, windows):
+        first = np.array([windows.row(i)[0] for i in range(len(windows))])
+        return np.where(first % 50 == 0, 4.0, first % 7 / 10).astype(np.float32)
+
+
+class Calibrated(World):
+    """Versions have cards with held-out scores."""
+
+    held_out = fit_threshold("percentile", np.append(np.arange(700) % 7 / 10, [0.65] * 20).astype(np.float32))
+
+    def _load(self, version):
+        model = super()._load(version)
+        model.fitted = self.held_out
+        return model
+
+
+def test_a_swapped_version_meets_its_first_window_with_a_calibrated_threshold(window, window_batch):
+    """No window of the new version is judged by the fitted threshold: the shadow run's scores have corrected it."""
+    rules = ShadowRules(windows=300, factor=2.0, margin=0.05)
+    world = Calibrated(window, window_batch, rules=rules, v1=Detector(), v2=Rising())
+    stream = StreamThreshold(True, world.follower.get)
+    world.publish(2)
+    assert world.stream(400)[-1] == 2
+    thresholds = [stream.thresholds(scored) for scored in world.scored if scored.version == 2]
+    expected = StreamCalibrator(world.held_out)
+    for scores in world.follower.get().shadow_scores:
+        expected.update(scores)
+    assert thresholds[0][0] == expected.threshold
+    assert world.held_out.value + 0.5 < thresholds[0][0] <= 4.0

@@ -45,7 +45,7 @@ def test_terms_are_exact() -> None:
     np.testing.assert_allclose(detector.weights()["steadiness"], [1, 0.5, 1])
     explanation = detector.explain(Windows.of([[1, 2, 9, 3], [1, 3]]))
     # Window 0: of the weights 1 + 0.5 + 1 + 1, a line of weight 1 is in no normal window, and its template is new.
-    np.testing.assert_allclose(explanation.contributions, [0, 0, 1 / 3.5 + 1, 0, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(explanation.contributions, [0, 0, 1 / 3.5 + 1 + 1 / 4, 0, 0, 0], atol=1e-6)
     # Window 1: of the weights 1 + 0.5 + 1, a line of weight 0.5 is missing, and it has 2 lines instead of 3.
     np.testing.assert_allclose(explanation.base, [0, 0.5 / 2.5 + np.log2(3 / 2)], atol=1e-6)
 
