@@ -8,19 +8,15 @@ below it. Rounds are rare: every one is traced where tracing is on.
 import logging
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Self
 
 from engine.clock import Clock
-from engine.telemetry.endpoints import Endpoints
 from engine.telemetry.health import COORDINATOR, Health
-from engine.telemetry.metrics import Metrics
-from engine.telemetry.telemetry import TelemetrySettings
+from engine.telemetry.telemetry import ServedTelemetry, TelemetrySettings
 from engine.telemetry.tracing import Tracer
 from federation.coordinator.hooks import RoundObserver
 from federation.coordinator.records import Round
 from federation.errors import StorageError
 from federation.round.round_files import read_steps
-from foundation.version import VERSION
 
 log = logging.getLogger(__name__)
 
@@ -28,13 +24,8 @@ TRACE_ALL = 1.0
 """Share of rounds that are traced where OTEL_TRACES_SAMPLER is not set."""
 
 
-class RoundTelemetry(RoundObserver):
-    """Serves from construction until `close`.
-
-    Attributes:
-        health: The coordinator's conditions.
-        metrics: Its metrics.
-    """
+class RoundTelemetry(ServedTelemetry, RoundObserver):
+    """Telemetry of the coordinator."""
 
     def __init__(self, settings: TelemetrySettings, clock: Clock, tracer: Tracer) -> None:
         """Starts serving at once.
@@ -47,20 +38,16 @@ class RoundTelemetry(RoundObserver):
         Raises:
             EndpointError: the address cannot be served on.
         """
-        self.metrics = Metrics()
-        self.metrics.engine.info({"region": "coordinator", "worker": "0", "version": VERSION})
-        self.health = Health(clock, settings.stall_s, COORDINATOR, {})
-        self.endpoints = Endpoints(self.health, self.metrics, settings.host, settings.port) if settings.serve else None
-        self._tracer = tracer
+        super().__init__(settings, Health(clock, settings.stall_s, COORDINATOR, {}), tracer, "coordinator")
 
     def begin(self, round_id: str) -> str:
         """See `RoundObserver`."""
-        with self._tracer.span("round", round=round_id) as span:
+        with self.tracer.span("round", round=round_id) as span:
             return span.traceparent
 
     def step(self, name: str, traceparent: str) -> AbstractContextManager[object]:
         """See `RoundObserver`."""
-        return self._tracer.span(f"round.{name}", traceparent)
+        return self.tracer.span(f"round.{name}", traceparent)
 
     def ended(self, ended: Round, folder: Path) -> None:
         """See `RoundObserver`; the steps that the ServerApp noted become spans of their own."""
@@ -76,7 +63,7 @@ class RoundTelemetry(RoundObserver):
             return
         for step in steps:
             times_ns = (min(before_ns, step.time_ns), step.time_ns)
-            self._tracer.past(f"server.{step.name}", ended.traceparent, times_ns, **step.figures)
+            self.tracer.past(f"server.{step.name}", ended.traceparent, times_ns, **step.figures)
             before_ns = step.time_ns
 
     def missing(self, region: str, count: int) -> None:
@@ -96,19 +83,6 @@ class RoundTelemetry(RoundObserver):
     def step_problem(self, reason: str) -> None:
         """See `RoundObserver`."""
         self._report("rounds", reason)
-
-    def close(self) -> None:
-        """Sends the last spans (two seconds at most) and stops serving; a second call does nothing."""
-        self._tracer.close()
-        if self.endpoints is not None:
-            self.endpoints.close()
-            self.endpoints = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _report(self, name: str, sentence: str) -> None:
         if sentence:

@@ -39,8 +39,54 @@ class TelemetrySettings(BaseModel):
     )
 
 
-class Telemetry:
-    """Metrics, tracer, health and lag watch of one worker, with the endpoints that serve them."""
+class ServedTelemetry:
+    """Metrics and health of one process, served from construction until `close`.
+
+    Attributes:
+        metrics: Its metrics.
+        health: Its conditions.
+        tracer: Makes its spans.
+        endpoints: Serve metrics and health; None where the settings say so, and after `close`.
+    """
+
+    def __init__(
+        self, settings: TelemetrySettings, health: Health, tracer: Tracer, region: str, worker: int = 0
+    ) -> None:
+        """Starts serving at once.
+
+        Args:
+            settings: See the class; worker i serves on the port `port` + i.
+            health: Conditions to serve.
+            tracer: Closed with this.
+            region: Named in metrics.
+            worker: Number of this process among those of one region, from 0.
+
+        Raises:
+            EndpointError: the address cannot be served on.
+        """
+        self.metrics = Metrics()
+        self.metrics.engine.info({"region": region, "worker": str(worker), "version": VERSION})
+        self.health = health
+        self.tracer = tracer
+        port = settings.port + worker if settings.port else 0
+        self.endpoints = Endpoints(health, self.metrics, settings.host, port) if settings.serve else None
+
+    def close(self) -> None:
+        """Sends the last spans (two seconds at most) and stops serving; a second call does nothing."""
+        self.tracer.close()
+        if self.endpoints is not None:
+            self.endpoints.close()
+            self.endpoints = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Telemetry(ServedTelemetry):
+    """Metrics, tracer, health and lag watch of one worker."""
 
     def __init__(
         self, settings: TelemetrySettings, clock: Clock, environ: Mapping[str, str], region: str, worker: int = 0
@@ -57,23 +103,7 @@ class Telemetry:
         Raises:
             EndpointError: the address cannot be served on.
         """
-        self.metrics = Metrics()
-        self.metrics.engine.info({"region": region, "worker": str(worker), "version": VERSION})
-        self.health = Health(clock, settings.stall_s)
-        self.lag = LagWatch(self.health, clock, settings.lag_stretch_s, settings.lag_tolerated)
-        port = settings.port + worker if settings.port else 0
-        self.endpoints = Endpoints(self.health, self.metrics, settings.host, port) if settings.serve else None
-        self.tracer = Tracer.from_environment(environ, settings.trace_ratio, region=region, worker=str(worker))
-
-    def close(self) -> None:
-        """Sends the last spans (two seconds at most) and stops serving; a second call does nothing."""
-        self.tracer.close()
-        if self.endpoints is not None:
-            self.endpoints.close()
-            self.endpoints = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        health = Health(clock, settings.stall_s)
+        tracer = Tracer.from_environment(environ, settings.trace_ratio, region=region, worker=str(worker))
+        super().__init__(settings, health, tracer, region, worker)
+        self.lag = LagWatch(health, clock, settings.lag_stretch_s, settings.lag_tolerated)
