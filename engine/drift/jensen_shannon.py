@@ -6,17 +6,15 @@ single template's change in all the others' chance, so each template is looked a
 whether that matters.
 """
 
-from typing import Any
-
 import numpy as np
 
-from engine.drift.base import Floats, ReferenceProgress, Setup, Statistic
+from engine.drift.base import Floats, Setup
 from engine.drift.blocks import Blocks
-from engine.drift.cusum import Cusum
 from engine.drift.moves import Move
+from engine.drift.summed import Summed
 
 
-class JensenShannon(Statistic):
+class JensenShannon(Summed):
     """See the module; 0 to 1 bit. The value is 0 while no template's share has changed."""
 
     name = "jensen_shannon"
@@ -28,8 +26,6 @@ class JensenShannon(Statistic):
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
         self.columns = 1
-        self.moves: list[tuple[Move, ...]] = []  # what the last call found, a block each
-        self._cusum = Cusum(self._smallest, self.settings.block_windows, self.settings.growth())
 
     def update(self, blocks: Blocks) -> Floats:
         """See `Statistic.update`."""
@@ -77,35 +73,6 @@ class JensenShannon(Statistic):
                 move = np.sqrt(8 * np.log(2) * self.least * np.maximum(middle * (1 - middle), 0.002))
             found.append(move)
         return np.stack(found)
-
-    def moves_at(self, block: int) -> tuple[Move, ...]:
-        """See `Statistic.moves_at`."""
-        return self.moves[block] if self.moves else ()
-
-    @property
-    def limit(self) -> float:
-        """See `Statistic.limit`; chance is in the limits of the sums."""
-        return self.least
-
-    @property
-    def progress(self) -> ReferenceProgress:
-        """See `Statistic.progress`."""
-        return self._cusum.progress
-
-    def swapped(self, *, raised: bool) -> None:
-        """See `Statistic.swapped`."""
-        if raised:
-            self._cusum.adopt()
-
-    def state(self) -> dict[str, Any]:
-        """See `Statistic.state`."""
-        return {**super().state(), "moves": self.moves[-1:], "cusum": self._cusum.state()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """See `Statistic.restore`."""
-        super().restore(state)
-        self.moves = list(state["moves"])
-        self._cusum.restore(state["cusum"])
 
 
 def jensen_shannon(reference: Floats, current: Floats) -> Floats:

@@ -4,20 +4,18 @@ Each block of a reference holds some templates that no other block has. Cumulati
 distinguish that from more of them than usual.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.drift.base import Floats, ReferenceProgress, Setup, Statistic
+from engine.drift.base import Floats, ReferenceProgress, Setup
 from engine.drift.blocks import Blocks
-from engine.drift.cusum import Cusum
 from engine.drift.jensen_shannon import jensen_shannon
 from engine.drift.moves import Move
+from engine.drift.summed import Summed
 from engine.drift.template_counts import Counts, widened
 
 
-class Novelty(Statistic):
+class Novelty(Summed):
     """See the module; 0 to 1. The value is 0 while no more windows than usual hold such a template."""
 
     name = "novelty"
@@ -31,9 +29,6 @@ class Novelty(Statistic):
         self.first: Counts = np.zeros((0, 1), np.int64)  # the first blocks (b, k), until there are enough
         self.known: NDArray[np.bool_] = np.zeros(1, bool)  # templates of the reference
         self.waiting: list[NDArray[np.bool_]] = []  # those of the latest blocks, oldest first
-        self.moves: list[tuple[Move, ...]] = []  # what the last call found, a block each
-        self._growth = self.settings.growth()
-        self._cusum = Cusum(self._smallest, self.settings.block_windows, self._growth)
 
     def update(self, blocks: Blocks) -> Floats:
         """See `Statistic.update`."""
@@ -105,15 +100,6 @@ class Novelty(Statistic):
     def _smallest(self, usual: Floats) -> Floats:
         return np.full((2, len(usual)), self.least)
 
-    def moves_at(self, block: int) -> tuple[Move, ...]:
-        """See `Statistic.moves_at`."""
-        return self.moves[block] if self.moves else ()
-
-    @property
-    def limit(self) -> float:
-        """See `Statistic.limit`; chance is in the limit of the sum."""
-        return self.least
-
     @property
     def progress(self) -> ReferenceProgress:
         """See `Statistic.progress`."""
@@ -122,20 +108,10 @@ class Novelty(Statistic):
     def swapped(self, *, raised: bool) -> None:
         """See `Statistic.swapped`: what came lately is known to the new version."""
         if raised:
+            self.known = self.known.copy()
             for row in self.waiting:
                 self.known[: len(row)] |= row
-            self._cusum.adopt()
-
-    def state(self) -> dict[str, Any]:
-        """See `Statistic.state`."""
-        return {**super().state(), "moves": self.moves[-1:], "known": self.known.copy(), "cusum": self._cusum.state()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """See `Statistic.restore`."""
-        super().restore(state)
-        self.moves = list(state["moves"])
-        self.known = state["known"].copy()
-        self._cusum.restore(state["cusum"])
+        super().swapped(raised=raised)
 
 
 def only_here(counts: Counts, block_windows: int) -> Floats:
