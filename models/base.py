@@ -117,6 +117,25 @@ class FitReport:
 
 
 @dataclass(frozen=True, slots=True)
+class TrainingData:
+    """What a window detector learns from; see `WindowDetector.fit`.
+
+    Attributes:
+        windows: At least one, and every one with a line in it.
+        labels: bool (n,); both classes for a supervised detector, all False for another.
+        templates: The text of every id in `windows` and in `validation`.
+        validation: Windows and labels for early stopping, if they are given.
+        seed: Of all that is drawn.
+    """
+
+    windows: Windows
+    labels: NDArray[np.bool_]
+    templates: Templates
+    validation: tuple[Windows, NDArray[np.bool_]] | None
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """How the scores of windows come about, line by line.
 
@@ -192,7 +211,6 @@ class WindowDetector(Model):
         """No score exceeds it: 1 for probabilities, infinity where scores have no end."""
         return 1.0 if self.supervised else float("inf")
 
-    @abstractmethod
     def fit(
         self,
         windows: Windows,
@@ -214,8 +232,24 @@ class WindowDetector(Model):
             progress: See `Progress`.
 
         Raises:
-            TrainingError: the data has no window, only one class, or not what it needs.
+            TrainingError: the data has no window with a line in it, only one class, or not what it needs.
         """
+        if self.supervised:
+            self._require_both_classes(labels)
+        filled = np.flatnonzero(windows.lengths())
+        if not len(filled):
+            raise TrainingError(f"{self.name} needs at least one window with a line in it")
+        truth = labels[filled] if self.supervised and labels is not None else np.zeros(len(filled), bool)
+        return self._fit(TrainingData(windows.take(filled), truth, templates, validation, seed), progress)
+
+    def _require_both_classes(self, labels: NDArray[np.bool_] | None) -> None:
+        if labels is None or not 0 < labels.sum() < len(labels):
+            found = "none is labelled" if labels is None else f"{labels.sum()} of {len(labels)} are anomalous"
+            raise TrainingError(f"{self.name} learns from labelled windows of both classes; {found}")
+
+    @abstractmethod
+    def _fit(self, data: TrainingData, progress: Progress | None) -> FitReport:
+        """Learns as `fit` says."""
 
     @abstractmethod
     def learn_templates(self, templates: Templates) -> None:

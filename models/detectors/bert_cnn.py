@@ -35,13 +35,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 from torch.nn import functional
 
-from models.base import FitReport, Progress, Templates, TrainingError, Windows
+from models.base import FitReport, Progress, TrainingData, Windows
 from models.detectors.torch_detector import TorchDetector
 from models.text.embeddings import BEGIN, END, FIRST_TEMPLATE, PADDING, EmbeddingTable
 from models.text.ragged import content_keys, distinct, marked
 from models.training.attribution import integrated
 from models.training.metrics import highest_f1
-from models.training.splits import stratified
+from models.training.splits import with_validation
 from models.training.train_loop import LoopSettings, seeded, train_network
 
 
@@ -200,36 +200,16 @@ class BertCnn(TorchDetector):
         logits: torch.Tensor = network(tables, tokens, lengths)
         return torch.sigmoid(logits)
 
-    def fit(
-        self,
-        windows: Windows,
-        labels: NDArray[np.bool_] | None,
-        templates: Templates,
-        *,
-        validation: tuple[Windows, NDArray[np.bool_]] | None = None,
-        seed: int = 0,
-        progress: Progress | None = None,
-    ) -> FitReport:
-        """See `WindowDetector.fit`. A detector that holds weights continues from them.
-
-        Equal windows with equal labels are trained on once.
-        """
-        if labels is None or not 0 < labels.sum() < len(labels):
-            raise TrainingError(
-                f"{self.name} learns from labelled windows of both classes; of {len(windows)} windows "
-                f"{'none is labelled' if labels is None else f'{int(labels.sum())} are anomalous'}"
-            )
-        self.embeddings.learn(templates)
-        if validation is None:
-            kept, held = stratified(labels, self.options.validation_share, seed)
-            validation = windows.take(held), labels[held]
-            windows, labels = windows.take(kept), labels[kept]
-        with seeded(seed, self._device):
+    def _fit(self, data: TrainingData, progress: Progress | None) -> FitReport:
+        """Continues from the weights that the detector holds. Equal windows with equal labels are trained on once."""
+        self.embeddings.learn(data.templates)
+        (windows, labels), validation = with_validation(data, self.options.validation_share)
+        with seeded(data.seed, self._device):
             network = self._start()
             assert isinstance(network, BertCnnNetwork)
             if self.network is None:
                 self._centre(network, windows)
-            report = self._train(network, windows, labels, validation, seed, progress)
+            report = self._train(network, windows, labels, validation, data.seed, progress)
         self._finish(network)
         return report
 
@@ -280,8 +260,6 @@ class BertCnn(TorchDetector):
 
     def _examples(self, windows: Windows, labels: NDArray[np.bool_]) -> tuple[Windows, NDArray[np.bool_]]:
         """Distinct windows with their labels."""
-        filled = np.flatnonzero(windows.lengths())
-        windows, labels = windows.take(filled), labels[filled]
         keys = [key + bytes([label]) for key, label in zip(content_keys(windows), labels.tolist(), strict=True)]
         first, _ = distinct(keys)
         return windows.take(first), labels[first]

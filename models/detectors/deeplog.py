@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 from torch.nn import functional
 
-from models.base import FitReport, Progress, Templates, Windows
+from models.base import FitReport, Progress, TrainingData, Windows
 from models.detectors.next_template import CandidateDetector, CandidateNetwork, numbers
 from models.text.embeddings import PADDING
 from models.text.ragged import marked
@@ -104,19 +104,9 @@ class DeepLog(CandidateDetector):
     def _sized(self, candidates: int) -> DeepLogNetwork:
         return DeepLogNetwork(self.embeddings.encoder.hidden, candidates, self.options)
 
-    def fit(
-        self,
-        windows: Windows,
-        labels: NDArray[np.bool_] | None,
-        templates: Templates,
-        *,
-        validation: tuple[Windows, NDArray[np.bool_]] | None = None,
-        seed: int = 0,
-        progress: Progress | None = None,
-    ) -> FitReport:
-        """See `WindowDetector.fit`."""
-        with seeded(seed, self._device):
-            return self._fit_normal(windows, templates, validation, seed, progress)
+    def _fit(self, data: TrainingData, progress: Progress | None) -> FitReport:
+        with seeded(data.seed, self._device):
+            return self._fit_normal(data, progress)
 
     def _line_misses(self, prepared: Any, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         network, rows, known, unknown = prepared

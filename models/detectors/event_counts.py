@@ -38,6 +38,7 @@ from models.base import (
     NotTrainedError,
     Progress,
     Templates,
+    TrainingData,
     TrainingError,
     WindowDetector,
     Windows,
@@ -97,27 +98,15 @@ class EventCounts(WindowDetector):
         self._unknown: UnknownTemplates | None = None
         self._texts: dict[int, str] = {}
 
-    def fit(
-        self,
-        windows: Windows,
-        labels: NDArray[np.bool_] | None,
-        templates: Templates,
-        *,
-        validation: tuple[Windows, NDArray[np.bool_]] | None = None,
-        seed: int = 0,
-        progress: Progress | None = None,
-    ) -> FitReport:
-        """See `WindowDetector.fit`; validation is not needed, the seed for the trees only."""
+    def _fit(self, data: TrainingData, progress: Progress | None) -> FitReport:
+        """Needs no validation, and the seed for the trees only."""
         start = time.perf_counter()
-        filled = np.flatnonzero(windows.lengths())
-        if not len(filled):
-            raise TrainingError(f"{self.name} needs at least one window with a line in it")
-        windows, times = windows.take(filled), np.ones(len(filled))
+        windows, times = data.windows, np.ones(len(data.windows))
         if self.supervised:
-            weights = self._fit_labelled(windows, None if labels is None else labels[filled], times, seed)
+            weights = self._fit_labelled(windows, data.labels, times, data.seed)
         else:
             weights = self._fit_nearest(windows, times)
-        known = KnownWords.from_texts(templates.get(i, "") for i in weights["vocabulary"].tolist())
+        known = KnownWords.from_texts(data.templates.get(i, "") for i in weights["vocabulary"].tolist())
         self._adopt(weights | known.arrays(), known)
         if progress:
             progress("train", 1, 1, {})
@@ -139,6 +128,7 @@ class EventCounts(WindowDetector):
         """
         index, label = np.nonzero(times)
         if self.supervised:
+            self._require_both_classes(label > 0)
             weights = self._fit_labelled(rows.take(index), label > 0, times[index, label], seed)
         else:
             index = index[label == 0]
@@ -178,12 +168,8 @@ class EventCounts(WindowDetector):
         }
 
     def _fit_labelled(
-        self, windows: Windows, labels: NDArray[np.bool_] | None, times: NDArray[np.float64], seed: int
+        self, windows: Windows, labels: NDArray[np.bool_], times: NDArray[np.float64], seed: int
     ) -> dict[str, NDArray[Any]]:
-        if labels is None or not 0 < labels.sum() < len(labels):
-            raise TrainingError(
-                f"{self.name} with head={self.options.head} learns from labelled windows of both classes"
-            )
         vocabulary = np.unique(windows.ids)
         features = features_of(counted(windows, vocabulary), windows.closed)
         if self.options.head == "boosted":

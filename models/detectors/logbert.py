@@ -29,7 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 from torch.nn import functional
 
-from models.base import FitReport, Progress, Templates, TrainingError, Windows
+from models.base import FitReport, Progress, TrainingData, Windows
 from models.detectors.next_template import (
     NEW_TEMPLATE,
     CandidateDetector,
@@ -43,7 +43,7 @@ from models.text.embeddings import BEGIN, PADDING
 from models.text.ragged import content_keys, distinct, marked, rectangles
 from models.training.attribution import integrated
 from models.training.metrics import highest_f1
-from models.training.splits import stratified
+from models.training.splits import with_validation
 from models.training.train_loop import LoopSettings, seeded, train_network
 
 PARTS = 4
@@ -152,21 +152,9 @@ class LogBert(CandidateDetector):
     def _sized(self, candidates: int) -> LogBertNetwork:
         return LogBertNetwork(self.embeddings.encoder.hidden, candidates, self.options)
 
-    def fit(
-        self,
-        windows: Windows,
-        labels: NDArray[np.bool_] | None,
-        templates: Templates,
-        *,
-        validation: tuple[Windows, NDArray[np.bool_]] | None = None,
-        seed: int = 0,
-        progress: Progress | None = None,
-    ) -> FitReport:
-        """See `WindowDetector.fit`."""
-        with seeded(seed, self._device):
-            if self.supervised:
-                return self._fit_labelled(windows, labels, templates, validation, seed, progress)
-            return self._fit_normal(windows, templates, validation, seed, progress)
+    def _fit(self, data: TrainingData, progress: Progress | None) -> FitReport:
+        with seeded(data.seed, self._device):
+            return self._fit_labelled(data, progress) if self.supervised else self._fit_normal(data, progress)
 
     def _rectangle(self, prepared: Any, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
         network, rows, *_ = prepared
@@ -290,22 +278,12 @@ class LogBert(CandidateDetector):
             network.radius.fill_(max(float(apart.max()), 1e-6))
         network.train(training)
 
-    def _fit_labelled(
-        self, windows: Windows, labels: NDArray[np.bool_] | None, templates: Templates,
-        validation: tuple[Windows, NDArray[np.bool_]] | None, seed: int, progress: Progress | None,
-    ) -> FitReport:  # fmt: skip
-        if labels is None or not 0 < labels.sum() < len(labels):
-            raise TrainingError(f"{self.name} with head=supervised learns from labelled windows of both classes")
-        self.embeddings.learn(templates)
-        if validation is None:
-            kept, held = stratified(labels, 0.1, seed)
-            validation = windows.take(held), labels[held]
-            windows, labels = windows.take(kept), labels[kept]
-        filled = np.flatnonzero(windows.lengths())
-        windows, labels = windows.take(filled), labels[filled]
+    def _fit_labelled(self, data: TrainingData, progress: Progress | None) -> FitReport:
+        self.embeddings.learn(data.templates)
+        (windows, labels), validation = with_validation(data, 0.1)
         network = self._started(windows, self.embeddings.table)
         assert isinstance(network, LogBertNetwork)
-        report = self._judge(network, windows, labels, validation, seed, progress)
+        report = self._judge(network, windows, labels, validation, data.seed, progress)
         self._finish(network)
         return report
 

@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import nn
 from torch.nn import functional
 
-from models.base import FitReport, Progress, Templates, TrainingError, Windows
+from models.base import FitReport, Progress, TrainingData, Windows
 from models.detectors.next_template import held_out, unrepeated
 from models.detectors.torch_detector import TorchDetector
 from models.text.embeddings import BEGIN, FIRST_TEMPLATE, EmbeddingTable
@@ -120,27 +120,15 @@ class LstmAutoencoder(TorchDetector):
         with torch.inference_mode():
             return (network(rows, tokens, lengths)[0] / lengths[0]).cpu().numpy(), 0.0
 
-    def fit(
-        self,
-        windows: Windows,
-        labels: NDArray[np.bool_] | None,
-        templates: Templates,
-        *,
-        validation: tuple[Windows, NDArray[np.bool_]] | None = None,
-        seed: int = 0,
-        progress: Progress | None = None,
-    ) -> FitReport:
-        """See `WindowDetector.fit`."""
-        windows = windows.take(np.flatnonzero(windows.lengths()))
-        if not len(windows):
-            raise TrainingError(f"{self.name} needs at least one window with a line in it")
-        self.embeddings.learn(templates)
-        with seeded(seed, self._device):
+    def _fit(self, data: TrainingData, progress: Progress | None) -> FitReport:
+        self.embeddings.learn(data.templates)
+        with seeded(data.seed, self._device):
             network = self._start()
             assert isinstance(network, LstmAutoencoderNetwork)
             if self.network is None:
-                self._centre(network, windows)
-            report = self._train(network, windows, held_out(windows, validation, seed), seed, progress)
+                self._centre(network, data.windows)
+            held = held_out(data.windows, data.validation, data.seed)
+            report = self._train(network, data.windows, held, data.seed, progress)
         self._finish(network)
         return report
 

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 from torch import nn
 
-from models.base import FitReport, ModelStoreError, Progress, Templates, TrainingError, Windows
+from models.base import FitReport, ModelStoreError, Progress, Templates, TrainingData, TrainingError, Windows
 from models.detectors.torch_detector import TorchDetector
 from models.text.embeddings import BEGIN, END, FIRST_TEMPLATE, EmbeddingTable
 from models.text.novelty import UNREAD, speaks_of_failure
@@ -173,18 +173,13 @@ class CandidateDetector(TorchDetector):
         with torch.inference_mode():
             return shared(self._line_misses(self._current()[1], tokens, lengths)[0]), 0.0
 
-    def _fit_normal(
-        self, windows: Windows, templates: Templates, validation: tuple[Windows, NDArray[np.bool_]] | None,
-        seed: int, progress: Progress | None,
-    ) -> FitReport:  # fmt: skip
+    def _fit_normal(self, data: TrainingData, progress: Progress | None) -> FitReport:
         """Trains on distinct normal windows."""
-        windows = windows.take(np.flatnonzero(windows.lengths()))
-        if not len(windows):
-            raise TrainingError(f"{self.name} needs at least one window with a line in it")
-        self._note_failures(templates)
-        self.embeddings.learn(templates)
-        network = self._started(windows, self.embeddings.table)
-        report = self._learn(network, windows, held_out(windows, validation, seed), seed, progress)
+        self._note_failures(data.templates)
+        self.embeddings.learn(data.templates)
+        network = self._started(data.windows, self.embeddings.table)
+        held = held_out(data.windows, data.validation, data.seed)
+        report = self._learn(network, data.windows, held, data.seed, progress)
         self._finish(network)
         return report
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.base import TrainingData, Windows
 from models.text.ragged import distinct
 
 
@@ -30,6 +31,18 @@ def stratified(labels: NDArray[Any], share: float, seed: int) -> tuple[NDArray[n
             count = min(max(count, 1), len(members) - 1)
         second[members[:count]] = True
     return np.flatnonzero(~second), np.flatnonzero(second)
+
+
+LabelledRows = tuple[Windows, NDArray[np.bool_]]
+"""Windows with their labels (n,)."""
+
+
+def with_validation(data: TrainingData, share: float) -> tuple[LabelledRows, LabelledRows]:
+    """What to train on and what to stop by: the given validation set, else a share of each class of the windows."""
+    if data.validation is not None:
+        return (data.windows, data.labels), data.validation
+    kept, held = stratified(data.labels, share, data.seed)
+    return (data.windows.take(kept), data.labels[kept]), (data.windows.take(held), data.labels[held])
 
 
 def by_group(
