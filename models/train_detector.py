@@ -23,6 +23,8 @@ from models.training.splits import folds, stratified
 
 log = logging.getLogger(__name__)
 
+_Index = NDArray[np.int64]
+
 
 class TrainSettings(BaseModel):
     """What is trained, and how its threshold is found."""
@@ -116,30 +118,30 @@ def train(
         raise TrainingError(f"{settings.detector} learns from labelled windows, and these have no labels")
     if settings.folds == 1:
         raise TrainingError("one fold leaves nothing to train on: folds must be 0, or 2 or more")
-    job = _Job(windows, truth, templates, settings.seed, progress)
-    if settings.folds:
-        kept = held = np.arange(len(windows))
-        scores = job.crossed(make, settings.folds, blocks=settings.blocks)
-        report = job.fit(detector, kept, None)
-    else:
-        kept, held = stratified(truth, settings.validation_share, settings.seed)  # 1
-        report = job.fit(detector, kept, held)  # 2
-        scores = detector.score(windows.take(held))
-    fitted_on = kept if detector.supervised else kept[~truth[kept]]
-    threshold = fit_threshold(  # 3
-        settings.threshold, scores, None if labels is None else truth[held], settings.threshold_settings,
-        highest=detector.highest_score,
-    )  # fmt: skip
-    metrics = {"validation": evaluate(scores, truth[held], threshold.value)} if labels is not None else {}  # 4
-    notes = Notes(
-        threshold=threshold, metrics=metrics, seed=settings.seed,
-        data=_data(windows.take(fitted_on), truth[fitted_on], held, source),
-    )  # fmt: skip
-    warning = _warning(metrics.get("validation"))
+    job = _Job(windows, truth, templates, settings, progress)
+    kept, held, scores, report = job.crossed(make, detector) if settings.folds else job.held_out(detector)
+    notes = _notes(job, detector, kept, held, scores, labelled=labels is not None, source=source)
+    warning = _warning(notes.metrics.get("validation"))
     if warning:
         log.warning("%s: %s", settings.detector, warning)
     version = store.publish(name or settings.detector, detector, notes) if store else None  # 5
     return Trained(detector, notes, report, version, warning)
+
+
+def _notes(
+    job: "_Job", detector: WindowDetector, kept: _Index, held: _Index, scores: NDArray[np.float32], *, labelled: bool,
+    source: str,
+) -> Notes:  # fmt: skip
+    """Steps 3 and 4: the threshold and the figures, from the scores (h,) of the windows at `held`."""
+    settings, truth = job.settings, job.truth
+    fitted_on = kept if detector.supervised else kept[~truth[kept]]
+    threshold = fit_threshold(  # 3
+        settings.threshold, scores, truth[held] if labelled else None, settings.threshold_settings,
+        highest=detector.highest_score,
+    )  # fmt: skip
+    metrics = {"validation": evaluate(scores, truth[held], threshold.value)} if labelled else {}  # 4
+    data = _data(job.windows.take(fitted_on), truth[fitted_on], held, source)
+    return Notes(threshold=threshold, metrics=metrics, seed=settings.seed, data=data)
 
 
 def _warning(figures: Mapping[str, float] | None) -> str:
@@ -159,8 +161,14 @@ class _Job:
     windows: Windows
     truth: NDArray[np.bool_]
     templates: Templates
-    seed: int
+    settings: TrainSettings
     progress: Progress | None
+
+    def held_out(self, detector: WindowDetector) -> tuple[_Index, _Index, NDArray[np.float32], FitReport]:
+        """Steps 1 and 2: which windows the detector was fitted on and which were held out, and the latter's scores."""
+        kept, held = stratified(self.truth, self.settings.validation_share, self.settings.seed)  # 1
+        report = self.fit(detector, kept, held)  # 2
+        return kept, held, detector.score(self.windows.take(held)), report
 
     def fit(self, detector: WindowDetector, kept: NDArray[np.int64], held: NDArray[np.int64] | None) -> FitReport:
         """Fits a detector on what it may see of the windows at `kept`, and makes all templates known to it."""
@@ -171,21 +179,24 @@ class _Job:
             self.truth[kept] if detector.supervised else None,
             self.templates,
             validation=None if held is None else (self.windows.take(held), self.truth[held]),
-            seed=self.seed,
+            seed=self.settings.seed,
             progress=self.progress,
         )
         detector.learn_templates(self.templates)
         return report
 
-    def crossed(self, make: Callable[[], WindowDetector], count: int, *, blocks: bool) -> NDArray[np.float32]:
-        """The score of every window, by a detector that was fitted on the other folds."""
+    def crossed(
+        self, make: Callable[[], WindowDetector], detector: WindowDetector
+    ) -> tuple[_Index, _Index, NDArray[np.float32], FitReport]:
+        """As `held_out` with every window held out once: its score is by a detector fitted on the other folds."""
         every, scores = np.arange(len(self.windows)), np.zeros(len(self.windows), np.float32)
-        for number, part in enumerate(folds(self.truth, count, self.seed, blocks=blocks), start=1):
-            detector = make()
+        count, seed = self.settings.folds, self.settings.seed
+        for number, part in enumerate(folds(self.truth, count, seed, blocks=self.settings.blocks), start=1):
+            other = make()
             staged = replace(self, progress=_staged(self.progress, f"fold {number} of {count}"))
-            staged.fit(detector, np.setdiff1d(every, part), part)
-            scores[part] = detector.score(self.windows.take(part))
-        return scores
+            staged.fit(other, np.setdiff1d(every, part), part)
+            scores[part] = other.score(self.windows.take(part))
+        return every, every, scores, self.fit(detector, every, None)
 
 
 def _staged(progress: Progress | None, stage: str) -> Progress | None:

@@ -28,7 +28,9 @@ from engine.cli.train_lines import refuse_window_options, stages, train_lines
 
 if TYPE_CHECKING:
     from engine.offline.datasets import LabelledWindows
-    from models.train_detector import Trained
+    from engine.offline.detect import Preprocessing
+    from engine.offline.inputs import LogSpec
+    from models.train_detector import Trained, TrainSettings
 
 
 # Written out, since importing both registries would cost every command half a second; a test compares them.
@@ -89,26 +91,33 @@ def train(
         refuse_window_options(context, detector)
         train_lines(detector, data, labels or "", store, name, set or [], seed, runs, tracking_uri, json)
         return
-    from engine.offline.detect import train_on_log
     from engine.offline.inputs import LogSpec
-    from engine.offline.mlflow import open_run_log
-    from models.storage.store import ModelStore
     from models.train_detector import TrainSettings
 
-    preprocessing, url, called, device = setup(region, format, window, window_set, store, name)
-    called = name or (called if region is not None else detector)
     settings = TrainSettings(
         detector=detector, settings=pairs(set or [], "filters=64"), threshold=threshold,
         threshold_settings=numbers(threshold_set), folds=folds, seed=seed,
     )  # fmt: skip
+    origin = setup(region, format, window, window_set, store, name or (None if region is not None else detector))
+    _train_detector(LogSpec(tuple(data), labels), settings, origin, first, runs, tracking_uri, json)
+
+
+def _train_detector(
+    spec: "LogSpec", settings: "TrainSettings", origin: "tuple[Preprocessing, str, str, str]", first: float,
+    runs: Path, tracking_uri: str | None, json: bool,
+) -> None:  # fmt: skip
+    from engine.offline.detect import train_on_log
+    from engine.offline.mlflow import open_run_log
+    from models.storage.store import ModelStore
+
+    preprocessing, url, called, device = origin
     log = open_run_log(runs, tracking_uri)
     log.check()
     started_at = datetime.now(UTC)
     with progress_bar(json) as bar:
         trained, used = train_on_log(
-            LogSpec(tuple(data), labels), preprocessing, settings, ModelStore(url), called,
-            first=first, device=device, progress=stages(bar),
-        )  # fmt: skip
+            spec, preprocessing, settings, ModelStore(url), called, first=first, device=device, progress=stages(bar)
+        )
     run = run_of(trained.detector, trained.notes, trained.report, trained.version, called, url, started_at)
     place = record(log, runs, run)
     if json:
