@@ -6,7 +6,8 @@ https://schema.ocsf.io/1.5.0/classes/detection_finding
 from collections.abc import Mapping
 from typing import Any
 
-from connectors.channels.alert_text import SEVERITIES, details_of, reason_text, severity_of, title_of
+from connectors.channels.alert_text import details_of, reason_text, severity_of, title_of
+from foundation.documents.alert import SEVERITIES
 from foundation.time_text import NS_PER_MS, parse_time
 from foundation.version import VERSION
 

@@ -5,12 +5,10 @@ they do have is used in their place.
 """
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any
 
-from foundation.documents.alert import Severity
+from foundation.documents.alert import SEVERITIES
 from foundation.time_text import NS_PER_S, iso_seconds
-
-SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
 _UNGRADED = SEVERITIES.index("medium")
 

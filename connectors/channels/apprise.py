@@ -12,10 +12,11 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr
 
 from connectors.base import SettingsError, SinkUnavailableError
-from connectors.channels.alert_text import SEVERITIES, details_of, severity_of, title_of
+from connectors.channels.alert_text import details_of, severity_of, title_of
 from connectors.channels.base import Answer, ChannelSettings, Notice, Request
 from connectors.channels.links import link_of
 from connectors.http_delivery import Delivery, json_bytes
+from foundation.documents.alert import SEVERITIES
 from foundation.extras import require
 
 _TYPE = dict(zip(SEVERITIES, ("info", "info", "warning", "failure", "failure"), strict=True))

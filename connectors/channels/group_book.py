@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from connectors.channels.alert_text import SEVERITIES, severity_of, title_of
+from connectors.channels.alert_text import severity_of, title_of
 from connectors.channels.base import Notice
+from foundation.documents.alert import SEVERITIES
 
 DIGEST = "digest"
 """Prefix of the group identity of a digest."""

@@ -8,10 +8,11 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from connectors.channels.alert_text import SEVERITIES, details_of, second_text, severity_of, title_of
+from connectors.channels.alert_text import details_of, second_text, severity_of, title_of
 from connectors.channels.base import Answer, ChannelSettings, Notice, Request
 from connectors.channels.links import link_of
 from connectors.http_delivery import json_bytes
+from foundation.documents.alert import SEVERITIES
 
 _SEVERITY = dict(zip(SEVERITIES, ("info", "warning", "warning", "error", "critical"), strict=True))
 """The four severities of PagerDuty."""

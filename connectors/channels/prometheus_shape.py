@@ -1,7 +1,8 @@
 """What Alertmanager's API and its webhook share: the labels and annotations of a notice."""
 
-from connectors.channels.alert_text import SEVERITIES, details_of, severity_of, title_of
+from connectors.channels.alert_text import details_of, severity_of, title_of
 from connectors.channels.base import Notice
+from foundation.documents.alert import SEVERITIES
 
 
 def labels_of(notice: Notice) -> dict[str, str]:

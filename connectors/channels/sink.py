@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from connectors.base import Record, SinkUnavailableError, State
-from connectors.channels.alert_text import SEVERITIES, severity_of
+from connectors.channels.alert_text import severity_of
 from connectors.channels.base import Channel, ChannelSettings, Notice, Request
 from connectors.channels.group_book import GroupBook, group_of
 from connectors.http_delivery import Delivery, HttpDelivery, ServiceBusyError
 from foundation.backoff import Backoff
+from foundation.documents.alert import SEVERITIES
 
 log = logging.getLogger(__name__)
 

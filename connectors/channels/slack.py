@@ -10,10 +10,11 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
-from connectors.channels.alert_text import SEVERITIES, details_of, severity_of, title_of
+from connectors.channels.alert_text import details_of, severity_of, title_of
 from connectors.channels.base import Answer, ChannelSettings, Notice, Request
 from connectors.channels.links import link_of
 from connectors.http_delivery import json_bytes
+from foundation.documents.alert import SEVERITIES
 
 MAX_TEXT = 3_000
 """Characters of a message's details; Slack cuts a section at 3,000 and a message at 40,000."""

@@ -2,6 +2,7 @@
 
 import getpass
 import re
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.cli.options import Json
+from engine.cli.times import duration_ns, since_ns
+from foundation.time_text import NS_PER_S, iso_time
 
 if TYPE_CHECKING:
     from engine.settings import RegionSettings
@@ -24,9 +27,7 @@ Region = Annotated[Path, typer.Argument(help="The region's TOML file.", show_def
 Identity = Annotated[str, typer.Argument(help="Id of the alert, or a unique prefix of it.", show_default=False)]
 Comment = Annotated[str, typer.Option(help="Reason, stored with the entry.")]
 Severity = Annotated[str, typer.Option("--severity", help="Mildest severity: info, low, medium, high or critical.")]
-Since = Annotated[str, typer.Option(help="Only alerts since this time (RFC 3339) or so long ago, such as 2h.")]
-
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+Since = Annotated[str, typer.Option(help="Only alerts since this time (ISO 8601) or so long ago, such as 2h.")]
 
 
 @app.command("list")
@@ -57,8 +58,9 @@ def show(place: Place, identity: Identity, json: Json = False) -> None:
 
     Example: driftline alerts show alerts.jsonl 3f9c2a
     """
-    from connectors.channels.alert_text import SEVERITIES, details_of, severity_of, title_of
+    from connectors.channels.alert_text import details_of, severity_of, title_of
     from engine.offline.alert_archive import archive_of, find
+    from foundation.documents.alert import SEVERITIES
 
     alert = find(archive_of(place), identity)
     if json:
@@ -140,7 +142,12 @@ def silence(
 
     Example: driftline alerts silence eu-west.toml --template ^backup --for 3h --comment migration
     """
-    ends = None if lasting is None else datetime.now(UTC) + _duration(lasting, "--for")
+    ends = None
+    if lasting is not None:
+        lasting_ns = duration_ns(lasting)
+        if lasting_ns is None:
+            raise typer.BadParameter(f"--for {lasting}: a number and s, min, h, d or w are expected, such as 2h")
+        ends = datetime.now(UTC) + timedelta(seconds=lasting_ns / NS_PER_S)
     _add(region, template=template, session=session, reason=reason, ends=ends, comment=comment)
 
 
@@ -172,8 +179,6 @@ def silences(region: Region, remove: Annotated[str, typer.Option(help="Name of a
 
 
 def _answer(region: Path, identity: str, *, anomalous: bool, comment: str) -> None:
-    import time
-
     from engine.offline.alert_archive import AlertArchiveError, archive_of, find
     from federation.storage.labels import read_label
     from federation.storage.training_store import TrainingStore
@@ -231,31 +236,22 @@ def _cause(alert: dict[str, Any]) -> str:
 
 
 def _wanted(since: str, severity: str, group: str) -> Any:
-    from connectors.channels.alert_text import SEVERITIES
     from engine.offline.alert_archive import Filter
-    from foundation.time_text import iso_time
+    from foundation.documents.alert import SEVERITIES
 
     if severity not in SEVERITIES:
         raise typer.BadParameter(f"--severity {severity}: one of {', '.join(SEVERITIES)} is expected")
-    if since and re.fullmatch(r"\d+(\.\d+)?[smhdw]", since):
-        earliest = datetime.now(UTC) - _duration(since, "--since")
-        since = iso_time(int(earliest.timestamp()) * 1_000_000_000)
-    return Filter(since, severity, group)
-
-
-def _duration(text: str, option: str) -> timedelta:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text)
-    if found is None:
-        raise typer.BadParameter(f"{option} {text}: a number and s, m, h, d or w are expected, such as 2h")
-    return timedelta(**{_UNITS[found[2]]: float(found[1])})
+    earliest = iso_time(since_ns("--since", since, time.time_ns())) if since else ""
+    return Filter(earliest, severity, group)
 
 
 def _row(alert: dict[str, Any]) -> tuple[str, ...]:
-    from connectors.channels.alert_text import SEVERITIES, severity_of, title_of
+    from connectors.channels.alert_text import severity_of, title_of
+    from foundation.documents.alert import SEVERITIES
 
-    time = str(alert.get("last_time", ""))[:19].replace("T", " ")
+    last = str(alert.get("last_time", ""))[:19].replace("T", " ")
     place = str(alert.get("session") or alert.get("source", ""))
-    return str(alert["id"])[:12], time, SEVERITIES[severity_of(alert)], place, title_of(alert)
+    return str(alert["id"])[:12], last, SEVERITIES[severity_of(alert)], place, title_of(alert)
 
 
 def _print_table(alerts: list[dict[str, Any]]) -> None:

@@ -1,6 +1,5 @@
 """`driftline scan`: what is new or unusual in unlabelled logs."""
 
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,13 +9,11 @@ import typer
 
 from engine.cli.options import Json
 from engine.cli.output import progress_bar
+from engine.cli.times import duration_ns, since_ns
+from foundation.time_text import iso_time
 
 if TYPE_CHECKING:
     from engine.offline.scan import Input, LogScan
-
-FAIL_ON = ("info", "low", "medium", "high", "critical")
-_UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?) ?(s|min|m|h|d|w)")
 
 
 def scan(
@@ -46,16 +43,18 @@ def scan(
     from engine.offline.scan import LogScan, sources_of
     from engine.offline.scan_files import inputs_of
     from engine.steps.parse import Parser, ParseSettings
+    from foundation.documents.alert import SEVERITIES
     from foundation.settings_errors import validated
 
-    if fail_on is not None and fail_on not in FAIL_ON:
-        raise typer.BadParameter(f"--fail-on {fail_on}: one of {', '.join(FAIL_ON)} is expected")
+    if fail_on is not None and fail_on not in SEVERITIES:
+        raise typer.BadParameter(f"--fail-on {fail_on}: one of {', '.join(SEVERITIES)} is expected")
     settings = validated(ParseSettings, {"format": format, "timezone": timezone}, "")
-    seconds = _seconds(baseline) if baseline is not None else None
-    inputs = inputs_of(paths, [] if baseline is None or seconds is not None else [baseline])
+    # A file of the name `2d` is meant where there is one.
+    baseline_ns = None if baseline is None or Path(baseline).exists() else duration_ns(baseline)
+    inputs = inputs_of(paths, [] if baseline is None or baseline_ns is not None else [baseline])
     running = LogScan(
         lambda: Parser(settings, lambda partition, position: f"{partition}, byte {position}"),
-        baseline_ns=None if seconds is None else int(seconds * 1e9),
+        baseline_ns=baseline_ns,
     )  # fmt: skip
     _read(running, inputs, quiet=json)
     documents = _since(running.documents(), running, since)
@@ -74,8 +73,8 @@ def scan(
         from engine.cli.scan_text import show
 
         show(documents, summary, top)
-    worst = max((FAIL_ON.index(found["severity"]) for found in documents), default=-1)
-    return int(fail_on is not None and worst >= FAIL_ON.index(fail_on))
+    worst = max((SEVERITIES.index(found["severity"]) for found in documents), default=-1)
+    return int(fail_on is not None and worst >= SEVERITIES.index(fail_on))
 
 
 def _read(running: "LogScan", inputs: "list[Input]", *, quiet: bool) -> None:
@@ -118,32 +117,11 @@ def _batches(given: "Input") -> Iterator[tuple[int, Any]]:
         yield done, batch
 
 
-def _seconds(text: str) -> float | None:
-    """The seconds of a duration such as 36h; None for anything else, which is a path then."""
-    found = _DURATION.fullmatch(text)
-    return None if found is None or Path(text).exists() else float(found[1]) * _UNITS[found[2]]
-
-
 def _since(documents: list[dict[str, Any]], running: "LogScan", since: str | None) -> list[dict[str, Any]]:
     """The findings that last until after a time, ranked again."""
     if since is None:
         return documents
-    import datetime as dt
-
-    from foundation.time_text import iso_time
-
-    seconds = _seconds(since)
-    if seconds is not None:
-        last = max((source.last_ns for source in running.sources.values()), default=0)
-        limit = iso_time(last - int(seconds * 1e9))
-    else:
-        try:
-            when = dt.datetime.fromisoformat(since)
-        except ValueError as error:
-            raise typer.BadParameter(
-                f"--since {since}: a time such as 2026-11-29T10:00 or a duration such as 2h is expected"
-            ) from error
-        when = when if when.tzinfo else when.replace(tzinfo=dt.UTC)
-        limit = iso_time(int(when.timestamp() * 1e9))
+    end_ns = max((source.last_ns for source in running.sources.values()), default=0)
+    limit = iso_time(since_ns("--since", since, end_ns))
     kept = [found for found in documents if found["until"] >= limit]
     return [{**found, "rank": rank} for rank, found in enumerate(kept, start=1)]

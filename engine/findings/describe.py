@@ -6,14 +6,11 @@ from typing import Any
 from engine.findings.base import Signal
 from engine.findings.grouping import Finding
 from engine.findings.lines import ColumnReader
+from engine.findings.prior import severity_name
 from engine.findings.quotes import Quotes, mark_of
 from engine.parsing.parsed_columns import LEVEL_NAMES
-from foundation.documents.alert import Severity
 from foundation.time_text import iso_time
 
-SEVERITIES: tuple[Severity, ...] = ("info", "low", "medium", "high", "critical")
-"""From harmless to grave."""
-_FROM: tuple[tuple[float, Severity], ...] = ((3.25, "critical"), (2.0, "high"), (1.25, "medium"), (0.75, "low"))
 MAX_TEMPLATES = 12
 MAX_TEXT = 200
 MAX_LINE_CHARS = 500
@@ -22,11 +19,6 @@ _REASONS = {
     "silent": "no longer there", "value": "its numbers have shifted", "level": "more lines of this level than usual",
     "node": "far more often than usual on this host",
 }  # fmt: skip
-
-
-def severity_name(severity: float) -> Severity:
-    """One of `SEVERITIES`."""
-    return next((name for low, name in _FROM if severity >= low), "info")
 
 
 def text_of(signal: Signal, reader: ColumnReader) -> str:

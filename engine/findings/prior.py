@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from functools import cache
 
 from engine.parsing.parsed_columns import LEVEL_NAMES
+from foundation.documents.alert import Severity
 from models.classify.base import CLASSES, NORMAL, Lines
 from models.classify.rules import Rules, RulesSettings
 
 MAX_SEVERITY = 4.0
+
+_FROM: tuple[tuple[float, Severity], ...] = ((3.25, "critical"), (2.0, "high"), (1.25, "medium"), (0.75, "low"))
 
 _LEVEL = {"": 0.0, "trace": 0.0, "debug": 0.0, "info": 0.0, "warn": 1.25, "error": 2.5, "fatal": 3.25}
 
@@ -72,6 +75,11 @@ class Judgement:
 @cache
 def _rules() -> Rules:
     return Rules(RulesSettings())
+
+
+def severity_name(severity: float) -> Severity:
+    """The name of a severity of `Judgement`."""
+    return next((name for least, name in _FROM if severity >= least), "info")
 
 
 def judge(text: str, level: int, component: str = "", *, status: str = "") -> Judgement:

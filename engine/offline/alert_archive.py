@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from connectors.base import SourceUnavailableError
-from connectors.channels.alert_text import SEVERITIES, severity_of
+from connectors.channels.alert_text import severity_of
 from connectors.jsonl import JsonlSettings
 from connectors.kafka_sink import KafkaSinkSettings
 from connectors.registry import SinkSettings
 from connectors.sql_settings import SqlSettings
 from engine.settings import RegionSettings
+from foundation.documents.alert import SEVERITIES
 from foundation.errors import DriftlineError
 
 if TYPE_CHECKING:

@@ -9,18 +9,22 @@ sounds worst first. Severity is judged from their texts by general knowledge
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
-from engine.findings.prior import STATUSES, Judgement, judge
+from engine.findings.prior import STATUSES, Judgement, judge, severity_name
 from engine.records import Decision
-from foundation.documents.alert import Reason, Severity
+from foundation.documents.alert import SEVERITIES, Reason, Severity
 from foundation.documents.base import template_id_text
 
 MAX_REASONS = 5
 """Templates named as reasons."""
 
-_GRADES: tuple[tuple[float, Severity], ...] = ((3.25, "critical"), (2.0, "high"), (1.0, "medium"))
+LOWEST: Severity = "low"
+"""An alert is never milder than this: its window is unusual, whatever its lines say."""
 _STATUS = re.compile("|".join(map(re.escape, STATUSES)))
 _NO_LEVEL = 0
+_REMEMBERED = 10_000
+"""Templates whose judgement is remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,24 +36,13 @@ class AlertText:
     reasons: list[Reason]
 
 
-def grade(severity: float) -> Severity:
-    """The name of a severity of `Judgement`; an alert is never below `low`."""
-    return next((name for least, name in _GRADES if severity >= least), "low")
-
-
 class AlertWords:
     """Words for alerts; judgements of template texts are remembered."""
 
-    def __init__(self, text: Callable[[int], str], limit: int = 10_000) -> None:
-        """Takes what gives a template's text, redacted.
-
-        Args:
-            text: Text of a template id.
-            limit: Judgements remembered.
-        """
+    def __init__(self, text: Callable[[int], str]) -> None:
+        """Takes what gives a template's text, redacted, by its id."""
         self._text = text
-        self._limit = limit
-        self._judged: dict[int, Judgement] = {}
+        self._judgement = lru_cache(_REMEMBERED)(self._judge)
 
     def describe(
         self, decision: Decision, counts: Mapping[int, int], *, score: float, where: str, top_lines: Sequence[str] = ()
@@ -83,7 +76,7 @@ class AlertWords:
             summary = f"{where}: lines not seen in normal windows: {self._text(news[0])}{more}"
         else:
             summary = f"{where}: unusual window of {sum(counts.values())} lines: {cause}"
-        return AlertText(summary, grade(worst), reasons)
+        return AlertText(summary, max(severity_name(worst), LOWEST, key=SEVERITIES.index), reasons)
 
     def _new(self, template: int, count: int) -> Reason:
         why = self._judgement(template).why
@@ -101,12 +94,7 @@ class AlertWords:
     def _severity(self, template: int) -> float:
         return self._judgement(template).severity
 
-    def _judgement(self, template: int) -> Judgement:
-        found = self._judged.get(template)
-        if found is None:
-            if len(self._judged) >= self._limit:
-                self._judged.clear()
-            text = self._text(template)
-            status = _STATUS.search(text)
-            found = self._judged[template] = judge(text, _NO_LEVEL, status="" if status is None else status[0])
-        return found
+    def _judge(self, template: int) -> Judgement:
+        text = self._text(template)
+        status = _STATUS.search(text)
+        return judge(text, _NO_LEVEL, status="" if status is None else status[0])

@@ -12,8 +12,9 @@ from pydantic import Field
 from connectors.base import Record
 from engine.clock import Clock
 from engine.findings.base import Signal, State
-from engine.findings.describe import sentence, severity_name, summary, text_of
+from engine.findings.describe import sentence, summary, text_of
 from engine.findings.grouping import OPENS, Finding
+from engine.findings.prior import severity_name
 from engine.findings.quotes import Quotes, mark_of
 from engine.findings.warmup import WarmUpSettings
 from engine.findings.watch import Raised, SourceWatch
@@ -125,11 +126,6 @@ class SourceFinder:
         self._describe = describe
         self._watch = SourceWatch(settings, state)
         self._source = self._traceparent = ""
-
-    @property
-    def learning(self) -> bool:
-        """Whether the source is still warming up."""
-        return not self._watch.warmup.done
 
     @property
     def waiting(self) -> bool:

@@ -1,6 +1,6 @@
 """Alert: one anomalous window of log lines."""
 
-from typing import Annotated, Literal, NotRequired
+from typing import Annotated, Literal, NotRequired, get_args
 
 from pydantic import Field
 from typing_extensions import TypedDict
@@ -12,6 +12,9 @@ EVENT_TYPE = "io.driftline.alert.v1"
 """CloudEvents type; a change of the document that breaks readers gets a new one."""
 
 Severity = Literal["info", "low", "medium", "high", "critical"]
+
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+"""From harmless to grave."""
 """From harmless to grave."""
 
 

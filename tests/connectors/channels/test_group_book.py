@@ -5,9 +5,9 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.channels.alert_text import SEVERITIES
 from connectors.channels.base import Notice
 from connectors.channels.group_book import GroupBook, group_of
+from foundation.documents.alert import SEVERITIES
 
 
 def new_book(**changes) -> GroupBook:

@@ -4,7 +4,7 @@ import jsonschema
 import pytest
 
 from engine.records import Decision
-from engine.steps.alert_reasons import MAX_REASONS, AlertWords, grade
+from engine.steps.alert_reasons import MAX_REASONS, AlertWords
 from tests.support.paths import DOCS
 
 TEXTS = {
@@ -50,17 +50,6 @@ def test_without_news_the_line_that_adds_most_or_sounds_worst_is_named(describe)
 @pytest.mark.parametrize(("template", "severity"), [(1, "low"), (5, "low"), (3, "high"), (2, "critical"), (4, "high")])
 def test_severity_is_that_of_the_worst_text(describe, template, severity):
     assert describe({1: 1, template: 1}).severity == severity
-
-
-def test_grades_ascend():
-    assert [grade(s) for s in (0.0, 0.99, 1.0, 2.0, 3.25, 4.0)] == [
-        "low",
-        "low",
-        "medium",
-        "high",
-        "critical",
-        "critical",
-    ]
 
 
 def test_reasons_are_bounded_and_fit_the_schema(describe):
