@@ -40,7 +40,7 @@ from federation.round.settings import RoundSettings
 from federation.storage.labels import LabelFeedSettings
 from federation.storage.training_store import TrainingSettings
 from foundation.errors import DriftlineError
-from foundation.settings_errors import models_in, sentences, tag_of
+from foundation.settings_errors import sentences
 
 _PARSE_LIMITS = {
     "earliest", "max_future_s", "max_message_bytes", "max_shapes", "max_join_lines", "max_join_bytes"
@@ -299,9 +299,3 @@ def _made(kind: type[F], content: dict[str, Any], origin: str) -> F:
         raise SettingsFileError("\n".join(sentences(error, kind, origin, environ))) from error
     except SettingsError as error:
         raise SettingsFileError(f"environment: {error}") from error
-
-
-def variants(section: str) -> list[tuple[str, type[BaseModel]]]:
-    """The variants of a section that has several: (value of its `type` or `kind`, settings class)."""
-    models = models_in(RegionSettings.model_fields[section].annotation)
-    return [(tag[1], model) for model in models if (tag := tag_of(model))]

@@ -23,12 +23,6 @@ def by_key(keys: Sequence[str], regions: int) -> Parts:
     return [np.flatnonzero(of == i) for i in range(regions)]
 
 
-def by_time(time_ns: NDArray[np.int64], regions: int) -> Parts:
-    """In order of time, int64 (n,), into stretches that hold as many windows each."""
-    order = np.argsort(time_ns, kind="stable")
-    return [np.sort(part) for part in np.array_split(order, regions)]
-
-
 def by_dirichlet(windows: Windows, regions: int, alpha: float, *, seed: int) -> Parts:
     """Every region gets its own mix of templates.
 

@@ -176,12 +176,15 @@ def _textbook(run: Run, workload: Workload, store: Path) -> dict[str, float]:
     return result
 
 
-def _await_start(engine: EngineProcess, limit_s: float = 120.0) -> None:
+_START_LIMIT_S = 120.0
+
+
+def _await_start(engine: EngineProcess) -> None:
     """Waits until the engine serves its metrics, which it does once its model is in service."""
-    deadline_s = time.perf_counter() + limit_s
+    deadline_s = time.perf_counter() + _START_LIMIT_S
     while engine.poll() and not engine.samples:
         if time.perf_counter() > deadline_s:
-            raise BenchError(f"the engine did not start within {limit_s} s")
+            raise BenchError(f"the engine did not start within {_START_LIMIT_S} s")
         time.sleep(POLL_S)
 
 

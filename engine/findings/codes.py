@@ -10,12 +10,11 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 class Codes:
     """Dense numbers for 64-bit values (hashes, pairs of numbers).
 
-    Values get the numbers `start`, `start + 1`, … in order of first appearance; once `limit` values are known,
-    all others share the number `start - 1`.
+    Values get the numbers 1, 2, … in order of first appearance; once `limit` values are known, all others share 0.
     """
 
-    def __init__(self, limit: int, *, start: int = 1, known: NDArray[np.int64] | None = None) -> None:
-        self._limit, self._start = limit, start
+    def __init__(self, limit: int, *, known: NDArray[np.int64] | None = None) -> None:
+        self._limit = limit
         self._numbers: dict[int, int] = {}
         self._slot_value = np.zeros(1 << _BITS, np.int64)
         self._slot_code = np.full(1 << _BITS, -1, np.int32)
@@ -49,6 +48,6 @@ class Codes:
         number = self._numbers.get(value)
         if number is None:
             if len(self._numbers) >= self._limit:
-                return self._start - 1
-            number = self._numbers[value] = self._start + len(self._numbers)
+                return 0
+            number = self._numbers[value] = 1 + len(self._numbers)
         return number

@@ -72,9 +72,9 @@ class SourceWatch:
         self.raw.add(self.finder.reader.rows, parsed, place)
         return self._judged(self.finder.add(parsed), learn=learn, share=share)
 
-    def finish(self, *, learn: bool = False) -> list[Raised]:
+    def finish(self) -> list[Raised]:
         """Judges the lines that wait for their block to be complete."""
-        return self._judged(self.finder.finish(), learn=learn, share=1.0)
+        return self._judged(self.finder.finish(), learn=False, share=1.0)
 
     def quotes(self, finding: Finding) -> Quotes:
         """Raw lines that show a finding."""

@@ -28,7 +28,7 @@ _EXPLAINED = 20_000
 """Distinct lines whose reasons are remembered."""
 
 
-def load_scorer(store: Path | str, name: str, version: int | None = None, *, device: str = "auto") -> LineScorer:
+def load_scorer(store: Path | str, name: str, version: int | None = None) -> LineScorer:
     """The line classifier of that name in the store; `BUILT_IN` is taken as it comes where the store has none.
 
     Raises:
@@ -42,7 +42,7 @@ def load_scorer(store: Path | str, name: str, version: int | None = None, *, dev
         raise ModelStoreError(
             f"{store} holds no line classifier '{name}'; it holds {known}. {BUILT_IN} needs no training"
         )
-    stored = opened.load_classifier(name, version, device=device, cache=embedding_cache())
+    stored = opened.load_classifier(name, version, cache=embedding_cache())
     stored.classifier.prepare()
     return LineScorer(stored.classifier, stored.card.version)
 

@@ -151,17 +151,16 @@ def units_of(data: LabelledWindows, scores: NDArray[np.float32]) -> Units:
 
 def score_log(
     spec: LogSpec, preprocessing: Preprocessing, store: ModelStore, name: str, version: int | None = None,
-    *, after: float = 0.0, keep_cut: bool = False, device: str = "auto",
-    progress: Callable[[int, int], None] | None = None,
+    *, keep_cut: bool = False, device: str = "auto", progress: Callable[[int, int], None] | None = None,
 ) -> ScoredLog:  # fmt: skip
-    """Score the sessions of a log that follow its first share `after` (0..1) by time; see `load_units`.
+    """Score the sessions of a log; see `load_units`.
 
     Raises:
         DataError: the log or its labels cannot be used.
         StoreError: the version is missing or damaged.
     """
     stored = store.load(name, version, device=device, cache=embedding_cache())
-    return score_windows(load_units(spec, preprocessing, after=after, keep_cut=keep_cut), stored, progress)
+    return score_windows(load_units(spec, preprocessing, keep_cut=keep_cut), stored, progress)
 
 
 def load_units(

@@ -56,15 +56,15 @@ class EvaluatedModel:
         """See `models.training.metrics.evaluate`."""
         return evaluate(self.units.scores, self.units.labels, self.threshold)
 
-    def f1_interval(self, seed: int = 0) -> tuple[float, float]:
-        """The middle 95 % of F1 when the units are drawn again with replacement.
+    def f1_interval(self) -> tuple[float, float]:
+        """The middle 95 % of F1 when the units are drawn anew with replacement.
 
         It shows how much F1 depends on which units happened to be in this log; not how it changes
         when the logs do. The cells of resampled units are multinomial, so no unit need be drawn.
         """
         cells = self.confusion()
         counts = np.array([cells.true_positives, cells.false_positives, cells.false_negatives, cells.true_negatives])
-        drawn = np.random.default_rng(seed).multinomial(int(counts.sum()), counts / counts.sum(), _RESAMPLES)
+        drawn = np.random.default_rng(0).multinomial(int(counts.sum()), counts / counts.sum(), _RESAMPLES)
         hits, wrong = 2 * drawn[:, 0], drawn[:, 1] + drawn[:, 2]
         f1 = hits / np.maximum(hits + wrong, 1)
         low, high = np.percentile(f1, [2.5, 97.5])

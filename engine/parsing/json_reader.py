@@ -122,8 +122,8 @@ class JsonReader:
             raise BadLineError(f"does not match format {self._name}: {document}")
         return document
 
-    def of_document(self, document: dict[str, Any], read_ns: int, *, level: bool = True) -> Fields:
-        """The fields of a decoded line, its level only if asked for.
+    def of_document(self, document: dict[str, Any], read_ns: int) -> Fields:
+        """The fields of a decoded line.
 
         Raises:
             BadLineError: it has no message or no time that can be used.
@@ -145,7 +145,7 @@ class JsonReader:
         return Fields(
             moment,
             message.rstrip("\r\n"),
-            level=self._level(document, message) if level else "",
+            level=self._level(document, message),
             host=scalar_text(pick(document, names.host)) or "",
             component=scalar_text(pick(document, names.component)) or "",
             pid=int(pid) if pid.isascii() and pid.isdecimal() and len(pid) <= MAX_PID_DIGITS else None,

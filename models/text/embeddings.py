@@ -64,20 +64,22 @@ class EmbeddingTable:
         return EmbeddingTable(np.zeros((FIRST_TEMPLATE, hidden), np.float32), none, none)
 
 
+_KEPT_TEXTS = 100_000
+"""Texts remembered in memory; those longest known go first."""
+
+
 class TextVectors:
     """Vectors of texts, each encoded once: cached in memory up to a number, and on disk if a folder is given."""
 
-    def __init__(self, encoder: Encoder, file: Path | None = None, keep: int = 100_000) -> None:
+    def __init__(self, encoder: Encoder, file: Path | None = None) -> None:
         """Reads nothing yet.
 
         Args:
             encoder: Gives the vectors.
             file: Where they are kept between runs; None keeps them in memory only.
-            keep: Texts remembered; those longest known go first.
         """
         self.encoder = encoder
         self._file = file
-        self._keep = keep
         self._known: dict[str, NDArray[np.float32]] | None = None
         self._unsaved = 0
 
@@ -102,7 +104,7 @@ class TextVectors:
     def _remember(self, new: dict[str, NDArray[np.float32]]) -> None:
         assert self._known is not None
         self._known.update(new)
-        for text in list(self._known)[: max(0, len(self._known) - self._keep)]:
+        for text in list(self._known)[: max(0, len(self._known) - _KEPT_TEXTS)]:
             del self._known[text]
         self._unsaved += len(new)
         # A file grows with every text in it, so a large one is written when a tenth of it is new.

@@ -139,6 +139,14 @@ class HashingEncoder:
         return np.unpackbits(np.frombuffer(digest, np.uint8))[: self.hidden].astype(np.float32) * 2 - 1
 
 
+_MAX_TOKENS = 256
+"""Texts are cut there; a log template seldom has more than 60."""
+
+_TOKENS_PER_BATCH = 1024
+"""Rows times longest row of a batch, padding counted. On a core, batches that stay in its cache are the fastest:
+1024 gave 94 log lines a second, 4096 gave 59."""
+
+
 class BertEncoder:
     """A Hugging Face BERT from a folder: mean of the last hidden states over the text's tokens.
 
@@ -149,18 +157,13 @@ class BertEncoder:
         layers: How many transformer layers it has.
     """
 
-    def __init__(
-        self, folder: Path, name: str, device: str = "cpu", *, max_tokens: int = 256, tokens_per_batch: int = 1024
-    ) -> None:
+    def __init__(self, folder: Path, name: str, device: str = "cpu") -> None:
         """Reads the configuration; the weights are read at the first `encode`.
 
         Args:
             folder: Holds config.json, the tokenizer's files and model.safetensors.
             name: What the user called it.
             device: A torch device.
-            max_tokens: Texts are cut there; a log template seldom has more than 60.
-            tokens_per_batch: Rows times longest row of a batch, padding counted. On a core, batches that
-                stay in its cache are the fastest: 1024 gave 94 log lines a second, 4096 gave 59.
 
         Raises:
             EncoderError: the folder lacks one of its files.
@@ -179,8 +182,6 @@ class BertEncoder:
         self.name = name
         self._folder = folder
         self._device = device
-        self._max_tokens = max_tokens
-        self._budget = tokens_per_batch
         self._lock = threading.Lock()
         self._loaded: tuple[Any, Any] | None = None
         self._fingerprint = ""
@@ -189,7 +190,7 @@ class BertEncoder:
     def fingerprint(self) -> str:
         """See `Encoder.fingerprint`: configuration, vocabulary, weights and the cut-off."""
         if not self._fingerprint:
-            digest = hashlib.sha256(f"mean, normalised, {self._max_tokens}".encode())
+            digest = hashlib.sha256(f"mean, normalised, {_MAX_TOKENS}".encode())
             for file in ("config.json", "tokenizer.json", "vocab.txt", "model.safetensors"):
                 if (self._folder / file).is_file():
                     with (self._folder / file).open("rb") as stream:
@@ -219,7 +220,7 @@ class BertEncoder:
         rows = self.tokens(texts)
         _, model = self._load()
         out = np.zeros((len(texts), self.hidden), np.float32)
-        for index in token_batches([len(r) for r in rows], self._budget):
+        for index in token_batches([len(r) for r in rows], _TOKENS_PER_BATCH):
             with torch.inference_mode():
                 pooled = mean_state(model, [rows[i] for i in index])
             out[index] = pooled.float().cpu().numpy()
@@ -234,7 +235,7 @@ class BertEncoder:
         if not texts:
             return []
         tokenizer, _ = self._load()
-        rows: list[list[int]] = tokenizer([_plain(t) for t in texts], truncation=True, max_length=self._max_tokens)[
+        rows: list[list[int]] = tokenizer([_plain(t) for t in texts], truncation=True, max_length=_MAX_TOKENS)[
             "input_ids"
         ]
         return rows

@@ -91,19 +91,21 @@ def marked(windows: Windows, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64]
     return tokens, offsets
 
 
-def rectangles(
-    lengths: NDArray[np.int64], budget: int, waste: float = 0.25
-) -> Iterator[NDArray[np.int64]]:  # fmt: skip
+_WASTE = 0.25
+"""Padding that is worth one rectangle more, as a part of its shortest row."""
+
+
+def rectangles(lengths: NDArray[np.int64], budget: int) -> Iterator[NDArray[np.int64]]:
     """Indexes of windows that go well into one rectangle: by length, with little padding.
 
     A rectangle holds at most `budget` tokens (one window where it alone is longer), and its longest
-    row is at most (1 + `waste`) times its shortest plus 2.
+    row is at most (1 + `_WASTE`) times its shortest plus 2.
     """
     order = np.argsort(lengths, kind="stable")
     ascending = lengths[order]
     start = 0
     while start < len(order):
-        widest = int(ascending[start] * (1 + waste)) + 2
+        widest = int(ascending[start] * (1 + _WASTE)) + 2
         stop = int(np.searchsorted(ascending, widest, "right"))
         # The rectangle is as wide as its last row, so the row count is checked against the actual width.
         width = max(1, int(ascending[stop - 1]))

@@ -1,4 +1,3 @@
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -6,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from bench.data.partition import by_dirichlet, by_key, by_node, by_time
+from bench.data.partition import by_dirichlet, by_key, by_node
 from models.base import Windows
 
 WINDOWS = Windows.of([[1, 1, 1, i % 7 + 2] for i in range(700)] + [[]])
@@ -30,15 +29,6 @@ def test_by_key_keeps_a_session_in_one_region(keys: list[str], regions: int) -> 
     parts = by_key([*keys, *keys], regions)
     assert whole(parts, 2 * len(keys))
     assert all({i % len(keys) for i in part.tolist()} == {i for i in part.tolist() if i < len(keys)} for part in parts)
-
-
-@given(st.lists(st.integers(0, 50), min_size=5, max_size=40), st.integers(1, 5))
-def test_by_time_gives_stretches_of_equal_size(times: list[int], regions: int) -> None:
-    time_ns = np.array(times, np.int64)
-    parts = by_time(time_ns, regions)
-    assert whole(parts, len(times))
-    assert max(map(len, parts)) - min(map(len, parts)) <= 1
-    assert all(time_ns[a].max() <= time_ns[b].min() for a, b in itertools.pairwise(parts))
 
 
 @given(st.integers(1, 20), st.floats(0.05, 100), st.integers(0, 5))

@@ -4,8 +4,9 @@ import re
 
 import pytest
 
-from engine.settings import RegionSettings, SettingsFileError, from_mapping, load, load_coordinator, variants
+from engine.settings import RegionSettings, SettingsFileError, from_mapping, load, load_coordinator
 from engine.steps.parse import Parser
+from foundation.settings_errors import models_in, tag_of
 
 GOOD = """
 region = "eu-west"
@@ -314,18 +315,19 @@ def test_every_setting_is_described():
             if not field.description and name not in ("type", "kind"):
                 yield f"{path}.{name}"
         for name in model.model_fields:
-            for _, variant in variants(name) if model is RegionSettings else ():
-                yield from undescribed(variant, name)
-            annotation = model.model_fields[name].annotation
-            if hasattr(annotation, "model_fields"):
-                yield from undescribed(annotation, f"{path}.{name}")
+            for nested in models_in(model.model_fields[name].annotation):
+                yield from undescribed(nested, f"{path}.{name}")
 
     assert list(undescribed(RegionSettings, "region")) == []
 
 
 def test_the_variants_of_a_section_are_those_that_a_file_may_name():
-    assert [tag for tag, _ in variants("window")] == ["session", "sliding", "time"]
-    assert {tag for tag, _ in variants("sinks")} == {tag for tag, _ in variants("dead_letters")}
+    def variants(section):
+        models = models_in(RegionSettings.model_fields[section].annotation)
+        return [tag[1] for model in models if (tag := tag_of(model))]
+
+    assert variants("window") == ["session", "sliding", "time"]
+    assert set(variants("sinks")) == set(variants("dead_letters"))
     assert variants("model") == []
 
 
