@@ -1,3 +1,4 @@
+import itertools
 from collections import deque
 
 import pytest
@@ -13,6 +14,7 @@ from engine.steps.source import (
     GATHER_S,
     IDLE_POLL_S,
     LAG_EVERY_S,
+    LONGEST_IDLE_POLL_S,
     UNAVAILABLE_POLL_S,
     Observer,
     Pace,
@@ -221,6 +223,23 @@ def test_the_thread_rests_only_once_no_partition_has_anything(source_input, cloc
         busy.next_batch()
         rests.append(clock.monotonic_s() > before_s)
     assert list(rests) == [False, False, True, True]
+
+
+def test_pauses_grow_with_the_time_since_the_last_batch(source_input, clock):
+    part = source_input(MemorySource({"p": [*[PAUSE] * 400, b"a", *[PAUSE] * 9]})).build_part("", "p", None)
+
+    def pause_s():
+        before_s = clock.monotonic_s()
+        batch = part.next_batch()
+        return clock.monotonic_s() - before_s if not batch else 0.0
+
+    pauses = [pause_s() for _ in range(400)]
+    assert all(later >= earlier - 1e-9 for earlier, later in itertools.pairwise(pauses))
+    assert pauses[0] == pytest.approx(IDLE_POLL_S)
+    assert pauses[-1] == pytest.approx(LONGEST_IDLE_POLL_S)
+    assert sum(p < LONGEST_IDLE_POLL_S for p in pauses[:100]) > 30  # the first tenths of a second
+    assert pause_s() == 0
+    assert pause_s() == pytest.approx(IDLE_POLL_S)
 
 
 def test_a_process_that_reads_nothing_rests_once_a_turn_of_its_steps(clock, stop):
