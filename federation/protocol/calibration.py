@@ -17,10 +17,12 @@ MAX_SCORES = 200_000
 """Maximum number of scores that the sketches of all regions together are expanded to."""
 
 
-def sketch_scores(region: str, scores: NDArray[np.float32], labels: NDArray[np.bool_]) -> ScoreSketch:
-    """Reduce scores (n,) with labels, bool (n,), to quantiles of each class."""
+def sketch_scores(
+    region: str, scores: NDArray[np.float32], labels: NDArray[np.bool_], *, labelled: bool = True
+) -> ScoreSketch:
+    """Reduce scores (n,) with labels, bool (n,), to quantiles of each class; see `ScoreSketch` for `labelled`."""
     normal, anomalous = scores[~labels], scores[labels]
-    return ScoreSketch(region, _quantiles(normal), _quantiles(anomalous), len(normal), len(anomalous))
+    return ScoreSketch(region, _quantiles(normal), _quantiles(anomalous), len(normal), len(anomalous), labelled)
 
 
 def _quantiles(scores: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -32,6 +34,9 @@ def _quantiles(scores: NDArray[np.float32]) -> NDArray[np.float32]:
 def shared_threshold(sketches: Sequence[ScoreSketch], rule: str) -> float:
     """Fit one threshold over all regions' calibration windows, each region weighted by its number of windows.
 
+    If the regions with labels have windows of both classes, the others are left out: what is only assumed to be
+    normal is no evidence against a threshold that labels support.
+
     Args:
         sketches: Sketches, one for each region.
         rule: A rule of `models.thresholds.registry`, or `auto`: `best_f1` with windows of both classes, else
@@ -40,6 +45,9 @@ def shared_threshold(sketches: Sequence[ScoreSketch], rule: str) -> float:
     Raises:
         RoundFailedError: there is no calibration window, or the rule cannot be fitted.
     """
+    labelled = [s for s in sketches if s.labelled]
+    if any(s.normal_count for s in labelled) and any(s.anomalous_count for s in labelled):
+        sketches = labelled
     share = min(1.0, MAX_SCORES / max(1, sum(s.normal_count + s.anomalous_count for s in sketches)))
     normal = np.concatenate([_expand(s.normal, round(share * s.normal_count)) for s in sketches])
     anomalous = np.concatenate([_expand(s.anomalous, round(share * s.anomalous_count)) for s in sketches])

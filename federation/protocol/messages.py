@@ -156,7 +156,9 @@ def _answer(client: RegionClient, kind: str, content: RecordDict) -> RecordDict:
         return RecordDict({_CONFIG: name, _WEIGHTS: to_record(update.weights), _METRICS: metrics})
     if kind == CALIBRATE:
         sketch = client.calibrate(weights, task.spec)
-        counts = MetricRecord({"normal": sketch.normal_count, "anomalous": sketch.anomalous_count})
+        counts = MetricRecord(
+            {"normal": sketch.normal_count, "anomalous": sketch.anomalous_count, "labelled": int(sketch.labelled)}
+        )
         scores = to_record({"normal": sketch.normal, "anomalous": sketch.anomalous})
         return RecordDict({_CONFIG: name, _SCORES: scores, _METRICS: counts})
     if kind == EVALUATE:
@@ -229,7 +231,8 @@ def read_sketch(region: str, content: RecordDict) -> ScoreSketch:
     if missing := [name for name in ("normal", "anomalous") if name not in scores]:
         raise MalformedError(f"the scores of the {missing[0]} windows are missing")
     counts = _count(content, "normal"), _count(content, "anomalous")
-    return ScoreSketch(region, scores["normal"], scores["anomalous"], *counts)
+    labelled = _count(content, "labelled") > 0
+    return ScoreSketch(region, scores["normal"], scores["anomalous"], *counts, labelled)
 
 
 def read_figures(region: str, content: RecordDict) -> HoldoutFigures:

@@ -101,6 +101,7 @@ class ScoreSketch:
         normal, anomalous: float32, ascending: at most 1,025 evenly spaced quantiles of the scores of each
             class. Fewer scores are sent as they are; an empty array means no window of that class.
         normal_count, anomalous_count: Windows that the quantiles represent.
+        labelled: Whether any of the windows has a label. Without one, all of them are assumed to be normal.
     """
 
     region: str
@@ -108,6 +109,7 @@ class ScoreSketch:
     anomalous: NDArray[np.float32]
     normal_count: int
     anomalous_count: int
+    labelled: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from federation.protocol.records import (
 )
 from federation.region.holdout import window_figures
 from federation.region.line_trainer import LineTrainer
-from federation.storage.learning import LearningSet, LearningStore, Purpose
+from federation.storage.learning import ASSUMED, LearningSet, LearningStore, Purpose
 from models.base import WindowDetector
 from models.detectors.federated import FEDERATED, statistics_of
 from models.detectors.registry import build
@@ -84,7 +84,8 @@ class Trainer:
         start = time.perf_counter()
         detector = self._loaded(task.spec, weights)
         own, check = self._store.learning_set(Purpose.TRAIN), self._store.learning_set(Purpose.CALIBRATE)
-        if not detector.supervised:
+        statistics = statistics_of(task.spec.detector)
+        if not detector.supervised and statistics is None:
             own = own.subset(~own.labels)
         if not len(own):
             raise TrainerError(f"{self._region} has no window to train {task.spec.detector} on")
@@ -92,9 +93,9 @@ class Trainer:
         mode.require_supported(detector)
         own = mode.prepare(own)
         figures = {"anomalous": float(own.labels.sum())}
-        if (statistics := statistics_of(task.spec.detector)) is not None:
-            labels = own.labels if detector.supervised else None
-            arrays = statistics.collect(own.windows, labels, own.templates)
+        if statistics is not None:
+            assumed = np.array([origin == ASSUMED for origin in own.provenance], bool)
+            arrays = statistics.collect(own.windows, own.labels, assumed, own.templates)
             metrics = {"train_s": time.perf_counter() - start, **mode.report(task, self._store, figures)}
             return Update(self._region, arrays, len(own), metrics)
         with within_round(LocalTraining(task.local_epochs, task.proximal_mu, mode.stepper(task, self._store))):
@@ -116,7 +117,8 @@ class Trainer:
             ModelError: see `WindowDetector.load_weights`.
         """
         own = self._store.learning_set(Purpose.CALIBRATE)
-        return sketch_scores(self._region, self._scores(spec, weights, own), own.labels)
+        labelled = any(origin != ASSUMED for origin in own.provenance)
+        return sketch_scores(self._region, self._scores(spec, weights, own), own.labels, labelled=labelled)
 
     def evaluate(
         self, candidate: Weights, current: Weights, spec: ModelSpec, thresholds: tuple[float, float]

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from models.base import Templates, Windows
 from models.classify.base import Lines
 
+ASSUMED = "assumed"
+"""Provenance of a window without a label."""
+
 
 class Purpose(StrEnum):
     """What stored windows are used for; a session serves one purpose, by the hash of its key."""

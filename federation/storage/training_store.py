@@ -28,7 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from federation.storage.document_feed import Position
 from federation.storage.encryption import AesCipher, PlainCipher, StoreCipher, decode_key
 from federation.storage.eviction import drop_oldest, priority, trim
-from federation.storage.learning import LearningSet, LineSet, Purpose, Spending
+from federation.storage.learning import ASSUMED, LearningSet, LineSet, Purpose, Spending
 from federation.storage.line_classes import TemplateClass, classes_of, line_set, store_class
 from federation.storage.training_file import TrainingFile
 from models.base import Templates, Windows, template_id
@@ -36,9 +36,6 @@ from models.base import Templates, Windows, template_id
 Provenance = Literal["feedback", "labels", "rules"]
 RANKS: tuple[Provenance, ...] = ("feedback", "labels", "rules")
 """Provenances of a label, by precedence."""
-
-ASSUMED = "assumed"
-"""Provenance of a window without a label."""
 
 SPLIT = {Purpose.TRAIN: range(70), Purpose.CALIBRATE: range(70, 80), Purpose.HOLDOUT: range(80, 100)}
 """Hundredths of the session keys' hashes for each purpose."""

@@ -34,10 +34,14 @@ MAX_WINDOWS = 10**9
 _DTYPES: Mapping[str, type[np.generic]] = {
     "vocabulary": np.int64, "words": np.uint32, "word_offsets": np.int64, "columns": np.int64, "counts": np.int64,
     "offsets": np.int64, "closed": np.bool_, "normal": np.int64, "anomalous": np.int64,
+    "assumed": np.int64,
 }  # fmt: skip
 """`vocabulary` (V,) ascending, with the words of each template (`KnownWords`). For each row the numbers of its
 templates, `columns`, and their `counts` (N,), between `offsets` (R + 1,); whether the window is closed (R,); how many
-such windows are normal and anomalous (R,)."""
+such windows are labelled as normal, labelled as anomalous, and assumed to be normal without a label (R,)."""
+
+
+_CLASSES = ("normal", "anomalous", "assumed")
 
 
 class CountTables(Statistics):
@@ -46,11 +50,10 @@ class CountTables(Statistics):
     max_bytes = 64 << 20
 
     def collect(
-        self, windows: Windows, labels: NDArray[np.bool_] | None, templates: Templates
+        self, windows: Windows, labels: NDArray[np.bool_], assumed: NDArray[np.bool_], templates: Templates
     ) -> dict[str, NDArray[Any]]:
         """See `Statistics.collect`."""
-        truth = np.zeros(len(windows), bool) if labels is None else labels
-        bags, times = _distinct(windows, truth)
+        bags, times = _distinct(windows, np.where(labels, 1, np.where(assumed, 2, 0)))
         vocabulary, column = np.unique(bags.ids, return_inverse=True)
         row = np.repeat(np.arange(len(bags)), bags.lengths())
         cells, counts = np.unique(row * len(vocabulary) + column, return_counts=True)
@@ -59,6 +62,7 @@ class CountTables(Statistics):
             "vocabulary": vocabulary, **words.arrays(), "columns": cells % len(vocabulary), "counts": counts,
             "offsets": np.searchsorted(cells // len(vocabulary), np.arange(len(bags) + 1)),
             "closed": bags.closed, "normal": times[:, 0], "anomalous": times[:, 1],
+            "assumed": times[:, 2],
         }  # fmt: skip
 
     def problem(self, arrays: Arrays) -> str | None:
@@ -77,28 +81,41 @@ class CountTables(Statistics):
         """See `Statistics.merge`.
 
         References of the model that the round started from count as one window each: known windows stay known,
-        until more frequent ones take their places.
+        until more frequent ones take their places. A window that is only assumed to be normal is left out if it
+        holds a template that labels show in anomalous windows alone.
         """
         assert isinstance(detector, EventCounts)
         base, words = detector.references()
-        windows, times = [base], [np.tile([1.0, 0.0], (len(base), 1))]
+        windows, times = [base], [np.tile([1.0, 0.0, 0.0], (len(base), 1))]
         for part in parts:
             arrays = part.arrays
-            counted = np.column_stack([arrays["normal"], arrays["anomalous"]])
+            counted = np.column_stack([arrays[name] for name in _CLASSES])
             windows.append(_windows(arrays))
             times.append(counted * (part.windows / float(counted.sum())))
             words |= KnownWords.from_arrays(arrays, len(arrays["vocabulary"])).by_id(arrays["vocabulary"])
-        detector.fit_table(_joined(windows), np.concatenate(times), words, seed=seed)
+        rows, every = _joined(windows), np.concatenate(times)
+        every[_doubtful(rows, every), 2] = 0
+        every[:, 0] += every[:, 2]
+        detector.fit_table(rows, every[:, :2], words, seed=seed)
 
 
-def _distinct(windows: Windows, labels: NDArray[np.bool_]) -> tuple[Windows, NDArray[np.int64]]:
-    """The most frequent distinct windows, ids in ascending order; and (R, 2) how many are normal and anomalous."""
+def _doubtful(rows: Windows, times: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Bool (R,): which rows hold a template that is in rows labelled as anomalous, and in none labelled as normal."""
+    row = np.repeat(np.arange(len(rows)), rows.lengths())
+    bad = np.setdiff1d(rows.ids[times[row, 1] > 0], rows.ids[times[row, 0] > 0])
+    return np.asarray(np.bincount(row, np.isin(rows.ids, bad), minlength=len(rows)) > 0)
+
+
+def _distinct(windows: Windows, classes: NDArray[np.int64]) -> tuple[Windows, NDArray[np.int64]]:
+    """The most frequent distinct windows, ids ascending, and (R, 3) how many there are of each of `_CLASSES`."""
     filled = np.flatnonzero(windows.lengths())
-    windows, labels = windows.take(filled), labels[filled]
+    windows, classes = windows.take(filled), classes[filled]
     row = np.repeat(np.arange(len(windows)), windows.lengths())
     bags = Windows(windows.ids[np.lexsort((windows.ids, row))], windows.offsets, windows.closed)
     first, inverse = distinct(content_keys(bags))
-    times = np.stack([np.bincount(inverse, labels == c, len(first)) for c in (False, True)], axis=1).astype(np.int64)
+    times = np.stack([np.bincount(inverse, classes == c, len(first)) for c in range(len(_CLASSES))], axis=1).astype(
+        np.int64
+    )
     bags = bags.take(first)
     order = np.argsort(-times.sum(1) - times[:, 1], kind="stable")[:MAX_ROWS]
     order = order[np.cumsum(bags.lengths()[order]) <= MAX_LINES]
@@ -107,7 +124,7 @@ def _distinct(windows: Windows, labels: NDArray[np.bool_]) -> tuple[Windows, NDA
 
 
 def _misshapen(arrays: Arrays, rows: int) -> str | None:
-    sizes = {"offsets": rows + 1, "normal": rows, "anomalous": rows, "counts": len(arrays["columns"])}
+    sizes = {"offsets": rows + 1, "counts": len(arrays["columns"]), **dict.fromkeys(_CLASSES, rows)}
     for name, size in sizes.items():
         if len(arrays[name]) != size:
             return f"'{name}' has {len(arrays[name])} entries and should have {size}"
@@ -129,7 +146,7 @@ def _implausible(arrays: Arrays, templates: int) -> str | None:
     counts = arrays["counts"]
     if (counts < 1).any() or (counts > MAX_LINES).any() or counts.sum() > MAX_LINES:
         return f"'counts' are below 1, or of more than {MAX_LINES} lines"
-    times = np.stack([arrays["normal"], arrays["anomalous"]])
+    times = np.stack([arrays[name] for name in _CLASSES])
     if (times < 0).any() or (times > MAX_WINDOWS).any() or (times.sum(0) < 1).any():
         return f"a row stands for less than 1 or more than {MAX_WINDOWS} windows"
     return None

@@ -44,13 +44,14 @@ class Statistics(ABC):
 
     @abstractmethod
     def collect(
-        self, windows: Windows, labels: NDArray[np.bool_] | None, templates: Templates
+        self, windows: Windows, labels: NDArray[np.bool_], assumed: NDArray[np.bool_], templates: Templates
     ) -> dict[str, NDArray[Any]]:
         """Statistics of a region's own windows: all that leaves the region.
 
         Args:
             windows: Windows to learn from, at least one with a line.
-            labels: bool (n,), True = anomalous; None if all are normal.
+            labels: bool (n,), True = anomalous.
+            assumed: bool (n,), True where there is no label and the window is only assumed to be normal.
             templates: The text of every id in `windows`.
         """
 

@@ -39,3 +39,13 @@ def test_no_window_or_one_class_is_said() -> None:
     normal = sketch_scores("eu", np.ones(3, np.float32), np.zeros(3, bool))
     with pytest.raises(RoundFailedError, match="both classes"):
         shared_threshold([normal], "best_f1")
+
+
+def test_windows_that_are_only_assumed_to_be_normal_do_not_raise_a_threshold_that_labels_support() -> None:
+    scores = np.linspace(0, 1, 100, dtype=np.float32)
+    known = sketch_scores("eu", scores, scores > 0.5)
+    assumed = sketch_scores("us", np.full(900, 0.9, np.float32), np.zeros(900, bool), labelled=False)
+    assert shared_threshold([known, assumed], "auto") == shared_threshold([known], "auto")
+    one_class = sketch_scores("eu", scores, np.zeros(100, bool))
+    assert shared_threshold([one_class, assumed], "auto") > shared_threshold([one_class], "auto") - 0.2
+    assert shared_threshold([assumed], "auto") >= 0.9

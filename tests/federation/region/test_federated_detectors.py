@@ -21,7 +21,7 @@ from federation.round.settings import RoundSettings
 from models.detectors.federated import FEDERATED, statistics_of
 from models.detectors.registry import DETECTORS, build
 from models.training.model_registry import entry
-from tests.support.prepared import CountedClock, made_set, made_store
+from tests.support.prepared import TEMPLATES, CountedClock, SetStore, made_set, made_store
 
 VARIANTS = [
     (name, dict(settings)) for name in FEDERATED for settings in entry(DETECTORS, "detector", name).model.check_settings
@@ -134,6 +134,7 @@ SPOILED: dict[str, NDArray[Any]] = {
     "closed": np.ones((2, 2), bool),
     "normal": np.array([-1]),
     "anomalous": np.array([2**62]),
+    "assumed": np.zeros(1, bool),
     "texts": np.array([1]),
 }
 
@@ -185,3 +186,19 @@ def test_a_region_that_claims_more_windows_gains_no_more_than_its_share() -> Non
     boasting = round_of(number, {**regions, "eu": Boaster("eu", made_store(5), device="cpu")})
     honest = round_of(number, {**regions, "eu": Trainer("eu", made_store(5), device="cpu")})
     np.testing.assert_allclose(boasting.weights["steadiness"], honest.weights["steadiness"], atol=0.05)
+
+
+def test_labels_of_one_region_keep_its_anomalies_out_of_what_another_assumes_to_be_normal() -> None:
+    number = BY_STATISTICS[0]
+    store = made_store(3)
+    hidden = {
+        purpose: replace(own, labels=np.zeros(len(own), bool), provenance=("assumed",) * len(own))
+        for purpose, own in store.sets.items()
+    }
+    unlabelled = Trainer("us", SetStore(hidden), device="cpu")
+    together = round_of(number, {**trainers(("ap", "eu")), "us": unlabelled})
+    alone = round_of(number, {"us": unlabelled}, min_regions=1)
+    error = next(i for i, text in TEMPLATES.items() if text.startswith("error"))
+    assert error in alone.weights["vocabulary"]
+    assert error not in together.weights["vocabulary"]
+    assert set(TEMPLATES) - {error} <= set(together.weights["vocabulary"].tolist())
