@@ -1,6 +1,6 @@
 """One source's lines → findings: blocks, detectors, calibration and grouping in one object."""
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -66,10 +66,7 @@ class Finder:
             found = list(detector.observe(block, self.reader.table))
             calibrator = self._calibrators.get(detector.name)
             if calibrator is not None:
-                # A state that lasts over many blocks is one event, and is learnt when it has ended.
-                highest = max((s.surprise for s in found if not s.note.get("open")), default=0.0)
-                found = [replace(s, surprise=calibrator.calibrated(s.surprise)) for s in found]
-                calibrator.learn(highest)
+                found = _calibrated(found, calibrator)
             signals += [self._named(s) for s in found if s.surprise > 0]
         self.blocks += 1
         if self._blocker.must_coarsen():
@@ -96,3 +93,17 @@ class Finder:
             "detectors": {d.name: d.snapshot() for d in self._detectors},
             "calibrators": {name: c.snapshot() for name, c in self._calibrators.items()},
         }  # fmt: skip
+
+
+def _calibrated(found: list[Signal], calibrator: Calibrator) -> list[Signal]:
+    """The signals of one detector in one block with calibrated surprise; the calibrator learns them."""
+    highest: dict[Hashable, float] = {}
+    calibrated = []
+    for signal in found:
+        about = (signal.key, signal.node, signal.note.get("slot"))
+        calibrated.append(replace(signal, surprise=calibrator.calibrated(signal.surprise, about)))
+        # A state that lasts over many blocks is one event, and is learnt when it has ended.
+        if not signal.note.get("open"):
+            highest[about] = max(signal.surprise, highest.get(about, 0.0))
+    calibrator.learn(highest)
+    return calibrated
