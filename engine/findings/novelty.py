@@ -33,7 +33,8 @@ class NewTemplates:
         saved = state or {}
         self._seen: NDArray[np.bool_] = saved.get("seen", np.zeros(0, np.bool_)).copy()
         self._lines: int = saved.get("lines", 0)
-        self._births: list[tuple[int, float]] = [tuple(birth) for birth in saved.get("births", ())]
+        # Row, and how the template looks by itself and with its count, of each birth.
+        self._births: list[tuple[int, float, float]] = [tuple(birth) for birth in saved.get("births", ())]
 
     def observe(self, block: Block, templates: TemplateLookup) -> Sequence[Signal]:
         """See `engine.findings.base.StreamDetector`."""
@@ -41,31 +42,32 @@ class NewTemplates:
         self._seen = np.append(self._seen, np.zeros(max(0, more), np.bool_))
         new = np.flatnonzero(~self._seen[block.keys]).tolist()
         self._seen[block.keys] = True
-        born: list[tuple[int, float]] = []
+        born: list[tuple[int, float, float]] = []
         found: list[Signal] = []
         for i in new:
             key, count = int(block.keys[i]), int(block.counts[i])
-            # What a template with hardly a word in it resembles says nothing.
-            mark = templates.severity(key) + templates.strangeness(key) + 0.5 * math.log2(count)
+            plain = templates.severity(key) + templates.strangeness(key)
+            mark = plain + 0.5 * math.log2(count)
             mine = block.order[block.starts[i] : block.starts[i + 1]]
             rows, times = block.lines.row[mine], block.lines.time_ns[mine]
-            surprise = self._surprise(mark, len(block))
+            surprise = self._surprise(plain, mark, len(block))
             found.append(
                 Signal(self.name, "new", key, surprise, count, 0.0, count, int(rows[0]), int(rows[-1]), int(times[0]),
                        max(int(times[0]), int(times[-1])), note={"mark": mark})
             )  # fmt: skip
-            born.append((int(rows[0]), mark))
+            born.append((int(rows[0]), plain, mark))
         self._births = (self._births + born)[-_KEPT:]
         self._lines += len(block)
         return found
 
-    def _surprise(self, mark: float, lines: int) -> float:
+    def _surprise(self, plain: float, mark: float, lines: int) -> float:
+        """-ln of the chance of the less likely of the two marks in so many lines."""
         half = self._lines // 2
-        recent = [m for row, m in self._births if row >= half]
-        rate = (len(recent) + 1.0) / max(1, self._lines - half)
-        marks = [m for row, m in self._births if row >= self._lines // 10]
-        as_high = sum(m >= mark for m in marks) + _PRIOR_MARKS * math.exp(-mark / _PRIOR_SCALE)
-        expected = rate * lines * as_high / (len(marks) + _PRIOR_MARKS)
+        recent = sum(row >= half for row, *_ in self._births)
+        rate = (recent + 1.0) / max(1, self._lines - half)
+        marks = np.array([marks for row, *marks in self._births if row >= self._lines // 10]).reshape(-1, 2)
+        as_high = (marks >= (plain, mark)).sum(axis=0) + _PRIOR_MARKS * np.exp(-np.array((plain, mark)) / _PRIOR_SCALE)
+        expected = rate * lines * float(as_high.min()) / (len(marks) + _PRIOR_MARKS)
         return -math.log(-math.expm1(-expected))
 
     def coarsen(self) -> None:
