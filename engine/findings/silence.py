@@ -23,8 +23,12 @@ _MIN_RECORDS = 6
 """Blocks with a gap before a template is judged."""
 _MAX_EXPONENT = 10.0
 _REGULAR = 0.4
-"""Greatest coefficient of variation of the gaps of a template that keeps time."""
-_NAMES = ("row", "ns", "gaps", "total", "square", "records")
+"""Greatest half distance between the 16 and 84 % quantiles of the gaps of a template that keeps time, by the median."""
+_BUCKETS, _PER_OCTAVE, _FIRST_OCTAVE = 84, 4, -4
+"""Gaps from 1/16 s to 12 days in steps of 19 %."""
+_PRESENT = 0.25
+"""Share of the log's time until its last line for which a template must have come to be missed."""
+_NAMES = ("row", "ns", "since", "gaps", "total", "records")
 
 
 class Silence:
@@ -39,15 +43,18 @@ class Silence:
         self._ns: NDArray[np.int64] = saved.get("ns", np.zeros(0, np.int64)).copy()
         self._gaps: Floats = saved.get("gaps", np.zeros(0)).copy()
         self._total: Floats = saved.get("total", np.zeros(0)).copy()
-        self._square: Floats = saved.get("square", np.zeros(0)).copy()
+        self._since: NDArray[np.int64] = saved.get("since", np.zeros(0, np.int64)).copy()
+        self._histogram: NDArray[np.float32] = saved.get("histogram", np.zeros((0, _BUCKETS), np.float32)).copy()
         self._records: Floats = saved.get("records", np.zeros(0)).copy()
         self._longest: Floats = saved.get("longest", np.zeros((2, 0, _LONGEST))).copy()
         self._clock_ns: int = saved.get("clock_ns", 0)
+        self._begin_ns: int = saved.get("begin_ns", 0)
         self._lines: int = saved.get("lines", 0)
 
     def observe(self, block: Block, templates: TemplateLookup) -> Sequence[Signal]:
         """See `engine.findings.base.StreamDetector`."""
         self._grow(len(templates))
+        self._begin_ns = self._begin_ns or int(block.lines.time_ns[0])
         clock = np.maximum(np.maximum.accumulate(block.lines.time_ns), self._clock_ns)
         self._clock_ns = int(clock[-1])
         gap_s, gap_lines = self._gaps_of(block, clock)
@@ -69,7 +76,7 @@ class Silence:
 
     def _open(self, block: Block) -> list[Signal]:
         """Gaps that have not ended with the block."""
-        absent = self._records >= _MIN_RECORDS
+        absent = self._judged()
         absent[block.keys] = False
         at = np.flatnonzero(absent)
         last_row = int(block.lines.row[-1])
@@ -85,7 +92,7 @@ class Silence:
         """The longest gap of each template that ended within the block."""
         begin, order = block.starts[:-1], block.order
         longest = np.maximum.reduceat(gap_s, begin)
-        at = np.flatnonzero((self._records[block.keys] >= _MIN_RECORDS) & (longest > 0))
+        at = np.flatnonzero(self._judged()[block.keys] & (longest > 0))
         if not len(at):
             return []
         found = []
@@ -102,20 +109,31 @@ class Silence:
             )  # fmt: skip
         return found
 
+    def _judged(self) -> NDArray[np.bool_]:
+        """Templates that came often enough, and for long enough, to be missed."""
+        present: NDArray[np.bool_] = self._ns - self._since >= _PRESENT * (self._ns - self._begin_ns)
+        return (self._records >= _MIN_RECORDS) & present
+
     def _judge(
         self, at: NDArray[np.integer[Any]], seconds: Floats, lines: Floats
     ) -> tuple[Floats, Floats, NDArray[np.bool_]]:
         """Surprise of gaps, usual gap, and whether the template keeps time."""
         gaps = np.maximum(self._gaps[at], 1.0)
         mean = self._total[at] / gaps
-        spread = np.sqrt(np.maximum(0.0, self._square[at] / gaps - mean * mean)) / np.maximum(mean, 1e-9)
+        low, median, high = self._quantiles(at)
         by_clock = self._surprise(0, at, seconds)
         by_lines = self._surprise(1, at, lines)
-        regular = (spread < _REGULAR) & (mean > 0)
+        regular = (high - low < 2 * _REGULAR * median) & (mean > 0)
         # While a whole log pauses, no template misses more than the lines of its usual gap.
         missed = lines > 2.0 * (self._lines + 1) / gaps
         surprise = np.where(regular & missed, by_clock, np.minimum(by_clock, by_lines))
         return surprise - np.log(max(1, int((self._records >= _MIN_RECORDS).sum()))), mean, regular
+
+    def _quantiles(self, at: NDArray[np.integer[Any]]) -> list[Floats]:
+        """The 16, 50 and 84 % quantile of the gaps of templates in seconds."""
+        below = np.cumsum(self._histogram[at], axis=1)
+        buckets = (np.argmax(below >= q * below[:, -1:], axis=1) for q in (0.16, 0.5, 0.84))
+        return [2.0 ** (bucket / _PER_OCTAVE + _FIRST_OCTAVE) for bucket in buckets]
 
     def _signal(
         self, key: int, surprise: float, seconds: float, usual: float, first: int, last: int, first_ns: int,
@@ -144,7 +162,9 @@ class Silence:
         real = gap_s > 0
         self._gaps[keys] += np.add.reduceat(real.astype(np.float64), begin)
         self._total[keys] += np.add.reduceat(gap_s, begin)
-        self._square[keys] += np.add.reduceat(gap_s * gap_s, begin)
+        octave = np.log2(np.maximum(gap_s[real], 1e-3)) - _FIRST_OCTAVE
+        bucket = np.clip((octave * _PER_OCTAVE).round(), 0, _BUCKETS - 1).astype(np.int64)
+        np.add.at(self._histogram, (block.lines.key[order][real], bucket), 1)
         longest = np.maximum.reduceat(gap_s, begin), np.maximum.reduceat(gap_lines, begin)
         has = np.flatnonzero(longest[0] > 0)
         self._records[keys[has]] += 1
@@ -153,15 +173,19 @@ class Silence:
             # The least of those kept makes room for a longer one; each row stays sorted.
             kept[:, 0] = np.maximum(kept[:, 0], gaps[has])
             self._longest[which, keys[has]] = np.sort(kept, axis=1)
+        new = keys[self._ns[keys] == 0]
         ends = order[starts[1:] - 1]
+        self._since[new] = clock[order[begin]][self._ns[keys] == 0]
         self._ns[keys], self._row[keys] = clock[ends], block.lines.row[ends]
 
     def _grow(self, size: int) -> None:
         more = size - len(self._row)
         if more > 0:
-            self._row, self._ns = (np.append(a, np.zeros(more, np.int64)) for a in (self._row, self._ns))
-            for name in ("_gaps", "_total", "_square", "_records"):
+            for name in ("_row", "_ns", "_since"):
+                setattr(self, name, np.append(getattr(self, name), np.zeros(more, np.int64)))
+            for name in ("_gaps", "_total", "_records"):
                 setattr(self, name, np.append(getattr(self, name), np.zeros(more)))
+            self._histogram = np.concatenate((self._histogram, np.zeros((more, _BUCKETS), np.float32)))
             self._longest = np.concatenate((self._longest, np.zeros((2, more, _LONGEST))), axis=1)
 
     def coarsen(self) -> None:
@@ -169,5 +193,5 @@ class Silence:
 
     def snapshot(self) -> State:
         """See `engine.findings.base.StreamDetector`."""
-        state = {name: getattr(self, f"_{name}").copy() for name in (*_NAMES, "longest")}
-        return {**state, "clock_ns": self._clock_ns, "lines": self._lines}
+        state = {name: getattr(self, f"_{name}").copy() for name in (*_NAMES, "longest", "histogram")}
+        return {**state, "clock_ns": self._clock_ns, "begin_ns": self._begin_ns, "lines": self._lines}
