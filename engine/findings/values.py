@@ -1,11 +1,14 @@
 """`values`: numbers inside templates that become larger or smaller than they used to be.
 
 Each place of a number (latency, bytes, queue length) has a histogram with buckets of equal ratio, as DDSketch has
-(Masson et al., VLDB 2019, https://doi.org/10.14778/3352063.3352135). A new value becomes its normal score among the
-values before it, so units and outliers do not matter, and it counts as high if it is among their top tenth, or
-fiftieth. The sums of the scores and of the high values in a window, centred and over the root of their variance,
-would be standard normal if values were independent. How far they are from that is measured on the place itself:
-counters, ids and all that drifts by nature have large sums every day and are quiet here.
+(Masson et al., VLDB 2019, https://doi.org/10.14778/3352063.3352135). A new value becomes its distance from the median
+of the values before it, in logarithms and in units of half the distance between their 16 and 84 % quantiles, limited
+as in a location estimate by Huber (1964, https://doi.org/10.1214/aoms/1177703732). So neither units nor outliers
+matter, but size does: a place that drifts by a third is not one that grows sixfold. A value also counts as high if it
+is among the top tenth, or fiftieth, of those before it. The sums of the distances and of the high values in a window,
+centred and over the root of their variance, would be standard normal if values were independent. How far they are from
+that is measured on the place itself: counters, ids and all that drifts by nature have large sums every day and are
+quiet here.
 """
 
 from collections.abc import Sequence
@@ -13,7 +16,7 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri, stdtr  # type: ignore[import-untyped]
+from scipy.special import betainc, stdtr  # type: ignore[import-untyped]
 
 from engine.findings.base import Block, Signal, State, TemplateLookup
 
@@ -27,10 +30,14 @@ _FEWEST = 5
 """Values in a window that say anything."""
 WINDOWS = (1, 4, 16)
 """Windows in blocks."""
+_TESTS = sum(1.0 / max(1, length // 2) for length in WINDOWS)
+"""Windows that end with a block, on average."""
 _RING = 16
 _HIGH = (0.1, 0.02)
 """Shares of the values before that count as high."""
 STATISTICS = 1 + len(_HIGH)
+_FAR = 8.0
+"""Distance from the median beyond which a value counts no more."""
 _FULL = 4000.0
 """Values at which a histogram is halved, so that it follows its place slowly."""
 _PRIOR, _PRIOR_SQUARE = 4.0, 4.0
@@ -80,13 +87,14 @@ class ValueShifts:
         own, seen = self._histogram[slot, bucket], self._seen[slot]
         rank = (below[inverse, bucket] - 0.5 * own + 0.5) / (seen + 1.0)
         enough = seen >= _MIN_VALUES
-        scores = [ndtri(np.clip(rank, 1e-4, 1 - 1e-4))]
+        low, median, high = (np.argmax(below >= q * below[:, -1:], axis=1)[inverse] for q in (0.16, 0.5, 0.84))
+        scores = [np.clip((bucket - median) / np.maximum((high - low) / 2, 1.0), -_FAR, _FAR)]
         scores += [((rank > 1 - share) - share) / np.sqrt(share * (1 - share)) for share in _HIGH]
         return [np.where(enough, score, 0.0) for score in scores]
 
     def _test(self, block: Block) -> list[Signal]:
         found: list[Signal] = []
-        tests = max(1, int((self._seen >= _MIN_VALUES).sum())) * len(WINDOWS) * STATISTICS
+        tests = max(1, int((self._seen >= _MIN_VALUES).sum())) * _TESTS * STATISTICS
         for scale, length in enumerate(WINDOWS):
             if self._n < _MIN_BLOCKS or self._n % max(1, length // 2):
                 continue
@@ -103,7 +111,7 @@ class ValueShifts:
                 ratio = np.abs(total) / np.maximum(spread, 1.0)
                 surprise = -np.log(np.maximum(2 * stdtr(freedom, -ratio), 1e-300)) - np.log(tests)
                 if statistic > 0:
-                    surprise[total < 0] = 0.0
+                    surprise = np.minimum(surprise, _many(total, number[some], _HIGH[statistic - 1]) - np.log(tests))
                 present = np.isin(some, block.lines.values.slot)
                 for i in np.flatnonzero((surprise > 1.0) & (tested >= _MIN_BLOCKS) & present).tolist():
                     found.append(self._signal(block, int(some[i]), float(surprise[i]), float(total[i]), rows))
@@ -149,6 +157,16 @@ class ValueShifts:
     def snapshot(self) -> State:
         """See `engine.findings.base.StreamDetector`."""
         return {"n": self._n, **{name: getattr(self, f"_{name}").copy() for name in _ARRAYS}}
+
+
+def _many(total: Floats, number: Floats, share: float) -> Floats:
+    """-ln of the chance that so many of `number` independent values are high; 0 where no more are than usual.
+
+    High values are rare, so that their sum is far from normal where there are few values.
+    """
+    high = np.round(total * np.sqrt(number * share * (1 - share)) + number * share)
+    chance = betainc(np.maximum(high, 1.0), number - np.maximum(high, 1.0) + 1.0, share)
+    return np.where((total > 0) & (high >= 1), -np.log(np.maximum(chance, 1e-300)), 0.0)
 
 
 def _bucket(value: Floats) -> NDArray[np.int64]:
