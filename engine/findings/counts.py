@@ -13,18 +13,21 @@ themselves.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betainc  # type: ignore[import-untyped]
 
-from engine.findings.base import State
+from engine.findings.base import State, TemplateLookup
 
 Floats = NDArray[np.float64]
 Index = NDArray[np.int64]
 
 SCALES = 6
 """Windows of 1, 2, 4, … 32 blocks are tested; every one but the first begins at half its length."""
+TESTS = 1.0 + sum(1.0 / max(1, 1 << scale >> 1) for scale in range(1, SCALES))
+"""Windows that end with a block, on average."""
 _KEPT = 11
 """Scales whose moments are kept, so that blocks may double a few times without losing history."""
 _RING = 1 << (SCALES - 1)
@@ -237,6 +240,23 @@ class CountHistory:
 _SUSPECT_Z = 3.0
 _FEWEST = 8.0
 """Lines to be expected before their absence means anything."""
+
+
+def share_of_tests(
+    templates: TemplateLookup, keys: NDArray[np.integer[Any]], tested: NDArray[np.integer[Any]]
+) -> Floats:
+    """float64: the share of a block's chance of a false alarm that the tests of each of `keys` may use up.
+
+    Tests are weighted by how likely their templates are to matter; the weights are at most 1 on average (Genovese,
+    Roeder and Wasserman 2006, https://doi.org/10.1093/biomet/93.3.509).
+
+    Args:
+        templates: What is known of the templates.
+        keys: The templates of some tests.
+        tested: Those of all tests that are made.
+    """
+    mean = float(templates.weight(tested).mean()) if len(tested) else 1.0
+    return templates.weight(keys) / (max(1.0, mean) * max(1, len(tested)) * TESTS)
 
 
 def _shrunk(own: Floats, total: Floats, typical: float) -> Floats:

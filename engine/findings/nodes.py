@@ -7,7 +7,7 @@ import numpy as np
 
 from engine.findings.base import NO_NODE, Block, Signal, State, TemplateLookup
 from engine.findings.codes import Codes
-from engine.findings.counts import SCALES, CountHistory, Unusual
+from engine.findings.counts import CountHistory, Unusual, share_of_tests
 
 MAX_PAIRS = 20_000
 _NODE_BITS = 16
@@ -37,7 +37,7 @@ class OddNodes:
         counts = np.bincount(pair, minlength=len(self._pairs) + 1).astype(np.float64)
         counts[0] = 0.0  # lines without a host, and pairs beyond the limit
         found: list[Signal] = []
-        known = max(1, int((self._history.total > 0).sum()))
+        known = np.flatnonzero(self._history.total > 0)
         for unusual in self._history.observe(counts, block.span_s):
             if len(self._nodes) > 1:
                 found += self._signals(block, templates, unusual, pair, known)
@@ -49,11 +49,11 @@ class OddNodes:
         templates: TemplateLookup,
         unusual: Unusual,
         pair: "np.ndarray[tuple[int], np.dtype[np.int32]]",
-        known: int,
+        known: "np.ndarray[tuple[int], np.dtype[np.int64]]",
     ) -> list[Signal]:
         keys = self._pairs.known()[unusual.index - 1]
-        weight = templates.weight(keys >> _NODE_BITS)
-        surprise = unusual.surprise - np.log(known * SCALES) + np.log(weight)
+        tested = self._pairs.known()[known - 1] >> _NODE_BITS
+        surprise = unusual.surprise + np.log(share_of_tests(templates, keys >> _NODE_BITS, tested))
         found = []
         for i in np.flatnonzero((surprise > 1.0) & unusual.more).tolist():
             mine = np.flatnonzero(pair == unusual.index[i])

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.findings.base import Block, Signal, State, TemplateLookup
-from engine.findings.counts import SCALES, CountHistory, Unusual
+from engine.findings.counts import SCALES, CountHistory, Unusual, share_of_tests
 
 _RING = 1 << (SCALES - 1)
 _MIN_SURPRISE = 1.0
@@ -31,10 +31,9 @@ class Rates:
         counts[block.keys] = block.counts
         self._starts.add(block.keys, block.lines.row[block.order[block.starts[:-1]]], block, len(templates))
         found: list[Signal] = []
-        known = max(1, int((self._history.total > 0).sum()))
+        known = np.flatnonzero(self._history.total > 0)
         for unusual in self._history.observe(counts, block.span_s):
-            weight = templates.weight(unusual.index)
-            surprise = unusual.surprise - np.log(known * SCALES) + np.log(weight)
+            surprise = unusual.surprise + np.log(share_of_tests(templates, unusual.index, known))
             for i in np.flatnonzero(surprise > _MIN_SURPRISE).tolist():
                 found.append(self._signal(block, unusual, i, float(surprise[i])))
         self._last.add(block.keys, block, len(templates))
