@@ -126,7 +126,7 @@ class Signal:
     Attributes:
         detector: Name of the detector.
         kind: What it is: `new`, `more`, `fewer`, `silent`, `value`, `level`, `node`.
-        key: Number of the template; -1 where it is about all lines of a level.
+        key: Number of the template; negative where it is about all lines of a level or status.
         surprise: -ln of the chance that a normal block holds anything as unusual to this detector, by the
             detector's own model.
         observed, usual: How often (or how large) now, and how often it was to be expected in the same stretch.
@@ -135,8 +135,8 @@ class Signal:
         first, last: Numbers of the first and last of these lines.
         first_ns, last_ns: Their times.
         node: Number of the host it is about, or `NO_NODE`.
-        level: Index of the level it is about; 0 where it is about a template.
-        note: Further facts, such as the name of a value.
+        level: Index of the level it is about; 0 where it is about a template or a status.
+        note: Further facts, such as the name of a value or the status.
     """
 
     detector: str
@@ -167,6 +167,10 @@ class TemplateLookup(Protocol):
 
     def severity(self, key: int) -> float:
         """0 (harmless) to 4 (a program died), by what the text and level say."""
+        ...
+
+    def status(self, keys: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+        """int64: index into `engine.formats.http_status.NAMES` of each template's HTTP status; 0 where it has none."""
         ...
 
     def strangeness(self, key: int) -> float:

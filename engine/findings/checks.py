@@ -35,6 +35,10 @@ class SomeTemplates:
         """See `engine.findings.base.TemplateLookup`."""
         return 1.0
 
+    def status(self, keys: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+        """See `engine.findings.base.TemplateLookup`."""
+        return np.zeros(len(keys), np.int64)
+
     def strangeness(self, key: int) -> float:
         """See `engine.findings.base.TemplateLookup`."""
         return 0.5

@@ -16,15 +16,16 @@ MAX_TEXT = 200
 MAX_LINE_CHARS = 500
 _REASONS = {
     "new": "never seen before", "more": "far more often than usual", "fewer": "far less often than usual",
-    "silent": "no longer there", "value": "its numbers have shifted", "level": "more lines of this level than usual",
+    "silent": "no longer there", "value": "its numbers have shifted", "level": "more lines like this than usual",
     "node": "far more often than usual on this host",
 }  # fmt: skip
 
 
 def text_of(signal: Signal, reader: ColumnReader) -> str:
-    """The template, level or number that a signal is about."""
+    """The template, level, status or number that a signal is about."""
     if signal.kind == "level":
-        return f"{LEVEL_NAMES[signal.level]} lines"
+        status = signal.note["status"]
+        return f"requests with status {status.lower()}" if status else f"{LEVEL_NAMES[signal.level]} lines"
     if signal.kind == "value":
         _, name = reader.slots[int(signal.note["slot"])]
         word, _, rest = name.partition(" ")

@@ -1,4 +1,8 @@
-"""`levels`: a source that writes more warnings, errors or fatal lines than it used to, whatever their templates."""
+"""`levels`: a source that writes more warnings, errors, fatal lines or failed requests than it used to.
+
+Levels and HTTP statuses are counted whatever the templates of the lines are: retries that spread over twenty endpoints
+are few for each of them.
+"""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -6,14 +10,20 @@ from typing import ClassVar
 import numpy as np
 
 from engine.findings.base import Block, Signal, State, TemplateLookup
-from engine.findings.counts import SCALES, CountHistory
+from engine.findings.counts import TESTS, CountHistory
+from engine.formats.http_status import NAMES
 from engine.parsing.parsed_columns import LEVEL_NAMES
 
-_BAD = tuple(LEVEL_NAMES.index(name) for name in ("warn", "error", "fatal"))
+_LEVELS = len(LEVEL_NAMES)
+_BAD = [
+    *(LEVEL_NAMES.index(name) for name in ("warn", "error", "fatal")),
+    *(_LEVELS + status for status in range(NAMES.index("DENIED"), len(NAMES))),
+]
+"""What is counted: levels by their index, and behind them statuses."""
 
 
 class LevelShift:
-    """Counts of levels against their own history, see `engine.findings.counts`."""
+    """Counts of levels and statuses against their own history, see `engine.findings.counts`."""
 
     name: ClassVar[str] = "levels"
     calibrated: ClassVar[bool] = False
@@ -23,21 +33,22 @@ class LevelShift:
 
     def observe(self, block: Block, templates: TemplateLookup) -> Sequence[Signal]:
         """See `engine.findings.base.StreamDetector`."""
-        level = block.lines.level
-        counts = np.bincount(level, minlength=len(LEVEL_NAMES)).astype(np.float64)
-        counts[: _BAD[0]] = 0.0
+        columns = block.lines.level, _LEVELS + templates.status(block.lines.key)
+        counts = np.zeros(_LEVELS + len(NAMES))
+        for column in columns:
+            counts += np.bincount(column, minlength=len(counts))
+        bad = np.zeros(len(counts), np.bool_)
+        bad[_BAD] = True
+        counts[~bad] = 0.0
+        known = max(1, int((self._history.total > 0).sum()))
         found = []
         for unusual in self._history.observe(counts, block.span_s):
-            surprise = unusual.surprise - np.log(len(_BAD) * SCALES)
+            surprise = unusual.surprise - np.log(known * TESTS)
             for i in np.flatnonzero((surprise > 1.0) & unusual.more).tolist():
-                mine = np.flatnonzero(level == unusual.index[i])
+                thing, count, usual = int(unusual.index[i]), float(unusual.count[i]), float(unusual.usual[i])
+                mine = np.flatnonzero(columns[thing >= _LEVELS] == thing)
                 if len(mine):
-                    rows, times = block.lines.row[mine], block.lines.time_ns[mine]
-                    found.append(
-                        Signal(self.name, "level", -1, float(surprise[i]), float(unusual.count[i]),
-                               float(unusual.usual[i]), int(unusual.count[i]), int(rows[0]), int(rows[-1]),
-                               int(times[0]), max(int(times[0]), int(times[-1])), level=int(unusual.index[i]))
-                    )  # fmt: skip
+                    found.append(_signal(block, mine, thing, float(surprise[i]), count, usual))
         return found
 
     def coarsen(self) -> None:
@@ -47,3 +58,15 @@ class LevelShift:
     def snapshot(self) -> State:
         """See `engine.findings.base.StreamDetector`."""
         return {"history": self._history.snapshot()}
+
+
+def _signal(
+    block: Block, mine: "np.ndarray[tuple[int], np.dtype[np.int64]]", thing: int, surprise: float, count: float,
+    usual: float,
+) -> Signal:  # fmt: skip
+    rows, times = block.lines.row[mine], block.lines.time_ns[mine]
+    status = NAMES[thing - _LEVELS] if thing >= _LEVELS else ""
+    return Signal(
+        LevelShift.name, "level", -1 - thing, surprise, count, usual, int(count), int(rows[0]), int(rows[-1]),
+        int(times[0]), max(int(times[0]), int(times[-1])), level=0 if status else thing, note={"status": status},
+    )  # fmt: skip

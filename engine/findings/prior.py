@@ -57,6 +57,11 @@ STATUSES = tuple(_STATUS)
 """Names of HTTP statuses in templates that sound bad, the worst first."""
 
 
+def status_severity(status: str) -> float:
+    """How bad a status sounds, by its name as templates have it (`<ERROR>`)."""
+    return _STATUS.get(status, 0.0)
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """How bad a template sounds.
@@ -94,7 +99,7 @@ def judge(text: str, level: int, component: str = "", *, status: str = "") -> Ju
     """
     name = LEVEL_NAMES[level]
     if status:
-        return Judgement(_STATUS.get(status, 0.0), _kind_of_status(status), f"status {status[1:-1].lower()}")
+        return Judgement(status_severity(status), _kind_of_status(status), f"status {status[1:-1].lower()}")
     severity, why = _LEVEL[name], f"level {name}" if _LEVEL[name] else ""
     severity, why = max((severity, why), _words(text, quiet=name in ("info", "debug", "trace")), key=lambda s: s[0])
     judged = _rules().judge(Lines((text,), (text,), (name,), ("",), (component,)))[0]

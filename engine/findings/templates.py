@@ -105,6 +105,7 @@ class TemplateTable:
         self._by_word: dict[str, list[int]] = {}
         self._words: list[frozenset[str]] = []
         self._severity = np.zeros(64)
+        self._status = np.zeros(64, np.int64)
         self._paths = Paths((state or {}).get("paths"))
         for name, fields in (state or {}).get("templates", ()):
             self._add(name, Template(*fields))
@@ -151,13 +152,16 @@ class TemplateTable:
         self._numbers[name] = number
         component = name.partition("\x1f")[0]
         words = frozenset(word.lower() for word in _WORDS.findall(_MASK.sub(" ", template.text))) | {f"\x1f{component}"}
-        words |= set(_STATUS.findall(template.text))
+        statuses = _STATUS.findall(template.text)
+        words |= set(statuses)
         self._words.append(words)
         for word in words:
             self._by_word.setdefault(word, []).append(number)
         if number == len(self._severity):
             self._severity = np.concatenate((self._severity, np.zeros_like(self._severity)))
+            self._status = np.concatenate((self._status, np.zeros_like(self._status)))
         self._severity[number] = template.severity
+        self._status[number] = NAMES.index(statuses[-1][1:-1]) if statuses else 0
         return number
 
     def _strangeness(self, words: frozenset[str]) -> float:
@@ -176,6 +180,11 @@ class TemplateTable:
         """See `engine.findings.base.TemplateLookup`."""
         weights: NDArray[np.float64] = 4.0 ** (self._severity[keys] - MAX_SEVERITY / 4)
         return weights
+
+    def status(self, keys: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+        """See `engine.findings.base.TemplateLookup`."""
+        statuses: NDArray[np.int64] = self._status[keys]
+        return statuses
 
     def severity(self, key: int) -> float:
         """See `engine.findings.base.TemplateLookup`."""
