@@ -14,21 +14,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from engine.findings.base import Signal, State, TemplateLookup
+from engine.findings.prior import status_severity
 
 _HORIZON = 150
 """Blocks in which chance is given room to bring what was seen."""
-OPENS = 1.0
+OPENS = 0.8
 """Strength from which a signal opens a finding."""
 _JOINS = 0.0
 _CLEARLY = 2.5
 """A template that was shown is shown again when it is so much stronger."""
-_LOWER = OPENS / 2
+_LOWER = 0.5
 """Numbers that fall, and those that nothing says to be measurements, are seldom an incident of their own."""
 _NEARLY = 3.0
 _CALM = {"silent": 0.8, "fewer": 0.3}
 _PER_SEVERITY = 0.9
 _NEUTRAL = 1.0
 """Severity that neither adds to nor takes from a strength."""
+_MEASURE, _WORSE = 1.0, 0.75
+"""Severity of a measurement that rises, and how much more it is when it has risen fourfold."""
+_OF_LEVEL = (0.0, 0.0, 0.0, 0.0, 1.0, 1.75, 2.25)
+"""Severity of more lines of a level, by its index."""
+_OF_STATUS = 0.7
+"""The same of a status, as a share of the severity of one line with it."""
 _MAX_SHOWN = 40
 _KEPT = 300
 """Findings that are remembered; a signal on a template of an older one opens a new one."""
@@ -82,14 +89,19 @@ def chance_part(surprise: float) -> float:
 def severity_of(signal: Signal, templates: TemplateLookup) -> float:
     """How bad the thing sounds that a signal is about."""
     if signal.kind == "level":
-        return (0.0, 0.0, 0.0, 0.0, 1.0, 1.75, 2.25)[signal.level]
+        status = signal.note["status"]
+        return _OF_STATUS * status_severity(f"<{status}>") if status else _OF_LEVEL[signal.level]
     if signal.kind == "value":
-        return 1.0 if signal.note["higher"] and signal.note.get("measure") else 0.0
+        if not signal.note["higher"] or not signal.note.get("measure"):
+            return 0.0
+        # A latency that has doubled is worse than one that is a little higher, but never as bad as an error.
+        ratio = math.log2((signal.observed + 1e-9) / max(signal.usual, 1e-9))
+        return _MEASURE + min(_WORSE, max(0.0, _WORSE / 2 * ratio))
     severity = templates.severity(signal.key)
     match signal.kind:
         case "new":
             # A request that fails in a way others failed before, or one word that is new, says less.
-            return severity * min(1.0, 0.4 + templates.strangeness(signal.key))
+            return severity * min(1.0, 0.25 + templates.strangeness(signal.key))
         case "more" | "node":
             # Errors that are a little more frequent are still the errors that everybody lives with.
             ratio = math.log10((signal.observed + 0.5) / (signal.usual + 0.5))
