@@ -98,8 +98,9 @@ def _read(running: "LogScan", inputs: "list[Input]", *, quiet: bool) -> None:
                 found = running.add(batch, given, share=share)
                 for source, finding in found if not quiet else ():
                     bar.console.print(
-                        f"[dim]{source.name}: something at line {finding.first + 1:,} …[/dim]", highlight=False
-                    )
+                        f"[dim]{source.name}: something at line {finding.first + 1:,} …[/dim]",
+                        highlight=False, soft_wrap=True,
+                    )  # fmt: skip
                 bar.update(
                     task, advance=len(batch.data), figures=f"{sum(s.lines for s in running.sources.values()):,} lines"
                 )

@@ -14,6 +14,7 @@ from engine.findings.finder import Judged
 from engine.findings.grouping import Finding, rank
 from engine.findings.warmup import WarmUpSettings
 from engine.findings.watch import SourceWatch
+from engine.offline.inputs import DatasetError
 from engine.steps.parse import Parser
 
 
@@ -49,7 +50,13 @@ class SourceScan:
             file: For people.
             learn: Whether it is part of a baseline.
             share: Share of the source that was read with it, where it is known.
+
+        Raises:
+            DatasetError: the file is a damaged archive.
         """
+        for reject in batch.rejects:
+            if "damaged" in reject.reason:
+                raise DatasetError(f"{file} is truncated or damaged: {reject.reason}")
         first_line = self._next_line.get(file, 1)
         self._next_line[file] = first_line + len(batch) + len(batch.rejects)
         parsed = self._parser.parse(batch)
