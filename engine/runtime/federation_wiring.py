@@ -108,7 +108,7 @@ def coordinator(settings: CoordinatorSettings, telemetry: RoundTelemetry) -> Ite
         )
         events = event_feed(
             build_source(settings.events), build_sink(settings.dead_letters), ledger, store, settings.model,
-            regions=settings.regions, now_ns=time.time_ns,
+            settings=settings.schedule, regions=settings.regions, now_ns=time.time_ns,
         )  # fmt: skip
         yield Coordinator(controller, events, runner, telemetry)
 

@@ -1,23 +1,22 @@
 """Drift events on the topic `driftline.drift`, as reasons for rounds and rollbacks.
 
 `DriftEventDocument` declares them. A `drift` event about the coordinator's model is a reason for a round. A
-`regression` event reports that a version did worse in service than the one before: if the version is still
-current, the model store is rolled back.
+`regression` event reports that a version did worse in service than the one before; `federation.coordinator.regressions`
+decides what follows.
 """
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from connectors.base import Sink, Source
 from federation.coordinator.ledger import Ledger
-from federation.coordinator.records import Rollback, RoundStep, RoundTrigger
+from federation.coordinator.records import RoundTrigger
+from federation.coordinator.regressions import report_of, rollbacks_for
+from federation.coordinator.schedule import ScheduleSettings
 from federation.storage.document_feed import DocumentFeed, FeedHandler, Position
 from foundation.documents.base import read
 from foundation.documents.drift_event import DriftEventDocument
 from models.storage.store import ModelStore
-
-log = logging.getLogger(__name__)
 
 FEED = "drift events"
 
@@ -30,7 +29,7 @@ def sentence(event: DriftEventDocument) -> str:
 
 def event_feed(
     source: Source, dead_letters: Sink, ledger: Ledger, store: ModelStore, model: str, *,
-    regions: Sequence[str] = (), now_ns: Callable[[], int],
+    settings: ScheduleSettings, regions: Sequence[str] = (), now_ns: Callable[[], int],
 ) -> DocumentFeed[DriftEventDocument]:  # fmt: skip
     """Make a feed of events into the ledger.
 
@@ -40,6 +39,7 @@ def event_feed(
         ledger: Stores triggers, rollbacks and the position.
         store: Store of the model.
         model: Name of the model; events about others are ignored.
+        settings: When reports of a regression cause a rollback.
         regions: Regions whose events are accepted; an event of another region is a dead letter. Empty: all.
         now_ns: Wall clock.
     """
@@ -61,24 +61,10 @@ def event_feed(
             for e in own
             if e["type"] == "drift" and not e.get("over")
         ]
-        return ledger.record(triggers, _rollbacks(own, ledger, store, model, now_ns()), position)
+        fleet = {region: store.current(model, region) or 0 for region in regions}
+        reports = [report_of(e, store, sentence(e)) for e in own if e["type"] == "regression"]
+        rollbacks = rollbacks_for(reports, ledger.rollbacks(), fleet, settings, now_ns())
+        return ledger.record(triggers, rollbacks, position)
 
     handler = FeedHandler(FEED, read_event, store_events, lambda name: ledger.fact(f"position {name}"))
     return DocumentFeed(source, dead_letters, handler, region="coordinator", now_ns=now_ns)
-
-
-def _rollbacks(
-    events: Sequence[DriftEventDocument], ledger: Ledger, store: ModelStore, model: str, now_ns: int
-) -> tuple[Rollback, ...]:
-    """At most one rollback: of a version that is current, and if no other rollback is unfinished."""
-    current = store.current(model)
-    for event in events:
-        version = event["model"]["version"]
-        if event["type"] == "regression" and version == current and not ledger.open_rollbacks():
-            if min(store.versions(model), default=current) >= current:
-                # An event that always fails would block all events behind it.
-                log.error("%s; there is no earlier version to go back to", sentence(event))
-                continue
-            good = store.rollback_target(model)
-            return (Rollback(event["id"], model, version, good, sentence(event), RoundStep.PLANNED, now_ns),)
-    return ()

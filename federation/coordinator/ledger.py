@@ -217,9 +217,13 @@ class Ledger:
         """Rollbacks that are not done, oldest first."""
         with self._connection() as database:
             rows = database.execute("SELECT content FROM rollbacks WHERE step != 'done'").fetchall()
-        contents = [json.loads(row[0]) for row in rows]
-        found = [Rollback(**{**content, "step": RoundStep(content["step"])}) for content in contents]
-        return tuple(sorted(found, key=lambda r: (r.time_ns, r.id)))
+        return tuple(sorted((_load_rollback(row[0]) for row in rows), key=lambda r: (r.time_ns, r.id)))
+
+    def rollbacks(self) -> tuple[Rollback, ...]:
+        """All rollbacks in the ledger, newest first."""
+        with self._connection() as database:
+            rows = database.execute("SELECT content FROM rollbacks").fetchall()
+        return tuple(sorted((_load_rollback(row[0]) for row in rows), key=lambda r: (-r.time_ns, r.id)))
 
     def regions(self) -> tuple[Attendance, ...]:
         """Every region that a round expected or met, by name."""
@@ -293,6 +297,11 @@ def _count_attendance(database: sqlite3.Connection, judged: Round, expected: Ite
 
 def _dump(record: Round | Rollback) -> str:
     return json.dumps(asdict(record))
+
+
+def _load_rollback(content: str) -> Rollback:
+    values = json.loads(content)
+    return Rollback(**{**values, "step": RoundStep(values["step"])})
 
 
 def _load(number: int, content: str) -> Round:

@@ -96,7 +96,18 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class Rollback:
-    """A rollback of `model` from version `bad` to version `good`; its steps are PLANNED, PUBLISHED and DONE."""
+    """A rollback; its steps are PLANNED, PUBLISHED and DONE.
+
+    Attributes:
+        id: Unique id; a second rollback with the same id is the same one.
+        model: Name of the model.
+        bad, good: Version that is left, and the earlier one that replaces it.
+        reason: One sentence.
+        step: Last completed step.
+        time_ns: Wall clock of the decision.
+        region: The only region that it is for; "" for all.
+        automatic: Whether reports of regressions caused it, and not a command.
+    """
 
     id: str
     model: str
@@ -105,6 +116,8 @@ class Rollback:
     reason: str
     step: RoundStep
     time_ns: int
+    region: str = ""
+    automatic: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ coordinator after a crash.
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from federation.coordinator.announcements import Announcer, announcement
 from federation.coordinator.audit import AuditLog
@@ -66,19 +67,32 @@ class Rollbacks:
             ConnectorError: the announcement was not acknowledged; call again.
         """
         if rollback.step is RoundStep.PLANNED:
-            self._store.promote(rollback.model, rollback.good)  # 2
+            self._move(rollback)  # 2
             rollback = self._record(rollback, RoundStep.PUBLISHED)
-        body = {"model": rollback.model, "from": rollback.bad, "to": rollback.good, "reason": rollback.reason}
+        body: dict[str, Any] = {
+            "model": rollback.model, "from": rollback.bad, "to": rollback.good, "reason": rollback.reason,
+            "region": rollback.region or None, "automatic": rollback.automatic,
+        }  # fmt: skip
         entry = self.audit.append(f"{rollback.id}/rolled_back", "rolled_back", body)  # 3
         self._ledger.set_fact("audit_head", [entry.seq, entry.sha256])
-        sha256 = self._store.card_sha256(rollback.model, rollback.good)
+        version = (self._store.current(rollback.model) or rollback.good) if rollback.region else rollback.good
         self.announcer.announce(  # 4
             announcement(
-                rollback.model, rollback.good, "rolled_back", card_sha256=sha256,
+                rollback.model, version, "rolled_back", card_sha256=self._store.card_sha256(rollback.model, version),
                 time=iso_millis(rollback.time_ns), reason=rollback.reason, audit_sha256=entry.sha256,
+                held=self._store.held(rollback.model),
             )
         )  # fmt: skip
         return self._record(rollback, RoundStep.DONE)
+
+    def _move(self, rollback: Rollback) -> None:
+        """Move the pointer, for all regions or for one; a region that keeps an earlier version already stays there."""
+        if not rollback.region:
+            self._store.promote(rollback.model, rollback.good)
+            return
+        current, held = self._store.current(rollback.model), self._store.held(rollback.model)
+        if current is not None and held.get(rollback.region, current) > rollback.good:
+            self._store.promote(rollback.model, current, {**held, rollback.region: rollback.good})
 
     def _record(self, rollback: Rollback, step: RoundStep) -> Rollback:
         changed = replace(rollback, step=step)

@@ -24,6 +24,17 @@ class ScheduleSettings(BaseModel):
         0.0, description="Seconds after a round until the next one without drift; 0: never."
     )
     attempts: Annotated[int, Field(ge=1)] = Field(3, description="Failed rounds after which a drift event is dropped.")
+    rollback_regions: Annotated[int, Field(ge=1)] = Field(
+        2, description="Regions that have to report a regression of a version before it is rolled back for all. Until "
+        "then only a region that reports one goes back.",
+    )  # fmt: skip
+    rollback_windows: Annotated[int, Field(ge=1)] = Field(
+        20, description="Minimum number of windows, or judged alerts, that a report of a regression has to be over."
+    )
+    rollback_cool_down_s: Annotated[float, Field(ge=0)] = Field(
+        3600.0, description="Seconds after a rollback that reports caused in which they cause no other one of the same "
+        "region, or of all.",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ import pytest
 
 from connectors.memory import MemorySink, MemorySource
 from federation.coordinator.drift_events import event_feed
-from foundation.content_ids import document_id
 from tests.support.coordinator_process import MODEL, CoordinatorProcess, ManualWallClock, drift, publish_first
 from tests.support.documents import drift_document
 
@@ -19,11 +18,11 @@ def process(tmp_path):
     made.close()
 
 
-def feed(process, delivered, *documents):
+def feed(process, delivered, *documents, regions=()):
     lines = [d if isinstance(d, bytes) else json.dumps(d).encode() for d in documents]
     return event_feed(
         MemorySource({"t/0": lines}, batch_lines=1), MemorySink(delivered), process.ledger, process.store, MODEL,
-        now_ns=process.clock,
+        settings=process.settings.schedule, regions=regions, now_ns=process.clock,
     )  # fmt: skip
 
 
@@ -31,7 +30,7 @@ def test_an_event_in_the_name_of_a_strange_region_is_a_dead_letter(process):
     lines, delivered = [json.dumps({**DRIFT, "region": "mars"}).encode(), json.dumps(DRIFT).encode()], []
     events = event_feed(
         MemorySource({"t/0": lines}, batch_lines=1), MemorySink(delivered), process.ledger, process.store, MODEL,
-        regions=("eu", "us"), now_ns=process.clock,
+        settings=process.settings.schedule, regions=("eu", "us"), now_ns=process.clock,
     )  # fmt: skip
     assert sum(events.poll() for _ in range(4)) == 1
     assert [t.text for t in process.ledger.pending()] == ["drift in eu: novelty (0.25) on floor version 1"]
@@ -90,18 +89,82 @@ def test_reading_goes_on_where_it_ended(process):
     assert len(process.ledger.pending()) == 2
 
 
-def test_a_regression_takes_the_current_version_back_once(process):
+def regression(name, region="eu", version=2, **changes):
+    return drift_document(
+        name, type="regression", region=region, model={"name": MODEL, "version": version}, windows=200, **changes
+    )
+
+
+def polled(process, *documents):
+    events = feed(process, [], *documents, regions=("ap", "eu", "us"))
+    for _ in documents:
+        events.poll()
+        process.ticks(3)
+
+
+def served(process):
+    return {region: process.store.current(MODEL, region) for region in ("ap", "eu", "us")}
+
+
+def test_a_regression_takes_its_region_back_once_and_no_other(process):
     second_version(process)
-    regression = {**DRIFT, "type": "regression", "model": {"name": MODEL, "version": 2}}
-    events = feed(process, [], {**regression, "id": document_id("r1")}, {**regression, "id": document_id("r2")})
-    assert events.poll() == 1
-    assert events.poll() == 0
-    process.ticks(2)
+    polled(process, *(regression(f"r{i}") for i in range(3)))
+    assert served(process) == {"ap": 2, "eu": 1, "us": 2}
+    assert process.store.current(MODEL) == 2
+    (_, entry) = process.audit.verify()
+    assert (entry.event, entry.body["region"], entry.body["automatic"]) == ("rolled_back", "eu", True)
+    assert entry.body["reason"].endswith("only eu goes back; ap and us still serve it")
+    word = process.delivered[-1].document
+    assert (word["event"], word["version"], word["held"]) == ("rolled_back", 2, {"eu": 1})
+
+
+def test_two_regions_take_a_version_back_for_all(process):
+    second_version(process)
+    polled(process, regression("r1"), regression("r2", "us"))
+    assert served(process) == {"ap": 1, "eu": 1, "us": 1}
+    assert process.store.held(MODEL) == {}
+    assert (
+        process.audit.verify()[-1]
+        .body["reason"]
+        .endswith("reported by eu and us, so all regions go back; ap did not report it")
+    )
+
+
+def test_where_one_region_alone_serves_a_version_its_report_is_enough(process):
+    second_version(process)
+    process.store.promote(MODEL, 2, {"ap": 1, "us": 1})
+    polled(process, regression("r1"))
     assert process.store.current(MODEL) == 1
-    assert feed(process, [], {**regression, "id": document_id("r3")}).poll() == 0
-    process.ticks(2)
-    assert [e.event for e in process.audit.verify()] == ["published", "rolled_back"]
-    assert process.delivered[-1].document["reason"] == "regression in eu: novelty (0.25) on floor version 2"
+
+
+def test_forged_reports_take_nobody_further_than_one_version(process):
+    for i in range(7):
+        process.clock.advance(400)
+        process.ledger.record([drift(f"d{i}", process.clock.ns, version=i + 1)])
+        process.clock.advance(6)
+        process.ticks(12)
+    assert process.store.current(MODEL) == 8
+    forged = [
+        regression(f"f{version}{region}", region, version)
+        for version in range(8, 0, -1)
+        for region in ("eu", "us", "ap")
+    ]
+    polled(process, *forged)
+    assert served(process) == {"ap": 7, "eu": 7, "us": 7}
+    process.clock.advance(3601)
+    polled(process, *forged, regression("late", "eu", 7))
+    assert served(process) == {"ap": 7, "eu": 6, "us": 7}
+
+
+@pytest.mark.parametrize(
+    "changes", [{"windows": 19}, {"statistic": 0.1, "threshold": 0.2}, {"version": 1}], ids=["few", "unsure", "old"]
+)
+def test_a_report_without_evidence_moves_nothing(process, changes):
+    second_version(process)
+    version = changes.pop("version", 2)
+    polled(process, {**regression("r1", version=version), **changes})
+    assert served(process) == {"ap": 2, "eu": 2, "us": 2}
+    assert process.ledger.rollbacks() == ()
 
 
 def test_a_regression_of_a_version_that_is_not_current_is_old_news(process):
