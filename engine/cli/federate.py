@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.cli.output import console, print_json, table
+from engine.cli.round_text import audit_sentences, progress, progress_sentence, region_sentences
 from foundation.time_text import iso_millis
 
 if TYPE_CHECKING:
@@ -135,10 +136,15 @@ def status(
     """
     from engine.runtime.federation_wiring import is_running, ledger_of
     from engine.settings import load_coordinator
+    from federation.round.round_files import read_steps
 
     settings = load_coordinator(file)
     with ledger_of(settings) as ledger:
         report = {"running": is_running(settings), **_status(ledger, settings.regions, rounds)}
+        current = ledger.open_round()
+    if current is not None:
+        steps = read_steps(settings.folder / "rounds" / current.round_id)
+        report["now"] = {"round_id": current.round_id, **progress(steps, settings.round.passes, settings.regions)}
     if json:
         print_json(report)
         return
@@ -158,7 +164,9 @@ def status(
         screen.print(f"[bold]{row['round_id']}[/]  version {row['from']}{to}  {ending}{took}", highlight=False)
         who = f"who: {', '.join(row['participants']) or '-'}{missing}"
         # Text that regions report must not be interpreted as markup.
-        for sentence in filter(None, (f"why: {row['reason']}", who, row["sentence"], *row["refused"])):
+        now = progress_sentence(report["now"]) if report.get("now", {}).get("round_id") == row["round_id"] else ""
+        facts = (f"why: {row['reason']}", who, now, row["sentence"], *row["refused"], *region_sentences(row["holdout"]))
+        for sentence in filter(None, facts):
             screen.print(f"  {sentence}", soft_wrap=True, highlight=False, markup=False)
     running = "the coordinator runs" if report["running"] else "no coordinator runs here"
     screen.print(
@@ -237,7 +245,8 @@ def audit(
         body = entry.body
         to = f" → {body['to']}" if body["to"] else ""
         screen.print(f"{entry.seq:>4}  {entry.time}  [bold]{entry.event}[/]  {body['model']} {body['from']}{to}")
-        screen.print(f"      {body.get('outcome') or body.get('reason')}", soft_wrap=True, markup=False)
+        for sentence in audit_sentences(body):
+            screen.print(f"      {sentence}", soft_wrap=True, highlight=False, markup=False)
 
 
 def _status(ledger: "Ledger", expected: tuple[str, ...], count: int) -> dict[str, Any]:
@@ -262,6 +271,8 @@ def _status(ledger: "Ledger", expected: tuple[str, ...], count: int) -> dict[str
 
 
 def _row(found: "Round") -> dict[str, Any]:
+    from federation.coordinator.round_records import holdout
+
     return {
         "round_id": found.round_id,
         "planned": iso_millis(found.planned_ns),
@@ -277,6 +288,8 @@ def _row(found: "Round") -> dict[str, Any]:
         "missing": found.missing,
         "refused": found.refusals,
         "epsilon": found.epsilon,
+        "holdout": holdout(found),
+        "kept": dict(found.held) if found.published else {},
     }
 
 

@@ -20,6 +20,7 @@ from engine.cli.options import (
     setup,
 )  # fmt: skip
 from engine.cli.output import console, print_figures, print_json, progress_bar, table
+from engine.cli.round_text import card_regions, region_sentences
 from foundation.time_text import NS_PER_S, iso_seconds
 
 app = typer.Typer(
@@ -42,15 +43,16 @@ def list_versions(store: StoreOption = "models-store", json: JsonOption = False)
     opened = ModelStore(store)
     rows: list[dict[str, Any]] = []
     for name in opened.names():
-        current = opened.current(name)
+        current, held = opened.current(name), opened.held(name)
         for version in opened.versions(name):
-            row = {"name": name, "version": version, "current": version == current}
+            row: dict[str, Any] = {"name": name, "version": version, "current": version == current}
+            row["regions"] = sorted(region for region, kept in held.items() if kept == version)
             try:
                 card = opened.verify(name, version)
             except ModelStoreError as error:
                 rows.append({**row, "fault": str(error)})
                 continue
-            validation = card.metrics.get("validation", {})
+            validation = card.metrics.get("validation") or card.metrics.get("holdout", {})
             rows.append(
                 {
                     **row,
@@ -58,15 +60,18 @@ def list_versions(store: StoreOption = "models-store", json: JsonOption = False)
                     "created_at": iso_seconds(int(card.created_at.timestamp()) * NS_PER_S),
                     "f1": validation.get("f1", validation.get("macro_f1")),
                     "threshold": card.threshold.value if isinstance(card, Card) else None,
+                    "round": card.round,
+                    "reason": card.data.get("reason"),
+                    "by_region": card_regions(card.metrics),
                 }
             )
     if json:
         print_json(rows)
         return
-    versions = table("", "name", "version", "detector", "created", "validation F1", "threshold", title=store)
+    versions = table("", "name", "version", "detector", "created", "F1", "threshold", "served by", title=store)
     for r in rows:
         if "fault" in r:
-            versions.add_row("", str(r["name"]), str(r["version"]), f"[red]{r['fault']}[/]", "", "", "")
+            versions.add_row("", str(r["name"]), str(r["version"]), f"[red]{r['fault']}[/]", "", "", "", "")
             continue
         f1 = f"{r['f1']:.4f}" if isinstance(r["f1"], float) else "-"
         mark = "*" if r["current"] else ""
@@ -78,8 +83,15 @@ def list_versions(store: StoreOption = "models-store", json: JsonOption = False)
             str(r["created_at"]),
             f1,
             "-" if r["threshold"] is None else f"{r['threshold']:.4g}",
+            ", ".join(r["regions"]) or ("others" if r["current"] else ""),
         )
-    console().print(versions)
+    screen = console()
+    screen.print(versions)
+    for r in rows:
+        if r.get("by_region"):
+            screen.print(f"{r['name']} version {r['version']}, round {r['round']}: {r['reason']}", markup=False)
+        for sentence in region_sentences(r.get("by_region", {})):
+            screen.print(f"  {sentence}", soft_wrap=True, highlight=False, markup=False)
 
 
 @app.command("show")
@@ -122,7 +134,12 @@ def rollback(
         from engine.runtime.federation_wiring import roll_back
         from engine.settings import load_coordinator
 
-        version = roll_back(load_coordinator(coordinator), name, to, reason)
+        version, done = roll_back(load_coordinator(coordinator), name, to, reason)
+        if not done:
+            print(
+                f"the rollback of {name} to version {version} is recorded; the running coordinator has not finished it"
+            )
+            raise typer.Exit(1)
     print(f"{name} is at version {version} now")
 
 

@@ -35,6 +35,11 @@ if TYPE_CHECKING:
 
 LOCK = "coordinator.lock"
 
+ROLLBACK_WAIT_S = 30.0
+"""Time for a running coordinator to complete a rollback; it looks for one several times a second."""
+
+ROLLBACK_LOOK_S = 0.2
+
 
 def ledger_of(settings: CoordinatorSettings) -> Ledger:
     """The coordinator's ledger; any process may open it."""
@@ -52,24 +57,34 @@ def rollbacks_of(settings: CoordinatorSettings, ledger: Ledger) -> Rollbacks:
     return Rollbacks(ledger, ModelStore(settings.store), audit_of(settings), announcer, now_ns=time.time_ns)
 
 
-def roll_back(settings: CoordinatorSettings, model: str, to: int | None, reason: str) -> int:
-    """Roll the current version back, announce and record it; the coordinator need not run.
+def roll_back(settings: CoordinatorSettings, model: str, to: int | None, reason: str) -> tuple[int, bool]:
+    """Roll the current version back, announce and record it.
 
-    What cannot be finished now (the topic is down) the coordinator finishes.
+    A running coordinator does it, because the files of the announcement are open there. Without one it is done here,
+    and a step that fails now (the topic is down) is repeated by the next coordinator.
 
     Returns:
-        The version that is current now.
+        The version to go back to, and whether the rollback is complete.
 
     Raises:
-        models.base.StoreError: there is nothing to go back to, or the version is damaged.
+        models.base.ModelStoreError: there is no earlier version, or it is damaged.
     """
     with ledger_of(settings) as ledger:
         rollbacks = rollbacks_of(settings, ledger)
-        begun = rollbacks.begin(f"command-{secrets.token_hex(8)}", model, to, reason)
+        planned = rollbacks.begin(f"command-{secrets.token_hex(8)}", model, to, reason)
+        if is_running(settings):
+            end_s = time.monotonic() + ROLLBACK_WAIT_S
+            while not (done := _is_done(ledger, planned.id)) and time.monotonic() < end_s:
+                time.sleep(ROLLBACK_LOOK_S)
+            return planned.good, done
         try:
-            return rollbacks.finish(begun).good
+            return rollbacks.finish(planned).good, True
         finally:
             rollbacks.announcer.close()
+
+
+def _is_done(ledger: Ledger, identity: str) -> bool:
+    return all(rollback.id != identity for rollback in ledger.open_rollbacks())
 
 
 def new_round_id() -> str:

@@ -6,6 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from engine.runtime import federation_wiring
+from federation.round.round_files import add_step
+from models.storage.store import ModelStore
 from tests.support.coordinator_process import MODEL, CoordinatorProcess, ManualWallClock, drift, publish_first
 
 COORDINATOR = """
@@ -63,6 +66,45 @@ def test_status_shows_regions_and_rounds(driftline, file):
     assert "published" in ran.out
 
 
+def test_status_and_audit_show_the_figures_of_each_region(driftline, file):
+    for command in ("status", "audit"):
+        said = driftline("federate", command, file).out
+        assert "eu: F1 0.5000 became 0.9000 on 10 labelled; takes the candidate" in said
+        assert "why: drift in eu" in said
+        assert "who: eu, us; missing: ap" in said
+
+
+def test_status_shows_the_phase_of_a_round_and_who_is_awaited(driftline, file, tmp_path):
+    clock = ManualWallClock()
+    process = CoordinatorProcess(tmp_path, clock, ids=itertools.count(7), looks=10**9)
+    clock.advance(600)
+    process.ledger.record([drift("d2", clock.ns, version=2)])
+    clock.advance(6)
+    process.ticks(4)
+    folder = tmp_path / "rounds" / process.ledger.open_round().round_id
+    process.close()
+    assert "now: hello: regions report their names; awaited: ap, eu, us" in driftline("federate", "status", file).out
+    add_step(folder, "hello", {"regions": 3, "present": "ap eu us"})
+    add_step(folder, "pass", {"number": 0, "present": "eu us"})
+    now = json.loads(driftline("federate", "status", file, "--json").out)["now"]
+    assert (now["phase"], now["awaited"], now["silent"]) == ("training, pass 2 of 4", ["eu", "us"], ["ap"])
+    add_step(folder, "threshold", {"present": "eu us"})
+    assert (
+        "comparison on the holdouts; awaited: eu, us; no valid answer: ap" in driftline("federate", "status", file).out
+    )
+
+
+def test_models_list_shows_who_serves_a_version_and_its_figures(driftline, file, tmp_path):
+    ModelStore(tmp_path / "models").promote(MODEL, 2, {"us": 1})
+    rows = driftline("models", "list", "--store", tmp_path / "models", "--json").json()
+    assert [(r["version"], r["current"], r["regions"]) for r in rows] == [(1, False, ["us"]), (2, True, [])]
+    assert rows[1]["by_region"]["eu"] == {"before": 0.5, "after": 0.9, "labelled": 10, "adopts": 1}
+    assert rows[1]["reason"] == "drift in eu"
+    said = driftline("models", "list", "--store", tmp_path / "models").out
+    assert "eu: F1 0.5000 became 0.9000" in said
+    assert "others" in said
+
+
 def test_what_regions_say_is_no_markup(driftline, file, tmp_path):
     clock = ManualWallClock()
     process = CoordinatorProcess(tmp_path, clock, ids=itertools.count(7))
@@ -110,6 +152,19 @@ def test_a_rollback_is_announced_and_on_record(driftline, file, tmp_path):
     ran = driftline("models", "rollback", MODEL, "--coordinator", file)
     assert ran.code == 2
     assert "no version before 1" in ran.err
+
+
+def test_a_rollback_beside_a_running_coordinator_says_whether_it_is_done(driftline, file, tmp_path, monkeypatch):
+    monkeypatch.setattr(federation_wiring, "is_running", lambda settings: True)
+    monkeypatch.setattr(federation_wiring, "ROLLBACK_WAIT_S", 0.0)
+    ran = driftline("models", "rollback", MODEL, "--coordinator", file)
+    assert ran.code == 1
+    assert "the rollback of floor to version 1 is recorded" in ran.out
+    assert ModelStore(tmp_path / "models").current(MODEL) == 2
+    process = CoordinatorProcess(tmp_path, ManualWallClock())
+    process.ticks(2)
+    process.close()
+    assert ModelStore(tmp_path / "models").current(MODEL) == 1
 
 
 def test_keys_are_made_once_and_regions_may_come_later(driftline, tmp_path):
