@@ -68,8 +68,11 @@ def region_sentences(figures: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
             yield f"{region}: counts of the current model {found['current']}, of the candidate {found['candidate']}"
             continue
         takes = "takes the candidate" if found["adopts"] else "keeps its version"
-        change = f"F1 {found['before']:.4f} became {found['after']:.4f}"
-        yield f"{region}: {change} on {int(found['labelled'])} labelled; {takes}"
+        labelled = int(found["labelled"])
+        change = (
+            f"F1 {found['before']:.4f} became {found['after']:.4f} on {labelled} labelled" if labelled else "no label"
+        )
+        yield f"{region}: {change}; {takes}"
 
 
 def card_regions(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, Mapping[str, float]]:

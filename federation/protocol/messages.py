@@ -167,6 +167,7 @@ def _answer(client: RegionClient, kind: str, content: RecordDict) -> RecordDict:
             {
                 "current": list(found.current), "candidate": list(found.candidate), "answered": _listed(found.answered),
                 "ruled": _listed(found.ruled), "unlabelled": list(found.unlabelled),
+                "made_up": _listed(found.made_up), "strange": list(found.strange),
             }
         )  # fmt: skip
         return RecordDict({_CONFIG: name, _FIGURES: cells})
@@ -249,6 +250,8 @@ def read_figures(region: str, content: RecordDict) -> HoldoutFigures:
         Pairs(*_cells(record.get("answered"), (4,), "the sessions in which two models differ")),
         Pairs(*_cells(record.get("ruled"), (4,), "the sessions in which two models differ")),
         _four(_cells(record.get("unlabelled"), (4,), "the alerts of two models on sessions without a label")),
+        Pairs(*_cells(record.get("made_up"), (4,), "the made-up incidents that one model finds")),
+        _three(_cells(record.get("strange"), (3,), "the windows that two models find strange")),
     )
 
 
@@ -261,6 +264,11 @@ def _cells(value: object, sizes: tuple[int, ...], what: str) -> tuple[int, ...]:
 def _four(counts: tuple[int, ...]) -> tuple[int, int, int, int]:
     a, b, c, d = counts
     return a, b, c, d
+
+
+def _three(counts: tuple[int, ...]) -> tuple[int, int, int]:
+    a, b, c = counts
+    return a, b, c
 
 
 def _listed(pairs: Pairs) -> list[int]:

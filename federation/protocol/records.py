@@ -163,6 +163,9 @@ class HoldoutFigures:
         ruled: Where the two differ, by labels that rules have given.
         unlabelled: Alerts on sessions without a label, which are evidence of neither error: (of both models, of
             the current one alone, of the candidate alone, of neither).
+        made_up: Incidents made up in recent windows without a label that only one model finds, as `found` and `lost`.
+        strange: Recent windows without a label that are beyond 99 % of a model's calibration windows: (of the current
+            model, of the candidate, all that were looked at). A calibrated model has one in a hundred.
     """
 
     region: str
@@ -171,6 +174,8 @@ class HoldoutFigures:
     answered: Pairs = Pairs()
     ruled: Pairs = Pairs()
     unlabelled: tuple[int, int, int, int] = (0, 0, 0, 0)
+    made_up: Pairs = Pairs()
+    strange: tuple[int, int, int] = (0, 0, 0)
 
 
 MIN_MASKED_REGIONS = 3

@@ -6,6 +6,7 @@ questions, so that its encoder is loaded and its template texts are encoded only
 
 import time
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from federation.protocol.records import (
     LINE_CLASSIFIER,
     HoldoutFigures,
     ModelSpec,
+    Pairs,
     ScoreSketch,
     TrainTask,
     Update,
@@ -26,6 +28,7 @@ from federation.protocol.records import (
 )
 from federation.region.holdout import window_figures
 from federation.region.line_trainer import LineTrainer
+from federation.region.made_up_incidents import MIN_CALIBRATION, recent_windows, tells_apart, with_incidents
 from federation.storage.learning import ASSUMED, LearningSet, LearningStore, Purpose
 from models.base import WindowDetector
 from models.detectors.federated import FEDERATED, statistics_of
@@ -135,7 +138,25 @@ class Trainer:
             self._scores(spec, weights, own) >= threshold
             for weights, threshold in zip((candidate, current), thresholds, strict=True)
         )
-        return window_figures(self._region, own, old, new)
+        figures = window_figures(self._region, own, old, new)
+        made_up, strange = self._made_up(candidate, current, spec, own)
+        return replace(figures, made_up=made_up, strange=strange)
+
+    def _made_up(
+        self, candidate: Weights, current: Weights, spec: ModelSpec, holdout: LearningSet
+    ) -> tuple[Pairs, tuple[int, int, int]]:
+        """Compare both models without labels; see `federation.region.made_up_incidents`."""
+        recent, own = recent_windows(holdout), self._store.learning_set(Purpose.CALIBRATE)
+        normal = own.subset(~own.labels)
+        if not len(recent) or len(normal) < MIN_CALIBRATION:
+            return Pairs(), (0, 0, 0)
+        changed = with_incidents(recent, zlib.crc32(self._region.encode()))
+        new, old = (
+            tells_apart(*(self._scores(spec, weights, part) for part in (normal, recent, changed)))
+            for weights in (candidate, current)
+        )
+        pairs = Pairs(found=int((new[0] & ~old[0]).sum()), lost=int((old[0] & ~new[0]).sum()))
+        return pairs, (int(old[1].sum()), int(new[1].sum()), len(recent))
 
     def _scores(self, spec: ModelSpec, weights: Weights, own: LearningSet) -> NDArray[np.float32]:
         if not len(own):

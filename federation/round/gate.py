@@ -11,11 +11,15 @@ never decides.
    it is surely better over all regions, by more than `margin_overall`; with a negative margin it need not be better.
    The candidate is published if any region takes it.
 
+Without a labelled anomaly a region compares how many made-up incidents each model tells from recent windows
+(`federation.region.made_up_incidents`). The number of alerts decides nothing: fewer alerts are not better. The verdict
+states that it rests on no label.
+
 A region cannot veto a candidate for the others, and cannot publish one that loses elsewhere there.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 
@@ -30,6 +34,8 @@ from models.training.metrics import Confusion
 
 Cells = Sequence[float]
 """Counts as in `HoldoutFigures`; those of several regions may be scaled."""
+
+NONE = Pairs()
 
 CAUTION = 0.25
 """Chance up to which a loss keeps a region's version: two sessions worse and none better. It is larger than the level
@@ -55,43 +61,70 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Counts of one region, or of several together; `pairs` weigh labels of rules half."""
+    """Counts of one region, or of several together.
+
+    Attributes:
+        current: Counts of the current model on labelled sessions.
+        candidate: Counts of the candidate.
+        pairs: Where they differ, with labels of rules at half their number.
+        made_up: Made-up incidents that only one model finds; none where a labelled session is anomalous.
+        strange: See `HoldoutFigures`; nothing where a labelled session is anomalous.
+    """
 
     current: Cells
     candidate: Cells
     pairs: Pairs
+    made_up: Pairs = NONE
+    strange: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @property
     def before(self) -> float:
-        """Quality of the current model."""
+        """Quality of the current model on labelled sessions."""
         return quality(self.current)
 
     @property
     def after(self) -> float:
-        """Quality of the candidate."""
+        """Quality of the candidate on labelled sessions."""
         return quality(self.candidate)
 
     @property
+    def has_anomalies(self) -> bool:
+        """Whether a labelled session is anomalous; of line classifiers every template has a class."""
+        return _of_lines(self.current) or bool(self.current[0] + self.current[2])
+
+    @property
+    def size(self) -> float:
+        """Number of sessions and windows that the models were compared on."""
+        return sum(self.current) + self.strange[2]
+
+    @property
+    def differing(self) -> Pairs:
+        """All on which exactly one model is right."""
+        return self.pairs + self.made_up
+
+    @property
     def gain(self) -> float:
-        """How much better the candidate is."""
-        return self.after - self.before
+        """How much better the candidate is: by F1, or by the share of all that it alone judges right."""
+        if not self.strange[2]:
+            return self.after - self.before
+        return (self.differing.better - self.differing.worse) / self.size
 
     @property
     def f1(self) -> float:
         """The mean F1 by which sessions are weighed; 1 where only one kind of error is possible."""
-        if _of_lines(self.current) or not self.current[0] + self.current[2]:
+        if _of_lines(self.current) or not self.has_anomalies:
             return 1.0
         return (self.before + self.after) / 2
 
     @property
     def luck(self) -> float:
         """Chance of this advantage of the candidate if both models were equally good."""
-        return chance(self.pairs, self.f1)
+        return chance(self.differing, self.f1)
 
     @property
     def misfortune(self) -> float:
         """Chance of this advantage of the current model."""
-        return chance(swapped(self.pairs), self.f1)
+        return chance(swapped(self.differing), self.f1)
 
 
 def judge(figures: Sequence[HoldoutFigures], settings: RoundSettings) -> Verdict:
@@ -123,8 +156,10 @@ def judge(figures: Sequence[HoldoutFigures], settings: RoundSettings) -> Verdict
 
 
 def evidence_of(figures: HoldoutFigures) -> Evidence:
-    """The counts of one region; labels of rules weigh half."""
-    return Evidence(figures.current, figures.candidate, figures.answered + figures.ruled.scaled(0.5))
+    """The counts of one region; made-up incidents count only without a labelled anomaly."""
+    pairs = figures.answered + figures.ruled.scaled(0.5)
+    own = Evidence(figures.current, figures.candidate, pairs)
+    return own if own.has_anomalies else replace(own, made_up=figures.made_up, strange=figures.strange)
 
 
 def dissenters(own: dict[str, Evidence], settings: RoundSettings) -> list[str]:
@@ -178,28 +213,35 @@ def _standing(own: Evidence, level: float, margin_region: float) -> Standing:
 
 
 def _pool(parts: Sequence[Evidence], max_share: float) -> Evidence:
-    """All regions together, those with many sessions scaled down to `max_share` of the sum."""
-    sizes = [int(sum(part.current)) for part in parts]
-    some = [(part, size) for part, size in zip(parts, sizes, strict=True) if size]
+    """All regions together, those with many sessions scaled down to `max_share` of the sum.
+
+    Where any of them has a labelled anomaly, made-up incidents of the others do not count.
+    """
+    if any(part.has_anomalies for part in parts):
+        parts = [replace(part, made_up=Pairs(), strange=(0.0, 0.0, 0.0)) for part in parts]
+    some = [part for part in parts if part.size]
     if not some:
-        return Evidence((0.0,) * len(parts[0].current), (0.0,) * len(parts[0].current), Pairs())
-    weights = [
-        bound / size for (_, size), bound in zip(some, shares([size for _, size in some], max_share), strict=True)
-    ]
-    differing = [
-        [weight * n for n in (part.pairs.found, part.pairs.lost, part.pairs.cleared, part.pairs.raised)]
-        for (part, _), weight in zip(some, weights, strict=True)
-    ]
-    current, candidate = (
-        _sum([[weight * n for n in cells] for cells, weight in zip(columns, weights, strict=True)])
-        for columns in ([part.current for part, _ in some], [part.candidate for part, _ in some])
+        nothing = (0.0,) * len(parts[0].current)
+        return Evidence(nothing, nothing, Pairs())
+    bounds = shares([int(part.size) for part in some], max_share)
+    weights = [bound / part.size for part, bound in zip(some, bounds, strict=True)]
+
+    def together(counts: Sequence[Cells]) -> tuple[float, ...]:
+        return _sum([[weight * n for n in of] for of, weight in zip(counts, weights, strict=True)])
+
+    before, after, seen = together([part.strange for part in some])
+    return Evidence(
+        together([part.current for part in some]),
+        together([part.candidate for part in some]),
+        Pairs(*map(round, together([astuple(part.pairs) for part in some]))),
+        Pairs(*map(round, together([astuple(part.made_up) for part in some]))),
+        (before, after, seen),
     )
-    return Evidence(current, candidate, Pairs(*map(round, _sum(differing))))
 
 
 def _headline(pool: Evidence, verdicts: Sequence[RegionVerdict], settings: RoundSettings, together: bool) -> str:
     """What all regions together say, how sure that is, and what evidence is missing."""
-    change = f"over {len(verdicts)} regions {pool.before:.4f} became {pool.after:.4f}{_certainty(pool)}"
+    change = f"over {len(verdicts)} regions {_change(pool)}"
     if together:
         return f"the candidate is better: {change}"
     gaining = [v.region for v in verdicts if v.adopts]
@@ -208,26 +250,41 @@ def _headline(pool: Evidence, verdicts: Sequence[RegionVerdict], settings: Round
         return f"{start}: {change}, which is worse"
     if pool.gain <= settings.margin_overall:
         return f"{start}: {change}, a gain of more than {settings.margin_overall:g} is required"
-    missing = sessions_needed(pool.pairs, pool.f1, settings.level)
+    missing = sessions_needed(pool.differing, pool.f1, settings.level)
     more = f"at least {missing}" if missing is not None else "many"
     return f"{start} for sure: {change}; {more} more {_unit(pool)} that only the candidate judges right are needed"
 
 
-def _certainty(found: Evidence) -> str:
+def _change(found: Evidence) -> str:
+    """Quality before and after, and what it rests on."""
+    if found.strange[2]:
+        before, after, seen = found.strange
+        return (
+            f"no anomaly has a label; of incidents made up in {seen:.0f} recent windows, {found.made_up.better} are "
+            f"found only by the candidate and {found.made_up.worse} only by the current model; {before:.0f} of the "
+            f"unchanged windows were beyond 99 % of the calibration windows, and {after:.0f} are now"
+        )
+    change = f"{found.before:.4f} became {found.after:.4f}"
     pairs = f"{found.pairs.better} {_unit(found)} judged better and {found.pairs.worse} worse"
     if _of_lines(found.current):
-        return f" ({pairs})"
+        return f"{change} ({pairs})"
     low, high = f1_interval(found.current, found.candidate, found.pairs)
-    return f" ({pairs}, 90 % interval of the gain {low:+.4f} to {high:+.4f})"
+    return f"{change} ({pairs}, 90 % interval of the gain {low:+.4f} to {high:+.4f})"
 
 
 def _losses(own: dict[str, Evidence], standings: dict[str, Standing]) -> list[str]:
     return [
-        f"it is worse in {region}, which keeps its version: {own[region].before:.4f} became {own[region].after:.4f} "
-        f"by {own[region].pairs.worse - own[region].pairs.better} {_unit(own[region])}"
+        f"it is worse in {region}, which keeps its version: {_loss(own[region])}"
         for region, standing in standings.items()
         if standing is Standing.LOSES
     ]
+
+
+def _loss(own: Evidence) -> str:
+    lost = own.differing.worse - own.differing.better
+    if own.strange[2]:
+        return f"it finds {lost} fewer made-up incidents"
+    return f"{own.before:.4f} became {own.after:.4f} by {lost} {_unit(own)}"
 
 
 def _dissent(region: str) -> str:

@@ -115,7 +115,10 @@ def figures_problem(figures: HoldoutFigures, max_examples: int, classes: int = 2
         return f"its counts {figures.current} and {figures.candidate} are not of the same windows"
     if _changed(figures, classes) != _claimed(figures, classes):
         return f"its counts of differences {figures.answered} and {figures.ruled} do not fit its totals"
-    if (size := sum(figures.current) + sum(figures.unlabelled)) > max_examples:
+    seen = figures.strange[2]
+    if max(figures.made_up.better, figures.made_up.worse, *figures.strange[:2]) > seen or figures.made_up.raised:
+        return f"its made-up incidents {figures.made_up} do not fit the {seen} windows that it looked at"
+    if (size := sum(figures.current) + sum(figures.unlabelled) + seen) > max_examples:
         return f"it claims a holdout of {size} windows; at most {max_examples} are accepted"
     return None
 

@@ -262,9 +262,11 @@ def _result(document: RoundResultDocument, folder: Path) -> RoundResult:
 
 def _figures(document: RegionFigures) -> HoldoutFigures:
     both, old, new, neither = document.get("unlabelled", [0, 0, 0, 0])
+    before, after, seen = document.get("strange", [0, 0, 0])
     return HoldoutFigures(
         document["region"], tuple(document["current"]), tuple(document["candidate"]),
         Pairs(**document.get("answered", {})), Pairs(**document.get("ruled", {})), (both, old, new, neither),
+        Pairs(**document.get("made_up", {})), (before, after, seen),
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from models.base import Templates, Windows
 from models.classify.base import Lines
 
 ASSUMED = "assumed"
-"""Provenance of a window without a label."""
+"""Provenance of a window without a label, which counts as normal in training."""
 
 
 class Purpose(StrEnum):

@@ -36,6 +36,20 @@ class RegionFigures(TypedDict):
             ),
         ]
     ]
+    made_up: NotRequired[
+        Annotated[
+            DifferenceCounts, Field(description="Incidents made up in windows without a label that one model finds.")
+        ]
+    ]
+    strange: NotRequired[
+        Annotated[
+            list[int],
+            Field(
+                description="Windows without a label beyond 99 % of the calibration windows: by the current model, by "
+                "the candidate, and all that were looked at."
+            ),
+        ]
+    ]
 
 
 class RegionVerdictDocument(TypedDict):

@@ -70,7 +70,9 @@ def parts(tmp_path):
         new_id=lambda: f"round-{next(base.ids)}",
     )
     source = MemorySource({"t/0": [FAIL, json.dumps(DRIFT).encode()]})
-    events = event_feed(source, MemorySink(), base.ledger, base.store, MODEL, now_ns=base.clock)
+    events = event_feed(
+        source, MemorySink(), base.ledger, base.store, MODEL, settings=base.settings.schedule, now_ns=base.clock
+    )
     base.observer.told = []
     base.observer.events_problem = base.observer.told.append
     yield Coordinator(base.controller, events, runner, base.observer), base, link, runner

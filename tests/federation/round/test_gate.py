@@ -190,3 +190,38 @@ def test_no_region_adopts_what_its_own_sessions_surely_reject(a: HoldoutFigures,
 @pytest.mark.parametrize(("cells", "value"), [((0, 0, 0, 0), 1.0), ((0, 1, 0, 3), 0.75), ((1, 1, 1, 9), 0.5)])
 def test_quality(cells: tuple[int, int, int, int], value: float) -> None:
     assert quality(cells) == value
+
+
+def unlabelled(region: str, found: int, lost: int, **changes) -> HoldoutFigures:
+    nothing = (0, 0, 0, 0)
+    return HoldoutFigures(
+        region,
+        nothing,
+        nothing,
+        unlabelled=(0, 50, 0, 150),
+        made_up=Pairs(found, lost),
+        strange=(40, 3, 200),
+        **changes,
+    )
+
+
+def test_without_labels_made_up_incidents_decide_and_the_verdict_says_so() -> None:
+    verdict = judge([unlabelled("eu", 60, 3), unlabelled("us", 50, 2)], SETTINGS)
+    assert verdict.accepted
+    assert "no anomaly has a label; of incidents made up in 400 recent windows, 110 are found only by the cand" in (
+        verdict.reason
+    )
+    worse = judge([unlabelled("eu", 60, 3), unlabelled("us", 2, 50)], SETTINGS)
+    assert takers(worse) == ["eu"]
+    assert "worse in us, which keeps its version: it finds 48 fewer made-up incidents" in worse.reason
+
+
+def test_fewer_alerts_without_labels_are_no_evidence() -> None:
+    assert not judge([unlabelled("eu", 0, 0), unlabelled("us", 0, 0)], SETTINGS).accepted
+
+
+def test_made_up_incidents_do_not_count_beside_labelled_anomalies() -> None:
+    labelled = replace(figures("us", GOOD, GOOD), made_up=Pairs(found=100), strange=(40, 3, 200))
+    verdict = judge([replace(labelled, region="eu"), labelled], SETTINGS)
+    assert not verdict.accepted
+    assert "made up" not in verdict.reason
