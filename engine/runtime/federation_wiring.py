@@ -121,6 +121,7 @@ def coordinator(settings: CoordinatorSettings, telemetry: RoundTelemetry) -> Ite
             now_ns=time.time_ns,
             new_id=new_round_id,
         )
+        controller.hold_lease()
         events = event_feed(
             build_source(settings.events), build_sink(settings.dead_letters), ledger, store, settings.model,
             settings=settings.schedule, regions=settings.regions, now_ns=time.time_ns,

@@ -15,11 +15,13 @@ Steps of a round. Each is recorded in the ledger when it is done, and each may b
 6. **done**: a new version is announced if it is still current. Drift whose round failed waits for the next round,
    and so do all triggers of a round that was interrupted.
 
-Unfinished rollbacks come before everything else. A step that fails because something cannot be reached is
-repeated at the next tick.
+A lease in the model store keeps a second coordinator from any step, and a current version that another program has
+changed is recorded in the audit log. Unfinished rollbacks come before everything else. A step that fails because
+something cannot be reached is repeated at the next tick.
 """
 
 import logging
+import socket
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,12 +35,13 @@ from federation.coordinator.records import Round, RoundOutcome, RoundStep
 from federation.coordinator.rollback import Rollbacks
 from federation.coordinator.round_records import audit_body, judged, notes_of, spec_of, threshold_of
 from federation.coordinator.schedule import Begin, ScheduleSettings, Situation, Wait, decide
-from federation.errors import FederationError, RoundFailedError, StorageError
+from federation.errors import FederationError, RoundFailedError, SetupError, StorageError
 from federation.protocol.records import Weights
 from federation.round import round_files
 from federation.round.round_files import KeptVersion, RoundPlan
 from federation.round.settings import RoundSettings
 from models.base import ModelError
+from models.storage.lease import LEASE_S
 from models.storage.model_cards import AnyCard
 from models.storage.store import ModelStore
 
@@ -121,6 +124,8 @@ class Controller:
         self._observer = parts.observer
         self._now_ns = now_ns
         self._new_id = new_id
+        self._holder = f"{socket.gethostname()}:{settings.folder}"
+        self._renew_ns = 0
         if self._ledger.fact("born_ns") is None:
             self._ledger.set_fact("born_ns", now_ns())
 
@@ -134,7 +139,20 @@ class Controller:
         self._observer.step_problem("")
         return moved
 
+    def hold_lease(self) -> None:
+        """Take the lease on the model, or renew it in time; raises SetupError if another coordinator holds it."""
+        now_ns = self._now_ns()
+        if now_ns < self._renew_ns:
+            return
+        if other := self._store.lease(self._model, self._holder, now_ns):
+            raise SetupError(
+                f"another coordinator ({other}) manages {self._model} in {self._store}; stop it and wait {LEASE_S:g} "
+                "s, or use another model store"
+            )
+        self._renew_ns = now_ns + int(LEASE_S / 3 * 1e9)
+
     def _move(self) -> bool:
+        self.hold_lease()
         for rollback in self._ledger.open_rollbacks():
             with self._observer.step("rollback", ""):
                 self._rollbacks.finish(rollback)
@@ -154,6 +172,7 @@ class Controller:
 
     def _plan(self) -> bool:
         """Step 1."""
+        self._audit_move()
         situation = self._situation()
         decision = decide(self._settings.schedule, situation)
         if isinstance(decision, Begin):  # only now: the number takes its time if the SuperLink does not answer
@@ -171,6 +190,19 @@ class Controller:
         self._ledger.plan(planned, decision.triggers)
         log.info("round planned", extra={"round": round_id, "reason": decision.reason})
         return True
+
+    def _audit_move(self) -> None:
+        """Audit a change of the current version that no round and no rollback of this ledger made."""
+        current, known = self._store.current(self._model), self._ledger.fact("current")
+        if current == known:
+            return
+        if known is not None:
+            reason = "another program changed the current version in the model store"
+            log.warning("%s from %s to %s", reason, known, current)
+            body = {"model": self._model, "from": known, "to": current, "reason": reason}
+            entry = self._rollbacks.audit.append(f"moved/{self._now_ns()}", "moved", body)
+            self._ledger.set_fact("audit_head", [entry.seq, entry.sha256])
+        self._ledger.set_fact("current", current)
 
     def _situation(self) -> Situation:
         last = next(iter(self._ledger.rounds(1)), None)
@@ -281,6 +313,7 @@ class Controller:
                     return None  # somebody rolled back at this moment: the next tick finds the round superseded
             elif not served:
                 self._store.promote(self._model, version, accepted.held)
+            self._ledger.set_fact("current", version)
             return self._record(replace(accepted, outcome="published", published=version), RoundStep.PUBLISHED)
 
     def _publish_candidate(self, accepted: Round) -> int:

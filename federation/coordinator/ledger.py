@@ -155,10 +155,10 @@ class Ledger:
     def close_round(self, ended: Round, attempts: int) -> None:
         """End a round; some triggers of a round without a result wait for another one.
 
-        These are drift events if the round failed, and all triggers if it was interrupted, until `attempts`
-        rounds have come to nothing.
+        These are drift events and commands if the round failed, and all triggers if it was interrupted, until
+        `attempts` rounds have failed.
         """
-        again = {"failed": ("drift",), "interrupted": ("drift", "manual", "schedule")}.get(ended.outcome, ())
+        again = {"failed": ("drift", "manual"), "interrupted": ("drift", "manual", "schedule")}.get(ended.outcome, ())
         with self._transaction() as database:
             _update_round(database, ended)
             if ended.outcome in ("failed", "interrupted"):

@@ -68,6 +68,7 @@ class Rollbacks:
         """
         if rollback.step is RoundStep.PLANNED:
             self._move(rollback)  # 2
+            self._ledger.set_fact("current", self._store.current(rollback.model))
             rollback = self._record(rollback, RoundStep.PUBLISHED)
         body: dict[str, Any] = {
             "model": rollback.model, "from": rollback.bad, "to": rollback.good, "reason": rollback.reason,

@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from federation.coordinator.records import RoundTrigger
 
+RETRY_S = 15.0
+"""Pause after a failed round before a command's next attempt."""
+
 
 class ScheduleSettings(BaseModel):
     """When a round is due."""
@@ -23,7 +26,9 @@ class ScheduleSettings(BaseModel):
     every_s: Annotated[float, Field(ge=0)] = Field(
         0.0, description="Seconds after a round until the next one without drift; 0: never."
     )
-    attempts: Annotated[int, Field(ge=1)] = Field(3, description="Failed rounds after which a drift event is dropped.")
+    attempts: Annotated[int, Field(ge=1)] = Field(
+        3, description="Failed rounds after which a drift event or a command is dropped."
+    )
     rollback_regions: Annotated[int, Field(ge=1)] = Field(
         2, description="Regions that have to report a regression of a version before it is rolled back for all. Until "
         "then only a region that reports one goes back.",
@@ -84,7 +89,7 @@ def decide(settings: ScheduleSettings, situation: Situation) -> Begin | Wait:
 
     1. Drift that was measured on an older version than the region serves is answered already: it is dismissed.
     2. A round needs a reason: drift, a command, or the schedule.
-    3. Drift waits for the debounce time and for the end of the cool-down; commands do not.
+    3. Drift waits for the debounce time and for the end of the cool-down; a command waits only after a failed round.
     4. Enough nodes have to be online.
     """
     version, now_ns = situation.version, situation.now_ns
@@ -110,6 +115,10 @@ def decide(settings: ScheduleSettings, situation: Situation) -> Begin | Wait:
             due_ns = max(due_ns, situation.since_ns + _ns(settings.cool_down_s))
         if now_ns < due_ns:
             return Wait(f"drift was reported; a round is due in {(due_ns - now_ns) / 1e9:.0f} s")
+    elif any(t.attempts for t in triggers):  # a node that was starting has time to come online
+        due_ns = situation.since_ns + _ns(RETRY_S)
+        if now_ns < due_ns:
+            return Wait(f"a round failed; it is requested again in {(due_ns - now_ns) / 1e9:.0f} s")
     if situation.online is None:  # 4
         return Wait("a round is due, but the SuperLink does not report which nodes are online")
     if situation.online < situation.needed:

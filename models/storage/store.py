@@ -38,6 +38,7 @@ from safetensors import numpy as safetensors
 from models.base import Model, ModelError, ModelStoreError, WindowDetector
 from models.classify import registry as classifiers
 from models.detectors import registry
+from models.storage.lease import take_lease
 from models.storage.model_cards import CARDS, AnyCard, Card, ClassifierCard, ModelNotes, Notes
 from models.storage.names import require_own_name, require_valid_name
 from models.storage.pointer import Pointer, below, read_pointer
@@ -165,11 +166,7 @@ class ModelStore:
         return None if pointer is None else pointer.of(region)
 
     def held(self, name: str) -> dict[str, int]:
-        """Regions that keep an earlier version than the current one, with it.
-
-        Raises:
-            ModelStoreError: see `current`.
-        """
+        """Regions that keep an earlier version than the current one, with it; raises ModelStoreError."""
         pointer = self._pointer(name)
         return {} if pointer is None else dict(pointer.held)
 
@@ -322,6 +319,11 @@ class ModelStore:
             raise ModelStoreError(f"{name} has no version before {now or 'the first'} to go back to")
         parent = self.any_card(name).parent if now in self.versions(name) else None
         return parent if parent in earlier else earlier[-1]
+
+    def lease(self, name: str, holder: str, now_ns: int) -> str | None:
+        """Take or renew the lease on a model; see `models.storage.lease.take_lease`; raises ModelStoreError."""
+        require_valid_name(name)
+        return self._asked(lambda: take_lease(self._folder, name, holder, now_ns))
 
     def weights(self, name: str, version: int) -> dict[str, NDArray[Any]]:
         """The weights of a version, verified, without building the model.

@@ -103,6 +103,7 @@ class LocalFolder(Folder):
     @contextlib.contextmanager
     def locked(self, name: str) -> Iterator[None]:
         """See `Folder.locked`: an advisory lock, freed by the system if the holder dies."""
+        (self._root / name).mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self._root / name / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)

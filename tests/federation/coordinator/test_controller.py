@@ -192,6 +192,9 @@ def test_an_interrupted_round_is_asked_for_again_by_whoever_asked_for_it(tmp_pat
     first.close()
     second = CoordinatorProcess(tmp_path, clock, ids=count(7))
     second.ticks(20)
+    assert second.ledger.fact("waiting") == "a round failed; it is requested again in 15 s"
+    clock.advance(15)
+    second.ticks(20)
     assert [r.outcome for r in second.ledger.rounds(9)] == ["published", "interrupted"]
     assert second.ledger.rounds(1)[0].reason == "asked for"
     second.close()

@@ -70,7 +70,7 @@ def _failing(process, present):
 def test_a_region_missing_from_rounds_that_failed_for_it_is_reported_too(process, clock):
     _failing(process, ("us",))
     for i in range(2):
-        settle(process, clock, RoundTrigger(f"m{i}", "manual", "", clock.ns, 0, "asked for"))
+        settle(process, clock, RoundTrigger(f"s{i}", "schedule", "", clock.ns, 0, "due"))
     assert [m for m in process.observer.missed if m[1]] == [("ap", 2), ("eu", 2)]
     assert {r.name: (r.missed, r.attended) for r in process.ledger.regions()} == {
         "ap": (2, 0), "eu": (2, 0), "us": (0, 2)
