@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from engine.cli.output import console, print_json, table
-from engine.cli.round_text import audit_sentences, progress, progress_sentence, region_sentences
+from engine.cli.round_text import audit_sentences, privacy_left, progress, progress_sentence, region_sentences
 from foundation.time_text import iso_millis
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ RegionFile = Annotated[Path, typer.Argument(help="The region's TOML file.", show
 Json = Annotated[bool, typer.Option("--json", help="One JSON object instead of tables.")]
 
 LOOK_S = 0.5
+
+ALL_ROUNDS = 1_000
+"""As many as the ledger keeps."""
 
 
 @app.command("coordinator")
@@ -136,12 +139,16 @@ def status(
     """
     from engine.runtime.federation_wiring import is_running, ledger_of
     from engine.settings import load_coordinator
+    from federation.privacy.registry import privacy_mode
     from federation.round.round_files import read_steps
 
     settings = load_coordinator(file)
     with ledger_of(settings) as ledger:
         report = {"running": is_running(settings), **_status(ledger, settings.regions, rounds)}
         current = ledger.open_round()
+        if privacy_mode(settings.round.privacy.mode).has_budget:
+            epsilons = [found.epsilon for found in ledger.rounds(ALL_ROUNDS)]
+            report["privacy"] = privacy_left(epsilons, settings.round.privacy.epsilon)
     if current is not None:
         steps = read_steps(settings.folder / "rounds" / current.round_id)
         report["now"] = {"round_id": current.round_id, **progress(steps, settings.round.passes, settings.regions)}
@@ -168,6 +175,11 @@ def status(
         facts = (f"why: {row['reason']}", who, now, row["sentence"], *row["refused"], *region_sentences(row["holdout"]))
         for sentence in filter(None, facts):
             screen.print(f"  {sentence}", soft_wrap=True, highlight=False, markup=False)
+    if budget := report.get("privacy"):
+        screen.print(
+            f"privacy: epsilon {budget['spent']:.2f} of {budget['budget']:g} spent by the region that has spent most, "
+            f"{budget['left']:.2f} left; the last round cost {budget['last_round']:.2f}", soft_wrap=True,
+        )  # fmt: skip
     running = "the coordinator runs" if report["running"] else "no coordinator runs here"
     screen.print(
         f"{running}; triggers waiting: {report['triggers']}; last status: {report['waiting'] or 'no round pending'}"

@@ -79,3 +79,16 @@ def card_regions(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, Mappin
     """The figures of each region on a card of a version that a round published."""
     start = "region "
     return {name.removeprefix(start): found for name, found in metrics.items() if name.startswith(start)}
+
+
+def privacy_left(epsilons: Sequence[float | None], limit: float) -> dict[str, float]:
+    """The privacy budget of the region that has spent most.
+
+    Args:
+        epsilons: What it had spent in total after each round, newest first; None for rounds without a budget.
+        limit: The budget over all rounds.
+    """
+    spent = [value for value in epsilons if value is not None]
+    last = spent[0] - max(spent[1:], default=0.0) if spent else 0.0
+    most = max(spent, default=0.0)
+    return {"budget": limit, "spent": most, "left": max(0.0, limit - most), "last_round": max(0.0, last)}

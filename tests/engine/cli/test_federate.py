@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from engine.runtime import federation_wiring
+from federation.coordinator.ledger import Ledger
 from federation.round.round_files import add_step
 from models.storage.store import ModelStore
 from tests.support.coordinator_process import MODEL, CoordinatorProcess, ManualWallClock, drift, publish_first
@@ -92,6 +93,18 @@ def test_status_shows_the_phase_of_a_round_and_who_is_awaited(driftline, file, t
     assert (
         "comparison on the holdouts; awaited: eu, us; no valid answer: ap" in driftline("federate", "status", file).out
     )
+
+
+def test_status_shows_what_is_left_of_the_privacy_budget(driftline, file, tmp_path):
+    assert "privacy" not in json.loads(driftline("federate", "status", file, "--json").out)
+    file.write_text(file.read_text() + '\n[round.privacy]\nmode = "dp"\nepsilon = 4.0\n')
+    with Ledger(tmp_path / "ledger.db") as ledger:
+        (found,) = ledger.rounds(1)
+        ledger.save(replace(found, epsilon=1.5))
+    told = json.loads(driftline("federate", "status", file, "--json").out)
+    assert told["privacy"] == {"budget": 4.0, "spent": 1.5, "left": 2.5, "last_round": 1.5}
+    said = driftline("federate", "status", file).out
+    assert "epsilon 1.50 of 4 spent by the region that has spent most, 2.50 left; the last round cost 1.50" in said
 
 
 def test_models_list_shows_who_serves_a_version_and_its_figures(driftline, file, tmp_path):
