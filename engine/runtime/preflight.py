@@ -11,6 +11,7 @@ from connectors.base import ConnectorError, LineBatch, Source, SourcePartition, 
 from connectors.registry import SinkSettings, SourceSettings, build_sink, build_source
 from engine.clock import SystemClock
 from engine.drift.settings import DriftSettings
+from engine.runtime.coordinator_clock import MAX_SKEW_S, clock_ahead_s
 from engine.runtime.federation_wiring import audit_of, ledger_of, trainer_build
 from engine.runtime.model_loading import describe_classifier, describe_current
 from engine.serving.hot_swap import ModelSettings
@@ -20,6 +21,7 @@ from engine.telemetry.endpoints import Endpoints
 from engine.telemetry.health import Health
 from engine.telemetry.metrics import Metrics
 from engine.telemetry.telemetry import TelemetrySettings
+from federation.errors import SetupError
 from federation.flower.node import require_usable
 from federation.flower.superlink import SuperLink
 from federation.storage.training_store import TrainingStore
@@ -190,7 +192,17 @@ def _node(settings: RegionSettings) -> str:
     require_usable(settings.region, settings.node)
     host, _, port = settings.node.superlink.rpartition(":")
     with socket.create_connection((host, int(port)), timeout=CONNECT_S):
-        return f"{settings.node.superlink} answers{'' if settings.node.key else '; no key: not for other machines'}"
+        answers = f"{settings.node.superlink} answers{'' if settings.node.key else '; no key: not for other machines'}"
+    ahead_s = clock_ahead_s(host, int(port), settings.node.root_certificates)
+    if ahead_s is None:
+        return answers
+    if abs(ahead_s) > MAX_SKEW_S:
+        direction = "ahead of" if ahead_s > 0 else "behind"
+        raise SetupError(
+            f"the clock of this machine is {abs(ahead_s):.0f} s {direction} the coordinator's; at most {MAX_SKEW_S:g} "
+            "s are accepted, because messages of a round expire by it; synchronise the clocks"
+        )
+    return f"{answers}, clocks differ by {abs(ahead_s):.0f} s"
 
 
 def _records(settings: CoordinatorSettings) -> str:
