@@ -28,6 +28,9 @@ MAX_LINES = 4_000_000
 
 MAX_TEMPLATES = 4096
 
+USUAL_SHARE = 0.99
+"""Share of the windows labelled as normal whose scores are usual."""
+
 MAX_WINDOWS = 10**9
 """Windows that a row may stand for."""
 
@@ -81,8 +84,8 @@ class CountTables(Statistics):
         """See `Statistics.merge`.
 
         References of the model that the round started from count as one window each: known windows stay known,
-        until more frequent ones take their places. A window that is only assumed to be normal is left out if it
-        holds a template that labels show in anomalous windows alone.
+        until more frequent ones take their places. If there are labels of both classes, windows that are only
+        assumed to be normal are left out where they look anomalous; see `_doubtful`.
         """
         assert isinstance(detector, EventCounts)
         base, words = detector.references()
@@ -94,16 +97,25 @@ class CountTables(Statistics):
             times.append(counted * (part.windows / float(counted.sum())))
             words |= KnownWords.from_arrays(arrays, len(arrays["vocabulary"])).by_id(arrays["vocabulary"])
         rows, every = _joined(windows), np.concatenate(times)
-        every[_doubtful(rows, every), 2] = 0
+        if (every[:, :2] > 0).any(0).all():
+            every[_doubtful(detector, rows, every), 2] = 0
         every[:, 0] += every[:, 2]
         detector.fit_table(rows, every[:, :2], words, seed=seed)
 
 
-def _doubtful(rows: Windows, times: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Bool (R,): which rows hold a template that is in rows labelled as anomalous, and in none labelled as normal."""
+def _doubtful(detector: EventCounts, rows: Windows, times: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which rows, bool (R,), look anomalous by the labels `times` (R, 3).
+
+    Either they hold a template that is in rows labelled as anomalous and in none labelled as normal, or the model that
+    the round started from gives them a higher score than to nearly all windows labelled as normal.
+    """
     row = np.repeat(np.arange(len(rows)), rows.lengths())
     bad = np.setdiff1d(rows.ids[times[row, 1] > 0], rows.ids[times[row, 0] > 0])
-    return np.asarray(np.bincount(row, np.isin(rows.ids, bad), minlength=len(rows)) > 0)
+    scores = detector.score(rows)
+    order = np.argsort(scores)
+    below = np.cumsum(times[order, 0])
+    limit = scores[order[int(np.searchsorted(below, USUAL_SHARE * below[-1]))]]
+    return np.asarray((np.bincount(row, np.isin(rows.ids, bad), minlength=len(rows)) > 0) | (scores > limit))
 
 
 def _distinct(windows: Windows, classes: NDArray[np.int64]) -> tuple[Windows, NDArray[np.int64]]:
