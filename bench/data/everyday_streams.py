@@ -92,6 +92,15 @@ def everyday_logs(lines: int, seed: int) -> dict[str, StreamLines]:
     return made
 
 
+def system_lines(name: str) -> StreamLines:
+    """The parsed sample of one of loghub's systems.
+
+    Raises:
+        BenchError: a log is not in the data folder.
+    """
+    return _parsed()[name]
+
+
 def daily_rhythm(days: int = DAYS, seed: int = 0) -> StreamLines:
     """Web traffic by day, batch jobs by night, and what runs always; the rate of lines varies with the hour."""
     rng = np.random.default_rng(seed)

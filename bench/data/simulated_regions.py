@@ -16,12 +16,14 @@ from models.base import Templates, Windows
 class FixedStore:
     """A learning store in memory, of windows dealt out once: 70 % to train on, 10 % to calibrate, 20 % held out."""
 
-    def __init__(self, windows: Windows, labels: NDArray[np.bool_], templates: Templates, *, seed: int) -> None:
-        """Takes labelled windows; `seed` is that of the split."""
+    def __init__(self, windows: Windows, labels: NDArray[np.bool_], templates: Templates, *, seed: int,
+        labelled: bool = True,
+    ) -> None:  # fmt: skip
+        """Takes labelled windows; `seed` is that of the split. Without `labelled` the labels stay unknown."""
         order = np.random.default_rng(seed).permutation(len(labels))
         cuts = np.split(order, [round(0.7 * len(order)), round(0.8 * len(order))])
         self._sets = {
-            purpose: _set(windows, labels, templates, np.sort(part))
+            purpose: _set(windows, labels, templates, np.sort(part), labelled)
             for purpose, part in zip((Purpose.TRAIN, Purpose.CALIBRATE, Purpose.HOLDOUT), cuts, strict=True)
         }
         self._texts = set(templates.values())
@@ -44,9 +46,13 @@ class FixedStore:
         return tuple(self._book)
 
 
-def _set(windows: Windows, labels: NDArray[np.bool_], templates: Templates, index: NDArray[np.int64]) -> LearningSet:
+def _set(
+    windows: Windows, labels: NDArray[np.bool_], templates: Templates, index: NDArray[np.int64], labelled: bool
+) -> LearningSet:
     chosen = windows.take(index)
     texts = {i: templates[i] for i in np.unique(chosen.ids).tolist()}
+    if not labelled:
+        return LearningSet(chosen, np.zeros(len(index), bool), texts, ("assumed",) * len(index))
     return LearningSet(chosen, labels[index], texts, ("labels",) * len(index))
 
 

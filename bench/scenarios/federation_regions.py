@@ -1,40 +1,25 @@
 """Scenarios federate-iotdb and federate-simulated: one round each, judged on windows that no region has."""
 
-import logging
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.data.detection_data import Labelled, hdfs_sessions, iotdb, of_sessions
+from bench.data.one_round import ServedModel, after_round, judged, region_of, trained_alone
 from bench.data.partition import by_dirichlet, by_node
-from bench.data.simulated_regions import ATTACKS, FixedStore, HostileRegion
+from bench.data.simulated_regions import ATTACKS, HostileRegion
 from bench.harness import Outcome, Run, Scenario, Target
 from engine.offline.datasets import split_by_session
 from federation.flower.local_grid import LocalGrid
 from federation.flower.network import FlowerNetwork
 from federation.protocol.messages import RegionClient
-from federation.protocol.records import ModelSpec, Weights
-from federation.region.trainer import Trainer
 from federation.round.round import run_round
 from federation.round.settings import RoundSettings
 from federation.round.strategies import STRATEGIES
-from models.detectors.registry import build
-from models.train_detector import TrainSettings, train
-from models.training.metrics import Confusion, confusion
-from models.training.scoring import WindowScorer
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """The model that a round starts from."""
-
-    spec: ModelSpec
-    weights: Weights
-    threshold: float
+from models.training.metrics import Confusion
 
 
 def federate_iotdb(run: Run) -> Outcome:
@@ -48,7 +33,7 @@ def federate_iotdb(run: Run) -> Outcome:
     settings, encoder = _settings(run, passes=6, local_epochs=5), run.setting("encoder", "minilm")
     alone = settings.model_copy(update={"min_regions": 1})
     folds = np.array_split(np.random.default_rng(0).permutation(len(scenarios)), count)
-    found: dict[str, list[tuple[float, float, float, float]]] = {}
+    found: dict[str, list[Confusion]] = {}
     with tempfile.TemporaryDirectory() as name:
         cache = Path(name)
         for number, fold in enumerate(folds):
@@ -57,19 +42,19 @@ def federate_iotdb(run: Run) -> Outcome:
             parts = by_node([nodes[i] for i in drawn.tolist()])
             learn = {node: data.take(np.sort(drawn[p])) for node, p in parts.items()}
             tests = {n: data.take(np.flatnonzero(test & (np.array(nodes) == n))) for n in learn}
-            start = _start(learn[min(learn)], encoder, cache)
-            trainers = {n: _trainer(n, part, cache, i) for i, (n, part) in enumerate(sorted(learn.items()))}
-            whole = {"all": _trainer("all", data.take(np.sort(drawn)), cache, 0)}
+            start = trained_alone(learn[min(learn)], cache, settings={"encoder": encoder})
+            trainers = {n: region_of(n, part, cache, i) for i, (n, part) in enumerate(sorted(learn.items()))}
+            whole = {"all": region_of("all", data.take(np.sort(drawn)), cache, 0)}
             models = {
                 "first": dict.fromkeys(learn, start),
-                "local": {n: _after(start, {n: t}, alone) for n, t in trainers.items()},
-                "federated": dict.fromkeys(learn, _after(start, trainers, settings)),
-                "central": dict.fromkeys(learn, _after(start, whole, alone)),
+                "local": {n: after_round(start, {n: t}, alone) for n, t in trainers.items()},
+                "federated": dict.fromkeys(learn, after_round(start, trainers, settings)),
+                "central": dict.fromkeys(learn, after_round(start, whole, alone)),
             }
             for way, by_region in models.items():
-                found.setdefault(way, []).append(_sum([_judged(by_region[n], tests[n], cache) for n in learn]))
+                found.setdefault(way, []).append(_sum([judged(by_region[n], tests[n], cache) for n in learn]))
             run.progress("folds", number + 1, count)
-    f1 = {way: [Confusion(*cells).f1 for cells in cells_of] for way, cells_of in found.items()}
+    f1 = {way: [cells.f1 for cells in cells_of] for way, cells_of in found.items()}
     return Outcome(
         {f"{way}.f1": float(np.mean(v)) for way, v in f1.items()} | {f"{way}.f1_min": min(v) for way, v in f1.items()}
     )
@@ -86,19 +71,21 @@ def federate_simulated(run: Run) -> Outcome:
     strategies = run.setting("strategies", ",".join(STRATEGIES)).split(",")
     settings, encoder = _settings(run, passes=8, local_epochs=5), run.setting("encoder", "minilm")
     test, learn = split_by_session(hdfs_sessions(), 0.2, seed=0)
-    learned, judged = of_sessions(learn), of_sessions(test)
+    learned, test_set = of_sessions(learn), of_sessions(test)
     parts = by_dirichlet(learned.windows, count, alpha, seed=0)
     figures: dict[str, float] = {"regions": float(count)}
     with tempfile.TemporaryDirectory() as name:
         cache = Path(name)
-        honest = {f"r{i:03}": _trainer(f"r{i:03}", learned.take(p), cache, i) for i, p in enumerate(parts)}
-        start = _start(learned.take(max(parts, key=lambda p: int(learned.labels[p].sum()))), encoder, cache)
-        figures["first.f1"] = Confusion(*_judged(start, judged, cache)).f1
+        honest = {f"r{i:03}": region_of(f"r{i:03}", learned.take(p), cache, i) for i, p in enumerate(parts)}
+        start = trained_alone(
+            learned.take(max(parts, key=lambda p: int(learned.labels[p].sum()))), cache, settings={"encoder": encoder}
+        )
+        figures["first.f1"] = judged(start, test_set, cache).f1
         for number, strategy in enumerate(strategies):
             chosen = settings.model_copy(update={"strategy": strategy})
-            figures |= _simulated(strategy, start, honest, chosen, judged, cache)
+            figures |= _simulated(strategy, start, honest, chosen, test_set, cache)
             with_liars = {**honest, **_liars(honest, hostile)}
-            figures |= _simulated(f"{strategy}.hostile", start, with_liars, chosen, judged, cache)
+            figures |= _simulated(f"{strategy}.hostile", start, with_liars, chosen, test_set, cache)
             run.progress("strategies", number + 1, len(strategies))
     return Outcome(figures)
 
@@ -116,56 +103,26 @@ def _liars(honest: Mapping[str, RegionClient], count: int) -> dict[str, RegionCl
 
 
 def _simulated(
-    name: str, start: Start, regions: Mapping[str, RegionClient], settings: RoundSettings, judged: Labelled, cache: Path
+    name: str,
+    start: ServedModel,
+    regions: Mapping[str, RegionClient],
+    settings: RoundSettings,
+    test_set: Labelled,
+    cache: Path,
 ) -> dict[str, float]:
     network = FlowerNetwork(LocalGrid(regions))
     result = run_round(network, settings, start.spec, start.weights, start.threshold, round_id=name)
-    after = Start(start.spec, result.weights, result.threshold)
+    after = ServedModel(start.spec, result.weights, result.threshold)
     return {
-        f"{name}.f1": Confusion(*_judged(after, judged, cache)).f1,
+        f"{name}.f1": judged(after, test_set, cache).f1,
         f"{name}.accepted": float(result.accepted),
         f"{name}.participants": float(len(result.participants)),
         f"{name}.refusals": float(len(result.refusals)),
     }
 
 
-def _start(learn: Labelled, encoder: str, cache: Path) -> Start:
-    """A BERT-CNN as one region alone would train it."""
-    logging.getLogger("flwr").setLevel(logging.WARNING)
-    settings = TrainSettings(settings={"encoder": encoder}, threshold="best_f1")
-    trained = train(learn.windows, learn.labels, learn.templates, settings, device="cpu", cache=cache)
-    detector = trained.detector
-    spec = ModelSpec(
-        name="m", version=1, kind="detector", detector=detector.name, settings=detector.settings(),
-        extra=detector.extra(),
-    )  # fmt: skip
-    return Start(spec, detector.weights(), trained.threshold)
-
-
-def _trainer(name: str, learn: Labelled, cache: Path, seed: int) -> Trainer:
-    store = FixedStore(learn.windows, learn.labels, learn.templates, seed=seed)
-    return Trainer(name, store, device="cpu", cache=cache)
-
-
-def _after(start: Start, regions: Mapping[str, RegionClient], settings: RoundSettings) -> Start:
-    """What serves after a round: the candidate where the gate accepts it."""
-    network = FlowerNetwork(LocalGrid(regions))
-    result = run_round(network, settings, start.spec, start.weights, start.threshold, round_id="r")
-    return Start(start.spec, result.weights, result.threshold) if result.accepted else start
-
-
-def _judged(model: Start, test: Labelled, cache: Path) -> tuple[float, float, float, float]:
-    detector = build(model.spec.detector, model.spec.settings, device="cpu", cache=cache)
-    detector.load_weights(model.weights, model.spec.extra)
-    detector.learn_templates(test.templates)
-    scores: NDArray[np.float32] = WindowScorer(detector, 1, model.threshold).score(test.windows)
-    found = confusion(scores, test.labels, model.threshold)
-    return found.true_positives, found.false_positives, found.false_negatives, found.true_negatives
-
-
-def _sum(cells: list[tuple[float, float, float, float]]) -> tuple[float, float, float, float]:
-    a, b, c, d = (sum(column) for column in zip(*cells, strict=True))
-    return a, b, c, d
+def _sum(cells: Sequence[Confusion]) -> Confusion:
+    return Confusion(*np.sum([astuple(c) for c in cells], axis=0).tolist())
 
 
 FEDERATE_IOTDB = Scenario(
