@@ -16,7 +16,7 @@ import itertools
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -172,9 +172,9 @@ class BertEncoder:
         if missing:
             raise EncoderError(f"encoder '{name}': {folder} has no {' and no '.join(missing)}; {_ACCEPTED}")
         try:
-            config = json.loads((folder / "config.json").read_bytes())
-            self.hidden = int(config["hidden_size"])
-            self.layers = int(config["num_hidden_layers"])
+            self._config = json.loads((folder / "config.json").read_bytes())
+            self.hidden = int(self._config["hidden_size"])
+            self.layers = int(self._config["num_hidden_layers"])
         except (ValueError, KeyError, TypeError) as error:
             raise EncoderError(
                 f"encoder '{name}': {folder / 'config.json'} does not describe a BERT: {error}"
@@ -183,6 +183,9 @@ class BertEncoder:
         self._folder = folder
         self._device = device
         self._lock = threading.Lock()
+        self._usual = is_plain_bert(folder, self._config)
+        self._tokenizer: Callable[[list[str]], list[list[int]]] | None = None
+        self._plain: Any = None
         self._loaded: tuple[Any, Any] | None = None
         self._fingerprint = ""
 
@@ -218,7 +221,7 @@ class BertEncoder:
         import torch
 
         rows = self.tokens(texts)
-        _, model = self._load()
+        model = self._reading()
         out = np.zeros((len(texts), self.hidden), np.float32)
         for index in token_batches([len(r) for r in rows], _TOKENS_PER_BATCH):
             with torch.inference_mode():
@@ -234,11 +237,9 @@ class BertEncoder:
         """
         if not texts:
             return []
-        tokenizer, _ = self._load()
-        rows: list[list[int]] = tokenizer([_plain(t) for t in texts], truncation=True, max_length=_MAX_TOKENS)[
-            "input_ids"
-        ]
-        return rows
+        if self._tokenizer is None:
+            self._tokenizer = self._open_tokenizer()
+        return self._tokenizer([_valid(text) for text in texts])
 
     def twin(self, own: Callable[[str], bool]) -> Any:
         """The same model in other modules, to be adapted without a change to what `encode` gives.
@@ -256,6 +257,36 @@ class BertEncoder:
         for name, parameter in twin.named_parameters():
             parameter.requires_grad_(own(name))
         return twin
+
+    def _open_tokenizer(self) -> Callable[[list[str]], list[list[int]]]:
+        if not self._usual:
+            tokenizer, _ = self._load()
+            return lambda texts: tokenizer(texts, truncation=True, max_length=_MAX_TOKENS)["input_ids"]
+        require("minilm", "a text encoder", "transformers")
+        from tokenizers import Tokenizer
+
+        try:
+            fast = Tokenizer.from_file(str(self._folder / "tokenizer.json"))
+        except Exception as error:  # the library raises no class of its own
+            raise EncoderError(f"encoder '{self.name}': {self._folder} cannot be read: {error}") from error
+        fast.no_padding()
+        fast.enable_truncation(_MAX_TOKENS)
+        return lambda texts: [row.ids for row in fast.encode_batch(texts)]
+
+    def _reading(self) -> Any:
+        """The model for `encode`: without `transformers` where the model is a usual BERT."""
+        if not self._usual:
+            return self._load()[1]
+        if self._plain is None:
+            from safetensors import SafetensorError
+
+            from models.text.plain_bert import PlainBert
+
+            try:
+                self._plain = PlainBert(self._folder, self._config, self._device)
+            except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+                raise EncoderError(f"encoder '{self.name}': {self._folder} cannot be read: {error}") from error
+        return self._plain
 
     def _load(self) -> tuple[Any, Any]:
         if self._loaded is None:
@@ -276,6 +307,13 @@ class BertEncoder:
                     bars.enable_progress_bar()
             self._loaded = tokenizer, model.eval().to(self._device)
         return self._loaded
+
+
+def is_plain_bert(folder: Path, config: Mapping[str, Any]) -> bool:
+    """Whether `models.text.plain_bert` computes this model, and its tokenizer is in one file."""
+    usual = config.get("model_type") == "bert" and config.get("hidden_act", "gelu") == "gelu"
+    absolute = config.get("position_embedding_type", "absolute") == "absolute"
+    return usual and absolute and (folder / "tokenizer.json").is_file()
 
 
 def mean_state(model: Any, rows: Sequence[Sequence[int]]) -> Any:
@@ -302,7 +340,7 @@ def token_batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
         order = order[rows:]
 
 
-def _plain(text: str) -> str:
+def _valid(text: str) -> str:
     """`text` without lone surrogates, which the tokenizer refuses."""
     return text.encode("utf-8", "replace").decode("utf-8")
 

@@ -9,7 +9,7 @@ import pytest
 
 from models.base import template_id
 from models.text.embeddings import FIRST_TEMPLATE, UNKNOWN, Embeddings
-from models.text.encoder import EncoderError, HashingEncoder, open_encoder
+from models.text.encoder import BertEncoder, EncoderError, HashingEncoder, mean_state, open_encoder
 
 
 class Recording(HashingEncoder):
@@ -163,3 +163,19 @@ def test_packaged_bert() -> None:
     np.testing.assert_allclose(encoder.encode(texts[1:2]), vectors[1:2], atol=1e-5)
     assert len(encoder.fingerprint) == 16
     assert encoder.encode([]).shape == (0, 384)
+
+
+def test_the_plain_forward_pass_gives_what_transformers_gives() -> None:
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    encoder = open_encoder("minilm")
+    assert isinstance(encoder, BertEncoder)
+    texts = ["open file <*> for user <*>", "Error: [SEP] refused by <IP> after 30 s", "x", "word " * 400]
+    tokenizer, model = encoder._load()
+    assert isinstance(model, transformers.PreTrainedModel)
+    rows = encoder.tokens(texts)
+    assert rows == tokenizer(texts, truncation=True, max_length=256)["input_ids"]
+    with torch.inference_mode():
+        expected = mean_state(model, rows).numpy()
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(encoder.encode(texts), expected, atol=1e-6)
