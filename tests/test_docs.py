@@ -1,6 +1,7 @@
 """Whatever a user can name is documented."""
 
 import configparser
+import itertools
 import re
 import shlex
 import tomllib
@@ -51,3 +52,27 @@ def test_every_extra_is_a_row_of_the_page_on_installation():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     page = (ROOT / "docs" / "installation.md").read_text("utf-8")
     assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == set(project["optional-dependencies"])
+
+
+def _hops():
+    """Step, files from the pipeline to the work, and their stated number."""
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\w+) \| (`engine/dataflow\.py`[^|]+) \| (\d+) \|$", text, re.MULTILINE)
+    return [(step, re.findall(r"`([\w/]+\.py)`", files), int(count)) for step, files, count in rows]
+
+
+def test_the_hop_map_has_every_step_of_the_pipeline():
+    pipeline = (ROOT / "engine" / "dataflow.py").read_text("utf-8")
+    steps = set(re.findall(r'op\.(?:stateful_batch|flat_map)\("(\w+)"', pipeline))
+    assert {step for step, _, _ in _hops()} == steps
+
+
+@pytest.mark.parametrize(("step", "files", "count"), _hops())
+def test_every_file_of_the_hop_map_imports_the_next(step, files, count):
+    assert len(files) == count <= 5
+    for file, following in itertools.pairwise(files):
+        module = following.removesuffix(".py").replace("/", ".")
+        package, _, name = module.rpartition(".")
+        text = (ROOT / file).read_text("utf-8")
+        assert re.search(rf"^ *from {module} import |^ *from {package} import .*\b{name}\b", text, re.MULTILINE), file
+    assert (ROOT / files[-1]).is_file()
