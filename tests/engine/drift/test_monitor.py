@@ -223,18 +223,26 @@ def drifting(stream):
     return stream().add(1_500).add(1_500, (0.35, 0.3, 0.2, 0.15), MIXED, score=lambda rng: rng.beta(1, 8))
 
 
+@pytest.fixture(scope="session")
+def whole(stream):
+    return drifting(stream)
+
+
+@pytest.fixture(scope="session")
+def expected(whole, monitor):
+    """The events of one batch without a restart."""
+    return whole.feed(monitor())
+
+
 @settings(max_examples=20)
 @given(cuts=st.lists(st.integers(0, 3_000), max_size=12), waits=st.sets(st.integers(0, 12)))
-def test_batches_and_looks_put_off_change_nothing(stream, monitor, cuts, waits):
-    made = drifting(stream)
-    assert made.feed(monitor(), cuts, waits=waits) == made.feed(monitor())
+def test_batches_and_looks_put_off_change_nothing(whole, expected, monitor, cuts, waits):
+    assert whole.feed(monitor(), cuts, waits=waits) == expected
 
 
 @settings(max_examples=20)
 @given(stop=st.integers(0, 3_000), cut=st.integers(0, 3_000))
-def test_a_restart_changes_nothing(stream, monitor, stop, cut):
-    whole = drifting(stream)
-    expected = whole.feed(monitor())
+def test_a_restart_changes_nothing(whole, expected, monitor, stop, cut):
     before, after = whole.split(stop)
     first = monitor()
     events = before.feed(first, [cut])

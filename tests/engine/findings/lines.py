@@ -1,6 +1,7 @@
 """Made-up syslogs for tests of what is found in them."""
 
 import datetime as dt
+import itertools
 import random
 
 import numpy as np
@@ -32,11 +33,11 @@ def syslog(count, *, seed=0, incident=(), at=None):
     return lines, rows
 
 
-def batches(lines, size=1000):
-    """The lines as batches of a file."""
+def batches(lines, size=1000, *, first=0):
+    """The lines as batches of a file: the first ones together, the others `size` at a time."""
     byte = 0
-    for start in range(0, len(lines), size):
-        part = lines[start : start + size]
+    for start, stop in itertools.pairwise(sorted({0, *range(first, len(lines), size), len(lines)})):
+        part = lines[start:stop]
         lengths = np.array([len(line) + 1 for line in part])
         ends = np.cumsum(lengths) - 1
         positions = byte + ends - lengths + 1

@@ -5,14 +5,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from models.classify import checks
 from models.classify.base import LineClassifier
-from models.classify.checks import CHECKS, LineWorkload
+from models.classify.checks import CHECKS, LineWorkload, fitted
 from models.classify.registry import CLASSIFIERS, build
 from models.storage.store import ModelStore, ModelStoreError
 from models.train_classifier import ClassifierTrainSettings, LabelledLines, train_classifier
 from models.training.model_registry import entry
 from models.training.splits import by_group
+from tests.support.trained import OF_TRAINING, TrainedOnce
 
+TRAINED = TrainedOnce(fitted)
 VARIANTS = [
     (name, settings)
     for name in CLASSIFIERS
@@ -32,7 +35,12 @@ def maker(variant: tuple[str, Mapping[str, Any]]) -> Callable[[], LineClassifier
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.__name__)
-def test_check(check: Callable[..., None], variant: tuple[str, Mapping[str, Any]], workload: LineWorkload) -> None:
+def test_check(
+    check: Callable[..., None], variant: tuple[str, Mapping[str, Any]], workload: LineWorkload,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    if check.__name__ not in OF_TRAINING:
+        monkeypatch.setattr(checks, "fitted", TRAINED.of(str(variant)))
     check(maker(variant), workload)
 
 

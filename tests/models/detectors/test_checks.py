@@ -5,11 +5,14 @@ import numpy as np
 import pytest
 
 from models.base import WindowDetector
+from models.detectors import checks
 from models.detectors.checks import CHECKS, WindowWorkload, fitted
 from models.detectors.registry import DETECTORS, build
 from models.detectors.torch_detector import TorchDetector
 from models.training.model_registry import entry
+from tests.support.trained import OF_TRAINING, TrainedOnce
 
+TRAINED = TrainedOnce(fitted)
 VARIANTS = [
     (name, settings) for name in DETECTORS for settings in entry(DETECTORS, "detector", name).model.check_settings
 ]
@@ -22,7 +25,12 @@ def maker(variant: tuple[str, Mapping[str, Any]], device: str = "cpu") -> Callab
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.__name__)
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda v: v[0] + "-" + "-".join(map(str, v[1].values()))[:40])
-def test_check(check: Callable[..., None], variant: tuple[str, Mapping[str, Any]], workload: WindowWorkload) -> None:
+def test_check(
+    check: Callable[..., None], variant: tuple[str, Mapping[str, Any]], workload: WindowWorkload,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    if check.__name__ not in OF_TRAINING:
+        monkeypatch.setattr(checks, "fitted", TRAINED.of(str(variant)))
     check(maker(variant), workload)
 
 
