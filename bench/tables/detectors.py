@@ -15,7 +15,7 @@ from bench.tables.page import ROOT, GeneratedSection, figure, table
 
 FLOORS = ("event_counts", "event_counts_logistic", "event_counts_boosted")
 _CHOSEN = ("window", "seeds", "slow_seeds", "folds", "train_windows")
-_FIGURES = ("f1", "precision", "recall", "f1_std", "train_s")
+_FIGURES = ("f1", "precision", "recall", "f1_std", "train_s", "f1_fitted")
 
 PUBLISHED: Mapping[str, str] = {
     "detect-hdfs-8020": "All of HDFS_v1, 80/20 by session at random: CNN .982 to .987, LogRobust .980 to .987, "
@@ -33,12 +33,12 @@ PUBLISHED: Mapping[str, str] = {
 class TableColumn:
     """One result, or the part of one under a name of its own.
 
-    `figures` is metric by detector; `heading` states which set it is.
+    `figures` is metric by detector; `heading` states which set it is; `commands` measure it again.
     """
 
     scenario: str
     heading: str
-    command: str
+    commands: tuple[str, ...]
     figures: Mapping[str, Mapping[str, float]]
 
     def floor(self, detector: str) -> float:
@@ -48,8 +48,8 @@ class TableColumn:
 
 
 def columns(results: Sequence[Mapping[str, Any]]) -> list[TableColumn]:
-    """The columns of the table, in the order of the results."""
-    found = []
+    """The columns of the table, in the order of the results; results of one heading share a column."""
+    found: dict[str, TableColumn] = {}
     for result in results:
         settings = result.get("settings", {})
         command = f"python -m bench run {result['scenario']}{_options(settings)}"
@@ -61,8 +61,12 @@ def columns(results: Sequence[Mapping[str, Any]]) -> list[TableColumn]:
                 parts.setdefault(" ".join(part[:-1]), {}).setdefault(detector, {})[part[-1]] = value
         for part_name, figures in parts.items():
             words = [result["scenario"].removeprefix("detect-"), settings.get("window"), part_name.replace("_", " ")]
-            found.append(TableColumn(result["scenario"], ", ".join(map(str, filter(None, words))), command, figures))
-    return found
+            heading = ", ".join(map(str, filter(None, words)))
+            before = found.get(heading, TableColumn(result["scenario"], heading, (), {}))
+            found[heading] = TableColumn(
+                result["scenario"], heading, (*before.commands, command), {**before.figures, **figures}
+            )
+    return list(found.values())
 
 
 def _options(settings: Mapping[str, Any]) -> str:
@@ -82,7 +86,8 @@ def render(results: Sequence[Mapping[str, Any]]) -> list[str]:
     return [
         "F1, with its spread over the trials; in brackets precision and recall. The best of each column is bold. The",
         "last rows need no network: event counts, and `every_window`, which calls every window anomalous. A ✗ marks a",
-        "network that does not beat the best of them that needs no more labels than it does; a - was not measured.",
+        "network that does not beat the best of them that needs no more labels than it does; a - was not measured. A †",
+        "marks a result from before thresholds were calibrated on the stream: its F1 is that of the fitted threshold.",
         "",
         *table(
             ["detector", *(column.heading for column in found)],
@@ -100,8 +105,9 @@ def _cell(column: TableColumn, detector: str) -> str:
     best = max(f["f1"] for f in column.figures.values())
     f1 = figure(figures["f1"], figures.get("f1_std") or None, best=figures["f1"] == best)
     simple = detector in (*FLOORS, EVERY_WINDOW)
+    old = "" if "f1_fitted" in figures or detector == EVERY_WINDOW else " †"
     loses = " ✗" if not simple and figures["f1"] <= column.floor(detector) else ""
-    return f"{f1}{loses} ({figures['precision']:.3f}, {figures['recall']:.3f})"
+    return f"{f1}{loses}{old} ({figures['precision']:.3f}, {figures['recall']:.3f})"
 
 
 def _notes(found: Sequence[TableColumn]) -> list[str]:
@@ -110,7 +116,8 @@ def _notes(found: Sequence[TableColumn]) -> list[str]:
     for column in found:
         description = find_scenario(column.scenario).description.rstrip(".")
         published = f" Published: {PUBLISHED.get(column.scenario, 'none by this protocol.')}"
-        notes[column.command] = f"- `{column.command}`: {description}.{published}"
+        commands = " and ".join(f"`{command}`" for command in column.commands)
+        notes[commands] = f"- {commands}: {description}.{published}"
     return list(notes.values())
 
 

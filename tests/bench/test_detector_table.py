@@ -5,7 +5,7 @@ from bench.tables.detectors import PUBLISHED, SECTION, columns, render
 
 
 def figures(name, f1, **more):
-    return {f"{name}.{k}": v for k, v in {"f1": f1, "precision": 0.5, "recall": 1.0, **more}.items()}
+    return {f"{name}.{k}": v for k, v in {"f1": f1, "f1_fitted": f1, "precision": 0.5, "recall": 1.0, **more}.items()}
 
 
 @pytest.fixture
@@ -34,9 +34,18 @@ def found(results):
 
 def test_every_set_and_part_is_a_column(found):
     assert [c.heading for c in found] == ["hdfs-8020", "bgl-lines", "bgl-lines, new templates", "iotdb, time"]
-    assert found[0].command == "python -m bench run detect-hdfs-8020 --set seeds=5"
-    assert found[3].command == "python -m bench run detect-iotdb --set window=time --set detectors=deeplog"
+    assert found[0].commands == ("python -m bench run detect-hdfs-8020 --set seeds=5",)
+    assert found[3].commands == ("python -m bench run detect-iotdb --set window=time --set detectors=deeplog",)
     assert set(found[0].figures) == {"bert_cnn", "deeplog", "event_counts"}
+
+
+def test_results_of_one_set_share_a_column_and_older_ones_are_marked(results):
+    old = {"deeplog.f1": 0.2, "deeplog.precision": 0.5, "deeplog.recall": 1.0}
+    more = {"scenario": "detect-hdfs-8020", "metrics": old, "settings": {"detectors": "deeplog"}}
+    merged = columns([results[0], more])
+    assert len(merged) == 1
+    assert merged[0].commands[1] == "python -m bench run detect-hdfs-8020 --set detectors=deeplog"
+    assert "| `deeplog` | 0.200 ✗ † (0.500, 1.000) |" in render([results[0], more])
 
 
 def test_a_detector_is_held_against_what_needs_no_more_labels(found):
