@@ -46,11 +46,11 @@ class WarmUp:
             lines: Lines so far.
             blocks: Blocks so far.
             share: Share of the source that has been read, where it is known.
-            births: Rows at which new templates appeared, ascending.
+            births: Rows at which new templates appeared, ascending; those behind `lines` have been read ahead.
         """
         if self.done or blocks < MIN_BLOCKS or lines < self.settings.min_lines:
             return
-        recent = int((births >= lines * 3 // 4).sum()) / max(1, lines - lines * 3 // 4)
+        recent = int(((births >= lines * 3 // 4) & (births < lines)).sum()) / max(1, lines - lines * 3 // 4)
         if share is not None:
             if share >= 0.5:
                 self.end("half of it was read")
