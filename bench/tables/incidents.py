@@ -82,8 +82,8 @@ def _list(names: Sequence[str]) -> str:
 
 
 SECTION = GeneratedSection(
-    ROOT / "docs" / "incident-benchmark.md", "Incidents, measured", "## What the figures say", "incidents.json", render,
-    "bench.tables.incidents",
+    ROOT / "docs" / "incident-benchmark.md", "Incidents, measured", "## What the figures mean", "incidents.json",
+    render, "bench.tables.incidents",
 )  # fmt: skip
 
 if __name__ == "__main__":
