@@ -95,6 +95,8 @@ class ValueShifts:
     def _test(self, block: Block) -> list[Signal]:
         found: list[Signal] = []
         tests = max(1, int((self._seen >= _MIN_VALUES).sum())) * _TESTS * STATISTICS
+        present = np.zeros(len(self._seen), np.bool_)
+        present[block.lines.values.slot] = True
         for scale, length in enumerate(WINDOWS):
             if self._n < _MIN_BLOCKS or self._n % max(1, length // 2):
                 continue
@@ -112,8 +114,7 @@ class ValueShifts:
                 surprise = -np.log(np.maximum(2 * stdtr(freedom, -ratio), 1e-300)) - np.log(tests)
                 if statistic > 0:
                     surprise = np.minimum(surprise, _many(total, number[some], _HIGH[statistic - 1]) - np.log(tests))
-                present = np.isin(some, block.lines.values.slot)
-                for i in np.flatnonzero((surprise > 1.0) & (tested >= _MIN_BLOCKS) & present).tolist():
+                for i in np.flatnonzero((surprise > 1.0) & (tested >= _MIN_BLOCKS) & present[some]).tolist():
                     found.append(self._signal(block, int(some[i]), float(surprise[i]), float(total[i]), rows))
                 # A strange window must not teach that strange windows are usual.
                 self._spread[statistic, scale, some] += np.minimum(total * total, 16.0 * spread * spread)
