@@ -36,11 +36,14 @@ class DocumentLayout:
         fields: Where things are in them.
         marks: Rows of fields; a line is taken for this format by detection if it has, of every
             row, at least one. None of them: a time and a message are enough.
+        composes: Whether a document without a message gets one from its fields
+            (`engine.formats.document_message`), and a document without a readable time the time of reading.
     """
 
     decode: Callable[[bytes], dict[str, Any] | str]
     fields: JsonFields
     marks: tuple[tuple[str, ...], ...] = ()
+    composes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +95,10 @@ class Format:
 
     @property
     def http(self) -> bool:
-        """Whether its messages are requests with a status, see `engine.formats.http_status`."""
-        return self.header is not None and http_status.GROUP in self.header.groupindex
+        """Whether its messages may hold a request's status, see `engine.formats.http_status`."""
+        if self.header is not None:
+            return http_status.GROUP in self.header.groupindex
+        return self.document is not None and self.document.composes
 
 
 LEVELS: Mapping[str, str] = {
@@ -115,12 +120,14 @@ LEVELS: Mapping[str, str] = {
     "WARNING": "warn",
     "ERROR": "error",
     "ERR": "error",
+    "EROR": "error",
     "FAILURE": "error",
     "SEVERE": "error",
     "FATAL": "fatal",
     "FTL": "fatal",
     "CRITICAL": "fatal",
     "CRIT": "fatal",
+    "EMERGENCY": "fatal",
     "ALERT": "fatal",
     "EMERG": "fatal",
     "PANIC": "fatal",

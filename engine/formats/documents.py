@@ -7,24 +7,31 @@ from typing import Any
 from engine.formats.base import STREAMS, SYSLOG_LEVELS, DocumentLayout, Format
 from engine.formats.json_fields import JsonFields, parse_journal_object, parse_object
 
-_PAIR = re.compile(r'([^\s="]+)=("(?:[^"\\]|\\.)*"|[^\s"]*)(?:\s+|$)')
+_PAIR = re.compile(r'([^\s="]+)(?:=("(?:[^"\\]|\\.)*"|[^\s"]*))?(?:\s+|$)')
+_LOGFMT_MARKS = ("time", "ts", "t", "timestamp", "level", "lvl", "severity")
 _ESCAPE = re.compile(r"\\(.)")
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r"}
 
 
 def parse_logfmt(line: bytes) -> dict[str, Any] | str:
-    """Pairs `key=value` or `key="quoted value"`; a reason where anything else stands between them."""
+    """Pairs `key=value` or `key="quoted value"`, and keys alone behind the first pair, which are true.
+
+    Returns:
+        The pairs, or the reason why the line has none.
+    """
     text = line.decode("utf-8", "backslashreplace").strip()
     found: dict[str, Any] = {}
+    if "=" not in text.partition(" ")[0]:
+        return "does not begin with key=value"
     at = 0
     while at < len(text):
         pair = _PAIR.match(text, at)
         if pair is None:
             return f"is not a row of key=value from character {at} on"
         value = pair[2]
-        if value.startswith('"'):
+        if value is not None and value.startswith('"'):
             value = _ESCAPE.sub(lambda m: _ESCAPED.get(m[1], m[1]), value[1:-1])
-        found.setdefault(pair[1], value)
+        found.setdefault(pair[1], True if value is None else value)
         at = pair.end()
     return found
 
@@ -58,13 +65,15 @@ def parse_event_xml(line: bytes) -> dict[str, Any] | str:
 
 JSON = Format(
     name="json",
-    expected="one JSON object a line, with a time and a message",
+    expected="one JSON object a line",
     examples=(
         b'{"time":"2024-05-01T12:00:00Z","level":"info","message":"user 17 logged in"}',
         b'{"level":50,"time":1710051901123,"pid":4711,"hostname":"web-1","msg":"order 18 failed"}',
         b'{"@t":"2024-03-10T06:25:02.4560000Z","@mt":"Order {Id} placed","@l":"Warning","Id":17}',
+        b'{"time":"2024-03-10T06:25:03+01:00","remote":"10.0.0.7","request":"GET /pay HTTP/1.1","status":"502"}',
+        b'{"level":"info","ts":1710051904.327,"logger":"http.log.access","msg":"handled request","status":502}',
     ),
-    document=DocumentLayout(parse_object, JsonFields()),
+    document=DocumentLayout(parse_object, JsonFields(), composes=True),
     levels={"10": "trace", "20": "debug", "30": "info", "40": "warn", "50": "error", "60": "fatal"},
 )
 
@@ -200,14 +209,17 @@ DOCKER = Format(
 
 LOGFMT = Format(
     name="logfmt",
-    expected="key=value pairs, with a time and a message",
+    expected="key=value pairs, with a time or a level",
     examples=(
         b'time=2024-03-10T06:25:01Z level=info msg="order 17 placed" component=orders',
         b'ts=2024-03-10T06:25:02.456Z caller=main.go:77 level=error msg=failed err="connection refused"',
+        b'time=2024-03-10T06:25:03+01:00 status=502 request="GET /pay HTTP/1.1" rt=0.001 us=502',
     ),
     document=DocumentLayout(
         parse_logfmt,
-        JsonFields(level=("level", "lvl", "severity"), component=("logger", "component", "caller", "service")),
+        JsonFields(component=("logger", "component", "caller", "service")),
+        marks=(_LOGFMT_MARKS,),
+        composes=True,
     ),
 )
 

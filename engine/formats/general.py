@@ -114,7 +114,7 @@ MONTH_DAY = Format(
     name="month_day",
     expected="Mmm DD[,] YYYY HH:MM:SS[.FFF] [AM|PM] [LEVEL] [COMPONENT:] MESSAGE",
     examples=(
-        b"Mar 10 2024 06:25:01 fw01 : %ASA-6-302013: Built outbound TCP connection 17 for outside:10.0.0.7/443",
+        b"Mar 10 2024 06:25:01 [ERROR] worker 7 stopped",
         b"Mar 10, 2024 6:25:02 PM com.example.shop.Application main",
     ),
     header=headed(

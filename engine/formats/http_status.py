@@ -1,7 +1,7 @@
-"""HTTP status codes of access logs.
+"""HTTP status codes in access logs and in documents.
 
-Digits are parameters everywhere else: no template distinguishes 200 from 503. Of a status that would hide what
-matters, so it is named before templates are mined, and a shape of line has one text for every name.
+Templates replace numbers, so they do not distinguish 200 from 503. For a status that would hide what
+matters: its name replaces it before templates are mined, and a shape of line has one text for every name.
 """
 
 import re
@@ -9,7 +9,10 @@ import re
 import numpy as np
 
 GROUP = "status"
-"""Header group that holds the code; the message of such a format begins with the quoted request before it."""
+"""Header group that holds the code, which stands in the message at a place that `status_place` finds."""
+
+FIELD = "status="
+"""What stands before the code in the message of a document, see `engine.formats.document_message`."""
 
 NAMES = ("", "SUCCESS", "REDIRECTED", "DENIED", "MISSING", "LIMITED", "REFUSED", "UNAVAILABLE", "ERROR")
 """What codes are called, by kind; codes of kind 0 stay numbers. Those below 300 are as good as one another."""
@@ -22,14 +25,27 @@ for _low, _kind in ((100, 1), (200, 1), (300, 2), (400, 6), (500, 8)):
 for _code, _kind in _KIND_OF.items():
     KINDS[_code] = _kind
 
-_REQUEST = re.compile(r'("[^"\\]*(?:\\["\\]?+[^"\\]*)*" )([0-9]{3})(?![0-9])')
+_PLACES = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r'"[^"\\]*(?:\\["\\]?+[^"\\]*)*" (?P<status>[0-9]{3})(?![0-9])',  # the quoted request, then the code
+        r"[A-Z_]+/(?P<status>[0-9]{3}) ",  # Squid's result code
+        r"(?P<status>[0-9]{3}) (?:[0-9]+|-) [0-9]+ [0-9]+ \"",  # AWS load balancers
+        r"[^ ]+ [^ ]+ \+?-?[0-9]+(?:/\+?-?[0-9]+){4} (?P<status>[0-9]{3}) ",  # HAProxy: timers, then the code
+        r"[A-Z]+ (?:[^ ]+ ){7}(?P<status>[0-9]{3}) [0-9]+ [0-9]+ [0-9]+",  # IIS
+        r"[A-Z]+\t[^\t]+\t[^\t]+\t(?P<status>[0-9]{3})\t",  # CloudFront
+    )
+)
+"""Where codes stand, from the beginning of a message."""
+
+_FIELD = re.compile(rf"(?:^| ){FIELD}(?P<status>[0-9]{{3}})(?![^ ])")
 
 
 def status_place(message: str) -> tuple[str, int, int] | None:
-    """Name, start and end of the status code in a message; None where it has none, or one without a name."""
-    found = _REQUEST.match(message)
-    name = NAMES[KINDS[int(found[2])]] if found else ""
-    return (name, *found.span(2)) if found and name else None
+    """Name, start and end of the status code in a message; None if it has none, or one without a name."""
+    found = next((match for pattern in _PLACES if (match := pattern.match(message))), None) or _FIELD.search(message)
+    name = NAMES[KINDS[int(found[GROUP])]] if found else ""
+    return (name, *found.span(GROUP)) if found and name else None
 
 
 def name_status(message: str) -> str:

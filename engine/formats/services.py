@@ -8,7 +8,8 @@ _ACCESS = (
 )  # fmt: skip
 # Possessive, so that a row of backslashes cannot be read in many ways.
 _QUOTED = rb'"[^"\\]*(?:\\["\\]?+[^"\\]*)*"'
-_REQUEST = _QUOTED + rb" (?P<status>[0-9]{3}) (?:[0-9]+|-)"
+# Squid writes status 0 where the client closed the connection.
+_REQUEST = _QUOTED + rb" (?P<status>[0-9]{1,3}) (?:[0-9]+|-)"
 
 _CLIENT = {"none": NO_KEY, "client": (rb"^(?:[^ :]+:[0-9]+ )??(?P<key>[^ ]+) [^ ]+ [^ ]+ \[[0-9]+/",)}
 _DASHED = YMD + rb"[ T]" + HMS + rb"[,.]" + FRACTION

@@ -52,8 +52,12 @@ SYSLOG = Format(
         b"<34>Oct  1 22:14:15 mymachine su: 'su root' failed for lonvick on /dev/pts/8",
     ),
     header=headed(
-        rb"(?:<(?P<priority>[0-9]+)>)?" + _RFC3164_TIME + rb" (?:(?P<host>:*[^ :]+(?::+[^ :]+)*) )?"
-        rb"(?:(?P<component>[^ :\[]+)(?:\[(?P<pid>[0-9]+)\])?: ?)?(?P<message>.*)"
+        # Over TCP the number of octets may stand first (RFC 6587).
+        rb"(?:(?:[0-9]+ )?<(?P<priority>[0-9]+)>)?" + _RFC3164_TIME + rb"(?:\." + FRACTION + rb")? "
+        # A host is one only before a program's tag: else the first word of the message would be taken for it.
+        rb"(?:(?:(?P<host>:*[^ :=\"]+(?::+[^ :=\"]+)*) )?(?P<component>[^ :\[=\"]+)"
+        rb"(?:\[(?P<pid>[0-9]+)\](?:: ?| )|: ?))?"
+        rb"(?P<message>.*)"
     ),
     sessions={
         "none": NO_KEY,
@@ -76,7 +80,9 @@ SYSLOG_5424 = Format(
         b'<165>1 2003-08-24T05:14:15.000003-07:00 192.0.2.1 myproc 8710 - [exampleSDID@32473 iut="3"] link eth0 is up',
     ),
     header=headed(
-        rb"<(?P<priority>[0-9]+)>[0-9]+ (?:" + RFC3339 + rb"|-) (?:-|(?P<host>[^ ]+)) (?:-|(?P<component>[^ ]+)) "
+        rb"(?:[0-9]+ )?<(?P<priority>[0-9]+)>[0-9]+ (?:"
+        + RFC3339
+        + rb"|-) (?:-|(?P<host>[^ ]+)) (?:-|(?P<component>[^ ]+)) "
         rb"(?:(?P<pid>[0-9]+)|[^ ]+) [^ ]+ " + _DATA + rb"(?: (?:\xef\xbb\xbf)?(?P<message>.*))?$"
     ),
     sessions={"none": NO_KEY, "host": (rb"^<[0-9]+>[0-9]+ [^ ]+ (?P<key>[^ ]+) ",)},
@@ -124,7 +130,11 @@ LEEF = Format(
         b"<13>1 2024-03-10T06:25:01+01:00 sensor-2 - - - - LEEF:1.0|Lancope|StealthWatch|1.0|41|src=10.0.1.8\tsev=5",
         b"LEEF:1.0|Lancope|StealthWatch|1.0|41|src=10.0.1.8\tdevTime=Mar 10 2024 06:25:01\tsev=5",
     ),
-    header=headed(_OPTIONAL_HEAD + rb"LEEF: ?[0-9]+\.[0-9]+\|[^|]*\|(?P<component>[^|]*)\|[^|]*\|(?P<message>.*)"),
+    header=headed(
+        _OPTIONAL_HEAD + rb"LEEF: ?[0-9]+\.[0-9]+\|[^|]*\|(?P<component>[^|]*)\|[^|]*\|"
+        rb"(?P<message>(?:.*?[|\t^]sev=(?P<level>[0-9]+)(?:[^0-9a-fA-F-].*)?$|.*))"
+    ),
+    levels=_SEVERITIES,
     clocks=(_clock(b"devTime"), _clock(b"devTime", YMD + rb"[T ]" + _CLOCK)),
     sessions={"none": NO_KEY, "source": (rb"[|\t^]src=(?P<key>[^\t^]+)",)},
 )

@@ -20,17 +20,25 @@ from numpy.typing import NDArray
 
 CONTINUATION = re.compile(
     rb"[ \t]+[^\s]+"
-    rb"|Caused by: |Suppressed: |\.\.\. [0-9]+ (?:more|common frames)"
+    rb"|Caused by: |Suppressed: |Wrapped by: |\[CIRCULAR REFERENCE|\.\.\. [0-9]+ (?:more|common frames)"
+    rb"|Exception in thread |--- End of "
     rb"|Traceback \(most recent call last\):"
     rb"|During handling of the above exception|The above exception was the direct cause"
-    rb"|(?:[\w$]+\.)*[A-Z][\w$]*(?:Error|Exception|Warning|Throwable|Interrupt|Exit)(?::|\s*$)"
+    rb"|(?:[\w$]+\.)*(?:[A-Z][\w$]*)?(?:Error|Exception|Warning|Throwable|Interrupt|Exit)(?::|\s*$)"
+    rb"|thread '[^']*' (?:\([0-9]+\) )?panicked at |stack backtrace:"
+    rb"|goroutine [0-9]+ \[|goroutine running|panic: |created by "
+    rb"|[^\s:]+\.(?:rb|erb):[0-9]+:in |#[0-9]+ |Stack trace:|\{main\}"
+    rb"|=+[0-9]+=+ ?ERROR: [A-Za-z]+Sanitizer|SUMMARY: [A-Za-z]+Sanitizer"
 )
-"""How a line of a Java stack trace or a Python traceback begins, apart from its first.
+"""How a line of a stack trace begins, apart from its first: Java, Python, .NET, Node, Rust, Go, Ruby, PHP, sanitizers.
 
-Neither digits nor ids matter to it, so that it is asked once for each shape of line.
+Neither digits nor ids matter to it, so one check holds for all lines of a shape.
 """
 
-WITHIN = re.compile(rb"\s*$|Stop(?:Async)?Iteration|(?:[A-Za-z_]\w*\.)+[A-Za-z_]\w*(?::\s|\s*$)")
+WITHIN = re.compile(
+    rb"\s*$|\}|Node\.js v|note: |index out of bounds: |[\w.*()/-]+\([^)]*\)$|exit status "
+    rb"|Stop(?:Async)?Iteration|(?:[A-Za-z_]\w*\.)+[A-Za-z_]\w*(?::\s|\s*$)"
+)
 """What belongs to a trace only where one has begun: the blank lines of chained ones, errors not called so."""
 
 

@@ -128,10 +128,12 @@ class HeaderReader:
         return LEVEL_NAMES.index(self.level(match))
 
     def level(self, match: re.Match[bytes]) -> str:
-        """The line's level, "" where it has none that is known; of a wrapped line that of what is in the wrapper."""
-        if self._format.streams:
-            return level_within(match["message"])
-        return level_of(match.groupdict(), self._format.levels)
+        """The line's level, "" where it has none that is known.
+
+        A container's wrapper and many headers have no level: then the message may begin with one.
+        """
+        level = "" if self._format.streams else level_of(match.groupdict(), self._format.levels)
+        return level if level or self._format.http else level_within(match["message"] or b"")
 
     def container(self, match: re.Match[bytes]) -> int:
         """See `engine.parsing.parsed_columns.Rows.container`; for formats with streams."""

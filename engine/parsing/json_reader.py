@@ -6,8 +6,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from connectors.base import LineBatch
-from engine.formats.json_fields import pick, place_of, scalar_text, time_ns
+from engine.formats.document_message import composed_message, with_status
+from engine.formats.http_status import name_status
+from engine.formats.json_fields import pick, place_of, scalar_text
 from engine.formats.registry import LEVELS, Format
+from engine.formats.time_values import time_ns
 from engine.formats.timestamps import BadTimeError
 from engine.parsing.continuation import CONTINUATION
 from engine.parsing.header import MAX_PID_DIGITS, BadLineError, check_text
@@ -41,8 +44,12 @@ class JsonReader:
         self._name = format.name
         self._streams = {stream: number for number, stream in enumerate(format.streams, start=1)}
         self._decode = format.document.decode
+        self._composes = format.document.composes
         self._fields = (
             settings.json_fields if format.name == "json" else format.document.fields.model_copy(update=session)
+        )
+        self._used = frozenset(name for names in self._fields.model_dump().values() for name in names) - frozenset(
+            self._fields.message
         )
         self._levels = {**LEVELS, **format.levels}
         self._zone: dt.tzinfo = ZoneInfo(settings.timezone)
@@ -85,7 +92,11 @@ class JsonReader:
     def _level(self, document: dict[str, Any], message: str) -> str:
         if self._streams:
             return level_within(message.encode("utf-8", "backslashreplace"))
-        return self._levels.get((scalar_text(pick(document, self._fields.level)) or "").upper(), "")
+        for name in self._fields.level:
+            word = scalar_text(pick(document, (name,)))
+            if word and (level := self._levels.get(word.upper())):
+                return level
+        return ""
 
     def _container(self, document: dict[str, Any], message: str) -> int:
         """See `engine.parsing.parsed_columns.Rows.container`.
@@ -103,7 +114,7 @@ class JsonReader:
     def _text_number(self, message: str) -> int:
         if len(message) > self._max_message:
             return self._templates.text_number(message[: self._max_message])[0]
-        shape = _RUN.sub("0", message)
+        shape = _RUN.sub("0", name_status(message) if self._composes else message)
         number = self._texts.get(shape)
         if number is None:
             number, fixed = self._templates.text_number(message)
@@ -122,20 +133,33 @@ class JsonReader:
             raise BadLineError(f"does not match format {self._name}: {document}")
         return document
 
+    def _message(self, document: dict[str, Any]) -> str:
+        message = scalar_text(pick(document, self._fields.message))
+        if not self._composes:
+            if message is None:
+                raise BadLineError(f"has no message: looked in {', '.join(self._fields.message)}")
+            return message
+        return with_status(message or composed_message(document, self._used), document)
+
+    def _time(self, document: dict[str, Any], read_ns: int) -> int:
+        for name in self._fields.time:
+            if (moment := time_ns(pick(document, (name,)), self._zone)) is not None:
+                nanos = pick(document, ("instant.nanoOfSecond",)) if name == "instant.epochSecond" else 0
+                return moment + nanos if isinstance(nanos, int) else moment
+        if self._composes:
+            return read_ns
+        raw = pick(document, self._fields.time)
+        found = "found none" if raw is None else f"cannot read {raw!r:.60}"
+        raise BadLineError(f"has no time: looked in {', '.join(self._fields.time)}, {found}")
+
     def of_document(self, document: dict[str, Any], read_ns: int) -> Fields:
         """The fields of a decoded line.
 
         Raises:
             BadLineError: it has no message or no time that can be used.
         """
-        message = scalar_text(pick(document, self._fields.message))
-        if message is None:
-            raise BadLineError(f"has no message: looked in {', '.join(self._fields.message)}")
-        raw_time = pick(document, self._fields.time)
-        moment = time_ns(raw_time, self._zone)
-        if moment is None:
-            found = "found none" if raw_time is None else f"cannot read {raw_time!r:.60}"
-            raise BadLineError(f"has no time: looked in {', '.join(self._fields.time)}, {found}")
+        message = self._message(document)
+        moment = self._time(document, read_ns)
         try:
             self._times.check(moment, read_ns)
         except BadTimeError as reason:

@@ -63,7 +63,10 @@ def test_classifiers_see_the_status():
     message = '"GET /orders/17 HTTP/1.1" 503 612'
     assert masked_message("access_common", message) == '"GET /orders/<NUM> HTTP/<NUM>.<NUM>" <UNAVAILABLE> <NUM>'
     assert masked_message("syslog", message).endswith('" <NUM> <NUM>')
-    assert {name for name, format in FORMATS.items() if format.http} == {"access_combined", "access_common"}
+    assert masked_message("json", "handled request status=503") == "handled request status=<UNAVAILABLE>"
+    assert {name: FORMATS[name].http for name in ("access_common", "haproxy_http", "json", "logfmt", "syslog")} == {
+        "access_common": True, "haproxy_http": True, "json": True, "logfmt": True, "syslog": False,
+    }  # fmt: skip
 
 
 def test_the_client_of_a_site_with_a_very_long_name_is_found_in_one_go(parser_of, batch_of):

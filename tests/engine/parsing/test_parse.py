@@ -144,9 +144,9 @@ def test_columns_of_a_known_line(parser_of, batch_of):
         ("iotdb", b"2999-10-27 20:56:49,008 [main] INFO  a:1 - b", "time 2999-10-27T20:56:49Z is more than 86400 s"),
         ("json", b"[1]", "is JSON, but list instead of an object"),
         ("json", b"{", "is not JSON"),
-        ("json", b'{"time": 1714564800}', "has no message: looked in message, msg"),
-        ("json", b'{"msg": "a"}', "has no time: looked in time, timestamp, @timestamp, ts, Timestamp"),
-        ("json", b'{"msg": "a", "ts": "soon"}', "cannot read 'soon'"),
+        ("gelf", b'{"version":"1.1","timestamp":1714564800}', "has no message: looked in short_message"),
+        ("gelf", b'{"short_message":"a"}', "has no time: looked in timestamp, found none"),
+        ("gelf", b'{"short_message":"a","timestamp":"soon"}', "cannot read 'soon'"),
     ],
 )
 def test_a_bad_line_says_why_and_touches_no_other(name, line, reason, parser_of, answers_of):

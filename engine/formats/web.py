@@ -1,0 +1,214 @@
+"""Access logs of proxies, load balancers and application servers, each with the HTTP status in its template."""
+
+from engine.formats.base import FRACTION, HMS, MONTH_NAME, NO_KEY, NO_SESSIONS, YMD, ZONE, Format, headed
+
+_DAY_MONTH_YEAR = rb"(?P<day>[0-9]{2})[/-]" + MONTH_NAME + rb"[/-](?P<year>[0-9]{4})"
+_STATUS = rb"(?P<status>[0-9]{3})"
+# Possessive, so that a row of backslashes cannot be read in many ways.
+_QUOTED = rb'"[^"\\]*(?:\\["\\]?+[^"\\]*)*"'
+_REQUEST = _QUOTED + rb" " + _STATUS
+_PORT = rb":[0-9]+"
+_SYSLOG_HEAD = (
+    rb"(?:(?:<[0-9]+>)?(?:[A-Z][a-z]+ +[0-9]+ [0-9]+:[0-9]+:[0-9]+|[0-9]+-[0-9]+-[0-9]+T[^ ]+) "
+    rb"(?P<host>[^ ]+) (?P<component>[^ :\[]+)(?:\[(?P<pid>[0-9]+)\])?: )?"
+)
+"""What syslog writes before a proxy's line, whose own time is more exact."""
+
+_HAPROXY = (
+    _SYSLOG_HEAD + rb"(?P<client>[^ ]+)" + _PORT + rb" \[" + _DAY_MONTH_YEAR + rb":" + HMS
+    + rb"\.(?P<millisecond>[0-9]{3})\] "
+)  # fmt: skip
+_CLIENT = {"none": NO_KEY, "client": (rb"(?P<key>[^ ]+):[0-9]+ \[[0-9]+/[A-Z][a-z]+/",)}
+
+HAPROXY_HTTP = Format(
+    name="haproxy_http",
+    expected="[SYSLOG HEADER ]CLIENT:PORT [DD/Mmm/YYYY:HH:MM:SS.FFF] FRONTEND BACKEND/SERVER TIMERS STATUS BYTES ...",
+    examples=(
+        b"10.0.0.7:45594 [10/Mar/2024:06:25:01.583] web-in shop/app1 0/0/1/3/4 200 116 - - ---- 1/1/0/0/0 0/0 "
+        b'"GET / HTTP/1.1"',
+        b"Mar 10 06:25:02 edge-1 haproxy[4711]: 10.0.0.7:45595 [10/Mar/2024:06:25:02.678] web-in shop/<NOSRV> "
+        b'0/-1/-1/-1/0 503 217 - - SC-- 1/1/0/0/0 0/0 "GET /orders HTTP/1.1"',
+    ),
+    header=headed(
+        _HAPROXY + rb"(?P<message>[^ ]+ [^ ]+ \+?-?[0-9]+/\+?-?[0-9]+/\+?-?[0-9]+/\+?-?[0-9]+/\+?-?[0-9]+ "
+        + _STATUS + rb" .*)"
+    ),
+    sessions=_CLIENT,
+)  # fmt: skip
+
+HAPROXY_TCP = Format(
+    name="haproxy_tcp",
+    expected="[SYSLOG HEADER ]CLIENT:PORT [DD/Mmm/YYYY:HH:MM:SS.FFF] FRONTEND BACKEND/SERVER TIMERS BYTES STATE ...",
+    examples=(
+        b"10.0.0.7:33317 [10/Mar/2024:06:25:01.376] pg-in pg/db1 0/0/5007 212 -- 0/0/0/0/3 0/0",
+        b"10.0.0.7:33318 [10/Mar/2024:06:25:02.376] pg-in/1: SSL handshake failure",
+    ),
+    header=headed(_HAPROXY + rb"(?P<message>.*)"),
+    sessions=_CLIENT,
+)
+
+SQUID = Format(
+    name="squid",
+    expected="SECONDS.FFF ELAPSED CLIENT RESULT/STATUS BYTES METHOD URL USER HIERARCHY/PEER TYPE",
+    examples=(
+        b"1710051901.123    215 10.0.0.7 TCP_MISS/200 4512 GET http://shop.example/a - HIER_DIRECT/10.0.0.9 text/html",
+        b"1710051902.456      0 10.0.0.7 TCP_DENIED/403 3431 CONNECT db.example:443 - HIER_NONE/- text/html",
+    ),
+    header=headed(
+        rb"(?P<epoch_s>[0-9]{9,10})\.(?P<millisecond>[0-9]{3}) +[0-9]+ (?P<host>[^ ]+) "
+        rb"(?P<message>[A-Z_]+/" + _STATUS + rb" .*)"
+    ),
+    sessions={"none": NO_KEY, "client": (rb"^[0-9]+\.[0-9]+ +[0-9]+ (?P<key>[^ ]+) ",)},
+)
+
+_BALANCED = (
+    YMD + rb"T" + HMS + rb"\." + FRACTION + rb"(?P<utc>Z) (?P<component>[^ ]+) (?P<host>[^ ]+)" + _PORT
+    + rb" [^ ]+ -?[0-9]+(?:\.[0-9]+)? -?[0-9]+(?:\.[0-9]+)? -?[0-9]+(?:\.[0-9]+)? (?P<message>"
+    + _STATUS + rb" (?:[0-9]+|-) [0-9]+ [0-9]+ " + _QUOTED + rb".*)"
+)  # fmt: skip
+
+AWS_ALB = Format(
+    name="aws_alb",
+    expected='TYPE YYYY-MM-DDTHH:MM:SS.FFFFFFZ BALANCER CLIENT:PORT TARGET TIMES STATUS STATUS ... "REQUEST" ...',
+    examples=(
+        b"h2 2024-03-10T06:25:01.431832Z app/shop-lb/50dc6c495c0c9188 10.0.0.7:13624 10.0.1.9:8000 0.000 0.177 0.000 "
+        b'200 200 961 2071 "GET https://shop.example:443/ HTTP/2.0" "curl/8.5" TLS_AES_128_GCM_SHA256 TLSv1.3',
+        b"https 2024-03-10T06:25:02.431832Z app/shop-lb/50dc6c495c0c9188 10.0.0.7:13625 - -1 -1 -1 502 - 172 370 "
+        b'"GET https://shop.example:443/pay HTTP/1.1" "curl/8.5" - -',
+    ),
+    header=headed(rb"[a-z]+[0-9]* " + _BALANCED),
+    sessions=NO_SESSIONS,
+)
+
+AWS_ELB = Format(
+    name="aws_elb",
+    expected='YYYY-MM-DDTHH:MM:SS.FFFFFFZ BALANCER CLIENT:PORT BACKEND TIMES STATUS STATUS BYTES BYTES "REQUEST" ...',
+    examples=(
+        b"2024-03-10T06:25:01.431832Z shop-lb 10.0.0.7:2817 10.0.1.9:80 0.000073 0.001048 0.000057 200 200 0 29 "
+        b'"GET http://shop.example:80/ HTTP/1.1" "curl/8.5" - -',
+    ),
+    header=headed(_BALANCED),
+    sessions=NO_SESSIONS,
+)
+
+CLOUDFRONT = Format(
+    name="cloudfront",
+    expected="YYYY-MM-DD<TAB>HH:MM:SS<TAB>EDGE<TAB>BYTES<TAB>CLIENT<TAB>METHOD<TAB>HOST<TAB>PATH<TAB>STATUS<TAB>...",
+    examples=(
+        b"2024-03-10\t06:25:01\tFRA56-C1\t1045\t10.0.0.7\tGET\td111111abcdef8.cloudfront.net\t/index.html\t200\t-\t"
+        b"curl/8.5\t-\t-\tHit",
+    ),
+    header=headed(
+        YMD + rb"\t" + HMS + rb"\t[^\t]+\t[0-9]+\t(?P<host>[^\t]+)\t(?P<message>[A-Z]+\t[^\t]+\t[^\t]+\t"
+        + _STATUS + rb"\t.*)"
+    ),
+    sessions=NO_SESSIONS,
+)  # fmt: skip
+
+IIS = Format(
+    name="iis",
+    expected="YYYY-MM-DD HH:MM:SS SERVER METHOD PATH QUERY PORT USER CLIENT AGENT REFERRER STATUS SUBSTATUS WIN32 MS",
+    examples=(
+        b"2024-03-10 06:25:01 10.0.1.9 GET /shop - 443 - 10.0.0.7 Mozilla/5.0+(X11) - 200 0 0 44",
+        b"2024-03-10 06:25:02 10.0.1.9 POST /pay id=7 443 - 10.0.0.7 curl/8.5 - 500 0 64 12044",
+    ),
+    header=headed(
+        YMD + rb" " + HMS + rb" (?P<host>[0-9A-Fa-f:.]+) (?P<message>[A-Z]+ [^ ]+ [^ ]+ [0-9]+ [^ ]+ [^ ]+ [^ ]+ [^ ]+ "
+        + _STATUS + rb" [0-9]+ [0-9]+ [0-9]+(?: .*)?)$"
+    ),
+    sessions=NO_SESSIONS,
+)  # fmt: skip
+
+W3C_DIRECTIVE = Format(
+    name="w3c_directive",
+    expected="#Software: ... | #Version: ... | #Fields: ...",
+    examples=(b"#Fields: date time c-ip cs-method cs-uri-stem sc-status",),
+    header=headed(rb"(?P<message>#(?:Software|Version|Fields|Date|Start-Date|End-Date|Remark): .*)"),
+    sessions=NO_SESSIONS,
+)
+
+ACCESS_PROXIED = Format(
+    name="access_proxied",
+    expected='CLIENT[, CLIENT...] ... [DD/Mmm/YYYY:HH:MM:SS +ZONE] "REQUEST" STATUS ...',
+    examples=(
+        b'10.0.0.7, 10.0.0.9 - - [10/Mar/2024:06:25:01 +0000] "GET /c HTTP/2.0" 502 552 "-" "curl/8.5" 83 5.004',
+        b'10.0.0.7 - [10.0.0.9] - alice [10/Mar/2024:06:25:02 +0000] "GET /b HTTP/1.1" 200 612 "-" "curl/8.5" 83 0.004',
+        b'- 10/Mar/2024:06:25:03 +0000 "GET /pay.php" 500',
+    ),
+    header=headed(
+        rb"(?P<host>[A-Za-z0-9_.:-]+),? (?:[^ ]+ )*?\[?" + _DAY_MONTH_YEAR + rb":" + HMS + rb" " + ZONE + rb"\]? "
+        rb"(?P<message>" + _REQUEST + rb"(?: .*)?)$"
+    ),
+    sessions=NO_SESSIONS,
+)
+
+ENVOY = Format(
+    name="envoy",
+    expected='[YYYY-MM-DDTHH:MM:SS.FFFZ] "REQUEST" STATUS FLAGS ...',
+    examples=(
+        b'[2024-03-10T06:25:01.123Z] "GET /api/orders HTTP/1.1" 503 UF 0 91 5 - "-" "curl/8.5" '
+        b'"a7f0b0a4-0d1e-4f6e-9e0f-0a4d5f5c7a11" "shop.example" "10.0.1.9:8080"',
+    ),
+    header=headed(rb"\[" + YMD + rb"T" + HMS + rb"\." + FRACTION + ZONE + rb"\] (?P<message>" + _REQUEST + rb" .*)"),
+    sessions=NO_SESSIONS,
+)
+
+UVICORN = Format(
+    name="uvicorn",
+    expected='LEVEL: CLIENT:PORT - "REQUEST" STATUS [REASON]',
+    examples=(
+        b'INFO:     10.0.0.7:57382 - "GET /boom HTTP/1.1" 500 Internal Server Error',
+        b'INFO:     10.0.0.7:57383 - "GET /orders?page=2 HTTP/1.1" 200 OK',
+    ),
+    header=headed(
+        rb"(?P<level>INFO|WARNING|ERROR): +(?P<host>[^ ]+)" + _PORT + rb" - (?P<message>" + _REQUEST + rb"(?: .*)?)$"
+    ),
+    sessions=NO_SESSIONS,
+)
+
+WERKZEUG_ERROR = Format(
+    name="werkzeug_error",
+    expected="[LEVEL:werkzeug:]CLIENT - - [DD/Mmm/YYYY HH:MM:SS] MESSAGE",
+    examples=(b"ERROR:werkzeug:10.0.0.7 - - [10/Mar/2024 06:25:01] code 400, message Bad request syntax",),
+    header=headed(
+        rb"(?:(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL):(?P<component>werkzeug):)?(?P<host>[^ ]+) - - \["
+        + _DAY_MONTH_YEAR + rb" " + HMS + rb"\] (?P<message>.*)"
+    ),
+    sessions=NO_SESSIONS,
+)  # fmt: skip
+
+WERKZEUG = Format(
+    name="werkzeug",
+    expected='[LEVEL:werkzeug:]CLIENT - - [DD/Mmm/YYYY HH:MM:SS] "REQUEST" STATUS -',
+    examples=(
+        b'INFO:werkzeug:10.0.0.7 - - [10/Mar/2024 06:25:01] "GET /boom HTTP/1.1" 500 -',
+        b'10.0.0.7 - - [10/Mar/2024 06:25:02] "GET / HTTP/1.1" 200 -',
+    ),
+    header=headed(
+        rb"(?:(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL):(?P<component>werkzeug):)?(?P<host>[^ ]+) - - \["
+        + _DAY_MONTH_YEAR + rb" " + HMS + rb"\] (?P<message>" + _REQUEST + rb"(?: .*)?)$"
+    ),
+    sessions=NO_SESSIONS,
+)  # fmt: skip
+
+DJANGO = Format(
+    name="django",
+    expected='[DD/Mmm/YYYY HH:MM:SS] "REQUEST" STATUS BYTES',
+    examples=(b'[10/Mar/2024 06:25:01] "GET /boom HTTP/1.1" 500 145',),
+    header=headed(rb"\[" + _DAY_MONTH_YEAR + rb" " + HMS + rb"\] (?P<message>" + _REQUEST + rb" [0-9]+(?: .*)?)$"),
+    sessions=NO_SESSIONS,
+)
+
+VPC_FLOW = Format(
+    name="vpc_flow",
+    expected="VERSION ACCOUNT INTERFACE SOURCE TARGET PORT PORT PROTOCOL PACKETS BYTES START END ACTION STATUS",
+    examples=(
+        b"2 111122223333 eni-0a1b2c3d 10.0.0.7 10.0.1.9 443 49152 6 20 4249 1710051901 1710051961 ACCEPT OK",
+        b"2 111122223333 eni-0a1b2c3d - - - - - - - 1710051961 1710052021 - NODATA",
+    ),
+    header=headed(
+        rb"[0-9]+ (?:[0-9]+|unknown) (?P<host>eni-[^ ]+) (?:[^ ]+ )(?:[^ ]+ )(?:[0-9]+|-) (?:[0-9]+|-) (?:[0-9]+|-) "
+        rb"(?:[0-9]+|-) (?:[0-9]+|-) (?P<epoch_s>[0-9]{9,10}) [0-9]+ (?P<message>(?:ACCEPT|REJECT|-) .*)"
+    ),
+    sessions=NO_SESSIONS,
+)
