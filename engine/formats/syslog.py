@@ -55,8 +55,8 @@ SYSLOG = Format(
         # Over TCP the number of octets may stand first (RFC 6587).
         rb"(?:(?:[0-9]+ )?<(?P<priority>[0-9]+)>)?" + _RFC3164_TIME + rb"(?:\." + FRACTION + rb")? "
         # A host is one only before a program's tag: else the first word of the message would be taken for it.
-        rb"(?:(?:(?P<host>:*[^ :=\"]+(?::+[^ :=\"]+)*) )?(?P<component>[^ :\[=\"]+)"
-        rb"(?:\[(?P<pid>[0-9]+)\](?:: ?| )|: ?))?"
+        rb"(?:(?:(?P<host>:*[^ :=\"]+(?::+[^ :=\"]+)*) )?(?:(?P<component>[^ :\[=\"]+)"
+        rb"(?:\[(?P<pid>[0-9]+)\](?:: ?| )|: ?)|--+ ))?"
         rb"(?P<message>.*)"
     ),
     sessions={

@@ -57,9 +57,9 @@ def test_time_and_fields(line, format, level, host, component, pid, message, par
 
 LINES_WITH_STATUS = [
     b'10.0.0.7:45594 [10/Mar/2024:06:25:01.583] in shop/a 0/0/1/3/4 %d 116 - - ---- 1/1/0/0/0 0/0 "GET / HTTP/1.1"',
-    b"Mar 10 06:25:01 e haproxy[7]: 10.0.0.7:4 [10/Mar/2024:06:25:01.583] in shop/<NOSRV> 0/-1/-1/-1/+4 %d 0 - - SC-- x",
+    b"Mar 10 06:25:01 e haproxy[7]: 10.0.0.7:4 [10/Mar/2024:06:25:01.583] in shop/<NOSRV> 0/-1/-1/-1/+4 %d 0 - - SC--",
     b"1710051901.123    215 10.0.0.7 TCP_MISS/%d 4512 GET http://shop.example/a - HIER_DIRECT/10.0.0.9 text/html",
-    b'https 2024-03-10T06:25:01.4Z app/lb/50dc 10.0.0.7:1 - -1 -1 -1 %d - 172 370 "GET https://a:443/ HTTP/1.1" "c" - -',
+    b'https 2024-03-10T06:25:01.4Z app/lb/50dc 10.0.0.7:1 - -1 -1 -1 %d - 172 370 "GET https://a/ HTTP/1.1" "c" - -',
     b"2024-03-10\t06:25:01\tFRA56-C1\t1045\t10.0.0.7\tGET\td1.cloudfront.net\t/index.html\t%d\t-\tcurl\t-\t-\tHit",
     b"2024-03-10 06:25:01 10.0.1.9 GET /shop - 443 - 10.0.0.7 Mozilla/5.0+(X11) - %d 0 0 44",
     b'10.0.0.7, 10.0.0.9 - - [10/Mar/2024:06:25:01 +0000] "GET /c HTTP/2.0" %d 552 "-" "curl/8" 83 5.004',

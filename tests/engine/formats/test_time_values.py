@@ -43,9 +43,9 @@ def test_times(value, expected):
     assert time_ns(value, ZoneInfo("Asia/Kolkata")) == expected
 
 
-@given(st.sampled_from(sorted(ZONES)), st.datetimes(dt.datetime(1990, 1, 1), dt.datetime(2100, 1, 1)))
-def test_an_abbreviation_is_its_offset(name, moment):
-    written = moment.replace(microsecond=0).isoformat(" ")
+@given(st.sampled_from(sorted(ZONES)), st.integers(700_000_000, 4_000_000_000))
+def test_an_abbreviation_is_its_offset(name, second):
+    written = dt.datetime.fromtimestamp(second, dt.UTC).strftime("%Y-%m-%d %H:%M:%S")
     assert time_ns(f"{written} {name}", dt.UTC) == time_ns(f"{written}Z", dt.UTC) - round(ZONES[name] * 3600) * 10**9
 
 
