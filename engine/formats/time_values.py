@@ -91,12 +91,14 @@ def _named_zone(text: str) -> dt.datetime | None:
 
 
 def _other(text: str) -> dt.datetime | None:
-    for read in (lambda: dt.datetime.strptime(text, _ACCESS_LOG), lambda: parsedate_to_datetime(text)):  # noqa: DTZ007
-        try:
-            return read()
-        except ValueError:
-            continue
-    return None
+    try:
+        return dt.datetime.strptime(text, _ACCESS_LOG)  # noqa: DTZ007 - the format has a zone
+    except ValueError:
+        pass
+    try:
+        return parsedate_to_datetime(text)
+    except ValueError:
+        return None
 
 
 def _below_micro(text: str) -> int:
