@@ -60,7 +60,7 @@ def evaluate(
         report.prepare(out)
     asked = [(name, version), *(_named(text) for text in against or [])]
     settings = setup(region, format, window, window_set, store, name)
-    evaluation = _evaluate(data, labels, settings, asked, after, keep_cut, json)
+    evaluation = _evaluate(data, labels, settings, asked, after, region is None, keep_cut, json)
     document = evaluation.document() if out is None else report.write(evaluation, out)
     if json:
         print_json(document)
@@ -97,10 +97,10 @@ def _named(text: str) -> tuple[str, int | None]:
 
 def _evaluate(
     data: list[str], labels: str | None, settings: "tuple[Preprocessing, str, str, str]",
-    asked: list[tuple[str | None, int | None]], after: float, keep_cut: bool, quiet: bool,
+    asked: list[tuple[str | None, int | None]], after: float, own_gap: bool, keep_cut: bool, quiet: bool,
 ) -> "Evaluation":  # fmt: skip
-    """Scores the log with each model asked for; the log is read once."""
-    from engine.offline.detect import load_units, score_windows
+    """Scores the log with each model asked for; the log is read once, with the first model's gap if `own_gap`."""
+    from engine.offline.detect import as_trained, load_units, score_windows
     from engine.offline.evaluate import EvaluatedModel, Evaluation
     from engine.offline.inputs import LogSpec
     from engine.runtime.model_loading import embedding_cache
@@ -109,6 +109,8 @@ def _evaluate(
     preprocessing, url, called, device = settings
     store, spec = ModelStore(url), LogSpec(tuple(data), labels)
     models = [store.load(n or called, v, device=device, cache=embedding_cache()) for n, v in asked]
+    if own_gap:
+        preprocessing = as_trained(preprocessing, models[0].card)
     with progress_bar(quiet) as bar:
         task = bar.add_task("reading", total=None, figures="")
         windows = load_units(spec, preprocessing, after=after, keep_cut=keep_cut)
@@ -146,13 +148,16 @@ def score(
 
     Example: driftline score app.log --region eu-west.toml --top 10
     """
-    from engine.offline.detect import score_log
+    from engine.offline.detect import as_trained, score_log
     from engine.offline.inputs import LogSpec
     from foundation.time_text import iso_time
-    from models.storage.store import ModelStore
+    from models.storage.store import Card, ModelStore
 
     preprocessing, url, called, device = setup(region, format, window, window_set, store, name)
     spec = LogSpec(tuple(files), supervised=False)
+    if region is None:
+        card = ModelStore(url).card(called, version)
+        preprocessing = as_trained(preprocessing, card) if isinstance(card, Card) else preprocessing
     with progress_bar(json) as bar:
         task = bar.add_task("scoring", total=None, figures="")
         scored = score_log(

@@ -99,14 +99,16 @@ def train(
         threshold_settings=numbers(threshold_set), folds=folds, seed=seed,
     )  # fmt: skip
     origin = setup(region, format, window, window_set, store, name or (None if region is not None else detector))
-    _train_detector(LogSpec(tuple(data), labels), settings, origin, first, runs, tracking_uri, json)
+    _train_detector(
+        LogSpec(tuple(data), labels), settings, origin, region is not None, first, runs, tracking_uri, json
+    )
 
 
 def _train_detector(
-    spec: "LogSpec", settings: "TrainSettings", origin: "tuple[Preprocessing, str, str, str]", first: float,
-    runs: Path, tracking_uri: str | None, json: bool,
+    spec: "LogSpec", settings: "TrainSettings", origin: "tuple[Preprocessing, str, str, str]", fixed_gap: bool,
+    first: float, runs: Path, tracking_uri: str | None, json: bool,
 ) -> None:  # fmt: skip
-    from engine.offline.detect import train_on_log
+    from engine.offline.detect import derive_gap, train_on_log
     from engine.offline.mlflow import open_run_log
     from models.storage.store import ModelStore
 
@@ -114,6 +116,8 @@ def _train_detector(
     log = open_run_log(runs, tracking_uri)
     log.check()
     started_at = datetime.now(UTC)
+    # An engine cuts sessions by the gap of its region's file, and so must the training for it.
+    preprocessing, pauses = derive_gap(spec, preprocessing, fixed=fixed_gap)
     with progress_bar(json) as bar:
         trained, used = train_on_log(
             spec, preprocessing, settings, ModelStore(url), called, first=first, device=device, progress=stages(bar)
@@ -125,6 +129,8 @@ def _train_detector(
         print_json({**card, "run": place, **trained.notes.model_dump(mode="json")})
     else:
         _report(trained, used, called, url, place)
+        if pauses:
+            console().print(pauses, soft_wrap=True)
 
 
 def _report(trained: "Trained", used: "LabelledWindows", called: str, url: str, place: str) -> None:

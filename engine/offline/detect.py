@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from engine.offline.datasets import LabelledWindows, load_windows, split_by_time
 from engine.offline.inputs import DatasetError, LogSpec
+from engine.offline.session_gap import session_pauses
 from engine.parsing.parse_settings import ParseSettings
 from engine.runtime.model_loading import embedding_cache
 from engine.settings import load
-from engine.steps.window import WindowSettings
+from engine.steps.window import SessionWindows, WindowSettings
 from foundation.settings_errors import InvalidSettingsError, models_in, tag_of, unknown, validated
 from models.base import Progress
 from models.detectors.registry import build
@@ -77,8 +78,44 @@ def train_on_log(
     trained = train(
         data.windows, data.labels if labelled else None, data.templates, settings,
         store=store, name=name, source=spec.title, device=device, cache=embedding_cache(), progress=progress,
+        facts=_gap_of(preprocessing.window),
     )  # fmt: skip
     return trained, data
+
+
+def _gap_of(window: WindowSettings) -> dict[str, int | float | str]:
+    return {"gap_s": window.gap_s} if isinstance(window, SessionWindows) else {}
+
+
+def as_trained(preprocessing: Preprocessing, card: Card) -> Preprocessing:
+    """The preprocessing with the session gap that a model was trained with, unless a gap is set."""
+    window, gap_s = preprocessing.window, card.data.get("gap_s")
+    if not isinstance(window, SessionWindows) or "gap_s" in window.model_fields_set or gap_s is None:
+        return preprocessing
+    return replace(preprocessing, window=window.model_copy(update={"gap_s": float(gap_s)}))
+
+
+def derive_gap(spec: LogSpec, preprocessing: Preprocessing, *, fixed: bool) -> tuple[Preprocessing, str]:
+    """The preprocessing with a session gap derived from the log, unless a gap is set or the gap is `fixed`.
+
+    Returns:
+        The preprocessing, and a sentence about the pauses and the gap; "" for other kinds of windows.
+
+    Raises:
+        DataError: the log cannot be read.
+    """
+    window = preprocessing.window
+    if not isinstance(window, SessionWindows):
+        return preprocessing, ""
+    pauses = session_pauses(spec, preprocessing.parse)
+    derived = pauses.gap_s()
+    if fixed or "gap_s" in window.model_fields_set:
+        advice = "" if derived is None else f" (the log suggests {derived:g})"
+        return preprocessing, f"{pauses.report()}; gap_s = {window.gap_s:g} is set{advice}"
+    if derived is None:
+        return preprocessing, f"{pauses.report()}; too few to derive a gap, so gap_s = {window.gap_s:g}"
+    chosen = replace(preprocessing, window=window.model_copy(update={"gap_s": derived}))
+    return chosen, f"{pauses.report()}; gap_s = {derived:g} was derived from them, set it under [window] of a region"
 
 
 @dataclass(frozen=True, slots=True)
