@@ -140,6 +140,7 @@ SCENARIOS: Mapping[str, str] = {
     "detect-hdfs-chrono": "bench.scenarios.detection:DETECT_HDFS_CHRONO",
     "detect-bgl-lines": "bench.scenarios.detection:DETECT_BGL_LINES",
     "detect-iotdb": "bench.scenarios.detection:DETECT_IOTDB",
+    "detect-foreign": "bench.scenarios.foreign:DETECT_FOREIGN",
     "ask-labels": "bench.scenarios.label_queries:ASK_LABELS",
     "incidents": "bench.scenarios.incidents:INCIDENTS",
     "drift-everyday": "bench.scenarios.drift_everyday:DRIFT_EVERYDAY",
