@@ -77,7 +77,6 @@ def _pool(region: Path, settings: "RegionSettings", store: "AnswerStore", *, ale
 
 def _threshold(settings: "RegionSettings") -> float | None:
     """The threshold in service: that of the settings, else that of the current model; None if nothing is published."""
-    from models.storage.model_cards import Card
     from models.storage.store import ModelStore
 
     if settings.decide.threshold is not None:
@@ -85,8 +84,7 @@ def _threshold(settings: "RegionSettings") -> float | None:
     store, name = ModelStore(settings.scoring.store), settings.scoring.name
     if store.current(name) is None:
         return None
-    card = store.card(name)
-    return card.threshold.value if isinstance(card, Card) else None
+    return store.card(name).threshold.value
 
 
 def _list(questions: "tuple[LabelQuestion, ...]") -> None:

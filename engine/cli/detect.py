@@ -151,13 +151,12 @@ def score(
     from engine.offline.detect import as_trained, score_log
     from engine.offline.inputs import LogSpec
     from foundation.time_text import iso_time
-    from models.storage.store import Card, ModelStore
+    from models.storage.store import ModelStore
 
     preprocessing, url, called, device = setup(region, format, window, window_set, store, name)
     spec = LogSpec(tuple(files), supervised=False)
     if region is None:
-        card = ModelStore(url).card(called, version)
-        preprocessing = as_trained(preprocessing, card) if isinstance(card, Card) else preprocessing
+        preprocessing = as_trained(preprocessing, ModelStore(url).card(called, version))
     with progress_bar(json) as bar:
         task = bar.add_task("scoring", total=None, figures="")
         scored = score_log(

@@ -167,6 +167,7 @@ def recalibrate(
 
     Example: driftline models recalibrate bert_cnn --data last-week.log.zst --region eu-west.toml --threshold pot
     """
+    from engine.offline.detect import as_trained
     from engine.offline.inputs import LogSpec
     from engine.offline.recalibrate import recalibrate as fit
     from models.storage.store import ModelStore
@@ -174,6 +175,8 @@ def recalibrate(
     preprocessing, url, _, device = setup(region, format, window, window_set, store, name)
     opened, spec = ModelStore(url), LogSpec(tuple(data), labels)
     before = opened.card(name, version)
+    if region is None:
+        preprocessing = as_trained(preprocessing, before)
     with progress_bar(json) as bar:
         task = bar.add_task("scoring", total=None, figures="")
         card = fit(
