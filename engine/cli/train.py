@@ -99,9 +99,7 @@ def train(
         threshold_settings=numbers(threshold_set), folds=folds, seed=seed,
     )  # fmt: skip
     origin = setup(region, format, window, window_set, store, name or (None if region is not None else detector))
-    _train_detector(
-        LogSpec(tuple(data), labels), settings, origin, region is not None, first, runs, tracking_uri, json
-    )
+    _train_detector(LogSpec(tuple(data), labels), settings, origin, region is not None, first, runs, tracking_uri, json)
 
 
 def _train_detector(
