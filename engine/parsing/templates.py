@@ -62,6 +62,10 @@ class TemplateSettings(BaseModel):
 
 
 _DIGIT = re.compile("[0-9]")
+_WILDCARD_TOKEN = re.compile(r"(?<!\S)<\*>(?!\S)")
+LITERAL_TEXT = r"<\*>"
+"""How a template writes a token `<*>` of its messages. Drain takes `<*>` for a wildcard, which equals nothing, so that
+equal messages with some of them would each make a template."""
 
 
 class PartitionTemplates:
@@ -112,6 +116,8 @@ class PartitionTemplates:
     def text_number(self, message: str) -> tuple[int, bool]:
         """The number of the masked message, and whether it is the same whatever the digits, but of a status, were."""
         text = self._masker.mask(message)
+        if OVERFLOW_TEXT in text:
+            text = _WILDCARD_TOKEN.sub(lambda _: LITERAL_TEXT, text)
         number = self._numbers.get(text)
         if number is None:
             number = self._add(text)

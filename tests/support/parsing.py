@@ -15,6 +15,7 @@ from engine.parsing.antonyms import GuardedDrain
 from engine.parsing.continuation import CONTINUATION, WITHIN
 from engine.parsing.format_router import template_rules
 from engine.parsing.session_key import hash_key
+from engine.parsing.templates import LITERAL_TEXT, OVERFLOW_TEXT
 from engine.steps.parse import BadLineError, Parser, ParseSettings
 from models.base import template_id
 
@@ -106,12 +107,13 @@ def expected(settings: ParseSettings, lines: Sequence[bytes]) -> Answers:
             continue
         joins[last], size[last] = FORMATS[settings.format].joins, 0
         message = name_status(fields.message) if FORMATS[settings.format].http else fields.message
-        found = miner.add_log_message(message)
-        identity = template_id(found["template_mined"])
-        answers.texts[identity] = found["template_mined"]
+        tokens = (LITERAL_TEXT if token == OVERFLOW_TEXT else token for token in miner.masker.mask(message).split())
+        cluster, _ = miner.drain.add_log_message(" ".join(tokens))
+        identity = template_id(cluster.get_template())
+        answers.texts[identity] = cluster.get_template()
         key = fields.session_key.encode("utf-8", "surrogatepass")
         answers.good.append((row, fields.time_ns, identity, hash_key(key), key))
-        answers.cluster.append(found["cluster_id"])
+        answers.cluster.append(cluster.cluster_id)
     return answers
 
 
