@@ -22,7 +22,7 @@ _STATUS = re.compile("<(?:" + "|".join(name for name in NAMES if name) + ")>")
 _REQUEST = re.compile(r'"(\S+) ([^" ?]*)[^"]*" (\S+)')
 _MASK = re.compile(r"<[A-Za-z_*]+>")
 _WORDS = re.compile(r"[A-Za-z_]{2,}")
-_ID_LIKE = re.compile(r"\d|[A-Z][a-z]*[A-Z]{2,}[a-z]+[A-Z]|[a-z][A-Z]{2,}[a-z]+[A-Z]")
+_ID_LIKE = re.compile(r"\d|[A-Z]{3}[a-z]+[A-Z]|[a-z][A-Z]{2,}[a-z]+[A-Z]")
 _MAX_CHILDREN = 30
 """Different names below one folder of a path; further ones are taken for ids."""
 _COMMON = 400

@@ -133,7 +133,7 @@ HADOOP = Format(
     ),
     sessions={
         "none": NO_KEY,
-        "thread": (rb",[0-9]+ [A-Z]+ \[(?P<key>[^\]]+)\] ",),
+        "thread": (rb",[0-9]+ [A-Z]+ \[(?P<key>[^\[\]]+)\] ",),
         "application": (rb"application_(?P<key>[0-9]+_[0-9]+)",),
     },
     joins=True,
@@ -216,7 +216,7 @@ ANDROID = Format(
     ),
     header=headed(
         rb"(?P<month>[0-9]{2})-(?P<day>[0-9]{2}) " + HMS + rb"\." + FRACTION + rb" +(?P<pid>[0-9]+) +"
-        rb"(?P<tid>[0-9]+) (?P<level>[A-Z]) (?P<component>.*?) *: (?P<message>.*)"
+        rb"(?P<tid>[0-9]+) (?P<level>[A-Z]) (?P<component>[^ :]*(?:(?: +:*|:+)[^ :]+)*(?: *:+?)??) *: (?P<message>.*)"
     ),
     levels={"V": "trace", "D": "debug", "I": "info", "W": "warn", "E": "error", "F": "fatal", "A": "fatal"},
     sessions={"none": NO_KEY, "thread": (rb"\.[0-9]+ +[0-9]+ +(?P<key>[0-9]+) [A-Z] ",)},
@@ -278,5 +278,5 @@ APACHE = Format(
         rb"(?P<level>emerg|alert|crit|error|warn|notice|info|debug|trace)[0-9]*\] "
         rb"(?:\[pid (?P<pid>[0-9]+)(?::tid [0-9]+)?\] )?(?P<message>.*)"
     ),
-    sessions={"none": NO_KEY, "client": (rb"\[client (?P<key>[^\]]+)\]",)},
+    sessions={"none": NO_KEY, "client": (rb"\[client (?P<key>[^\[\]]+)\]",)},
 )

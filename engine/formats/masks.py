@@ -11,6 +11,7 @@ from engine.formats.digit_invariance import why_not_blind
 from engine.formats.hex_ids import HEX, UUID, IdKind
 from engine.formats.http_status import name_status, status_place
 from engine.formats.id_invariance import why_not_id_blind
+from engine.formats.linear_masks import LINEAR, replacing, spans
 
 
 class Mask(BaseModel):
@@ -55,8 +56,8 @@ class Masker:
 
     def __init__(self, masks: tuple[Mask, ...], *, http: bool = False) -> None:
         self._http = http
-        self._patterns = [(re.compile(mask.pattern), mask.name) for mask in masks]
-        self._steps = [(re.compile(m.pattern).sub, f"<{m.name}>".replace("\\", r"\\")) for m in masks]
+        self._patterns = [(re.compile(LINEAR.get(mask.pattern, mask.pattern)), mask.name) for mask in masks]
+        self._steps = [replacing(pattern, f"<{name}>") for pattern, name in self._patterns]
         reasons = ((m.pattern, why_not_blind(m.pattern)) for m in masks)
         found = next(((pattern, reason) for pattern, reason in reasons if reason), None)
         self.why_slow = None if found is None else f"mask {found[0]!r} depends on digits: {found[1]}"
@@ -68,8 +69,8 @@ class Masker:
         """The message with every match replaced, and before that the status of a message that has one (`http`)."""
         if self._http:
             message = name_status(message)
-        for substitute, name in self._steps:
-            message = substitute(name, message)
+        for replace in self._steps:
+            message = replace(message)
         return message
 
     def values(self, message: str) -> list[tuple[str, str]]:
@@ -82,7 +83,7 @@ class Masker:
         if place is not None:
             masked = masked.replaced([place[1:]], place[0])
         for pattern, name in self._patterns:
-            masked = masked.replaced([match.span() for match in pattern.finditer(masked.text)], name)
+            masked = masked.replaced(spans(pattern, masked.text), name)
         before = [None, *masked.taken]
         found = [mine for mine, its in zip(masked.taken, before, strict=False) if mine is not None and mine is not its]
         return [(taken.name, message[taken.start : taken.end]) for taken in found]

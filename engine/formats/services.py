@@ -58,7 +58,7 @@ POSTGRESQL = Format(
     ),
     header=headed(
         YMD + rb" " + HMS + rb"(?:\." + FRACTION + rb")? (?:(?P<utc>UTC|GMT)|[A-Z]+) \[(?P<pid>[0-9]+)"
-        rb"(?:-[0-9]+)?\]:? (?:(?P<component>[^ ]+@[^ ]*) )?(?P<level>[A-Z]+[0-9]*):  ?(?P<message>.*)"
+        rb"(?:-[0-9]+)?\]:? (?:(?P<component>@?+[^ @]*@[^ ]*) )?(?P<level>[A-Z]+[0-9]*):  ?(?P<message>.*)"
     ),
     levels={"LOG": "info", "STATEMENT": "info", "DETAIL": "info", "HINT": "info", "CONTEXT": "info"}
     | {f"DEBUG{i}": "debug" for i in range(1, 6)},
@@ -75,7 +75,7 @@ POSTGRESQL_RDS = Format(
     ),
     header=headed(
         YMD + rb" " + HMS + rb"(?:\." + FRACTION + rb")? (?:(?P<utc>UTC|GMT)|[A-Z]+):(?P<host>[^ ()]*)(?:\([0-9]+\))?:"
-        rb"(?P<component>[^ :]*@[^ :]*):\[(?P<pid>[0-9]+)\]:(?P<level>[A-Z]+[0-9]*):  ?(?P<message>.*)"
+        rb"(?P<component>[^ :@]*@[^ :]*):\[(?P<pid>[0-9]+)\]:(?P<level>[A-Z]+[0-9]*):  ?(?P<message>.*)"
     ),
     levels=POSTGRESQL.levels,
     sessions={"none": NO_KEY, "process": (rb":\[(?P<key>[0-9]+)\]:",)},
@@ -142,7 +142,7 @@ IOTDB = Format(
         rb"(?:(?P<label>-) )?" + YMD + rb" " + HMS + rb"," + FRACTION + rb" "
         rb"\[(?P<thread>.*?)\] (?P<level>[A-Z]+) +(?P<component>[^ :]+:[0-9]+) - (?P<message>.*)"
     ),
-    sessions={"none": NO_KEY, "thread": (rb",[0-9]+ \[(?P<key>[^\]]+)\] ",)},
+    sessions={"none": NO_KEY, "thread": (rb",[0-9]+ \[(?P<key>[^\[\]]+)\] ",)},
     normal_label=b"-",
     unlabelled_is_anomalous=True,
     joins=True,
@@ -158,7 +158,7 @@ LOG4J = Format(
     header=headed(
         _DASHED + rb" +\[(?P<thread>.*?)\] +(?P<level>[A-Z]+) +(?P<component>[^ ]+) +-(?: (?P<message>.*))?$"
     ),
-    sessions={"none": NO_KEY, "thread": (rb"[,.][0-9]+ +\[(?P<key>[^\]]+)\] ",)},
+    sessions={"none": NO_KEY, "thread": (rb"[,.][0-9]+ +\[(?P<key>[^\[\]]+)\] ",)},
     joins=True,
 )
 
@@ -170,7 +170,7 @@ LOGBACK = Format(
         HMS + rb"[,.]" + FRACTION + rb" +\[(?P<thread>.*?)\] +(?P<level>[A-Z]+) +(?P<component>[^ ]+) +--?"
         rb"(?: (?P<message>.*))?$"
     ),
-    sessions={"none": NO_KEY, "thread": (rb"[,.][0-9]+ +\[(?P<key>[^\]]+)\] ",)},
+    sessions={"none": NO_KEY, "thread": (rb"[,.][0-9]+ +\[(?P<key>[^\[\]]+)\] ",)},
     joins=True,
 )
 
