@@ -31,11 +31,12 @@ class SourceScan:
         last_ns: Time of the last line.
     """
 
-    def __init__(self, name: str, parser: Parser, settings: WarmUpSettings, *, decides: bool = True) -> None:
-        """See `SourceWatch` for `settings` and `decides`."""
+    def __init__(self, name: str, parser: Parser, settings: WarmUpSettings, *, baseline_ns: int | None = None) -> None:
+        """See `SourceWatch` for `settings`, and `LogScan` for `baseline_ns`."""
         self.name = name
         self._parser = parser
-        self.watch = SourceWatch(settings, look=self._look, decides=decides)
+        self._baseline_ns = baseline_ns
+        self.watch = SourceWatch(settings, look=self._look, decides=baseline_ns is None)
         self._next_line: dict[str, int] = {}
         self.lines = self.bad = 0
         self.timeline: list[tuple[int, int]] = []
@@ -73,6 +74,9 @@ class SourceScan:
 
     def _look(self, judged: Judged) -> None:
         lines = judged.block.lines
+        # By block: a batch may hold a whole file.
+        if self._baseline_ns is not None and int(lines.time_ns[0]) - (self.first_ns or 0) >= self._baseline_ns:
+            self.watch.warmup.end("the requested baseline was read")
         self.last_ns = max(self.last_ns, int(lines.time_ns[-1]))
         self.timeline.append((int(lines.time_ns[-1]), len(judged.block)))
 
@@ -118,9 +122,7 @@ class LogScan:
         found = self.sources.get(name)
         if found is None:
             self._parser = self._parser or self._make()
-            found = self.sources[name] = SourceScan(
-                name, self._parser, self._settings, decides=self._baseline_ns is None
-            )
+            found = self.sources[name] = SourceScan(name, self._parser, self._settings, baseline_ns=self._baseline_ns)
         if known:
             found.watch.warmup.end("a baseline was given")
         return found
@@ -128,11 +130,7 @@ class LogScan:
     def add(self, batch: LineBatch, of: Input, *, share: float | None) -> list[tuple[SourceScan, Finding]]:
         """Reads a batch of a file; returns the findings that are new with it."""
         source = self.source(of.source)
-        found = source.add(batch, of.file, learn=of.learn, share=share)
-        if self._baseline_ns is not None and source.first_ns is not None:
-            if source.last_ns - source.first_ns >= self._baseline_ns:
-                source.watch.warmup.end("the baseline asked for was read")
-        return [(source, finding) for finding in found]
+        return [(source, finding) for finding in source.add(batch, of.file, learn=of.learn, share=share)]
 
     def finish(self) -> list[tuple[SourceScan, Finding]]:
         """Judges what is left of every source."""

@@ -55,3 +55,20 @@ def test_how_much_was_learnt_is_reported():
 def test_a_baseline_in_time_is_kept():
     lines, _ = syslog(6000, incident=OOM, at=2000)
     assert scanned(lines, baseline_ns=4 * 3600 * 10**9).documents() == []
+
+
+def test_a_baseline_in_time_ends_within_a_batch():
+    lines, rows = syslog(6000, incident=OOM, at=5000)
+    scan = LogScan(
+        lambda: Parser(ParseSettings(format="auto"), lambda partition, position: ""), baseline_ns=3600 * 10**9
+    )
+    (batch,) = batches(lines, size=len(lines))
+    scan.add(batch, Input("app.log", "app.log", len(batch.data)), share=1.0)
+    scan.finish()
+    source = scan.sources["app.log"]
+    assert source.watch.judged_from is not None
+    first_row, first_ns = source.watch.judged_from
+    assert first_row < rows[0]
+    assert source.first_ns is not None
+    assert 3600 * 10**9 <= first_ns - source.first_ns < 2 * 3600 * 10**9
+    assert scan.documents()
