@@ -27,6 +27,10 @@ PLAINER: Mapping[str, str] = {
     r"(?<!there.)are no(?! (?:longer|more|less|later|earlier|larger|smaller|better|worse))": "are not",
     r"there is none": "does not exist, is missing",
     r"by itself": "automatically, separately, alone",
+}
+"""Pattern → plainer words. A space in a pattern matches a line break as well."""
+
+PLAINER_FOR_USERS: Mapping[str, str] = {
     r"tells?": "reports, shows, distinguishes",
     r"says": "states, shows, contains",
     r"(?-i:[Pp]ut(?:s|ting)?)": "set, add, write, store",
@@ -46,16 +50,25 @@ PLAINER: Mapping[str, str] = {
     r"where there (?:is|are)": "if there is, if available",
     r"its (?:own )?word": "the status, the message",
 }
-"""Pattern → plainer words. A space in a pattern matches a line break as well."""
+"""The same, for texts that users read."""
+
+ROOMS_TO_REWRITE = ("engine/findings/", "engine/parsing/")
+"""Docstrings in these folders are not checked yet."""
 
 LOG_METHODS = ("info", "warning", "error", "exception", "critical")
 TEXT_KEYWORDS = ("description", "help")
 
 _ANY_SPACE = r"\s+"
-_WORDS = {
-    re.compile(rf"\b{_ANY_SPACE.join(old.split())}\b", re.IGNORECASE | re.DOTALL): plainer
-    for old, plainer in PLAINER.items()
-}
+_CODE = re.compile(r"`[^`\n]*`")
+
+
+def _compiled(words: Mapping[str, str]) -> dict[re.Pattern[str], str]:
+    flags = re.IGNORECASE | re.DOTALL
+    return {re.compile(rf"\b{_ANY_SPACE.join(old.split())}\b", flags): plainer for old, plainer in words.items()}
+
+
+_WORDS = _compiled(PLAINER)
+_WORDS_FOR_USERS = _compiled({**PLAINER, **PLAINER_FOR_USERS})
 
 
 class Text(NamedTuple):
@@ -65,12 +78,12 @@ class Text(NamedTuple):
     text: str
 
 
-def findings(name: str, text: Text) -> list[str]:
+def findings(name: str, text: Text, words: Mapping[re.Pattern[str], str] = _WORDS_FOR_USERS) -> list[str]:
     """One message for each word of the list in a text, in the order of the list."""
     return [
         f"{name}:{text.line + text.text.count(chr(10), 0, found.start())}: "
         f"'{' '.join(found[0].split())}'; plainer: {plainer}"
-        for pattern, plainer in _WORDS.items()
+        for pattern, plainer in words.items()
         for found in pattern.finditer(text.text)
     ]
 
@@ -90,6 +103,13 @@ def user_texts(tree: ast.Module, path: str) -> Iterator[Text]:
             yield Text(node.body[0].lineno, ast.get_docstring(node, clean=False) or "")
     if path == "engine/telemetry/metrics.py":
         yield from _strings(tree)
+
+
+def docstrings(tree: ast.Module) -> Iterator[Text]:
+    """The docstrings of a module, those of attributes included, without code in backquotes."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield Text(node.lineno, _CODE.sub(" ", node.value.value))
 
 
 def _strings(node: ast.AST) -> Iterator[Text]:
@@ -123,6 +143,17 @@ def test_texts_in_code_are_in_plain_english(package):
     assert not found, "\n".join(sorted(found))
 
 
+@pytest.mark.parametrize("package", PACKAGES)
+def test_docstrings_are_in_plain_english(package):
+    found: Counter[str] = Counter()
+    for path in tracked(f"{package}/*.py"):
+        name = str(path.relative_to(ROOT))
+        if not name.startswith(ROOMS_TO_REWRITE):
+            for text in docstrings(ast.parse(path.read_text("utf-8"))):
+                found.update(findings(name, text, _WORDS))
+    assert not found, "\n".join(sorted(found))
+
+
 def test_a_finding_names_the_line_the_word_and_a_plainer_one():
     (found,) = findings("docs/x.md", Text(3, "One line.\nIt stops at\nthe most once."))
     assert found == "docs/x.md:4: 'at the most'; plainer: at most, maximum"
@@ -148,6 +179,7 @@ def test_texts_for_users_are_read(code, name):
     assert [found for text in user_texts(ast.parse(code), name) for found in findings(name, text)]
 
 
-def test_other_strings_and_docstrings_are_not_read():
-    code = "def f():\n    '''Tests whether the caller was told.'''\n    return {'told': 1}"
-    assert not [text for text in user_texts(ast.parse(code), "engine/x.py") if findings("x", text)]
+def test_docstrings_are_checked_apart_from_texts_for_users():
+    tree = ast.parse("def f():\n    '''Tests whether the caller was told.'''\n    return {'told': 1}")
+    assert not [text for text in user_texts(tree, "engine/x.py") if findings("x", text)]
+    assert [text.line for text in docstrings(tree) if findings("x", text, _WORDS)] == [2]

@@ -57,7 +57,7 @@ class EvaluatedModel:
         return evaluate(self.units.scores, self.units.labels, self.threshold)
 
     def f1_interval(self) -> tuple[float, float]:
-        """The middle 95 % of F1 when the units are drawn anew with replacement.
+        """The middle 95 % of F1 when the units are drawn again with replacement.
 
         It shows how much F1 depends on which units happened to be in this log; not how it changes
         when the logs do. The cells of resampled units are multinomial, so no unit need be drawn.

@@ -4,8 +4,8 @@ Window detectors are compared by F1, or by accuracy if no session is anomalous. 
 macro F1 over the held-out templates. `federation.round.paired_test` tells an advantage from luck, so a single session
 never decides.
 
-1. Each region is judged by itself. It **gains** if its own sessions prove it, and it **loses** if F1 falls by more than
-   `margin_region` and that is unlikely to be luck. In between it is **open**.
+1. Each region is judged separately. It **gains** if its own sessions prove it, and it **loses** if F1 falls by more
+   than `margin_region` and that is unlikely to be luck. In between it is **open**.
 2. All regions are judged together, none with more than `max_share` of the sessions.
 3. A region that gains takes the candidate. A region that loses keeps its version. An open one takes the candidate if
    it is surely better over all regions, by more than `margin_overall`; with a negative margin it need not be better.

@@ -55,5 +55,5 @@ def read_pointer(raw: bytes) -> Pointer:
 
 
 def below(held: Mapping[str, int], version: int) -> dict[str, int]:
-    """The regions that keep a version before this one; for the others it is no exception."""
+    """The regions that keep a version before this one; for the others it is not an exception."""
     return {region: kept for region, kept in held.items() if kept < version}
