@@ -10,11 +10,20 @@ import pytest
 from tests.support.paths import DOCS, ROOT
 
 TUTORIAL = (DOCS / "first-finding.md").read_text("utf-8")
+FINDING = re.compile(r"^\d+\. \w+, since [\d:T-]+", re.MULTILINE)
+TEMPLATE = re.compile(r"^   (order .*)$", re.MULTILINE)
+ALERT = re.compile(r"│ ([0-9a-f]{12}) │ ([\d-]+)\s+│ (\w+)\s+│ shop.log")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def blocks(language: str) -> list[str]:
     return [text for name, text in BLOCK.findall(TUTORIAL) if name == language]
+
+
+def facts(findings: str) -> tuple[str, list[str], set[str]]:
+    """What a scan read, severity and beginning of each finding, and its templates; strengths may change."""
+    first = findings.splitlines()[0]
+    return first, FINDING.findall(findings), set(TEMPLATE.findall(findings))
 
 
 @pytest.fixture
@@ -46,6 +55,6 @@ def test_the_first_tutorial_prints_what_it_shows(shell, tmp_path):
     (tmp_path / "make_log.py").write_text(script, "utf-8")
     (tmp_path / "region.toml").write_text(settings + "telemetry = {port = 0}\n", "utf-8")
     shell(make_log)
-    assert shell(scan) == findings
+    assert facts(shell(scan)) == facts(findings)
     assert "connection to db-" in (tmp_path / "report.html").read_text("utf-8")
-    assert shell(engine).endswith(alerts)
+    assert ALERT.findall(shell(engine)) == ALERT.findall(alerts) != []

@@ -35,7 +35,7 @@ def shared_threshold(sketches: Sequence[ScoreSketch], rule: str) -> float:
     """Fit one threshold over all regions' calibration windows, each region weighted by its number of windows.
 
     If the regions with labels have windows of both classes, the others are left out: what is only assumed to be
-    normal is not a evidence against a threshold that labels support.
+    normal is not evidence against a threshold that labels support.
 
     Args:
         sketches: Sketches, one for each region.
