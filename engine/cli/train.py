@@ -128,7 +128,7 @@ def _train_detector(
     else:
         _report(trained, used, called, url, place)
         if pauses:
-            console().print(pauses, soft_wrap=True)
+            console().print(pauses, soft_wrap=True, markup=False)
 
 
 def _report(trained: "Trained", used: "LabelledWindows", called: str, url: str, place: str) -> None:
