@@ -23,10 +23,12 @@ _LOOKED_AT = 400
 _MAX_NUMBERS = 12
 """Numbers in one message that are looked at."""
 _NUMBER = re.compile(
-    rb"(?<![\w.:/-])-?(\d{1,15}(?:\.\d{1,9})?)(?=(ns|us|ms|s|sec|KB?|kB|MB?|GB?|B|%)?(?![\w%]|[.:/-]\d))"
+    rb"(?<![\w.:/-])-?(\d{1,15}(?:\.\d{1,9})?)"
+    rb"(?=(?: ?(ns|us|ms|msec|secs?|seconds?|s|KB?|kB|MB?|GB?|bytes|B|%))?(?![\w%]|[.:/-]\d))"
 )
 _BEFORE = re.compile(rb"([A-Za-z][A-Za-z_.-]{1,24})[\"']?(?: ?[=:] ?| )-?$")
 _LONGEST_NAME = 30
+_PAIR = re.compile(rb'(?:^|\s)([A-Za-z_][\w.-]{0,40})="?(-?\d{1,15}(?:\.\d{1,9})?)"?(?=\s|$)')
 _NO_MEASURE = re.compile(r"(?i)(?:^|[._-])(?:id|pid|tid|port|ts|time|timestamp|line|thread|seq|version)$|Id$|_at$")
 
 _STATUS_FIELD = re.compile(
@@ -37,7 +39,7 @@ _FAILED = NAMES.index("DENIED")
 """From this kind of status on a request did not do what it was to do."""
 
 _MEASURE = re.compile(
-    r"(?i)(?:^|[^a-z])(?:ns|us|ms|s|sec|%|[kmg]?b)(?:[^a-z]|$)|latenc|duration|elapsed|took|delay|\btime\b|_time|timeout"
+    r"(?i)(?:^|[^a-z])(?:ns|us|ms|msec|s|secs?|seconds?|%|[kmg]?b)(?:[^a-z]|$)|latenc|duration|elapsed|took|delay|\btime\b|_time|timeout"
     r"|wait|pause|lag\b|bytes|size|queue|depth|backlog|pending|memory|heap|used|usage|load|total|count|retr|attempt|status"
     r"|code|exit|error|fail|cpu|rss|conn"
 )
@@ -272,11 +274,11 @@ class ColumnReader:
 
 
 def _fields(line: bytes) -> list[tuple[str, float]]:
-    """The numeric fields of a JSON object that can be measurements: no times and no ids."""
+    """The numeric fields of a JSON object or of `key=value` pairs that can be measurements: no times and no ids."""
     try:
         document = orjson.loads(line)
     except orjson.JSONDecodeError:
-        return []
+        document = {key.decode(): float(value) for key, value in _PAIR.findall(line)}
     if not isinstance(document, dict):
         return []
     return [

@@ -1,0 +1,28 @@
+import pytest
+
+from engine.findings.lines import ColumnReader, is_measure
+from engine.steps.parse import Parser, ParseSettings
+from tests.engine.findings.lines import batches
+
+
+@pytest.mark.parametrize(
+    ("line", "values"),
+    [
+        (b"Nov 27 10:00:00 web-1 app[1]: compiled unit 17 in 456 ms", {"unit": 17.0, "in ms": 456.0}),
+        (b"Nov 27 10:00:00 web-1 app[1]: request took 1.5s", {"took s": 1.5}),
+        (b"Nov 27 10:00:00 web-1 app[1]: waited 12 seconds", {"waited seconds": 12.0}),
+        (b'time=2026-11-27T10:00:00Z level=info msg="paid" ms=57 amount=900 id=4711', {"ms": 57.0, "amount": 900.0}),
+    ],
+)
+def test_numbers_are_read_with_what_they_are_called(line, values):
+    (batch,) = batches([line])
+    reader = ColumnReader()
+    lines = reader.read(Parser(ParseSettings(format="auto"), lambda partition, position: "").parse(batch))
+    sampled = reader.sample(lines, 0, 1, 1)
+    names = [reader.slots[slot][1].rpartition(" ")[0].strip() or reader.slots[slot][1] for slot in sampled.slot]
+    assert dict(zip(names, sampled.value.tolist(), strict=True)) == values
+
+
+@pytest.mark.parametrize(("name", "measure"), [("in ms 2/2", True), ("waited seconds 1/1", True), ("unit  1/2", False)])
+def test_units_say_that_a_number_measures_something(name, measure):
+    assert is_measure(name) is measure
