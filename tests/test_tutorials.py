@@ -22,7 +22,7 @@ def blocks(language: str) -> list[str]:
 
 def facts(findings: str) -> tuple[str, list[str], set[str]]:
     """What a scan read, severity and beginning of each finding, and its templates; strengths may change."""
-    first = findings.splitlines()[0]
+    first = findings.partition("; ")[0]
     return first, FINDING.findall(findings), set(TEMPLATE.findall(findings))
 
 
