@@ -24,7 +24,7 @@ _MAX_NUMBERS = 12
 """Numbers in one message that are looked at."""
 _NUMBER = re.compile(
     rb"(?<![\w.:/-])-?(\d{1,15}(?:\.\d{1,9})?)"
-    rb"(?=(?: ?(ns|us|ms|msec|secs?|seconds?|s|KB?|kB|MB?|GB?|bytes|B|%))?(?![\w%]|[.:/-]\d))"
+    rb"(?=(?: ?(ns|us|ms|msec|secs?|seconds?|s|KB?|kB|MB?|GB?|bytes|B|%)(?!=))?(?![\w%]|[.:/-]\d))"
 )
 _BEFORE = re.compile(rb"([A-Za-z][A-Za-z_.-]{1,24})[\"']?(?: ?[=:] ?| )-?$")
 _LONGEST_NAME = 30

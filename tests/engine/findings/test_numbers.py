@@ -9,6 +9,7 @@ from tests.engine.findings.lines import batches
     ("line", "values"),
     [
         (b"Nov 27 10:00:00 web-1 app[1]: compiled unit 17 in 456 ms", {"unit": 17.0, "in ms": 456.0}),
+        (b"Nov 27 10:00:00 web-1 app[1]: sent length=127 bytes=0a0b", {"length": 127.0}),
         (b"Nov 27 10:00:00 web-1 app[1]: request took 1.5s", {"took s": 1.5}),
         (b"Nov 27 10:00:00 web-1 app[1]: waited 12 seconds", {"waited seconds": 12.0}),
         (b'time=2026-11-27T10:00:00Z level=info msg="paid" ms=57 amount=900 id=4711', {"ms": 57.0, "amount": 900.0}),
