@@ -12,7 +12,7 @@ from tests.support.paths import DOCS, ROOT
 TUTORIAL = (DOCS / "first-finding.md").read_text("utf-8")
 FINDING = re.compile(r"^\d+\. \w+, since [\d:T-]+", re.MULTILINE)
 TEMPLATE = re.compile(r"^   (order .*)$", re.MULTILINE)
-ALERT = re.compile(r"│ ([0-9a-f]{12}) │ ([\d-]+)\s+│ (\w+)\s+│ shop.log")
+ALERT = re.compile(r"│ [0-9a-f]{12} │ ([\d-]+)\s+│ (\w+)\s+│ shop.log")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
