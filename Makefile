@@ -66,7 +66,7 @@ bench: install ## Run every benchmark scenario and write bench/results/SCENARIO.
 	done
 
 .PHONY: lock
-lock: install ## Write the versions installed in .venv to constraints.txt, apart from those of the graphics card
+lock: install ## Write the versions in .venv (of the oldest Python 3.11) to constraints.txt, without the graphics card's
 	$(BIN)/python -m pip freeze --exclude-editable | grep -viE '^(cuda|nvidia|triton)' > constraints.txt
 
 .PHONY: clean
