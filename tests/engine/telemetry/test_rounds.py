@@ -91,7 +91,7 @@ def ask_region(base, question):
 def swap(base, tracer):
     """An engine takes the current version over."""
     settings = SimpleNamespace(
-        scoring=ModelSettings(store=str(base / "models"), name=MODEL, device="cpu"), score=ScoreSettings(),
+        region="eu", scoring=ModelSettings(store=str(base / "models"), name=MODEL, device="cpu"), score=ScoreSettings(),
         drift=DriftSettings(), decide=DecideSettings(), recovery=RecoverySettings(path=base / "state"),
     )  # fmt: skip
     telemetry = SimpleNamespace(tracer=tracer, metrics=Metrics(), health=Health(ManualClock(), 1.0))
