@@ -18,7 +18,7 @@ _HAPROXY = (
     _SYSLOG_HEAD + rb"(?P<client>[^ ]+)" + _PORT + rb" \[" + _DAY_MONTH_YEAR + rb":" + HMS
     + rb"\.(?P<millisecond>[0-9]{3})\] "
 )  # fmt: skip
-_CLIENT = {"none": NO_KEY, "client": (rb"(?P<key>[^ ]+):[0-9]+ \[[0-9]+/[A-Z][a-z]+/",)}
+_CLIENT = {"none": NO_KEY, "client": (rb"(?:^|: )(?P<key>[^ ]+):[0-9]+ \[[0-9]+/[A-Z][a-z]+/",)}
 
 HAPROXY_HTTP = Format(
     name="haproxy_http",
