@@ -80,10 +80,10 @@ class AuditLog:
     def append(self, identity: str, event: str, body: Mapping[str, Any]) -> Entry:
         """Append an entry and wait until it is on the disk; an existing entry with this id is returned unchanged.
 
-        An incomplete last line, left by a crash, is removed first: its entry was never returned to anybody.
+        An incomplete last line, left by a crash, is removed first: its entry was never returned to a caller.
 
         Raises:
-            TamperedError: the log is broken, and nothing is appended.
+            TamperedError: the log is broken; the entry is not appended.
             StorageError: it cannot be written.
         """
         try:

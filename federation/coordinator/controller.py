@@ -9,7 +9,7 @@ Steps of a round. Each is recorded in the ledger when it is done, and each may b
 4. **published**: an accepted candidate is a version of the model store, and current; regions that do not take it
    keep the version that they serve. The round's id on its card
    shows whether it was stored before a crash, and the store whether it was ever current: a version that was
-   rolled back since is not restored. If the version that the round started from is no longer current (somebody
+   rolled back since is not restored. If the version that the round started from is no longer current (it was
    rolled back meanwhile), the candidate was compared with the wrong model: it is superseded.
 5. **audited**: the audit log has the outcome of the round.
 6. **done**: a new version is announced if it is still current. Drift whose round failed waits for the next round,

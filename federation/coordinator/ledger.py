@@ -30,7 +30,7 @@ class LedgerBounds:
     Attributes:
         max_triggers: Drift events that may wait: a round is due long before there are this many. Of the settled
             triggers the newest as many are kept.
-        keep_days: Days after which a settled trigger is deleted; longer than anybody looks back.
+        keep_days: Days after which a settled trigger is deleted; longer than operators need them.
         keep_rounds: Newest rounds that are kept with their folders, and rollbacks; more than a month of hourly
             rounds.
     """

@@ -1,9 +1,9 @@
 """Reports that a version does worse in service than the one before, and the rollbacks that they cause.
 
-A report is one message on a topic whose writers are not authenticated, so it moves little by itself:
+A report is one message on a topic whose writers are not authenticated, so the effect of a single report is limited:
 
 1. It has to be about the version that its region serves, over enough windows, and beyond its own threshold.
-2. It takes only its region back, to the version before; the others keep theirs.
+2. It rolls back only its region, to the version before; the others keep theirs.
 3. When enough regions have reported the same version, it is rolled back for all.
 4. After a rollback of a region, or of all, reports cause no other one of the same kind for a cool-down. The version
    that is reached is the floor until then. Commands are not limited.

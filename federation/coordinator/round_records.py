@@ -32,7 +32,7 @@ def judged(started: Round, result: RoundResult, serving: Mapping[str, int]) -> R
 
     Args:
         started: The round.
-        result: What it came to.
+        result: Outcome of the round.
         serving: Version that each known region serves.
     """
     adopts = {v.region: v.adopts for v in result.verdicts}
@@ -102,7 +102,7 @@ def audit_body(round_: Round) -> dict[str, Any]:
 
 
 def region_metrics(verdict: RegionVerdict) -> dict[str, float]:
-    """What the card of a version says about one region."""
+    """The figures of one region on the card of a version."""
     return {
         "before": verdict.before, "after": verdict.after, "labelled": float(verdict.labelled),
         "adopts": float(verdict.adopts),

@@ -61,7 +61,7 @@ class PassOperations(Protocol):
         ...
 
     def masked_mean(self, threshold: int) -> tuple[NDArray[np.float64], Mapping[str, Counted]]:
-        """Let the regions train and return the mean of their changes, without showing a single one to anybody.
+        """Let the regions train and return the mean of their changes, without revealing a single one.
 
         Returns:
             The mean change, float64 (n,), in the order of `floating`; the regions in it.

@@ -114,7 +114,7 @@ class ScoreSketch:
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """Sessions of a holdout on which exactly one of two models is right; all others say nothing about which is better.
+    """Sessions of a holdout on which exactly one of two models is right; the others do not show which is better.
 
     For a line classifier `found` and `lost` count templates, and the others are 0.
 
@@ -159,13 +159,13 @@ class HoldoutFigures:
         current, candidate: For a window detector (true positives, false positives, false negatives, true
             negatives) in sessions, or in windows without one, in the order of `metrics.Confusion`. For a line
             classifier the confusion matrix in templates, row by row: rows are true classes, columns predicted ones.
-        answered: Where the two differ, by labels of people and of systems that know (`feedback`, `labels`).
+        answered: Where the two differ, by labels of people and of ground truth (`feedback`, `labels`).
         ruled: Where the two differ, by labels that rules have given.
         unlabelled: Alerts on sessions without a label, which are evidence of neither error: (of both models, of
             the current one alone, of the candidate alone, of neither).
         made_up: Incidents made up in recent windows without a label that only one model finds, as `found` and `lost`.
         strange: Recent windows without a label that are beyond 99 % of a model's calibration windows: (of the current
-            model, of the candidate, all that were looked at). A calibrated model has one in a hundred.
+            model, of the candidate, all that were compared). A calibrated model has one in a hundred.
     """
 
     region: str

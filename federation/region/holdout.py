@@ -1,4 +1,4 @@
-"""Counts, by session and by the origin of its label, of what two models say about the same holdout."""
+"""Counts, by session and by the origin of its label, of the verdicts of two models on the same holdout."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,10 +1,10 @@
-"""How well a model tells incidents from recent windows, without labels.
+"""How well a model distinguishes incidents from recent windows, without labels.
 
 Incidents are made up inside recent windows without a label: a line of an error that the log has never had, a burst of
 one line, a window that breaks off, and lines of one template that turn into errors. A model finds one if the changed
 window is beyond all but `LEVEL` of the region's calibration windows and the unchanged one is not. Both models are
-measured by their own scores of the same windows, so neither a lower nor a higher threshold helps: a model that finds
-everything strange finds no incident, and neither does one that finds nothing strange.
+measured by their own scores of the same windows, so neither a lower nor a higher threshold helps: a model that scores
+every window as strange finds no incident, and neither does one that scores no window as strange.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ LEVEL = 0.01
 """Share of the calibration windows that may be as strange as a finding."""
 
 MIN_CALIBRATION = round(2 / LEVEL)
-"""With fewer calibration windows, the share cannot be told."""
+"""With fewer calibration windows, the share cannot be measured."""
 
 MAX_INCIDENTS = 200
 """Far more than the gate's test needs; each costs four scores."""

@@ -60,7 +60,7 @@ class AllowedModels:
     """The models that a round may ask a region to train, judged by the region's own models.
 
     A text encoder's name is a folder, or a model that is downloaded from a hub, so a coordinator must not choose it.
-    Statistics say more about a region's windows than averaged weights do, so a region sends them only for a detector
+    Statistics reveal more about a region's windows than averaged weights do, so a region sends them only for a detector
     that it serves itself.
     """
 

@@ -22,7 +22,7 @@ from federation.round.settings import RoundSettings
 T = TypeVar("T")
 
 MIN_WAIT_S = 0.1
-"""With less time left before the round's deadline nothing is asked any more."""
+"""With less time left before the round's deadline, no further request is sent."""
 
 MAX_REASON_CHARACTERS = 500
 """Longest reason of a refusal on record; regions write some of them."""

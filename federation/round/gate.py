@@ -1,17 +1,18 @@
-"""The gate: which regions take a candidate, by what it and the current model do on every region's own recent sessions.
+"""The gate: which regions take a candidate, by its and the current model's results on each region's recent sessions.
 
 Window detectors are compared by F1, or by accuracy if no session is anomalous. Line classifiers are compared by
-macro F1 over the held-out templates. `federation.round.paired_test` tells an advantage from luck, so a single session
-never decides.
+macro F1 over the held-out templates. `federation.round.paired_test` distinguishes an advantage from luck, so a single
+session never decides.
 
 1. Each region is judged separately. It **gains** if its own sessions prove it, and it **loses** if F1 falls by more
    than `margin_region` and that is unlikely to be luck. In between it is **open**.
 2. All regions are judged together, none with more than `max_share` of the sessions.
 3. A region that gains takes the candidate. A region that loses keeps its version. An open one takes the candidate if
-   it is surely better over all regions, by more than `margin_overall`; with a negative margin it need not be better.
+   it is significantly better over all regions, by more than `margin_overall`; with a negative margin it need not be
+   better.
    The candidate is published if any region takes it.
 
-Without a labelled anomaly a region compares how many made-up incidents each model tells from recent windows
+Without a labelled anomaly a region compares how many made-up incidents each model distinguishes from recent windows
 (`federation.region.made_up_incidents`). The number of alerts decides nothing: fewer alerts are not better. The verdict
 states that it rests on no label.
 
@@ -163,7 +164,7 @@ def evidence_of(figures: HoldoutFigures) -> Evidence:
 
 
 def dissenters(own: dict[str, Evidence], settings: RoundSettings) -> list[str]:
-    """Regions whose own sessions surely say the opposite of what all others together say; of two, neither is named."""
+    """Regions whose own sessions significantly contradict those of all others; with only two regions, none is named."""
     found = []
     for region, evidence in own.items():
         others = [e for name, e in own.items() if name != region]
@@ -240,7 +241,7 @@ def _pool(parts: Sequence[Evidence], max_share: float) -> Evidence:
 
 
 def _headline(pool: Evidence, verdicts: Sequence[RegionVerdict], settings: RoundSettings, together: bool) -> str:
-    """What all regions together say, how sure that is, and what evidence is missing."""
+    """The result over all regions, its confidence, and the evidence that is missing."""
     change = f"over {len(verdicts)} regions {_change(pool)}"
     if together:
         return f"the candidate is better: {change}"
@@ -256,7 +257,7 @@ def _headline(pool: Evidence, verdicts: Sequence[RegionVerdict], settings: Round
 
 
 def _change(found: Evidence) -> str:
-    """Quality before and after, and what it rests on."""
+    """Quality before and after, and the evidence for it."""
     if found.strange[2]:
         before, after, seen = found.strange
         return (

@@ -43,7 +43,7 @@ class Network(Protocol):
     def masked_mean(
         self, regions: Mapping[str, int], task: TrainTask, weights: Weights, *, threshold: int, wait_s: float
     ) -> MaskedMean:
-        """Let regions train and return the mean of their changes, without showing a single one to anybody.
+        """Let regions train and return the mean of their changes, without revealing a single one.
 
         Args:
             regions: Node of each region that is asked, by name.

@@ -22,7 +22,7 @@ class Refusal:
 
 
 class Standing(StrEnum):
-    """What a region's own sessions say of the candidate."""
+    """The verdict of a region's own sessions on the candidate."""
 
     GAINS = "gains"
     LOSES = "loses"
@@ -35,7 +35,7 @@ class RegionVerdict:
 
     Attributes:
         region: Name of the region.
-        standing: What its own sessions say.
+        standing: The verdict of its own sessions.
         adopts: Whether the region takes the candidate.
         before, after: F1, accuracy or macro F1 of the current model and of the candidate.
         labelled: Number of sessions or templates with a label.

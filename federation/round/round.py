@@ -4,7 +4,7 @@
    an output for every template, each region names the templates of its windows by hash, and the model gets
    outputs for those that it lacks: only weights of equal shapes can be averaged.
 2. The weights go out with the task.
-3. Updates come back within the time of the pass; a silent region is left out from then on.
+3. Updates arrive within the time of the pass; a silent region is left out from then on.
 4. The guard refuses updates that cannot be averaged, by name; with too few valid ones the current model stays.
 5. The strategy makes new weights of the valid updates. Steps 2 to 5 are repeated `passes` times. The privacy
    mode may replace steps 3 to 5 (`federation.privacy`). If the detector sends statistics instead of weights, it is

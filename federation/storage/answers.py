@@ -1,6 +1,6 @@
 """A training store as a person labels it: which windows it holds, and answers about them.
 
-The store holds a hash in place of each session key, so windows are labelled by that hash. An answer is feedback, as
+The store holds a hash instead of each session key, so windows are labelled by that hash. An answer is feedback, like
 that on an alert.
 """
 
@@ -60,7 +60,7 @@ class AnswerStore(TrainingStore):
         )  # fmt: skip
 
     def hashed(self, keys: Iterable[str]) -> tuple[bytes, ...]:
-        """The hash by which the store knows each session key, or each id of a window without one."""
+        """The store's hash of each session key, or of each id of a window without one."""
         return tuple(map(self._hash, keys))
 
     def answered(self, hashes: Sequence[bytes]) -> NDArray[np.bool_]:
