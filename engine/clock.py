@@ -29,7 +29,7 @@ class SystemClock:
 
 
 class ManualClock:
-    """A clock that stands until it is set; for tests and for reproducible runs on recorded logs."""
+    """A clock that only advances when it is set; for tests and for reproducible runs on recorded logs."""
 
     def __init__(self, wall_ns: int = 0, monotonic_s: float = 0.0) -> None:
         self._wall_ns = wall_ns

@@ -45,7 +45,7 @@ from foundation.settings_errors import sentences
 _PARSE_LIMITS = {
     "earliest", "max_future_s", "max_message_bytes", "max_shapes", "max_join_lines", "max_join_bytes"
 }  # fmt: skip
-"""Settings that say which lines are refused, cut or remembered; the state of the parser means the same under others."""
+"""Settings of which lines are rejected, cut or remembered; the parser's state stays valid when they change."""
 
 
 F = TypeVar("F", bound="_FileSettings")
@@ -78,7 +78,7 @@ class _Environment(EnvSettingsSource):
         self._sinks = sinks
 
     def __call__(self) -> dict[str, Any]:
-        """The sections that variables say something about."""
+        """The sections with a value from a variable."""
         found = super().__call__()
         over = found.get("sinks")
         if isinstance(over, dict) and isinstance(self._sinks, list) and all(isinstance(s, dict) for s in self._sinks):
@@ -107,7 +107,7 @@ class _FileSettings(BaseSettings):
         env_settings: PydanticBaseSettingsSource, dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:  # fmt: skip
-        """The environment wins over the file, so that secrets need not stand in it."""
+        """The environment wins over the file, so that it need not contain secrets."""
         return _Environment(settings_cls, init_settings().get("sinks")), init_settings
 
     def secrets(self) -> list[str]:

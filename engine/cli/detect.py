@@ -99,7 +99,7 @@ def _evaluate(
     data: list[str], labels: str | None, settings: "tuple[Preprocessing, str, str, str]",
     asked: list[tuple[str | None, int | None]], after: float, own_gap: bool, keep_cut: bool, quiet: bool,
 ) -> "Evaluation":  # fmt: skip
-    """Scores the log with each model asked for; the log is read once, with the first model's gap if `own_gap`."""
+    """Score the log with each requested model; the log is read once, with the first model's gap if `own_gap`."""
     from engine.offline.detect import as_trained, load_units, score_windows
     from engine.offline.evaluate import EvaluatedModel, Evaluation
     from engine.offline.inputs import LogSpec

@@ -43,7 +43,7 @@ def progress_sentence(found: Mapping[str, Any]) -> str:
 
 
 def audit_sentences(body: Mapping[str, Any]) -> Iterator[str]:
-    """What the body of an audit entry says, one fact a line."""
+    """The body of an audit entry as text, one fact a line."""
     yield str(body.get("outcome") or body.get("reason"))
     if body.get("region"):
         yield f"for: {body['region']} only"

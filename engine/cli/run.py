@@ -74,7 +74,7 @@ def _die_with_parent() -> None:
     supervisor = os.environ.get("DRIFTLINE_SUPERVISED")
     if sys.platform == "linux" and supervisor is not None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if str(os.getppid()) != supervisor:  # it was killed before this could be asked for
+        if str(os.getppid()) != supervisor:  # it was killed before this call
             os.kill(os.getpid(), signal.SIGTERM)
 
 

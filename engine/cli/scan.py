@@ -49,7 +49,7 @@ def scan(
     if fail_on is not None and fail_on not in SEVERITIES:
         raise typer.BadParameter(f"--fail-on {fail_on}: one of {', '.join(SEVERITIES)} is expected")
     settings = validated(ParseSettings, {"format": format, "timezone": timezone}, "")
-    # A file of the name `2d` is meant where there is one.
+    # An existing file named `2d` takes precedence over the duration.
     baseline_ns = None if baseline is None or Path(baseline).exists() else duration_ns(baseline)
     inputs = inputs_of(paths, [] if baseline is None or baseline_ns is not None else [baseline])
     running = LogScan(

@@ -10,7 +10,7 @@ _STYLE = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "gre
 
 
 def show(documents: Sequence[Mapping[str, Any]], sources: Sequence[Mapping[str, Any]], top: int) -> None:
-    """Prints what was read, and the findings that rank highest."""
+    """Print the sources, and the findings that rank highest."""
     console = Console(highlight=False, soft_wrap=True)
     for source in sources:
         learnt = source["learnt_records"]

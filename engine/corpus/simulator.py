@@ -6,7 +6,7 @@ way (labelled). Half-way through, a release changes the wording of some messages
 drift for a detector that was trained before it. Some of them report a write error that the
 second try corrected: they look like a failure but are not, so alerts become noise. Statements
 follow the public HDFS template list (loghub); the life cycles and rates are invented, so figures
-measured on this log say nothing about detection on real ones.
+measured on this log do not carry over to real ones.
 """
 
 import datetime

@@ -1,4 +1,4 @@
-"""The live view of `driftline demo`: what the engine's `/metrics` say, as a table that refreshes."""
+"""The live view of `driftline demo`: the engine's `/metrics` as a table that refreshes."""
 
 import urllib.error
 import urllib.request

@@ -42,7 +42,7 @@ class Adwin(WarmedUp):
         self.scale = (0.0, 0.0, 0.0)  # of the alarm margin
         self.reference = 0.0
         self.unit = 1.0
-        self.means: list[float] = []  # what ADWIN holds; fed again, it stands where it stood
+        self.means: list[float] = []  # the content of ADWIN; feeding it again restores the state
         self.cut = False
         self._adwin = new_adwin()
 

@@ -209,7 +209,7 @@ class Cusum:
         """Starts the reference again with the blocks since the change: the stream is as it shall be.
 
         Args:
-            keep_rhythm: Whether what was seen at each hour still counts.
+            keep_rhythm: Whether the statistics by hour still count.
         """
         changed = self.sums >= self._bounds()
         blocks = int(self.since[changed].max(initial=self._growth.delay_blocks))

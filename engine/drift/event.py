@@ -35,12 +35,12 @@ class DriftEvent:
         statistic: Its value.
         threshold: What it reached.
         since_ns: Event time from which it did, ns since the epoch.
-        time_ns: Event time of the last window looked at; not the wall clock, so a replay gives the same.
+        time_ns: Event time of the last window of the statistic; not the wall clock, so a replay gives the same.
         windows: Windows that the statistic is over.
         model: Name of the model in service.
         version: Its version.
         templates: Those that carry the change, the largest change first.
-        evidence: Further plain facts: what other detectors say.
+        evidence: Further facts: the results of other detectors.
         kind: What changed: see `engine.drift.moves.DriftKind`; None of a regression.
         over: Whether the stream has returned to the reference: the end of a drift that was reported before.
     """

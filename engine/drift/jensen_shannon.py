@@ -1,8 +1,8 @@
 """Jensen-Shannon divergence of the template whose share of windows has moved furthest.
 
 Lin, "Divergence measures based on the Shannon entropy", 1991. The divergence of the whole distribution drowns a
-single template's change in all the others' chance, so each template is looked at alone. Cumulative sums
-(`engine.drift.cusum`) say that its share changed, and since when; the divergence of its share since then states
+single template's change in all the others' chance, so each template is compared alone. Cumulative sums
+(`engine.drift.cusum`) detect that its share changed, and since when; the divergence of its share since then states
 whether that matters.
 """
 

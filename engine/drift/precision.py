@@ -11,7 +11,7 @@ _Z = 2.326
 """One-sided 99 % of the normal distribution."""
 
 MIN_JUDGED = 10
-"""Fewer judgements say nothing."""
+"""Minimum number of judgements for a result."""
 
 
 class Precision(Statistic):

@@ -1,4 +1,4 @@
-"""What the first blocks say of each series: its usual value, how sure that is, and what its bursts add up to.
+"""The reference of each series from the first blocks: its usual value, the confidence, and the sum of its bursts.
 
 The limits come from the reference's own blocks, drawn again in runs (Politis and Romano, "The stationary
 bootstrap", 1994), so that a restless series has a wider range and a higher limit than a steady one.
@@ -28,7 +28,7 @@ _RUN_BLOCKS = 5
 _DRAWS = 100_000
 """Sums that a bootstrap works on at once, about: it repeats the more often, the fewer series there are."""
 _SAFETY = 1.5
-"""Factor on what the drawn runs add up to, since they repeat only what was seen."""
+"""Factor on the sums of the drawn runs, since they only repeat observed blocks."""
 _YOUNG_BLOCKS = 8.0
 """A limit is doubled for a reference of this many blocks, and nearer to its value for longer ones."""
 _YOUNG_LASTS = 40.0

@@ -56,7 +56,7 @@ class MonitorStatus:
 
 
 def _duration(seconds: float) -> str:
-    """Seconds as a person would say them."""
+    """Seconds in the unit that a person would use."""
     for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
         if seconds >= 1.5 * length:
             return f"{round(seconds / length)} {unit}s"

@@ -1,4 +1,4 @@
-"""Statistics whose reference grows: cumulative sums say that the stream changed, and in which templates."""
+"""Statistics whose reference grows: cumulative sums detect that the stream changed, and in which templates."""
 
 from abc import abstractmethod
 from typing import Any

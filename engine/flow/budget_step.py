@@ -10,7 +10,7 @@ from engine.flow.worker_context import Context
 from engine.steps.budget import AlertBudget
 
 _QUIET_S = 60.0
-"""Seconds without an alert after which the clock of the machine stands in for event time."""
+"""Seconds without an alert after which the wall clock replaces event time."""
 
 
 class BudgetStep(Step[Record, Record]):

@@ -1,4 +1,4 @@
-"""The drift step as a Bytewax logic: the monitor's state, its looks, and what health, metrics and the log say of it."""
+"""The drift step as a Bytewax logic: the monitor's state and comparisons, reported to health, metrics and the log."""
 
 import logging
 from dataclasses import astuple, dataclass, replace

@@ -21,7 +21,7 @@ class Drain:
     """A requested stop, and how long it may take.
 
     Attributes:
-        requested: Set once the engine shall stop: sources end, what was read is finished.
+        requested: Set once the engine shall stop: sources end, and lines already read are processed.
         deadline_s: Monotonic time at which waiting for others ends.
     """
 

@@ -12,7 +12,7 @@ Groups of a header:
 - `status`: an HTTP status within the message, which its template names (`engine.formats.http_status`);
 - `message`: what templates are mined from, to the end of the line.
 
-Time groups say exactly how many digits they take; everything else must be blind to digits (see
+Time groups state exactly how many digits they match; everything else must be blind to digits (see
 `engine.formats.digit_invariance`; checked when a parser is built). Session rules are searched in the whole
 line; the group `key` is the session key.
 """
@@ -71,7 +71,7 @@ class Format:
             runtime: a record may have several lines, see `line_reassembly` and `continuation` of `engine.parsing`.
         normal_label: The value of `label` on normal lines, in data sets that carry one.
         binary: Whether lines may hold NUL bytes.
-        general: Whether it takes lines that other formats describe exactly, so that no source is asked for it first.
+        general: Whether it takes lines that other formats describe exactly, so detection never tries it first.
         unlabelled_is_anomalous: What a line without `label` is in such data sets.
     """
 

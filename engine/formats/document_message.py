@@ -2,7 +2,7 @@
 
 An access log in JSON, a Kubernetes audit event or a CloudTrail record has no message. Its record gets one from
 its fields as `name=value`, so that documents of one shape share a template. A request's HTTP status ends the
-message as `status=502`, whatever its field is called: `engine.formats.http_status` names it in the template.
+message as `status=502`, regardless of the name of its field: `engine.formats.http_status` names it in the template.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,14 +25,14 @@ LEADING_FIELDS = (
     "activity_name", "status_detail", "reason", "method", "request_method", "RequestMethod", "request.method",
     "httpRequest.requestMethod", "request", "uri", "path", "url", "requestURI",
 )  # fmt: skip
-"""Fields that tell what happened; they come first, since templates depend most on how a message begins."""
+"""Fields that describe the event; they come first, since templates depend most on how a message begins."""
 
 _CODES = range(100, 600)
 _LONGEST_VALUE = 200
 _LONGEST_MESSAGE = 2_000
 _DEEPEST = 3
 _IDS = ("id", "ID", "Id", "uuid", "Uuid", "cursor", "Timestamp", "timestamp", "Time", "signature")
-"""How names end whose values differ in every document and say nothing about the event."""
+"""Endings of names whose values differ in every document and do not describe the event."""
 
 
 def composed_message(document: Mapping[str, Any], used: frozenset[str]) -> str:

@@ -1,7 +1,7 @@
 """Layouts that many programs write in their own variations, and that name no program.
 
-They stand behind the formats that describe a line exactly, and a source is never asked for them first
-(`Format.general`): they find the time, the level and, where a dotted name stands after it, the component.
+They come after the formats that describe a line exactly, and detection never tries them first
+(`Format.general`). They find the time, the level and, if a dotted name follows it, the component.
 """
 
 from engine.formats.base import FRACTION, HMS, MONTH_NAME, NO_KEY, NO_SESSIONS, ZONE, Format, headed
@@ -16,7 +16,7 @@ _ISO = rb"[\[(<]?" + _DATE + _FRACTION + rb"(?:" + ZONE + rb")?" + _AFTER_TIME
 _ISO_SPACED = rb"[\[(<]?" + _DATE + _FRACTION + rb"(?: ?" + ZONE + rb")?" + _AFTER_TIME
 _ISO_ZONED = rb"[\[(<]?" + _DATE + _FRACTION + rb" " + ZONE + _AFTER_TIME
 
-# Words in capitals are levels wherever they stand; others may be the first of the message, so a mark has to follow.
+# Words in capitals are levels at any place; others may be the first of the message, so a mark has to follow.
 # It belongs to the group, and `level_of` strips it: a look-ahead, which could leave it out, is not blind to ids.
 _LEVEL = (
     rb"[\[(<]?(?P<level>(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERR|ERROR|SEVERE|FATAL|CRIT|CRITICAL|ALERT|EMERG|PANIC"

@@ -4,9 +4,9 @@ Their letters differ from line to line, so that lines with such ids would each h
 own. An id that is found here becomes one byte of the skeleton, and everything that reads lines by
 their skeleton must treat it as one thing (`engine.formats.id_invariance`).
 
-Found is only what the masks of `engine.formats.masks` replace as a whole, with any content: a UUID
-(groups of 8, 4, 4, 4 and 12) or 32, 40 or 64 hexadecimal digits, lower case, that hold digits and
-letters, and stand between characters that end a word. What is left is read as ever.
+An id is found only if the masks of `engine.formats.masks` replace it as a whole, with any content: a
+UUID (groups of 8, 4, 4, 4 and 12) or 32, 40 or 64 hexadecimal digits, lower case, that hold digits and
+letters, and are between characters that end a word. Other ids are left as they are.
 """
 
 from typing import NamedTuple
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BEFORE = b" [({<\"'=/|>"
-"""Bytes that may stand before an id; a hyphen may too, after a letter that is not a hexadecimal digit."""
+"""Bytes that may precede an id; a hyphen may too, after a letter that is not a hexadecimal digit."""
 
 BEFORE_HYPHEN = b"ghijklmnopqrstuvwxyz"
 
@@ -99,7 +99,7 @@ def _words(blob: NDArray[np.uint8] | NDArray[np.bool_]) -> NDArray[np.uint64]:
 def _uuids(
     blob: NDArray[np.uint8], start: NDArray[np.int64], end: NDArray[np.int64], length: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Where five runs of the lengths of a UUID's groups stand with hyphens between them."""
+    """Places of five runs with the lengths of a UUID's groups and hyphens between them."""
     at = np.flatnonzero(length == _UUID_GROUPS[0])
     at = at[at < len(start) - 4]
     for step, size in enumerate(_UUID_GROUPS[1:], start=1):
@@ -110,7 +110,7 @@ def _uuids(
 
 
 def _apart(blob: NDArray[np.uint8], first: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """Those that stand by themselves."""
+    """The ids that are separate words."""
     before = blob[first - 1]
     apart = _BEFORE[before] | ((before == _HYPHEN) & _BEFORE_HYPHEN[blob[first - 2]])
     kept: NDArray[np.int64] = first[apart & _AFTER[blob[first + size]]]

@@ -9,13 +9,13 @@ import re
 import numpy as np
 
 GROUP = "status"
-"""Header group that holds the code, which stands in the message at a place that `status_place` finds."""
+"""Header group that holds the code, which is in the message at the place that `status_place` finds."""
 
 FIELD = "status="
-"""What stands before the code in the message of a document, see `engine.formats.document_message`."""
+"""Text before the code in the message of a document, see `engine.formats.document_message`."""
 
 NAMES = ("", "SUCCESS", "REDIRECTED", "DENIED", "MISSING", "LIMITED", "REFUSED", "UNAVAILABLE", "ERROR")
-"""What codes are called, by kind; codes of kind 0 stay numbers. Those below 300 are as good as one another."""
+"""Names of codes, by kind; codes of kind 0 stay numbers. All codes below 300 share one name."""
 
 _KIND_OF = {401: 3, 403: 3, 407: 3, 404: 4, 410: 4, 429: 5, 502: 7, 503: 7, 504: 7}
 KINDS = np.zeros(1000, np.int64)
@@ -36,7 +36,7 @@ _PLACES = tuple(
         r"[A-Z]+\t[^\t]+\t[^\t]+\t(?P<status>[0-9]{3})\t",  # CloudFront
     )
 )
-"""Where codes stand, from the beginning of a message."""
+"""Places of codes, from the beginning of a message."""
 
 _FIELD = re.compile(rf"(?:^| ){FIELD}(?P<status>[0-9]{{3}})(?![^ ])")
 

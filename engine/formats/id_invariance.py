@@ -174,7 +174,7 @@ class _Proof:
         return None
 
     def _before(self, q: int) -> bool:
-        """Whether what position q takes may stand right before an id."""
+        """Whether the characters of position q may be right before an id."""
         if self._sets[q] & _BEFORE:
             return True
         if _HYPHEN not in self._sets[q]:
@@ -208,7 +208,7 @@ def why_not_id_blind(
 
     Args:
         pattern: An expression without look-arounds.
-        search: Whether it may begin anywhere; False where it is matched at a line's start, at which no id stands.
+        search: Whether it may begin anywhere; False where it is matched at a line's start, where no id is.
         flags: Of the compiled expression.
         kinds: The kinds of ids that matter.
     """

@@ -30,7 +30,7 @@ LINEAR: Mapping[str, str] = {
 
 
 def replacing(pattern: re.Pattern[str], mark: str) -> Callable[[str], str]:
-    """A function that puts `mark` in place of each match in a text, other than those of `SKIP`."""
+    """Return a function that replaces each match in a text by `mark`, except those of `SKIP`."""
     if SKIP not in pattern.groupindex:
         template = mark.replace("\\", r"\\")
         return lambda text: pattern.sub(template, text)

@@ -1,7 +1,7 @@
 """The registry of log formats; `engine.formats.base` states what a format is.
 
-To add one, write its entry with its examples next to its kin and name it here. The order is the order
-of detection: a format stands before those that take some of its lines too.
+To add one, write its entry with examples in the module of similar formats and name it here. The order is the
+order of detection: a format precedes those that match some of its lines too.
 """
 
 from collections.abc import Mapping

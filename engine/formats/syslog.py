@@ -52,9 +52,9 @@ SYSLOG = Format(
         b"<34>Oct  1 22:14:15 mymachine su: 'su root' failed for lonvick on /dev/pts/8",
     ),
     header=headed(
-        # Over TCP the number of octets may stand first (RFC 6587).
+        # Over TCP the number of octets may precede it (RFC 6587).
         rb"(?:(?:[0-9]+ )?<(?P<priority>[0-9]+)>)?" + _RFC3164_TIME + rb"(?:\." + FRACTION + rb")? "
-        # A host is one only before a program's tag: else the first word of the message would be taken for it.
+        # A host needs a program's tag behind it: otherwise the first word of the message would match as a host.
         rb"(?:(?:(?P<host>:*[^ :=\"]+(?::+[^ :=\"]+)*) )?(?:(?P<component>[^ :\[=\"]+)"
         rb"(?:\[(?P<pid>[0-9]+)\](?:: ?| )|: ?)|--+ ))?"
         rb"(?P<message>.*)"

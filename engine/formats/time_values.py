@@ -45,7 +45,7 @@ def time_ns(value: Any, zone: dt.tzinfo) -> int | None:
         return None
     for limit, factor in ((1e11, 1_000_000_000), (1e14, 1_000_000), (1e17, 1_000)):
         if abs(value) < limit:
-            # A float of so many seconds is good to a microsecond at best.
+            # A float with this number of seconds is precise to a microsecond at best.
             return value * factor if isinstance(value, int) else round(value * (factor // 1000)) * 1000
     return int(value)
 

@@ -4,7 +4,7 @@ Both give the same answer. The batch form states `ok = False` wherever it is not
 range, a time outside the accepted span), and such lines are read again one at a time, which either
 gives the time or the reason for the dead letter.
 
-A header's named groups say what a run of digits means; see `DIGIT_GROUPS`. A year that the format
+A header's named groups define the meaning of a run of digits; see `DIGIT_GROUPS`. A year that the format
 leaves out is the latest one that does not date the line after its arrival (plus the tolerance
 for clocks that run ahead), so that a line of December read in January belongs to the year before.
 A date that is left out altogether is found the same way, with a tolerance of an hour at most.

@@ -12,7 +12,7 @@ _SYSLOG_HEAD = (
     rb"(?:(?:<[0-9]+>)?(?:[A-Z][a-z]+ +[0-9]+ [0-9]+:[0-9]+:[0-9]+|[0-9]+-[0-9]+-[0-9]+T[^ ]+) "
     rb"(?P<host>[^ ]+) (?P<component>[^ :\[]+)(?:\[(?P<pid>[0-9]+)\])?: )?"
 )
-"""What syslog writes before a proxy's line, whose own time is more exact."""
+"""The syslog header before a proxy's line, whose own time is more exact."""
 
 _HAPROXY = (
     _SYSLOG_HEAD + rb"(?P<client>[^ ]+)" + _PORT + rb" \[" + _DAY_MONTH_YEAR + rb":" + HMS

@@ -109,7 +109,7 @@ class Pool:
 
 
 def pool_of_store(store: AnswerStore, sessions: Iterable[str] = ()) -> Pool:
-    """The windows of a training store; `sessions` are session keys that are known in words."""
+    """The windows of a training store; `sessions` are session keys that are known as text."""
     found = store.stored_windows()
     known = tuple(sessions)
     words = dict(zip(store.hashed(known), known, strict=True))
@@ -120,7 +120,7 @@ def pool_of_store(store: AnswerStore, sessions: Iterable[str] = ()) -> Pool:
 
 
 def pool_of_alerts(alerts: Sequence[Mapping[str, Any]], store: AnswerStore) -> Pool:
-    """Alerts as they were delivered, each id once; the store says which are answered."""
+    """Alerts as they were delivered, each id once; the store shows which are answered."""
     once = list({alert["id"]: alert for alert in alerts if alert.get("templates")}.values())
     texts = {template_id(t["text"]): t["text"] for alert in once for t in alert["templates"]}
     rows = [[template_id(t["text"]) for t in alert["templates"] for _ in range(t["count"])] for alert in once]

@@ -12,7 +12,7 @@ from models.classify.base import Key
 from models.classify.rules import Rules
 
 LABEL_COLUMNS = (*COLUMNS[:-1], "class", "confidence", "rule", COLUMNS[-1])
-"""Fields of a labelled record: those of a parsed one, and what the rules say; "" where they abstain."""
+"""Fields of a labelled record: those of a parsed one, and the result of the rules; "" where they abstain."""
 
 _REMEMBERED = 50_000
 """Distinct lines whose label is remembered."""

@@ -40,8 +40,8 @@ class MlflowServer:
         """Checks nothing yet.
 
         Args:
-            uri: `http://host:port` or https, with `user:password@` where the server wants that; the
-                password stands in no message.
+            uri: `http://host:port` or https, with `user:password@` if the server requires it; the
+                password is never part of a message.
 
         Raises:
             EvaluationError: it is another kind of address.

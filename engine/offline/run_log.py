@@ -161,7 +161,7 @@ def compare(runs: Sequence[TrainingRun]) -> dict[str, dict[str, list[Any]]]:
     """Runs side by side: one list a name, with one entry a run; None where a run lacks it.
 
     Returns:
-        `settings`: what was chosen and is not the same in all; `figures`: every figure, and the
+        `settings`: chosen settings that differ between runs; `figures`: every figure, and the
         training time.
     """
     chosen = [run.parameters() | run.lineage() for run in runs]

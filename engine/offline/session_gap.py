@@ -3,7 +3,7 @@
 After Halfaker et al., "User Session Identification Based on Strong Regularities in Inter-activity Time", WWW 2015,
 https://arxiv.org/abs/1411.2878: pauses inside a session and pauses between two sessions of a key are two populations on
 a logarithmic scale, and the gap belongs where they cross. There the populations are fitted; here the line behind
-a pause tells them apart. If its template is one with which keys begin, a session begins; if not, one continues.
+a pause distinguishes them. If its template is one with which keys begin, a session begins; if not, one continues.
 
 Many keys never begin again: each names one unit, such as a block or a request. Their sessions end with the unit, so the
 gap is longer than the pauses of almost all of them.
@@ -25,7 +25,7 @@ from engine.steps.parse import Parser
 MIN_GAP_S = 10.0
 """Shorter pauses may be delays in writing."""
 MIN_PAUSES = 20
-"""Pauses and sessions without which nothing can be said."""
+"""Minimum number of pauses and of sessions for a gap."""
 BEGINNING_SHARE = 0.9
 """The templates with which this share of the keys begin, the most frequent ones, count as beginnings."""
 COVERED = 0.99
@@ -63,7 +63,7 @@ class SessionPauses:
         return SessionPauses(pauses, np.isin(template[1:][same], _beginnings(template[first])), longest)
 
     def gap_s(self) -> float | None:
-        """The gap in seconds, two significant digits; None if there are too few pauses or sessions to tell."""
+        """The gap in seconds, two significant digits; None if there are fewer than `MIN_PAUSES` of either."""
         if min(len(self.pauses_s), len(self.longest_s)) < MIN_PAUSES:
             return None
         crossing = self._crossing()
@@ -71,7 +71,7 @@ class SessionPauses:
         return _rounded_up(max(MIN_GAP_S, chosen))
 
     def _crossing(self) -> float | None:
-        """The shortest pause from which on most lines behind pauses are beginnings; None if there is none."""
+        """The shortest pause from which on most lines behind pauses are beginnings; None if absent."""
         longest = float(self.pauses_s.max())
         steps = math.ceil(max(math.log10(max(longest, 1e-9) / MIN_GAP_S), 0) * STEPS_PER_DECADE)
         found = None

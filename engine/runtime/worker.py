@@ -4,7 +4,7 @@
 2. Open the recovery folder.
 3. Wait for a model, then follow the store; wait until every sink can be opened.
 4. Run the flow until its source ends or a stop is requested.
-5. On SIGTERM or SIGINT: sources end, what was read is scored and delivered, positions are saved.
+5. On SIGTERM or SIGINT: sources end, lines already read are scored and delivered, positions are saved.
 """
 
 import gc

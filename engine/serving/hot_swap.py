@@ -216,7 +216,7 @@ class Follower(Generic[S]):
         return self._last_report is not None and self._last_report[0] in ("refused", "unreachable", "taken_back")
 
     def _tell(self, outcome: str, version: int, sentence: str) -> bool:
-        """Reports what was not the last thing reported; whether it was news."""
+        """Report a status unless it repeats the last one; whether it was new."""
         if self._last_report == (outcome, version, sentence):
             return False
         self._last_report = (outcome, version, sentence)

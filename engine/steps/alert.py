@@ -120,8 +120,8 @@ class AlertWriter:
             templates: Text of every template id.
             describe: `Source.describe`: partition and position as text.
             clock: For the time of creation.
-            explain: Asked for the windows that are alerted on, where the settings want that.
-            classify: Asked for the windows that are alerted on; None where no line classifier is set.
+            explain: Explains the windows that are alerted on, if enabled in the settings.
+            classify: Classifies the windows that are alerted on; None without a line classifier.
         """
         self._settings = settings
         self._region = region

@@ -20,7 +20,7 @@ MAX_REASONS = 5
 """Templates named as reasons."""
 
 LOWEST: Severity = "low"
-"""An alert is never milder than this: its window is unusual, whatever its lines say."""
+"""Minimum severity of an alert: its window is unusual even if its lines look harmless."""
 _STATUS = re.compile("|".join(map(re.escape, STATUSES)))
 _NO_LEVEL = 0
 _REMEMBERED = 10_000

@@ -89,7 +89,7 @@ class ServingClassifier:
         self.scorer = scorer
 
     def catch_up(self) -> None:
-        """Nothing has to be known beforehand: what it is asked about is encoded then, and only for alerts."""
+        """Do nothing: templates are encoded on request, and only for alerts."""
 
     def try_out(self) -> None:
         """Classifies one line as a trial.
@@ -148,7 +148,7 @@ class AlertClassifier:
         self._said: set[str] = set()
 
     def __call__(self, windows: Sequence[AboutWindow]) -> list[LineClassification | None]:
-        """See `Classify`. An alert is worth more than its class: what fails is reported once and left out."""
+        """See `Classify`. A class that fails is reported once and left out; the alert is sent without it."""
         if not self._follower.ready or not windows:
             return [None] * len(windows)
         serving = self._follower.get()
@@ -205,7 +205,7 @@ class AlertClassifier:
         return classified
 
     def _report(self, who: str, error: Exception) -> None:
-        """Once for each kind of error, since every alert would say the same."""
+        """Report each kind of error once, since every alert would repeat it."""
         kind = f"{who} {type(error).__name__}"
         if kind not in self._said:
             self._said.add(kind)

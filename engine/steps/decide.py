@@ -27,11 +27,11 @@ from engine.steps.silences import WITHHELD_BY_GROUP, SuppressionRule
 from foundation.content_ids import digest
 
 STRONGER = 2.0
-"""A score is clearly higher when it exceeds the threshold by this many times what was shown: alerts on a score
-that rises and rises grow with its logarithm."""
+"""A score is clearly higher if its excess over the threshold is at least this many times that of the episode's peak.
+So the number of alerts on a score that keeps rising grows with its logarithm."""
 
 MAX_SHOWN = 10_000
-"""Templates that an episode remembers; one with more shows everything, and nothing in it is news any more."""
+"""Templates that an episode remembers; one with more shows everything, and later templates are not new."""
 
 
 class DecideSettings(BaseModel):

@@ -27,7 +27,7 @@ class Explainer:
     def __call__(self, scored: ScoredWindows, index: NDArray[np.int64]) -> Explanation | None:
         """None where another version is in service by now, whose reasons would not be those of the score.
 
-        An alert is worth more than its explanation: one that fails is reported and left out.
+        An explanation that fails is reported and left out; the alert is sent without it.
         """
         model = self._models.get()
         if (model.name, model.version) != (scored.model, scored.version):
@@ -43,7 +43,7 @@ class Explainer:
         return explanation
 
     def _report(self, sentence: str) -> None:
-        """Once each, since every alert would say the same."""
+        """Report each message once, since every alert would repeat it."""
         if sentence not in self._said:
             self._said.add(sentence)
             log.warning("alerts go out without an explanation: %s", sentence)
@@ -63,7 +63,7 @@ def top_lines(
 
     Args:
         contributions: float32 (lines,): of the window's lines.
-        base: What no line carries.
+        base: The part of the score that is not attributed to a line.
         templates: Template id of each line.
         raw: The last raw lines of the window, all of them or fewer.
         limit: Lines listed at most.

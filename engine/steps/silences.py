@@ -1,8 +1,9 @@
-"""Silences: windows and findings that operators do not want to hear of.
+"""Silences: windows and findings that are not reported, by the choice of operators.
 
-They stand in two places: as `[[decide.suppress]]` in the region's settings, and in a file that
+They are kept in two places: as `[[decide.suppress]]` in the region's settings, and in a file that
 `driftline alerts silence` writes and a running engine reads again when it changes. A silence matches
-what fulfils all of its conditions; its times are compared with event time, so a replay decides alike.
+windows and findings that fulfil all of its conditions. Its times are compared with event time, so a
+replay decides alike.
 """
 
 import logging

@@ -44,7 +44,7 @@ class Observer:
         """How much is left to read, if the source can report it; every `LAG_EVERY_S`, and at the end."""
 
     def turn(self) -> None:
-        """The reader was asked once more, whether or not there was something to read."""
+        """The reader was polled once more, with or without new lines."""
 
     def unavailable(self, partition: str, reason: str) -> None:
         """Reading failed for now."""
@@ -87,7 +87,7 @@ class Pace:
     def idle(self, clock: Clock) -> None:
         """A step had nothing to do; rests in a process that reads nothing itself, where nothing else would.
 
-        Once for many steps: they are asked one after the other in every turn of the loop.
+        Once for many steps: Bytewax polls one after the other in every turn of the loop.
         """
         if not self.open and clock.monotonic_s() - self._rested_s > IDLE_POLL_S / 10:
             self._stop.wait(IDLE_POLL_S)
@@ -183,7 +183,7 @@ _AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
 class SourceInput(FixedPartitionedSource[tuple[str, LineBatch], State | None]):
     """The connector's partitions as Bytewax partitions.
 
-    Once `stop` is set every partition ends, which drains the flow: what was read is processed and
+    Once `stop` is set every partition ends, which drains the flow: lines already read are processed and
     delivered, positions are saved, and the flow finishes.
     """
 

@@ -67,7 +67,7 @@ class Picker:
     """Chooses this many windows a second: anomalous ones first, of the others those whose place hashes lowest."""
 
     def __init__(self, region: str, windows_per_s: float, clock: Clock, fixed_threshold: float | None = None) -> None:
-        """`fixed_threshold` stands in the place of the model's, where the settings say so."""
+        """`fixed_threshold` replaces the model's threshold, if it is set."""
         self._region = region
         self._rate = windows_per_s
         self._clock = clock

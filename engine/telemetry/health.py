@@ -77,7 +77,7 @@ class Health:
         self._progress_s = clock.monotonic_s()
 
     def ok(self, name: str, detail: str = "") -> None:
-        """The part `name` works; `detail` may say with what."""
+        """Report that the part `name` works; `detail` may name the resource in use."""
         self._report(name, True, detail or self._means.get(name, ""))
 
     def fail(self, name: str, detail: str) -> None:

@@ -1,6 +1,6 @@
 """Structured logs: one JSON object a line for machines, one readable line on a terminal.
 
-Anything given as `extra=` becomes a field. Secrets never reach the output: fields with a telling name,
+Anything given as `extra=` becomes a field. Secrets never reach the output: fields whose name suggests one,
 passwords inside URLs and `key=value` text, and every value named at set-up are replaced by `***`, in
 messages, fields and tracebacks alike. Control characters are escaped, since logs quote foreign lines.
 """
@@ -86,11 +86,11 @@ class TextFormatter(_Formatter):
 
 
 def setup_logging(settings: LogSettings, *, secrets: Collection[str] = (), stream: TextIO | None = None) -> None:
-    """Sends all logging of this process to `stream`, instead of what was set up before.
+    """Send all logging of this process to `stream`; earlier handlers are removed.
 
     Args:
         settings: See the class.
-        secrets: Values that must not be shown, wherever they stand.
+        secrets: Values that must not be shown in any field or text.
         stream: Standard error if None.
     """
     stream = sys.stderr if stream is None else stream

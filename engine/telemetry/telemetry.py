@@ -46,7 +46,7 @@ class ServedTelemetry:
         metrics: Its metrics.
         health: Its conditions.
         tracer: Makes its spans.
-        endpoints: Serve metrics and health; None where the settings say so, and after `close`.
+        endpoints: Serve metrics and health; None if the settings disable them, and after `close`.
     """
 
     def __init__(

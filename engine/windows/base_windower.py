@@ -57,7 +57,7 @@ class ShardSettings(BaseModel):
     )
 
     def shape(self) -> Mapping[str, Any]:
-        """The settings that say how windows are cut: state made under others cannot be used. JSON-compatible."""
+        """The settings of how windows are cut: state made under others cannot be used. JSON-compatible."""
         return self.model_dump(mode="json", exclude=set(_LIMITS))
 
 
@@ -75,7 +75,7 @@ OutT = TypeVar("OutT", bound=Outgoing)
 
 
 class WindowShard(ABC, Generic[OutT]):
-    """Open windows of one shard; subclasses say what a window is."""
+    """Open windows of one shard; subclasses define what a window is."""
 
     kind: str
 

@@ -14,7 +14,7 @@ from engine.windows.window_base import WHOLE_SOURCE
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A batch with what is asked of it: rows and sessions of the lines that went into windows, and its bounds."""
+    """A batch with the requested parts: rows and sessions of the lines that went into windows, and its bounds."""
 
     lines: LineBatch
     rows: NDArray[np.int32]

@@ -23,7 +23,7 @@ def pack(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> bytes
 
 
 def unpack(state: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """What was given to `pack`; the arrays are read-only views of `state`.
+    """The arguments of `pack`; the arrays are read-only views of `state`.
 
     Raises:
         WindowStateError: the bytes are cut short, or not of this layout.

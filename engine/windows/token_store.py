@@ -42,7 +42,7 @@ class TokenStore:
     """Rows of int64 entries addressed by (base, count); the caller keeps both.
 
     Freed blocks are used again for rows of the same size, so memory follows the largest number of rows of each size
-    that were ever open at once, however many came and went.
+    that were ever open at once, regardless of the number over time.
     """
 
     def __init__(self, width: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""What every windower promises, and what it hands back.
+"""The contract of a windower, and the records that it returns.
 
 A windower holds the open windows of one shard (usually one source partition) and turns `ParsedLines` into
 `WindowBatch`es. The windows, and the order in which they come out, are a function of the lines alone: cutting the
@@ -68,7 +68,7 @@ class Windower(Protocol):
 
     @property
     def watermark_ns(self) -> int:
-        """Event time before which nothing is expected any more, or `NO_TIME`."""
+        """Event time before which no more lines are expected, or `NO_TIME`."""
         ...
 
     def add(self, lines: ParsedLines) -> Windowed:
