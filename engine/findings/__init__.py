@@ -1,1 +1,1 @@
-"""Finding what is new or unusual in a log nobody labelled: small streaming detectors and what is made of them."""
+"""Find new and unusual lines in a log without labels: small streaming detectors, and the findings made from them."""

@@ -1,9 +1,9 @@
-"""The contract of detectors that look at what single templates do, and the records that pass between them.
+"""The contract of detectors that watch single templates, and the records that pass between them.
 
 Lines ─ `Blocker` ─▶ Block ─ every `StreamDetector` ─▶ Signals ─ `Calibrator`, `Grouping` ─▶ Findings
 
 A block is a run of consecutive lines of one source. Blocks are cut by the lines alone and never by batches, so
-the same lines give the same findings whatever the batches were. **A higher surprise always means more unusual.**
+the same lines give the same findings regardless of the batches. **A higher surprise always means more unusual.**
 """
 
 from collections.abc import Mapping, Sequence
@@ -51,7 +51,7 @@ class Values:
 
     Attributes:
         row: int64: number of the line.
-        slot: int32: number of the place within a template that the number stands at.
+        slot: int32: number of its place within a template.
         value: float64: finite.
     """
 
@@ -162,11 +162,11 @@ class TemplateLookup(Protocol):
     def __len__(self) -> int: ...
 
     def weight(self, keys: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
-        """float64: how much likelier than an average one each template is to matter, by what its text says."""
+        """float64: how much likelier than an average one each template is to matter, by its text."""
         ...
 
     def severity(self, key: int) -> float:
-        """0 (harmless) to 4 (a program died), by what the text and level say."""
+        """0 (harmless) to 4 (a program died), by the text and level."""
         ...
 
     def status(self, keys: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
@@ -186,10 +186,10 @@ class StreamDetector(Protocol):
 
     name: ClassVar[str]
     calibrated: ClassVar[bool]
-    """Whether its chances come from what the source itself showed, so that nothing is left to calibrate."""
+    """Whether its chances come from the source's own history, so that they need no calibration."""
 
     def observe(self, block: Block, templates: TemplateLookup) -> Sequence[Signal]:
-        """What is unusual in the block as far as the blocks before it say; then learns from it."""
+        """Return what is unusual in the block compared with the blocks before it, then learn from it."""
         ...
 
     def coarsen(self) -> None:

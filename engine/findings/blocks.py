@@ -14,7 +14,7 @@ from engine.findings.base import Block, LineColumns, State, Values
 from engine.findings.lines import ReadLines
 
 FIRST_SIZE = 25
-"""Lines of the first blocks: 1,000 lines give 40 blocks, enough to say what is usual."""
+"""Lines of the first blocks: 1,000 lines give 40 blocks, enough to learn what is usual."""
 MAX_BLOCKS = 600
 
 
@@ -58,7 +58,7 @@ class Blocker:
                 yield self._close()
 
     def _stride(self) -> int:
-        """Every so many lines one is read for its numbers; it doubles with the size from some size on."""
+        """Distance in lines between two that are read for their numbers; it doubles with the size from some size on."""
         return max(1, self.size // (FIRST_SIZE * 2))
 
     def finish(self) -> Iterator[Block]:
@@ -75,7 +75,7 @@ class Blocker:
 
     def _close(self) -> Block:
         lines = self._parts[0] if len(self._parts) == 1 else join(self._parts)
-        # Times that run backwards stand still: lines of several writers are seldom in exact order.
+        # Time never runs backwards here: lines of several writers are seldom in exact order.
         clock = int(lines.time_ns.max())
         before = self._clock_ns if self._clock_ns is not None else int(lines.time_ns[0])
         block = Block(self._number, lines, max(0, clock - before) / 1e9)

@@ -174,7 +174,7 @@ class CountHistory:
         return np.maximum(0.0, (squares - summed) / np.maximum(rate * rate * span_square, 1e-12))
 
     def _update_pool(self) -> None:
-        """The dispersion that is typical of the source: the median over things with lines enough to say."""
+        """The dispersion that is typical of the source: the median over things with enough lines."""
         at = np.flatnonzero(self._total >= _ENOUGH_LINES)
         if len(at) < 3:
             return

@@ -1,4 +1,4 @@
-"""Findings in words and as documents: what a colleague would tell, and the same for programs."""
+"""Findings as text for people and as documents for programs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -35,7 +35,7 @@ def text_of(signal: Signal, reader: ColumnReader) -> str:
 
 
 def sentence(signal: Signal, reader: ColumnReader) -> str:
-    """What a signal says, in one sentence without its template."""
+    """A signal in one sentence, without its template."""
     where = f" on {reader.nodes[signal.node]}" if signal.node else ""
     match signal.kind:
         case "new":

@@ -76,7 +76,7 @@ class Finder:
         return Judged(block, tuple(signals))
 
     def _named(self, signal: Signal) -> Signal:
-        """With the template that a number stands in, which the detector of numbers does not know."""
+        """Add the template that a number is in, which the detector of numbers does not have."""
         if signal.kind != "value":
             return signal
         key, name = self.reader.slots[int(signal.note["slot"])]

@@ -1,12 +1,12 @@
 """Signals → findings: one incident is one finding that lists its templates.
 
 A signal joins an open finding that shows its template already, or that had its last new template at the same
-time. It opens a finding of its own where it is strong enough, also on a template that was shown before if it is
-clearly stronger now: nothing new is ever hidden behind something old.
+time. It opens a finding of its own if it is strong enough. This also holds for a template that was shown before, if
+it is clearly stronger now, so an old finding never hides a new one.
 
-Strength counts in powers of ten. It is how many stretches of 150 blocks one would have to look through to meet
-something as unusual by chance, plus what the text says beforehand. A model that is wrong once in
-ten thousand times cannot be surer than that, so the part that comes from chances grows slowly above three.
+Strength counts in powers of ten. It is the number of stretches of 150 blocks in which something as unusual is
+expected once by chance, plus the severity that the text suggests. A model that is wrong once in ten thousand times
+cannot be surer than that, so the part that comes from chances grows slowly above three.
 """
 
 import math
@@ -17,14 +17,14 @@ from engine.findings.base import Signal, State, TemplateLookup
 from engine.findings.prior import status_severity
 
 _HORIZON = 150
-"""Blocks in which chance is given room to bring what was seen."""
+"""Number of blocks over which the chance of a signal is counted."""
 OPENS = 0.8
 """Strength from which a signal opens a finding."""
 _JOINS = 0.0
 _CLEARLY = 2.5
-"""A template that was shown is shown again when it is so much stronger."""
+"""Increase in strength after which a template that was shown is shown again."""
 _LOWER = 0.5
-"""Numbers that fall, and those that nothing says to be measurements, are seldom an incident of their own."""
+"""Numbers that fall, and those whose name suggests no measurement, are seldom an incident of their own."""
 _NEARLY = 3.0
 _CALM = {"silent": 0.8, "fewer": 0.3}
 _PER_SEVERITY = 0.9
@@ -81,7 +81,7 @@ class Finding:
 
 
 def chance_part(surprise: float) -> float:
-    """Powers of ten between what was seen and what chance brings in `_HORIZON` blocks; slower above 3."""
+    """Powers of ten between a surprise and the one expected by chance in `_HORIZON` blocks; slower above 3."""
     x = (surprise - math.log(_HORIZON)) / math.log(10)
     return x if x <= 3 else 3 + math.log2(1 + (x - 3) / 3)
 
@@ -100,10 +100,10 @@ def severity_of(signal: Signal, templates: TemplateLookup) -> float:
     severity = templates.severity(signal.key)
     match signal.kind:
         case "new":
-            # A request that fails in a way others failed before, or one word that is new, says less.
+            # A request that fails in a way others failed before, or one word that is new, is weaker evidence.
             return severity * min(1.0, 0.25 + templates.strangeness(signal.key))
         case "more" | "node":
-            # Errors that are a little more frequent are still the errors that everybody lives with.
+            # Errors that are a little more frequent are still errors that operators tolerate.
             ratio = math.log10((signal.observed + 0.5) / (signal.usual + 0.5))
             return severity * min(1.0, max(0.3, ratio))
         case _:
@@ -119,7 +119,7 @@ class Grouping:
         self._number: int = saved.get("number", 0)
 
     def add(self, signals: Sequence[Signal], templates: TemplateLookup, *, block_lines: int, row: int) -> list[Finding]:
-        """Adds the signals of a block.
+        """Add the signals of a block.
 
         Args:
             signals: With calibrated surprise.
@@ -128,7 +128,7 @@ class Grouping:
             row: Number of the block's last line.
 
         Returns:
-            Findings that are new, or show a template that is strong enough by itself and was not in them.
+            Findings that are new, or that show a new template that is strong enough alone.
         """
         rated = []
         for signal in signals:
@@ -211,7 +211,7 @@ def _shows(finding: Finding, signal: Signal) -> bool:
 
 
 def rank(findings: Sequence[Finding]) -> list[Finding]:
-    """The findings, the one to look at first in front."""
+    """The findings, the most important one first."""
     return sorted(findings, key=lambda f: (-f.strength, f.first))
 
 

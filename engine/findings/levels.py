@@ -1,7 +1,7 @@
 """`levels`: a source that writes more warnings, errors, fatal lines or failed requests than it used to.
 
-Levels and HTTP statuses are counted whatever the templates of the lines are: retries that spread over twenty endpoints
-are few for each of them.
+Levels and HTTP statuses are counted over all templates: retries that spread over twenty endpoints are few for each of
+them.
 """
 
 from collections.abc import Sequence

@@ -46,7 +46,7 @@ _MEASURE = re.compile(
 
 
 def is_measure(name: str) -> bool:
-    """Whether the name of a number (see `ColumnReader.slots`) says that it measures something."""
+    """Whether the name of a number (see `ColumnReader.slots`) suggests a measurement."""
     return _MEASURE.search(name) is not None
 
 
@@ -101,7 +101,7 @@ class ColumnReader:
 
     Attributes:
         table: The templates.
-        nodes: Names of the hosts by number; 0 stands for none.
+        nodes: Names of the hosts by number; 0 means no host.
         slots: The places of numbers, by number: the template, and the name of a field, or in a message the word
             before, the unit and which number of how many it is (`took ms 2/5`).
     """
@@ -154,7 +154,7 @@ class ColumnReader:
         return keys
 
     def _with_status(self, parsed: Parsed, key: NDArray[np.int32], row: NDArray[np.int64]) -> NDArray[np.int32]:
-        """Tells requests that failed from others of their template, where a document has the status in a field."""
+        """Separate failed requests from others of their template, if a document has the status in a field."""
         found = [
             (match.start(), kind) for match in _STATUS_FIELD.finditer(parsed.good.lines.data)
             if (kind := int(KINDS[int(match[1])])) >= _FAILED

@@ -1,10 +1,11 @@
 """`novelty`: templates that were never seen before, judged by how often this source shows new ones and how they look.
 
-New templates are taken for a marked Poisson process. Its rate is how many of them the later half of the lines so far
-has brought (what the first lines of a source show is no measure), and the mark of one is how bad it sounds, how little
-it resembles older ones and how often it comes at once. The chance of a mark as high is the share of earlier new
-templates with such a mark, beside a few made-up ones that thin out exponentially, as in a Good-Turing estimate with a
-prior. So a source that shows harmless new templates all day does not flood, and a first error there still counts.
+New templates are modelled as a marked Poisson process. Its rate is their number in the later half of the lines so far;
+the first lines of a source are not representative. The mark of a template combines its severity, how little it
+resembles older ones and how often it occurs at once. The chance of a mark as high is the share of earlier new
+templates with such a mark, together with a few made-up ones that thin out exponentially, as in a Good-Turing estimate
+with a prior. So a source that shows harmless new templates all day does not flood, and a first error there still
+counts.
 """
 
 import math
@@ -20,7 +21,7 @@ _KEPT = 1000
 """New templates that are remembered."""
 _PRIOR_MARKS = 5.0
 _PRIOR_SCALE = 1.1
-"""The made-up marks: so many, thinning out by e over so much; a mark of 4 is an error unlike anything seen."""
+"""The made-up marks: their number, and the scale over which they thin out by e. A mark of 4 is an unknown error."""
 
 
 class NewTemplates:
@@ -33,7 +34,7 @@ class NewTemplates:
         saved = state or {}
         self._seen: NDArray[np.bool_] = saved.get("seen", np.zeros(0, np.bool_)).copy()
         self._lines: int = saved.get("lines", 0)
-        # Row, and how the template looks by itself and with its count, of each birth.
+        # Of each birth the row, and the template's mark without and with its count.
         self._births: list[tuple[int, float, float]] = [tuple(birth) for birth in saved.get("births", ())]
 
     def observe(self, block: Block, templates: TemplateLookup) -> Sequence[Signal]:
@@ -61,7 +62,7 @@ class NewTemplates:
         return found
 
     def _surprise(self, plain: float, mark: float, lines: int) -> float:
-        """-ln of the chance of the less likely of the two marks in so many lines."""
+        """-ln of the chance of the less likely of the two marks in this number of lines."""
         half = self._lines // 2
         recent = sum(row >= half for row, *_ in self._births)
         rate = (recent + 1.0) / max(1, self._lines - half)

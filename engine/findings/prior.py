@@ -1,7 +1,7 @@
-"""What everybody knows about a line beforehand: how bad its level, its words and its HTTP status sound.
+"""Prior severity of a line, from its level, its words and its HTTP status.
 
 It ranks findings sensibly from a source's first minute, and needs no training. The rules of
-`models.classify.rules` add what they know of the seven kinds.
+`models.classify.rules` add the severity of the seven kinds.
 """
 
 import re

@@ -16,12 +16,12 @@ MAX_QUOTED = 12
 _KEPT_BYTES = 8 << 20
 
 Place = Callable[[int], str]
-"""Row of a batch → the line's place in words."""
+"""Row of a batch → the line's place as text."""
 
 
 @dataclass(slots=True)
 class Quotes:
-    """Raw lines that show a finding, each with its place in words.
+    """Raw lines that show a finding, each with its place as text.
 
     Attributes:
         examples: By kind and template, or place of a number (see `mark_of`).
@@ -38,7 +38,7 @@ def mark_of(signal: Signal) -> tuple[str, int]:
 
 
 class RawLines:
-    """The batches read last. They are no part of a snapshot: after a restart, lines read before it are not quoted."""
+    """The batches read last. They are not part of a snapshot: after a restart, lines read before it are not quoted."""
 
     def __init__(self) -> None:
         self._held: deque[tuple[int, Parsed, Place]] = deque()

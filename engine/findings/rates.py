@@ -104,7 +104,7 @@ class Starts:
         return int(self._row[at, key]), int(self._ns[at, key])
 
     def coarsen(self) -> None:
-        """Blocks are twice as long from now on; what was kept of shorter ones ends."""
+        """Blocks are twice as long from now on; the counts of shorter ones are dropped."""
         self._count[:] = 0
 
     def snapshot(self) -> State:

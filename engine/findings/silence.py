@@ -3,8 +3,8 @@
 The gap since a template's last line is compared with the longest gaps it ever had. Above the smallest of these a
 Pareto tail is assumed, with the exponent of Hill (1975, https://doi.org/10.1214/aos/1176343247): a heartbeat's longest
 gaps are all alike, so twice as long is strange, while a template that comes in bursts has gaps of all lengths. A
-template that keeps time is judged by the clock; any other must also be missed for more lines than ever, because what
-traffic causes stops when traffic stops.
+template that keeps time is judged by the clock; any other must also be absent for more lines than ever, because lines
+caused by traffic stop when traffic stops.
 """
 
 from collections.abc import Sequence
@@ -153,7 +153,7 @@ class Silence:
         spread = np.where(longest > 0, np.log(np.maximum(longest, 1e-9) / least[:, None]), 0.0).sum(axis=1) / (kept - 1)
         exponent = np.minimum(_MAX_EXPONENT, 1.0 / np.maximum(spread, 1e-6))
         over = np.log(np.maximum(gap, 1e-3) / np.maximum(longest[:, -1], 1e-3))
-        # Beyond the longest gap seen: one gap in all records was as long, and the tail goes on from there.
+        # Beyond the longest gap seen: one gap in all records was as long, and the tail continues from there.
         surprise = np.log(self._records[at] + 1) + exponent * over
         return np.where(over > 0, surprise, 0.0)
 

@@ -4,7 +4,7 @@ A detector's model is never quite right: where a log is burstier than a negative
 come every hour. So the greatest surprises of the last blocks are kept, and the tail of what was seen is fitted and
 extrapolated exponentially above a high quantile, as in streaming peaks-over-threshold (Siffer et al., KDD 2017,
 https://doi.org/10.1145/3097983.3098144) with a shape of zero. The scale is the median excess over ln 2, which the
-anomalies in the past hardly move, and at least 1: a model is never believed more than it believes itself.
+anomalies in the past hardly move, and at least 1: the calibrated surprise never exceeds the model's own.
 
 Peaks of one event are not independent: a flood that lasts for forty blocks would be forty peaks. They are declustered
 by runs before the fit (Leadbetter et al. 1989; Ferro and Segers 2003, https://doi.org/10.1111/1467-9868.00401): the

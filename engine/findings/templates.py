@@ -1,9 +1,9 @@
-"""The templates of one source by number, with what is known of each.
+"""The templates of one source by number, with their properties.
 
-A number stands for what a template *is* and not for its text. Drain's cluster keeps its number while its text
-widens, so a widened template is its own ancestor; and clusters whose texts differ only in words that look like
-ids share one number, because a mask that missed an id must not make every line of it news. Requests are numbered
-by method, path and status, whatever agent sent them.
+A number identifies a template, not its text. Drain's cluster keeps its number while its text widens, so a widened
+template is its own ancestor. Clusters whose texts differ only in tokens that look like ids share one number, because
+otherwise every line with an id that a mask missed would be new. Requests are numbered by method, path and status,
+regardless of the agent.
 """
 
 import re
@@ -24,9 +24,9 @@ _MASK = re.compile(r"<[A-Za-z_*]+>")
 _WORDS = re.compile(r"[A-Za-z_]{2,}")
 _ID_LIKE = re.compile(r"\d|[A-Z]{3}[a-z]+[A-Z]|[a-z][A-Z]{2,}[a-z]+[A-Z]")
 _MAX_CHILDREN = 30
-"""Different names below one folder of a path; further ones are taken for ids."""
+"""Different names below one folder of a path; further ones count as ids."""
 _COMMON = 400
-"""A word in more templates than this says nothing about which are alike."""
+"""A word in more templates than this does not show which are alike."""
 
 
 @dataclass(slots=True)
@@ -72,7 +72,7 @@ class Paths:
         self._children: dict[str, set[str]] = {k: set(v) for k, v in (state or {}).items()}
 
     def shorten(self, path: str) -> str:
-        """The path with `*` in place of what looks like an id."""
+        """The path with names that look like ids replaced by `*`."""
         kept: list[str] = []
         for name in path.split("/")[:8]:
             if _MASK.search(name) or _ID_LIKE.search(name):

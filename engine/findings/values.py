@@ -27,7 +27,7 @@ _PER_OCTAVE = 5
 _MIN_VALUES = 40.0
 _MIN_BLOCKS = 12
 _FEWEST = 5
-"""Values in a window that say anything."""
+"""Minimum number of values in a window."""
 WINDOWS = (1, 4, 16)
 """Windows in blocks."""
 _TESTS = sum(1.0 / max(1, length // 2) for length in WINDOWS)
@@ -161,9 +161,9 @@ class ValueShifts:
 
 
 def _many(total: Floats, number: Floats, share: float) -> Floats:
-    """-ln of the chance that so many of `number` independent values are high; 0 where no more are than usual.
+    """-ln of the chance of the observed count of high values among `number` independent ones; 0 if not above usual.
 
-    High values are rare, so that their sum is far from normal where there are few values.
+    High values are rare, so with few values their sum is far from normal.
     """
     high = np.round(total * np.sqrt(number * share * (1 - share)) + number * share)
     chance = betainc(np.maximum(high, 1.0), number - np.maximum(high, 1.0) + 1.0, share)

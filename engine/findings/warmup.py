@@ -1,4 +1,4 @@
-"""Decides when enough of a source has been seen to say what is usual."""
+"""The warm-up: decides when enough lines of a source were read to report findings."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from engine.findings.base import State
 
 MIN_BLOCKS = 24
-"""Blocks before anything is reported, whatever else holds."""
+"""Minimum number of blocks before anything is reported."""
 _NEW_SHARE = 0.004
 """Share of lines with a template never seen that a source may show once it is known."""
 
@@ -29,8 +29,8 @@ class WarmUp:
     """Counts lines and new templates until a source counts as known.
 
     Attributes:
-        done: Whether it does.
-        reason: Why, in words, once it does.
+        done: Whether the source counts as known.
+        reason: The reason as text, once it does.
     """
 
     settings: WarmUpSettings

@@ -30,7 +30,7 @@ class SourceWatch:
     """See the module.
 
     Attributes:
-        finder: What was learnt.
+        finder: The learnt state.
         warmup: Whether enough was learnt; set `done` to begin at once.
         grouping: The findings.
         raw: The lines read last.
@@ -59,13 +59,13 @@ class SourceWatch:
         self.judged_from: tuple[int, int] | None = saved.get("judged_from")
 
     def add(self, parsed: Parsed, place: Place, *, learn: bool = False, share: float | None = None) -> list[Raised]:
-        """Reads lines; returns what is new with them.
+        """Read lines and return the findings that are new with them.
 
         Args:
             parsed: The lines.
-            place: Puts the place of a row into words.
+            place: Returns the place of a row as text.
             learn: Whether they are part of a baseline.
-            share: Share of the source that was read with them, where it is known.
+            share: Share of the source that was read with them, if it is known.
         """
         if not len(parsed):
             return []
@@ -103,7 +103,7 @@ class SourceWatch:
         return list(raised.values())
 
     def _group(self, judged: Judged, row: int) -> list[Finding]:
-        # What had stopped before anything was judged is part of what was learnt.
+        # Templates that had stopped before judging began are part of the baseline.
         begin = (self.judged_from or (0, 0))[0] - 2 * self.finder.block_lines
         signals = [s for s in judged.signals if s.kind not in ("silent", "fewer") or s.first >= begin]
         found = self.grouping.add(
@@ -118,7 +118,7 @@ class SourceWatch:
         return found
 
     def snapshot(self) -> State:
-        """The state; raw lines are no part of it."""
+        """The state; raw lines are not part of it."""
         return {
             "finder": self.finder.snapshot(), "warmup": self.warmup.snapshot(), "grouping": self.grouping.snapshot(),
             "judged_from": self.judged_from,

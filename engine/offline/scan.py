@@ -152,7 +152,7 @@ class LogScan:
 
 
 def sources_of(scan: LogScan) -> Sequence[dict[str, Any]]:
-    """What was read of each source, as JSON-compatible data."""
+    """Summary of each source, as JSON-compatible data."""
     from foundation.time_text import iso_time
 
     return [

@@ -1,8 +1,8 @@
-"""Words that turn a message into its opposite, and a Drain that never puts two of them into one template.
+"""Words that turn a message into its opposite, and a Drain that never merges two of them into one template.
 
 "VM Started" and "VM Paused" differ in one token of two or three, which is less than what Drain takes
-for a parameter. Here such words stand for themselves: a message joins a template only if both have
-the same ones at the same places, and so no template ever has a wildcard where one of them stood.
+for a parameter. Here such words are literal: a message joins a template only if both have the same
+ones at the same places, so no template ever has a wildcard in the place of such a word.
 """
 
 import re
@@ -37,7 +37,7 @@ get head post put patch
 =root
 """.split()
 OPPOSITES = frozenset(_WORDS)
-"""Lower-case words. `=root` stands for root as a value (`user=root`): what root does is another matter."""
+"""Lower-case words. `=root` matches root only as a value (`user=root`), not as the actor."""
 
 _WORD = re.compile(r"(?:^|=)[^A-Za-z0-9=]*([A-Za-z]+)[^A-Za-z0-9=]*$")
 _NEVER_SIMILAR = (-1.0, -1)

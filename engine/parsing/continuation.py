@@ -1,12 +1,12 @@
 """Joins the rest of a stack trace to the line that it belongs to.
 
 A continuation gets no row of its own: its record has the time, the template and the session of the
-first line, which says what happened, and a window stays as long as it would be without the trace.
+first line, which describes the event, and a window stays as long as it would be without the trace.
 Only the first line decides, so a record may be cut by a batch anywhere.
 
 Lines that no format takes belong to the record right before them. In the log of a container every
 line has a header, so there the message decides, and a line belongs to the record before it in its
-stream; lines of the other stream may stand between.
+stream; lines of the other stream may be in between.
 """
 
 import re
@@ -39,11 +39,11 @@ WITHIN = re.compile(
     rb"\s*$|\}|Node\.js v|note: |index out of bounds: |[\w.*()/-]+\([^)]*\)$|exit status "
     rb"|Stop(?:Async)?Iteration|(?:[A-Za-z_]\w*\.)+[A-Za-z_]\w*(?::\s|\s*$)"
 )
-"""What belongs to a trace only where one has begun: the blank lines of chained ones, errors not called so."""
+"""Lines that belong to a trace only after its start: blank lines of chained traces, and errors without such a name."""
 
 
 class Open(NamedTuple):
-    """The last record of what was read: whether lines may join it, lines read since its first, bytes that joined."""
+    """The last record that was read: whether lines may join it, lines read since its first, bytes that joined."""
 
     joins: bool = False
     lines: int = 0
@@ -59,7 +59,7 @@ PASSED_OVER = -1
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """What is known of the lines of a batch.
+    """The lines of a batch, with the properties that decide about joining.
 
     Attributes:
         count: How many there are.
@@ -67,8 +67,8 @@ class Candidates:
         joins: bool (n,): whether lines may join a good row.
         heads: bool (n,): whether a failed row that does not join begins a record.
         text: What a row adds to the record that it joins.
-        stream: int8 (n,): the stream of each good row, 0 where it is in none, `PASSED_OVER` for rows that
-            are no lines; None where all are in none.
+        stream: int8 (n,): the stream of each good row, 0 if it is in none, `PASSED_OVER` for rows that
+            are not lines; None if no row is in a stream.
         traces: Good rows in a stream whose message looks like the rest of a trace, ascending.
     """
 
@@ -117,7 +117,7 @@ class Joiner:
 
 
 class _Walk:
-    """Goes from row to row that may join a record, and knows the last record before each.
+    """Visit each row that may join a record, and track the last record before it.
 
     Attributes:
         last: Stream of the last record.
@@ -195,7 +195,7 @@ class _Walk:
         return self._stream_of(before) if before > self._last_row else self.last
 
     def _catch_up(self, stream: int, row: int) -> None:
-        """Takes good rows into account that stand before a row and cannot join any record."""
+        """Account for the good rows before a row that cannot join any record."""
         if self._rows:
             before = _newest(self._rows[stream], row)
         else:
@@ -205,7 +205,7 @@ class _Walk:
             self._open[stream] = Open(bool(self._lines.joins[before]))
 
     def _wait(self, stream: int, row: int) -> None:
-        """Asks also about the row that follows one in its stream: it may be blank, or end the trace."""
+        """Add the next row of the stream to the rows to visit: it may be blank, or end the trace."""
         rows = self._rows[stream]
         after = int(np.searchsorted(rows, row, side="right"))
         if after < len(rows):
@@ -213,6 +213,6 @@ class _Walk:
 
 
 def _newest(rows: NDArray[np.int64], row: int) -> int:
-    """The last of ascending rows before a row, -1 where there is none."""
+    """The last of ascending rows before a row, -1 if absent."""
     at = int(np.searchsorted(rows, row)) - 1
     return int(rows[at]) if at >= 0 else -1

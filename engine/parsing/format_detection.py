@@ -1,9 +1,9 @@
-"""Recognises the format of a line, and what most lines of a source are written in.
+"""Detect the format of a line, and the format of most lines of a source.
 
-A line belongs to the first format that reads it whole, its time included. The format that the source
-was found to be written in is asked first; it is decided on a sample of the source's first lines and
-again on every sample after that, so a source that changes its format is followed, and one that
-mixes formats has each line taken for what it is.
+A line belongs to the first format that reads it whole, its time included. The format of most of the
+source's lines is tried first. It is decided on a sample of the source's first lines and again on every
+sample after that, so a source may change its format. In a source with mixed formats each line gets its
+own format.
 """
 
 import re
@@ -43,8 +43,8 @@ class FormatDetector:
     def __init__(self, headers: dict[int, HeaderReader], documents: dict[int, JsonReader]) -> None:
         self._headers = headers
         self._documents = documents
-        # A time group says how many digits it takes. Without that, a pattern takes either all lines of
-        # a skeleton or none, and at least those that it takes with it.
+        # A time group states how many digits it matches. Without that limit, a pattern matches either all
+        # lines of a skeleton or none, and at least those that it matches with the limit.
         patterns = {number: DETECTED[number].header for number in headers}
         self._loose = {n: re.compile(_COUNTED.sub(rb"[0-9]+", p.pattern)) for n, p in patterns.items() if p is not None}
         self._id_blind = {n for n, p in self._loose.items() if why_not_id_blind(p.pattern, search=False) is None}
@@ -57,14 +57,14 @@ class FormatDetector:
     ) -> tuple[int, bool, Header | None]:
         """The format's number, whether every line with the skeleton of this one has the same, and its header.
 
-        That holds only as far as the line's time can be used: a line whose reader refuses it has to
-        be asked about again.
+        That holds only if the line's time can be used: a line that its reader rejects has to be
+        detected again.
 
         Args:
             line: The line.
             read_ns: When it was read.
-            preferred: Number of the format that is asked first, or `NONE`.
-            ids: Whether ids stand for one byte each in the line's skeleton.
+            preferred: Number of the format that is tried first, or `NONE`.
+            ids: Whether each id is one byte in the line's skeleton.
         """
         document = line.startswith((b"{", b"<")) or b"=" in line
         certain = True

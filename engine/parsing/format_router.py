@@ -56,10 +56,10 @@ def read_again(
 
     Args:
         lanes: By number.
-        before: The batch with the lines that `rows` was read of.
+        before: The batch that `rows` was read from.
         batch: The batch with the lines as they are now.
         index: Rows, ascending.
-        rows: What was found in them.
+        rows: The columns of these lines.
     """
     rows.move(_starts(batch) - _starts(before))
     for number in np.unique(rows.format[index]).tolist():
@@ -96,7 +96,7 @@ class Lane:
         self._saved: tuple[int, orjson.Fragment] | None = None
 
     def snapshot(self) -> orjson.Fragment:
-        """The templates as JSON, made anew only if they changed."""
+        """The templates as JSON, built again only if they changed."""
         if self._saved is None or self._saved[0] != self.templates.version:
             self._saved = self.templates.version, orjson.Fragment(orjson.dumps(self.templates.snapshot()))
         return self._saved[1]
@@ -108,7 +108,7 @@ class Lanes(Protocol):
     lanes: list[Lane]
 
     def read(self, batch: LineBatch) -> Rows:
-        """As `engine.parsing.parsed_columns.LineReader.read`; `Rows.format` says which lane read a line."""
+        """As `engine.parsing.parsed_columns.LineReader.read`; `Rows.format` is the lane that read a line."""
         ...
 
     def take_apart(self, line: bytes, read_ns: int) -> Fields:
@@ -175,7 +175,7 @@ class DetectedLanes:
         self._preference = Preference(None if saved is None else saved["preference"])
         self._known: dict[int, _Known] = {}
         self._once: set[bytes] = set()
-        self._headers: dict[int, Header] = {}  # of the lines that were asked about, by their row
+        self._headers: dict[int, Header] = {}  # of the lines whose format was detected, by their row
         self._max_shapes = settings.max_shapes
         self._max_line = settings.max_message_bytes
 
@@ -227,7 +227,7 @@ class DetectedLanes:
                 if header is not None:
                     self._headers[row] = header
                 if certain and row not in unsure:
-                    # A skeleton that never comes again is not worth its memory.
+                    # A skeleton that occurs only once is not kept, to save memory.
                     if name in self._once:
                         known[name] = found
                         self._once.discard(name)

@@ -25,8 +25,8 @@ class BadLineError(ValueError):
 class Header:
     """Where things are in one line: byte offsets from its start.
 
-    `key_start == key_end` where the line has no session key; `timed` is False where the header does
-    not say when the line was written.
+    `key_start == key_end` where the line has no session key; `timed` is False if the header has
+    no time.
     """
 
     time_ns: int
@@ -42,10 +42,10 @@ class HeaderReader:
 
     Attributes:
         widths: Least and greatest number of digits of each of the format's time groups, and of its HTTP status.
-        has_time: Whether lines of the format can say when they were written.
+        has_time: Whether lines of the format can contain their time.
         groups: Names of the header's groups.
-        why_slow: Why what is found in one line says nothing about others of its shape, or None.
-        id_blind: Whether nothing that is found depends on what ids hold, see `engine.formats.hex_ids`.
+        why_slow: Why the result for one line does not hold for others of its shape, or None.
+        id_blind: Whether the result is independent of the content of ids, see `engine.formats.hex_ids`.
     """
 
     def __init__(self, format: Format, session: tuple[bytes, ...], times: TimeRules) -> None:
@@ -101,7 +101,7 @@ class HeaderReader:
         """The header's match.
 
         Raises:
-            BadLineError: the line is empty, is no text, or is of another format.
+            BadLineError: the line is empty, is not text, or is of another format.
         """
         check_text(line, binary=self._format.binary)
         match = self._pattern.match(line)
@@ -154,10 +154,10 @@ class HeaderReader:
 
 
 def check_text(line: bytes, *, binary: bool = False) -> None:
-    """Refuses lines that are no text in any format.
+    """Reject lines that are not text in any format.
 
     Raises:
-        BadLineError: the line is blank or, where it must not be `binary`, holds a NUL.
+        BadLineError: the line is blank or, unless `binary`, contains a NUL.
     """
     if not line or line.isspace():
         raise BadLineError("empty line")

@@ -18,7 +18,7 @@ _WORD = re.compile(
 
 
 def level_within(message: bytes) -> str:
-    """One of the six levels, or "": of klog's letter, a field `level`, or a word where levels stand.
+    """One of the six levels, or "": of klog's letter, a field `level`, or a word at the place of a level.
 
     Numbers count as one digit each, so lines of one shape have one level.
     """

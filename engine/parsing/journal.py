@@ -1,10 +1,10 @@
-r"""Puts entries of systemd's journal in its export format into one line each.
+r"""Convert each entry of systemd's journal in its export format to one line.
 
-An entry is a block of lines `KEY=value`, closed by an empty line. A value that is no plain text is
+An entry is a block of lines `KEY=value`, closed by an empty line. A value that is not plain text is
 written as `KEY`, a line end, its length as eight bytes (little-endian), its bytes and a line end; it
-may hold anything, line ends too (https://systemd.io/JOURNAL_EXPORT_FORMATS/). Out comes the entry as
-`journalctl -o json` would write it, at the place of the block's last line, for the format `journald`
-to read. Lines that belong to no entry are left as they are.
+may contain any bytes, line ends too (https://systemd.io/JOURNAL_EXPORT_FORMATS/). The result is the
+entry as `journalctl -o json` would write it, at the place of the block's last line, which the format
+`journald` reads. Lines that belong to no entry are left as they are.
 """
 
 import re
@@ -28,7 +28,7 @@ _SIZE_BYTES = 8
 
 @dataclass(slots=True)
 class _Entry:
-    """What was read of an entry: where to go on in the text, its fields, and whether it is whole."""
+    """The part of an entry that was read: where to continue in the text, its fields, and whether it is whole."""
 
     at: int
     fields: dict[str, str]
@@ -119,7 +119,7 @@ def _read(text: bytes, at: int) -> _Entry:
 
 
 def batch_of(batch: LineBatch, lines: list[tuple[int, bytes]]) -> LineBatch:
-    """The batch with other lines, each with its position, in place of its own."""
+    """The batch with its lines replaced by these, each with its position."""
     ends = np.cumsum([len(line) + 1 for _, line in lines], dtype=np.int64) - 1
     data = b"".join(line + b"\n" for _, line in lines)
     return replace(batch, data=data, ends=ends, positions=np.array([at for at, _ in lines], np.int64))

@@ -1,9 +1,9 @@
-"""What is known of every shape of line: where its time and session key stand, and its masked text.
+"""The layout of every shape of line: the places of its time and session key, and its masked text.
 
 A shape is learnt from the first line that has it, which `HeaderReader` reads. Places are kept
 relative to the *edges* of the line's digit runs, since only those move between lines of one shape.
-`Shapes.locate` then reads the times and keys of thousands of lines at once, and says for which of
-them it is sure; the others are read again one by one.
+`Shapes.locate` then reads the times and keys of thousands of lines at once, and marks the lines whose
+result is certain; the others are read again one by one.
 """
 
 from bisect import bisect_left, bisect_right
@@ -127,7 +127,7 @@ class Shapes:
         self._level[number] = self._reader.level_code(header.match)
         if self._wrapped:
             self._container[number] = self._reader.container(header.match)
-            if any(mark in skeleton for mark in MARKS):  # how far into the message a level stands depends on its ids
+            if any(mark in skeleton for mark in MARKS):  # the place of a level in the message depends on its ids
                 self._level[number] = LEVEL_BY_LINE
         keyless = header.key_start == header.key_end
         for column, value in zip(self._key, (_KEYLESS, 0, _KEYLESS, 0) if keyless else first + last, strict=True):

@@ -1,13 +1,13 @@
-"""Puts lines together that a container runtime wrote in pieces.
+"""Reassemble lines that a container runtime wrote in pieces.
 
 The runtime reads what a container prints into a buffer. A line that does not fit, or is not finished
 when the runtime writes it down, becomes several, each with a header of its own: in CRI logs all but
 the last are marked `P`, in Docker's only the last ends with a line end. Pieces of one stream follow
-each other; those of the other stream may stand between them.
+each other; those of the other stream may be between them.
 
-Out comes one line at the place of the last piece, with the header of the first. A line that reaches
-`max_bytes` comes out with the piece that takes it there, and what follows begins another, so nothing
-is lost and no more than that and one piece is kept.
+The result is one line at the place of the last piece, with the header of the first. A line that
+reaches `max_bytes` ends with that piece, and the next piece begins another line. So nothing is lost,
+and no more than `max_bytes` and one piece is kept.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,10 +35,10 @@ class Held(NamedTuple):
 
 
 class LineReassembler:
-    """Puts together the lines of one partition, in order.
+    """Reassembles the lines of one partition, in order.
 
     Attributes:
-        version: Changes whenever what `snapshot` gives does.
+        version: Changes whenever the result of `snapshot` does.
     """
 
     def __init__(self, max_bytes: int, saved: Sequence[Any] = ()) -> None:
@@ -54,7 +54,7 @@ class LineReassembler:
 
         Args:
             batch: The lines.
-            found: What was read of them; `container` is 0 where a row is bad.
+            found: The columns of these lines; `container` is 0 where a row is bad.
             formats: Names of the formats by number.
         """
         whole: dict[int, bytes] = {}

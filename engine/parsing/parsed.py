@@ -22,7 +22,7 @@ class Parsed:
 
     Attributes:
         good: The good lines, as windows need them: time, template, session key.
-        rows: What was read of every line: format, level, places of fields.
+        rows: The columns of every line: format, level, places of fields.
         cluster: int32 (n,): Drain's number of each good line's cluster among those of the line's format.
         joined: Row → stream of its record, ascending, for rows that joined a record before them.
         pieces: Rows that are part of a line further down.

@@ -20,10 +20,10 @@ STREAM, PIECE, TRACE = 3, 4, 8
 
 LEVEL_NAMES = ("", "trace", "debug", "info", "warn", "error", "fatal")
 LEVEL_BY_LINE = -1
-"""Level of a line whose level is written in digits; its reader's `take_apart` knows it."""
+"""Level of a line whose level is written in digits; its reader's `take_apart` returns it."""
 
 Describe = Callable[[str, int], str]
-"""(partition, position) → the place in words, see `connectors.base.Source.describe`."""
+"""(partition, position) → the place as text, see `connectors.base.Source.describe`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,12 @@ class Rows:
         text: int32: number of the line's masked text, see `engine.parsing.templates.PartitionTemplates`.
         format: int16: number of the lane that read the line, see `engine.parsing.format_router`.
         container: int8: of a line that a container runtime wrapped, the number of its stream (1 or 2, masked by
-            `STREAM`), with `PIECE` where it goes on in the next line of that stream and `TRACE` where its message
-            looks like the rest of a stack trace; 0 for other lines. No rows where no such line can be.
+            `STREAM`), with `PIECE` if it continues in the next line of that stream and `TRACE` if its message
+            looks like the rest of a stack trace; 0 for other lines. Empty if no such line can occur.
         level: int8: index into `LEVEL_NAMES`, or `LEVEL_BY_LINE`.
         spans: int64 (n, len(SPANNED), 2): where in the batch's data each field of `SPANNED` is, both
-            ends equal where the line has none.
-        fields: Row → fields, for lines whose fields are not bytes of theirs.
+            ends equal if the line has none.
+        fields: Row → fields, for lines whose fields are not spans of their bytes.
         bad: Row → reason.
     """
 
@@ -133,7 +133,7 @@ class Rows:
 class LineReader(Protocol):
     """Reads the lines of one kind of format.
 
-    `why_slow` says why lines cannot be answered by shape, in one sentence; None where they can.
+    `why_slow` is the reason why lines cannot be answered by shape, in one sentence; None if they can.
     """
 
     why_slow: str | None

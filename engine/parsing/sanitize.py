@@ -1,7 +1,7 @@
-r"""Takes out of lines what is no part of them: colour codes, byte order marks, and NUL bytes in front.
+r"""Remove colour codes, byte order marks and leading NUL bytes from lines.
 
-Terminals and editors put in the first two; the last is left where a log that a program still writes
-to is cut to nothing by log rotation, or where a machine stopped while it wrote.
+Terminals and editors add the first two. NUL bytes remain if log rotation truncates a log that a
+program still writes to, or if a machine stopped while it wrote.
 """
 
 import re
@@ -26,7 +26,7 @@ def clean_line(line: bytes) -> bytes:
 
 
 def clean_batch(batch: LineBatch) -> LineBatch:
-    """The batch without them; the same object where there are none, which costs two searches."""
+    """The batch without them; the same object if it has none, which costs two searches."""
     data = batch.data
     if b"\x00" in data:
         data = _NULS.sub(b"", data)

@@ -1,8 +1,8 @@
 """Hashes session keys to 64 bits, a batch at a time or one by one with the same result.
 
 The hash spreads well and is equal in every process and release, since it is kept in recovery data
-and used to route sessions. It is not cryptographic: whoever can choose keys can make two collide,
-and would then merge two sessions of their own source. With honest keys a million sessions collide
+and used to route sessions. It is not cryptographic: a writer that can choose keys can make two
+collide, and would then merge two sessions of its own source. With honest keys a million sessions collide
 with a chance of about 3e-8.
 """
 

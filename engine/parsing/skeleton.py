@@ -1,6 +1,6 @@
 r"""Turns a blob of lines into skeletons, and finds every run of digits in it, whole batches at a time.
 
-A line's *skeleton* is the line with each run of digits put as one `0`, and each id as one byte where
+A line's *skeleton* is the line with each run of digits written as one `0`, and each id as one byte if
 ids are looked for (`engine.formats.hex_ids`). Lines of one skeleton differ only in the digits of their
 runs, in how many there are, and in their ids, so everything else about them is known from the first.
 """
@@ -33,8 +33,8 @@ def digit_flags(blob: NDArray[np.uint8]) -> NDArray[np.bool_]:
 def skeletons(blob: NDArray[np.uint8], digits: NDArray[np.bool_], ids: Sequence[Found] = ()) -> list[bytes]:
     r"""The skeleton of each `\n`-closed line of a padded blob.
 
-    The byte 0xFF, which no UTF-8 text holds, is dropped, and those that stand for ids are no text
-    either: a line with one of them must not be looked up.
+    The byte 0xFF, which no UTF-8 text contains, is dropped, and the bytes that mark ids are not text
+    either: a line that contains one of them must not be looked up.
 
     Args:
         blob: Padded bytes.
@@ -87,7 +87,7 @@ _EIGHT = np.uint64(8)
 
 
 def _eight_digits(words: NDArray[np.uint64], width: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """The number in the last `width` (0..8) digits of each word; what stands before is ignored."""
+    """The number in the last `width` (0..8) digits of each word; earlier bytes are ignored."""
     shift = ((_EIGHT - width.astype(np.uint64)) * _EIGHT).astype(np.uint64)
     empty = shift == 64
     np.minimum(shift, np.uint64(63), out=shift)
@@ -118,7 +118,7 @@ MAX_DIGITS = 16
 def run_values(words: Words, end: NDArray[np.int64], width: NDArray[np.int64]) -> NDArray[np.int64]:
     """int64: the numbers in the runs of `width` (1..16) digits that end before `end`.
 
-    Short ones are put together from pairs of digits. Else eight digits are added up in three
+    Short ones are composed of pairs of digits. Otherwise eight digits are added up in three
     multiplications inside one 64-bit word. Widths out of range give some number, never an error.
     """
     longest = int(width.max()) if len(width) else 0
@@ -133,7 +133,7 @@ def run_values(words: Words, end: NDArray[np.int64], width: NDArray[np.int64]) -
 
 
 def _paired(words: Words, end: NDArray[np.int64], width: NDArray[np.int64], longest: int) -> NDArray[np.int64]:
-    # What stands before a run is no digit, so a pair that reaches beyond it by one byte is read right.
+    # The byte before a run is not a digit, so a pair that reaches beyond it by one byte is read correctly.
     value = _PAIRS[words.pairs[end - 2]]
     for read in range(2, longest, 2):
         value += _PAIRS[words.pairs[end - 2 - read]] * (width > read) * 10**read

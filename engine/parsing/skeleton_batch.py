@@ -1,4 +1,4 @@
-"""The skeletons of a batch, computed once for whoever needs them."""
+"""The skeletons of a batch, computed once for all readers."""
 
 from dataclasses import dataclass
 
@@ -30,7 +30,7 @@ class Scan:
 
     @staticmethod
     def of(batch: LineBatch, *, seek: bool = False) -> "Scan":
-        """The scan of a batch; `seek` says whether ids are looked for."""
+        """The scan of a batch; `seek`: whether ids are looked for."""
         data = padded(batch.data)
         runs = digit_flags(data)
         found = find_ids(data, runs) if seek else []
@@ -60,18 +60,18 @@ class Scan:
 
 
 class IdWatch:
-    """Whether ids are worth looking for: after a batch with many lines of new skeletons, until none is found.
+    """Decides whether ids are looked for: after a batch with many lines of new skeletons, until none is found.
 
-    It changes how fast lines are read, never what is read in them.
+    It changes the speed of reading, never the result.
     """
 
     def __init__(self) -> None:
         self.on = False
 
     def saw(self, scan: Scan, missed: int) -> None:
-        """Takes into account that so many lines of a scan had to be read one by one."""
+        """Account for the number of lines of a scan that had to be read one by one."""
         self.on = scan.ids if scan.sought else missed * _MANY > len(scan.names)
 
 
 _MANY = 16
-"""One line of a new skeleton in so many is more than an ordinary stream has, once it is known."""
+"""Ids are looked for if more than one line in this many has a new skeleton: an ordinary stream has fewer."""

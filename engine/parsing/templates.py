@@ -71,8 +71,8 @@ equal messages with some of them would each make a template."""
 class PartitionTemplates:
     """The templates of one partition, and the remembered answers.
 
-    A *text number* stands for a masked message; `text_number` gives it out, `assign` answers a
-    column of them in line order.
+    A *text number* identifies a masked message: `text_number` returns it, and `assign` maps a
+    column of them to templates in line order.
 
     Attributes:
         why_slow, takes_ids: See `Masker`.
@@ -114,7 +114,7 @@ class PartitionTemplates:
         return len(self._texts)
 
     def text_number(self, message: str) -> tuple[int, bool]:
-        """The number of the masked message, and whether it is the same whatever the digits, but of a status, were."""
+        """The number of the masked message, and whether it is independent of all digits except those of a status."""
         text = self._masker.mask(message)
         if OVERFLOW_TEXT in text:
             text = _WILDCARD_TOKEN.sub(lambda _: LITERAL_TEXT, text)
@@ -146,7 +146,7 @@ class PartitionTemplates:
     def assign(self, texts: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         """Template id and Drain's cluster id for each line, given by text number in line order.
 
-        A cluster id of 0 stands for `OVERFLOW_TEXT`.
+        A cluster id of 0 means `OVERFLOW_TEXT`.
         """
         if not (self._cluster[texts] == _STALE).any():
             return self._template[texts], self._cluster[texts]
