@@ -9,7 +9,7 @@
     ├── TamperedError         the audit log was changed after it was written
     ├── BudgetSpentError      the training would exceed the region's privacy budget
     ├── MalformedError        a message is malformed
-    ├── RegionFailedError     a region reports why it did not do what was asked
+    ├── RegionFailedError     a region reports why it did not fulfil a request
     └── RoundFailedError      the round ended without a candidate
 """
 
@@ -47,7 +47,7 @@ class MalformedError(FederationError):
 
 
 class RegionFailedError(FederationError):
-    """A region reports why it did not do what was asked."""
+    """A region reports why it did not fulfil a request."""
 
 
 class RoundFailedError(FederationError):

@@ -20,7 +20,7 @@ _OTHER = ((1, 5, 3), (5, 6), (6, 6, 5, 2), (4, 5))
 
 
 def _encode(start: int, stop: int) -> NDArray[np.float32]:
-    """Vectors of templates that do not depend on which are asked for together."""
+    """Vectors of templates; each is independent of the others in the same call."""
     rows = [np.random.default_rng(i).standard_normal(8) for i in range(start, stop)]
     return np.array(rows, np.float32).reshape(-1, 8)
 

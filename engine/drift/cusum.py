@@ -206,7 +206,7 @@ class Cusum:
             self.reference.add(_stacked(joining, self.sums.shape[1]))
 
     def adopt(self, *, keep_rhythm: bool = False) -> None:
-        """Starts the reference again with the blocks since the change: the stream is as it shall be.
+        """Restart the reference with the blocks since the change: the changed stream is the new normal.
 
         Args:
             keep_rhythm: Whether the statistics by hour still count.

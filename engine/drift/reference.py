@@ -107,7 +107,7 @@ class Reference:
 
     @property
     def due(self) -> int:
-        """Blocks at which the limits are worth another look, if they were found at the present number."""
+        """Number of blocks at which limits computed at the present number have to be computed again."""
         return math.ceil(self.blocks * (_GROWTH if len(self.rows) < MOST_ROWS else _GROWTH_LATER))
 
     def limits(self) -> tuple[Limits, Limits]:

@@ -17,9 +17,9 @@ W = TypeVar("W")
 
 
 EVERY_TURN = datetime(1970, 1, 1, tzinfo=UTC)
-"""Asks Bytewax to call `on_notify` at every turn of the worker's loop, where the monotonic clock decides what is due.
+"""Makes Bytewax call `on_notify` at every turn of the worker's loop, where the monotonic clock decides what is due.
 
-An appointment by the wall clock would be kept an hour late by a clock that is set back by an hour.
+A notification by the wall clock would be an hour late after the clock was set back by an hour.
 """
 
 
@@ -33,7 +33,7 @@ class Step(StatefulBatchLogic[V, W, Any]):
 
     @abstractmethod
     def work(self, values: list[V]) -> list[W]:
-        """Return what comes out for what came in."""
+        """Process the input values and return the output values."""
 
     def on_batch(self, values: list[V]) -> tuple[Iterable[W], bool]:
         """Time and trace `work`."""

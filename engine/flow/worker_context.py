@@ -61,7 +61,7 @@ class Context:
 
     @property
     def models(self) -> ModelFollower:
-        """The models that score windows; asked for only where the settings name one."""
+        """The models that score windows; used only if the settings name one."""
         if self.follower is None:
             raise ValueError("the region has no model")
         return self.follower

@@ -34,8 +34,8 @@ class DocumentLayout:
     Attributes:
         decode: The line's fields by name, or the reason as text if it has none.
         fields: Where things are in them.
-        marks: Rows of fields; a line is taken for this format by detection if it has, of every
-            row, at least one. None of them: a time and a message are enough.
+        marks: Rows of fields; detection assigns a line to this format if it has at least one
+            field of every row. Empty: a time and a message are enough.
         composes: Whether a document without a message gets one from its fields
             (`engine.formats.document_message`), and a document without a readable time the time of reading.
     """

@@ -108,7 +108,7 @@ class _Positions:
     def repeat(self, name: str, low: int, high: Any, body: Any) -> _Part:
         before = len(self.sets)
         part = self.sequence(body)
-        if high != 1:  # a bounded number of times is taken for any number
+        if high != 1:  # a bounded repetition is treated as an unbounded one
             self.link(part.last, part.first)
         if high not in (1, _parser.MAXREPEAT):
             self.counted.update(range(before, len(self.sets)))

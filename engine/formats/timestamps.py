@@ -255,7 +255,7 @@ class TimeRules:
 
 
 def _days_of_few(code: Column) -> tuple[Column, NDArray[np.bool_]]:
-    """As `_days_of`, which is asked for each date once where they lie close together."""
+    """As `_days_of`, but computes each date once if the dates lie close together."""
     first = int(code.min())
     span = int(code.max()) - first + 1
     if span > _DATES_IN_TABLE:

@@ -156,7 +156,7 @@ def split_by_time(data: LabelledWindows, share: float) -> tuple[LabelledWindows,
 
 
 def _sessions(data: LabelledWindows) -> tuple[int, NDArray[np.int64]]:
-    """How many sessions there are, and the number of each window's; windows without a key stand alone."""
+    """Number of sessions, and the session of each window; a window without a key is a session of its own."""
     if not any(data.keys):
         return len(data), np.arange(len(data))
     names, session_of = np.unique(np.array(data.keys), return_inverse=True)

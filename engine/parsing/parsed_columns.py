@@ -143,7 +143,7 @@ class LineReader(Protocol):
         ...
 
     def read(self, batch: LineBatch) -> Rows:
-        """Reads every line of a batch; never raises for what a line holds."""
+        """Read every line of a batch; the content of a line never raises an error."""
         ...
 
     def take_apart(self, line: bytes, read_ns: int) -> Fields:

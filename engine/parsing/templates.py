@@ -175,7 +175,7 @@ class PartitionTemplates:
         return (np.flatnonzero(self._cluster[texts[start:]] == _STALE) + start).tolist()
 
     def _ask(self, number: int) -> tuple[bool, int]:
-        """Asks Drain about one line; returns whether its answer made others stale, and the cluster."""
+        """Add one line to Drain; return whether the result made others stale, and the cluster."""
         text = self._texts[number]
         if len(self._births) >= self._settings.max_templates and not self._matches(text):
             self._announce(OVERFLOW_TEXT)

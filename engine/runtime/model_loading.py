@@ -109,7 +109,7 @@ def classifier_follower(
 def classifying(
     settings: RegionSettings, source: Source, clock: Clock, telemetry: Telemetry
 ) -> Iterator[Classify | None]:
-    """What asks the configured line classifier, whose store is followed while inside; None if absent."""
+    """A context with the configured line classifier, whose store is followed while inside; None if absent."""
     chosen = settings.classify
     if chosen is None:
         yield None

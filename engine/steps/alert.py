@@ -164,7 +164,7 @@ class AlertWriter:
         return {**kind, "text": self._redacted(kind["text"]), "reasons": reasons}
 
     def _reasons(self, scored: ScoredWindows, decisions: tuple[Decision, ...]) -> list[ScoreExplanation | None]:
-        """The explanation of each decision, asked for all at once; None if absent."""
+        """The explanation of each decision, computed for all at once; None if absent."""
         index = np.array([decision.index for decision in decisions], np.int64)
         explanation = self._explain(scored, index) if len(index) else None
         if explanation is None:

@@ -47,10 +47,10 @@ class AlertWords:
     def describe(
         self, decision: Decision, counts: Mapping[int, int], *, score: float, where: str, top_lines: Sequence[str] = ()
     ) -> AlertText:
-        """The words for one alert.
+        """The texts of one alert.
 
         Args:
-            decision: What was decided about the window.
+            decision: Decision on the window.
             counts: Lines of the window by template.
             score: Score of the window.
             where: Session or source, for the sentence.

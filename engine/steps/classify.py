@@ -121,9 +121,9 @@ class Classify(Protocol):
 
 
 class AlertClassifier:
-    """Asks the classifier in service about the windows that alerts are due for; a `Classify`.
+    """Classifies the windows of due alerts with the classifier in service; a `Classify`.
 
-    Raw lines are taken apart again here, which costs nothing as long as there is no alert.
+    Raw lines are parsed again here, which costs nothing as long as there is no alert.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ Explain = Callable[[ScoredWindows, NDArray[np.int64]], Explanation | None]
 
 
 class Explainer:
-    """Asks the model in service; an `Explain`."""
+    """Explains scores with the model in service; an `Explain`."""
 
     def __init__(self, models: Follower[ServingModel]) -> None:
         self._models = models

@@ -90,7 +90,7 @@ class Parser:
         self._announced: set[int] = set()
 
     def parse(self, batch: LineBatch) -> Parsed:
-        """Takes a batch apart; never raises for what a line holds.
+        """Parse a batch; the content of a line never raises an error.
 
         Lines that the source rejected (`LineBatch.rejects`) come first in `good.bad`, so that later steps
         find all bad lines in one place.

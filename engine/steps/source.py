@@ -165,7 +165,7 @@ class _Partition(StatefulSourcePartition[tuple[str, LineBatch], State | None]):
         return _AT_ONCE
 
     def snapshot(self) -> State | None:
-        # Before the first successful open there is nothing newer than what was resumed from.
+        # Before the first successful open the resume state is the newest one.
         return self._resume if self._partition is None else self._partition.snapshot()
 
     def close(self) -> None:
@@ -199,10 +199,10 @@ class SourceInput(FixedPartitionedSource[tuple[str, LineBatch], State | None]):
         self._small_lines = small_lines
 
     def list_parts(self) -> list[str]:
-        """Asks the source, for as long as it takes: an absent broker delays the start, no more.
+        """List the source's partitions, and retry until it answers: an absent broker only delays the start.
 
-        It is asked once where a stop was requested already, too: without partitions Bytewax cannot place the
-        state that it continues from, and breaks.
+        The source is queried once even if a stop was requested already: without partitions Bytewax cannot place
+        the state that it continues from, and fails.
 
         Raises:
             StoppedEarlyError: a stop was requested, and the source does not answer.

@@ -139,7 +139,7 @@ class LagWatch:
     """
 
     GROWTH = 1.1
-    """Less than ten percent more is taken for the same lag."""
+    """A lag that grew by less than ten percent counts as the same."""
 
     def __init__(self, health: Health, clock: Clock, stretch_s: float, tolerated: int) -> None:
         """`tolerated`: a lag up to this many (in the source's unit) never fails."""

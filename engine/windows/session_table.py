@@ -21,10 +21,10 @@ reminder among the deadlines."""
 
 WIDTH = 11
 _SAVED = BASE
-"""Columns before this one are saved; the others are made again."""
+"""Columns before this one are saved; the others are computed again."""
 
 MAX_OPEN = 1 << 24
-"""As many slots as an entry of the deadlines can name, half of them kept for what one batch may add."""
+"""Number of slots that an entry of the deadlines can address; half are reserved for the windows of one batch."""
 
 _UNUSED = -1
 """Instead of the second of the last line: the slot holds no window."""

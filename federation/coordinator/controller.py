@@ -298,7 +298,7 @@ class Controller:
             return self._record(accepted, RoundStep.PUBLISHED)
         with self._observer.step("publish", accepted.traceparent):
             version = self._version_of(accepted)
-            # If it was current before a crash and is not any more, somebody rolled it back, and that stands.
+            # If it was current before a crash and no longer is, it was rolled back, and stays so.
             served = version is not None and version <= self._store.reached(self._model)
             if not served and self._store.current(self._model) != accepted.version:
                 reason = f"{self._model} version {accepted.version} is no longer current; {accepted.sentence}"
@@ -310,7 +310,7 @@ class Controller:
                 except RoundFailedError as error:
                     return self._failed(accepted, str(error))
                 if version > self._store.reached(self._model):
-                    return None  # somebody rolled back at this moment: the next tick finds the round superseded
+                    return None  # rolled back at this moment: the next tick finds the round superseded
             elif not served:
                 self._store.promote(self._model, version, accepted.held)
             self._ledger.set_fact("current", version)

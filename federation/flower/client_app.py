@@ -51,6 +51,6 @@ def forward(message: Message, context: Context) -> Message:
     if is_secure(message):
         return answer(message, context, ask)
     if context.node_config.get("masked_only") and metadata.message_type.startswith(TRAIN):
-        # The task may say secagg without masking anything: only messages of the protocol are masked.
+        # The task may state secagg without masking anything: only messages of the protocol are masked.
         return Message(failure(str(context.node_config["region"]), PLAIN_REFUSED), reply_to=message)
     return Message(ask(message.content), reply_to=message)

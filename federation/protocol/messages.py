@@ -138,7 +138,7 @@ def answer(client: RegionClient, kind: str, content: RecordDict) -> RecordDict:
 
 
 def failure(region: str, reason: str) -> RecordDict:
-    """The reply of a region that does not do what was asked."""
+    """The reply of a region that does not fulfil a request."""
     return RecordDict({_CONFIG: ConfigRecord({"region": region, "error": reason})})
 
 

@@ -85,7 +85,7 @@ class Fleet:
     ) -> dict[str, T]:  # fmt: skip
         """Ask regions and return their answers by name; silence and replies that cannot be used are noted.
 
-        A region that reports why it cannot do what was asked stays part of the round.
+        A region that reports why it cannot fulfil a request stays part of the round.
 
         Args:
             question: Sent to each region.
