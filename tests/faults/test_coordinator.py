@@ -77,7 +77,7 @@ def test_one_coordinator_at_a_time_and_a_killed_ones_superlink_is_ended(tmp_path
     assert is_running(load_coordinator(file))
     second = subprocess.run(driftline("federate", "coordinator", file), capture_output=True, timeout=LIMIT_S)
     assert second.returncode == 2
-    assert b"another coordinator runs in" in second.stderr
+    assert b"another coordinator is already running in" in second.stderr
 
     left = int((tmp_path / "coordinator" / "superlink" / "superlink.pid").read_text())
     first.kill()
