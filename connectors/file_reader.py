@@ -4,6 +4,7 @@ Positions count decompressed bytes. Plain files are read with `pread` on a descr
 open, so a file that is renamed while it is read is still read to its end.
 """
 
+import contextlib
 import gzip
 import io
 import lzma
@@ -164,6 +165,22 @@ class CompressedReader:
         if not self._raw.closed:
             self._stream.close()
             self._raw.close()
+
+
+def text_size(path: str) -> int:
+    """Bytes of a file's text; an archive is decompressed for it, a damaged one as far as it can be.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    if not path.endswith(COMPRESSED):
+        return Path(path).stat().st_size
+    size = 0
+    # The damage is reported where the lines are read.
+    with Path(path).open("rb") as raw, contextlib.suppress(*_DAMAGED), _decompressed(path, raw) as stream:
+        while block := stream.read(1 << 20):
+            size += len(block)
+    return size
 
 
 def _decompressed(path: str, raw: IO[bytes]) -> io.BufferedIOBase:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from connectors.base import SourceUnavailableError
+from connectors.file_reader import text_size
 from connectors.tail import base_name
 from engine.offline.scan import Input
 
@@ -70,5 +71,5 @@ def _age(file: str) -> tuple[str, int, float, str]:
 
 
 def _size(file: str) -> int | None:
-    """Bytes of a file that holds its lines as they are."""
-    return None if file == "-" or file.endswith((".gz", ".xz", ".zst")) else Path(file).stat().st_size
+    """Bytes of a file's lines. How much is learnt depends on them, so archives are decompressed twice."""
+    return None if file == "-" else text_size(file)

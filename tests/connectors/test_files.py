@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.base import LineBatch, SettingsError, SourceUnavailableError
+from connectors.file_reader import text_size
 from connectors.files import FilePartition, FileSettings, FileSource
 from connectors.line_splitter import LineCutter
 
@@ -362,3 +363,19 @@ def test_looks_without_news_take_a_twentieth_of_the_time(tmp_path: Path) -> None
     while reader.next_batch() is None:
         assert now - rested < 0.25
     assert now - rested > 0.03
+
+
+@pytest.mark.parametrize(
+    ("suffix", "compress"),
+    [("", bytes), (".gz", gzip.compress), (".xz", lzma.compress), (".zst", zstandard.compress)],
+)
+def test_the_size_of_a_text_does_not_depend_on_compression(suffix, compress, tmp_path):
+    path = tmp_path / f"app.log{suffix}"
+    path.write_bytes(compress(b"line\n" * 1000) + (compress(b"another member\n") if suffix else b""))
+    assert text_size(str(path)) == 5000 + (15 if suffix else 0)
+
+
+def test_the_size_of_a_damaged_archive_counts_what_can_be_read(tmp_path):
+    path = tmp_path / "app.log.gz"
+    path.write_bytes(gzip.compress(b"line\n" * 1_000_000)[:-2000])
+    assert 0 < text_size(str(path)) < 5_000_000
