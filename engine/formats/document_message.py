@@ -19,6 +19,9 @@ STATUS_FIELDS = (
 )  # fmt: skip
 """Where documents of web servers, proxies and API servers hold the HTTP status."""
 
+_STATUS_KEYS = frozenset(STATUS_FIELDS) | {name.partition(".")[0] for name in STATUS_FIELDS}
+"""Keys without any of which a document has no such field: few documents have one, and each field costs a look-up."""
+
 LEADING_FIELDS = (
     "eventSource", "eventName", "errorCode", "errorMessage", "verb", "objectRef.resource", "objectRef.namespace",
     "protoPayload.methodName", "protoPayload.status.message", "protoPayload.resourceName", "class_name",
@@ -70,6 +73,8 @@ def with_status(message: str, document: Mapping[str, Any]) -> str:
 
 def http_status_of(document: Mapping[str, Any]) -> int | None:
     """The HTTP status that a document holds; None where no field of `STATUS_FIELDS` is a code."""
+    if _STATUS_KEYS.isdisjoint(document):
+        return None
     for name in STATUS_FIELDS:
         value = field_of(document, name)
         if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) == len("200"):
