@@ -173,7 +173,7 @@ def text_size(path: str) -> int:
     Raises:
         OSError: the file cannot be read.
     """
-    if not path.endswith(COMPRESSED):
+    if not is_compressed(path):
         return Path(path).stat().st_size
     size = 0
     # The damage is reported where the lines are read.

@@ -152,6 +152,12 @@ ZONE = (
     rb"(?:(?P<utc>Z|UTC|GMT)|(?P<zone_sign>[-+])(?:(?P<zone_hour>[0-9]{2}):(?P<zone_minute>[0-9]{2})"
     rb"|(?P<zone_hhmm>[0-9]{4})))"
 )
+ISO = YMD + rb"[T ]" + HMS + rb"(?:[.,]" + FRACTION + rb")?(?:" + ZONE + rb")?"
+"""As RFC 3339, but the zone may be absent."""
+SYSLOG_TIME = MONTH_NAME + rb" +(?P<day>[0-9]{1,2}) " + HMS
+"""The time of RFC 3164."""
+# Possessive, so that a row of backslashes cannot be read in many ways.
+QUOTED = rb'"[^"\\]*(?:\\["\\]?+[^"\\]*)*"'
 RFC3339 = YMD + rb"[T ]" + HMS + rb"(?:[.,]" + FRACTION + rb")?" + ZONE
 
 

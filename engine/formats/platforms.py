@@ -3,18 +3,16 @@
 from engine.formats.base import (
     FRACTION,
     HMS,
+    ISO,
     MONTH_NAME,
     NO_KEY,
     NO_SESSIONS,
     RFC3339,
     SYSLOG_LEVELS,
     YMD,
-    ZONE,
     Format,
     headed,
 )
-
-_ISO = YMD + rb"[T ]" + HMS + rb"(?:[.,]" + FRACTION + rb")?(?:" + ZONE + rb")?"
 
 MSSQL = Format(
     name="mssql",
@@ -38,7 +36,7 @@ JVM_GC = Format(
         b"[0.337s][info][gc           ] GC(0) Pause Young (G1 Evacuation Pause) 25M->4M(254M) 3.523ms",
     ),
     header=headed(
-        rb"(?:\[" + _ISO + rb"\])?(?:\[[0-9]+(?:[.,][0-9]+)?(?:ns|ms|s)\])*"
+        rb"(?:\[" + ISO + rb"\])?(?:\[[0-9]+(?:[.,][0-9]+)?(?:ns|ms|s)\])*"
         rb"\[(?P<level>trace|debug|info|warning|error) *\]\[(?P<component>[^ \]]+) *\] (?P<message>.*)"
     ),
     sessions=NO_SESSIONS,
@@ -53,7 +51,7 @@ AWS_LAMBDA = Format(
         b"2024-03-10T06:25:01.854Z\t533dca35-3ef3-4824-8632-ea4846bcd532\tINFO\torder 17 placed",
         b"2024-03-10T06:25:02.854Z\t533dca35-3ef3-4824-8632-ea4846bcd532\tERROR\tInvoke Error\t{}",
     ),
-    header=headed(_ISO + rb"\t(?:" + _REQUEST_ID + rb"|undefined)\t(?P<level>[A-Z]+)\t(?P<message>.*)"),
+    header=headed(ISO + rb"\t(?:" + _REQUEST_ID + rb"|undefined)\t(?P<level>[A-Z]+)\t(?P<message>.*)"),
     sessions={"none": NO_KEY, "request": (rb"\t(?P<key>[0-9a-f]+-[0-9a-f-]+)\t",)},
     joins=True,
 )

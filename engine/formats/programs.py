@@ -3,18 +3,18 @@
 from engine.formats.base import (
     FRACTION,
     HMS,
+    ISO,
     MONTH_NAME,
     NO_KEY,
     NO_SESSIONS,
+    SYSLOG_TIME,
     YMD,
     ZONE,
     Format,
     headed,
 )  # fmt: skip
 
-_SYSLOG_TIME = MONTH_NAME + rb" +(?P<day>[0-9]{1,2}) " + HMS
 _DAY_MONTH_YEAR = rb"(?P<day>[0-9]{2})-" + MONTH_NAME + rb"-(?P<year>[0-9]{4})"
-_ISO = YMD + rb"[T ]" + HMS + rb"(?:[.,]" + FRACTION + rb")?(?:" + ZONE + rb")?"
 _EPOCH = rb"(?P<epoch_s>[0-9]{9,10})"
 _LETTER_LEVELS = {
     "T": "trace", "D": "debug", "I": "info", "N": "info", "W": "warn", "E": "error", "C": "fatal", "F": "fatal",
@@ -65,7 +65,7 @@ TAGGED_ISO = Format(
         b"2024-03-10T06:25:01.399Z zoneload: error: zone example.org/IN: not loaded due to errors.",
         b"2024-03-10 06:25:02 worker[4711]: warning: queue is long",
     ),
-    header=headed(rb"\[?" + _ISO + rb"\]? " + _NAMED_LEVEL),
+    header=headed(rb"\[?" + ISO + rb"\]? " + _NAMED_LEVEL),
     sessions=NO_SESSIONS,
     joins=True,
 )
@@ -83,7 +83,7 @@ TAGGED_SYSLOG = Format(
     expected="Mmm dd HH:MM:SS COMPONENT[PID:THREAD]: LEVEL: MESSAGE",
     examples=(b"Mar 10 06:25:01 unbound[4711:0] info: start of service (unbound 1.17.1).",),
     header=headed(
-        _SYSLOG_TIME + rb" (?P<component>[a-z][a-z_-]*)\[(?P<pid>[0-9]+):[0-9]+\] "
+        SYSLOG_TIME + rb" (?P<component>[a-z][a-z_-]*)\[(?P<pid>[0-9]+):[0-9]+\] "
         rb"(?P<level>debug|info|notice|warning|error|fatal error): (?P<message>.*)"
     ),
     levels={"FATAL ERROR": "fatal"},

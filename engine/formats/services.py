@@ -1,15 +1,13 @@
 """Servers, databases and what the common logging libraries write by default."""
 
-from engine.formats.base import FRACTION, HMS, MONTH_NAME, NO_KEY, NO_SESSIONS, YMD, ZONE, Format, headed
+from engine.formats.base import FRACTION, HMS, MONTH_NAME, NO_KEY, NO_SESSIONS, QUOTED, YMD, ZONE, Format, headed
 
 _ACCESS = (
     rb"(?:(?P<component>[^ :]+):[0-9]+ )?(?P<host>[^ ]+) [^ ]+ [^ ]+ \[(?P<day>[0-9]{2})/" + MONTH_NAME
     + rb"/(?P<year>[0-9]{4}):" + HMS + rb" (?P<zone_sign>[-+])(?P<zone_hhmm>[0-9]{4})\] "
 )  # fmt: skip
-# Possessive, so that a row of backslashes cannot be read in many ways.
-_QUOTED = rb'"[^"\\]*(?:\\["\\]?+[^"\\]*)*"'
 # Squid writes status 0 where the client closed the connection.
-_REQUEST = _QUOTED + rb" (?P<status>[0-9]{1,3}) (?:[0-9]+|-)"
+_REQUEST = QUOTED + rb" (?P<status>[0-9]{1,3}) (?:[0-9]+|-)"
 
 _CLIENT = {"none": NO_KEY, "client": (rb"^(?:[^ :]+:[0-9]+ )??(?P<key>[^ ]+) [^ ]+ [^ ]+ \[[0-9]+/",)}
 _DASHED = YMD + rb"[ T]" + HMS + rb"[,.]" + FRACTION
@@ -23,7 +21,7 @@ ACCESS_COMBINED = Format(
         b'www.example.com:443 10.0.0.7 - - [10/Mar/2024:06:25:02 +0000] "GET /index.html HTTP/1.1" 200 1024 "-" '
         b'"curl/7.81.0"',
     ),
-    header=headed(_ACCESS + rb"(?P<message>" + _REQUEST + rb" " + _QUOTED + rb" " + _QUOTED + rb".*)"),
+    header=headed(_ACCESS + rb"(?P<message>" + _REQUEST + rb" " + QUOTED + rb" " + QUOTED + rb".*)"),
     sessions=_CLIENT,
 )
 

@@ -8,6 +8,7 @@ from engine.formats.base import (
     NO_SESSIONS,
     RFC3339,
     STREAMS,
+    SYSLOG_TIME,
     YMD,
     ZONE,
     Format,
@@ -15,7 +16,6 @@ from engine.formats.base import (
 )  # fmt: skip
 from engine.formats.masks import Mask
 
-_RFC3164_TIME = MONTH_NAME + rb" +(?P<day>[0-9]{1,2}) " + HMS
 _DATA = rb"(?:-|(?:\[[^\]\\]*(?:\\[\x22\\\]]?+[^\]\\]*)*\])+)"
 # Of RFC 3164, with a program's tag or without, or of RFC 5424, or with the time of the one and the rest of the other.
 _OPTIONAL_HEAD = (
@@ -53,7 +53,7 @@ SYSLOG = Format(
     ),
     header=headed(
         # Over TCP the number of octets may precede it (RFC 6587).
-        rb"(?:(?:[0-9]+ )?<(?P<priority>[0-9]+)>)?" + _RFC3164_TIME + rb"(?:\." + FRACTION + rb")? "
+        rb"(?:(?:[0-9]+ )?<(?P<priority>[0-9]+)>)?" + SYSLOG_TIME + rb"(?:\." + FRACTION + rb")? "
         # A host needs a program's tag behind it: otherwise the first word of the message would match as a host.
         rb"(?:(?:(?P<host>:*[^ :=\"]+(?::+[^ :=\"]+)*) )?(?:(?P<component>[^ :\[=\"]+)"
         rb"(?:\[(?P<pid>[0-9]+)\](?:: ?| )|: ?)|--+ ))?"

@@ -1,12 +1,10 @@
 """Access logs of proxies, load balancers and application servers, each with the HTTP status in its template."""
 
-from engine.formats.base import FRACTION, HMS, MONTH_NAME, NO_KEY, NO_SESSIONS, YMD, ZONE, Format, headed
+from engine.formats.base import FRACTION, HMS, MONTH_NAME, NO_KEY, NO_SESSIONS, QUOTED, YMD, ZONE, Format, headed
 
 _DAY_MONTH_YEAR = rb"(?P<day>[0-9]{2})[/-]" + MONTH_NAME + rb"[/-](?P<year>[0-9]{4})"
 _STATUS = rb"(?P<status>[0-9]{3})"
-# Possessive, so that a row of backslashes cannot be read in many ways.
-_QUOTED = rb'"[^"\\]*(?:\\["\\]?+[^"\\]*)*"'
-_REQUEST = _QUOTED + rb" " + _STATUS
+_REQUEST = QUOTED + rb" " + _STATUS
 _PORT = rb":[0-9]+"
 _SYSLOG_HEAD = (
     rb"(?:(?:<[0-9]+>)?(?:[A-Z][a-z]+ +[0-9]+ [0-9]+:[0-9]+:[0-9]+|[0-9]+-[0-9]+-[0-9]+T[^ ]+) "
@@ -64,7 +62,7 @@ SQUID = Format(
 _BALANCED = (
     YMD + rb"T" + HMS + rb"\." + FRACTION + rb"(?P<utc>Z) (?P<component>[^ ]+) (?P<host>[^ ]+)" + _PORT
     + rb" [^ ]+ -?[0-9]+(?:\.[0-9]+)? -?[0-9]+(?:\.[0-9]+)? -?[0-9]+(?:\.[0-9]+)? (?P<message>"
-    + _STATUS + rb" (?:[0-9]+|-) [0-9]+ [0-9]+ " + _QUOTED + rb".*)"
+    + _STATUS + rb" (?:[0-9]+|-) [0-9]+ [0-9]+ " + QUOTED + rb".*)"
 )  # fmt: skip
 
 AWS_ALB = Format(
@@ -166,14 +164,16 @@ UVICORN = Format(
     sessions=NO_SESSIONS,
 )
 
+_WERKZEUG = (
+    rb"(?:(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL):(?P<component>werkzeug):)?(?P<host>[^ ]+) - - \["
+    + _DAY_MONTH_YEAR + rb" " + HMS + rb"\] "
+)  # fmt: skip
+
 WERKZEUG_ERROR = Format(
     name="werkzeug_error",
     expected="[LEVEL:werkzeug:]CLIENT - - [DD/Mmm/YYYY HH:MM:SS] MESSAGE",
     examples=(b"ERROR:werkzeug:10.0.0.7 - - [10/Mar/2024 06:25:01] code 400, message Bad request syntax",),
-    header=headed(
-        rb"(?:(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL):(?P<component>werkzeug):)?(?P<host>[^ ]+) - - \["
-        + _DAY_MONTH_YEAR + rb" " + HMS + rb"\] (?P<message>.*)"
-    ),
+    header=headed(_WERKZEUG + rb"(?P<message>.*)"),
     sessions=NO_SESSIONS,
 )  # fmt: skip
 
@@ -184,10 +184,7 @@ WERKZEUG = Format(
         b'INFO:werkzeug:10.0.0.7 - - [10/Mar/2024 06:25:01] "GET /boom HTTP/1.1" 500 -',
         b'10.0.0.7 - - [10/Mar/2024 06:25:02] "GET / HTTP/1.1" 200 -',
     ),
-    header=headed(
-        rb"(?:(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL):(?P<component>werkzeug):)?(?P<host>[^ ]+) - - \["
-        + _DAY_MONTH_YEAR + rb" " + HMS + rb"\] (?P<message>" + _REQUEST + rb"(?: .*)?)$"
-    ),
+    header=headed(_WERKZEUG + rb"(?P<message>" + _REQUEST + rb"(?: .*)?)$"),
     sessions=NO_SESSIONS,
 )  # fmt: skip
 
