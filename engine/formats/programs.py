@@ -51,12 +51,17 @@ CAPNSLOG = Format(
     sessions=NO_SESSIONS,
 )
 
+_THREAD_LEVEL = (
+    rb"(?P<component>[a-z][a-z_-]*)\[(?P<pid>[0-9]+):[0-9]+\] "
+    rb"(?P<level>debug|info|notice|warning|error|fatal error): (?P<message>.*)"
+)
+"""`component[pid:thread] level: message`, as Unbound writes it."""
 _NAMED_LEVEL = (
     rb"(?P<component>[A-Za-z0-9_/.-]+)(?:\[(?P<pid>[0-9]+)(?::[0-9]+)?\])?: "
     rb"(?P<level>trace|debug|info|notice|warn|warning|error|err|crit|critical|alert|emerg|fatal|panic)(?: [0-9]+)?: "
     rb"(?P<message>.*)"
 )
-"""`component[pid:thread]: level: message`, as BIND, Unbound and others write it."""
+"""`component[pid:thread]: level: message`, as BIND and others write it."""
 
 TAGGED_ISO = Format(
     name="tagged_iso",
@@ -82,10 +87,7 @@ TAGGED_SYSLOG = Format(
     name="tagged_syslog",
     expected="Mmm dd HH:MM:SS COMPONENT[PID:THREAD]: LEVEL: MESSAGE",
     examples=(b"Mar 10 06:25:01 unbound[4711:0] info: start of service (unbound 1.17.1).",),
-    header=headed(
-        SYSLOG_TIME + rb" (?P<component>[a-z][a-z_-]*)\[(?P<pid>[0-9]+):[0-9]+\] "
-        rb"(?P<level>debug|info|notice|warning|error|fatal error): (?P<message>.*)"
-    ),
+    header=headed(SYSLOG_TIME + rb" " + _THREAD_LEVEL),
     levels={"FATAL ERROR": "fatal"},
     sessions=NO_SESSIONS,
 )
@@ -94,10 +96,7 @@ TAGGED_EPOCH = Format(
     name="tagged_epoch",
     expected="[SECONDS] COMPONENT[PID:THREAD] LEVEL: MESSAGE",
     examples=(b"[1710051901] unbound[4711:0] info: start of service (unbound 1.17.1).",),
-    header=headed(
-        rb"\[" + _EPOCH + rb"\] (?P<component>[a-z][a-z_-]*)\[(?P<pid>[0-9]+):[0-9]+\] "
-        rb"(?P<level>debug|info|notice|warning|error|fatal error): (?P<message>.*)"
-    ),
+    header=headed(rb"\[" + _EPOCH + rb"\] " + _THREAD_LEVEL),
     levels={"FATAL ERROR": "fatal"},
     sessions=NO_SESSIONS,
 )
