@@ -107,7 +107,7 @@ class EmbeddedBroker:
     def create_topic(self, name: str, partitions: int = 1, *, compacted: bool = False) -> None:
         """Makes a topic; one that exists already is left as it is.
 
-        `compacted` is what the topic states of itself; this broker deletes nothing either way.
+        `compacted` is the topic's own setting; this broker deletes nothing either way.
 
         Raises:
             BrokerError: the broker refuses.

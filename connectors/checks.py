@@ -245,7 +245,7 @@ def check_flush_means_acknowledged(case: SinkCase) -> None:
 
 
 def check_refused_records_are_kept(case: SinkCase) -> None:
-    """While the other side refuses, flush states so and keeps everything; later all arrives in order."""
+    """While the other side refuses, flush reports it and keeps everything; later all arrives in order."""
     sink = case.make()
     sink.open(None)
     sink.write(records(0, 3))

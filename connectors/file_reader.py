@@ -218,7 +218,7 @@ def _check_frames(raw: IO[bytes]) -> None:
             raw.seek(at)
             block = int.from_bytes(raw.read(3), "little")
             last = bool(block & 1)
-            repeated = (block >> 1) & 3 == 1  # one byte represents as many as the size states
+            repeated = (block >> 1) & 3 == 1  # one byte represents as many as the size gives
             at += 3 + (1 if repeated else block >> 3)
         at += 4 * checksum
         if not last:

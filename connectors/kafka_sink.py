@@ -1,4 +1,4 @@
-"""A Kafka topic as a sink: nothing counts as delivered before its delivery report states so.
+"""A Kafka topic as a sink: nothing counts as delivered before its delivery report.
 
 Delivery:
 
@@ -275,7 +275,7 @@ _READER_OPTIONS: dict[str, Any] = {
     "auto.offset.reset": "earliest",
     "enable.auto.commit": False,
     "enable.partition.eof": True,
-    "error_cb": lambda error: None,  # a call that gets no answer states so itself
+    "error_cb": lambda error: None,  # a call that gets no answer raises its own error
 }
 
 

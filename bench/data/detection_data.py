@@ -34,7 +34,7 @@ HALF = float(np.nextafter(0.5, 0))
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """Windows with labels and texts; `group` states to which part of the data each belongs (n,)."""
+    """Windows with labels and texts; `group` is the part of the data to which each belongs (n,)."""
 
     windows: Windows
     labels: NDArray[np.bool_]

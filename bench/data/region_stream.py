@@ -178,7 +178,7 @@ class FleetStream:
     def __init__(
         self, parts: Mapping[str, NDArray[np.int64]], stream: Stream, model: StartingModel, policy: Policy, folder: Path
     ) -> None:
-        """Sets every region up with the model; `parts` states which windows are whose."""
+        """Sets every region up with the model; `parts` assigns the windows to regions."""
         logging.getLogger("flwr").setLevel(logging.WARNING)
         self._stream = stream
         self._policy = policy

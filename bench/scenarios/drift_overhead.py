@@ -26,7 +26,7 @@ SPENT = re.compile(
 def drift_overhead(run: Run) -> Outcome:
     """What the drift step takes of the engine's CPU time, its snapshots included.
 
-    Beside it stands what CPU time per line states with and without the monitor, rounds alternating. That sees what the
+    A second figure compares CPU time per line with and without the monitor, rounds alternating. It includes what the
     step costs elsewhere too, but on a shared machine runs differ by more than the step takes: with a step that
     did nothing, seven pairs of runs gave -8 %. So the verdict is on the step's own time, measured inside it.
     """

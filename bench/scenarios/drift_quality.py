@@ -1,4 +1,4 @@
-"""Scenario drift-quality: what the drift monitor states of streams in which nothing changes, and of real changes.
+"""Scenario drift-quality: what the drift monitor reports on streams in which nothing changes, and of real changes.
 
 The HDFS sample's sessions are dealt out by chance into three thirds: the model is trained on the first, the
 monitor's defaults were chosen on the second, and the third is measured. A stream is drawn from its third

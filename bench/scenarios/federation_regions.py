@@ -92,7 +92,7 @@ def federate_simulated(run: Run) -> Outcome:
 
 def _settings(run: Run, passes: int, local_epochs: int) -> RoundSettings:
     chosen = {"passes": run.setting("passes", passes), "local_epochs": run.setting("local_epochs", local_epochs)}
-    # With many regions of a few windows each, one that got worse states little; the gate's word is reported beside.
+    # With many regions of a few windows each, one worse region is weak evidence; the verdict is reported, too.
     return RoundSettings.model_validate({**chosen, "margin_region": 1.0, "deadline_s": 86_400, "reply_s": 86_400})
 
 

@@ -1,7 +1,7 @@
 """Detection on a system that was never seen: trained on one data set, scored on the others.
 
 A detector cannot know which templates of a foreign system are normal, so only what is known beforehand ranks its
-windows: the level, the words and the status of its lines (`engine.findings.prior`). That prior is measured beside the
+windows: the level, the words and the status of its lines (`engine.findings.prior`). That prior is measured next to the
 detectors; it is not trained, so it has one figure for each data set. Every detector is trained on at most `windows`
 windows, drawn at random.
 """

@@ -217,7 +217,7 @@ def _alerted(out: Path) -> set[str]:
 
 
 def _static(out: Path, lines: list[bytes], labels: dict[str, bool], gap_s: int) -> AlertEvaluation:
-    """What version 1 states of the same sessions."""
+    """Version 1's answers for the same sessions."""
     log, answers = out / "after-swap.log", out / "after-swap.csv"
     log.write_bytes(b"\n".join(lines) + b"\n")
     rows = (f"{key},{'Anomaly' if bad else 'Normal'}\n" for key, bad in labels.items())

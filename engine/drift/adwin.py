@@ -1,6 +1,6 @@
 """ADWIN over the blocks' mean scores: Bifet and Gavaldà, "Learning from time-changing data", 2007; from river.
 
-ADWIN states that something changed; how far the mean is from the reference states whether it matters. The value
+ADWIN detects that something changed; the distance of the mean from the reference shows whether it matters. The value
 is that distance once ADWIN has cut, and 0 before: a large sample makes the smallest change certain, and
 the smallest changes do not need a retraining.
 """

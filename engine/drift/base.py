@@ -1,6 +1,6 @@
 """The contract of a drift statistic: one number for each block of windows, and the limit from which it counts.
 
-A statistic learns a reference, then states of each later block how far the stream has moved from it.
+A statistic learns a reference, then measures for each later block how far the stream has moved from it.
 A new one is a file with a class, and a line in `engine.drift.registry`.
 """
 

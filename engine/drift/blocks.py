@@ -26,7 +26,7 @@ class Blocks:
         scores: float32 (m, n): finite.
         time_ns: int64 (m, n): event time of each window's last line.
         counts: int64 (m, k): windows of each block that hold each of the k templates known so far. Windows, not
-            lines: one session that repeats a line a hundred times states less than a hundred sessions.
+            lines: one session that repeats a line a hundred times is weaker evidence than a hundred sessions.
         threshold: Score from which the model in service calls a window anomalous.
     """
 

@@ -3,7 +3,7 @@
 Raab, Heusinger and Schleif, "Reactive soft prototype computing for concept drift streams", 2020.
 
 The value is the Kolmogorov-Smirnov distance of the latest scores to the reference's once KSWIN has cut, and
-0 before: KSWIN states that something changed, the distance states whether it matters.
+0 before: KSWIN detects that something changed, the distance shows whether it matters.
 """
 
 from typing import ClassVar

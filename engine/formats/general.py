@@ -11,7 +11,7 @@ _CLOCK = rb"(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})(?: (?
 _FRACTION = rb"(?:[.,]" + FRACTION + rb")?"
 _GAP = rb"[ \t:,|]*(?:-+ +)?"
 _AFTER_TIME = rb"(?:[\])>\t :|]|, )" + _GAP
-# A number with a sign may begin the message, too: behind a space it is a zone only where something else states so.
+# A number with a sign may begin the message, too: behind a space it is a zone only if something else shows it.
 _ISO = rb"[\[(<]?" + _DATE + _FRACTION + rb"(?:" + ZONE + rb")?" + _AFTER_TIME
 _ISO_SPACED = rb"[\[(<]?" + _DATE + _FRACTION + rb"(?: ?" + ZONE + rb")?" + _AFTER_TIME
 _ISO_ZONED = rb"[\[(<]?" + _DATE + _FRACTION + rb" " + ZONE + _AFTER_TIME

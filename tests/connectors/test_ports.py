@@ -1,4 +1,4 @@
-"""Ports for programs that are told theirs: free, next to what the system gives away, and not the same one twice."""
+"""Ports for programs that get them as arguments: free, next to the range of the system, and never the same twice."""
 
 import socket
 from pathlib import Path
