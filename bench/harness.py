@@ -130,6 +130,7 @@ SCENARIOS: Mapping[str, str] = {
     "parse-loghub": "bench.scenarios.parse:PARSE_LOGHUB",
     "templates-loghub": "bench.scenarios.templates:TEMPLATES_LOGHUB",
     "formats-loghub": "bench.scenarios.templates:FORMATS_LOGHUB",
+    "formats-programs": "bench.scenarios.formats_programs:FORMATS_PROGRAMS",
     "engine-file-hdfs": "bench.scenarios.engine_runs:ENGINE_FILE_HDFS",
     "engine-kafka-hdfs": "bench.scenarios.engine_runs:ENGINE_KAFKA_HDFS",
     "latency-kafka-hdfs": "bench.scenarios.engine_runs:LATENCY_KAFKA_HDFS",
