@@ -52,15 +52,19 @@ def region_of(name: str, learn: Labelled, cache: Path, seed: int, *, labelled: b
     return Trainer(name, store, device="cpu", cache=cache)
 
 
-def after_round(start: ServedModel, regions: Mapping[str, RegionClient], settings: RoundSettings) -> ServedModel:
-    """What serves after a round: the candidate if the gate accepts it, else the model before it."""
-    network = FlowerNetwork(LocalGrid(regions))
+def after_round(
+    start: ServedModel, regions: Mapping[str, RegionClient], settings: RoundSettings
+) -> Mapping[str, ServedModel]:
+    """What each region serves after a round: the candidate where the gate lets it take it, else the model before it."""
+    network, served = FlowerNetwork(LocalGrid(regions)), dict.fromkeys(regions, start)
     try:
         result = run_round(network, settings, start.spec, start.weights, start.threshold, round_id="r")
     except RoundFailedError as error:
         logging.getLogger(__name__).info("%s: %s", ", ".join(regions), error)
-        return start
-    return ServedModel(start.spec, result.weights, result.threshold) if result.accepted else start
+        return served
+    logging.getLogger(__name__).info("%s: %s", ", ".join(regions), result.reason)
+    candidate = ServedModel(start.spec, result.weights, result.threshold)
+    return served | {region: candidate for region in regions if result.adopted_by(region)}
 
 
 def judged(model: ServedModel, test: Labelled, cache: Path) -> Confusion:

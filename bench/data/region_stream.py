@@ -234,8 +234,7 @@ class FleetStream:
                 spec = model.spec.model_copy(update={"version": model.spec.version + 1})
                 self._model = StartingModel(spec, result.weights, result.threshold)
                 self.course.published += 1
-                adopts = {v.region: v.adopts for v in result.verdicts}
-                self._serve([r.name for r in self._regions if adopts.get(r.name, result.others_adopt)])
+                self._serve([r.name for r in self._regions if result.adopted_by(r.name)])
         except RoundFailedError as error:
             outcome = str(error)
         self._ended_ns = now_ns

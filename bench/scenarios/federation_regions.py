@@ -47,9 +47,9 @@ def federate_iotdb(run: Run) -> Outcome:
             whole = {"all": region_of("all", data.take(np.sort(drawn)), cache, 0)}
             models = {
                 "first": dict.fromkeys(learn, start),
-                "local": {n: after_round(start, {n: t}, alone) for n, t in trainers.items()},
-                "federated": dict.fromkeys(learn, after_round(start, trainers, settings)),
-                "central": dict.fromkeys(learn, after_round(start, whole, alone)),
+                "local": {n: after_round(start, {n: t}, alone)[n] for n, t in trainers.items()},
+                "federated": after_round(start, trainers, settings),
+                "central": dict.fromkeys(learn, after_round(start, whole, alone)["all"]),
             }
             for way, by_region in models.items():
                 found.setdefault(way, []).append(_sum([judged(by_region[n], tests[n], cache) for n in learn]))

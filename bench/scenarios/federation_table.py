@@ -97,9 +97,9 @@ def _measured(row: _Row, case: RegionCase, seed: int, cache: Path) -> dict[str, 
     whole = {"all": region_of("all", _joined(case, labelled), cache, seed, labelled=row.labels != "none")}
     served: dict[str, Mapping[str, ServedModel]] = {
         "static": dict.fromkeys(regions, start),
-        "local": {n: after_round(start, {n: regions[n]}, alone) for n in judge},
-        "federated": dict.fromkeys(regions, after_round(start, regions, rounds)),
-        "central": dict.fromkeys(regions, after_round(start, whole, alone)),
+        "local": {n: after_round(start, {n: regions[n]}, alone)[n] for n in judge},
+        "federated": after_round(start, regions, rounds),
+        "central": dict.fromkeys(regions, after_round(start, whole, alone)["all"]),
     }
     return {
         way: float(np.mean([judged(models[n], case.test[n], cache).f1 for n in judge]))

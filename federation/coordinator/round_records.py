@@ -35,8 +35,7 @@ def judged(started: Round, result: RoundResult, serving: Mapping[str, int]) -> R
         result: Outcome of the round.
         serving: Version that each known region serves.
     """
-    adopts = {v.region: v.adopts for v in result.verdicts}
-    held = {region: version for region, version in serving.items() if not adopts.get(region, result.others_adopt)}
+    held = {region: version for region, version in serving.items() if not result.adopted_by(region)}
     return replace(
         started,
         step=RoundStep.JUDGED,

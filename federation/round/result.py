@@ -97,3 +97,8 @@ class RoundResult:
     epsilon: float | None = None
     verdicts: tuple[RegionVerdict, ...] = ()
     others_adopt: bool = True
+
+    def adopted_by(self, region: str) -> bool:
+        """Whether a region takes the candidate; one that did not judge follows the others."""
+        judged = {verdict.region: verdict.adopts for verdict in self.verdicts}
+        return self.accepted and judged.get(region, self.others_adopt)
