@@ -10,11 +10,13 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.drift.event import DriftEvent
+from engine.drift.labelled import LabelCounts
+from engine.drift.mistakes import mistakes_of
 from engine.drift.monitor import DriftMonitor
 from engine.drift.settings import DriftSettings
 from engine.drift.vectors import template_vectors
@@ -25,6 +27,7 @@ from federation.flower.local_grid import LocalGrid
 from federation.flower.network import FlowerNetwork
 from federation.protocol.records import ModelSpec, Weights
 from federation.region.trainer import Trainer
+from federation.round.gate import table
 from federation.round.result import Baseline
 from federation.round.round import run_round
 from federation.round.settings import RoundSettings
@@ -60,6 +63,8 @@ class StartingModel:
     spec: ModelSpec
     weights: Weights
     threshold: float
+    f1: float | None = None
+    """As on its card."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,20 +114,21 @@ class RegionPipeline:
         self.trainer = Trainer(name, self.store, device="cpu", cache=folder / "embeddings")
         self._coming = index[index >= stream.begin]
         self._unlabelled = self._coming
-        self._alerts: set[int] = set()
+        self._served_ns = self._now_ns
+        self._expected = 0.0
         self._scorer: WindowScorer | None = None
         self._monitor: DriftMonitor | None = None
         self._keep(index[index < stream.begin], np.zeros(int((index < stream.begin).sum()), np.float32))
         self._label(index[index < stream.begin])
 
-    def serve(self, detector: WindowDetector, version: int, threshold: float) -> None:
-        """Swaps the model in."""
+    def serve(self, detector: WindowDetector, version: int, threshold: float, f1: float | None = None) -> None:
+        """Swaps the model in; `f1` is that of its card."""
         detector.learn_templates(self._stream.templates)
         self._scorer = WindowScorer(detector, version, threshold)
         if self._monitor is None and self._policy.drift is not None:
             vectors = template_vectors(detector)
             self._monitor = DriftMonitor(self._policy.drift, self._stream.templates, vectors=vectors)
-        self._alerts.clear()
+        self._served_ns, self._expected = self._now_ns, 0.0 if f1 is None else mistakes_of(f1)
 
     def advance(self, now_ns: int, called: NDArray[np.bool_]) -> list[RoundTrigger]:
         """Lives up to a time: labels that have arrived, then the windows that ended; the drift that it found."""
@@ -130,14 +136,13 @@ class RegionPipeline:
         time_ns = self._stream.time_ns
         arrived, self._unlabelled = _before(self._unlabelled, time_ns, now_ns - int(self._policy.label_delay_s * 1e9))
         self._label(arrived)
-        events = self._judge(arrived)
+        events = self._judge() if len(arrived) else []
         ended, self._coming = _before(self._coming, time_ns, now_ns)
         scorer = self._scorer
         if len(ended) and scorer is not None:
             windows = self._stream.windows.take(ended)
             scores = scorer.score(windows)
             called[ended] = scores >= scorer.threshold
-            self._alerts.update(ended[scores >= scorer.threshold].tolist())
             self._keep(ended, scores)
             if self._monitor is not None:
                 events += self._monitor.observe(
@@ -149,12 +154,12 @@ class RegionPipeline:
             if not e.over
         ]
 
-    def _judge(self, arrived: NDArray[np.int64]) -> list[Any]:
-        judged = [i for i in arrived.tolist() if i in self._alerts]
-        right = int(self._stream.labels[judged].sum()) if judged else 0
-        if self._monitor is None or not judged:
+    def _judge(self) -> list[DriftEvent]:
+        if self._monitor is None or self._scorer is None:
             return []
-        return self._monitor.judge(right, len(judged) - right, self._now_ns)
+        said = self.store.verdicts(self._served_ns, self._served_ns, self._scorer.threshold)
+        counts = LabelCounts(said.right, said.wrong, said.found, said.false, said.missed, self._expected)
+        return self._monitor.judge(counts, self._now_ns)
 
     def _keep(self, index: NDArray[np.int64], scores: NDArray[np.float32]) -> None:
         keys = [self._stream.keys[i] for i in index.tolist()]
@@ -232,7 +237,8 @@ class FleetStream:
             outcome = result.reason
             if result.accepted:
                 spec = model.spec.model_copy(update={"version": model.spec.version + 1})
-                self._model = StartingModel(spec, result.weights, result.threshold)
+                f1 = table([figures.candidate for figures in result.figures])["f1"]
+                self._model = StartingModel(spec, result.weights, result.threshold, f1)
                 self.course.published += 1
                 self._serve([r.name for r in self._regions if result.adopted_by(r.name)])
         except RoundFailedError as error:
@@ -260,7 +266,7 @@ class FleetStream:
                 self._served[region.name] = self._model
                 detector = build(spec.detector, spec.settings, device="cpu", cache=self._folder / "embeddings")
                 detector.load_weights(self._model.weights, spec.extra)
-                region.serve(detector, spec.version, self._model.threshold)
+                region.serve(detector, spec.version, self._model.threshold, self._model.f1)
 
 
 def _before(

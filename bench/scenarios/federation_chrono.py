@@ -109,7 +109,7 @@ def first_model(stream: Stream, detector_settings: Mapping[str, Any], cache: Pat
         name=MODEL, version=1, kind="detector", detector=detector.name, settings=detector.settings(),
         extra=detector.extra(),
     )  # fmt: skip
-    return StartingModel(spec, detector.weights(), trained.threshold)
+    return StartingModel(spec, detector.weights(), trained.threshold, trained.notes.f1)
 
 
 def _live(way: str, stream: Stream, model: StartingModel, policy: Policy, every_s: float, folder: Path) -> Course:

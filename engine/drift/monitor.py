@@ -11,7 +11,7 @@ or adopt the present stream as reference if it is a change that was raised: the 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,8 @@ from engine.drift.base import Floats, ReferenceProgress, Setup
 from engine.drift.blocks import Blocks, Pending
 from engine.drift.event import DriftEvent, TemplateShare
 from engine.drift.hysteresis import Trigger
+from engine.drift.labelled import LabelCounts, LabelStatistic
 from engine.drift.moves import DriftKind, Move, kind_of
-from engine.drift.precision import Precision
 from engine.drift.registry import build
 from engine.drift.settings import DriftSettings
 from engine.drift.status import MonitorStatus
@@ -30,7 +30,7 @@ from engine.drift.template_counts import TemplateColumns
 from engine.drift.vectors import Vectors
 from models.base import Windows
 
-_FORM = 4
+_FORM = 5
 """Form of the state; goes up whenever its content changes, and the reference starts again after an upgrade."""
 
 _WITNESS = "jensen_shannon"
@@ -83,6 +83,7 @@ class DriftMonitor:
         self._since_event: int | None = None
         self._last: DriftEvent | None = None  # of the drift that is going on
         self._reported: set[int] = set()  # templates named by its events
+        self._labels = LabelCounts()
         if state is not None and (state.get("form"), state["settings"]) == (_FORM, settings.model_dump()):
             self._restore(state)
 
@@ -148,20 +149,23 @@ class DriftMonitor:
         blocks = self._pending.full(self._threshold)
         return [] if blocks is None else self._take(blocks)
 
-    def judge(self, right: int, wrong: int, time_ns: int) -> list[DriftEvent]:
-        """Adds operators' judgements on the model's alerts since the last call; returns the event that is due, if any.
+    def judge(self, counts: LabelCounts, time_ns: int) -> list[DriftEvent]:
+        """Takes the labels that arrived for the model in service; returns the event that is due, if any.
 
         Args:
-            right: Alerts that were right.
-            wrong: Alerts that were not.
+            counts: All of them since the model went into service.
             time_ns: Event time up to which windows were scored.
         """
-        precision = self._statistics.get("precision")
-        if not isinstance(precision, Precision) or not (right or wrong):
+        if counts == self._labels:
             return []
-        value = precision.judge(right, wrong)
-        self._triggers["precision"].see(value, precision.limit, time_ns, confirm=1, release=self._settings.release)
+        self._labels = counts
+        for name, statistic in self._of_labels().items():
+            value = statistic.judge(counts)
+            self._triggers[name].see(value, statistic.limit, time_ns, confirm=1, release=self._settings.release)
         return self._due(time_ns, -1)
+
+    def _of_labels(self) -> dict[str, LabelStatistic]:
+        return {name: s for name, s in self._statistics.items() if isinstance(s, LabelStatistic)}
 
     def snapshot(self) -> dict[str, Any]:
         """The state as plain data that nothing changes later."""
@@ -175,6 +179,7 @@ class DriftMonitor:
             "started": self._started,
             "last": self._last,
             "reported": sorted(self._reported),
+            "labels": self._labels,
             "columns": self._columns.known(),
             "pending": self._pending.state(),
             "statistics": {name: statistic.state() for name, statistic in self._statistics.items()},
@@ -185,7 +190,7 @@ class DriftMonitor:
         self._model = state["model"]
         self._threshold, self._since_event = state["threshold"], state["since_event"]
         self._times, self._started = list(state["times"]), state["started"]
-        self._last, self._reported = state["last"], set(state["reported"])
+        self._last, self._reported, self._labels = state["last"], set(state["reported"]), state["labels"]
         self._columns = TemplateColumns(self._templates, state["columns"])
         self._pending = Pending(self._settings.block_windows, self._columns, state["pending"])
         for name, statistic in self._statistics.items():
@@ -205,7 +210,7 @@ class DriftMonitor:
                 self._statistics[name] = build(name, self._setup)
             if name in self._triggers:
                 self._triggers[name] = Trigger()
-        self._since_event, self._last, self._reported = None, None, set()
+        self._since_event, self._last, self._reported, self._labels = None, None, set(), LabelCounts()
 
     def _take(self, blocks: Blocks) -> list[DriftEvent]:
         """Steps 2 to 5 for every block, all of them at once as far as that is possible."""
@@ -258,10 +263,13 @@ class DriftMonitor:
         named = {self._columns.template(move.column) for move in moves}
         if self._since_event is not None:
             windows = self._settings.current_blocks * self._settings.block_windows
+            fresh = any(statistic.fresh for n, statistic in self._of_labels().items() if n in raised)
             same = self._last is not None and (not moves or self._columns.template(moves[0].column) in self._reported)
-            if self._since_event < (self._settings.cooldown_windows if same else windows):
+            if not fresh and self._since_event < (self._settings.cooldown_windows if same else windows):
                 return []
         self._since_event = 0
+        for statistic in self._of_labels().values():
+            statistic.reported()
         self._reported |= named
         self._last = self._event(name, raised, time_ns, moves)
         return [self._last]
@@ -270,12 +278,13 @@ class DriftMonitor:
         trigger, statistic = raised[name], self._statistics[name]
         assert self._model is not None
         others = {n: {"statistic": t.statistic, "threshold": t.threshold} for n, t in raised.items() if n != name}
+        of_labels = {"labels": asdict(self._labels)} if isinstance(statistic, LabelStatistic) else {}
         windows = (moves[0].blocks if moves else self._settings.current_blocks) * self._settings.block_windows
         return DriftEvent(
             "drift", name, trigger.statistic, trigger.threshold, trigger.since_ns, time_ns,
-            statistic.count() if isinstance(statistic, Precision) else windows, *self._model,
+            statistic.count() if isinstance(statistic, LabelStatistic) else windows, *self._model,
             tuple(self._share(move) for move in moves[: self._settings.max_templates]),
-            {"others": others}, self._kind(name, moves),
+            {"others": others, **of_labels}, self._kind(name, moves),
         )  # fmt: skip
 
     def _over(self, time_ns: int) -> list[DriftEvent]:

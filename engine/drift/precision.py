@@ -1,11 +1,7 @@
 """Precision under operator feedback: the share of wrong alerts among those that operators judged."""
 
-from typing import ClassVar
-
-import numpy as np
-
-from engine.drift.base import Floats, ReferenceProgress, Setup, Statistic, Watches
-from engine.drift.blocks import Blocks
+from engine.drift.base import Setup
+from engine.drift.labelled import LabelCounts, LabelStatistic
 
 _Z = 2.326
 """One-sided 99 % of the normal distribution."""
@@ -14,47 +10,33 @@ MIN_JUDGED = 10
 """Minimum number of judgements for a result."""
 
 
-class Precision(Statistic):
-    """Lower bound (99 % confidence) of the share of wrong alerts; 0 with too few judgements.
-
-    It needs no reference, and judgements are the only evidence, so the first value at the limit counts.
-    """
+class Precision(LabelStatistic):
+    """Lower bound (99 % confidence) of the share of wrong alerts; 0 with too few judgements."""
 
     name = "precision"
-    watches: ClassVar[Watches] = "labels"
     floor = 0.5
-    confirm_at_once = True
-    kept = ("judgements",)
+    kept = ("value", "judgements", "known")
 
     def __init__(self, setup: Setup) -> None:
         super().__init__(setup)
-        self.judgements: list[tuple[int, int]] = []  # right and wrong, oldest first
+        self.value = 0.0
+        self.known = [0, 0]  # right and wrong so far
+        self.judgements: list[tuple[int, int]] = []  # the latest right and wrong ones, oldest first
 
-    def judge(self, right: int, wrong: int) -> float:
-        """The value after this many more judgements on alerts of the model in service."""
+    def judge(self, counts: LabelCounts) -> float:
+        """See `LabelStatistic.judge`; only the latest `judged` judgements count."""
+        right, wrong = max(0, counts.right - self.known[0]), max(0, counts.wrong - self.known[1])
+        self.known = [counts.right, counts.wrong]
         if right or wrong:
             self.judgements.append((right, wrong))
         while len(self.judgements) > 1 and sum(map(sum, self.judgements[1:])) >= self.settings.judged:
             del self.judgements[0]
-        rights, wrongs = (sum(column) for column in zip(*self.judgements, strict=True)) if self.judgements else (0, 0)
-        return surely(wrongs, rights + wrongs)
-
-    def update(self, blocks: Blocks) -> Floats:
-        """See `Statistic.update`."""
-        return np.full(len(blocks), self.judge(0, 0))
-
-    @property
-    def limit(self) -> float:
-        """See `Statistic.limit`."""
-        return self.least
-
-    @property
-    def progress(self) -> ReferenceProgress:
-        """See `Statistic.progress`."""
-        return ReferenceProgress(0, 0)
+        wrongs = sum(wrong for _, wrong in self.judgements)
+        self.value = surely(wrongs, self.count())
+        return self.value
 
     def count(self) -> int:
-        """Judgements that the value is over."""
+        """See `LabelStatistic.count`."""
         return sum(map(sum, self.judgements))
 
 

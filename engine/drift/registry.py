@@ -17,6 +17,8 @@ STATISTICS: Mapping[str, str] = {
     "kswin": "engine.drift.kswin:Kswin",
     "mmd": "engine.drift.mmd:Mmd",
     "precision": "engine.drift.precision:Precision",
+    "mistakes": "engine.drift.mistakes:Mistakes",
+    "corrections": "engine.drift.corrections:Corrections",
 }
 """Module and class of each statistic."""
 

@@ -1,7 +1,7 @@
 """The drift step as a Bytewax logic: the monitor's state and comparisons, reported to health, metrics and the log."""
 
 import logging
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from connectors.base import Record
 from engine.drift.event import DriftEvent, event_record
+from engine.drift.labelled import LabelCounts
+from engine.drift.mistakes import mistakes_of
 from engine.drift.monitor import DriftMonitor
 from engine.drift.status import MonitorStatus
 from engine.drift.vectors import template_vectors
@@ -17,20 +19,9 @@ from engine.flow.step import Step
 from engine.flow.worker_context import Context
 from engine.records import ScoredWindows
 from engine.steps.alert import redaction
+from engine.steps.training_sampler import ServiceStart
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class VersionFeedback:
-    """Feedback on one model version's alerts that the monitor has counted, from a time of the wall clock."""
-
-    model: str = ""
-    version: int = 0
-    since_ns: int = 0
-    right: int = 0
-    wrong: int = 0
-
 
 _LOOK_S = 0.2
 """Interval of checks of the scores: many blocks of a fast stream are checked together, which costs less."""
@@ -47,7 +38,8 @@ class DriftStep(Step[ScoredWindows, Record]):
     def __init__(self, context: Context, snapshot: dict[str, Any] | None) -> None:
         super().__init__(context)
         self._redact = redaction(context.settings.alert) if context.settings.drift.texts else lambda _: ""
-        self._judged = VersionFeedback(*(snapshot or {}).get("judged", ()))
+        started = (snapshot or {}).get("started")
+        self._started = None if started is None else ServiceStart(*started)
         self._monitor = DriftMonitor(
             context.settings.drift, context.templates, vectors=self._vectors, state=(snapshot or {}).get("monitor")
         )
@@ -58,15 +50,14 @@ class DriftStep(Step[ScoredWindows, Record]):
     def work(self, values: list[ScoredWindows]) -> list[Record]:
         """See `Step.work`."""
         events: list[DriftEvent] = []
-        fixed = self._context.settings.decide.threshold
         now_s = self._context.clock.monotonic_s()
         wait = now_s - self._looked_s < _LOOK_S
         for scored in values:
             events += self._monitor.observe(
                 scored.batch.windows, scored.score, scored.batch.last_ns, model=scored.model, version=scored.version,
-                threshold=scored.threshold if fixed is None else fixed, wait=wait,
+                threshold=self._threshold(scored), wait=wait,
             )  # fmt: skip
-        events += self._feedback(values[-1])
+        events += self._labels(values[-1])
         events += self._context.models.regressions()
         if not wait:
             self._looked_s = now_s
@@ -115,21 +106,29 @@ class DriftStep(Step[ScoredWindows, Record]):
             metrics.drift_events.labels("over" if event.over else event.type, event.detector).inc()
         return [self._record(event) for event in events]
 
-    def _feedback(self, last: ScoredWindows) -> list[DriftEvent]:
-        """Passes operators' new judgements on this version's alerts to the monitor."""
+    def _threshold(self, scored: ScoredWindows) -> float:
+        fixed = self._context.settings.decide.threshold
+        return scored.threshold if fixed is None else fixed
+
+    def _labels(self, last: ScoredWindows) -> list[DriftEvent]:
+        """Passes what labels show of the version in service to the monitor."""
         collector = self._context.collector
-        if collector is None:
+        if collector is None or not len(last.batch):
             return []
-        if (self._judged.model, self._judged.version) != (last.model, last.version):
-            self._judged = VersionFeedback(last.model, last.version, self._context.clock.wall_ns())
-        said = collector.feedback(self._judged.since_ns)
+        version, started = (last.model, last.version), self._started
+        if started is None or started.version != version:
+            started = ServiceStart(version, self._context.clock.wall_ns(), int(last.batch.last_ns.min()), 0.0)
+        self._started = replace(started, threshold=self._threshold(last))
+        said = collector.verdicts(self._started)
         if said is None:
             return []
-        right, wrong = max(0, said.right - self._judged.right), max(0, said.wrong - self._judged.wrong)
-        self._judged = replace(self._judged, right=said.right, wrong=said.wrong)
-        time_ns = int(last.batch.last_ns.max(initial=0))
-        self._context.models.judge(last.version, said.right, said.wrong, time_ns)
-        return self._monitor.judge(right, wrong, time_ns)
+        models, time_ns = self._context.models, int(last.batch.last_ns.max())
+        models.judge(last.version, said.right, said.wrong, time_ns)
+        serving = models.get()
+        f1 = serving.f1 if serving.version == last.version else None
+        expected = 0.0 if f1 is None else mistakes_of(f1)
+        counts = LabelCounts(said.right, said.wrong, said.found, said.false, said.missed, expected)
+        return self._monitor.judge(counts, time_ns)
 
     def _record(self, event: DriftEvent) -> Record:
         about = f"{event.kind}, by {event.detector}" if event.kind else event.detector
@@ -145,4 +144,7 @@ class DriftStep(Step[ScoredWindows, Record]):
 
     def state(self) -> dict[str, Any]:
         """See `Step.state`."""
-        return {"monitor": self._monitor.snapshot(), "judged": astuple(self._judged)}
+        return {
+            "monitor": self._monitor.snapshot(),
+            "started": None if self._started is None else astuple(self._started),
+        }

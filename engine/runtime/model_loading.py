@@ -44,7 +44,9 @@ def follower(settings: RegionSettings, templates: Templates, telemetry: Telemetr
         scorer = WindowScorer(
             stored.detector, version, stored.card.threshold.value, cache_entries=settings.score.cache_entries
         )
-        return ServingModel(name, version, scorer, templates, telemetry.health.progress, stored.card.threshold)
+        return ServingModel(
+            name, version, scorer, templates, telemetry.health.progress, stored.card.threshold, stored.card.f1
+        )
 
     def report(outcome: str, version: int, sentence: str) -> None:
         telemetry.metrics.model_swaps.labels(outcome).inc()

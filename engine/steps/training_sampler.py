@@ -4,7 +4,7 @@ The flow only picks windows and hands them over; a thread of its own writes them
 disk. What is handed over and not yet written when the process is killed is lost: the store is a sample
 anyway. What is read again after a crash is stored under the same id, hence once.
 
-The same thread reads operators' feedback on alerts, for the drift detector `precision` and for rollbacks.
+The same thread reads what labels show of the model in service, for the drift detectors of labels and for rollbacks.
 """
 
 import logging
@@ -24,7 +24,8 @@ from engine.records import ScoredWindows
 from engine.steps.alert import alert_id
 from engine.telemetry.telemetry import Telemetry
 from federation.errors import FederationError
-from federation.storage.training_store import FeedbackCounts, TrainingSettings, TrainingStore
+from federation.storage.training_store import TrainingSettings, TrainingStore
+from federation.storage.verdicts import Verdicts
 from models.base import Windows
 
 log = logging.getLogger(__name__)
@@ -35,8 +36,8 @@ WAITING = 64
 LOG_S = 60.0
 """Between two lines of the log on a store that takes nothing."""
 
-FEEDBACK_S = 2.0
-"""Seconds between two looks for feedback."""
+LABELS_S = 2.0
+"""Seconds between two looks for new labels."""
 
 CLOSE_S = 5.0
 """How long an ending worker waits for the store."""
@@ -61,6 +62,23 @@ class Picked:
             self.windows.take(index), tuple(self.keys[i] for i in chosen), tuple(self.ids[i] for i in chosen),
             self.time_ns[index], self.scores[index],
         )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceStart:
+    """When a model version went into service, and its present threshold.
+
+    Attributes:
+        version: Name and version of the model.
+        wall_ns: Wall clock.
+        time_ns: Event time of the first window that it scored.
+        threshold: Score from which a window is anomalous.
+    """
+
+    version: tuple[str, int]
+    wall_ns: int
+    time_ns: int
+    threshold: float
 
 
 class Picker:
@@ -105,7 +123,7 @@ class Picker:
 
 
 class Collector:
-    """Owns the thread that writes; `offer` and `feedback` are called by the flow."""
+    """Owns the thread that writes; `offer` and `verdicts` are called by the flow."""
 
     def __init__(
         self, picker: Picker, training: TrainingSettings, templates: Mapping[int, str], clock: Clock,
@@ -118,8 +136,8 @@ class Collector:
         self._clock = clock
         self._metrics = telemetry.metrics
         self._waiting: queue.Queue[Picked | None] = queue.Queue(WAITING)
-        self._asked_ns: int | None = None
-        self._answer: tuple[int, FeedbackCounts] | None = None
+        self._asked: ServiceStart | None = None
+        self._answer: tuple[ServiceStart, int, Verdicts] | None = None
         self._thread = threading.Thread(target=self._run, name="training-store", daemon=True)
         self._said_s = float("-inf")
         self._lost = 0
@@ -138,11 +156,11 @@ class Collector:
         except queue.Full:
             self._metrics.training_windows.labels("dropped").inc(len(picked.ids))
 
-    def feedback(self, since_ns: int) -> FeedbackCounts | None:
-        """Operators' feedback since a time of the wall clock; None until it is read."""
-        self._asked_ns = since_ns
+    def verdicts(self, start: ServiceStart) -> Verdicts | None:
+        """What labels show of the version that went into service then; None until it is read."""
+        self._asked = start
         answer = self._answer
-        return answer[1] if answer is not None and answer[0] == since_ns else None
+        return answer[2] if answer is not None and answer[0].version == start.version else None
 
     def close(self) -> None:
         """Writes what waits, and ends the thread; gives up on a disk that does not answer."""
@@ -154,7 +172,7 @@ class Collector:
 
     def _run(self) -> None:
         store: TrainingStore | None = None
-        open_, looked_s = True, -FEEDBACK_S
+        open_, looked_s = True, -LABELS_S
         while open_:
             picked, open_ = self._next()
             try:
@@ -163,7 +181,7 @@ class Collector:
                 if picked is not None:
                     self._write(store, picked)
                     picked = None
-                if self._clock.monotonic_s() - looked_s >= FEEDBACK_S:
+                if self._clock.monotonic_s() - looked_s >= LABELS_S:
                     looked_s = self._clock.monotonic_s()
                     self._look(store)
             except Exception as error:
@@ -176,7 +194,7 @@ class Collector:
     def _next(self) -> tuple[Picked | None, bool]:
         """What is to be written next, if anything, and whether more may come."""
         try:
-            picked = self._waiting.get(timeout=FEEDBACK_S)
+            picked = self._waiting.get(timeout=LABELS_S)
         except queue.Empty:
             return None, True
         return picked, picked is not None
@@ -195,9 +213,11 @@ class Collector:
         self._metrics.training_windows.labels("dropped").inc(len(picked.ids) - len(kept.ids))
 
     def _look(self, store: TrainingStore) -> None:
-        asked_ns = self._asked_ns
-        if asked_ns is not None:
-            self._answer = asked_ns, store.feedback_since(asked_ns)
+        """Counts the labels of the version in service, if it is another one or a label has arrived."""
+        start, answer, latest_ns = self._asked, self._answer, store.latest_label_ns()
+        if start is None or (answer is not None and (answer[0].version, answer[1]) == (start.version, latest_ns)):
+            return
+        self._answer = start, latest_ns, store.verdicts(start.wall_ns, start.time_ns, start.threshold)
 
     def _fail(self, error: Exception, picked: Picked | None) -> None:
         """Lines still become alerts: a store that cannot be written costs training windows, nothing else."""

@@ -31,6 +31,7 @@ from federation.storage.eviction import drop_oldest, priority, trim
 from federation.storage.learning import ASSUMED, LearningSet, LineSet, Purpose, Spending
 from federation.storage.line_classes import TemplateClass, classes_of, line_set, store_class
 from federation.storage.training_file import TrainingFile
+from federation.storage.verdicts import Verdicts, latest_label_ns, read_verdicts
 from models.base import Templates, Windows, template_id
 
 Provenance = Literal["feedback", "labels", "rules"]
@@ -109,14 +110,6 @@ class Label:
 
 AnyLabel = Label | TemplateClass
 """A label of a session, or of the lines of a template."""
-
-
-@dataclass(frozen=True, slots=True)
-class FeedbackCounts:
-    """Operators' verdicts on alerts: true alerts and false alarms."""
-
-    right: int
-    wrong: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,15 +252,16 @@ class TrainingStore:
         classes = {text: labelled[name] for name, text in texts.items() if name in labelled}
         return line_set(texts.values(), classes, purpose)
 
-    def feedback_since(self, time_ns: int) -> FeedbackCounts:
-        """Operators' verdicts that arrived at or after a time of the wall clock, one per session."""
+    def latest_label_ns(self) -> int:
+        """Wall clock at which the latest label arrived; 0 without labels."""
         with self._file.connection() as database:
-            rows = database.execute(
-                "SELECT anomalous, count(*) FROM labels WHERE rank = 0 AND received_ns >= ? GROUP BY anomalous",
-                (time_ns,),
-            ).fetchall()
-        counts: dict[int, int] = dict(rows)
-        return FeedbackCounts(counts.get(1, 0), counts.get(0, 0))
+            return latest_label_ns(database)
+
+    def verdicts(self, received_ns: int, time_ns: int, threshold: float) -> Verdicts:
+        """What labels show of a model; see `federation.storage.verdicts.read_verdicts`."""
+        with self._file.connection() as database:
+            # Scores are float32, and a window is anomalous from the threshold as float32.
+            return read_verdicts(database, received_ns, time_ns, float(np.float32(threshold)), RANKS.index("rules"))
 
     def counts(self) -> StoreCounts:
         """Numbers of windows, templates and labels."""

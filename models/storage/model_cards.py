@@ -31,6 +31,12 @@ class Notes(ModelNotes):
 
     threshold: Threshold = Field(description="Calibrated threshold.")
 
+    @property
+    def f1(self) -> float | None:
+        """F1 on the regions' holdouts, or on the held-out windows of the training; None without labels."""
+        figures = self.metrics.get("holdout") or self.metrics.get("validation") or {}
+        return figures.get("f1")
+
 
 class ModelCard(ModelNotes):
     """What the card of any model states."""

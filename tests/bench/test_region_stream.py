@@ -105,12 +105,27 @@ def test_drift_starts_a_round(stream: Stream, model: StartingModel, tmp_path: Pa
         stream.windows.take(order), stream.labels[order], TEXTS, tuple(f"s{i}" for i in range(len(order))),
         np.arange(len(order), dtype=np.int64) * SECOND, 4,
     )  # fmt: skip
-    changed = policy(schedule=ScheduleSettings(debounce_s=5.0, cool_down_s=30.0))
+    drift = DriftSettings(detectors=("novelty", "jensen_shannon"), block_windows=10, warmup_blocks=4, current_blocks=1)
+    changed = policy(drift=drift, schedule=ScheduleSettings(debounce_s=5.0, cool_down_s=30.0))
     course = FleetStream(parts(mixed), mixed, model, changed, tmp_path).run()
     assert course.rounds
     since, reason, _ = course.rounds[0]
     assert since > 3 * len(plain) - 10, "before, nothing changes"
     assert " in eu" in reason or " in us" in reason
+
+
+def test_labels_that_contradict_the_model_start_a_round(stream: Stream, tmp_path: Path) -> None:
+    blind = build("bert_cnn", SMALL, device="cpu")
+    blind.fit(stream.windows.take(np.arange(60)), np.arange(60) < 1, TEXTS)
+    spec = ModelSpec(
+        name="m", version=1, kind="detector", detector="bert_cnn", settings=blind.settings(), extra=blind.extra()
+    )
+    changed = policy(schedule=ScheduleSettings(debounce_s=5.0, cool_down_s=30.0))
+    course = FleetStream(parts(stream), stream, StartingModel(spec, blind.weights(), 1.0), changed, tmp_path).run()
+    since, reason, _ = course.rounds[0]
+    assert 20 < since < 60, "the labels of the first windows arrive after 20 s, and a quarter is anomalous"
+    assert "corrections in " in reason or "mistakes in " in reason
+    assert course.published
 
 
 def test_fleets_apart_are_counted_together(stream: Stream, model: StartingModel, tmp_path: Path) -> None:

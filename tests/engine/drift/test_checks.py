@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from engine.drift.checks import CHECKS, SETTINGS, _setup, _stream, _warm
+from engine.drift.labelled import LabelCounts
 from engine.drift.registry import STATISTICS, build, statistic_class
+
+LABELS = [name for name in STATISTICS if statistic_class(name).watches == "labels"]
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -18,7 +21,7 @@ def test_a_statistic_has_the_name_it_is_registered_under(name):
     assert statistic_class(name).name == name
 
 
-@pytest.mark.parametrize("name", [name for name in STATISTICS if statistic_class(name).watches != "labels"])
+@pytest.mark.parametrize("name", sorted(set(STATISTICS) - set(LABELS)))
 def test_a_change_reaches_the_limit(name):
     statistic, rest = _warm(name, _stream(60, 40))
     values = statistic.update(rest)
@@ -34,12 +37,14 @@ def test_a_distance_that_kswin_does_not_confirm_is_not_tested_at_every_block():
     assert kswin.tests == 10  # a millisecond each: once for each new set of thirty scores
 
 
-def test_precision_counts_judgements_and_no_blocks():
-    precision = build("precision", _setup())
-    assert precision.judge(1, 4) == 0.0
-    assert precision.judge(0, 25) > SETTINGS.floor("precision")
-    assert (precision.update(_stream(12, 12)) == np.full(12, precision.judge(0, 0))).all()
-    assert precision.count() == 30
+@pytest.mark.parametrize("name", LABELS)
+def test_a_statistic_of_labels_counts_labels_and_no_blocks(name):
+    statistic = build(name, _setup())
+    assert statistic.judge(LabelCounts(right=1, wrong=1, found=4, missed=1)) < statistic.limit
+    value = statistic.judge(LabelCounts(right=1, wrong=29, found=4, false=20, missed=6))
+    assert value >= statistic.limit
+    assert (statistic.update(_stream(12, 12)) == np.full(12, value)).all()
+    assert statistic.count() == 30 if name != "corrections" else 26
 
 
 def test_adwin_finds_scores_that_fall():

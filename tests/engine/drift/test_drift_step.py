@@ -62,6 +62,7 @@ class Serving:
     """A model in service without an encoder, and nothing to take back."""
 
     detector = EventCounts(EventCountsSettings())
+    version, f1 = 1, None
     taken_back: list[DriftEvent]
 
     def __init__(self):

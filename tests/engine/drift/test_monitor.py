@@ -187,9 +187,6 @@ def test_a_detector_that_could_never_tell_is_named_and_silent(stream, monitor, m
     assert "disabled, because this stream varies as much without drift: kswin" in status.sentence()
 
 
-# --- precision under feedback --------------------------------------------------------------------
-
-
 def test_another_version_comes_after_a_look_at_what_waits(stream, monitor):
     made = drifting(stream)
     windows = Windows.of(made.rows)
@@ -198,22 +195,6 @@ def test_another_version_comes_after_a_look_at_what_waits(stream, monitor):
     assert watched.observe(windows, scores, times, model="m", version=1, threshold=0.5, wait=True) == []
     last = windows.take(np.array([0])), scores[:1], times[-1:]
     assert watched.observe(*last, model="m", version=2, threshold=0.5) == made.feed(monitor())
-
-
-def test_alerts_that_operators_call_wrong_are_drift(stream, monitor):
-    watched = monitor()
-    stream().add(2_000).feed(watched)
-    assert watched.judge(5, 4, 1) == []
-    assert watched.judge(0, 5, 2) == []
-    (event,) = watched.judge(0, 20, 3)
-    assert (event.detector, event.since_ns, event.windows) == ("precision", 3, 34)
-    assert event.statistic > 0.5
-
-
-def test_alerts_that_operators_call_right_are_not(stream, monitor):
-    watched = monitor()
-    stream().add(2_000).feed(watched)
-    assert [watched.judge(9, 1, i) for i in range(50)] == [[]] * 50
 
 
 # --- batches and restarts ------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from engine.clock import ManualClock
 from engine.flow.drift_step import DriftStep
 from engine.flow.worker_context import Context, Drain
 from engine.settings import from_mapping
-from engine.steps.training_sampler import LOG_S, WAITING, Collector, Picker
+from engine.steps.training_sampler import LOG_S, WAITING, Collector, Picker, ServiceStart
 from engine.telemetry.telemetry import Telemetry, TelemetrySettings
 from engine.windows.recent import RecentLines
 from federation.storage.learning import Purpose
@@ -178,9 +178,9 @@ def test_whatever_the_store_raises_is_counted_told_once_in_a_while_and_survived(
 def test_feedback_that_cannot_be_read_costs_no_window_that_was_written(
     make, telemetry, scored, window, monkeypatch, caplog
 ):
-    monkeypatch.setattr(TrainingStore, "feedback_since", lambda *_: 1 / 0)
+    monkeypatch.setattr(TrainingStore, "verdicts", lambda *_: 1 / 0)
     collector = make()
-    collector.feedback(0)
+    collector.verdicts(ServiceStart(("m", 1), 0, 0, 0.5))
     collector.offer(scored(*many(window, 5)))
     collector.start()
     collector.close()
@@ -210,7 +210,11 @@ def test_feedback_is_read_back_for_the_drift_monitor(make, training, clock, tele
 
     class Serving:
         detector = EventCounts(EventCountsSettings())
+        version, f1 = 1, 0.9
         told = ()
+
+        def get(self):
+            return self
 
         def regressions(self):
             return []

@@ -198,11 +198,30 @@ def test_windows_wait_for_labels_that_may_still_come(tmp_path):
 def test_feedback_is_counted_by_its_arrival(tmp_path):
     clock = Clock()
     with opened(tmp_path, clock) as store:
+        assert store.latest_label_ns() == 0
         store.label([Label("a", True, "feedback", 1), Label("b", False, "feedback", 1), Label("c", True, "labels", 1)])
         clock.now = 2_000
         store.label([Label("d", False, "feedback", 1)])
-        assert (store.feedback_since(0).right, store.feedback_since(0).wrong) == (1, 2)
-        assert (store.feedback_since(2_000).right, store.feedback_since(2_000).wrong) == (0, 1)
+        assert store.latest_label_ns() == 2_000
+        counts = [store.verdicts(since, 0, 0.5) for since in (0, 2_000)]
+        assert [(c.right, c.wrong) for c in counts] == [(1, 2), (0, 1)]
+
+
+def test_labels_show_what_the_model_found_and_missed(tmp_path):
+    with opened(tmp_path) as store:
+        put(store, ["old"], time_ns=9, score=0.1, keys=["old"])
+        put(store, ["a", "b", "c", "d", "e"], time_ns=10, score=0.1)
+        put(store, ["a2", "c2", "f"], time_ns=20, score=0.9, keys=["a", "c", "f"])
+        store.label([Label(key, True, "labels", 1) for key in ("old", "a", "b")])
+        store.label([Label(key, False, "labels", 1) for key in ("c", "d")])
+        found = store.verdicts(0, 10, 0.5)
+        assert (found.found, found.false, found.missed) == (1, 1, 1)  # a; c; b: e and f have no label
+        assert store.verdicts(0, 9, 0.5).missed == 2
+        assert store.verdicts(0, 10, float(np.float32(0.9))).found == 1
+        store.label([Label("f", False, "rules", 1)])
+        assert store.verdicts(0, 10, 0.5).false == 1.5
+        store.label([Label("f", True, "labels", 1)])
+        assert store.verdicts(0, 10, 0.5).found == 2
 
 
 def test_labels_and_templates_are_bounded(tmp_path):
