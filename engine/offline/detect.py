@@ -14,7 +14,7 @@ from engine.offline.session_gap import session_pauses
 from engine.parsing.parse_settings import ParseSettings
 from engine.runtime.model_loading import embedding_cache
 from engine.settings import load
-from engine.steps.window import SessionWindows, WindowSettings
+from engine.steps.window import SessionWindows, WindowSettings, with_trained_gap
 from foundation.settings_errors import InvalidSettingsError, models_in, tag_of, unknown, validated
 from models.base import Progress
 from models.detectors.registry import build
@@ -89,10 +89,7 @@ def _gap_of(window: WindowSettings) -> dict[str, int | float | str]:
 
 def as_trained(preprocessing: Preprocessing, card: Card) -> Preprocessing:
     """The preprocessing with the session gap that a model was trained with, unless a gap is set."""
-    window, gap_s = preprocessing.window, card.data.get("gap_s")
-    if not isinstance(window, SessionWindows) or "gap_s" in window.model_fields_set or gap_s is None:
-        return preprocessing
-    return replace(preprocessing, window=window.model_copy(update={"gap_s": float(gap_s)}))
+    return replace(preprocessing, window=with_trained_gap(preprocessing.window, card.gap_s))
 
 
 def derive_gap(spec: LogSpec, preprocessing: Preprocessing, *, fixed: bool) -> tuple[Preprocessing, str]:
@@ -115,7 +112,7 @@ def derive_gap(spec: LogSpec, preprocessing: Preprocessing, *, fixed: bool) -> t
     if derived is None:
         return preprocessing, f"{pauses.report()}; too few to derive a gap, so gap_s = {window.gap_s:g}"
     chosen = replace(preprocessing, window=window.model_copy(update={"gap_s": derived}))
-    return chosen, f"{pauses.report()}; gap_s = {derived:g} was derived from them, set it under [window] of a region"
+    return chosen, f"{pauses.report()}; gap_s = {derived:g} was derived from them and is on the card of the model"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from engine.serving.shadow import ModelFollower, ShadowRules
 from engine.settings import RegionSettings
 from engine.steps.classify import AlertClassifier, Classify, ClassifySettings, ServingClassifier
 from engine.steps.parse import Parser
+from engine.steps.window import WindowSettings, other_gap
 from engine.telemetry.telemetry import Telemetry
 from models.base import ModelStoreError
 from models.classify.rules import Rules, RulesSettings
@@ -45,8 +46,9 @@ def follower(settings: RegionSettings, templates: Templates, telemetry: Telemetr
             stored.detector, version, stored.card.threshold.value, cache_entries=settings.score.cache_entries
         )
         return ServingModel(
-            name, version, scorer, templates, telemetry.health.progress, stored.card.threshold, stored.card.f1
-        )
+            name, version, scorer, templates, telemetry.health.progress, stored.card.threshold,
+            f1=stored.card.f1, gap_s=stored.card.gap_s,
+        )  # fmt: skip
 
     def report(outcome: str, version: int, sentence: str) -> None:
         telemetry.metrics.model_swaps.labels(outcome).inc()
@@ -148,8 +150,8 @@ def describe_classifier(settings: RegionSettings) -> str:
     return f"{card.name} version {card.version}: {card.detector}, verified"
 
 
-def describe_current(settings: ModelSettings, region: str = "") -> str:
-    """Verifies the current version and states what it is.
+def describe_current(settings: ModelSettings, region: str = "", window: WindowSettings | None = None) -> str:
+    """Verifies the current version and states what it is, and whether `window` has the session gap of its training.
 
     Raises:
         ModelStoreError: it does not exist, or it is damaged.
@@ -157,4 +159,8 @@ def describe_current(settings: ModelSettings, region: str = "") -> str:
     store = ModelStore(settings.store)
     card = store.card(settings.name, store.current(settings.name, region))
     store.verify(settings.name, card.version)
-    return f"{card.name} version {card.version}: {card.detector}, threshold {card.threshold.value:.6g}, verified"
+    warning = "" if window is None else other_gap(window, card.gap_s)
+    return (
+        f"{card.name} version {card.version}: {card.detector}, threshold {card.threshold.value:.6g}, verified"
+        f"{warning and '; '}{warning}"
+    )

@@ -57,7 +57,7 @@ def preflight(settings: RegionSettings) -> Iterator[CheckResult]:
     if (events := settings.drift_events) is not None:
         yield _try(f"drift events ({events.type})", lambda: _drift(events, settings.drift))
     if (model := settings.model) is not None:
-        yield _try("model", lambda: describe_current(model, settings.region))
+        yield _try("model", lambda: describe_current(model, settings.region, settings.window))
     if settings.classify is not None:
         yield _try("classifier", lambda: describe_classifier(settings))
     yield _try("recovery", lambda: _writable(settings.recovery.path))

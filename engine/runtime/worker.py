@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 
 from bytewax.errors import BytewaxRuntimeError
@@ -34,6 +35,7 @@ from engine.settings import RegionSettings
 from engine.steps.sinks import DrainTimeoutError
 from engine.steps.source import StoppedEarlyError
 from engine.steps.training_sampler import collecting
+from engine.steps.window import other_gap, with_trained_gap
 from engine.telemetry.endpoints import EndpointError
 from engine.telemetry.logs import setup_logging
 from engine.telemetry.telemetry import Telemetry
@@ -74,6 +76,7 @@ def _run(settings: RegionSettings, worker: int, of: int, clock: Clock, drain: Dr
     with context(settings, worker, of, clock, drain, telemetry) as running:
         if not (wait_for_model(running) and try_sinks(running)):
             return EXIT_OK
+        running = with_gap_of_model(running)
         log.info("engine started", extra={"region": settings.region, "worker": worker, "of": of})
         _spare_collector()
         keep_freed_memory()
@@ -181,6 +184,20 @@ def wait_for_model(running: Context) -> bool:
         if running.drain.requested.wait(0.2):
             return False
     return True
+
+
+def with_gap_of_model(running: Context) -> Context:
+    """The same parts, with the session gap that the model in service was trained with, unless one is set."""
+    if running.follower is None:
+        return running
+    settings, gap_s = running.settings, running.follower.get().gap_s
+    if warning := other_gap(settings.window, gap_s):
+        log.warning("%s", warning)
+    window = with_trained_gap(settings.window, gap_s)
+    if window is settings.window:
+        return running
+    log.info("session gap of the model", extra={"gap_s": gap_s})
+    return replace(running, settings=settings.model_copy(update={"window": window}))
 
 
 @contextmanager

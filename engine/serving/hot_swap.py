@@ -65,14 +65,17 @@ class ServingModel:
     def __init__(
         self, name: str, version: int, scorer: WindowScorer, templates: Templates,
         progress: Callable[[], None] = lambda: None, fitted: Threshold | None = None, f1: float | None = None,
+        gap_s: float | None = None,
     ) -> None:  # fmt: skip
         """`progress` is called while scoring has to wait for new templates: the worker is not stuck.
 
-        `fitted` is the card's threshold, from which calibration on the stream starts, and `f1` the card's F1.
+        `fitted` is the card's threshold, from which calibration on the stream starts, and `f1` the card's F1. `gap_s` is
+        the session gap in seconds that the version was trained with; None where it was not trained on sessions.
         """
         self.name = name
         self.fitted = fitted
         self.f1 = f1
+        self.gap_s = gap_s
         self.shadow_scores: list[NDArray[np.float32]] = []
         self.version = version
         self.scorer = scorer

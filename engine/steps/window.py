@@ -17,6 +17,28 @@ WindowSettings = Annotated[SessionWindows | SlidingWindows | TimeWindows, Field(
 """The settings of one kind of window, selected by `kind`."""
 
 
+def with_trained_gap(settings: WindowSettings, gap_s: float | None) -> WindowSettings:
+    """The settings with the session gap that a model was trained with, unless they set a gap.
+
+    `gap_s` is in seconds; None where the model was not trained on sessions.
+    """
+    if not isinstance(settings, SessionWindows) or "gap_s" in settings.model_fields_set or gap_s is None:
+        return settings
+    return settings.model_copy(update={"gap_s": gap_s})
+
+
+def other_gap(settings: WindowSettings, gap_s: float | None) -> str:
+    """A sentence if the settings set another session gap than the model was trained with; else ""."""
+    if not isinstance(settings, SessionWindows) or gap_s is None or settings.gap_s == gap_s:
+        return ""
+    if "gap_s" not in settings.model_fields_set:
+        return ""
+    return (
+        f"window.gap_s = {settings.gap_s:g} is set, but the model was trained on sessions with a gap of {gap_s:g} s, "
+        f"so its scores and threshold may not fit; remove gap_s to use {gap_s:g}"
+    )
+
+
 def build_windower(settings: WindowSettings, clock: Clock, state: bytes | None = None) -> Windower:
     """The windower for the settings, going on from `state` (what `Windower.snapshot` gave) if there is one.
 
@@ -42,4 +64,6 @@ __all__ = [
     "Windowed",
     "Windower",
     "build_windower",
+    "other_gap",
+    "with_trained_gap",
 ]

@@ -78,6 +78,8 @@ class WindowShard(ABC, Generic[OutT]):
     """Open windows of one shard; subclasses define what a window is."""
 
     kind: str
+    follows: frozenset[str] = frozenset()
+    """Settings that may differ from those of a snapshot: its open windows then continue under the new ones."""
 
     def __init__(
         self,
@@ -241,7 +243,8 @@ class WindowShard(ABC, Generic[OutT]):
     def _restore(self, state: bytes) -> None:
         header, arrays = unpack(state)
         shape = self._settings.shape()
-        if header["kind"] != self.kind or header["shape"] != shape:
+        same = {**header["shape"], **{name: shape[name] for name in self.follows}} == shape
+        if header["kind"] != self.kind or not same:
             raise WindowStateError(
                 f"the saved windows were cut as {header['kind']} with {header['shape']}, but the settings are now "
                 f"{self.kind} with {shape}: go back to those settings, or start without the saved state"

@@ -29,7 +29,9 @@ class SessionWindows(ShardSettings):
 
     kind: Literal["session"] = "session"
     gap_s: Annotated[float, Field(gt=0, le=3.2e8)] = Field(
-        default=600.0, description="A pause in a session's event time of more than this many seconds ends its window."
+        default=600.0,
+        description="A pause in a session's event time of more than this many seconds ends its window. If it is not "
+        "set, the gap that the model was trained with applies.",
     )
     max_length: Annotated[int, Field(ge=1, le=65_536)] = Field(
         default=512, description="Maximum number of lines in a window; the session continues in a new one."
@@ -75,9 +77,11 @@ class SessionWindower(WindowShard[Emission]):
     - A line is late if the watermark is more than the gap ahead of it: a window started by it would have ended already.
     - Lines of one session keep the order in which they were read. Where they come from several partitions, a window's
       partition and positions are those of the partition it began in.
+    - After a restart with another gap, an open window keeps its deadline until its next line.
     """
 
     kind = "session"
+    follows = frozenset({"gap_s"})  # it comes from the model, and a later version may have another one
 
     def __init__(self, settings: SessionWindows, clock: Clock, state: bytes | None = None) -> None:
         super().__init__(settings, clock, Emission, settings.allowed_lateness_s)

@@ -62,6 +62,7 @@ def notes_of(round_: Round, base: AnyCard, settings: RoundSettings) -> ModelNote
             "reason": round_.reason,
             "gate": round_.sentence,
             **({"traceparent": round_.traceparent} if round_.traceparent else {}),
+            **({"gap_s": base.data["gap_s"]} if "gap_s" in base.data else {}),  # of the windows, not of the round
         },
         "metrics": {
             "holdout": table([candidate for _, _, candidate in round_.figures]),

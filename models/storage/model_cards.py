@@ -57,6 +57,12 @@ class Card(Notes, ModelCard):
 
     kind: Literal["window_detector"] = Field(default="window_detector", description="Of model.")
 
+    @property
+    def gap_s(self) -> float | None:
+        """Session gap of the training windows in seconds; None where they were not sessions."""
+        gap_s = self.data.get("gap_s")
+        return None if gap_s is None else float(gap_s)
+
 
 class ClassifierCard(ModelCard):
     """All that is known about a version of a line classifier, which has no threshold."""

@@ -30,7 +30,7 @@ def test_the_table_tells_what_was_trained(driftline, place, tmp_path):
     assert ran.code == 0, ran.err
     assert "mine version 1 published" in ran.out
     assert "run logged: " in ran.out
-    assert "was derived from them, set it under [window] of a region" in " ".join(ran.out.split())
+    assert "was derived from them and is on the card of the model" in " ".join(ran.out.split())
     card = ModelStore(tmp_path / "store").card("mine")
     assert (card.threshold.rule, card.threshold.settings, card.seed) == ("percentile", {"percent": 99.0}, 3)
 

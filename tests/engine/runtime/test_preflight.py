@@ -131,3 +131,15 @@ def test_a_port_in_use_is_a_clear_sentence(findings):
         found = findings(telemetry={"port": port})
     assert failing(found) == ["endpoints"]
     assert str(port) in found["endpoints"].detail
+
+
+def test_a_gap_other_than_that_of_the_training_is_named(findings, store):
+    detector = EventCounts(EventCountsSettings())
+    detector.fit(Windows.of([[1, 2, 3], [1, 2, 2, 3]]), None, {1: "a", 2: "b", 3: "c"})
+    notes = Notes(threshold=Threshold(rule="percentile", value=0.5), data={"gap_s": 7200.0})
+    ModelStore(store).publish("m", detector, notes)
+    assert "gap" not in findings()["model"].detail
+    assert "gap" not in findings(window={"kind": "session", "gap_s": 7200})["model"].detail
+    other = findings(window={"kind": "session", "gap_s": 60})["model"]
+    assert other.ok
+    assert "gap_s = 60 is set, but the model was trained on sessions with a gap of 7200 s" in other.detail

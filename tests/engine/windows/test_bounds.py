@@ -187,10 +187,21 @@ def test_windows_cut_by_other_settings_are_refused_but_other_limits_are_fine(clo
     windower.add(parsed([1, 2], [10, 11]))
     state = windower.snapshot()
     with pytest.raises(WindowStateError, match=r"go back to those settings"):
-        build_windower(SessionWindows(gap_s=11), clock, state)
+        build_windower(SessionWindows(gap_s=10, max_length=5), clock, state)
     with pytest.raises(WindowStateError, match=r"session.*sliding"):
         build_windower(SlidingWindows(), clock, state)
     assert build_windower(SessionWindows(gap_s=10, max_open=5, idle_s=1), clock, state).open_windows == 2
+
+
+def test_open_sessions_continue_under_the_gap_of_another_model(clock) -> None:
+    windower = build_windower(SessionWindows(gap_s=10), clock)
+    windower.add(parsed([1, 2], [10, 11]))
+    wider = build_windower(SessionWindows(gap_s=50), clock, windower.snapshot())
+    # Session 1 pauses for less than the new gap and goes on; session 2 has its old deadline, 21.
+    windows = wider.add(parsed([1, 3], [20, 25])).windows
+    assert windows is not None
+    assert (len(windows), wider.open_windows) == (1, 2)
+    assert windows.last_ns.tolist() == [11 * SECOND]
 
 
 def test_growth_steps_by_factor_end_below_the_maximum() -> None:
