@@ -31,7 +31,7 @@ MIN_SCORES = 200
 """With fewer recent scores the fitted threshold stays: their tail would be a handful."""
 _NEARLY_EMPTY = 0.1
 """Share of the windows above an interval that may lie inside it for it to count as nearly empty."""
-_WIDE = 0.7
+_WIDE = 0.8
 """The first interval of at least this share of the widest one's width is taken: gaps also lie between anomalies."""
 _INSIDE = 1 / 3
 """Where in the interval the threshold lies: nearer to the normal windows, since few anomalies are known."""

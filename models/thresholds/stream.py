@@ -16,7 +16,7 @@ from models.thresholds.calibration import MIN_SCORES, Distribution, Fitted, cali
 WINDOW = 8192
 """Recent scores kept; older ones are forgotten, so the threshold follows what is normal now."""
 STEP = 512
-"""Scores between two calibrations, and scores that show that a flood is over."""
+"""Scores between two calibrations."""
 STEP_IN_FLOOD = 32
 """Scores between two calibrations while new behaviour floods the stream: there is little to go by at first."""
 ONSET = 256
@@ -25,8 +25,9 @@ ALARM = 30.0
 """Limit of the cumulative sum. Of independent windows ln(100,000) = 11.5 would do: without a flood the limit is
 reached at most once in e to the power of it windows on average (Lorden, 1971). But the windows of one incident come
 together, and it must not be taken for a flood, so 13 in a row are needed where 5 % are plausible."""
-_RECEDED = 0.5
-"""Part of the plausible share below which a flood is over; halfway, so that the threshold does not flap."""
+_RECEDED, _RISEN = 0.5, 1.5
+"""Multiples of the plausible share: a flood is over below the first, and has begun above the second. They lie apart,
+so that the threshold does not flap."""
 
 
 def fitted(threshold: Threshold) -> Fitted | None:
@@ -46,6 +47,10 @@ class StreamCalibrator:
     each window adds the logarithm of how much likelier it is in a flood, where most windows are above the fitted
     threshold, than at the highest plausible share of them. Scores from before the flood are then forgotten, as in
     adaptive windowing (Bifet and Gavaldà, 2007, https://doi.org/10.1137/1.9781611972771.42).
+
+    Two cases need the share of all remembered scores instead. New behaviour that is less than half of the stream never
+    brings the sum to its limit. And a flood that recurs is still known: while its scores are remembered and frequent,
+    a window that scores like them is most likely another one of it.
 
     Every step depends on the scores so far alone, so a window meets the same threshold however the stream is cut
     into batches.
@@ -90,7 +95,7 @@ class StreamCalibrator:
             up, down = _evidence(known.max_share)
             for i, above in enumerate((scores[start:stop] >= known.threshold).tolist(), start + 1):
                 self._sum = max(0.0, self._sum + (up if above else down))
-                if self._sum > ALARM and len(self._scores) + i - start >= MIN_SCORES:
+                if self._sum > ALARM and len(self._scores) + i - start >= STEP_IN_FLOOD:
                     return i, True
         return stop, False
 
@@ -100,9 +105,9 @@ class StreamCalibrator:
             self.flooded, self._sum, self._scores = True, 0.0, self._scores[-ONSET:]
         elif self._left > 0:
             return
-        elif self.flooded:
-            above = float((self._scores[-STEP:] >= known.threshold).mean())
-            self.flooded = above > _RECEDED * known.max_share
+        else:
+            above = float((self._scores >= known.threshold).mean())
+            self.flooded = above > (_RECEDED if self.flooded else _RISEN) * known.max_share
         self._left = STEP_IN_FLOOD if self.flooded else min(STEP, max(1, len(self._scores) // 8))
         recent = Distribution.from_scores(self._scores)
         self.threshold = calibrated(recent, len(self._scores), known, flooded=self.flooded)

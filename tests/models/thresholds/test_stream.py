@@ -57,8 +57,28 @@ def test_a_flood_is_noticed_within_a_hundred_windows_and_forgotten_when_it_reced
     assert called[given < 9].sum() < 100
     assert called[given == 9].all()
     assert calibrator.flooded
-    calibrator.update(scores(2000))
+    calibrator.update(scores(WINDOW))
     assert not calibrator.flooded
+
+
+def test_a_flood_that_recurs_is_still_known() -> None:
+    calibrator = StreamCalibrator(KNOWN)
+    calibrator.update(np.concatenate([scores(1000), flood(1500), scores(700)]))
+    again = flood(1500, seed=6)
+    called = again >= calibrator.update(again)
+    assert not called[again < 9].any()
+    assert called[again == 9].all()
+
+
+def test_new_behaviour_that_is_spread_over_the_stream_is_noticed_too() -> None:
+    """A fifth of all windows never brings the sum to its limit, but is more than could be anomalous."""
+    calibrator = StreamCalibrator(KNOWN)
+    calibrator.update(scores(1000))
+    mixed = np.random.default_rng(3).permutation(np.concatenate([scores(4000), flood(1000)]))
+    called = mixed >= calibrator.update(mixed)
+    middle = (mixed > 1) & (mixed < 2.5)
+    assert called[middle][-500:].mean() < 0.05
+    assert called[mixed == 9][-10:].all()
 
 
 def test_a_card_without_held_out_scores_keeps_its_threshold() -> None:
