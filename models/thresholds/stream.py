@@ -26,7 +26,7 @@ ALARM = 30.0
 reached at most once in e to the power of it windows on average (Lorden, 1971). But the windows of one incident come
 together, and it must not be taken for a flood, so 13 in a row are needed where 5 % are plausible."""
 _RECEDED, _RISEN = 0.5, 1.5
-"""Multiples of the plausible share: a flood is over below the first, and has begun above the second. They lie apart,
+"""Multiples of the plausible share: a flood is over below the first, and starts above the second. They lie apart,
 so that the threshold does not flap."""
 
 
