@@ -7,10 +7,16 @@ it is clearly stronger now, so an old finding never hides a new one.
 Strength counts in powers of ten. It is the number of stretches of 150 blocks in which something as unusual is
 expected once by chance, plus the severity that the text suggests. A model that is wrong once in ten thousand times
 cannot be surer than that, so the part that comes from chances grows slowly above three.
+
+The strength of a finding combines the strongest signal of each detector by the weighted Cauchy combination (Liu and
+Xie, 2020, https://doi.org/10.1080/01621459.2018.1554485). It needs no independence: detectors see the same lines. For
+small chances p_i it is 1 / sum(w_i / p_i); the weight w_i of a signal is what its severity adds. In powers of ten, the
+strength is therefore log10(sum(10 ** s_i)), which is above each s_i and at most log10 of the number of detectors
+above the highest.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from engine.findings.base import Signal, State, TemplateLookup
@@ -48,7 +54,7 @@ class Finding:
     Attributes:
         number: In order of detection, from 1.
         signals: The strongest signal of every (kind, template, host), strongest first.
-        strength: See the module; of the strongest signal.
+        strength: See the module; of the strongest signals of all detectors together.
         first, last: Numbers of the first and last line that show it.
         first_ns, last_ns: Their times.
         detected: Number of the line at which it was first clear.
@@ -84,6 +90,15 @@ def chance_part(surprise: float) -> float:
     """Powers of ten between a surprise and the one expected by chance in `_HORIZON` blocks; slower above 3."""
     x = (surprise - math.log(_HORIZON)) / math.log(10)
     return x if x <= 3 else 3 + math.log2(1 + (x - 3) / 3)
+
+
+def combined(signals: Iterable[tuple[float, Signal]]) -> float:
+    """The strength of signals (at least one) together; only the strongest of each detector counts."""
+    best: dict[str, float] = {}
+    for strength, signal in signals:
+        best[signal.detector] = max(strength, best.get(signal.detector, -math.inf))
+    highest = max(best.values())
+    return highest + math.log10(sum(10 ** (strength - highest) for strength in best.values()))
 
 
 def severity_of(signal: Signal, templates: TemplateLookup) -> float:
@@ -183,8 +198,7 @@ class Grouping:
             if len(finding.signals) > _MAX_SHOWN:
                 weakest = min(finding.signals, key=lambda m: finding.signals[m][0])
                 del finding.signals[weakest]
-        if strength > finding.strength:
-            finding.strength = strength
+        finding.strength = max(finding.strength, combined(finding.signals.values()))
         finding.severity = max(finding.severity, severity)
         if not known:
             finding.onset = max(finding.onset, signal.first)
