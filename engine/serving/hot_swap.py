@@ -69,8 +69,8 @@ class ServingModel:
     ) -> None:  # fmt: skip
         """`progress` is called while scoring has to wait for new templates: the worker is not stuck.
 
-        `fitted` is the card's threshold, from which calibration on the stream starts, and `f1` the card's F1. `gap_s` is
-        the session gap in seconds that the version was trained with; None where it was not trained on sessions.
+        `fitted` is the card's threshold, from which calibration on the stream starts, `f1` the card's F1, and `gap_s`
+        the session gap in seconds of its training; None where it was not trained on sessions.
         """
         self.name = name
         self.fitted = fitted
