@@ -5,52 +5,20 @@ the sink needs no state. The schema is made and brought up to date by `open`.
 """
 
 import threading
-import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from connectors.base import Record, SettingsError, SinkUnavailableError, State
+from connectors.base import Record, SinkUnavailableError, State
+from connectors.sql_database import database_url, driver_message, open_database, shown
+from connectors.sql_schema import ALERTS, alert_columns
 from connectors.sql_settings import SqlSettings
-from foundation.documents.alert import AlertDocument
-from foundation.sqlite import prepare
-from foundation.time_text import iso_millis
-
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
-    (
-        """CREATE TABLE alerts (
-            id VARCHAR(64) PRIMARY KEY, region TEXT, source TEXT, session TEXT,
-            score DOUBLE PRECISION, threshold DOUBLE PRECISION, model TEXT, version BIGINT,
-            first_time TEXT, last_time TEXT, first_position BIGINT, last_position BIGINT,
-            created TEXT, document TEXT NOT NULL)""",
-        "CREATE INDEX alerts_created ON alerts (created)",
-    ),
-)
-"""Statements by schema version, the first brings version 1; only ever append."""
 
 BATCH_ROWS = 500
-"""Rows in one statement; 14 columns stay below SQLite's 32,766 parameters."""
-
-_LOCK_KEY = 0x64726966  # any number that only this program uses
-
-
-_COLUMNS = (
-    "id", "region", "source", "session", "score", "threshold", "model", "version", "first_time", "last_time",
-    "first_position", "last_position", "created",
-)  # fmt: skip
-"""Fields of the document that can be selected by; the whole document is in a column of its own."""
-
-_TYPES: Mapping[Any, sa.types.TypeEngine[Any]] = {str: sa.Text(), float: sa.Double(), int: sa.BigInteger()}
-_FIELDS = get_type_hints(AlertDocument)
-
-ALERTS = sa.table(
-    "alerts", *(sa.column(name, _TYPES[_FIELDS[name]]) for name in _COLUMNS), sa.column("document", sa.Text())
-)
-"""The table as the newest schema version has it."""
+"""Rows in one statement; 20 columns stay below SQLite's 32,766 parameters."""
 
 
 class SqlSink:
@@ -60,7 +28,7 @@ class SqlSink:
 
     def __init__(self, settings: SqlSettings) -> None:
         self._settings = settings
-        self._url = _url(settings)
+        self._url = database_url(settings)
         self._engine: sa.Engine | None = None
         self._lock = threading.Lock()
         self._kept: dict[str, Record] = {}
@@ -68,13 +36,7 @@ class SqlSink:
     def open(self, resume: State | None) -> None:
         """See `Sink.open`."""
         self._dispose()
-        engine = _engine(self._url, self._settings)
-        try:
-            _migrate(engine)
-        except (sa.exc.DBAPIError, OSError) as error:
-            engine.dispose()
-            raise SinkUnavailableError(f"cannot open {self._name()}: {_reason(error)}") from error
-        self._engine = engine
+        self._engine = open_database(self._url, self._settings)
 
     def write(self, records: Sequence[Record]) -> None:
         """See `Sink.write`; of records with one id the last one counts."""
@@ -98,7 +60,7 @@ class SqlSink:
                     connection.execute(_upsert(connection, [_row(r) for r in records[i : i + BATCH_ROWS]]))
         except (sa.exc.DBAPIError, OSError) as error:
             raise SinkUnavailableError(
-                f"{len(records)} alerts were not stored in {self._name()}: {_reason(error)}. They are kept."
+                f"{len(records)} alerts were not stored in {self._name()}: {driver_message(error)}. They are kept."
             ) from error
         self._kept = {}
 
@@ -133,7 +95,7 @@ class SqlSink:
             with self._open_engine().connect() as connection:
                 return connection.execute(query).all()
         except sa.exc.DBAPIError as error:
-            raise SinkUnavailableError(f"cannot read {self._name()}: {_reason(error)}") from error
+            raise SinkUnavailableError(f"cannot read {self._name()}: {driver_message(error)}") from error
 
     def _open_engine(self) -> sa.Engine:
         with self._lock:
@@ -148,36 +110,7 @@ class SqlSink:
             engine.dispose()
 
     def _name(self) -> str:
-        return self._url.render_as_string(hide_password=True)
-
-
-def _url(settings: SqlSettings) -> sa.URL:
-    try:
-        url = sa.make_url(settings.url.get_secret_value())
-    except sa.exc.ArgumentError as error:
-        raise SettingsError(
-            "`url` of the SQL sink is not a database URL such as sqlite:///path or postgresql+psycopg://host/name"
-        ) from error
-    if url.get_backend_name() not in ("sqlite", "postgresql"):
-        raise SettingsError(f"database {url.get_backend_name()!r} is not supported; sqlite and postgresql are")
-    return url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url
-
-
-def _engine(url: sa.URL, settings: SqlSettings) -> sa.Engine:
-    if url.get_backend_name() == "postgresql":
-        arguments: dict[str, Any] = {"connect_timeout": settings.connect_timeout_s}
-        return sa.create_engine(url, connect_args=arguments, pool_pre_ping=True)
-    if url.database and url.database != ":memory:":
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(url, connect_args={"timeout": settings.connect_timeout_s})
-    # FULL: an acknowledged alert survives a power cut.
-    sa.event.listen(engine, "connect", lambda connection, _: prepare(connection, settings.connect_timeout_s, "FULL"))
-    sa.event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _begin_sqlite(connection: sa.Connection) -> None:
-    connection.exec_driver_sql("BEGIN")
+        return shown(self._url)
 
 
 def _limit(connection: sa.Connection, timeout_s: float) -> None:
@@ -187,34 +120,6 @@ def _limit(connection: sa.Connection, timeout_s: float) -> None:
         connection.exec_driver_sql(f"SET LOCAL statement_timeout = {milliseconds}")
     else:
         connection.exec_driver_sql(f"PRAGMA busy_timeout = {milliseconds}")
-
-
-def _migrate(engine: sa.Engine) -> None:
-    """Brings the schema to the newest version; safe with several processes at once.
-
-    Raises:
-        SettingsError: the database was made by a newer version of this program.
-    """
-    with engine.begin() as connection:
-        if engine.dialect.name == "postgresql":
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK_KEY})")
-        else:
-            connection.exec_driver_sql("END")
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        connection.exec_driver_sql(
-            "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY, applied TEXT NOT NULL)"
-        )
-        found = int(connection.exec_driver_sql("SELECT COALESCE(MAX(version), 0) FROM schema_version").scalar_one())
-        if found > len(MIGRATIONS):
-            raise SettingsError(
-                f"the database has schema version {found}, but this program supports only {len(MIGRATIONS)}: "
-                "update the program"
-            )
-        for version in range(found + 1, len(MIGRATIONS) + 1):
-            for statement in MIGRATIONS[version - 1]:
-                connection.exec_driver_sql(statement)
-            insert = sa.text("INSERT INTO schema_version VALUES (:version, :applied)")
-            connection.execute(insert, {"version": version, "applied": iso_millis(time.time_ns())})
 
 
 def _upsert(connection: sa.Connection, rows: list[dict[str, Any]]) -> sa.sql.dml.Insert:
@@ -231,16 +136,4 @@ def _replaced(excluded: Any) -> dict[str, Any]:
 
 def _row(record: Record) -> dict[str, Any]:
     document: Mapping[str, Any] = record.document
-    row = {c.name: _clean(document.get(c.name)) for c in ALERTS.c}
-    return {**row, "id": record.id, "document": orjson.dumps(dict(document)).decode()}
-
-
-def _clean(value: Any) -> Any:
-    # PostgreSQL's text holds no NUL; the document itself keeps it, escaped.
-    return value.replace("\x00", "\ufffd") if isinstance(value, str) else value
-
-
-def _reason(error: Exception) -> str:
-    """The driver's words, first line, without statement or parameters (they quote log lines)."""
-    origin = error.orig if isinstance(error, sa.exc.DBAPIError) else error
-    return str(origin).strip().partition("\n")[0]
+    return {**alert_columns(document), "id": record.id, "document": orjson.dumps(dict(document)).decode()}

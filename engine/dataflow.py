@@ -20,10 +20,10 @@ from engine.flow.drift_step import DriftStep
 from engine.flow.find_step import FindStep
 from engine.flow.outputs import Outputs
 from engine.flow.worker_context import Context
-from engine.parsing.parsed import Parsed
 from engine.records import Rejected, WindowBatch
 from engine.steps.alert import AlertWriter
 from engine.steps.explain import Explainer
+from engine.steps.parse import Parsed
 
 
 def build(context: Context) -> Dataflow:

@@ -48,7 +48,7 @@ _PARSE_LIMITS = {
 """Settings of which lines are rejected, cut or remembered; the parser's state stays valid when they change."""
 
 
-F = TypeVar("F", bound="_FileSettings")
+F = TypeVar("F", bound="TomlSettings")
 
 
 class SettingsFileError(DriftlineError):
@@ -90,7 +90,7 @@ class _Environment(EnvSettingsSource):
         return found
 
 
-class _FileSettings(BaseSettings):
+class TomlSettings(BaseSettings):
     """What is read from one TOML file, with the environment's values over it."""
 
     model_config = SettingsConfigDict(
@@ -115,7 +115,7 @@ class _FileSettings(BaseSettings):
         return list(_secret_values(self))
 
 
-class RegionSettings(_FileSettings):
+class RegionSettings(TomlSettings):
     """Settings of one region: of its engine, and of its node in federated rounds."""
 
     region: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)] = Field(
@@ -216,7 +216,7 @@ class RegionSettings(_FileSettings):
         return json.dumps(parts, sort_keys=True)
 
 
-class CoordinatorSettings(_FileSettings):
+class CoordinatorSettings(TomlSettings):
     """Settings of the coordinator of federated rounds."""
 
     model: str = Field("bert_cnn", description="Name of the model in the store that rounds retrain.")
@@ -259,28 +259,33 @@ def load(path: Path) -> RegionSettings:
     Raises:
         SettingsFileError: the file is missing, is not TOML, or states something that cannot be used.
     """
-    return from_mapping(_read(path), str(path))
+    return from_mapping(read_toml(path), str(path))
 
 
 def load_coordinator(path: Path) -> CoordinatorSettings:
     """Like `load`, for the coordinator's file."""
-    return _made(CoordinatorSettings, _read(path), str(path))
+    return settings_of(CoordinatorSettings, read_toml(path), str(path))
 
 
 def load_either(path: Path) -> RegionSettings | CoordinatorSettings:
     """Like `load`, for a file of either kind: one with the section `superlink` is the coordinator's."""
-    content = _read(path)
+    content = read_toml(path)
     if "superlink" in content:
-        return _made(CoordinatorSettings, content, str(path))
-    return _made(RegionSettings, content, str(path))
+        return settings_of(CoordinatorSettings, content, str(path))
+    return settings_of(RegionSettings, content, str(path))
 
 
 def from_mapping(content: dict[str, Any], origin: str) -> RegionSettings:
     """Like `load`, for content that was read already; `origin` names it in messages."""
-    return _made(RegionSettings, content, origin)
+    return settings_of(RegionSettings, content, origin)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a TOML file.
+
+    Raises:
+        SettingsFileError: the file is missing, cannot be read, or is not TOML.
+    """
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError as error:
@@ -291,7 +296,17 @@ def _read(path: Path) -> dict[str, Any]:
         raise SettingsFileError(f"{path}: not valid TOML: {error}") from error
 
 
-def _made(kind: type[F], content: dict[str, Any], origin: str) -> F:
+def settings_of(kind: type[F], content: dict[str, Any], origin: str) -> F:
+    """Settings of a kind from the content of a TOML file, with the environment's values over it.
+
+    Args:
+        kind: The class of the settings.
+        content: What the file contains.
+        origin: The file, for messages.
+
+    Raises:
+        SettingsFileError: it contains something that cannot be used.
+    """
     try:
         return kind(**content)
     except ValidationError as error:

@@ -18,7 +18,8 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "otel": ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"),
     "postgresql": ("psycopg",),
     "remote": ("fsspec",),
-    "sql": ("sqlalchemy",),
+    "serve": ("alembic", "argon2", "fastapi", "multipart", "sqlalchemy", "uvicorn"),
+    "sql": ("alembic", "sqlalchemy"),
     "train": ("matplotlib", "sklearn"),
 }
 """Extra of `pyproject.toml` -> the modules that Driftline imports from what it installs."""

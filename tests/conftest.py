@@ -103,7 +103,8 @@ def postgres_url(postgres_server: str) -> str:
 
     engine = sa.create_engine(postgres_server)
     with engine.begin() as connection:
-        connection.exec_driver_sql("DROP TABLE IF EXISTS alerts, schema_version")
+        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+        connection.exec_driver_sql("CREATE SCHEMA public")
     engine.dispose()
     return postgres_server
 

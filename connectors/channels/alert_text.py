@@ -49,6 +49,17 @@ def details_of(alert: Mapping[str, Any]) -> str:
     return "\n".join(row if len(row) <= MAX_LINE else row[: MAX_LINE - 1] + "…" for row in rows if row)
 
 
+def cause_of(alert: Mapping[str, Any]) -> str:
+    """Text of the template that caused an alert; "" where the alert does not name one."""
+    for reason in alert.get("reasons") or ():
+        if reason.get("template"):
+            return str(reason["template"])
+    lines = (alert.get("explanation") or {}).get("lines") or ()
+    if lines:
+        return str(lines[0]["text"])
+    return str((alert.get("classification") or {}).get("text", ""))
+
+
 def second_text(time_s: float) -> str:
     """RFC 3339 of seconds since 1970, as services want it."""
     return iso_seconds(int(time_s) * NS_PER_S)

@@ -116,10 +116,11 @@ def normal(region: Region, identity: Identity, comment: Comment = "") -> None:
 
     Example: driftline alerts normal eu-west.toml 3f9c2a
     """
+    from connectors.channels.alert_text import cause_of
     from engine.offline.alert_archive import AlertArchiveError, archive_of, find
 
     alert = find(archive_of(str(region)), identity)
-    text = _cause(alert)
+    text = cause_of(alert)
     if not text:
         raise AlertArchiveError(
             f"alert {alert['id']} does not name the template that caused it; "
@@ -160,17 +161,12 @@ def silences(region: Region, remove: Annotated[str, typer.Option(help="Name of a
     from rich.console import Console
     from rich.table import Table
 
-    from engine.steps.silences import SilenceFileError, read_silences, write_silences
+    from engine.steps.silences import read_silences, remove_silence
 
     path = _silence_path(_settings(region), region)
-    rules = read_silences(path)
     if remove:
-        kept = tuple(rule for rule in rules if rule.name != remove)
-        if len(kept) == len(rules):
-            known = ", ".join(rule.name for rule in rules) or "none"
-            raise SilenceFileError(f"{path}: no silence is named {remove}; there are: {known}")
-        write_silences(path, kept)
-        rules = kept
+        remove_silence(path, remove)
+    rules = read_silences(path)
     table = Table("name", "template", "session", "reason", "ends", "comment", title=str(path))
     for rule in rules:
         ends = "" if rule.ends is None else rule.ends.isoformat(timespec="minutes")
@@ -180,34 +176,25 @@ def silences(region: Region, remove: Annotated[str, typer.Option(help="Name of a
 
 def _answer(region: Path, identity: str, *, anomalous: bool, comment: str) -> None:
     from engine.offline.alert_archive import AlertArchiveError, archive_of, find
-    from federation.storage.labels import read_label
-    from federation.storage.training_store import TrainingStore
+    from federation.storage.feedback import store_feedback
 
     settings = _settings(region)
     alert = find(archive_of(str(region)), identity)
     if settings.training is None:
         raise AlertArchiveError(f"{region}: answers go to the training store; add a section [training] with a path")
-    said = read_label({"alert": alert["id"], "anomalous": anomalous}, "feedback", time.time_ns())
-    with TrainingStore(settings.training.path, settings.training, now_ns=time.time_ns) as store:
-        known = store.label([said])
+    known = store_feedback(settings.training, alert, anomalous=anomalous, now_ns=time.time_ns)
     word = "anomalous" if anomalous else "normal"
     kept = "its window is in the training store" if known else "its window is not in the training store (yet)"
     print(f"{alert['id']}: {word}, by {getpass.getuser()}; {kept}{'; ' + comment if comment else ''}")
 
 
 def _add(region: Path, **conditions: Any) -> None:
-    from engine.steps.silences import SuppressionRule, read_silences, write_silences
-    from foundation.settings_errors import validated
+    from engine.steps.silences import add_silence
 
     path = _silence_path(_settings(region), region)
-    rules = list(read_silences(path))
-    taken = {rule.name for rule in rules}
-    name = next(name for i in range(1, len(rules) + 2) if (name := f"silence-{i}") not in taken)
     comment = f"{conditions.pop('comment')} ({getpass.getuser()}, {datetime.now(UTC):%Y-%m-%d})".strip()
-    values = {key: value for key, value in conditions.items() if value is not None}
-    rule: SuppressionRule = validated(SuppressionRule, {"name": name, **values, "comment": comment}, "")
-    write_silences(path, [*rules, rule])
-    print(f"{path}: {name} is in force")
+    rule = add_silence(path, {key: value for key, value in conditions.items() if value is not None}, comment)
+    print(f"{path}: {rule.name} is in force")
 
 
 def _settings(region: Path) -> "RegionSettings":
@@ -222,17 +209,6 @@ def _silence_path(settings: "RegionSettings", region: Path) -> Path:
     if settings.decide.silences is None:
         raise SilenceFileError(f'{region}: decide.silences is not set; add silences = "silences.json" to [decide]')
     return settings.decide.silences
-
-
-def _cause(alert: dict[str, Any]) -> str:
-    """Text of the template that caused an alert; "" where the alert does not name one."""
-    for reason in alert.get("reasons") or ():
-        if reason.get("template"):
-            return str(reason["template"])
-    lines = (alert.get("explanation") or {}).get("lines") or ()
-    if lines:
-        return str(lines[0]["text"])
-    return str((alert.get("classification") or {}).get("text", ""))
 
 
 def _wanted(since: str, severity: str, group: str) -> Any:

@@ -5,7 +5,23 @@ from typing import Annotated, Any
 
 import typer
 
-from engine.cli import alerts, ask, classify, data, demo, detect, federate, label, models, parse, run, runs, scan, train
+from engine.cli import (
+    alerts,
+    ask,
+    classify,
+    data,
+    demo,
+    detect,
+    federate,
+    label,
+    models,
+    parse,
+    run,
+    runs,
+    scan,
+    serve,
+    train,
+)  # fmt: skip
 from foundation.errors import DriftlineError
 from foundation.version import VERSION
 
@@ -36,6 +52,7 @@ def _options(
 app.command("scan")(scan.scan)
 app.command("run")(run.run)
 app.command("check")(run.check)
+app.command("serve")(serve.serve)
 app.command("train")(train.train)
 app.command("evaluate")(detect.evaluate)
 app.command("score")(detect.score)

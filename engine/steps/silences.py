@@ -6,18 +6,22 @@ windows and findings that fulfil all of its conditions. Its times are compared w
 replay decides alike.
 """
 
+import fcntl
 import logging
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from foundation import durable
 from foundation.documents.alert import AlertDocument
 from foundation.errors import DriftlineError
+from foundation.settings_errors import validated
 from foundation.time_text import NS_PER_S, parse_time
 
 log = logging.getLogger(__name__)
@@ -155,6 +159,54 @@ def write_silences(path: Path, rules: Sequence[SuppressionRule]) -> None:
         durable.write(path, _RULES.dump_json(tuple(rules), indent=1, exclude_none=True))
     except OSError as error:
         raise SilenceFileError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def add_silence(path: Path, conditions: Mapping[str, Any], comment: str) -> SuppressionRule:
+    """Add a silence to a file under a new name; a running engine applies it within seconds.
+
+    Args:
+        path: The file; it is created if missing.
+        conditions: Fields of `SuppressionRule` other than name and comment.
+        comment: Reason, and who requested it.
+
+    Raises:
+        SilenceFileError: The file cannot be read or written.
+        SettingsError: The conditions are not valid.
+    """
+    with _locked(path):
+        rules = list(read_silences(path))
+        taken = {rule.name for rule in rules}
+        name = next(name for i in range(1, len(rules) + 2) if (name := f"silence-{i}") not in taken)
+        rule: SuppressionRule = validated(SuppressionRule, {"name": name, **conditions, "comment": comment}, "")
+        write_silences(path, [*rules, rule])
+    return rule
+
+
+def remove_silence(path: Path, name: str) -> None:
+    """Remove a silence from a file.
+
+    Raises:
+        SilenceFileError: The file has no silence of this name, or cannot be read or written.
+    """
+    with _locked(path):
+        rules = read_silences(path)
+        kept = tuple(rule for rule in rules if rule.name != name)
+        if len(kept) == len(rules):
+            known = ", ".join(rule.name for rule in rules) or "none"
+            raise SilenceFileError(f"{path}: no silence is named {name}; there are: {known}")
+        write_silences(path, kept)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One writer at a time: the command line and the API change the same file."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.with_name(f"{path.name}.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+    except OSError as error:
+        raise SilenceFileError(f"{path}: cannot be locked: {error.strerror}") from error
 
 
 class Silences:

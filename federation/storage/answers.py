@@ -63,6 +63,14 @@ class AnswerStore(TrainingStore):
         """The store's hash of each session key, or of each id of a window without one."""
         return tuple(map(self._hash, keys))
 
+    def holds(self, key: str) -> bool:
+        """Whether the store has a window of a session, or the window with this id."""
+        with self._file.connection() as database:
+            return (
+                database.execute("SELECT 1 FROM windows WHERE key = ? LIMIT 1", (self._hash(key),)).fetchone()
+                is not None
+            )
+
     def answered(self, hashes: Sequence[bytes]) -> NDArray[np.bool_]:
         """Which sessions are labelled by an operator or by ground truth: bool (n,)."""
         limit = RANKS.index("rules")

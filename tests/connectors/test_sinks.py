@@ -5,10 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 from pydantic import TypeAdapter, ValidationError
 
-from connectors import sql
 from connectors.base import DeadLetter, Record, SettingsError, SinkUnavailableError
 from connectors.checks import records
 from connectors.dead_letters import to_records
@@ -37,21 +35,6 @@ def test_alerts_are_stored_once_and_read_back(tmp_path: Path) -> None:
     sink.close()
     with pytest.raises(SinkUnavailableError, match="not open"):
         sink.recent()
-
-
-def test_schema_is_versioned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sqlite(tmp_path).close()
-    monkeypatch.setattr(sql, "MIGRATIONS", (*sql.MIGRATIONS, ("ALTER TABLE alerts ADD COLUMN note TEXT",)))
-    sqlite(tmp_path).close()
-    sqlite(tmp_path).close()
-    engine = sa.create_engine(f"sqlite:///{tmp_path}/sub/alerts.db")
-    with engine.connect() as connection:
-        assert [r[0] for r in connection.exec_driver_sql("SELECT version FROM schema_version")] == [1, 2]
-        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
-    engine.dispose()
-    monkeypatch.undo()
-    with pytest.raises(SettingsError, match="schema version 2, but this program supports only 1"):
-        sqlite(tmp_path)
 
 
 def test_bad_urls_are_refused_without_showing_them() -> None:

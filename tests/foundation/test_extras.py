@@ -196,6 +196,12 @@ def remote():
     ModelStore("memory://store")
 
 
+def serve():
+    from engine.cli.serve import serve as command
+
+    command(None)
+
+
 def sql():
     from connectors.registry import build_sink
     from connectors.sql_settings import SqlSettings
@@ -210,8 +216,8 @@ def train():
 
 
 USES = {use.__name__: use for use in (
-    broker, classify, data, drift, evaluation, explain, federation, minilm, notify, otel, postgresql, remote, sql,
-    train,
+    broker, classify, data, drift, evaluation, explain, federation, minilm, notify, otel, postgresql, remote, serve,
+    sql, train,
 )}  # fmt: skip
 
 

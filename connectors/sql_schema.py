@@ -1,0 +1,151 @@
+"""The tables of the SQL store as the newest schema version has them; `connectors.sql_versions` creates them.
+
+Times are RFC 3339 text in UTC of one length a column, so their order is that of time.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import sqlalchemy as sa
+
+from connectors.channels.alert_text import cause_of, severity_of, title_of
+
+METADATA = sa.MetaData()
+
+ALERTS = sa.Table(
+    "alerts",
+    METADATA,
+    sa.Column("id", sa.String(64), primary_key=True),
+    *(sa.Column(name, sa.Text()) for name in ("region", "source", "session")),
+    sa.Column("score", sa.Double()),
+    sa.Column("threshold", sa.Double()),
+    sa.Column("model", sa.Text()),
+    sa.Column("version", sa.BigInteger()),
+    sa.Column("first_time", sa.Text()),
+    sa.Column("last_time", sa.Text()),
+    sa.Column("first_position", sa.BigInteger()),
+    sa.Column("last_position", sa.BigInteger()),
+    sa.Column("created", sa.Text()),
+    sa.Column("document", sa.Text(), nullable=False),
+    sa.Column("severity", sa.SmallInteger()),
+    sa.Column("group_id", sa.Text()),
+    sa.Column("kind", sa.Text()),
+    sa.Column("line_class", sa.Text()),
+    sa.Column("title", sa.Text()),
+    sa.Column("cause", sa.Text()),
+    sa.Index("alerts_created", "created", "id"),
+    sa.Index("alerts_time", "last_time", "id"),
+    sa.Index("alerts_group", "group_id", "last_time"),
+)
+"""One row an alert; columns next to `document` can be selected by."""
+
+GROUP_STATES = sa.Table(
+    "group_states",
+    METADATA,
+    sa.Column("group_id", sa.Text(), primary_key=True),
+    sa.Column("status", sa.Text(), nullable=False),
+    sa.Column("changed", sa.Text(), nullable=False),
+    sa.Column("changed_by", sa.Text(), nullable=False),
+    sa.Column("revision", sa.BigInteger(), nullable=False),
+)
+"""What operators decided about a group of alerts; a group without a row is open."""
+
+EVENTS = sa.Table(
+    "alert_events",
+    METADATA,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("time", sa.Text(), nullable=False),
+    sa.Column("actor", sa.Text(), nullable=False),
+    sa.Column("event", sa.Text(), nullable=False),
+    sa.Column("group_id", sa.Text(), nullable=False),
+    sa.Column("alert_id", sa.Text(), nullable=False),
+    sa.Column("comment", sa.Text(), nullable=False),
+    sa.Index("alert_events_group", "group_id", "id"),
+)
+"""The life of groups and alerts: what was decided, by whom and why."""
+
+FEEDBACK = sa.Table(
+    "feedback",
+    METADATA,
+    sa.Column("alert_id", sa.Text(), primary_key=True),
+    sa.Column("group_id", sa.Text(), nullable=False),
+    sa.Column("answer", sa.Text(), nullable=False),
+    sa.Column("time", sa.Text(), nullable=False),
+    sa.Column("actor", sa.Text(), nullable=False),
+    sa.Column("comment", sa.Text(), nullable=False),
+    sa.Column("in_training_store", sa.Boolean(), nullable=False),
+)
+"""The last answer to each alert that was answered."""
+
+USERS = sa.Table(
+    "users",
+    METADATA,
+    sa.Column("name", sa.Text(), primary_key=True),
+    sa.Column("role", sa.Text(), nullable=False),
+    sa.Column("password_hash", sa.Text(), nullable=False),
+    sa.Column("created", sa.Text(), nullable=False),
+    sa.Column("disabled", sa.Boolean(), nullable=False),
+    sa.Column("failures", sa.Integer(), nullable=False),
+    sa.Column("locked_until", sa.Text(), nullable=False),
+)
+
+SESSIONS = sa.Table(
+    "user_sessions",
+    METADATA,
+    sa.Column("key_hash", sa.Text(), primary_key=True),
+    sa.Column("user_name", sa.Text(), nullable=False),
+    sa.Column("csrf_token", sa.Text(), nullable=False),
+    sa.Column("created", sa.Text(), nullable=False),
+    sa.Column("expires", sa.Text(), nullable=False),
+    sa.Index("user_sessions_user", "user_name"),
+)
+"""Logins of browsers, by the SHA-256 of the cookie."""
+
+TOKENS = sa.Table(
+    "api_tokens",
+    METADATA,
+    sa.Column("id", sa.Text(), primary_key=True),
+    sa.Column("key_hash", sa.Text(), nullable=False, unique=True),
+    sa.Column("name", sa.Text(), nullable=False),
+    sa.Column("user_name", sa.Text(), nullable=False),
+    sa.Column("role", sa.Text(), nullable=False),
+    sa.Column("created", sa.Text(), nullable=False),
+    sa.Column("expires", sa.Text(), nullable=False),
+    sa.Index("api_tokens_user", "user_name"),
+)
+"""Tokens of programs, by the SHA-256 of their text."""
+
+AUDIT = sa.Table(
+    "audit",
+    METADATA,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("time", sa.Text(), nullable=False),
+    sa.Column("actor", sa.Text(), nullable=False),
+    sa.Column("action", sa.Text(), nullable=False),
+    sa.Column("subject", sa.Text(), nullable=False),
+    sa.Column("detail", sa.Text(), nullable=False),
+    sa.Index("audit_time", "time"),
+)
+"""Who changed what through the API."""
+
+_DERIVED: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
+    "severity": severity_of,
+    "group_id": lambda alert: alert.get("group", ""),
+    "kind": lambda alert: next((r.get("kind", "") for r in alert.get("reasons") or ()), "score"),
+    "line_class": lambda alert: (alert.get("classification") or {}).get("class", ""),
+    "title": title_of,
+    "cause": cause_of,
+}
+"""Columns that are not fields of the document."""
+
+
+def alert_columns(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of an alert, without `id` and `document`."""
+    names = [column.name for column in ALERTS.columns if column.name not in ("id", "document")]
+    found = {name: _DERIVED[name](document) if name in _DERIVED else document.get(name) for name in names}
+    return {name: _clean(value) for name, value in found.items()}
+
+
+def _clean(value: Any) -> Any:
+    # PostgreSQL's text holds no NUL; the document itself keeps it, escaped.
+    return value.replace("\x00", "\ufffd") if isinstance(value, str) else value

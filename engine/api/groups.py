@@ -1,0 +1,175 @@
+"""Groups of alerts: list, detail, and the actions that change their status."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import sqlalchemy as sa
+from fastapi import APIRouter, Header, Path, Response
+from pydantic import BaseModel, Field
+
+from connectors.sql_schema import ALERTS, GROUP_STATES
+from engine.api.actions import Comment, GroupAction, act_on_group, events_of
+from engine.api.alert_queries import STATUS, AlertItem, Status, Wanted, alert_item, joined, select_alerts
+from engine.api.alerts import LifeEvent
+from engine.api.auth import Operator, Viewer
+from engine.api.pages import Page, PageRequest, Paging
+from engine.api.problems import RESPONSES, ProblemError, not_found
+from engine.api.services import Services, Svc
+from foundation.documents.alert import SEVERITIES, Severity
+
+router = APIRouter(prefix="/api/v1/groups", tags=["groups"], responses=RESPONSES)
+
+GroupId = Annotated[str, Path(max_length=64, pattern=r"^[^\x00]+$", description="Id of the group.")]
+
+LATEST = 20
+"""Alerts that a detail lists."""
+
+
+class GroupItem(BaseModel):
+    """A group of alerts with the same set of templates."""
+
+    id: str
+    status: Annotated[Status, Field(description="A group opens again with an alert that is newer than its resolution.")]
+    revision: Annotated[int, Field(description="Number of changes of its status; the ETag of the group.")]
+    changed: Annotated[str | None, Field(description="When its status was last changed.")]
+    changed_by: str | None
+    alerts: Annotated[int, Field(description="Its alerts within the range and filters.")]
+    first_time: Annotated[str, Field(description="Event time of the first line of these alerts.")]
+    last_time: Annotated[str, Field(description="Event time of the last line of these alerts.")]
+    severity: Annotated[Severity, Field(description="The highest of these alerts.")]
+    latest: Annotated[AlertItem, Field(description="The latest alert of the group.")]
+
+
+class GroupDetail(BaseModel):
+    """A group with its latest alerts and its life."""
+
+    group: GroupItem
+    alerts: list[AlertItem]
+    events: list[LifeEvent]
+
+
+class ActionRequest(BaseModel):
+    """A change of a group's status."""
+
+    action: GroupAction
+    comment: Comment = ""
+
+
+class BulkRequest(ActionRequest):
+    """The same change of several groups."""
+
+    groups: Annotated[
+        list[Annotated[str, Field(max_length=64, pattern=r"^[^\x00]+$")]], Field(min_length=1, max_length=200)
+    ]
+
+
+class BulkResult(BaseModel):
+    """What became of each group."""
+
+    changed: list[str]
+    failed: Annotated[dict[str, str], Field(description="Reason for each group that was not changed.")]
+
+
+@router.get("")
+def list_groups(_: Viewer, services: Svc, wanted: Wanted, paging: Paging) -> Page[GroupItem]:
+    """Groups with alerts in a range of event time, the group with the newest alert first."""
+    grouped = _grouped(wanted.conditions(), paging).subquery()
+    behind = paging.behind(grouped.c.last_time, grouped.c.id)
+    order = grouped.c.last_time.desc(), grouped.c.id.desc()
+    rows = services.database.rows(sa.select(grouped).where(*behind).order_by(*order).limit(paging.limit + 1))
+    latest = _latest(services, rows[: paging.limit])
+    return paging.page(rows, "last_time", "id", lambda row: _item(row, latest[row["id"]]))
+
+
+@router.get("/{group}")
+def show(_: Viewer, services: Svc, group: GroupId, response: Response) -> GroupDetail:
+    """One group, with its revision as `ETag`."""
+    detail = _detail(services, group)
+    response.headers["ETag"] = f'"{detail.group.revision}"'
+    return detail
+
+
+@router.post("/{group}/actions")
+def act(
+    caller: Operator, services: Svc, group: GroupId, given: ActionRequest, response: Response,
+    if_match: Annotated[str | None, Header(max_length=100, description="ETag of the group as it was read.")] = None,
+) -> GroupDetail:  # fmt: skip
+    """Acknowledge, resolve or reopen a group."""
+    revision = act_on_group(services, caller, group, given.action, given.comment, _revision(if_match))
+    response.headers["ETag"] = f'"{revision}"'
+    return _detail(services, group)
+
+
+@router.post("/actions")
+def act_on_several(caller: Operator, services: Svc, given: BulkRequest) -> BulkResult:
+    """Acknowledge, resolve or reopen several groups."""
+    changed, failed = [], {}
+    for group in dict.fromkeys(given.groups):
+        try:
+            act_on_group(services, caller, group, given.action, given.comment)
+            changed.append(group)
+        except ProblemError as error:
+            failed[group] = str(error)
+    return BulkResult(changed=changed, failed=failed)
+
+
+def _revision(if_match: str | None) -> int | None:
+    if if_match is None or if_match.strip() == "*":
+        return None
+    text = if_match.strip().removeprefix("W/").strip('"')
+    if not text.isdecimal() or len(text) > 18:
+        raise ProblemError(412, "If-Match is not the ETag of this group; read it again")
+    return int(text)
+
+
+def _grouped(conditions: list[sa.ColumnElement[bool]], paging: PageRequest) -> sa.Select[Any]:
+    return (
+        sa.select(
+            ALERTS.c.group_id.label("id"),
+            sa.func.count().label("alerts"),
+            sa.func.min(ALERTS.c.first_time).label("first_time"),
+            sa.func.max(ALERTS.c.last_time).label("last_time"),
+            sa.func.max(ALERTS.c.severity).label("severity"),
+            sa.func.max(GROUP_STATES.c.revision).label("revision"),
+            sa.func.max(GROUP_STATES.c.changed).label("changed"),
+            sa.func.max(GROUP_STATES.c.changed_by).label("changed_by"),
+            # One alert that is newer than the resolution opens the group again.
+            sa.func.sum(sa.case((STATUS == "open", 1), else_=0)).label("open_alerts"),
+            sa.func.max(GROUP_STATES.c.status).label("decided"),
+        )
+        .select_from(joined())
+        .where(*conditions, *paging.within(ALERTS.c.last_time))
+        .group_by(ALERTS.c.group_id)
+    )
+
+
+def _latest(services: Services, rows: Any) -> dict[str, AlertItem]:
+    """The latest alert of each group."""
+    found: dict[str, AlertItem] = {}
+    for row in rows:
+        query = select_alerts().where(ALERTS.c.group_id == row["id"], ALERTS.c.last_time == row["last_time"])
+        first = services.database.row(query.order_by(ALERTS.c.id.desc()))
+        if first is not None:
+            found[row["id"]] = alert_item(first)
+    return found
+
+
+def _item(row: Mapping[str, Any], latest: AlertItem) -> GroupItem:
+    return GroupItem(
+        id=row["id"], status="open" if row["open_alerts"] else row["decided"] or "open", revision=row["revision"] or 0,
+        changed=row["changed"], changed_by=row["changed_by"], alerts=row["alerts"], first_time=row["first_time"],
+        last_time=row["last_time"], severity=SEVERITIES[2 if row["severity"] is None else row["severity"]],
+        latest=latest,
+    )  # fmt: skip
+
+
+def _detail(services: Services, group: str) -> GroupDetail:
+    paging = PageRequest("", "", LATEST, ())
+    row = services.database.row(_grouped([ALERTS.c.group_id == group], paging))
+    if row is None:
+        raise not_found("group", group)
+    newest = select_alerts().where(ALERTS.c.group_id == group)
+    rows = services.database.rows(newest.order_by(ALERTS.c.last_time.desc(), ALERTS.c.id.desc()).limit(LATEST))
+    alerts = [alert_item(found) for found in rows]
+    events = [LifeEvent(**{key: e[key] for key in LifeEvent.model_fields}) for e in events_of(services, group)]
+    return GroupDetail(group=_item(row, alerts[0]), alerts=alerts, events=events)

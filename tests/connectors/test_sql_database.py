@@ -1,0 +1,85 @@
+"""The SQL store's schema: from the table of 0.2 upwards, on SQLite and on PostgreSQL."""
+
+import json
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from connectors.base import Record, SettingsError
+from connectors.sql import SqlSink
+from connectors.sql_database import database_url, open_database
+from connectors.sql_schema import ALERTS, METADATA
+from connectors.sql_settings import SqlSettings
+
+RELEASED = (
+    """CREATE TABLE alerts (
+        id VARCHAR(64) PRIMARY KEY, region TEXT, source TEXT, session TEXT,
+        score DOUBLE PRECISION, threshold DOUBLE PRECISION, model TEXT, version BIGINT,
+        first_time TEXT, last_time TEXT, first_position BIGINT, last_position BIGINT,
+        created TEXT, document TEXT NOT NULL)""",
+    "CREATE INDEX alerts_created ON alerts (created)",
+    "CREATE TABLE schema_version (version BIGINT PRIMARY KEY, applied TEXT NOT NULL)",
+    "INSERT INTO schema_version VALUES (1, '2026-11-01T00:00:00.000Z')",
+)
+"""The schema before Alembic."""
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.process)])
+def settings(request, tmp_path):
+    if request.param == "sqlite":
+        return SqlSettings(url=f"sqlite:///{tmp_path}/alerts.db")
+    return SqlSettings(url=request.getfixturevalue("postgres_url"))
+
+
+def _differences(engine):
+    with engine.connect() as connection:
+        found = compare_metadata(MigrationContext.configure(connection), METADATA)
+    # The unique index of a table's column is a constraint in the declaration.
+    return [d for d in found if d[0] not in ("remove_index", "add_constraint", "remove_table")]
+
+
+def test_the_migrations_make_the_declared_tables(settings):
+    engine = open_database(database_url(settings), settings)
+    assert _differences(engine) == []
+    engine.dispose()
+
+
+def test_alerts_of_the_schema_before_alembic_are_kept_and_can_be_filtered(settings):
+    alert = {"id": "a", "group": "00ff", "severity": "high", "reasons": [{"kind": "new", "template": "x \x00 <*>"}],
+             "summary": "new line", "created": "2026-11-01T00:00:00.000Z"}  # fmt: skip
+    before = sa.create_engine(database_url(settings))
+    with before.begin() as connection:
+        for statement in RELEASED:
+            connection.exec_driver_sql(statement)
+        insert = sa.text("INSERT INTO alerts (id, created, document) VALUES (:id, :created, :document)")
+        connection.execute(insert, {"id": "a", "created": alert["created"], "document": json.dumps(alert)})
+        connection.execute(insert, {"id": "b", "created": "2026-11-02", "document": "{}"})
+    before.dispose()
+    engine = open_database(database_url(settings), settings)
+    with engine.connect() as connection:
+        rows = connection.execute(sa.select(ALERTS).order_by(ALERTS.c.id)).mappings().all()
+        assert connection.exec_driver_sql("SELECT MAX(version) FROM schema_version").scalar_one() == 2
+    assert [(r["severity"], r["group_id"], r["kind"], r["cause"]) for r in rows] == [
+        (3, "00ff", "new", "x \ufffd <*>"), (2, "", "score", ""),
+    ]  # fmt: skip
+    assert rows[0]["title"] == "new line"
+    columns = {column["name"] for column in sa.inspect(engine).get_columns("alerts")}
+    assert columns == {column.name for column in ALERTS.columns}
+    engine.dispose()
+    sink = SqlSink(settings)
+    sink.open(None)
+    sink.write([Record("a", "", {**alert, "severity": "low"})])
+    sink.flush(5)
+    assert sink.count() == 2
+    sink.close()
+
+
+def test_a_database_of_a_newer_program_is_refused(settings):
+    engine = open_database(database_url(settings), settings)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    engine.dispose()
+    with pytest.raises(SettingsError, match=r"schema version 9999, but this program supports only 0002: update the"):
+        open_database(database_url(settings), settings)

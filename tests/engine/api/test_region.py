@@ -1,0 +1,99 @@
+"""Answers and silences of a service that belongs to a region: labels in its training store, its file of silences."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+
+from engine.api.settings import ServeSettings
+from engine.steps.silences import read_silences
+from federation.storage.training_store import TrainingSettings, TrainingStore
+from foundation.content_ids import document_id
+from models.base import Windows
+from tests.engine.api.conftest import alert
+
+REGION = """
+region = "eu"
+[source]
+type = "file"
+paths = ["app.log"]
+[model]
+store = "{folder}/store"
+name = "bert_cnn"
+[decide]
+silences = "{folder}/silences.json"
+[[decide.suppress]]
+name = "backups"
+template = "^backup"
+[training]
+path = "{folder}/training.db"
+[recovery]
+path = "{folder}/recovery"
+[[sinks]]
+type = "sql"
+url = "sqlite:///{folder}/alerts.db"
+[dead_letters]
+type = "jsonl"
+path = "{folder}/dead.jsonl"
+"""
+
+
+@pytest.fixture
+def serve_settings(tmp_path):
+    path = tmp_path / "region.toml"
+    path.write_text(REGION.format(folder=tmp_path), "utf-8")
+    return ServeSettings(region=path)
+
+
+@pytest.fixture
+def client(log_in):
+    return log_in("operator")
+
+
+@pytest.fixture
+def training(tmp_path):
+    path = tmp_path / "training.db"
+    with TrainingStore(path, TrainingSettings(path=path), now_ns=time.time_ns) as store:
+        yield store
+
+
+def _feedback(client, name, answer):
+    return client.post(f"/api/v1/alerts/{document_id(name)}/feedback", json={"answer": answer}).json()
+
+
+@pytest.mark.parametrize("session", ["s1", ""])
+def test_an_answer_labels_the_window_in_the_training_store(client, add_alerts, training, session):
+    add_alerts(alert("a", 1, session=session), alert("b", 2, session="gone"))
+    training.add(
+        Windows.of([np.array([7])]), keys=[session], ids=[document_id("a")], time_ns=np.array([1]),
+        scores=np.array([0.9], np.float32), templates={7: "disk <*> failed"},
+    )  # fmt: skip
+    assert _feedback(client, "a", "wrong")["in_training_store"] is True
+    assert (training.counts().normal, training.counts().anomalous) == (1, 0)
+    assert _feedback(client, "b", "right")["in_training_store"] is False
+    assert training.feedback_since(0).wrong == 1
+
+
+def test_normal_silences_exactly_the_template(client, add_alerts, tmp_path):
+    add_alerts(alert("a", 1))
+    assert _feedback(client, "a", "normal")["silence"] == "silence-1"
+    (rule,) = read_silences(tmp_path / "silences.json")
+    assert rule.matches(1.0, "", ["disk <*> failed"])
+    assert not rule.matches(1.0, "", ["disk 1 failed", "disk <*> failed again"])
+
+
+def test_silences_are_listed_made_previewed_and_removed(client, add_alerts, clock, tmp_path):
+    add_alerts(alert("a", clock.now_s - 60), alert("b", clock.now_s - 8 * 86_400), alert("c", 5, reasons=[]))
+    assert [(s["name"], s["fixed"]) for s in client.get("/api/v1/silences").json()] == [("backups", True)]
+    preview = client.post("/api/v1/silences/preview", json={"template": "^disk"}).json()
+    assert (preview["hidden"], [e["id"] for e in preview["examples"]]) == (1, [document_id("a")])
+    assert client.post("/api/v1/silences", json={"comment": "all"}).status_code == 409
+    assert client.post("/api/v1/silences", json={"template": "("}).status_code == 409
+    made = client.post("/api/v1/silences", json={"template": "^disk", "comment": "new disks"})
+    assert made.status_code == 201
+    assert made.json()["comment"].startswith("new disks (operator")
+    assert json.loads((tmp_path / "silences.json").read_text())[0]["template"] == "^disk"
+    assert client.delete("/api/v1/silences/silence-1").status_code == 204
+    assert client.delete("/api/v1/silences/silence-1").status_code == 409
+    assert read_silences(tmp_path / "silences.json") == ()
