@@ -1,5 +1,6 @@
 """The SQL store as a database: its URL, how connections are opened, and its migrations by Alembic."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from foundation.sqlite import prepare
 
 VERSIONS = Path(__file__).with_name("sql_versions")
 """Folder of the migrations, one file a schema version."""
+
+# It reports every start at level INFO.
+logging.getLogger("alembic").setLevel(logging.WARNING)
 
 _LOCK_KEY = 0x64726966  # any number that only this program uses
 

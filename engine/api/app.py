@@ -14,7 +14,8 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from engine.api import alerts, auth, events, groups, health, problems, silences, users
+from engine.api import alerts, auth, events, groups, health, predict, problems, silences, users
+from engine.api.classifying import Classifiers
 from engine.api.limits import BodyLimit, RequestCheck, SecurityHeaders
 from engine.api.services import Services
 from engine.api.settings import ServeSettings
@@ -44,8 +45,9 @@ def build_app(services: Services) -> FastAPI:
     )  # fmt: skip
     app.state.services = services
     app.state.alert_stream = events.AlertStream(services)
+    app.state.classifiers = Classifiers(services.models_url)
     # `events` before `alerts`: /alerts/stream is not an alert's id.
-    for noun in (health, auth, events, alerts, groups, silences, users):
+    for noun in (health, auth, events, alerts, groups, silences, predict, users):
         app.include_router(noun.router)
     app.add_api_route("/api/v1/openapi.json", _openapi, tags=["session"], responses=problems.RESPONSES)
     app.router.routes.append(_console())

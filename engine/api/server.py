@@ -26,6 +26,7 @@ def serve(settings: ServeSettings) -> None:
     Raises:
         DriftlineError: a store cannot be opened, or the address cannot be used.
     """
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     services = Services.from_settings(settings)
     try:
         with _bound(settings.listen) as bound:

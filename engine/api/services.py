@@ -34,7 +34,6 @@ class Services:
         setup_token: What creates the first administrator, once.
         now_ns: Wall clock.
         models_url: Folder or URL of the model store.
-        scorers: Line classifiers that are loaded, by name and version.
     """
 
     settings: ServeSettings

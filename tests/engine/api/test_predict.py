@@ -1,0 +1,93 @@
+"""The routes of the seven-class system: names, shapes, limits, and which classifier answers."""
+
+import io
+from unittest import mock
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.api import predict
+from engine.api.predict import file_lines
+from engine.api.settings import ServeSettings
+from models.classify.base import CLASSES
+
+KERNEL = "Mar 10 06:25:01 web-1 kernel: Out of memory: Killed process 4711 (java)"
+PLAIN = "user ann logged in"
+BASE = {"status", "timestamp", "total_logs", "model_used", "logs", "summary"}
+
+
+@pytest.fixture
+def serve_settings(store, tmp_path):
+    return ServeSettings(
+        store=store,
+        models=str(tmp_path / "models"),
+        requests={"lines": 20, "line_bytes": 200, "predictions_per_minute": 4},
+    )
+
+
+@pytest.fixture
+def client(log_in):
+    return log_in("viewer")
+
+
+def test_lines_are_classified_in_the_shape_of_the_seven_class_system(client):
+    answer = client.post("/api/predict", json={"logs": [KERNEL, PLAIN, "", KERNEL]}).json()
+    assert set(answer) == BASE
+    assert (answer["status"], answer["total_logs"]) == ("success", 4)
+    assert answer["model_used"] == "rules (the model store has no xgboost or random_forest)"
+    assert [log["raw"] for log in answer["logs"]] == [KERNEL, PLAIN, "", KERNEL]
+    first = answer["logs"][0]
+    assert set(first) == {"raw", "log_type", "parsed_content", "template", "prediction"}
+    assert (first["log_type"], first["template"]) == ("syslog", "Out of memory: Killed process <NUM> (java)")
+    found = first["prediction"]
+    assert (found["class_name"], CLASSES[found["class_index"]]) == ("performance_issue",) * 2
+    assert found["confidence"] == max(found["probabilities"].values())
+    summary = answer["summary"]
+    assert summary["class_distribution"]["performance_issue"] == 2
+    assert sum(summary["log_type_distribution"].values()) == 4
+    assert summary["anomaly_rate"] == 0.5
+
+
+def test_probabilities_and_templates_can_be_left_out_and_logs_be_one_text(client):
+    asked = {"logs": f"{KERNEL}\n{PLAIN}", "include_probabilities": False, "include_templates": False}
+    answer = client.post("/api/predict", json={**asked, "model_type": "bert", "bert_variant": "lora"}).json()
+    assert [(log["template"], log["prediction"]["probabilities"]) for log in answer["logs"]] == [(None, None)] * 2
+    assert answer["model_used"] == "rules (the model store has no lora_bert)"
+
+
+def test_reasons_are_given_by_analyze(client):
+    answer = client.post("/api/analyze", json={"logs": [KERNEL]}).json()
+    assert "memory" in answer["logs"][0]["reasons"]
+
+
+def test_every_line_gets_an_answer_also_with_odd_bytes_and_stack_traces(client):
+    text = (
+        b"a\xff\x00\r\n" + KERNEL.encode() + b"\n  at java.lang.Thread.run(Thread.java:1)\n" + b"x" * 5_000 + b"\nlast"
+    )
+    answer = client.post("/api/predict-batch", files={"file": ("app.log", text)}, data={"model_type": "ml"}).json()
+    assert answer["total_logs"] == len(answer["logs"]) == 5
+    assert [len(log["raw"]) for log in answer["logs"]][3] == 200
+    assert answer["logs"][-1]["raw"] == "last"
+
+
+def test_limits_are_problems(client):
+    for logs in (["x"] * 21, ["x" * 201]):
+        answer = client.post("/api/predict", json={"logs": logs})
+        assert (answer.status_code, answer.headers["content-type"]) == (413, "application/problem+json")
+    assert [client.post("/api/predict", json={"logs": []}).status_code for _ in range(3)] == [200, 200, 429]
+
+
+def test_what_can_be_chosen_is_listed(client):
+    assert client.get("/available-models").json() == {"ml": [], "bert": [], "fallback": "rules", "versions": {}}
+    found = client.get("/model-info").json()
+    assert found["classes"] == list(CLASSES)
+    assert set(found["models"]) == {"ml", "bert/dann", "bert/lora", "bert/hybrid"}
+
+
+@given(st.lists(st.binary(max_size=30).filter(lambda line: b"\n" not in line)), st.integers(1, 40), st.integers(1, 50))
+def test_lines_of_a_file_are_those_of_split(lines, max_bytes, chunk):
+    content = b"".join(line + b"\n" for line in lines)
+    with mock.patch.object(predict, "READ_BYTES", chunk):
+        found = list(file_lines(io.BytesIO(content), max_bytes))
+    assert found == [line[:max_bytes].removesuffix(b"\r") for line in lines]
