@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from bench.data.detection_data import Labelled
 from bench.data.simulated_regions import FixedStore
 from federation.errors import RoundFailedError
@@ -46,9 +49,9 @@ def trained_alone(
     return ServedModel(spec, trained.detector.weights(), trained.threshold)
 
 
-def region_of(name: str, learn: Labelled, cache: Path, seed: int, *, labelled: bool = True) -> Trainer:
-    """A region that learns from these windows; without labels all of them count as normal."""
-    store = FixedStore(learn.windows, learn.labels, learn.templates, seed=seed, labelled=labelled)
+def region_of(name: str, learn: Labelled, cache: Path, seed: int, *, known: NDArray[np.bool_] | None = None) -> Trainer:
+    """A region that learns from these windows; those whose label is not `known` count as normal. None: all are."""
+    store = FixedStore(learn.windows, learn.labels, learn.templates, seed=seed, known=known)
     return Trainer(name, store, device="cpu", cache=cache)
 
 
@@ -69,8 +72,12 @@ def after_round(
 
 def judged(model: ServedModel, test: Labelled, cache: Path) -> Confusion:
     """Counts of a model on windows that no region has learnt from."""
+    return confusion(scores_of(model, test, cache), test.labels, model.threshold)
+
+
+def scores_of(model: ServedModel, data: Labelled, cache: Path) -> NDArray[np.float32]:
+    """Scores of windows, float32 (n,)."""
     detector = build(model.spec.detector, model.spec.settings, device="cpu", cache=cache)
     detector.load_weights(model.weights, model.spec.extra)
-    detector.learn_templates(test.templates)
-    scores = WindowScorer(detector, 1, model.threshold).score(test.windows)
-    return confusion(scores, test.labels, model.threshold)
+    detector.learn_templates(data.templates)
+    return WindowScorer(detector, 1, model.threshold).score(data.windows)

@@ -7,7 +7,7 @@ In most of them something reaches one region before the others: only then can a 
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,9 +54,15 @@ def hdfs(seed: int) -> RegionCase:
     return RegionCase(every.take(np.sort(np.concatenate(start))), _named(every, learn), _named(every, test))
 
 
+@cache
+def _iotdb() -> tuple[Labelled, tuple[str, ...], tuple[str, ...]]:
+    """Read once: a minute for all scenarios."""
+    return iotdb("lines")
+
+
 def iotdb_scenario(number: int, seed: int) -> RegionCase:
     """Three IoTDB nodes; a scenario of faults that came to one node comes to all of them."""
-    data, _, nodes = iotdb("lines")
+    data, _, nodes = _iotdb()
     rng, node = np.random.default_rng(seed), np.array(nodes)
     names = sorted(set(nodes))[: len(REGIONS)]
     new = data.group == number

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from federation.protocol.messages import RegionClient
 from federation.protocol.records import HoldoutFigures, ModelSpec, ScoreSketch, TrainTask, Update, Weights
-from federation.storage.learning import LearningSet, LineSet, Purpose, Spending
+from federation.storage.learning import ASSUMED, LearningSet, LineSet, Purpose, Spending
 from federation.storage.line_classes import line_set
 from models.base import Templates, Windows
 
@@ -17,13 +17,22 @@ class FixedStore:
     """A learning store in memory, of windows dealt out once: 70 % to train on, 10 % to calibrate, 20 % held out."""
 
     def __init__(self, windows: Windows, labels: NDArray[np.bool_], templates: Templates, *, seed: int,
-        labelled: bool = True,
+        known: NDArray[np.bool_] | None = None,
     ) -> None:  # fmt: skip
-        """Takes labelled windows; `seed` is that of the split. Without `labelled` the labels stay unknown."""
+        """Takes labelled windows.
+
+        Args:
+            windows: n windows.
+            labels: bool (n,): True = anomalous.
+            templates: The text of every id in `windows`.
+            seed: Seed of the split.
+            known: bool (n,): windows whose label the region has; None: all.
+        """
+        known = np.ones(len(labels), bool) if known is None else known
         order = np.random.default_rng(seed).permutation(len(labels))
         cuts = np.split(order, [round(0.7 * len(order)), round(0.8 * len(order))])
         self._sets = {
-            purpose: _set(windows, labels, templates, np.sort(part), labelled)
+            purpose: _set(windows, labels, templates, np.sort(part), known)
             for purpose, part in zip((Purpose.TRAIN, Purpose.CALIBRATE, Purpose.HOLDOUT), cuts, strict=True)
         }
         self._texts = set(templates.values())
@@ -47,13 +56,16 @@ class FixedStore:
 
 
 def _set(
-    windows: Windows, labels: NDArray[np.bool_], templates: Templates, index: NDArray[np.int64], labelled: bool
+    windows: Windows,
+    labels: NDArray[np.bool_],
+    templates: Templates,
+    index: NDArray[np.int64],
+    known: NDArray[np.bool_],
 ) -> LearningSet:
     chosen = windows.take(index)
     texts = {i: templates[i] for i in np.unique(chosen.ids).tolist()}
-    if not labelled:
-        return LearningSet(chosen, np.zeros(len(index), bool), texts, ("assumed",) * len(index))
-    return LearningSet(chosen, labels[index], texts, ("labels",) * len(index))
+    provenance = tuple("labels" if known[i] else ASSUMED for i in index.tolist())
+    return LearningSet(chosen, (labels & known)[index], texts, provenance)
 
 
 Attack = Callable[[Update, Weights], Update]

@@ -4,22 +4,27 @@ import itertools
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bench.data.detection_data import Labelled
-from bench.data.one_round import ServedModel, after_round, judged, region_of, trained_alone
+from bench.data.one_round import ServedModel, after_round, judged, region_of, scores_of, trained_alone
 from bench.data.region_cases import CASES, RegionCase
 from bench.harness import Outcome, Run, Scenario, SettingError, Target
 from federation.round.settings import RoundSettings
 from models.base import Windows
 from models.detectors.registry import build
+from models.training.label_queries import choose_queries, uncertainties
 
 WAYS = ("static", "local", "federated", "central")
-LABELS = ("all", "none", "others")
-"""Who has labels: all regions; none, so that all windows count as normal; or all but the one that is judged."""
+LABELS = ("all", "none", "others", "ten")
+"""Who has labels: all regions; none, so that all windows count as normal; all but the one that is judged; or all
+regions, for the windows that ten questions of `driftline ask` label."""
+ANSWERS = 10
 
 DETECTORS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "event_counts": ("event_counts", {}),
@@ -60,9 +65,10 @@ def federate_table(run: Run) -> Outcome:
     labels, seeds = _known(run.setting("labels", ",".join(LABELS)), LABELS), run.setting("seeds", 3)
     rows = [_Row(*parts) for parts in itertools.product(cases, labels, detectors) if _possible(*parts)]
     found: dict[str, list[float]] = {}
+    drawn = lru_cache(1)(lambda name, seed: CASES[name](seed))
     with tempfile.TemporaryDirectory() as folder:
         for number, (seed, row) in enumerate(itertools.product(range(seeds), rows)):
-            for way, f1 in _measured(row, CASES[row.case](seed), seed, Path(folder)).items():
+            for way, f1 in _measured(row, drawn(row.case, seed), seed, Path(folder)).items():
                 found.setdefault(f"{row.name}.{way}", []).append(f1)
             run.progress("rows", number + 1, seeds * len(rows))
     figures = {name: float(np.mean(values)) for name, values in found.items()}
@@ -89,12 +95,13 @@ def _measured(row: _Row, case: RegionCase, seed: int, cache: Path) -> dict[str, 
     name, settings = DETECTORS[row.detector]
     start = trained_alone(case.start, cache, detector=name, settings=settings, labelled=row.labels != "none", seed=seed)
     first = min(case.learn)
-    labelled = {n: row.labels == "all" or (row.labels == "others" and n != first) for n in case.learn}
+    known = {n: _known_labels(row.labels, learn, start, cache, judged=n == first) for n, learn in case.learn.items()}
     judge = [first] if row.labels == "others" else sorted(case.learn)
-    regions = {n: region_of(n, learn, cache, seed, labelled=labelled[n]) for n, learn in sorted(case.learn.items())}
+    regions = {n: region_of(n, learn, cache, seed, known=known[n]) for n, learn in sorted(case.learn.items())}
     rounds = RoundSettings.model_validate({"seed": seed, "deadline_s": 86_400, "reply_s": 86_400})
     alone = rounds.model_copy(update={"min_regions": 1})
-    whole = {"all": region_of("all", _joined(case, labelled), cache, seed, labelled=row.labels != "none")}
+    every = np.concatenate([known[n] for n in sorted(known)])
+    whole = {"all": region_of("all", _joined(case), cache, seed, known=every)}
     served: dict[str, Mapping[str, ServedModel]] = {
         "static": dict.fromkeys(regions, start),
         "local": {n: after_round(start, {n: regions[n]}, alone)[n] for n in judge},
@@ -107,14 +114,24 @@ def _measured(row: _Row, case: RegionCase, seed: int, cache: Path) -> dict[str, 
     }
 
 
-def _joined(case: RegionCase, labelled: Mapping[str, bool]) -> Labelled:
-    """The windows of all regions in one place; those of a region without labels count as normal."""
+def _known_labels(labels: str, learn: Labelled, start: ServedModel, cache: Path, *, judged: bool) -> NDArray[np.bool_]:
+    """Windows whose label a region has, bool (n,); see `LABELS`."""
+    known = np.zeros(len(learn.labels), bool)
+    if labels == "ten":
+        unsure = uncertainties(scores_of(start, learn, cache), start.threshold)
+        for query in choose_queries(learn.windows, unsure, ANSWERS):
+            known[query.like] = True
+    return known | (labels == "all" or (labels == "others" and not judged))
+
+
+def _joined(case: RegionCase) -> Labelled:
+    """The windows of all regions in one place, by the names of the regions."""
     parts = [case.learn[n] for n in sorted(case.learn)]
-    known = [part.labels if labelled[n] else np.zeros(len(part.labels), bool) for n, part in sorted(case.learn.items())]
     rows = [part.windows.row(i) for part in parts for i in range(len(part.windows))]
     closed = np.concatenate([part.windows.closed for part in parts]).tolist()
     templates = {i: text for part in parts for i, text in part.templates.items()}
-    return Labelled(Windows.of(rows, closed), np.concatenate(known), templates, np.zeros(len(rows), np.int64))
+    labels = np.concatenate([part.labels for part in parts])
+    return Labelled(Windows.of(rows, closed), labels, templates, np.zeros(len(rows), np.int64))
 
 
 def _summary(rows: list[_Row], figures: Mapping[str, float]) -> dict[str, float]:

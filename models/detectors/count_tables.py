@@ -106,8 +106,9 @@ class CountTables(Statistics):
 def _doubtful(detector: EventCounts, rows: Windows, times: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which rows, bool (R,), look anomalous by the labels `times` (R, 3).
 
-    Either they hold a template that is in rows labelled as anomalous and in none labelled as normal, or the model that
-    the round started from gives them a higher score than to nearly all windows labelled as normal.
+    They equal rows that are mostly labelled as anomalous, perhaps of another region; or they hold a template that is in
+    rows labelled as anomalous and in none labelled as normal; or the model that the round started from gives them a
+    higher score than to nearly all windows labelled as normal.
     """
     row = np.repeat(np.arange(len(rows)), rows.lengths())
     bad = np.setdiff1d(rows.ids[times[row, 1] > 0], rows.ids[times[row, 0] > 0])
@@ -115,7 +116,10 @@ def _doubtful(detector: EventCounts, rows: Windows, times: NDArray[np.float64]) 
     order = np.argsort(scores)
     below = np.cumsum(times[order, 0])
     limit = scores[order[int(np.searchsorted(below, USUAL_SHARE * below[-1]))]]
-    return np.asarray((np.bincount(row, np.isin(rows.ids, bad), minlength=len(rows)) > 0) | (scores > limit))
+    holds = np.bincount(row, np.isin(rows.ids, bad), minlength=len(rows)) > 0
+    _, same = distinct(content_keys(rows))
+    equal = np.bincount(same, times[:, 1])[same] > np.bincount(same, times[:, 0])[same]
+    return np.asarray(holds | (scores > limit) | equal)
 
 
 def _distinct(windows: Windows, classes: NDArray[np.int64]) -> tuple[Windows, NDArray[np.int64]]:

@@ -1,11 +1,15 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import bench.scenarios.federation_table as scenario
 from bench.data.detection_data import Labelled
+from bench.data.one_round import trained_alone
 from bench.data.region_cases import CASES, REGIONS, release
 from bench.harness import Run, SettingError
 from models.base import Windows
+from models.training.label_queries import alike
 
 
 def test_a_release_that_one_region_knows_helps_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,12 +43,27 @@ def test_cases_are_drawn_from_their_seed() -> None:
     assert not np.array_equal(first.learn["eu"].windows.ids, other.learn["eu"].windows.ids)
 
 
-def test_windows_of_a_region_without_labels_count_as_normal_where_all_are_joined() -> None:
+def test_windows_of_all_regions_are_joined_in_the_order_of_their_names() -> None:
     case = release(0)
-    joined = scenario._joined(case, {"ap": False, "eu": True, "us": True})
-    counts = [len(case.learn[n].labels) for n in REGIONS]
+    joined = scenario._joined(case)
     assert isinstance(joined, Labelled)
     assert isinstance(joined.windows, Windows)
-    assert len(joined.labels) == sum(counts)
-    assert not joined.labels[: counts[0]].any()
-    assert joined.labels.sum() == case.learn["eu"].labels.sum() + case.learn["us"].labels.sum()
+    np.testing.assert_array_equal(joined.labels, np.concatenate([case.learn[n].labels for n in sorted(REGIONS)]))
+
+
+@pytest.mark.parametrize(
+    ("labels", "judged", "known"), [("all", True, 600), ("none", False, 0), ("others", True, 0), ("others", False, 600)]
+)
+def test_who_has_labels(labels: str, judged: bool, known: int, tmp_path: Path) -> None:
+    case = release(0)
+    start = trained_alone(case.start, tmp_path, detector="event_counts", settings={})
+    assert scenario._known_labels(labels, case.learn["ap"], start, tmp_path, judged=judged).sum() == known
+
+
+def test_ten_answers_label_the_windows_that_are_like_the_ten(tmp_path: Path) -> None:
+    case = release(0)
+    start = trained_alone(case.start, tmp_path, detector="event_counts", settings={})
+    known = scenario._known_labels("ten", case.learn["ap"], start, tmp_path, judged=False)
+    first, group = alike(case.learn["ap"].windows)
+    assert len(np.unique(group[known])) == scenario.ANSWERS
+    assert np.isin(group, group[known]).sum() == known.sum() < len(first)
