@@ -20,7 +20,6 @@ from engine.flow.drift_step import DriftStep
 from engine.flow.find_step import FindStep
 from engine.flow.outputs import Outputs
 from engine.flow.worker_context import Context
-from engine.records import Rejected, WindowBatch
 from engine.steps.alert import AlertWriter
 from engine.steps.explain import Explainer
 from engine.steps.parse import Parsed
@@ -36,7 +35,7 @@ def build(context: Context) -> Dataflow:
     parsed = op.stateful_batch("parse", lines, lambda state: ParseStep(context, state))
     good = op.branch("unparsed", parsed, streams.is_parsed)
     alerts: list[KeyedStream[Record]] = []
-    rejected: list[KeyedStream[Parsed | WindowBatch | Rejected]] = [good.falses]
+    rejected: list[KeyedStream[streams.Rejectable]] = [good.falses]
     if settings.learn is not None:
         found = op.stateful_batch("find", good.trues, lambda state: FindStep(context, state))
         alerts.append(streams.to_shard(found, settings))
@@ -52,7 +51,7 @@ def build(context: Context) -> Dataflow:
 
 def _windows(
     context: Context, outputs: Outputs, parsed: KeyedStream[Parsed]
-) -> tuple[KeyedStream[Record], KeyedStream[WindowBatch | Rejected]]:
+) -> tuple[KeyedStream[Record], KeyedStream[streams.WindowOutput]]:
     """Windows and the model that scores them; alerts, and lines that came too late."""
     settings = context.settings
     writer = AlertWriter(

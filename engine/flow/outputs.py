@@ -6,10 +6,9 @@ from bytewax.operators import KeyedStream
 from connectors.base import Record
 from connectors.dead_letters import to_records
 from connectors.registry import SinkSettings, build_sink
-from engine.flow.streams import shard_of, shards_of
+from engine.flow.streams import Rejectable, shard_of, shards_of
 from engine.flow.worker_context import Context, SinkReports
-from engine.parsing.parsed import Parsed
-from engine.records import Rejected, WindowBatch
+from engine.records import Rejected
 from engine.steps.sinks import SinkOutput, try_out
 
 DEAD_LETTERS = "dead-letters"
@@ -32,7 +31,7 @@ class Outputs:
         """Send drift events to their sink."""
         self._add(DRIFT_EVENTS, records, sink)
 
-    def dead_letters(self, rejected: KeyedStream[Parsed | WindowBatch | Rejected]) -> None:
+    def dead_letters(self, rejected: KeyedStream[Rejectable]) -> None:
         """Send rejected lines to the sink of dead letters."""
         records = op.flat_map("letter", rejected, lambda item: _letters(item[0], item[1], self._context))
         self._add(DEAD_LETTERS, records, self._context.settings.dead_letters)
@@ -69,7 +68,7 @@ def _for_writer(sink: SinkSettings, context: Context, shard: str) -> SinkSetting
     return sink.for_writer(shard if context.settings.route == "session" else str(context.worker))
 
 
-def _letters(key: str, item: Parsed | WindowBatch | Rejected, context: Context) -> list[tuple[str, Record]]:
+def _letters(key: str, item: Rejectable, context: Context) -> list[tuple[str, Record]]:
     if not isinstance(item, Rejected):
         raise TypeError(f"{type(item).__name__} is not a dead letter")
     records = to_records(

@@ -17,6 +17,12 @@ from engine.settings import RegionSettings
 from engine.steps import route
 from engine.steps.source import SourceInput
 
+WindowOutput = WindowBatch | Rejected
+"""What the window step gives."""
+
+Rejectable = Parsed | WindowOutput
+"""What the streams of dead letters are declared to hold: both branches of a step have the type of its items."""
+
 
 def source_of(context: Context) -> SourceInput:
     """The region's source as an input of the flow."""
@@ -55,6 +61,6 @@ def is_parsed(item: tuple[str, Parsed | Rejected]) -> TypeGuard[tuple[str, Parse
     return isinstance(item[1], Parsed)
 
 
-def is_windows(item: tuple[str, WindowBatch | Rejected]) -> TypeGuard[tuple[str, WindowBatch]]:
+def is_windows(item: tuple[str, WindowOutput]) -> TypeGuard[tuple[str, WindowBatch]]:
     """Whether an item of the window step is a batch of windows; else it is late lines."""
     return isinstance(item[1], WindowBatch)

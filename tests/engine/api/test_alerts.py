@@ -199,3 +199,10 @@ def test_a_database_that_cannot_be_read_is_a_503(client, services, monkeypatch):
     assert "disk I/O error" in answer.json()["detail"]
     health = client.get("/health")
     assert (health.status_code, health.json()["status"]) == (503, "unhealthy")
+
+
+def test_what_belongs_to_a_coordinator_needs_one(client):
+    for path in ("/api/v1/rounds", "/api/v1/rounds/audit", "/api/v1/rounds/x"):
+        assert client.get(path).status_code == 409
+    assert client.get("/api/v1/silences").json() == []
+    assert client.post("/api/v1/silences", json={"template": "x"}).status_code == 409
