@@ -74,6 +74,8 @@ class AppriseSender:
             warnings.simplefilter("ignore", DeprecationWarning)
             import apprise
 
+            # Without it Apprise 2.3.0 takes text for HTML in mails, and placeholders such as <IP> disappear as tags.
+            self._options = {"body_format": apprise.NotifyFormat.TEXT, "interpret_escapes": False}
             self._service: Any = apprise.Apprise()
             known = self._service.add(url)
         if not known:
@@ -82,6 +84,6 @@ class AppriseSender:
 
     def __call__(self, request: Request) -> Delivery:
         """Send one message; Apprise logs the reason of a failure itself, and gives none here."""
-        if not self._service.notify(**json.loads(request.body), interpret_escapes=False):
+        if not self._service.notify(**json.loads(request.body), **self._options):
             raise SinkUnavailableError(f"apprise could not deliver to {self._scheme}://; its log has the reason")
         return Delivery(200, b"")

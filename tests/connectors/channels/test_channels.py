@@ -1,11 +1,12 @@
 """Every channel keeps the promises of channels, and states to its service what the service wants to hear."""
 
+import html
 import itertools
 import json
 import logging
 from collections.abc import Callable, Iterator
 from email import message_from_bytes
-from email.header import decode_header, make_header
+from email.policy import default as modern
 from typing import Any
 
 import jsonschema
@@ -361,12 +362,14 @@ def test_mail_arrives_at_an_smtp_server() -> None:
         url = f"mailto://127.0.0.1:{controller.port}?from=driftline@example.com&to=ops@example.com&mode=insecure"
         sink = CHANNELS["apprise"].build(AppriseSettings(url=SecretStr(url)))
         sink.open(None)
-        sink.write([record()])
+        sink.write([record(lines=["Connection from <IP> closed after <NUM> s & more"])])
         sink.flush(10.0)
     finally:
         controller.stop()
-    mail = message_from_bytes(mails[0])
-    assert "Out of memory" in str(make_header(decode_header(mail["Subject"])))
+    mail = message_from_bytes(mails[0], policy=modern)
+    for part in (part for part in mail.walk() if not part.is_multipart()):
+        assert "Connection from <IP> closed after <NUM> s & more" in html.unescape(part.get_content())
+    assert "Out of memory" in mail["Subject"]
     assert mail["To"].endswith("ops@example.com>") or mail["To"] == "ops@example.com"
 
 
