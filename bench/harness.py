@@ -146,6 +146,7 @@ SCENARIOS: Mapping[str, str] = {
     "incidents": "bench.scenarios.incidents:INCIDENTS",
     "drift-everyday": "bench.scenarios.drift_everyday:DRIFT_EVERYDAY",
     "drift-overhead": "bench.scenarios.drift_overhead:DRIFT_OVERHEAD",
+    "findings-overhead": "bench.scenarios.findings_overhead:FINDINGS_OVERHEAD",
     "drift-quality": "bench.scenarios.drift_quality:DRIFT_QUALITY",
     "classify-seven-random": "bench.scenarios.classification:CLASSIFY_SEVEN_RANDOM",
     "classify-seven-template": "bench.scenarios.classification:CLASSIFY_SEVEN_TEMPLATE",

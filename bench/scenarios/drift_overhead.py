@@ -5,6 +5,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,12 @@ from bench.scenarios.engine_runs import LIMIT_S, spread, trained_store
 from connectors.ports import free_port
 
 SPENT = re.compile(
-    rb'^driftline_(?:batch|snapshot)_seconds_sum\{step="drift"\} (\S+)|^process_cpu_seconds_total (\S+)'
+    rb'^driftline_(?:batch|snapshot)_seconds_sum\{step="(\w+)"\} (\S+)|^process_cpu_seconds_total (\S+)'
     rb"|^driftline_lines_total (\S+)",
     re.MULTILINE,
 )
+EVENTS = {"drift_events": {"type": "jsonl", "path": "events.jsonl"}}
+"""Sections of a region that watches for drift."""
 
 
 def drift_overhead(run: Run) -> Outcome:
@@ -40,7 +43,7 @@ def drift_overhead(run: Run) -> Outcome:
     for done in range(rounds):
         # The order turns round each time, so that a machine that gets slower or faster favours neither.
         for on in (True, False) if done % 2 else (False, True):
-            (watched if on else bare).append(_spent(workload, store, on))
+            (watched if on else bare).append(spent(workload, store, "drift", EVENTS if on else {}))
         run.progress("rounds", done + 1, rounds)
     with_it, without = (float(np.median([cpu for cpu, _ in found])) for found in (watched, bare))
     differences = [one / other - 1 for (one, _), (other, _) in zip(watched, bare, strict=True)]
@@ -55,14 +58,24 @@ def drift_overhead(run: Run) -> Outcome:
     )
 
 
-def _spent(workload: Workload, store: Path, watch: bool) -> tuple[float, float]:
-    """CPU seconds per line of a run, and those of the drift step; start and end of the process left out."""
+def spent(
+    workload: Workload, store: Path, step: str, sections: Mapping[str, Mapping[str, Any]], *, after: int = 0
+) -> tuple[float, float]:
+    """CPU seconds per line of a run, and seconds of one step; start and end of the process are left out.
+
+    Args:
+        workload: What is read.
+        store: Of the model.
+        step: Name of the step.
+        sections: Added to the region's file; relative paths in them lie in the folder of the run.
+        after: Number of the first lines that are left out as well.
+
+    Raises:
+        BenchError: the engine failed, took too long, or was done before it could be watched.
+    """
     with tempfile.TemporaryDirectory(prefix="driftline-bench-") as name:
         folder = Path(name)
         port = free_port()
-        sections: dict[str, Any] = (
-            {"drift_events": {"type": "jsonl", "path": str(folder / "events.jsonl")}} if watch else {}
-        )
         settings = region(
             folder, source={"type": "file", "paths": spread(workload, folder)},
             sink={"type": "jsonl", "path": str(folder / "alerts.jsonl")}, store=store, port=port, more=sections,
@@ -71,8 +84,8 @@ def _spent(workload: Workload, store: Path, watch: bool) -> tuple[float, float]:
         started_s = time.perf_counter()
         with EngineProcess(settings, port) as engine:
             while engine.poll():
-                sample = _scrape(port)
-                if sample is not None and sample[0] > 0:
+                sample = _scrape(port, step)
+                if sample is not None and sample[0] > after:
                     samples.append(sample)
                 if time.perf_counter() - started_s > LIMIT_S:
                     raise BenchError(f"the engine did not finish within {LIMIT_S} s")
@@ -84,8 +97,8 @@ def _spent(workload: Workload, store: Path, watch: bool) -> tuple[float, float]:
     return (last_cpu - first_cpu) / lines, (last_step - first_step) / lines
 
 
-def _scrape(port: int) -> tuple[float, float, float] | None:
-    """Lines read, CPU seconds, and seconds of the drift step so far; None while nothing answers."""
+def _scrape(port: int, name: str) -> tuple[float, float, float] | None:
+    """Lines read, CPU seconds, and seconds of the step `name` so far; None while nothing answers."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=2.0) as response:
             page = response.read()
@@ -93,9 +106,9 @@ def _scrape(port: int) -> tuple[float, float, float] | None:
         return None
     step = cpu = lines = 0.0
     for match in SPENT.finditer(page):
-        step += float(match[1] or 0)
-        cpu += float(match[2] or 0)
-        lines += float(match[3] or 0)
+        step += float(match[2] or 0) * (match[1] == name.encode())
+        cpu += float(match[3] or 0)
+        lines += float(match[4] or 0)
     return lines, cpu, step
 
 
