@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 router = APIRouter(prefix="/api/v1/rounds", tags=["rounds"], responses=RESPONSES)
 
 
-class Verdict(BaseModel):
+class RoundVerdict(BaseModel):
     """The gate's verdict in one region."""
 
     region: str
@@ -51,7 +51,7 @@ class RoundItem(BaseModel):
     participants: list[str]
     missing: list[str]
     refusals: Annotated[list[str], Field(description="Replies that were not used, with their reasons.")]
-    verdicts: list[Verdict]
+    verdicts: list[RoundVerdict]
     held: Annotated[dict[str, int], Field(description="Regions that keep an earlier version.")]
     examples: Annotated[int, Field(description="Windows trained on in the last pass.")]
     epsilon: float | None
@@ -198,7 +198,12 @@ def _item(found: "Round") -> RoundItem:
         started=iso_millis(found.started_ns) if found.started_ns else None,
         ended=iso_millis(found.ended_ns) if found.ended_ns else None,
         participants=list(found.participants), missing=list(found.missing), refusals=list(found.refusals),
-        verdicts=[Verdict(region=v.region, standing=str(v.standing), adopts=v.adopts, before=v.before, after=v.after,
-                          labelled=v.labelled) for v in found.verdicts],
+        verdicts=[
+            RoundVerdict(
+                region=v.region, standing=str(v.standing), adopts=v.adopts, before=v.before, after=v.after,
+                labelled=v.labelled,
+            )
+            for v in found.verdicts
+        ],
         held=dict(found.held), examples=found.examples, epsilon=found.epsilon,
     )  # fmt: skip
