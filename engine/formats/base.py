@@ -54,8 +54,8 @@ class Format:
         name: As the settings name it.
         expected: Description of the line's layout, for dead letters and the reference.
         examples: Lines that a parser of this format must accept, and that detection must recognise.
-        blocks: Records over several lines that a parser must take too, see `engine.parsing.journal` and
-            `engine.parsing.line_reassembly`.
+        blocks: Records over several lines that a parser must take too, see `engine.parsing.journal`,
+            `engine.parsing.record_blocks` and `engine.parsing.line_reassembly`.
         header: See the module; None where lines are documents.
         document: How documents are read; None where lines are headed.
         clocks: Patterns that find the time in the message of a line whose header has none, with groups for times;
@@ -67,6 +67,9 @@ class Format:
         similarity: Least share of equal tokens that joins a message to a template, see `TemplateSettings`.
         joins: Whether lines that do not parse and look like the rest of a stack trace belong to the
             line before, see `engine.parsing.continuation`.
+        keeps: Whether all lines that do not parse belong to the line before, whatever they look like.
+        follows: Finds in a line the group `same`; a line in which it is what it was in the line before belongs to
+            that line's record. A pattern with a group `more` does so only where this group takes part.
         streams: The values of `component` where it is the stream of a container and each line was wrapped by the
             runtime: a record may have several lines, see `line_reassembly` and `continuation` of `engine.parsing`.
         normal_label: The value of `label` on normal lines, in data sets that carry one.
@@ -86,6 +89,8 @@ class Format:
     masks: tuple[Mask, ...] = ()
     similarity: float = 0.0
     joins: bool = False
+    keeps: bool = False
+    follows: re.Pattern[bytes] | None = None
     streams: tuple[str, ...] = ()
     normal_label: bytes | None = None
     unlabelled_is_anomalous: bool = False
@@ -149,8 +154,8 @@ HMS = rb"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
 FRACTION = rb"(?P<fraction>[0-9]{1,9})"
 MONTH_NAME = rb"(?P<month_name>Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 ZONE = (
-    rb"(?:(?P<utc>Z|UTC|GMT)|(?P<zone_sign>[-+])(?:(?P<zone_hour>[0-9]{2}):(?P<zone_minute>[0-9]{2})"
-    rb"|(?P<zone_hhmm>[0-9]{4})))"
+    rb"(?:(?P<utc>Z|UTC|GMT)|(?P<zone_sign>[-+])(?:(?P<zone_hhmm>[0-9]{4})"
+    rb"|(?P<zone_hour>[0-9]{2})(?::(?P<zone_minute>[0-9]{2}))?))"
 )
 ISO = YMD + rb"[T ]" + HMS + rb"(?:[.,]" + FRACTION + rb")?(?:" + ZONE + rb")?"
 """As RFC 3339, but the zone may be absent."""

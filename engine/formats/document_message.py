@@ -26,7 +26,7 @@ LEADING_FIELDS = (
     "eventSource", "eventName", "errorCode", "errorMessage", "verb", "objectRef.resource", "objectRef.namespace",
     "protoPayload.methodName", "protoPayload.status.message", "protoPayload.resourceName", "class_name",
     "activity_name", "status_detail", "reason", "method", "request_method", "RequestMethod", "request.method",
-    "httpRequest.requestMethod", "request", "uri", "path", "url", "requestURI",
+    "cs-method", "cs-uri-stem", "httpRequest.requestMethod", "request", "uri", "path", "url", "requestURI",
 )  # fmt: skip
 """Fields that describe the event; they come first, since templates depend most on how a message begins."""
 
@@ -54,7 +54,7 @@ def composed_message(document: Mapping[str, Any], used: frozenset[str]) -> str:
         skipped.add(name)
     size = sum(map(len, parts))
     for name, raw in _leaves(document, "", _DEEPEST):
-        if name in skipped or name.endswith(_IDS) or not (value := _text(raw)):
+        if name in skipped or name.startswith("#") or name.endswith(_IDS) or not (value := _text(raw)):
             continue
         size += len(name) + len(value) + 2
         if size > _LONGEST_MESSAGE:

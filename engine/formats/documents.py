@@ -75,7 +75,7 @@ JSON = Format(
         b'{"level":"info","ts":1710051904.327,"logger":"http.log.access","msg":"handled request","status":502}',
     ),
     document=DocumentLayout(parse_object, JsonFields(), composes=True),
-    levels={"10": "trace", "20": "debug", "30": "info", "40": "warn", "50": "error", "60": "fatal"},
+    levels={"10": "trace", "20": "debug", "30": "info", "40": "warn", "50": "error", "60": "fatal", "LOG": "info"},
 )
 
 GELF = Format(
@@ -99,6 +99,28 @@ GELF = Format(
     ),
     levels={str(i): level for i, level in enumerate(SYSLOG_LEVELS)},
 )
+
+W3C = Format(
+    name="w3c",
+    expected="rows below a line #Fields: (W3C) or #fields (Zeek), as one JSON object each",
+    examples=(
+        b'{"#table":"w3c","time":"2024-03-10T06:25:01Z","c-ip":"10.0.0.7","cs-method":"GET","cs-uri-stem":"/shop",'
+        b'"sc-status":"404"}',
+    ),
+    blocks=(
+        b"#Fields: date time c-ip cs-method cs-uri-stem sc-status\n2024-03-10 06:25:01 10.0.0.7 GET /shop 404\n",
+        b"#fields\tts\tuid\tid.orig_h\tproto\tconn_state\n1710051901.123456\tCabc1\t10.0.0.7\ttcp\tS0\n",
+    ),
+    document=DocumentLayout(
+        parse_object,
+        JsonFields(
+            time=("time", "ts"), message=("message", "msg"), level=("level",), host=("s-computername", "s-ip"),
+            component=("s-sitename", "service"),
+        ),
+        marks=(("#table",),),
+        composes=True,
+    ),
+)  # fmt: skip
 
 MONGODB = Format(
     name="mongodb",

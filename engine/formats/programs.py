@@ -7,12 +7,14 @@ from engine.formats.base import (
     MONTH_NAME,
     NO_KEY,
     NO_SESSIONS,
+    QUOTED,
     SYSLOG_TIME,
     YMD,
     ZONE,
     Format,
     headed,
 )  # fmt: skip
+from engine.formats.services import POSTGRESQL_MORE
 
 _DAY_MONTH_YEAR = rb"(?P<day>[0-9]{2})-" + MONTH_NAME + rb"-(?P<year>[0-9]{4})"
 _EPOCH = rb"(?P<epoch_s>[0-9]{9,10})"
@@ -34,6 +36,7 @@ RUBY = Format(
     ),
     levels={"ANY": "info", "UNKNOWN": "info"},
     sessions=NO_SESSIONS,
+    keeps=True,
     joins=True,
 )
 
@@ -83,6 +86,21 @@ TAGGED_DAY_MONTH = Format(
     sessions=NO_SESSIONS,
 )
 
+LOGFMT_SYSLOG = Format(
+    name="logfmt_syslog",
+    expected='Mmm dd HH:MM:SS msg="MESSAGE" ... prio="LEVEL" ... ts="SECONDS.FFF" ...',
+    examples=(
+        b'Mar 10 06:25:01 msg="Unable to open file" subsystem="config" level="0" prio="Notice" tid="0" '
+        b'ts="1710051901.764" name="/etc/powerdns/hosts"',
+    ),
+    header=headed(
+        rb"[A-Z][a-z]+ +[0-9]+ [0-9]+:[0-9]+:[0-9]+ (?P<message>msg=" + QUOTED + rb" (?:[a-z]+=" + QUOTED
+        + rb" )*?prio=\"(?P<level>[A-Za-z]+)\" (?:[a-z]+=" + QUOTED + rb" )*?ts=\"" + _EPOCH
+        + rb"\.(?P<millisecond>[0-9]{3})\".*)"
+    ),
+    sessions=NO_SESSIONS,
+)  # fmt: skip
+
 TAGGED_SYSLOG = Format(
     name="tagged_syslog",
     expected="Mmm dd HH:MM:SS COMPONENT[PID:THREAD]: LEVEL: MESSAGE",
@@ -116,6 +134,7 @@ POSTGRESQL_EPOCH = Format(
     levels={"LOG": "info", "STATEMENT": "info", "DETAIL": "info", "HINT": "info", "CONTEXT": "info", "QUERY": "info"}
     | {f"DEBUG{i}": "debug" for i in range(1, 6)},
     sessions={"none": NO_KEY, "process": (rb"^[0-9]+\.[0-9]+ \[?(?P<key>[0-9]+)\]? ",)},
+    follows=headed(rb"[0-9.]+ \[?(?P<same>[0-9]+)\]? (?:[^ :]+ (?:[^ :]+ )?)?(?:" + POSTGRESQL_MORE + rb")?"),
     joins=True,
 )
 

@@ -6,7 +6,7 @@ order of detection: a format precedes those that match some of its lines too.
 
 from collections.abc import Mapping
 
-from engine.formats import documents, general, loghub, platforms, programs, services, syslog, web
+from engine.formats import documents, general, loghub, multiline, platforms, programs, services, syslog, web
 from engine.formats.base import LEVELS, NO_KEY, SYSLOG_LEVELS, DocumentLayout, Format
 from foundation.settings_errors import unknown
 
@@ -26,6 +26,7 @@ FORMATS: Mapping[str, Format] = {
     "haproxy_http": web.HAPROXY_HTTP,
     "haproxy_tcp": web.HAPROXY_TCP,
     "cisco": platforms.CISCO,
+    "logfmt_syslog": programs.LOGFMT_SYSLOG,
     "tagged_syslog": programs.TAGGED_SYSLOG,
     "syslog": syslog.SYSLOG,
     "syslog5424": syslog.SYSLOG_5424,
@@ -56,8 +57,17 @@ FORMATS: Mapping[str, Format] = {
     "aws_elb": web.AWS_ELB,
     "cloudfront": web.CLOUDFRONT,
     "iis": web.IIS,
-    "w3c_directive": web.W3C_DIRECTIVE,
     "vpc_flow": web.VPC_FLOW,
+    "java_logging": multiline.JAVA_LOGGING,
+    "samba": multiline.SAMBA,
+    "dotnet_console": multiline.DOTNET_CONSOLE,
+    "php_slow": multiline.PHP_SLOW,
+    "mysql_slow": multiline.MYSQL_SLOW,
+    "mysql_slow_old": multiline.MYSQL_SLOW_OLD,
+    "mysql_general": multiline.MYSQL_GENERAL,
+    "mysql_general_old": multiline.MYSQL_GENERAL_OLD,
+    "rabbitmq": multiline.RABBITMQ,
+    "postgresql_csv": multiline.POSTGRESQL_CSV,
     "nginx_error": services.NGINX_ERROR,
     "postgresql": services.POSTGRESQL,
     "postgresql_rds": services.POSTGRESQL_RDS,
@@ -67,6 +77,7 @@ FORMATS: Mapping[str, Format] = {
     "logback": services.LOGBACK,
     "python": services.PYTHON,
     "python_basic": services.PYTHON_BASIC,
+    "windows_csv_day_first": services.WINDOWS_CSV_DAY_FIRST,
     "windows_csv": services.WINDOWS_CSV,
     "auditd": general.AUDITD,
     "postgresql_epoch": programs.POSTGRESQL_EPOCH,
@@ -106,6 +117,7 @@ FORMATS: Mapping[str, Format] = {
     "ecs": documents.ECS,
     "otel": documents.OTEL,
     "gelf": documents.GELF,
+    "w3c": documents.W3C,
     "mongodb": documents.MONGODB,
     "json": documents.JSON,
     "logfmt": documents.LOGFMT,

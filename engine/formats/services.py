@@ -47,6 +47,9 @@ NGINX_ERROR = Format(
     sessions={"none": NO_KEY, "client": (rb"client: (?P<key>[^ ,]+)",), "connection": (rb": \*(?P<key>[0-9]+) ",)},
 )
 
+POSTGRESQL_MORE = rb"(?P<more>DETAIL|HINT|CONTEXT|STATEMENT|QUERY|LOCATION):"
+"""What PostgreSQL writes about a message in lines of their own, right behind it."""
+
 POSTGRESQL = Format(
     name="postgresql",
     expected="YYYY-MM-DD HH:MM:SS[.FFF] ZONE [PID] [USER@DATABASE] LEVEL:  MESSAGE",
@@ -61,6 +64,7 @@ POSTGRESQL = Format(
     levels={"LOG": "info", "STATEMENT": "info", "DETAIL": "info", "HINT": "info", "CONTEXT": "info"}
     | {f"DEBUG{i}": "debug" for i in range(1, 6)},
     sessions={"none": NO_KEY, "process": (rb" \[(?P<key>[0-9]+)(?:-[0-9]+)?\]",)},
+    follows=headed(rb"[^ ]+ [^ ]+ [^ ]+ \[(?P<same>[0-9]+)(?:-[0-9]+)?\]:? (?:[^ :]+ )?(?:" + POSTGRESQL_MORE + rb")?"),
     joins=True,
 )
 
@@ -77,6 +81,7 @@ POSTGRESQL_RDS = Format(
     ),
     levels=POSTGRESQL.levels,
     sessions={"none": NO_KEY, "process": (rb":\[(?P<key>[0-9]+)\]:",)},
+    follows=headed(rb"[^ ]+ [^ ]+ [^ \[]*\[(?P<same>[0-9]+)\]:(?:" + POSTGRESQL_MORE + rb")?"),
     joins=True,
 )
 
@@ -94,6 +99,10 @@ MYSQL = Format(
         rb"(?:\[MY-[0-9]+\] )?(?:\[(?P<component>[A-Za-z]+)\] )?(?P<message>.*)"
     ),
     levels={"NOTE": "info", "SYSTEM": "info"},
+    # InnoDB's report on a deadlock has several headers, and lines without one.
+    follows=headed(rb"(?P<same>[0-9-]+[T ] ?[^ ]+ [0-9]+ \[[A-Za-z]+\] InnoDB: )(?:(?P<more>\*\*\* |\s*$))?"),
+    keeps=True,
+    joins=True,
     sessions={"none": NO_KEY, "thread": (rb" (?P<key>[0-9]+) \[[A-Za-z]+\] ",)},
 )
 
@@ -208,6 +217,17 @@ PYTHON_BASIC = Format(
     joins=True,
 )
 
+_EVENT_LEVEL = (
+    rb"(?P<level>Information|Warning|Error|Critical|Verbose|Audit Success|Audit Failure|Informationen|Warnung|Fehler"
+    rb"|Kritisch|Avertissement|Erreur|Critique),"
+)
+_EVENT_CLOCK = rb"(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
+_EVENT_REST = rb",(?P<component>[^,]*),(?P<event>[0-9]+),(?:[^,\x22]*,)?(?P<message>.*)"
+_EVENT_LEVELS = {
+    "AUDIT SUCCESS": "info", "AUDIT FAILURE": "warn", "INFORMATIONEN": "info", "WARNUNG": "warn", "FEHLER": "error",
+    "KRITISCH": "fatal", "AVERTISSEMENT": "warn", "ERREUR": "error", "CRITIQUE": "fatal",
+}  # fmt: skip
+
 WINDOWS_CSV = Format(
     name="windows_csv",
     expected='LEVEL,MM/DD/YYYY HH:MM:SS AM|PM,SOURCE,EVENT ID,CATEGORY,"MESSAGE"',
@@ -215,13 +235,30 @@ WINDOWS_CSV = Format(
         b"Information,3/10/2024 6:25:01 AM,Service Control Manager,7036,None,"
         b'"The Windows Update service entered the stopped state."',
     ),
+    blocks=(b'Error,3/10/2024 6:25:01 PM,disk,7,None,"The device has a bad block.\r\nIt was taken offline."\n',),
     header=headed(
-        rb"(?P<level>Information|Warning|Error|Critical|Verbose),(?P<month>[0-9]{1,2})/(?P<day>[0-9]{1,2})/"
-        rb"(?P<year>[0-9]{4}) (?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})(?: (?P<half_day>AM|PM))?,"
-        rb"(?P<component>[^,]*),(?P<event>[0-9]+),(?:[^,\x22]*,)?(?P<message>.*)"
+        _EVENT_LEVEL + rb"(?P<month>[0-9]{1,2})/(?P<day>[0-9]{1,2})/(?P<year>[0-9]{4}) " + _EVENT_CLOCK
+        + rb"(?: (?P<half_day>AM|PM))?" + _EVENT_REST
     ),
+    levels=_EVENT_LEVELS,
     sessions=NO_SESSIONS,
-)
+)  # fmt: skip
+
+WINDOWS_CSV_DAY_FIRST = Format(
+    name="windows_csv_day_first",
+    expected='LEVEL,DD/MM/YYYY HH:MM:SS,SOURCE,EVENT ID,CATEGORY,"MESSAGE"',
+    examples=(
+        b'Information,10.03.2024 06:25:01,EventLog,6005,None,"Der Ereignisprotokolldienst wurde gestartet."',
+        b'Error,10/03/2024 06:25:02,disk,7,None,"The device has a bad block."',
+    ),
+    # Where people put the month first, Windows writes AM and PM.
+    header=headed(
+        _EVENT_LEVEL + rb"(?P<day>[0-9]{1,2})[./-](?P<month>[0-9]{1,2})[./-](?P<year>[0-9]{4}) " + _EVENT_CLOCK
+        + _EVENT_REST
+    ),
+    levels=_EVENT_LEVELS,
+    sessions=NO_SESSIONS,
+)  # fmt: skip
 
 RAW = Format(
     name="raw",

@@ -70,6 +70,8 @@ SYSLOG = Format(
         Mask(pattern=r"rhost=[^ ]+", name="RHOST"),
     ),
     similarity=0.7,
+    # journalctl indents the further lines of a message.
+    joins=True,
 )
 
 SYSLOG_5424 = Format(

@@ -117,14 +117,6 @@ IIS = Format(
     sessions=NO_SESSIONS,
 )  # fmt: skip
 
-W3C_DIRECTIVE = Format(
-    name="w3c_directive",
-    expected="#Software: ... | #Version: ... | #Fields: ...",
-    examples=(b"#Fields: date time c-ip cs-method cs-uri-stem sc-status",),
-    header=headed(rb"(?P<message>#(?:Software|Version|Fields|Date|Start-Date|End-Date|Remark): .*)"),
-    sessions=NO_SESSIONS,
-)
-
 ACCESS_PROXIED = Format(
     name="access_proxied",
     expected='CLIENT[, CLIENT...] ... [DD/Mmm/YYYY:HH:MM:SS +ZONE] "REQUEST" STATUS ...',

@@ -57,7 +57,8 @@ class RecordReader:
     @property
     def joined(self) -> int:
         """Lines that are part of a record with several."""
-        return self.lines - self.bad - sum(self.formats.values())
+        # Where one line holds many records, there may be more of them than lines.
+        return max(0, self.lines - self.bad - sum(self.formats.values()))
 
     def add(self, batch: LineBatch) -> list[JsonRecord]:
         """The records that are complete with this batch: all but those at the end that lines may still join."""

@@ -27,7 +27,7 @@ CONTINUATION = re.compile(
     rb"|(?:[\w$]+\.)*(?:[A-Z][\w$]*)?(?:Error|Exception|Warning|Throwable|Interrupt|Exit)(?::|\s*$)"
     rb"|thread '[^']*' (?:\([0-9]+\) )?panicked at |stack backtrace:"
     rb"|goroutine [0-9]+ \[|goroutine running|panic: |created by "
-    rb"|[^\s:]+\.(?:rb|erb):[0-9]+:in |#[0-9]+ |Stack trace:|\{main\}"
+    rb"|[^\s:]+\.(?:rb|erb):[0-9]+:in |#[0-9]+ |Stack trace:|\{main\}|\[0x[0-9a-f]+\] "
     rb"|=+[0-9]+=+ ?ERROR: [A-Za-z]+Sanitizer|SUMMARY: [A-Za-z]+Sanitizer"
 )
 """How a line of a stack trace begins, apart from its first: Java, Python, .NET, Node, Rust, Go, Ruby, PHP, sanitizers.
@@ -42,10 +42,14 @@ WITHIN = re.compile(
 """Lines that belong to a trace only after its start: blank lines of chained traces, and errors without such a name."""
 
 
-class Open(NamedTuple):
-    """The last record that was read: whether lines may join it, lines read since its first, bytes that joined."""
+TRACES, ANY = 1, 2
+"""Which lines may join a record: those that look like the rest of a stack trace, or all that no format takes."""
 
-    joins: bool = False
+
+class Open(NamedTuple):
+    """The last record read: which lines may join it (0: none), lines read since its first, bytes that joined."""
+
+    joins: int = 0
     lines: int = 0
     bytes: int = 0
 
@@ -64,21 +68,23 @@ class Candidates:
     Attributes:
         count: How many there are.
         failed: Rows that no format took, ascending.
-        joins: bool (n,): whether lines may join a good row.
+        joins: int8 (n,): which lines may join a good row: none (0), `TRACES` or `ANY`.
         heads: bool (n,): whether a failed row that does not join begins a record.
         text: What a row adds to the record that it joins.
         stream: int8 (n,): the stream of each good row, 0 if it is in none, `PASSED_OVER` for rows that
             are not lines; None if no row is in a stream.
         traces: Good rows in a stream whose message looks like the rest of a trace, ascending.
+        following: Good rows that belong to the record before them, ascending.
     """
 
     count: int
     failed: list[int]
-    joins: NDArray[np.bool_]
+    joins: NDArray[np.int8]
     heads: NDArray[np.bool_]
     text: Callable[[int], bytes]
     stream: NDArray[np.int8] | None = None
     traces: tuple[int, ...] = ()
+    following: tuple[int, ...] = ()
 
 
 class Joiner:
@@ -104,7 +110,7 @@ class Joiner:
             text = lines.text(row)
             size = now.bytes + len(text)
             fits = now.joins and row - first <= self._max_lines and size <= self._max_bytes
-            if fits and (CONTINUATION.match(text) or (now.bytes and WITHIN.match(text))):
+            if fits and (walk.belongs(row, now) or CONTINUATION.match(text) or (now.bytes and WITHIN.match(text))):
                 found[row] = stream
                 walk.joined(row, stream, size)
             else:
@@ -126,13 +132,14 @@ class _Walk:
     def __init__(self, lines: Candidates, open: tuple[Open, ...], last: int) -> None:
         self._lines = lines
         self._failed = frozenset(lines.failed)
+        self._following = frozenset(lines.following)
         self._open = list(open)
         self._first = [-1 - o.lines for o in open]  # row of each record's first line
         self._known = [-1] * len(open)  # up to which row that is known
         self.last, self._last_row = last, -1
         self._good: NDArray[np.int64] | None = None
         self._rows: list[NDArray[np.int64]] = []
-        self._waiting = [*lines.failed, *lines.traces]
+        self._waiting = [*lines.failed, *lines.traces, *lines.following]
         if lines.stream is not None:
             good = np.ones(lines.count, np.bool_)
             good[lines.failed] = False
@@ -153,6 +160,10 @@ class _Walk:
             heappop(self._waiting)
         return row
 
+    def belongs(self, row: int, before: Open) -> bool:
+        """Whether a row belongs to the record before it whatever it looks like."""
+        return row in self._following or (before.joins == ANY and row in self._failed)
+
     def record_before(self, row: int) -> tuple[int, int, Open]:
         """Stream, first row and state of the record that a row would join."""
         stream = self._last_stream(row) if row in self._failed else self._stream_of(row)
@@ -161,14 +172,14 @@ class _Walk:
 
     def joined(self, row: int, stream: int, size: int) -> None:
         """The row joined the record of that stream, to which that many bytes have now been joined."""
-        self._put(row, stream, self._first[stream], Open(True, 0, size))
+        self._put(row, stream, self._first[stream], Open(self._open[stream].joins, 0, size))
         if stream and self._rows:
             self._wait(stream, row)
 
     def began(self, row: int) -> None:
         """The row joined none."""
         failed = row in self._failed
-        joins = bool(self._lines.heads[row] if failed else self._lines.joins[row])
+        joins = int(self._lines.heads[row] if failed else self._lines.joins[row])
         self._put(row, 0 if failed else self._stream_of(row), row, Open(joins))
 
     def end(self) -> list[Open]:
@@ -202,7 +213,7 @@ class _Walk:
             before = row - 1 if stream == 0 else -1
         if before > self._known[stream]:
             self._known[stream] = self._first[stream] = before
-            self._open[stream] = Open(bool(self._lines.joins[before]))
+            self._open[stream] = Open(int(self._lines.joins[before]))
 
     def _wait(self, stream: int, row: int) -> None:
         """Add the next row of the stream to the rows to visit: it may be blank, or end the trace."""

@@ -2,7 +2,8 @@
 
 One `Parser` owns the templates of one partition. For a batch
 
-1. entries of systemd's journal in its export format become one line each (`engine.parsing.journal`);
+1. entries of systemd's journal in its export format (`engine.parsing.journal`) and other records over several
+   lines (`engine.parsing.record_blocks`) become one line each;
 2. colour codes and byte order marks are taken out (`engine.parsing.sanitize`);
 3. a lane takes every line apart, the one of the format given or the one of the format recognised
    (`engine.parsing.format_router`): by the line's shape where that is known (`engine.parsing.layout_reader`),
@@ -24,7 +25,8 @@ from numpy.typing import NDArray
 
 from connectors.base import LineBatch
 from engine.formats.registry import AUTO, UNKNOWN, find
-from engine.parsing.continuation import NONE_OPEN, PASSED_OVER, Candidates, Joiner, Open
+from engine.parsing.continuation import ANY, NONE_OPEN, PASSED_OVER, TRACES, Candidates, Joiner, Open
+from engine.parsing.following_lines import FollowingLines
 from engine.parsing.format_router import DetectedLanes, Lanes, OneLane, read_again
 from engine.parsing.header import BadLineError
 from engine.parsing.journal import JOURNALD, JournalEntries, batch_of
@@ -32,6 +34,7 @@ from engine.parsing.line_reassembly import LineReassembler, with_lines
 from engine.parsing.parse_settings import ParseSettings
 from engine.parsing.parsed import Parsed
 from engine.parsing.parsed_columns import STREAM, TRACE, Describe, Fields, Rows
+from engine.parsing.record_blocks import RecordBlocks
 from engine.parsing.sanitize import clean_batch, clean_line
 from engine.parsing.templates import StateMismatchError
 from engine.records import ParsedLines
@@ -72,7 +75,8 @@ class Parser:
         self._entries = tuple(lane.format for lane in lanes)
         self._readers = tuple(lane.reader for lane in lanes)
         self._templates = tuple(lane.templates for lane in lanes)
-        self._joins = np.array([lane.format.joins for lane in lanes])
+        self._joins = np.array([ANY if f.keeps else TRACES if f.joins else 0 for f in self._entries], np.int8)
+        self._following = FollowingLines(self._entries, None if saved is None else saved.get("same"))
         self._unknown = self.formats.index(UNKNOWN) if UNKNOWN in self.formats else -1
         self._wrapped = any(lane.format.streams for lane in lanes)
         self._pieces = LineReassembler(settings.max_join_bytes, () if saved is None else saved.get("pieces", ()))
@@ -80,6 +84,7 @@ class Parser:
         if settings.format in (AUTO, JOURNALD):
             journal = "" if saved is None else saved.get("journal", "")
             self._journal = JournalEntries(settings.max_join_bytes, journal.encode("latin-1"))
+        self._blocks = RecordBlocks(settings.format, None if saved is None else saved.get("blocks"))
         tail = None if saved is None else saved.get("tail")
         self._tail = None if tail is None else _nothing_more(*tail)
         self._joiner = Joiner(settings.max_join_lines, settings.max_join_bytes, *_open(saved or {}))
@@ -95,11 +100,21 @@ class Parser:
         Lines that the source rejected (`LineBatch.rejects`) come first in `good.bad`, so that later steps
         find all bad lines in one place.
         """
-        if len(batch) and (self._wrapped or self._journal is not None):
+        if len(batch):
             self._tail = batch
         if self._journal is not None:
             batch = self._journal.join(batch)
-        return self._parse(batch)
+        return self._parse(self._blocks.join(batch))
+
+    @property
+    def waits(self) -> bool:
+        """Whether lines are held for the rest of their record, see `flush`."""
+        return self._blocks.waits
+
+    def flush(self) -> Parsed | None:
+        """Parse what is held of a record over several lines, as if no further line came; None where nothing is."""
+        batch = None if self._tail is None else self._blocks.flush(self._tail)
+        return None if batch is None else self._parse(batch)
 
     def finish(self) -> Parsed | None:
         """Lines that the end of the source completes, to be called once; None where nothing is open."""
@@ -108,6 +123,8 @@ class Parser:
             return None
         if self._journal is not None and self._journal.open:
             rest.append(self._journal.rest(self._tail))
+        if (held := self._blocks.flush(self._tail)) is not None:
+            rest += [(int(held.positions[i]), held.line(i)) for i in range(len(held))]
         return self._parse(batch_of(replace(self._tail, rejects=()), rest)) if rest else None
 
     def _parse(self, batch: LineBatch) -> Parsed:
@@ -161,7 +178,8 @@ class Parser:
             reader = self._readers[int(found.format[row])]
             return reader.take_apart(line.removesuffix(b"\r"), batch.read_ns).message.encode("utf-8", "surrogatepass")
 
-        candidates = Candidates(len(batch), sorted(failed), joins, unknown, text, stream, tuple(traces))
+        following = self._following.rows(batch, found.format, failed)
+        candidates = Candidates(len(batch), sorted(failed), joins, unknown, text, stream, tuple(traces), following)
         joined = self._joiner.join(candidates)
         for row in joined:
             found.bad.pop(row, None)
@@ -215,14 +233,17 @@ class Parser:
         """The state as JSON; the same bytes object as long as it does not change."""
         lanes = self._lanes
         journal = b"" if self._journal is None else self._journal.open
-        versions = [lane.templates.version for lane in lanes.lanes], self._pieces.version
-        key = (versions, self._joiner.open, self._joiner.last, lanes.progress(), journal)
+        versions = [lane.templates.version for lane in lanes.lanes], self._pieces.version, self._blocks.version
+        key = (versions, self._joiner.open, self._joiner.last, lanes.progress(), journal, self._following.same)
         if self._saved is None or self._saved[0] != key:
             lines, *streams = map(list, self._joiner.open)
             more: dict[str, Any] = {"open": lines, "journal": journal.decode("latin-1")}
+            more |= {"same": self._following.same}
             if self._wrapped:
                 more |= {"streams": streams, "last": self._joiner.last, "pieces": self._pieces.snapshot()}
-            if self._tail is not None and (journal or more.get("pieces")):
+            if blocks := self._blocks.snapshot():
+                more["blocks"] = blocks
+            if self._tail is not None and (journal or blocks or more.get("pieces")):
                 tail = self._tail
                 more["tail"] = [tail.partition, int(tail.positions[-1]), tail.read_ns, tail.produced_ns]
             self._saved = key, orjson.dumps({**lanes.snapshot(), **more})

@@ -1,0 +1,195 @@
+"""Tables: files whose rows are described by a line above them, and rows of CSV whose fields hold line ends.
+
+W3C's extended log format (IIS, CloudFront, Windows Firewall) and Zeek name the columns in a line `#Fields:` or
+`#fields`; each row below becomes a JSON object with these names, which the format `w3c` reads. The names hold until
+the next such line.
+"""
+
+import re
+from typing import Any
+
+import orjson
+
+from engine.parsing.record_block import Placed, held_bytes, lines_of, plain
+
+_DIRECTIVE = re.compile(
+    rb"#(Software|Version|Fields|Date|Start-Date|End-Date|Remark|Time Format|GMT-Offset): ?(.*)"
+    rb"|#(separator|set_separator|empty_field|unset_field|path|open|close|fields|types)[\t ](.*)"
+)
+_STRANGERS = 20
+"""Rows of another number of columns in a row after which a table has ended."""
+
+_MOST_LINES, _MOST_BYTES = 500, 262_144
+
+
+class TableKind:
+    """See `engine.parsing.record_block.Kind`."""
+
+    name = "table"
+    formats = ("w3c",)
+
+    def begin(self, line: bytes) -> "TableBlock | None":
+        """See `Kind`."""
+        return TableBlock() if _DIRECTIVE.match(line) else None
+
+    def restore(self, state: list[Any]) -> "TableBlock":
+        """See `Kind`."""
+        columns, path, local = state
+        return TableBlock(columns, path, local=local)
+
+
+class TableBlock:
+    """See `engine.parsing.record_block.Block`; it never holds a line."""
+
+    done = False
+    waits = False
+
+    def __init__(self, columns: list[str] | None = None, path: str = "", *, local: bool = False) -> None:
+        self._columns = columns or []
+        self._path = path
+        self._local = local
+        self._strangers = 0
+
+    def take(self, position: int, line: bytes) -> list[Placed] | None:
+        """See `Block`."""
+        if line.startswith(b"#"):
+            return self._direct(line)
+        values = line.split(b"\t") if b"\t" in line else line.split(b" ")
+        if not self._columns or len(values) != len(self._columns):
+            self._strangers += 1
+            return None if self._strangers > _STRANGERS or not self._columns else [(position, line)]
+        self._strangers = 0
+        return [(position, orjson.dumps(self._row(values)))]
+
+    def _direct(self, line: bytes) -> list[Placed] | None:
+        found = _DIRECTIVE.match(line)
+        if found is None:
+            return None
+        name, text = (found[1] or found[3]).lower(), (found[2] if found[1] else found[4]).decode("utf-8", "replace")
+        if name == b"fields":
+            self._columns = text.split("\t") if "\t" in text else text.split()
+        elif name == b"path":
+            self._path = text
+        elif name == b"time format":
+            self._local = text.strip().lower() == "local"
+        return []
+
+    def _row(self, values: list[bytes]) -> dict[str, str]:
+        named = zip(self._columns, (value.decode("utf-8", "backslashreplace") for value in values), strict=True)
+        row = {name: value for name, value in named if value not in ("-", "(empty)")}
+        if "date" in row and "time" in row:
+            row["time"] = f"{row.pop('date')}T{row['time']}" + ("" if self._local else "Z")
+        return {"#table": self._path or "w3c", **row}
+
+    def rest(self) -> list[Placed]:
+        """See `Block`."""
+        return []
+
+    def state(self) -> list[Any]:
+        """See `Block`."""
+        return [self._columns, self._path, self._local]
+
+
+_TIMED = re.compile(rb"([0-9]{6} +[0-9]{1,2}:[0-9]{2}:[0-9]{2}\t) *[0-9]+ [A-Z]")
+_UNTIMED = re.compile(rb"\t\t *[0-9]+ [A-Z]")
+
+
+class GeneralLogKind:
+    """See `engine.parsing.record_block.Kind`: MySQL's general log, in which only the first line of a second has it."""
+
+    name = "mysql_general"
+    formats = ("mysql_general_old",)
+
+    def begin(self, line: bytes) -> "GeneralLogBlock | None":
+        """See `Kind`."""
+        return GeneralLogBlock() if _TIMED.match(line) else None
+
+    def restore(self, state: list[Any]) -> "GeneralLogBlock":
+        """See `Kind`."""
+        return GeneralLogBlock(state[0].encode())
+
+
+class GeneralLogBlock:
+    """See `engine.parsing.record_block.Block`; it never holds a line, and gives the time to lines without one."""
+
+    done = False
+    waits = False
+
+    def __init__(self, time: bytes = b"") -> None:
+        self._time = time
+        self._strangers = 0
+
+    def take(self, position: int, line: bytes) -> list[Placed] | None:
+        """See `Block`."""
+        self._strangers = 0 if line.startswith(b"\t\t") else self._strangers + 1
+        if found := _TIMED.match(line):
+            self._time, self._strangers = found[1], 0
+        elif _UNTIMED.match(line):
+            line = self._time + line.lstrip(b"\t")
+        return None if self._strangers > _STRANGERS else [(position, line)]
+
+    def rest(self) -> list[Placed]:
+        """See `Block`."""
+        return []
+
+    def state(self) -> list[Any]:
+        """See `Block`."""
+        return [self._time.decode()]
+
+
+_CSV = re.compile(
+    rb"(?:[A-Z][a-z]+(?: [A-Z][a-z]+)?),[0-9]{1,2}[./-][0-9]{1,2}[./-][0-9]{4} "
+    rb"|[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8}\.[0-9]{3} [A-Z0-9+:-]{3,6},"
+)
+
+
+class CsvKind:
+    """See `engine.parsing.record_block.Kind`."""
+
+    name = "csv"
+    formats = ("windows_csv", "windows_csv_day_first", "postgresql_csv")
+
+    def begin(self, line: bytes) -> "CsvBlock | None":
+        """See `Kind`."""
+        return CsvBlock() if line.count(b'"') % 2 and _CSV.match(line) else None
+
+    def restore(self, state: list[Any]) -> "CsvBlock":
+        """See `Kind`."""
+        return CsvBlock(lines_of(state))
+
+
+class CsvBlock:
+    """See `engine.parsing.record_block.Block`: a row, until the number of its quotation marks is even."""
+
+    def __init__(self, lines: list[Placed] | None = None) -> None:
+        self.done = False
+        self._lines = lines or []
+
+    @property
+    def waits(self) -> bool:
+        """See `Block`."""
+        return bool(self._lines)
+
+    def take(self, position: int, line: bytes) -> list[Placed] | None:
+        """See `Block`."""
+        if len(self._lines) >= _MOST_LINES or held_bytes(self._lines) + len(line) > _MOST_BYTES:
+            return None
+        self._lines.append((position, line))
+        if sum(text.count(b'"') for _, text in self._lines) % 2:
+            return []
+        self.done = True
+        whole = b" ".join(text for _, text in self._lines)
+        place, self._lines = self._lines[0][0], []
+        return [(place, whole)]
+
+    def rest(self) -> list[Placed]:
+        """See `Block`."""
+        lines, self._lines = self._lines, []
+        return lines
+
+    def state(self) -> list[Any]:
+        """See `Block`."""
+        return plain(self._lines)
+
+
+TABLE_KINDS = (TableKind(), CsvKind(), GeneralLogKind())

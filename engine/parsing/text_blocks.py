@@ -1,0 +1,151 @@
+"""Records of text over several lines whose first line has no message: the lines become one."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.parsing.record_block import Placed, lines_of, plain
+
+
+@dataclass(frozen=True, slots=True)
+class TextKind:
+    """A first line and the lines that are joined to it, with a space in between.
+
+    Lines behind these, such as a stack trace, join the record later (`engine.parsing.continuation`).
+
+    Attributes:
+        name: See `engine.parsing.record_block.Kind`.
+        formats: See there.
+        first: The first line.
+        more: A line that may follow.
+        last: A line that ends the record; None where its number does.
+        most: Lines that are joined to the first at most.
+        heading: Whether the lines are the heading of a file, which is no event: no record comes of them.
+    """
+
+    name: str
+    formats: tuple[str, ...]
+    first: re.Pattern[bytes]
+    more: re.Pattern[bytes]
+    last: re.Pattern[bytes] | None = None
+    most: int = 1
+    heading: bool = False
+
+    def begin(self, line: bytes) -> "TextBlock | None":
+        """See `Kind`."""
+        return TextBlock(self) if self.first.match(line) else None
+
+    def restore(self, state: list[Any]) -> "TextBlock":
+        """See `Kind`."""
+        return TextBlock(self, lines_of(state))
+
+
+@dataclass(slots=True)
+class TextBlock:
+    """See `engine.parsing.record_block.Block`."""
+
+    kind: TextKind
+    lines: list[Placed] = field(default_factory=list)
+    done: bool = False
+
+    @property
+    def waits(self) -> bool:
+        """See `Block`."""
+        return bool(self.lines)
+
+    def take(self, position: int, line: bytes) -> list[Placed] | None:
+        """See `Block`."""
+        if self.lines and not self.kind.more.match(line):
+            return None
+        self.lines.append((position, line))
+        full = len(self.lines) > self.kind.most
+        last = self.kind.last is not None and self.kind.last.search(line) is not None
+        if not (full or last):
+            return []
+        self.done = True
+        return self.rest()
+
+    def rest(self) -> list[Placed]:
+        """See `Block`."""
+        lines, self.lines = self.lines, []
+        if not lines or self.kind.heading:
+            return []
+        return [(lines[0][0], b" ".join(line.strip() for _, line in lines))]
+
+    def state(self) -> list[Any]:
+        """See `Block`."""
+        return plain(self.lines)
+
+
+_MONTH = rb"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
+
+JAVA_LOGGING = TextKind(
+    "java_logging",
+    ("java_logging",),
+    # JDK 20 and later write a narrow no-break space before AM and PM.
+    re.compile(_MONTH + rb" [0-9]{1,2}, [0-9]{4} [0-9]{1,2}:[0-9]{2}:[0-9]{2}(?: |\xe2\x80\xaf)[AP]M \S+(?: \S+)?$"),
+    re.compile(rb"[^\s:]{3,30}: "),
+)
+
+SAMBA = TextKind(
+    "samba",
+    ("samba",),
+    re.compile(rb"\[[0-9]{4}/[0-9]{2}/[0-9]{2} [0-9:.]+, +[0-9]+[^\]]*\] \S+:[0-9]+\(\S*\)$"),
+    re.compile(rb"[ \t]+\S"),
+)
+
+DOTNET_CONSOLE = TextKind(
+    "dotnet_console",
+    ("dotnet_console",),
+    re.compile(rb"(?:trce|dbug|info|warn|fail|crit): \S+\[[0-9]+\]$"),
+    re.compile(rb"      "),
+)
+
+PHP_SLOW = TextKind(
+    "php_slow",
+    ("php_slow",),
+    re.compile(rb"\[[0-9]{2}-" + _MONTH + rb"-[0-9]{4} [0-9:]{8}\]  \[pool [^\]]+\] pid [0-9]+$"),
+    re.compile(rb"script_filename = |\[0x[0-9a-f]+\] "),
+    most=2,
+)
+
+MYSQL_SLOW = TextKind(
+    "mysql_slow",
+    ("mysql_slow", "mysql_slow_old"),
+    re.compile(rb"# (?:Time: [0-9]|User@Host: )"),
+    re.compile(rb"(?!# Time: |\S+, Version: ).*\S"),
+    re.compile(rb"^(?!use |SET |# (?!administrator command)).*;\s*$"),
+    most=200,
+)
+
+MYSQL_BANNER = TextKind(
+    "mysql_banner",
+    ("mysql_slow", "mysql_slow_old", "mysql_general", "mysql_general_old"),
+    re.compile(rb"\S*(?:mysqld|mariadbd)\S*, Version: \S.* started with:$"),
+    re.compile(rb"(?i)Tcp port: |Time\s+Id\s+Command\s+Argument"),
+    re.compile(rb"^Time\s+Id\s"),
+    most=2,
+    heading=True,
+)
+"""What the server writes above its general and slow logs whenever it opens them."""
+
+EVENT_XML = TextKind(
+    "event_xml",
+    ("windows_xml",),
+    re.compile(rb"<Event[ >](?!.*</Event>)"),
+    re.compile(rb"\s*[^#\s]|$"),
+    re.compile(rb"</Event>\s*$"),
+    most=500,
+)
+
+HEADINGS = TextKind(
+    "headings",
+    ("vpc_flow", "windows_csv", "windows_csv_day_first"),
+    re.compile(rb"version account-id interface-id |Level,Date and Time,Source,|\"?Keywords\"?,\"?Date and Time\"?,"),
+    re.compile(rb"(?!)"),
+    most=0,
+    heading=True,
+)
+"""Names of columns above the rows of exported tables."""
+
+TEXT_KINDS = (JAVA_LOGGING, SAMBA, DOTNET_CONSOLE, PHP_SLOW, MYSQL_SLOW, MYSQL_BANNER, EVENT_XML, HEADINGS)
