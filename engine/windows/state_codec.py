@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from engine.windows.window_base import WindowStateError
 
-_MAGIC = b"DLWIN001"
+_MAGIC = b"DLWIN002"
 
 
 def pack(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> bytes:

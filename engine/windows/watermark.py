@@ -1,17 +1,21 @@
 """How far event time has come, line by line."""
 
+from typing import Any
+
 import numpy as np
 
 from engine.clock import Clock
 from engine.windows.grouping import Ints
+from engine.windows.source_clocks import SourceClocks
 from engine.windows.window_base import NO_TIME
 
 
 class Watermark:
     """The watermark of a shard.
 
-    After a line it is the latest event time of the line's partition so far, minus the allowed lateness; with several
-    partitions the least of them. It never goes back. A partition without lines for `partition_idle_s` on the
+    After a line it is the latest event time of the line's partition so far (by the partition's first clock, see
+    `engine.windows.source_clocks`), minus the allowed lateness; with several partitions the least of them. It never
+    goes back. A partition without lines for `partition_idle_s` on the
     monotonic clock is left out until it gives lines again, so that it cannot hold the others up.
     """
 
@@ -19,24 +23,25 @@ class Watermark:
         self._lateness_ns = lateness_ns
         self._idle_s = partition_idle_s
         self._clock = clock
-        self._latest: dict[int, int] = {}
+        self._clocks: dict[int, SourceClocks] = {}
         self._seen_s: dict[int, float] = {}
         self.value_ns = NO_TIME
 
-    def advance(self, partition: int, time_ns: Ints) -> Ints:
-        """int64 (n,): the watermark after each line; `NO_TIME` entries move nothing."""
+    def advance(self, partition: int, time_ns: Ints) -> tuple[Ints, Ints]:
+        """Times of lines by their partition's first clock, and the watermark after each line.
+
+        `NO_TIME` entries move nothing.
+        """
         now = self._clock.monotonic_s()
         self._seen_s[partition] = now
-        latest = np.maximum.accumulate(time_ns)
-        np.maximum(latest, self._latest.get(partition, NO_TIME), out=latest)
-        self._latest[partition] = int(latest[-1])
+        times, latest = self._clocks.setdefault(partition, SourceClocks()).read(time_ns)
         others = self._active(now, but=partition)
         if others:
             np.minimum(latest, min(others), out=latest)
         latest -= self._lateness_ns
         np.maximum(latest, self.value_ns, out=latest)
         self.value_ns = int(latest[-1])
-        return latest
+        return times, latest
 
     def drop_idle(self) -> int:
         """The watermark without the partitions that are idle now; if all are idle, it does not move."""
@@ -47,15 +52,15 @@ class Watermark:
 
     def _active(self, now_s: float, but: int = -1) -> list[int]:
         limit = now_s - self._idle_s
-        return [t for p, t in self._latest.items() if p != but and self._seen_s[p] >= limit]
+        return [c.latest_ns for p, c in self._clocks.items() if p != but and self._seen_s[p] >= limit]
 
     def dump(self) -> dict[str, object]:
         """JSON-compatible state."""
-        return {"value_ns": self.value_ns, "latest": {str(p): t for p, t in self._latest.items()}}
+        return {"value_ns": self.value_ns, "clocks": {str(p): c.dump() for p, c in self._clocks.items()}}
 
-    def load(self, value_ns: int, latest: dict[str, int]) -> None:
+    def load(self, value_ns: int, clocks: dict[str, list[Any]]) -> None:
         """Takes over what `dump` gave; every partition counts as seen just now."""
         now = self._clock.monotonic_s()
         self.value_ns = value_ns
-        self._latest = {int(p): t for p, t in latest.items()}
-        self._seen_s = dict.fromkeys(self._latest, now)
+        self._clocks = {int(p): SourceClocks(*state) for p, state in clocks.items()}
+        self._seen_s = dict.fromkeys(self._clocks, now)
