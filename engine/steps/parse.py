@@ -35,6 +35,7 @@ from engine.parsing.parse_settings import ParseSettings
 from engine.parsing.parsed import Parsed
 from engine.parsing.parsed_columns import STREAM, TRACE, Describe, Fields, Rows
 from engine.parsing.record_blocks import RecordBlocks
+from engine.parsing.repeated_hour import RepeatedHour
 from engine.parsing.sanitize import clean_batch, clean_line
 from engine.parsing.templates import StateMismatchError
 from engine.records import ParsedLines
@@ -85,6 +86,8 @@ class Parser:
             journal = "" if saved is None else saved.get("journal", "")
             self._journal = JournalEntries(settings.max_join_bytes, journal.encode("latin-1"))
         self._blocks = RecordBlocks(settings.format, None if saved is None else saved.get("blocks"))
+        latest_ns, second = (saved or {}).get("repeated", (0, False))
+        self._repeated = RepeatedHour(settings.timezone, latest_ns, second=second)
         tail = None if saved is None else saved.get("tail")
         self._tail = None if tail is None else _nothing_more(*tail)
         self._joiner = Joiner(settings.max_join_lines, settings.max_join_bytes, *_open(saved or {}))
@@ -132,6 +135,7 @@ class Parser:
             lane.reader.trim()
         raw, batch = batch, clean_batch(batch)
         found = self._lanes.read(batch)
+        self._repeated.correct(found.time_ns)
         pieces: list[int] | None = None
         if self._wrapped and found.container.any():
             raw, batch, pieces = self._reassemble(raw, batch, found)
@@ -234,11 +238,20 @@ class Parser:
         lanes = self._lanes
         journal = b"" if self._journal is None else self._journal.open
         versions = [lane.templates.version for lane in lanes.lanes], self._pieces.version, self._blocks.version
-        key = (versions, self._joiner.open, self._joiner.last, lanes.progress(), journal, self._following.same)
+        repeated = self._repeated.latest_ns, self._repeated.second
+        key = (
+            versions,
+            self._joiner.open,
+            self._joiner.last,
+            lanes.progress(),
+            journal,
+            self._following.same,
+            repeated,
+        )
         if self._saved is None or self._saved[0] != key:
             lines, *streams = map(list, self._joiner.open)
             more: dict[str, Any] = {"open": lines, "journal": journal.decode("latin-1")}
-            more |= {"same": self._following.same}
+            more |= {"same": self._following.same, "repeated": repeated}
             if self._wrapped:
                 more |= {"streams": streams, "last": self._joiner.last, "pieces": self._pieces.snapshot()}
             if blocks := self._blocks.snapshot():
