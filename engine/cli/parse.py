@@ -44,6 +44,7 @@ def parse(
     print(
         f"{reader.lines:,} lines: {sum(reader.formats.values()):,} records ({formats or 'none'}), "
         f"{reader.joined:,} lines joined, {reader.bad:,} not parsed"
+        + (f", {reader.undated:,} records have no time but that of reading" if reader.undated else "")
         + (f"; the first: {reader.first_bad}" if reader.first_bad else ""),
         file=sys.stderr,
     )

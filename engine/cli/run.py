@@ -20,6 +20,9 @@ def run(
     of: Annotated[
         int | None, typer.Option(min=1, help="Total number of workers on all machines, with --worker.")
     ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="End with code 1 if more than 1 % of the lines went to the dead letters.")
+    ] = False,
 ) -> None:
     """Run a region's engine until its source ends, or until SIGTERM or SIGINT, which drain it.
 
@@ -38,11 +41,13 @@ def run(
         _die_with_parent()
         from engine.runtime.worker import run as run_worker
 
-        raise typer.Exit(run_worker(settings, worker, of))
+        raise typer.Exit(run_worker(settings, worker, of, strict=strict))
     if workers == 1:
         from engine.runtime.worker import run as run_worker
 
-        raise typer.Exit(run_worker(settings))
+        raise typer.Exit(run_worker(settings, strict=strict))
+    if strict:
+        raise typer.BadParameter("--strict is for one worker: start each with --worker i --of N")
     raise typer.Exit(_supervise(region, workers))
 
 

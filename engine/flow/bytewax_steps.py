@@ -35,15 +35,31 @@ class ParseStep(Step[LineBatch, Parsed | Rejected]):
     def __init__(self, context: Context, snapshot: bytes | None) -> None:
         super().__init__(context)
         self._parser = Parser(context.settings.parse, context.source.describe, snapshot)
+        self._read_s = context.clock.monotonic_s()
 
     def work(self, values: list[LineBatch]) -> list[Parsed | Rejected]:
         """See `Step.work`."""
+        self._read_s = self._context.clock.monotonic_s()
         return [item for batch in values for item in self._counted(self._parser.parse(batch))]
+
+    def notify_at(self) -> datetime | None:
+        """When to look for work that no item brings."""
+        return EVERY_TURN if self._parser.waits else None
+
+    def on_notify(self) -> tuple[list[Parsed | Rejected], bool]:
+        """Parses what is held of a record over several lines once no further line has come for a while."""
+        waited_s = self._context.clock.monotonic_s() - self._read_s
+        parsed = self._parser.flush() if waited_s >= self._context.settings.parse.max_join_wait_s else None
+        return [] if parsed is None else self._counted(parsed), StatefulBatchLogic.RETAIN
 
     def _counted(self, parsed: Parsed) -> list[Parsed | Rejected]:
         if joined := len(parsed.joined) + len(parsed.pieces):
             self._context.telemetry.metrics.joined_lines.inc(joined)
         good = parsed.good
+        undated = parsed.undated()
+        self._context.telemetry.metrics.undated_lines.inc(undated)
+        lines = len(parsed.rows.text) + len(good.bad) - len(parsed.rows.bad)
+        self._context.telemetry.input.parsed(lines, undated, (letter.reason for letter in good.bad))
         if not good.bad:
             return [parsed]
         self._context.telemetry.metrics.count_bad_lines(letter.reason for letter in good.bad)
@@ -93,6 +109,7 @@ class WindowStep(Step[ParsedLines, WindowBatch | Rejected]):
 
     def _late(self, parsed: ParsedLines, late: tuple[LateLine, ...]) -> Rejected:
         self._context.telemetry.metrics.late_lines.inc(len(late))
+        self._context.telemetry.input.late(len(late))
         lines = parsed.lines
         letters = []
         for i in late:

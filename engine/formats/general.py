@@ -115,7 +115,7 @@ MONTH_DAY = Format(
     expected="Mmm DD[,] YYYY HH:MM:SS[.FFF] [AM|PM] [LEVEL] [COMPONENT:] MESSAGE",
     examples=(
         b"Mar 10 2024 06:25:01 [ERROR] worker 7 stopped",
-        b"Mar 10, 2024 6:25:02 PM com.example.shop.Application main",
+        b"Mar 10, 2024 6:25:02 PM shop started in 3.2 s",
     ),
     header=headed(
         rb"\[?" + MONTH_NAME + rb" +(?P<day>[0-9]{1,2}),? (?P<year>[0-9]{4}) " + _CLOCK + _FRACTION

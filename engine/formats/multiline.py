@@ -36,7 +36,7 @@ SAMBA = Format(
     blocks=(b"[2024/03/10 06:25:01.539151,  1] ../../source3/smbd/server.c:1741(main)\n  Connection refused\n",),
     header=headed(
         rb"\[" + _YEAR_FIRST + rb"(?:\." + FRACTION + rb")?, +(?P<level>[0-9]+)(?:, [^\]]*)?\] "
-        rb"(?P<component>[^ ]+\([^ )]*\)) (?P<message>.*)"
+        rb"(?P<component>[^ (]+\([^ )]*\)) (?P<message>.*)"
     ),
     levels={"0": "error", "1": "warn", "2": "info", "3": "info", "10": "trace"}
     | {str(i): "debug" for i in range(4, 10)},
@@ -129,7 +129,7 @@ MYSQL_GENERAL_OLD = Format(
     name="mysql_general_old",
     expected="YYMMDD HH:MM:SS<TAB>ID COMMAND<TAB>ARGUMENT, and lines without time",
     examples=(b"240310  6:25:01\t    17 Query\tselect id from orders",),
-    blocks=(b"240310  6:25:01\t    17 Connect\troot@localhost on shop\n\t\t    17 Query\tselect 1\n",),
+    blocks=(b"240310  6:25:01\t    17 Query\tselect 1,\n  2\n",),
     header=headed(
         rb"(?P<yymmdd>[0-9]{6}) +(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})\t *" + _COMMAND
     ),

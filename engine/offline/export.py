@@ -39,6 +39,7 @@ class RecordReader:
 
     Attributes:
         lines, bad: Lines read, and lines that did not parse.
+        undated: Records that have the time of reading.
         formats: Records by format.
         first_bad: Place and reason of the first line that did not parse, or "".
     """
@@ -50,7 +51,7 @@ class RecordReader:
         self._held: deque[tuple[int, int, JsonRecord]] = deque()  # row since the start, stream, record
         self._last: dict[int, JsonRecord] = {}
         self._rows = 0
-        self.lines = self.bad = 0
+        self.lines = self.bad = self.undated = 0
         self.formats: dict[str, int] = {}
         self.first_bad = ""
 
@@ -69,6 +70,7 @@ class RecordReader:
         good, joined = parsed.good, parsed.joined
         self._templates.update(good.templates)
         self.bad += len(good.bad)
+        self.undated += parsed.undated()
         if good.bad and not self.first_bad:
             self.first_bad = f"{good.bad[0].place}: {good.bad[0].reason}"
         more = [{}] * len(parsed) if self._judge is None else self._judge(parsed, self._templates)

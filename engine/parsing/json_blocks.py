@@ -22,7 +22,7 @@ from engine.parsing.record_block import Placed, held_bytes, lines_of, plain
 MOST_BYTES = 4 << 20
 """Greatest size of a document over several lines."""
 
-_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]')
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+("?)|[\[\]{}]')
 _JSON_LINE = re.compile(rb'\s*+(?:["{}\[\],:0-9-]|true|false|null|$)')
 _OPENS = re.compile(rb'\{\s*+(?:"|$)|\[\s*+(?:\{|$)')
 _WRAPPED = re.compile(
@@ -59,17 +59,17 @@ class JsonKind:
 
     def restore(self, state: list[Any]) -> "JsonBlock":
         """See `Kind`."""
-        in_array, depth, lines = state
-        return JsonBlock(in_array=in_array, depth=depth, lines=lines_of(lines))
+        in_array, brackets, lines = state
+        return JsonBlock(in_array=in_array, brackets=brackets.encode(), lines=lines_of(lines))
 
 
 class JsonBlock:
     """See `engine.parsing.record_block.Block`."""
 
-    def __init__(self, *, in_array: bool, depth: int = 0, lines: list[Placed] | None = None) -> None:
+    def __init__(self, *, in_array: bool, brackets: bytes = b"", lines: list[Placed] | None = None) -> None:
         self.done = False
         self._in_array = in_array
-        self._depth = depth
+        self._brackets = bytearray(brackets)  # open within the record
         self._lines = lines or []
 
     @property
@@ -79,33 +79,40 @@ class JsonBlock:
 
     def take(self, position: int, line: bytes) -> list[Placed] | None:
         """See `Block`."""
-        if not _JSON_LINE.match(line) or held_bytes(self._lines) + len(line) > MOST_BYTES:
+        if not self._fits(line) or held_bytes(self._lines) + len(line) > MOST_BYTES:
             return None
-        if self._lines and line.startswith(b"{") and not self._lines[-1][1].rstrip().endswith((b",", b"[", b":")):
-            return None  # the document before was never closed
         out: list[Placed] = []
-        start = 0
+        start, brackets = 0, self._brackets
         for token in _TOKEN.finditer(line):
             mark = token[0]
             if mark in (b"{", b"["):
-                if self._depth == 0 and mark == b"[" and not self._in_array:
+                if not brackets and mark == b"[" and not self._in_array:
                     self._in_array, start = True, token.end()
                     continue
-                if self._depth == 0:
+                if not brackets:
                     start = token.start()
-                self._depth += 1
+                brackets += mark
             elif mark in (b"}", b"]"):
-                if self._depth == 0:
+                if not brackets:
                     self.done = True
                     return out
-                self._depth -= 1
-                if self._depth == 0:
+                brackets.pop()
+                if not brackets:
                     out += self._complete(position, start, line[start : token.end()])
                     start = token.end()
-        if self._depth:
-            self._lines.append((position + start if self._lines == [] else position, line[start:]))
-        self.done = not self._in_array and self._depth == 0
+        if brackets:
+            self._lines.append((position if self._lines else position + start, line[start:]))
+        self.done = not self._in_array and not brackets
         return out
+
+    def _fits(self, line: bytes) -> bool:
+        """Whether a line can go on with the document: strings are closed, and an object stands where one may."""
+        if not _JSON_LINE.match(line) or any(token[1] == b"" for token in _TOKEN.finditer(line)):
+            return False
+        if not self._lines or not line.startswith(b"{"):
+            return True
+        before = self._lines[-1][1].rstrip()[-1:]
+        return before == b":" or (self._brackets[-1:] == b"[" and before in (b",", b"["))
 
     def _complete(self, position: int, start: int, last: bytes) -> list[Placed]:
         lines, self._lines = [*self._lines, (position + start, last)], []
@@ -118,7 +125,7 @@ class JsonBlock:
 
     def state(self) -> list[Any]:
         """See `Block`."""
-        return [self._in_array, self._depth, plain(self._lines)]
+        return [self._in_array, self._brackets.decode(), plain(self._lines)]
 
 
 def _records(lines: list[Placed]) -> Iterator[Placed]:

@@ -58,6 +58,12 @@ class ParseSettings(BaseModel):
         description="Maximum number of bytes of a stack trace that join the record before them, and of a long line "
         "in a container's log that is joined from pieces; 0 joins none.",
     )
+    max_join_wait_s: float = Field(
+        default=5.0,
+        ge=0,
+        description="Seconds after the last line after which a record over several lines is complete although none of "
+        "its lines says so, such as the last query of a slow log.",
+    )
     templates: TemplateSettings = Field(default=TemplateSettings(), description="How messages become templates.")
     json_fields: JsonFields = Field(
         default=JsonFields(), description="Where things are in JSON lines; for the format json."

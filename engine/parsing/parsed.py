@@ -55,6 +55,10 @@ class Parsed:
             found[i] = LEVEL_NAMES.index(self.fields(int(self.good.rows[i])).level)
         return found
 
+    def undated(self) -> int:
+        """Good lines without a time that can be read; they have the time of reading."""
+        return int(np.count_nonzero(self.good.time_ns == self.good.lines.read_ns))
+
     def texts(self, name: str) -> list[bytes | str]:
         """A field of every good line, empty where a line has none.
 

@@ -6,6 +6,9 @@ from typing import Any
 
 from engine.parsing.record_block import Placed, lines_of, plain
 
+_LONGEST_FIRST = 1024
+"""Bytes of a first line. It has no message, so it is short; the patterns need not be linear in longer ones."""
+
 
 @dataclass(frozen=True, slots=True)
 class TextKind:
@@ -33,7 +36,7 @@ class TextKind:
 
     def begin(self, line: bytes) -> "TextBlock | None":
         """See `Kind`."""
-        return TextBlock(self) if self.first.match(line) else None
+        return TextBlock(self) if len(line) <= _LONGEST_FIRST and self.first.match(line) else None
 
     def restore(self, state: list[Any]) -> "TextBlock":
         """See `Kind`."""

@@ -51,17 +51,25 @@ YOUNG_OBJECTS = 50_000
 MODEL_WAIT_LOG_S = 30.0
 
 
-def run(settings: RegionSettings, worker: int = 0, of: int = 1, clock: Clock | None = None) -> int:
-    """Runs worker `worker` of `of` and returns the process's exit code."""
+def run(
+    settings: RegionSettings, worker: int = 0, of: int = 1, clock: Clock | None = None, *, strict: bool = False
+) -> int:
+    """Runs worker `worker` of `of` and returns the process's exit code.
+
+    With `strict`, it is not 0 if more than a small share of the lines went to the dead letters.
+    """
     clock = clock or SystemClock()
     setup_logging(settings.log, secrets=settings.secrets())
     drain = Drain(clock, settings.drain_s)
     try:
         with (
             _signals(drain),
-            Telemetry(settings.telemetry, clock, os.environ, settings.region, worker) as telemetry,
+            Telemetry(
+                settings.telemetry, clock, os.environ, settings.region, worker, dated=settings.parse.format != "raw"
+            ) as telemetry,
         ):
-            return _run(settings, worker, of, clock, drain, telemetry)
+            code = _run(settings, worker, of, clock, drain, telemetry)
+            return EXIT_FAILED if strict and code == EXIT_OK and telemetry.input.wrong else code
     except recovery.RecoveryFullError as error:
         log.error("stopped; it resumes from the last snapshot at the next start with free space: %s", error)
         return EXIT_FAILED
@@ -94,6 +102,7 @@ def _run(settings: RegionSettings, worker: int, of: int, clock: Clock, drain: Dr
             raise recovery.RecoveryFullError(
                 f"recovery.path: no snapshot can be written to {settings.recovery.path}: No space left on device"
             ) from error
+    (log.warning if telemetry.input.wrong else log.info)("%s", telemetry.input.summary())
     log.info("engine stopped", extra={"region": settings.region, "worker": worker})
     return EXIT_OK
 

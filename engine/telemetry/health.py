@@ -23,7 +23,10 @@ CONDITIONS: Mapping[str, str] = {
 }
 """What readiness of an engine depends on, and what `ok` means for each."""
 
-OPTIONAL: Mapping[str, str] = {"drift": "nothing watches for drift"}
+OPTIONAL: Mapping[str, str] = {
+    "drift": "nothing watches for drift",
+    "input": "few lines are rejected or without a time",
+}
 """Conditions of optional parts, with their text while they do not report."""
 
 COORDINATOR: Mapping[str, str] = {
@@ -67,7 +70,7 @@ class Health:
             conditions: Names, and what `ok` means for each.
             optional: The same for parts that may never report.
         """
-        self._means = conditions
+        self._means = {**conditions, **optional}
         self._clock = clock
         self._stall_s = stall_s
         self._lock = threading.Lock()

@@ -136,6 +136,9 @@ class Metrics:
             "driftline_joined_lines",
             "Lines that are part of another record: stack traces, and pieces of long lines.",
         )
+        self.undated_lines = self._counter(
+            "driftline_undated_lines", "Lines without a time that can be read; they have the time of reading."
+        )
         self.source_lag = self._gauge(
             "driftline_source_lag", "Not yet read from the source (Kafka: messages; files: bytes).", "partition"
         )

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from engine.clock import Clock
 from engine.telemetry.endpoints import Endpoints
 from engine.telemetry.health import Health, LagWatch
+from engine.telemetry.input_quality import InputQuality
 from engine.telemetry.metrics import Metrics
 from engine.telemetry.tracing import Tracer
 from foundation.version import VERSION
@@ -89,8 +90,9 @@ class Telemetry(ServedTelemetry):
     """Metrics, tracer, health and lag watch of one worker."""
 
     def __init__(
-        self, settings: TelemetrySettings, clock: Clock, environ: Mapping[str, str], region: str, worker: int = 0
-    ) -> None:
+        self, settings: TelemetrySettings, clock: Clock, environ: Mapping[str, str], region: str, worker: int = 0,
+        *, dated: bool = True,
+    ) -> None:  # fmt: skip
         """Starts serving at once.
 
         Args:
@@ -99,6 +101,7 @@ class Telemetry(ServedTelemetry):
             environ: Process environment: OpenTelemetry's standard variables decide about traces.
             region: Named in metrics and traces.
             worker: Number of this process among those of one region, from 0.
+            dated: Whether lines are expected to have a time.
 
         Raises:
             EndpointError: the address cannot be served on.
@@ -106,4 +109,5 @@ class Telemetry(ServedTelemetry):
         health = Health(clock, settings.stall_s)
         tracer = Tracer.from_environment(environ, settings.trace_ratio, region=region, worker=str(worker))
         super().__init__(settings, health, tracer, region, worker)
+        self.input = InputQuality(health, dated=dated)
         self.lag = LagWatch(health, clock, settings.lag_stretch_s, settings.lag_tolerated)

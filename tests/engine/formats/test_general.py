@@ -37,7 +37,7 @@ AUTO = ParseSettings(format="auto")
         (b"INFO 2024-03-10 06:25:01,123 views 17 1401 done", "level_first", "info", "", "views 17 1401 done"),
         (b"10-Mar-2024 06:25:01.123 SEVERE [main] a.Main.run up", "day_month", "error", "", "[main] a.Main.run up"),
         (b"10/Mar/2024 06:25:01 [error] down", "day_month", "error", "", "down"),
-        (b"Mar 10, 2024 6:25:01 AM org.apache.x.Main run", "month_day", "", "", "org.apache.x.Main run"),
+        (b"Mar 10, 2024 6:25:01 AM org.apache.x.Main has begun", "month_day", "", "", "org.apache.x.Main has begun"),
         (b"[Sun Mar 10 06:25:01 2024] usb 1-1: gone", "ctime", "", "", "usb 1-1: gone"),
     ],
 )  # fmt: skip
