@@ -45,8 +45,15 @@ class Kind(Protocol):
         formats: Names of the formats that read its records; the kind is used where one of them may occur.
     """
 
-    name: str
-    formats: tuple[str, ...]
+    @property
+    def name(self) -> str:
+        """See the class."""
+        ...
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """See the class."""
+        ...
 
     def begin(self, line: bytes) -> Block | None:
         """A block that begins with this line, or None."""

@@ -176,13 +176,15 @@ def _is(byte: Bytes, place: int, values: bytes) -> NDArray[np.bool_]:
 def _object(byte: Bytes, before_end: Callable[[int], NDArray[np.uint8]]) -> NDArray[np.bool_]:
     """An object that is not closed in its line, or one whose name of the first field may be that of a batch."""
     end = np.where(before_end(1) == ord("\r"), before_end(2), before_end(1))
-    return (end != ord("}")) | _is(byte, 2, b"RrlekmaR") | _is(byte, 3, b"RrlekmaR")
+    found: NDArray[np.bool_] = (end != ord("}")) | _is(byte, 2, b"Rrlekma") | _is(byte, 3, b"Rrlekma")
+    return found
 
 
 def _digits(byte: Bytes, before_end: Callable[[int], NDArray[np.uint8]]) -> NDArray[np.bool_]:
     commas = [byte(place) == ord(",") for place in (26, 27, 28, 29)]
     general_log = (byte(6) == ord(" ")) & ((byte(15) == ord("\t")) | (byte(14) == ord("\t")))
-    return (byte(19) == ord(".")) & np.logical_or.reduce(commas) | general_log
+    found: NDArray[np.bool_] = (byte(19) == ord(".")) & np.logical_or.reduce(commas) | general_log
+    return found
 
 
 _RULES: tuple[tuple[NDArray[np.bool_], Callable[[Bytes, Bytes], NDArray[np.bool_]]], ...] = (
@@ -227,4 +229,5 @@ def _candidates(batch: LineBatch) -> NDArray[np.int64]:
         mine = marks[first]
         if mine.any():
             found |= mine & rule(byte, before_end)
-    return rows[found]
+    candidates: NDArray[np.int64] = rows[found]
+    return candidates
