@@ -1,36 +1,34 @@
-"""Reading one file by byte position, plain or compressed.
+"""Reading one file by byte position: text as it is, or text that has to be decompressed or decoded first.
 
-Positions count decompressed bytes. Plain files are read with `pread` on a descriptor that is kept
-open, so a file that is renamed while it is read is still read to its end.
+The content decides, not the name (`connectors.file_content`). Positions count bytes of the text, in UTF-8. Files that
+are text as they are are read with `pread` on a descriptor that is kept open, so a file that is renamed while it is read
+is still read to its end.
 """
 
-import contextlib
-import gzip
-import io
-import lzma
 import os
 import time
-import zlib
 from pathlib import Path
-from typing import IO, Protocol, cast
+from typing import Protocol
 
-import zstandard
-
+from connectors.file_content import (
+    PROBE_BYTES,
+    DamagedFileError,
+    Decoder,
+    Decompressing,
+    RefusedFileError,
+    decoder_of,
+    refuse,
+)
 from foundation.content_ids import digest
 
-COMPRESSED = (".gz", ".xz", ".zst")
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+"""Ends of names of files that do not grow once they are written."""
 
 HEAD_BYTES = 1024
 """How much of a file's beginning its fingerprint covers."""
 
 SKIP_BUDGET_S = 0.02
 """How long one call may decompress bytes that are skipped; keeps polls below 50 ms."""
-
-_DAMAGED = (EOFError, lzma.LZMAError, zlib.error, zstandard.ZstdError, gzip.BadGzipFile)
-
-
-class DamagedFileError(Exception):
-    """Compressed data ends early or does not decompress."""
 
 
 class Reader(Protocol):
@@ -77,8 +75,12 @@ def open_reader(path: str, byte: int) -> Reader:
 
     Raises:
         OSError: the file cannot be opened.
+        RefusedFileError: it holds something that is not a log.
     """
-    return CompressedReader(path, byte) if is_compressed(path) else PlainReader(path, byte)
+    with Path(path).open("rb") as file:
+        head = file.read(PROBE_BYTES)
+    decoder = decoder_of(head)
+    return PlainReader(path, byte) if decoder is None else DecodedReader(path, byte, decoder)
 
 
 class PlainReader:
@@ -113,48 +115,73 @@ class PlainReader:
             self._fd = -1
 
 
-class CompressedReader:
-    """A gz, xz or zst file, all of its frames; resuming decompresses and skips."""
+class DecodedReader:
+    """A file whose text is compressed or in another encoding; resuming decodes and skips."""
 
-    def __init__(self, path: str, byte: int) -> None:
+    def __init__(self, path: str, byte: int, decoder: Decoder) -> None:
         self._path = path
         self._raw = Path(path).open("rb")
-        self._stream = _decompressed(path, self._raw)
+        self._decoder = decoder
+        self._compressed = isinstance(decoder, Decompressing)
+        self._probed = not self._compressed
         self._skip = byte
+        self._held = b""
+        self._damage: DamagedFileError | None = None
 
     def identity(self) -> str:
         """See `Reader`."""
         return identity(self.stat())
 
     def read(self, size: int) -> bytes | None:
-        """See `Reader`.
+        """See `Reader`; of damaged data first what is whole.
 
         Raises:
             DamagedFileError: see the class.
+            RefusedFileError: what was compressed is not a log.
         """
+        until = time.monotonic() + SKIP_BUDGET_S
+        while len(self._held) < size + self._skip:
+            if not self._more():
+                break
+            skipped = min(self._skip, len(self._held))
+            self._held, self._skip = self._held[skipped:], self._skip - skipped
+            if self._skip and time.monotonic() > until:
+                return None
+        skipped = min(self._skip, len(self._held))
+        block = self._held[skipped : skipped + size]
+        self._held, self._skip = self._held[skipped + size :], self._skip - skipped
+        if not block and size and self._damage is not None:
+            raise self._damage
+        return block
+
+    def _more(self) -> bool:
+        """Decodes some more; False at the end as it is now."""
+        if self._damage is not None:
+            return False
+        raw = self._raw.read(65_536)
         try:
-            until = time.monotonic() + SKIP_BUDGET_S
-            while self._skip:
-                skipped = self._stream.read(min(self._skip, 262_144))
-                if not skipped:
-                    return b""
-                self._skip -= len(skipped)
-                if time.monotonic() > until:
-                    return None
-            block = self._stream.read(size)
-            if not block and size and self._path.endswith(".zst"):
-                _check_frames(self._raw)
-            return block
-        except _DAMAGED as error:
-            raise DamagedFileError(f"{error or type(error).__name__}") from error
+            text = self._decoder.feed(raw) if raw or not self._compressed else self._decoder.finish()
+        except DamagedFileError as error:
+            self._damage = error
+            text = self._decoder.rest() if isinstance(self._decoder, Decompressing) else b""
+        if not self._probed and text:
+            self._probed = True
+            refuse(text[:PROBE_BYTES])
+        self._held += text
+        return bool(raw)
 
     def head(self, size: int) -> bytes:
-        """See `Reader`; as much as decompresses."""
+        """See `Reader`; as much as decodes."""
         try:
-            with Path(self._path).open("rb") as raw:
-                return _decompressed(self._path, raw).read(size)
-        except _DAMAGED:
+            reader = open_reader(self._path, 0)
+        except RefusedFileError:
             return b""
+        try:
+            return reader.read(size) or b""
+        except (DamagedFileError, RefusedFileError):
+            return b""
+        finally:
+            reader.close()
 
     def stat(self) -> os.stat_result:
         """See `Reader`."""
@@ -162,9 +189,7 @@ class CompressedReader:
 
     def close(self) -> None:
         """See `Reader`."""
-        if not self._raw.closed:
-            self._stream.close()
-            self._raw.close()
+        self._raw.close()
 
 
 def text_size(path: str) -> int:
@@ -173,56 +198,17 @@ def text_size(path: str) -> int:
     Raises:
         OSError: the file cannot be read.
     """
-    if not is_compressed(path):
-        return Path(path).stat().st_size
-    size = 0
-    # The damage is reported where the lines are read.
-    with Path(path).open("rb") as raw, contextlib.suppress(*_DAMAGED), _decompressed(path, raw) as stream:
-        while block := stream.read(1 << 20):
-            size += len(block)
+    try:
+        reader = open_reader(path, 0)
+    except RefusedFileError:
+        return 0
+    size = reader.stat().st_size
+    if isinstance(reader, DecodedReader):
+        size = 0
+        try:  # the damage is reported where the lines are read
+            while block := reader.read(1 << 20):
+                size += len(block)
+        except (DamagedFileError, RefusedFileError):
+            pass
+    reader.close()
     return size
-
-
-def _decompressed(path: str, raw: IO[bytes]) -> io.BufferedIOBase:
-    if path.endswith(".gz"):
-        return gzip.GzipFile(fileobj=raw, mode="rb")
-    if path.endswith(".xz"):
-        return lzma.LZMAFile(raw)
-    reader = zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True, closefd=False)
-    return io.BufferedReader(cast(io.RawIOBase, reader))
-
-
-def _check_frames(raw: IO[bytes]) -> None:
-    """Checks the end of a zstd file whether its last frame is whole; the library takes a cut for the end.
-
-    Nothing is decompressed: frames and blocks say how long they are (RFC 8878, section 3.1).
-
-    Raises:
-        EOFError: the file ends inside a frame.
-    """
-    size = os.fstat(raw.fileno()).st_size
-    at = 0
-    while at < size:
-        raw.seek(at)
-        head = raw.read(18)  # the longest frame header
-        if head[1:4] == b"\x2a\x4d\x18":  # a frame to be skipped, 184D2A50 to 184D2A5F
-            at += 8 + int.from_bytes(head[4:8], "little")
-            continue
-        try:
-            at += zstandard.frame_header_size(head)
-            checksum = zstandard.get_frame_parameters(head).has_checksum
-        except zstandard.ZstdError:
-            break  # no frame: the decompressor states what is wrong
-        last = False
-        while not last and at < size:
-            raw.seek(at)
-            block = int.from_bytes(raw.read(3), "little")
-            last = bool(block & 1)
-            repeated = (block >> 1) & 3 == 1  # one byte represents as many as the size gives
-            at += 3 + (1 if repeated else block >> 3)
-        at += 4 * checksum
-        if not last:
-            at = size + 1
-    if at > size:
-        raise EOFError("the file ends inside a zstd frame")
-    raw.seek(size)

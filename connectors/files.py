@@ -45,7 +45,7 @@ class FileSettings(BaseModel):
     paths: tuple[str, ...] = Field(
         min_length=1,
         description="Files, directories (only the files directly in them) or globs (`**` for any depth). Files "
-        "whose names end in .gz, .xz or .zst are decompressed.",
+        "whose names end in .gz, .bz2, .xz or .zst are decompressed.",
     )
     exclude: tuple[str, ...] = Field((), description="Globs of file names that are not read, such as `*.gz`.")
     follow: bool = Field(False, description="Follow files that grow, rotate or appear; otherwise stop at the end.")

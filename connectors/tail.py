@@ -21,10 +21,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from connectors.base import SourceUnavailableError
+from connectors.file_content import DamagedFileError, RefusedFileError
 from connectors.file_reader import (
     HEAD_BYTES,
-    CompressedReader,
-    DamagedFileError,
+    DecodedReader,
     Reader,
     fingerprint,
     identity,
@@ -35,7 +35,7 @@ from connectors.line_splitter import Cut, LineCutter
 
 log = logging.getLogger(__name__)
 
-ROTATED = re.compile(r"^(?P<base>.+?)(?:[.-]\d[\dT:_-]*)?(?:\.(?:gz|xz|zst))?$")
+ROTATED = re.compile(r"^(?P<base>.+?)(?:[.-]\d[\dT:_-]*)?(?:\.(?:gz|bz2|xz|zst))?$")
 """A rotated file's name: the log's own name, a number or date, and perhaps a compression."""
 
 COPY_BYTES = 16
@@ -73,7 +73,7 @@ class Tail:
         path: As in the settings; names the partition.
         generation: How many times the content behind the path was another.
         ended: Nothing more will come.
-        damage: Reason and byte of damaged compressed data, until taken with `take_damage`.
+        damage: Reason and byte of damaged data or of a file that is not a log, until taken with `take_damage`.
     """
 
     def __init__(
@@ -114,6 +114,8 @@ class Tail:
         try:
             reader = self._reader or self._open(check)
             return Cut() if reader is None else self._read(reader, block_bytes, check)
+        except RefusedFileError as error:
+            return self._refuse(str(error))
         except OSError as error:
             raise SourceUnavailableError(f"cannot read {self.path}: {error.strerror or error}") from error
 
@@ -127,7 +129,7 @@ class Tail:
         )
 
     def take_damage(self) -> tuple[int, str] | None:
-        """Byte and reason of damaged compressed data, once."""
+        """Byte and reason of damaged compressed data, or of a file that is not a log, once."""
         damage, self._damage = self._damage, None
         return damage
 
@@ -234,7 +236,7 @@ class Tail:
     # Reading
 
     def _read(self, reader: Reader, block_bytes: int, check: bool) -> Cut:
-        if not isinstance(reader, CompressedReader) and self._was_truncated(reader):
+        if not isinstance(reader, DecodedReader) and self._was_truncated(reader):
             return self._after_truncation()
         try:
             block = reader.read(block_bytes)
@@ -325,11 +327,21 @@ class Tail:
         self.close()
         return last
 
+    def _refuse(self, reason: str) -> Cut:
+        """The file is not a log: one dead letter states the reason, and nothing of it is read."""
+        self._damage = (0, reason)
+        self._cutter = LineCutter(self._cutter.byte, self._max_line_bytes)
+        self.ended = True
+        self.close()
+        return Cut()
+
     def _end_damaged(self, reader: Reader, reason: str) -> Cut:
         if self._follow and self._wall_ns() - reader.stat().st_mtime_ns < SETTLE_NS:
             self.close()
             return Cut()
         self._damage = (self._cutter.byte + self._cutter.held_bytes, f"compressed data is damaged: {reason}")
+        # What is whole was read; the line that the damage tore is left out.
+        self._cutter = LineCutter(self._cutter.byte, self._max_line_bytes)
         return self._end()
 
 

@@ -29,7 +29,7 @@ def parse(lines: LogInput, *, format: str = "auto", session_key: str = "", timez
     """Parse a log into an Arrow table with one row per record; a stack trace is part of its record.
 
     Args:
-        lines: The path of a file, a folder or a glob (plain, .gz, .xz or .zst), or the lines themselves: an
+        lines: The path of a file, a folder or a glob (plain, .gz, .bz2, .xz or .zst), or the lines themselves: an
             iterable, or a column of pandas, Polars or Arrow, of text or bytes. Missing values are skipped.
         format: Name of the log format (docs/formats.md); `auto` detects that of every line.
         session_key: Session rule of the format, or a regular expression with a group `key`.

@@ -129,7 +129,8 @@ def _evaluate(
 
 def score(
     files: Annotated[
-        list[str], typer.Argument(help="Log files, folders or globs; plain, .gz, .xz or .zst.", show_default=False)
+        list[str],
+        typer.Argument(help="Log files, folders, globs; plain, .gz, .bz2, .xz or .zst.", show_default=False),
     ],
     region: Region = None,
     format: FormatName = "auto",

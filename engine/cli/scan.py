@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def scan(
     paths: Annotated[
-        list[str], typer.Argument(help="Files (plain, .gz, .xz, .zst), folders and globs; - for standard input.")
+        list[str], typer.Argument(help="Files (plain, .gz, .bz2, .xz, .zst), folders and globs; - for standard input.")
     ],
     baseline: Annotated[
         str | None,

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from connectors.base import ConnectorError
-from connectors.file_reader import DamagedFileError, open_reader
+from connectors.file_content import DamagedFileError, RefusedFileError
+from connectors.file_reader import open_reader
 from connectors.files import FileSettings, FileSource
 from engine.corpus.data import DataError
 
@@ -21,7 +22,7 @@ class LogSpec:
     """A log and where its labels are.
 
     Attributes:
-        log: A path, a folder or a glob, or several of them; plain, .gz, .xz or .zst. Every file is a stream of
+        log: A path, a folder or a glob, or several of them; plain, .gz, .bz2, .xz or .zst. Every file is a stream of
             its own.
         labels: A file (see `engine.offline.label_files`), or `column:NAME` for a column of the log itself;
             None: the label column that some formats have.
@@ -71,7 +72,7 @@ def log_files(names: Sequence[str | Path]) -> tuple[Path, ...]:
 
 
 def read_whole(path: Path) -> bytes:
-    """The content of a file, decompressed where its name ends in .gz, .xz or .zst.
+    """The content of a file, decompressed where its name ends in .gz, .bz2, .xz or .zst.
 
     Raises:
         DataError: the file is missing, truncated or damaged.
@@ -84,5 +85,7 @@ def read_whole(path: Path) -> bytes:
             reader.close()
     except DamagedFileError as error:
         raise DataError(f"{path} is truncated or damaged: {error}") from error
+    except RefusedFileError as error:
+        raise DataError(f"{path} {error}") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error

@@ -107,7 +107,7 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
         yield from _objects(path)
         return
     if ".csv" not in path.suffixes:
-        raise DataError(f"{path}: labelled lines come as .csv or .jsonl, plain or with .gz, .xz or .zst behind")
+        raise DataError(f"{path}: labelled lines come as .csv or .jsonl, plain or with .gz, .bz2, .xz or .zst behind")
     text = io.TextIOWrapper(io.BytesIO(read_whole(path)), encoding="utf-8-sig", errors="backslashreplace", newline="")
     csv.field_size_limit(_LONGEST_FIELD)  # the module's own limit is shorter than a line may be
     reader = csv.DictReader(text)
