@@ -5,8 +5,8 @@
 - A document that only wraps records is replaced by them: CloudTrail's and Azure's `Records`, CloudWatch's
   `logEvents`, OTLP's `resourceLogs`, a list of Kubernetes.
 
-A record has the position of the line where it begins. Several records of one line are told apart by the byte at
-which each begins.
+A record has the position of the line where it begins. Several records of one line differ in the byte at which
+each begins.
 """
 
 import re

@@ -61,8 +61,8 @@ class ParseSettings(BaseModel):
     max_join_wait_s: float = Field(
         default=5.0,
         ge=0,
-        description="Seconds after the last line after which a record over several lines is complete although none of "
-        "its lines says so, such as the last query of a slow log.",
+        description="Seconds without a further line after which a record over several lines counts as complete, such "
+        "as the last query of a slow log.",
     )
     templates: TemplateSettings = Field(default=TemplateSettings(), description="How messages become templates.")
     json_fields: JsonFields = Field(

@@ -1,6 +1,6 @@
 """The hour that occurs twice when clocks are set back at the end of summer time.
 
-Times without a zone are read as the first of the two. A source whose time steps back within that hour has begun the
+Times without a zone are read as the first of the two. A source whose time steps back within that hour is in the
 second: its lines are one difference (mostly an hour) later, until the hour is over.
 """
 
@@ -32,7 +32,7 @@ class RepeatedHour:
 
     Attributes:
         latest_ns: The latest time read within a repeated hour, 0 outside.
-        second: Whether the second pass has begun.
+        second: Whether the second pass has started.
     """
 
     def __init__(self, zone: str, latest_ns: int = 0, *, second: bool = False) -> None:

@@ -23,7 +23,7 @@ class TextKind:
         more: A line that may follow.
         last: A line that ends the record; None where its number does.
         most: Lines that are joined to the first at most.
-        heading: Whether the lines are the heading of a file, which is no event: no record comes of them.
+        heading: Whether the lines are the heading of a file and not an event: they give no record.
     """
 
     name: str

@@ -22,7 +22,7 @@ FEWEST_LINES = 200
 """Below that many lines a share says little."""
 
 BLANK = "empty line"
-"""The reason of blank lines, which are no loss."""
+"""The reason of blank lines; nothing is lost with them."""
 
 
 class InputQuality:

@@ -4,7 +4,7 @@ The lines of a partition are taken to follow one clock. A line more than `JUMP_S
 further lines say what it was:
 
 - ahead, and the next lines go on from there: the source was quiet, and its clock moves on;
-- ahead or behind, and lines by a known clock come in between: another clock runs beside it. The difference is
+- ahead or behind, and lines by a known clock come in between: another clock runs in parallel. The difference is
   remembered, and lines by that clock are read as if it showed the time of the first;
 - behind, several times in a row: the clock was set back. The difference is remembered in the same way.
 
@@ -39,7 +39,7 @@ class SourceClocks:
     Attributes:
         latest_ns: The latest time by the first clock.
         offsets: ns by which other clocks are ahead of it, the one used last at the end.
-        strange_ns: The last time that no clock explains, `NO_TIME` where there is none.
+        strange_ns: The last time that no clock explains, `NO_TIME` if every time is explained.
         strange_lines: Lines in a row around it.
     """
 
