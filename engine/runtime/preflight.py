@@ -199,8 +199,8 @@ def _node(settings: RegionSettings) -> str:
     if abs(ahead_s) > MAX_SKEW_S:
         direction = "ahead of" if ahead_s > 0 else "behind"
         raise SetupError(
-            f"the clock of this machine is {abs(ahead_s):.0f} s {direction} the coordinator's; at most {MAX_SKEW_S:g} "
-            "s are accepted, because messages of a round expire by it; synchronise the clocks"
+            f"the clock of this machine is {abs(ahead_s) / 3600:.1f} h {direction} the coordinator's; at most "
+            f"{MAX_SKEW_S / 3600:g} h are corrected; synchronise the clocks"
         )
     return f"{answers}, clocks differ by {abs(ahead_s):.0f} s"
 

@@ -8,11 +8,11 @@ never from the coordinator.
 import time
 from pathlib import Path
 
-from flwr.app import Context, Message, RecordDict
+from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from federation.errors import TrainerError
-from federation.flower.record_codec import pack, unpack
+from federation.flower.record_codec import pack, raw_of, unpack, wrap
 from federation.flower.secagg_client import answer, is_secure
 from federation.protocol.messages import TRAIN, failure
 from federation.region.trainer_process import request
@@ -45,12 +45,12 @@ def forward(message: Message, context: Context) -> Message:
     limit_s = min(left_s, float(context.node_config["limit_s"]))
     socket = Path(str(context.node_config["socket"]))
 
-    def ask(content: RecordDict) -> RecordDict:
-        return unpack(request(socket, metadata.message_type, pack(content), limit_s))
+    def ask(raw: bytes) -> bytes:
+        return request(socket, metadata.message_type, raw, limit_s)
 
     if is_secure(message):
-        return answer(message, context, ask)
+        return answer(message, context, lambda content: unpack(ask(pack(content))))
     if context.node_config.get("masked_only") and metadata.message_type.startswith(TRAIN):
         # The task may state secagg without masking anything: only messages of the protocol are masked.
         return Message(failure(str(context.node_config["region"]), PLAIN_REFUSED), reply_to=message)
-    return Message(ask(message.content), reply_to=message)
+    return Message(wrap(ask(raw_of(message.content))), reply_to=message)

@@ -1,7 +1,7 @@
 """One exchange over a Flower grid: messages out, replies back, within a time limit.
 
-Flower's own `send_and_receive` polls every three seconds. A round is a chain of exchanges, so this one polls
-ten times a second.
+Flower's own `send_and_receive` polls every three seconds. A round is a chain of exchanges, so this one asks again
+at once; the SuperLink holds a request until a reply comes.
 """
 
 import time
@@ -11,7 +11,8 @@ from typing import Protocol
 from flwr.app import Message
 from flwr.serverapp import Grid
 
-POLL_S = 0.1
+POLL_S = 0.05
+"""Pause between two requests for replies: long enough that one answer has the replies of several regions."""
 
 
 class PollClock(Protocol):

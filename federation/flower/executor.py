@@ -38,13 +38,13 @@ from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supercore.task_identity import TaskIdentity
 from flwr.supernode.runtime.run_clientapp import push_message, push_task_output
 
-from federation.flower.supernode import FIRST_POLL_S, IDLE_S, MAX_POLL_S, ROUND_LASTS_S
+from federation.flower.superlink_clock import AHEAD
+from federation.flower.supernode import FIRST_POLL_S, IDLE_S, MAX_POLL_S
 
 log = logging.getLogger(__name__)
 
-POLL_S = 0.1
-"""Pause between two polls for a task while a round is running. A poll costs the other side some milliseconds, so
-after `ROUND_LASTS_S` without a task the pause is `IDLE_S`."""
+HELD_S = 0.5
+"""A request for a task that took longer was held by the other side, so the next one is sent at once."""
 
 SILENCE_S = 60.0
 """Time without an answer after which the process ends; its supervisor restarts it."""
@@ -81,8 +81,9 @@ def serve(runtime: Runtime, secret: bytes, kind: TaskType, run: Callable[[Runtim
     """
     protected = frozenset({"/flwr.proto.Runtime/AcquireTask"})
     client = runtime.client(SuperExecAuthHttpInterceptor(master_secret=secret, protected_methods=protected))
-    answered_s, worked_s = time.monotonic(), float("-inf")
+    answered_s = time.monotonic()
     while True:
+        asked_s = time.monotonic()
         try:
             taken = client.AcquireTask(AcquireTaskRequest(supported_task_types=[kind]))
             answered_s = time.monotonic()
@@ -92,8 +93,9 @@ def serve(runtime: Runtime, secret: bytes, kind: TaskType, run: Callable[[Runtim
         else:
             if taken.HasField("task") and taken.token:
                 run(runtime, taken.token)
-                worked_s = time.monotonic()
-        time.sleep(POLL_S if time.monotonic() - worked_s < ROUND_LASTS_S else IDLE_S)
+                continue
+        if time.monotonic() - asked_s < HELD_S:
+            time.sleep(IDLE_S)
 
 
 def run_message(runtime: Runtime, token: str) -> None:
@@ -105,6 +107,9 @@ def run_message(runtime: Runtime, token: str) -> None:
     heartbeat.start()
     try:
         message, context = _pull(client)
+        sent_s = message.metadata.created_at
+        # The life of the message, by this machine's clock.
+        message.metadata.created_at = sent_s + float(context.node_config.get(AHEAD, 0.0))
         try:
             reply, status, details = app(message=message, context=context), SubStatus.COMPLETED, ""
         except Exception as error:
@@ -112,6 +117,8 @@ def run_message(runtime: Runtime, token: str) -> None:
             status, details = SubStatus.FAILED, f"{type(error).__name__}: {error}"
             log.error("a %s message failed: %s", message.metadata.message_type, details)
             reply = Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, details), reply_to=message)
+        # And that of the reply by the SuperLink's: it expires together with the question.
+        reply.metadata.created_at, reply.metadata.ttl = sent_s, message.metadata.ttl
         push_message(client, reply, context)
         push_task_output(client, context, status, details)
     except httpx.HTTPError as error:

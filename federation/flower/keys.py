@@ -124,8 +124,8 @@ def _certificate(
         .issuer_name(issuer)
         .public_key(key)
         .serial_number(x509.random_serial_number())
-        # One hour back, because clocks of other machines may be slow.
-        .not_valid_before(now - datetime.timedelta(hours=1))
+        # One day back, because clocks of other machines may be hours behind.
+        .not_valid_before(now - datetime.timedelta(days=1))
         .not_valid_after(now + datetime.timedelta(days=days))
     )
 

@@ -10,6 +10,7 @@ from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
+from federation.flower.record_codec import unpacked
 from federation.protocol.messages import RegionClient, answer
 
 _APP_RAISED = 6
@@ -64,7 +65,8 @@ class LocalGrid(Grid):
     def reply(self, region: RegionClient, message: Message) -> Message | None:
         """A region's reply; a subclass may return None for a silent region."""
         try:
-            return Message(answer(region, message.metadata.message_type, message.content), reply_to=message)
+            content = unpacked(message.content)
+            return Message(answer(region, message.metadata.message_type, content), reply_to=message)
         except Exception as error:
             # In the place of the edge of the region's process, where any exception becomes an error reply.
             return Message(Error(_APP_RAISED, f"{type(error).__name__}: {error}"), reply_to=message)

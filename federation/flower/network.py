@@ -5,7 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from flwr.app import Message
 from flwr.serverapp import Grid
 
+from federation.errors import TrainerError
 from federation.flower.exchange import MonotonicClock, PollClock, exchange
+from federation.flower.record_codec import packed, unpacked
 from federation.flower.secagg_server import masked_mean
 from federation.protocol.messages import Question
 from federation.protocol.records import MaskedMean, TrainTask, Weights
@@ -37,12 +39,22 @@ class FlowerNetwork:
     def ask(self, question: Question, nodes: Sequence[int], wait_s: float) -> Iterator[Reply]:
         """See `Network`."""
         # A message that is not fetched in time expires with the question, so no node works on it later.
-        messages = [Message(question.content, node, question.kind, ttl=wait_s) for node in nodes]
+        content = packed(question.content)
+        messages = [Message(content, node, question.kind, ttl=wait_s) for node in nodes]
         for node, reply in exchange(self._grid, self._clock, messages, wait_s):
-            yield Reply(node, error=reply.error.reason or "") if reply.has_error() else Reply(node, reply.content)
+            yield _read(node, reply)
 
     def masked_mean(
         self, regions: Mapping[str, int], task: TrainTask, weights: Weights, *, threshold: int, wait_s: float
     ) -> MaskedMean:
         """See `Network`."""
         return masked_mean(self._grid, self._clock, regions, task, weights, threshold=threshold, wait_s=wait_s)
+
+
+def _read(node: int, reply: Message) -> Reply:
+    if reply.has_error():
+        return Reply(node, error=reply.error.reason or "")
+    try:
+        return Reply(node, unpacked(reply.content))
+    except TrainerError as error:
+        return Reply(node, error=str(error))

@@ -270,7 +270,8 @@ class SuperLink:
 
 
 def _command(settings: SuperLinkSettings, secret: Path) -> list[str]:
-    command = [flower_program("flower-superlink"), "--host", "127.0.0.1", "--port", str(settings.port)]
+    flower_program("flower-superlink")
+    command = python_module("federation.flower.superlink_program", "--host", "127.0.0.1", "--port", str(settings.port))
     command += ["--database", str(settings.folder / DATABASE), "--disable-runtime-dependency-installation"]
     command += ["--isolation", "process", "--superexec-auth-secret-file", str(secret)]
     tls = {

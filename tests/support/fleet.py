@@ -11,6 +11,7 @@ from typing import Any
 
 from connectors.ports import free_port
 from federation.flower.node import Node
+from federation.flower.process_supervisor import Program
 from federation.flower.settings import NodeSettings, SuperLinkSettings
 from federation.flower.superlink import SuperLink
 from federation.protocol.records import ModelSpec, Weights
@@ -38,8 +39,9 @@ class RunningFleet:
 
     def __init__(
         self, folder: Path, *, builds: Mapping[str, Build] | None = None, superlink: Mapping[str, Any] | None = None,
-        node: Callable[[str], Mapping[str, Any]] = lambda region: {},
+        node: Callable[[str], Mapping[str, Any]] = lambda region: {}, ahead_s: Mapping[str, float] | None = None,
     ) -> None:  # fmt: skip
+        """Args: `ahead_s` are the regions whose nodes have a wrong clock, with seconds by which it is ahead."""
         self.folder = folder
         port = free_port()
         given = {"folder": folder / "superlink", "port": port, **(superlink or {})}
@@ -57,6 +59,8 @@ class RunningFleet:
             }
             values |= node(region)
             self.nodes[region] = Node(region, NodeSettings.model_validate(values), build)
+            for program in (self.nodes[region].supernode, self.nodes[region].executor):
+                _skew(program, (ahead_s or {}).get(region))
         self._stop = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._rounds = 0
@@ -113,6 +117,19 @@ class RunningFleet:
         thread = threading.Thread(target=act)
         thread.start()
         return thread
+
+
+def _skew(program: Program, ahead_s: float | None) -> None:
+    """Starts the program with a wrong clock, also when it is restarted."""
+    choose = program._before
+
+    def before() -> None:
+        choose()
+        python, flag, *module = program.command
+        if ahead_s is not None and "tests.support.skewed" not in module:
+            program.command = [python, flag, "tests.support.skewed", str(ahead_s), *module]
+
+    program._before = before
 
 
 def kill(pid: int | None) -> None:

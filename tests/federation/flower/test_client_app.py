@@ -12,7 +12,7 @@ from flwr.app.message import make_message
 
 from federation.errors import RegionFailedError, TrainerError
 from federation.flower.client_app import app
-from federation.flower.record_codec import pack, unpack
+from federation.flower.record_codec import MAX_PACKED_BYTES, pack, packed, unpack, unpacked, wrap
 from federation.protocol.messages import CALIBRATE, EVALUATE, HELLO, TEMPLATES, TRAIN, raise_failure, region_of
 from federation.region.trainer_process import TrainerServer
 from tests.support import handlers
@@ -62,7 +62,7 @@ def test_bytes_that_are_no_records_are_refused() -> None:
 def test_the_reply_is_what_the_trainer_answers(tmp_path: Path, records: RecordDict) -> None:
     with TrainerServer(tmp_path / "t.sock", handlers.echo, limit_s=100, nice=0):
         reply = app(_message(records), _context(tmp_path / "t.sock"))
-    assert reply.content == records
+    assert unpacked(reply.content) == records
     assert reply.metadata.reply_to_message_id == "m1"
 
 
@@ -87,4 +87,19 @@ def test_a_region_that_demands_masks_gives_no_plain_update(tmp_path: Path, recor
             raise_failure(reply.content)
         assert region_of(reply.content) == "eu"
         context.node_config["masked_only"] = False
-        assert app(_message(records), context).content == records
+        assert unpacked(app(_message(records), context).content) == records
+
+
+def test_small_records_travel_as_one_and_large_ones_as_they_are(records: RecordDict) -> None:
+    small = packed(records)
+    assert len(small) == 1
+    assert unpacked(small) == records
+    large = RecordDict({"w": ArrayRecord({"a": Array(np.zeros(MAX_PACKED_BYTES, np.uint8))})})
+    assert packed(large) is large
+    assert unpacked(large) is large
+    assert unpacked(wrap(pack(large))) == large
+
+
+def test_packed_bytes_that_are_no_records_are_refused() -> None:
+    with pytest.raises(TrainerError, match="are not Flower records"):
+        unpacked(wrap(b"\xff\xff\xff"))

@@ -1,4 +1,7 @@
-"""Rounds over real processes: Flower's SuperLink, three SuperNodes, executors and trainers, and what kills them."""
+"""Rounds over real processes: Flower's SuperLink, three SuperNodes, executors and trainers, and what kills them.
+
+The clock of one node is two hours ahead, and that of another three hours behind.
+"""
 
 import os
 import signal
@@ -18,7 +21,8 @@ pytestmark = pytest.mark.process
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningFleet]:
-    with RunningFleet(tmp_path_factory.mktemp("fleet")) as running:
+    hour_s = 3600.0
+    with RunningFleet(tmp_path_factory.mktemp("fleet"), ahead_s={"eu": 2 * hour_s, "ap": -3 * hour_s}) as running:
         yield running
 
 
