@@ -72,9 +72,9 @@ class Gates:
 
     def wake(self, keys: Iterable[Key]) -> None:
         """Answer the requests with these keys now, or the next ones; called in any thread."""
-        found = [self._gates[key] for key in keys if key in self._gates]  # others are open
-        if found and self._loop is not None:
-            self._loop.call_soon_threadsafe(lambda: [gate.open.set() for gate in found])
+        for key in keys:
+            if key in self._gates and self._loop is not None:  # others are open
+                self._loop.call_soon_threadsafe(self._gates[key].open.set)
 
 
 class HeldRequests:

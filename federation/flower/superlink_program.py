@@ -25,7 +25,7 @@ from federation.flower.held_requests import Held, HeldRequests, Key
 REPLIES_HOLD_S = 1.0
 """Shorter than for messages: Flower also answers this request when a node is offline, which nothing announces."""
 
-STOP_S = 1.0
+STOP_S = 1
 """Time that held requests have to end when the program is stopped."""
 
 EXPIRY_S = 1.0

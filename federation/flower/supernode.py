@@ -39,7 +39,7 @@ FIRST_POLL_S = 0.05
 MAX_POLL_S = 1.0
 """Pauses between two polls for a part of a message that is still on its way; the stock pauses are 1 and 10 s."""
 
-STOP_S = 1.0
+STOP_S = 1
 """Time that held requests have to end when the program is stopped."""
 
 TASKS = "tasks"
