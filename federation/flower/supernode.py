@@ -27,7 +27,7 @@ STOCK_IDLE_S = 3
 """The sleep without a message in the loop of flwr 1.41.0; a test fails if another release sleeps differently."""
 
 IDLE_S = 1.0
-"""Sleep after a request for a message that the SuperLink answers at once although there is none."""
+"""Sleep after a request for a message that the SuperLink answers at once with nothing."""
 
 HELD_S = 0.5
 """Time between two requests without a message from which the second one counts as held."""
