@@ -41,6 +41,7 @@ from federation.storage.labels import LabelFeedSettings
 from federation.storage.training_store import TrainingSettings
 from foundation.errors import DriftlineError
 from foundation.settings_errors import sentences
+from models.classify.rules import Rules
 
 _PARSE_LIMITS = {
     "earliest", "max_future_s", "max_message_bytes", "max_shapes", "max_join_lines", "max_join_bytes"
@@ -181,9 +182,14 @@ class RegionSettings(TomlSettings):
     def _something_judges(self) -> "RegionSettings":
         if self.model is not None:
             return self
-        for name in ("classify", "drift_events", "training", "node"):
+        for name in ("drift_events", "training", "node"):
             if getattr(self, name) is not None:
                 raise ValueError(f"[{name}] needs [model]: it works on windows that a model scores")
+        if self.classify is not None and not self.classify.store and self.classify.name != Rules.name:
+            raise ValueError(
+                f'classify.name = "{self.classify.name}" needs classify.store, since the region has no [model]; '
+                f'"{Rules.name}" needs none'
+            )
         if self.route == "session":
             raise ValueError('route = "session" needs [model]; without a model each partition is judged separately')
         if self.learn is None:

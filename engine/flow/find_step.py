@@ -23,7 +23,10 @@ class FindStep(Step[Parsed, Record]):
         super().__init__(context)
         settings = context.settings.learn or LearnSettings()
         describe = context.source.describe
-        writer = FindingWriter(context.settings.alert, context.settings.region, describe=describe, clock=context.clock)
+        writer = FindingWriter(
+            context.settings.alert, context.settings.region, describe=describe, clock=context.clock,
+            classify=context.classify,
+        )  # fmt: skip
         self._finder = SourceFinder(settings, writer, describe, snapshot)
         decide = context.settings.decide
         self._silences = Silences(decide.suppress, decide.silences, context.clock.monotonic_s)

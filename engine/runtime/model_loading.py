@@ -85,14 +85,14 @@ def classifier_follower(
     chosen: ClassifySettings, settings: RegionSettings, telemetry: Telemetry
 ) -> Follower[ServingClassifier]:
     """A follower of the configured line classifier; without one in service alerts go out without a class."""
-    store, name = ModelStore(chosen.store or settings.scoring.store), chosen.name
+    store, name = _classifiers(chosen, settings), chosen.name
 
     def current() -> int | None:
-        published = store.current(name)
+        published = None if store is None else store.current(name)
         return 1 if published is None and name == Rules.name else published
 
     def load(version: int) -> ServingClassifier:
-        if name == Rules.name and store.current(name) is None:
+        if store is None or (name == Rules.name and store.current(name) is None):
             return ServingClassifier(name, version, LineScorer(Rules(RulesSettings()), version))
         stored = store.load_classifier(name, version, device=chosen.device, cache=embedding_cache())
         stored.classifier.prepare()
@@ -107,6 +107,12 @@ def classifier_follower(
             log.error("line classifier not adopted: %s", sentence, extra={"outcome": outcome})
 
     return Follower(current, load, report)
+
+
+def _classifiers(chosen: ClassifySettings, settings: RegionSettings) -> ModelStore | None:
+    """The store of the line classifier; None if the region has none, which the built-in rules do without."""
+    url = chosen.store or (settings.model.store if settings.model is not None else "")
+    return ModelStore(url) if url else None
 
 
 @contextmanager
@@ -139,8 +145,8 @@ def describe_classifier(settings: RegionSettings) -> str:
     """
     if settings.classify is None:
         raise ValueError("no line classifier is configured")
-    store = ModelStore(settings.classify.store or settings.scoring.store)
-    if settings.classify.name == Rules.name and store.current(Rules.name) is None:
+    store = _classifiers(settings.classify, settings)
+    if store is None or (settings.classify.name == Rules.name and store.current(Rules.name) is None):
         return "rules: those that come with the package"
     card = store.verify(settings.classify.name)
     if not isinstance(card, ClassifierCard):

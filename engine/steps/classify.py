@@ -38,7 +38,11 @@ class ClassifySettings(BaseModel):
         description="Name of the line classifier in the store; its `current` version is followed. `rules` does not "
         "need a store: if no version is published, the built-in rules are used."
     )
-    store: str = Field("", description="Folder or fsspec URL of its model store; empty for the one in [model].")
+    store: str = Field(
+        "",
+        description="Folder or fsspec URL of its model store; empty for the one in [model]. Without "
+        "either, only `rules` can be used.",
+    )
     poll_s: Annotated[float, Field(gt=0)] = Field(10.0, description="Interval of checks for a new version, in seconds.")
     device: str = Field("auto", description="`cpu`, `cuda`, or `auto`, which uses a GPU if one is available.")
     max_lines: Annotated[int, Field(ge=1)] = Field(

@@ -20,8 +20,9 @@ from engine.findings.warmup import WarmUpSettings
 from engine.findings.watch import Raised, SourceWatch
 from engine.parsing.parsed import Parsed
 from engine.steps.alert import AlertSettings, alert_headers, redaction
+from engine.steps.classify import Classify
 from foundation.content_ids import document_id
-from foundation.documents.alert import AlertDocument, Reason, TemplateCount
+from foundation.documents.alert import AlertDocument, LineClassification, Reason, TemplateCount
 from foundation.documents.base import SCHEMA_VERSION, template_id_text
 from foundation.time_text import iso_time
 from models.base import template_id
@@ -44,9 +45,11 @@ class FindingWriter:
     """Turns findings into records for the sinks of alerts."""
 
     def __init__(
-        self, settings: AlertSettings, region: str, *, describe: Callable[[str, int], str], clock: Clock
-    ) -> None:
+        self, settings: AlertSettings, region: str, *, describe: Callable[[str, int], str], clock: Clock,
+        classify: Classify | None = None,
+    ) -> None:  # fmt: skip
         """See `engine.steps.alert.AlertWriter`."""
+        self._classify = classify
         self._settings = settings
         self._region = region
         self._describe = describe
@@ -72,13 +75,24 @@ class FindingWriter:
             "first_time": iso_time(finding.first_ns), "last_time": iso_time(finding.last_ns),
             "line_count": total, "closed": False, "templates": self._templates(finding, watch),
             "lines": lines, "lines_omitted": max(0, total - len(lines)),
-            "explanation": None, "classification": None, "repeats": 0,
+            "explanation": None, "classification": self._classified(finding, watch, quotes), "repeats": 0,
             "group": group, "group_count": finding.raised, "group_first_time": iso_time(finding.onset_ns),
             "summary": self._redacted(summary(finding, reader)), "severity": severity_name(finding.severity),
             "reasons": [self._reason(signal, watch, quotes) for _, signal in finding.by_strength[:MAX_REASONS]],
             "created": created, "traceparent": traceparent,
         }  # fmt: skip
         return Record(identity, "", document, alert_headers(self._region, identity, source, "", created, traceparent))
+
+    def _classified(self, finding: Finding, watch: SourceWatch, quotes: Quotes) -> LineClassification | None:
+        """The class of the least normal example line."""
+        if self._classify is None:
+            return None
+        shown = [
+            (watch.finder.reader.table.all[signal.key].text, line)
+            for _, signal in finding.by_strength[:MAX_REASONS] if signal.key >= 0
+            for _, line in quotes.examples.get(mark_of(signal), ())[-1:]
+        ]  # fmt: skip
+        return self._classify([([text for text, _ in shown], [line for _, line in shown])])[0] if shown else None
 
     def _templates(self, finding: Finding, watch: SourceWatch) -> list[TemplateCount]:
         counts: dict[int, int] = {}

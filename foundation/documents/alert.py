@@ -67,7 +67,10 @@ LineClassification = TypedDict(
         "version": Annotated[ModelVersion, Field(description="Its version in the model store.")],
         "class": Annotated[LineClass, Field(description="Class of the line.")],
         "probability": Annotated[Share, Field(description="Probability of that class.")],
-        "line": Annotated[int, Field(ge=0, description="Position of the line in the window, from 0.")],
+        "line": Annotated[
+            int,
+            Field(ge=0, description="Position of the line in the window, or among the examples of a finding, from 0."),
+        ],
         "text": Annotated[str, Field(description="Text of its template.")],
         "probabilities": Annotated[dict[LineClass, Share], Field(description="Probability of every class.")],
         "reasons": Annotated[

@@ -11,6 +11,7 @@ from engine.clock import ManualClock
 from engine.flow.bytewax_steps import ParseStep
 from engine.flow.find_step import FindStep
 from engine.flow.worker_context import Context, Drain
+from engine.runtime.model_loading import classifying
 from engine.settings import SettingsFileError, from_mapping
 from engine.telemetry.telemetry import Telemetry, TelemetrySettings
 from engine.windows.recent import RecentLines
@@ -108,3 +109,19 @@ def test_without_a_model_the_engine_learns_from_the_stream():
 def test_what_needs_a_model_is_refused_without_one(section):
     with pytest.raises(SettingsFileError, match=r"needs \[model\]"):
         from_mapping(REGION | section, "here")
+
+
+def test_rules_state_the_class_of_a_finding_without_any_store(context, clock):
+    settings = from_mapping({**REGION, "classify": {"name": "rules"}}, "here")
+    lines, _ = syslog(6000, incident=OOM, at=5000)
+    with classifying(settings, context.source, clock, context.telemetry) as classify:
+        (record,) = alerts(replace(context, settings=settings, classify=classify), lines)
+    jsonschema.validate(record.document, SCHEMA)
+    found = record.document["classification"]
+    assert (found["model"], found["class"]) == ("rules", "performance_issue")
+    assert "Out of memory" in found["text"]
+
+
+def test_other_classifiers_need_a_store():
+    with pytest.raises(SettingsFileError, match=r'"hybrid_bert" needs classify.store.*"rules" needs none'):
+        from_mapping({**REGION, "classify": {"name": "hybrid_bert"}}, "here")
