@@ -50,6 +50,10 @@ class Reader(Protocol):
         """Of the open file, even if it was renamed."""
         ...
 
+    def unread(self, byte: int) -> int:
+        """Bytes on disk behind position `byte` of the text."""
+        ...
+
     def close(self) -> None:
         """Closes the file; a second call does nothing."""
         ...
@@ -108,6 +112,10 @@ class PlainReader:
         """See `Reader`."""
         return os.fstat(self._fd)
 
+    def unread(self, byte: int) -> int:
+        """See `Reader`."""
+        return max(0, self.stat().st_size - byte)
+
     def close(self) -> None:
         """See `Reader`."""
         if self._fd >= 0:
@@ -126,6 +134,7 @@ class DecodedReader:
         self._probed = not self._compressed
         self._skip = byte
         self._held = b""
+        self._decoded = 0
         self._damage: DamagedFileError | None = None
 
     def identity(self) -> str:
@@ -168,6 +177,7 @@ class DecodedReader:
             self._probed = True
             refuse(text[:PROBE_BYTES])
         self._held += text
+        self._decoded += len(text)
         return bool(raw)
 
     def head(self, size: int) -> bytes:
@@ -187,28 +197,11 @@ class DecodedReader:
         """See `Reader`."""
         return os.fstat(self._raw.fileno())
 
+    def unread(self, byte: int) -> int:
+        """See `Reader`; of what is decoded and not handed out, its share."""
+        handed_out = self._raw.tell() * min(1.0, byte / max(1, self._decoded))
+        return max(0, self.stat().st_size - int(handed_out))
+
     def close(self) -> None:
         """See `Reader`."""
         self._raw.close()
-
-
-def text_size(path: str) -> int:
-    """Bytes of a file's text; an archive is decompressed for it, a damaged one as far as it can be.
-
-    Raises:
-        OSError: the file cannot be read.
-    """
-    try:
-        reader = open_reader(path, 0)
-    except RefusedFileError:
-        return 0
-    size = reader.stat().st_size
-    if isinstance(reader, DecodedReader):
-        size = 0
-        try:  # the damage is reported where the lines are read
-            while block := reader.read(1 << 20):
-                size += len(block)
-        except (DamagedFileError, RefusedFileError):
-            pass
-    reader.close()
-    return size

@@ -134,11 +134,11 @@ class Tail:
         return damage
 
     def lag_bytes(self) -> int:
-        """Bytes of the current file not yet handed out; 0 for compressed ones, whose end is unknown."""
-        if self.ended or is_compressed(self.path):
+        """Bytes of the current file not yet handed out; of a compressed one those not yet decompressed."""
+        if self.ended:
             return 0
         if self._reader is not None:
-            return max(0, self._reader.stat().st_size - self._cutter.byte)
+            return self._reader.unread(self._cutter.byte)
         try:
             return max(0, os.stat(self.path).st_size - self._place.byte)
         except OSError:

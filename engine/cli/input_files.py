@@ -34,6 +34,12 @@ def log_source(file: str) -> "Source":
 
 def batches(source: "Source") -> "Iterator[LineBatch]":
     """All lines of a source that ends."""
+    for batch, _ in batches_and_lag(source):
+        yield batch
+
+
+def batches_and_lag(source: "Source") -> "Iterator[tuple[LineBatch, int | None]]":
+    """All lines of a source that ends, each batch with what is left behind it, see `SourcePartition.lag`."""
     from engine.runtime.malloc import keep_freed_memory
 
     keep_freed_memory()
@@ -46,7 +52,7 @@ def batches(source: "Source") -> "Iterator[LineBatch]":
                 except StopIteration:
                     break
                 if batch is not None:
-                    yield batch
+                    yield batch, partition.lag()
         finally:
             partition.close()
 

@@ -1,7 +1,6 @@
 """`driftline scan`: what is new or unusual in unlabelled logs."""
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -79,22 +78,23 @@ def scan(
 
 def _read(running: "LogScan", inputs: "list[Input]", *, quiet: bool) -> None:
     """Read all files in order; report new findings on standard error meanwhile."""
+    from engine.cli.input_files import batches_and_lag, log_source
+
     known = {given.source for given in inputs if given.learn}
-    sizes: dict[str, int | None] = {}
+    sizes: dict[str, float] = {}
     for given in inputs:
-        if not given.learn:
-            before = sizes.get(given.source, 0)
-            sizes[given.source] = None if given.size is None or before is None else before + given.size
-    read: dict[str, int] = {}
+        sizes[given.source] = sizes.get(given.source, 0.0) + (0.0 if given.learn else given.text_bytes)
+    before, before_source = 0.0, dict.fromkeys(sizes, 0.0)
     with progress_bar(quiet or not sys.stderr.isatty()) as bar:
-        task = bar.add_task("reading", total=sum(given.size or 0 for given in inputs) or None, figures="")
+        task = bar.add_task("reading", total=sum(given.text_bytes for given in inputs) or None, figures="")
         for given in inputs:
             if not given.learn:
                 running.source(given.source, known=given.source in known)
-            for share_of, batch in _batches(given):
-                total = sizes.get(given.source)
-                done = read.get(given.source, 0) + share_of
-                share = None if given.learn or not total else min(1.0, done / total)
+            for batch, left in batches_and_lag(log_source(given.file)):
+                done = 0.0 if left is None else given.read(left)
+                share = None
+                if left is not None and not given.learn:
+                    share = min(1.0, (before_source[given.source] + done) / max(1.0, sizes[given.source]))
                 found = running.add(batch, given, share=share)
                 for source, finding in found if not quiet else ():
                     bar.console.print(
@@ -102,20 +102,11 @@ def _read(running: "LogScan", inputs: "list[Input]", *, quiet: bool) -> None:
                         highlight=False, soft_wrap=True,
                     )  # fmt: skip
                 bar.update(
-                    task, advance=len(batch.data), figures=f"{sum(s.lines for s in running.sources.values()):,} lines"
+                    task, completed=before + done, figures=f"{sum(s.lines for s in running.sources.values()):,} lines"
                 )
-            read[given.source] = read.get(given.source, 0) + (given.size or 0)
+            before += given.text_bytes
+            before_source[given.source] += 0.0 if given.learn else given.text_bytes
         running.finish()
-
-
-def _batches(given: "Input") -> Iterator[tuple[int, Any]]:
-    """Bytes read of the file so far, compressed ones not counted, and each batch."""
-    from engine.cli.input_files import batches, log_source
-
-    done = 0
-    for batch in batches(log_source(given.file)):
-        done += len(batch.data)
-        yield done, batch
 
 
 def _since(documents: list[dict[str, Any]], running: "LogScan", since: str | None) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from connectors.base import LineBatch
+from connectors.file_reader import is_compressed
 from engine.findings.describe import document
 from engine.findings.finder import Judged
 from engine.findings.grouping import Finding, rank
@@ -16,6 +17,9 @@ from engine.findings.warmup import WarmUpSettings
 from engine.findings.watch import SourceWatch
 from engine.offline.inputs import DatasetError
 from engine.steps.parse import Parser
+
+_COMPRESSION = 10
+"""Bytes of lines in a byte of an archive, so that the archives of a log count about as much as its plain files."""
 
 
 class SourceScan:
@@ -88,14 +92,23 @@ class Input:
     Attributes:
         file: Its path, or `-`.
         source: Name of the source it belongs to.
-        size: Bytes; None where unknown.
+        size: Bytes on disk; 0 where unknown.
         learn: Whether it is part of a baseline.
     """
 
     file: str
     source: str
-    size: int | None
+    size: int
     learn: bool = False
+
+    @property
+    def text_bytes(self) -> float:
+        """About how many bytes of lines the file has; an archive is not decompressed for it."""
+        return float(self.size * (_COMPRESSION if is_compressed(self.file) else 1))
+
+    def read(self, left: int) -> float:
+        """How many of these have been read while `left` bytes on disk have not."""
+        return self.text_bytes * max(0.0, 1.0 - left / max(1, self.size))
 
 
 class LogScan:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from connectors.base import SourceUnavailableError
-from connectors.file_reader import text_size
 from connectors.tail import base_name
 from engine.offline.scan import Input
 
@@ -70,6 +69,5 @@ def _age(file: str) -> tuple[str, int, float, str]:
     return base_name(file), 0, 0.0, number
 
 
-def _size(file: str) -> int | None:
-    """Bytes of a file's lines. How much is learnt depends on them, so archives are decompressed twice."""
-    return None if file == "-" else text_size(file)
+def _size(file: str) -> int:
+    return 0 if file == "-" else Path(file).stat().st_size
