@@ -24,6 +24,8 @@ from engine.findings.base import State, TemplateLookup
 Floats = NDArray[np.float64]
 Index = NDArray[np.int64]
 
+LINES, CLOCK = 0, 1
+"""What a count is expected in proportion to: the lines of a window, or its seconds."""
 SCALES = 6
 """Windows of 1, 2, 4, … 32 blocks are tested; every one but the first begins at half its length."""
 TESTS = 1.0 + sum(1.0 / max(1, 1 << scale >> 1) for scale in range(1, SCALES))
@@ -76,6 +78,7 @@ class CountHistory:
         self._ring: Floats = _copy(saved, "ring", (_RING, 0))
         self._ring_span: Floats = _copy(saved, "ring_span", (_RING,))
         self._pool: Floats = _copy(saved, "pool", (2, SCALES), _USUAL_DISPERSION)
+        self._families: Index | None = None
 
     def __len__(self) -> int:
         return len(self._total)
@@ -90,14 +93,16 @@ class CountHistory:
         """float64: how often each thing has occurred."""
         return self._total
 
-    def observe(self, counts: Floats, span_s: float) -> Iterator[Unusual]:
+    def observe(self, counts: Floats, span_s: float, families: Index | None = None) -> Iterator[Unusual]:
         """What is unusual in the windows that end with this block; exhaust it, since it learns at its end.
 
         Args:
             counts: How often each thing occurs in the block; more things than before are new ones.
             span_s: Seconds that the block took.
+            families: int64: number of the family of each thing, whose members are alike in how they burst.
         """
         self._grow(len(counts))
+        self._families = families
         window, span = counts.copy(), span_s
         for scale in range(SCALES):
             blocks = 1 << scale
@@ -115,6 +120,10 @@ class CountHistory:
         """Tests one window; `inside` is what of it the totals hold already."""
         blocks = 1 << scale
         total = np.maximum(self._total - inside, 0.0)
+        if self._families is not None:
+            # What writes for the first time is expected to write as much as the others of its family.
+            members, lines = np.bincount(self._families, total > 0), np.bincount(self._families, total)
+            total = np.maximum(total, (lines / np.maximum(members, 1))[self._families])
         usual = (total + 0.5) * (blocks / (self._n - (blocks - 1)))
         # Few things are unusual even for a Poisson count; all else is done for these alone.
         sigma = np.sqrt(usual + usual * usual / (total + 0.5))
@@ -124,11 +133,11 @@ class CountHistory:
         if not len(at):
             return
         window, total, usual = window[at], total[at], usual[at]
-        high, low = _tails(window, usual, total, self._dispersion(scale, total, at))
+        high, low = _tails(window, usual, total, self._dispersion(LINES, scale, total, at))
         past_s = self._span - inside_s
         if past_s > 0:
             by_clock = (total + 0.5) / past_s * span
-            high_clock, low_clock = _tails(window, by_clock, total, self._dispersion_by_clock(scale, total, at))
+            high_clock, low_clock = _tails(window, by_clock, total, self._dispersion(CLOCK, scale, total, at))
             # The kinder of the two explanations holds.
             usual = np.where(window > usual, np.maximum(usual, by_clock), np.minimum(usual, by_clock))
             high, low = np.minimum(high, high_clock), np.minimum(low, low_clock)
@@ -153,25 +162,32 @@ class CountHistory:
             span_square, span = span_square - last_s * last_s, span - last_s
         return groups, summed, square, by_span, float(span_square), float(span)
 
-    def _dispersion(self, scale: int, total: Floats, at: Index) -> Floats:
-        own = self._own_dispersion(scale, at, current=False)
-        return _shrunk(own, total, self._pool[0, scale])
+    def _dispersion(self, by: int, scale: int, total: Floats, at: Index) -> Floats:
+        own = _ratio(*self._excess(by, scale, at, current=False))
+        typical: Floats | float = self._pool[by, scale]
+        if self._families is not None:
+            typical = self._of_families(by, scale, self._families[at])
+        return _shrunk(own, total, typical)
 
-    def _dispersion_by_clock(self, scale: int, total: Floats, at: Index) -> Floats:
-        own = self._own_dispersion_by_clock(scale, at, current=False)
-        return _shrunk(own, total, self._pool[1, scale])
+    def _of_families(self, by: int, scale: int, families: Index) -> Floats:
+        """The dispersion that is typical of each of these families, by all its members."""
+        assert self._families is not None
+        some, inverse = np.unique(families, return_inverse=True)
+        members = np.flatnonzero(np.isin(self._families, some))
+        of = np.searchsorted(some, self._families[members])
+        excess, square = self._excess(by, scale, members, current=False)
+        sums = [np.bincount(of, column, len(some)) for column in (excess, square, self._total[members])]
+        return _shrunk(_ratio(sums[0], sums[1]), sums[2], self._pool[by, scale])[inverse]
 
-    def _own_dispersion(self, scale: int, at: Index, *, current: bool) -> Floats:
-        groups, summed, square, *_ = self._groups(scale, at, current=current)
-        mean = summed / max(1, groups)
-        variance = square / max(1, groups) - mean * mean
-        return np.maximum(0.0, (variance - mean) / np.maximum(mean * mean, 1e-12))
-
-    def _own_dispersion_by_clock(self, scale: int, at: Index, *, current: bool) -> Floats:
-        _, summed, square, by_span, span_square, span = self._groups(scale, at, current=current)
+    def _excess(self, by: int, scale: int, at: Index, *, current: bool) -> tuple[Floats, Floats]:
+        """Variance above that of a Poisson count, and the mean's square; their ratio is the dispersion."""
+        groups, summed, square, by_span, span_square, span = self._groups(scale, at, current=current)
+        if by == LINES:
+            mean = summed / max(1, groups)
+            return square / max(1, groups) - mean * mean - mean, mean * mean
         rate = summed / max(span, 1e-9)
         squares = square - 2 * rate * by_span + rate * rate * span_square
-        return np.maximum(0.0, (squares - summed) / np.maximum(rate * rate * span_square, 1e-12))
+        return squares - summed, rate * rate * span_square
 
     def _update_pool(self) -> None:
         """The dispersion that is typical of the source: the median over things with enough lines."""
@@ -179,8 +195,8 @@ class CountHistory:
         if len(at) < 3:
             return
         for scale in range(SCALES):
-            self._pool[0, scale] = float(np.median(self._own_dispersion(scale, at, current=True)))
-            self._pool[1, scale] = float(np.median(self._own_dispersion_by_clock(scale, at, current=True)))
+            for by in (LINES, CLOCK):
+                self._pool[by, scale] = float(np.median(_ratio(*self._excess(by, scale, at, current=True))))
 
     def _learn(self, counts: Floats, span_s: float) -> None:
         m = self._moments
@@ -259,7 +275,12 @@ def share_of_tests(
     return templates.weight(keys) / (max(1.0, mean) * max(1, len(tested)) * TESTS)
 
 
-def _shrunk(own: Floats, total: Floats, typical: float) -> Floats:
+def _ratio(excess: Floats, square: Floats) -> Floats:
+    ratio: Floats = np.maximum(0.0, excess / np.maximum(square, 1e-12))
+    return ratio
+
+
+def _shrunk(own: Floats, total: Floats, typical: Floats | float) -> Floats:
     shrunk: Floats = (total * own + _SHRINK * typical) / (total + _SHRINK)
     return shrunk
 

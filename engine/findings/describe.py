@@ -57,6 +57,8 @@ def sentence(signal: Signal, reader: ColumnReader) -> str:
 def summary(finding: Finding, reader: ColumnReader) -> str:
     """The finding in one sentence: its strongest signal, and how much else there is."""
     _, signal = finding.by_strength[0]
+    # That it was never seen before says more about a template than how often it came after that.
+    signal = finding.signals.get(("new", signal.key, 0), (0.0, signal))[1]
     others = {mark_of(s)[1] for _, s in finding.signals.values()}
     more = f" (and {len(others) - 1} more)" if len(others) > 1 else ""
     return f"{text_of(signal, reader)}: {sentence(signal, reader)}{more}"
@@ -76,7 +78,7 @@ def document(finding: Finding, reader: ColumnReader, quotes: Quotes, *, rank: in
     Rows count the records of the source from 0, in the order in which they were read.
     """
     strongest = finding.by_strength
-    nodes = sorted({reader.nodes[s.node] for _, s in strongest if s.node})
+    hosts = sorted({reader.host(s.node) for _, s in strongest} - {""})
     return {
         "rank": rank,
         "strength": round(finding.strength, 2),
@@ -89,7 +91,7 @@ def document(finding: Finding, reader: ColumnReader, quotes: Quotes, *, rank: in
         "first_row": finding.first,
         "last_row": finding.last,
         "detected_row": finding.detected,
-        "hosts": nodes,
+        "hosts": hosts,
         "reasons": [_reason(signal, strength, reader, quotes) for strength, signal in strongest[:MAX_TEMPLATES]],
         "reasons_omitted": max(0, len(strongest) - MAX_TEMPLATES),
         "around": [{"place": place, "line": quoted(line)} for place, line in quotes.around],
@@ -108,7 +110,7 @@ def _reason(signal: Signal, strength: float, reader: ColumnReader, quotes: Quote
         "unit": signal.unit,
         "strength": round(strength, 2),
         "sounds": template.why if template is not None else "",
-        "host": reader.nodes[signal.node],
+        "host": reader.host(signal.node),
         "first_row": signal.first,
         "last_row": signal.last,
         "since": iso_time(signal.first_ns),

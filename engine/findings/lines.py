@@ -7,16 +7,22 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from engine.findings.base import LineColumns, State, Values
+from engine.findings.base import NO_NODE, LineColumns, State, Values
 from engine.findings.codes import Codes
 from engine.findings.templates import TemplateTable
 from engine.formats.http_status import KINDS, NAMES
 from engine.parsing.parsed import Parsed
+from engine.parsing.parsed_columns import SPANNED
 from engine.parsing.session_key import MAX_VECTOR_BYTES, hash_key, hash_keys
 from engine.parsing.skeleton import PAD, Words, padded
 
-_MESSAGE, _HOST, _COMPONENT = 0, 1, 2
-MAX_NODES = 2000
+_MESSAGE, _HOST, _COMPONENT, _THREAD = 0, 1, 2, SPANNED.index("thread")
+THREAD = "thread "
+"""What the name of a thread begins with among the names of hosts."""
+_THREAD_MARK = 0x5BD1E995
+_LONG_NUMBER = re.compile(r"\d{5,}")
+"""An id in the name of a thread; shorter numbers count threads."""
+MAX_NODES = 20_000
 MAX_SLOTS = 20_000
 _LOOKED_AT = 400
 """Bytes of a message in which numbers are looked for."""
@@ -111,6 +117,8 @@ class ColumnReader:
         self.table = TemplateTable(saved.get("table"))
         self.nodes: list[str] = list(saved.get("nodes", [""]))
         self._hosts = Codes(MAX_NODES, known=saved.get("hosts"))
+        self._node_of: list[int] = list(saved.get("node_of", [0]))
+        self._named = {name: number for number, name in enumerate(self.nodes)}
         self.slots: list[tuple[int, str]] = [(key, name) for key, name in saved.get("slots", ())]
         self._slot_of = {(key, name.rpartition(" ")[2]): i for i, (key, name) in enumerate(self.slots)}
         self._keys: dict[int, NDArray[np.int32]] = {k: v.copy() for k, v in saved.get("keys", {}).items()}
@@ -198,14 +206,17 @@ class ColumnReader:
         return self.table.number(text, level, row, time_ns, http=http, component=component, example=message)
 
     def _nodes(self, parsed: Parsed) -> NDArray[np.int32]:
+        """The host that wrote each line, or the thread where the line names no host."""
         nodes = np.zeros(len(parsed), np.int32)
-        good = parsed.good
-        start, end = parsed.rows.spans[good.rows, _HOST].T
-        length = end - start
-        index = np.flatnonzero((length > 0) & (length <= MAX_VECTOR_BYTES))
-        if len(index):
-            words = Words.of(padded(good.lines.data))
-            nodes[index] = self._numbered(hash_keys(words, start[index] + PAD, end[index] + PAD), index, parsed)
+        good, words = parsed.good, None
+        for field, mark in ((_HOST, 0), (_THREAD, _THREAD_MARK)):
+            start, end = parsed.rows.spans[good.rows, field].T
+            length = end - start
+            index = np.flatnonzero((length > 0) & (length <= MAX_VECTOR_BYTES) & (nodes == NO_NODE))
+            if len(index):
+                words = Words.of(padded(good.lines.data)) if words is None else words
+                hashes = hash_keys(words, start[index] + PAD, end[index] + PAD) ^ mark
+                nodes[index] = self._numbered(hashes, index, parsed)
         if parsed.rows.fields:
             found = [
                 (i, f.host) for i, row in enumerate(good.rows.tolist()) if (f := parsed.rows.fields.get(row)) and f.host
@@ -218,10 +229,14 @@ class ColumnReader:
 
     def _numbered(self, hashes: NDArray[np.int64], index: NDArray[np.int64], parsed: Parsed) -> NDArray[np.int32]:
         found = self._hosts.of(hashes)
-        while len(self.nodes) <= len(self._hosts):
-            at = int(index[int(np.argmax(found == len(self.nodes)))])
-            self.nodes.append(self.texts(parsed, at)[_HOST])
-        return found
+        while len(self._node_of) <= len(self._hosts):
+            at = int(index[int(np.argmax(found == len(self._node_of)))])
+            name = self.texts(parsed, at)[_HOST] or THREAD + _LONG_NUMBER.sub("*", self._thread(parsed, at))
+            if name not in self._named:
+                self._named[name] = len(self.nodes)
+                self.nodes.append(name)
+            self._node_of.append(self._named[name])
+        return np.array(self._node_of, np.int32)[found]
 
     def texts(self, parsed: Parsed, i: int) -> tuple[str, str, str]:
         """Message, host and component of a line."""
@@ -233,6 +248,14 @@ class ColumnReader:
             data[a:b].decode("utf-8", "backslashreplace") for a, b in parsed.rows.spans[row, :3].tolist()
         )
         return message, host, component
+
+    def host(self, node: int) -> str:
+        """The name of a host by its number; "" for a thread and for none."""
+        return "" if self.nodes[node].startswith(THREAD) else self.nodes[node]
+
+    def _thread(self, parsed: Parsed, i: int) -> str:
+        start, end = parsed.rows.spans[int(parsed.good.rows[i]), _THREAD].tolist()
+        return parsed.good.lines.data[start:end].decode("utf-8", "backslashreplace")
 
     def sample(self, lines: ReadLines, start: int, stop: int, stride: int) -> Values:
         """The numbers in every `stride`-th line of [start, stop); which lines these are depends on their numbers alone.
@@ -268,7 +291,8 @@ class ColumnReader:
         """The state; numbers of masked texts end with the parser that gave them."""
         return {
             "table": self.table.snapshot(), "nodes": list(self.nodes), "hosts": self._hosts.known(),
-            "slots": list(self.slots), "keys": {k: v.copy() for k, v in self._keys.items()}, "row": self._row,
+            "node_of": list(self._node_of), "slots": list(self.slots), "row": self._row,
+            "keys": {k: v.copy() for k, v in self._keys.items()},
             "statuses": [(k, s, n) for (k, s), n in self._statuses.items()],
         }  # fmt: skip
 

@@ -38,7 +38,9 @@ class OddNodes:
         counts[0] = 0.0  # lines without a host, and pairs beyond the limit
         found: list[Signal] = []
         known = np.flatnonzero(self._history.total > 0)
-        for unusual in self._history.observe(counts, block.span_s):
+        # A template that comes in floods from one host may do so from any.
+        families = np.append(0, 1 + (self._pairs.known() >> _NODE_BITS))
+        for unusual in self._history.observe(counts, block.span_s, families):
             if len(self._nodes) > 1:
                 found += self._signals(block, templates, unusual, pair, known)
         return found

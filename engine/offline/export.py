@@ -116,6 +116,7 @@ class RecordReader:
             else:
                 texts = [data[a:b] for a, b in found.spans[row].tolist()]
                 record |= dict(zip(SPANNED, map(text_of, texts), strict=True))
+                del record["thread"]
                 pid = texts[SPANNED.index("pid")]
                 record["pid"] = int(pid) if pid and len(pid) <= MAX_PID_DIGITS else None
                 record["session"] = text_of(data[start:end])

@@ -192,6 +192,7 @@ class ShapeReader:
             host=text_of(groups.get("host")),
             component=text_of(groups.get("component")),
             pid=int(pid) if pid and len(pid) <= MAX_PID_DIGITS else None,
+            thread=text_of(groups.get("thread")),
             session_key=text_of(line[header.key_start : header.key_end]),
             label=text_of(groups.get("label")),
             format=self._format.name,

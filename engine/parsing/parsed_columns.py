@@ -12,7 +12,7 @@ from connectors.base import DeadLetter, LineBatch
 MAX_RAW_BYTES = 4096
 """Bytes of a bad line that its dead letter carries."""
 
-SPANNED = ("message", "host", "component", "pid")
+SPANNED = ("message", "host", "component", "pid", "thread")
 """Fields that are kept as places in the line."""
 
 STREAM, PIECE, TRACE = 3, 4, 8
@@ -39,6 +39,7 @@ class Fields:
     host: str = ""
     component: str = ""
     pid: int | None = None
+    thread: str = ""
     session_key: str = ""
     label: str = ""
     format: str = ""

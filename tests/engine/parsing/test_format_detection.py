@@ -106,9 +106,10 @@ def test_fields_are_where_single_lines_have_them(mutated, parser_of, batch_of):
             texts = [
                 parsed.good.lines.data[a:b].decode("utf-8", "backslashreplace") for a, b in found.spans[row].tolist()
             ]
-            assert SPANNED == ("message", "host", "component", "pid")
+            assert SPANNED == ("message", "host", "component", "pid", "thread")
             assert texts[:3] == [want.message, want.host, want.component]
             assert want.pid is None or int(texts[3]) == want.pid
+            assert texts[4] == want.thread
             assert found.level[row] == LEVEL_BY_LINE or LEVEL_NAMES[found.level[row]] == want.level
 
 
