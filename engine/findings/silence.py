@@ -3,8 +3,9 @@
 The gap since a template's last line is compared with the longest gaps it ever had. Above the smallest of these a
 Pareto tail is assumed, with the exponent of Hill (1975, https://doi.org/10.1214/aos/1176343247): a heartbeat's longest
 gaps are all alike, so twice as long is strange, while a template that comes in bursts has gaps of all lengths. A
-template that keeps time is judged by the clock; any other must also be absent for more lines than ever, because lines
-caused by traffic stop when traffic stops.
+template that keeps time is judged by the clock: each further tick that it misses is as unlikely as the one before, so
+the tail of its gaps is also taken as exponential, and the thinner of the two tails holds. Any other template must also
+be absent for more lines than ever, because lines caused by traffic stop when traffic stops.
 """
 
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ _LONGEST = 8
 _MIN_RECORDS = 6
 """Blocks with a gap before a template is judged."""
 _MAX_EXPONENT = 10.0
+_LEAST_SCALE = 0.25
+"""Least scale of the exponential tail, in usual gaps: a quarter of a gap more makes it at most e times less likely."""
 _REGULAR = 0.4
 """Greatest half distance between the 16 and 84 % quantiles of the gaps of a template that keeps time, by the median."""
 _BUCKETS, _PER_OCTAVE, _FIRST_OCTAVE = 84, 4, -4
@@ -123,10 +126,11 @@ class Silence:
         low, median, high = self._quantiles(at)
         by_clock = self._surprise(0, at, seconds)
         by_lines = self._surprise(1, at, lines)
+        by_ticks = self._surprise_of_ticks(at, seconds, median)
         regular = (high - low < 2 * _REGULAR * median) & (mean > 0)
         # While a whole log pauses, no template misses more than the lines of its usual gap.
         missed = lines > 2.0 * (self._lines + 1) / gaps
-        surprise = np.where(regular & missed, by_clock, np.minimum(by_clock, by_lines))
+        surprise = np.where(regular & missed, np.maximum(by_clock, by_ticks), np.minimum(by_clock, by_lines))
         return surprise - np.log(max(1, int((self._records >= _MIN_RECORDS).sum()))), mean, regular
 
     def _quantiles(self, at: NDArray[np.integer[Any]]) -> list[Floats]:
@@ -155,6 +159,16 @@ class Silence:
         over = np.log(np.maximum(gap, 1e-3) / np.maximum(longest[:, -1], 1e-3))
         # Beyond the longest gap seen: one gap in all records was as long, and the tail continues from there.
         surprise = np.log(self._records[at] + 1) + exponent * over
+        return np.where(over > 0, surprise, 0.0)
+
+    def _surprise_of_ticks(self, at: NDArray[np.integer[Any]], gap: Floats, median: Floats) -> Floats:
+        """The same of a template that keeps time, whose longest gaps are beyond the least of them by an exponential."""
+        longest = self._longest[0, at]
+        kept = np.minimum(self._records[at], _LONGEST)
+        least = np.where(longest > 0, longest, np.inf).min(axis=1)
+        excess = np.where(longest > 0, longest - least[:, None], 0.0).sum(axis=1) / (kept - 1)
+        over = gap - longest[:, -1]
+        surprise = np.log(self._records[at] + 1) + over / np.maximum(excess, _LEAST_SCALE * median)
         return np.where(over > 0, surprise, 0.0)
 
     def _learn(self, block: Block, clock: NDArray[np.int64], gap_s: Floats, gap_lines: Floats) -> None:
