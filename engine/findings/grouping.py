@@ -5,8 +5,8 @@ time. It opens a finding of its own if it is strong enough. This also holds for 
 it is clearly stronger now, so an old finding never hides a new one.
 
 Strength counts in powers of ten. It is the number of stretches of 150 blocks in which something as unusual is
-expected once by chance, plus the severity that the text suggests. A model that is wrong once in ten thousand times
-cannot be surer than that, so the part that comes from chances grows slowly above three.
+expected once by chance, plus one for each grade of severity that the text suggests. A model that is wrong once in ten
+thousand times cannot be surer than that, so the part that comes from chances grows slowly above three.
 
 The strength of a finding combines the strongest signal of each detector by the weighted Cauchy combination (Liu and
 Xie, 2020, https://doi.org/10.1080/01621459.2018.1554485). It needs no independence: detectors see the same lines. For
@@ -19,7 +19,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from engine.findings.base import Signal, State, TemplateLookup
+from engine.findings.base import NO_NODE, Signal, State, TemplateLookup
 from engine.findings.prior import status_severity
 
 _HORIZON = 150
@@ -33,7 +33,6 @@ _LOWER = 0.5
 """Numbers that fall, and those whose name suggests no measurement, are seldom an incident of their own."""
 _NEARLY = 3.0
 _CALM = {"silent": 0.8, "fewer": 0.3}
-_PER_SEVERITY = 0.9
 _NEUTRAL = 1.0
 """Severity that neither adds to nor takes from a strength."""
 _MEASURE, _WORSE = 1.0, 0.75
@@ -119,7 +118,7 @@ def severity_of(signal: Signal, templates: TemplateLookup) -> float:
             return severity * min(1.0, 0.25 + templates.strangeness(signal.key))
         case "more" | "node":
             # Errors that are a little more frequent are still errors that operators tolerate.
-            ratio = math.log10((signal.observed + 0.5) / (signal.usual + 0.5))
+            ratio = math.log10((signal.observed + 1.0) / (signal.usual + 1.0))
             return severity * min(1.0, max(0.3, ratio))
         case _:
             return _CALM[signal.kind]
@@ -148,7 +147,7 @@ class Grouping:
         rated = []
         for signal in signals:
             severity = severity_of(signal, templates)
-            strength = chance_part(signal.surprise) + _PER_SEVERITY * (severity - _NEUTRAL)
+            strength = chance_part(signal.surprise) + severity - _NEUTRAL
             if signal.kind == "value" and not severity:
                 strength = min(strength, _LOWER)
             if strength >= _JOINS:
@@ -160,7 +159,7 @@ class Grouping:
             if finding is not None:
                 if self._join(finding, strength, severity, signal, row) and strength >= OPENS:
                     fresh.append(finding)
-            elif strength >= OPENS:
+            elif _together(signal, rated, 2 * block_lines) >= OPENS:
                 self._number += 1
                 finding = Finding(
                     self._number, {}, strength, severity, signal.first, signal.last, signal.first_ns,
@@ -177,11 +176,12 @@ class Grouping:
     def _home(self, signal: Signal, strength: float, margin: int) -> Finding | None:
         for finding in reversed(self.findings):
             near = finding.onset - margin <= signal.first <= finding.onset + margin
-            if near or (
-                signal.key >= 0
-                and finding.first - margin <= signal.first <= finding.last + margin
-                and _shows(finding, signal)
-            ):
+            during = finding.first - margin <= signal.first <= finding.last + margin
+            if near or (during and _shows(finding, signal)):
+                return finding
+            # The lines of a level are those of templates, so more of them belong to what these templates show.
+            overlaps = signal.first <= finding.last + margin and signal.last >= finding.first - margin
+            if overlaps and (signal.key < 0 or all(key < 0 for _, key, _ in finding.signals)):
                 return finding
         for finding in reversed(self.findings):
             if _shows(finding, signal) and strength < finding.strength + _CLEARLY:
@@ -191,6 +191,7 @@ class Grouping:
     def _join(self, finding: Finding, strength: float, severity: float, signal: Signal, row: int) -> bool:
         """Adds a signal; returns whether its template is new to the finding."""
         known = _shows(finding, signal)
+        strength, signal = _since_birth(finding, strength, signal)
         mark = (signal.kind, signal.key, signal.node)
         old = finding.signals.get(mark)
         if old is None or strength > old[0]:
@@ -210,6 +211,23 @@ class Grouping:
     def snapshot(self) -> State:
         """The state."""
         return {"findings": [replace(f, signals=dict(f.signals)) for f in self.findings], "number": self._number}
+
+
+def _since_birth(finding: Finding, strength: float, signal: Signal) -> tuple[float, Signal]:
+    """A template that is new in a finding and comes again is still new; how often it came says more than its rate."""
+    born = finding.signals.get(("new", signal.key, NO_NODE))
+    if born is None or signal.kind != "more":
+        return strength, signal
+    count = max(born[1].count, signal.count)
+    since = replace(born[1], count=count, observed=float(count), last=signal.last, last_ns=signal.last_ns)
+    del finding.signals["new", signal.key, NO_NODE]
+    return max(strength, born[0]), since
+
+
+def _together(signal: Signal, rated: Sequence[tuple[float, float, Signal]], margin: int) -> float:
+    """The strength of a signal with those of the other detectors that began at the same time."""
+    others = [(s, o) for s, _, o in rated if o.detector != signal.detector and abs(o.first - signal.first) <= margin]
+    return combined([*others, *((s, o) for s, _, o in rated if o is signal)])
 
 
 def _span(finding: Finding) -> None:

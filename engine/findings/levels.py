@@ -5,14 +5,19 @@ them.
 """
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.findings.base import Block, Signal, State, TemplateLookup
 from engine.findings.counts import TESTS, CountHistory
+from engine.findings.rates import Starts
 from engine.formats.http_status import NAMES
 from engine.parsing.parsed_columns import LEVEL_NAMES
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.integer[Any]]
 
 _LEVELS = len(LEVEL_NAMES)
 _BAD = [
@@ -29,7 +34,9 @@ class LevelShift:
     calibrated: ClassVar[bool] = False
 
     def __init__(self, state: State | None = None) -> None:
-        self._history = CountHistory((state or {}).get("history"))
+        saved = state or {}
+        self._history = CountHistory(saved.get("history"))
+        self._starts = Starts(saved.get("starts"))
 
     def observe(self, block: Block, templates: TemplateLookup) -> Sequence[Signal]:
         """See `engine.findings.base.StreamDetector`."""
@@ -40,6 +47,7 @@ class LevelShift:
         bad = np.zeros(len(counts), np.bool_)
         bad[_BAD] = True
         counts[~bad] = 0.0
+        self._note_starts(block, columns, counts)
         known = max(1, int((self._history.total > 0).sum()))
         found = []
         for unusual in self._history.observe(counts, block.span_s):
@@ -48,25 +56,32 @@ class LevelShift:
                 thing, count, usual = int(unusual.index[i]), float(unusual.count[i]), float(unusual.usual[i])
                 mine = np.flatnonzero(columns[thing >= _LEVELS] == thing)
                 if len(mine):
-                    found.append(_signal(block, mine, thing, float(surprise[i]), count, usual))
+                    first = self._starts.first(thing, unusual.blocks, usual)
+                    found.append(_signal(block, int(mine[-1]), thing, float(surprise[i]), count, usual, first))
         return found
+
+    def _note_starts(self, block: Block, columns: "tuple[Ints, Ints]", counts: Floats) -> None:
+        things = np.flatnonzero(counts)
+        first = [int(np.argmax(columns[thing >= _LEVELS] == thing)) for thing in things.tolist()]
+        self._starts.add(things, block.lines.row[first], counts[things], block, len(counts))
 
     def coarsen(self) -> None:
         """See `engine.findings.base.StreamDetector`."""
         self._history.coarsen()
+        self._starts.coarsen()
 
     def snapshot(self) -> State:
         """See `engine.findings.base.StreamDetector`."""
-        return {"history": self._history.snapshot()}
+        return {"history": self._history.snapshot(), "starts": self._starts.snapshot()}
 
 
 def _signal(
-    block: Block, mine: "np.ndarray[tuple[int], np.dtype[np.int64]]", thing: int, surprise: float, count: float,
-    usual: float,
-) -> Signal:  # fmt: skip
-    rows, times = block.lines.row[mine], block.lines.time_ns[mine]
+    block: Block, last: int, thing: int, surprise: float, count: float, usual: float, first: tuple[int, int]
+) -> Signal:
+    """A signal from the row and time `first` to line `last` of the block."""
+    row, time_ns = first
     status = NAMES[thing - _LEVELS] if thing >= _LEVELS else ""
     return Signal(
-        LevelShift.name, "level", -1 - thing, surprise, count, usual, int(count), int(rows[0]), int(rows[-1]),
-        int(times[0]), max(int(times[0]), int(times[-1])), level=0 if status else thing, note={"status": status},
+        LevelShift.name, "level", -1 - thing, surprise, count, usual, int(count), row, int(block.lines.row[last]),
+        time_ns, max(time_ns, int(block.lines.time_ns[last])), level=0 if status else thing, note={"status": status},
     )  # fmt: skip

@@ -1,7 +1,7 @@
 """`rates`: templates that come far more often, or far less often, than they used to."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,8 @@ class Rates:
         """See `engine.findings.base.StreamDetector`."""
         counts = np.zeros(len(templates))
         counts[block.keys] = block.counts
-        self._starts.add(block.keys, block.lines.row[block.order[block.starts[:-1]]], block, len(templates))
+        first = block.lines.row[block.order[block.starts[:-1]]]
+        self._starts.add(block.keys, first, block.counts, block, len(templates))
         found: list[Signal] = []
         known = np.flatnonzero(self._history.total > 0)
         for unusual in self._history.observe(counts, block.span_s):
@@ -77,8 +78,10 @@ class Starts:
         self._ns: NDArray[np.int64] = saved.get("ns", empty).copy()
         self._count: NDArray[np.int64] = saved.get("count", empty).copy()
 
-    def add(self, index: NDArray[np.int32], first_row: NDArray[np.int64], block: Block, size: int) -> None:
-        """Adds a block in which the things `index` first occur at these rows."""
+    def add(
+        self, index: NDArray[Any], first_row: NDArray[np.int64], counts: NDArray[Any], block: Block, size: int
+    ) -> None:
+        """Adds a block in which the things `index` first occur at these rows, and that often."""
         more = size - self._row.shape[1]
         if more > 0:
             wider = [
@@ -90,7 +93,7 @@ class Starts:
         self._count[at] = 0
         self._row[at, index] = first_row
         self._ns[at, index] = block.lines.time_ns[first_row - block.lines.row[0]]
-        self._count[at, index] = block.counts if len(index) == len(block.counts) else 1
+        self._count[at, index] = counts
         self._n += 1
 
     def first(self, key: int, blocks: int, usual: float) -> tuple[int, int]:

@@ -9,6 +9,8 @@ from engine.findings.base import State
 
 MIN_BLOCKS = 24
 """Minimum number of blocks before anything is reported."""
+_SHORT_BLOCKS = 4
+"""The same of a log that is known to be short: half of it must do, although most detectors need more."""
 _NEW_SHARE = 0.004
 """Share of lines with a template never seen that a source may show once it is known."""
 
@@ -48,7 +50,11 @@ class WarmUp:
             share: Share of the source that has been read, where it is known.
             births: Rows at which new templates appeared, ascending; those behind `lines` have been read ahead.
         """
-        if self.done or blocks < MIN_BLOCKS or lines < self.settings.min_lines:
+        if self.done or blocks < _SHORT_BLOCKS:
+            return
+        if blocks < MIN_BLOCKS or lines < self.settings.min_lines:
+            if share is not None and share >= 0.5:
+                self.end("half of it was read")
             return
         recent = int(((births >= lines * 3 // 4) & (births < lines)).sum()) / max(1, lines - lines * 3 // 4)
         if share is not None:
