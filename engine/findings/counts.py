@@ -176,7 +176,9 @@ class CountHistory:
         members = np.flatnonzero(np.isin(self._families, some))
         of = np.searchsorted(some, self._families[members])
         excess, square = self._excess(by, scale, members, current=False)
-        sums = [np.bincount(of, column, len(some)) for column in (excess, square, self._total[members])]
+        sums = [
+            np.bincount(of, column, len(some)).astype(np.float64) for column in (excess, square, self._total[members])
+        ]
         return _shrunk(_ratio(sums[0], sums[1]), sums[2], self._pool[by, scale])[inverse]
 
     def _excess(self, by: int, scale: int, at: Index, *, current: bool) -> tuple[Floats, Floats]:
