@@ -97,7 +97,7 @@ class Run:
         """The value of `--set name=...`, read as the kind of `default`, or `default`.
 
         Raises:
-            SettingError: the text is no value of that kind.
+            SettingError: the text is not a value of that kind.
         """
         value = default
         if name in self.overrides:

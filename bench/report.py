@@ -31,7 +31,7 @@ def read_result(path: Path) -> dict[str, Any]:
     """A result document written by `run`.
 
     Raises:
-        BenchError: the file is missing or is no result.
+        BenchError: the file is missing or is not a result.
     """
     try:
         document = orjson.loads(path.read_bytes().strip().rpartition(b"\n")[2])

@@ -31,7 +31,7 @@ class ConnectorError(DriftlineError):
 
 
 class SettingsError(ConnectorError):
-    """The settings name something that cannot work; the message states what would."""
+    """The settings name something that cannot work; the message gives what would."""
 
 
 class SourceUnavailableError(ConnectorError):

@@ -140,7 +140,7 @@ def topic_partitions(client: Consumer | Producer, settings: KafkaSettings, timeo
     """The partition numbers of the topic, ascending.
 
     Raises:
-        LookupError: the topic does not exist, or the brokers do not answer; the message states which.
+        LookupError: the topic does not exist, or the brokers do not answer; the message distinguishes them.
     """
     try:
         metadata = client.list_topics(settings.topic, timeout=timeout_s)
@@ -157,7 +157,7 @@ def compacted(settings: KafkaSettings, timeout_s: float) -> bool:
     """Whether the topic keeps the last message of every key indefinitely.
 
     Raises:
-        LookupError: the brokers cannot be asked; the message states why.
+        LookupError: the brokers cannot be asked; the message gives the reason.
     """
     admin = build_client(AdminClient, settings, {"error_cb": lambda error: None})
     resource = ConfigResource(ResourceType.TOPIC, settings.topic)

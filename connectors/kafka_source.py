@@ -314,7 +314,7 @@ def place_of(partition: str, position: int) -> str:
     return f"{partition}/{offset}" + (f"#{line}" if line else "")
 
 
-_QUIET: dict[str, Any] = {"error_cb": lambda error: None}  # the answer of the call itself states what is wrong
+_QUIET: dict[str, Any] = {"error_cb": lambda error: None}  # the result of the call holds the error
 
 
 def _offsets(messages: list[Message]) -> NDArray[np.int64]:

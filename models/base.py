@@ -10,7 +10,7 @@ Errors::
 
     ModelError
     ├── NotTrainedError        scoring or saving was asked of a detector that was never fitted
-    ├── TrainingError     the training data cannot train this detector; the message states why
+    ├── TrainingError     the training data cannot train this detector; the message gives the reason
     ├── EncoderError      a text encoder cannot be opened or gives no finite vectors (`models.text.encoder`)
     ├── ModelSettingsError     a detector's name or settings are not known; the message lists what is
     └── ModelStoreError        a version in the model store is missing, damaged or of another kind

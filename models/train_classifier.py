@@ -68,7 +68,7 @@ class LabelledLines:
 
 @dataclass(frozen=True, slots=True)
 class TrainedClassifier:
-    """A classifier ready to use, and what a card states of it. `version` is None if it was not published."""
+    """A classifier ready to use, and the notes for its card. `version` is None if it was not published."""
 
     classifier: LineClassifier
     notes: ModelNotes

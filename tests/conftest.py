@@ -30,7 +30,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Iterator[None]:
-    """Some tests log bytes that are no text; pytest-xdist can only pass on what UTF-8 can carry."""
+    """Escape logged bytes that are not UTF-8, which pytest-xdist cannot transfer."""
     report = yield
     report.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
     return report

@@ -34,13 +34,13 @@ def _units():
 
 
 def test_the_service_that_the_docs_show_starts_a_command_of_ours_again_and_again():
-    (unit,) = _units()
-    told = configparser.ConfigParser(interpolation=None, delimiters=("=",))
-    told.optionxform = str
-    told.read_string(unit)
-    service = told["Service"]
+    (text,) = _units()
+    unit = configparser.ConfigParser(interpolation=None, delimiters=("=",))
+    unit.optionxform = str
+    unit.read_string(text)
+    service = unit["Service"]
     assert service["Restart"] == "always"
-    assert told["Unit"]["StartLimitIntervalSec"] == "0", "systemd gives up after five starts in ten seconds otherwise"
+    assert unit["Unit"]["StartLimitIntervalSec"] == "0", "systemd gives up after five starts in ten seconds otherwise"
     # An engine's drain and the end of Flower's programs, one after the other, must fit.
     assert float(service["TimeoutStopSec"]) > 2 * STOP_S + DRAIN_KILL_S
     program, *words = shlex.split(service["ExecStart"])

@@ -180,7 +180,7 @@ def cache_folder() -> Path:
 
 
 def _write(log: RepeatedLog, lines: int, paths: tuple[Path, ...], counts: Path) -> None:
-    """Write all parts, and the counts last: their file states that the parts are complete."""
+    """Write all parts, and the counts last: their file marks the parts as complete."""
     whole, rest = divmod(lines, len(log))
     written = []
     for path, part, last in zip(paths, log.split(len(paths)), log.head(rest).split(len(paths)), strict=True):
@@ -207,7 +207,7 @@ def lines_of(path: Path, chunk_bytes: int = 1 << 24) -> Iterator[list[bytes]]:
 def produce(bootstrap: str, topic: str, workload: Workload, progress: Callable[[int], None] | None = None) -> None:
     """Puts a workload on a topic, one line a message, part i on partition i.
 
-    The last line of each part is sent by itself: the embedded broker's end offset leaves the newest
+    The last line of each part is sent separately: the embedded broker's end offset leaves the newest
     batch out, and a source that stops at the end would otherwise miss thousands of lines.
 
     Raises:

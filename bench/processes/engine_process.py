@@ -83,7 +83,7 @@ def run_driftline(*arguments: str, cwd: Path) -> str:
     """Runs the command to its end and returns what it printed.
 
     Raises:
-        BenchError: it failed; the message ends with what it said.
+        BenchError: it failed; the message ends with its output.
     """
     command = [sys.executable, "-m", "engine.cli", *arguments]
     done = subprocess.run(command, cwd=cwd, env=environment(), capture_output=True, text=True, check=False)

@@ -114,7 +114,7 @@ def _scrape(port: int, name: str) -> tuple[float, float, float] | None:
 
 DRIFT_OVERHEAD = Scenario(
     "drift-overhead",
-    "The drift step's share of the engine's CPU time, from file to alerts file; and runs without it beside",
+    "The drift step's share of the engine's CPU time, from file to alerts file, next to runs without it",
     drift_overhead,
     {"overhead_share": Target(better="lower", goal=0.02, floor=0.03, tolerance=0.5)},
     detectors=("bert_cnn",),

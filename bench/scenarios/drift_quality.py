@@ -81,7 +81,7 @@ def drift_quality(run: Run) -> Outcome:
 
 
 def _settings(run: Run) -> DriftSettings:
-    """The defaults, unless `--set drift.KEY=value` states otherwise."""
+    """The defaults, changed by `--set drift.KEY=value`."""
     defaults = DriftSettings()
     numbers = {
         name: run.setting(f"drift.{name}", value)

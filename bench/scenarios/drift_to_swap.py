@@ -3,7 +3,7 @@
 Everything runs as a user starts it: broker, three engines under load, three nodes with warm trainers, the
 coordinator with its SuperLink. The event is put on the topic as an engine would put it there; how soon engines
 find drift is measured by another scenario. A first round, not measured, warms what a region that
-has been up for a while has warm. Whether the candidate is better is no question here: the gate lets everything through.
+has been up for a while has warm. The gate lets every candidate through.
 
 1. Engines and nodes start; a first event, a first round, a first swap.
 2. The clock starts with the second event and stops when every engine's metrics name the new version.
@@ -197,7 +197,7 @@ def _coordinator_file(place: RunFolders, debounce_s: float, passes: int, epochs:
 
 @contextmanager
 def _command(log: Path, *arguments: str) -> Iterator[None]:
-    """`driftline ARGUMENTS`, told to end with the block."""
+    """`driftline ARGUMENTS`, stopped at the end of the block."""
     with log.open("wb") as output:
         command = [sys.executable, "-m", "engine.cli", *arguments]
         process = subprocess.Popen(command, cwd=log.parent, env=environment(), stdout=output, stderr=output)

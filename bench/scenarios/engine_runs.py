@@ -303,7 +303,7 @@ ENGINE_FILE_HDFS = Scenario(
 
 ENGINE_KAFKA_HDFS = Scenario(
     "engine-kafka-hdfs",
-    "The same through Kafka topics, one line a message, beside the textbook per-line flow",
+    "The same through Kafka topics, one line a message, next to the textbook per-line flow",
     engine_kafka_hdfs,
     {
         "lines_per_s": Target(goal=500_000, floor=250_000, tolerance=0.15),

@@ -35,7 +35,7 @@ def federate_hdfs_chrono(run: Run) -> Outcome:
     Every figure is the mean over `seeds`, of the initial model and of the rounds.
 
     The initial model knows the first `train_share` of the blocks. Hyperparameters were chosen by F1 over the
-    first half of the stream, which is reported beside.
+    first half of the stream, which is reported as well.
     """
     ways, seeds = run.setting("ways", ",".join(WAYS)).split(","), run.setting("seeds", 3)
     if unknown := sorted(set(ways) - set(WAYS)):

@@ -25,8 +25,8 @@ from models.training.metrics import Confusion
 def federate_iotdb(run: Run) -> Outcome:
     """Six IoTDB nodes as six regions, judged on the scenarios left out, each node on its own windows.
 
-    `first` is the model that all start from, trained by one node alone; `local` continues on each node by
-    itself, `central` on all windows in one place, with as many epochs as a region makes in the federated round.
+    `first` is the model that all start from, trained by one node alone; `local` continues on each node
+    alone, `central` on all windows in one place, with as many epochs as a region makes in the federated round.
     """
     data, scenarios, nodes = iotdb(run.setting("window", "lines"))
     most, count = run.setting("train_windows", 6000), run.setting("folds", 3)
@@ -61,7 +61,7 @@ def federate_iotdb(run: Run) -> Outcome:
 
 
 def federate_simulated(run: Run) -> Outcome:
-    """Many virtual regions with unlike windows, some hostile; each strategy by itself, judged on held-out sessions.
+    """Many virtual regions with unlike windows, some hostile; each strategy alone, judged on held-out sessions.
 
     A tenth of the regions is hostile, in the ways of `simulated_regions.ATTACKS` in turn. `no_guard` would be
     no figure: with one NaN among the updates the averaged model is NaN.

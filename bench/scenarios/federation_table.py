@@ -56,7 +56,7 @@ class _Row:
 def federate_table(run: Run) -> Outcome:
     """One round at default settings on every case; F1 on each region's own windows to come, mean over regions.
 
-    `static` serves the first model on, `local` is one round of each region by itself, `central` one of all windows
+    `static` serves the first model on, `local` is one round of each region alone, `central` one of all windows
     in one place. In rows `others` the first region has no labels, and only its F1 counts. Rounds go through the gate:
     what it refuses is not served.
     """

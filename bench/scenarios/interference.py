@@ -42,17 +42,17 @@ def train_interference(run: Run) -> Outcome:
     workload = write_workload(lines, seed=seed)
     run.settings["workload"] = workload.origin
     alone: list[float] = []
-    beside: list[float] = []
+    parallel: list[float] = []
     with tempfile.TemporaryDirectory(prefix="driftline-bench-") as name:
         with _training(Path(name), models, nice) as trainings:
             for _ in range(rounds):
                 alone.append(_lines_per_s(run, workload, models))
                 with trainings.under_way():
-                    beside.append(_lines_per_s(run, workload, models))
-    shares = [b / a for a, b in zip(alone, beside, strict=True)]
+                    parallel.append(_lines_per_s(run, workload, models))
+    shares = [b / a for a, b in zip(alone, parallel, strict=True)]
     return Outcome(
         {
-            "throughput_share": median(shares), "lines_per_s": median(alone), "training_lines_per_s": median(beside),
+            "throughput_share": median(shares), "lines_per_s": median(alone), "training_lines_per_s": median(parallel),
             "trainings": trainings.done, "trained_windows_per_s": trainings.windows / trainings.busy_s,
         }
     )  # fmt: skip
@@ -71,11 +71,11 @@ class Trainings:
     @contextmanager
     def under_way(self) -> Iterator[None]:
         """Trains in the background; the block begins when the trainer is at work."""
-        stop, begun = threading.Event(), threading.Event()
-        thread = threading.Thread(target=self._train, args=(stop, begun))
+        stop, started = threading.Event(), threading.Event()
+        thread = threading.Thread(target=self._train, args=(stop, started))
         start_s = time.perf_counter()
         thread.start()
-        begun.wait()
+        started.wait()
         try:
             yield
         finally:
@@ -85,8 +85,8 @@ class Trainings:
         if self._failed:
             raise BenchError(f"a training failed: {self._failed[0]}")
 
-    def _train(self, stop: threading.Event, begun: threading.Event) -> None:
-        begun.set()
+    def _train(self, stop: threading.Event, started: threading.Event) -> None:
+        started.set()
         while not stop.is_set():
             try:
                 content = unpack(self.ask())

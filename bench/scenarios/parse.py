@@ -140,7 +140,7 @@ def time_drain3(
 
 PARSE_HDFS = Scenario(
     "parse-hdfs",
-    "Header, timestamp, session key and template id of the HDFS sample in real order, beside plain Drain3",
+    "Header, timestamp, session key and template id of the HDFS sample in real order, next to plain Drain3",
     parse_hdfs,
     {
         "lines_per_s": Target(tolerance=0.15),
@@ -151,7 +151,7 @@ PARSE_HDFS = Scenario(
 
 PARSE_LOGHUB = Scenario(
     "parse-loghub",
-    "Sixteen formats, each detected, with header fields and template ids, beside plain Drain3 with the same masks",
+    "Sixteen formats, each detected, with header fields and template ids, next to plain Drain3 with the same masks",
     parse_loghub,
     {
         "lines_per_s": Target(tolerance=0.15),

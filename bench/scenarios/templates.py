@@ -5,8 +5,8 @@
 (GA) is the share of lines whose cluster holds exactly the lines of their reference template; FGA is
 the F1 of the clusters that do (Jiang et al., LILAC, FSE 2024).
 
-`formats-loghub` shows every line to detection without a file name: by itself, to a detector that has
-seen nothing, and in its sample, where it stands behind the lines before it.
+`formats-loghub` shows every line to detection without a file name: alone, to a detector that has
+seen nothing, and in its sample, behind the lines before it.
 """
 
 from collections import defaultdict

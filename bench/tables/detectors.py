@@ -26,14 +26,14 @@ PUBLISHED: Mapping[str, str] = {
     "detect-bgl-lines": "none by line; on windows of half an hour, 80/20 in time, CNN .883, LogRobust .878, PLELog "
     ".772, DeepLog .345, and on windows of 20 lines CNN .767 (Le and Zhang 2022).",
 }
-"""Published F1 by the same protocol, on the whole of the set where ours is a sample of it; what differs is said."""
+"""Published F1 by the same protocol, on the whole of the set where ours is a sample of it; differences are noted."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableColumn:
     """One result, or the part of one under a name of its own.
 
-    `figures` is metric by detector; `heading` states which set it is; `commands` measure it again.
+    `figures` is metric by detector; `heading` names the set; `commands` measure it again.
     """
 
     scenario: str
@@ -70,7 +70,7 @@ def columns(results: Sequence[Mapping[str, Any]]) -> list[TableColumn]:
 
 
 def _options(settings: Mapping[str, Any]) -> str:
-    """What has to be set to measure the same again; all detectors are measured unless told otherwise."""
+    """Options that repeat this measurement; without any, all detectors are measured."""
     every = set(VARIANTS), set(VARIANTS) - set(SUPERVISED)
     chosen = {k: v for k, v in settings.items() if k in _CHOSEN}
     if set(names := settings.get("detectors", ",".join(VARIANTS)).split(",")) not in every:

@@ -43,7 +43,7 @@ class AppriseChannel:
         return [Request("apprise", json_bytes(self._message(n)), (n.group,)) for n in notices]
 
     def answer(self, status: int, body: bytes) -> Answer:
-        """Apprise states only whether it worked, which `AppriseSender` has looked at."""
+        """Apprise returns only success or failure, which `AppriseSender` has checked."""
         return Answer()
 
     def _message(self, notice: Notice) -> dict[str, str]:

@@ -9,7 +9,7 @@ Errors::
     DataError
     ├── UnknownDataSetError   the catalogue has no such name
     ├── DataMissingError      the files are in none of the folders
-    └── DownloadFailedError   no network, content that is not what the catalogue states, or not to be converted
+    └── DownloadFailedError   no network, content that is not what the catalogue lists, or not to be converted
 """
 
 import hashlib
@@ -83,7 +83,7 @@ def find(name: str, folders: Folders | None = None) -> dict[str, Path]:
 
     Raises:
         UnknownDataSetError: no data set has that name.
-        DataMissingError: no folder holds it; the message states where each file belongs.
+        DataMissingError: no folder holds it; the message names the place of each file.
     """
     entry = data_set(name)
     folders = Folders.of(os.environ) if folders is None else folders
@@ -105,7 +105,7 @@ def get(name: str, progress: Progress | None = None, folders: Folders | None = N
     Raises:
         UnknownDataSetError: no data set has that name.
         DownloadFailedError: no network, wrong bytes, or a package for the conversion is missing; the
-            message states where each file belongs.
+            message names the place of each file.
     """
     folders = Folders.of(os.environ) if folders is None else folders
     try:

@@ -95,7 +95,7 @@ def check_state_round_trips_anywhere(name: str) -> None:
 
 
 def check_the_warm_up_is_honest(name: str) -> None:
-    """No value before the reference is long enough, and `progress` states how far it is."""
+    """No value before the reference is long enough, and `progress` reports how far it is."""
     statistic, blocks = build(name, _setup()), _stream(30, 2)
     for i in range(len(blocks)):
         needed = statistic.progress.needed

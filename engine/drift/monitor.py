@@ -4,7 +4,7 @@
 2. Every statistic takes the block: into its reference, or compared with it (`engine.drift.base`).
 3. A statistic that stays at its limit raises its detector (`engine.drift.hysteresis`).
 4. The strongest raised detector makes an event, unless the same change was reported a short while ago.
-5. When no detector is raised any more, a last event states that the drift is over.
+5. When no detector is raised any more, a last event reports the end of the drift.
 
 After a swap of the model, what depends on the model starts again. Statistics of templates keep their reference,
 or adopt the present stream as reference if it is a change that was raised: the new version has learnt it.

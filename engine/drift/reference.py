@@ -173,9 +173,9 @@ class Reference:
         fresh = rng.random((n, repeats)) < 1 / _RUN_BLOCKS
         fresh[0] = True
         steps = np.arange(n)[:, None]
-        begun = np.maximum.accumulate(np.where(fresh, steps, 0))
-        start = np.take_along_axis(rng.integers(0, n, (n, repeats)), begun, 0)
-        off = self.rows[(start + steps - begun) % n] - mean  # (n, repeats, k)
+        last_start = np.maximum.accumulate(np.where(fresh, steps, 0))
+        start = np.take_along_axis(rng.integers(0, n, (n, repeats)), last_start, 0)
+        off = self.rows[(start + steps - last_start) % n] - mean  # (n, repeats, k)
         ways = zip((off, -off), slack, most, strict=True)
         return np.stack([_largest_sums(way - free, cap).max(0) for way, free, cap in ways])
 

@@ -2,7 +2,7 @@
 
 A block's distance to the reference varies without drift, with bursts and with the hour. Cumulative sums over the
 blocks' distances (`engine.drift.cusum`) show that it has changed permanently; how far the latest blocks are from the
-reference states whether that matters.
+reference shows whether that matters.
 """
 
 from abc import abstractmethod

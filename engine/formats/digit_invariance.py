@@ -166,7 +166,7 @@ def exact_widths(pattern: re.Pattern[bytes], exact: frozenset[str]) -> Mapping[s
     """The least and greatest number of digits in each of the groups `exact` that `pattern` has.
 
     Raises:
-        ValueError: the rest of the pattern is not blind to digits; the message states why.
+        ValueError: the rest of the pattern is not blind to digits; the message gives the reason.
     """
     walk = _Walk({number: name for name, number in pattern.groupindex.items() if name in exact})
     try:

@@ -1,4 +1,4 @@
-"""The registry of log formats; `engine.formats.base` states what a format is.
+"""The registry of log formats; `engine.formats.base` defines what a format is.
 
 To add one, write its entry with examples in the module of similar formats and name it here. The order is the
 order of detection: a format precedes those that match some of its lines too.

@@ -28,7 +28,7 @@ MAX_SQL = 100_000
 
 
 class AlertArchiveError(DriftlineError):
-    """There are no alerts to read; the message states where was looked and what would work."""
+    """There are no alerts to read; the message names the place and a remedy."""
 
 
 class Archive(Protocol):

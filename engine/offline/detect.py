@@ -35,7 +35,7 @@ class Preprocessing:
 def learnable(data: LabelledWindows) -> LabelledWindows:
     """What a detector can learn from: growth steps of anomalous sessions are left out.
 
-    A session's label states that something in it is anomalous, not where. A cut that ends before it
+    A session's label marks the whole session as anomalous, not the line. A cut that ends before it
     looks normal, and calling it anomalous would teach the detector to call normal beginnings so.
     """
     return data.take(np.flatnonzero(data.windows.closed | ~data.labels))

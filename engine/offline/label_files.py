@@ -6,7 +6,7 @@ The columns decide which of the three it is; upper and lower case, spaces and un
 - `line,label` (also `LineId`): a line number, counted from 1;
 - `start,end,label`: two times in ISO 8601 or in seconds since 1970.
 
-Without a column `label` every row names an anomaly. A column `file` states which log file a line number belongs to.
+Without a column `label` every row names an anomaly. A column `file` names the log file of a line number.
 """
 
 import csv

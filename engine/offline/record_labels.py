@@ -76,7 +76,7 @@ class RecordLabels:
         """Checks, after the last file, that the labels could be used.
 
         Raises:
-            DatasetError: they could not; the message states what is expected.
+            DatasetError: they could not; the message gives what is expected.
         """
 
 

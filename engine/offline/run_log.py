@@ -79,7 +79,7 @@ class RunLog(Protocol):
         ...
 
     def record(self, run: TrainingRun, files: Mapping[str, bytes]) -> str:
-        """Logs a run with its plots and states where it is.
+        """Log a run with its plots and return its place.
 
         Raises:
             EvaluationError: it could not.

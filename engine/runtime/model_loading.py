@@ -138,7 +138,7 @@ def classifying(
 
 
 def describe_classifier(settings: RegionSettings) -> str:
-    """Verifies the current version of the line classifier and states what it is.
+    """Verify the current version of the line classifier and describe it.
 
     Raises:
         ModelStoreError: it does not exist, is damaged, or is a window detector.
@@ -157,7 +157,7 @@ def describe_classifier(settings: RegionSettings) -> str:
 
 
 def describe_current(settings: ModelSettings, region: str = "", window: WindowSettings | None = None) -> str:
-    """Verifies the current version and states what it is, and whether `window` has the session gap of its training.
+    """Verify the current version and describe it, and whether `window` has the session gap of its training.
 
     Raises:
         ModelStoreError: it does not exist, or it is damaged.

@@ -25,7 +25,7 @@ from foundation.sqlite import connect
 
 
 class RecoveryError(DriftlineError):
-    """The recovery folder cannot be used; the message states why and what to do."""
+    """The recovery folder cannot be used; the message gives the reason and the remedy."""
 
 
 class RecoveryFullError(RecoveryError):

@@ -50,8 +50,8 @@ class RejectedVersions:
 
 def _read(path: Path) -> RejectedVersion | None:
     try:
-        told = json.loads(path.read_text("utf-8"))
-        return RejectedVersion(str(told["model"]), int(told["version"]), int(told["instead"]))
+        document = json.loads(path.read_text("utf-8"))
+        return RejectedVersion(str(document["model"]), int(document["version"]), int(document["instead"]))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -142,7 +142,7 @@ class AlertWriter:
         return [self._record(scored, decision, reason, kind) for decision, reason, kind in rows]
 
     def _kinds(self, scored: ScoredWindows, decisions: tuple[Decision, ...]) -> list[LineClassification | None]:
-        """What the line classifier states of each decision's window; None if absent."""
+        """The line classifier's result for each decision's window; None if absent."""
         if self._classify is None or not decisions:
             return [None] * len(decisions)
         batch, ids = scored.batch, [scored.batch.windows.row(d.index).tolist() for d in decisions]

@@ -1,6 +1,6 @@
 """The text of an alert: its reasons, its severity, and one sentence.
 
-A window's score states how unusual it is, not why and not how bad. The reasons name the templates that
+A window's score measures how unusual it is, not the reason and not the severity. The reasons name the templates that
 made it news (not shown by earlier alerts of its episode, not in normal windows before), the one that
 sounds worst first. Severity is judged from their texts by general knowledge
 (`engine.findings.prior`): failure words, HTTP statuses, and the rules for the seven kinds.

@@ -30,7 +30,7 @@ _NUMBER = re.compile("[0-9]+")
 
 
 class ClassifySettings(BaseModel):
-    """Which line classifier states what kind of line an alert is about."""
+    """The line classifier that assigns a category to the line of an alert."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -120,7 +120,7 @@ class Classify(Protocol):
     max_lines: int
 
     def __call__(self, windows: Sequence[AboutWindow]) -> list[LineClassification | None]:
-        """The class that an alert states for each window; None if there is no result."""
+        """The class for the alert of each window; None if there is no result."""
         ...
 
 
@@ -191,7 +191,7 @@ class AlertClassifier:
             if not len(part):
                 classified.append(None)
                 continue
-            at = int(mine[:, NORMAL].argmin())  # the line that is least normal states what kind of trouble it is
+            at = int(mine[:, NORMAL].argmin())  # the category is that of the least normal line
             best = int(mine[at].argmax())
             reasons = serving.scorer.explain(part.take(np.array([at])))[0] if self._explain else None
             self._count(CLASSES[best])

@@ -1,4 +1,4 @@
-"""What an alert states about why: the lines of its window that add most to the score."""
+"""The explanation in an alert: the lines of its window that add most to the score."""
 
 import logging
 from collections.abc import Callable, Sequence

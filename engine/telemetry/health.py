@@ -84,7 +84,7 @@ class Health:
         self._report(name, True, detail or self._means.get(name, ""))
 
     def fail(self, name: str, detail: str) -> None:
-        """The part `name` does not work; `detail` states what failed and with which value."""
+        """The part `name` does not work; `detail` gives the fault and the value."""
         self._report(name, False, detail)
 
     def progress(self) -> None:
@@ -97,7 +97,7 @@ class Health:
             return dict(self._conditions)
 
     def alive(self) -> tuple[bool, dict[str, object]]:
-        """Whether the worker's loop moves, and the page that states so."""
+        """Whether the worker's loop moves, and the page that reports it."""
         idle_s = self._clock.monotonic_s() - self._progress_s
         ok = idle_s <= self._stall_s
         page: dict[str, object] = {"status": "ok" if ok else "stuck", "last_progress_s": round(idle_s, 3)}

@@ -2,7 +2,7 @@
 
 Looking through a million open windows for each batch would cost more than everything else. Here a batch adds one
 sorted run, and asking for what is due cuts the front off each run; runs of similar length are merged, so there are
-few (about log2 of the entries). An entry is only a reminder: the window's own row states when it is really due.
+few (about log2 of the entries). An entry is only a reminder: the window's own row holds the time when it is due.
 """
 
 import numpy as np

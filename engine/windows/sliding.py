@@ -15,7 +15,7 @@ from engine.windows.window_base import WHOLE_SOURCE, LateLine
 from models.base import Windows
 
 SKIP, STARTED, TOUCHED = FIRST_NS, FIRST, DEADLINE
-"""What a key's row states here. SKIP: lines to leave out before the next window begins (a stride longer than the
+"""What a key's row holds. SKIP: lines to leave out before the next window begins (a stride longer than the
 size). STARTED: 1 once the key had a window. TOUCHED: about how many lines the shard
 had had when the key had its last one; which of two is larger is exact."""
 
@@ -91,7 +91,7 @@ class WindowRows:
 class SlidingWindower(WindowShard[WindowRows]):
     """Sliding windows, emitted by the line that completes them.
 
-    No line is late: event time only states when a window was. When a key ends (source at its end, idle, too many keys),
+    No line is late: event time is only reported. When a key ends (source at its end, idle, too many keys),
     the lines not covered by any window yet come out as one shorter window together with those before them that its
     next window would have started with; lines that the stride leaves out never do.
     """

@@ -54,7 +54,7 @@ def judged(started: Round, result: RoundResult, serving: Mapping[str, int]) -> R
 
 
 def notes_of(round_: Round, base: AnyCard, settings: RoundSettings) -> ModelNotes:
-    """What the card of the published version states; `base` is the card of the version that it starts from."""
+    """The card's facts about the published version; `base` is the card of the version that it starts from."""
     common: dict[str, Any] = {
         "data": {
             "round_id": round_.round_id,

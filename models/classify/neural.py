@@ -101,7 +101,7 @@ class Centred(nn.Module):
 class NeuralClassifier(TorchModel, LineClassifier):
     """Base of line classifiers with one torch network.
 
-    A subclass states what of a line its network reads (`_keys`, `_read`), how that becomes logits
+    A subclass defines what of a line its network reads (`_keys`, `_read`), how that becomes logits
     (`_logits`), and where it needs more than cross-entropy, how it is trained (`_objective`).
     """
 

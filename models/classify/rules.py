@@ -258,7 +258,7 @@ def read_rules(text: str, place: str) -> tuple[Rule, ...]:
         place: Name of the file, for messages.
 
     Raises:
-        ModelSettingsError: it is not TOML, or a rule in it is wrong; the message states which and why.
+        ModelSettingsError: it is not TOML, or a rule in it is wrong; the message names the rule and the fault.
     """
     try:
         document = tomllib.loads(text)

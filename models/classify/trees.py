@@ -51,7 +51,7 @@ class TreeSettings(BaseModel):
 
 
 class TreeClassifier(LineClassifier):
-    """Base: a subclass grows trees on rows of features, and states what they give and why."""
+    """Base: a subclass grows trees on rows of features, and gives their probabilities and explanations."""
 
     space: Mapping[str, tuple[Any, ...]]
     """Setting → values that the randomised search draws from."""

@@ -14,7 +14,7 @@ and no more.
 A window's score is its largest miss. The sum of all misses ranks long normal windows with several
 rare lines above short truncated ones; on corrupted normal windows (cut short, a line dropped,
 inserted, or moved) the largest one finds more at the same share of false alarms, and most with g = 1:
-the threshold then states how far from the likeliest a line may be, where a larger g would say how many
+the threshold then limits how far from the likeliest a line may be, where a larger g would say how many
 others may be likelier.
 """
 

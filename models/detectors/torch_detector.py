@@ -19,7 +19,7 @@ from models.training.torch_model import TorchModel
 class TorchDetector(TorchModel, WindowDetector):
     """Base of detectors whose score comes from one torch network over rows of the embedding table.
 
-    A subclass states how the network is made (`_network`), what of it can be computed once for a
+    A subclass defines how the network is made (`_network`), what of it can be computed once for a
     table (`_prepare`), and how a rectangle of tokens becomes scores (`_rectangle`).
     """
 

@@ -39,7 +39,7 @@ class Notes(ModelNotes):
 
 
 class ModelCard(ModelNotes):
-    """What the card of any model states."""
+    """The fields of every model's card."""
 
     format: int = Field(default=1, description="Of the card itself.")
     name: str = Field(description="Name in the store.")

@@ -234,7 +234,7 @@ class ModelStore:
         """Checks that a version is whole and unchanged, without building the model.
 
         Raises:
-            ModelStoreError: it is not; the sentence states what is wrong.
+            ModelStoreError: it is not; the message gives the fault.
         """
         card = self.any_card(name, version)
         self._weights(card)

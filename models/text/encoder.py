@@ -76,7 +76,7 @@ def open_encoder(name: str, device: str = "cpu") -> Encoder:
         device: `cpu`, `cuda` or another torch device.
 
     Raises:
-        EncoderError: there is no such encoder; states where it was looked for.
+        EncoderError: there is no such encoder; the message names the places searched.
     """
     kind, _, size = name.partition(":")
     if kind == HASHING and not Path(name).exists():

@@ -31,7 +31,7 @@ so that the threshold does not flap."""
 
 
 def fitted(threshold: Threshold) -> Fitted | None:
-    """What a card's threshold states before the stream begins; None where the card does not hold it."""
+    """What the card's threshold holds before the stream begins; None where the card lacks it."""
     held = threshold.held_out
     if held is None:
         return None
@@ -80,11 +80,11 @@ class StreamCalibrator:
             return found
         start = 0
         while start < len(scores):
-            stop, begun = self._next_look(scores, start, self._fitted)
+            stop, start_here = self._next_look(scores, start, self._fitted)
             found[start:stop] = self.threshold
             self._scores = np.concatenate([self._scores, scores[start:stop]])[-WINDOW:]
             self._left -= stop - start
-            self._look(self._fitted, begun=begun)
+            self._look(self._fitted, start_here=start_here)
             start = stop
         return found
 
@@ -99,9 +99,9 @@ class StreamCalibrator:
                     return i, True
         return stop, False
 
-    def _look(self, known: Fitted, *, begun: bool) -> None:
+    def _look(self, known: Fitted, *, start_here: bool) -> None:
         """Calibrate if it is time to."""
-        if begun:
+        if start_here:
             self.flooded, self._sum, self._scores = True, 0.0, self._scores[-ONSET:]
         elif self._left > 0:
             return

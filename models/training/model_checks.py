@@ -97,7 +97,7 @@ def check_foreign_weights_are_refused(subject: Subject[M]) -> None:
 
 
 def check_prepare_changes_nothing(subject: Subject[M]) -> None:
-    """`prepare` may come before or after training, and changes nothing that it states."""
+    """`prepare` may come before or after training, and changes none of its results."""
     subject.make().prepare()
     model = subject.fitted(0)
     before = subject.output(model)

@@ -33,7 +33,7 @@ def pick_device(name: str) -> torch.device:
 class TorchModel(Model):
     """Base of models that learn one torch network over what a text encoder gives.
 
-    A subclass states how the network is made.
+    A subclass defines how the network is made.
     """
 
     def __init__(self, settings: BaseModel, encoder: str, device: str) -> None:

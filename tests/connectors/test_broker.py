@@ -1,4 +1,4 @@
-"""The embedded broker starts, stops, and states what is wrong."""
+"""The embedded broker starts, stops, and reports faults."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""What the fault tests need: a small trained model, an engine as a real process, and what it should have said."""
+"""Fixtures of the fault tests: a small trained model, an engine as a real process, and the expected alerts."""
 
 import json
 import shutil
@@ -72,7 +72,7 @@ def store(trained: Path, tmp_path: Path) -> Path:
 
 @dataclass(frozen=True)
 class Expected:
-    """What an alert has to say, whoever made it after whatever accident."""
+    """The required content of an alert, regardless of the fault that came before it."""
 
     session: str
     score: float

@@ -1,4 +1,4 @@
-"""Lines that are no good, through the whole engine: each is told, and costs no other line anything."""
+"""Bad lines through the whole engine: each is reported, and no other line is lost."""
 
 import json
 import re

@@ -17,7 +17,7 @@ MODEL = "event_counts"
 
 
 def model_condition(engine: Any) -> str:
-    """What /readyz states of the model; "" while nobody answers."""
+    """The model's part of /readyz; "" without an answer."""
     return str(engine.ready().get("conditions", {}).get("model", {}).get("detail", ""))
 
 

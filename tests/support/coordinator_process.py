@@ -76,10 +76,10 @@ class Interruptible:
 class FakeRunner:
     """Runs that take a number of looks; they die with the process unless they outlive it."""
 
-    def __init__(self, begun, accepted, looks):
+    def __init__(self, started, accepted, looks):
         self.keeps = ()
         self.plans = []
-        self.begun = begun
+        self.started = started
         self.accepted = accepted
         self.looks = looks
         self.nodes = 3
@@ -87,7 +87,7 @@ class FakeRunner:
         self._work = {}
 
     def start(self, folder, plan, weights):
-        self.begun[plan.round_id] += 1
+        self.started[plan.round_id] += 1
         self.plans.append(plan)
         round_files.write_plan(folder, plan, weights)
         self._left[plan.round_id] = self.looks
@@ -110,7 +110,7 @@ class FakeRunner:
 
 
 class RecordingObserver(RoundObserver):
-    """Remembers what it was told."""
+    """Records every call."""
 
     def __init__(self):
         self.troubles = []
@@ -161,7 +161,7 @@ class CoordinatorProcess:
         clock,
         *,
         kill_point=None,
-        begun=None,
+        started=None,
         accepted=True,
         looks=1,
         ids=None,
@@ -177,7 +177,7 @@ class CoordinatorProcess:
         self.store = ModelStore(base / "models")
         self.audit = AuditLog(base / "audit.jsonl", now_ns=clock)
         self.announcer = Announcer(self.sink)
-        self.runner = FakeRunner(begun if begun is not None else Counter(), accepted, looks)
+        self.runner = FakeRunner(started if started is not None else Counter(), accepted, looks)
         self.observer = observer or RecordingObserver()
         self.ids = ids or itertools.count()
 
@@ -212,7 +212,7 @@ class CoordinatorProcess:
 
 
 class ManualWallClock:
-    """Wall clock that stands still until told otherwise."""
+    """Wall clock that moves only when a test moves it."""
 
     def __init__(self):
         self.ns = 1_769_860_800 * S

@@ -17,7 +17,7 @@ from tests.support.prepared import PreparedRegion
 
 
 def misbehaving() -> Handler:
-    """Does what the kind of the job states."""
+    """Acts by the kind of the job."""
 
     def handle(kind: str, body: bytes) -> bytes:
         if kind == "hang":
@@ -50,7 +50,7 @@ def echo() -> Handler:
 
 
 def scripted(region: str, folder: Path) -> Handler:
-    """A region that moves every float array by 1, unless the file `script` in its folder states otherwise.
+    """A region that moves every float array by 1, unless the file `script` in its folder overrides it.
 
     `nan`: its updates are not numbers. `hang`: it never finishes a training. `hold`: it makes the file `held`
     when a training starts, and waits until `script` is gone.

@@ -29,7 +29,7 @@ def make_batch(lines: Sequence[bytes], first: int = 0, read_ns: int = READ_NS) -
 
 
 class Answers:
-    """Everything a parser said about a stream, line by line, whatever its batches were."""
+    """A parser's results for a stream, line by line, independent of its batches."""
 
     def __init__(self) -> None:
         self.good: list[tuple[int, int, int, int, bytes]] = []  # row, time, template, session, key

@@ -1,4 +1,4 @@
-"""Every channel keeps the promises of channels, and states to its service what the service wants to hear."""
+"""Every channel meets the contract of channels and sends what its service expects."""
 
 import html
 import itertools

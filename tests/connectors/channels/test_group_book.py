@@ -78,8 +78,8 @@ def test_a_storm_is_one_digest_that_names_every_group():
     (digest,) = send(book, 61.0)
     assert len(digest.digest) == 995
     assert digest.digest[0].startswith("critical: ")
-    told = {line.split(": ", 1)[1].rsplit(" (", 1)[0] for line in digest.digest}
-    assert told | {n.alert["summary"] for n in first} == {f"finding {i}" for i in range(1000)}
+    reported = {line.split(": ", 1)[1].rsplit(" (", 1)[0] for line in digest.digest}
+    assert reported | {n.alert["summary"] for n in first} == {f"finding {i}" for i in range(1000)}
     assert send(book, 62.0) == []
     assert {n.status for n in send(book, 4000.0)} == {"resolved"}
     assert len(book) == 0

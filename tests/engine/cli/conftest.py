@@ -17,7 +17,7 @@ CNN = ["--set", "encoder=hashing:32", "--set", "projection=16", "--set", "filter
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What a command said, and its exit code."""
+    """The output of a command, and its exit code."""
 
     code: int
     out: str

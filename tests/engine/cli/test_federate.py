@@ -54,13 +54,13 @@ def file(tmp_path):
 
 
 def test_status_shows_regions_and_rounds(driftline, file):
-    told = json.loads(driftline("federate", "status", file, "--json").out)
-    (row,) = told["rounds"]
+    document = json.loads(driftline("federate", "status", file, "--json").out)
+    (row,) = document["rounds"]
     assert (row["from"], row["to"], row["outcome"]) == (1, 2, "published")
-    assert {r["region"]: (r["attended"], r["missed"]) for r in told["regions"]} == {
+    assert {r["region"]: (r["attended"], r["missed"]) for r in document["regions"]} == {
         "ap": (0, 1), "eu": (1, 0), "us": (1, 0)
     }  # fmt: skip
-    assert told["running"] is False
+    assert document["running"] is False
     ran = driftline("federate", "status", file)
     assert ran.code == 0
     assert "no coordinator runs here" in ran.out
@@ -101,8 +101,8 @@ def test_status_shows_what_is_left_of_the_privacy_budget(driftline, file, tmp_pa
     with Ledger(tmp_path / "ledger.db") as ledger:
         (found,) = ledger.rounds(1)
         ledger.save(replace(found, epsilon=1.5))
-    told = json.loads(driftline("federate", "status", file, "--json").out)
-    assert told["privacy"] == {"budget": 4.0, "spent": 1.5, "left": 2.5, "last_round": 1.5}
+    document = json.loads(driftline("federate", "status", file, "--json").out)
+    assert document["privacy"] == {"budget": 4.0, "spent": 1.5, "left": 2.5, "last_round": 1.5}
     said = driftline("federate", "status", file).out
     assert "epsilon 1.50 of 4 spent by the region that has spent most, 2.50 left; the last round cost 1.50" in said
 
@@ -210,10 +210,10 @@ def test_a_region_that_takes_no_part_says_what_is_missing(driftline, tmp_path):
 
 def test_check_covers_the_coordinator(driftline, file, tmp_path):
     ran = driftline("check", file, "--json")
-    told = {f["name"]: f for f in json.loads(ran.out)["findings"]}
-    assert told["model"]["ok"]
-    assert "1 audit entries, unchanged" in told["ledger and audit log"]["detail"]
-    assert told["superlink"]["ok"]
+    document = {f["name"]: f for f in json.loads(ran.out)["findings"]}
+    assert document["model"]["ok"]
+    assert "1 audit entries, unchanged" in document["ledger and audit log"]["detail"]
+    assert document["superlink"]["ok"]
     shutil.rmtree(tmp_path / "models")
     ran = driftline("check", file, "--json")
     assert ran.code == 2
@@ -241,13 +241,13 @@ def test_check_covers_a_regions_part_in_rounds(driftline, tmp_path, monkeypatch)
         '[[labels]]\n[labels.source]\ntype = "memory"\n[labels.dead_letters]\ntype = "memory"\n'
     )
     monkeypatch.setenv("DRIFTLINE_TRAINING__KEY", base64.b64encode(bytes(32)).decode())
-    told = {f["name"]: f for f in json.loads(driftline("check", region, "--json").out)["findings"]}
-    assert told["training store"]["ok"]
-    assert "0 windows, 0 labels, encrypted" in told["training store"]["detail"]
-    assert told["labels 0 (memory)"]["ok"]
-    assert not told["node"]["ok"]
-    assert "refused" in told["node"]["detail"]
+    document = {f["name"]: f for f in json.loads(driftline("check", region, "--json").out)["findings"]}
+    assert document["training store"]["ok"]
+    assert "0 windows, 0 labels, encrypted" in document["training store"]["detail"]
+    assert document["labels 0 (memory)"]["ok"]
+    assert not document["node"]["ok"]
+    assert "refused" in document["node"]["detail"]
     assert not (tmp_path / "node").exists()  # a running node's folder is not touched
     monkeypatch.delenv("DRIFTLINE_TRAINING__KEY")
-    told = {f["name"]: f for f in json.loads(driftline("check", region, "--json").out)["findings"]}
-    assert "is encrypted; set the key" in told["training store"]["detail"]
+    document = {f["name"]: f for f in json.loads(driftline("check", region, "--json").out)["findings"]}
+    assert "is encrypted; set the key" in document["training store"]["detail"]

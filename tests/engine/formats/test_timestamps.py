@@ -20,7 +20,7 @@ ZONES = [None, ZoneInfo("Europe/Berlin"), ZoneInfo("America/St_Johns"), ZoneInfo
 
 
 def agree(rules: TimeRules, rows: list[dict[str, int]], read_ns: int) -> None:
-    """Wherever the columns are sure they say what one line states; a line that is bad is never sure."""
+    """Wherever the columns are sure they give what one line gives; a bad line is never sure."""
     columns = {name: np.array([row[name] for row in rows], np.int64) for name in rows[0]}
     if "fraction" in columns:
         columns["fraction_digits"] = np.array([len(str(row["fraction"])) for row in rows], np.int64)

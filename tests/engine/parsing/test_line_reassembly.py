@@ -54,7 +54,7 @@ def records_of(parser_of, batch_of, given, lines, cuts=()):
 
 
 def rows_of(parser_of, batch_of, given, lines, cuts, restart):
-    """What the engine is told of a stream: place, time, template and key of each record, and what the rest became."""
+    """What the parser reports of a stream: place, time, template and key of each record, and what the rest became."""
     parser, rows, other, texts, start = parser_of(given), [], [], {}, 0
     for end in [*sorted(min(cut, len(lines)) for cut in cuts), len(lines), None]:
         parsed = parser.finish() if end is None else parser.parse(batch_of(lines[start:end], start))
@@ -129,8 +129,8 @@ def test_no_cut_and_no_restart_changes_what_the_rules_say(parser_of, batch_of, d
     lines = [cri(row, stream, text, piece) for row, stream, text, piece in numbered]
     given = settings_of("cri", max_join_lines=bounds[0], max_join_bytes=bounds[1], session_key="(?P<key>[0-9]+) failed")
     found, reader = records_of(parser_of, batch_of, given, lines, cuts)
-    told = [(record["timestamp"] // 10**9, record["component"], record["message"]) for record in found]
-    assert sorted(told) == sorted(plainly(numbered, *bounds))
+    reported = [(record["timestamp"] // 10**9, record["component"], record["message"]) for record in found]
+    assert sorted(reported) == sorted(plainly(numbered, *bounds))
     assert reader.bad == 0
     assert len(found) + reader.joined == len(lines)
     whole = rows_of(parser_of, batch_of, given, lines, (), False)
@@ -179,8 +179,8 @@ def test_dockers_pieces_are_as_long_as_its_buffer(parser_of, batch_of, drawn, cu
     lines = [docker(*line) for line in numbered]
     given = settings_of("docker", max_join_bytes=3 * PIECE_BYTES)
     found, reader = records_of(parser_of, batch_of, given, lines, cuts)
-    told = [(record["timestamp"] // 10**9, record["component"], record["message"]) for record in found]
-    assert sorted(told) == sorted(plainly(numbered, 500, 3 * PIECE_BYTES))
+    reported = [(record["timestamp"] // 10**9, record["component"], record["message"]) for record in found]
+    assert sorted(reported) == sorted(plainly(numbered, 500, 3 * PIECE_BYTES))
     assert len(found) + reader.joined == len(lines)
     whole = rows_of(parser_of, batch_of, given, lines, (), False)
     assert rows_of(parser_of, batch_of, given, lines, cuts, restart) == whole

@@ -16,7 +16,7 @@ LABEL = json.dumps({"session": "s1", "anomalous": True})
 
 
 class Patience(threading.Event):
-    """Does not wait, and states stop after this many pauses."""
+    """Does not wait, and asks to stop after this many pauses."""
 
     def __init__(self, pauses):
         super().__init__()
@@ -32,7 +32,7 @@ class Patience(threading.Event):
 
 
 class Feed:
-    """Gives what it was told to, one thing a poll."""
+    """Returns the given items, one per poll."""
 
     def __init__(self, *answers):
         self.answers = list(answers)

@@ -6,14 +6,14 @@ import pytest
 PROBE = """
 import resource, sys
 from engine.runtime.malloc import keep_freed_memory
-told = keep_freed_memory()
+kept = keep_freed_memory()
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 bytearray(8 << 20)
 before = faults()
 for _ in range(20):
     bytearray(8 << 20)
-print(told, faults() - before)
+print(kept, faults() - before)
 """
 
 

@@ -279,7 +279,12 @@ def test_alerts_that_leave_the_flow_carry_the_class_of_their_window(region, stor
     documents = [orjson.loads(line) for line in alerts.read_bytes().splitlines()]
     for document in documents:
         check_document("alert", document)
-    told = documents[0]["classification"]
-    assert (told["class"], told["line"], told["model"], told["version"]) == ("security_anomaly", 2, "kinds", 1)
-    assert told["text"].startswith("Failed password for invalid user u<NUM>")
-    assert sum(told["probabilities"].values()) == pytest.approx(1)
+    found = documents[0]["classification"]
+    assert (found["class"], found["line"], found["model"], found["version"]) == (
+        "security_anomaly",
+        2,
+        "kinds",
+        1,
+    )
+    assert found["text"].startswith("Failed password for invalid user u<NUM>")
+    assert sum(found["probabilities"].values()) == pytest.approx(1)

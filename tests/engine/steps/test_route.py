@@ -8,7 +8,7 @@ from engine.steps.route import by_session
 
 
 def line_of(parsed, i):
-    """Everything that a row states, read through the offsets."""
+    """All values of a row, read through the offsets."""
     batch = parsed.lines
     row = int(parsed.rows[i])
     return (

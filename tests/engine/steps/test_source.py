@@ -25,7 +25,7 @@ from engine.stop_flag import StopFlag
 
 
 class Notes(Observer):
-    """Writes down what it is told."""
+    """Records every call."""
 
     def __init__(self):
         self.seen = []
@@ -114,7 +114,7 @@ def test_the_lag_is_looked_at_now_and_then_also_where_nothing_comes(source_input
     for step in (0.0, 0.0, LAG_EVERY_S / 2, LAG_EVERY_S / 2):
         clock.advance(step)
         part.next_batch()
-        seen.append([told[2] for told in notes.seen if told[0] == "lag"])
+        seen.append([reported[2] for reported in notes.seen if reported[0] == "lag"])
     assert seen == [[2], [2], [2], [2, 1]]
 
 

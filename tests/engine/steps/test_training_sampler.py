@@ -165,12 +165,12 @@ def test_whatever_the_store_raises_is_counted_told_once_in_a_while_and_survived(
     collector.start()
     collector.close()
     assert (written(telemetry, "dropped"), written(telemetry, "written")) == (15, 5)
-    told = [record.message for record in caplog.records if "training windows are not kept" in record.message]
-    assert [sentence[: sentence.index(":")] for sentence in told] == [
+    reported = [record.message for record in caplog.records if "training windows are not kept" in record.message]
+    assert [sentence[: sentence.index(":")] for sentence in reported] == [
         "training windows are not kept (5 lost since the last message)",
         "training windows are not kept (10 lost since the last message)",
     ]
-    assert str(fault) in told[0]
+    assert str(fault) in reported[0]
     with read(training) as store:
         assert store.counts().windows == 5
 
@@ -211,7 +211,7 @@ def test_feedback_is_read_back_for_the_drift_monitor(make, training, clock, tele
     class Serving:
         detector = EventCounts(EventCountsSettings())
         version, f1 = 1, 0.9
-        told = ()
+        reported = ()
 
         def get(self):
             return self
@@ -220,7 +220,7 @@ def test_feedback_is_read_back_for_the_drift_monitor(make, training, clock, tele
             return []
 
         def judge(self, *said):
-            self.told = said
+            self.reported = said
 
     with read(training, clock.wall_ns) as store:
         store.label([Label(f"old{i}", False, "feedback", 1) for i in range(50)])
@@ -246,7 +246,7 @@ def test_feedback_is_read_back_for_the_drift_monitor(make, training, clock, tele
         store.label([Label(f"new{i}", i < 1, "feedback", 2) for i in range(12)])
         (record,) = look(collector, first)
         assert (record.document["detector"], record.document["windows"]) == ("precision", 12)
-        # What was told before a crash is not told again, and what came meanwhile is.
+        # What was reported before a crash is not reported again, and what came meanwhile is.
         collector, second = step(pickle.loads(pickle.dumps(first.snapshot())))
         store.label([Label(f"more{i}", True, "feedback", 3) for i in range(30)])
         look(collector, second)

@@ -1,4 +1,4 @@
-"""State stays bounded, what is refused states why, and a snapshot is only used where it fits."""
+"""State stays bounded, a refusal gives its reason, and a snapshot is only used where it fits."""
 
 import numpy as np
 import pytest

@@ -67,7 +67,7 @@ def rows_of(batch) -> list[tuple]:
 
 
 def run(spec, stream: list[Line], cuts: set[int], resume: set[int] = frozenset(), close: bool = True):
-    """All windows and all late lines (as indices in the stream), cut and resumed where told."""
+    """All windows and all late lines (as indices in the stream), cut and resumed at the given places."""
     clock = ManualClock(READ_NS)
     windower = build_windower(spec, clock)
     windows, late, seen = [], [], {}
@@ -221,7 +221,7 @@ def streams(partitions: int = 1) -> st.SearchStrategy[list[Line]]:
 
 
 def stream_of(moves: list[tuple[float, float, int, str, int]]) -> list[Line]:
-    """The lines that the moves describe: each is so much later than the one before, told with a delay."""
+    """The lines that the moves describe: each comes a given time after the one before, and arrives with a delay."""
     now, lines = 100.0, []
     for step, delay, partition, key, template in moves:
         now += step

@@ -24,10 +24,10 @@ def written(path, n=4):
 def test_entries_are_chained(tmp_path):
     log, entries = written(tmp_path / "audit.jsonl")
     assert log.verify() == entries
-    told = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
-    assert [t["seq"] for t in told] == [1, 2, 3, 4]
-    assert [t["previous"] for t in told] == ["0" * 64, *(e.sha256 for e in entries[:-1])]
-    assert told[0]["time"] == "2026-01-31T12:00:00.250Z"
+    lines = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
+    assert [t["seq"] for t in lines] == [1, 2, 3, 4]
+    assert [t["previous"] for t in lines] == ["0" * 64, *(e.sha256 for e in entries[:-1])]
+    assert lines[0]["time"] == "2026-01-31T12:00:00.250Z"
 
 
 def test_the_same_entry_is_written_once(tmp_path):
@@ -109,7 +109,9 @@ def test_an_append_reads_what_was_added_since_the_last_one_only(tmp_path, monkey
     path = tmp_path / "audit.jsonl"
     log, _ = written(path, 300)
     read = []
-    monkeypatch.setattr(audit, "_digest", lambda told, digest=audit._digest: read.append(told["seq"]) or digest(told))
+    monkeypatch.setattr(
+        audit, "_digest", lambda entry, digest=audit._digest: read.append(entry["seq"]) or digest(entry)
+    )
     log.append("new", "published", {})
     assert read == [301]
     other = AuditLog(path, now_ns=lambda: NOW_NS)

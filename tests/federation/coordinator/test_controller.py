@@ -47,7 +47,7 @@ def test_drift_becomes_a_new_version(process, clock):
     (entry,) = process.audit.verify(tuple(process.ledger.fact("audit_head")))
     assert (entry.event, entry.body["to"], word.document["audit_sha256"]) == ("published", 2, entry.sha256)
     assert process.ledger.pending() == ()
-    assert process.runner.begun == Counter({"round-0": 1})
+    assert process.runner.started == Counter({"round-0": 1})
 
 
 def test_a_region_that_loses_keeps_its_version_and_is_judged_by_it_in_the_next_round(process, clock, tmp_path):
@@ -149,9 +149,9 @@ def test_one_round_at_a_time(process, clock):
     process.ledger.record([drift("d2", clock.ns, "us"), RoundTrigger("m", "manual", "", clock.ns, 0, "asked for")])
     clock.advance(90)
     process.ticks(20)
-    assert process.runner.begun == Counter({"round-0": 1})
+    assert process.runner.started == Counter({"round-0": 1})
     process.ticks(60)
-    assert process.runner.begun == Counter({"round-0": 1, "round-1": 1})
+    assert process.runner.started == Counter({"round-0": 1, "round-1": 1})
 
 
 def test_a_round_without_result_fails_at_its_deadline(process, clock):
@@ -173,12 +173,12 @@ def test_drift_is_given_up_after_so_many_failed_rounds(tmp_path, clock):
     publish_first(tmp_path)
     process = CoordinatorProcess(tmp_path, clock, attempts=2)
     process.runner.start = lambda folder, plan, weights: (
-        process.runner.begun.update([plan.round_id]),
+        process.runner.started.update([plan.round_id]),
         folder.mkdir(parents=True),
         round_files.write_failure(folder, "step 4: too few good updates"),
     )
     settle(process, clock, drift("d1", clock.ns), RoundTrigger("m", "manual", "", clock.ns, 0, "asked for"))
-    assert process.runner.begun == Counter({"round-0": 1, "round-1": 1})
+    assert process.runner.started == Counter({"round-0": 1, "round-1": 1})
     assert process.ledger.pending() == ()
     assert [e.event for e in process.audit.verify()] == ["failed", "failed"]
     process.close()
@@ -228,7 +228,7 @@ def test_a_damaged_version_is_not_trained_on(process, clock, tmp_path):
     settle(process, clock, drift("d1", clock.ns))
     assert {r.outcome for r in process.ledger.rounds(9)} == {"failed"}
     assert "cannot be trained on" in process.ledger.rounds(1)[0].sentence
-    assert process.runner.begun == Counter()
+    assert process.runner.started == Counter()
 
 
 def test_a_topic_that_is_down_delays_the_word_and_loses_nothing(process, clock):
@@ -268,7 +268,7 @@ def test_a_rollback_goes_back_tells_and_is_on_record(process, clock):
     assert process.ledger.open_rollbacks() == ()
 
 
-def _live(base, clock, cuts, begun, ids):
+def _live(base, clock, cuts, started, ids):
     """Runs processes until one is not cut off any more; everything they did is in the folder."""
     delivered = []
     with Ledger(base / "ledger.db") as ledger:
@@ -277,7 +277,7 @@ def _live(base, clock, cuts, begun, ids):
         kill_point = KillPoint(at)
         process = None
         try:
-            process = CoordinatorProcess(base, clock, kill_point=kill_point, begun=begun, ids=ids, attempts=9)
+            process = CoordinatorProcess(base, clock, kill_point=kill_point, started=started, ids=ids, attempts=9)
             for _ in range(100):
                 clock.advance(10)
                 process.ticks(1)
@@ -292,9 +292,9 @@ def _live(base, clock, cuts, begun, ids):
     return delivered, kill_point.count
 
 
-def _prove(base, delivered, begun):
+def _prove(base, delivered, started):
     """What must hold whenever everything is over, wherever it was cut."""
-    assert max(begun.values()) == 1, "a round was run twice"
+    assert max(started.values()) == 1, "a round was run twice"
     store = ModelStore(base / "models")
     with Ledger(base / "ledger.db") as ledger:
         rounds = ledger.rounds(99)
@@ -320,19 +320,19 @@ def test_cut_off_at_every_single_action(tmp_path):
     _, actions = _live(tmp_path / "whole", ManualWallClock(), [], Counter(), count())
     assert actions > 20
     for at in range(actions):
-        base, clock, begun = tmp_path / str(at), ManualWallClock(), Counter()
+        base, clock, started = tmp_path / str(at), ManualWallClock(), Counter()
         publish_first(base)
-        delivered, _ = _live(base, clock, [at], begun, count())
-        _prove(base, delivered, begun)
+        delivered, _ = _live(base, clock, [at], started, count())
+        _prove(base, delivered, started)
 
 
 @given(st.lists(st.integers(0, 30), min_size=2, max_size=4))
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_cut_off_again_and_again(tmp_path_factory, cuts):
-    base, clock, begun = tmp_path_factory.mktemp("cut"), ManualWallClock(), Counter()
+    base, clock, started = tmp_path_factory.mktemp("cut"), ManualWallClock(), Counter()
     publish_first(base)
-    delivered, _ = _live(base, clock, cuts, begun, count())
-    _prove(base, delivered, begun)
+    delivered, _ = _live(base, clock, cuts, started, count())
+    _prove(base, delivered, started)
 
 
 def test_a_rollback_cut_off_anywhere_is_finished_once(tmp_path):
@@ -368,7 +368,7 @@ def test_a_run_that_outlived_the_coordinator_is_taken_over(tmp_path, clock):
     round_files.write_result(tmp_path / "rounds" / round_id, result_of(round_id, weights))
     second = CoordinatorProcess(tmp_path, clock)
     second.ticks(6)
-    assert second.runner.begun == Counter()
+    assert second.runner.started == Counter()
     assert second.store.card(MODEL).data["round_id"] == round_id
     second.close()
 

@@ -12,7 +12,7 @@ from tests.support.coordinator_process import MODEL, CoordinatorProcess, Killed,
 
 
 def _cut_before_the_publication_is_recorded(base, clock):
-    """A process that is killed once the candidate is current, and before the ledger states so."""
+    """A process that is killed once the candidate is current, and before the ledger records it."""
     publish_first(base)
     first = CoordinatorProcess(base, clock)
     first.ledger.record([RoundTrigger("m", "manual", "", clock.ns, 0, "asked for")])

@@ -25,7 +25,7 @@ class FakeNode:
 
 
 class FakeLink:
-    """A SuperLink whose rounds end when they are told to."""
+    """A SuperLink whose rounds end on request."""
 
     def __init__(self):
         self.known = [FakeNode("online"), FakeNode("offline"), FakeNode("online")]
@@ -73,8 +73,8 @@ def parts(tmp_path):
     events = event_feed(
         source, MemorySink(), base.ledger, base.store, MODEL, settings=base.settings.schedule, now_ns=base.clock
     )
-    base.observer.told = []
-    base.observer.events_problem = base.observer.told.append
+    base.observer.reported = []
+    base.observer.events_problem = base.observer.reported.append
     yield Coordinator(base.controller, events, runner, base.observer), base, link, runner
     link.end.set()
     base.close()
@@ -97,8 +97,8 @@ def until(condition):
 def test_an_event_on_the_topic_becomes_a_version(parts):
     coordinator, base, link, runner = parts
     hear(coordinator, base)
-    assert sum(map(bool, base.observer.told)) == 1  # the source failed once
-    assert base.observer.told[-1] == ""
+    assert sum(map(bool, base.observer.reported)) == 1  # the source failed once
+    assert base.observer.reported[-1] == ""
     base.clock.advance(6)
     coordinator.poll()
     assert runner.busy

@@ -71,9 +71,9 @@ def test_only_the_newest_rounds_and_rollbacks_are_remembered_and_the_audit_log_t
     assert {p.name for p in (tmp_path / "rounds").iterdir()} == {"round-2", "round-3"}
     rollbacks = {row[0] for row in process.ledger._database.execute("SELECT id FROM rollbacks")}
     assert rollbacks == {"b1", "b2", "b3"}, "the last came after the last round's end"
-    told = [(e.event, e.body.get("round_id")) for e in process.audit.verify()]
-    assert [event for event, _ in told] == ["published", "rolled_back"] * 4
-    assert told[0] == ("published", "round-0")
+    reported = [(e.event, e.body.get("round_id")) for e in process.audit.verify()]
+    assert [event for event, _ in reported] == ["published", "rolled_back"] * 4
+    assert reported[0] == ("published", "round-0")
     process.close()
 
 

@@ -30,17 +30,17 @@ def test_without_a_reason_nothing_happens():
 
 def test_drift_is_gathered_first():
     assert "due in 2 s" in decide(SETTINGS, situation(103, drift(100), drift(102, region="us"))).reason
-    begun = decide(SETTINGS, situation(105, drift(100), drift(102, region="us")))
-    assert isinstance(begun, Begin)
-    assert begun.reason == "drift in eu; drift in us"
+    decision = decide(SETTINGS, situation(105, drift(100), drift(102, region="us")))
+    assert isinstance(decision, Begin)
+    assert decision.reason == "drift in eu; drift in us"
 
 
 def test_the_reason_is_the_newest_word_of_each_region():
     triggers = [RoundTrigger(f"{r}{i}", "drift", r, i, 3, f"{r} {i}") for i in range(3) for r in ("eu", "us")]
-    begun = decide(SETTINGS, situation(200, *triggers))
-    assert isinstance(begun, Begin)
-    assert begun.reason == "eu 2; us 2 (6 in all)"
-    assert len(begun.triggers) == 6
+    decision = decide(SETTINGS, situation(200, *triggers))
+    assert isinstance(decision, Begin)
+    assert decision.reason == "eu 2; us 2 (6 in all)"
+    assert len(decision.triggers) == 6
 
 
 def test_drift_waits_for_the_end_of_the_cool_down_and_a_command_does_not():
@@ -81,10 +81,10 @@ def test_what_a_round_needs(changes, says):
 def test_the_schedule_is_a_reason_of_its_own():
     every = SETTINGS.model_copy(update={"every_s": 100.0})
     assert isinstance(decide(every, situation(99, rounds=2)), Wait)
-    begun = decide(every, situation(100, rounds=2))
-    assert isinstance(begun, Begin)
-    assert [t.kind for t in begun.triggers] == ["schedule"]
-    assert begun == decide(every, situation(100, rounds=2))
+    decision = decide(every, situation(100, rounds=2))
+    assert isinstance(decision, Begin)
+    assert [t.kind for t in decision.triggers] == ["schedule"]
+    assert decision == decide(every, situation(100, rounds=2))
 
 
 @given(

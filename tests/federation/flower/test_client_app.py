@@ -34,9 +34,14 @@ def _context(socket: Path) -> Context:
 @pytest.fixture
 def records() -> RecordDict:
     arrays = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array(3, np.int64)}
-    told: dict[str, str | bytes | int | list[float]] = {"region": "eu", "raw": b"\x00\xff", "n": 2, "list": [1.0, 2.0]}
+    fields: dict[str, str | bytes | int | list[float]] = {
+        "region": "eu",
+        "raw": b"\x00\xff",
+        "n": 2,
+        "list": [1.0, 2.0],
+    }
     array_record = ArrayRecord({name: Array(a) for name, a in arrays.items()})
-    return RecordDict({"w": array_record, "c": ConfigRecord(told), "m": MetricRecord({"loss": 0.5})})  # type: ignore[arg-type]
+    return RecordDict({"w": array_record, "c": ConfigRecord(fields), "m": MetricRecord({"loss": 0.5})})  # type: ignore[arg-type]
 
 
 def test_neither_client_nor_executor_loads_torch_or_the_models() -> None:

@@ -1,4 +1,4 @@
-"""Secure aggregation: the plain mean within rounding, also when regions drop out; a failed round states why."""
+"""Secure aggregation: the plain mean within rounding, also when regions drop out; a failed round gives the reason."""
 
 import sys
 from collections.abc import Iterator

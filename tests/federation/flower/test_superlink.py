@@ -69,11 +69,11 @@ class Alive:
     alive = steady = True
 
     def __init__(self) -> None:
-        self.told = 0
+        self.reported = 0
 
     def end(self) -> None:
         """It continues."""
-        self.told += 1
+        self.reported += 1
 
     def last_output(self) -> str:
         return "-"
@@ -130,15 +130,15 @@ def plan(deadline_s: float) -> RoundPlan:
 def test_the_server_app_ends_before_the_deadline_so_that_it_can_say_who_was_silent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder, told = tmp_path / "r1", []
+    folder, reported = tmp_path / "r1", []
 
     def look(seconds: float) -> None:
-        told.append(round_files.read_plan(folder)[0].settings.deadline_s)
+        reported.append(round_files.read_plan(folder)[0].settings.deadline_s)
         round_files.write_failure(folder, "step 4: 1 regions of 2 needed", ["us"])
 
     with pytest.raises(RoundFailedError, match="step 4") as failed:
         link(tmp_path, monkeypatch, look).run(folder, plan(100.0), WEIGHTS)
-    assert told == [100.0 - GRACE_S]
+    assert reported == [100.0 - GRACE_S]
     assert failed.value.present == ("us",)
 
 
@@ -215,9 +215,9 @@ def test_a_database_beyond_its_bound_is_deleted_and_the_keys_are_registered_agai
     assert control.registered == [(b"key", "eu")] * 2, "until it worked, and not again"
 
 
-@pytest.mark.parametrize(("size", "told"), [(900, 0), (1100, 1)])
+@pytest.mark.parametrize(("size", "reported"), [(900, 0), (1100, 1)])
 def test_a_run_that_broke_off_ends_a_superlink_whose_database_outgrew_its_bound(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, told: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, reported: int
 ) -> None:
     made, program = link(tmp_path, monkeypatch, lambda seconds: None), Alive()
     monkeypatch.setattr(module, "MAX_DATABASE_BYTES", 1000)
@@ -227,7 +227,7 @@ def test_a_run_that_broke_off_ends_a_superlink_whose_database_outgrew_its_bound(
     (tmp_path / "superlink" / "superlink.db").write_bytes(b"x" * size)
     with pytest.raises(RoundFailedError, match="died during the run"):
         made.run(tmp_path / "r1", plan(9.0), WEIGHTS)
-    assert program.told == told
+    assert program.reported == reported
 
 
 @pytest.mark.process

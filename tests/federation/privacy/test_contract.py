@@ -1,4 +1,4 @@
-"""The promises of every privacy mode in the registry; a new mode is checked here by itself."""
+"""The promises of every privacy mode in the registry; a new mode is checked automatically."""
 
 import functools
 from collections.abc import Iterator, Mapping

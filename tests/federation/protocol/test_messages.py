@@ -81,7 +81,7 @@ def packed(data: bytes) -> ArrayRecord:
 
 
 def written(header: object, values: bytes = bytes(36)) -> bytes:
-    """What is laid out as safetensors lays it out, whatever the header states."""
+    """Bytes in the layout of safetensors, with any header."""
     head = json.dumps(header).encode()
     return len(head).to_bytes(8, "little") + head + values
 

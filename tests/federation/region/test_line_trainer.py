@@ -46,7 +46,7 @@ def said(region: str) -> dict[str, tuple[str, Any]]:
 
 
 def store(*regions: str) -> SetStore:
-    known = {text: told for region in regions for text, told in said(region).items()}
+    known = {text: label for region in regions for text, label in said(region).items()}
     return SetStore(lines={p: line_set(known, known, p) for p in Purpose})
 
 
@@ -137,7 +137,7 @@ def test_what_cannot_be_federated_says_so(start) -> None:
 
 
 def test_a_region_whose_templates_are_all_of_one_class_says_so_and_still_judges(start) -> None:
-    quiet = {text: told for text, told in said("us").items() if told[0] == "normal"}
+    quiet = {text: label for text, label in said("us").items() if label[0] == "normal"}
     fleet = {
         **trainers(("ap", "eu")),
         "us": Trainer("us", SetStore(lines={p: line_set(quiet, quiet, p) for p in Purpose})),

@@ -123,17 +123,17 @@ def test_stopping_ends_the_worker_also_in_the_middle_of_a_job(tmp_path: Path) ->
     pid = server.worker_pid
     assert pid is not None
     failed: list[str] = []
-    begun = tmp_path / "begun"
+    started = tmp_path / "started"
 
     def hang() -> None:
         try:
-            request(path, "hang", str(begun).encode(), LIMIT_S)
+            request(path, "hang", str(started).encode(), LIMIT_S)
         except TrainerError as error:
             failed.append(str(error))
 
     client = threading.Thread(target=hang)
     client.start()
-    until("the job is under way", begun.exists)
+    until("the job is under way", started.exists)
     server.stop()
     client.join(LIMIT_S)
     assert failed

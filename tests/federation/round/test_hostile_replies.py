@@ -89,7 +89,7 @@ def with_a_long_array_name(content: RecordDict) -> RecordDict:
 
 
 class Failing(LocalGrid):
-    """The app of `us` breaks, and states a lot about it."""
+    """The app of `us` fails with a very long message."""
 
     def reply(self, region: RegionClient, message: Message) -> Message | None:
         if region.region == "us" and message.metadata.message_type == TRAIN:
@@ -112,8 +112,8 @@ def test_no_region_fills_the_record_with_its_words(grid: LocalGrid) -> None:
     result = run(grid)
     assert len(result.refusals) == 1
     assert 0 < len(result.refusals[0].reason) <= MAX_REASON_CHARACTERS
-    told = json.dumps({**asdict(result), "weights": None})
-    assert len(told) < MAX_REASON_CHARACTERS + 2000
+    encoded = json.dumps({**asdict(result), "weights": None})
+    assert len(encoded) < MAX_REASON_CHARACTERS + 2000
 
 
 @pytest.mark.parametrize("name", ["us", "eu-west.1_a", "9", "a" * 64])

@@ -88,12 +88,12 @@ def test_a_silent_region_costs_its_time_once_and_is_named(kind: str) -> None:
 
 
 def test_every_step_tells_who_has_answered_so_far() -> None:
-    grid, told = FaultyGrid(regions("eu", "us", "ap"), {"ap": (TRAIN,)}), list[tuple[str, object]]()
+    grid, reported = FaultyGrid(regions("eu", "us", "ap"), {"ap": (TRAIN,)}), list[tuple[str, object]]()
     run_round(
         FlowerNetwork(grid, CountedClock()), settings(passes=1), SPEC, WEIGHTS, 0.4, round_id="r1",
-        report=lambda step, figures: told.append((step, figures["present"])),
+        report=lambda step, figures: reported.append((step, figures["present"])),
     )  # fmt: skip
-    assert told == [("hello", "ap eu us"), ("pass", "eu us"), ("threshold", "eu us"), ("gate", "eu us")]
+    assert reported == [("hello", "ap eu us"), ("pass", "eu us"), ("threshold", "eu us"), ("gate", "eu us")]
 
 
 def test_below_the_minimum_the_old_model_stays() -> None:
@@ -159,7 +159,7 @@ def test_a_name_that_two_nodes_claim_is_believed_of_neither() -> None:
 
 
 class RenamingGrid(LocalGrid):
-    """The first node states later that it is another region."""
+    """The first node claims later to be another region."""
 
     def reply(self, region: RegionClient, message: Message) -> Message | None:
         lie = message.metadata.message_type == TRAIN and region.region == "ap"

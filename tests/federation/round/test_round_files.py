@@ -160,7 +160,7 @@ class Killed(BaseException):
 
 
 def _rounds(folder: Path, plan: RoundPlan) -> None:
-    """Two rounds that are done, a file that is no round's, and what a kill left next to a result."""
+    """Two rounds that are done, a file of another kind, and what a kill left next to a result."""
     for name in ("r1", "r2"):
         round_files.write_plan(folder / name, plan, WEIGHTS)
         round_files.write_result(folder / name, RESULT)

@@ -1,4 +1,4 @@
-"""The promises of every aggregation strategy in the registry; a new strategy is checked here by itself."""
+"""The promises of every aggregation strategy in the registry; a new strategy is checked automatically."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -140,7 +140,7 @@ def test_defaults_are_in_range_and_whole_settings_are_whole(strategy: str) -> No
 
 
 class BrokenStrategy(Strategy):
-    """Returns what it was told to."""
+    """Returns the given weights."""
 
     returned: ClassVar[Mapping[str, NDArray[np.float64]] | None] = None
 

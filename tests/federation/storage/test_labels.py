@@ -35,7 +35,7 @@ def feed(store, lines, delivered, **options):
 
 
 def labels_in(store, *sessions):
-    """What the store states of windows of these sessions."""
+    """What the store holds about windows of these sessions."""
     texts = {template_id("t"): "t"}
     n = len(sessions)
     windows = Windows.of([[next(iter(texts))]] * n)

@@ -17,9 +17,9 @@ def test_padding_has_no_error_and_no_influence() -> None:
     wide = torch.tensor([[2, 5, 6, 3, 0, 0], [2, 5, 6, 7, 8, 3]])
     with torch.no_grad():
         alone = network(rows, short, torch.tensor([4]))
-        beside = network(rows, wide, torch.tensor([4, 6]))
-    torch.testing.assert_close(beside[0, :4], alone[0], atol=1e-6, rtol=1e-5)
-    assert beside[0, 4:].tolist() == [0, 0]
+        padded = network(rows, wide, torch.tensor([4, 6]))
+    torch.testing.assert_close(padded[0, :4], alone[0], atol=1e-6, rtol=1e-5)
+    assert padded[0, 4:].tolist() == [0, 0]
 
 
 def test_a_line_out_of_place_has_the_largest_error(workload: WindowWorkload) -> None:
