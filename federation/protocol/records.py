@@ -164,8 +164,8 @@ class HoldoutFigures:
         unlabelled: Alerts on sessions without a label, which are evidence of neither error: (of both models, of
             the current one alone, of the candidate alone, of neither).
         made_up: Incidents made up in recent windows without a label that only one model finds, as `found` and `lost`.
-        strange: Recent windows without a label that are beyond 99 % of a model's calibration windows: (of the current
-            model, of the candidate, all that were compared). A calibrated model has one in a hundred.
+        strange: Recent windows without a label that are beyond nearly all of a model's calibration windows: (of the
+            current model, of the candidate, all that were compared). A calibrated model has one in a hundred.
     """
 
     region: str

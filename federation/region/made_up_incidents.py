@@ -2,9 +2,10 @@
 
 Incidents are made up inside recent windows without a label: a line of an error that the log has never had, a burst of
 one line, a window that breaks off, and lines of one template that turn into errors. A model finds one if the changed
-window is beyond all but `LEVEL` of the region's calibration windows and the unchanged one is not. Both models are
-measured by their own scores of the same windows, so neither a lower nor a higher threshold helps: a model that scores
-every window as strange finds no incident, and neither does one that scores no window as strange.
+window is beyond all but `LEVEL` of the region's calibration windows, the unchanged one is not, and the changed one is
+an alert. Both models are measured by their own scores of the same windows, so a lower threshold does not help: a
+model that scores every window as strange finds no incident, and neither does one that scores no window as strange, or
+one whose threshold is too high for them.
 """
 
 from collections.abc import Callable
@@ -16,10 +17,10 @@ from federation.storage.learning import ASSUMED, LearningSet
 from models.base import Windows, template_id
 
 LEVEL = 0.01
-"""Share of the calibration windows that may be as strange as a finding."""
+"""Share of the calibration windows that may be as strange as a finding, where there are enough of them."""
 
-MIN_CALIBRATION = round(2 / LEVEL)
-"""With fewer calibration windows, the share cannot be measured."""
+MIN_CALIBRATION = 40
+"""With fewer calibration windows, the share would be above a twentieth: too many usual windows would be findings."""
 
 MAX_INCIDENTS = 200
 """Far more than the gate's test needs; each costs four scores."""
@@ -80,8 +81,13 @@ def with_incidents(recent: LearningSet, seed: int) -> LearningSet:
     return LearningSet(windows, recent.labels, {**recent.templates, **_TEXTS}, recent.provenance)
 
 
+def level_of(calibration: int) -> float:
+    """The share of so many calibration windows that may be as strange as a finding: two of them, if that is more."""
+    return max(LEVEL, 2 / calibration)
+
+
 def tells_apart(
-    calibration: NDArray[np.float32], recent: NDArray[np.float32], changed: NDArray[np.float32]
+    calibration: NDArray[np.float32], recent: NDArray[np.float32], changed: NDArray[np.float32], threshold: float
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which incidents a model finds, and which recent windows it finds strange without one.
 
@@ -89,13 +95,14 @@ def tells_apart(
         calibration: float32 (m,): its scores of normal calibration windows.
         recent: float32 (n,): its scores of the unchanged windows.
         changed: float32 (n,): its scores of the windows with an incident.
+        threshold: Its threshold; an incident below it would raise no alert.
 
     Returns:
         bool (n,) each.
     """
     ordered = np.sort(calibration)
     strange, found = (
-        (len(ordered) - np.searchsorted(ordered, scores, "left") + 1) / (len(ordered) + 1) <= LEVEL
+        (len(ordered) - np.searchsorted(ordered, scores, "left") + 1) / (len(ordered) + 1) <= level_of(len(ordered))
         for scores in (recent, changed)
     )
-    return found & ~strange, strange
+    return found & ~strange & (changed >= threshold), strange

@@ -139,11 +139,11 @@ class Trainer:
             for weights, threshold in zip((candidate, current), thresholds, strict=True)
         )
         figures = window_figures(self._region, own, old, new)
-        made_up, strange = self._made_up(candidate, current, spec, own)
+        made_up, strange = self._made_up((candidate, current), thresholds, spec, own)
         return replace(figures, made_up=made_up, strange=strange)
 
     def _made_up(
-        self, candidate: Weights, current: Weights, spec: ModelSpec, holdout: LearningSet
+        self, models: tuple[Weights, Weights], thresholds: tuple[float, float], spec: ModelSpec, holdout: LearningSet
     ) -> tuple[Pairs, tuple[int, int, int]]:
         """Compare both models without labels; see `federation.region.made_up_incidents`."""
         recent, own = recent_windows(holdout), self._store.learning_set(Purpose.CALIBRATE)
@@ -152,8 +152,8 @@ class Trainer:
             return Pairs(), (0, 0, 0)
         changed = with_incidents(recent, zlib.crc32(self._region.encode()))
         new, old = (
-            tells_apart(*(self._scores(spec, weights, part) for part in (normal, recent, changed)))
-            for weights in (candidate, current)
+            tells_apart(*(self._scores(spec, weights, part) for part in (normal, recent, changed)), threshold)
+            for weights, threshold in zip(models, thresholds, strict=True)
         )
         pairs = Pairs(found=int((new[0] & ~old[0]).sum()), lost=int((old[0] & ~new[0]).sum()))
         return pairs, (int(old[1].sum()), int(new[1].sum()), len(recent))

@@ -13,8 +13,9 @@ session never decides.
    The candidate is published if any region takes it.
 
 Without a labelled anomaly a region compares how many made-up incidents each model distinguishes from recent windows
-(`federation.region.made_up_incidents`). The number of alerts decides nothing: fewer alerts are not better. The verdict
-states that it rests on no label.
+(`federation.region.made_up_incidents`). The number of alerts decides nothing: fewer alerts are not better. A candidate
+that finds significantly more of the unchanged windows strange loses there: its scores do not fit them. The verdict
+states that it rests on no label, and how far the alerts of both models agree.
 
 A region cannot veto a candidate for the others, and cannot publish one that loses elsewhere there.
 """
@@ -41,6 +42,9 @@ NONE = Pairs()
 CAUTION = 0.25
 """Chance up to which a loss keeps a region's version: two sessions worse and none better. It is larger than the level
 of a gain because keeping a version costs less than a worse one."""
+
+STRANGE = 0.2
+"""Share of strange windows beyond which the scores of a model do not fit the region."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,7 @@ class Evidence:
         pairs: Where they differ, with labels of rules at half their number.
         made_up: Made-up incidents that only one model finds; none where a labelled session is anomalous.
         strange: See `HoldoutFigures`; nothing where a labelled session is anomalous.
+        alerts: `HoldoutFigures.unlabelled`, likewise.
     """
 
     current: Cells
@@ -77,6 +82,7 @@ class Evidence:
     pairs: Pairs
     made_up: Pairs = NONE
     strange: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    alerts: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
 
     @property
     def before(self) -> float:
@@ -127,6 +133,19 @@ class Evidence:
         """Chance of this advantage of the current model."""
         return chance(swapped(self.differing), self.f1)
 
+    def labelled(self) -> "Evidence":
+        """The part that rests on labels."""
+        return Evidence(self.current, self.candidate, self.pairs)
+
+    def misfits(self, level: float) -> bool:
+        """Whether the candidate finds significantly more of the unchanged windows strange, and too many of them.
+
+        The p-values of usual windows are uniform. A few strange ones may be anomalies without a label, a fifth may not.
+        """
+        before, after, seen = self.strange
+        more = chance(Pairs(cleared=round(after), raised=round(before)), 1.0)
+        return after > STRANGE * seen and more <= level
+
 
 def judge(figures: Sequence[HoldoutFigures], settings: RoundSettings) -> Verdict:
     """Judge a candidate; see the module.
@@ -138,11 +157,12 @@ def judge(figures: Sequence[HoldoutFigures], settings: RoundSettings) -> Verdict
     if len(figures) < settings.min_regions:
         return Verdict(False, f"{len(figures)} regions gave holdout figures, {settings.min_regions} are needed")
     own = {f.region: evidence_of(f) for f in sorted(figures, key=lambda f: f.region)}
+    if any(found.has_anomalies for found in own.values()):
+        own = {region: found.labelled() for region, found in own.items()}
     level = settings.level / len(own)  # with many regions one would gain by chance
-    standings = {region: _standing(found, level, settings.margin_region) for region, found in own.items()}  # 1
+    standings = {region: _standing(found, level, settings) for region, found in own.items()}  # 1
     pool = _pool(list(own.values()), settings.max_share)  # 2
-    sure = pool.luck <= settings.level or settings.margin_overall < 0
-    together = pool.gain > settings.margin_overall and sure
+    together = _better(pool, settings)
     verdicts = tuple(
         RegionVerdict(
             region, standing, standing is Standing.GAINS or (standing is Standing.OPEN and together),
@@ -160,7 +180,15 @@ def evidence_of(figures: HoldoutFigures) -> Evidence:
     """The counts of one region; made-up incidents count only without a labelled anomaly."""
     pairs = figures.answered + figures.ruled.scaled(0.5)
     own = Evidence(figures.current, figures.candidate, pairs)
-    return own if own.has_anomalies else replace(own, made_up=figures.made_up, strange=figures.strange)
+    if own.has_anomalies:
+        return own
+    return replace(own, made_up=figures.made_up, strange=figures.strange, alerts=figures.unlabelled)
+
+
+def _better(pool: Evidence, settings: RoundSettings) -> bool:
+    """Whether the candidate is better over all regions, and not by luck."""
+    sure = pool.luck <= settings.level or settings.margin_overall < 0
+    return pool.gain > settings.margin_overall and sure and not pool.misfits(settings.level)
 
 
 def dissenters(own: dict[str, Evidence], settings: RoundSettings) -> list[str]:
@@ -205,21 +233,18 @@ def class_figures(cells: Cells) -> ClassFigures:
     return ClassFigures(np.array(cells, np.float64).reshape(len(CLASSES), len(CLASSES)))
 
 
-def _standing(own: Evidence, level: float, margin_region: float) -> Standing:
+def _standing(own: Evidence, level: float, settings: RoundSettings) -> Standing:
+    if own.misfits(settings.level):
+        return Standing.LOSES
     if own.gain > 0 and own.luck <= level:
         return Standing.GAINS
-    if -own.gain > margin_region and own.misfortune <= CAUTION:
+    if -own.gain > settings.margin_region and own.misfortune <= CAUTION:
         return Standing.LOSES
     return Standing.OPEN
 
 
 def _pool(parts: Sequence[Evidence], max_share: float) -> Evidence:
-    """All regions together, those with many sessions scaled down to `max_share` of the sum.
-
-    Where any of them has a labelled anomaly, made-up incidents of the others do not count.
-    """
-    if any(part.has_anomalies for part in parts):
-        parts = [replace(part, made_up=Pairs(), strange=(0.0, 0.0, 0.0)) for part in parts]
+    """All regions together, those with many sessions scaled down to `max_share` of the sum."""
     some = [part for part in parts if part.size]
     if not some:
         nothing = (0.0,) * len(parts[0].current)
@@ -237,6 +262,7 @@ def _pool(parts: Sequence[Evidence], max_share: float) -> Evidence:
         Pairs(*map(round, together([astuple(part.pairs) for part in some]))),
         Pairs(*map(round, together([astuple(part.made_up) for part in some]))),
         (before, after, seen),
+        together([part.alerts for part in some]),
     )
 
 
@@ -260,10 +286,13 @@ def _change(found: Evidence) -> str:
     """Quality before and after, and the evidence for it."""
     if found.strange[2]:
         before, after, seen = found.strange
+        both, old, new, _ = found.alerts
         return (
             f"no anomaly has a label; of incidents made up in {seen:.0f} recent windows, {found.made_up.better} are "
             f"found only by the candidate and {found.made_up.worse} only by the current model; {before:.0f} of the "
-            f"unchanged windows were beyond 99 % of the calibration windows, and {after:.0f} are now"
+            f"unchanged windows were stranger than nearly all calibration windows, and {after:.0f} are now; of "
+            f"sessions without a label, {both:.0f} have alerts of both models, {old:.0f} only of the current one and "
+            f"{new:.0f} only of the candidate"
         )
     change = f"{found.before:.4f} became {found.after:.4f}"
     pairs = f"{found.pairs.better} {_unit(found)} judged better and {found.pairs.worse} worse"
@@ -283,6 +312,9 @@ def _losses(own: dict[str, Evidence], standings: dict[str, Standing]) -> list[st
 
 def _loss(own: Evidence) -> str:
     lost = own.differing.worse - own.differing.better
+    if own.misfits(1.0):
+        before, after, seen = own.strange
+        return f"{after:.0f} of {seen:.0f} recent windows are strange to it, {before:.0f} to the current model"
     if own.strange[2]:
         return f"it finds {lost} fewer made-up incidents"
     return f"{own.before:.4f} became {own.after:.4f} by {lost} {_unit(own)}"

@@ -98,28 +98,33 @@ class CountTables(Statistics):
             words |= KnownWords.from_arrays(arrays, len(arrays["vocabulary"])).by_id(arrays["vocabulary"])
         rows, every = _joined(windows), np.concatenate(times)
         if (every[:, :2] > 0).any(0).all():
-            every[_doubtful(detector, rows, every), 2] = 0
+            every[_doubtful(detector, rows, every, len(base)), 2] = 0
         every[:, 0] += every[:, 2]
         detector.fit_table(rows, every[:, :2], words, seed=seed)
 
 
-def _doubtful(detector: EventCounts, rows: Windows, times: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which rows, bool (R,), look anomalous by the labels `times` (R, 3).
+def _doubtful(detector: EventCounts, rows: Windows, times: NDArray[np.float64], base: int) -> NDArray[np.bool_]:
+    """Which rows, bool (R,), look anomalous by the labels `times` (R, 3); the first `base` rows are of no region.
 
     They equal rows that are mostly labelled as anomalous, perhaps of another region; or they hold a template that is in
     rows labelled as anomalous and in none labelled as normal; or the model that the round started from gives them a
-    higher score than to nearly all windows labelled as normal.
+    higher score than to nearly all windows labelled as normal. The last is asked only if at least as many windows are
+    labelled as normal as have no label: a few answers do not show what is usual.
     """
     row = np.repeat(np.arange(len(rows)), rows.lengths())
     bad = np.setdiff1d(rows.ids[times[row, 1] > 0], rows.ids[times[row, 0] > 0])
-    scores = detector.score(rows)
-    order = np.argsort(scores)
-    below = np.cumsum(times[order, 0])
-    limit = scores[order[int(np.searchsorted(below, USUAL_SHARE * below[-1]))]]
     holds = np.bincount(row, np.isin(rows.ids, bad), minlength=len(rows)) > 0
     _, same = distinct(content_keys(rows))
     equal = np.bincount(same, times[:, 1])[same] > np.bincount(same, times[:, 0])[same]
-    return np.asarray(holds | (scores > limit) | equal)
+    found = np.asarray(holds | equal)
+    normal, assumed = times[base:, 0], times[base:, 2]
+    if normal.sum() < assumed.sum():
+        return found
+    scores = detector.score(rows)
+    order = np.argsort(scores[base:])
+    below = np.cumsum(normal[order])
+    limit = scores[base:][order[int(np.searchsorted(below, USUAL_SHARE * below[-1]))]]
+    return np.asarray(found | (scores > limit))
 
 
 def _distinct(windows: Windows, classes: NDArray[np.int64]) -> tuple[Windows, NDArray[np.int64]]:

@@ -6,6 +6,7 @@ from federation.region.made_up_incidents import (
     CHANGES,
     MAX_INCIDENTS,
     MIN_CALIBRATION,
+    level_of,
     recent_windows,
     tells_apart,
     with_incidents,
@@ -51,12 +52,29 @@ def test_a_model_that_finds_everything_or_nothing_strange_finds_no_incident() ->
     calibration = np.linspace(0, 1, 999, dtype=np.float32)
     usual, high = np.full(8, 0.5, np.float32), np.full(8, 2.0, np.float32)
     for recent, changed in ((high, high), (usual, usual)):
-        found, strange = tells_apart(calibration, recent, changed)
+        found, strange = tells_apart(calibration, recent, changed, 0.0)
         assert not found.any()
         assert strange.all() == (recent is high)
-    found, strange = tells_apart(calibration, usual, high)
+    found, strange = tells_apart(calibration, usual, high, 2.0)
     assert found.all()
     assert not strange.any()
+
+
+def test_an_incident_below_the_threshold_is_not_found() -> None:
+    calibration = np.linspace(0, 1, 999, dtype=np.float32)
+    found, _ = tells_apart(calibration, np.full(8, 0.5, np.float32), np.full(8, 2.0, np.float32), 2.5)
+    assert not found.any()
+
+
+@pytest.mark.parametrize("windows", [MIN_CALIBRATION, 60, 199, 5_000])
+def test_two_calibration_windows_or_a_hundredth_may_be_as_strange_as_a_finding(windows: int) -> None:
+    calibration = np.arange(windows, dtype=np.float32)
+    beyond = int(level_of(windows) * (windows + 1))  # ranks that count as strange, the window itself included
+    assert 2 <= beyond <= max(2, windows // 100 + 1)
+    recent = np.array([-1.0], np.float32)
+    for rank, expected in ((beyond - 1, True), (beyond, False)):
+        changed = np.array([windows - rank - 0.5], np.float32)
+        assert tells_apart(calibration, recent, changed, 0.0)[0].all() == expected
 
 
 def test_a_model_that_learnt_the_present_is_better_without_a_label() -> None:
@@ -72,11 +90,13 @@ def test_a_model_that_learnt_the_present_is_better_without_a_label() -> None:
     before.fit(recent.windows, None, recent.templates, seed=0)
     after.fit(now.windows, None, now.templates, seed=0)
     spec = ModelSpec(name="m", version=1, detector="event_counts", settings=before.settings(), extra=before.extra())
-    figures = Trainer("eu", store, device="cpu").evaluate(after.weights(), before.weights(), spec, (1e9, 1e9))
+    figures = Trainer("eu", store, device="cpu").evaluate(after.weights(), before.weights(), spec, (0.0, 0.0))
     assert figures.strange[2] == MAX_INCIDENTS
     assert figures.strange[0] > figures.strange[1]
     assert figures.made_up.found > figures.made_up.lost + 20
     assert sum(figures.current) == 0
+    deaf = Trainer("eu", store, device="cpu").evaluate(after.weights(), before.weights(), spec, (1e9, 0.0))
+    assert deaf.made_up.found == 0
     few = SetStore({**store.sets, Purpose.CALIBRATE: now.subset(np.arange(300) < MIN_CALIBRATION - 1)})
-    figures = Trainer("eu", few, device="cpu").evaluate(after.weights(), before.weights(), spec, (1e9, 1e9))
+    figures = Trainer("eu", few, device="cpu").evaluate(after.weights(), before.weights(), spec, (0.0, 0.0))
     assert figures.strange == (0, 0, 0)

@@ -216,6 +216,25 @@ def test_without_labels_made_up_incidents_decide_and_the_verdict_says_so() -> No
     assert "worse in us, which keeps its version: it finds 48 fewer made-up incidents" in worse.reason
 
 
+def test_the_verdict_without_labels_names_all_that_it_rests_on() -> None:
+    reason = judge([unlabelled("eu", 60, 3), unlabelled("us", 50, 2)], SETTINGS).reason
+    assert "80 of the unchanged windows were stranger than nearly all calibration windows, and 6 are now" in reason
+    assert "0 have alerts of both models, 100 only of the current one and 0 only of the candidate" in reason
+
+
+def test_a_candidate_whose_scores_do_not_fit_a_region_loses_there() -> None:
+    strange = replace(unlabelled("us", 50, 2), strange=(20, 90, 200))
+    verdict = judge([unlabelled("eu", 60, 3), strange], SETTINGS)
+    assert takers(verdict) == ["eu"]
+    assert (
+        "worse in us, which keeps its version: 90 of 200 recent windows are strange to it, 20 to the" in verdict.reason
+    )
+    as_before = replace(strange, strange=(88, 90, 200))
+    assert takers(judge([unlabelled("eu", 60, 3), as_before], SETTINGS)) == ["eu", "us"]
+    few = replace(strange, strange=(2, 20, 200))
+    assert takers(judge([unlabelled("eu", 60, 3), few], SETTINGS)) == ["eu", "us"], "these may be anomalies"
+
+
 def test_fewer_alerts_without_labels_are_no_evidence() -> None:
     assert not judge([unlabelled("eu", 0, 0), unlabelled("us", 0, 0)], SETTINGS).accepted
 
@@ -225,3 +244,5 @@ def test_made_up_incidents_do_not_count_beside_labelled_anomalies() -> None:
     verdict = judge([replace(labelled, region="eu"), labelled], SETTINGS)
     assert not verdict.accepted
     assert "made up" not in verdict.reason
+    better = [figures("eu", BAD, GOOD), figures("us", BAD, GOOD), unlabelled("ap", 2, 50)]
+    assert takers(judge(better, SETTINGS)) == ["ap", "eu", "us"], "the labels of the others decide for ap"
