@@ -6,6 +6,7 @@ thousand windows; the swap brings the same one as another version.
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -39,42 +40,60 @@ _RHYTHM_DAYS = 3
 """Days of the rhythm before a change."""
 
 
+KINDS = {"new_component": "new_templates", "vanished": "vanished", "tripled": "rate", "renamed": "renamed"}
+"""The kind that an event of each change should have."""
+
+
 @dataclass(frozen=True, slots=True)
 class DriftCase:
     """A change in a log, and what is expected of the monitor.
 
     Attributes:
+        kind: Name in `CHANGES`.
         at: Window of the change.
         swap: Window from which another version scores; None without a swap.
     """
 
     log: str
+    kind: str
     change: StreamChange
     at: int
     swap: int | None
 
+    @property
+    def place(self) -> str:
+        """Where in the stream the change comes."""
+        return "after a swap" if self.swap is not None else "early" if self.at == SOON else "late"
+
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """What came of a case: windows from the change to its event, None if not found; share of right names."""
+    """What came of a case: windows from the change to its event, None if not found; share of right names; the kind."""
 
     case: DriftCase
     delay: int | None
     named: float
+    kind: str = ""
 
 
 def drift_everyday(run: Run) -> Outcome:
-    """Changes found and how fast, what their events name, and events of unchanged streams."""
-    lines, seeds = run.setting("lines", 220_000), run.setting("seeds", 2)
-    false, unchanged, ready, late_rhythm = 0, 0, [], 0
+    """Changes found and how fast, what their events name, and events of unchanged streams.
+
+    The detail is the matrix: by log, change and place, how many were found, how fast, and with what names.
+    """
+    lines, seeds, logs = run.setting("lines", 220_000), run.setting("seeds", 2), run.setting("logs", "")
+    false: Counter[str] = Counter()
+    unchanged: Counter[str] = Counter()
+    ready, late_rhythm = [], 0
     verdicts: list[CaseResult] = []
     for seed in range(seeds):
         streams = {**everyday_logs(lines, seed), "rhythm": daily_rhythm(seed=seed)}
+        streams = {name: stream for name, stream in streams.items() if name in (logs.split(",") if logs else streams)}
         for number, (name, stream) in enumerate(streams.items()):
             scorer = _scorer(stream)
             events, first = _watch(stream, scorer, None)
-            false += len(events)
-            unchanged += len(stream.ids)
+            false[name] += len(events)
+            unchanged[name] += len(stream.ids)
             ready.append(first)
             if name == "rhythm":
                 late_rhythm += sum(e.time_ns - int(stream.time_ns[0]) > _DAY_NS for e in events)
@@ -83,11 +102,34 @@ def drift_everyday(run: Run) -> Outcome:
     return Outcome(
         {
             **_figures(verdicts),
-            "false_per_100k_lines": false / unchanged * 100_000,
+            "false_per_100k_lines": false.total() / unchanged.total() * 100_000,
             "rhythm.events_after_first_day": late_rhythm / seeds,
             "ready_windows": float(np.median(ready)),
-        }
+        },
+        detail={
+            "matrix": _matrix(verdicts),
+            "false_per_100k_lines": {name: false[name] / lines * 100_000 for name, lines in unchanged.items()},
+        },
     )
+
+
+def _matrix(verdicts: list[CaseResult]) -> list[dict[str, str | float | None]]:
+    """A row for each log, change and place: cases, found, median delay, share of right names, and of right kinds."""
+    cells: dict[tuple[str, str, str], list[CaseResult]] = {}
+    for verdict in verdicts:
+        cells.setdefault((verdict.case.log, verdict.case.kind, verdict.case.place), []).append(verdict)
+    rows: list[dict[str, str | float | None]] = []
+    for (log, change, place), cell in cells.items():
+        found = [v for v in cell if v.delay is not None]
+        rows.append(
+            {
+                "log": log, "change": change, "place": place, "cases": len(cell), "found": len(found),
+                "delay_windows": float(np.median([v.delay for v in found if v.delay is not None])) if found else None,
+                "named": float(np.mean([v.named for v in found])) if found else None,
+                "right_kind": sum(v.kind == KINDS[change] for v in found) / len(found) if found else None,
+            }
+        )  # fmt: skip
+    return rows
 
 
 def _cases(name: str, stream: StreamLines) -> Iterator[DriftCase]:
@@ -98,13 +140,13 @@ def _cases(name: str, stream: StreamLines) -> Iterator[DriftCase]:
         if name == "rhythm"
         else [(SOON, None), (LATE, None), (LATE, SWAP)]
     )
-    for make in CHANGES.values():
+    for kind, make in CHANGES.items():
         for at, swap in places:
             try:
                 change = make(stream, at * STRIDE)
             except NoTemplateError:
                 continue
-            yield DriftCase(name, change, at, swap)
+            yield DriftCase(name, kind, change, at, swap)
 
 
 def _scorer(stream: StreamLines) -> WindowScorer:
@@ -144,7 +186,7 @@ def _judged(case: DriftCase, scorer: WindowScorer) -> CaseResult:
         delay = int(np.searchsorted(time_ns, event.time_ns)) - case.at
         right = [template.id in case.change.carriers for template in event.templates]
         if 0 <= delay < HORIZON and any(right):
-            return CaseResult(case, delay, sum(right) / len(right))
+            return CaseResult(case, delay, sum(right) / len(right), event.kind or "")
     return CaseResult(case, None, 0.0)
 
 
