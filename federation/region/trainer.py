@@ -152,9 +152,12 @@ class Trainer:
             return Pairs(), (0, 0, 0)
         changed = with_incidents(recent, zlib.crc32(self._region.encode()))
         new, old = (
-            tells_apart(*(self._scores(spec, weights, part) for part in (normal, recent, changed)), threshold)
+            tells_apart(
+                self._scores(spec, weights, normal), self._scores(spec, weights, recent),
+                self._scores(spec, weights, changed), threshold,
+            )
             for weights, threshold in zip(models, thresholds, strict=True)
-        )
+        )  # fmt: skip
         pairs = Pairs(found=int((new[0] & ~old[0]).sum()), lost=int((old[0] & ~new[0]).sum()))
         return pairs, (int(old[1].sum()), int(new[1].sum()), len(recent))
 

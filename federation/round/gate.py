@@ -82,7 +82,7 @@ class Evidence:
     pairs: Pairs
     made_up: Pairs = NONE
     strange: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    alerts: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    alerts: Cells = (0.0, 0.0, 0.0, 0.0)
 
     @property
     def before(self) -> float:
