@@ -4,6 +4,8 @@ What happens to a log file, and what is done about it:
 
 1. *Renamed*, a new file under its name: the old file is read to its end through the descriptor
    still open, then files that were rotated away unseen (later modification time), then the new one.
+   How far each file was read is remembered by its device and inode: what a program that still has the
+   old file open writes to it later is read from there, under whatever name the file has by then.
 2. *Copied and truncated*: the copy is found next to it by its fingerprint (a hash of the first KiB)
    and the rest is read from there, then the file from its beginning.
 3. *Truncated* without a copy, or rewritten: read from its beginning.
@@ -41,6 +43,9 @@ ROTATED = re.compile(r"^(?P<base>.+?)(?:[.-]\d[\dT:_-]*)?(?:\.(?:gz|bz2|xz|zst))
 COPY_BYTES = 16
 """Fewest bytes of a fingerprint that may identify a file of another inode."""
 
+MOST_LEFT = 16
+"""Files that are remembered after a rotation: few programs keep more than one old file open."""
+
 SETTLE_NS = 10_000_000_000
 """A compressed file changed within this time may still be being written; its end is not an error."""
 
@@ -56,7 +61,17 @@ def base_name(path: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TailPosition:
-    """Where reading of a path stands: what is saved for it."""
+    """Where reading of a path stands: what is saved for it.
+
+    Attributes:
+        generation: See `Tail`.
+        byte: Place in the file behind the last line handed out.
+        inode: Device and inode of the file.
+        head_bytes, head: Length and fingerprint of its beginning.
+        ended: See `Tail`.
+        mtime_ns: When the file was last changed.
+        left: Device and inode of files that were left for another one, and how far each was read.
+    """
 
     generation: int = 0
     byte: int = 0
@@ -64,6 +79,8 @@ class TailPosition:
     head_bytes: int = 0
     head: str = ""
     ended: bool = False
+    mtime_ns: int = 0
+    left: tuple[tuple[str, int], ...] = ()
 
 
 class Tail:
@@ -100,6 +117,7 @@ class Tail:
         self._cutter = LineCutter(place.byte, max_line_bytes)
         self._head = b""
         self._opened = False
+        self._left = {inode: byte for inode, byte in place.left}
 
     def read(self, block_bytes: int, *, check: bool) -> Cut:
         """The next whole lines of at most one block, or an empty cut if there are none now.
@@ -124,9 +142,11 @@ class Tail:
         if self._reader is None:
             return self._place
         head = self._head[: self._cutter.byte]
+        stat = self._reader.stat()
         return TailPosition(
-            self.generation, self._cutter.byte, self._reader.identity(), len(head), fingerprint(head), self.ended
-        )
+            self.generation, self._cutter.byte, identity(stat), len(head), fingerprint(head), self.ended,
+            stat.st_mtime_ns, tuple(self._left.items()),
+        )  # fmt: skip
 
     def take_damage(self) -> tuple[int, str] | None:
         """Byte and reason of damaged compressed data, or of a file that is not a log, once."""
@@ -165,6 +185,9 @@ class Tail:
         return self._use(self.path, self._end_of(self.path) if self._at_end else 0)
 
     def _reopen(self, saved: TailPosition) -> Reader | None:
+        if not saved.byte and (unread := self._rotated_since(saved)) is not None:
+            self.generation = saved.generation + 1
+            return self._use(unread, 0)
         old = self._find(saved)
         if old is not None:
             return self._use(old, saved.byte)
@@ -195,6 +218,18 @@ class Tail:
             except OSError:
                 continue  # removed or compressed between listing and looking: not the one
         return None
+
+    def _rotated_since(self, saved: TailPosition) -> str | None:
+        """The oldest file that was rotated away after the saved moment, at which nothing of the current was read."""
+        later: list[tuple[int, str]] = []
+        for path in self._rotated():
+            try:
+                stat = os.stat(path)
+            except OSError:
+                continue
+            if saved.mtime_ns and stat.st_mtime_ns > saved.mtime_ns and identity(stat) not in self._left:
+                later.append((stat.st_mtime_ns, path))
+        return min(later)[1] if later else None
 
     @staticmethod
     def _head_of(path: str, size: int) -> str:
@@ -271,7 +306,7 @@ class Tail:
             return Cut()
         following = self._next_file(reader)
         if following is not None:
-            return self._advance(reader, following)
+            return self._advance(reader, *following)
         if not self._follow:
             return self._end()
         if is_compressed(self.path):
@@ -280,36 +315,51 @@ class Tail:
             return self._leave(reader)
         return Cut()
 
-    def _next_file(self, reader: Reader) -> str | None:
-        """The file to read after this one: the oldest one rotated away later, or the new current one."""
+    def _next_file(self, reader: Reader) -> tuple[str, int] | None:
+        """The file to read after this one, and from which byte on.
+
+        That is one left before that has grown, the oldest one rotated away later, or the current one.
+        """
         mine, mtime_ns = reader.identity(), reader.stat().st_mtime_ns
         try:
             current = os.stat(self.path)
         except FileNotFoundError:
             return None
-        if identity(current) == mine or (self._follow and current.st_size == 0):
-            return None
+        is_current = identity(current) == mine
         later: list[tuple[int, str]] = []
         for path in self._rotated():
             try:
                 stat = os.stat(path)
             except OSError:
                 continue
-            if identity(stat) != mine and mtime_ns < stat.st_mtime_ns <= current.st_mtime_ns:
+            inode = identity(stat)
+            if inode == mine:
+                continue
+            if inode in self._left:
+                if stat.st_size > self._left[inode] and not is_compressed(path):
+                    return path, self._left[inode]
+            elif not is_current and mtime_ns < stat.st_mtime_ns <= current.st_mtime_ns:
                 if not is_compressed(path) or self._head_of(path, len(self._head)) != fingerprint(self._head):
                     later.append((stat.st_mtime_ns, path))
-        return min(later)[1] if later else self.path
+        if is_current or (self._follow and current.st_size == 0):
+            return None
+        return (min(later)[1], 0) if later else (self.path, self._left.get(identity(current), 0))
 
-    def _advance(self, reader: Reader, path: str) -> Cut:
+    def _advance(self, reader: Reader, path: str, byte: int) -> Cut:
         # What the old file got while the new one was looked for comes first.
         more = reader.read(1 << 20)
         if more:
             return self._cutter.feed(more)
-        last = self._cutter.finish()
-        if last:
-            return last
+        if byte == 0:  # else this one goes on later, and so may the line that is not complete
+            last = self._cutter.finish()
+            if last:
+                return last
+        self._left.pop(reader.identity(), None)
+        self._left[reader.identity()] = self._cutter.byte
+        while len(self._left) > MOST_LEFT:
+            del self._left[next(iter(self._left))]
         self.generation += 1
-        self._use(path, 0)
+        self._use(path, byte)
         return Cut()
 
     def _leave(self, reader: Reader) -> Cut:

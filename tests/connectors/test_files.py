@@ -445,3 +445,67 @@ def test_what_is_not_a_log_is_refused_in_one_sentence(tmp_path: Path, head: byte
     assert reading.lines() == [b"fine"]
     (letter,) = [r for b in reading.batches for r in b.rejects]
     assert words in letter.reason
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_stragglers_of_a_rotated_file_are_read_once(path: Path, restart: bool) -> None:
+    """A worker that drains writes to the old file after the rotation, and the file is renamed once more."""
+    reading = Reading(path)
+    old = path.open("ab", buffering=0)
+    old.write(b"".join(b"line %d\n" % i for i in range(10)))
+    found = reading.lines()
+
+    def more() -> list[bytes]:
+        if restart:
+            reading.restart()
+        return reading.lines()
+
+    path.rename(f"{path}.1")
+    append(path, b"new 1\n")
+    found += more()
+    old.write(b"straggler 1\n")
+    found += more()
+    Path(f"{path}.1").rename(f"{path}.2")
+    path.rename(f"{path}.1")
+    append(path, b"new 2\n")
+    found += more()
+    old.write(b"straggler 2\n")
+    found += more() + more()
+    old.close()
+    expected = [b"line %d" % i for i in range(10)]
+    assert found == [*expected, b"new 1", b"straggler 1", b"new 2", b"straggler 2"]
+    positions = [int(p) for b in reading.batches for p in b.positions]
+    assert positions == sorted(set(positions))
+
+
+def test_a_half_line_is_kept_whole_while_a_straggler_is_read(path: Path) -> None:
+    reading = Reading(path)
+    old = path.open("ab", buffering=0)
+    old.write(b"one\n")
+    assert reading.lines() == [b"one"]
+    path.rename(f"{path}.1")
+    append(path, b"two\nhal")
+    assert reading.lines() == [b"two"]
+    old.write(b"straggler\n")
+    assert reading.lines() == [b"straggler"]
+    append(path, b"f\n")
+    assert reading.lines() == [b"half"]
+    old.close()
+
+
+def test_a_file_copied_and_truncated_before_anything_of_it_was_read(path: Path) -> None:
+    append(path, b"first\n")
+    reading = Reading(path)
+    assert reading.lines() == [b"first"]
+    os.truncate(path, 0)
+    assert reading.lines() == []
+    reading.stop()
+    saved = path.stat().st_mtime_ns
+    append(path, b"unread\n")
+    Path(f"{path}.1").write_bytes(path.read_bytes())
+    os.utime(f"{path}.1", ns=(saved + 10**9, saved + 10**9))
+    os.truncate(path, 0)
+    append(path, b"next\n")
+    os.utime(path, ns=(saved + 2 * 10**9, saved + 2 * 10**9))
+    reading.start()
+    assert reading.lines() == [b"unread", b"next"]
