@@ -1,5 +1,6 @@
 """Reads lines that are JSON objects, one by one (about 3 µs a line; orjson sets the pace)."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -69,10 +70,28 @@ def field_of(document: Mapping[str, Any], name: str) -> Any:
     return field_of(inner, rest) if isinstance(inner, dict) else None
 
 
+class WrittenNumber(float):
+    """A number that keeps how it is written: a float has too few digits for an id.
+
+    Attributes:
+        text: As in the document.
+    """
+
+    text: str
+
+    def __new__(cls, text: str) -> "WrittenNumber":
+        """The number that a text of JSON represents."""
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+
 def scalar_text(value: Any) -> str | None:
     """Text or number as text; None for anything else."""
     if isinstance(value, str):
         return value
+    if isinstance(value, WrittenNumber):
+        return value.text
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)
     return None
@@ -85,6 +104,15 @@ def parse_object(line: bytes) -> dict[str, Any] | str:
     except orjson.JSONDecodeError as error:
         return f"is not JSON: {error}"
     return document if isinstance(document, dict) else f"is JSON, but {type(document).__name__} instead of an object"
+
+
+def with_written_numbers(line: bytes, document: dict[str, Any]) -> dict[str, Any]:
+    """The document of a line again, with its numbers as they are written; the one given if that cannot be read."""
+    try:
+        exact = json.loads(line, parse_float=WrittenNumber)
+    except (ValueError, RecursionError):
+        return document
+    return exact if isinstance(exact, dict) else document
 
 
 def parse_journal_object(line: bytes) -> dict[str, Any] | str:

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from connectors.base import LineBatch
 from engine.formats.document_message import composed_message, with_status
 from engine.formats.http_status import name_status
-from engine.formats.json_fields import pick, place_of, scalar_text
+from engine.formats.json_fields import field_of, pick, place_of, scalar_text, with_written_numbers
 from engine.formats.registry import LEVELS, Format
 from engine.formats.time_values import time_ns
 from engine.formats.timestamps import BadTimeError
@@ -131,6 +131,8 @@ class JsonReader:
         document = self._decode(line)
         if isinstance(document, str):
             raise BadLineError(f"does not match format {self._name}: {document}")
+        if any(isinstance(field_of(document, name), float) for name in self._fields.session):
+            return with_written_numbers(line, document)
         return document
 
     def _message(self, document: dict[str, Any]) -> str:
