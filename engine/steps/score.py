@@ -1,5 +1,6 @@
 """Score: windows gathered from all sessions of a worker, scored in one batch by the current model."""
 
+import logging
 from collections.abc import Sequence
 from typing import Annotated, Any, Protocol
 
@@ -10,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from engine.clock import Clock
 from engine.records import ScoredWindows, WindowBatch
 from models.base import Windows
+
+log = logging.getLogger(__name__)
 
 
 class ScoreSettings(BaseModel):
@@ -108,7 +111,7 @@ class Gatherer:
         # One look-up of the model for the whole batch: a swap takes effect between two batches.
         model = self._current.get()
         gathered = WindowBatch.join(batches)
-        scores = model.score(gathered.windows)
+        scores = finite_scores(model.score(gathered.windows), model.threshold)
         return [ScoredWindows(gathered, scores, model.name, model.version, model.threshold)]
 
     def waiting_templates(self) -> list[int]:
@@ -121,6 +124,22 @@ class Gatherer:
     def snapshot(self) -> list[dict[str, Any]]:
         """The waiting windows as plain data."""
         return [pack_windows(b) for b in self._waiting]
+
+
+def finite_scores(scores: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
+    """The scores, with numbers instead of those that are not finite; nothing behind this step has to expect them.
+
+    Infinite scores become the largest and smallest numbers. A score that is not a number is no evidence, so it
+    becomes the largest one below the threshold.
+    """
+    if np.isfinite(scores).all():
+        return scores
+    unknown = int(np.isnan(scores).sum())
+    if unknown:
+        log.warning("the model gave no number as the score of %d windows of %d", unknown, len(scores))
+    limits = np.finfo(np.float32)
+    below = np.nextafter(np.float32(threshold), limits.min)
+    return np.nan_to_num(scores, nan=below, posinf=limits.max, neginf=limits.min)
 
 
 _COLUMNS = ("first", "last", "first_ns", "last_ns", "ready_ns", "produced_ns")

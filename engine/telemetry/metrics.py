@@ -14,6 +14,7 @@ from collections import Counter as Tally
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,14 +69,19 @@ class Histogram(Collector):
         self._lock = threading.Lock()
 
     def observe(self, value: float, *labels: str) -> None:
-        """Counts one value."""
+        """Counts one value; one that is not finite would spoil the sum for ever and is left out."""
+        if not isfinite(value):
+            return
         with self._lock:
             series = self._of(labels)
             series.counts[bisect_left(self._bounds, value)] += 1
             series.total += value
 
     def observe_all(self, values: NDArray[np.floating], *labels: str) -> None:
-        """Counts every value of a column."""
+        """Counts every value of a column but those that are not finite, see `observe`."""
+        known = np.isfinite(values)
+        if not known.all():
+            values = values[known]
         if not len(values):
             return
         found = np.bincount(np.searchsorted(self._edges, values), minlength=len(self._bounds) + 1).tolist()
@@ -105,6 +111,15 @@ class Histogram(Collector):
         for labels, (counts, total) in now.items():
             family.add_metric(labels, list(zip(names, accumulate(counts), strict=True)), total)
         yield family
+
+
+class FiniteGauge(Gauge):
+    """A gauge that keeps its last value where it is given one that is not finite."""
+
+    def set(self, value: float) -> None:
+        """See the class."""
+        if isfinite(value):
+            super().set(value)
 
 
 class Metrics:
@@ -264,7 +279,7 @@ class Metrics:
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         spec = self._row(name, "gauge", text, labels)
-        return Gauge(name, text, labels, unit=spec.unit, registry=self.registry)
+        return FiniteGauge(name, text, labels, unit=spec.unit, registry=self.registry)
 
     def _info(self, name: str, text: str) -> Info:
         return Info(self._row(name, "info", text, ()).name, text, registry=self.registry)
