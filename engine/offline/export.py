@@ -155,8 +155,32 @@ class JsonLinesWriter:
         self._file.flush()
 
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a cell begins with that a spreadsheet would run."""
+
+_PICTURES = {i: chr(0x2400 + i) for i in range(32) if chr(i) not in "\t\n\r"} | {127: "\u2421"}
+_CONTROLS = {ord(picture): chr(i) for i, picture in _PICTURES.items()}
+
+
+def csv_cell(value: Any) -> Any:
+    """A value as it is written to CSV.
+
+    Text that a spreadsheet would run gets a `'` in front; control characters become Unicode's pictures of them.
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.translate(_PICTURES)
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def csv_text(cell: str) -> str:
+    """The text of a cell that `csv_cell` made."""
+    text = cell[1:] if cell.startswith(tuple(f"'{mark}" for mark in _FORMULA)) else cell
+    return text.translate(_CONTROLS)
+
+
 class CsvWriter:
-    """Comma-separated values with a head line; the time in ISO 8601 with nanoseconds."""
+    """Comma-separated values with a head line; the time in ISO 8601 with nanoseconds, cells as `csv_cell` has them."""
 
     def __init__(self, file: BinaryIO, columns: Sequence[str]) -> None:
         self._columns = columns
@@ -167,7 +191,8 @@ class CsvWriter:
     def write(self, records: Sequence[Mapping[str, Any]]) -> None:
         """See `Writer`."""
         for record in records:
-            self._csv.writerow([iso_time(record["timestamp"]), *(record[name] for name in self._columns[1:])])
+            cells = (csv_cell(record[name]) for name in self._columns[1:])
+            self._csv.writerow([iso_time(record["timestamp"]), *cells])
 
     def close(self) -> None:
         """See `Writer`."""

@@ -24,6 +24,7 @@ import orjson
 
 from engine.corpus.data import DataError
 from engine.formats.loghub import FORMAT_OF
+from engine.offline.export import csv_text
 from engine.offline.inputs import read_whole
 from engine.parsing.format_router import masked_message
 from engine.parsing.header import level_of
@@ -115,7 +116,8 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
         names = reader.fieldnames or []
         if not {"message", "content"} & set(names) or not {"class", "label"} & set(names):
             raise DataError(f"{path} has the columns {', '.join(names) or '(none)'}; needed are message and class")
-        yield from reader
+        for row in reader:
+            yield {name: csv_text(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
     except csv.Error as error:
         raise DataError(f"{path}: line {reader.line_num} is not CSV: {error}") from error
 

@@ -23,6 +23,7 @@ class TextKind:
         more: A line that may follow.
         last: A line that ends the record; None where its number does.
         most: Lines that are joined to the first at most.
+        second: The second line; None where `more` is enough.
         heading: Whether the lines are the heading of a file and not an event: they give no record.
     """
 
@@ -32,6 +33,7 @@ class TextKind:
     more: re.Pattern[bytes]
     last: re.Pattern[bytes] | None = None
     most: int = 1
+    second: re.Pattern[bytes] | None = None
     heading: bool = False
 
     def begin(self, line: bytes) -> "TextBlock | None":
@@ -58,7 +60,8 @@ class TextBlock:
 
     def take(self, position: int, line: bytes) -> list[Placed] | None:
         """See `Block`."""
-        if self.lines and not self.kind.more.match(line):
+        expected = self.kind.second if len(self.lines) == 1 and self.kind.second is not None else self.kind.more
+        if self.lines and not expected.match(line):
             return None
         self.lines.append((position, line))
         full = len(self.lines) > self.kind.most
@@ -115,10 +118,11 @@ PHP_SLOW = TextKind(
 MYSQL_SLOW = TextKind(
     "mysql_slow",
     ("mysql_slow", "mysql_slow_old"),
-    re.compile(rb"# (?:Time: [0-9]|User@Host: )"),
+    re.compile(rb"# (?:Time: [0-9][^ ]*(?: +[0-9:]+)?|User@Host: [^#]*)$"),
     re.compile(rb"(?!# Time: |\S+, Version: ).*\S"),
     re.compile(rb"^(?!use |SET |# (?!administrator command)).*;\s*$"),
     most=200,
+    second=re.compile(rb"# "),
 )
 
 MYSQL_BANNER = TextKind(

@@ -261,7 +261,9 @@ class BertEncoder:
     def _open_tokenizer(self) -> Callable[[list[str]], list[list[int]]]:
         if not self._usual:
             tokenizer, _ = self._load()
-            return lambda texts: tokenizer(texts, truncation=True, max_length=_MAX_TOKENS)["input_ids"]
+            # A line that spells a control token, such as [SEP], is text.
+            options = {"truncation": True, "max_length": _MAX_TOKENS, "split_special_tokens": True}
+            return lambda texts: tokenizer(texts, **options)["input_ids"]
         require("minilm", "a text encoder", "transformers")
         from tokenizers import Tokenizer
 
@@ -269,6 +271,7 @@ class BertEncoder:
             fast = Tokenizer.from_file(str(self._folder / "tokenizer.json"))
         except Exception as error:  # the library raises no class of its own
             raise EncoderError(f"encoder '{self.name}': {self._folder} cannot be read: {error}") from error
+        fast.encode_special_tokens = True
         fast.no_padding()
         fast.enable_truncation(_MAX_TOKENS)
         return lambda texts: [row.ids for row in fast.encode_batch(texts)]

@@ -61,7 +61,7 @@ def test_the_projects_own_labels_are_whole(tmp_path):
         ("a.jsonl", "[]", "row 1 is not a JSON object"),
         ("a.log", "x", "come as .csv or .jsonl"),
         ("a.jsonl", '{"message": 7, "class": "normal"}', "row 1: message is 7, expected text"),
-        ("a.csv.xz", "x", "is truncated or damaged"),
+        ("a.csv.xz", "BZh9 is not bzip2", "is truncated or damaged"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_told(tmp_path, name, text, words):
