@@ -139,7 +139,9 @@ def finite_scores(scores: NDArray[np.float32], threshold: float) -> NDArray[np.f
         log.warning("the model gave no number as the score of %d windows of %d", unknown, len(scores))
     limits = np.finfo(np.float32)
     below = np.nextafter(np.float32(threshold), limits.min)
-    return np.nan_to_num(scores, nan=below, posinf=limits.max, neginf=limits.min)
+    known = np.where(np.isnan(scores), below, scores)
+    found: NDArray[np.float32] = np.clip(known, limits.min, limits.max).astype(np.float32)
+    return found
 
 
 _COLUMNS = ("first", "last", "first_ns", "last_ns", "ready_ns", "produced_ns")
