@@ -37,6 +37,19 @@ template of its first line; `driftline parse` gives its message whole. In the lo
 line has a header: its message decides, and it belongs to the record before it in its stream, at most `max_join_lines`
 lines further up, those of the other stream included.
 
+**Records over several lines.** Before lines are parsed, these become one line each: documents of JSON that are spread
+over lines or stand in an array, the records of a batch (`Records` of CloudTrail and Azure, `logEvents`, OTLP's
+`resourceLogs`, lists of Kubernetes), rows below a line `#Fields:` or `#fields` (W3C, Zeek), rows of CSV whose fields hold
+line ends, `java.util.logging`, Samba, .NET's console, the slow logs of PHP and MySQL, pretty-printed Windows events. Each
+record has the position where it begins. What is held comes out after `max_join_wait_s` without a line. In formats that
+name such lines, a line with a header of its own may belong to the record before it: PostgreSQL's `DETAIL`, `HINT` and
+`STATEMENT`, RabbitMQ's further lines, InnoDB's report on a deadlock. The names of columns above a table, and what MySQL
+writes above its logs, give no record.
+
+**Clocks.** In the hour that occurs twice when summer time ends, a step back of more than two minutes is the second pass.
+One line whose clock is more than ten minutes wrong does not move the watermark of windows; hosts in different zones
+within one source are read as if all showed the time of the first.
+
 **Pieces.** Container runtimes write long lines in pieces. In CRI all but the last are marked `P`; Docker's have its 16
 KiB and no line end. Pieces of one stream become one record: time and header of the first, the place of the last, the
 template and the session key of the whole message. A record that reaches `max_join_bytes` comes out, and what follows

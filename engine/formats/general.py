@@ -10,26 +10,26 @@ _DATE = rb"(?P<year>[0-9]{4})[-/.](?P<month>[0-9]{2})[-/.](?P<day>[0-9]{2})[T ]"
 _CLOCK = rb"(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})(?: (?P<half_day>AM|PM))?"
 _FRACTION = rb"(?:[.,]" + FRACTION + rb")?"
 _GAP = rb"[ \t:,|]*(?:-+ +)?"
-_AFTER_TIME = rb"(?:[\])>\t :|]|, )" + _GAP
+AFTER_TIME = rb"(?:[\])>\t :|]|, )" + _GAP
 # A number with a sign may begin the message, too: behind a space it is a zone only if something else shows it.
-_ISO = rb"[\[(<]?" + _DATE + _FRACTION + rb"(?:" + ZONE + rb")?" + _AFTER_TIME
-_ISO_SPACED = rb"[\[(<]?" + _DATE + _FRACTION + rb"(?: ?" + ZONE + rb")?" + _AFTER_TIME
-_ISO_ZONED = rb"[\[(<]?" + _DATE + _FRACTION + rb" " + ZONE + _AFTER_TIME
+_ISO = rb"[\[(<]?" + _DATE + _FRACTION + rb"(?:" + ZONE + rb")?" + AFTER_TIME
+_ISO_SPACED = rb"[\[(<]?" + _DATE + _FRACTION + rb"(?: ?" + ZONE + rb")?" + AFTER_TIME
+_ISO_ZONED = rb"[\[(<]?" + _DATE + _FRACTION + rb" " + ZONE + AFTER_TIME
 
 # Words in capitals are levels at any place; others may be the first of the message, so a mark has to follow.
 # It belongs to the group, and `level_of` strips it: a look-ahead, which could leave it out, is not blind to ids.
-_LEVEL = (
+LEVEL = (
     rb"[\[(<]?(?P<level>(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERR|ERROR|SEVERE|FATAL|CRIT|CRITICAL|ALERT|EMERG|PANIC"
     rb"|TRC|DBG|INF|WRN|FTL)[ \t\])>:|,/]|(?:[Tt]race|[Dd]ebug|[Ii]nfo|[Nn]otice|[Ww]arn|[Ww]arning|[Ee]rr|[Ee]rror"
     rb"|[Ff]atal|[Cc]rit|[Cc]ritical|[Pp]anic) *[\])>:|\t,/])(?:[A-Za-z0-9_-]+[\])])?[ \t\])>:|,]*(?:-+ +)?"
 )
-_ASIDE = rb"(?:\[[^\]]*\]|\([^)]*\)|\{[^}]*\})" + _GAP
+ASIDE = rb"(?:\[[^\]]*\]|\([^)]*\)|\{[^}]*\})" + _GAP
 """A thread, a process or a place in the code, between time and level or between level and component."""
-_REST = (
-    rb"(?:(?:" + _ASIDE + rb")?[\[(]?(?P<component>(?:[A-Za-z0-9_$-]+(?:\.|::))+[A-Za-z_$]+)"
+REST = (
+    rb"(?:(?:" + ASIDE + rb")?[\[(]?(?P<component>(?:[A-Za-z0-9_$-]+(?:\.|::))+[A-Za-z_$]+)"
     rb" *(?:[\])]:?|:| -+) +)?(?P<message>.*)"
 )
-_MAYBE_LEVEL = _AFTER_TIME + rb"(?:(?:" + _ASIDE + rb")?(?:" + _ASIDE + rb")?" + _LEVEL + rb")?"
+MAYBE_LEVEL = AFTER_TIME + rb"(?:(?:" + ASIDE + rb")?(?:" + ASIDE + rb")?" + LEVEL + rb")?"
 
 LEVELLED = Format(
     name="levelled",
@@ -40,7 +40,7 @@ LEVELLED = Format(
         b"2024-03-10T06:25:03.456Z  WARN shop::server: slow request took=3.2s",
         b"[2024-03-10T06:25:04,789][INFO ][o.e.n.Node               ] [node-1] started",
     ),
-    header=headed(_ISO_SPACED + rb"(?:" + _ASIDE + rb")?(?:" + _ASIDE + rb")?" + _LEVEL + _REST),
+    header=headed(_ISO_SPACED + rb"(?:" + ASIDE + rb")?(?:" + ASIDE + rb")?" + LEVEL + REST),
     sessions=NO_SESSIONS,
     joins=True,
     general=True,
@@ -53,7 +53,7 @@ LEVEL_FIRST = Format(
         b"INFO  [2024-03-10 06:25:01,123] com.example.shop.Application: Started in 3.2 seconds",
         b"[ERROR] 2024-03-10T06:25:02.456Z 5e6f2a10-1111-4222-8333-944445555666 Task timed out after 3 seconds",
     ),
-    header=headed(_LEVEL + _ISO + _REST),
+    header=headed(LEVEL + _ISO + REST),
     sessions=NO_SESSIONS,
     joins=True,
     general=True,
@@ -66,7 +66,7 @@ DATED_ZONE = Format(
         b"2024-03-10 07:25:01 +0100 order 17 placed",
         b"2024-03-10 06:25:02.456 UTC shop.orders: order 18 placed",
     ),
-    header=headed(_ISO_ZONED + _REST),
+    header=headed(_ISO_ZONED + REST),
     sessions=NO_SESSIONS,
     joins=True,
     general=True,
@@ -79,7 +79,7 @@ DATED = Format(
         b"2024/03/10 06:25:01 main.go:12: listening on :8080",
         b"[2024-03-10T07:25:02.456+01:00] order 17 placed",
     ),
-    header=headed(_ISO + _REST),
+    header=headed(_ISO + REST),
     sessions=NO_SESSIONS,
     joins=True,
     general=True,
@@ -91,7 +91,7 @@ DAY_MONTH_ZONE = Format(
     name="day_month_zone",
     expected="[DD/Mmm/YYYY:HH:MM:SS ZONE] [LEVEL] [COMPONENT:] MESSAGE",
     examples=(b"[10/Mar/2024:07:25:01 +0100] worker 7 stopped", b"10-Mar-2024 06:25:02 UTC ERROR: relation missing"),
-    header=headed(_DAY_MONTH + rb" " + ZONE + _MAYBE_LEVEL + _REST),
+    header=headed(_DAY_MONTH + rb" " + ZONE + MAYBE_LEVEL + REST),
     sessions=NO_SESSIONS,
     joins=True,
     general=True,
@@ -104,7 +104,7 @@ DAY_MONTH = Format(
         b"10-Mar-2024 06:25:01.123 INFO [main] org.apache.catalina.startup.Catalina.start Server startup in 3210 ms",
         b"10/Mar/2024 06:25:02 worker 7 stopped",
     ),
-    header=headed(_DAY_MONTH + _MAYBE_LEVEL + _REST),
+    header=headed(_DAY_MONTH + MAYBE_LEVEL + REST),
     sessions=NO_SESSIONS,
     joins=True,
     general=True,
@@ -119,7 +119,7 @@ MONTH_DAY = Format(
     ),
     header=headed(
         rb"\[?" + MONTH_NAME + rb" +(?P<day>[0-9]{1,2}),? (?P<year>[0-9]{4}) " + _CLOCK + _FRACTION
-        + _MAYBE_LEVEL + _REST
+        + MAYBE_LEVEL + REST
     ),
     sessions=NO_SESSIONS,
     joins=True,
@@ -135,7 +135,7 @@ CTIME = Format(
     ),
     header=headed(
         rb"\[?(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) " + MONTH_NAME + rb" +(?P<day>[0-9]{1,2}) " + HMS
-        + rb" (?P<year>[0-9]{4})" + _MAYBE_LEVEL + _REST
+        + rb" (?P<year>[0-9]{4})" + MAYBE_LEVEL + REST
     ),
     sessions=NO_SESSIONS,
     joins=True,

@@ -19,6 +19,7 @@ _MESSAGE = (
 _LEVEL = (
     "level", "severity", "levelname", "severity_text", "severityText", "log.level", "loglevel", "log_level", "lvl",
     "@l", "error_severity", "Level", "Severity", "prio", "priority", "type",
+    "level.name", "log.level.name",
 )  # fmt: skip
 _COMPONENT = ("logger", "component", "service", "service.name", "logger_name", "loggerName", "name", "caller")
 _HOST = (

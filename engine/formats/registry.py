@@ -6,7 +6,7 @@ order of detection: a format precedes those that match some of its lines too.
 
 from collections.abc import Mapping
 
-from engine.formats import documents, general, loghub, multiline, platforms, programs, services, syslog, web
+from engine.formats import documents, general, loghub, multiline, platforms, programs, services, syslog, timed, web
 from engine.formats.base import LEVELS, NO_KEY, SYSLOG_LEVELS, DocumentLayout, Format
 from foundation.settings_errors import unknown
 
@@ -26,7 +26,9 @@ FORMATS: Mapping[str, Format] = {
     "haproxy_http": web.HAPROXY_HTTP,
     "haproxy_tcp": web.HAPROXY_TCP,
     "cisco": platforms.CISCO,
+    "nxos": timed.NXOS,
     "logfmt_syslog": programs.LOGFMT_SYSLOG,
+    "juniper": timed.JUNIPER,
     "tagged_syslog": programs.TAGGED_SYSLOG,
     "syslog": syslog.SYSLOG,
     "syslog5424": syslog.SYSLOG_5424,
@@ -99,6 +101,16 @@ FORMATS: Mapping[str, Format] = {
     "tagged_iso": programs.TAGGED_ISO,
     "tagged_day_month": programs.TAGGED_DAY_MONTH,
     "tagged_epoch": programs.TAGGED_EPOCH,
+    "logcat_year": timed.LOGCAT_YEAR,
+    "glog_year": timed.GLOG_YEAR,
+    "logcat_brief": timed.LOGCAT_BRIEF,
+    "palo_alto": timed.PALO_ALTO,
+    "syslog_year": timed.SYSLOG_YEAR,
+    "tornado": timed.TORNADO,
+    "tornado_short": timed.TORNADO_SHORT,
+    "clock_thread": timed.CLOCK_THREAD,
+    "lettered": timed.LETTERED,
+    "dated_half_day": timed.DATED_HALF_DAY,
     "levelled": general.LEVELLED,
     "level_first": general.LEVEL_FIRST,
     "rsyslog": syslog.RSYSLOG,
@@ -108,9 +120,20 @@ FORMATS: Mapping[str, Format] = {
     "day_month": general.DAY_MONTH,
     "month_day": general.MONTH_DAY,
     "ctime": general.CTIME,
+    "date_command": timed.DATE_COMMAND,
+    "mail_date": timed.MAIL_DATE,
+    "month_first": timed.MONTH_FIRST,
+    "month_first_short": timed.MONTH_FIRST_SHORT,
+    "day_first": timed.DAY_FIRST,
+    "month_first_24": timed.MONTH_FIRST_24,
+    "compact_date": timed.COMPACT_DATE,
+    "compact_time": timed.COMPACT_TIME,
+    "clock_only": timed.CLOCK_ONLY,
+    "prefixed": timed.PREFIXED,
     "epoch": programs.EPOCH,
     "dmesg": general.DMESG,
     "level_only": programs.LEVEL_ONLY,
+    "priority": timed.PRIORITY,
     "windows_xml": documents.WINDOWS_XML,
     "docker": documents.DOCKER,
     "journald": documents.JOURNALD,

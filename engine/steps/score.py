@@ -129,7 +129,7 @@ class Gatherer:
 def finite_scores(scores: NDArray[np.float32], threshold: float) -> NDArray[np.float32]:
     """The scores, with numbers instead of those that are not finite; nothing behind this step has to expect them.
 
-    Infinite scores become the largest and smallest numbers. A score that is not a number is no evidence, so it
+    Infinite scores become the largest and smallest numbers. A score that is not a number proves nothing, so it
     becomes the largest one below the threshold.
     """
     if np.isfinite(scores).all():

@@ -69,7 +69,7 @@ class Histogram(Collector):
         self._lock = threading.Lock()
 
     def observe(self, value: float, *labels: str) -> None:
-        """Counts one value; one that is not finite would spoil the sum for ever and is left out."""
+        """Counts one value; one that is not finite is left out, since it would stay in the sum."""
         if not isfinite(value):
             return
         with self._lock:
