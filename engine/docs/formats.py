@@ -39,14 +39,14 @@ lines further up, those of the other stream included.
 
 **Records over several lines.** Before lines are parsed, these become one line each: documents of JSON that are spread
 over lines or stand in an array, the records of a batch (`Records` of CloudTrail and Azure, `logEvents`, OTLP's
-`resourceLogs`, lists of Kubernetes), rows below a line `#Fields:` or `#fields` (W3C, Zeek), rows of CSV whose fields hold
-line ends, `java.util.logging`, Samba, .NET's console, the slow logs of PHP and MySQL, pretty-printed Windows events. Each
-record has the position where it begins. What is held comes out after `max_join_wait_s` without a line. In formats that
-name such lines, a line with a header of its own may belong to the record before it: PostgreSQL's `DETAIL`, `HINT` and
-`STATEMENT`, RabbitMQ's further lines, InnoDB's report on a deadlock. The names of columns above a table, and what MySQL
-writes above its logs, give no record.
+`resourceLogs`, lists of Kubernetes), rows below a line `#Fields:` or `#fields` (W3C, Zeek), rows of CSV whose fields
+hold line ends, `java.util.logging`, Samba, .NET's console, the slow logs of PHP and MySQL, Windows events.
+Each record has the position where it begins. What is held comes out after `max_join_wait_s` without a line. In formats
+that name such lines, a line with a header of its own may belong to the record before it: PostgreSQL's `DETAIL`, `HINT`
+and `STATEMENT`, RabbitMQ's further lines, InnoDB's report on a deadlock. The names of columns above a table, and the
+heading that MySQL writes into its logs, give no record.
 
-**Clocks.** In the hour that occurs twice when summer time ends, a step back of more than two minutes is the second pass.
+**Clocks.** In the hour that occurs twice when summer time ends, a step back by over two minutes is the second pass.
 One line whose clock is more than ten minutes wrong does not move the watermark of windows; hosts in different zones
 within one source are read as if all showed the time of the first.
 
