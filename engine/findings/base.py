@@ -31,6 +31,7 @@ class LineColumns:
         key: int32: number of the line's template in `TemplateTable`.
         level: int8: index into `engine.parsing.parsed_columns.LEVEL_NAMES`.
         node: int32: number of the line's host, or `NO_NODE`.
+        session: int64: hash of the line's session key, or `engine.records.NO_SESSION`.
         values: The sampled numbers in the lines.
     """
 
@@ -39,6 +40,7 @@ class LineColumns:
     key: NDArray[np.int32]
     level: NDArray[np.int8]
     node: NDArray[np.int32]
+    session: NDArray[np.int64]
     values: "Values"
 
     def __len__(self) -> int:
@@ -125,7 +127,7 @@ class Signal:
 
     Attributes:
         detector: Name of the detector.
-        kind: What it is: `new`, `more`, `fewer`, `silent`, `value`, `level`, `node`.
+        kind: What it is: `new`, `more`, `fewer`, `silent`, `value`, `level`, `node`, `order`.
         key: Number of the template; negative where it is about all lines of a level or status.
         surprise: -ln of the chance that a normal block holds anything as unusual to this detector, by the
             detector's own model.

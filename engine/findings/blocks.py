@@ -92,31 +92,32 @@ class Blocker:
         return {**found, "open": _to_state(join(self._parts))} if self._lines else found
 
 
-_COLUMNS = ("row", "time_ns", "key", "level", "node")
+COLUMNS = ("row", "time_ns", "key", "level", "node", "session")
+"""The columns of `LineColumns` with one entry for each line, in order."""
 
 
 def part_of(lines: LineColumns, start: int, stop: int, values: Values) -> LineColumns:
     """The lines [start, stop), with these numbers read from them."""
-    columns: list[NDArray[Any]] = [getattr(lines, name)[start:stop] for name in _COLUMNS]
+    columns: list[NDArray[Any]] = [getattr(lines, name)[start:stop] for name in COLUMNS]
     return _columns(columns, values)
 
 
 def join(parts: list[LineColumns]) -> LineColumns:
     """The lines of all parts (at least one)."""
-    columns = [np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS]
+    columns = [np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS]
     values = Values(*(np.concatenate([getattr(p.values, name) for p in parts]) for name in ("row", "slot", "value")))
     return _columns(columns, values)
 
 
 def _to_state(lines: LineColumns) -> State:
-    columns = {name: getattr(lines, name).copy() for name in _COLUMNS}
+    columns = {name: getattr(lines, name).copy() for name in COLUMNS}
     return {**columns, "values": [lines.values.row.copy(), lines.values.slot.copy(), lines.values.value.copy()]}
 
 
 def _from_state(state: State) -> LineColumns:
-    return _columns([state[name] for name in _COLUMNS], Values(*state["values"]))
+    return _columns([state[name] for name in COLUMNS], Values(*state["values"]))
 
 
 def _columns(columns: list[NDArray[Any]], values: Values) -> LineColumns:
-    row, time_ns, key, level, node = columns
-    return LineColumns(row, time_ns, key, level, node, values)
+    row, time_ns, key, level, node, session = columns
+    return LineColumns(row, time_ns, key, level, node, session, values)

@@ -6,12 +6,14 @@ A check takes `make`, which builds the detector, and raises AssertionError where
 import math
 import pickle
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.findings.base import Block, LineColumns, Signal, State, StreamDetector, Values
+from engine.findings.blocks import join, part_of
 
 Make = Callable[[State | None], StreamDetector]
 TEMPLATES = 12
@@ -55,7 +57,8 @@ def stationary(count: int, seed: int = 0, *, first: int = 0) -> list[Block]:
         row = np.arange(number * LINES, (number + 1) * LINES)
         values = Values(row, key, rng.lognormal(3.0, 0.5, LINES))
         level = np.where(rng.random(LINES) < 0.05, 5, 3).astype(np.int8)
-        lines = LineColumns(row, times, key, level, rng.integers(1, 5, LINES).astype(np.int32), values)
+        node, session = rng.integers(1, 5, LINES).astype(np.int32), rng.integers(1, 9, LINES)
+        lines = LineColumns(row, times, key, level, node, session, values)
         blocks.append(Block(number, lines, (int(times[-1]) - clock) / 1e9))
         clock = int(times[-1])
     return blocks
@@ -70,10 +73,8 @@ def check_surprises_are_finite(make: Make) -> None:
     """Every surprise is a finite number, also where a block has one line, one time or one template."""
     blocks = stationary(60)
     odd = blocks[-1].lines
-    still = LineColumns(odd.row, np.full_like(odd.time_ns, odd.time_ns[0]), odd.key, odd.level, odd.node, odd.values)
-    single = LineColumns(
-        odd.row[:1], odd.time_ns[:1], odd.key[:1], odd.level[:1], odd.node[:1], Values.none()
-    )  # fmt: skip
+    still = replace(odd, time_ns=np.full_like(odd.time_ns, odd.time_ns[0]))
+    single = part_of(odd, 0, 1, Values.none())
     signals = run(make(None), [*blocks[:-1], Block(59, still, 0.0), Block(60, single, 0.0)])
     assert all(math.isfinite(signal.surprise) for signal in signals)
     assert all(signal.first <= signal.last and signal.first_ns <= signal.last_ns for signal in signals)
@@ -135,14 +136,7 @@ def check_coarser_blocks_keep_history(make: Make) -> None:
 
 
 def _merged(number: int, a: Block, b: Block) -> Block:
-    columns = [
-        np.concatenate((getattr(a.lines, n), getattr(b.lines, n))) for n in ("row", "time_ns", "key", "level", "node")
-    ]
-    values = Values(
-        *(np.concatenate((getattr(a.lines.values, n), getattr(b.lines.values, n))) for n in ("row", "slot", "value"))
-    )
-    row, time_ns, key, level, node = columns
-    return Block(number, LineColumns(row, time_ns, key, level, node, values), a.span_s + b.span_s)
+    return Block(number, join([a.lines, b.lines]), a.span_s + b.span_s)
 
 
 CHECKS: tuple[Callable[[Make], None], ...] = (

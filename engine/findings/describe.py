@@ -17,7 +17,7 @@ MAX_LINE_CHARS = 500
 _REASONS = {
     "new": "never seen before", "more": "far more often than usual", "fewer": "far less often than usual",
     "silent": "no longer there", "value": "its numbers have shifted", "level": "more lines like this than usual",
-    "node": "far more often than usual on this host",
+    "node": "far more often than usual on this host", "order": "never before at this place of a session",
 }  # fmt: skip
 
 
@@ -43,6 +43,10 @@ def sentence(signal: Signal, reader: ColumnReader) -> str:
         case "more" | "level" | "node":
             usual = _number(signal.usual)
             return f"{_times(round(signal.observed))}{where} where {usual} {'is' if usual == '1' else 'are'} usual"
+        case "order":
+            after = _cut(reader.table.all[int(signal.note["after"])].text)
+            others = f"{signal.note['followed']:,} times"
+            return f"came {_times(signal.count)} after '{after}', which other lines followed {others}"
         case "fewer":
             return f"only {_times(round(signal.observed))} where {_number(signal.usual)} are usual"
         case "silent" if signal.unit == "s":

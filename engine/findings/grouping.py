@@ -32,7 +32,7 @@ _CLEARLY = 2.5
 _LOWER = 0.5
 """Numbers that fall, and those whose name suggests no measurement, are seldom an incident of their own."""
 _NEARLY = 3.0
-_CALM = {"silent": 0.8, "fewer": 0.3}
+_CALM = {"silent": 0.8, "fewer": 0.3, "order": 1.0}
 _NEUTRAL = 1.0
 """Severity that neither adds to nor takes from a strength."""
 _MEASURE, _WORSE = 1.0, 0.75

@@ -139,7 +139,9 @@ class ColumnReader:
         key = self._key_column(parsed, row)
         if parsed.rows.fields:
             key = self._with_status(parsed, key, row)
-        columns = LineColumns(row, parsed.good.time_ns, key, parsed.level(), self._nodes(parsed), Values.none())
+        columns = LineColumns(
+            row, parsed.good.time_ns, key, parsed.level(), self._nodes(parsed), parsed.good.session, Values.none()
+        )
         return ReadLines(columns, parsed)
 
     def _key_column(self, parsed: Parsed, row: NDArray[np.int64]) -> NDArray[np.int32]:

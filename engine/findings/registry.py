@@ -6,6 +6,7 @@ from engine.findings.base import State, StreamDetector
 from engine.findings.levels import LevelShift
 from engine.findings.nodes import OddNodes
 from engine.findings.novelty import NewTemplates
+from engine.findings.order import SessionOrder
 from engine.findings.rates import Rates
 from engine.findings.silence import Silence
 from engine.findings.values import ValueShifts
@@ -17,6 +18,7 @@ DETECTORS: Mapping[str, Callable[[State | None], StreamDetector]] = {
     "values": ValueShifts,
     "levels": LevelShift,
     "nodes": OddNodes,
+    "order": SessionOrder,
 }
 
 
