@@ -128,6 +128,32 @@ AUDIT = sa.Table(
 )
 """Who changed what through the API."""
 
+LEVEL_COLUMNS = tuple(f"level_{name}" for name in ("none", "trace", "debug", "info", "warn", "error", "fatal"))
+"""Lines by level; their sum is the number of lines."""
+
+TEMPLATE_MINUTES = sa.Table(
+    "template_minutes",
+    METADATA,
+    sa.Column("region", sa.Text(), primary_key=True),
+    sa.Column("partition", sa.Text(), primary_key=True),
+    sa.Column("minute", sa.BigInteger(), primary_key=True),
+    sa.Column("part", sa.BigInteger(), primary_key=True),
+    sa.Column("template", sa.Text(), primary_key=True),
+    *(sa.Column(name, sa.BigInteger(), nullable=False) for name in LEVEL_COLUMNS),
+    sa.Index("template_minutes_minute", "minute"),
+    sa.Index("template_minutes_template", "template", "minute"),
+)
+"""Counts of `engine.steps.rollup`; `minute` is in minutes since 1970."""
+
+TEMPLATES = sa.Table(
+    "templates",
+    METADATA,
+    sa.Column("region", sa.Text(), primary_key=True),
+    sa.Column("id", sa.Text(), primary_key=True),
+    *(sa.Column(name, sa.Text(), nullable=False) for name in ("text", "first_seen", "last_seen", "example")),
+)
+"""Every template that was counted, with its first example line, redacted."""
+
 _DERIVED: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
     "severity": severity_of,
     "group_id": lambda alert: alert.get("group", ""),

@@ -19,6 +19,7 @@ from engine.flow.bytewax_steps import DecideStep, ParseStep, ScoreStep, WindowSt
 from engine.flow.drift_step import DriftStep
 from engine.flow.find_step import FindStep
 from engine.flow.outputs import Outputs
+from engine.flow.rollup_step import RollupStep
 from engine.flow.worker_context import Context
 from engine.steps.alert import AlertWriter
 from engine.steps.explain import Explainer
@@ -36,9 +37,12 @@ def build(context: Context) -> Dataflow:
     good = op.branch("unparsed", parsed, streams.is_parsed)
     alerts: list[KeyedStream[Record]] = []
     rejected: list[KeyedStream[streams.Rejectable]] = [good.falses]
+    if settings.rollup is not None:
+        counted = op.stateful_batch("rollup", good.trues, lambda state: RollupStep(context, state))
+        outputs.rollup(streams.to_shard("count", counted, settings))
     if settings.learn is not None:
         found = op.stateful_batch("find", good.trues, lambda state: FindStep(context, state))
-        alerts.append(streams.to_shard(found, settings))
+        alerts.append(streams.to_shard("report", found, settings))
     if settings.model is not None:
         scored, late = _windows(context, outputs, good.trues)
         alerts.append(scored)

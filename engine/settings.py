@@ -23,6 +23,7 @@ from pydantic_settings import (
 )
 
 from connectors.registry import SinkSettings, SourceSettings
+from connectors.sql_settings import SqlSettings
 from engine.drift.settings import DriftSettings
 from engine.serving.hot_swap import ModelSettings
 from engine.steps.alert import AlertSettings
@@ -30,6 +31,7 @@ from engine.steps.classify import ClassifySettings
 from engine.steps.decide import DecideSettings
 from engine.steps.find import LearnSettings
 from engine.steps.parse import ParseSettings
+from engine.steps.rollup import RollupSettings
 from engine.steps.score import ScoreSettings
 from engine.steps.window import SlidingWindows, WindowSettings
 from engine.telemetry.logs import LogSettings
@@ -151,6 +153,9 @@ class RegionSettings(TomlSettings):
     alert: AlertSettings = Field(default_factory=AlertSettings, description="What an alert quotes.")
     sinks: Annotated[tuple[SinkSettings, ...], Field(min_length=1)] = Field(description="Destinations of alerts.")
     dead_letters: SinkSettings = Field(description="Destination of lines that cannot be processed.")
+    rollup: RollupSettings | None = Field(
+        None, description="Counts per minute and template in the SQL store. Without it, lines are not counted there."
+    )
     drift: DriftSettings = Field(default_factory=DriftSettings, description="When a stream counts as drifted.")
     drift_events: SinkSettings | None = Field(
         None,
@@ -195,6 +200,19 @@ class RegionSettings(TomlSettings):
         if self.learn is None:
             object.__setattr__(self, "learn", LearnSettings())
         return self
+
+    @model_validator(mode="after")
+    def _rollup_has_a_store(self) -> "RegionSettings":
+        if self.rollup is not None and self.rollup_store is None:
+            raise ValueError("[rollup] needs a database: set rollup.store.url, or add a sink of type sql")
+        return self
+
+    @property
+    def rollup_store(self) -> SqlSettings | None:
+        """The database of counts: the one set for them, else that of the first SQL sink; None without both."""
+        if self.rollup is not None and self.rollup.store is not None:
+            return self.rollup.store
+        return next((sink for sink in self.sinks if isinstance(sink, SqlSettings)), None)
 
     @property
     def scoring(self) -> ModelSettings:

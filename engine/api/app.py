@@ -25,8 +25,9 @@ from engine.api import (
     problems,
     rounds,
     silences,
+    templates,
     users,
-)  # fmt: skip
+)
 from engine.api.classifying import Classifiers
 from engine.api.limits import BodyLimit, RequestCheck, SecurityHeaders
 from engine.api.services import Services
@@ -59,7 +60,7 @@ def build_app(services: Services) -> FastAPI:
     app.state.alert_stream = events.AlertStream(services)
     app.state.classifiers = Classifiers(services.models_url)
     # `events` before `alerts`: /alerts/stream is not an alert's id.
-    for noun in (health, auth, events, alerts, groups, silences, predict, model_versions, rounds, users):
+    for noun in (health, auth, events, alerts, groups, silences, templates, predict, model_versions, rounds, users):
         app.include_router(noun.router)
     app.add_api_route("/api/v1/openapi.json", _openapi, tags=["session"], responses=problems.RESPONSES)
     app.router.routes.append(_console())

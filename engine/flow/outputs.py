@@ -1,18 +1,23 @@
 """The outputs of the flow: which sinks there are, who writes to which, and what a dead letter becomes."""
 
+from collections.abc import Callable
+
 import bytewax.operators as op
 from bytewax.operators import KeyedStream
 
-from connectors.base import Record
+from connectors.base import Record, Sink
 from connectors.dead_letters import to_records
 from connectors.registry import SinkSettings, build_sink
 from engine.flow.streams import Rejectable, shard_of, shards_of
 from engine.flow.worker_context import Context, SinkReports
 from engine.records import Rejected
+from engine.settings import RegionSettings
 from engine.steps.sinks import SinkOutput, try_out
+from foundation.extras import require
 
 DEAD_LETTERS = "dead-letters"
 DRIFT_EVENTS = "drift-events"
+ROLLUP = "counts"
 
 
 class Outputs:
@@ -31,16 +36,23 @@ class Outputs:
         """Send drift events to their sink."""
         self._add(DRIFT_EVENTS, records, sink)
 
+    def rollup(self, records: KeyedStream[Record]) -> None:
+        """Send counts per minute and template to the SQL store."""
+        settings = self._context.settings
+        self._add_built(ROLLUP, records, lambda _: _rollup_sink(settings))
+
     def dead_letters(self, rejected: KeyedStream[Rejectable]) -> None:
         """Send rejected lines to the sink of dead letters."""
         records = op.flat_map("letter", rejected, lambda item: _letters(item[0], item[1], self._context))
         self._add(DEAD_LETTERS, records, self._context.settings.dead_letters)
 
     def _add(self, name: str, records: KeyedStream[Record], sink: SinkSettings) -> None:
+        self._add_built(name, records, lambda shard: build_sink(_for_writer(sink, self._context, shard)))
+
+    def _add_built(self, name: str, records: KeyedStream[Record], build: Callable[[str], Sink]) -> None:
         context = self._context
         output = SinkOutput(
-            name, lambda shard: build_sink(_for_writer(sink, context, shard)), shards_of(context.settings),
-            self._reports,
+            name, build, shards_of(context.settings), self._reports,
             expired=context.drain.expired, stop=context.drain.requested,
         )  # fmt: skip
         op.output(name, records, output)
@@ -53,7 +65,19 @@ def try_sinks(context: Context) -> bool:
     if context.settings.drift_events is not None:
         named[DRIFT_EVENTS] = context.settings.drift_events
     sinks = {name: build_sink(_for_writer(sink, context, "0")) for name, sink in named.items()}
+    if context.settings.rollup is not None:
+        sinks[ROLLUP] = _rollup_sink(context.settings)
     return all(try_out(name, sink, reports, stop) for name, sink in sinks.items())
+
+
+def _rollup_sink(settings: RegionSettings) -> Sink:
+    rollup, store = settings.rollup, settings.rollup_store
+    if rollup is None or store is None:
+        raise ValueError("the region has no [rollup] with a database")
+    require("sql", "the rollup of counts")
+    from connectors.sql_rollup import SqlRollupSink
+
+    return SqlRollupSink(store, rollup.keep_days)
 
 
 def _alert_sinks(context: Context) -> dict[str, SinkSettings]:

@@ -51,9 +51,9 @@ def to_windows(parsed: KeyedStream[Parsed], settings: RegionSettings) -> KeyedSt
     return op.flat_map("route", parsed, lambda item: route.by_session(item[1].good, settings.shards))
 
 
-def to_shard(records: KeyedStream[Record], settings: RegionSettings) -> KeyedStream[Record]:
+def to_shard(name: str, records: KeyedStream[Record], settings: RegionSettings) -> KeyedStream[Record]:
     """Key what a partition reports by the shard that delivers it."""
-    return op.map("report", records, lambda item: (shard_of(item[0], settings), item[1]))
+    return op.map(name, records, lambda item: (shard_of(item[0], settings), item[1]))
 
 
 def is_parsed(item: tuple[str, Parsed | Rejected]) -> TypeGuard[tuple[str, Parsed]]:

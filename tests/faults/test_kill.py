@@ -3,14 +3,22 @@
 import os
 import random
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 from confluent_kafka import Producer
+
+from connectors.memory import MemorySource
+from connectors.sql_schema import LEVEL_COLUMNS
+from engine.steps.parse import Parser, ParseSettings
+from engine.steps.rollup import Rollup, RollupSettings
+from foundation.documents.base import template_id_text
 
 pytestmark = pytest.mark.process
 
@@ -58,6 +66,7 @@ def test_ten_kills_lose_nothing(
             {"type": "sql", "url": f"sqlite:///{tmp_path / 'alerts.db'}"},
         ],
         workers=2,
+        rollup={"flush_s": 0.3},
     )
     feeder = Feeder(broker.brokers, topic, lines, SECONDS)
     until(lambda: engine.ready(0), "the first worker answers")
@@ -78,8 +87,33 @@ def test_ten_kills_lose_nothing(
     agree(stored(tmp_path / "alerts.db"), wanted, once=True)
     on_topic = consume(broker.brokers, alerts)
     agree(on_topic, wanted, once=False)
+    for partition, its_lines in enumerate(lines):
+        assert _counts(tmp_path / "alerts.db", f"{topic}/{partition}") == _undisturbed(its_lines)
     record_property("alerts", len(wanted))
     record_property("repeats_on_the_topic", len(on_topic) - len(wanted))
+
+
+def _counts(path: Path, partition: str) -> dict[tuple[int, int, str], tuple[int, ...]]:
+    """Rows of the rollup: minute, part and template to lines by level."""
+    names = ", ".join(LEVEL_COLUMNS)
+    with closing(sqlite3.connect(path)) as database:
+        query = f"SELECT minute, part, template, {names} FROM template_minutes WHERE partition = ?"
+        return {row[:3]: row[3:] for row in database.execute(query, (partition,))}
+
+
+def _undisturbed(lines: list[bytes]) -> dict[tuple[int, int, str], tuple[int, ...]]:
+    """The same, of an engine that nothing interrupts."""
+    parser, rollup = (
+        Parser(ParseSettings(format="hdfs"), lambda p, n: f"{p}/{n}"),
+        Rollup(RollupSettings().late_minutes),
+    )
+    reader = MemorySource({"lines": lines}).open("lines", None)
+    with suppress(StopIteration):
+        while True:
+            if (batch := reader.next_batch()) is not None:
+                parsed = parser.parse(batch)
+                rollup.add(parsed.good.time_ns, parsed.good.template, parsed.level())
+    return {(row.minute, row.part, template_id_text(row.template)): row.levels for row in rollup.changed()}
 
 
 def test_supervisor_killed_while_its_workers_start(

@@ -1,0 +1,118 @@
+"""Templates from the rollup: counts that add up, sparklines, life lines, and the difference of two ranges."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.base import Record
+from connectors.sql_rollup import SqlRollupSink
+from engine.api.templates import change_of
+from foundation.time_text import NS_PER_S
+from tests.engine.api.conftest import START_NS, alert, at
+
+START = START_NS // (60 * NS_PER_S) + 1
+A, B, C = "a" * 16, "b" * 16, "c" * 16
+TEXTS = {A: "disk <*> failed", B: "user <*> logged in", C: "cache miss"}
+
+
+def minute(offset):
+    return at(((START + offset) * 60 * NS_PER_S - START_NS) / NS_PER_S)
+
+
+def row(template, offset, lines, *, region="eu", partition="app.log", part=0, errors=0):
+    first_ns = (START + offset) * 60 * NS_PER_S
+    document = {
+        "region": region, "partition": partition, "minute": START + offset, "part": part, "template": template,
+        "levels": (0, 0, 0, lines - errors, 0, errors, 0), "first_ns": first_ns, "last_ns": first_ns + NS_PER_S,
+        "text": TEXTS[template], "example": f"example of {template[0]} in minute {offset}",
+    }  # fmt: skip
+    return Record(f"{region}/{partition}/{START + offset}/{part}/{template}", partition, document)
+
+
+@pytest.fixture
+def count(services, store):
+    def write(*records, keep_days=30):
+        sink = SqlRollupSink(store, keep_days)
+        sink.open(None)
+        sink.write(records)
+        sink.flush(5)
+        sink.close()
+
+    return write
+
+
+@pytest.fixture
+def client(log_in):
+    return log_in("viewer")
+
+
+RANGE = {"since": minute(0), "until": minute(10)}
+
+
+def test_templates_are_listed_with_exact_counts(client, count, add_alerts):
+    count(row(A, 0, 3, errors=1), row(A, 9, 2), row(A, 9, 5, part=START + 9), row(B, 1, 4), row(B, 10, 100))
+    add_alerts(alert("x", 90), alert("y", 10_000))
+    found = client.get("/api/v1/templates", params=RANGE).json()
+    assert (found["total_lines"], found["total_templates"]) == (14, 2)
+    first, second = found["items"]
+    assert (first["id"], first["lines"], first["levels"], first["alerts"]) == (A, 10, {"info": 9, "error": 1}, 1)
+    assert (first["first_seen"], first["example"]) == (minute(0), "example of a in minute 0")
+    assert (sum(first["sparkline"]), first["sparkline"][0], first["sparkline"][-1]) == (10, 3, 7)
+    assert (second["id"], second["lines"], sum(second["sparkline"])) == (B, 4, 4)
+    only = client.get("/api/v1/templates", params={**RANGE, "text": "LOGGED"}).json()
+    assert ([i["id"] for i in only["items"]], only["total_lines"]) == ([B], 14)
+
+
+def test_rows_are_replaced_and_lives_only_grow(client, count):
+    count(row(A, 5, 9))
+    count(row(A, 5, 3), row(A, 7, 1))
+    count(row(A, 2, 1))
+    (item,) = client.get("/api/v1/templates", params=RANGE).json()["items"]
+    assert (item["lines"], item["first_seen"], item["example"]) == (5, minute(2), "example of a in minute 5")
+
+
+def test_a_life_line_has_its_minutes_or_longer_parts(client, count):
+    count(row(A, 0, 3), row(A, 1, 1, errors=1), row(A, 9, 2, region="us"))
+    found = client.get(f"/api/v1/templates/{A}", params=RANGE).json()
+    assert [(p["time"], p["lines"]) for p in found["points"]] == [(minute(0), 3), (minute(1), 1), (minute(9), 2)]
+    assert found["regions"] == ["eu", "us"]
+    longer = client.get(f"/api/v1/templates/{A}", params={**RANGE, "step_minutes": 5, "region": "eu"}).json()
+    assert [(p["time"], p["lines"], p["levels"]) for p in longer["points"]] == [(minute(0), 4, {"info": 3, "error": 1})]
+    assert client.get(f"/api/v1/templates/{C}", params=RANGE).status_code == 404
+    wide = {"since": minute(0), "until": minute(5_000)}
+    assert client.get(f"/api/v1/templates/{A}", params=wide).status_code == 422
+
+
+def test_the_difference_of_two_ranges_adds_up_to_all_lines(client, count):
+    count(row(A, 0, 10), row(B, 0, 4), row(A, 5, 21), row(C, 6, 2), row(C, 6, 3, region="us"), row(C, 9, 50))
+    asked = {"since_a": minute(0), "until_a": minute(1), "since_b": minute(5), "until_b": minute(7)}
+    found = client.get("/api/v1/templates/diff", params=asked).json()
+    assert [(c["id"], c["kind"], c["before"], c["after"]) for c in found["changes"]] == [
+        (B, "gone", 4, 0), (C, "new", 0, 5), (A, "same", 10, 21),
+    ]  # fmt: skip
+    assert (found["lines_before"], found["lines_after"]) == (14, 26)
+    assert [sum(lines) for lines in zip(*found["lines_by_kind"].values(), strict=True)] == [14, 26]
+    assert sum(found["kinds"].values()) == 3
+    regions = client.get("/api/v1/templates/diff", params={**asked, "region_b": "us"}).json()
+    assert regions["lines_after"] == 3
+
+
+def test_ranges_are_checked(client):
+    for query in ({"since": minute(5), "until": minute(5)}, {"since": "x"}, {"since": "1990-01-01T00:00:00Z"}):
+        assert client.get("/api/v1/templates", params=query).status_code == 422
+    assert client.get("/api/v1/templates").json()["items"] == []
+
+
+def test_counts_behind_the_retention_are_deleted(client, count):
+    count(row(A, 0, 1), row(A, 3 * 1_440, 1), keep_days=2)
+    whole = {"since": minute(0), "until": minute(4 * 1_440)}
+    assert client.get("/api/v1/templates", params=whole).json()["total_lines"] == 1
+
+
+@given(st.tuples(st.integers(0, 1_000), st.integers(0, 1_000)).filter(any), st.tuples(*[st.integers(1, 100)] * 2))
+def test_a_change_and_its_reverse_are_opposite(lines, minutes):
+    opposite = {"new": "gone", "gone": "new", "more": "fewer", "fewer": "more", "same": "same"}
+    forward = change_of(A, "", lines, minutes)
+    back = change_of(A, "", lines[::-1], minutes[::-1])
+    assert back.kind == opposite[forward.kind]
+    assert forward.rate_before * minutes[0] == pytest.approx(forward.before)
