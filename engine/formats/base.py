@@ -58,8 +58,9 @@ class Format:
             `engine.parsing.record_blocks` and `engine.parsing.line_reassembly`.
         header: See the module; None where lines are documents.
         document: How documents are read; None where lines are headed.
-        clocks: Patterns that find the time in the message of a line whose header has none, with groups for times;
-            the first that is found counts. Such lines are read one by one.
+        clocks: Patterns that find the time in the message of a line whose header has none, or anywhere in the lines of
+            a format without time groups; with groups for times. The first that is found counts. Such lines are read
+            one by one.
         sessions: Session rules by name, each a row of patterns of which the first that is found
             gives the key. The first rule is the default.
         levels: What the format's own words for levels mean, next to `LEVELS`.

@@ -6,7 +6,19 @@ order of detection: a format precedes those that match some of its lines too.
 
 from collections.abc import Mapping
 
-from engine.formats import documents, general, loghub, multiline, platforms, programs, services, syslog, timed, web
+from engine.formats import (
+    documents,
+    general,
+    loghub,
+    multiline,
+    named_zones,
+    platforms,
+    programs,
+    services,
+    syslog,
+    timed,
+    web,
+)
 from engine.formats.base import LEVELS, NO_KEY, SYSLOG_LEVELS, DocumentLayout, Format
 from foundation.settings_errors import unknown
 
@@ -25,6 +37,7 @@ FORMATS: Mapping[str, Format] = {
     "leef": syslog.LEEF,
     "haproxy_http": web.HAPROXY_HTTP,
     "haproxy_tcp": web.HAPROXY_TCP,
+    "cisco_zone": named_zones.CISCO_ZONE,
     "cisco": platforms.CISCO,
     "nxos": timed.NXOS,
     "logfmt_syslog": programs.LOGFMT_SYSLOG,
@@ -69,9 +82,12 @@ FORMATS: Mapping[str, Format] = {
     "mysql_general": multiline.MYSQL_GENERAL,
     "mysql_general_old": multiline.MYSQL_GENERAL_OLD,
     "rabbitmq": multiline.RABBITMQ,
+    "postgresql_csv_zone": named_zones.POSTGRESQL_CSV_ZONE,
     "postgresql_csv": multiline.POSTGRESQL_CSV,
     "nginx_error": services.NGINX_ERROR,
+    "postgresql_zone": named_zones.POSTGRESQL_ZONE,
     "postgresql": services.POSTGRESQL,
+    "postgresql_rds_zone": named_zones.POSTGRESQL_RDS_ZONE,
     "postgresql_rds": services.POSTGRESQL_RDS,
     "kafka": services.KAFKA,
     "redis": services.REDIS,
@@ -83,6 +99,7 @@ FORMATS: Mapping[str, Format] = {
     "windows_csv": services.WINDOWS_CSV,
     "auditd": general.AUDITD,
     "postgresql_epoch": programs.POSTGRESQL_EPOCH,
+    "journal_full_zone": named_zones.JOURNAL_FULL_ZONE,
     "journal_full": programs.JOURNAL_FULL,
     "journal_unix": programs.JOURNAL_UNIX,
     "ruby": programs.RUBY,
@@ -90,6 +107,7 @@ FORMATS: Mapping[str, Format] = {
     "fail2ban": programs.FAIL2BAN,
     "haproxy_stderr": programs.HAPROXY_STDERR,
     "cups": programs.CUPS,
+    "php_zone": named_zones.PHP_ZONE,
     "php": programs.PHP,
     "mssql": platforms.MSSQL,
     "jvm_gc": platforms.JVM_GC,
@@ -114,6 +132,8 @@ FORMATS: Mapping[str, Format] = {
     "levelled": general.LEVELLED,
     "level_first": general.LEVEL_FIRST,
     "rsyslog": syslog.RSYSLOG,
+    "dated_name": named_zones.DATED_NAME,
+    "date_command_name": named_zones.DATE_COMMAND_NAME,
     "dated_zone": general.DATED_ZONE,
     "dated": general.DATED,
     "day_month_zone": general.DAY_MONTH_ZONE,

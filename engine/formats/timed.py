@@ -20,7 +20,7 @@ from engine.formats.general import AFTER_TIME, ASIDE, LEVEL, MAYBE_LEVEL, REST
 _CLOCK = rb"(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
 _FRACTION = rb"(?:[.,]" + FRACTION + rb")?"
 _HALF_DAY = rb" ?(?P<half_day>AM|PM)"
-_WEEKDAY = rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
+WEEKDAY = rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 _COMPACT = rb"(?P<yyyymmdd>[0-9]{8})"
 _LETTER = {"I": "info", "W": "warn", "E": "error", "F": "fatal", "D": "debug", "C": "fatal", "T": "trace", "V": "trace"}
 _NUMBER = rb"(?P<pid>[0-9]+)"
@@ -74,14 +74,14 @@ MONTH_FIRST_24 = _timed(
 MAIL_DATE = _timed(
     "mail_date", "[Day, ]DD Mmm YYYY HH:MM:SS ZONE [LEVEL] [COMPONENT:] MESSAGE",
     (b"Sun, 10 Mar 2024 07:25:01 +0100 ERROR mailer: no route", b"Sun 10 Mar 2024 06:25:02 PM queue is long"),
-    rb"(?:" + _WEEKDAY + rb",? )?(?P<day>[0-9]{1,2}) " + MONTH_NAME + rb" (?P<year>[0-9]{4}) " + _CLOCK + _FRACTION
+    rb"(?:" + WEEKDAY + rb",? )?(?P<day>[0-9]{1,2}) " + MONTH_NAME + rb" (?P<year>[0-9]{4}) " + _CLOCK + _FRACTION
     + rb"(?:" + _HALF_DAY + rb")?(?: " + ZONE + rb")?",
 )  # fmt: skip
 
 DATE_COMMAND = _timed(
     "date_command", "Day Mmm DD HH:MM:SS[.FFF] [ZONE ]YYYY [LEVEL] [COMPONENT:] MESSAGE",
     (b"Sun Mar 10 06:25:01 UTC 2024 backup: ERROR disk full", b"Sun Mar 10 06:25:02.123456 2024 [error] no route"),
-    _WEEKDAY + rb" " + MONTH_NAME + rb" +(?P<day>[0-9]{1,2}) " + HMS + _FRACTION
+    WEEKDAY + rb" " + MONTH_NAME + rb" +(?P<day>[0-9]{1,2}) " + HMS + _FRACTION
     + rb"(?: (?P<utc>UTC|GMT))? (?P<year>[0-9]{4})",
 )  # fmt: skip
 

@@ -14,11 +14,12 @@ import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.formats.time_values import ZONES
 from foundation.time_text import iso_seconds
 
 DIGIT_GROUPS = (
@@ -40,7 +41,10 @@ DIGIT_GROUPS = (
     "zone_minute",
     "zone_hhmm",
 )
-"""Header groups that hold one run of digits each; those of `LETTER_GROUPS` hold none."""
+"""Header groups that hold one run of digits each; those of `LETTER_GROUPS` hold none.
+
+The patterns of `Format.clocks` may also have `zone_name`, an abbreviation of `ZONES`, and `zone_iana`.
+"""
 
 MONTHS = {m: i + 1 for i, m in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split())}
 
@@ -79,6 +83,13 @@ def _offset_s(zone: ZoneInfo, local_quarter: int) -> int:
     local = dt.datetime(1970, 1, 1) + dt.timedelta(seconds=local_quarter * _QUARTER_S)  # noqa: DTZ001
     offset = local.replace(tzinfo=zone).utcoffset()
     return 0 if offset is None else int(offset.total_seconds())
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise BadTimeError(f"there is no time zone {name!r}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +134,8 @@ class TimeRules:
         for name, values in LETTER_GROUPS.items():
             if letters := groups.get(name):
                 number[name] = values[letters.decode()]
+        if name := groups.get("zone_name"):
+            number["zone_s"] = int(ZONES[name.decode()] * 3600)
         fraction = int(((groups.get("fraction") or b"") + b"0" * 9)[:9]) + number.get("millisecond", 0) * _MILLISECOND
         if "epoch_s" in number:
             return self.check(number["epoch_s"] * _SECOND + fraction, read_ns)
@@ -130,7 +143,10 @@ class TimeRules:
         clock_s = _clock_s(number)
         if "year" in number:
             local_s = _day(number["year"], number["month"], number["day"]) * _DAY_S + clock_s
-            utc_s = local_s - _zone_s(number) if _zoned(number) else self._utc_s(local_s)
+            if zone := groups.get("zone_iana"):
+                utc_s = local_s - _offset_s(_zone(zone.decode()), local_s // _QUARTER_S)
+            else:
+                utc_s = local_s - _zone_s(number) if _zoned(number) else self._utc_s(local_s)
             return self.check(utc_s * _SECOND + fraction, read_ns)
         if "month" not in number:
             return self.check(self._dateless(clock_s, fraction, read_ns), read_ns)
@@ -352,10 +368,12 @@ def _split_dates(number: dict[str, int]) -> None:
 
 
 def _zoned(number: dict[str, int]) -> bool:
-    return "utc" in number or "zone_sign" in number
+    return "utc" in number or "zone_sign" in number or "zone_s" in number
 
 
 def _zone_s(number: dict[str, int]) -> int:
+    if "zone_s" in number:
+        return number["zone_s"]
     hour, minute = divmod(number.get("zone_hhmm", 0), 100)
     hour, minute = hour + number.get("zone_hour", 0), minute + number.get("zone_minute", 0)
     if hour > 23 or minute > 59:

@@ -42,6 +42,7 @@ class HeaderReader:
 
     Attributes:
         widths: Least and greatest number of digits of each of the format's time groups, and of its HTTP status.
+        clocked: Whether the time may be found by `Format.clocks`.
         has_time: Whether lines of the format can contain their time.
         groups: Names of the header's groups.
         why_slow: Why the result for one line does not hold for others of its shape, or None.
@@ -60,6 +61,7 @@ class HeaderReader:
         self._time_groups = self.widths.keys() - {http_status.GROUP}
         self.has_time = bool(self._time_groups)
         self.groups = frozenset(self._pattern.groupindex)
+        self.clocked = bool(self._clocks)
         self.id_blind = not (
             why_not_id_blind(self._pattern.pattern, search=False)
             or any(why_not_id_blind(pattern, search=True) for pattern in session)
@@ -91,9 +93,10 @@ class HeaderReader:
         return Header(time_ns, len(line) if message_start < 0 else message_start, start, end, match, timed)
 
     def _own_time(self, match: re.Match[bytes], read_ns: int) -> int:
-        """The time in the message of a line whose header has none, or when it was read."""
+        """The time that `Format.clocks` find in a line whose header has none, or when it was read."""
+        start = match.start("message") if self.has_time else 0
         for clock in self._clocks:
-            if found := clock.search(match.string, match.start("message")):
+            if found := clock.search(match.string, start):
                 return self._times.of_groups(found.groupdict(), read_ns)
         return read_ns
 

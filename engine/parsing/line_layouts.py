@@ -109,7 +109,7 @@ class Shapes:
             text: Number of the masked text, for lines with this one's kind of HTTP status, or `NO_TEXT`.
             line_bytes: The line's length without its line end and a final carriage return.
         """
-        if self._groups and not header.timed:
+        if (self._groups or self._reader.clocked) and not header.timed:
             return None
         first, last = _anchor(edges, header.key_start), _anchor(edges, header.key_end)
         runs = [_run_of(edges, *header.match.span(g)) for g in self._groups]
