@@ -37,6 +37,8 @@ def text_of(signal: Signal, reader: ColumnReader) -> str:
 def sentence(signal: Signal, reader: ColumnReader) -> str:
     """A signal in one sentence, without its template."""
     where = f" on {reader.nodes[signal.node]}" if signal.node else ""
+    if "hour" in signal.note:
+        where += f" from {signal.note['hour']}:00 to {signal.note['hour']}:59 UTC"
     match signal.kind:
         case "new":
             return f"never seen before, {_times(signal.count)} so far"
@@ -48,7 +50,7 @@ def sentence(signal: Signal, reader: ColumnReader) -> str:
             others = f"{signal.note['followed']:,} times"
             return f"came {_times(signal.count)} after '{after}', which other lines followed {others}"
         case "fewer":
-            return f"only {_times(round(signal.observed))} where {_number(signal.usual)} are usual"
+            return f"only {_times(round(signal.observed))}{where} where {_number(signal.usual)} are usual"
         case "silent" if signal.unit == "s":
             return f"silent for {_duration(signal.observed)}, usually every {_duration(signal.usual)}"
         case "silent":

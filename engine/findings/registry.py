@@ -8,6 +8,7 @@ from engine.findings.nodes import OddNodes
 from engine.findings.novelty import NewTemplates
 from engine.findings.order import SessionOrder
 from engine.findings.rates import Rates
+from engine.findings.season import Season
 from engine.findings.silence import Silence
 from engine.findings.values import ValueShifts
 
@@ -19,6 +20,7 @@ DETECTORS: Mapping[str, Callable[[State | None], StreamDetector]] = {
     "levels": LevelShift,
     "nodes": OddNodes,
     "order": SessionOrder,
+    "season": Season,
 }
 
 

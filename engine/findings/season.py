@@ -1,0 +1,161 @@
+"""`season`: a template that is far more or less frequent than it usually is at this hour of the day.
+
+`rates` compares a count with all of the past, so a burst at night that would be ordinary by day is not unusual to it.
+Here every hour is compared with the same hour of earlier days, working days and weekends apart, as soon as there are
+enough of them. As in `engine.findings.counts`, a count is surprising only if neither the clock nor the other lines of
+the hour explain it. Days begin at midnight UTC.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import betainc  # type: ignore[import-untyped]
+
+from engine.findings.base import Block, Signal, State, TemplateLookup
+
+MAX_TEMPLATES = 1000
+"""Templates that are watched, the oldest ones; each takes 400 bytes."""
+MIN_DAYS = 5
+"""Earlier hours of a slot before a count is compared with them: a week of working days."""
+SLOTS = 48
+"""24 hours of working days, and behind them those of weekends."""
+_HOUR_NS = 3600 * 10**9
+_EPOCH_WEEKDAY = 3
+"""1 January 1970 was a Thursday."""
+_FEWEST = 8.0
+"""Lines to be expected before their absence means anything."""
+_SHRINK, _USUAL_DISPERSION = 10.0, 0.5
+"""Lines at which a template's own dispersion counts as much as the usual one, and the usual one."""
+_TINY = 1e-300
+
+Floats = NDArray[np.float64]
+
+
+def slot_of(hour: int) -> int:
+    """The slot of an hour, counted from the epoch."""
+    day = hour // 24
+    return hour % 24 + 24 * ((day + _EPOCH_WEEKDAY) % 7 >= 5)
+
+
+class Season:
+    """See the module."""
+
+    name: ClassVar[str] = "season"
+    calibrated: ClassVar[bool] = False
+
+    def __init__(self, state: State | None = None) -> None:
+        saved = state or {}
+        self._hour: int | None = saved.get("hour")
+        self._whole: bool = saved.get("whole", False)
+        """Whether the open hour was read from its beginning."""
+        self._days = saved["days"].copy() if "days" in saved else np.zeros(SLOTS, np.int64)
+        self._lines = saved["lines"].copy() if "lines" in saved else np.zeros(SLOTS)
+        self._sum = saved["sum"].copy() if "sum" in saved else np.zeros((SLOTS, 0), np.float32)
+        self._square = saved["square"].copy() if "square" in saved else np.zeros((SLOTS, 0), np.float32)
+        self._now = saved["now"].copy() if "now" in saved else np.zeros(0)
+        # Number and time of the first and last line of each template in the open hour.
+        self._place = saved["place"].copy() if "place" in saved else np.zeros((4, 0), np.int64)
+
+    def observe(self, block: Block, templates: TemplateLookup) -> Sequence[Signal]:
+        """See `engine.findings.base.StreamDetector`."""
+        self._grow(min(len(templates), MAX_TEMPLATES))
+        # Time never runs backwards here: lines of several writers are seldom in exact order.
+        hours = np.maximum.accumulate(block.lines.time_ns) // _HOUR_NS
+        if self._hour is not None:
+            hours = np.maximum(hours, self._hour)
+        found: list[Signal] = []
+        starts = np.flatnonzero(np.diff(hours, prepend=-1))
+        for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(hours)], strict=True):
+            hour = int(hours[start])
+            if hour != self._hour:
+                found += self._close(block, start)
+                self._whole, self._hour = self._hour is not None, hour
+            self._add(block, start, stop)
+        return found
+
+    def _add(self, block: Block, start: int, stop: int) -> None:
+        key = block.lines.key[start:stop]
+        row, time_ns = block.lines.row[start:stop], block.lines.time_ns[start:stop]
+        mine = np.flatnonzero(key < len(self._now))
+        keys, first = np.unique(key[mine], return_index=True)
+        _, last = np.unique(key[mine][::-1], return_index=True)
+        new = self._now[keys] == 0
+        begin, end = mine[first], mine[::-1][last]
+        self._place[0, keys[new]], self._place[2, keys[new]] = row[begin[new]], time_ns[begin[new]]
+        self._place[1, keys], self._place[3, keys] = row[end], np.maximum(time_ns[end], self._place[2, keys])
+        self._now += np.bincount(key[mine], minlength=len(self._now))
+
+    def _close(self, block: Block, at: int) -> list[Signal]:
+        """Judges the open hour, which ends at line `at` of the block, then learns it unless only a part was read."""
+        if self._hour is None:
+            return []
+        slot, found = slot_of(self._hour), []
+        if self._whole:
+            if self._days[slot] >= MIN_DAYS:
+                found = self._judged(slot, int(block.lines.row[at]), int(block.lines.time_ns[at]))
+            self._sum[slot] += self._now
+            self._square[slot] += self._now**2
+            self._lines[slot] += self._now.sum()
+            self._days[slot] += 1
+        self._now[:] = 0.0
+        return found
+
+    def _judged(self, slot: int, row: int, time_ns: int) -> list[Signal]:
+        days, count = int(self._days[slot]), self._now
+        total = self._sum[slot].astype(np.float64)
+        tested = np.flatnonzero(total > 0)
+        by_clock = (total + 0.5) / days
+        by_lines = (total + 0.5) / max(self._lines[slot], 1.0) * count.sum()
+        own = (self._square[slot] / days - (total / days) ** 2 - total / days) / np.maximum((total / days) ** 2, 1e-12)
+        dispersion = (total * np.maximum(own, 0.0) + _SHRINK * _USUAL_DISPERSION) / (total + _SHRINK)
+        high = np.minimum(_above(count, by_clock, total, dispersion), _above(count, by_lines, total, dispersion))
+        low = np.minimum(_below(count, by_clock, total, dispersion), _below(count, by_lines, total, dispersion))
+        surprise = np.maximum(high, low) - np.log(max(1, 2 * len(tested)))
+        found = []
+        for key in tested[surprise[tested] > 0].tolist():
+            more = bool(high[key] > low[key])
+            first, last, first_ns, last_ns = (
+                self._place[:, key].tolist() if count[key] else (row, row, time_ns, time_ns)
+            )
+            usual = max(by_clock[key], by_lines[key]) if more else min(by_clock[key], by_lines[key])
+            found.append(
+                Signal(self.name, "more" if more else "fewer", key, float(surprise[key]), float(count[key]),
+                       float(usual), int(count[key]), first, last, first_ns, last_ns, note={"hour": slot % 24})
+            )  # fmt: skip
+        return found
+
+    def _grow(self, size: int) -> None:
+        more = size - len(self._now)
+        if more > 0:
+            self._now = np.append(self._now, np.zeros(more))
+            self._place = np.concatenate((self._place, np.zeros((4, more), np.int64)), axis=1)
+            wider = np.zeros((SLOTS, more), np.float32)
+            self._sum = np.concatenate((self._sum, wider), axis=1)
+            self._square = np.concatenate((self._square, wider), axis=1)
+
+    def coarsen(self) -> None:
+        """See `engine.findings.base.StreamDetector`; hours do not depend on blocks."""
+
+    def snapshot(self) -> State:
+        """See `engine.findings.base.StreamDetector`."""
+        arrays = {
+            "days": self._days, "lines": self._lines, "sum": self._sum, "square": self._square, "now": self._now,
+            "place": self._place,
+        }  # fmt: skip
+        return {"hour": self._hour, "whole": self._whole, **{name: array.copy() for name, array in arrays.items()}}
+
+
+def _above(count: Floats, mean: Floats, total: Floats, dispersion: Floats) -> Floats:
+    """-ln of the chance of a count as high, of a negative binomial whose mean was measured on `total` lines."""
+    size = 1.0 / (1.0 / (total + 0.5) + dispersion)
+    chance = np.where(count >= 2, betainc(np.maximum(count, 1.0), size, mean / (mean + size)), 1.0)
+    return np.asarray(-np.log(np.maximum(chance, _TINY)))
+
+
+def _below(count: Floats, mean: Floats, total: Floats, dispersion: Floats) -> Floats:
+    """The same of a count as low; 0 where few lines are expected."""
+    size = 1.0 / (1.0 / (total + 0.5) + dispersion)
+    chance = np.where(mean >= _FEWEST, betainc(size, count + 1.0, size / (mean + size)), 1.0)
+    return np.asarray(-np.log(np.maximum(chance, _TINY)))
