@@ -1,9 +1,11 @@
-"""The log of the demonstration: found, or made, and cut in two."""
+"""The log of the demonstration: found or simulated, and cut in two."""
 
 import lzma
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress as ProgressBar
@@ -14,7 +16,11 @@ from engine.offline.label_files import read_session_labels
 
 SIMULATED_LINES = 200_000
 TIME_FORMAT = "%y%m%d %H%M%S"
-BLOCK = re.compile(rb"blk_-?[0-9]+")
+LABELS_HEADER = "BlockId,Label\n"
+GAP_S = 43_200
+"""HDFS blocks rest for hours between being written and deleted; the longest pause in the sample is 12.9 h."""
+
+_BLOCK = re.compile(rb"blk_-?[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +31,32 @@ class DemoLog:
     lines: list[bytes]
     labels: dict[str, bool]
 
+    def split(self, share: float) -> tuple["DemoLog", "DemoLog"]:
+        """The first `share` (0..1) of the lines for training, and the rest for the stream.
+
+        Sessions across the cut have no label on either side: the model was trained before they ended, and the
+        stream lacks their beginning.
+        """
+        at = int(len(self.lines) * share)
+        parts = self.lines[:at], self.lines[at:]
+        before, after = (sessions(part) for part in parts)
+        first, rest = (
+            DemoLog(self.origin, part, {key: bad for key, bad in self.labels.items() if key in keys})
+            for part, keys in zip(parts, (before - after, after - before), strict=True)
+        )
+        return first, rest
+
+    def write(self, folder: Path, stem: str) -> tuple[Path, Path]:
+        """Write `STEM.log` and its labels `STEM.csv`, as `driftline train` reads them."""
+        log, labels = folder / f"{stem}.log", folder / f"{stem}.csv"
+        log.write_bytes(b"\n".join(self.lines) + b"\n")
+        rows = (f"{key},{'Anomaly' if bad else 'Normal'}\n" for key, bad in self.labels.items())
+        labels.write_text(LABELS_HEADER + "".join(rows))
+        return log, labels
+
 
 def find_log(console: Console, seed: int) -> DemoLog:
-    """The best log to be had here; states where it comes from."""
+    """The HDFS sample on this machine, else from its public home, else a simulated cluster."""
     try:
         with ProgressBar(console=console, transient=True) as bar:
             task = bar.add_task("HDFS sample", total=None)
@@ -43,43 +72,27 @@ def find_log(console: Console, seed: int) -> DemoLog:
     return DemoLog("HDFS 2 % sample", log.splitlines(), read_session_labels(files["HDFS_2pct_labels.csv"]))
 
 
-@dataclass(frozen=True, slots=True)
-class LogSplit:
-    """The log cut in two at a line: what is trained on, and what is streamed and judged.
-
-    Sessions that lie across the cut are in neither set of labels: their end was not known yet when
-    the model was trained, and their beginning is not in the stream.
-    """
-
-    train: list[bytes]
-    train_labels: dict[str, bool]
-    stream: list[bytes]
-    stream_labels: dict[str, bool]
+def session_of(line: bytes) -> str | None:
+    """The block that a line is about."""
+    found = _BLOCK.search(line)
+    return None if found is None else found[0].decode()
 
 
-def cut(log: DemoLog, share: float) -> LogSplit:
-    """The first `share` (0..1) of the lines for training, the rest for the stream."""
-    at = int(len(log.lines) * share)
-    before, after = _sessions(log.lines[:at]), _sessions(log.lines[at:])
-    return LogSplit(
-        log.lines[:at],
-        {k: v for k, v in log.labels.items() if k in before and k not in after},
-        log.lines[at:],
-        {k: v for k, v in log.labels.items() if k in after and k not in before},
-    )
+def sessions(lines: Iterable[bytes]) -> set[str]:
+    """The blocks that lines are about."""
+    return {key for line in lines if (key := session_of(line)) is not None}
 
 
-def session_gap_s(lines: list[bytes], most_s: int) -> int:
-    """A pause that ends a session: a third longer than any within a session of these lines, `most_s` at most."""
-    last: dict[bytes, float] = {}
-    longest_s = 60.0
+def session_gap_s(lines: Iterable[bytes]) -> int:
+    """A gap that ends a session: a third longer than every pause within a session of these lines, up to `GAP_S`."""
+    last: dict[str, datetime] = {}
+    longest = timedelta(minutes=1)
     for line in lines:
-        found = BLOCK.search(line)
-        if found is not None:
-            at_s = _time(line).timestamp()
-            longest_s = max(longest_s, at_s - last.get(found[0], at_s))
-            last[found[0]] = at_s
-    return min(most_s, int(longest_s * 4 / 3))
+        if (key := session_of(line)) is not None:
+            at = _time(line)
+            longest = max(longest, at - last.get(key, at))
+            last[key] = at
+    return min(GAP_S, int(longest.total_seconds() * 4 / 3))
 
 
 def closing_line(last: bytes, gap_s: int) -> bytes:
@@ -92,9 +105,19 @@ def closing_line(last: bytes, gap_s: int) -> bytes:
     return f"{later.strftime(TIME_FORMAT)} 1 {message}".encode()
 
 
+def compare(alerted: set[str], labels: Mapping[str, bool]) -> dict[str, float]:
+    """Alerts against labels, by session; alerted sessions without a label are counted and left out."""
+    hits = sum(labels.get(key, False) for key in alerted)
+    known, anomalous = sum(key in labels for key in alerted), sum(labels.values())
+    return {
+        "sessions_judged": len(labels),
+        "sessions_not_judged": len(alerted) - known,
+        "anomalous_sessions": anomalous,
+        "precision": hits / known if known else 0.0,
+        "recall": hits / anomalous if anomalous else 0.0,
+        "f1": 2 * hits / (known + anomalous) if hits else 0.0,
+    }
+
+
 def _time(line: bytes) -> datetime:
     return datetime.strptime(line[:13].decode(), TIME_FORMAT).replace(tzinfo=UTC)
-
-
-def _sessions(lines: list[bytes]) -> set[str]:
-    return {match[0].decode() for line in lines if (match := BLOCK.search(line))}

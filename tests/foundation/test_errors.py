@@ -12,7 +12,7 @@ BASES = [
     "bench.harness.BenchError",
     "connectors.base.ConnectorError",
     "engine.corpus.data.DataError",
-    "engine.demo.run.DemoError",
+    "engine.demo.files.DemoError",
     "engine.offline.evaluation_report.EvaluationError",
     "engine.parsing.templates.StateMismatchError",
     "engine.runtime.recovery.RecoveryError",
