@@ -101,6 +101,25 @@ class Attribution:
     value: float
 
 
+@dataclass(frozen=True, slots=True)
+class LineTraining:
+    """What a classifier learns from, checked; the fields are the arguments of `LineClassifier.fit`."""
+
+    lines: Lines
+    labels: NDArray[np.int64]
+    weights: NDArray[np.float64]
+    domains: Sequence[str]
+    validation: tuple[Lines, NDArray[np.int64]] | None
+    seed: int
+
+    def split(self, kept: NDArray[np.int64], held: NDArray[np.int64]) -> "LineTraining":
+        """The rows `kept` to learn from, with the rows `held` as validation."""
+        sources = [self.domains[i] for i in kept.tolist()]
+        validation = self.lines.take(held), self.labels[held]
+        lines, labels = self.lines.take(kept), self.labels[kept]
+        return LineTraining(lines, labels, self.weights[kept], sources, validation, self.seed)
+
+
 class LineClassifier(Model):
     """Gives each line a probability for every class.
 
@@ -112,7 +131,6 @@ class LineClassifier(Model):
     learns: ClassVar[bool] = True
     """False: it classifies without `fit` already, which only makes its probabilities better."""
 
-    @abstractmethod
     def fit(
         self,
         lines: Lines,
@@ -137,8 +155,16 @@ class LineClassifier(Model):
             progress: See `models.base.Progress`.
 
         Raises:
-            TrainingError: the data has no line, only one class, or not what it needs.
+            TrainingError: the data has no line, only one class, an unknown class, a non-positive weight, or not what
+                the classifier needs.
         """
+        sources = lines.formats if domains is None else tuple(domains)
+        given = _checked_weights(lines, labels, weights)
+        return self._fit(LineTraining(lines, labels, given, sources, validation, seed), progress)
+
+    @abstractmethod
+    def _fit(self, data: LineTraining, progress: Progress | None) -> FitReport:
+        """Learns as `fit` says, from checked data."""
 
     @abstractmethod
     def probabilities(self, lines: Lines) -> NDArray[np.float32]:
@@ -163,12 +189,10 @@ class LineClassifier(Model):
         """
 
 
-def checked(lines: Lines, labels: NDArray[np.int64], weights: NDArray[np.float64] | None) -> NDArray[np.float64]:
-    """The weights of training lines, 1 where None; every `fit` begins with it.
-
-    Raises:
-        TrainingError: no line, one class only, an unknown class, or non-positive weights.
-    """
+def _checked_weights(
+    lines: Lines, labels: NDArray[np.int64], weights: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
+    """The weights of training lines, 1 where None."""
     if not len(lines):
         raise TrainingError("there are no lines to learn from")
     given = np.ones(len(lines)) if weights is None else np.asarray(weights, np.float64)

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from models.base import FitReport, NotTrainedError, Progress
-from models.classify.base import CLASSES, Attribution, LineClassifier, Lines, checked
+from models.classify.base import CLASSES, Attribution, LineClassifier, Lines, LineTraining
 from models.classify.metrics import class_figures
 from models.classify.shapley_words import word_reasons
 from models.text.embeddings import TextVectors
@@ -152,17 +152,7 @@ class NeuralClassifier(TorchModel, LineClassifier):
         """The module that is trained, and the mean loss of the examples at an index."""
         return network, lambda index: examples.cross_entropy(self._logits(network, examples.read, index), index)
 
-    def fit(
-        self,
-        lines: Lines,
-        labels: NDArray[np.int64],
-        *,
-        weights: NDArray[np.float64] | None = None,
-        domains: Sequence[str] | None = None,
-        validation: tuple[Lines, NDArray[np.int64]] | None = None,
-        seed: int = 0,
-        progress: Progress | None = None,
-    ) -> FitReport:
+    def _fit(self, data: LineTraining, progress: Progress | None) -> FitReport:
         """See `LineClassifier.fit`. A classifier that holds weights continues from them.
 
         Of a validation set the epoch with the best macro F1 is kept. Without one, all epochs are run on
@@ -170,43 +160,32 @@ class NeuralClassifier(TorchModel, LineClassifier):
         epochs. Leaving out a template permanently would lose half of a class with few templates. Within
         a federated round the number of epochs is the round's.
         """
-        given = checked(lines, labels, weights)
-        sources = lines.formats if domains is None else tuple(domains)
         training = self.shared.training
-        with seeded(seed, self._device):
+        with seeded(data.seed, self._device):
             history: tuple[Mapping[str, float], ...] = ()
             spent = 0.0
-            if validation is None and self.shared.validation_share and not part_of_round():
-                kept, out = by_group(labels, lines.templates, self.shared.validation_share, seed)
+            if data.validation is None and self.shared.validation_share and not part_of_round():
+                kept, out = by_group(data.labels, data.lines.templates, self.shared.validation_share, data.seed)
                 if len(out):
-                    some = lines.take(kept), labels[kept], given[kept], [sources[i] for i in kept.tolist()]
-                    _, found = self._trained(*some, (lines.take(out), labels[out]), training, seed, progress)
+                    _, found = self._trained(data.split(kept, out), training, progress)
                     training = training.model_copy(update={"epochs": found.best_epoch + 1})
                     history, spent = tuple(found.history), found.train_s
-            network, report = self._trained(lines, labels, given, sources, validation, training, seed, progress)
+            network, report = self._trained(data, training, progress)
         self._finish(network)
         return FitReport(spent + report.train_s, report.best_epoch, history or report.history)
 
     def _trained(
-        self,
-        lines: Lines,
-        labels: NDArray[np.int64],
-        weights: NDArray[np.float64],
-        sources: Sequence[str],
-        validation: tuple[Lines, NDArray[np.int64]] | None,
-        training: LoopSettings,
-        seed: int,
-        progress: Progress | None,
+        self, data: LineTraining, training: LoopSettings, progress: Progress | None
     ) -> tuple[nn.Module, FitReport]:
         if self.network is None:
-            self._learn(lines, labels)
-        examples = self._examples(lines, labels, weights, sources, seed)
+            self._learn(data.lines, data.labels)
+        examples = self._examples(data.lines, data.labels, data.weights, data.domains, data.seed)
         network = self._start()
         if self.network is None:
-            self._begin(network, examples, seed)
+            self._begin(network, examples, data.seed)
         module, loss = self._objective(network, examples, training)
-        validate = self._validated(network, *validation) if validation else None
-        report = train_network(module, len(examples), loss, validate, training, seed=seed, progress=progress)
+        validate = self._validated(network, *data.validation) if data.validation else None
+        report = train_network(module, len(examples), loss, validate, training, seed=data.seed, progress=progress)
         return network, report
 
     def _examples(

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from models.base import FitReport, ModelSettingsError, ModelStoreError, Progress
-from models.classify.base import CLASSES, NORMAL, Attribution, LineClassifier, Lines, checked
+from models.classify.base import CLASSES, NORMAL, Attribution, LineClassifier, Lines, LineTraining
 
 _PRIOR_LINES = 10.0
 """Lines that a rule's written confidence is worth next to those it is measured on."""
@@ -164,24 +164,13 @@ class Rules(LineClassifier):
             found.append(next((RuleMatch(i, words) for i, words in hits if words is not None), RuleMatch(None)))
         return found
 
-    def fit(
-        self,
-        lines: Lines,
-        labels: NDArray[np.int64],
-        *,
-        weights: NDArray[np.float64] | None = None,
-        domains: Sequence[str] | None = None,
-        validation: tuple[Lines, NDArray[np.int64]] | None = None,
-        seed: int = 0,
-        progress: Progress | None = None,
-    ) -> FitReport:
+    def _fit(self, data: LineTraining, progress: Progress | None) -> FitReport:
         """See `LineClassifier.fit`. The rules stay; their confidences become what is measured on these lines."""
         start = time.perf_counter()
-        given = checked(lines, labels, weights)
         last = len(self.rules)
-        decided = np.array([last if j.rule is None else j.rule for j in self.judge(lines)])
-        total = np.bincount(decided, given, last + 1)
-        right = np.bincount(decided, given * (self._classes[decided] == labels), last + 1)
+        decided = np.array([last if j.rule is None else j.rule for j in self.judge(data.lines)])
+        total = np.bincount(decided, data.weights, last + 1)
+        right = np.bincount(decided, data.weights * (self._classes[decided] == data.labels), last + 1)
         written = np.array([rule.confidence for rule in self.rules] + [_NOTHING])
         # Never below what the classifier abstains at: a rule that is often wrong should be corrected, not disappear.
         floor = np.minimum(written, max(self.options.min_confidence, 1 / len(CLASSES) + 0.01))

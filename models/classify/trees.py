@@ -10,7 +10,7 @@ computes its own).
 import time
 import warnings
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.base import FitReport, ModelStoreError, NotTrainedError, Progress
-from models.classify.base import CLASSES, Attribution, LineClassifier, Lines, checked
+from models.classify.base import CLASSES, Attribution, LineClassifier, Lines, LineTraining
 from models.classify.features import MEANING, LineFeatures
 from models.classify.metrics import class_figures
 from models.text.embeddings import TextVectors
@@ -109,20 +109,11 @@ class TreeClassifier(LineClassifier):
         if self.options.axes:
             self._vectors.encoder.encode(["ready"])
 
-    def fit(
-        self,
-        lines: Lines,
-        labels: NDArray[np.int64],
-        *,
-        weights: NDArray[np.float64] | None = None,
-        domains: Sequence[str] | None = None,
-        validation: tuple[Lines, NDArray[np.int64]] | None = None,
-        seed: int = 0,
-        progress: Progress | None = None,
-    ) -> FitReport:
+    def _fit(self, data: LineTraining, progress: Progress | None) -> FitReport:
         """See `LineClassifier.fit`; the search splits the training lines itself, so validation lines choose nothing."""
         start = time.perf_counter()
-        w = checked(lines, labels, weights) ** self.options.weight_power
+        lines, labels, seed = data.lines, data.labels, data.seed
+        w = data.weights**self.options.weight_power
         candidates = self._candidates(seed)
         history: list[dict[str, float]] = []
         if len(candidates) > 1:

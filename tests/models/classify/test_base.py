@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from models.base import TrainingError
-from models.classify.base import CLASSES, MAX_CHARS, Lines, checked
+from models.classify.base import CLASSES, MAX_CHARS, Lines
 from models.classify.metrics import class_figures
+from models.classify.registry import build
 
 
 def test_columns_of_different_length_are_refused():
@@ -34,7 +35,9 @@ def test_distinct_and_take():
 )
 def test_what_cannot_train_is_told(labels, weights, words):
     with pytest.raises(TrainingError, match=words):
-        checked(Lines.of(["a", "b"]), np.array(labels), None if weights is None else np.array(weights))
+        build("rules").fit(
+            Lines.of(["a", "b"]), np.array(labels), weights=None if weights is None else np.array(weights)
+        )
 
 
 def test_figures_agree_with_scikit_learn():
