@@ -1,7 +1,7 @@
 """`driftline evaluate` and `driftline score`: detection on files."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,7 +22,7 @@ from engine.cli.options import (
 from engine.cli.output import console, print_figures, print_json, progress_bar, table
 
 if TYPE_CHECKING:
-    from engine.offline.detect import Preprocessing
+    from engine.offline.detect import Preprocessing, ScoredLog
     from engine.offline.evaluate import Evaluation
 
 
@@ -151,7 +151,6 @@ def score(
     """
     from engine.offline.detect import as_trained, score_log
     from engine.offline.inputs import LogSpec
-    from foundation.time_text import iso_time
     from models.storage.store import ModelStore
 
     preprocessing, url, called, device = setup(region, format, window, window_set, store, name)
@@ -164,32 +163,41 @@ def score(
             spec, preprocessing, ModelStore(url), called, version, keep_cut=keep_cut, device=device,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )  # fmt: skip
-    rows = [
-        {
-            "session": scored.data.keys[i],
-            "score": float(value),
-            "anomalous": bool(value >= scored.threshold),
-            "lines": int(scored.data.windows.offsets[i + 1] - scored.data.windows.offsets[i]),
-            "closed": bool(scored.data.windows.closed[i]),
-            "first_time": iso_time(int(scored.data.first_ns[i])),
-            "last_time": iso_time(int(scored.data.last_ns[i])),
-        }
-        for i, value in enumerate(scored.scores)
-    ]
     if json:
-        for row in rows:
-            print_json(row)
+        for i in range(len(scored.scores)):
+            print_json(_window(scored, i))
         return
-    windows = table("session", "score", "lines", "from", "to", title=f"{spec.title}: {called} version {scored.version}")
-    for row in sorted(rows, key=lambda r: -float(str(r["score"])))[:top]:
-        style = "red" if row["anomalous"] else None
+    _print_scores(scored, f"{spec.title}: {called} version {scored.version}", top)
+
+
+def _window(scored: "ScoredLog", i: int) -> dict[str, Any]:
+    """What is reported about window `i`."""
+    from foundation.time_text import iso_time
+
+    data = scored.data
+    return {
+        "session": data.keys[i],
+        "score": float(scored.scores[i]),
+        "anomalous": bool(scored.scores[i] >= scored.threshold),
+        "lines": int(data.windows.offsets[i + 1] - data.windows.offsets[i]),
+        "closed": bool(data.windows.closed[i]),
+        "first_time": iso_time(int(data.first_ns[i])),
+        "last_time": iso_time(int(data.last_ns[i])),
+    }
+
+
+def _print_scores(scored: "ScoredLog", title: str, top: int) -> None:
+    """The most anomalous windows, and how many reach the threshold."""
+    windows = table("session", "score", "lines", "from", "to", title=title)
+    for i in (-scored.scores).argsort(kind="stable")[:top].tolist():
+        row = _window(scored, i)
         windows.add_row(
-            str(row["session"]) or "-", f"{row['score']:.4f}", f"{row['lines']}", str(row["first_time"])[:19],
-            str(row["last_time"])[:19], style=style,
+            row["session"] or "-", f"{row['score']:.4f}", f"{row['lines']}", row["first_time"][:19],
+            row["last_time"][:19], style="red" if row["anomalous"] else None,
         )  # fmt: skip
     screen = console()
     screen.print(windows)
-    count = sum(bool(r["anomalous"]) for r in rows)
-    screen.print(f"{count:,} of {len(rows):,} windows reach the threshold {scored.threshold:.6g}")
+    count = int((scored.scores >= scored.threshold).sum())
+    screen.print(f"{count:,} of {len(scored.scores):,} windows reach the threshold {scored.threshold:.6g}")
     if sentence := _cut(scored.data.cut_sessions, bool(scored.data.cut.any())):
         screen.print(sentence, soft_wrap=True)
