@@ -59,7 +59,7 @@ def composed_message(document: Mapping[str, Any], used: frozenset[str]) -> str:
         size += len(name) + len(value) + 2
         if size > _LONGEST_MESSAGE:
             break
-        parts.append(f"{name}={value}")
+        parts.append(f"{' '.join(name.split())}={value}")
     return " ".join(parts)
 
 

@@ -53,6 +53,10 @@ def test_a_message_gets_its_status_once():
     assert with_status("handled request", {}) == "handled request"
 
 
+def test_a_name_of_two_lines_is_one_line():
+    assert composed_message({"a\nb": 1, "\n": False}, frozenset()) == "a b=1 =false"
+
+
 _VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=4),
