@@ -24,8 +24,8 @@ def free_port(count: int = 1) -> int:
     """
     low, high = _system_range()
     outside = [port for port in range(_FIRST, _LAST + 2 - count) if port + count <= low or port > high]
-    # In random order, since several processes may search at the same time.
-    for port in random.SystemRandom().sample(outside, len(outside)):
+    start = random.SystemRandom().randrange(len(outside) or 1)  # several processes may search at the same time
+    for port in outside[start:] + outside[:start]:
         ports = range(port, port + count)
         if not any(p in _given for p in ports) and all(map(_is_free, ports)):
             _given.extend(ports)
