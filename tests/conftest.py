@@ -16,8 +16,12 @@ from connectors.broker import EmbeddedBroker
 from connectors.ports import free_port
 
 # The same examples in every run; how long one takes depends on the machine and is not judged.
-settings.register_profile("fixed", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("random", parent=settings.get_profile("fixed"), derandomize=False, print_blob=True)
+settings.register_profile(
+    "fixed", deadline=None, derandomize=True, max_examples=40, suppress_health_check=[HealthCheck.too_slow]
+)  # fmt: skip
+settings.register_profile(
+    "random", parent=settings.get_profile("fixed"), derandomize=False, max_examples=100, print_blob=True
+)
 settings.load_profile(os.environ.get("DRIFTLINE_HYPOTHESIS", "fixed"))
 
 _TOPICS = itertools.count(1)

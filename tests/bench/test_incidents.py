@@ -249,15 +249,15 @@ def test_the_script_finds_new_templates_and_rates() -> None:
 @pytest.mark.parametrize("name", detectors.DETECTORS)
 def test_a_detector_starts_every_case_from_the_past(name: str) -> None:
     log = background("syslog")
-    watch = detectors.chosen([name])[name].learn(log.past[:4000])
+    watch = detectors.chosen([name])[name].learn(log.past[:2500])
     case = make_case(log, "crash_loop", 2, 0, 0)
-    alerts = watch.watch(case.now[:1200])
-    watch.watch(case.now[1200:2400])
-    assert watch.watch(case.now[:1200]) == alerts
+    alerts = watch.watch(case.now[:800])
+    watch.watch(case.now[800:1600])
+    assert watch.watch(case.now[:800]) == alerts
     for alert in alerts:
         assert list(alert.rows) == sorted(alert.rows)
-        assert 0 <= alert.rows[0] <= alert.rows[-1] < 1200
-        assert alert.rows[0] <= alert.raised < 1200
+        assert 0 <= alert.rows[0] <= alert.rows[-1] < 800
+        assert alert.rows[0] <= alert.raised < 800
         assert alert.reason
 
 

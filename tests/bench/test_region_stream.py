@@ -52,7 +52,7 @@ def model(stream: Stream) -> StartingModel:
 
 def policy(**changes: Any) -> Policy:
     drift = DriftSettings(block_windows=10, warmup_blocks=4, current_blocks=1, cooldown_windows=20)
-    rounds = RoundSettings.model_validate({"passes": 2, "local_epochs": 15, "margin_region": 1.0})
+    rounds = RoundSettings.model_validate({"passes": 2, "local_epochs": 5, "margin_region": 1.0})
     settings = {"drift": drift, "schedule": None, "rounds": rounds, "label_delay_s": 20.0, "tick_s": 5.0, **changes}
     return Policy(**settings)
 
@@ -100,7 +100,7 @@ def test_scheduled_rounds_renew_the_model(stream: Stream, model: StartingModel, 
 def test_drift_starts_a_round(stream: Stream, model: StartingModel, tmp_path: Path) -> None:
     plain = np.array([i for i in range(300) if i < 60 or i % 2 == 0])
     odd = np.array([i for i in range(60, 300) if i % 2])
-    order = np.concatenate([np.tile(plain, 3), np.tile(odd, 3)])
+    order = np.concatenate([np.tile(plain, 3), np.tile(odd, 2)])
     mixed = Stream(
         stream.windows.take(order), stream.labels[order], TEXTS, tuple(f"s{i}" for i in range(len(order))),
         np.arange(len(order), dtype=np.int64) * SECOND, 4,

@@ -1,5 +1,6 @@
 """Extras: the table agrees with the package's metadata, and a missing one is one sentence that names its command."""
 
+import functools
 import re
 import subprocess
 import sys
@@ -80,20 +81,25 @@ def direct(extra: str) -> set[str]:
     return found
 
 
+OWNERS = functools.cache(packages_distributions)
+"""Top-level module → distributions; reading all metadata takes half a second."""
+
+
 def distributions(module: str) -> set[str]:
-    return {canonical(name) for name in packages_distributions()[module.partition(".")[0]]}
+    return {canonical(name) for name in OWNERS()[module.partition(".")[0]]}
 
 
 def test_the_core_is_small():
     assert len(PROJECT["dependencies"]) <= CORE_LIMIT
 
 
+@pytest.mark.process
 def test_the_core_works_without_any_extra():
     core = closure(PROJECT["dependencies"])
     ours = {"engine", "federation", "connectors", "models", "foundation", "driftline"}
     blocked = [
         module
-        for module, names in packages_distributions().items()
+        for module, names in OWNERS().items()
         if module not in ours and not {canonical(name) for name in names} & core
     ]
     assert {"flwr", "matplotlib", "sklearn", "sqlalchemy"} <= set(blocked)

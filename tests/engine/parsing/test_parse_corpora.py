@@ -8,6 +8,7 @@ import hashlib
 import pytest
 
 from engine.steps.parse import ParseSettings
+from tests.support.sweep import sweep
 
 # corpus: (format, lines that parse, templates at the end, fingerprint of their texts)
 GOLDEN = {
@@ -50,7 +51,7 @@ def test_fingerprint(name, corpus, parser_of, answers_of):
 @pytest.mark.parametrize("name", GOLDEN)
 def test_same_clusters_as_drain_alone(name, corpus, parser_of, answers_of, plain_answers_of):
     settings = ParseSettings(format=GOLDEN[name][0])
-    lines = corpus(name)[:60_000]
+    lines = corpus(name)[: sweep(10_000, 60_000)]
     got = answers_of(parser_of(settings), lines, cuts=range(0, len(lines), 5000))
     want = plain_answers_of(settings, lines)
     assert got.cluster == want.cluster

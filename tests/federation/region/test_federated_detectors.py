@@ -53,6 +53,12 @@ def round_of(number: int, regions: Mapping[str, RegionClient], **settings: Any) 
     return run_round(network, chosen, spec, weights, 0.5, round_id="r1")
 
 
+@functools.cache
+def plain_round(number: int) -> RoundResult:
+    """A round of three regions with the defaults; several tests look at it."""
+    return round_of(number, trainers())
+
+
 def scores(number: int, weights: Weights) -> NDArray[np.float32]:
     spec, _ = started(number)
     detector = build(spec.detector, spec.settings, device="cpu")
@@ -68,7 +74,7 @@ def test_every_window_detector_can_be_federated() -> None:
 
 @every_variant
 def test_a_round_makes_a_model_that_loads_and_scores(number: int) -> None:
-    result = round_of(number, trainers())
+    result = plain_round(number)
     assert result.participants == ("ap", "eu", "us")
     assert result.refusals == ()
     found = scores(number, result.weights)
@@ -78,7 +84,7 @@ def test_a_round_makes_a_model_that_loads_and_scores(number: int) -> None:
 
 @every_variant
 def test_neither_the_order_of_regions_nor_a_repetition_changes_the_model(number: int) -> None:
-    first, second = round_of(number, trainers()), round_of(number, trainers(("us", "ap", "eu")))
+    first, second = plain_round(number), round_of(number, trainers(("us", "ap", "eu")))
     assert first.weights.keys() == second.weights.keys()
     for name, array in first.weights.items():
         np.testing.assert_array_equal(array, second.weights[name])
@@ -104,7 +110,7 @@ def test_a_detector_scores_better_after_a_round_than_after_few_windows(number: i
 
 
 def _trained_longer(number: int) -> RoundResult:
-    return round_of(number, trainers(), local_epochs=8)
+    return round_of(number, trainers(), local_epochs=5)
 
 
 def _area(found: NDArray[np.float32], labels: NDArray[np.bool_]) -> float:

@@ -27,6 +27,7 @@ from models.training.train_loop import LocalTraining, within_round
 from tests.models.classify.conftest import random_bert
 from tests.support.prepared import CountedClock, PreparedRegion, SetStore
 from tests.support.secure_grid import SecureGrid
+from tests.support.sweep import sweep
 
 KINDS = {
     "ap": ("security_anomaly", ("password", "intruder", "forbidden", "forged")),
@@ -90,7 +91,8 @@ def macro_f1(start: tuple[ModelSpec, Weights], weights: Weights) -> float:
 def test_what_regions_learn_together_is_better_on_all_kinds_than_what_one_learns_alone(start) -> None:
     together = run(LocalGrid(trainers()), start, passes=4, local_epochs=4)
     assert (together.refusals, together.participants) == ((), ("ap", "eu", "us"))
-    alone = [run(LocalGrid(trainers([name])), start, passes=4, local_epochs=4).weights for name in KINDS]
+    kinds = list(KINDS)[: sweep(1, 3)]
+    alone = [run(LocalGrid(trainers([name])), start, passes=4, local_epochs=4).weights for name in kinds]
     best = max(macro_f1(start, weights) for weights in alone)
     assert macro_f1(start, together.weights) > max(best, macro_f1(start, start[1])) + 0.1
 
