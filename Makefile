@@ -44,7 +44,7 @@ test: install servers ## Lint, types, import rules, and all tests with the broke
 	$(BIN)/python -m pytest -m process
 
 .PHONY: fuzz
-fuzz: install ## Run the unit tests with new random examples; a failure prints how to repeat it
+fuzz: install ## Run the unit tests with more and new random examples; a failure prints how to repeat it
 	DRIFTLINE_HYPOTHESIS=random OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not process" -n 2 --dist loadfile
 
 .PHONY: check
