@@ -64,7 +64,7 @@ class JsonKind:
 
 
 class JsonBlock:
-    """See `engine.parsing.record_block.Block`."""
+    """See `engine.parsing.record_block.RecordBlock`."""
 
     def __init__(self, *, in_array: bool, brackets: bytes = b"", lines: list[Placed] | None = None) -> None:
         self.done = False
@@ -74,11 +74,11 @@ class JsonBlock:
 
     @property
     def waits(self) -> bool:
-        """See `Block`."""
+        """See `RecordBlock`."""
         return bool(self._lines)
 
     def take(self, position: int, line: bytes) -> list[Placed] | None:
-        """See `Block`."""
+        """See `RecordBlock`."""
         if not self._fits(line) or held_bytes(self._lines) + len(line) > MOST_BYTES:
             return None
         out: list[Placed] = []
@@ -119,12 +119,12 @@ class JsonBlock:
         return list(_records(lines))
 
     def rest(self) -> list[Placed]:
-        """See `Block`."""
+        """See `RecordBlock`."""
         lines, self._lines = self._lines, []
         return lines
 
     def state(self) -> list[Any]:
-        """See `Block`."""
+        """See `RecordBlock`."""
         return [self._in_array, self._brackets.decode(), plain(self._lines)]
 
 

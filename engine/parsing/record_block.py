@@ -6,7 +6,7 @@ Placed = tuple[int, bytes]
 """A line, and its position in its partition."""
 
 
-class Block(Protocol):
+class RecordBlock(Protocol):
     """A record, or a row of records, of which some lines have been read.
 
     Attributes:
@@ -55,12 +55,12 @@ class Kind(Protocol):
         """See the class."""
         ...
 
-    def begin(self, line: bytes) -> Block | None:
+    def begin(self, line: bytes) -> RecordBlock | None:
         """A block that begins with this line, or None."""
         ...
 
-    def restore(self, state: list[Any]) -> Block:
-        """The block that `Block.state` describes."""
+    def restore(self, state: list[Any]) -> RecordBlock:
+        """The block that `RecordBlock.state` describes."""
         ...
 
 

@@ -39,7 +39,7 @@ class TableKind:
 
 
 class TableBlock:
-    """See `engine.parsing.record_block.Block`; it never holds a line."""
+    """See `engine.parsing.record_block.RecordBlock`; it never holds a line."""
 
     done = False
     waits = False
@@ -51,7 +51,7 @@ class TableBlock:
         self._strangers = 0
 
     def take(self, position: int, line: bytes) -> list[Placed] | None:
-        """See `Block`."""
+        """See `RecordBlock`."""
         if line.startswith(b"#"):
             return self._direct(line)
         values = line.split(b"\t") if b"\t" in line else line.split(b" ")
@@ -82,11 +82,11 @@ class TableBlock:
         return {"#table": self._path or "w3c", **row}
 
     def rest(self) -> list[Placed]:
-        """See `Block`."""
+        """See `RecordBlock`."""
         return []
 
     def state(self) -> list[Any]:
-        """See `Block`."""
+        """See `RecordBlock`."""
         return [self._columns, self._path, self._local]
 
 
@@ -110,7 +110,7 @@ class GeneralLogKind:
 
 
 class GeneralLogBlock:
-    """See `engine.parsing.record_block.Block`; it never holds a line, and gives the time to lines without one."""
+    """See `engine.parsing.record_block.RecordBlock`; it never holds a line, and gives the time to lines without one."""
 
     done = False
     waits = False
@@ -120,7 +120,7 @@ class GeneralLogBlock:
         self._strangers = 0
 
     def take(self, position: int, line: bytes) -> list[Placed] | None:
-        """See `Block`."""
+        """See `RecordBlock`."""
         self._strangers = 0 if line.startswith(b"\t\t") else self._strangers + 1
         if found := _TIMED.match(line):
             self._time, self._strangers = found[1], 0
@@ -129,11 +129,11 @@ class GeneralLogBlock:
         return None if self._strangers > _STRANGERS else [(position, line)]
 
     def rest(self) -> list[Placed]:
-        """See `Block`."""
+        """See `RecordBlock`."""
         return []
 
     def state(self) -> list[Any]:
-        """See `Block`."""
+        """See `RecordBlock`."""
         return [self._time.decode()]
 
 
@@ -159,7 +159,7 @@ class CsvKind:
 
 
 class CsvBlock:
-    """See `engine.parsing.record_block.Block`: a row, until the number of its quotation marks is even."""
+    """See `engine.parsing.record_block.RecordBlock`: a row, until the number of its quotation marks is even."""
 
     def __init__(self, lines: list[Placed] | None = None) -> None:
         self.done = False
@@ -167,11 +167,11 @@ class CsvBlock:
 
     @property
     def waits(self) -> bool:
-        """See `Block`."""
+        """See `RecordBlock`."""
         return bool(self._lines)
 
     def take(self, position: int, line: bytes) -> list[Placed] | None:
-        """See `Block`."""
+        """See `RecordBlock`."""
         if len(self._lines) >= _MOST_LINES or held_bytes(self._lines) + len(line) > _MOST_BYTES:
             return None
         self._lines.append((position, line))
@@ -183,12 +183,12 @@ class CsvBlock:
         return [(place, whole)]
 
     def rest(self) -> list[Placed]:
-        """See `Block`."""
+        """See `RecordBlock`."""
         lines, self._lines = self._lines, []
         return lines
 
     def state(self) -> list[Any]:
-        """See `Block`."""
+        """See `RecordBlock`."""
         return plain(self._lines)
 
 

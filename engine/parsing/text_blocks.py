@@ -47,7 +47,7 @@ class TextKind:
 
 @dataclass(slots=True)
 class TextBlock:
-    """See `engine.parsing.record_block.Block`."""
+    """See `engine.parsing.record_block.RecordBlock`."""
 
     kind: TextKind
     lines: list[Placed] = field(default_factory=list)
@@ -55,11 +55,11 @@ class TextBlock:
 
     @property
     def waits(self) -> bool:
-        """See `Block`."""
+        """See `RecordBlock`."""
         return bool(self.lines)
 
     def take(self, position: int, line: bytes) -> list[Placed] | None:
-        """See `Block`."""
+        """See `RecordBlock`."""
         expected = self.kind.second if len(self.lines) == 1 and self.kind.second is not None else self.kind.more
         if self.lines and not expected.match(line):
             return None
@@ -72,14 +72,14 @@ class TextBlock:
         return self.rest()
 
     def rest(self) -> list[Placed]:
-        """See `Block`."""
+        """See `RecordBlock`."""
         lines, self.lines = self.lines, []
         if not lines or self.kind.heading:
             return []
         return [(lines[0][0], b" ".join(line.strip() for _, line in lines))]
 
     def state(self) -> list[Any]:
-        """See `Block`."""
+        """See `RecordBlock`."""
         return plain(self.lines)
 
 

@@ -32,7 +32,7 @@ Key = Hashable
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HeldRoute:
     """Requests that are held.
 
     Attributes:
@@ -81,7 +81,7 @@ class HeldRequests:
     """The innermost ASGI middleware of a Flower program, behind authentication and protobuf translation."""
 
     def __init__(
-        self, app: ASGIApp, *, held: Mapping[str, Held], wakes: Mapping[str, Wakes], gates: Gates | None = None
+        self, app: ASGIApp, *, held: Mapping[str, HeldRoute], wakes: Mapping[str, Wakes], gates: Gates | None = None
     ) -> None:
         """Hold nothing yet.
 
@@ -107,7 +107,7 @@ class HeldRequests:
         if asked is not None and path in self._wakes:
             self._gates.wake(self._wakes[path](asked))
 
-    async def _hold(self, held: Held, asked: Any, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _hold(self, held: HeldRoute, asked: Any, scope: Scope, receive: Receive, send: Send) -> None:
         gate = self._gates.gate(held.key(asked))
         gate.newest = mine = object()
         body = await receive()

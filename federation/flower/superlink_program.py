@@ -20,7 +20,7 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from federation.flower.held_requests import Held, HeldRequests, Key
+from federation.flower.held_requests import HeldRequests, HeldRoute, Key
 
 REPLIES_HOLD_S = 1.0
 """Shorter than for messages: Flower also answers this request when a node is offline, which nothing announces."""
@@ -31,9 +31,9 @@ STOP_S = 1
 EXPIRY_S = 1.0
 
 HELD = {
-    "/v1/fleet/pull-messages": Held(lambda asked: ("messages", asked.node.node_id)),
-    "/v1/runtime/pull-messages": Held(lambda asked: "replies", REPLIES_HOLD_S),
-    "/v1/runtime/acquire-task": Held(lambda asked: "run"),
+    "/v1/fleet/pull-messages": HeldRoute(lambda asked: ("messages", asked.node.node_id)),
+    "/v1/runtime/pull-messages": HeldRoute(lambda asked: "replies", REPLIES_HOLD_S),
+    "/v1/runtime/acquire-task": HeldRoute(lambda asked: "run"),
 }
 
 

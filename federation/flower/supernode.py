@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from federation.flower.held_requests import Gates, Held, HeldRequests
+from federation.flower.held_requests import Gates, HeldRequests, HeldRoute
 from federation.flower.superlink_clock import AHEAD, SuperLinkClock
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ STOP_S = 1
 """Time that held requests have to end when the program is stopped."""
 
 TASKS = "tasks"
-HELD = {"/v1/runtime/acquire-task": Held(lambda asked: TASKS)}
+HELD = {"/v1/runtime/acquire-task": HeldRoute(lambda asked: TASKS)}
 
 
 class ShortSleeps:

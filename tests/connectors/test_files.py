@@ -1,11 +1,9 @@
 """Rotation, truncation, compression and restarts of the file source."""
 
-import bz2
 import contextlib
 import gzip
 import lzma
 import os
-import random
 from pathlib import Path
 
 import pytest
@@ -16,49 +14,7 @@ from hypothesis import strategies as st
 from connectors.base import LineBatch, SettingsError, SourceUnavailableError
 from connectors.files import FilePartition, FileSettings, FileSource
 from connectors.line_splitter import LineCutter
-
-
-class Reading:
-    """A file source read step by step, restarted from its snapshot at will."""
-
-    def __init__(self, *paths: Path, follow: bool = True, **settings: object) -> None:
-        self.source = FileSource(
-            FileSettings(paths=tuple(map(str, paths)), follow=follow, rescan_s=0, **settings), monotonic_s=lambda: 0.0
-        )
-        self.batches: list[LineBatch] = []
-        self.reader = self.open(None)
-
-    def open(self, state: dict | None) -> FilePartition:
-        return self.source.open(self.source.partitions()[0], state)
-
-    def restart(self) -> None:
-        self.stop()
-        self.start()
-
-    def stop(self) -> None:
-        self.state = self.reader.snapshot()
-        self.reader.close()
-
-    def start(self) -> None:
-        self.reader = self.open(self.state)
-
-    def lines(self) -> list[bytes]:
-        """What is new since the last call."""
-        got: list[bytes] = []
-        idle = 0
-        while idle < 200:  # a long line gives nothing for many blocks
-            try:
-                batch = self.reader.next_batch()
-            except StopIteration:
-                break
-            idle = idle + 1 if batch is None else 0
-            if batch is not None:
-                self.batches.append(batch)
-                got += [batch.line(i) for i in range(len(batch))]
-        return got
-
-    def places(self) -> list[str]:
-        return [self.source.describe(b.partition, int(p)) for b in self.batches for p in b.positions]
+from tests.support.file_reading import Reading
 
 
 @pytest.fixture
@@ -364,87 +320,6 @@ def test_looks_without_news_take_a_twentieth_of_the_time(tmp_path: Path) -> None
     while reader.next_batch() is None:
         assert now - rested < 0.25
     assert now - rested > 0.03
-
-
-@pytest.mark.parametrize(
-    ("suffix", "compress"),
-    [("", bytes), (".gz", gzip.compress), (".xz", lzma.compress), (".zst", zstandard.compress)],
-)
-def test_the_lag_of_a_file_is_what_of_it_was_not_read(suffix, compress, tmp_path):
-    path = tmp_path / f"app.log{suffix}"
-    path.write_bytes(compress(os.urandom(1_000_000).hex("\n", 40).encode()))
-    reader = FileSource(FileSettings(paths=(str(path),), block_bytes=65_536)).open("0", None)
-    lags = []
-    with contextlib.suppress(StopIteration):
-        while True:
-            if reader.next_batch() is not None:
-                lags.append(reader.lag())
-    assert lags == sorted(lags, reverse=True)
-    assert lags[0] > 0.8 * path.stat().st_size
-    assert lags[-1] == 0
-
-
-TEXT = b"".join(b"line %d of a log\n" % i for i in range(2000))
-
-
-@pytest.mark.parametrize("name", ["a.log.gz", "a.log.bz2", "a.log.xz", "a.log.zst", "a.log"])
-@pytest.mark.parametrize("make", [gzip.compress, bz2.compress, lzma.compress, zstandard.compress])
-def test_the_content_decides_and_all_members_are_read(tmp_path: Path, name: str, make) -> None:
-    (tmp_path / name).write_bytes(make(TEXT) + make(b"second\n"))
-    reading = Reading(tmp_path / name, follow=False)
-    assert reading.lines() == [*TEXT.splitlines(), b"second"]
-    (tmp_path / name).write_bytes(TEXT)
-    assert Reading(tmp_path / name, follow=False).lines() == TEXT.splitlines()
-
-
-@pytest.mark.parametrize("make", [gzip.compress, bz2.compress, lzma.compress, zstandard.compress])
-@pytest.mark.parametrize("damage", ["cut", "garbled", "followed"])
-def test_what_lies_before_damage_is_read(tmp_path: Path, make, damage: str) -> None:
-    rng = random.Random(3)
-    noise = b"".join(rng.randbytes(40).hex().encode() + b"\n" for _ in range(20_000))
-    raw = make(noise)
-    place = len(raw) * 3 // 4
-    garbled = raw[:place] + bytes(200) + raw[place + 200 :]
-    raw = {"cut": raw[:place], "garbled": garbled, "followed": raw + b"x" * 99}[damage]
-    (tmp_path / "a.log.z").write_bytes(raw)
-    reading = Reading(tmp_path / "a.log.z", follow=False)
-    lines = reading.lines()
-    whole = noise.splitlines()
-    # Where data is garbled, zstd and bzip2 lose the block that it is in, and gzip notices it late.
-    sure = len(whole) if damage == "followed" else len(whole) // 2
-    assert lines[:sure] == whole[:sure]
-    assert damage == "garbled" or lines == whole[: len(lines)]
-    (letter,) = [r for b in reading.batches for r in b.rejects]
-    assert "damaged" in letter.reason
-
-
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
-def test_utf_16_is_decoded(tmp_path: Path, encoding: str) -> None:
-    text = "2024-03-10 06:25:01 spid7s Größe überschritten €\r\nnext\n" * 3
-    (tmp_path / "ERRORLOG").write_bytes(text.encode(encoding))
-    assert Reading(tmp_path / "ERRORLOG", follow=False).lines() == text.encode().split(b"\n")[:-1]
-
-
-@pytest.mark.parametrize(
-    ("head", "words"),
-    [
-        (b"PAR1\x15\x04", "a Parquet file"),
-        (b"\x89PNG\r\n\x1a\n", "a PNG image"),
-        (b"PK\x03\x04abc", "a ZIP archive"),
-        (b"\x04\x22\x4d\x18abc", "LZ4"),
-        (b"LPKSHHRH", "journalctl"),
-        (bytes(range(1, 9)) * 40, "binary"),
-        (gzip.compress(b"PAR1\x15\x04"), "a Parquet file"),
-        (gzip.compress(b"a.log" + bytes(252) + b"ustar" + bytes(250)), "a tar archive"),
-    ],
-)
-def test_what_is_not_a_log_is_refused_in_one_sentence(tmp_path: Path, head: bytes, words: str) -> None:
-    (tmp_path / "odd").write_bytes(head + b"\nmore\n" * 5)
-    (tmp_path / "other.log").write_bytes(b"fine\n")
-    reading = Reading(tmp_path, follow=False)
-    assert reading.lines() == [b"fine"]
-    (letter,) = [r for b in reading.batches for r in b.rejects]
-    assert words in letter.reason
 
 
 @pytest.mark.parametrize("restart", [False, True])

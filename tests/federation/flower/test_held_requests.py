@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
-from federation.flower.held_requests import Gates, Held, HeldRequests
+from federation.flower.held_requests import Gates, HeldRequests, HeldRoute
 
 TAKE, GIVE, OTHER = "/take", "/give", "/other"
 SOON_S = 5.0
@@ -28,7 +28,7 @@ class Shop:
     def __init__(self, hold_s: float = 60.0) -> None:
         self.work: list[str] = []
         self.gates = Gates()
-        held = {TAKE: Held(lambda asked: asked, hold_s)}
+        held = {TAKE: HeldRoute(lambda asked: asked, hold_s)}
         self.app = HeldRequests(self._answer, held=held, wakes={GIVE: lambda asked: [asked]}, gates=self.gates)
 
     async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
