@@ -235,7 +235,7 @@ WINDOWS_CSV = Format(
         b"Information,3/10/2024 6:25:01 AM,Service Control Manager,7036,None,"
         b'"The Windows Update service entered the stopped state."',
     ),
-    blocks=(b'Error,3/10/2024 6:25:01 PM,disk,7,None,"The device has a bad block.\r\nIt was taken offline."\n',),
+    blocks=(b'Error,3/10/2024 6:25:01 PM,disk,7,None,"The device has a bad block.\nIt was taken offline."\n',),
     header=headed(
         _EVENT_LEVEL + rb"(?P<month>[0-9]{1,2})/(?P<day>[0-9]{1,2})/(?P<year>[0-9]{4}) " + _EVENT_CLOCK
         + rb"(?: (?P<half_day>AM|PM))?" + _EVENT_REST

@@ -68,6 +68,9 @@ SYSLOG = Format(
         Mask(pattern=r"^com\.apple\.[^ :]+: ", name="ACTIVITY"),
         Mask(pattern=r"\[[0-9]+-[0-9]+-[0-9]+_[0-9,.]+\]-[^ ,]+", name="FILE"),
         Mask(pattern=r"rhost=[^ ]+", name="RHOST"),
+        # Queue ids of mail servers: in hexadecimal digits anywhere, in letters of both cases at the beginning.
+        Mask(pattern=r"^[A-Za-z]*(?:[0-9]+[A-Za-z]+){2,}[0-9]*:", name="ID"),
+        Mask(pattern=r"\b[A-F]*(?:[0-9]+[A-F]+){2,}[0-9]*\b", name="ID"),
     ),
     similarity=0.7,
     # journalctl indents the further lines of a message.
