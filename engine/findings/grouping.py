@@ -180,8 +180,10 @@ class Grouping:
             if near or (during and _shows(finding, signal)):
                 return finding
             # The lines of a level are those of templates, so more of them belong to what these templates show.
-            overlaps = signal.first <= finding.last + margin and signal.last >= finding.first - margin
-            if overlaps and (signal.key < 0 or all(key < 0 for _, key, _ in finding.signals)):
+            if signal.key < 0 and signal.first <= finding.last + margin and signal.last >= finding.first - margin:
+                return finding
+            levels = (shown for _, shown in finding.signals.values() if shown.key < 0)
+            if any(shown.first - margin <= signal.first <= shown.last + margin for shown in levels):
                 return finding
         for finding in reversed(self.findings):
             if _shows(finding, signal) and strength < finding.strength + _CLEARLY:
