@@ -18,7 +18,7 @@ State = dict[str, Any]
 """Plain data (numbers, text, lists, numpy arrays) that nothing changes later."""
 
 NO_NODE = 0
-"""Node of lines that name no host."""
+"""Node of lines that name neither host nor thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class LineColumns:
         time_ns: int64: UTC ns since the epoch.
         key: int32: number of the line's template in `TemplateTable`.
         level: int8: index into `engine.parsing.parsed_columns.LEVEL_NAMES`.
-        node: int32: number of the line's host, or `NO_NODE`.
+        node: int32: number of the line's host, of its thread where it names no host, or `NO_NODE`.
         session: int64: hash of the line's session key, or `engine.records.NO_SESSION`.
         values: The sampled numbers in the lines.
     """
@@ -136,7 +136,7 @@ class Signal:
         count: Lines that show it.
         first, last: Numbers of the first and last of these lines.
         first_ns, last_ns: Their times.
-        node: Number of the host it is about, or `NO_NODE`.
+        node: Number of the host or thread it is about, or `NO_NODE`.
         level: Index of the level it is about; 0 where it is about a template or a status.
         note: Further facts, such as the name of a value or the status.
     """

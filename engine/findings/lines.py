@@ -107,7 +107,7 @@ class ColumnReader:
 
     Attributes:
         table: The templates.
-        nodes: Names of the hosts by number; 0 means no host.
+        nodes: Names of hosts and threads by number; 0 means neither.
         slots: The places of numbers, by number: the template, and the name of a field, or in a message the word
             before, the unit and which number of how many it is (`took ms 2/5`).
     """
@@ -117,7 +117,7 @@ class ColumnReader:
         self.table = TemplateTable(saved.get("table"))
         self.nodes: list[str] = list(saved.get("nodes", [""]))
         self._hosts = Codes(MAX_NODES, known=saved.get("hosts"))
-        self._node_of: list[int] = list(saved.get("node_of", [0]))
+        self._node_of: list[int] = list(saved.get("node_of", range(len(self.nodes))))
         self._named = {name: number for number, name in enumerate(self.nodes)}
         self.slots: list[tuple[int, str]] = [(key, name) for key, name in saved.get("slots", ())]
         self._slot_of = {(key, name.rpartition(" ")[2]): i for i, (key, name) in enumerate(self.slots)}

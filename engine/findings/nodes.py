@@ -1,4 +1,4 @@
-"""`nodes`: one host of many that writes a template far more often than it used to, while the others do not."""
+"""`nodes`: one host or thread of many that writes a template far more often than it used to and than the others do."""
 
 from collections.abc import Sequence
 from typing import ClassVar
