@@ -17,6 +17,7 @@ from starlette.staticfiles import StaticFiles
 from engine.api import (
     alerts,
     auth,
+    drift_events,
     events,
     groups,
     health,
@@ -60,7 +61,8 @@ def build_app(services: Services) -> FastAPI:
     app.state.alert_stream = events.AlertStream(services)
     app.state.classifiers = Classifiers(services.models_url)
     # `events` before `alerts`: /alerts/stream is not an alert's id.
-    for noun in (health, auth, events, alerts, groups, silences, templates, predict, model_versions, rounds, users):
+    nouns = (health, auth, events, alerts, groups, silences, templates, predict, model_versions, drift_events, rounds)
+    for noun in (*nouns, users):
         app.include_router(noun.router)
     app.add_api_route("/api/v1/openapi.json", _openapi, tags=["session"], responses=problems.RESPONSES)
     app.router.routes.append(_console())

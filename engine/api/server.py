@@ -1,6 +1,7 @@
 """Runs the service: `driftline serve`."""
 
 import logging
+import signal
 import socket
 
 import uvicorn
@@ -36,6 +37,9 @@ def serve(settings: ServeSettings) -> None:
                 log.warning("the console is not built, so only the API is served; see docs/api.md")
             if not services.accounts.has_admin():
                 print(f"Create the first administrator: {url}/#/setup/{services.setup_token}", flush=True)
+            # After its orderly end uvicorn raises the signal again; a service that was asked to stop has not failed.
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, lambda *_: None)
             listen = settings.listen
             uvicorn.Server(uvicorn.Config(
                 build_app(services), log_config=None, access_log=False, server_header=False,
@@ -58,6 +62,7 @@ def _bound(listen: ListenSettings) -> socket.socket:
     try:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         found.bind((listen.host, listen.port))
+        found.listen(1_024)
     except OSError as error:
         found.close()
         raise ServeError(f"cannot listen on {listen.host} port {listen.port}: {error.strerror}") from error

@@ -66,7 +66,7 @@ def test_ten_kills_lose_nothing(
             {"type": "sql", "url": f"sqlite:///{tmp_path / 'alerts.db'}"},
         ],
         workers=2,
-        rollup={"flush_s": 0.3},
+        rollup={"flush_s": 0.3, "keep_days": 3_650},
     )
     feeder = Feeder(broker.brokers, topic, lines, SECONDS)
     until(lambda: engine.ready(0), "the first worker answers")

@@ -12,6 +12,7 @@ from federation.storage.training_store import TrainingSettings, TrainingStore
 from foundation.content_ids import document_id
 from models.base import Windows
 from tests.engine.api.conftest import alert
+from tests.support.documents import drift_document
 
 REGION = """
 region = "eu"
@@ -33,6 +34,9 @@ path = "{folder}/recovery"
 [[sinks]]
 type = "sql"
 url = "sqlite:///{folder}/alerts.db"
+[drift_events]
+type = "jsonl"
+path = "{folder}/drift.jsonl"
 [dead_letters]
 type = "jsonl"
 path = "{folder}/dead.jsonl"
@@ -72,7 +76,7 @@ def test_an_answer_labels_the_window_in_the_training_store(client, add_alerts, t
     assert _feedback(client, "a", "wrong")["in_training_store"] is True
     assert (training.counts().normal, training.counts().anomalous) == (1, 0)
     assert _feedback(client, "b", "right")["in_training_store"] is False
-    assert training.feedback_since(0).wrong == 1
+    assert training.counts().labels == 2
 
 
 def test_normal_silences_exactly_the_template(client, add_alerts, tmp_path):
@@ -97,3 +101,13 @@ def test_silences_are_listed_made_previewed_and_removed(client, add_alerts, cloc
     assert client.delete("/api/v1/silences/silence-1").status_code == 204
     assert client.delete("/api/v1/silences/silence-1").status_code == 409
     assert read_silences(tmp_path / "silences.json") == ()
+
+
+def test_drift_events_are_listed_newest_first_and_once(client, tmp_path):
+    assert client.get("/api/v1/drift-events").json() == {"items": []}
+    later = drift_document("d2", time="2026-02-01T12:10:00.000000000Z")
+    lines = [json.dumps(event) for event in (later, drift_document("d1"), later)]
+    (tmp_path / "drift.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+    found = client.get("/api/v1/drift-events").json()["items"]
+    assert [event["id"] for event in found] == [later["id"], document_id("d1")]
+    assert client.get("/api/v1/drift-events", params={"limit": 1}).json()["items"] == [later]

@@ -1,0 +1,51 @@
+"""Drift events of the region, from the file or database that its engine sends them to."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from connectors.jsonl import JsonlSettings
+from connectors.sql_settings import SqlSettings
+from engine.api.auth import Viewer
+from engine.api.problems import RESPONSES, ProblemError
+from engine.api.services import Services, Svc
+from engine.offline.alert_archive import AlertArchiveError, FileArchive, SqlArchive
+
+router = APIRouter(prefix="/api/v1/drift-events", tags=["drift"], responses=RESPONSES)
+
+
+class DriftEvents(BaseModel):
+    """Drift events, the newest first."""
+
+    items: Annotated[
+        list[dict[str, Any]], Field(description="Events as `docs/drift-event.schema.json` describes them.")
+    ]
+
+
+@router.get("")
+def list_drift_events(
+    _: Viewer, services: Svc, limit: Annotated[int, Query(ge=1, le=1_000, description="Newest events.")] = 100
+) -> DriftEvents:
+    """The newest drift events and regressions of the region, with the templates that carry them."""
+    latest: dict[str, dict[str, Any]] = {event["id"]: event for event in _events(services) if "detector" in event}
+    newest = sorted(latest.values(), key=lambda event: (str(event.get("time", "")), event["id"]), reverse=True)
+    return DriftEvents(items=list(itertools.islice(newest, limit)))
+
+
+def _events(services: Services) -> Iterator[dict[str, Any]]:
+    sink = None if services.region is None else services.region.drift_events
+    if sink is None:
+        raise ProblemError(409, "the service has no region with [drift_events] in its TOML file")
+    if isinstance(sink, JsonlSettings) and sink.path != "-":
+        try:
+            yield from FileArchive(Path(sink.path)).read()
+        except AlertArchiveError:  # no event was written yet
+            return
+    elif isinstance(sink, SqlSettings):
+        yield from SqlArchive(sink).read()
+    else:
+        raise ProblemError(409, f"drift events that go to a sink of type {sink.type} cannot be read back")
