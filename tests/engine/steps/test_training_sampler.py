@@ -13,7 +13,9 @@ from engine.telemetry.telemetry import Telemetry, TelemetrySettings
 from engine.windows.recent import RecentLines
 from federation.storage.learning import Purpose
 from federation.storage.training_store import Label, TrainingSettings, TrainingStore
+from models.base import Windows
 from models.detectors.event_counts import EventCounts, EventCountsSettings
+from tests.support.documents import check_document
 
 TEXTS = {1: "logged in", 2: "logged out", 3: "failed"}
 NOW_NS = 1_700_000_000 * 10**9
@@ -195,63 +197,104 @@ def test_a_disk_that_is_too_slow_never_holds_up_the_flow(make, telemetry, scored
     assert written(telemetry, "dropped") == 10
 
 
-# --- feedback ------------------------------------------------------------------------------------
+# --- labels --------------------------------------------------------------------------------------
 
 
-def test_feedback_is_read_back_for_the_drift_monitor(make, training, clock, telemetry, scored, window, tmp_path):
-    settings = from_mapping(
-        {
-            "region": "eu", "source": {"type": "memory"}, "parse": {"format": "hdfs"}, "window": {"kind": "session"},
-            "model": {"store": "m"}, "sinks": [{"type": "memory"}], "dead_letters": {"type": "memory"},
-            "recovery": {"path": "r"}, "drift_events": {"type": "memory"}, "drift": {"detectors": ["precision"]},
-        },
-        "here",
-    )  # fmt: skip
+class Serving:
+    """A model in service that keeps what feedback it was given."""
 
-    class Serving:
-        detector = EventCounts(EventCountsSettings())
-        version, f1 = 1, 0.9
-        reported = ()
+    detector = EventCounts(EventCountsSettings())
+    version, f1 = 1, 0.9
+    reported = ()
 
-        def get(self):
-            return self
+    def get(self):
+        return self
 
-        def regressions(self):
-            return []
+    def regressions(self):
+        return []
 
-        def judge(self, *said):
-            self.reported = said
+    def judge(self, *said):
+        self.reported = said
 
+
+@pytest.fixture
+def step(make, clock, telemetry):
+    """A drift step with one detector, and its collector."""
+
+    def build(detector, state=None):
+        settings = from_mapping(
+            {
+                "region": "eu", "source": {"type": "memory"}, "parse": {"format": "hdfs"},
+                "window": {"kind": "session"}, "model": {"store": "m"}, "sinks": [{"type": "memory"}],
+                "dead_letters": {"type": "memory"}, "recovery": {"path": "r"}, "drift_events": {"type": "memory"},
+                "drift": {"detectors": [detector]},
+            },
+            "here",
+        )  # fmt: skip
+        collector = make()
+        context = Context(
+            settings, 0, 1, None, clock, Drain(clock, 8.0), {}, RecentLines(0), Serving(), telemetry,
+            collector=collector,
+        )  # fmt: skip
+        return collector, DriftStep(context, state)
+
+    return build
+
+
+@pytest.fixture
+def look(clock, scored, window):
+    """One turn of the collector's thread between two batches; the records of the second."""
+
+    def turn(store, collector, step):
+        step.on_batch([scored(window(closed=True, time_ns=5))])
+        collector._look(store)
+        clock.advance(1)
+        return step.on_batch([scored(window(closed=True, time_ns=9))])[0]
+
+    return turn
+
+
+def test_feedback_is_read_back_for_the_drift_monitor(step, look, training, clock, telemetry):
     with read(training, clock.wall_ns) as store:
         store.label([Label(f"old{i}", False, "feedback", 1) for i in range(50)])
         clock.advance(60)
-
-        def step(state):
-            collector = make()
-            context = Context(
-                settings, 0, 1, None, clock, Drain(clock, 8.0), {}, RecentLines(0), Serving(), telemetry,
-                collector=collector,
-            )  # fmt: skip
-            return collector, DriftStep(context, state)
-
-        def look(collector, step):
-            """One turn of the collector's thread between two batches."""
-            step.on_batch([scored(window(closed=True, time_ns=5))])
-            collector._look(store)
-            clock.advance(1)
-            return step.on_batch([scored(window(closed=True, time_ns=9))])[0]
-
-        collector, first = step(None)
-        assert look(collector, first) == []
+        collector, first = step("precision")
+        assert look(store, collector, first) == []
         store.label([Label(f"new{i}", i < 1, "feedback", 2) for i in range(12)])
-        (record,) = look(collector, first)
+        (record,) = look(store, collector, first)
         assert (record.document["detector"], record.document["windows"]) == ("precision", 12)
         # What was reported before a crash is not reported again, and what came meanwhile is.
-        collector, second = step(pickle.loads(pickle.dumps(first.snapshot())))
+        collector, second = step("precision", pickle.loads(pickle.dumps(first.snapshot())))
         store.label([Label(f"more{i}", True, "feedback", 3) for i in range(30)])
-        look(collector, second)
+        look(store, collector, second)
         assert np.isclose(
             telemetry.metrics.registry.get_sample_value("driftline_drift_statistic", {"detector": "precision"}),
             0.12,
             atol=0.05,
         )
+
+
+def test_labels_that_contradict_the_version_in_service_are_drift(step, look, training, clock):
+    """Windows that an earlier version scored do not count, nor do labels that agree."""
+    with read(training, clock.wall_ns) as store:
+
+        def add(names, time_ns, score):
+            store.add(
+                Windows.of([[1, 2]] * len(names)), keys=names, ids=names, time_ns=np.full(len(names), time_ns),
+                scores=np.full(len(names), score, np.float32), templates=TEXTS,
+            )  # fmt: skip
+
+        add([f"old{i}" for i in range(9)], 1, 0.1)
+        add([f"missed{i}" for i in range(9)], 7, 0.1)
+        add([f"found{i}" for i in range(9)], 7, 0.9)
+        collector, first = step("corrections")
+        store.label([Label(f"{name}{i}", True, "labels", 1) for name in ("old", "found") for i in range(9)])
+        store.label([Label(f"missed{i}", True, "labels", 1) for i in range(4)])
+        assert look(store, collector, first) == []
+        store.label([Label("missed4", True, "labels", 1)])
+        (record,) = look(store, collector, first)
+        check_document("drift-event", record.document)
+        assert (record.document["detector"], record.document["kind"]) == ("corrections", "labels")
+        counts = record.document["evidence"]["labels"]
+        assert (counts["found"], counts["false"], counts["missed"]) == (9, 0, 5)
+        assert counts["expected"] == pytest.approx(2 * 0.1 / 1.1)
