@@ -19,7 +19,7 @@ import logging
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from connectors.base import SourceUnavailableError
@@ -80,7 +80,7 @@ class TailPosition:
     head: str = ""
     ended: bool = False
     mtime_ns: int = 0
-    left: tuple[tuple[str, int], ...] = ()
+    left: dict[str, int] = field(default_factory=dict)
 
 
 class Tail:
@@ -117,7 +117,7 @@ class Tail:
         self._cutter = LineCutter(place.byte, max_line_bytes)
         self._head = b""
         self._opened = False
-        self._left = {inode: byte for inode, byte in place.left}
+        self._left = dict(place.left)
 
     def read(self, block_bytes: int, *, check: bool) -> Cut:
         """The next whole lines of at most one block, or an empty cut if there are none now.
@@ -145,7 +145,7 @@ class Tail:
         stat = self._reader.stat()
         return TailPosition(
             self.generation, self._cutter.byte, identity(stat), len(head), fingerprint(head), self.ended,
-            stat.st_mtime_ns, tuple(self._left.items()),
+            stat.st_mtime_ns, dict(self._left),
         )  # fmt: skip
 
     def take_damage(self) -> tuple[int, str] | None:

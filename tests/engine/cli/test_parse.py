@@ -5,7 +5,7 @@ import orjson
 import pyarrow.parquet
 import pytest
 
-from engine.offline.export import COLUMNS
+from engine.offline.export import COLUMNS, csv_text
 
 LINES = b"""\xef\xbb\xbf2024-03-10 06:25:01,123 - shop.orders - ERROR - order 17 failed\r
 Traceback (most recent call last):\r
@@ -54,7 +54,7 @@ def test_csv_and_parquet_hold_the_same(driftline, log, tmp_path):
     assert str(table.schema.field("timestamp").type) == "timestamp[ns, tz=UTC]"
     known = [name for name in COLUMNS if name not in {"timestamp", "pid"}]
     for i, record in enumerate(want):
-        assert [rows[i][name] for name in known] == [record[name] for name in known]
+        assert [csv_text(rows[i][name]) for name in known] == [record[name] for name in known]
         assert [table[name][i].as_py() for name in [*known, "pid"]] == [record[name] for name in [*known, "pid"]]
     written = [0, 1, 3]  # the others have no time of their own
     assert [rows[i]["timestamp"] for i in written] == [want[i]["timestamp"] for i in written]
