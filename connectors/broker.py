@@ -104,19 +104,15 @@ class EmbeddedBroker:
         """Ends `pause`."""
         self._signal(signal.SIGCONT)
 
-    def create_topic(self, name: str, partitions: int = 1, *, compacted: bool = False) -> None:
+    def create_topic(self, name: str, partitions: int = 1) -> None:
         """Makes a topic; one that exists already is left as it is.
-
-        `compacted` is the topic's own setting; this broker deletes nothing either way.
 
         Raises:
             BrokerError: the broker refuses.
         """
         admin = self._admin()  # a client that goes out of scope takes its futures with it
         try:
-            admin.create_topics(
-                [NewTopic(name, partitions, 1, config={"cleanup.policy": "compact"} if compacted else {})]
-            )[name].result(timeout=START_S)
+            admin.create_topics([NewTopic(name, partitions, 1)])[name].result(timeout=START_S)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise BrokerError(f"topic {name!r} cannot be created on {self.brokers}: {error}") from error

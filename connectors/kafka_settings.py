@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
-from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]  # no __all__
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from connectors.base import SettingsError
@@ -151,19 +150,3 @@ def topic_partitions(client: Consumer | Producer, settings: KafkaSettings, timeo
         reason = topic.error.str() if topic is not None and topic.error is not None else "no such topic"
         raise LookupError(f"Kafka topic {settings.topic!r} on {settings.brokers} cannot be used: {reason}")
     return sorted(topic.partitions)
-
-
-def compacted(settings: KafkaSettings, timeout_s: float) -> bool:
-    """Whether the topic keeps the last message of every key indefinitely.
-
-    Raises:
-        LookupError: the brokers cannot be asked; the message gives the reason.
-    """
-    admin = build_client(AdminClient, settings, {"error_cb": lambda error: None})
-    resource = ConfigResource(ResourceType.TOPIC, settings.topic)
-    try:
-        found = admin.describe_configs([resource], request_timeout=timeout_s)[resource].result(timeout_s + 1.0)
-    except KafkaException as error:
-        raise LookupError(f"Kafka brokers {settings.brokers} do not answer: {error.args[0].str()}") from error
-    policy = found.get("cleanup.policy")
-    return policy is not None and "compact" in str(policy.value)

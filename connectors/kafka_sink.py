@@ -24,7 +24,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 from pydantic import Field
 
 from connectors.base import Record, SinkUnavailableError, State
-from connectors.kafka_settings import Connection, KafkaSettings, build_client, compacted, topic_partitions
+from connectors.kafka_settings import Connection, KafkaSettings, build_client, topic_partitions
 from connectors.shapes import ShapedSinkSettings, shaped
 
 ID_HEADER = "ce_id"
@@ -48,14 +48,6 @@ class KafkaSinkSettings(KafkaSettings, ShapedSinkSettings):
     linger_ms: int = Field(2, ge=0, description="How long a message waits for others in its batch, in milliseconds.")
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field("lz4", description="Compression of batches.")
     open_timeout_s: float = Field(10.0, gt=0, description="How long the brokers may take to answer at the start.")
-
-    def forgets(self, timeout_s: float) -> str:
-        """A topic keeps the last message of every key only where it is compacted."""
-        try:
-            kept = compacted(self, timeout_s)
-        except LookupError as error:
-            raise SinkUnavailableError(str(error)) from error
-        return "" if kept else f"topic {self.topic!r} is not compacted; set its cleanup.policy to compact"
 
 
 class KafkaSink:

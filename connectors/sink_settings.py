@@ -1,4 +1,4 @@
-"""What the settings of every sink share: how several writers get along, and what a topic or file forgets."""
+"""What the settings of every sink share: how several writers get along."""
 
 from typing import Self
 
@@ -21,17 +21,3 @@ class BaseSinkSettings(BaseModel):
             the writer's own.
         """
         return self
-
-    def forgets(self, timeout_s: float) -> str:
-        """Say why the destination may lose the latest document of a key, for documents that are read back.
-
-        Args:
-            timeout_s: How long the other side may take to answer.
-
-        Returns:
-            One sentence with the remedy; empty where the latest document of every key is kept.
-
-        Raises:
-            ConnectorError: The other side cannot be asked.
-        """
-        return ""

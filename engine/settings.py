@@ -255,9 +255,6 @@ class CoordinatorSettings(TomlSettings):
     round: RoundSettings = Field(default_factory=RoundSettings, description="How a round is run.")
     superlink: SuperLinkSettings = Field(description="Flower's server, which the coordinator starts.")
     events: SourceSettings = Field(description="Source of drift events: the topic `driftline.drift`.")
-    announce: SinkSettings = Field(
-        description="Destination of announcements of new versions: the topic `driftline.models`."
-    )
     dead_letters: SinkSettings = Field(description="Destination of documents that are not drift events.")
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings, description="Metrics, health, traces.")
     log: LogSettings = Field(default_factory=LogSettings, description="The coordinator's own log.")

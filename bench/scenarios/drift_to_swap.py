@@ -182,7 +182,6 @@ def _coordinator_file(place: RunFolders, debounce_s: float, passes: int, epochs:
         },
         "superlink": {"folder": str(place.folder / "superlink"), "port": place.ports + len(REGIONS)},
         "events": {**kafka, "topic": "drift"},
-        "announce": {**kafka, "topic": "models"},
         "dead_letters": {"type": "jsonl", "path": str(place.folder / "no-events.jsonl")},
         "telemetry": {"port": place.ports + len(REGIONS) + 1},
     }  # fmt: skip

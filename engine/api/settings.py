@@ -76,7 +76,7 @@ class ServeSettings(TomlSettings):
                           "used.",
     )  # fmt: skip
     coordinator: Path | None = Field(
-        None, description="The coordinator's TOML file: rounds, the audit log of rounds, and announced rollbacks."
+        None, description="The coordinator's TOML file: rounds, the audit log of rounds, and rollbacks."
     )
     store: SqlSettings | None = Field(
         None, description="Database of alerts, users and answers; that of the region's SQL sink if not set, else "

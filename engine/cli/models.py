@@ -116,9 +116,7 @@ def rollback(
     store: StoreOption = "models-store",
     coordinator: Annotated[
         Path | None,
-        typer.Option(
-            help="Coordinator's TOML file: the rollback is done in its store, announced, and recorded in the audit log."
-        ),
+        typer.Option(help="Coordinator's TOML file: the rollback is done in its store and recorded in the audit log."),
     ] = None,
     reason: Annotated[str, typer.Option(help="Reason, recorded in the audit log.")] = "requested on the command line",
 ) -> None:

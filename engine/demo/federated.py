@@ -48,7 +48,7 @@ def run(out: Path, first: float, seconds: float, seed: int) -> int:
     ports = [free_port() for _ in range(len(REGIONS) + 2)]
     with EmbeddedBroker() as broker, ExitStack() as stack:
         for topic in TOPICS:
-            broker.create_topic(topic, compacted=topic == "driftline.models")
+            broker.create_topic(topic)
         regions = write_fleet(out, broker.brokers, gap_s, ports)
         train(console, out, regions[0], seed)
         engines = _start(stack, out, regions, f"http://127.0.0.1:{ports[-2]}/metrics")  # 2

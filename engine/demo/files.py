@@ -8,7 +8,7 @@ from engine.demo.log import GAP_S, LABELS_HEADER
 from foundation.errors import DriftlineError
 
 REGIONS = ("ap", "eu", "us")
-TOPICS = ("labels", "driftline.drift", "driftline.models", *(f"logs.{region}" for region in REGIONS))
+TOPICS = ("labels", "driftline.drift", *(f"logs.{region}" for region in REGIONS))
 
 REGION = """\
 # Written by `driftline demo`; a region's file looks like this.
@@ -109,11 +109,6 @@ port = {superlink}
 type = "kafka"
 brokers = "{brokers}"
 topic = "driftline.drift"
-
-[announce]
-type = "kafka"
-brokers = "{brokers}"
-topic = "driftline.models"
 
 [dead_letters]
 type = "jsonl"

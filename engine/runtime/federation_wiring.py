@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from connectors.registry import build_sink, build_source
 from engine.settings import CoordinatorSettings, RegionSettings
 from engine.telemetry.rounds import TRACE_ALL, RoundTelemetry
-from federation.coordinator.announcements import Announcer
 from federation.coordinator.audit import AuditLog
 from federation.coordinator.background_runner import BackgroundRunner
 from federation.coordinator.controller import Controller, ControllerParts, ControllerSettings
@@ -52,16 +51,15 @@ def audit_of(settings: CoordinatorSettings) -> AuditLog:
 
 
 def rollbacks_of(settings: CoordinatorSettings, ledger: Ledger) -> Rollbacks:
-    """What rolls versions back, announces and records it."""
-    announcer = Announcer(build_sink(settings.announce))
-    return Rollbacks(ledger, ModelStore(settings.store), audit_of(settings), announcer, now_ns=time.time_ns)
+    """What rolls versions back and records it."""
+    return Rollbacks(ledger, ModelStore(settings.store), audit_of(settings), now_ns=time.time_ns)
 
 
 def roll_back(settings: CoordinatorSettings, model: str, to: int | None, reason: str) -> tuple[int, bool]:
-    """Roll the current version back, announce and record it.
+    """Roll the current version back and record it.
 
-    A running coordinator does it, because the files of the announcement are open there. Without one it is done here,
-    and a step that fails now (the topic is down) is repeated by the next coordinator.
+    A running coordinator does it, between two steps of a round. Without one it is done here, and a step that fails
+    now (the model store is down) is repeated by the next coordinator.
 
     Returns:
         The version to go back to, and whether the rollback is complete.
@@ -77,10 +75,7 @@ def roll_back(settings: CoordinatorSettings, model: str, to: int | None, reason:
             while not (done := _is_done(ledger, planned.id)) and time.monotonic() < end_s:
                 time.sleep(ROLLBACK_LOOK_S)
             return planned.good, done
-        try:
-            return rollbacks.finish(planned).good, True
-        finally:
-            rollbacks.announcer.close()
+        return rollbacks.finish(planned).good, True
 
 
 def _is_done(ledger: Ledger, identity: str) -> bool:
@@ -111,7 +106,6 @@ def coordinator(settings: CoordinatorSettings, telemetry: RoundTelemetry) -> Ite
             link.register(key, region)
         store = ModelStore(settings.store)
         rollbacks = rollbacks_of(settings, ledger)
-        stack.callback(rollbacks.announcer.close)
         runner = BackgroundRunner(link, clock=time.monotonic)
         controller = Controller(
             ControllerSettings(

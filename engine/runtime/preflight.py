@@ -75,7 +75,6 @@ def preflight_coordinator(settings: CoordinatorSettings) -> Iterator[CheckResult
     """The same for the coordinator of federated rounds."""
     yield _try("model", lambda: describe_current(ModelSettings(store=settings.store, name=settings.model)))
     yield _try(f"events ({settings.events.type})", lambda: _feed(settings.events))
-    yield _try(f"announce ({settings.announce.type})", lambda: _announce(settings.announce))
     yield _try(f"dead letters ({settings.dead_letters.type})", lambda: _sink(settings.dead_letters))
     yield _try("ledger and audit log", lambda: _records(settings))
     yield _try("superlink", lambda: _superlink(settings))
@@ -161,13 +160,6 @@ def _writable(path: Path) -> str:
         probe.write(b"x" * 65536)
         probe.flush()
     return f"{path} {'is writable' if folder == path else f'can be made in {folder}'}"
-
-
-def _announce(settings: SinkSettings) -> str:
-    found = _sink(settings)
-    if problem := settings.forgets(CONNECT_S):
-        raise ConnectorError(f"the latest announcement of a model would be lost with time: {problem}")
-    return f"{found}; keeps the latest announcement"
 
 
 def _feed(settings: SourceSettings) -> str:

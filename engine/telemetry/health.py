@@ -31,7 +31,7 @@ OPTIONAL: Mapping[str, str] = {
 
 COORDINATOR: Mapping[str, str] = {
     "events": "drift events can be read",
-    "rounds": "rounds are run, published and announced",
+    "rounds": "rounds are run and published",
 }
 """The same for the coordinator of federated rounds."""
 

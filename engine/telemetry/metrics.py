@@ -241,7 +241,7 @@ class Metrics:
             "outcome",
         )
         self.round_seconds = self._histogram(
-            "driftline_round_seconds", "From the plan of a round to its end, announcement included.", ROUNDS_S
+            "driftline_round_seconds", "From the plan of a round to its end.", ROUNDS_S
         )
         self.region_missed = self._gauge(
             "driftline_region_missed", "Consecutive rounds without a region; logged from two on.", "region"

@@ -1,8 +1,8 @@
 """What an operator sees of the coordinator: metrics, health and one trace a round.
 
-The span `round` begins a trace; its context is in the plan, in every message to the regions, on the
-card of the version and in the announcement, so the spans of ServerApp steps, trainers and engines hang
-below it. Rounds are rare: every one is traced where tracing is on.
+The span `round` starts a trace; its context is in the plan, in every message to the regions and on the card of
+the version, so the spans of ServerApp steps, trainers and engines are below it. Rounds are rare: every one is
+traced where tracing is on.
 """
 
 import logging

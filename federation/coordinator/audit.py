@@ -6,8 +6,8 @@ One JSON object per line::
 
 `sha256` is the hash of the line without this key, `previous` that of the line before, so no entry can be changed,
 removed, added or exchanged without a break. The chain alone does not show that its end was cut off, or that the
-whole chain was rewritten. Against the first the ledger stores the last hash; against both every announcement on the
-topic carries it to another machine.
+whole chain was rewritten. Against the first the ledger stores the last hash; against both the coordinator logs the
+hash of each entry, and logs are collected on another machine.
 
 A writer verifies the whole log once, and then only new entries, after checking that its last known entry is still
 there. `verify` reads everything.
@@ -15,6 +15,7 @@ there. `verify` reads everything.
 
 import fcntl
 import hashlib
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +27,8 @@ import orjson
 
 from federation.errors import StorageError, TamperedError
 from foundation.time_text import iso_millis
+
+log = logging.getLogger(__name__)
 
 START = "0" * 64
 """`previous` of the first entry."""
@@ -102,6 +105,8 @@ class AuditLog:
                 os.fsync(file.fileno())  # also for an entry whose writer failed at this point
                 if place is None:
                     known.add(line, entry)
+                    # Collected on another machine, this line shows if the whole log is written anew.
+                    log.info("audit entry", extra={"seq": entry.seq, "event": event, "sha256": entry.sha256})
                 return entry
         except OSError as error:
             raise StorageError(f"the audit log {self._path} cannot be written: {error}") from error

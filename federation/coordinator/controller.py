@@ -1,4 +1,4 @@
-"""The controller: from a reason for a round to its announcement, one round at a time.
+"""The controller: from a reason for a round to a new version, one round at a time.
 
 Steps of a round. Each is recorded in the ledger when it is done, and each may be repeated after a crash:
 
@@ -12,8 +12,8 @@ Steps of a round. Each is recorded in the ledger when it is done, and each may b
    rolled back since is not restored. If the version that the round started from is no longer current (it was
    rolled back meanwhile), the candidate was compared with the wrong model: it is superseded.
 5. **audited**: the audit log has the outcome of the round.
-6. **done**: a new version is announced if it is still current. Drift whose round failed waits for the next round,
-   and so do all triggers of a round that was interrupted.
+6. **done**: drift whose round failed waits for the next round, and so do all triggers of a round that was
+   interrupted.
 
 A lease in the model store keeps a second coordinator from any step, and a current version that another program has
 changed is recorded in the audit log. Unfinished rollbacks come before everything else. A step that fails because
@@ -28,7 +28,6 @@ from pathlib import Path
 from typing import Protocol
 
 from connectors.base import ConnectorError
-from federation.coordinator.announcements import announcement
 from federation.coordinator.hooks import RoundObserver
 from federation.coordinator.ledger import Ledger
 from federation.coordinator.records import Round, RoundOutcome, RoundStep
@@ -341,10 +340,6 @@ class Controller:
     def _end(self, audited: Round) -> Round:
         """Step 6."""
         ended = replace(audited, step=RoundStep.DONE, ended_ns=self._now_ns())
-        with self._observer.step("announce", audited.traceparent):
-            # After a rollback meanwhile the last announcement is the rollback's, and must remain the last.
-            if audited.published and self._store.current(self._model) == audited.published:
-                self._announce(audited)
         self._ledger.close_round(ended, self._settings.schedule.attempts)
         log.info("round ended", extra={"round": ended.round_id, "outcome": ended.outcome, "reason": ended.sentence})
         self._observer.ended(ended, self._folder_of(ended))
@@ -353,17 +348,6 @@ class Controller:
         except OSError as error:
             log.warning("files of completed rounds could not be removed; this is repeated after the next: %s", error)
         return ended
-
-    def _announce(self, audited: Round) -> None:
-        version = audited.published
-        entry = self._rollbacks.audit.append(f"{audited.round_id}/{audited.outcome}", audited.outcome, {})
-        self._rollbacks.announcer.announce(
-            announcement(
-                self._model, version, "published", card_sha256=self._store.card_sha256(self._model, version),
-                round_id=audited.round_id, time=entry.time, reason=audited.sentence, audit_sha256=entry.sha256,
-                held=audited.held, traceparent=audited.traceparent,
-            )
-        )  # fmt: skip
 
     def _failed(self, at: Round, reason: str, outcome: RoundOutcome = "failed") -> Round:
         failed = replace(at, step=RoundStep.JUDGED, outcome=outcome, sentence=reason)

@@ -1,9 +1,8 @@
-"""Rollbacks: an earlier version of a model becomes current again, which is audited and announced.
+"""Rollbacks: an earlier version of a model becomes current again, which is audited.
 
 1. The rollback is recorded in the ledger, with the version to go back to.
 2. The model store's pointer is moved.
 3. The audit log gets an entry.
-4. The announcement is acknowledged.
 
 Every step may be repeated without harm, so any process can finish a rollback: the one that started it, or the
 coordinator after a crash.
@@ -13,11 +12,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from federation.coordinator.announcements import Announcer, announcement
 from federation.coordinator.audit import AuditLog
 from federation.coordinator.ledger import Ledger
 from federation.coordinator.records import Rollback, RoundStep
-from foundation.time_text import iso_millis
 from models.storage.store import ModelStore
 
 
@@ -26,17 +23,13 @@ class Rollbacks:
 
     Attributes:
         audit: Log in which they are recorded.
-        announcer: Announces them.
     """
 
-    def __init__(
-        self, ledger: Ledger, store: ModelStore, audit: AuditLog, announcer: Announcer, *, now_ns: Callable[[], int]
-    ) -> None:
+    def __init__(self, ledger: Ledger, store: ModelStore, audit: AuditLog, *, now_ns: Callable[[], int]) -> None:
         """Take the parts that the steps need; `now_ns` is the wall clock."""
         self._ledger = ledger
         self._store = store
         self.audit = audit
-        self.announcer = announcer
         self._now_ns = now_ns
 
     def begin(self, identity: str, model: str, to: int | None, reason: str) -> Rollback:
@@ -64,7 +57,6 @@ class Rollbacks:
         Raises:
             ModelStoreError: the model store cannot be written; call again.
             StorageError: the audit log or the ledger cannot be written; call again.
-            ConnectorError: the announcement was not acknowledged; call again.
         """
         if rollback.step is RoundStep.PLANNED:
             self._move(rollback)  # 2
@@ -76,14 +68,6 @@ class Rollbacks:
         }  # fmt: skip
         entry = self.audit.append(f"{rollback.id}/rolled_back", "rolled_back", body)  # 3
         self._ledger.set_fact("audit_head", [entry.seq, entry.sha256])
-        version = (self._store.current(rollback.model) or rollback.good) if rollback.region else rollback.good
-        self.announcer.announce(  # 4
-            announcement(
-                rollback.model, version, "rolled_back", card_sha256=self._store.card_sha256(rollback.model, version),
-                time=iso_millis(rollback.time_ns), reason=rollback.reason, audit_sha256=entry.sha256,
-                held=self._store.held(rollback.model),
-            )
-        )  # fmt: skip
         return self._record(rollback, RoundStep.DONE)
 
     def _move(self, rollback: Rollback) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 from pydantic.json_schema import GenerateJsonSchema
 
 from foundation.documents.alert import AlertDocument
-from foundation.documents.announcement import AnnouncementDocument
 from foundation.documents.base import adapter
 from foundation.documents.dead_letter import DeadLetterDocument
 from foundation.documents.drift_event import DriftEventDocument
@@ -18,7 +17,6 @@ from foundation.documents.round_result import RoundFailureDocument, RoundResultD
 
 DOCUMENTS: Mapping[str, tuple[str, Any]] = {
     "alert": ("alert.v1", AlertDocument),
-    "announcement": ("announcement.v1", AnnouncementDocument),
     "dead-letter": ("dead-letter.v1", DeadLetterDocument),
     "drift-event": ("drift.v1", DriftEventDocument),
     "label": ("label.v1", LabelDocument),

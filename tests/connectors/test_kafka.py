@@ -17,7 +17,7 @@ from connectors.base import (
 )
 from connectors.broker import EmbeddedBroker
 from connectors.checks import drain, records
-from connectors.kafka_settings import Connection, KafkaSettings, compacted
+from connectors.kafka_settings import Connection, KafkaSettings
 from connectors.kafka_sink import KafkaSink, KafkaSinkSettings
 from connectors.kafka_source import KafkaPartition, KafkaSource, KafkaSourceSettings, place_of
 
@@ -243,14 +243,3 @@ def test_refused_message_is_named_and_kept(broker: EmbeddedBroker, new_topic: Ca
         sink.flush(0.5)
     assert sink.pending() == 1
     sink.close()
-
-
-@pytest.mark.process
-def test_a_compacted_topic_is_known_as_one(broker: EmbeddedBroker, new_topic: Callable[[int], str]) -> None:
-    name = f"{new_topic(1)}-kept"
-    broker.create_topic(name, compacted=True)
-    assert compacted(KafkaSettings(brokers=broker.brokers, topic=name), DEADLINE_S)
-    assert not compacted(KafkaSettings(brokers=broker.brokers, topic=new_topic(1)), DEADLINE_S)
-    broker.delete_topic(name)
-    with pytest.raises(LookupError, match="do not answer"):
-        compacted(KafkaSettings(brokers=NOWHERE, topic="t"), 0.5)

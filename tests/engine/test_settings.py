@@ -339,8 +339,7 @@ def test_settings_travel_to_other_processes(file):
 def test_the_coordinators_folders_are_named_from_the_current_one(file, tmp_path, monkeypatch):
     content = GOOD.split("[parse]")[0].replace("region", "# region").replace("[source]", "[events]")
     content = f'store = "models"\nfolder = "coordinator"\n{content}[superlink]\nfolder = "link"\n'
-    for section in ("announce", "dead_letters"):
-        content += f'[{section}]\ntype = "jsonl"\npath = "{section}.jsonl"\n'
+    content += '[dead_letters]\ntype = "jsonl"\npath = "dead_letters.jsonl"\n'
     path = file(content=content)
     monkeypatch.chdir(tmp_path)
     settings = load_coordinator(path)

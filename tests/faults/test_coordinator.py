@@ -32,10 +32,6 @@ type = "file"
 paths = ["{base}/drift.jsonl"]
 follow = true
 
-[announce]
-type = "jsonl"
-path = "{base}/announced.jsonl"
-
 [dead_letters]
 type = "jsonl"
 path = "{base}/bad.jsonl"

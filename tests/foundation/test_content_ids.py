@@ -6,7 +6,6 @@ from connectors.file_reader import fingerprint as head_fingerprint
 from engine.drift.event import DriftEvent
 from engine.offline.labelled_lines import fingerprint as template_fingerprint
 from engine.steps.alert import alert_id
-from federation.coordinator.announcements import announcement
 from federation.storage.encryption import PlainCipher
 from federation.storage.eviction import priority
 from foundation.content_ids import document_id
@@ -16,14 +15,9 @@ TEMPLATE = "session opened for <*> \udce9"
 
 
 def test_ids_of_documents() -> None:
-    published = announcement(
-        "m", 2, "published", card_sha256="c" * 64, round_id="r1", time="2026-01-31T12:00:00.000Z", reason="better",
-        audit_sha256="a" * 64,
-    )  # fmt: skip
     drift = DriftEvent("drift", "psi", 0.4, 0.2, since_ns=1, time_ns=2, windows=300, model="m", version=3)
     assert alert_id("north", "logs/0", "blk_1\udcff", 3, 9) == "cb3c8ed99656b29c1b8c9237873aea60"
     assert drift.id("north", "0/1") == "7e9256061857d41067a73f8787eacad8"
-    assert published["id"] == "2f27f4a4dc9170d27e5968e54a0f7667"
     assert dead_letter_id(DeadLetter("logs/0/7", "no time", b"x", 1)) == "8c28eccc19a382476e726ae640bd9d2d"
 
 

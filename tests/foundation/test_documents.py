@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from connectors.base import DeadLetter
 from connectors.dead_letters import to_records
-from federation.coordinator.announcements import announcement
 from foundation.documents.alert import AlertDocument
 from foundation.documents.base import message_headers, read, template_id_text
 from foundation.documents.drift_event import DriftEventDocument
@@ -86,14 +85,6 @@ def test_first_wrong_field_is_named_without_its_content(changes: dict[str, Any],
 def test_what_is_not_an_object_is_an_error() -> None:
     with pytest.raises(ValueError, match='"document" should be a valid dictionary'):
         read(AlertDocument, [])
-
-
-def test_announcements_are_as_declared() -> None:
-    published = announcement(
-        "m", 2, "published", card_sha256="c" * 64, round_id="r1", time="2026-01-31T12:00:00.000Z", reason="better",
-        audit_sha256="a" * 64,
-    )  # fmt: skip
-    check_document("announcement", published)
 
 
 @given(st.binary(max_size=20), st.text(max_size=20), st.integers(0, 2**62 - 1))

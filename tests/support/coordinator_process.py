@@ -6,8 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from connectors.memory import MemorySink
-from federation.coordinator.announcements import Announcer
 from federation.coordinator.audit import AuditLog
 from federation.coordinator.controller import Controller, ControllerParts, ControllerSettings
 from federation.coordinator.hooks import RoundObserver
@@ -47,7 +45,7 @@ class KillPoint:
 
 CHANGES = {
     "record", "dismiss", "plan", "save", "close_round", "save_rollback", "set_fact",
-    "publish_weights", "promote", "start", "append", "announce",
+    "publish_weights", "promote", "start", "append",
 }  # fmt: skip
 """Methods that change something outside the process; a kill before a query equals one before the next change."""
 
@@ -170,13 +168,10 @@ class CoordinatorProcess:
     ):
         self.clock = clock
         kill_point = kill_point or KillPoint()
-        self.delivered = []
-        self.sink = MemorySink(self.delivered)
         self.ledger = Ledger(base / "ledger.db")
         self.ledger._database.execute("PRAGMA synchronous = OFF")  # the process is killed, never the machine
         self.store = ModelStore(base / "models")
         self.audit = AuditLog(base / "audit.jsonl", now_ns=clock)
-        self.announcer = Announcer(self.sink)
         self.runner = FakeRunner(started if started is not None else Counter(), accepted, looks)
         self.observer = observer or RecordingObserver()
         self.ids = ids or itertools.count()
@@ -185,9 +180,7 @@ class CoordinatorProcess:
             return Interruptible(target, kill_point)
 
         ledger, store = interruptible(self.ledger), interruptible(self.store)
-        self.rollbacks = Rollbacks(
-            ledger, store, interruptible(self.audit), interruptible(self.announcer), now_ns=clock
-        )
+        self.rollbacks = Rollbacks(ledger, store, interruptible(self.audit), now_ns=clock)
         parts = ControllerParts(ledger, store, interruptible(self.runner), self.rollbacks, self.observer)
         self.settings = ControllerSettings(
             MODEL,

@@ -106,7 +106,7 @@ def test_a_round_is_one_trace_from_the_plan_to_the_swap(process, tmp_path, trace
     spans = exporter.get_finished_spans()
     assert {s.name for s in spans} == {
         "round", "round.start", "server.hello", "server.gate", "region.query.hello", "round.publish", "round.audit",
-        "round.announce", "load model",
+        "load model",
     }  # fmt: skip
     assert len({s.context.trace_id for s in spans}) == 1
     root = next(s for s in spans if s.name == "round")

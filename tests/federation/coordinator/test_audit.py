@@ -5,10 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connectors.base import SinkUnavailableError
-from connectors.memory import MemorySink
 from federation.coordinator import audit
-from federation.coordinator.announcements import Announcer, announcement
 from federation.coordinator.audit import AuditLog
 from federation.errors import StorageError, TamperedError
 
@@ -28,6 +25,13 @@ def test_entries_are_chained(tmp_path):
     assert [t["seq"] for t in lines] == [1, 2, 3, 4]
     assert [t["previous"] for t in lines] == ["0" * 64, *(e.sha256 for e in entries[:-1])]
     assert lines[0]["time"] == "2026-01-31T12:00:00.250Z"
+
+
+def test_every_new_entry_is_logged_with_its_hash(tmp_path, caplog):
+    caplog.set_level("INFO", "federation.coordinator.audit")
+    log, entries = written(tmp_path / "audit.jsonl")
+    log.append("r1/published", "published", {})
+    assert [record.sha256 for record in caplog.records] == [entry.sha256 for entry in entries]
 
 
 def test_the_same_entry_is_written_once(tmp_path):
@@ -172,32 +176,3 @@ def test_a_log_that_cannot_be_written_is_one_sentence(tmp_path):
 
 def test_an_empty_log_is_no_tampering(tmp_path):
     assert AuditLog(tmp_path / "none.jsonl", now_ns=lambda: 0).verify() == []
-
-
-CONTEXT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-WORD = announcement(
-    "bert_cnn", 4, "published", card_sha256="a" * 64, round_id="r1", time="2026-01-31T12:00:00Z", reason="better",
-    audit_sha256="c" * 64, traceparent=CONTEXT,
-)  # fmt: skip
-
-
-def test_an_announcement_is_keyed_by_the_model_and_carries_the_trace():
-    sink = MemorySink()
-    Announcer(sink).announce(WORD)
-    (record,) = sink.delivered
-    assert record.key == "bert_cnn"
-    assert record.headers["traceparent"] == record.document["traceparent"] == CONTEXT
-    assert record.headers["ce_id"] == record.id == WORD["id"]
-
-
-def test_what_was_refused_is_announced_once_by_the_next_try():
-    sink = MemorySink()
-    announcer = Announcer(sink)
-    sink.fail_after = 0
-    with pytest.raises(SinkUnavailableError):
-        announcer.announce(WORD)
-    with pytest.raises(SinkUnavailableError):
-        announcer.announce(WORD)
-    sink.refusing = False
-    announcer.announce(WORD)
-    assert len(sink.delivered) == 1

@@ -28,7 +28,6 @@ from tests.support.coordinator_process import (
     same,
     settle,
 )
-from tests.support.documents import check_document
 
 
 def test_drift_becomes_a_new_version(process, clock):
@@ -41,11 +40,8 @@ def test_drift_becomes_a_new_version(process, clock):
     assert card.threshold.value == 0.75
     assert card.metrics["holdout"]["true_positives"] == 2
     assert same(process.store.weights(MODEL, 2), {k: v + (v.dtype.kind == "f") for k, v in before.items()})
-    (word,) = process.delivered
-    assert (word.key, word.document["version"], word.document["event"]) == (MODEL, 2, "published")
-    assert word.document["card_sha256"] == process.store.card_sha256(MODEL, 2)
     (entry,) = process.audit.verify(tuple(process.ledger.fact("audit_head")))
-    assert (entry.event, entry.body["to"], word.document["audit_sha256"]) == ("published", 2, entry.sha256)
+    assert (entry.event, entry.body["to"]) == ("published", 2)
     assert process.ledger.pending() == ()
     assert process.runner.started == Counter({"round-0": 1})
 
@@ -58,8 +54,6 @@ def test_a_region_that_loses_keeps_its_version_and_is_judged_by_it_in_the_next_r
     (entry,) = process.audit.verify()
     assert entry.body["kept"] == {"ap": 1, "us": 1}
     assert entry.body["holdout"]["eu"]["current"] == [1, 1, 1, 7]
-    assert process.delivered[0].document["held"] == {"ap": 1, "us": 1}
-    check_document("announcement", process.delivered[0].document)
     card = process.store.card(MODEL)
     assert card.metrics["region us"] == {"before": 0.5, "after": 0.9, "labelled": 10, "adopts": 0}
     assert card.data["reason"] == process.ledger.rounds(1)[0].reason
@@ -110,7 +104,7 @@ def test_a_line_classifiers_candidate_becomes_a_version_with_figures_by_class(tm
     process.close()
 
 
-def test_the_trace_of_a_round_is_on_the_plan_the_card_and_the_announcement(process, clock, tmp_path):
+def test_the_trace_of_a_round_is_on_the_plan_and_the_card(process, clock, tmp_path):
     settle(process, clock, drift("d1", clock.ns))
     context = process.observer.begin("")
     folder = tmp_path / "rounds" / "round-0"
@@ -118,16 +112,6 @@ def test_the_trace_of_a_round_is_on_the_plan_the_card_and_the_announcement(proce
     assert plan.traceparent == context
     assert {p.name for p in folder.iterdir()} == {round_files.PLAN, round_files.RESULT}, "no weights are kept twice"
     assert process.store.card(MODEL).data["traceparent"] == context
-    assert process.delivered[0].headers["traceparent"] == context
-
-
-def test_announcements_are_as_their_schema_says(process, clock):
-    settle(process, clock, drift("d1", clock.ns))
-    process.rollbacks.begin("back", MODEL, None, "worse in eu")
-    process.ticks(2)
-    assert [record.document["event"] for record in process.delivered] == ["published", "rolled_back"]
-    for record in process.delivered:
-        check_document("announcement", record.document)
 
 
 def test_a_refused_candidate_is_on_record_and_nowhere_else(tmp_path, clock):
@@ -135,7 +119,6 @@ def test_a_refused_candidate_is_on_record_and_nowhere_else(tmp_path, clock):
     process = CoordinatorProcess(tmp_path, clock, accepted=False)
     settle(process, clock, drift("d1", clock.ns))
     assert process.store.versions(MODEL) == [1]
-    assert process.delivered == []
     assert [e.event for e in process.audit.verify()] == ["refused"]
     assert process.ledger.pending() == ()
     process.close()
@@ -231,38 +214,11 @@ def test_a_damaged_version_is_not_trained_on(process, clock, tmp_path):
     assert process.runner.started == Counter()
 
 
-def test_a_topic_that_is_down_delays_the_word_and_loses_nothing(process, clock):
-    process.sink.refusing = True
-    settle(process, clock, drift("d1", clock.ns))
-    assert process.store.current(MODEL) == 2
-    assert process.delivered == []
-    assert process.ledger.open_round().step is RoundStep.AUDITED
-    assert "refuses" in process.observer.troubles[-1]
-    process.sink.refusing = False
-    process.ticks(3)
-    assert len(process.delivered) == 1
-    assert process.ledger.open_round() is None
-
-
-def test_a_version_taken_back_before_it_was_announced_is_not_the_last_word(process, clock):
-    process.sink.refusing = True
-    settle(process, clock, drift("d1", clock.ns))
-    process.rollbacks.begin("back", MODEL, None, "worse in eu")
-    process.ticks(2)
-    process.sink.refusing = False
-    process.ticks(4)
-    assert process.store.current(MODEL) == 1
-    assert process.ledger.open_round() is None
-    assert [(r.document["event"], r.document["version"]) for r in process.delivered] == [("rolled_back", 1)]
-
-
-def test_a_rollback_goes_back_tells_and_is_on_record(process, clock):
+def test_a_rollback_goes_back_and_is_on_record(process, clock):
     settle(process, clock, drift("d1", clock.ns))
     process.rollbacks.begin("regression-1", MODEL, None, "precision fell in eu")
     process.ticks(3)
     assert process.store.current(MODEL) == 1
-    assert process.delivered[-1].document["event"] == "rolled_back"
-    assert process.delivered[-1].document["version"] == 1
     entry = process.audit.verify(tuple(process.ledger.fact("audit_head")))[-1]
     assert (entry.event, entry.body["from"], entry.body["to"]) == ("rolled_back", 2, 1)
     assert process.ledger.open_rollbacks() == ()
@@ -270,7 +226,6 @@ def test_a_rollback_goes_back_tells_and_is_on_record(process, clock):
 
 def _live(base, clock, cuts, started, ids):
     """Runs processes until one is not cut off any more; everything they did is in the folder."""
-    delivered = []
     with Ledger(base / "ledger.db") as ledger:
         ledger.record([drift("d1", clock.ns), drift("d2", clock.ns, "us")])
     for at in [*cuts, None]:
@@ -287,12 +242,11 @@ def _live(base, clock, cuts, started, ids):
             pass
         finally:
             if process is not None:
-                delivered += process.delivered
                 process.close()
-    return delivered, kill_point.count
+    return kill_point.count
 
 
-def _prove(base, delivered, started):
+def _prove(base, started):
     """What must hold whenever everything is over, wherever it was cut."""
     assert max(started.values()) == 1, "a round was run twice"
     store = ModelStore(base / "models")
@@ -311,19 +265,17 @@ def _prove(base, delivered, started):
 
     entries = AuditLog(base / "audit.jsonl", now_ns=lambda: 0).verify(head)
     assert sorted(e.body["round_id"] for e in entries) == sorted(r.round_id for r in rounds)
-    assert {r.id for r in delivered if r.document["event"] == "published"} == {delivered[-1].id}
-    assert delivered[-1].document["version"] == 2
 
 
 def test_cut_off_at_every_single_action(tmp_path):
     publish_first(tmp_path / "whole")
-    _, actions = _live(tmp_path / "whole", ManualWallClock(), [], Counter(), count())
+    actions = _live(tmp_path / "whole", ManualWallClock(), [], Counter(), count())
     assert actions > 20
     for at in range(actions):
         base, clock, started = tmp_path / str(at), ManualWallClock(), Counter()
         publish_first(base)
-        delivered, _ = _live(base, clock, [at], started, count())
-        _prove(base, delivered, started)
+        _live(base, clock, [at], started, count())
+        _prove(base, started)
 
 
 @given(st.lists(st.integers(0, 30), min_size=2, max_size=4))
@@ -331,8 +283,8 @@ def test_cut_off_at_every_single_action(tmp_path):
 def test_cut_off_again_and_again(tmp_path_factory, cuts):
     base, clock, started = tmp_path_factory.mktemp("cut"), ManualWallClock(), Counter()
     publish_first(base)
-    delivered, _ = _live(base, clock, cuts, started, count())
-    _prove(base, delivered, started)
+    _live(base, clock, cuts, started, count())
+    _prove(base, started)
 
 
 def test_a_rollback_cut_off_anywhere_is_finished_once(tmp_path):
@@ -343,16 +295,13 @@ def test_a_rollback_cut_off_anywhere_is_finished_once(tmp_path):
         settle(process, clock, drift("d1", clock.ns))
         process.rollbacks.begin("back", MODEL, None, "worse in eu")
         process.close()
-        delivered = []
         for cut in (at, None):
             process = CoordinatorProcess(base, clock, kill_point=KillPoint(cut))
             with contextlib.suppress(Killed):
                 process.ticks(3)
-            delivered += process.delivered
             process.close()
         assert process.store.current(MODEL) == 1
         assert [e.event for e in process.audit.verify()] == ["published", "rolled_back"]
-        assert len({r.id for r in delivered}) == 1
 
 
 def test_a_run_that_outlived_the_coordinator_is_taken_over(tmp_path, clock):
