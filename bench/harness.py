@@ -153,6 +153,7 @@ SCENARIOS: Mapping[str, str] = {
     "classify-seven-source": "bench.scenarios.classification:CLASSIFY_SEVEN_SOURCE",
     "classify-lines": "bench.scenarios.classification:CLASSIFY_LINES",
     "federate-hdfs-chrono": "bench.scenarios.federation_chrono:FEDERATE_HDFS_CHRONO",
+    "federate-nodes": "bench.scenarios.federation_nodes:FEDERATE_NODES",
     "federate-table": "bench.scenarios.federation_table:FEDERATE_TABLE",
     "federate-iotdb": "bench.scenarios.federation_regions:FEDERATE_IOTDB",
     "federate-simulated": "bench.scenarios.federation_regions:FEDERATE_SIMULATED",
