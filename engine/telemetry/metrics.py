@@ -246,6 +246,10 @@ class Metrics:
         self.region_missed = self._gauge(
             "driftline_region_missed", "Consecutive rounds without a region; logged from two on.", "region"
         )
+        self.privacy_epsilon = self._gauge(
+            "driftline_privacy_epsilon",
+            "Epsilon over all rounds of the region that has spent most, as of the last round with a privacy budget.",
+        )
         self.rollbacks = self._counter("driftline_rollbacks", "Versions rolled back, after a regression or by command.")
 
     def _make_flow(self) -> None:

@@ -53,6 +53,8 @@ class RoundTelemetry(ServedTelemetry, RoundObserver):
         """See `RoundObserver`; the steps that the ServerApp noted become spans of their own."""
         self.metrics.rounds.labels(ended.outcome).inc()
         self.metrics.round_seconds.observe((ended.ended_ns - ended.planned_ns) / 1e9)
+        if ended.epsilon is not None:
+            self.metrics.privacy_epsilon.set(ended.epsilon)
         if ended.published:
             self.metrics.model_version.labels(ended.model).set(ended.published)
         before_ns = ended.started_ns

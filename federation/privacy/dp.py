@@ -58,8 +58,9 @@ class DifferentialPrivacy(PrivacyMode):
         if task.proximal_mu:
             raise TrainerError("the proximal term cannot be combined with differential privacy; use another strategy")
         return partial(
-            PrivateSteps, epochs=task.local_epochs, settings=task.privacy, store=store, round_id=task.round_id
-        )
+            PrivateSteps, epochs=task.local_epochs, settings=task.privacy, store=store, round_id=task.round_id,
+            passes_left=max(1, task.passes - task.number),
+        )  # fmt: skip
 
     def report(self, task: TrainTask, store: LearningStore, figures: Mapping[str, float]) -> dict[str, float]:
         """Epsilon spent so far; no noise covers the other figures."""

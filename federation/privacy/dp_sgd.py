@@ -52,7 +52,7 @@ class PrivateSteps:
 
     def __init__(
         self, network: torch.nn.Module, optimizer: torch.optim.Optimizer, batch: int, *, epochs: int,
-        settings: PrivacySettings, store: LearningStore, round_id: str,
+        settings: PrivacySettings, store: LearningStore, round_id: str, passes_left: int = 1,
     ) -> None:  # fmt: skip
         """Spend nothing yet.
 
@@ -64,6 +64,8 @@ class PrivateSteps:
             settings: Clipping, noise and budget.
             store: Store of the region, which records the spending.
             round_id: Round that is charged.
+            passes_left: Trainings of the round from this one on. If the budget does not cover all of them, none is
+                made: the result of a part of a round is never published.
         """
         self._parameters = [p for p in network.parameters() if p.requires_grad]
         self._batch = batch
@@ -71,6 +73,7 @@ class PrivateSteps:
         self._settings = settings
         self._store = store
         self._round_id = round_id
+        self._passes_left = passes_left
         self._steps_left: int | None = None
         self._rng = np.random.default_rng(secrets.randbits(128))
         noise = torch.Generator(device=self._parameters[0].device)
@@ -84,7 +87,7 @@ class PrivateSteps:
         """Draw every window into a step with the same probability, independently of the others (Poisson sampling).
 
         Raises:
-            BudgetSpentError: the whole training would exceed the region's budget.
+            BudgetSpentError: the round would exceed the region's budget; nothing is charged for this training.
             TrainerError: more steps are asked for than were charged.
         """
         rate = min(1.0, self._batch / count)
@@ -99,11 +102,12 @@ class PrivateSteps:
 
     def _charge(self, spending: Spending) -> None:
         spent = self._store.spent()
-        after = epsilon([*spent, spending], self._settings.delta)
+        after = epsilon([*spent, *[spending] * self._passes_left], self._settings.delta)
         if after > self._settings.epsilon:
             raise BudgetSpentError(
                 f"epsilon is {epsilon(spent, self._settings.delta):.2f} after {len(spent)} trainings, and would be "
-                f"{after:.2f} after this one; the budget is {self._settings.epsilon:g}"
+                f"{after:.2f} after the {self._passes_left} that the round still needs; the budget is "
+                f"{self._settings.epsilon:g}"
             )
         self._store.spend(spending)
 

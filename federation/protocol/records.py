@@ -65,6 +65,7 @@ class TrainTask(BaseModel):
 
     round_id: str = Field(description="Id of the round; the same in all its messages, traces and records.")
     number: Annotated[int, Field(ge=0)] = Field(0, description="Pass within the round, from 0.")
+    passes: Annotated[int, Field(ge=1)] = Field(1, description="Number of passes of the round.")
     spec: ModelSpec = Field(description="Model to train.")
     local_epochs: Annotated[int, Field(ge=1)] = Field(5, description="Epochs over the region's own windows.")
     proximal_mu: Annotated[float, Field(ge=0)] = Field(

@@ -97,8 +97,8 @@ def run_round(
     mode = privacy_mode(settings.privacy.mode)
     merging = merging_of(settings, spec, mode)
     task = TrainTask(
-        round_id=round_id, spec=spec, local_epochs=settings.local_epochs, proximal_mu=merging.proximal_mu,
-        privacy=settings.privacy, seed=settings.seed, traceparent=traceparent,
+        round_id=round_id, passes=merging.passes, spec=spec, local_epochs=settings.local_epochs,
+        proximal_mu=merging.proximal_mu, privacy=settings.privacy, seed=settings.seed, traceparent=traceparent,
     )  # fmt: skip
 
     def report_with_present(step: str, figures: Mapping[str, float | str]) -> None:

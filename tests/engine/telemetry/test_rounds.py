@@ -1,5 +1,6 @@
 """What is seen of a federated round from outside: one trace over all that take part, metrics, health."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -125,6 +126,14 @@ def test_rounds_are_counted_by_outcome(process, seen, tmp_path):
     process.ticks(1)
     assert sample(seen, "driftline_rollbacks_total") == 1
     assert sample(seen, "driftline_model_version", model=MODEL) == 1
+
+
+def test_the_privacy_budget_that_was_spent_is_seen(process, seen, tmp_path):
+    run_round(process, tmp_path)
+    (ended,) = process.ledger.rounds(1)
+    assert sample(seen, "driftline_privacy_epsilon") == 0, "a round without a budget says nothing"
+    seen.ended(replace(ended, epsilon=2.5), tmp_path)
+    assert sample(seen, "driftline_privacy_epsilon") == 2.5
 
 
 def test_what_is_missing_or_wrong_is_seen(seen):

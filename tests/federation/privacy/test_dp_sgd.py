@@ -149,6 +149,22 @@ def test_past_the_budget_nothing_is_trained_and_nothing_spent() -> None:
     assert len(store.spent()) == 1
 
 
+def test_a_round_that_cannot_be_paid_to_its_end_is_refused_before_its_first_pass() -> None:
+    spec, weights = started("bert_cnn")
+    store = made_store(1)
+    trainer = Trainer("eu", store, device="cpu")
+    settings = private(noise_multiplier=2.0)
+    one = trainer.train(weights, task(spec, settings)).metrics["epsilon"]
+    two = epsilon(store.spent() * 2, settings.delta)
+    enough = private(noise_multiplier=2.0, epsilon=(two + one) / 2)
+    with pytest.raises(BudgetSpentError, match=r"after the 2 that the round still needs; the budget is"):
+        trainer.train(weights, task(spec, enough, passes=2))
+    assert len(store.spent()) == 1
+    paid = private(noise_multiplier=2.0, epsilon=two * 1.001)
+    trainer.train(weights, task(spec, paid, number=1, passes=2))
+    assert len(store.spent()) == 2
+
+
 def test_a_window_that_occurs_often_counts_once() -> None:
     spec, weights = started("lstm_autoencoder")
     store = made_store(1)
