@@ -72,7 +72,9 @@ def region_sentences(figures: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         change = (
             f"F1 {found['before']:.4f} became {found['after']:.4f} on {labelled} labelled" if labelled else "no label"
         )
-        yield f"{region}: {change}; {takes}"
+        added, dropped = found.get("alerts_added", 0), found.get("alerts_dropped", 0)
+        alerts = f"; {added:g} alerts would have been added, {dropped:g} dropped" if added or dropped else ""
+        yield f"{region}: {change}{alerts}; {takes}"
 
 
 def card_regions(metrics: Mapping[str, Mapping[str, float]]) -> dict[str, Mapping[str, float]]:

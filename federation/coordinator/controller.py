@@ -210,8 +210,9 @@ class Controller:
             triggers=self._ledger.pending(),
             version=self._store.current(self._model),
             held=self._store.held(self._model),
-            online=self._settings.round.min_regions,
+            online=max(self._settings.round.min_regions, len(self._settings.regions)),
             needed=self._settings.round.min_regions,
+            expected=len(self._settings.regions),
             since_ns=last.ended_ns if last else int(self._ledger.fact("born_ns")),
             rounds=last.number if last else 0,
         )

@@ -105,7 +105,8 @@ def region_metrics(verdict: RegionVerdict) -> dict[str, float]:
     """The figures of one region on the card of a version."""
     return {
         "before": verdict.before, "after": verdict.after, "labelled": float(verdict.labelled),
-        "adopts": float(verdict.adopts),
+        "adopts": float(verdict.adopts), "alerts_added": float(verdict.alerts_added),
+        "alerts_dropped": float(verdict.alerts_dropped),
     }  # fmt: skip
 
 
@@ -118,6 +119,7 @@ def holdout(round_: Round) -> dict[str, dict[str, Any]]:
         if verdict := verdicts.get(name):
             found[name] |= {
                 "before": round(verdict.before, 4), "after": round(verdict.after, 4), "labelled": verdict.labelled,
-                "standing": str(verdict.standing), "adopts": verdict.adopts,
+                "standing": str(verdict.standing), "adopts": verdict.adopts, "alerts_added": verdict.alerts_added,
+                "alerts_dropped": verdict.alerts_dropped,
             }  # fmt: skip
     return found

@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from federation.coordinator.records import RoundTrigger
 
+NODES_S = 60.0
+"""Time for which a command waits for regions whose nodes are not online yet, such as after a common start."""
+
 RETRY_S = 15.0
 """Pause after a failed round before a command's next attempt."""
 
@@ -53,6 +56,7 @@ class Situation:
         held: Regions that serve an earlier version, with it.
         online: Nodes that could take part; None if unknown.
         needed: Minimum number of nodes for a round.
+        expected: Number of regions that should take part; 0 if unknown.
         since_ns: End of the last round, or the coordinator's first start.
         rounds: Number of rounds so far.
     """
@@ -65,6 +69,7 @@ class Situation:
     since_ns: int
     rounds: int
     held: Mapping[str, int] = field(default_factory=dict)
+    expected: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,7 @@ def decide(settings: ScheduleSettings, situation: Situation) -> Begin | Wait:
     1. Drift that was measured on an older version than the region serves is answered already: it is dismissed.
     2. A round needs a reason: drift, a command, or the schedule.
     3. Drift waits for the debounce time and for the end of the cool-down; a command waits only after a failed round.
-    4. Enough nodes have to be online.
+    4. Enough nodes have to be online. A command first waits `NODES_S` for the nodes of all regions.
     """
     version, now_ns = situation.version, situation.now_ns
     if version is None:
@@ -123,6 +128,9 @@ def decide(settings: ScheduleSettings, situation: Situation) -> Begin | Wait:
         return Wait("a round is due, but the SuperLink does not report which nodes are online")
     if situation.online < situation.needed:
         return Wait(f"a round is due; {situation.online} nodes are online, {situation.needed} are needed")
+    commands = [t.time_ns for t in triggers if t.kind == "manual"]
+    if situation.online < situation.expected and commands and now_ns < max(commands) + _ns(NODES_S):
+        return Wait(f"a round is due; {situation.online} of {situation.expected} regions are online, others may start")
     return Begin(_reason(triggers), triggers, version)
 
 

@@ -159,6 +159,7 @@ def judge(figures: Sequence[HoldoutFigures], settings: RoundSettings) -> Verdict
     own = {f.region: evidence_of(f) for f in sorted(figures, key=lambda f: f.region)}
     if any(found.has_anomalies for found in own.values()):
         own = {region: found.labelled() for region, found in own.items()}
+    changes = {f.region: alert_changes(f) for f in figures}
     level = settings.level / len(own)  # with many regions one would gain by chance
     standings = {region: _standing(found, level, settings) for region, found in own.items()}  # 1
     pool = _pool(list(own.values()), settings.max_share)  # 2
@@ -166,7 +167,7 @@ def judge(figures: Sequence[HoldoutFigures], settings: RoundSettings) -> Verdict
     verdicts = tuple(
         RegionVerdict(
             region, standing, standing is Standing.GAINS or (standing is Standing.OPEN and together),
-            own[region].before, own[region].after, int(sum(own[region].current)),
+            own[region].before, own[region].after, int(sum(own[region].current)), *changes[region],
         )
         for region, standing in standings.items()
     )  # fmt: skip
@@ -189,6 +190,14 @@ def _better(pool: Evidence, settings: RoundSettings) -> bool:
     """Whether the candidate is better over all regions, and not by luck."""
     sure = pool.luck <= settings.level or settings.margin_overall < 0
     return pool.gain > settings.margin_overall and sure and not pool.misfits(settings.level)
+
+
+def alert_changes(figures: HoldoutFigures) -> tuple[int, int]:
+    """Sessions that only the candidate alerts on, and that only the current model does; none of line classifiers."""
+    if _of_lines(figures.current):
+        return 0, 0
+    pairs, (_, current_alone, candidate_alone, _) = figures.answered + figures.ruled, figures.unlabelled
+    return pairs.found + pairs.raised + candidate_alone, pairs.lost + pairs.cleared + current_alone
 
 
 def dissenters(own: dict[str, Evidence], settings: RoundSettings) -> list[str]:

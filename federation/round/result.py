@@ -39,6 +39,8 @@ class RegionVerdict:
         adopts: Whether the region takes the candidate.
         before, after: F1, accuracy or macro F1 of the current model and of the candidate.
         labelled: Number of sessions or templates with a label.
+        alerts_added: Sessions of the holdout on which only the candidate alerts, with and without a label.
+        alerts_dropped: Those on which only the current model does.
     """
 
     region: str
@@ -47,6 +49,8 @@ class RegionVerdict:
     before: float
     after: float
     labelled: int
+    alerts_added: int = 0
+    alerts_dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -253,7 +253,16 @@ def _result(document: RoundResultDocument, folder: Path) -> RoundResult:
         examples=document["examples"],
         epsilon=document["epsilon"],
         verdicts=tuple(
-            RegionVerdict(v["region"], Standing(v["standing"]), v["adopts"], v["before"], v["after"], v["labelled"])
+            RegionVerdict(
+                v["region"],
+                Standing(v["standing"]),
+                v["adopts"],
+                v["before"],
+                v["after"],
+                v["labelled"],
+                v.get("alerts_added", 0),
+                v.get("alerts_dropped", 0),
+            )
             for v in document.get("verdicts", [])
         ),
         others_adopt=document.get("others_adopt", True),

@@ -64,6 +64,12 @@ class RegionVerdictDocument(TypedDict):
     before: Annotated[Share, Field(description="F1, accuracy or macro F1 of the current model.")]
     after: Annotated[Share, Field(description="The same of the candidate.")]
     labelled: Annotated[Count, Field(description="Number of sessions or templates with a label.")]
+    alerts_added: NotRequired[
+        Annotated[Count, Field(description="Sessions of the holdout on which only the candidate alerts.")]
+    ]
+    alerts_dropped: NotRequired[
+        Annotated[Count, Field(description="Sessions of the holdout on which only the current model alerts.")]
+    ]
 
 
 class RefusedReply(TypedDict):

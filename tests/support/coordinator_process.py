@@ -132,7 +132,7 @@ class RecordingObserver(RoundObserver):
 def result_of(round_id, weights, *, accepted=True, participants=("eu", "us"), keeps=()):
     """The result of a round; regions in `keeps` lose by the candidate, `eu` and `us` gain otherwise."""
     verdicts = tuple(
-        RegionVerdict(name, Standing.LOSES if name in keeps else Standing.GAINS, name not in keeps, 0.5, 0.9, 10)
+        RegionVerdict(name, Standing.LOSES if name in keeps else Standing.GAINS, name not in keeps, 0.5, 0.9, 10, 3, 2)
         for name in ("eu", "us")
     )
     return RoundResult(

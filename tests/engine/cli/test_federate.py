@@ -66,7 +66,7 @@ def test_status_shows_regions_and_rounds(driftline, file):
 def test_status_and_audit_show_the_figures_of_each_region(driftline, file):
     for command in ("status", "audit"):
         said = driftline("federate", command, file).out
-        assert "eu: F1 0.5000 became 0.9000 on 10 labelled; takes the candidate" in said
+        assert "eu: F1 0.5000 became 0.9000 on 10 labelled; 3 alerts would have been added, 2 dropped; takes" in said
         assert "why: drift in eu" in said
         assert "who: eu, us; missing: ap" in said
 
@@ -107,7 +107,9 @@ def test_models_list_shows_who_serves_a_version_and_its_figures(driftline, file,
     ModelStore(tmp_path / "models").promote(MODEL, 2, {"us": 1})
     rows = driftline("models", "list", "--store", tmp_path / "models", "--json").json()
     assert [(r["version"], r["current"], r["regions"]) for r in rows] == [(1, False, ["us"]), (2, True, [])]
-    assert rows[1]["by_region"]["eu"] == {"before": 0.5, "after": 0.9, "labelled": 10, "adopts": 1}
+    assert rows[1]["by_region"]["eu"] == {
+        "before": 0.5, "after": 0.9, "labelled": 10, "adopts": 1, "alerts_added": 3, "alerts_dropped": 2,
+    }  # fmt: skip
     assert rows[1]["reason"] == "drift in eu"
     said = driftline("models", "list", "--store", tmp_path / "models").out
     assert "eu: F1 0.5000 became 0.9000" in said

@@ -55,7 +55,9 @@ def test_a_region_that_loses_keeps_its_version_and_is_judged_by_it_in_the_next_r
     assert entry.body["kept"] == {"ap": 1, "us": 1}
     assert entry.body["holdout"]["eu"]["current"] == [1, 1, 1, 7]
     card = process.store.card(MODEL)
-    assert card.metrics["region us"] == {"before": 0.5, "after": 0.9, "labelled": 10, "adopts": 0}
+    assert card.metrics["region us"] == {
+        "before": 0.5, "after": 0.9, "labelled": 10, "adopts": 0, "alerts_added": 3, "alerts_dropped": 2,
+    }  # fmt: skip
     assert card.data["reason"] == process.ledger.rounds(1)[0].reason
 
     process.runner.keeps = ("ap",)

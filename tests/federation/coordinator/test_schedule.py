@@ -50,6 +50,15 @@ def test_drift_waits_for_the_end_of_the_cool_down_and_a_command_does_not():
     assert isinstance(decide(SETTINGS, situation(100, drift(91), MANUAL, **cooling)), Begin)
 
 
+def test_a_command_waits_a_minute_for_the_nodes_of_all_regions():
+    starting = {"online": 2, "expected": 3}
+    waits = decide(SETTINGS, situation(100, MANUAL, **starting))
+    assert waits == Wait("a round is due; 2 of 3 regions are online, others may start")
+    assert isinstance(decide(SETTINGS, situation(100, MANUAL, online=3, expected=3)), Begin)
+    assert isinstance(decide(SETTINGS, situation(99 + 61, MANUAL, **starting)), Begin)
+    assert isinstance(decide(SETTINGS, situation(200, drift(100), **starting)), Begin), "drift does not wait"
+
+
 def test_there_is_nothing_to_cool_down_from_before_the_first_round():
     assert isinstance(decide(SETTINGS, situation(20, drift(10), since_ns=9 * S)), Begin)
 

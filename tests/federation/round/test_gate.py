@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from federation.protocol.records import HoldoutFigures, Pairs
-from federation.round.gate import Verdict, judge, quality
+from federation.round.gate import Verdict, alert_changes, judge, quality
 from federation.round.result import Standing
 from federation.round.settings import RoundSettings
 from tests.support.prepared import figures
@@ -126,6 +126,18 @@ def test_a_region_with_many_times_the_data_does_not_decide_for_the_others(factor
     pooled = float(verdict.reason.split("over 3 regions ")[1].split(" ")[0])
     # Half of the weight is eu's, for any number of its sessions.
     assert pooled == pytest.approx(0.5 * (2 / 3) + 0.5 * quality(small.current), abs=0.06)
+
+
+def test_a_verdict_counts_the_alerts_that_a_version_adds_and_drops() -> None:
+    found = HoldoutFigures(
+        "eu", (5, 9, 8, 80), (9, 4, 4, 85), answered=Pairs(found=5, lost=1, cleared=7, raised=2),
+        ruled=Pairs(found=1), unlabelled=(3, 4, 6, 900),
+    )  # fmt: skip
+    assert alert_changes(found) == (5 + 2 + 1 + 6, 1 + 7 + 4)
+    (verdict,) = judge([found], RoundSettings.model_validate({"min_regions": 1})).regions
+    assert (verdict.alerts_added, verdict.alerts_dropped) == (14, 12)
+    classes = tuple(range(49))
+    assert alert_changes(HoldoutFigures("eu", classes, classes, Pairs(found=3))) == (0, 0)
 
 
 def test_a_region_that_says_the_opposite_of_all_others_is_named_and_stops_nobody() -> None:
