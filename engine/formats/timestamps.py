@@ -23,27 +23,11 @@ from engine.formats.time_values import ZONES
 from foundation.time_text import iso_seconds
 
 DIGIT_GROUPS = (
-    "yymmdd",
-    "yyyymmdd",
-    "mmdd",
-    "hhmmss",
-    "year",
-    "yy",
-    "month",
-    "day",
-    "hour",
-    "minute",
-    "second",
-    "fraction",
-    "millisecond",
-    "epoch_s",
-    "zone_hour",
-    "zone_minute",
-    "zone_hhmm",
-)
-"""Header groups that hold one run of digits each; those of `LETTER_GROUPS` hold none.
-
-The patterns of `Format.clocks` may also have `zone_name`, an abbreviation of `ZONES`, and `zone_iana`.
+    "yymmdd", "yyyymmdd", "mmdd", "hhmmss", "year", "yy", "month", "day", "hour", "minute", "second", "fraction",
+    "millisecond", "epoch_s", "zone_hour", "zone_minute", "zone_hhmm",
+)  # fmt: skip
+"""Header groups that hold one run of digits each; those of `LETTER_GROUPS` hold none. `Format.clocks` may also have
+`zone_name`, an abbreviation of `ZONES`, and `zone_iana`.
 """
 
 MONTHS = {m: i + 1 for i, m in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split())}
@@ -56,12 +40,10 @@ LETTER_GROUPS: Mapping[str, Mapping[str, int]] = {
 }
 """What the letters in a header's groups represent; 0 represents a group that took no part."""
 
-_MINUS = 2
-_PM = 2
+_MINUS = _PM = 2  # their numbers in `LETTER_GROUPS`
 _NOON = 12
 _DATELESS_AHEAD_S = 3600.0
-_SECOND = 1_000_000_000
-_MILLISECOND = 1_000_000
+_SECOND, _MILLISECOND = 1_000_000_000, 1_000_000
 _DAY_S = 86_400
 _QUARTER_S = 900
 _DATES_IN_TABLE = 20_000  # two years as yyyymmdd

@@ -43,13 +43,13 @@ _OWN_FIELDS = ("message", "msg", "time", "timestamp", "@timestamp", "ts", "level
 
 
 class JsonKind:
-    """See `engine.parsing.record_block.Kind`."""
+    """See `engine.parsing.record_block.BlockKind`."""
 
     name = "json"
     formats = ("json", "otel", "ecs", "gelf", "mongodb", "journald", "docker")
 
     def begin(self, line: bytes) -> "JsonBlock | None":
-        """See `Kind`."""
+        """See `BlockKind`."""
         if not _OPENS.match(line):
             return None
         closed = line.startswith(b"{") and line.rstrip().endswith(b"}")
@@ -58,7 +58,7 @@ class JsonKind:
         return JsonBlock(in_array=False)
 
     def restore(self, state: list[Any]) -> "JsonBlock":
-        """See `Kind`."""
+        """See `BlockKind`."""
         in_array, brackets, lines = state
         return JsonBlock(in_array=in_array, brackets=brackets.encode(), lines=lines_of(lines))
 

@@ -33,11 +33,11 @@ class RecordBlock(Protocol):
         ...
 
     def state(self) -> list[Any]:
-        """Plain data from which `Kind.restore` makes an equal block."""
+        """Plain data from which `BlockKind.restore` makes an equal block."""
         ...
 
 
-class Kind(Protocol):
+class BlockKind(Protocol):
     """A kind of block.
 
     Attributes:

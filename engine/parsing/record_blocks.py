@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from connectors.base import LineBatch
 from engine.formats.registry import AUTO
 from engine.parsing.json_blocks import JsonKind
-from engine.parsing.record_block import Kind, Placed, RecordBlock
+from engine.parsing.record_block import BlockKind, Placed, RecordBlock
 from engine.parsing.table_blocks import TABLE_KINDS
 from engine.parsing.text_blocks import TEXT_KINDS
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (JsonKind(), *TABLE_KINDS, *TEXT_KINDS)}
+KINDS: dict[str, BlockKind] = {kind.name: kind for kind in (JsonKind(), *TABLE_KINDS, *TEXT_KINDS)}
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -39,7 +39,7 @@ class RecordBlocks:
     def __init__(self, format: str, saved: Sequence[Any] | None = None) -> None:
         """Takes the name of the format that lines are in (or `auto`), and what a snapshot kept."""
         self._kinds = [kind for kind in KINDS.values() if format in (AUTO, *kind.formats)]
-        self._open: tuple[Kind, RecordBlock] | None = None
+        self._open: tuple[BlockKind, RecordBlock] | None = None
         self._last = -1
         self.version = 0
         if saved:
@@ -84,7 +84,7 @@ class RecordBlocks:
         self.version += changed
         return out.batch(self._last) if changed else batch
 
-    def _begin(self, line: bytes) -> tuple[Kind, RecordBlock] | None:
+    def _begin(self, line: bytes) -> tuple[BlockKind, RecordBlock] | None:
         for kind in self._kinds:
             if (block := kind.begin(line)) is not None:
                 return kind, block

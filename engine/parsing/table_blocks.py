@@ -23,17 +23,17 @@ _MOST_LINES, _MOST_BYTES = 500, 262_144
 
 
 class TableKind:
-    """See `engine.parsing.record_block.Kind`."""
+    """See `engine.parsing.record_block.BlockKind`."""
 
     name = "table"
     formats = ("w3c",)
 
     def begin(self, line: bytes) -> "TableBlock | None":
-        """See `Kind`."""
+        """See `BlockKind`."""
         return TableBlock() if _DIRECTIVE.match(line) else None
 
     def restore(self, state: list[Any]) -> "TableBlock":
-        """See `Kind`."""
+        """See `BlockKind`."""
         columns, path, local = state
         return TableBlock(columns, path, local=local)
 
@@ -95,17 +95,17 @@ _UNTIMED = re.compile(rb"\t\t *[0-9]+ [A-Z]")
 
 
 class GeneralLogKind:
-    """See `engine.parsing.record_block.Kind`: MySQL's general log, in which only the first line of a second has it."""
+    """See `engine.parsing.record_block.BlockKind`. MySQL's general log: only the first line of a second has it."""
 
     name = "mysql_general"
     formats = ("mysql_general_old",)
 
     def begin(self, line: bytes) -> "GeneralLogBlock | None":
-        """See `Kind`."""
+        """See `BlockKind`."""
         return GeneralLogBlock() if _TIMED.match(line) else None
 
     def restore(self, state: list[Any]) -> "GeneralLogBlock":
-        """See `Kind`."""
+        """See `BlockKind`."""
         return GeneralLogBlock(state[0].encode())
 
 
@@ -144,17 +144,17 @@ _CSV = re.compile(
 
 
 class CsvKind:
-    """See `engine.parsing.record_block.Kind`."""
+    """See `engine.parsing.record_block.BlockKind`."""
 
     name = "csv"
     formats = ("windows_csv", "windows_csv_day_first", "postgresql_csv")
 
     def begin(self, line: bytes) -> "CsvBlock | None":
-        """See `Kind`."""
+        """See `BlockKind`."""
         return CsvBlock() if line.count(b'"') % 2 and _CSV.match(line) else None
 
     def restore(self, state: list[Any]) -> "CsvBlock":
-        """See `Kind`."""
+        """See `BlockKind`."""
         return CsvBlock(lines_of(state))
 
 

@@ -17,7 +17,7 @@ class TextKind:
     Lines behind these, such as a stack trace, join the record later (`engine.parsing.continuation`).
 
     Attributes:
-        name: See `engine.parsing.record_block.Kind`.
+        name: See `engine.parsing.record_block.BlockKind`.
         formats: See there.
         first: The first line.
         more: A line that may follow.
@@ -37,11 +37,11 @@ class TextKind:
     heading: bool = False
 
     def begin(self, line: bytes) -> "TextBlock | None":
-        """See `Kind`."""
+        """See `BlockKind`."""
         return TextBlock(self) if len(line) <= _LONGEST_FIRST and self.first.match(line) else None
 
     def restore(self, state: list[Any]) -> "TextBlock":
-        """See `Kind`."""
+        """See `BlockKind`."""
         return TextBlock(self, lines_of(state))
 
 
