@@ -90,7 +90,7 @@ def _equal(given: str, expected: str) -> bool:
 class LoginRequest(BaseModel):
     """A user's name and password."""
 
-    name: Annotated[str, Field(max_length=64)]
+    name: Annotated[str, Field(max_length=64, pattern=r"^[^\x00]*$")]
     password: Annotated[str, Field(max_length=256)]
 
 

@@ -90,7 +90,7 @@ def create(caller: Operator, services: Svc, given: SilenceRequest) -> SilenceIte
 
 
 @router.post("/preview")
-def preview(_: Viewer, services: Svc, given: SilenceConditions) -> SilencePreview:
+def preview(_: Operator, services: Svc, given: SilenceConditions) -> SilencePreview:
     """Which alerts of the last seven days a silence would have hidden."""
     rule: SuppressionRule = validated(SuppressionRule, {"name": "preview", **given.given()}, "")
     since = iso_time(services.now_ns() - PREVIEW_DAYS * 86_400 * NS_PER_S)

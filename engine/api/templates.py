@@ -29,7 +29,7 @@ LEVELS = tuple(name.removeprefix("level_") for name in LEVEL_COLUMNS)
 
 Time = Annotated[str | None, Query(max_length=40, description="RFC 3339; rounded down to the minute.")]
 RegionName = Annotated[str | None, Query(max_length=256, description="Only lines of this region.")]
-Kind = Literal["new", "gone", "more", "fewer", "same"]
+ChangeKind = Literal["new", "gone", "more", "fewer", "same"]
 
 
 class TemplateItem(BaseModel):
@@ -82,7 +82,7 @@ class TemplateChange(BaseModel):
 
     id: str
     text: str
-    kind: Annotated[Kind, Field(description="more, fewer: the rate has at least doubled or halved.")]
+    kind: Annotated[ChangeKind, Field(description="more, fewer: the rate has at least doubled or halved.")]
     before: Annotated[int, Field(description="Lines in the first range.")]
     after: Annotated[int, Field(description="Lines in the second range.")]
     rate_before: Annotated[float, Field(description="Lines per minute.")]
@@ -96,8 +96,8 @@ class TemplateDiff(BaseModel):
     lines_after: int
     minutes_before: int
     minutes_after: int
-    kinds: Annotated[dict[Kind, int], Field(description="Templates by kind, also those not listed.")]
-    lines_by_kind: Annotated[dict[Kind, tuple[int, int]], Field(description="Lines before and after by kind.")]
+    kinds: Annotated[dict[ChangeKind, int], Field(description="Templates by kind, also those not listed.")]
+    lines_by_kind: Annotated[dict[ChangeKind, tuple[int, int]], Field(description="Lines before and after by kind.")]
     changes: Annotated[list[TemplateChange], Field(description="The largest differences of rates first.")]
 
 
@@ -149,8 +149,8 @@ def diff(
         change_of(name, texts.get(name, ""), (before.get(name, 0), after.get(name, 0)), minutes)
         for name in sorted({*before, *after})
     ]
-    kinds: dict[Kind, int] = defaultdict(int)
-    lines: dict[Kind, tuple[int, int]] = {}
+    kinds: dict[ChangeKind, int] = defaultdict(int)
+    lines: dict[ChangeKind, tuple[int, int]] = {}
     for change in changes:
         kinds[change.kind] += 1
         had = lines.get(change.kind, (0, 0))
@@ -201,7 +201,7 @@ def change_of(name: str, text: str, lines: tuple[int, int], minutes: tuple[int, 
         minutes: Lengths of both ranges.
     """
     rates = lines[0] / minutes[0], lines[1] / minutes[1]
-    kind: Kind = "same"
+    kind: ChangeKind = "same"
     if not lines[0]:
         kind = "new"
     elif not lines[1]:

@@ -3,6 +3,7 @@
 import io
 from unittest import mock
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +11,9 @@ from hypothesis import strategies as st
 from engine.api import predict
 from engine.api.predict import file_lines
 from engine.api.settings import ServeSettings
-from models.classify.base import CLASSES
+from models.classify.base import CLASSES, Lines
+from models.classify.registry import build
+from models.storage.store import ModelNotes, ModelStore
 
 KERNEL = "Mar 10 06:25:01 web-1 kernel: Out of memory: Killed process 4711 (java)"
 PLAIN = "user ann logged in"
@@ -91,3 +94,29 @@ def test_lines_of_a_file_are_those_of_split(lines, max_bytes, chunk):
     with mock.patch.object(predict, "READ_BYTES", chunk):
         found = list(file_lines(io.BytesIO(content), max_bytes))
     assert found == [line[:max_bytes].removesuffix(b"\r") for line in lines]
+
+
+def test_a_trained_classifier_answers_where_the_store_has_one(client, tmp_path):
+    store = ModelStore(tmp_path / "models")
+    texts = [f"{word} {i}" for word in ("disk broken", "user came") for i in range(12)]
+    labels = np.repeat([CLASSES.index("hardware_issue"), CLASSES.index("normal")], 12)
+    forest = build("random_forest", {"encoder": "hashing:16", "candidates": 0, "trees": 20})
+    forest.fit(Lines.of(texts), labels)
+    store.publish("random_forest", forest, ModelNotes())
+    answer = client.post("/api/predict", json={"logs": ["disk broken 99", "user came 7"]}).json()
+    assert answer["model_used"] == "random_forest version 1"
+    assert [log["prediction"]["class_name"] for log in answer["logs"]] == ["hardware_issue", "normal"]
+    assert client.get("/available-models").json()["ml"] == ["random_forest"]
+    assert client.get("/model-info").json()["models"]["ml"] == "random_forest version 1"
+    store.publish("random_forest", forest, ModelNotes())
+    answer = client.post("/api/predict", json={"logs": ["x"]}).json()
+    assert answer["model_used"] == "random_forest version 2", "the current version is followed"
+
+
+def test_a_damaged_classifier_is_named_and_the_rules_answer(client, tmp_path):
+    store = ModelStore(tmp_path / "models")
+    store.publish("rules", build("rules"), ModelNotes())
+    (tmp_path / "models" / "rules").rename(tmp_path / "models" / "xgboost")
+    answer = client.post("/api/predict", json={"logs": [KERNEL]}).json()
+    assert answer["model_used"].startswith("rules (xgboost cannot be used: ")
+    assert answer["logs"][0]["prediction"]["class_name"] == "performance_issue"
