@@ -22,6 +22,7 @@ SPENT = re.compile(
     rb"|^driftline_lines_total (\S+)",
     re.MULTILINE,
 )
+Sample = tuple[float, float, dict[str, float]]
 EVENTS = {"drift_events": {"type": "jsonl", "path": "events.jsonl"}}
 """Sections of a region that watches for drift."""
 
@@ -43,7 +44,8 @@ def drift_overhead(run: Run) -> Outcome:
     for done in range(rounds):
         # The order turns round each time, so that a machine that gets slower or faster favours neither.
         for on in (True, False) if done % 2 else (False, True):
-            (watched if on else bare).append(spent(workload, store, "drift", EVENTS if on else {}))
+            cpu_s, steps = spent(workload, store, EVENTS if on else {})
+            (watched if on else bare).append((cpu_s, steps.get("drift", 0.0)))
         run.progress("rounds", done + 1, rounds)
     with_it, without = (float(np.median([cpu for cpu, _ in found])) for found in (watched, bare))
     differences = [one / other - 1 for (one, _), (other, _) in zip(watched, bare, strict=True)]
@@ -59,14 +61,13 @@ def drift_overhead(run: Run) -> Outcome:
 
 
 def spent(
-    workload: Workload, store: Path, step: str, sections: Mapping[str, Mapping[str, Any]], *, after: int = 0
-) -> tuple[float, float]:
-    """CPU seconds per line of a run, and seconds of one step; start and end of the process are left out.
+    workload: Workload, store: Path, sections: Mapping[str, Mapping[str, Any]], *, after: int = 0
+) -> tuple[float, dict[str, float]]:
+    """CPU seconds per line of a run, and seconds per line of each step; start and end of the process are left out.
 
     Args:
         workload: What is read.
         store: Of the model.
-        step: Name of the step.
         sections: Added to the region's file; relative paths in them lie in the folder of the run.
         after: Number of the first lines that are left out as well.
 
@@ -80,11 +81,11 @@ def spent(
             folder, source={"type": "file", "paths": spread(workload, folder)},
             sink={"type": "jsonl", "path": str(folder / "alerts.jsonl")}, store=store, port=port, more=sections,
         )  # fmt: skip
-        samples: list[tuple[float, float, float]] = []
+        samples: list[Sample] = []
         started_s = time.perf_counter()
         with EngineProcess(settings, port) as engine:
             while engine.poll():
-                sample = _scrape(port, step)
+                sample = _scrape(port)
                 if sample is not None and sample[0] > after:
                     samples.append(sample)
                 if time.perf_counter() - started_s > LIMIT_S:
@@ -92,24 +93,27 @@ def spent(
                 time.sleep(POLL_S)
     if len(samples) < 2 or samples[-1][0] <= samples[0][0]:
         raise BenchError("the engine was done before it could be watched; use more lines")
-    (first_lines, first_cpu, first_step), (last_lines, last_cpu, last_step) = samples[0], samples[-1]
+    (first_lines, first_cpu, first_steps), (last_lines, last_cpu, last_steps) = samples[0], samples[-1]
     lines = last_lines - first_lines
-    return (last_cpu - first_cpu) / lines, (last_step - first_step) / lines
+    steps = {name: (seconds - first_steps.get(name, 0.0)) / lines for name, seconds in last_steps.items()}
+    return (last_cpu - first_cpu) / lines, steps
 
 
-def _scrape(port: int, name: str) -> tuple[float, float, float] | None:
-    """Lines read, CPU seconds, and seconds of the step `name` so far; None while nothing answers."""
+def _scrape(port: int) -> Sample | None:
+    """Lines read, CPU seconds, and seconds by step so far, their snapshots included; None while nothing answers."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=2.0) as response:
             page = response.read()
     except (urllib.error.URLError, OSError):
         return None
-    step = cpu = lines = 0.0
+    cpu = lines = 0.0
+    steps: dict[str, float] = {}
     for match in SPENT.finditer(page):
-        step += float(match[2] or 0) * (match[1] == name.encode())
+        if match[1]:
+            steps[match[1].decode()] = steps.get(match[1].decode(), 0.0) + float(match[2])
         cpu += float(match[3] or 0)
         lines += float(match[4] or 0)
-    return lines, cpu, step
+    return lines, cpu, steps
 
 
 DRIFT_OVERHEAD = Scenario(

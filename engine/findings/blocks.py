@@ -1,7 +1,7 @@
 """Cuts a source's lines into blocks.
 
 A block has `size` lines. The size doubles whenever the lines so far fill `MAX_BLOCKS` blocks of it, so a short log is
-seen in fine steps and a long one costs no more than a few hundred blocks for each doubling of its length.
+seen in fine steps, and a long one costs few blocks.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,6 +19,8 @@ MAX_BLOCKS = 600
 LONG_SIZE, LONG_BLOCKS = 1600, 200
 """From this size on, reached after 480,000 lines, the size doubles after fewer blocks: on a fast stream the work for
 each block is most of what findings cost."""
+MAX_SIZE = 12_800
+"""The size never exceeds this: a finding comes at the end of its block, and on a slow stream that takes long."""
 
 
 Sample = Callable[[ReadLines, int, int, int], Values]
@@ -71,7 +73,7 @@ class Blocker:
 
     def must_coarsen(self) -> bool:
         """Doubles the size when it is time to; True where it did."""
-        if self._count < (MAX_BLOCKS if self.size < LONG_SIZE else LONG_BLOCKS):
+        if self.size >= MAX_SIZE or self._count < (MAX_BLOCKS if self.size < LONG_SIZE else LONG_BLOCKS):
             return False
         self.size, self._count = self.size * 2, self._count // 2
         return True
