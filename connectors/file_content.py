@@ -176,7 +176,8 @@ def decoder_of(head: bytes) -> Decoder | None:
         if head.startswith(magic) or (name == "zstd" and head.startswith(_ZSTD_SKIPPED)):
             return Decompressing(name, make, magic + (_ZSTD_SKIPPED if name == "zstd" else ()))
     for magic_, encoding in _UTF16.items():
-        if head.startswith(magic_):
+        # Two stray bytes at the beginning of other text are not a mark: text in UTF-16 has zeros.
+        if head.startswith(magic_) and head.count(0) > 0.2 * len(head):
             return Utf16(encoding)
     refuse(head)
     return _unmarked_utf16(head)

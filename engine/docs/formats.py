@@ -46,6 +46,9 @@ that name such lines, a line with a header of its own may belong to the record b
 and `STATEMENT`, RabbitMQ's further lines, InnoDB's report on a deadlock. The names of columns above a table, and the
 heading that MySQL writes into its logs, give no record.
 
+**auditd.** Fields that it writes in hexadecimal digits, such as `proctitle`, are decoded; the template has `<COMMAND>`
+for the whole command.
+
 **Clocks.** In the hour that occurs twice when summer time ends, a step back by over two minutes is the second pass.
 One line whose clock is more than ten minutes wrong does not move the watermark of windows; hosts in different zones
 within one source are read as if all showed the time of the first.

@@ -5,6 +5,7 @@ They come after the formats that describe a line exactly, and detection never tr
 """
 
 from engine.formats.base import FRACTION, HMS, MONTH_NAME, NO_KEY, NO_SESSIONS, ZONE, Format, headed
+from engine.formats.masks import Mask
 
 _DATE = rb"(?P<year>[0-9]{4})[-/.](?P<month>[0-9]{2})[-/.](?P<day>[0-9]{2})[T ]" + HMS
 _CLOCK = rb"(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})(?: (?P<half_day>AM|PM))?"
@@ -157,6 +158,7 @@ AUDITD = Format(
     examples=(
         b"type=SYSCALL msg=audit(1710051901.123:24287): arch=c000003e syscall=2 success=no exit=-13 pid=3538 "
         b'uid=1000 comm="cat" exe="/bin/cat" key="sshd_config"',
+        b"type=PROCTITLE msg=audit(1710051901.123:24287): proctitle=636174002F6574632F736861646F77",
         b"node=web-1 type=USER_LOGIN msg=audit(1710051902.456:24288): pid=3540 uid=0 res=failed",
     ),
     header=headed(
@@ -164,4 +166,6 @@ AUDITD = Format(
         rb"(?P<millisecond>[0-9]{3}):[0-9]+\): ?(?P<message>.*)"
     ),
     sessions={"none": NO_KEY, "event": (rb":(?P<key>[0-9]+)\): ?",)},
+    # The command of a process has any number of words; its program stays in `comm` and `exe`.
+    masks=(Mask(pattern=r"\b(?:proctitle|cmd)=(?:\"[^\"]*\"|[^ ]+)", name="COMMAND"),),
 )

@@ -1,9 +1,9 @@
 """Turn records over several lines into one line each, before lines are parsed.
 
-The kinds of such records are in `engine.parsing.text_blocks`, `json_blocks` and `table_blocks`; each knows how its
-records begin, which lines belong to them, and what line they become. A line that begins none and belongs to none is
-left as it is. Of a batch without such lines nothing is copied: whether a line can begin a block is seen from its
-first eight bytes, for all lines at once.
+The kinds of such records are in `engine.parsing.text_blocks`, `json_blocks`, `table_blocks` and `audit_lines`; each
+knows how its records begin, which lines belong to them, and what line they become. A line that begins none and
+belongs to none is left as it is. Of a batch without such lines nothing is copied: whether a line can begin a block is
+seen from its first bytes, for all lines at once.
 
 A record is bounded by its kind. What an unfinished record holds is kept in the snapshot, and comes out at the end of
 the source or after a time without further lines (`flush`).
@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 
 from connectors.base import LineBatch
 from engine.formats.registry import AUTO
+from engine.parsing.audit_lines import AuditKind
 from engine.parsing.json_blocks import JsonKind
 from engine.parsing.record_block import BlockKind, Placed, RecordBlock
 from engine.parsing.table_blocks import TABLE_KINDS
 from engine.parsing.text_blocks import TEXT_KINDS
 
-KINDS: dict[str, BlockKind] = {kind.name: kind for kind in (JsonKind(), *TABLE_KINDS, *TEXT_KINDS)}
+KINDS: dict[str, BlockKind] = {kind.name: kind for kind in (JsonKind(), AuditKind(), *TABLE_KINDS, *TEXT_KINDS)}
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -192,6 +193,7 @@ _RULES: tuple[tuple[NDArray[np.bool_], Callable[[Bytes, Bytes], NDArray[np.bool_
     (_set(b"["), lambda byte, _: _is(byte, 1, b"{ \r\n") | (byte(5) == ord("/")) | (byte(3) == ord("-"))),
     (_set(b"JFMASOND"), lambda byte, _: (byte(5) == ord(",")) | (byte(6) == ord(","))),
     (_set(b"tdiwfc"), lambda byte, _: (byte(4) == ord(":")) & (byte(5) == ord(" "))),
+    (_set(b"tn"), lambda byte, _: (byte(4) == ord("=")) & (byte(3) == ord("e"))),
     (_set(b"#"), lambda byte, _: _is(byte, 1, b" SVFDERTGsefpotuc")),
     (_set(b"<"), lambda byte, _: byte(1) == ord("E")),
     (_set(b"IWECVAFK"), lambda byte, _: np.logical_or.reduce([byte(place) == ord(",") for place in range(5, 16)])),

@@ -384,3 +384,9 @@ def test_a_file_copied_and_truncated_before_anything_of_it_was_read(path: Path) 
     os.utime(path, ns=(saved + 2 * 10**9, saved + 2 * 10**9))
     reading.start()
     assert reading.lines() == [b"unread", b"next"]
+
+
+def test_two_stray_bytes_are_not_utf_16(tmp_path: Path) -> None:
+    lines = [b"\xff\xfe\x00 no text at all", *[b"081110 120000 1 INFO dfs.DataNode: line %d" % i for i in range(50)]]
+    (tmp_path / "a.log").write_bytes(b"".join(line + b"\n" for line in lines))
+    assert Reading(tmp_path / "a.log", follow=False).lines() == lines
