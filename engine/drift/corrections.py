@@ -3,12 +3,16 @@
 from engine.drift.base import Setup
 from engine.drift.labelled import LabelCounts, LabelStatistic
 
+GROWTH = 1.5
+"""How many times as many labels as at the last event it takes at least for another one."""
+
 
 class Corrections(LabelStatistic):
     """Number of sessions whose label contradicts the model since it went into service.
 
     A round is worth its cost even where the model is as good as its card states: it can learn from these labels, and
-    its gate decides. Another event is due each time that as many labels again contradict the model.
+    its gate decides. Another event is due each time that as many labels again contradict the model, and at least half
+    as many as so far: a model that many labels contradict for long does not cause a round every few minutes.
     """
 
     name = "corrections"
@@ -31,7 +35,7 @@ class Corrections(LabelStatistic):
     @property
     def fresh(self) -> bool:
         """See `LabelStatistic.fresh`."""
-        return self.value >= self.last + self.least
+        return self.value >= max(self.last + self.least, GROWTH * self.last)
 
     def reported(self) -> None:
         """See `LabelStatistic.reported`."""

@@ -81,8 +81,8 @@ def test_mistakes_that_the_card_leads_to_expect_are_none(stream, monitor):
 def test_labels_that_contradict_the_model_ask_for_a_round_again_as_they_accumulate(stream, monitor):
     watched = monitor(detectors=("corrections",))
     stream().add(2_000).feed(watched)
-    due = [len(watched.judge(LabelCounts(found=100, missed=i), i)) for i in range(16)]
-    assert [i for i, events in enumerate(due) if events] == [5, 10, 15]
+    due = [len(watched.judge(LabelCounts(found=100, missed=i), i)) for i in range(60)]
+    assert [i for i, events in enumerate(due) if events] == [5, 10, 15, 23, 35, 53]
 
 
 def test_half_a_label_of_a_rule_is_not_a_whole_one(stream, monitor):
