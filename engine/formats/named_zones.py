@@ -10,7 +10,8 @@ from engine.formats import general, multiline, platforms, programs, services, ti
 from engine.formats.base import FRACTION, HMS, MONTH_NAME, NO_SESSIONS, YMD, ZONE, Format, headed
 from engine.formats.time_values import ZONES
 
-_NAMES = b"|".join(sorted((name.encode() for name in ZONES if name not in ("UTC", "GMT", "UT")), key=len, reverse=True))
+_LONGEST_FIRST = sorted((name for name in ZONES if name not in ("UTC", "GMT", "UT")), key=len, reverse=True)
+_NAMES = "|".join(_LONGEST_FIRST).encode()
 _NAMED = rb"(?:" + _NAMES + rb")"
 _ZONE = rb"(?P<zone_name>" + _NAMES + rb")"
 _ISO = YMD + rb"[T ]" + HMS + rb"(?:[.,]" + FRACTION + rb")? "

@@ -116,8 +116,8 @@ class TimeRules:
         for name, values in LETTER_GROUPS.items():
             if letters := groups.get(name):
                 number[name] = values[letters.decode()]
-        if name := groups.get("zone_name"):
-            number["zone_s"] = int(ZONES[name.decode()] * 3600)
+        if zone_name := groups.get("zone_name"):
+            number["zone_s"] = int(ZONES[zone_name.decode()] * 3600)
         fraction = int(((groups.get("fraction") or b"") + b"0" * 9)[:9]) + number.get("millisecond", 0) * _MILLISECOND
         if "epoch_s" in number:
             return self.check(number["epoch_s"] * _SECOND + fraction, read_ns)
