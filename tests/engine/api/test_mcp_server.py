@@ -1,0 +1,73 @@
+"""The MCP server: its tools read what the REST routes read, and change nothing."""
+
+import asyncio
+import sys
+
+import pytest
+from mcp import StdioServerParameters
+from mcp.client import Client
+
+from engine.api.mcp_server import build_mcp
+from foundation.content_ids import document_id
+from tests.engine.api.conftest import alert, at
+from tests.engine.api.test_templates import A, B, count, minute, row  # noqa: F401
+
+
+@pytest.fixture
+def ask(services):
+    def call(tool, **arguments):
+        async def story():
+            async with Client(build_mcp(services)) as client:
+                return await client.call_tool(tool, arguments)
+
+        return asyncio.run(story())
+
+    return call
+
+
+def test_every_tool_is_described_and_read_only(services):
+    async def story():
+        async with Client(build_mcp(services)) as client:
+            return (await client.list_tools()).tools
+
+    tools = asyncio.run(story())
+    assert {tool.name for tool in tools} == {
+        "list_alerts", "list_groups", "explain_alert", "list_templates", "template_life", "diff_ranges", "list_rounds",
+    }  # fmt: skip
+    assert all(tool.description and tool.annotations.read_only_hint for tool in tools)
+
+
+def test_alerts_are_listed_and_explained(ask, add_alerts):
+    add_alerts(alert("a", 10), alert("b", 20, severity="low"))
+    found = ask("list_alerts", severity="medium", since=at(0)).structured_content
+    assert [item["id"] for item in found["items"]] == [document_id("a")]
+    detail = ask("explain_alert", id=document_id("b")).structured_content
+    assert detail["document"]["lines"] == ["disk 1 failed"]
+    assert len(ask("list_groups").structured_content["items"]) == 1
+
+
+def test_ranges_are_compared(ask, count):  # noqa: F811
+    count(row(A, 0, 3), row(B, 5, 4))
+    found = ask("diff_ranges", since_a=minute(0), until_a=minute(1), since_b=minute(5), until_b=minute(6))
+    assert [(c["id"], c["kind"]) for c in found.structured_content["changes"]] == [(B, "new"), (A, "gone")]
+    listed = ask("list_templates", since=minute(0), until=minute(9)).structured_content
+    assert listed["total_lines"] == 7
+    assert ask("template_life", id=A, since=minute(0), until=minute(9)).structured_content["points"][0]["lines"] == 3
+
+
+def test_an_error_is_one_sentence(ask):
+    for found, reason in ((ask("explain_alert", id="x"), "does not exist"), (ask("list_rounds"), "coordinator")):
+        assert found.is_error
+        assert reason in found.content[0].text
+
+
+@pytest.mark.process
+def test_the_command_answers_on_standard_output(tmp_path):
+    (tmp_path / "serve.toml").write_text(f'[listen]\n[store]\nurl = "sqlite:///{tmp_path}/alerts.db"\n', "utf-8")
+    arguments = ["-m", "engine.cli", "mcp", str(tmp_path / "serve.toml")]
+
+    async def story():
+        async with Client(StdioServerParameters(command=sys.executable, args=arguments)) as client:
+            return await client.call_tool("list_alerts", {})
+
+    assert asyncio.run(story()).structured_content == {"items": [], "next_cursor": None}
