@@ -64,13 +64,14 @@ def _pool(region: Path, settings: "RegionSettings", store: "AnswerStore", *, ale
         return pool_of_alerts(list(archive_of(str(region)).read()), store)
     if not data:
         return pool_of_store(store)
-    from engine.offline.detect import region_preprocessing, score_log
+    from engine.offline.detect import as_trained, region_preprocessing, score_log
     from engine.offline.inputs import LogSpec
     from models.storage.store import ModelStore
 
     preprocessing, url, name, device = region_preprocessing(region)
     spec = LogSpec(tuple(data), supervised=False)
-    scored = score_log(spec, preprocessing, ModelStore(url), name, device=device)
+    opened = ModelStore(url)
+    scored = score_log(spec, as_trained(preprocessing, opened.card(name)), opened, name, device=device)
     keep_scored(scored, settings.region, store)
     return pool_of_store(store, {key for key in scored.data.keys if key})
 

@@ -60,7 +60,7 @@ def evaluate(
         report.prepare(out)
     asked = [(name, version), *(_named(text) for text in against or [])]
     settings = setup(region, format, window, window_set, store, name)
-    evaluation = _evaluate(data, labels, settings, asked, after, region is None, keep_cut, json)
+    evaluation = _evaluate(data, labels, settings, asked, after, keep_cut, json)
     document = evaluation.document() if out is None else report.write(evaluation, out)
     if json:
         print_json(document)
@@ -97,9 +97,9 @@ def _named(text: str) -> tuple[str, int | None]:
 
 def _evaluate(
     data: list[str], labels: str | None, settings: "tuple[Preprocessing, str, str, str]",
-    asked: list[tuple[str | None, int | None]], after: float, own_gap: bool, keep_cut: bool, quiet: bool,
+    asked: list[tuple[str | None, int | None]], after: float, keep_cut: bool, quiet: bool,
 ) -> "Evaluation":  # fmt: skip
-    """Score the log with each requested model; the log is read once, with the first model's gap if `own_gap`."""
+    """Score the log with each requested model; the log is read once, with the first model's gap unless one is set."""
     from engine.offline.detect import as_trained, load_units, score_windows
     from engine.offline.evaluate import EvaluatedModel, Evaluation
     from engine.offline.inputs import LogSpec
@@ -109,8 +109,7 @@ def _evaluate(
     preprocessing, url, called, device = settings
     store, spec = ModelStore(url), LogSpec(tuple(data), labels)
     models = [store.load(n or called, v, device=device, cache=embedding_cache()) for n, v in asked]
-    if own_gap:
-        preprocessing = as_trained(preprocessing, models[0].card)
+    preprocessing = as_trained(preprocessing, models[0].card)
     with progress_bar(quiet) as bar:
         task = bar.add_task("reading", total=None, figures="")
         windows = load_units(spec, preprocessing, after=after, keep_cut=keep_cut)
@@ -155,8 +154,7 @@ def score(
 
     preprocessing, url, called, device = setup(region, format, window, window_set, store, name)
     spec = LogSpec(tuple(files), supervised=False)
-    if region is None:
-        preprocessing = as_trained(preprocessing, ModelStore(url).card(called, version))
+    preprocessing = as_trained(preprocessing, ModelStore(url).card(called, version))
     with progress_bar(json) as bar:
         task = bar.add_task("scoring", total=None, figures="")
         scored = score_log(

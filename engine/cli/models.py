@@ -173,8 +173,7 @@ def recalibrate(
     preprocessing, url, _, device = setup(region, format, window, window_set, store, name)
     opened, spec = ModelStore(url), LogSpec(tuple(data), labels)
     before = opened.card(name, version)
-    if region is None:
-        preprocessing = as_trained(preprocessing, before)
+    preprocessing = as_trained(preprocessing, before)
     with progress_bar(json) as bar:
         task = bar.add_task("scoring", total=None, figures="")
         card = fit(
