@@ -75,10 +75,12 @@ class RecordBlocks:
                     break
                 line = _line(batch, row)
                 self._open = self._begin(line)
-                if self._open is None:
+                if self._open is None or not self._feed(int(batch.positions[row]), line, out):
                     out.keep(row, row + 1)
-                    row += 1
-                    continue
+                else:
+                    changed = True
+                row += 1
+                continue
             changed = True
             if self._feed(int(batch.positions[row]), _line(batch, row), out):
                 row += 1

@@ -179,3 +179,13 @@ def test_arbitrary_lines_never_raise_and_positions_rise(parts, cut):
         seen += batch.positions.tolist()
         blocks = RecordBlocks("auto", blocks.snapshot())
     assert seen == sorted(set(seen))
+
+
+LOOKING_LIKE = [b'{"never closed', b'[{"never closed', b'{ "a": nothing', b'{"a":1,"b\\', b'{"Records":["x']
+
+
+@pytest.mark.parametrize("line", LOOKING_LIKE)
+def test_a_line_that_only_looks_like_a_beginning_is_left(line, batch_of):
+    batch = batch_of([line, line, b"next"])
+    out = RecordBlocks("auto").join(batch)
+    assert [out.line(i) for i in range(len(out))] == [line, line, b"next"]
