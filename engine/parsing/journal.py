@@ -62,7 +62,8 @@ class JournalEntries:
             if not text.startswith(_FIRST, at):
                 row = int(np.searchsorted(ends, at))
                 stop = int(ends[row]) if row < len(ends) else len(text)
-                lines.append((int(batch.positions[row]), text[at:stop]))
+                # Behind a broken entry several lines of the batch before may be left; they have one position.
+                lines.append((int(batch.positions[row]), text[at:stop].replace(b"\n", b" ")))
                 at = stop + 1
                 continue
             entry = _read(text, at)

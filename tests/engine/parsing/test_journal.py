@@ -124,3 +124,12 @@ def test_arbitrary_bytes_never_raise_and_positions_rise(parts, cut):
         assert not len(batch) or batch.data[int(batch.ends[-1])] == 10
         seen += batch.positions.tolist()
     assert seen == sorted(set(seen))
+
+
+def test_lines_behind_a_broken_entry_of_the_batch_before_are_one_line(batch_of):
+    entries = JournalEntries(1000)
+    assert (
+        len(entries.join(batch_of([b"__CURSOR=a", b"CORE", (900).to_bytes(8, "little") + b"data", b"x y", b"z"]))) == 0
+    )
+    out = entries.join(batch_of([b"plain"] * 200, 5))
+    assert out.data.count(b"\n") == len(out.ends) == len(out.positions)
