@@ -20,7 +20,7 @@ from rich.console import Console
 from connectors.broker import EmbeddedBroker
 from connectors.ports import free_port
 from engine.demo.files import REGIONS, TOPICS, clear, write_fleet
-from engine.demo.log import DemoLog, closing_line, compare, find_log, session_gap_s, session_of, sessions
+from engine.demo.log import DemoLog, closing_lines, compare, find_log, session_gap_s, session_of, sessions
 from engine.demo.run import alerts_of, producer
 from engine.demo.stage import Feed, FleetMetrics, Message, play, read_json, report, running, train, wait_for
 from federation.coordinator.ledger import Ledger
@@ -52,7 +52,7 @@ def run(out: Path, first: float, seconds: float, seed: int) -> int:
         regions = write_fleet(out, broker.brokers, gap_s, ports)
         train(console, out, regions[0], seed)
         engines = _start(stack, out, regions, f"http://127.0.0.1:{ports[-2]}/metrics")  # 2
-        closing = [(f"logs.{region}", closing_line(stream.lines[-1], gap_s)) for region in REGIONS]
+        closing = [(f"logs.{region}", line) for region in REGIONS for line in closing_lines(stream.lines[-1], gap_s)]
         feed = Feed(producer(broker.brokers), [*messages(stream.lines, log.labels), *closing], seconds)
         urls = {name: f"http://127.0.0.1:{port}/metrics" for name, port in zip(REGIONS, ports, strict=False)}
         story = Story(stack.enter_context(Ledger(out / "coordinator" / "ledger.db")))

@@ -16,7 +16,7 @@ from rich.console import Console
 from connectors.broker import EmbeddedBroker
 from connectors.ports import free_port
 from engine.demo.files import clear, write_region
-from engine.demo.log import GAP_S, closing_line, compare, find_log
+from engine.demo.log import GAP_S, closing_lines, compare, find_log
 from engine.demo.stage import Feed, play, read_json, report, running, train
 
 
@@ -36,7 +36,7 @@ def run(out: Path, first: float, seconds: float, seed: int) -> int:
         port = free_port()
         region = write_region(out, broker.brokers, port)
         train(console, out, region, seed)
-        messages = [("logs.demo", line) for line in [*stream.lines, closing_line(stream.lines[-1], GAP_S)]]
+        messages = [("logs.demo", line) for line in [*stream.lines, *closing_lines(stream.lines[-1], GAP_S)]]
         feed = Feed(producer(broker.brokers), messages, seconds)
         with running("run", region, log=out / "demo" / "engine.log") as engine:  # 3
             urls = {"demo": f"http://127.0.0.1:{port}/metrics"}

@@ -194,7 +194,7 @@ def read_metrics(url: str) -> dict[str, float]:
 
 
 def _drained(metrics: FleetMetrics) -> bool:
-    """Whether no session is open but that of the closing line."""
+    """Whether no session is open but that of the closing lines."""
     return all(values.get("driftline_open_sessions", 2) <= 1 for values in metrics.values())
 
 

@@ -10,7 +10,7 @@ from engine.corpus.simulator import simulate
 from engine.demo import run as demo_run
 from engine.demo.federated import ROUND_S, WAITED_ROUNDS, Story, messages, region_of
 from engine.demo.files import REGIONS, DemoError, clear, write_fleet, write_region
-from engine.demo.log import LABELS_HEADER, DemoLog, closing_line, compare, session_gap_s
+from engine.demo.log import LABELS_HEADER, DemoLog, closing_lines, compare, session_gap_s
 from engine.demo.stage import Feed, running
 from engine.settings import CoordinatorSettings, RegionSettings, load_either
 from federation.coordinator.records import Round, RoundStep
@@ -29,8 +29,8 @@ def test_sessions_across_the_cut_are_judged_nowhere(tmp_path: Path):
     assert labels.read_text() == f"{LABELS_HEADER}blk_3,Anomaly\nblk_4,Normal\n"
 
 
-def test_the_closing_line_lies_past_the_gap():
-    assert closing_line(LINES[0], 43_200).startswith(b"081110 083531 ")
+def test_the_closing_lines_lie_past_the_gap():
+    assert [line[:14] for line in closing_lines(LINES[0], 43_200)] == [b"081110 083531 ", b"081110 083532 "]
 
 
 def test_the_gap_is_longer_than_every_pause_of_a_session():
