@@ -10,7 +10,7 @@ from engine.runtime.federation_wiring import trainer_build
 from engine.settings import RegionSettings
 from federation.flower.local_grid import LocalGrid
 from federation.flower.network import FlowerNetwork
-from federation.flower.record_codec import pack, unpack
+from federation.flower.record_codec import raw_of, unpack
 from federation.protocol.records import ModelSpec
 from federation.round.round import run_round
 from federation.storage.training_store import Label, TrainingStore
@@ -34,7 +34,7 @@ class NodeGrid(LocalGrid):
     def reply(self, region, message):
         if region.region != "eu":
             return super().reply(region, message)
-        return Message(unpack(self._handler(message.metadata.message_type, pack(message.content))), reply_to=message)
+        return Message(unpack(self._handler(message.metadata.message_type, raw_of(message.content))), reply_to=message)
 
 
 @pytest.fixture
