@@ -27,7 +27,7 @@ CONTINUATION = re.compile(
     rb"|(?:[\w$]+\.)*(?:[A-Z][\w$]*)?(?:Error|Exception|Warning|Throwable|Interrupt|Exit)(?::|\s*$)"
     rb"|thread '[^']*' (?:\([0-9]+\) )?panicked at |stack backtrace:"
     rb"|goroutine [0-9]+ \[|goroutine running|panic: |created by "
-    rb"|[^\s:]+\.(?:rb|erb):[0-9]+:in |#[0-9]+ |Stack trace:|\{main\}|\[0x[0-9a-f]+\] "
+    rb"|[^\s:]+\.(?:rb|erb):[0-9]+:in |#[0-9]+ |Stack trace:|\{main\}|\[[0-9]+x[0-9A-Za-z]+\] "
     rb"|=+[0-9]+=+ ?ERROR: [A-Za-z]+Sanitizer|SUMMARY: [A-Za-z]+Sanitizer"
 )
 """How a line of a stack trace begins, apart from its first: Java, Python, .NET, Node, Rust, Go, Ruby, PHP, sanitizers.

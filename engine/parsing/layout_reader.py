@@ -111,9 +111,10 @@ class ShapeReader:
             rows.container[at] = self._shapes.containers(mine)
         if not found.ok.all():
             for row in index[~found.ok].tolist():
-                self._read_one(row, batch, rows)
-        if (text == NO_TEXT).any():
-            for row in index[text == NO_TEXT].tolist():
+                if (header := self._read_one(row, batch, rows)) is not None:  # its message may begin elsewhere
+                    rows.text[row], _ = self._text_number(_line(batch, row), header.message_start)
+        if (unmasked := found.ok & (text == NO_TEXT)).any():
+            for row in index[unmasked].tolist():
                 self._mask_one(row, int(shapes[row]), batch, rows)
 
     def _read_missed(

@@ -14,6 +14,7 @@ from engine.formats.registry import FORMATS
 from engine.parsing.antonyms import GuardedDrain
 from engine.parsing.continuation import CONTINUATION, WITHIN
 from engine.parsing.format_router import template_rules
+from engine.parsing.record_blocks import RecordBlocks
 from engine.parsing.session_key import hash_key
 from engine.parsing.templates import LITERAL_TEXT, OVERFLOW_TEXT
 from engine.steps.parse import BadLineError, Parser, ParseSettings
@@ -50,8 +51,9 @@ def feed(parser: Parser, lines: Sequence[bytes], cuts: Iterable[int] = (), first
             parsed.good.key_start,
             parsed.good.key_end,
         )
+        positions = parsed.good.lines.positions.tolist()
         for row, time, template, session, a, b in zip(*(c.tolist() for c in columns), strict=True):
-            answers.good.append((first + start + row, time, template, session, parsed.good.lines.data[a:b]))
+            answers.good.append((positions[row], time, template, session, parsed.good.lines.data[a:b]))
         answers.cluster += parsed.cluster.tolist()
         answers.bad += [(letter.place, letter.reason) for letter in parsed.good.bad]
         assert not set(answers.texts) & set(parsed.good.templates)
@@ -83,36 +85,46 @@ def plain_miner(settings: ParseSettings) -> TemplateMiner:
 
 
 def expected(settings: ParseSettings, lines: Sequence[bytes]) -> Answers:
-    """The same answers by the plain way: one line after the other, patterns and Drain3 only."""
+    """The same answers by the plain way: one record after the other, patterns and Drain3 only."""
     answers, parser, miner = Answers(), new_parser(settings), plain_miner(settings)
-    streams = FORMATS[settings.format].streams
+    entry = FORMATS[settings.format]
+    streams = entry.streams
     joins, size, last = {"": False}, {"": 0}, ""
+    follows, same = entry.follows, ""
 
-    def continues(stream: str, text: bytes) -> bool:
+    def continues(stream: str, text: bytes, belongs: bool = False) -> bool:
         fits = joins.get(stream, False) and size[stream] + len(text) <= settings.max_join_bytes
-        found = fits and bool(CONTINUATION.match(text) or (size[stream] and WITHIN.match(text)))
+        found = fits and bool(belongs or CONTINUATION.match(text) or (size[stream] and WITHIN.match(text)))
         size[stream] = size.get(stream, 0) + (len(text) if found else 0)
         return found
 
-    for row, line in enumerate(lines):
+    records = RecordBlocks(settings.format).join(make_batch(lines))
+    for row, position in enumerate(records.positions.tolist()):
+        line = records.line(row)
         try:
             fields = parser.take_apart(line, READ_NS)
         except BadLineError as reason:
-            if not continues(last, line):
+            if not continues(last, line, entry.keeps):
                 last, joins[""] = "", False
-                answers.bad.append((f"p:{row}", str(reason)))
+                answers.bad.append((f"p:{position}", str(reason)))
             continue
+        if follows is not None:
+            before, match = same, follows.match(line)
+            same = "" if match is None else match["same"].decode("latin-1")
+            again = match and same == before and (match.lastgroup == "more" or follows.groups == 1)
+            if again and continues(last, line, belongs=True):
+                continue
         last = fields.component if fields.component in streams else ""
         if last and continues(last, fields.message.encode("utf-8", "surrogatepass")):
             continue
-        joins[last], size[last] = FORMATS[settings.format].joins, 0
-        message = name_status(fields.message) if FORMATS[settings.format].http else fields.message
+        joins[last], size[last] = entry.joins or entry.keeps, 0
+        message = name_status(fields.message) if entry.http else fields.message
         tokens = (LITERAL_TEXT if token == OVERFLOW_TEXT else token for token in miner.masker.mask(message).split())
         cluster, _ = miner.drain.add_log_message(" ".join(tokens))
         identity = template_id(cluster.get_template())
         answers.texts[identity] = cluster.get_template()
         key = fields.session_key.encode("utf-8", "surrogatepass")
-        answers.good.append((row, fields.time_ns, identity, hash_key(key), key))
+        answers.good.append((position, fields.time_ns, identity, hash_key(key), key))
         answers.cluster.append(cluster.cluster_id)
     return answers
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from engine.formats.registry import DETECTED, FORMATS
 from engine.parsing.format_detection import FIRST_SAMPLE, NONE, UNKNOWN_AT, Preference
 from engine.parsing.parsed_columns import LEVEL_BY_LINE, LEVEL_NAMES, SPANNED
+from engine.parsing.record_blocks import RecordBlocks
 from engine.steps.parse import ParseSettings, StateMismatchError
 from tests.support.sweep import sweep
 
@@ -49,9 +50,10 @@ def found_by(parser, lines, cuts, batch_of) -> list[tuple[object, ...]]:
             parsed.good.key_start,
             parsed.good.key_end,
         )
+        positions = parsed.good.lines.positions.tolist()
         for row, *rest, a, b in zip(*(c.tolist() for c in columns), strict=True):
-            out.append((start + row, *rest, parsed.good.lines.data[a:b], parser.formats[parsed.rows.format[row]]))
-        out += [(start + row, "joined") for row in parsed.joined]
+            out.append((positions[row], *rest, parsed.good.lines.data[a:b], parser.formats[parsed.rows.format[row]]))
+        out += [(positions[row], "joined") for row in parsed.joined]
         out += [(letter.place, letter.reason) for letter in parsed.good.bad]
         start = end
     return sorted(out, key=str)
@@ -66,7 +68,8 @@ def test_what_is_recognised_does_not_depend_on_batches(mutated, parser_of, batch
 
 @pytest.mark.parametrize("shapes", [3, 50_000])
 def test_batches_agree_with_single_lines(mutated, parser_of, batch_of, shapes):
-    lines = mixed(5, sweep(800, 3000), mutated) * 2
+    records = RecordBlocks("auto").join(batch_of(mixed(5, sweep(800, 3000), mutated)))
+    lines = [records.line(row) for row in range(len(records))] * 2
     parser, alone = (parser_of(AUTO.model_copy(update={"max_shapes": shapes})) for _ in range(2))
     for start in range(0, len(lines), 100):
         part = batch_of(lines[start : start + 100])
@@ -187,9 +190,10 @@ def test_every_line_of_loghub_is_recognised(system, corpus, parser_of, batch_of)
 def test_injured_real_lines_never_raise(corpus, mutated, parser_of, batch_of):
     rng = random.Random(13)
     lines = [line for system in SYSTEMS for line in corpus(system)]
-    parser = parser_of(AUTO)
+    parser, blocks = parser_of(AUTO), RecordBlocks("auto")
     for start in range(0, sweep(16_000, 100_000), 4000):
-        part = [mutated(rng.choice(lines), rng) for _ in range(4000)]
-        parsed = parser.parse(batch_of(part, start))
-        assert len(parsed) + len(parsed.good.bad) + len(parsed.joined) + len(parsed.pieces) == len(part)
+        part = batch_of([mutated(rng.choice(lines), rng) for _ in range(4000)], start)
+        parsed = parser.parse(part)
+        records = blocks.join(part)
+        assert len(parsed) + len(parsed.good.bad) + len(parsed.joined) + len(parsed.pieces) == len(records)
         assert all(letter.reason == "empty line" for letter in parsed.good.bad)

@@ -20,7 +20,7 @@ GOLDEN = {
     "Hadoop": ("hadoop", 2000, 120, "c50b0e81f39cd529"),
     "HealthApp": ("healthapp", 2000, 75, "2bf8d48081692028"),
     "Linux": ("syslog", 2000, 114, "1fae02f6009f1616"),
-    "Mac": ("syslog", 2000, 321, "12b238f3312f52f6"),
+    "Mac": ("syslog", 2000, 321, "dbc9635323046909"),
     "OpenSSH": ("syslog", 2000, 26, "8a656594af111184"),
     "OpenStack": ("openstack", 2000, 42, "ebd305e553f9b4a0"),
     "Proxifier": ("proxifier", 2000, 8, "9df560a2c7faa8d8"),
