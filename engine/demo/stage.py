@@ -97,10 +97,12 @@ class Feed:
 
     Attributes:
         sent: Messages that are in the topics.
+        lines: Messages that are lines of a log, sent or not.
     """
 
     def __init__(self, producer: Producer, messages: Sequence[Message], seconds: float) -> None:
         self.sent = 0
+        self.lines = sum(topic.startswith("logs.") for topic, _ in messages)
         self._producer = producer
         self._messages = messages
         self._rate = len(messages) / seconds
@@ -160,7 +162,7 @@ def play(
             if not feed.finished:
                 feed.advance(0.0 if waits or not ready else now_s - last_s)
                 ended_s = now_s
-            elif now_s - ended_s > DRAIN_S or (now_s - ended_s > 2 * LOOK_S and _drained(metrics)):
+            elif now_s - ended_s > DRAIN_S or drained(metrics, feed.lines):
                 return metrics
             last_s = now_s
             time.sleep(LOOK_S)
@@ -193,9 +195,10 @@ def read_metrics(url: str) -> dict[str, float]:
     return values
 
 
-def _drained(metrics: FleetMetrics) -> bool:
-    """Whether no session is open but that of the closing lines."""
-    return all(values.get("driftline_open_sessions", 2) <= 1 for values in metrics.values())
+def drained(metrics: FleetMetrics, lines: int) -> bool:
+    """Whether this many lines are read and no session is open but that of the closing lines."""
+    read = sum(values.get("driftline_lines_total", 0.0) for values in metrics.values())
+    return read >= lines and all(values.get("driftline_open_sessions", 2) <= 1 for values in metrics.values())
 
 
 def _table(metrics: FleetMetrics, text: str, waits: bool) -> Table:

@@ -11,7 +11,7 @@ from engine.demo import run as demo_run
 from engine.demo.federated import ROUND_S, WAITED_ROUNDS, Story, messages, region_of
 from engine.demo.files import REGIONS, DemoError, clear, write_fleet, write_region
 from engine.demo.log import LABELS_HEADER, DemoLog, closing_lines, compare, session_gap_s
-from engine.demo.stage import Feed, running
+from engine.demo.stage import Feed, drained, running
 from engine.settings import CoordinatorSettings, RegionSettings, load_either
 from federation.coordinator.records import Round, RoundStep
 
@@ -171,6 +171,16 @@ def test_the_stream_does_not_wait_for_ever():
     assert not many.follow(metrics, 0, 0.0)[1]
 
 
+def test_the_engines_are_done_when_every_line_is_read_and_every_session_closed():
+    def engine(lines, sessions):
+        return {"driftline_lines_total": float(lines), "driftline_open_sessions": float(sessions)}
+
+    assert not drained({"ap": engine(0, 0), "eu": engine(0, 0)}, 7)  # nothing is read yet
+    assert not drained({"ap": {}, "eu": engine(7, 0)}, 7)
+    assert not drained({"ap": engine(4, 2), "eu": engine(3, 1)}, 7)
+    assert drained({"ap": engine(4, 1), "eu": engine(3, 1)}, 7)
+
+
 class SlowProducer:
     """Stands for a producer whose queue is full for the first `full` messages."""
 
@@ -190,7 +200,7 @@ class SlowProducer:
 
 
 def test_the_stream_is_steady_and_waits_for_a_slow_broker():
-    stream = [("t", b"%d" % i) for i in range(10)]
+    stream = [("labels" if i % 2 else "logs.eu", b"%d" % i) for i in range(10)]
     slow = SlowProducer(3)
     feed = Feed(slow, stream, 5.0)
     feed.advance(0.0)
@@ -201,3 +211,4 @@ def test_the_stream_is_steady_and_waits_for_a_slow_broker():
     assert (feed.sent, feed.finished) == (3, False)
     feed.advance(60.0)
     assert (slow.taken, feed.finished) == (stream, True)
+    assert feed.lines == 5
