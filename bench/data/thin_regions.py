@@ -11,13 +11,12 @@ from typing import Self
 
 import httpx
 import numpy as np
-from flwr.supercore.constant import TaskType
 from numpy.typing import NDArray
 
 from connectors.ports import free_port
 from federation.errors import TrainerError
 from federation.flower.environment import flower_environment, python_module, write_secret
-from federation.flower.executor import Runtime, run_message, serve
+from federation.flower.executor import CLIENT_APP, Runtime, run_message, serve
 from federation.flower.process_supervisor import Program
 from federation.flower.record_codec import pack, unpack
 from federation.protocol import messages
@@ -95,7 +94,7 @@ class ThinRegion:
 
     def _execute(self) -> None:
         with contextlib.suppress(httpx.TransportError):  # the SuperNode has been stopped
-            serve(Runtime(self._address), self._secret.read_bytes(), TaskType.CLIENT_APP, run_message)
+            serve(Runtime(self._address), self._secret.read_bytes(), CLIENT_APP, run_message)
 
     def _train(self) -> None:
         while True:

@@ -79,7 +79,6 @@ class LogReading:
         batches: list[WindowBatch] = []
         for batch in file_batches(file):
             self.lines += len(batch) + len(batch.rejects)
-            self.bad += len(batch.rejects)
             self._take(parser.parse(batch), windower, records, batches)
         if (rest := parser.finish()) is not None:
             self._take(rest, windower, records, batches)
@@ -139,6 +138,8 @@ def _read_all(partition: SourcePartition, file: Path) -> Iterator[LineBatch]:
         for reject in batch.rejects:
             if "damaged" in reject.reason:
                 raise DatasetError(f"{file} is truncated or damaged: {reject.reason}")
+            if "not a log" in reject.reason:
+                raise DatasetError(f"{file} {reject.reason}")
         yield batch
 
 

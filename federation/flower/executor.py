@@ -43,6 +43,9 @@ from federation.flower.supernode import FIRST_POLL_S, IDLE_S, MAX_POLL_S
 
 log = logging.getLogger(__name__)
 
+CLIENT_APP = TaskType.CLIENT_APP
+"""Tasks of a region; `serve` takes it from callers outside this folder, which name nothing of Flower's own."""
+
 HELD_S = 0.5
 """A request for a task that took longer was held by the other side, so the next one is sent at once."""
 
@@ -189,7 +192,7 @@ def main(role: str, address: str, secret_file: str, authority_file: str | None =
     logging.getLogger("httpx").setLevel(logging.WARNING)
     runtime = Runtime(address, None if authority_file is None else Path(authority_file).read_bytes())
     kind, run = {
-        "client": (TaskType.CLIENT_APP, run_message),
+        "client": (CLIENT_APP, run_message),
         "server": (TaskType.SERVER_APP, run_round_task),
     }[role]
     if role == "server":

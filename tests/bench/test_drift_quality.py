@@ -89,5 +89,6 @@ driftline_batch_seconds_sum{step="score"} 9.0
 driftline_snapshot_seconds_sum{step="drift"} 0.5
 """
     assert [match.groups() for match in SPENT.finditer(page)] == [
-        (None, None, b"12.0"), (None, b"3.5", None), (b"0.25", None, None), (b"0.5", None, None),
+        (None, None, None, b"12.0"), (None, None, b"3.5", None), (b"drift", b"0.25", None, None),
+        (b"score", b"9.0", None, None), (b"drift", b"0.5", None, None),
     ]  # fmt: skip

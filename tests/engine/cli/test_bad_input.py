@@ -48,9 +48,9 @@ def test_a_log_that_is_truncated(refused, place, tmp_path):
 
 
 def test_a_log_that_is_not_what_its_name_says(refused, place, tmp_path):
-    path = tmp_path / "app.log.xz"
-    path.write_bytes(place.log.read_bytes())
-    assert str(path) in refused(path, place.labels)
+    path = tmp_path / "app.log"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + place.log.read_bytes())
+    assert f"{path} is a PNG image" in refused(path, place.labels)
 
 
 def test_a_log_of_another_format(refused, place, tmp_path):
