@@ -65,6 +65,10 @@ bench: install ## Run every benchmark scenario and write bench/results/SCENARIO.
 		$(BIN)/python -m bench run $$scenario --out $(RESULTS)/$$scenario.json; \
 	done
 
+.PHONY: console
+console: ## Build the web console into engine/console; needs Node 20 or later
+	cd web && npm ci --no-audit --no-fund --loglevel=error && npm run build
+
 .PHONY: lock
 lock: install ## Write the versions in .venv (of the oldest Python 3.11) to constraints.txt, without the graphics card's
 	$(BIN)/python -m pip freeze --exclude-editable | grep -viE '^(cuda|nvidia|triton)' > constraints.txt

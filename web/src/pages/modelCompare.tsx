@@ -1,0 +1,44 @@
+import { useQuery } from "@tanstack/react-query";
+import { Link, useParams } from "react-router";
+import { api, body } from "../api/client";
+import { figure } from "../ui/format";
+import { CopyButton, Heading } from "../ui/parts";
+import { useParameters } from "../ui/range";
+import { Empty, Loaded } from "../ui/states";
+import { Value } from "./modelCard";
+
+/** What the cards of two versions state differently. */
+export function ComparePage() {
+  const { name = "" } = useParams();
+  const [parameters] = useParameters();
+  const [a, b] = [Number(parameters.get("a")), Number(parameters.get("b"))];
+  const query = useQuery({
+    queryKey: ["models", name, "compare", a, b],
+    queryFn: () => body(api.GET("/api/v1/models/{name}/compare", { params: { path: { name }, query: { a, b } } })),
+  });
+  return (
+    <>
+      <p><Link to="/models">← Models</Link></p>
+      <Heading title={`${name}: versions ${a} and ${b}`}><CopyButton text={() => window.location.href}>Copy link</CopyButton></Heading>
+      <Loaded query={query}>
+        {({ differences }) => (differences.length === 0 ? <Empty>The cards state the same.</Empty> : (
+          <div className="scroll" role="region" aria-label="Differences" tabIndex={0}>
+            <table className="plain-table">
+              <thead><tr><th scope="col">Field</th><th scope="col">Version {a}</th><th scope="col">Version {b}</th><th scope="col">Change</th></tr></thead>
+              <tbody>
+                {differences.map((found) => (
+                  <tr key={found.field}>
+                    <th scope="row"><code>{found.field}</code></th>
+                    <td><Value value={found.a} /></td>
+                    <td><Value value={found.b} /></td>
+                    <td>{found.change === null ? "" : `${found.change > 0 ? "+" : ""}${figure(found.change)}`}</td>
+                  </tr>
+                ))}
+              </tbody>
+            </table>
+          </div>
+        ))}
+      </Loaded>
+    </>
+  );
+}

@@ -1,0 +1,54 @@
+import { useEffect, useRef, useState } from "react";
+import { useNavigate } from "react-router";
+import { PAGES } from "./layout";
+import { Dialog } from "./ui/dialog";
+
+const CHORD_MS = 1_500;
+
+const OTHERS = [
+  ["/", "Go to the search field"],
+  ["j, k", "Next or previous row of a table"],
+  ["Enter", "Open the row"],
+  ["x", "Select the row"],
+  ["?", "Show this list"],
+] as const;
+
+/** `g` and a letter go to a page; `/` goes to the search field; `?` lists all keys. */
+export function Shortcuts() {
+  const navigate = useNavigate();
+  const [shown, setShown] = useState(false);
+  const chordUntil = useRef(0);
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent) => {
+      if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+      const page = event.timeStamp < chordUntil.current ? PAGES.find((found) => found.key === event.key) : undefined;
+      chordUntil.current = event.key === "g" ? event.timeStamp + CHORD_MS : 0;
+      if (page) void navigate(page.to);
+      else if (event.key === "?") setShown(true);
+      else if (event.key === "/") focusSearch(event);
+    };
+    window.addEventListener("keydown", onKey);
+    return () => window.removeEventListener("keydown", onKey);
+  }, [navigate]);
+  if (!shown) return null;
+  return (
+    <Dialog title="Keys" onClose={() => setShown(false)}>
+      <dl className="pairs">
+        {PAGES.map((page) => <div key={page.key}><dt><kbd>g</kbd> <kbd>{page.key}</kbd></dt><dd>{page.label}</dd></div>)}
+        {OTHERS.map(([key, text]) => <div key={key}><dt><kbd>{key}</kbd></dt><dd>{text}</dd></div>)}
+      </dl>
+    </Dialog>
+  );
+}
+
+export function isTyping(target: EventTarget | null): boolean {
+  if (!(target instanceof HTMLElement)) return false;
+  return target.matches("textarea, select, input:not([type=checkbox])") || target.closest("dialog") !== null;
+}
+
+function focusSearch(event: KeyboardEvent): void {
+  const field = document.querySelector<HTMLInputElement>("input[type=search]");
+  if (field === null) return;
+  event.preventDefault();
+  field.focus();
+}
