@@ -55,8 +55,9 @@ function Account({ name, role }: { name: string; role: string }) {
   const logOut = useMutation({
     mutationFn: () => body(api.DELETE("/api/v1/session")),
     onSuccess: () => {
-      client.clear();
       client.setQueryData(SESSION_KEY, null);
+      // The next user must not see what this one read.
+      client.removeQueries({ predicate: (query) => query.queryKey[0] !== SESSION_KEY[0] });
     },
   });
   const choose = (chosen: Theme) => {

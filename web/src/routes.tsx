@@ -2,6 +2,7 @@ import { createHashRouter, Navigate } from "react-router";
 import { Layout } from "./layout";
 import { NotFound } from "./pages/notFound";
 import { SetupPage } from "./pages/login";
+import { Loading } from "./ui/states";
 
 /** A hash in the address reaches any page without a rule on the server. */
 export const router = createHashRouter([
@@ -10,6 +11,7 @@ export const router = createHashRouter([
     path: "/",
     element: <Layout />,
     errorElement: <NotFound />,
+    hydrateFallbackElement: <Loading />,
     children: [
       { index: true, element: <Navigate to="/alerts" replace /> },
       { path: "overview", lazy: async () => ({ Component: (await import("./pages/overview")).OverviewPage }) },

@@ -21,18 +21,7 @@ export function AlertsPage() {
   const [parameters, change] = useParameters();
   const grouped = parameters.get("view") !== "alerts";
   const live = parameters.get("live") !== "off";
-  const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
   const stream = useLiveLists(live);
-  const toggle = useCallback((id: string) => setSelected((before) => {
-    const after = new Set(before);
-    if (!after.delete(id)) after.add(id);
-    return after;
-  }), []);
-  const show = (view: string | undefined) => {
-    setSelected(new Set());
-    change({ view });
-  };
-  const list = { selected, toggle, parameters };
   return (
     <>
       <Heading title="Alerts">
@@ -40,14 +29,30 @@ export function AlertsPage() {
           {live ? `Live: ${stream.state}` : "Live: off"}
         </button>
         <div className="switch" role="group" aria-label="View">
-          <button type="button" aria-pressed={grouped} onClick={() => show(undefined)}>Groups</button>
-          <button type="button" aria-pressed={!grouped} onClick={() => show("alerts")}>Alerts</button>
+          <button type="button" aria-pressed={grouped} onClick={() => change({ view: undefined })}>Groups</button>
+          <button type="button" aria-pressed={!grouped} onClick={() => change({ view: "alerts" })}>Alerts</button>
         </div>
         <CopyButton text={() => window.location.href}>Copy link</CopyButton>
         <Export parameters={parameters} />
       </Heading>
       <AlertFilters />
       <p className="arrivals" role="status" aria-live="polite">{stream.latest ? `${plural(stream.arrived, "new alert")} since the page was opened, the latest: ${stream.latest.title}` : ""}</p>
+      <Selectable key={grouped ? "groups" : "alerts"} grouped={grouped} parameters={parameters} />
+    </>
+  );
+}
+
+/** A list with what can be done to its selected rows. Its key is the view: ids of groups are not ids of alerts. */
+function Selectable({ grouped, parameters }: { grouped: boolean; parameters: URLSearchParams }) {
+  const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
+  const toggle = useCallback((id: string) => setSelected((before) => {
+    const after = new Set(before);
+    if (!after.delete(id)) after.add(id);
+    return after;
+  }), []);
+  const list = { selected, toggle, parameters };
+  return (
+    <>
       <BulkBar grouped={grouped} selected={selected} clear={() => setSelected(new Set())} />
       {grouped ? <GroupList {...list} /> : <AlertList {...list} />}
     </>
