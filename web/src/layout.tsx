@@ -1,6 +1,6 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
-import { useState } from "react";
-import { NavLink, Outlet } from "react-router";
+import { useEffect, useRef, useState } from "react";
+import { NavLink, Outlet, useLocation } from "react-router";
 import { api, body } from "./api/client";
 import { LoginPage } from "./pages/login";
 import { SESSION_KEY, SessionContext, useSessionQuery } from "./session";
@@ -22,6 +22,7 @@ export const PAGES = [
 /** The frame of every page behind the login. */
 export function Layout() {
   const session = useSessionQuery();
+  useFocusOnNewPage();
   if (session.isPending) return <Loading />;
   if (session.isError) return <main className="alone"><Failure error={session.error} retry={() => void session.refetch()} /></main>;
   if (session.data === null) return <LoginPage />;
@@ -41,6 +42,18 @@ export function Layout() {
       <Shortcuts />
     </SessionContext>
   );
+}
+
+/** Move the focus to a page that was opened, so that a screen reader reads it. */
+function useFocusOnNewPage(): void {
+  const { pathname } = useLocation();
+  const shown = useRef(pathname);
+  useEffect(() => {
+    if (shown.current === pathname) return;
+    shown.current = pathname;
+    window.scrollTo(0, 0);
+    document.getElementById("main")?.focus({ preventScroll: true });
+  }, [pathname]);
 }
 
 /** The hash of the address belongs to the router, so the link moves the focus itself. */

@@ -13,27 +13,27 @@ interface Selection {
 export function groupColumns(selection: Selection | undefined, search: string): Column<GroupItem>[] {
   return [
     ...selectColumn<GroupItem>(selection, (group) => group.latest.title),
-    { id: "severity", header: "Severity", width: 90, cell: (group) => <SeverityBadge severity={group.severity} /> },
+    { id: "severity", header: "Severity", width: 96, cell: (group) => <SeverityBadge severity={group.severity} /> },
     { id: "title", header: "Group", cell: (group) => titleLink(group.latest, search) },
-    { id: "alerts", header: "Alerts", width: 80, numeric: true, cell: (group) => count(group.alerts) },
-    { id: "status", header: "Status", width: 120, cell: (group) => <StatusBadge status={group.status} /> },
-    { id: "region", header: "Region", width: 110, wide: true, cell: (group) => group.latest.region },
-    { id: "first", header: "First", width: 190, wide: true, cell: (group) => <Time at={group.first_time} /> },
-    { id: "last", header: "Last", width: 190, wide: true, cell: (group) => <Time at={group.last_time} /> },
+    { id: "alerts", header: "Alerts", width: 80, from: "medium", numeric: true, cell: (group) => count(group.alerts) },
+    { id: "status", header: "Status", width: 125, from: "medium", cell: (group) => <StatusBadge status={group.status} /> },
+    { id: "region", header: "Region", width: 110, from: "medium", cell: (group) => group.latest.region },
+    { id: "first", header: "First", width: 205, from: "large", cell: (group) => <Time at={group.first_time} /> },
+    { id: "last", header: "Last", width: 205, from: "medium", cell: (group) => <Time at={group.last_time} /> },
   ];
 }
 
 export function alertColumns(selection: Selection | undefined, search: string): Column<AlertItem>[] {
   return [
     ...selectColumn<AlertItem>(selection, (alert) => alert.title),
-    { id: "severity", header: "Severity", width: 90, cell: (alert) => <SeverityBadge severity={alert.severity} /> },
+    { id: "severity", header: "Severity", width: 96, cell: (alert) => <SeverityBadge severity={alert.severity} /> },
     { id: "title", header: "Alert", cell: (alert) => titleLink(alert, search) },
-    { id: "kind", header: "Kind", width: 100, wide: true, cell: (alert) => words(alert.line_class || alert.kind) },
-    { id: "score", header: "Score", width: 80, numeric: true, wide: true, cell: (alert) => figure(alert.score) },
-    { id: "status", header: "Status", width: 120, cell: (alert) => <StatusBadge status={alert.status} /> },
-    { id: "answer", header: "Answer", width: 90, wide: true, cell: (alert) => alert.answer ?? "–" },
-    { id: "region", header: "Region", width: 110, wide: true, cell: (alert) => alert.region },
-    { id: "last", header: "Time", width: 190, wide: true, cell: (alert) => <Time at={alert.last_time} /> },
+    { id: "kind", header: "Kind", width: 100, from: "medium", cell: (alert) => words(alert.line_class || alert.kind) },
+    { id: "score", header: "Score", width: 80, numeric: true, from: "medium", cell: (alert) => figure(alert.score) },
+    { id: "status", header: "Status", width: 125, from: "medium", cell: (alert) => <StatusBadge status={alert.status} /> },
+    { id: "answer", header: "Answer", width: 90, from: "large", cell: (alert) => alert.answer ?? "–" },
+    { id: "region", header: "Region", width: 110, from: "large", cell: (alert) => alert.region },
+    { id: "last", header: "Time", width: 205, from: "medium", cell: (alert) => <Time at={alert.last_time} /> },
   ];
 }
 

@@ -1,7 +1,7 @@
 import { useInfiniteQuery, useQueryClient } from "@tanstack/react-query";
 import { useCallback, useMemo, useRef, useState } from "react";
 import { api, body } from "../api/client";
-import { useAlertStream } from "../api/stream";
+import { type StreamState, useAlertStream } from "../api/stream";
 import type { AlertItem } from "../api/types";
 import { useMay } from "../session";
 import { plural } from "../ui/format";
@@ -15,6 +15,7 @@ import { alertColumns, groupColumns } from "./alertColumns";
 
 const PAGE = 100;
 const REFRESH_MS = 1_000;
+const STREAM: Record<StreamState, string> = { connecting: "Connecting…", live: "Live", interrupted: "Interrupted, trying again", paused: "Live updates are off" };
 
 /** Alerts or their groups, live. Every state is in the address. */
 export function AlertsPage() {
@@ -25,8 +26,8 @@ export function AlertsPage() {
   return (
     <>
       <Heading title="Alerts">
-        <button type="button" className={`live ${stream.state}`} aria-pressed={live} onClick={() => change({ live: live ? "off" : undefined })}>
-          {live ? `Live: ${stream.state}` : "Live: off"}
+        <button type="button" className={`stream ${stream.state}`} aria-pressed={live} onClick={() => change({ live: live ? "off" : undefined })}>
+          {STREAM[stream.state]}
         </button>
         <div className="switch" role="group" aria-label="View">
           <button type="button" aria-pressed={grouped} onClick={() => change({ view: undefined })}>Groups</button>

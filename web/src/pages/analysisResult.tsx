@@ -45,9 +45,9 @@ function lineColumns(): Column<Numbered>[] {
   return [
     { id: "number", header: "Line", width: 70, numeric: true, cell: (line) => count(line.number), sort: (line) => line.number },
     { id: "class", header: "Class", width: 150, cell: (line) => <span className={`badge class-${line.prediction.class_name}`}>{words(line.prediction.class_name)}</span>, sort: (line) => line.prediction.class_name },
-    { id: "confidence", header: "Confidence", width: 110, numeric: true, wide: true, cell: (line) => percent(line.prediction.confidence), sort: (line) => line.prediction.confidence },
-    { id: "format", header: "Format", width: 130, wide: true, cell: (line) => words(line.log_type), sort: (line) => line.log_type },
+    { id: "confidence", header: "Confidence", width: 110, numeric: true, from: "medium", cell: (line) => percent(line.prediction.confidence), sort: (line) => line.prediction.confidence },
+    { id: "format", header: "Format", width: 130, from: "medium", cell: (line) => words(line.log_type), sort: (line) => line.log_type },
     { id: "raw", header: "Line", cell: (line) => <code title={line.template ?? line.raw}>{line.raw}</code> },
-    { id: "reasons", header: "Reasons", width: 280, wide: true, cell: (line) => <span title={line.reasons}>{line.reasons ?? ""}</span> },
+    { id: "reasons", header: "Reasons", width: 280, from: "large", cell: (line) => <span title={line.reasons}>{line.reasons ?? ""}</span> },
   ];
 }

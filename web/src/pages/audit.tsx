@@ -36,11 +36,11 @@ export function AuditPage() {
 }
 
 const COLUMNS: Column<Schemas["AuditEntry"]>[] = [
-  { id: "time", header: "Time", width: 190, cell: (row) => <Time at={row.time} /> },
-  { id: "actor", header: "User", width: 120, cell: (row) => row.actor },
+  { id: "time", header: "Time", width: 205, cell: (row) => <Time at={row.time} /> },
+  { id: "actor", header: "User", width: 120, from: "medium", cell: (row) => row.actor },
   { id: "action", header: "Action", width: 160, cell: (row) => row.action },
-  { id: "subject", header: "Subject", width: 260, wide: true, cell: (row) => <code>{row.subject}</code> },
-  { id: "detail", header: "Detail", wide: true, cell: (row) => detail(row.detail) },
+  { id: "subject", header: "Subject", width: 260, from: "medium", cell: (row) => <code>{row.subject}</code> },
+  { id: "detail", header: "Detail", from: "medium", cell: (row) => detail(row.detail) },
 ];
 
 function detail(values: Record<string, unknown>): string {

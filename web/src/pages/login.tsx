@@ -68,6 +68,7 @@ function Credentials({ title, action, isNew = false, busy, error, onSubmit, chil
     <main className="alone">
       <form className="card login" onSubmit={submit}>
         <p className="brand">Driftline</p>
+        <title>{`${title} · Driftline`}</title>
         <h1>{title}</h1>
         {children}
         <label className="field">

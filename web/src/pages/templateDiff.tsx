@@ -98,9 +98,9 @@ function changeColumns(): Column<Change>[] {
   return [
     { id: "kind", header: "Kind", width: 90, cell: (row) => <span className={`badge change-${row.kind}`}>{row.kind}</span>, sort: (row) => row.kind },
     { id: "text", header: "Template", cell: (row) => <Link to={`/templates/${row.id}`}><code>{row.text || row.id}</code></Link>, sort: (row) => row.text },
-    { id: "before", header: "Before", width: 100, numeric: true, wide: true, cell: (row) => count(row.before), sort: (row) => row.before },
-    { id: "after", header: "After", width: 100, numeric: true, wide: true, cell: (row) => count(row.after), sort: (row) => row.after },
-    { id: "rate", header: "Lines a minute", width: 180, numeric: true, cell: (row) => `${figure(row.rate_before)} → ${figure(row.rate_after)}`, sort: (row) => Math.abs(row.rate_after - row.rate_before) },
+    { id: "before", header: "Before", width: 100, numeric: true, from: "medium", cell: (row) => count(row.before), sort: (row) => row.before },
+    { id: "after", header: "After", width: 100, numeric: true, from: "medium", cell: (row) => count(row.after), sort: (row) => row.after },
+    { id: "rate", header: "Lines a minute", width: 180, numeric: true, from: "medium", cell: (row) => `${figure(row.rate_before)} → ${figure(row.rate_after)}`, sort: (row) => Math.abs(row.rate_after - row.rate_before) },
   ];
 }
 

@@ -56,12 +56,12 @@ function lifeSearch(parameters: URLSearchParams): string {
 function templateColumns(search: string): Column<TemplateItem>[] {
   return [
     { id: "text", header: "Template", cell: (row) => <Link to={`/templates/${row.id}?${search}`} title={row.example}><code>{row.text}</code></Link>, sort: (row) => row.text },
-    { id: "spark", header: "Over time", width: 140, wide: true, cell: (row) => <Sparkline values={row.sparkline} /> },
+    { id: "spark", header: "Over time", width: 140, from: "medium", cell: (row) => <Sparkline values={row.sparkline} /> },
     { id: "lines", header: "Lines", width: 110, numeric: true, cell: (row) => count(row.lines), sort: (row) => row.lines },
-    { id: "alerts", header: "Alerts", width: 80, numeric: true, cell: (row) => count(row.alerts), sort: (row) => row.alerts },
-    { id: "levels", header: "Levels", width: 170, wide: true, cell: (row) => levels(row.levels) },
-    { id: "first", header: "First seen", width: 190, wide: true, cell: (row) => <Time at={row.first_seen} />, sort: (row) => row.first_seen },
-    { id: "last", header: "Last seen", width: 190, wide: true, cell: (row) => <Time at={row.last_seen} />, sort: (row) => row.last_seen },
+    { id: "alerts", header: "Alerts", width: 80, from: "medium", numeric: true, cell: (row) => count(row.alerts), sort: (row) => row.alerts },
+    { id: "levels", header: "Levels", width: 190, from: "large", cell: (row) => levels(row.levels) },
+    { id: "first", header: "First seen", width: 205, from: "large", cell: (row) => <Time at={row.first_seen} />, sort: (row) => row.first_seen },
+    { id: "last", header: "Last seen", width: 205, from: "medium", cell: (row) => <Time at={row.last_seen} />, sort: (row) => row.last_seen },
   ];
 }
 

@@ -6,6 +6,7 @@ import { time, words } from "./format";
 export function Heading({ title, children }: { title: string; children?: ReactNode }) {
   return (
     <div className="heading">
+      <title>{`${title} · Driftline`}</title>
       <h1>{title}</h1>
       <div className="actions">{children}</div>
     </div>
@@ -34,7 +35,7 @@ export function Tabs({ label, items }: { label: string; items: readonly (readonl
 
 /** Names and values; values that are missing are left out. */
 export function Pairs({ items }: { items: readonly (readonly [name: string, value: ReactNode])[] }) {
-  const shown = items.filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const shown = items.filter(([, value]) => value !== null && value !== undefined && value !== "" && value !== false);
   return (
     <dl className="pairs">
       {shown.map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}

@@ -14,8 +14,8 @@ export interface Column<T> {
   sort?: (row: T) => string | number;
   width?: number;
   numeric?: boolean;
-  /** Hidden on narrow screens. */
-  wide?: boolean;
+  /** The smallest screen that shows the column; all do if it is not given. */
+  from?: "medium" | "large";
 }
 
 interface TableProps<T> {
@@ -90,7 +90,7 @@ function definition<T>(column: Column<T>): ColumnDef<T> {
 }
 
 function classes<T>(column: Column<T>): string {
-  return [column.numeric ? "number" : "", column.wide ? "wide" : ""].join(" ").trim();
+  return [column.numeric ? "number" : "", column.from ? `from-${column.from}` : ""].join(" ").trim();
 }
 
 /** `j` and `k` move between the links of rows, `x` toggles the checkbox of the row. */

@@ -3,6 +3,10 @@ import uPlot from "uplot";
 import { colour } from "../theme";
 
 const HEIGHT_PX = 220;
+const DAY_S = 86_400;
+const CLOCK = formatted({ hour: "2-digit", minute: "2-digit" });
+const CLOCK_SECONDS = formatted({ hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const DAY = formatted({ day: "numeric", month: "short" });
 
 export interface ChartSeries {
   label: string;
@@ -65,11 +69,11 @@ function options(props: ChartProps, width: number, onBrush: (since: number, unti
     width,
     height: HEIGHT_PX,
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1_000), "UTC"),
-    axes: [axis, { ...axis, size: 60 }],
+    axes: [{ ...axis, values: (_, splits, _axis, _space, step) => splits.map((seconds) => tick(seconds, step)) }, { ...axis, size: 60 }],
     // One point, or none, has no range of its own.
     scales: { x: { range: (_, low, high) => (low === high || low === null ? [(low ?? 0) - 1_800, (high ?? 0) + 1_800] : [low, high]) } },
     cursor: { drag: { x: props.onBrush !== undefined, y: false, setScale: false } },
-    series: [{ label: "Time (UTC)" }, ...props.series.map(drawn)],
+    series: [{ label: "Time (UTC)", value: (_, seconds) => (seconds === null ? "–" : `${DAY(seconds)}, ${CLOCK_SECONDS(seconds)}`) }, ...props.series.map(drawn)],
     hooks: {
       setSelect: [(chart) => {
         if (chart.select.width > 0) onBrush(chart.posToVal(chart.select.left, "x"), chart.posToVal(chart.select.left + chart.select.width, "x"));
@@ -77,6 +81,17 @@ function options(props: ChartProps, width: number, onBrush: (since: number, unti
       draw: [(chart) => drawMarkers(chart, props.markers ?? [])],
     },
   };
+}
+
+function formatted(style: Intl.DateTimeFormatOptions): (seconds: number) => string {
+  const format = new Intl.DateTimeFormat("en-GB", { ...style, timeZone: "UTC" });
+  return (seconds) => format.format(seconds * 1_000);
+}
+
+/** A label of the axis of time: the day at midnight, otherwise the time of day. */
+function tick(seconds: number, step: number): string {
+  if (step >= DAY_S || seconds % DAY_S === 0) return DAY(seconds);
+  return step < 60 ? CLOCK_SECONDS(seconds) : CLOCK(seconds);
 }
 
 function drawn(series: ChartSeries): uPlot.Series {
