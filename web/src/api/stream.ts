@@ -3,20 +3,42 @@ import type { AlertItem } from "./types";
 
 export type StreamState = "connecting" | "live" | "interrupted" | "paused";
 
-/** Receive new alerts while `active`; the browser reconnects by itself and resumes behind the last event. */
-export function useAlertStream(active: boolean, onAlert: (alert: AlertItem) => void): StreamState {
+/** Time until a refused connection is tried again, in milliseconds. */
+const RETRY_MS = 5_000;
+
+/**
+ * Receive new alerts while `active`.
+ *
+ * The browser reconnects by itself and resumes behind the last event, unless the service refuses the connection. Then a
+ * new stream is opened, which begins with the present; `onGap` is called when that succeeds.
+ */
+export function useAlertStream(active: boolean, onAlert: (alert: AlertItem) => void, onGap: () => void): StreamState {
   const [state, setState] = useState<StreamState>("connecting");
   useEffect(() => {
     if (!active) {
       setState("paused");
       return;
     }
+    let source: EventSource | undefined;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const connect = (again: boolean) => {
+      source = new EventSource("/api/v1/alerts/stream");
+      source.onopen = () => {
+        setState("live");
+        if (again) onGap();
+      };
+      source.onerror = () => {
+        setState("interrupted");
+        if (source?.readyState === EventSource.CLOSED) timer = setTimeout(connect, RETRY_MS, true);
+      };
+      source.addEventListener("alert", (event) => onAlert(JSON.parse(event.data) as AlertItem));
+    };
     setState("connecting");
-    const source = new EventSource("/api/v1/alerts/stream");
-    source.onopen = () => setState("live");
-    source.onerror = () => setState("interrupted");
-    source.addEventListener("alert", (event) => onAlert(JSON.parse(event.data) as AlertItem));
-    return () => source.close();
-  }, [active, onAlert]);
+    connect(false);
+    return () => {
+      clearTimeout(timer);
+      source?.close();
+    };
+  }, [active, onAlert, onGap]);
   return state;
 }

@@ -127,6 +127,9 @@ function useLiveLists(active: boolean) {
   const seen = useRef(new Set<string>());
   const timer = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
   const [latest, setLatest] = useState<AlertItem | undefined>(undefined);
+  const refresh = useCallback(() => {
+    for (const key of ["alerts", "groups"]) void client.invalidateQueries({ queryKey: [key] });
+  }, [client]);
   const onAlert = useCallback((alert: AlertItem) => {
     // After a reconnection the last alerts are sent again with the same id.
     if (seen.current.has(alert.id)) return;
@@ -134,10 +137,10 @@ function useLiveLists(active: boolean) {
     setLatest(alert);
     timer.current ??= setTimeout(() => {
       timer.current = undefined;
-      for (const key of ["alerts", "groups"]) void client.invalidateQueries({ queryKey: [key] });
+      refresh();
     }, REFRESH_MS);
-  }, [client]);
-  return { state: useAlertStream(active, onAlert), latest, arrived: seen.current.size };
+  }, [refresh]);
+  return { state: useAlertStream(active, onAlert, refresh), latest, arrived: seen.current.size };
 }
 
 function Export({ parameters }: { parameters: URLSearchParams }) {
