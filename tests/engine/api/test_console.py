@@ -1,0 +1,131 @@
+"""The built console in a browser, over a service with alerts, counts, models, drift events and a round."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from connectors.base import Record
+from connectors.ports import free_port
+from connectors.sql import SqlSink
+from connectors.sql_rollup import SqlRollupSink
+from connectors.sql_settings import SqlSettings
+from engine.api.app import CONSOLE
+from foundation.time_text import NS_PER_S, iso_time
+from tests.engine.api.conftest import alert
+from tests.engine.api.test_models_and_rounds import COORDINATOR
+from tests.engine.api.test_region import REGION
+from tests.support.coordinator_process import CoordinatorProcess, ManualWallClock, drift, publish_first
+from tests.support.documents import drift_document
+
+WEB = Path(__file__).parents[3] / "web"
+STORY_S = 240
+TEMPLATE = "disk <*> failed"
+ID = "0" * 16
+
+
+def missing() -> str:
+    """What a browser test lacks on this machine; "" if nothing."""
+    if shutil.which("node") is None or not (WEB / "node_modules" / "playwright-core").is_dir():
+        return "node and web/node_modules are needed: cd web && npm ci"
+    if not Path(os.environ.get("CHROMIUM", "/usr/bin/chromium")).exists():
+        return "Chromium is needed"
+    return "" if (CONSOLE / "index.html").is_file() else "the console is not built: make console"
+
+
+def stored_alert(name: str, ago_s: float, **changes):
+    ended_ns = time.time_ns() - int(ago_s * NS_PER_S)
+    times = {
+        "first_time": iso_time(ended_ns - NS_PER_S),
+        "last_time": iso_time(ended_ns),
+        "created": iso_time(ended_ns),
+    }
+    return alert(name, 0, **{**times, **changes})
+
+
+def write(sink, *records: Record) -> None:
+    sink.open(None)
+    sink.write(records)
+    sink.flush(5)
+    sink.close()
+
+
+def counted(minute: int, lines: int) -> Record:
+    first_ns = minute * 60 * NS_PER_S
+    document = {
+        "region": "eu", "partition": "app.log", "minute": minute, "part": 0, "template": ID,
+        "levels": (0, 0, 0, lines, 0, 0, 0), "first_ns": first_ns, "last_ns": first_ns, "text": TEMPLATE,
+        "example": "disk 1 failed",
+    }  # fmt: skip
+    return Record(f"eu/app.log/{minute}/0/{ID}", "app.log", document)
+
+
+@pytest.fixture
+def sql(tmp_path):
+    return SqlSettings(url=f"sqlite:///{tmp_path}/alerts.db")
+
+
+@pytest.fixture
+def settings(tmp_path, sql):
+    """The service's TOML file; its region and coordinator have something on every page."""
+    documents = [stored_alert(f"a{n}", 60 * n + 60, group=f"{n % 3:016x}") for n in range(150)]
+    write(SqlSink(sql), *(Record(d["id"], "", d) for d in documents))
+    now = time.time_ns() // (60 * NS_PER_S)
+    write(SqlRollupSink(sql, 30), *(counted(now - n, n + 1) for n in range(1, 120)))
+    publish_first(tmp_path)
+    clock = ManualWallClock()
+    process = CoordinatorProcess(tmp_path, clock)
+    process.ledger.record([drift("d1", clock.ns)])
+    clock.advance(6)
+    process.ticks(12)
+    process.close()
+    event = drift_document(templates=[{"id": ID, "text": TEMPLATE, "reference_share": 0.0, "current_share": 0.3}])
+    (tmp_path / "drift.jsonl").write_text(json.dumps(event) + "\n", "utf-8")
+    (tmp_path / "region.toml").write_text(REGION.format(folder=tmp_path), "utf-8")
+    (tmp_path / "coordinator.toml").write_text(COORDINATOR.format(base=tmp_path), "utf-8")
+    path = tmp_path / "serve.toml"
+    path.write_text(
+        f'region = "region.toml"\ncoordinator = "coordinator.toml"\n[listen]\nport = {free_port()}\n', "utf-8"
+    )
+    return path
+
+
+@pytest.fixture
+def setup_link(settings):
+    """The link of a running service's first start."""
+    command = [sys.executable, "-m", "engine.cli", "serve", settings.name]
+    env = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=settings.parent, env=env)
+    assert process.stdout is not None
+    lines = iter(process.stdout.readline, "")
+    yield next(line.split()[-1] for line in lines if "/#/setup/" in line)
+    process.terminate()
+    process.wait(60)
+    process.stdout.close()
+
+
+@pytest.mark.process
+@pytest.mark.skipif(bool(missing()), reason=missing())
+def test_every_page_works_in_a_browser_without_faults(setup_link, sql, tmp_path):
+    shots = os.environ.get("DRIFTLINE_SCREENSHOTS", str(tmp_path / "shots"))
+    command = ["node", "e2e/story.mjs", setup_link, shots]
+    story = subprocess.Popen(command, cwd=WEB, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert story.stdout is not None
+        seen = []
+        for line in iter(story.stdout.readline, ""):
+            seen.append(line.strip())
+            if seen[-1] == "waiting for an alert":
+                document = stored_alert("live", 0, group="f" * 16, summary="arrived live")
+                write(SqlSink(sql), Record(document["id"], "", document))
+        errors = story.communicate(timeout=STORY_S)[1]
+        assert (story.returncode, errors) == (0, ""), "\n".join(seen)
+        assert seen[-1] == "done: useDarkAndNarrow"
+    finally:
+        story.kill()
+        story.wait()

@@ -1,0 +1,154 @@
+// Uses every page of a running service as its first administrator: node e2e/story.mjs SETUP_LINK FOLDER_OF_SCREENSHOTS
+// When "waiting for an alert" is printed, the caller stores an alert with the title "arrived live".
+import { openBrowser } from "./browser.mjs";
+
+const PASSWORD = "correct horse battery";
+const ROW = "tr[data-row]";
+
+const [link, shots] = process.argv.slice(2);
+const { page, faults, go, check, confirm, close } = await openBrowser(new URL(link).origin, shots);
+
+async function setUpAndLogIn() {
+  await page.goto(link);
+  await page.waitForSelector("[name=name]");
+  await check("setup");
+  await logIn();
+  await page.click("text=Log out");
+  await page.waitForSelector("h1:has-text('Log in')");
+  await check("login");
+  await logIn();
+}
+
+async function logIn() {
+  await page.fill("[name=name]", "ann");
+  await page.fill("[name=password]", PASSWORD);
+  await page.click("button.primary");
+  await page.waitForSelector("text=Log out");
+}
+
+async function watchAlerts() {
+  await go("/alerts", ROW);
+  await page.waitForSelector("button.stream.live");
+  console.log("waiting for an alert");
+  await page.waitForSelector(`${ROW} >> text=arrived live`);
+  await check("alerts");
+  await page.fill("input[type=search]", "arrived live");
+  await page.waitForURL(/text=arrived/);
+  await page.waitForSelector("text=1 group");
+  await page.click("text=Clear filters");
+}
+
+async function decide() {
+  await go("/alerts", ROW);
+  await page.locator(`${ROW} input[type=checkbox]`).first().click();
+  await page.click(".bulk >> text=Acknowledge");
+  await confirm("looking");
+  await page.waitForSelector("text=1 group changed");
+  await page.click(`${ROW} a >> nth=0`);
+  await page.waitForSelector("text=Life of the group");
+  await check("alert");
+  await page.click(".bulk >> text=Resolve");
+  await confirm("fixed");
+  await page.waitForSelector("text=The group is resolved");
+  await page.click(".bulk >> text=Reopen");
+  await confirm();
+  await page.waitForSelector("text=The group is open");
+  await page.click(".bulk >> text=Wrong");
+  await confirm("harmless");
+  await page.waitForSelector("text=answered: wrong");
+  await page.click(".bulk >> text=Silence…");
+  await page.click("dialog >> text=Preview");
+  await page.waitForSelector("text=It would have hidden");
+  await check("silence");
+  await confirm("known");
+  await page.waitForSelector("text=The silence silence-1 was added");
+}
+
+async function read() {
+  await go("/overview", ".u-over");
+  await check("overview");
+  await go("/templates", ROW);
+  await check("templates");
+  await page.click(`${ROW} a >> nth=0`);
+  await page.waitForSelector("text=First line");
+  await check("template");
+  await go("/templates/diff", ROW);
+  await check("diff");
+  await go("/drift", "details.card");
+  await page.click("details.card summary >> nth=0");
+  await check("drift");
+}
+
+async function useModelsAndRounds() {
+  await go("/models", "text=Compare two");
+  for (const index of [0, 1]) await page.locator("main input[type=checkbox]").nth(index).click();
+  await check("models");
+  await page.click("text=Compare two");
+  await page.waitForSelector("th:has-text('Field')");
+  await check("compare");
+  await go("/models", "text=Roll back…");
+  await page.click("text=Roll back…");
+  await confirm("noise");
+  await page.waitForSelector("dialog >> text=is current");
+  await page.keyboard.press("Escape");
+  await go("/rounds", "text=Round 1");
+  await check("rounds");
+  await page.click("text=Start a round…");
+  await confirm("release 7");
+  await page.waitForSelector("li:has-text('release 7')");
+  await go("/rounds/audit", "text=are as they were written");
+  await check("round-audit");
+}
+
+async function analyse() {
+  await go("/analyse", "textarea");
+  await page.fill("textarea", "Nov 30 04:00:01 host sshd[1]: Failed password for root\nall is well");
+  await page.click("button.primary");
+  await page.waitForSelector("h2:has-text('2 lines')");
+  await check("analyse");
+}
+
+async function administer() {
+  await go("/settings/users", "text=Add a user…");
+  await page.click("text=Add a user…");
+  await page.fill("dialog [name=name]", "bob");
+  await page.fill("dialog [name=password]", PASSWORD);
+  await confirm();
+  await page.waitForSelector("th:has-text('bob')");
+  await check("users");
+  await go("/settings/tokens", "text=Make a token…");
+  await page.click("text=Make a token…");
+  await page.fill("dialog [name=name]", "dashboard");
+  await confirm();
+  await page.waitForSelector("dialog pre.token:has-text('drl_')");
+  await page.keyboard.press("Escape");
+  await page.waitForSelector("th:has-text('dashboard')");
+  await check("tokens");
+  await go("/settings/silences", "text=silence-1");
+  await check("silences");
+  await go("/settings/audit", "text=model.rollback");
+  await check("audit");
+}
+
+async function useDarkAndNarrow() {
+  await page.selectOption(".account select", "dark");
+  await page.setViewportSize({ width: 360, height: 740 });
+  for (const path of ["alerts", "overview", "templates", "templates/diff", "models", "drift", "rounds", "analyse", "settings/users"]) {
+    await go(`/${path}`, "main h1");
+    await check(`narrow-${path.replace("/", "-")}`);
+  }
+}
+
+try {
+  for (const part of [setUpAndLogIn, watchAlerts, decide, read, useModelsAndRounds, analyse, administer, useDarkAndNarrow]) {
+    await part();
+    console.log(`done: ${part.name}`);
+  }
+} catch (error) {
+  await page.screenshot({ path: `${shots}/failed.png` });
+  throw error;
+} finally {
+  await close();
+}
+for (const fault of faults) console.error(fault);
+process.exitCode = faults.length > 0 ? 1 : 0;
