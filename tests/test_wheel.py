@@ -12,6 +12,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from engine.api.app import CONSOLE
 from foundation.version import VERSION
 from tests.support.paths import ROOT
 
@@ -51,6 +52,12 @@ def run(wheel, tmp_path_factory):
         return ran.stdout
 
     return start
+
+
+@pytest.mark.skipif(not (CONSOLE / "index.html").is_file(), reason="the console is not built: make console")
+def test_the_wheel_holds_the_built_console(wheel):
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("engine/console/")}
+    assert names == {f"engine/console/{path.relative_to(CONSOLE)}" for path in CONSOLE.rglob("*") if path.is_file()}
 
 
 def test_the_wheel_holds_our_packages_and_their_data(wheel):

@@ -20,6 +20,8 @@ export function OverviewPage() {
   const alerts = useQuery({ queryKey: ["alerts", "overview", range], refetchInterval: REFRESH_MS, queryFn: () => body(api.GET("/api/v1/alerts", { params: { query: { wanted: {}, ...range, limit: ALERTS } } })) });
   const lines = useQuery({ queryKey: ["templates", "overview", range], refetchInterval: REFRESH_MS, queryFn: () => body(api.GET("/api/v1/templates", { params: { query: { ...range, limit: TEMPLATES } } })) });
   const markers = useMarkers();
+  const { since, until } = lines.data ?? {};
+  const axis = useMemo((): [number, number] | undefined => (since && until ? [Date.parse(since) / 1_000, Date.parse(until) / 1_000] : undefined), [since, until]);
   const brush = (since: number, until: number) => change({ hours: undefined, custom: "1", since: iso(since * 1_000), until: iso(until * 1_000) });
   return (
     <>
@@ -27,11 +29,11 @@ export function OverviewPage() {
       <form className="filters" onSubmit={(event) => event.preventDefault()}><RangePicker defaultHours={24} /></form>
       <section className="card">
         <h2>Lines</h2>
-        <Loaded query={lines}>{(list) => <LinesChart list={list} markers={markers} onBrush={brush} />}</Loaded>
+        <Loaded query={lines}>{(list) => <LinesChart list={list} axis={axis} markers={markers} onBrush={brush} />}</Loaded>
       </section>
       <section className="card">
         <h2>Alerts</h2>
-        <Loaded query={alerts}>{(page) => <Scores alerts={page.items} more={page.next_cursor !== null} markers={markers} onBrush={brush} />}</Loaded>
+        <Loaded query={alerts}>{(page) => <Scores alerts={page.items} more={page.next_cursor !== null} axis={axis} markers={markers} onBrush={brush} />}</Loaded>
       </section>
       <div className="columns">
         <Loaded query={alerts}>{(page) => <Counts alerts={page.items} />}</Loaded>
@@ -43,17 +45,19 @@ export function OverviewPage() {
 }
 
 interface ChartProps {
+  /** All charts of the page have the same one. */
+  axis: readonly [number, number] | undefined;
   markers: ChartMarker[];
   onBrush: (since: number, until: number) => void;
 }
 
 /** The sum of all templates; exact as long as all of them are listed. */
-function LinesChart({ list, markers, onBrush }: ChartProps & { list: Schemas["TemplateList"] }) {
+function LinesChart({ list, axis, markers, onBrush }: ChartProps & { list: Schemas["TemplateList"] }) {
   const { times, series } = useMemo(() => linesOver(list), [list]);
   return (
     <>
       <p><Link to="/templates">{plural(list.total_lines, "line")} of {plural(list.total_templates, "template")}</Link>{list.total_templates > list.items.length && `; the chart shows the ${count(list.items.length)} templates with most lines`}. Draw over a chart to narrow the range.</p>
-      <TimeChart label={`${count(list.total_lines)} lines over time`} times={times} series={series} markers={markers} onBrush={onBrush} />
+      <TimeChart label={`${count(list.total_lines)} lines over time`} times={times} series={series} range={axis} markers={markers} onBrush={onBrush} />
     </>
   );
 }
@@ -68,7 +72,7 @@ function linesOver(list: Schemas["TemplateList"]): { times: number[]; series: Ch
   return { times, series: [{ label: "Lines", kind: "bars", colour: "--chart", values }] };
 }
 
-function Scores({ alerts, more, markers, onBrush }: ChartProps & { alerts: AlertItem[]; more: boolean }) {
+function Scores({ alerts, more, axis, markers, onBrush }: ChartProps & { alerts: AlertItem[]; more: boolean }) {
   const { times, series } = useMemo(() => {
     const scored = alerts.filter((alert) => alert.score !== null).reverse();
     const values = (pick: (alert: AlertItem) => number | null) => scored.map(pick);
@@ -83,7 +87,7 @@ function Scores({ alerts, more, markers, onBrush }: ChartProps & { alerts: Alert
   return (
     <>
       <p><Link to="/alerts">{more ? `The newest ${count(alerts.length)} alerts` : plural(alerts.length, "alert")}</Link> of the range</p>
-      <TimeChart label="Scores of alerts over time" times={times} series={series} markers={markers} onBrush={onBrush} />
+      <TimeChart label="Scores of alerts over time" times={times} series={series} range={axis} markers={markers} onBrush={onBrush} />
     </>
   );
 }

@@ -4,6 +4,7 @@ import { colour } from "../theme";
 
 const HEIGHT_PX = 220;
 const DAY_S = 86_400;
+const HALF_HOUR_S = 1_800;
 const CLOCK = formatted({ hour: "2-digit", minute: "2-digit" });
 const CLOCK_SECONDS = formatted({ hour: "2-digit", minute: "2-digit", second: "2-digit" });
 const DAY = formatted({ day: "numeric", month: "short" });
@@ -30,6 +31,8 @@ interface ChartProps {
   times: number[];
   series: ChartSeries[];
   markers?: ChartMarker[];
+  /** First and last time of the axis, in seconds; those of the values if it is not given. */
+  range?: readonly [since: number, until: number] | undefined;
   /** Called with a range that was drawn with the mouse, in seconds. */
   onBrush?: (since: number, until: number) => void;
 }
@@ -59,7 +62,7 @@ export function TimeChart(props: ChartProps) {
       dark.removeEventListener("change", draw);
       chart?.destroy();
     };
-  }, [props.times, props.series, props.markers]);
+  }, [props.times, props.series, props.markers, props.range]);
   return <figure className="chart" role="img" aria-label={props.label}><div ref={frame} /></figure>;
 }
 
@@ -70,8 +73,7 @@ function options(props: ChartProps, width: number, onBrush: (since: number, unti
     height: HEIGHT_PX,
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1_000), "UTC"),
     axes: [{ ...axis, values: (_, splits, _axis, _space, step) => splits.map((seconds) => tick(seconds, step)) }, { ...axis, size: 60 }],
-    // One point, or none, has no range of its own.
-    scales: { x: { range: (_, low, high) => (low === high || low === null ? [(low ?? 0) - 1_800, (high ?? 0) + 1_800] : [low, high]) } },
+    scales: { x: { range: (_, low, high) => (props.range ? [...props.range] : rangeOf(low, high)) } },
     cursor: { drag: { x: props.onBrush !== undefined, y: false, setScale: false } },
     series: [{ label: "Time (UTC)", value: (_, seconds) => (seconds === null ? "–" : `${DAY(seconds)}, ${CLOCK_SECONDS(seconds)}`) }, ...props.series.map(drawn)],
     hooks: {
@@ -81,6 +83,12 @@ function options(props: ChartProps, width: number, onBrush: (since: number, unti
       draw: [(chart) => drawMarkers(chart, props.markers ?? [])],
     },
   };
+}
+
+/** One point, or none, has no range of its own. */
+function rangeOf(low: number | null, high: number | null): [number, number] {
+  if (low !== null && high !== null && low < high) return [low, high];
+  return [(low ?? 0) - HALF_HOUR_S, (low ?? 0) + HALF_HOUR_S];
 }
 
 function formatted(style: Intl.DateTimeFormatOptions): (seconds: number) => string {
