@@ -12,4 +12,5 @@ const files = [...page.matchAll(/(?:src|href)="\.?\/?([^"]+\.js)"/g)].map((found
 if (files.length === 0) throw new Error("index.html loads no script");
 const bytes = files.reduce((sum, file) => sum + gzipSync(readFileSync(new URL(file, OUT))).length, 0);
 console.log(`first load: ${files.length} scripts, ${(bytes / 1000).toFixed(1)} kB gzipped of ${BUDGET_BYTES / 1000}`);
-if (bytes > BUDGET_BYTES) throw new Error(`the first load has ${bytes} bytes of JavaScript; at most ${BUDGET_BYTES} are allowed`);
+if (bytes > BUDGET_BYTES)
+  throw new Error(`the first load has ${bytes} bytes of JavaScript; at most ${BUDGET_BYTES} are allowed`);

@@ -15,5 +15,7 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0,
   },
-  server: { proxy: Object.fromEntries(["/api", "/health", "/model-info", "/available-models"].map((p) => [p, SERVICE])) },
+  server: {
+    proxy: Object.fromEntries(["/api", "/health", "/model-info", "/available-models"].map((p) => [p, SERVICE])),
+  },
 });

@@ -11,7 +11,10 @@ const EXPECTED = /Failed to load resource/;
 
 export async function openBrowser(base, shots) {
   mkdirSync(shots, { recursive: true });
-  const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: ["--no-sandbox", "--disable-gpu"] });
+  const browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    args: ["--no-sandbox", "--disable-gpu"],
+  });
   const page = await browser.newPage({ viewport: { width: 1280, height: 850 } });
   page.setDefaultTimeout(TIMEOUT_MS);
   const faults = [];

@@ -133,14 +133,33 @@ async function administer() {
 async function useDarkAndNarrow() {
   await page.selectOption(".account select", "dark");
   await page.setViewportSize({ width: 360, height: 740 });
-  for (const path of ["alerts", "overview", "templates", "templates/diff", "models", "drift", "rounds", "analyse", "settings/users"]) {
+  for (const path of [
+    "alerts",
+    "overview",
+    "templates",
+    "templates/diff",
+    "models",
+    "drift",
+    "rounds",
+    "analyse",
+    "settings/users",
+  ]) {
     await go(`/${path}`, "main h1");
     await check(`narrow-${path.replace("/", "-")}`);
   }
 }
 
 try {
-  for (const part of [setUpAndLogIn, watchAlerts, decide, read, useModelsAndRounds, analyse, administer, useDarkAndNarrow]) {
+  for (const part of [
+    setUpAndLogIn,
+    watchAlerts,
+    decide,
+    read,
+    useModelsAndRounds,
+    analyse,
+    administer,
+    useDarkAndNarrow,
+  ]) {
     await part();
     console.log(`done: ${part.name}`);
   }

@@ -24,20 +24,33 @@ export function Layout() {
   const session = useSessionQuery();
   useFocusOnNewPage();
   if (session.isPending) return <Loading />;
-  if (session.isError) return <main className="alone"><Failure error={session.error} retry={() => void session.refetch()} /></main>;
+  if (session.isError)
+    return (
+      <main className="alone">
+        <Failure error={session.error} retry={() => void session.refetch()} />
+      </main>
+    );
   if (session.data === null) return <LoginPage />;
   return (
     <SessionContext value={session.data}>
-      <a className="skip" href="#main" onClick={skipToMain}>Skip to the content</a>
+      <a className="skip" href="#main" onClick={skipToMain}>
+        Skip to the content
+      </a>
       <div className="frame">
         <header className="side">
           <span className="brand">Driftline</span>
           <nav aria-label="Pages">
-            {PAGES.map((page) => <NavLink key={page.to} to={page.to}>{page.label}</NavLink>)}
+            {PAGES.map((page) => (
+              <NavLink key={page.to} to={page.to}>
+                {page.label}
+              </NavLink>
+            ))}
           </nav>
           <Account name={session.data.name} role={session.data.role} />
         </header>
-        <main id="main" tabIndex={-1}><Outlet /></main>
+        <main id="main" tabIndex={-1}>
+          <Outlet />
+        </main>
       </div>
       <Shortcuts />
     </SessionContext>
@@ -79,14 +92,22 @@ function Account({ name, role }: { name: string; role: string }) {
   };
   return (
     <div className="account">
-      <span>{name} <small>({role})</small></span>
+      <span>
+        {name} <small>({role})</small>
+      </span>
       <label>
         <span className="hidden">Theme</span>
         <select value={theme} onChange={(event) => choose(event.target.value as Theme)}>
-          {THEMES.map((name) => <option key={name} value={name}>{name}</option>)}
+          {THEMES.map((name) => (
+            <option key={name} value={name}>
+              {name}
+            </option>
+          ))}
         </select>
       </label>
-      <button type="button" onClick={() => logOut.mutate()}>Log out</button>
+      <button type="button" onClick={() => logOut.mutate()}>
+        Log out
+      </button>
     </div>
   );
 }

@@ -7,7 +7,14 @@ import { router } from "./routes";
 import { SESSION_KEY } from "./session";
 import { applyTheme, storedTheme } from "./theme";
 import "uplot/dist/uPlot.min.css";
-import "./styles.css";
+import "./styles/base.css";
+import "./styles/controls.css";
+import "./styles/frame.css";
+import "./styles/layout.css";
+import "./styles/forms.css";
+import "./styles/tables.css";
+import "./styles/parts.css";
+import "./styles/narrow.css";
 
 const REPEATED = 2;
 

@@ -21,8 +21,14 @@ export const router = createHashRouter([
       { path: "templates/diff", lazy: async () => ({ Component: (await import("./pages/templateDiff")).DiffPage }) },
       { path: "templates/:id", lazy: async () => ({ Component: (await import("./pages/templateLife")).LifePage }) },
       { path: "models", lazy: async () => ({ Component: (await import("./pages/models")).ModelsPage }) },
-      { path: "models/:name/compare", lazy: async () => ({ Component: (await import("./pages/modelCompare")).ComparePage }) },
-      { path: "models/:name/:version", lazy: async () => ({ Component: (await import("./pages/modelCard")).CardPage }) },
+      {
+        path: "models/:name/compare",
+        lazy: async () => ({ Component: (await import("./pages/modelCompare")).ComparePage }),
+      },
+      {
+        path: "models/:name/:version",
+        lazy: async () => ({ Component: (await import("./pages/modelCard")).CardPage }),
+      },
       { path: "drift", lazy: async () => ({ Component: (await import("./pages/drift")).DriftPage }) },
       { path: "rounds", lazy: async () => ({ Component: (await import("./pages/rounds")).RoundsPage }) },
       { path: "rounds/audit", lazy: async () => ({ Component: (await import("./pages/roundAudit")).RoundAuditPage }) },

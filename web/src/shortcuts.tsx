@@ -34,8 +34,22 @@ export function Shortcuts() {
   return (
     <Dialog title="Keys" onClose={() => setShown(false)}>
       <dl className="pairs">
-        {PAGES.map((page) => <div key={page.key}><dt><kbd>g</kbd> <kbd>{page.key}</kbd></dt><dd>{page.label}</dd></div>)}
-        {OTHERS.map(([key, text]) => <div key={key}><dt><kbd>{key}</kbd></dt><dd>{text}</dd></div>)}
+        {PAGES.map((page) => (
+          <div key={page.key}>
+            <dt>
+              <kbd>g</kbd> <kbd>{page.key}</kbd>
+            </dt>
+            <dd>{page.label}</dd>
+          </div>
+        ))}
+        {OTHERS.map(([key, text]) => (
+          <div key={key}>
+            <dt>
+              <kbd>{key}</kbd>
+            </dt>
+            <dd>{text}</dd>
+          </div>
+        ))}
       </dl>
     </Dialog>
   );

@@ -32,7 +32,8 @@ export const api = createClient<paths>({
 
 api.use({
   onRequest({ request }) {
-    if (request.method !== "GET") for (const [name, value] of Object.entries(csrfHeaders())) request.headers.set(name, value);
+    if (request.method !== "GET")
+      for (const [name, value] of Object.entries(csrfHeaders())) request.headers.set(name, value);
   },
   onError() {
     return new ProblemError(0, "The service does not answer. Check that `driftline serve` runs.");

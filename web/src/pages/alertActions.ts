@@ -2,7 +2,11 @@ import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { api, body } from "../api/client";
 import type { Answer, GroupAction } from "../api/types";
 
-export const ACTIONS: Record<GroupAction, string> = { acknowledge: "Acknowledge", resolve: "Resolve", reopen: "Reopen" };
+export const ACTIONS: Record<GroupAction, string> = {
+  acknowledge: "Acknowledge",
+  resolve: "Resolve",
+  reopen: "Reopen",
+};
 export const ANSWERS: Record<Answer, string> = { right: "Right", wrong: "Wrong", normal: "Normal from now on" };
 export const ANSWER_MEANS: Record<Answer, string> = {
   right: "A real anomaly. The window becomes an anomalous label in the training store.",
@@ -45,7 +49,11 @@ export function useBulk(onSuccess: (outcome: BulkOutcome) => void) {
 async function actOn(groups: string[], action: GroupAction, comment: string): Promise<BulkOutcome> {
   const outcome: BulkOutcome = { changed: 0, failed: {} };
   for (let start = 0; start < groups.length; start += MAX_GROUPS) {
-    const result = await body(api.POST("/api/v1/groups/actions", { body: { groups: groups.slice(start, start + MAX_GROUPS), action, comment } }));
+    const result = await body(
+      api.POST("/api/v1/groups/actions", {
+        body: { groups: groups.slice(start, start + MAX_GROUPS), action, comment },
+      }),
+    );
     outcome.changed += result.changed.length;
     Object.assign(outcome.failed, result.failed);
   }
@@ -59,7 +67,9 @@ async function answerAll(alerts: string[], answer: Answer, comment: string): Pro
   const outcome: BulkOutcome = { changed: 0, failed: {} };
   for (const identity of alerts) {
     try {
-      await body(api.POST("/api/v1/alerts/{identity}/feedback", { params: { path: { identity } }, body: { answer, comment } }));
+      await body(
+        api.POST("/api/v1/alerts/{identity}/feedback", { params: { path: { identity } }, body: { answer, comment } }),
+      );
       outcome.changed += 1;
     } catch (error) {
       outcome.failed[identity] = error instanceof Error ? error.message : String(error);

@@ -16,10 +16,15 @@ import { exactly, SilenceForm } from "./silenceForm";
 export function AlertPage() {
   const { id = "" } = useParams();
   const back = useLocation().state as string | null;
-  const query = useQuery({ queryKey: ["alert", id], queryFn: () => body(api.GET("/api/v1/alerts/{identity}", { params: { path: { identity: id } } })) });
+  const query = useQuery({
+    queryKey: ["alert", id],
+    queryFn: () => body(api.GET("/api/v1/alerts/{identity}", { params: { path: { identity: id } } })),
+  });
   return (
     <>
-      <p><Link to={`/alerts${back ? `?${back}` : ""}`}>← Alerts</Link></p>
+      <p>
+        <Link to={`/alerts${back ? `?${back}` : ""}`}>← Alerts</Link>
+      </p>
       <Loaded query={query}>{(detail) => <Detail detail={detail} />}</Loaded>
     </>
   );
@@ -42,16 +47,26 @@ function Detail({ detail }: { detail: Schemas["AlertDetail"] }) {
         <section className="card">
           <h2>Score</h2>
           <ScoreBar score={document.score} threshold={document.threshold} />
-          <Pairs items={[
-            ["Model", <Link key="model" to={`/models/${encodeURIComponent(document.model)}/${document.version}`}>{document.model} version {document.version}</Link>],
-            ["Region", document.region], ["Source", document.source], ["Session", document.session],
-            ["From", <Time key="from" at={document.first_time} />], ["To", <Time key="to" at={document.last_time} />],
-            ["Lines", `${figure(document.line_count)}, from ${document.first_place} to ${document.last_place}`],
-            ["Raised", <Time key="made" at={document.created} />],
-            ["Repeats without an alert", document.repeats || null],
-            ["Session still open when scored", document.closed ? null : "yes"],
-            ["Sent for", document.digest && plural(document.digest.alerts, "alert")],
-          ]} />
+          <Pairs
+            items={[
+              [
+                "Model",
+                <Link key="model" to={`/models/${encodeURIComponent(document.model)}/${document.version}`}>
+                  {document.model} version {document.version}
+                </Link>,
+              ],
+              ["Region", document.region],
+              ["Source", document.source],
+              ["Session", document.session],
+              ["From", <Time key="from" at={document.first_time} />],
+              ["To", <Time key="to" at={document.last_time} />],
+              ["Lines", `${figure(document.line_count)}, from ${document.first_place} to ${document.last_place}`],
+              ["Raised", <Time key="made" at={document.created} />],
+              ["Repeats without an alert", document.repeats || null],
+              ["Session still open when scored", document.closed ? null : "yes"],
+              ["Sent for", document.digest && plural(document.digest.alerts, "alert")],
+            ]}
+          />
         </section>
         <Reasons reasons={document.reasons ?? []} />
         <Classification found={document.classification} />
@@ -78,7 +93,12 @@ function Decisions({ alert, document }: { alert: AlertItem; document: AlertDocum
       refresh();
     },
   });
-  const actions: GroupAction[] = alert.status === "open" ? ["acknowledge", "resolve"] : alert.status === "acknowledged" ? ["resolve", "reopen"] : ["reopen"];
+  const actions: GroupAction[] =
+    alert.status === "open"
+      ? ["acknowledge", "resolve"]
+      : alert.status === "acknowledged"
+        ? ["resolve", "reopen"]
+        : ["reopen"];
   const open = (given: Decision) => {
     decide.reset();
     setDecision(given);
@@ -86,17 +106,41 @@ function Decisions({ alert, document }: { alert: AlertItem; document: AlertDocum
   return (
     <>
       <div className="bulk" role="toolbar" aria-label="Decisions">
-        {actions.map((action) => <button key={action} type="button" onClick={() => open({ what: "action", action })}>{ACTIONS[action]}</button>)}
-        <button type="button" onClick={() => setSilencing(true)}>Silence…</button>
+        {actions.map((action) => (
+          <button key={action} type="button" onClick={() => open({ what: "action", action })}>
+            {ACTIONS[action]}
+          </button>
+        ))}
+        <button type="button" onClick={() => setSilencing(true)}>
+          Silence…
+        </button>
         <span className="gap" />
-        {(Object.keys(ANSWERS) as Answer[]).map((answer) => <button key={answer} type="button" aria-pressed={alert.answer === answer} title={ANSWER_MEANS[answer]} onClick={() => open({ what: "answer", answer })}>{ANSWERS[answer]}</button>)}
+        {(Object.keys(ANSWERS) as Answer[]).map((answer) => (
+          <button
+            key={answer}
+            type="button"
+            aria-pressed={alert.answer === answer}
+            title={ANSWER_MEANS[answer]}
+            onClick={() => open({ what: "answer", answer })}
+          >
+            {ANSWERS[answer]}
+          </button>
+        ))}
       </div>
-      {outcome && <p className="notice" role="status">{outcome}</p>}
+      {outcome && (
+        <p className="notice" role="status">
+          {outcome}
+        </p>
+      )}
       {decision && (
         <Confirm
-          title={decisionTitle(decision)} action={decisionTitle(decision)} error={decide.error} busy={decide.isPending}
+          title={decisionTitle(decision)}
+          action={decisionTitle(decision)}
+          error={decide.error}
+          busy={decide.isPending}
           text={decision.what === "answer" ? ANSWER_MEANS[decision.answer] : "This applies to the whole group."}
-          onConfirm={(comment) => decide.mutate({ given: decision, comment })} onClose={() => setDecision(undefined)}
+          onConfirm={(comment) => decide.mutate({ given: decision, comment })}
+          onClose={() => setDecision(undefined)}
         />
       )}
       {silencing && (
@@ -120,13 +164,31 @@ async function carryOut(alert: AlertItem, given: Decision, comment: string): Pro
   if (given.what === "action") {
     // Another user's change since is refused by the service, so nobody overwrites it unseen.
     const seen = await body(api.GET("/api/v1/groups/{group}", { params: { path: { group: alert.group } } }));
-    if (seen.group.status !== alert.status) throw new Error(`The group is ${seen.group.status} by now (${seen.group.changed_by ?? "a new alert"}). Close this and look again.`);
+    if (seen.group.status !== alert.status)
+      throw new Error(
+        `The group is ${seen.group.status} by now (${seen.group.changed_by ?? "a new alert"}). Close this and look again.`,
+      );
     const headers = { "if-match": `"${seen.group.revision}"` };
-    const after = await body(api.POST("/api/v1/groups/{group}/actions", { params: { path: { group: alert.group }, header: headers }, body: { action: given.action, comment } }));
+    const after = await body(
+      api.POST("/api/v1/groups/{group}/actions", {
+        params: { path: { group: alert.group }, header: headers },
+        body: { action: given.action, comment },
+      }),
+    );
     return `The group is ${words(after.group.status)}.`;
   }
-  const result = await body(api.POST("/api/v1/alerts/{identity}/feedback", { params: { path: { identity: alert.id } }, body: { answer: given.answer, comment } }));
-  const learnt = result.in_training_store === null ? "There is no training store." : result.in_training_store ? "The window is in the training store." : "The window is not in the training store.";
+  const result = await body(
+    api.POST("/api/v1/alerts/{identity}/feedback", {
+      params: { path: { identity: alert.id } },
+      body: { answer: given.answer, comment },
+    }),
+  );
+  const learnt =
+    result.in_training_store === null
+      ? "There is no training store."
+      : result.in_training_store
+        ? "The window is in the training store."
+        : "The window is not in the training store.";
   return `Answered: ${ANSWERS[given.answer].toLowerCase()}. ${learnt}${result.silence ? ` The silence ${result.silence} was added.` : ""}`;
 }
 
@@ -136,7 +198,12 @@ function Life({ events }: { events: Schemas["LifeEvent"][] }) {
       <h2>Life of the group</h2>
       {events.length === 0 && <p>Nothing was decided yet.</p>}
       <ol className="events">
-        {events.map((event, index) => <li key={`${event.time}-${index}`}><Time at={event.time} /> <strong>{event.actor}</strong>: {words(event.event)}{event.comment && <q>{event.comment}</q>}</li>)}
+        {events.map((event, index) => (
+          <li key={`${event.time}-${index}`}>
+            <Time at={event.time} /> <strong>{event.actor}</strong>: {words(event.event)}
+            {event.comment && <q>{event.comment}</q>}
+          </li>
+        ))}
       </ol>
     </section>
   );
@@ -148,7 +215,12 @@ function Similar({ alerts }: { alerts: AlertItem[] }) {
       <h2>Earlier alerts of the group</h2>
       {alerts.length === 0 && <p>This is the first one.</p>}
       <ul className="events">
-        {alerts.map((alert) => <li key={alert.id}><Link to={`/alerts/${alert.id}`}>{time(alert.last_time)}</Link> {alert.title}{alert.answer && <span className="badge">{alert.answer}</span>}</li>)}
+        {alerts.map((alert) => (
+          <li key={alert.id}>
+            <Link to={`/alerts/${alert.id}`}>{time(alert.last_time)}</Link> {alert.title}
+            {alert.answer && <span className="badge">{alert.answer}</span>}
+          </li>
+        ))}
       </ul>
     </section>
   );

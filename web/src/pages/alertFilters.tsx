@@ -12,9 +12,20 @@ const CHOICES = {
   answer: ["none", "right", "wrong", "normal"],
   line_class: CLASSES.slice(1),
 } as const;
-const LABELS: Record<keyof typeof CHOICES, string> = { severity: "Severity from", status: "Status", answer: "Answer", line_class: "Class" };
+const LABELS: Record<keyof typeof CHOICES, string> = {
+  severity: "Severity from",
+  status: "Status",
+  answer: "Answer",
+  line_class: "Class",
+};
 const ANSWER_NONE = "not answered";
-const TEXTS = { region: "Region", kind: "Kind of reason", model: "Model", source: "Source", session: "Session" } as const;
+const TEXTS = {
+  region: "Region",
+  kind: "Kind of reason",
+  model: "Model",
+  source: "Source",
+  session: "Session",
+} as const;
 const NAMES = [...Object.keys(CHOICES), ...Object.keys(TEXTS), "version", "group", "text"];
 
 /** The filters and the range in the address, as parameters of the API, which checks them. */
@@ -38,7 +49,13 @@ export function AlertFilters() {
     <form className="filters" role="search" aria-label="Filters" onSubmit={(event) => event.preventDefault()}>
       <label className="field grow">
         Text
-        <input type="search" placeholder="In the title or the template" value={parameters.get("text") ?? ""} maxLength={200} onChange={(event) => change({ text: event.target.value })} />
+        <input
+          type="search"
+          placeholder="In the title or the template"
+          value={parameters.get("text") ?? ""}
+          maxLength={200}
+          onChange={(event) => change({ text: event.target.value })}
+        />
       </label>
       <RangePicker />
       {Object.entries(CHOICES).map(([name, values]) => (
@@ -46,7 +63,11 @@ export function AlertFilters() {
           {LABELS[name as keyof typeof CHOICES]}
           <select value={parameters.get(name) ?? ""} onChange={(event) => change({ [name]: event.target.value })}>
             <option value="">{name === "severity" ? "info" : "Any"}</option>
-            {values.map((value) => <option key={value} value={value}>{value === "none" ? ANSWER_NONE : words(value)}</option>)}
+            {values.map((value) => (
+              <option key={value} value={value}>
+                {value === "none" ? ANSWER_NONE : words(value)}
+              </option>
+            ))}
           </select>
         </label>
       ))}
@@ -61,11 +82,20 @@ export function AlertFilters() {
           ))}
           <label className="field">
             Version
-            <input type="number" min={0} value={parameters.get("version") ?? ""} onChange={(event) => change({ version: event.target.value })} />
+            <input
+              type="number"
+              min={0}
+              value={parameters.get("version") ?? ""}
+              onChange={(event) => change({ version: event.target.value })}
+            />
           </label>
         </div>
       </details>
-      {active.length > 0 && <button type="button" onClick={() => change(Object.fromEntries(active.map((name) => [name, undefined])))}>Clear filters</button>}
+      {active.length > 0 && (
+        <button type="button" onClick={() => change(Object.fromEntries(active.map((name) => [name, undefined])))}>
+          Clear filters
+        </button>
+      )}
     </form>
   );
 }

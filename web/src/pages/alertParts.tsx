@@ -10,7 +10,10 @@ export function ScoreBar({ score, threshold }: { score: number; threshold: numbe
   const label = `Score ${figure(score)}, threshold ${figure(threshold)}`;
   return (
     <div>
-      <p><strong>{figure(score)}</strong> against the threshold {figure(threshold)}{threshold > 0 && <> ({figure(score / threshold)} times)</>}</p>
+      <p>
+        <strong>{figure(score)}</strong> against the threshold {figure(threshold)}
+        {threshold > 0 && <> ({figure(score / threshold)} times)</>}
+      </p>
       <div className="score" role="img" aria-label={label}>
         <i className="value" style={{ width: at(score) }} />
         <i className="threshold" style={{ left: at(threshold) }} />
@@ -27,10 +30,26 @@ export function Reasons({ reasons }: { reasons: NonNullable<AlertDocument["reaso
       <ol className="reasons">
         {reasons.map((reason, index) => (
           <li key={`${reason.kind}-${index}`}>
-            <p><span className="badge">{words(reason.kind)}</span> {reason.sentence ?? ""}</p>
-            {reason.template && <p><TemplateText id={reason.template_id} text={reason.template} /></p>}
-            {reason.observed !== undefined && reason.observed !== null && <p>Now {figure(reason.observed)}{reason.usual !== undefined && reason.usual !== null && <>, usually {figure(reason.usual)}</>} {reason.unit}</p>}
-            {reason.examples?.map((example) => <pre key={example.place} title={example.place}>{example.line}</pre>)}
+            <p>
+              <span className="badge">{words(reason.kind)}</span> {reason.sentence ?? ""}
+            </p>
+            {reason.template && (
+              <p>
+                <TemplateText id={reason.template_id} text={reason.template} />
+              </p>
+            )}
+            {reason.observed !== undefined && reason.observed !== null && (
+              <p>
+                Now {figure(reason.observed)}
+                {reason.usual !== undefined && reason.usual !== null && <>, usually {figure(reason.usual)}</>}{" "}
+                {reason.unit}
+              </p>
+            )}
+            {reason.examples?.map((example) => (
+              <pre key={example.place} title={example.place}>
+                {example.line}
+              </pre>
+            ))}
           </li>
         ))}
       </ol>
@@ -44,9 +63,18 @@ export function Classification({ found }: { found: AlertDocument["classification
   return (
     <section className="card">
       <h2>Class</h2>
-      <p><strong>{words(found.class)}</strong> with probability {percent(found.probability)}, by {found.model} version {found.version}</p>
+      <p>
+        <strong>{words(found.class)}</strong> with probability {percent(found.probability)}, by {found.model} version{" "}
+        {found.version}
+      </p>
       <Bars items={shares} text={percent} />
-      {found.reasons && found.reasons.length > 0 && <p>{found.reasons.map((reason) => `${reason.what} ${reason.value > 0 ? "+" : ""}${figure(reason.value)}`).join(", ")}</p>}
+      {found.reasons && found.reasons.length > 0 && (
+        <p>
+          {found.reasons
+            .map((reason) => `${reason.what} ${reason.value > 0 ? "+" : ""}${figure(reason.value)}`)
+            .join(", ")}
+        </p>
+      )}
       <pre>{found.text}</pre>
     </section>
   );
@@ -61,13 +89,22 @@ export function Contributions({ explanation }: { explanation: AlertDocument["exp
       <h2>Contributions to the score</h2>
       <ul className="lines">
         {explanation.lines.map((line) => (
-          <li key={line.line} style={{ "--share": `${(60 * Math.abs(line.contribution)) / strongest}%` } as React.CSSProperties} className={line.contribution < 0 ? "less" : "more"}>
-            <span className="number">{line.contribution > 0 ? "+" : ""}{figure(line.contribution)}</span>
+          <li
+            key={line.line}
+            style={{ "--share": `${(60 * Math.abs(line.contribution)) / strongest}%` } as React.CSSProperties}
+            className={line.contribution < 0 ? "less" : "more"}
+          >
+            <span className="number">
+              {line.contribution > 0 ? "+" : ""}
+              {figure(line.contribution)}
+            </span>
             <code>{line.raw ?? line.text}</code>
           </li>
         ))}
       </ul>
-      <p>Other lines {figure(explanation.rest)}, base {figure(explanation.base)}</p>
+      <p>
+        Other lines {figure(explanation.rest)}, base {figure(explanation.base)}
+      </p>
     </section>
   );
 }
@@ -76,8 +113,19 @@ export function Lines({ document }: { document: AlertDocument }) {
   return (
     <section className="card full">
       <h2>Lines</h2>
-      {document.lines_omitted > 0 && <p>{plural(document.lines_omitted, "line")} of the window {document.lines_omitted === 1 ? "is" : "are"} not quoted.</p>}
-      <ol className="lines">{document.lines.map((line, index) => <li key={index}><code>{line}</code></li>)}</ol>
+      {document.lines_omitted > 0 && (
+        <p>
+          {plural(document.lines_omitted, "line")} of the window {document.lines_omitted === 1 ? "is" : "are"} not
+          quoted.
+        </p>
+      )}
+      <ol className="lines">
+        {document.lines.map((line, index) => (
+          <li key={index}>
+            <code>{line}</code>
+          </li>
+        ))}
+      </ol>
     </section>
   );
 }
@@ -87,7 +135,12 @@ export function Templates({ templates }: { templates: AlertDocument["templates"]
     <section className="card full">
       <h2>Templates</h2>
       <ul className="lines">
-        {templates.map((template) => <li key={template.id}><span className="number">{count(template.count)}</span> <TemplateText id={template.id} text={template.text} /></li>)}
+        {templates.map((template) => (
+          <li key={template.id}>
+            <span className="number">{count(template.count)}</span>{" "}
+            <TemplateText id={template.id} text={template.text} />
+          </li>
+        ))}
       </ul>
     </section>
   );

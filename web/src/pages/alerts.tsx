@@ -1,4 +1,4 @@
-import { useInfiniteQuery, useQueryClient } from "@tanstack/react-query";
+import { keepPreviousData, useInfiniteQuery, useQueryClient } from "@tanstack/react-query";
 import { useCallback, useMemo, useRef, useState } from "react";
 import { api, body } from "../api/client";
 import { type StreamState, useAlertStream } from "../api/stream";
@@ -15,7 +15,12 @@ import { alertColumns, groupColumns } from "./alertColumns";
 
 const PAGE = 100;
 const REFRESH_MS = 1_000;
-const STREAM: Record<StreamState, string> = { connecting: "Connecting…", live: "Live", interrupted: "Interrupted, trying again", paused: "Live updates are off" };
+const STREAM: Record<StreamState, string> = {
+  connecting: "Connecting…",
+  live: "Live",
+  interrupted: "Interrupted, trying again",
+  paused: "Live updates are off",
+};
 
 /** Alerts or their groups, live. Every state is in the address. */
 export function AlertsPage() {
@@ -26,18 +31,31 @@ export function AlertsPage() {
   return (
     <>
       <Heading title="Alerts">
-        <button type="button" className={`stream ${stream.state}`} aria-pressed={live} onClick={() => change({ live: live ? "off" : undefined })}>
+        <button
+          type="button"
+          className={`stream ${stream.state}`}
+          aria-pressed={live}
+          onClick={() => change({ live: live ? "off" : undefined })}
+        >
           {STREAM[stream.state]}
         </button>
         <div className="switch" role="group" aria-label="View">
-          <button type="button" aria-pressed={grouped} onClick={() => change({ view: undefined })}>Groups</button>
-          <button type="button" aria-pressed={!grouped} onClick={() => change({ view: "alerts" })}>Alerts</button>
+          <button type="button" aria-pressed={grouped} onClick={() => change({ view: undefined })}>
+            Groups
+          </button>
+          <button type="button" aria-pressed={!grouped} onClick={() => change({ view: "alerts" })}>
+            Alerts
+          </button>
         </div>
         <CopyButton text={() => window.location.href}>Copy link</CopyButton>
         <Export parameters={parameters} />
       </Heading>
       <AlertFilters />
-      <p className="arrivals" role="status" aria-live="polite">{stream.latest ? `${plural(stream.arrived, "new alert")} since the page was opened, the latest: ${stream.latest.title}` : ""}</p>
+      <p className="arrivals" role="status" aria-live="polite">
+        {stream.latest
+          ? `${plural(stream.arrived, "new alert")} since the page was opened, the latest: ${stream.latest.title}`
+          : ""}
+      </p>
       <Selectable key={grouped ? "groups" : "alerts"} grouped={grouped} parameters={parameters} />
     </>
   );
@@ -46,11 +64,15 @@ export function AlertsPage() {
 /** A list with what can be done to its selected rows. Its key is the view: ids of groups are not ids of alerts. */
 function Selectable({ grouped, parameters }: { grouped: boolean; parameters: URLSearchParams }) {
   const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
-  const toggle = useCallback((id: string) => setSelected((before) => {
-    const after = new Set(before);
-    if (!after.delete(id)) after.add(id);
-    return after;
-  }), []);
+  const toggle = useCallback(
+    (id: string) =>
+      setSelected((before) => {
+        const after = new Set(before);
+        if (!after.delete(id)) after.add(id);
+        return after;
+      }),
+    [],
+  );
   const list = { selected, toggle, parameters };
   return (
     <>
@@ -71,11 +93,20 @@ function GroupList({ selected, toggle, parameters }: ListProps) {
   const may = useMay("operator");
   const pages = useInfiniteQuery({
     queryKey: ["groups", query],
+    placeholderData: keepPreviousData,
     initialPageParam: undefined as string | undefined,
-    queryFn: ({ pageParam }) => body(api.GET("/api/v1/groups", { params: { query: { ...query, limit: PAGE, ...(pageParam ? { cursor: pageParam } : {}) } } })),
+    queryFn: ({ pageParam }) =>
+      body(
+        api.GET("/api/v1/groups", {
+          params: { query: { ...query, limit: PAGE, ...(pageParam ? { cursor: pageParam } : {}) } },
+        }),
+      ),
     getNextPageParam: (page) => page.next_cursor ?? undefined,
   });
-  const columns = useMemo(() => groupColumns(may ? { selected, toggle } : undefined, parameters.toString()), [may, selected, toggle, parameters]);
+  const columns = useMemo(
+    () => groupColumns(may ? { selected, toggle } : undefined, parameters.toString()),
+    [may, selected, toggle, parameters],
+  );
   return <Rows label="Groups of alerts" noun="group" pages={pages} columns={columns} />;
 }
 
@@ -84,11 +115,20 @@ function AlertList({ selected, toggle, parameters }: ListProps) {
   const may = useMay("operator");
   const pages = useInfiniteQuery({
     queryKey: ["alerts", query],
+    placeholderData: keepPreviousData,
     initialPageParam: undefined as string | undefined,
-    queryFn: ({ pageParam }) => body(api.GET("/api/v1/alerts", { params: { query: { ...query, limit: PAGE, ...(pageParam ? { cursor: pageParam } : {}) } } })),
+    queryFn: ({ pageParam }) =>
+      body(
+        api.GET("/api/v1/alerts", {
+          params: { query: { ...query, limit: PAGE, ...(pageParam ? { cursor: pageParam } : {}) } },
+        }),
+      ),
     getNextPageParam: (page) => page.next_cursor ?? undefined,
   });
-  const columns = useMemo(() => alertColumns(may ? { selected, toggle } : undefined, parameters.toString()), [may, selected, toggle, parameters]);
+  const columns = useMemo(
+    () => alertColumns(may ? { selected, toggle } : undefined, parameters.toString()),
+    [may, selected, toggle, parameters],
+  );
   return <Rows label="Alerts" noun="alert" pages={pages} columns={columns} />;
 }
 
@@ -111,12 +151,20 @@ function Rows<T extends { id: string }>({ label, noun, columns, pages }: RowsPro
   const more = () => {
     if (pages.hasNextPage && !pages.isFetchingNextPage) pages.fetchNextPage();
   };
-  if (pages.data === undefined) return pages.error ? <Failure error={pages.error} retry={() => pages.refetch()} /> : <Loading />;
+  if (pages.data === undefined)
+    return pages.error ? <Failure error={pages.error} retry={() => pages.refetch()} /> : <Loading />;
   return (
     <>
       {pages.error && <Failure error={pages.error} retry={() => pages.refetch()} />}
-      {rows.length === 0 ? <Empty>No alerts match these filters.</Empty> : <Table label={label} rows={rows} columns={columns} rowKey={(row) => row.id} onEnd={more} />}
-      <p className="foot">{plural(rows.length, noun)}{pages.hasNextPage ? " so far; scroll for more" : ""}</p>
+      {rows.length === 0 ? (
+        <Empty>No alerts match these filters.</Empty>
+      ) : (
+        <Table label={label} rows={rows} columns={columns} rowKey={(row) => row.id} onEnd={more} />
+      )}
+      <p className="foot">
+        {plural(rows.length, noun)}
+        {pages.hasNextPage ? " so far; scroll for more" : ""}
+      </p>
     </>
   );
 }
@@ -130,25 +178,33 @@ function useLiveLists(active: boolean) {
   const refresh = useCallback(() => {
     for (const key of ["alerts", "groups"]) void client.invalidateQueries({ queryKey: [key] });
   }, [client]);
-  const onAlert = useCallback((alert: AlertItem) => {
-    // After a reconnection the last alerts are sent again with the same id.
-    if (seen.current.has(alert.id)) return;
-    seen.current.add(alert.id);
-    setLatest(alert);
-    timer.current ??= setTimeout(() => {
-      timer.current = undefined;
-      refresh();
-    }, REFRESH_MS);
-  }, [refresh]);
+  const onAlert = useCallback(
+    (alert: AlertItem) => {
+      // After a reconnection the last alerts are sent again with the same id.
+      if (seen.current.has(alert.id)) return;
+      seen.current.add(alert.id);
+      setLatest(alert);
+      timer.current ??= setTimeout(() => {
+        timer.current = undefined;
+        refresh();
+      }, REFRESH_MS);
+    },
+    [refresh],
+  );
   return { state: useAlertStream(active, onAlert, refresh), latest, arrived: seen.current.size };
 }
 
 function Export({ parameters }: { parameters: URLSearchParams }) {
-  const href = (format: string) => `/api/v1/alerts/export?${new URLSearchParams({ ...alertSearch(parameters), format })}`;
+  const href = (format: string) =>
+    `/api/v1/alerts/export?${new URLSearchParams({ ...alertSearch(parameters), format })}`;
   return (
     <>
-      <a className="button" href={href("csv")} download>Export CSV</a>
-      <a className="button" href={href("json")} download>JSON lines</a>
+      <a className="button" href={href("csv")} download>
+        Export CSV
+      </a>
+      <a className="button" href={href("json")} download>
+        JSON lines
+      </a>
     </>
   );
 }

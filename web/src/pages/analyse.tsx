@@ -41,7 +41,11 @@ export function AnalysePage() {
             <label className="field">
               Classifier
               <select value={chosen} onChange={(event) => setChosen(event.target.value)}>
-                {Object.entries(CHOICES).map(([key, { label }]) => <option key={key} value={key}>{label}</option>)}
+                {Object.entries(CHOICES).map(([key, { label }]) => (
+                  <option key={key} value={key}>
+                    {label}
+                  </option>
+                ))}
               </select>
               <small>Answers now: {models[chosen]}</small>
             </label>
@@ -49,14 +53,28 @@ export function AnalysePage() {
         </Loaded>
         <label className="field">
           Lines
-          <textarea rows={10} className="code" spellCheck={false} value={text} disabled={file !== undefined} onChange={(event) => setText(event.target.value)} placeholder="Paste log lines, one record a line" />
+          <textarea
+            rows={10}
+            className="code"
+            spellCheck={false}
+            value={text}
+            disabled={file !== undefined}
+            onChange={(event) => setText(event.target.value)}
+            placeholder="Paste log lines, one record a line"
+          />
         </label>
         <label className="field">
           Or a file; it is classified without reasons
           <input type="file" onChange={(event) => setFile(event.target.files?.[0])} />
         </label>
         <div className="actions">
-          <button type="submit" className="primary" disabled={analyse.isPending || (file === undefined && text.trim() === "")}>Analyse</button>
+          <button
+            type="submit"
+            className="primary"
+            disabled={analyse.isPending || (file === undefined && text.trim() === "")}
+          >
+            Analyse
+          </button>
           {analyse.isPending && <Progress sent={file ? sent : undefined} />}
         </div>
         {analyse.error && <Failure error={analyse.error} />}
@@ -68,5 +86,9 @@ export function AnalysePage() {
 
 function Progress({ sent }: { sent: number | undefined }) {
   if (sent === undefined || sent === 1) return <span role="status">Lines are classified…</span>;
-  return <label role="status">Sent {percent(sent)} <progress value={sent} /></label>;
+  return (
+    <label role="status">
+      Sent {percent(sent)} <progress value={sent} />
+    </label>
+  );
 }

@@ -18,7 +18,12 @@ export function AuditPage() {
   const pages = useInfiniteQuery({
     queryKey: ["audit", range],
     initialPageParam: undefined as string | undefined,
-    queryFn: ({ pageParam }) => body(api.GET("/api/v1/audit", { params: { query: { ...range, limit: PAGE, ...(pageParam ? { cursor: pageParam } : {}) } } })),
+    queryFn: ({ pageParam }) =>
+      body(
+        api.GET("/api/v1/audit", {
+          params: { query: { ...range, limit: PAGE, ...(pageParam ? { cursor: pageParam } : {}) } },
+        }),
+      ),
     getNextPageParam: (page) => page.next_cursor ?? undefined,
   });
   const rows = useMemo(() => pages.data?.pages.flatMap((page) => page.items) ?? [], [pages.data]);
@@ -27,10 +32,19 @@ export function AuditPage() {
   };
   return (
     <SettingsFrame title="Audit log">
-      <form className="filters" onSubmit={(event) => event.preventDefault()}><RangePicker /></form>
+      <form className="filters" onSubmit={(event) => event.preventDefault()}>
+        <RangePicker />
+      </form>
       {pages.error && <Failure error={pages.error} retry={() => void pages.refetch()} />}
-      {pages.isPending ? <Loading /> : <Table label="Audit log" rows={rows} columns={COLUMNS} rowKey={(row) => String(row.id)} onEnd={more} />}
-      <p className="foot">{plural(rows.length, "event")}{pages.hasNextPage && " so far; scroll for more"}</p>
+      {pages.isPending ? (
+        <Loading />
+      ) : (
+        <Table label="Audit log" rows={rows} columns={COLUMNS} rowKey={(row) => String(row.id)} onEnd={more} />
+      )}
+      <p className="foot">
+        {plural(rows.length, "event")}
+        {pages.hasNextPage && " so far; scroll for more"}
+      </p>
     </SettingsFrame>
   );
 }
@@ -44,5 +58,8 @@ const COLUMNS: Column<Schemas["AuditEntry"]>[] = [
 ];
 
 function detail(values: Record<string, unknown>): string {
-  return Object.entries(values).filter(([, value]) => value !== "").map(([name, value]) => `${name}: ${typeof value === "object" ? JSON.stringify(value) : String(value)}`).join(", ");
+  return Object.entries(values)
+    .filter(([, value]) => value !== "")
+    .map(([name, value]) => `${name}: ${typeof value === "object" ? JSON.stringify(value) : String(value)}`)
+    .join(", ");
 }

@@ -23,8 +23,12 @@ export function analyseFile(file: File, choice: Choice, onSent: (share: number) 
     request.responseType = "json";
     for (const [name, value] of Object.entries(csrfHeaders())) request.setRequestHeader(name, value);
     request.upload.onprogress = (event) => onSent(event.lengthComputable ? event.loaded / event.total : 0);
-    request.onload = () => (request.status < 400 && request.response ? resolve(request.response as Analysis) : reject(problemOf(request.status, request.response)));
-    request.onerror = () => reject(problemOf(0, { detail: "The service does not answer, or it closed the connection." }));
+    request.onload = () =>
+      request.status < 400 && request.response
+        ? resolve(request.response as Analysis)
+        : reject(problemOf(request.status, request.response));
+    request.onerror = () =>
+      reject(problemOf(0, { detail: "The service does not answer, or it closed the connection." }));
     request.send(form);
   });
 }
@@ -33,7 +37,15 @@ const COLUMNS = ["line", "class", "confidence", "log_type", "template", "reasons
 
 /** Results as CSV. Text that a spreadsheet would run as a formula gets an apostrophe in front of it. */
 export function asCsv(lines: readonly AnalysedLine[]): string {
-  const rows = lines.map((line, index) => [index + 1, line.prediction.class_name, line.prediction.confidence, line.log_type, line.template ?? "", line.reasons ?? "", line.raw]);
+  const rows = lines.map((line, index) => [
+    index + 1,
+    line.prediction.class_name,
+    line.prediction.confidence,
+    line.log_type,
+    line.template ?? "",
+    line.reasons ?? "",
+    line.raw,
+  ]);
   return [COLUMNS, ...rows].map((row) => row.map(cell).join(",")).join("\r\n");
 }
 

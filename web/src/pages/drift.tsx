@@ -16,7 +16,11 @@ const TEMPLATES = 10;
 /** Drift events and regressions of the region. */
 export function DriftPage() {
   const [parameters, change] = useParameters();
-  const query = useQuery({ queryKey: ["drift", LIMIT], refetchInterval: 10_000, queryFn: () => body(api.GET("/api/v1/drift-events", { params: { query: { limit: LIMIT } } })) });
+  const query = useQuery({
+    queryKey: ["drift", LIMIT],
+    refetchInterval: 10_000,
+    queryFn: () => body(api.GET("/api/v1/drift-events", { params: { query: { limit: LIMIT } } })),
+  });
   return (
     <>
       <Heading title="Drift" />
@@ -30,15 +34,22 @@ export function DriftPage() {
           return (
             <>
               <form className="filters" onSubmit={(event) => event.preventDefault()}>
-                <label className="field">Detector
+                <label className="field">
+                  Detector
                   <select value={detector ?? ""} onChange={(event) => change({ detector: event.target.value })}>
                     <option value="">All</option>
-                    {detectors.map((name) => <option key={name} value={name}>{words(name)}</option>)}
+                    {detectors.map((name) => (
+                      <option key={name} value={name}>
+                        {words(name)}
+                      </option>
+                    ))}
                   </select>
                 </label>
               </form>
               <Statistics events={shown} />
-              {shown.map((event) => <Event key={event.id} event={event} />)}
+              {shown.map((event) => (
+                <Event key={event.id} event={event} />
+              ))}
             </>
           );
         }}
@@ -50,16 +61,28 @@ export function DriftPage() {
 /** Statistics of several detectors have different units, so the chart shows their ratio to the limit. */
 function Statistics({ events }: { events: DriftEvent[] }) {
   const { times, series } = useMemo(() => {
-    const ordered = events.filter((event) => event.threshold !== 0).sort((a, b) => Date.parse(a.time) - Date.parse(b.time));
+    const ordered = events
+      .filter((event) => event.threshold !== 0)
+      .sort((a, b) => Date.parse(a.time) - Date.parse(b.time));
     return {
       times: ordered.map((event) => Date.parse(event.time) / 1_000),
       series: [
-        { label: "Statistic / limit", kind: "points", colour: "--high", values: ordered.map((event) => event.statistic / event.threshold) },
+        {
+          label: "Statistic / limit",
+          kind: "points",
+          colour: "--high",
+          values: ordered.map((event) => event.statistic / event.threshold),
+        },
         { label: "Limit", kind: "line", dashed: true, colour: "--muted", values: ordered.map(() => 1) },
       ] satisfies ChartSeries[],
     };
   }, [events]);
-  return <section className="card"><h2>Statistic against its limit</h2><TimeChart label="Statistics of drift events divided by their limits" times={times} series={series} /></section>;
+  return (
+    <section className="card">
+      <h2>Statistic against its limit</h2>
+      <TimeChart label="Statistics of drift events divided by their limits" times={times} series={series} />
+    </section>
+  );
 }
 
 function Event({ event }: { event: DriftEvent }) {
@@ -67,19 +90,48 @@ function Event({ event }: { event: DriftEvent }) {
   return (
     <details className="card">
       <summary>
-        <span className={`badge ${event.over ? "status-resolved" : "status-open"}`}>{event.over ? "over" : event.type}</span>{" "}
-        <strong>{title}</strong> in {event.region}, <Time at={event.time} />: {words(event.detector)} {figure(event.statistic)} of {figure(event.threshold)}
+        <span className={`badge ${event.over ? "status-resolved" : "status-open"}`}>
+          {event.over ? "over" : event.type}
+        </span>{" "}
+        <strong>{title}</strong> in {event.region}, <Time at={event.time} />: {words(event.detector)}{" "}
+        {figure(event.statistic)} of {figure(event.threshold)}
       </summary>
-      <Pairs items={[
-        ["Since", <Time key="since" at={event.since} />], ["Windows", count(event.windows)],
-        ["Model", <Link key="model" to={`/models/${encodeURIComponent(event.model.name)}/${event.model.version}`}>{event.model.name} version {event.model.version}</Link>],
-        ["Evidence", Object.keys(event.evidence).length > 0 && <Value key="evidence" value={event.evidence} />],
-      ]} />
+      <Pairs
+        items={[
+          ["Since", <Time key="since" at={event.since} />],
+          ["Windows", count(event.windows)],
+          [
+            "Model",
+            <Link key="model" to={`/models/${encodeURIComponent(event.model.name)}/${event.model.version}`}>
+              {event.model.name} version {event.model.version}
+            </Link>,
+          ],
+          ["Evidence", Object.keys(event.evidence).length > 0 && <Value key="evidence" value={event.evidence} />],
+        ]}
+      />
       {event.templates.length > 0 && (
         <div className="scroll" role="region" aria-label="Templates that carry it" tabIndex={0}>
           <table className="plain-table">
-            <thead><tr><th scope="col">Template</th><th scope="col">Share of windows then</th><th scope="col">Now</th></tr></thead>
-            <tbody>{event.templates.slice(0, TEMPLATES).map((found) => <tr key={found.id}><td><Link to={`/templates/${found.id}`}><code>{found.text || found.id}</code></Link></td><td className="number">{percent(found.reference_share)}</td><td className="number">{percent(found.current_share)}</td></tr>)}</tbody>
+            <thead>
+              <tr>
+                <th scope="col">Template</th>
+                <th scope="col">Share of windows then</th>
+                <th scope="col">Now</th>
+              </tr>
+            </thead>
+            <tbody>
+              {event.templates.slice(0, TEMPLATES).map((found) => (
+                <tr key={found.id}>
+                  <td>
+                    <Link to={`/templates/${found.id}`}>
+                      <code>{found.text || found.id}</code>
+                    </Link>
+                  </td>
+                  <td className="number">{percent(found.reference_share)}</td>
+                  <td className="number">{percent(found.current_share)}</td>
+                </tr>
+              ))}
+            </tbody>
           </table>
         </div>
       )}

@@ -25,7 +25,14 @@ export function SetupPage() {
     },
   });
   return (
-    <Credentials title="Create the first administrator" action="Create" isNew busy={setUp.isPending} error={setUp.error} onSubmit={setUp.mutate}>
+    <Credentials
+      title="Create the first administrator"
+      action="Create"
+      isNew
+      busy={setUp.isPending}
+      error={setUp.error}
+      onSubmit={setUp.mutate}
+    >
       <p>This link works once. Further users are added in the settings.</p>
     </Credentials>
   );
@@ -37,7 +44,9 @@ export function LoginPage() {
     mutationFn: (given: Given) => body(api.POST("/api/v1/session", { body: given })),
     onSuccess: keep,
   });
-  return <Credentials title="Log in" action="Log in" busy={logIn.isPending} error={logIn.error} onSubmit={logIn.mutate} />;
+  return (
+    <Credentials title="Log in" action="Log in" busy={logIn.isPending} error={logIn.error} onSubmit={logIn.mutate} />
+  );
 }
 
 function useKeepSession(): (session: Session) => void {
@@ -77,11 +86,20 @@ function Credentials({ title, action, isNew = false, busy, error, onSubmit, chil
         </label>
         <label className="field">
           Password
-          <input name="password" type="password" autoComplete={isNew ? "new-password" : "current-password"} required minLength={isNew ? MIN_PASSWORD : undefined} maxLength={256} />
+          <input
+            name="password"
+            type="password"
+            autoComplete={isNew ? "new-password" : "current-password"}
+            required
+            minLength={isNew ? MIN_PASSWORD : undefined}
+            maxLength={256}
+          />
           {isNew && <small>At least {MIN_PASSWORD} characters.</small>}
         </label>
         {error && <Failure error={error} />}
-        <button type="submit" className="primary" disabled={busy}>{action}</button>
+        <button type="submit" className="primary" disabled={busy}>
+          {action}
+        </button>
       </form>
     </main>
   );

@@ -10,21 +10,36 @@ export function CardPage() {
   const { name = "", version = "" } = useParams();
   const query = useQuery({
     queryKey: ["models", name, version],
-    queryFn: () => body(api.GET("/api/v1/models/{name}/versions/{version}", { params: { path: { name, version: Number(version) } } })),
+    queryFn: () =>
+      body(
+        api.GET("/api/v1/models/{name}/versions/{version}", { params: { path: { name, version: Number(version) } } }),
+      ),
   });
   return (
     <>
-      <p><Link to="/models">← Models</Link></p>
+      <p>
+        <Link to="/models">← Models</Link>
+      </p>
       <Heading title={`${name} version ${version}`} />
       <Loaded query={query}>
         {({ version: found, card }) => (
           <>
             <p className="badges">
               {found.current && <span className="badge status-resolved">current</span>}
-              {found.regions.map((region) => <span key={region} className="badge">kept by {region}</span>)}
-              {found.parent !== null && <Link to={`/models/${name}/compare?a=${found.parent}&b=${found.version}`}>Compare with version {found.parent}, which it comes from</Link>}
+              {found.regions.map((region) => (
+                <span key={region} className="badge">
+                  kept by {region}
+                </span>
+              ))}
+              {found.parent !== null && (
+                <Link to={`/models/${name}/compare?a=${found.parent}&b=${found.version}`}>
+                  Compare with version {found.parent}, which it comes from
+                </Link>
+              )}
             </p>
-            <section className="card"><Value value={card} /></section>
+            <section className="card">
+              <Value value={card} />
+            </section>
           </>
         )}
       </Loaded>
@@ -39,10 +54,29 @@ export function Value({ value }: { value: unknown }) {
   if (Array.isArray(value)) {
     if (value.length === 0) return <>–</>;
     if (value.every((item) => typeof item !== "object")) return <>{value.join(", ")}</>;
-    return <ol>{value.map((item, index) => <li key={index}><Value value={item} /></li>)}</ol>;
+    return (
+      <ol>
+        {value.map((item, index) => (
+          <li key={index}>
+            <Value value={item} />
+          </li>
+        ))}
+      </ol>
+    );
   }
   if (typeof value === "object") {
-    return <dl className="pairs">{Object.entries(value).map(([name, part]) => <div key={name}><dt>{words(name)}</dt><dd><Value value={part} /></dd></div>)}</dl>;
+    return (
+      <dl className="pairs">
+        {Object.entries(value).map(([name, part]) => (
+          <div key={name}>
+            <dt>{words(name)}</dt>
+            <dd>
+              <Value value={part} />
+            </dd>
+          </div>
+        ))}
+      </dl>
+    );
   }
   return <>{String(value)}</>;
 }

@@ -18,26 +18,47 @@ export function ComparePage() {
   });
   return (
     <>
-      <p><Link to="/models">← Models</Link></p>
-      <Heading title={`${name}: versions ${a} and ${b}`}><CopyButton text={() => window.location.href}>Copy link</CopyButton></Heading>
+      <p>
+        <Link to="/models">← Models</Link>
+      </p>
+      <Heading title={`${name}: versions ${a} and ${b}`}>
+        <CopyButton text={() => window.location.href}>Copy link</CopyButton>
+      </Heading>
       <Loaded query={query}>
-        {({ differences }) => (differences.length === 0 ? <Empty>The cards state the same.</Empty> : (
-          <div className="scroll" role="region" aria-label="Differences" tabIndex={0}>
-            <table className="plain-table">
-              <thead><tr><th scope="col">Field</th><th scope="col">Version {a}</th><th scope="col">Version {b}</th><th scope="col">Change</th></tr></thead>
-              <tbody>
-                {differences.map((found) => (
-                  <tr key={found.field}>
-                    <th scope="row"><code>{found.field}</code></th>
-                    <td><Value value={found.a} /></td>
-                    <td><Value value={found.b} /></td>
-                    <td>{found.change === null ? "" : `${found.change > 0 ? "+" : ""}${figure(found.change)}`}</td>
+        {({ differences }) =>
+          differences.length === 0 ? (
+            <Empty>The cards state the same.</Empty>
+          ) : (
+            <div className="scroll" role="region" aria-label="Differences" tabIndex={0}>
+              <table className="plain-table">
+                <thead>
+                  <tr>
+                    <th scope="col">Field</th>
+                    <th scope="col">Version {a}</th>
+                    <th scope="col">Version {b}</th>
+                    <th scope="col">Change</th>
                   </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
-        ))}
+                </thead>
+                <tbody>
+                  {differences.map((found) => (
+                    <tr key={found.field}>
+                      <th scope="row">
+                        <code>{found.field}</code>
+                      </th>
+                      <td>
+                        <Value value={found.a} />
+                      </td>
+                      <td>
+                        <Value value={found.b} />
+                      </td>
+                      <td>{found.change === null ? "" : `${found.change > 0 ? "+" : ""}${figure(found.change)}`}</td>
+                    </tr>
+                  ))}
+                </tbody>
+              </table>
+            </div>
+          )
+        }
       </Loaded>
     </>
   );

@@ -19,7 +19,13 @@ export function ModelsPage() {
     <>
       <Heading title="Models" />
       <Loaded query={query}>
-        {(models) => (models.length > 0 ? models.map((model) => <Versions key={model.name} model={model} />) : <Empty>The model store is empty.</Empty>)}
+        {(models) =>
+          models.length > 0 ? (
+            models.map((model) => <Versions key={model.name} model={model} />)
+          ) : (
+            <Empty>The model store is empty.</Empty>
+          )
+        }
       </Loaded>
     </>
   );
@@ -30,21 +36,55 @@ function Versions({ model }: { model: Model }) {
   const mayRollBack = useMay("admin");
   const [chosen, setChosen] = useState<number[]>([]);
   const [rollingBack, setRollingBack] = useState(false);
-  const toggle = (version: number) => setChosen((before) => (before.includes(version) ? before.filter((other) => other !== version) : [...before.slice(-1), version]));
+  const toggle = (version: number) =>
+    setChosen((before) =>
+      before.includes(version) ? before.filter((other) => other !== version) : [...before.slice(-1), version],
+    );
   const [a, b] = [...chosen].sort((left, right) => left - right);
   return (
     <section className="card">
       <div className="heading">
         <h2>{model.name}</h2>
         <div className="actions">
-          <button type="button" disabled={a === undefined || b === undefined} onClick={() => void navigate(`/models/${model.name}/compare?a=${a}&b=${b}`)}>Compare two</button>
-          {mayRollBack && model.versions.length > 1 && <button type="button" onClick={() => setRollingBack(true)}>Roll back…</button>}
+          <button
+            type="button"
+            disabled={a === undefined || b === undefined}
+            onClick={() => void navigate(`/models/${model.name}/compare?a=${a}&b=${b}`)}
+          >
+            Compare two
+          </button>
+          {mayRollBack && model.versions.length > 1 && (
+            <button type="button" onClick={() => setRollingBack(true)}>
+              Roll back…
+            </button>
+          )}
         </div>
       </div>
       <div className="scroll" role="region" aria-label={`Versions of ${model.name}`} tabIndex={0}>
         <table className="plain-table">
-          <thead><tr><th scope="col"><span className="hidden">Compare</span></th>{["Version", "Made", "Detector", "From", "Round", "Threshold", "Figures"].map((name) => <th key={name} scope="col">{name}</th>)}</tr></thead>
-          <tbody>{model.versions.map((version) => <Row key={version.version} name={model.name} version={version} checked={chosen.includes(version.version)} onToggle={() => toggle(version.version)} />)}</tbody>
+          <thead>
+            <tr>
+              <th scope="col">
+                <span className="hidden">Compare</span>
+              </th>
+              {["Version", "Made", "Detector", "From", "Round", "Threshold", "Figures"].map((name) => (
+                <th key={name} scope="col">
+                  {name}
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {model.versions.map((version) => (
+              <Row
+                key={version.version}
+                name={model.name}
+                version={version}
+                checked={chosen.includes(version.version)}
+                onToggle={() => toggle(version.version)}
+              />
+            ))}
+          </tbody>
         </table>
       </div>
       {rollingBack && <Rollback model={model} onClose={() => setRollingBack(false)} />}
@@ -52,23 +92,52 @@ function Versions({ model }: { model: Model }) {
   );
 }
 
-function Row({ name, version, checked, onToggle }: { name: string; version: Version; checked: boolean; onToggle: () => void }) {
+function Row({
+  name,
+  version,
+  checked,
+  onToggle,
+}: {
+  name: string;
+  version: Version;
+  checked: boolean;
+  onToggle: () => void;
+}) {
   return (
     <tr>
-      <td><input type="checkbox" aria-label={`Compare version ${version.version}`} checked={checked} onChange={onToggle} /></td>
+      <td>
+        <input
+          type="checkbox"
+          aria-label={`Compare version ${version.version}`}
+          checked={checked}
+          onChange={onToggle}
+        />
+      </td>
       <th scope="row">
         <Link to={`/models/${name}/${version.version}`}>{version.version}</Link>{" "}
         {version.current && <span className="badge status-resolved">current</span>}
-        {version.regions.map((region) => <span key={region} className="badge">kept by {region}</span>)}
+        {version.regions.map((region) => (
+          <span key={region} className="badge">
+            kept by {region}
+          </span>
+        ))}
       </th>
-      {version.fault ? <td colSpan={6}>{version.fault}</td> : (
+      {version.fault ? (
+        <td colSpan={6}>{version.fault}</td>
+      ) : (
         <>
-          <td><Time at={version.created} /></td>
-          <td>{version.detector}<br /><small>{words(version.kind ?? "")}</small></td>
+          <td>
+            <Time at={version.created} />
+          </td>
+          <td>
+            {version.detector}
+            <br />
+            <small>{words(version.kind ?? "")}</small>
+          </td>
           <td>{version.parent ?? "–"}</td>
           <td>{version.round ?? "–"}</td>
           <td>{figure(version.threshold)}</td>
-          <td>{figures(version.metrics)}</td>
+          <td className="prose">{figures(version.metrics)}</td>
         </>
       )}
     </tr>
@@ -76,5 +145,15 @@ function Row({ name, version, checked, onToggle }: { name: string; version: Vers
 }
 
 function figures(metrics: Version["metrics"]): string {
-  return Object.entries(metrics).map(([part, values]) => `${words(part)}: ${Object.entries(values).slice(0, 4).map(([name, value]) => `${words(name)} ${figure(value)}`).join(", ")}`).join("; ") || "–";
+  return (
+    Object.entries(metrics)
+      .map(
+        ([part, values]) =>
+          `${words(part)}: ${Object.entries(values)
+            .slice(0, 4)
+            .map(([name, value]) => `${words(name)} ${figure(value)}`)
+            .join(", ")}`,
+      )
+      .join("; ") || "–"
+  );
 }

@@ -7,8 +7,16 @@ export function NotFound() {
   return (
     <main className="alone">
       <Heading title={failed ? "The page failed" : "There is no such page"} />
-      {failed && <p className="failure" role="alert">{error instanceof Error ? error.message : String(error)}</p>}
-      <p><Link to="/alerts" reloadDocument={failed}>Go to the alerts</Link></p>
+      {failed && (
+        <p className="failure" role="alert">
+          {error instanceof Error ? error.message : String(error)}
+        </p>
+      )}
+      <p>
+        <Link to="/alerts" reloadDocument={failed}>
+          Go to the alerts
+        </Link>
+      </p>
     </main>
   );
 }

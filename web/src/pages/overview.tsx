@@ -17,23 +17,50 @@ const REFRESH_MS = 30_000;
 export function OverviewPage() {
   const [parameters, change] = useParameters();
   const range = given({ ...rangeOf(parameters, 24) });
-  const alerts = useQuery({ queryKey: ["alerts", "overview", range], refetchInterval: REFRESH_MS, queryFn: () => body(api.GET("/api/v1/alerts", { params: { query: { wanted: {}, ...range, limit: ALERTS } } })) });
-  const lines = useQuery({ queryKey: ["templates", "overview", range], refetchInterval: REFRESH_MS, queryFn: () => body(api.GET("/api/v1/templates", { params: { query: { ...range, limit: TEMPLATES } } })) });
+  const alerts = useQuery({
+    queryKey: ["alerts", "overview", range],
+    refetchInterval: REFRESH_MS,
+    queryFn: () => body(api.GET("/api/v1/alerts", { params: { query: { wanted: {}, ...range, limit: ALERTS } } })),
+  });
+  const lines = useQuery({
+    queryKey: ["templates", "overview", range],
+    refetchInterval: REFRESH_MS,
+    queryFn: () => body(api.GET("/api/v1/templates", { params: { query: { ...range, limit: TEMPLATES } } })),
+  });
   const markers = useMarkers();
   const { since, until } = lines.data ?? {};
-  const axis = useMemo((): [number, number] | undefined => (since && until ? [Date.parse(since) / 1_000, Date.parse(until) / 1_000] : undefined), [since, until]);
-  const brush = (since: number, until: number) => change({ hours: undefined, custom: "1", since: iso(since * 1_000), until: iso(until * 1_000) });
+  const axis = useMemo(
+    (): [number, number] | undefined =>
+      since && until ? [Date.parse(since) / 1_000, Date.parse(until) / 1_000] : undefined,
+    [since, until],
+  );
+  const brush = (since: number, until: number) =>
+    change({ hours: undefined, custom: "1", since: iso(since * 1_000), until: iso(until * 1_000) });
   return (
     <>
       <Heading title="Overview" />
-      <form className="filters" onSubmit={(event) => event.preventDefault()}><RangePicker defaultHours={24} /></form>
+      <form className="filters" onSubmit={(event) => event.preventDefault()}>
+        <RangePicker defaultHours={24} />
+      </form>
       <section className="card">
         <h2>Lines</h2>
-        <Loaded query={lines}>{(list) => <LinesChart list={list} axis={axis} markers={markers} onBrush={brush} />}</Loaded>
+        <Loaded query={lines}>
+          {(list) => <LinesChart list={list} axis={axis} markers={markers} onBrush={brush} />}
+        </Loaded>
       </section>
       <section className="card">
         <h2>Alerts</h2>
-        <Loaded query={alerts}>{(page) => <Scores alerts={page.items} more={page.next_cursor !== null} axis={axis} markers={markers} onBrush={brush} />}</Loaded>
+        <Loaded query={alerts}>
+          {(page) => (
+            <Scores
+              alerts={page.items}
+              more={page.next_cursor !== null}
+              axis={axis}
+              markers={markers}
+              onBrush={brush}
+            />
+          )}
+        </Loaded>
       </section>
       <div className="columns">
         <Loaded query={alerts}>{(page) => <Counts alerts={page.items} />}</Loaded>
@@ -56,8 +83,22 @@ function LinesChart({ list, axis, markers, onBrush }: ChartProps & { list: Schem
   const { times, series } = useMemo(() => linesOver(list), [list]);
   return (
     <>
-      <p><Link to="/templates">{plural(list.total_lines, "line")} of {plural(list.total_templates, "template")}</Link>{list.total_templates > list.items.length && `; the chart shows the ${count(list.items.length)} templates with most lines`}. Draw over a chart to narrow the range.</p>
-      <TimeChart label={`${count(list.total_lines)} lines over time`} times={times} series={series} range={axis} markers={markers} onBrush={onBrush} />
+      <p>
+        <Link to="/templates">
+          {plural(list.total_lines, "line")} of {plural(list.total_templates, "template")}
+        </Link>
+        {list.total_templates > list.items.length &&
+          `; the chart shows the ${count(list.items.length)} templates with most lines`}
+        . Draw over a chart to narrow the range.
+      </p>
+      <TimeChart
+        label={`${count(list.total_lines)} lines over time`}
+        times={times}
+        series={series}
+        range={axis}
+        markers={markers}
+        onBrush={onBrush}
+      />
     </>
   );
 }
@@ -80,14 +121,30 @@ function Scores({ alerts, more, axis, markers, onBrush }: ChartProps & { alerts:
       times: scored.map((alert) => Date.parse(alert.last_time) / 1_000),
       series: [
         { label: "Score of an alert", kind: "points", colour: "--high", values: values((alert) => alert.score) },
-        { label: "Threshold", kind: "line", dashed: true, colour: "--muted", values: values((alert) => alert.threshold) },
+        {
+          label: "Threshold",
+          kind: "line",
+          dashed: true,
+          colour: "--muted",
+          values: values((alert) => alert.threshold),
+        },
       ] satisfies ChartSeries[],
     };
   }, [alerts]);
   return (
     <>
-      <p><Link to="/alerts">{more ? `The newest ${count(alerts.length)} alerts` : plural(alerts.length, "alert")}</Link> of the range</p>
-      <TimeChart label="Scores of alerts over time" times={times} series={series} range={axis} markers={markers} onBrush={onBrush} />
+      <p>
+        <Link to="/alerts">{more ? `The newest ${count(alerts.length)} alerts` : plural(alerts.length, "alert")}</Link>{" "}
+        of the range
+      </p>
+      <TimeChart
+        label="Scores of alerts over time"
+        times={times}
+        series={series}
+        range={axis}
+        markers={markers}
+        onBrush={onBrush}
+      />
     </>
   );
 }
@@ -101,12 +158,21 @@ function Counts({ alerts }: { alerts: AlertItem[] }) {
   const answered = alerts.filter((alert) => alert.answer !== null).length;
   return (
     <>
-      <section className="card"><h2>Alerts by kind</h2><Bars items={by((alert) => alert.line_class || alert.kind)} text={count} /></section>
-      <section className="card"><h2>Alerts by severity</h2><Bars items={by((alert) => alert.severity)} text={count} /></section>
+      <section className="card">
+        <h2>Alerts by kind</h2>
+        <Bars items={by((alert) => alert.line_class || alert.kind)} text={count} />
+      </section>
+      <section className="card">
+        <h2>Alerts by severity</h2>
+        <Bars items={by((alert) => alert.severity)} text={count} />
+      </section>
       <section className="card">
         <h2>Alerts by region</h2>
         <Bars items={by((alert) => alert.region)} text={count} />
-        <p>{plural(answered, "alert")} of {count(alerts.length)} answered{alerts.length > 0 && ` (${percent(answered / alerts.length)})`}</p>
+        <p>
+          {plural(answered, "alert")} of {count(alerts.length)} answered
+          {alerts.length > 0 && ` (${percent(answered / alerts.length)})`}
+        </p>
       </section>
     </>
   );
@@ -123,7 +189,14 @@ function Models() {
             {models.length === 0 && <li>The model store is empty.</li>}
             {models.map((model) => {
               const current = model.versions.find((found) => found.current);
-              return <li key={model.name}><Link to={`/models/${model.name}/${model.current ?? ""}`}>{model.name} {model.current ?? "without a version"}</Link>{current?.created && `, made ${ago(current.created)}`}</li>;
+              return (
+                <li key={model.name}>
+                  <Link to={`/models/${model.name}/${model.current ?? ""}`}>
+                    {model.name} {model.current ?? "without a version"}
+                  </Link>
+                  {current?.created && `, made ${ago(current.created)}`}
+                </li>
+              );
             })}
           </ul>
         )}
@@ -133,12 +206,24 @@ function Models() {
 }
 
 function Regions() {
-  const query = useQuery({ queryKey: ["rounds"], queryFn: () => body(api.GET("/api/v1/rounds", { params: { query: { limit: 50 } } })) });
+  const query = useQuery({
+    queryKey: ["rounds"],
+    queryFn: () => body(api.GET("/api/v1/rounds", { params: { query: { limit: 50 } } })),
+  });
   return (
     <section className="card">
       <h2>Regions in rounds</h2>
       <Loaded query={query}>
-        {(report) => <ul className="events">{report.regions.map((region) => <li key={region.name}><strong>{region.name}</strong>: attended {plural(region.attended, "round")}{region.missed > 0 && `, missed the last ${region.missed}`}</li>)}</ul>}
+        {(report) => (
+          <ul className="events">
+            {report.regions.map((region) => (
+              <li key={region.name}>
+                <strong>{region.name}</strong>: attended {plural(region.attended, "round")}
+                {region.missed > 0 && `, missed the last ${region.missed}`}
+              </li>
+            ))}
+          </ul>
+        )}
       </Loaded>
     </section>
   );
@@ -146,12 +231,22 @@ function Regions() {
 
 /** Drift and rounds on the axis of time; without a region or a coordinator there are none. */
 function useMarkers(): ChartMarker[] {
-  const drift = useQuery({ queryKey: ["drift"], queryFn: () => body(api.GET("/api/v1/drift-events", { params: { query: { limit: 100 } } })) });
-  const rounds = useQuery({ queryKey: ["rounds"], queryFn: () => body(api.GET("/api/v1/rounds", { params: { query: { limit: 50 } } })) });
+  const drift = useQuery({
+    queryKey: ["drift"],
+    queryFn: () => body(api.GET("/api/v1/drift-events", { params: { query: { limit: 100 } } })),
+  });
+  const rounds = useQuery({
+    queryKey: ["rounds"],
+    queryFn: () => body(api.GET("/api/v1/rounds", { params: { query: { limit: 50 } } })),
+  });
   return useMemo(() => {
-    const events = ((drift.data?.items ?? []) as unknown as DriftEvent[]).map((event) => ({ time: Date.parse(event.time) / 1_000, label: words(event.over ? "drift over" : event.type) }));
-    const ended = (rounds.data?.rounds ?? []).flatMap((round) => (round.ended ? [{ time: Date.parse(round.ended) / 1_000, label: `round ${round.number}` }] : []));
+    const events = ((drift.data?.items ?? []) as unknown as DriftEvent[]).map((event) => ({
+      time: Date.parse(event.time) / 1_000,
+      label: words(event.over ? "drift over" : event.type),
+    }));
+    const ended = (rounds.data?.rounds ?? []).flatMap((round) =>
+      round.ended ? [{ time: Date.parse(round.ended) / 1_000, label: `round ${round.number}` }] : [],
+    );
     return [...events, ...ended];
   }, [drift.data, rounds.data]);
 }
-

@@ -13,11 +13,18 @@ type Round = Schemas["RoundItem"];
 
 const STEPS = ["planned", "started", "judged", "published", "audited", "done"];
 const REFRESH_MS = 3_000;
-export const ROUND_TABS = [["/rounds", "Rounds"], ["/rounds/audit", "Audit log"]] as const;
+export const ROUND_TABS = [
+  ["/rounds", "Rounds"],
+  ["/rounds/audit", "Audit log"],
+] as const;
 
 /** Federated rounds, the newest first. */
 export function RoundsPage() {
-  const query = useQuery({ queryKey: ["rounds"], refetchInterval: REFRESH_MS, queryFn: () => body(api.GET("/api/v1/rounds", { params: { query: { limit: 50 } } })) });
+  const query = useQuery({
+    queryKey: ["rounds"],
+    refetchInterval: REFRESH_MS,
+    queryFn: () => body(api.GET("/api/v1/rounds", { params: { query: { limit: 50 } } })),
+  });
   return (
     <>
       <Heading title="Rounds">{useMay("operator") && <Start />}</Heading>
@@ -27,7 +34,9 @@ export function RoundsPage() {
           <>
             <State report={report} />
             {report.rounds.length === 0 && <Empty>No round was planned yet.</Empty>}
-            {report.rounds.map((round, index) => <OneRound key={round.round_id} round={round} open={index === 0} />)}
+            {report.rounds.map((round, index) => (
+              <OneRound key={round.round_id} round={round} open={index === 0} />
+            ))}
           </>
         )}
       </Loaded>
@@ -38,12 +47,36 @@ export function RoundsPage() {
 function State({ report }: { report: Schemas["RoundsReport"] }) {
   return (
     <section className="card">
-      <Pairs items={[
-        ["Coordinator", report.running ? "running" : "not running"],
-        ["Waits for", report.waiting],
-        ["Reasons for a round", report.triggers.length > 0 && <ul key="triggers">{report.triggers.map((text, index) => <li key={index}>{text}</li>)}</ul>],
-        ["Regions", report.regions.length > 0 && <ul key="regions">{report.regions.map((region) => <li key={region.name}><strong>{region.name}</strong>: attended {plural(region.attended, "round")}{region.missed > 0 && `, missed the last ${region.missed}`}{region.last_round && `, last ${region.last_round}`}</li>)}</ul>],
-      ]} />
+      <Pairs
+        items={[
+          ["Coordinator", report.running ? "running" : "not running"],
+          ["Waits for", report.waiting],
+          [
+            "Reasons for a round",
+            report.triggers.length > 0 && (
+              <ul key="triggers">
+                {report.triggers.map((text, index) => (
+                  <li key={index}>{text}</li>
+                ))}
+              </ul>
+            ),
+          ],
+          [
+            "Regions",
+            report.regions.length > 0 && (
+              <ul key="regions">
+                {report.regions.map((region) => (
+                  <li key={region.name}>
+                    <strong>{region.name}</strong>: attended {plural(region.attended, "round")}
+                    {region.missed > 0 && `, missed the last ${region.missed}`}
+                    {region.last_round && `, last ${region.last_round}`}
+                  </li>
+                ))}
+              </ul>
+            ),
+          ],
+        ]}
+      />
     </section>
   );
 }
@@ -52,20 +85,59 @@ function OneRound({ round, open }: { round: Round; open: boolean }) {
   const at = STEPS.indexOf(round.step);
   return (
     <details className="card" open={open || undefined}>
-      <summary><strong>Round {round.number}</strong> of {round.model}: {round.outcome ? words(round.outcome) : `in progress, ${round.step}`} <Time at={round.ended ?? round.started ?? round.planned} /></summary>
+      <summary>
+        <strong>Round {round.number}</strong> of {round.model}:{" "}
+        {round.outcome ? words(round.outcome) : `in progress, ${round.step}`}{" "}
+        <Time at={round.ended ?? round.started ?? round.planned} />
+      </summary>
       <ol className="steps" aria-label="Steps">
-        {STEPS.map((step, index) => <li key={step} className={index <= at ? "done" : ""} aria-current={index === at ? "step" : undefined}>{step}</li>)}
+        {STEPS.map((step, index) => (
+          <li key={step} className={index <= at ? "done" : ""} aria-current={index === at ? "step" : undefined}>
+            {step}
+          </li>
+        ))}
       </ol>
       <p>{round.sentence}</p>
-      <Pairs items={[
-        ["Reason", round.reason],
-        ["Versions", <>{<Link to={`/models/${round.model}/${round.version}`}>{round.version}</Link>}{round.published !== null && <> → <Link to={`/models/${round.model}/${round.published}`}>{round.published}</Link> (<Link to={`/models/${round.model}/compare?a=${round.version}&b=${round.published}`}>compare</Link>)</>}</>],
-        ["Participants", round.participants.join(", ")], ["Missing", round.missing.join(", ")],
-        ["Keep an earlier version", Object.entries(round.held).map(([region, version]) => `${region}: ${version}`).join(", ")],
-        ["Windows trained on", count(round.examples)], ["Epsilon", round.epsilon === null ? null : figure(round.epsilon)],
-        ["Planned", <Time key="planned" at={round.planned} />], ["Ended", round.ended && <Time key="ended" at={round.ended} />],
-        ["Refused replies", round.refusals.length > 0 && <ul key="refusals">{round.refusals.map((text, index) => <li key={index}>{text}</li>)}</ul>],
-      ]} />
+      <Pairs
+        items={[
+          ["Reason", round.reason],
+          [
+            "Versions",
+            <>
+              {<Link to={`/models/${round.model}/${round.version}`}>{round.version}</Link>}
+              {round.published !== null && (
+                <>
+                  {" "}
+                  → <Link to={`/models/${round.model}/${round.published}`}>{round.published}</Link> (
+                  <Link to={`/models/${round.model}/compare?a=${round.version}&b=${round.published}`}>compare</Link>)
+                </>
+              )}
+            </>,
+          ],
+          ["Participants", round.participants.join(", ")],
+          ["Missing", round.missing.join(", ")],
+          [
+            "Keep an earlier version",
+            Object.entries(round.held)
+              .map(([region, version]) => `${region}: ${version}`)
+              .join(", "),
+          ],
+          ["Windows trained on", count(round.examples)],
+          ["Epsilon", round.epsilon === null ? null : figure(round.epsilon)],
+          ["Planned", <Time key="planned" at={round.planned} />],
+          ["Ended", round.ended && <Time key="ended" at={round.ended} />],
+          [
+            "Refused replies",
+            round.refusals.length > 0 && (
+              <ul key="refusals">
+                {round.refusals.map((text, index) => (
+                  <li key={index}>{text}</li>
+                ))}
+              </ul>
+            ),
+          ],
+        ]}
+      />
       {round.verdicts.length > 0 && <Verdicts verdicts={round.verdicts} />}
     </details>
   );
@@ -76,14 +148,27 @@ function Verdicts({ verdicts }: { verdicts: Round["verdicts"] }) {
     <div className="scroll" role="region" aria-label="Verdicts of the gate" tabIndex={0}>
       <table className="plain-table">
         <caption>Verdict of the gate in each region: the figure of the current model, and of the candidate</caption>
-        <thead><tr><th scope="col">Region</th><th scope="col">Before</th><th scope="col">After</th><th scope="col">Change</th><th scope="col">Labelled</th><th scope="col">Verdict</th><th scope="col">Adopts</th></tr></thead>
+        <thead>
+          <tr>
+            <th scope="col">Region</th>
+            <th scope="col">Before</th>
+            <th scope="col">After</th>
+            <th scope="col">Change</th>
+            <th scope="col">Labelled</th>
+            <th scope="col">Verdict</th>
+            <th scope="col">Adopts</th>
+          </tr>
+        </thead>
         <tbody>
           {verdicts.map((verdict) => (
             <tr key={verdict.region}>
               <th scope="row">{verdict.region}</th>
               <td className="number">{figure(verdict.before)}</td>
               <td className="number">{figure(verdict.after)}</td>
-              <td className="number">{verdict.after >= verdict.before ? "+" : ""}{figure(verdict.after - verdict.before)}</td>
+              <td className="number">
+                {verdict.after >= verdict.before ? "+" : ""}
+                {figure(verdict.after - verdict.before)}
+              </td>
               <td className="number">{count(verdict.labelled)}</td>
               <td>{words(verdict.standing)}</td>
               <td>{verdict.adopts ? "yes" : "no"}</td>
@@ -107,9 +192,33 @@ function Start() {
   });
   return (
     <>
-      {start.data && <span role="status">{start.data.running ? "The coordinator plans a round." : "Recorded; the next coordinator that runs plans a round."}</span>}
-      <button type="button" onClick={() => { start.reset(); setAsking(true); }}>Start a round…</button>
-      {asking && <Confirm title="Start a round" text="A running coordinator plans it within seconds." action="Start" error={start.error} busy={start.isPending} onConfirm={start.mutate} onClose={() => setAsking(false)} />}
+      {start.data && (
+        <span role="status">
+          {start.data.running
+            ? "The coordinator plans a round."
+            : "Recorded; the next coordinator that runs plans a round."}
+        </span>
+      )}
+      <button
+        type="button"
+        onClick={() => {
+          start.reset();
+          setAsking(true);
+        }}
+      >
+        Start a round…
+      </button>
+      {asking && (
+        <Confirm
+          title="Start a round"
+          text="A running coordinator plans it within seconds."
+          action="Start"
+          error={start.error}
+          busy={start.isPending}
+          onConfirm={start.mutate}
+          onClose={() => setAsking(false)}
+        />
+      )}
     </>
   );
 }

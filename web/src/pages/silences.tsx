@@ -20,30 +20,76 @@ export function SilencesPage() {
   const [removing, setRemoving] = useState<string | undefined>(undefined);
   const query = useQuery({ queryKey: KEY, queryFn: () => body(api.GET("/api/v1/silences")) });
   return (
-    <SettingsFrame title="Silences" actions={may && <button type="button" onClick={() => setAdding(true)}>Add a silence…</button>}>
+    <SettingsFrame
+      title="Silences"
+      actions={
+        may && (
+          <button type="button" onClick={() => setAdding(true)}>
+            Add a silence…
+          </button>
+        )
+      }
+    >
       <Loaded query={query}>
-        {(silences) => (silences.length === 0 ? <Empty>No silence is in force.</Empty> : (
-          <div className="scroll" role="region" aria-label="Silences" tabIndex={0}>
-            <table className="plain-table">
-              <thead><tr>{["Name", "Hides", "Starts", "Ends", "Reason"].map((name) => <th key={name} scope="col">{name}</th>)}<th scope="col"><span className="hidden">Actions</span></th></tr></thead>
-              <tbody>
-                {silences.map((silence) => (
-                  <tr key={`${silence.fixed} ${silence.name}`}>
-                    <th scope="row">{silence.name}</th><td>{conditions(silence)}</td><td><Time at={silence.starts} /></td><td><Time at={silence.ends} /></td><td>{silence.comment}</td>
-                    <td>{silence.fixed ? "in the settings" : may && <button type="button" aria-label={`Remove ${silence.name}`} onClick={() => setRemoving(silence.name)}>Remove</button>}</td>
+        {(silences) =>
+          silences.length === 0 ? (
+            <Empty>No silence is in force.</Empty>
+          ) : (
+            <div className="scroll" role="region" aria-label="Silences" tabIndex={0}>
+              <table className="plain-table">
+                <thead>
+                  <tr>
+                    {["Name", "Hides", "Starts", "Ends", "Reason"].map((name) => (
+                      <th key={name} scope="col">
+                        {name}
+                      </th>
+                    ))}
+                    <th scope="col">
+                      <span className="hidden">Actions</span>
+                    </th>
                   </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
-        ))}
+                </thead>
+                <tbody>
+                  {silences.map((silence) => (
+                    <tr key={`${silence.fixed} ${silence.name}`}>
+                      <th scope="row">{silence.name}</th>
+                      <td>{conditions(silence)}</td>
+                      <td>
+                        <Time at={silence.starts} />
+                      </td>
+                      <td>
+                        <Time at={silence.ends} />
+                      </td>
+                      <td>{silence.comment}</td>
+                      <td>
+                        {silence.fixed
+                          ? "in the settings"
+                          : may && (
+                              <button
+                                type="button"
+                                aria-label={`Remove ${silence.name}`}
+                                onClick={() => setRemoving(silence.name)}
+                              >
+                                Remove
+                              </button>
+                            )}
+                      </td>
+                    </tr>
+                  ))}
+                </tbody>
+              </table>
+            </div>
+          )
+        }
       </Loaded>
       {adding && (
         <Dialog title="Add a silence" onClose={() => setAdding(false)}>
-          <SilenceForm onCreated={() => {
-            setAdding(false);
-            void client.invalidateQueries({ queryKey: KEY });
-          }} />
+          <SilenceForm
+            onCreated={() => {
+              setAdding(false);
+              void client.invalidateQueries({ queryKey: KEY });
+            }}
+          />
         </Dialog>
       )}
       {removing !== undefined && <Remove name={removing} onClose={() => setRemoving(undefined)} />}
@@ -54,8 +100,16 @@ export function SilencesPage() {
 function conditions(silence: Schemas["SilenceItem"]) {
   return (
     <ul className="conditions">
-      {silence.template && <li>template <code>{silence.template}</code></li>}
-      {silence.session && <li>session <code>{silence.session}</code></li>}
+      {silence.template && (
+        <li>
+          template <code>{silence.template}</code>
+        </li>
+      )}
+      {silence.session && (
+        <li>
+          session <code>{silence.session}</code>
+        </li>
+      )}
       {silence.reason && <li>reason {words(silence.reason)}</li>}
       {silence.max_score !== null && <li>score up to {figure(silence.max_score)}</li>}
     </ul>
@@ -71,5 +125,16 @@ function Remove({ name, onClose }: { name: string; onClose: () => void }) {
       onClose();
     },
   });
-  return <Confirm title={`Remove ${name}`} text="A running engine raises these alerts again within seconds." action="Remove" withComment={false} error={remove.error} busy={remove.isPending} onConfirm={() => remove.mutate()} onClose={onClose} />;
+  return (
+    <Confirm
+      title={`Remove ${name}`}
+      text="A running engine raises these alerts again within seconds."
+      action="Remove"
+      withComment={false}
+      error={remove.error}
+      busy={remove.isPending}
+      onConfirm={() => remove.mutate()}
+      onClose={onClose}
+    />
+  );
 }

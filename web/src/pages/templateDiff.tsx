@@ -11,7 +11,10 @@ import { type Column, Table } from "../ui/table";
 import { TEMPLATE_TABS } from "./templates";
 
 type Change = Schemas["TemplateChange"];
-type Totals = Pick<Schemas["TemplateDiff"], "kinds" | "lines_before" | "lines_after" | "minutes_before" | "minutes_after"> & { lines_by_kind: Record<string, number[]> };
+type Totals = Pick<
+  Schemas["TemplateDiff"],
+  "kinds" | "lines_before" | "lines_after" | "minutes_before" | "minutes_after"
+> & { lines_by_kind: Record<string, number[]> };
 
 const KINDS: readonly Change["kind"][] = ["new", "gone", "more", "fewer", "same"];
 const HOUR_MS = 3_600_000;
@@ -37,13 +40,22 @@ export function DiffPage() {
   const columns = useMemo(changeColumns, []);
   return (
     <>
-      <Heading title="Difference of two ranges"><CopyButton text={() => window.location.href}>Copy link</CopyButton></Heading>
+      <Heading title="Difference of two ranges">
+        <CopyButton text={() => window.location.href}>Copy link</CopyButton>
+      </Heading>
       <Tabs label="Templates" items={TEMPLATE_TABS} />
       <form className="filters" onSubmit={(event) => event.preventDefault()}>
-        <label className="field">Ranges
+        <label className="field">
+          Ranges
           <select value="" onChange={(event) => change(preset(Number(event.target.value)))}>
-            <option value="" disabled>Choose…</option>
-            {PRESETS.map(([label], index) => <option key={label} value={index}>{label}</option>)}
+            <option value="" disabled>
+              Choose…
+            </option>
+            {PRESETS.map(([label], index) => (
+              <option key={label} value={index}>
+                {label}
+              </option>
+            ))}
           </select>
         </label>
       </form>
@@ -51,9 +63,23 @@ export function DiffPage() {
         {(["a", "b"] as const).map((name) => (
           <fieldset key={name} className="filters">
             <legend>{name === "a" ? "First range" : "Second range"}</legend>
-            <TimeField label="From (UTC)" value={wanted[`since_${name}`]} onChange={(value) => change({ ...wanted, [`since_${name}`]: value })} />
-            <TimeField label="To (UTC)" value={wanted[`until_${name}`]} onChange={(value) => change({ ...wanted, [`until_${name}`]: value })} />
-            <label className="field">Region<input value={parameters.get(`region_${name}`) ?? ""} onChange={(event) => change({ ...wanted, [`region_${name}`]: event.target.value })} /></label>
+            <TimeField
+              label="From (UTC)"
+              value={wanted[`since_${name}`]}
+              onChange={(value) => change({ ...wanted, [`since_${name}`]: value })}
+            />
+            <TimeField
+              label="To (UTC)"
+              value={wanted[`until_${name}`]}
+              onChange={(value) => change({ ...wanted, [`until_${name}`]: value })}
+            />
+            <label className="field">
+              Region
+              <input
+                value={parameters.get(`region_${name}`) ?? ""}
+                onChange={(event) => change({ ...wanted, [`region_${name}`]: event.target.value })}
+              />
+            </label>
           </fieldset>
         ))}
       </div>
@@ -62,8 +88,16 @@ export function DiffPage() {
           const rows = kind ? diff.changes.filter((found) => found.kind === kind) : diff.changes;
           return (
             <>
-              <Summary diff={diff} chosen={kind} onChoose={(chosen) => change({ kind: chosen === kind ? undefined : chosen })} />
-              {rows.length > 0 ? <Table label="Changed templates" rows={rows} columns={columns} rowKey={(row) => row.id} /> : <Empty>No templates to compare in these ranges.</Empty>}
+              <Summary
+                diff={diff}
+                chosen={kind}
+                onChoose={(chosen) => change({ kind: chosen === kind ? undefined : chosen })}
+              />
+              {rows.length > 0 ? (
+                <Table label="Changed templates" rows={rows} columns={columns} rowKey={(row) => row.id} />
+              ) : (
+                <Empty>No templates to compare in these ranges.</Empty>
+              )}
             </>
           );
         }}
@@ -72,15 +106,34 @@ export function DiffPage() {
   );
 }
 
-function Summary({ diff, chosen, onChoose }: { diff: Totals; chosen: string | null; onChoose: (kind: string) => void }) {
+function Summary({
+  diff,
+  chosen,
+  onChoose,
+}: {
+  diff: Totals;
+  chosen: string | null;
+  onChoose: (kind: string) => void;
+}) {
   return (
     <table className="summary">
       <caption className="hidden">Templates and lines by kind of change</caption>
-      <thead><tr><th scope="col">Kind</th><th scope="col">Templates</th><th scope="col">Lines before</th><th scope="col">Lines after</th></tr></thead>
+      <thead>
+        <tr>
+          <th scope="col">Kind</th>
+          <th scope="col">Templates</th>
+          <th scope="col">Lines before</th>
+          <th scope="col">Lines after</th>
+        </tr>
+      </thead>
       <tbody>
         {KINDS.map((kind) => (
           <tr key={kind}>
-            <th scope="row"><button type="button" aria-pressed={chosen === kind} onClick={() => onChoose(kind)}>{kind}</button></th>
+            <th scope="row">
+              <button type="button" aria-pressed={chosen === kind} onClick={() => onChoose(kind)}>
+                {kind}
+              </button>
+            </th>
             <td>{count(diff.kinds[kind] ?? 0)}</td>
             <td>{count(diff.lines_by_kind[kind]?.[0] ?? 0)}</td>
             <td>{count(diff.lines_by_kind[kind]?.[1] ?? 0)}</td>
@@ -88,7 +141,16 @@ function Summary({ diff, chosen, onChoose }: { diff: Totals; chosen: string | nu
         ))}
       </tbody>
       <tfoot>
-        <tr><th scope="row">All</th><td>{count(Object.values(diff.kinds).reduce((sum, value) => sum + value, 0))}</td><td>{count(diff.lines_before)} in {plural(diff.minutes_before, "minute")}</td><td>{count(diff.lines_after)} in {plural(diff.minutes_after, "minute")}</td></tr>
+        <tr>
+          <th scope="row">All</th>
+          <td>{count(Object.values(diff.kinds).reduce((sum, value) => sum + value, 0))}</td>
+          <td>
+            {count(diff.lines_before)} in {plural(diff.minutes_before, "minute")}
+          </td>
+          <td>
+            {count(diff.lines_after)} in {plural(diff.minutes_after, "minute")}
+          </td>
+        </tr>
       </tfoot>
     </table>
   );
@@ -96,11 +158,50 @@ function Summary({ diff, chosen, onChoose }: { diff: Totals; chosen: string | nu
 
 function changeColumns(): Column<Change>[] {
   return [
-    { id: "kind", header: "Kind", width: 90, cell: (row) => <span className={`badge change-${row.kind}`}>{row.kind}</span>, sort: (row) => row.kind },
-    { id: "text", header: "Template", cell: (row) => <Link to={`/templates/${row.id}`}><code>{row.text || row.id}</code></Link>, sort: (row) => row.text },
-    { id: "before", header: "Before", width: 100, numeric: true, from: "medium", cell: (row) => count(row.before), sort: (row) => row.before },
-    { id: "after", header: "After", width: 100, numeric: true, from: "medium", cell: (row) => count(row.after), sort: (row) => row.after },
-    { id: "rate", header: "Lines a minute", width: 180, numeric: true, from: "medium", cell: (row) => `${figure(row.rate_before)} → ${figure(row.rate_after)}`, sort: (row) => Math.abs(row.rate_after - row.rate_before) },
+    {
+      id: "kind",
+      header: "Kind",
+      width: 90,
+      cell: (row) => <span className={`badge change-${row.kind}`}>{row.kind}</span>,
+      sort: (row) => row.kind,
+    },
+    {
+      id: "text",
+      header: "Template",
+      cell: (row) => (
+        <Link to={`/templates/${row.id}`}>
+          <code>{row.text || row.id}</code>
+        </Link>
+      ),
+      sort: (row) => row.text,
+    },
+    {
+      id: "before",
+      header: "Before",
+      width: 100,
+      numeric: true,
+      from: "medium",
+      cell: (row) => count(row.before),
+      sort: (row) => row.before,
+    },
+    {
+      id: "after",
+      header: "After",
+      width: 100,
+      numeric: true,
+      from: "medium",
+      cell: (row) => count(row.after),
+      sort: (row) => row.after,
+    },
+    {
+      id: "rate",
+      header: "Lines a minute",
+      width: 180,
+      numeric: true,
+      from: "medium",
+      cell: (row) => `${figure(row.rate_before)} → ${figure(row.rate_after)}`,
+      sort: (row) => Math.abs(row.rate_after - row.rate_before),
+    },
   ];
 }
 
@@ -108,7 +209,12 @@ function preset(index: number) {
   const [, hours, shift] = PRESETS[index] ?? PRESETS[1];
   const end = Math.floor(Date.now() / 60_000) * 60_000;
   const start = end - hours * HOUR_MS;
-  return { since_a: iso(start - shift * HOUR_MS), until_a: iso(end - shift * HOUR_MS), since_b: iso(start), until_b: iso(end) };
+  return {
+    since_a: iso(start - shift * HOUR_MS),
+    until_a: iso(end - shift * HOUR_MS),
+    since_b: iso(start),
+    until_b: iso(end),
+  };
 }
 
 function rangesOf(parameters: URLSearchParams) {

@@ -11,7 +11,12 @@ import { type ChartSeries, TimeChart } from "../ui/timeChart";
 
 const STEPS_MINUTES = [1, 5, 15, 60, 240, 1_440];
 const MOST_POINTS = 300;
-const LEVEL_COLOURS: Record<string, string> = { fatal: "--critical", error: "--high", warn: "--medium", warning: "--medium" };
+const LEVEL_COLOURS: Record<string, string> = {
+  fatal: "--critical",
+  error: "--high",
+  warn: "--medium",
+  warning: "--medium",
+};
 
 /** One template over time, by level. */
 export function LifePage() {
@@ -26,34 +31,54 @@ export function LifePage() {
     placeholderData: keepPreviousData,
     queryFn: () => body(api.GET("/api/v1/templates/{identity}", { params: { path: { identity: id }, query: wanted } })),
   });
-  const brush = (since: number, until: number) => change({ hours: undefined, custom: "1", since: iso(since * 1_000), until: iso(until * 1_000) });
+  const brush = (since: number, until: number) =>
+    change({ hours: undefined, custom: "1", since: iso(since * 1_000), until: iso(until * 1_000) });
   return (
     <>
-      <p><Link to={`/templates?${parameters}`}>← Templates</Link></p>
-      <Heading title="Template"><CopyButton text={() => window.location.href}>Copy link</CopyButton></Heading>
+      <p>
+        <Link to={`/templates?${parameters}`}>← Templates</Link>
+      </p>
+      <Heading title="Template">
+        <CopyButton text={() => window.location.href}>Copy link</CopyButton>
+      </Heading>
       <Loaded query={query}>
         {(life) => (
           <>
             <pre className="card">{life.text}</pre>
             <form className="filters" onSubmit={(event) => event.preventDefault()}>
               <RangePicker defaultHours={24} />
-              <label className="field">Region
-                <select value={parameters.get("region") ?? ""} onChange={(event) => change({ region: event.target.value })}>
+              <label className="field">
+                Region
+                <select
+                  value={parameters.get("region") ?? ""}
+                  onChange={(event) => change({ region: event.target.value })}
+                >
                   <option value="">All</option>
-                  {life.regions.map((region) => <option key={region} value={region}>{region}</option>)}
+                  {life.regions.map((region) => (
+                    <option key={region} value={region}>
+                      {region}
+                    </option>
+                  ))}
                 </select>
               </label>
             </form>
             <LifeChart life={life} onBrush={brush} />
             <section className="card">
-              <Pairs items={[
-                ["Regions", life.regions.join(", ")],
-                ["First seen", <Time key="first" at={life.first_seen} />],
-                ["Last seen", <Time key="last" at={life.last_seen} />],
-                ["First line", <code key="example">{life.example}</code>],
-                ["Id", <code key="id">{life.id}</code>],
-                ["Alerts", <Link key="alerts" to={`/alerts?view=alerts&text=${encodeURIComponent(life.text.slice(0, 200))}`}>Alerts that it caused</Link>],
-              ]} />
+              <Pairs
+                items={[
+                  ["Regions", life.regions.join(", ")],
+                  ["First seen", <Time key="first" at={life.first_seen} />],
+                  ["Last seen", <Time key="last" at={life.last_seen} />],
+                  ["First line", <code key="example">{life.example}</code>],
+                  ["Id", <code key="id">{life.id}</code>],
+                  [
+                    "Alerts",
+                    <Link key="alerts" to={`/alerts?view=alerts&text=${encodeURIComponent(life.text.slice(0, 200))}`}>
+                      Alerts that it caused
+                    </Link>,
+                  ],
+                ]}
+              />
             </section>
           </>
         )}
@@ -62,13 +87,27 @@ export function LifePage() {
   );
 }
 
-function LifeChart({ life, onBrush }: { life: Schemas["TemplateLife"]; onBrush: (since: number, until: number) => void }) {
+function LifeChart({
+  life,
+  onBrush,
+}: {
+  life: Schemas["TemplateLife"];
+  onBrush: (since: number, until: number) => void;
+}) {
   const { times, series } = useMemo(() => chartOf(life), [life]);
   const total = life.points.reduce((sum, point) => sum + point.lines, 0);
   return (
     <section className="card">
-      <p>{plural(total, "line")} in this range, in parts of {plural(life.step_minutes, "minute")}. Draw over the chart to narrow the range.</p>
-      <TimeChart label={`${count(total)} lines of the template over time`} times={times} series={series} onBrush={onBrush} />
+      <p>
+        {plural(total, "line")} in this range, in parts of {plural(life.step_minutes, "minute")}. Draw over the chart to
+        narrow the range.
+      </p>
+      <TimeChart
+        label={`${count(total)} lines of the template over time`}
+        times={times}
+        series={series}
+        onBrush={onBrush}
+      />
     </section>
   );
 }
@@ -79,8 +118,29 @@ function chartOf(life: Schemas["TemplateLife"]): { times: number[]; series: Char
   const byTime = new Map(life.points.map((point) => [Date.parse(point.time) / 1_000, point]));
   const known = [...byTime.keys()];
   const [first, last] = [known[0], known[known.length - 1]];
-  const times = first === undefined || last === undefined ? [] : Array.from({ length: (last - first) / step + 1 }, (_, index) => first + index * step);
-  const levels = [...new Set(life.points.flatMap((point) => Object.keys(point.levels)))].filter((level) => level in LEVEL_COLOURS);
-  const lines: ChartSeries = { label: "Lines", kind: "bars", colour: "--chart", values: times.map((at) => byTime.get(at)?.lines ?? 0) };
-  return { times, series: [lines, ...levels.map((level): ChartSeries => ({ label: level, kind: "line", colour: LEVEL_COLOURS[level] as string, values: times.map((at) => byTime.get(at)?.levels[level] ?? 0) }))] };
+  const times =
+    first === undefined || last === undefined
+      ? []
+      : Array.from({ length: (last - first) / step + 1 }, (_, index) => first + index * step);
+  const levels = [...new Set(life.points.flatMap((point) => Object.keys(point.levels)))].filter(
+    (level) => level in LEVEL_COLOURS,
+  );
+  const lines: ChartSeries = {
+    label: "Lines",
+    kind: "bars",
+    colour: "--chart",
+    values: times.map((at) => byTime.get(at)?.lines ?? 0),
+  };
+  return {
+    times,
+    series: [
+      lines,
+      ...levels.map((level): ChartSeries => ({
+        label: level,
+        kind: "line",
+        colour: LEVEL_COLOURS[level] as string,
+        values: times.map((at) => byTime.get(at)?.levels[level] ?? 0),
+      })),
+    ],
+  };
 }

@@ -16,24 +16,60 @@ export function TokensPage() {
   const [revoking, setRevoking] = useState<Schemas["ApiToken"] | undefined>(undefined);
   const query = useQuery({ queryKey: KEY, queryFn: () => body(api.GET("/api/v1/tokens")) });
   return (
-    <SettingsFrame title="Tokens" actions={<button type="button" onClick={() => setMaking(true)}>Make a token…</button>}>
-      <p>A program sends a token in the header <code>Authorization: Bearer TOKEN</code>.</p>
+    <SettingsFrame
+      title="Tokens"
+      actions={
+        <button type="button" onClick={() => setMaking(true)}>
+          Make a token…
+        </button>
+      }
+    >
+      <p>
+        A program sends a token in the header <code>Authorization: Bearer TOKEN</code>.
+      </p>
       <Loaded query={query}>
-        {(tokens) => (tokens.length === 0 ? <Empty>There are no tokens.</Empty> : (
-          <div className="scroll" role="region" aria-label="Tokens" tabIndex={0}>
-            <table className="plain-table">
-              <thead><tr>{["Name", "User", "Role", "Made", "Expires"].map((name) => <th key={name} scope="col">{name}</th>)}<th scope="col"><span className="hidden">Actions</span></th></tr></thead>
-              <tbody>
-                {tokens.map((token) => (
-                  <tr key={token.id}>
-                    <th scope="row">{token.name}</th><td>{token.user_name}</td><td>{token.role}</td><td><Time at={token.created} /></td><td><Time at={token.expires} /></td>
-                    <td><button type="button" aria-label={`Revoke ${token.name}`} onClick={() => setRevoking(token)}>Revoke</button></td>
+        {(tokens) =>
+          tokens.length === 0 ? (
+            <Empty>There are no tokens.</Empty>
+          ) : (
+            <div className="scroll" role="region" aria-label="Tokens" tabIndex={0}>
+              <table className="plain-table">
+                <thead>
+                  <tr>
+                    {["Name", "User", "Role", "Made", "Expires"].map((name) => (
+                      <th key={name} scope="col">
+                        {name}
+                      </th>
+                    ))}
+                    <th scope="col">
+                      <span className="hidden">Actions</span>
+                    </th>
                   </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
-        ))}
+                </thead>
+                <tbody>
+                  {tokens.map((token) => (
+                    <tr key={token.id}>
+                      <th scope="row">{token.name}</th>
+                      <td>{token.user_name}</td>
+                      <td>{token.role}</td>
+                      <td>
+                        <Time at={token.created} />
+                      </td>
+                      <td>
+                        <Time at={token.expires} />
+                      </td>
+                      <td>
+                        <button type="button" aria-label={`Revoke ${token.name}`} onClick={() => setRevoking(token)}>
+                          Revoke
+                        </button>
+                      </td>
+                    </tr>
+                  ))}
+                </tbody>
+              </table>
+            </div>
+          )
+        }
       </Loaded>
       {making && <NewToken onClose={() => setMaking(false)} />}
       {revoking && <Revoke token={revoking} onClose={() => setRevoking(undefined)} />}
@@ -59,20 +95,47 @@ function NewToken({ onClose }: { onClose: () => void }) {
     const { token, expires } = make.data;
     return (
       <Dialog title="The new token" onClose={onClose}>
-        <p>Copy it now: it is shown only once. It expires <Time at={expires} />.</p>
+        <p>
+          Copy it now: it is shown only once. It expires <Time at={expires} />.
+        </p>
         <pre className="token">{token}</pre>
-        <div className="actions"><CopyButton text={() => token}>Copy the token</CopyButton><button type="button" onClick={onClose}>Close</button></div>
+        <div className="actions">
+          <CopyButton text={() => token}>Copy the token</CopyButton>
+          <button type="button" onClick={onClose}>
+            Close
+          </button>
+        </div>
       </Dialog>
     );
   }
   return (
     <Dialog title="Make a token" onClose={onClose}>
       <form onSubmit={submit}>
-        <label className="field">What it is for<input name="name" required maxLength={64} autoFocus /></label>
-        <label className="field">Role<select name="role" defaultValue="viewer">{ROLES.slice(0, ROLES.indexOf(role) + 1).map((name) => <option key={name}>{name}</option>)}</select></label>
-        <label className="field">Days until it expires<input name="days" type="number" min={1} max={366} defaultValue={90} required /></label>
+        <label className="field">
+          What it is for
+          <input name="name" required maxLength={64} autoFocus />
+        </label>
+        <label className="field">
+          Role
+          <select name="role" defaultValue="viewer">
+            {ROLES.slice(0, ROLES.indexOf(role) + 1).map((name) => (
+              <option key={name}>{name}</option>
+            ))}
+          </select>
+        </label>
+        <label className="field">
+          Days until it expires
+          <input name="days" type="number" min={1} max={366} defaultValue={90} required />
+        </label>
         {make.error && <Failure error={make.error} />}
-        <div className="actions"><button type="submit" className="primary" disabled={make.isPending}>Make</button><button type="button" onClick={onClose}>Cancel</button></div>
+        <div className="actions">
+          <button type="submit" className="primary" disabled={make.isPending}>
+            Make
+          </button>
+          <button type="button" onClick={onClose}>
+            Cancel
+          </button>
+        </div>
       </form>
     </Dialog>
   );
@@ -87,5 +150,16 @@ function Revoke({ token, onClose }: { token: Schemas["ApiToken"]; onClose: () =>
       onClose();
     },
   });
-  return <Confirm title={`Revoke ${token.name}`} text="Programs with this token are refused from now on." action="Revoke" withComment={false} error={revoke.error} busy={revoke.isPending} onConfirm={() => revoke.mutate()} onClose={onClose} />;
+  return (
+    <Confirm
+      title={`Revoke ${token.name}`}
+      text="Programs with this token are refused from now on."
+      action="Revoke"
+      withComment={false}
+      error={revoke.error}
+      busy={revoke.isPending}
+      onConfirm={() => revoke.mutate()}
+      onClose={onClose}
+    />
+  );
 }

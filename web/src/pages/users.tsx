@@ -19,18 +19,48 @@ export function UsersPage() {
   const [deleting, setDeleting] = useState<User | undefined>(undefined);
   const query = useQuery({ queryKey: KEY, queryFn: () => body(api.GET("/api/v1/users")) });
   return (
-    <SettingsFrame title="Users" actions={<button type="button" onClick={() => setAdding(true)}>Add a user…</button>}>
+    <SettingsFrame
+      title="Users"
+      actions={
+        <button type="button" onClick={() => setAdding(true)}>
+          Add a user…
+        </button>
+      }
+    >
       <p>A viewer reads, an operator also answers and silences, an administrator also manages users.</p>
       <Loaded query={query}>
         {(users) => (
           <div className="scroll" role="region" aria-label="Users" tabIndex={0}>
             <table className="plain-table">
-              <thead><tr>{["Name", "Role", "Added", "State"].map((name) => <th key={name} scope="col">{name}</th>)}<th scope="col"><span className="hidden">Actions</span></th></tr></thead>
+              <thead>
+                <tr>
+                  {["Name", "Role", "Added", "State"].map((name) => (
+                    <th key={name} scope="col">
+                      {name}
+                    </th>
+                  ))}
+                  <th scope="col">
+                    <span className="hidden">Actions</span>
+                  </th>
+                </tr>
+              </thead>
               <tbody>
                 {users.map((user) => (
                   <tr key={user.name}>
-                    <th scope="row">{user.name}</th><td>{user.role}</td><td><Time at={user.created} /></td><td>{stateOf(user)}</td>
-                    <td><button type="button" aria-label={`Change ${user.name}`} onClick={() => setChanging(user)}>Change</button> <button type="button" aria-label={`Delete ${user.name}`} onClick={() => setDeleting(user)}>Delete</button></td>
+                    <th scope="row">{user.name}</th>
+                    <td>{user.role}</td>
+                    <td>
+                      <Time at={user.created} />
+                    </td>
+                    <td>{stateOf(user)}</td>
+                    <td>
+                      <button type="button" aria-label={`Change ${user.name}`} onClick={() => setChanging(user)}>
+                        Change
+                      </button>{" "}
+                      <button type="button" aria-label={`Delete ${user.name}`} onClick={() => setDeleting(user)}>
+                        Delete
+                      </button>
+                    </td>
                   </tr>
                 ))}
               </tbody>
@@ -48,7 +78,13 @@ export function UsersPage() {
 function stateOf(user: User) {
   if (user.disabled) return "disabled";
   const locked = user.locked_until && Date.parse(user.locked_until) > Date.now();
-  return locked ? <>locked until <Time at={user.locked_until} /></> : "enabled";
+  return locked ? (
+    <>
+      locked until <Time at={user.locked_until} />
+    </>
+  ) : (
+    "enabled"
+  );
 }
 
 /** A change of users; the list is read again after it. */
@@ -64,32 +100,64 @@ function useUserChange<Given>(change: (given: Given) => Promise<unknown>, onClos
 }
 
 function Add({ onClose }: { onClose: () => void }) {
-  const add = useUserChange((given: Schemas["UserRequest"]) => body(api.POST("/api/v1/users", { body: given })), onClose);
+  const add = useUserChange(
+    (given: Schemas["UserRequest"]) => body(api.POST("/api/v1/users", { body: given })),
+    onClose,
+  );
   const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
     const form = new FormData(event.currentTarget);
-    add.mutate({ name: String(form.get("name")), role: form.get("role") as Role, password: String(form.get("password")) });
+    add.mutate({
+      name: String(form.get("name")),
+      role: form.get("role") as Role,
+      password: String(form.get("password")),
+    });
   };
   return (
     <Dialog title="Add a user" onClose={onClose}>
       <form onSubmit={submit}>
-        <label className="field">Name<input name="name" required maxLength={64} pattern="[A-Za-z0-9][A-Za-z0-9._@\-]*" autoComplete="off" autoFocus /></label>
+        <label className="field">
+          Name
+          <input
+            name="name"
+            required
+            maxLength={64}
+            pattern="[A-Za-z0-9][A-Za-z0-9._@\-]*"
+            autoComplete="off"
+            autoFocus
+          />
+        </label>
         <RoleField role="viewer" />
         <PasswordField label="Password" required />
         {add.error && <Failure error={add.error} />}
-        <div className="actions"><button type="submit" className="primary" disabled={add.isPending}>Add</button><button type="button" onClick={onClose}>Cancel</button></div>
+        <div className="actions">
+          <button type="submit" className="primary" disabled={add.isPending}>
+            Add
+          </button>
+          <button type="button" onClick={onClose}>
+            Cancel
+          </button>
+        </div>
       </form>
     </Dialog>
   );
 }
 
 function Change({ user, onClose }: { user: User; onClose: () => void }) {
-  const change = useUserChange((given: Schemas["UserChange"]) => body(api.PATCH("/api/v1/users/{name}", { params: { path: { name: user.name } }, body: given })), onClose);
+  const change = useUserChange(
+    (given: Schemas["UserChange"]) =>
+      body(api.PATCH("/api/v1/users/{name}", { params: { path: { name: user.name } }, body: given })),
+    onClose,
+  );
   const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
     const form = new FormData(event.currentTarget);
     const password = String(form.get("password"));
-    change.mutate({ role: form.get("role") as Role, disabled: form.get("disabled") === "on", ...(password ? { password } : {}) });
+    change.mutate({
+      role: form.get("role") as Role,
+      disabled: form.get("disabled") === "on",
+      ...(password ? { password } : {}),
+    });
   };
   return (
     <Dialog title={`Change ${user.name}`} onClose={onClose}>
@@ -97,23 +165,68 @@ function Change({ user, onClose }: { user: User; onClose: () => void }) {
         <p>Every change ends the user's sessions.</p>
         <RoleField role={user.role} />
         <PasswordField label="New password; the old one stays if this is empty" />
-        <label><input type="checkbox" name="disabled" defaultChecked={user.disabled} /> Disabled</label>
+        <label>
+          <input type="checkbox" name="disabled" defaultChecked={user.disabled} /> Disabled
+        </label>
         {change.error && <Failure error={change.error} />}
-        <div className="actions"><button type="submit" className="primary" disabled={change.isPending}>Change</button><button type="button" onClick={onClose}>Cancel</button></div>
+        <div className="actions">
+          <button type="submit" className="primary" disabled={change.isPending}>
+            Change
+          </button>
+          <button type="button" onClick={onClose}>
+            Cancel
+          </button>
+        </div>
       </form>
     </Dialog>
   );
 }
 
 function Delete({ user, onClose }: { user: User; onClose: () => void }) {
-  const remove = useUserChange(() => body(api.DELETE("/api/v1/users/{name}", { params: { path: { name: user.name } } })), onClose);
-  return <Confirm title={`Delete ${user.name}`} text="All sessions and tokens of the user end." action="Delete" withComment={false} error={remove.error} busy={remove.isPending} onConfirm={() => remove.mutate(undefined)} onClose={onClose} />;
+  const remove = useUserChange(
+    () => body(api.DELETE("/api/v1/users/{name}", { params: { path: { name: user.name } } })),
+    onClose,
+  );
+  return (
+    <Confirm
+      title={`Delete ${user.name}`}
+      text="All sessions and tokens of the user end."
+      action="Delete"
+      withComment={false}
+      error={remove.error}
+      busy={remove.isPending}
+      onConfirm={() => remove.mutate(undefined)}
+      onClose={onClose}
+    />
+  );
 }
 
 function RoleField({ role }: { role: Role }) {
-  return <label className="field">Role<select name="role" defaultValue={role}>{ROLES.map((name) => <option key={name}>{name}</option>)}</select></label>;
+  return (
+    <label className="field">
+      Role
+      <select name="role" defaultValue={role}>
+        {ROLES.map((name) => (
+          <option key={name}>{name}</option>
+        ))}
+      </select>
+    </label>
+  );
 }
 
 function PasswordField({ label, required = false }: { label: string; required?: boolean }) {
-  return <label className="field">{label}<input name="password" type="password" autoComplete="new-password" minLength={MIN_PASSWORD} maxLength={256} required={required} /><small>At least {MIN_PASSWORD} characters.</small></label>;
+  return (
+    <label className="field">
+      {label}
+      <input
+        name="password"
+        type="password"
+        autoComplete="new-password"
+        minLength={MIN_PASSWORD}
+        maxLength={256}
+        required={required}
+      />
+      <small>At least {MIN_PASSWORD} characters.</small>
+    </label>
+  );
 }

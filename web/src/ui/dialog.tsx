@@ -14,7 +14,9 @@ export function Dialog({ title, onClose, children }: { title: string; onClose: (
     <dialog ref={element} aria-labelledby={id} onCancel={onClose}>
       <div className="dialog-head">
         <h2 id={id}>{title}</h2>
-        <button type="button" className="plain" aria-label="Close" onClick={onClose}>✕</button>
+        <button type="button" className="plain" aria-label="Close" onClick={onClose}>
+          ✕
+        </button>
       </div>
       {children}
     </dialog>
@@ -50,8 +52,12 @@ export function Confirm({ title, text, action, error, busy, onConfirm, onClose, 
         )}
         {error && <Failure error={error} />}
         <div className="actions">
-          <button type="submit" className="primary" disabled={busy}>{action}</button>
-          <button type="button" onClick={onClose}>Cancel</button>
+          <button type="submit" className="primary" disabled={busy}>
+            {action}
+          </button>
+          <button type="button" onClick={onClose}>
+            Cancel
+          </button>
         </div>
       </form>
     </Dialog>

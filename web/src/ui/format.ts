@@ -34,7 +34,11 @@ export function words(name: string): string {
 /** How long ago a time was, in its largest unit. */
 export function ago(text: string): string {
   const seconds = Math.round((Date.now() - Date.parse(text)) / 1_000);
-  const units = [["day", 86_400], ["hour", 3_600], ["minute", 60]] as const;
+  const units = [
+    ["day", 86_400],
+    ["hour", 3_600],
+    ["minute", 60],
+  ] as const;
   const unit = units.find(([, length]) => Math.abs(seconds) >= length);
   return unit ? `${plural(Math.floor(seconds / unit[1]), unit[0])} ago` : "just now";
 }

@@ -22,13 +22,23 @@ export function StatusBadge({ status }: { status: string }) {
 }
 
 export function Time({ at }: { at: string | null | undefined }) {
-  return at ? <time dateTime={at} title={at}>{time(at)}</time> : <>–</>;
+  return at ? (
+    <time dateTime={at} title={at}>
+      {time(at)}
+    </time>
+  ) : (
+    <>–</>
+  );
 }
 
 export function Tabs({ label, items }: { label: string; items: readonly (readonly [to: string, label: string])[] }) {
   return (
     <nav className="tabs" aria-label={label}>
-      {items.map(([to, text]) => <NavLink key={to} to={to} end>{text}</NavLink>)}
+      {items.map(([to, text]) => (
+        <NavLink key={to} to={to} end>
+          {text}
+        </NavLink>
+      ))}
     </nav>
   );
 }
@@ -38,13 +48,23 @@ export function Pairs({ items }: { items: readonly (readonly [name: string, valu
   const shown = items.filter(([, value]) => value !== null && value !== undefined && value !== "" && value !== false);
   return (
     <dl className="pairs">
-      {shown.map(([name, value]) => <div key={name}><dt>{name}</dt><dd>{value}</dd></div>)}
+      {shown.map(([name, value]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{value}</dd>
+        </div>
+      ))}
     </dl>
   );
 }
 
 /** Horizontal bars with their numbers; a bar can be a button that filters. */
-export function Bars({ items, text, onChoose, chosen }: {
+export function Bars({
+  items,
+  text,
+  onChoose,
+  chosen,
+}: {
   items: readonly (readonly [name: string, value: number])[];
   text: (value: number) => string;
   onChoose?: (name: string) => void;
@@ -57,15 +77,21 @@ export function Bars({ items, text, onChoose, chosen }: {
         const label = (
           <>
             <span>{words(name) || "none"}</span>
-            <span className="bar" aria-hidden="true"><i style={{ width: `${(100 * value) / longest}%` }} /></span>
+            <span className="bar" aria-hidden="true">
+              <i style={{ width: `${(100 * value) / longest}%` }} />
+            </span>
             <span className="number">{text(value)}</span>
           </>
         );
         return (
           <li key={name}>
-            {onChoose
-              ? <button type="button" className="row" aria-pressed={chosen === name} onClick={() => onChoose(name)}>{label}</button>
-              : <div className="row">{label}</div>}
+            {onChoose ? (
+              <button type="button" className="row" aria-pressed={chosen === name} onClick={() => onChoose(name)}>
+                {label}
+              </button>
+            ) : (
+              <div className="row">{label}</div>
+            )}
           </li>
         );
       })}
@@ -79,5 +105,9 @@ export function CopyButton({ text, children }: { text: () => string; children: R
     await navigator.clipboard.writeText(text());
     setDone(true);
   };
-  return <button type="button" onClick={() => void copy()} onBlur={() => setDone(false)}>{done ? "Copied" : children}</button>;
+  return (
+    <button type="button" onClick={() => void copy()} onBlur={() => setDone(false)}>
+      {done ? "Copied" : children}
+    </button>
+  );
 }

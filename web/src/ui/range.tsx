@@ -17,20 +17,25 @@ export interface Range {
 export function useParameters() {
   const [parameters, setParameters] = useSearchParams();
   const change = (values: Record<string, string | undefined>) =>
-    setParameters((before) => {
-      const after = new URLSearchParams(before);
-      for (const [name, value] of Object.entries(values)) {
-        if (value) after.set(name, value);
-        else after.delete(name);
-      }
-      return after;
-    }, { replace: true });
+    setParameters(
+      (before) => {
+        const after = new URLSearchParams(before);
+        for (const [name, value] of Object.entries(values)) {
+          if (value) after.set(name, value);
+          else after.delete(name);
+        }
+        return after;
+      },
+      { replace: true },
+    );
   return [parameters, change] as const;
 }
 
 /** The range in the address: `hours` back from now, or `since` and `until`. */
 export function rangeOf(parameters: URLSearchParams, defaultHours?: number): Range {
-  const hours = Number(parameters.get("hours") ?? 0) || (parameters.has("since") || parameters.has("until") ? 0 : defaultHours ?? 0);
+  const hours =
+    Number(parameters.get("hours") ?? 0) ||
+    (parameters.has("since") || parameters.has("until") ? 0 : (defaultHours ?? 0));
   if (hours > 0) return { since: iso(minute(Date.now()) - hours * HOUR_MS), until: undefined };
   return { since: parameters.get("since") ?? undefined, until: parameters.get("until") ?? undefined };
 }
@@ -53,7 +58,7 @@ export function iso(ms: number): string {
 export function RangePicker({ defaultHours }: { defaultHours?: number }) {
   const [parameters, change] = useParameters();
   const custom = parameters.has("since") || parameters.has("until") || parameters.has("custom");
-  const chosen = custom ? "custom" : parameters.get("hours") ?? String(defaultHours ?? "");
+  const chosen = custom ? "custom" : (parameters.get("hours") ?? String(defaultHours ?? ""));
   const choose = (value: string) => {
     if (value === "custom") change({ hours: undefined, custom: "1", ...rangeOf(parameters, defaultHours ?? 24) });
     else change({ hours: value, custom: undefined, since: undefined, until: undefined });
@@ -64,7 +69,11 @@ export function RangePicker({ defaultHours }: { defaultHours?: number }) {
         Range
         <select value={chosen} onChange={(event) => choose(event.target.value)}>
           {defaultHours === undefined && <option value="">All</option>}
-          {PRESETS.map(([hours, text]) => <option key={hours} value={hours}>{text}</option>)}
+          {PRESETS.map(([hours, text]) => (
+            <option key={hours} value={hours}>
+              {text}
+            </option>
+          ))}
           <option value="custom">From … to …</option>
         </select>
       </label>
@@ -79,11 +88,23 @@ export function RangePicker({ defaultHours }: { defaultHours?: number }) {
 }
 
 /** A time in UTC, as the API shows times. */
-export function TimeField({ label, value, onChange }: { label: string; value: string | null | undefined; onChange: (value: string | undefined) => void }) {
+export function TimeField({
+  label,
+  value,
+  onChange,
+}: {
+  label: string;
+  value: string | null | undefined;
+  onChange: (value: string | undefined) => void;
+}) {
   return (
     <label className="field">
       {label}
-      <input type="datetime-local" value={value?.slice(0, 16) ?? ""} onChange={(event) => onChange(event.target.value ? `${event.target.value}:00Z` : undefined)} />
+      <input
+        type="datetime-local"
+        value={value?.slice(0, 16) ?? ""}
+        onChange={(event) => onChange(event.target.value ? `${event.target.value}:00Z` : undefined)}
+      />
     </label>
   );
 }

@@ -10,7 +10,14 @@ export function Sparkline({ values }: { values: readonly number[] }) {
     return `M${(index * step).toFixed(1)} ${HEIGHT}v-${height.toFixed(1)}h${(step * 0.8).toFixed(1)}v${height.toFixed(1)}z`;
   });
   return (
-    <svg className="sparkline" viewBox={`0 0 ${WIDTH} ${HEIGHT}`} width={WIDTH} height={HEIGHT} role="img" aria-label={`Highest part: ${highest} lines`}>
+    <svg
+      className="sparkline"
+      viewBox={`0 0 ${WIDTH} ${HEIGHT}`}
+      width={WIDTH}
+      height={HEIGHT}
+      role="img"
+      aria-label={`Highest part: ${highest} lines`}
+    >
       <path d={bars.join("")} />
     </svg>
   );

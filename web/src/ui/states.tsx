@@ -3,16 +3,29 @@ import type { ReactNode } from "react";
 import { ProblemError } from "../api/client";
 
 export function Loading() {
-  return <p className="loading" role="status">Loading…</p>;
+  return (
+    <p className="loading" role="status">
+      Loading…
+    </p>
+  );
 }
 
 /** What went wrong, in the service's own sentence. 409 is a part that is not set up, which is not a fault. */
 export function Failure({ error, retry }: { error: Error; retry?: (() => void) | undefined }) {
-  if (error instanceof ProblemError && error.status === 409) return <p className="notice" role="status">{error.message}</p>;
+  if (error instanceof ProblemError && error.status === 409)
+    return (
+      <p className="notice" role="status">
+        {error.message}
+      </p>
+    );
   return (
     <div className="failure" role="alert">
       <p>{error.message}</p>
-      {retry && <button type="button" onClick={retry}>Try again</button>}
+      {retry && (
+        <button type="button" onClick={retry}>
+          Try again
+        </button>
+      )}
     </div>
   );
 }

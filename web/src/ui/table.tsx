@@ -1,4 +1,11 @@
-import { flexRender, getCoreRowModel, getSortedRowModel, type ColumnDef, type SortingState, useReactTable } from "@tanstack/react-table";
+import {
+  flexRender,
+  getCoreRowModel,
+  getSortedRowModel,
+  type ColumnDef,
+  type SortingState,
+  useReactTable,
+} from "@tanstack/react-table";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { type KeyboardEvent, type ReactNode, useEffect, useMemo, useRef, useState } from "react";
 import { isTyping } from "../shortcuts";
@@ -34,11 +41,21 @@ export function Table<T>({ label, rows, columns, rowKey, onEnd }: TableProps<T>)
   const data = useMemo(() => [...rows], [rows]);
   const definitions = useMemo(() => columns.map(definition), [columns]);
   const table = useReactTable({
-    data, columns: definitions, state: { sorting }, onSortingChange: setSorting, getRowId: rowKey,
-    getCoreRowModel: getCoreRowModel(), getSortedRowModel: getSortedRowModel(),
+    data,
+    columns: definitions,
+    state: { sorting },
+    onSortingChange: setSorting,
+    getRowId: rowKey,
+    getCoreRowModel: getCoreRowModel(),
+    getSortedRowModel: getSortedRowModel(),
   });
   const sorted = table.getRowModel().rows;
-  const virtual = useVirtualizer({ count: sorted.length, getScrollElement: () => frame.current, estimateSize: () => ROW_PX, overscan: 8 });
+  const virtual = useVirtualizer({
+    count: sorted.length,
+    getScrollElement: () => frame.current,
+    estimateSize: () => ROW_PX,
+    overscan: 8,
+  });
   const visible = virtual.getVirtualItems();
   const first = visible[0];
   const last = visible[visible.length - 1];
@@ -55,10 +72,21 @@ export function Table<T>({ label, rows, columns, rowKey, onEnd }: TableProps<T>)
               const column = columns[index] as Column<T>;
               const order = header.column.getIsSorted();
               return (
-                <th key={header.id} scope="col" className={classes(column)} style={{ width: column.width }} aria-sort={order === false ? undefined : order === "asc" ? "ascending" : "descending"}>
-                  {column.sort
-                    ? <button type="button" className="plain" onClick={header.column.getToggleSortingHandler()}>{column.header}{order === "asc" ? " ▲" : order === "desc" ? " ▼" : ""}</button>
-                    : column.header}
+                <th
+                  key={header.id}
+                  scope="col"
+                  className={classes(column)}
+                  style={{ width: column.width }}
+                  aria-sort={order === false ? undefined : order === "asc" ? "ascending" : "descending"}
+                >
+                  {column.sort ? (
+                    <button type="button" className="plain" onClick={header.column.getToggleSortingHandler()}>
+                      {column.header}
+                      {order === "asc" ? " ▲" : order === "desc" ? " ▼" : ""}
+                    </button>
+                  ) : (
+                    column.header
+                  )}
                 </th>
               );
             })}
@@ -68,15 +96,21 @@ export function Table<T>({ label, rows, columns, rowKey, onEnd }: TableProps<T>)
           {first && first.start > 0 && <tr aria-hidden="true" style={{ height: first.start }} />}
           {visible.map((item) => {
             const row = sorted[item.index];
-            return row && (
-              <tr key={row.id} data-row aria-rowindex={item.index + 2} style={{ height: ROW_PX }}>
-                {row.getVisibleCells().map((cell, index) => (
-                  <td key={cell.id} className={classes(columns[index] as Column<T>)}>{flexRender(cell.column.columnDef.cell, cell.getContext())}</td>
-                ))}
-              </tr>
+            return (
+              row && (
+                <tr key={row.id} data-row aria-rowindex={item.index + 2} style={{ height: ROW_PX }}>
+                  {row.getVisibleCells().map((cell, index) => (
+                    <td key={cell.id} className={classes(columns[index] as Column<T>)}>
+                      {flexRender(cell.column.columnDef.cell, cell.getContext())}
+                    </td>
+                  ))}
+                </tr>
+              )
             );
           })}
-          {last && virtual.getTotalSize() > last.end && <tr aria-hidden="true" style={{ height: virtual.getTotalSize() - last.end }} />}
+          {last && virtual.getTotalSize() > last.end && (
+            <tr aria-hidden="true" style={{ height: virtual.getTotalSize() - last.end }} />
+          )}
         </tbody>
       </table>
     </div>
@@ -95,7 +129,8 @@ function classes<T>(column: Column<T>): string {
 
 /** `j` and `k` move between the links of rows, `x` toggles the checkbox of the row. */
 function moveBetweenRows(event: KeyboardEvent<HTMLDivElement>): void {
-  if (!["j", "k", "x"].includes(event.key) || event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+  if (!["j", "k", "x"].includes(event.key) || event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target))
+    return;
   const rows = [...event.currentTarget.querySelectorAll<HTMLTableRowElement>("tr[data-row]")];
   const at = rows.findIndex((row) => row.contains(event.target as Node));
   if (event.key === "x") {

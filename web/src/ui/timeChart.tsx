@@ -48,7 +48,11 @@ export function TimeChart(props: ChartProps) {
     let chart: uPlot | null = null;
     const draw = () => {
       chart?.destroy();
-      chart = new uPlot(options(props, element.clientWidth, (since, until) => brush.current?.(since, until)), [props.times, ...props.series.map((found) => found.values)], element);
+      chart = new uPlot(
+        options(props, element.clientWidth, (since, until) => brush.current?.(since, until)),
+        [props.times, ...props.series.map((found) => found.values)],
+        element,
+      );
     };
     draw();
     const resized = new ResizeObserver(() => chart?.setSize({ width: element.clientWidth, height: HEIGHT_PX }));
@@ -63,23 +67,46 @@ export function TimeChart(props: ChartProps) {
       chart?.destroy();
     };
   }, [props.times, props.series, props.markers, props.range]);
-  return <figure className="chart" role="img" aria-label={props.label}><div ref={frame} /></figure>;
+  return (
+    <figure className="chart" role="img" aria-label={props.label}>
+      <div ref={frame} />
+    </figure>
+  );
 }
 
 function options(props: ChartProps, width: number, onBrush: (since: number, until: number) => void): uPlot.Options {
-  const axis = { stroke: colour("--muted"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") } };
+  const axis = {
+    stroke: colour("--muted"),
+    grid: { stroke: colour("--line"), width: 1 },
+    ticks: { stroke: colour("--line") },
+  };
   return {
     width,
     height: HEIGHT_PX,
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1_000), "UTC"),
-    axes: [{ ...axis, values: (_, splits, _axis, _space, step) => splits.map((seconds) => tick(seconds, step)) }, { ...axis, size: 60 }],
+    axes: [
+      { ...axis, values: (_, splits, _axis, _space, step) => splits.map((seconds) => tick(seconds, step)) },
+      { ...axis, size: 60 },
+    ],
     scales: { x: { range: (_, low, high) => (props.range ? [...props.range] : rangeOf(low, high)) } },
     cursor: { drag: { x: props.onBrush !== undefined, y: false, setScale: false } },
-    series: [{ label: "Time (UTC)", value: (_, seconds) => (seconds === null ? "–" : `${DAY(seconds)}, ${CLOCK_SECONDS(seconds)}`) }, ...props.series.map(drawn)],
+    series: [
+      {
+        label: "Time (UTC)",
+        value: (_, seconds) => (seconds === null ? "–" : `${DAY(seconds)}, ${CLOCK_SECONDS(seconds)}`),
+      },
+      ...props.series.map(drawn),
+    ],
     hooks: {
-      setSelect: [(chart) => {
-        if (chart.select.width > 0) onBrush(chart.posToVal(chart.select.left, "x"), chart.posToVal(chart.select.left + chart.select.width, "x"));
-      }],
+      setSelect: [
+        (chart) => {
+          if (chart.select.width > 0)
+            onBrush(
+              chart.posToVal(chart.select.left, "x"),
+              chart.posToVal(chart.select.left + chart.select.width, "x"),
+            );
+        },
+      ],
       draw: [(chart) => drawMarkers(chart, props.markers ?? [])],
     },
   };
@@ -104,8 +131,18 @@ function tick(seconds: number, step: number): string {
 
 function drawn(series: ChartSeries): uPlot.Series {
   const stroke = colour(series.colour);
-  const shared: uPlot.Series = { label: series.label, stroke, value: (_, value) => (value === null ? "–" : String(Number(value.toPrecision(4)))) };
-  if (series.kind === "bars") return { ...shared, fill: stroke, paths: (uPlot.paths.bars as NonNullable<typeof uPlot.paths.bars>)({ size: [0.8, 40] }), points: { show: false } };
+  const shared: uPlot.Series = {
+    label: series.label,
+    stroke,
+    value: (_, value) => (value === null ? "–" : String(Number(value.toPrecision(4)))),
+  };
+  if (series.kind === "bars")
+    return {
+      ...shared,
+      fill: stroke,
+      paths: (uPlot.paths.bars as NonNullable<typeof uPlot.paths.bars>)({ size: [0.8, 40] }),
+      points: { show: false },
+    };
   if (series.kind === "points") return { ...shared, paths: () => null, points: { show: true, size: 6, fill: stroke } };
   return { ...shared, width: 2, ...(series.dashed ? { dash: [6, 4] } : {}) };
 }
