@@ -38,7 +38,10 @@ REGION = "fault-test"
 PARSE = ParseSettings(format="hdfs")
 WINDOW = SessionWindows(gap_s=200, growth=(8, 16, 24))
 MODEL = "event_counts"
-LAST_LINE = b"081231 235959 1 INFO dfs.FSNamesystem: BLOCK* ask 10.0.0.1:50010 to delete  blk_1"
+LAST_LINES = [
+    b"081231 23595%d 1 INFO dfs.FSNamesystem: BLOCK* ask 10.0.0.1:50010 to delete  blk_1" % second for second in (8, 9)
+]
+"""Two, because one line ahead of all others would count as a wrong clock."""
 """So late in event time that every session before it ends."""
 
 
@@ -187,10 +190,10 @@ def _batches(source: MemorySource, partition: str) -> Iterator[LineBatch]:
 
 @pytest.fixture(scope="session")
 def log_lines() -> Callable[[int, int], list[bytes]]:
-    """`log_lines(n, seed)`: a simulated log whose last line ends all sessions."""
+    """`log_lines(n, seed)`: a simulated log whose last two lines end all sessions."""
 
     def make(lines: int, seed: int = 7) -> list[bytes]:
-        return [*simulate(lines - 1, seed=seed, anomaly_share=0.1, release_at=1).data.splitlines(), LAST_LINE]
+        return [*simulate(lines - 2, seed=seed, anomaly_share=0.1, release_at=1).data.splitlines(), *LAST_LINES]
 
     return make
 
