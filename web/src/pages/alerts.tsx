@@ -1,5 +1,5 @@
 import { keepPreviousData, useInfiniteQuery, useQueryClient } from "@tanstack/react-query";
-import { useCallback, useMemo, useRef, useState } from "react";
+import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { api, body } from "../api/client";
 import { type StreamState, useAlertStream } from "../api/stream";
 import type { AlertItem } from "../api/types";
@@ -73,6 +73,8 @@ function Selectable({ grouped, parameters }: { grouped: boolean; parameters: URL
       }),
     [],
   );
+  // Nothing is decided about rows that the filters no longer show.
+  useEffect(() => setSelected(new Set()), [parameters]);
   const list = { selected, toggle, parameters };
   return (
     <>
