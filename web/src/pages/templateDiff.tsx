@@ -116,43 +116,45 @@ function Summary({
   onChoose: (kind: string) => void;
 }) {
   return (
-    <table className="summary">
-      <caption className="hidden">Templates and lines by kind of change</caption>
-      <thead>
-        <tr>
-          <th scope="col">Kind</th>
-          <th scope="col">Templates</th>
-          <th scope="col">Lines before</th>
-          <th scope="col">Lines after</th>
-        </tr>
-      </thead>
-      <tbody>
-        {KINDS.map((kind) => (
-          <tr key={kind}>
-            <th scope="row">
-              <button type="button" aria-pressed={chosen === kind} onClick={() => onChoose(kind)}>
-                {kind}
-              </button>
-            </th>
-            <td>{count(diff.kinds[kind] ?? 0)}</td>
-            <td>{count(diff.lines_by_kind[kind]?.[0] ?? 0)}</td>
-            <td>{count(diff.lines_by_kind[kind]?.[1] ?? 0)}</td>
+    <div className="scroll" role="region" aria-label="Summary" tabIndex={0}>
+      <table className="summary">
+        <caption className="hidden">Templates and lines by kind of change</caption>
+        <thead>
+          <tr>
+            <th scope="col">Kind</th>
+            <th scope="col">Templates</th>
+            <th scope="col">Lines before</th>
+            <th scope="col">Lines after</th>
           </tr>
-        ))}
-      </tbody>
-      <tfoot>
-        <tr>
-          <th scope="row">All</th>
-          <td>{count(Object.values(diff.kinds).reduce((sum, value) => sum + value, 0))}</td>
-          <td>
-            {count(diff.lines_before)} in {plural(diff.minutes_before, "minute")}
-          </td>
-          <td>
-            {count(diff.lines_after)} in {plural(diff.minutes_after, "minute")}
-          </td>
-        </tr>
-      </tfoot>
-    </table>
+        </thead>
+        <tbody>
+          {KINDS.map((kind) => (
+            <tr key={kind}>
+              <th scope="row">
+                <button type="button" aria-pressed={chosen === kind} onClick={() => onChoose(kind)}>
+                  {kind}
+                </button>
+              </th>
+              <td>{count(diff.kinds[kind] ?? 0)}</td>
+              <td>{count(diff.lines_by_kind[kind]?.[0] ?? 0)}</td>
+              <td>{count(diff.lines_by_kind[kind]?.[1] ?? 0)}</td>
+            </tr>
+          ))}
+        </tbody>
+        <tfoot>
+          <tr>
+            <th scope="row">All</th>
+            <td>{count(Object.values(diff.kinds).reduce((sum, value) => sum + value, 0))}</td>
+            <td>
+              {count(diff.lines_before)} in {plural(diff.minutes_before, "minute")}
+            </td>
+            <td>
+              {count(diff.lines_after)} in {plural(diff.minutes_after, "minute")}
+            </td>
+          </tr>
+        </tfoot>
+      </table>
+    </div>
   );
 }
 
