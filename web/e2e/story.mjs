@@ -143,6 +143,9 @@ async function useDarkAndNarrow() {
     "rounds",
     "analyse",
     "settings/users",
+    "settings/tokens",
+    "settings/silences",
+    "settings/audit",
   ]) {
     await go(`/${path}`, "main h1");
     await check(`narrow-${path.replace("/", "-")}`);
