@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from engine.parsing.record_block import Placed
+from engine.parsing.record_block import PassedLines, Placed
 
 _ENCODED = re.compile(
     rb" (proctitle|cmd|comm|exe|name|cwd|key|acct|path|dir|data|grp|vm|new-disk|old-disk)"
@@ -27,23 +27,14 @@ class AuditKind:
         return AuditLine()
 
 
-class AuditLine:
+class AuditLine(PassedLines):
     """See `engine.parsing.record_block.RecordBlock`."""
 
     done = True
-    waits = False
 
     def take(self, position: int, line: bytes) -> list[Placed] | None:
         """See `RecordBlock`."""
         return [(position, _ENCODED.sub(_decoded, line))]
-
-    def rest(self) -> list[Placed]:
-        """See `RecordBlock`."""
-        return []
-
-    def state(self) -> list[Any]:
-        """See `RecordBlock`."""
-        return []
 
 
 def _decoded(field: re.Match[bytes]) -> bytes:

@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from engine.parsing.record_block import Placed, held_bytes, lines_of, plain
+from engine.parsing.record_block import HeldLines, Placed, lines_of
 
 MOST_BYTES = 4 << 20
 """Greatest size of a document over several lines."""
@@ -63,23 +63,17 @@ class JsonKind:
         return JsonBlock(in_array=in_array, brackets=brackets.encode(), lines=lines_of(lines))
 
 
-class JsonBlock:
+class JsonBlock(HeldLines):
     """See `engine.parsing.record_block.RecordBlock`."""
 
     def __init__(self, *, in_array: bool, brackets: bytes = b"", lines: list[Placed] | None = None) -> None:
-        self.done = False
+        super().__init__(lines)
         self._in_array = in_array
         self._brackets = bytearray(brackets)  # open within the record
-        self._lines = lines or []
-
-    @property
-    def waits(self) -> bool:
-        """See `RecordBlock`."""
-        return bool(self._lines)
 
     def take(self, position: int, line: bytes) -> list[Placed] | None:
         """See `RecordBlock`."""
-        if not self._fits(line) or held_bytes(self._lines) + len(line) > MOST_BYTES:
+        if self._bytes + len(line) > MOST_BYTES or not self._fits(line):
             return None
         out: list[Placed] = []
         start, brackets = 0, self._brackets
@@ -101,7 +95,7 @@ class JsonBlock:
                     out += self._complete(position, start, line[start : token.end()])
                     start = token.end()
         if brackets:
-            self._lines.append((position if self._lines else position + start, line[start:]))
+            self._hold(position if self._lines else position + start, line[start:])
         self.done = not self._in_array and not brackets
         return out
 
@@ -115,17 +109,11 @@ class JsonBlock:
         return before == b":" or (self._brackets[-1:] == b"[" and before in (b",", b"["))
 
     def _complete(self, position: int, start: int, last: bytes) -> list[Placed]:
-        lines, self._lines = [*self._lines, (position + start, last)], []
-        return list(_records(lines))
-
-    def rest(self) -> list[Placed]:
-        """See `RecordBlock`."""
-        lines, self._lines = self._lines, []
-        return lines
+        return list(_records([*self._released(), (position + start, last)]))
 
     def state(self) -> list[Any]:
         """See `RecordBlock`."""
-        return [self._in_array, self._brackets.decode(), plain(self._lines)]
+        return [self._in_array, self._brackets.decode(), super().state()]
 
 
 def _records(lines: list[Placed]) -> Iterator[Placed]:

@@ -64,9 +64,51 @@ class BlockKind(Protocol):
         ...
 
 
-def held_bytes(lines: list[Placed]) -> int:
-    """Bytes of some lines."""
-    return sum(len(line) for _, line in lines)
+class HeldLines:
+    """The part that blocks share which hold lines until their record is complete; see `RecordBlock`."""
+
+    def __init__(self, lines: list[Placed] | None = None) -> None:
+        """Holds the lines that a snapshot kept."""
+        self.done = False
+        self._lines = lines or []
+        self._bytes = sum(len(line) for _, line in self._lines)
+
+    @property
+    def waits(self) -> bool:
+        """See `RecordBlock`."""
+        return bool(self._lines)
+
+    def _hold(self, position: int, line: bytes) -> None:
+        self._lines.append((position, line))
+        self._bytes += len(line)
+
+    def _released(self) -> list[Placed]:
+        """The lines held, which are held no longer."""
+        lines, self._lines, self._bytes = self._lines, [], 0
+        return lines
+
+    def rest(self) -> list[Placed]:
+        """See `RecordBlock`."""
+        return self._released()
+
+    def state(self) -> list[Any]:
+        """See `RecordBlock`."""
+        return plain(self._lines)
+
+
+class PassedLines:
+    """The part that blocks share which hold no line; see `RecordBlock`."""
+
+    done = False
+    waits = False
+
+    def rest(self) -> list[Placed]:
+        """See `RecordBlock`."""
+        return []
+
+    def state(self) -> list[Any]:
+        """See `RecordBlock`."""
+        return []
 
 
 def plain(lines: list[Placed]) -> list[list[Any]]:

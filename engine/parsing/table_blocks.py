@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from engine.parsing.record_block import Placed, held_bytes, lines_of, plain
+from engine.parsing.record_block import HeldLines, PassedLines, Placed, lines_of
 
 _DIRECTIVE = re.compile(
     rb"#(Software|Version|Fields|Date|Start-Date|End-Date|Remark|Time Format|GMT-Offset): ?(.*)"
@@ -38,11 +38,8 @@ class TableKind:
         return TableBlock(columns, path, local=local)
 
 
-class TableBlock:
+class TableBlock(PassedLines):
     """See `engine.parsing.record_block.RecordBlock`; it never holds a line."""
-
-    done = False
-    waits = False
 
     def __init__(self, columns: list[str] | None = None, path: str = "", *, local: bool = False) -> None:
         self._columns = columns or []
@@ -81,10 +78,6 @@ class TableBlock:
             row["time"] = f"{row.pop('date')}T{row['time']}" + ("" if self._local else "Z")
         return {"#table": self._path or "w3c", **row}
 
-    def rest(self) -> list[Placed]:
-        """See `RecordBlock`."""
-        return []
-
     def state(self) -> list[Any]:
         """See `RecordBlock`."""
         return [self._columns, self._path, self._local]
@@ -109,11 +102,8 @@ class GeneralLogKind:
         return GeneralLogBlock(state[0].encode())
 
 
-class GeneralLogBlock:
+class GeneralLogBlock(PassedLines):
     """See `engine.parsing.record_block.RecordBlock`; it never holds a line, and gives the time to lines without one."""
-
-    done = False
-    waits = False
 
     def __init__(self, time: bytes = b"") -> None:
         self._time = time
@@ -127,10 +117,6 @@ class GeneralLogBlock:
         elif _UNTIMED.match(line):
             line = self._time + line.lstrip(b"\t")
         return None if self._strangers > _STRANGERS else [(position, line)]
-
-    def rest(self) -> list[Placed]:
-        """See `RecordBlock`."""
-        return []
 
     def state(self) -> list[Any]:
         """See `RecordBlock`."""
@@ -158,38 +144,24 @@ class CsvKind:
         return CsvBlock(lines_of(state))
 
 
-class CsvBlock:
+class CsvBlock(HeldLines):
     """See `engine.parsing.record_block.RecordBlock`: a row, until the number of its quotation marks is even."""
 
     def __init__(self, lines: list[Placed] | None = None) -> None:
-        self.done = False
-        self._lines = lines or []
-
-    @property
-    def waits(self) -> bool:
-        """See `RecordBlock`."""
-        return bool(self._lines)
+        super().__init__(lines)
+        self._odd = sum(line.count(b'"') for _, line in self._lines) % 2
 
     def take(self, position: int, line: bytes) -> list[Placed] | None:
         """See `RecordBlock`."""
-        if len(self._lines) >= _MOST_LINES or held_bytes(self._lines) + len(line) > _MOST_BYTES:
+        if len(self._lines) >= _MOST_LINES or self._bytes + len(line) > _MOST_BYTES:
             return None
-        self._lines.append((position, line))
-        if sum(text.count(b'"') for _, text in self._lines) % 2:
+        self._hold(position, line)
+        self._odd = (self._odd + line.count(b'"')) % 2
+        if self._odd:
             return []
         self.done = True
-        whole = b" ".join(text for _, text in self._lines)
-        place, self._lines = self._lines[0][0], []
-        return [(place, whole)]
-
-    def rest(self) -> list[Placed]:
-        """See `RecordBlock`."""
-        lines, self._lines = self._lines, []
-        return lines
-
-    def state(self) -> list[Any]:
-        """See `RecordBlock`."""
-        return plain(self._lines)
+        lines = self._released()
+        return [(lines[0][0], b" ".join(text for _, text in lines))]
 
 
 TABLE_KINDS = (TableKind(), CsvKind(), GeneralLogKind())

@@ -1,10 +1,10 @@
 """Records of text over several lines whose first line has no message: the lines become one."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from engine.parsing.record_block import Placed, lines_of, plain
+from engine.parsing.record_block import HeldLines, Placed, lines_of
 
 _LONGEST_FIRST = 1024
 """Bytes of a first line. It has no message, so it is short; the patterns need not be linear in longer ones."""
@@ -45,42 +45,32 @@ class TextKind:
         return TextBlock(self, lines_of(state))
 
 
-@dataclass(slots=True)
-class TextBlock:
+class TextBlock(HeldLines):
     """See `engine.parsing.record_block.RecordBlock`."""
 
-    kind: TextKind
-    lines: list[Placed] = field(default_factory=list)
-    done: bool = False
-
-    @property
-    def waits(self) -> bool:
-        """See `RecordBlock`."""
-        return bool(self.lines)
+    def __init__(self, kind: TextKind, lines: list[Placed] | None = None) -> None:
+        super().__init__(lines)
+        self._kind = kind
 
     def take(self, position: int, line: bytes) -> list[Placed] | None:
         """See `RecordBlock`."""
-        expected = self.kind.second if len(self.lines) == 1 and self.kind.second is not None else self.kind.more
-        if self.lines and not expected.match(line):
+        kind = self._kind
+        expected = kind.second if len(self._lines) == 1 and kind.second is not None else kind.more
+        if self._lines and not expected.match(line):
             return None
-        self.lines.append((position, line))
-        full = len(self.lines) > self.kind.most
-        last = self.kind.last is not None and self.kind.last.search(line) is not None
-        if not (full or last):
+        self._hold(position, line)
+        full = len(self._lines) > kind.most
+        if not full and (kind.last is None or kind.last.search(line) is None):
             return []
         self.done = True
         return self.rest()
 
     def rest(self) -> list[Placed]:
         """See `RecordBlock`."""
-        lines, self.lines = self.lines, []
-        if not lines or self.kind.heading:
+        lines = self._released()
+        if not lines or self._kind.heading:
             return []
         return [(lines[0][0], b" ".join(line.strip() for _, line in lines))]
-
-    def state(self) -> list[Any]:
-        """See `RecordBlock`."""
-        return plain(self.lines)
 
 
 _MONTH = rb"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
