@@ -10,10 +10,9 @@ from typing import Any
 
 import orjson
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from connectors.base import Record, SinkUnavailableError, State
-from connectors.sql_database import database_url, driver_message, open_database, shown
+from connectors.sql_database import database_url, driver_message, open_database, shown, upsert
 from connectors.sql_schema import ALERTS, alert_columns
 from connectors.sql_settings import SqlSettings
 
@@ -57,7 +56,7 @@ class SqlSink:
             with self._open_engine().begin() as connection:
                 _limit(connection, timeout_s)
                 for i in range(0, len(records), BATCH_ROWS):
-                    connection.execute(_upsert(connection, [_row(r) for r in records[i : i + BATCH_ROWS]]))
+                    upsert(connection, ALERTS, [_row(r) for r in records[i : i + BATCH_ROWS]], _replaced)
         except (sa.exc.DBAPIError, OSError) as error:
             raise SinkUnavailableError(
                 f"{len(records)} alerts were not stored in {self._name()}: {driver_message(error)}. They are kept."
@@ -120,14 +119,6 @@ def _limit(connection: sa.Connection, timeout_s: float) -> None:
         connection.exec_driver_sql(f"SET LOCAL statement_timeout = {milliseconds}")
     else:
         connection.exec_driver_sql(f"PRAGMA busy_timeout = {milliseconds}")
-
-
-def _upsert(connection: sa.Connection, rows: list[dict[str, Any]]) -> sa.sql.dml.Insert:
-    if connection.dialect.name == "postgresql":
-        pg = postgresql.insert(ALERTS).values(rows)
-        return pg.on_conflict_do_update(index_elements=["id"], set_=_replaced(pg.excluded))
-    lite = sqlite.insert(ALERTS).values(rows)
-    return lite.on_conflict_do_update(index_elements=["id"], set_=_replaced(lite.excluded))
 
 
 def _replaced(excluded: Any) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """The SQL store as a database: its URL, how connections are opened, and its migrations by Alembic."""
 
 import logging
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from connectors.base import SettingsError, SinkUnavailableError
 from connectors.sql_settings import SqlSettings
@@ -113,6 +115,27 @@ def _found_version(connection: sa.Connection) -> str | None:
     from alembic.migration import MigrationContext
 
     return MigrationContext.configure(connection).get_current_revision()
+
+
+def upsert(
+    connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]],
+    changes: Callable[[Any], Mapping[str, Any]],
+) -> None:  # fmt: skip
+    """Insert rows, or change those whose key exists.
+
+    Args:
+        connection: In a transaction.
+        table: Where to insert.
+        rows: At least one, each key once.
+        changes: New values of an existing row, from the columns of the row that was to be inserted.
+    """
+    key = [column.name for column in table.primary_key.columns]
+    if connection.dialect.name == "postgresql":
+        pg = postgresql.insert(table).values(rows)
+        connection.execute(pg.on_conflict_do_update(index_elements=key, set_=changes(pg.excluded)))
+    else:
+        lite = sqlite.insert(table).values(rows)
+        connection.execute(lite.on_conflict_do_update(index_elements=key, set_=changes(lite.excluded)))
 
 
 def shown(url: sa.URL) -> str:

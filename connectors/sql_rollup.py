@@ -1,14 +1,13 @@
 """Counts per minute and template in the SQL store; rows are absolute and upserted, so a replay changes nothing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from connectors.base import Record, SinkUnavailableError, State
-from connectors.sql_database import begin_write, database_url, driver_message, open_database, shown
-from connectors.sql_schema import LEVEL_COLUMNS, TEMPLATE_MINUTES, TEMPLATES
+from connectors.sql_database import begin_write, database_url, driver_message, open_database, shown, upsert
+from connectors.sql_schema import LEVEL_COLUMNS, TEMPLATE_MINUTES, TEMPLATES, without_nul
 from connectors.sql_settings import SqlSettings
 from foundation.time_text import iso_time
 
@@ -63,10 +62,11 @@ class SqlRollupSink:
         try:
             with self._engine.begin() as connection:
                 begin_write(connection)
+                widened = _widened_on(connection)
                 for i in range(0, len(documents), BATCH_ROWS):
                     part = documents[i : i + BATCH_ROWS]
-                    _upsert(connection, TEMPLATE_MINUTES, [_minute_row(d) for d in part], _replaced)
-                    _upsert(connection, TEMPLATES, list(_template_rows(part).values()), _widened)
+                    upsert(connection, TEMPLATE_MINUTES, _sorted(map(_minute_row, part), TEMPLATE_MINUTES), _replaced)
+                    upsert(connection, TEMPLATES, _sorted(_template_rows(part).values(), TEMPLATES), widened)
                 self._delete_old(connection, documents[0]["region"], max(d["minute"] for d in documents))
         except (sa.exc.DBAPIError, OSError) as error:
             raise SinkUnavailableError(
@@ -106,39 +106,30 @@ def _template_rows(documents: Sequence[Any]) -> dict[tuple[str, str], dict[str, 
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for d in documents:
         row = found.setdefault((d["region"], d["template"]), {
-            "region": d["region"], "id": d["template"], "text": d["text"].replace("\x00", "\ufffd"), "example": "",
+            "region": d["region"], "id": d["template"], "text": without_nul(d["text"]), "example": "",
             "first_seen": iso_time(d["first_ns"]), "last_seen": iso_time(d["last_ns"]),
         })  # fmt: skip
         row["first_seen"] = min(row["first_seen"], iso_time(d["first_ns"]))
         row["last_seen"] = max(row["last_seen"], iso_time(d["last_ns"]))
-        row["example"] = row["example"] or d["example"].replace("\x00", "\ufffd")
+        row["example"] = row["example"] or without_nul(d["example"])
     return found
 
 
-def _upsert(
-    connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]],
-    changes: Callable[[sa.Connection, Any], dict[str, Any]],
-) -> None:  # fmt: skip
+def _sorted(rows: Iterable[dict[str, Any]], table: sa.Table) -> list[dict[str, Any]]:
+    """Rows in the order of their keys, so that two writers lock them in the same order."""
     key = [column.name for column in table.primary_key.columns]
-    # Sorted, so that two writers lock rows in the same order.
-    rows.sort(key=lambda row: [row[name] for name in key])
-    if connection.dialect.name == "postgresql":
-        pg = postgresql.insert(table).values(rows)
-        connection.execute(pg.on_conflict_do_update(index_elements=key, set_=changes(connection, pg.excluded)))
-    else:
-        lite = sqlite.insert(table).values(rows)
-        connection.execute(lite.on_conflict_do_update(index_elements=key, set_=changes(connection, lite.excluded)))
+    return sorted(rows, key=lambda row: [row[name] for name in key])
 
 
-def _replaced(_: sa.Connection, excluded: Any) -> dict[str, Any]:
+def _replaced(excluded: Any) -> dict[str, Any]:
     return {name: excluded[name] for name in LEVEL_COLUMNS}
 
 
-def _widened(connection: sa.Connection, excluded: Any) -> dict[str, Any]:
+def _widened_on(connection: sa.Connection) -> Callable[[Any], dict[str, Any]]:
     """First and last seen of a template only move apart; the first example stays."""
     postgres = connection.dialect.name == "postgresql"
     least, greatest = (sa.func.least, sa.func.greatest) if postgres else (sa.func.min, sa.func.max)
-    return {
+    return lambda excluded: {
         "first_seen": least(TEMPLATES.c.first_seen, excluded.first_seen),
         "last_seen": greatest(TEMPLATES.c.last_seen, excluded.last_seen),
         "example": sa.case((TEMPLATES.c.example == "", excluded.example), else_=TEMPLATES.c.example),

@@ -169,9 +169,10 @@ def alert_columns(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return the columns of an alert, without `id` and `document`."""
     names = [column.name for column in ALERTS.columns if column.name not in ("id", "document")]
     found = {name: _DERIVED[name](document) if name in _DERIVED else document.get(name) for name in names}
-    return {name: _clean(value) for name, value in found.items()}
+    # The document itself keeps a NUL, escaped.
+    return {name: without_nul(value) if isinstance(value, str) else value for name, value in found.items()}
 
 
-def _clean(value: Any) -> Any:
-    # PostgreSQL's text holds no NUL; the document itself keeps it, escaped.
-    return value.replace("\x00", "\ufffd") if isinstance(value, str) else value
+def without_nul(text: str) -> str:
+    """Return text as PostgreSQL can hold it."""
+    return text.replace("\x00", "\ufffd")

@@ -1,7 +1,7 @@
 """What operators do with alerts and groups; every action is an event of the group's life and in the audit log."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,6 +23,16 @@ GroupAction = Literal["acknowledge", "resolve", "reopen"]
 BECOMES: Mapping[GroupAction, Status] = {"acknowledge": "acknowledged", "resolve": "resolved", "reopen": "open"}
 
 Comment = Annotated[str, Field(max_length=1_000, pattern=r"^[^\x00]*$", description="Reason, kept with the event.")]
+
+
+class LifeEvent(BaseModel):
+    """Something that was decided about a group or one of its alerts."""
+
+    time: str
+    actor: str
+    event: Annotated[str, Field(description="acknowledge, resolve, reopen, right, wrong or normal.")]
+    alert_id: Annotated[str, Field(description="The alert that was answered; empty if it is about the group.")]
+    comment: str
 
 
 class FeedbackResult(BaseModel):
@@ -95,9 +105,7 @@ def answer_alert(
     silence = None
     if path is not None:
         reason = comment or f"normal from now on, after alert {identity}"
-        silence = add_silence(
-            path, {"template": exactly(text)}, f"{reason} ({caller.name}, {services.now()[:10]})"
-        ).name
+        silence = add_silence(path, {"template": exactly(text)}, _signed(services, caller, reason)).name
     now, group = services.now(), str(alert.get("group", ""))
     values = {"answer": answer, "time": now, "actor": caller.name, "comment": comment, "group_id": group}
     with services.database.write() as connection:
@@ -142,10 +150,11 @@ def exactly(text: str) -> str:
     return f"^{re.escape(text)}$"
 
 
-def events_of(services: Services, group: str) -> Sequence[Mapping[str, Any]]:
+def life_of(services: Services, group: str) -> list[LifeEvent]:
     """The newest events of a group's life, newest first."""
-    query = sa.select(EVENTS).where(EVENTS.c.group_id == group).order_by(EVENTS.c.id.desc()).limit(100)
-    return services.database.rows(query)
+    columns = (EVENTS.c[name] for name in LifeEvent.model_fields)
+    query = sa.select(*columns).where(EVENTS.c.group_id == group).order_by(EVENTS.c.id.desc()).limit(100)
+    return [LifeEvent(**row) for row in services.database.rows(query)]
 
 
 def silence_of(services: Services, conditions: Mapping[str, Any], comment: str, caller: Caller) -> SuppressionRule:
@@ -155,10 +164,14 @@ def silence_of(services: Services, conditions: Mapping[str, Any], comment: str, 
         ProblemError: the region has no file of silences.
         DriftlineError: the conditions are not valid, or the file cannot be written.
     """
-    signed = f"{comment} ({caller.name}, {services.now()[:10]})".strip()
-    rule = add_silence(silence_path(services), conditions, signed)
+    rule = add_silence(silence_path(services), conditions, _signed(services, caller, comment))
     services.audit(caller.name, "silence.created", rule.name, comment=comment)
     return rule
+
+
+def _signed(services: Services, caller: Caller, comment: str) -> str:
+    """A comment with who made it, and when."""
+    return f"{comment} ({caller.name}, {services.now()[:10]})".strip()
 
 
 def _event(

@@ -12,12 +12,13 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from connectors.sql_schema import ALERTS
-from engine.api.actions import Comment, FeedbackResult, alert_document, answer_alert, events_of
+from engine.api.actions import Comment, FeedbackResult, LifeEvent, answer_alert, life_of
 from engine.api.alert_queries import AlertAnswer, AlertItem, Wanted, alert_item, select_alerts
 from engine.api.auth import Operator, Viewer
 from engine.api.pages import Page, PageRequest, Paging
 from engine.api.problems import RESPONSES, not_found
 from engine.api.services import Services, Svc
+from engine.offline.export import spreadsheet_text
 
 router = APIRouter(prefix="/api/v1/alerts", tags=["alerts"], responses=RESPONSES)
 
@@ -30,16 +31,6 @@ EXPORT_ROWS = 100_000
 """Alerts in one export, the newest; give a time range for others."""
 
 EXPORT_BATCH = 1_000
-
-
-class LifeEvent(BaseModel):
-    """Something that was decided about a group or one of its alerts."""
-
-    time: str
-    actor: str
-    event: Annotated[str, Field(description="acknowledge, resolve, reopen, right, wrong or normal.")]
-    alert_id: Annotated[str, Field(description="The alert that was answered; empty if it is about the group.")]
-    comment: str
 
 
 class AlertDetail(BaseModel):
@@ -85,7 +76,7 @@ def export(
 @router.get("/{identity}")
 def show(_: Viewer, services: Svc, identity: AlertId) -> AlertDetail:
     """One alert with its lines, reasons, contributions, the life of its group, and similar earlier alerts."""
-    row = services.database.row(select_alerts().where(ALERTS.c.id == identity))
+    row = services.database.row(select_alerts(ALERTS.c.document).where(ALERTS.c.id == identity))
     if row is None:
         raise not_found("alert", identity)
     item = alert_item(row)
@@ -96,8 +87,7 @@ def show(_: Viewer, services: Svc, identity: AlertId) -> AlertDetail:
         .limit(SIMILAR)
     )
     return AlertDetail(
-        alert=item, document=alert_document(services, identity),
-        events=[LifeEvent(**{k: e[k] for k in LifeEvent.model_fields}) for e in events_of(services, item.group)],
+        alert=item, document=orjson.loads(row["document"]), events=life_of(services, item.group),
         similar=[alert_item(found) for found in services.database.rows(earlier)],
     )  # fmt: skip
 
@@ -141,27 +131,6 @@ def _csv(services: Services, query: sa.Select[Any]) -> Iterator[str]:
         writer = csv.writer(text)
         for row in rows:
             values = alert_item(row).model_dump()
-            writer.writerow([spreadsheet_cell(values[name]) for name in names])
+            cells = (values[name] for name in names)
+            writer.writerow([spreadsheet_text(cell) if isinstance(cell, str) else cell for cell in cells])
         yield text.getvalue()
-
-
-def spreadsheet_cell(value: Any) -> Any:
-    """A value that no spreadsheet runs: text that would begin a formula gets an apostrophe in front of it.
-
-    https://owasp.org/www-community/attacks/CSV_Injection
-    """
-    if isinstance(value, str) and value.lstrip(" ")[:1] in (
-        "=",
-        "+",
-        "-",
-        "@",
-        "\t",
-        "\r",
-        "\n",
-        "\uff1d",
-        "\uff0b",
-        "\uff0d",
-        "\uff20",
-    ):
-        return "'" + value
-    return value

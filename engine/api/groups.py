@@ -8,9 +8,8 @@ from fastapi import APIRouter, Header, Path, Response
 from pydantic import BaseModel, Field
 
 from connectors.sql_schema import ALERTS, GROUP_STATES
-from engine.api.actions import Comment, GroupAction, act_on_group, events_of
+from engine.api.actions import Comment, GroupAction, LifeEvent, act_on_group, life_of
 from engine.api.alert_queries import STATUS, AlertItem, Status, Wanted, alert_item, joined, select_alerts
-from engine.api.alerts import LifeEvent
 from engine.api.auth import Operator, Viewer
 from engine.api.pages import Page, PageRequest, Paging
 from engine.api.problems import RESPONSES, ProblemError, not_found
@@ -145,13 +144,12 @@ def _grouped(conditions: list[sa.ColumnElement[bool]], paging: PageRequest) -> s
 
 def _latest(services: Services, rows: Any) -> dict[str, AlertItem]:
     """The latest alert of each group."""
-    found: dict[str, AlertItem] = {}
-    for row in rows:
-        query = select_alerts().where(ALERTS.c.group_id == row["id"], ALERTS.c.last_time == row["last_time"])
-        first = services.database.row(query.order_by(ALERTS.c.id.desc()))
-        if first is not None:
-            found[row["id"]] = alert_item(first)
-    return found
+    wanted = [(row["id"], row["last_time"]) for row in rows]
+    if not wanted:
+        return {}
+    query = select_alerts().where(sa.tuple_(ALERTS.c.group_id, ALERTS.c.last_time).in_(wanted))
+    items = map(alert_item, services.database.rows(query.order_by(ALERTS.c.id)))
+    return {item.group: item for item in items}  # of alerts at the same time, the one with the greatest id
 
 
 def _item(row: Mapping[str, Any], latest: AlertItem) -> GroupItem:
@@ -171,5 +169,4 @@ def _detail(services: Services, group: str) -> GroupDetail:
     newest = select_alerts().where(ALERTS.c.group_id == group)
     rows = services.database.rows(newest.order_by(ALERTS.c.last_time.desc(), ALERTS.c.id.desc()).limit(LATEST))
     alerts = [alert_item(found) for found in rows]
-    events = [LifeEvent(**{key: e[key] for key in LifeEvent.model_fields}) for e in events_of(services, group)]
-    return GroupDetail(group=_item(row, alerts[0]), alerts=alerts, events=events)
+    return GroupDetail(group=_item(row, alerts[0]), alerts=alerts, events=life_of(services, group))

@@ -1,6 +1,6 @@
 """Models: the versions in the model store, their cards, a comparison of two, and rollback."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
@@ -91,7 +91,7 @@ def list_models(_: Viewer, services: Svc) -> list[ModelItem]:
     return [
         ModelItem(
             name=name, current=store.current(name),
-            versions=[_item(store, name, version) for version in sorted(store.versions(name), reverse=True)],
+            versions=_items(store, name, sorted(store.versions(name), reverse=True)),
         )
         for name in store.names()
     ]  # fmt: skip
@@ -108,9 +108,8 @@ def compare(
     """What the cards of two versions state differently: figures, threshold, data, settings."""
     store = ModelStore(services.models_url)
     cards = [_card(store, name, version).model_dump(mode="json") for version in (a, b)]
-    return VersionComparison(
-        a=_item(store, name, a), b=_item(store, name, b), differences=list(_differences("", cards[0], cards[1]))
-    )
+    first, second = _items(store, name, (a, b))
+    return VersionComparison(a=first, b=second, differences=list(_differences("", cards[0], cards[1])))
 
 
 @router.get("/{name}/versions/{version}")
@@ -118,7 +117,8 @@ def show(_: Viewer, services: Svc, name: ModelName, version: Annotated[VersionNu
     """One version with its card."""
     store = ModelStore(services.models_url)
     card = _card(store, name, version)
-    return VersionDetail(version=_item(store, name, version), card=card.model_dump(mode="json"))
+    (item,) = _items(store, name, (version,))
+    return VersionDetail(version=item, card=card.model_dump(mode="json"))
 
 
 @router.post("/{name}/rollback")
@@ -146,9 +146,14 @@ def _card(store: ModelStore, name: str, version: int) -> AnyCard:
     return store.any_card(name, version)
 
 
-def _item(store: ModelStore, name: str, version: int) -> VersionItem:
-    regions = sorted(region for region, kept in store.held(name).items() if kept == version)
-    shared: dict[str, Any] = {"version": version, "current": version == store.current(name), "regions": regions}
+def _items(store: ModelStore, name: str, versions: Sequence[int]) -> list[VersionItem]:
+    held, current = store.held(name), store.current(name)
+    regions = {version: sorted(region for region, kept in held.items() if kept == version) for version in versions}
+    return [_item(store, name, v, current=v == current, regions=regions[v]) for v in versions]
+
+
+def _item(store: ModelStore, name: str, version: int, *, current: bool, regions: list[str]) -> VersionItem:
+    shared: dict[str, Any] = {"version": version, "current": current, "regions": regions}
     try:
         card = store.any_card(name, version)
     except ModelStoreError as error:

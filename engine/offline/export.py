@@ -155,27 +155,36 @@ class JsonLinesWriter:
         self._file.flush()
 
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a cell begins with that a spreadsheet would run."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a cell begins with, behind spaces, that a spreadsheet would run."""
 
 _PICTURES = {i: chr(0x2400 + i) for i in range(32) if chr(i) not in "\t\n\r"} | {127: "\u2421"}
 _CONTROLS = {ord(picture): chr(i) for i, picture in _PICTURES.items()}
 
 
+def spreadsheet_text(text: str) -> str:
+    """Text that no spreadsheet runs: what would begin a formula gets a `'` in front.
+
+    https://owasp.org/www-community/attacks/CSV_Injection
+    """
+    return f"'{text}" if _runs(text) else text
+
+
+def _runs(text: str) -> bool:
+    return text.lstrip(" ").startswith(_FORMULA)
+
+
 def csv_cell(value: Any) -> Any:
     """A value as it is written to CSV.
 
-    Text that a spreadsheet would run gets a `'` in front; control characters become Unicode's pictures of them.
+    As `spreadsheet_text`; control characters become Unicode's pictures of them.
     """
-    if not isinstance(value, str):
-        return value
-    text = value.translate(_PICTURES)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return spreadsheet_text(value.translate(_PICTURES)) if isinstance(value, str) else value
 
 
 def csv_text(cell: str) -> str:
     """The text of a cell that `csv_cell` made."""
-    text = cell[1:] if cell.startswith(tuple(f"'{mark}" for mark in _FORMULA)) else cell
+    text = cell[1:] if cell.startswith("'") and _runs(cell[1:]) else cell
     return text.translate(_CONTROLS)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.api.alerts import spreadsheet_cell
+from engine.offline.export import spreadsheet_text
 from foundation.content_ids import document_id
 from tests.engine.api.conftest import alert, at
 
@@ -157,7 +157,7 @@ def test_exports_have_every_alert_and_no_formula(client, stored, add_alerts):
 
 @given(st.text())
 def test_no_cell_of_a_spreadsheet_begins_a_formula(text):
-    cell = spreadsheet_cell(text)
+    cell = spreadsheet_text(text)
     assert cell.lstrip(" ")[:1] not in ("=", "+", "-", "@", "\t", "\r", "\n")
     assert cell in (text, "'" + text)
 
