@@ -350,7 +350,7 @@ class Tail:
         more = reader.read(1 << 20)
         if more:
             return self._cutter.feed(more)
-        if byte == 0:  # else this one goes on later, and so may the line that is not complete
+        if byte == 0:  # else this one continues later, and so may the line that is not complete
             last = self._cutter.finish()
             if last:
                 return last

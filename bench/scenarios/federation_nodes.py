@@ -142,7 +142,7 @@ def _resident_bytes(program: Program) -> int:
 
 FEDERATE_NODES = Scenario(
     "federate-nodes",
-    "What nodes cost a SuperLink at rest, and a round of four passes over all of them; a stock SuperLink beside",
+    "What nodes cost a SuperLink at rest, and a round of four passes over all of them, next to a stock one",
     federate_nodes,
     {
         "idle_core_share_per_node": Target(better="lower", goal=0.003, floor=0.003, tolerance=0.3),

@@ -197,7 +197,7 @@ def test_open_sessions_continue_under_the_gap_of_another_model(clock) -> None:
     windower = build_windower(SessionWindows(gap_s=10), clock)
     windower.add(parsed([1, 2], [10, 11]))
     wider = build_windower(SessionWindows(gap_s=50), clock, windower.snapshot())
-    # Session 1 pauses for less than the new gap and goes on; session 2 has its old deadline, 21.
+    # Session 1 pauses for less than the new gap and continues; session 2 has its old deadline, 21.
     windows = wider.add(parsed([1, 3], [20, 25])).windows
     assert windows is not None
     assert (len(windows), wider.open_windows) == (1, 2)

@@ -3,7 +3,7 @@ import type { AlertDocument } from "../api/types";
 import { count, figure, percent, plural, words } from "../ui/format";
 import { Bars } from "../ui/parts";
 
-/** The score beside the threshold, on one scale. */
+/** The score next to the threshold, on one scale. */
 export function ScoreBar({ score, threshold }: { score: number; threshold: number }) {
   const end = Math.max(score, threshold, 0) * 1.15 || 1;
   const at = (value: number) => `${Math.min(100, Math.max(0, (100 * value) / end))}%`;
