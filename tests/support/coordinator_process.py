@@ -226,6 +226,17 @@ def publish_first(base):
     return ModelStore(base / "models").publish(MODEL, detector, notes)
 
 
+def publish_round(base):
+    """Publish version 1, and have a round publish version 2."""
+    publish_first(base)
+    clock = ManualWallClock()
+    process = CoordinatorProcess(base, clock)
+    process.ledger.record([drift("d1", clock.ns)])
+    clock.advance(6)
+    process.ticks(12)
+    process.close()
+
+
 def drift(identity, time_ns, region="eu", version=1):
     return RoundTrigger(identity, "drift", region, time_ns, version, f"drift in {region}")
 

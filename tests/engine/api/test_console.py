@@ -20,7 +20,7 @@ from foundation.time_text import NS_PER_S, iso_time
 from tests.engine.api.conftest import alert
 from tests.engine.api.test_models_and_rounds import COORDINATOR
 from tests.engine.api.test_region import REGION
-from tests.support.coordinator_process import CoordinatorProcess, ManualWallClock, drift, publish_first
+from tests.support.coordinator_process import publish_round
 from tests.support.documents import drift_document
 
 WEB = Path(__file__).parents[3] / "web"
@@ -77,13 +77,7 @@ def settings(tmp_path, sql):
     write(SqlSink(sql), *(Record(d["id"], "", d) for d in documents))
     now = time.time_ns() // (60 * NS_PER_S)
     write(SqlRollupSink(sql, 30), *(counted(now - n, n + 1) for n in range(1, 120)))
-    publish_first(tmp_path)
-    clock = ManualWallClock()
-    process = CoordinatorProcess(tmp_path, clock)
-    process.ledger.record([drift("d1", clock.ns)])
-    clock.advance(6)
-    process.ticks(12)
-    process.close()
+    publish_round(tmp_path)
     event = drift_document(templates=[{"id": ID, "text": TEMPLATE, "reference_share": 0.0, "current_share": 0.3}])
     (tmp_path / "drift.jsonl").write_text(json.dumps(event) + "\n", "utf-8")
     (tmp_path / "region.toml").write_text(REGION.format(folder=tmp_path), "utf-8")

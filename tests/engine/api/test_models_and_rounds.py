@@ -5,7 +5,7 @@ import pytest
 from engine.api.settings import ServeSettings
 from federation.coordinator.ledger import Ledger
 from models.storage.store import ModelStore
-from tests.support.coordinator_process import CoordinatorProcess, ManualWallClock, drift, publish_first
+from tests.support.coordinator_process import publish_round
 
 COORDINATOR = """
 model = "floor"
@@ -24,13 +24,7 @@ type = "memory"
 @pytest.fixture
 def serve_settings(store, tmp_path):
     """A service of a coordinator in whose folder a round has published version 2."""
-    publish_first(tmp_path)
-    clock = ManualWallClock()
-    process = CoordinatorProcess(tmp_path, clock)
-    process.ledger.record([drift("d1", clock.ns)])
-    clock.advance(6)
-    process.ticks(12)
-    process.close()
+    publish_round(tmp_path)
     path = tmp_path / "coordinator.toml"
     path.write_text(COORDINATOR.format(base=tmp_path), "utf-8")
     return ServeSettings(store=store, coordinator=path)

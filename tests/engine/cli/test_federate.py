@@ -10,7 +10,14 @@ from engine.runtime import federation_wiring
 from federation.coordinator.ledger import Ledger
 from federation.round.round_files import add_step
 from models.storage.store import ModelStore
-from tests.support.coordinator_process import MODEL, CoordinatorProcess, ManualWallClock, drift, publish_first
+from tests.support.coordinator_process import (
+    MODEL,
+    CoordinatorProcess,
+    ManualWallClock,
+    drift,
+    publish_first,
+    publish_round,
+)
 
 COORDINATOR = """
 model = "floor"
@@ -37,13 +44,7 @@ port = 0
 @pytest.fixture
 def file(tmp_path):
     """A coordinator's file over a folder in which a round has been."""
-    publish_first(tmp_path)
-    clock = ManualWallClock()
-    process = CoordinatorProcess(tmp_path, clock)
-    process.ledger.record([drift("d1", clock.ns)])
-    clock.advance(6)
-    process.ticks(12)
-    process.close()
+    publish_round(tmp_path)
     path = tmp_path / "coordinator.toml"
     path.write_text(COORDINATOR.format(base=tmp_path, port=19092))
     return path
