@@ -8,6 +8,7 @@ import { Heading, Pairs, Time } from "../ui/parts";
 import { useParameters } from "../ui/range";
 import { Empty, Loaded } from "../ui/states";
 import { type ChartSeries, TimeChart } from "../ui/timeChart";
+import { ListTable } from "../ui/listTable";
 import { Value } from "./modelCard";
 
 const LIMIT = 500;
@@ -110,30 +111,19 @@ function Event({ event }: { event: DriftEvent }) {
         ]}
       />
       {event.templates.length > 0 && (
-        <div className="scroll" role="region" aria-label="Templates that carry it" tabIndex={0}>
-          <table className="plain-table">
-            <thead>
-              <tr>
-                <th scope="col">Template</th>
-                <th scope="col">Share of windows then</th>
-                <th scope="col">Now</th>
-              </tr>
-            </thead>
-            <tbody>
-              {event.templates.slice(0, TEMPLATES).map((found) => (
-                <tr key={found.id}>
-                  <td>
-                    <Link to={`/templates/${found.id}`}>
-                      <code>{found.text || found.id}</code>
-                    </Link>
-                  </td>
-                  <td className="number">{percent(found.reference_share)}</td>
-                  <td className="number">{percent(found.current_share)}</td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <ListTable label="Templates that carry it" columns={["Template", "Share of windows then", "Now"]}>
+          {event.templates.slice(0, TEMPLATES).map((found) => (
+            <tr key={found.id}>
+              <td>
+                <Link to={`/templates/${found.id}`}>
+                  <code>{found.text || found.id}</code>
+                </Link>
+              </td>
+              <td className="number">{percent(found.reference_share)}</td>
+              <td className="number">{percent(found.current_share)}</td>
+            </tr>
+          ))}
+        </ListTable>
       )}
     </details>
   );

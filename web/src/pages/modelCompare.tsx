@@ -5,6 +5,7 @@ import { figure } from "../ui/format";
 import { CopyButton, Heading } from "../ui/parts";
 import { useParameters } from "../ui/range";
 import { Empty, Loaded } from "../ui/states";
+import { ListTable } from "../ui/listTable";
 import { Value } from "./modelCard";
 
 /** What the cards of two versions state differently. */
@@ -29,34 +30,22 @@ export function ComparePage() {
           differences.length === 0 ? (
             <Empty>The cards state the same.</Empty>
           ) : (
-            <div className="scroll" role="region" aria-label="Differences" tabIndex={0}>
-              <table className="plain-table">
-                <thead>
-                  <tr>
-                    <th scope="col">Field</th>
-                    <th scope="col">Version {a}</th>
-                    <th scope="col">Version {b}</th>
-                    <th scope="col">Change</th>
-                  </tr>
-                </thead>
-                <tbody>
-                  {differences.map((found) => (
-                    <tr key={found.field}>
-                      <th scope="row">
-                        <code>{found.field}</code>
-                      </th>
-                      <td>
-                        <Value value={found.a} />
-                      </td>
-                      <td>
-                        <Value value={found.b} />
-                      </td>
-                      <td>{found.change === null ? "" : `${found.change > 0 ? "+" : ""}${figure(found.change)}`}</td>
-                    </tr>
-                  ))}
-                </tbody>
-              </table>
-            </div>
+            <ListTable label="Differences" columns={["Field", `Version ${a}`, `Version ${b}`, "Change"]}>
+              {differences.map((found) => (
+                <tr key={found.field}>
+                  <th scope="row">
+                    <code>{found.field}</code>
+                  </th>
+                  <td>
+                    <Value value={found.a} />
+                  </td>
+                  <td>
+                    <Value value={found.b} />
+                  </td>
+                  <td>{found.change === null ? "" : `${found.change > 0 ? "+" : ""}${figure(found.change)}`}</td>
+                </tr>
+              ))}
+            </ListTable>
           )
         }
       </Loaded>

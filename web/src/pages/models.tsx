@@ -7,6 +7,7 @@ import { useMay } from "../session";
 import { figure, words } from "../ui/format";
 import { Heading, Time } from "../ui/parts";
 import { Empty, Loaded } from "../ui/states";
+import { ListTable } from "../ui/listTable";
 import { Rollback } from "./rollback";
 
 type Model = Schemas["ModelItem"];
@@ -60,33 +61,21 @@ function Versions({ model }: { model: Model }) {
           )}
         </div>
       </div>
-      <div className="scroll" role="region" aria-label={`Versions of ${model.name}`} tabIndex={0}>
-        <table className="plain-table">
-          <thead>
-            <tr>
-              <th scope="col">
-                <span className="hidden">Compare</span>
-              </th>
-              {["Version", "Made", "Detector", "From", "Round", "Threshold", "Figures"].map((name) => (
-                <th key={name} scope="col">
-                  {name}
-                </th>
-              ))}
-            </tr>
-          </thead>
-          <tbody>
-            {model.versions.map((version) => (
-              <Row
-                key={version.version}
-                name={model.name}
-                version={version}
-                checked={chosen.includes(version.version)}
-                onToggle={() => toggle(version.version)}
-              />
-            ))}
-          </tbody>
-        </table>
-      </div>
+      <ListTable
+        label={`Versions of ${model.name}`}
+        columns={["Version", "Made", "Detector", "From", "Round", "Threshold", "Figures"]}
+        first="Compare"
+      >
+        {model.versions.map((version) => (
+          <Row
+            key={version.version}
+            name={model.name}
+            version={version}
+            checked={chosen.includes(version.version)}
+            onToggle={() => toggle(version.version)}
+          />
+        ))}
+      </ListTable>
       {rollingBack && <Rollback model={model} onClose={() => setRollingBack(false)} />}
     </section>
   );

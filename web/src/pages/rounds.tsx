@@ -1,4 +1,4 @@
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link } from "react-router";
 import { api, body } from "../api/client";
@@ -8,6 +8,8 @@ import { Confirm } from "../ui/dialog";
 import { count, figure, plural, words } from "../ui/format";
 import { Heading, Pairs, Tabs, Time } from "../ui/parts";
 import { Empty, Loaded } from "../ui/states";
+import { useChange } from "../ui/change";
+import { ListTable } from "../ui/listTable";
 
 type Round = Schemas["RoundItem"];
 
@@ -145,51 +147,36 @@ function OneRound({ round, open }: { round: Round; open: boolean }) {
 
 function Verdicts({ verdicts }: { verdicts: Round["verdicts"] }) {
   return (
-    <div className="scroll" role="region" aria-label="Verdicts of the gate" tabIndex={0}>
-      <table className="plain-table">
-        <caption>Verdict of the gate in each region: the figure of the current model, and of the candidate</caption>
-        <thead>
-          <tr>
-            <th scope="col">Region</th>
-            <th scope="col">Before</th>
-            <th scope="col">After</th>
-            <th scope="col">Change</th>
-            <th scope="col">Labelled</th>
-            <th scope="col">Verdict</th>
-            <th scope="col">Adopts</th>
-          </tr>
-        </thead>
-        <tbody>
-          {verdicts.map((verdict) => (
-            <tr key={verdict.region}>
-              <th scope="row">{verdict.region}</th>
-              <td className="number">{figure(verdict.before)}</td>
-              <td className="number">{figure(verdict.after)}</td>
-              <td className="number">
-                {verdict.after >= verdict.before ? "+" : ""}
-                {figure(verdict.after - verdict.before)}
-              </td>
-              <td className="number">{count(verdict.labelled)}</td>
-              <td>{words(verdict.standing)}</td>
-              <td>{verdict.adopts ? "yes" : "no"}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+    <ListTable
+      label="Verdicts of the gate"
+      caption="Verdict of the gate in each region: the figure of the current model, and of the candidate"
+      columns={["Region", "Before", "After", "Change", "Labelled", "Verdict", "Adopts"]}
+    >
+      {verdicts.map((verdict) => (
+        <tr key={verdict.region}>
+          <th scope="row">{verdict.region}</th>
+          <td className="number">{figure(verdict.before)}</td>
+          <td className="number">{figure(verdict.after)}</td>
+          <td className="number">
+            {verdict.after >= verdict.before ? "+" : ""}
+            {figure(verdict.after - verdict.before)}
+          </td>
+          <td className="number">{count(verdict.labelled)}</td>
+          <td>{words(verdict.standing)}</td>
+          <td>{verdict.adopts ? "yes" : "no"}</td>
+        </tr>
+      ))}
+    </ListTable>
   );
 }
 
 function Start() {
-  const client = useQueryClient();
   const [asking, setAsking] = useState(false);
-  const start = useMutation({
-    mutationFn: (reason: string) => body(api.POST("/api/v1/rounds", { body: { reason } })),
-    onSuccess: () => {
-      setAsking(false);
-      void client.invalidateQueries({ queryKey: ["rounds"] });
-    },
-  });
+  const start = useChange(
+    ["rounds"],
+    (reason: string) => body(api.POST("/api/v1/rounds", { body: { reason } })),
+    () => setAsking(false),
+  );
   return (
     <>
       {start.data && (

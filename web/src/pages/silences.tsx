@@ -1,4 +1,4 @@
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, body } from "../api/client";
 import type { Schemas } from "../api/types";
@@ -7,6 +7,8 @@ import { Confirm, Dialog } from "../ui/dialog";
 import { figure, words } from "../ui/format";
 import { Time } from "../ui/parts";
 import { Empty, Loaded } from "../ui/states";
+import { useChange } from "../ui/change";
+import { ListTable } from "../ui/listTable";
 import { SettingsFrame } from "./settingsFrame";
 import { SilenceForm } from "./silenceForm";
 
@@ -35,50 +37,34 @@ export function SilencesPage() {
           silences.length === 0 ? (
             <Empty>No silence is in force.</Empty>
           ) : (
-            <div className="scroll" role="region" aria-label="Silences" tabIndex={0}>
-              <table className="plain-table">
-                <thead>
-                  <tr>
-                    {["Name", "Hides", "Starts", "Ends", "Reason"].map((name) => (
-                      <th key={name} scope="col">
-                        {name}
-                      </th>
-                    ))}
-                    <th scope="col">
-                      <span className="hidden">Actions</span>
-                    </th>
-                  </tr>
-                </thead>
-                <tbody>
-                  {silences.map((silence) => (
-                    <tr key={`${silence.fixed} ${silence.name}`}>
-                      <th scope="row">{silence.name}</th>
-                      <td>{conditions(silence)}</td>
-                      <td>
-                        <Time at={silence.starts} />
-                      </td>
-                      <td>
-                        <Time at={silence.ends} />
-                      </td>
-                      <td>{silence.comment}</td>
-                      <td>
-                        {silence.fixed
-                          ? "in the settings"
-                          : may && (
-                              <button
-                                type="button"
-                                aria-label={`Remove ${silence.name}`}
-                                onClick={() => setRemoving(silence.name)}
-                              >
-                                Remove
-                              </button>
-                            )}
-                      </td>
-                    </tr>
-                  ))}
-                </tbody>
-              </table>
-            </div>
+            <ListTable label="Silences" columns={["Name", "Hides", "Starts", "Ends", "Reason"]} last="Actions">
+              {silences.map((silence) => (
+                <tr key={`${silence.fixed} ${silence.name}`}>
+                  <th scope="row">{silence.name}</th>
+                  <td>{conditions(silence)}</td>
+                  <td>
+                    <Time at={silence.starts} />
+                  </td>
+                  <td>
+                    <Time at={silence.ends} />
+                  </td>
+                  <td>{silence.comment}</td>
+                  <td>
+                    {silence.fixed
+                      ? "in the settings"
+                      : may && (
+                          <button
+                            type="button"
+                            aria-label={`Remove ${silence.name}`}
+                            onClick={() => setRemoving(silence.name)}
+                          >
+                            Remove
+                          </button>
+                        )}
+                  </td>
+                </tr>
+              ))}
+            </ListTable>
           )
         }
       </Loaded>
@@ -117,14 +103,11 @@ function conditions(silence: Schemas["SilenceItem"]) {
 }
 
 function Remove({ name, onClose }: { name: string; onClose: () => void }) {
-  const client = useQueryClient();
-  const remove = useMutation({
-    mutationFn: () => body(api.DELETE("/api/v1/silences/{name}", { params: { path: { name } } })),
-    onSuccess: () => {
-      void client.invalidateQueries({ queryKey: KEY });
-      onClose();
-    },
-  });
+  const remove = useChange(
+    KEY,
+    () => body(api.DELETE("/api/v1/silences/{name}", { params: { path: { name } } })),
+    onClose,
+  );
   return (
     <Confirm
       title={`Remove ${name}`}
@@ -133,7 +116,7 @@ function Remove({ name, onClose }: { name: string; onClose: () => void }) {
       withComment={false}
       error={remove.error}
       busy={remove.isPending}
-      onConfirm={() => remove.mutate()}
+      onConfirm={() => remove.mutate(undefined)}
       onClose={onClose}
     />
   );

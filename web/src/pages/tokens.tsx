@@ -3,9 +3,11 @@ import { type FormEvent, useState } from "react";
 import { api, body } from "../api/client";
 import { ROLES, type Role, type Schemas } from "../api/types";
 import { useSession } from "../session";
-import { Confirm, Dialog } from "../ui/dialog";
+import { Confirm, Dialog, FormEnd } from "../ui/dialog";
 import { CopyButton, Time } from "../ui/parts";
-import { Empty, Failure, Loaded } from "../ui/states";
+import { Empty, Loaded } from "../ui/states";
+import { useChange } from "../ui/change";
+import { ListTable } from "../ui/listTable";
 import { SettingsFrame } from "./settingsFrame";
 
 const KEY = ["tokens"];
@@ -32,42 +34,26 @@ export function TokensPage() {
           tokens.length === 0 ? (
             <Empty>There are no tokens.</Empty>
           ) : (
-            <div className="scroll" role="region" aria-label="Tokens" tabIndex={0}>
-              <table className="plain-table">
-                <thead>
-                  <tr>
-                    {["Name", "User", "Role", "Made", "Expires"].map((name) => (
-                      <th key={name} scope="col">
-                        {name}
-                      </th>
-                    ))}
-                    <th scope="col">
-                      <span className="hidden">Actions</span>
-                    </th>
-                  </tr>
-                </thead>
-                <tbody>
-                  {tokens.map((token) => (
-                    <tr key={token.id}>
-                      <th scope="row">{token.name}</th>
-                      <td>{token.user_name}</td>
-                      <td>{token.role}</td>
-                      <td>
-                        <Time at={token.created} />
-                      </td>
-                      <td>
-                        <Time at={token.expires} />
-                      </td>
-                      <td>
-                        <button type="button" aria-label={`Revoke ${token.name}`} onClick={() => setRevoking(token)}>
-                          Revoke
-                        </button>
-                      </td>
-                    </tr>
-                  ))}
-                </tbody>
-              </table>
-            </div>
+            <ListTable label="Tokens" columns={["Name", "User", "Role", "Made", "Expires"]} last="Actions">
+              {tokens.map((token) => (
+                <tr key={token.id}>
+                  <th scope="row">{token.name}</th>
+                  <td>{token.user_name}</td>
+                  <td>{token.role}</td>
+                  <td>
+                    <Time at={token.created} />
+                  </td>
+                  <td>
+                    <Time at={token.expires} />
+                  </td>
+                  <td>
+                    <button type="button" aria-label={`Revoke ${token.name}`} onClick={() => setRevoking(token)}>
+                      Revoke
+                    </button>
+                  </td>
+                </tr>
+              ))}
+            </ListTable>
           )
         }
       </Loaded>
@@ -127,29 +113,18 @@ function NewToken({ onClose }: { onClose: () => void }) {
           Days until it expires
           <input name="days" type="number" min={1} max={366} defaultValue={90} required />
         </label>
-        {make.error && <Failure error={make.error} />}
-        <div className="actions">
-          <button type="submit" className="primary" disabled={make.isPending}>
-            Make
-          </button>
-          <button type="button" onClick={onClose}>
-            Cancel
-          </button>
-        </div>
+        <FormEnd action="Make" error={make.error} busy={make.isPending} onCancel={onClose} />
       </form>
     </Dialog>
   );
 }
 
 function Revoke({ token, onClose }: { token: Schemas["ApiToken"]; onClose: () => void }) {
-  const client = useQueryClient();
-  const revoke = useMutation({
-    mutationFn: () => body(api.DELETE("/api/v1/tokens/{identity}", { params: { path: { identity: token.id } } })),
-    onSuccess: () => {
-      void client.invalidateQueries({ queryKey: KEY });
-      onClose();
-    },
-  });
+  const revoke = useChange(
+    KEY,
+    () => body(api.DELETE("/api/v1/tokens/{identity}", { params: { path: { identity: token.id } } })),
+    onClose,
+  );
   return (
     <Confirm
       title={`Revoke ${token.name}`}
@@ -158,7 +133,7 @@ function Revoke({ token, onClose }: { token: Schemas["ApiToken"]; onClose: () =>
       withComment={false}
       error={revoke.error}
       busy={revoke.isPending}
-      onConfirm={() => revoke.mutate()}
+      onConfirm={() => revoke.mutate(undefined)}
       onClose={onClose}
     />
   );

@@ -1,10 +1,12 @@
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { api, body } from "../api/client";
 import { ROLES, type Role, type Schemas } from "../api/types";
-import { Confirm, Dialog } from "../ui/dialog";
+import { Confirm, Dialog, FormEnd } from "../ui/dialog";
 import { Time } from "../ui/parts";
-import { Failure, Loaded } from "../ui/states";
+import { Loaded } from "../ui/states";
+import { useChange } from "../ui/change";
+import { ListTable } from "../ui/listTable";
 import { SettingsFrame } from "./settingsFrame";
 
 type User = Schemas["User"];
@@ -30,42 +32,26 @@ export function UsersPage() {
       <p>A viewer reads, an operator also answers and silences, an administrator also manages users.</p>
       <Loaded query={query}>
         {(users) => (
-          <div className="scroll" role="region" aria-label="Users" tabIndex={0}>
-            <table className="plain-table">
-              <thead>
-                <tr>
-                  {["Name", "Role", "Added", "State"].map((name) => (
-                    <th key={name} scope="col">
-                      {name}
-                    </th>
-                  ))}
-                  <th scope="col">
-                    <span className="hidden">Actions</span>
-                  </th>
-                </tr>
-              </thead>
-              <tbody>
-                {users.map((user) => (
-                  <tr key={user.name}>
-                    <th scope="row">{user.name}</th>
-                    <td>{user.role}</td>
-                    <td>
-                      <Time at={user.created} />
-                    </td>
-                    <td>{stateOf(user)}</td>
-                    <td>
-                      <button type="button" aria-label={`Change ${user.name}`} onClick={() => setChanging(user)}>
-                        Change
-                      </button>{" "}
-                      <button type="button" aria-label={`Delete ${user.name}`} onClick={() => setDeleting(user)}>
-                        Delete
-                      </button>
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
+          <ListTable label="Users" columns={["Name", "Role", "Added", "State"]} last="Actions">
+            {users.map((user) => (
+              <tr key={user.name}>
+                <th scope="row">{user.name}</th>
+                <td>{user.role}</td>
+                <td>
+                  <Time at={user.created} />
+                </td>
+                <td>{stateOf(user)}</td>
+                <td>
+                  <button type="button" aria-label={`Change ${user.name}`} onClick={() => setChanging(user)}>
+                    Change
+                  </button>{" "}
+                  <button type="button" aria-label={`Delete ${user.name}`} onClick={() => setDeleting(user)}>
+                    Delete
+                  </button>
+                </td>
+              </tr>
+            ))}
+          </ListTable>
         )}
       </Loaded>
       {adding && <Add onClose={() => setAdding(false)} />}
@@ -87,20 +73,9 @@ function stateOf(user: User) {
   );
 }
 
-/** A change of users; the list is read again after it. */
-function useUserChange<Given>(change: (given: Given) => Promise<unknown>, onClose: () => void) {
-  const client = useQueryClient();
-  return useMutation({
-    mutationFn: change,
-    onSuccess: () => {
-      void client.invalidateQueries({ queryKey: KEY });
-      onClose();
-    },
-  });
-}
-
 function Add({ onClose }: { onClose: () => void }) {
-  const add = useUserChange(
+  const add = useChange(
+    KEY,
     (given: Schemas["UserRequest"]) => body(api.POST("/api/v1/users", { body: given })),
     onClose,
   );
@@ -129,22 +104,15 @@ function Add({ onClose }: { onClose: () => void }) {
         </label>
         <RoleField role="viewer" />
         <PasswordField label="Password" required />
-        {add.error && <Failure error={add.error} />}
-        <div className="actions">
-          <button type="submit" className="primary" disabled={add.isPending}>
-            Add
-          </button>
-          <button type="button" onClick={onClose}>
-            Cancel
-          </button>
-        </div>
+        <FormEnd action="Add" error={add.error} busy={add.isPending} onCancel={onClose} />
       </form>
     </Dialog>
   );
 }
 
 function Change({ user, onClose }: { user: User; onClose: () => void }) {
-  const change = useUserChange(
+  const change = useChange(
+    KEY,
     (given: Schemas["UserChange"]) =>
       body(api.PATCH("/api/v1/users/{name}", { params: { path: { name: user.name } }, body: given })),
     onClose,
@@ -168,22 +136,15 @@ function Change({ user, onClose }: { user: User; onClose: () => void }) {
         <label>
           <input type="checkbox" name="disabled" defaultChecked={user.disabled} /> Disabled
         </label>
-        {change.error && <Failure error={change.error} />}
-        <div className="actions">
-          <button type="submit" className="primary" disabled={change.isPending}>
-            Change
-          </button>
-          <button type="button" onClick={onClose}>
-            Cancel
-          </button>
-        </div>
+        <FormEnd action="Change" error={change.error} busy={change.isPending} onCancel={onClose} />
       </form>
     </Dialog>
   );
 }
 
 function Delete({ user, onClose }: { user: User; onClose: () => void }) {
-  const remove = useUserChange(
+  const remove = useChange(
+    KEY,
     () => body(api.DELETE("/api/v1/users/{name}", { params: { path: { name: user.name } } })),
     onClose,
   );

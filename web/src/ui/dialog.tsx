@@ -23,6 +23,30 @@ export function Dialog({ title, onClose, children }: { title: string; onClose: (
   );
 }
 
+interface FormEndProps {
+  action: string;
+  error: Error | null;
+  busy: boolean;
+  onCancel: () => void;
+}
+
+/** The end of a dialog's form: why the last try failed, and the buttons. */
+export function FormEnd({ action, error, busy, onCancel }: FormEndProps) {
+  return (
+    <>
+      {error && <Failure error={error} />}
+      <div className="actions">
+        <button type="submit" className="primary" disabled={busy}>
+          {action}
+        </button>
+        <button type="button" onClick={onCancel}>
+          Cancel
+        </button>
+      </div>
+    </>
+  );
+}
+
 interface ConfirmProps {
   title: string;
   text?: ReactNode;
@@ -50,15 +74,7 @@ export function Confirm({ title, text, action, error, busy, onConfirm, onClose, 
             <textarea name="comment" rows={3} maxLength={1000} autoFocus />
           </label>
         )}
-        {error && <Failure error={error} />}
-        <div className="actions">
-          <button type="submit" className="primary" disabled={busy}>
-            {action}
-          </button>
-          <button type="button" onClick={onClose}>
-            Cancel
-          </button>
-        </div>
+        <FormEnd action={action} error={error} busy={busy} onCancel={onClose} />
       </form>
     </Dialog>
   );
