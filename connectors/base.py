@@ -51,8 +51,9 @@ class DeadLetter:
     """One line that cannot be processed, with the reason and the place it came from.
 
     `place` is written for people and for programs alike: `topic/partition/offset` for Kafka (with
-    `#i` behind it for the i-th line of a message), `path, byte N` for a file, where N is the byte at
-    which the line begins. `raw` is cut to the first 4,096 bytes; `raw_bytes` is the full length.
+    `#i` behind it for the i-th line of a message), `path, line L, byte N` for a file, where N is the byte
+    at which the line begins and L its number, which is left out where it is not known. `raw` is cut to the
+    first 4,096 bytes; `raw_bytes` is the full length.
     """
 
     place: str
@@ -79,6 +80,7 @@ class LineBatch:
             message time), or `read_ns`.
         rejects: Lines the source itself refused (too long, not text at all), already placed.
         traceparent: W3C trace context of the batch, or "".
+        ends_partition: Nothing more will come from the partition (its file is gone), so its state can be dropped.
     """
 
     partition: str
@@ -89,6 +91,7 @@ class LineBatch:
     produced_ns: int
     rejects: tuple[DeadLetter, ...] = ()
     traceparent: str = ""
+    ends_partition: bool = False
 
     def __len__(self) -> int:
         return len(self.ends)

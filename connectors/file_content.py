@@ -9,6 +9,8 @@ from typing import Protocol
 
 import zstandard
 
+from foundation.extras import MissingExtraError, require
+
 PROBE_BYTES = 512
 """How much of the beginning tells what a file holds."""
 
@@ -54,7 +56,8 @@ class _Decompressor(Protocol):
     def decompress(self, data: bytes, /) -> bytes: ...
 
 
-_ERRORS = (EOFError, OSError, lzma.LZMAError, zlib.error, zstandard.ZstdError)
+# LZ4 raises RuntimeError.
+_ERRORS = (EOFError, OSError, RuntimeError, lzma.LZMAError, zlib.error, zstandard.ZstdError)
 
 
 class Decompressing:
@@ -73,6 +76,8 @@ class Decompressing:
         try:
             for at in range(0, len(data), _FEED_BYTES):
                 self._feed(data[at : at + _FEED_BYTES])
+        except MissingExtraError as error:
+            raise RefusedFileError(f"is {self._name} data, and {error}") from error
         except _ERRORS as error:
             raise DamagedFileError(f"{error or type(error).__name__}") from error
         return self._taken()
@@ -127,18 +132,28 @@ class Utf16:
         return b""
 
 
-_ZSTD_SKIPPED = tuple(bytes([0x50 + i]) + b"\x2a\x4d\x18" for i in range(16))
+def _lz4() -> _Decompressor:
+    require("lz4", "reading it")
+    import lz4.frame  # type: ignore[import-untyped]
+
+    decompressor: _Decompressor = lz4.frame.LZ4FrameDecompressor()
+    return decompressor
+
+
+_SKIPPED_FRAMES = tuple(bytes([0x50 + i]) + b"\x2a\x4d\x18" for i in range(16))
+"""Frames of the user's own, which Zstandard and LZ4 have in common and decompress to nothing."""
 
 COMPRESSIONS: dict[str, tuple[tuple[bytes, ...], Callable[[], _Decompressor]]] = {
     "gzip": ((b"\x1f\x8b\x08",), lambda: zlib.decompressobj(31)),
     "bzip2": ((b"BZh",), bz2.BZ2Decompressor),
     "xz": ((b"\xfd7zXZ\0",), lzma.LZMADecompressor),
     "zstd": ((b"\x28\xb5\x2f\xfd",), lambda: zstandard.ZstdDecompressor().decompressobj()),
+    "LZ4": ((b"\x04\x22\x4d\x18",), _lz4),
 }
 """Name → how its members begin, and a decompressor of one."""
 
 REFUSED = {
-    b"\x04\x22\x4d\x18": "LZ4 data",
+    b"\x02\x21\x4c\x18": "LZ4 data in the legacy format, which lz4 -l writes",
     b"\xff\x06\x00\x00sNaPpY": "Snappy data",
     b"\x1f\x9d": "data of compress (.Z)",
     b"PK\x03\x04": "a ZIP archive",
@@ -173,8 +188,9 @@ def decoder_of(head: bytes) -> Decoder | None:
         RefusedFileError: it is not a log.
     """
     for name, (magic, make) in COMPRESSIONS.items():
-        if head.startswith(magic) or (name == "zstd" and head.startswith(_ZSTD_SKIPPED)):
-            return Decompressing(name, make, magic + (_ZSTD_SKIPPED if name == "zstd" else ()))
+        skipped = _SKIPPED_FRAMES if name in ("zstd", "LZ4") else ()
+        if head.startswith(magic + skipped):
+            return Decompressing(name, make, magic + skipped)
     for magic_, encoding in _UTF16.items():
         # Two stray bytes at the beginning of other text are not a mark: text in UTF-16 has zeros.
         if head.startswith(magic_) and head.count(0) > 0.2 * len(head):

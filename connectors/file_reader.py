@@ -21,7 +21,7 @@ from connectors.file_content import (
 )
 from foundation.content_ids import digest
 
-COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".lz4")
 """Ends of names of files that do not grow once they are written."""
 
 HEAD_BYTES = 1024

@@ -17,9 +17,8 @@ RAW_BYTES = 4096
 NEWLINE = 10
 
 
-def byte_place(name: str, byte: int) -> str:
-    """The place of a line as text: a number behind a colon could be mistaken for a line number."""
-    return f"{name}, byte {byte}"
+UNKNOWN_LINE = -1
+"""Number of lines before a place of which that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +30,16 @@ class Cut:
         ends: int64 (n,): index in `data` of each closing `\n`.
         starts: int64 (n,): byte of the stream at which each line begins.
         rejects: Lines longer than allowed: (byte of the stream, first bytes, full length).
+        before: How many lines of the stream come before the first of these, or `UNKNOWN_LINE`.
+        end: Byte of the stream behind the last of these.
     """
 
     data: bytes = b""
     ends: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     starts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     rejects: tuple[tuple[int, bytes, int], ...] = ()
+    before: int = UNKNOWN_LINE
+    end: int = 0
 
     def __bool__(self) -> bool:
         return len(self.ends) > 0 or len(self.rejects) > 0
@@ -113,10 +116,12 @@ class LineCutter:
 
     Attributes:
         byte: Place in the stream behind the last line handed out: where to resume.
+        line: How many lines of the stream come before `byte`, or `UNKNOWN_LINE`.
     """
 
-    def __init__(self, byte: int, max_line_bytes: int) -> None:
+    def __init__(self, byte: int, max_line_bytes: int, line: int = UNKNOWN_LINE) -> None:
         self.byte = byte
+        self.line = line if byte else 0
         self._max = max_line_bytes
         self._carry = b""
         self._head: bytes | None = None
@@ -150,20 +155,29 @@ class LineCutter:
             rejects.extend(long)
         if len(self._carry) > self._max:
             self._head, self._skipped, self._carry = self._carry[:RAW_BYTES], len(self._carry), b""
-        return Cut(whole, ends, starts, tuple(rejects))
+        return self._numbered(whole, ends, starts, tuple(rejects))
 
     def finish(self) -> Cut:
         """The last line although no line end follows it; the stream has ended."""
         if self._head is not None:
             rejected = self._end_skip()
             self.byte -= 1
-            return Cut(rejects=(rejected,))
+            return self._numbered(b"", line_ends(b""), line_ends(b""), (rejected,))
         if not self._carry:
             return Cut()
         data, start = self._carry + b"\n", self.byte
         self.byte += len(self._carry)
         self._carry = b""
-        return Cut(data, np.array([len(data) - 1], np.int64), np.array([start], np.int64))
+        return self._numbered(data, np.array([len(data) - 1], np.int64), np.array([start], np.int64), ())
+
+    def _numbered(
+        self, data: bytes, ends: NDArray[np.int64], starts: NDArray[np.int64],
+        rejects: tuple[tuple[int, bytes, int], ...],
+    ) -> Cut:  # fmt: skip
+        before = self.line
+        if before != UNKNOWN_LINE:
+            self.line += len(ends) + len(rejects)
+        return Cut(data, ends, starts, rejects, before, self.byte)
 
     def _skip(self, part: bytes) -> None:
         head = self._head or b""

@@ -15,7 +15,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from connectors.base import DeadLetter, LineBatch, SourceUnavailableError, State
-from connectors.line_splitter import Cut, LineCutter, byte_place, too_long
+from connectors.line_places import LineNumbers, line_place
+from connectors.line_splitter import Cut, LineCutter, too_long
 
 WAIT_S = 0.01
 """How long an empty poll waits for input; a fifth of what the contract allows."""
@@ -36,8 +37,9 @@ class StdinSettings(BaseModel):
 class StdinPartition:
     """Reads a file descriptor without ever blocking longer than `WAIT_S`."""
 
-    def __init__(self, settings: StdinSettings, fd: int, wall_ns: Callable[[], int]) -> None:
+    def __init__(self, settings: StdinSettings, fd: int, wall_ns: Callable[[], int], numbers: LineNumbers) -> None:
         self._settings = settings
+        self._numbers = numbers
         self._fd = fd
         self._wall_ns = wall_ns
         self._cutter = LineCutter(0, settings.max_line_bytes)
@@ -94,8 +96,14 @@ class StdinPartition:
         if not cut:
             return None
         now = self._wall_ns()
+        self._numbers.add(NAME, cut, cut.starts)
         letters = tuple(
-            DeadLetter(byte_place(NAME, byte), too_long(length, self._settings.max_line_bytes), raw, length)
+            DeadLetter(
+                line_place(NAME, byte, self._numbers.line_of(NAME, byte)),
+                too_long(length, self._settings.max_line_bytes),
+                raw,
+                length,
+            )
             for byte, raw, length in cut.rejects
         )
         return LineBatch(NAME, cut.data, cut.ends, cut.starts, now, now, letters)
@@ -111,6 +119,7 @@ class StdinSource:
         self._settings = settings
         self._fd = fd
         self._wall_ns = wall_ns
+        self._numbers = LineNumbers()
 
     def partitions(self) -> Sequence[str]:
         """The one partition."""
@@ -118,8 +127,10 @@ class StdinSource:
 
     def open(self, partition: str, resume: State | None) -> StdinPartition:
         """A reader; `resume` is of no use here."""
-        return StdinPartition(self._settings, sys.stdin.fileno() if self._fd is None else self._fd, self._wall_ns)
+        return StdinPartition(
+            self._settings, sys.stdin.fileno() if self._fd is None else self._fd, self._wall_ns, self._numbers
+        )
 
     def describe(self, partition: str, position: int) -> str:
-        """`stdin, byte N`."""
-        return byte_place(partition, position)
+        """`stdin, line L, byte N`, without the line where it is not known any more."""
+        return line_place(partition, position, self._numbers.line_of(partition, position))

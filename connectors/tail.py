@@ -17,7 +17,6 @@ Every step to another file's content adds one to the generation, so that positio
 
 import logging
 import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,12 +32,10 @@ from connectors.file_reader import (
     is_compressed,
     open_reader,
 )
-from connectors.line_splitter import Cut, LineCutter
+from connectors.line_splitter import UNKNOWN_LINE, Cut, LineCutter
+from connectors.rotations import rotations, stats_of
 
 log = logging.getLogger(__name__)
-
-ROTATED = re.compile(r"^(?P<base>.+?)(?:[.-]\d[\dT:_-]*)?(?:\.(?:gz|bz2|xz|zst))?$")
-"""A rotated file's name: the log's own name, a number or date, and perhaps a compression."""
 
 COPY_BYTES = 16
 """Fewest bytes of a fingerprint that may identify a file of another inode."""
@@ -52,13 +49,6 @@ SETTLE_NS = 10_000_000_000
 _SCAN_BYTES = 65_536
 
 
-def base_name(path: str) -> str:
-    """The path without the suffixes that rotation adds: `/a/x.log.2.gz` → `/a/x.log`."""
-    folder, name = os.path.split(path)
-    match = ROTATED.match(name)
-    return os.path.join(folder, match["base"] if match else name)
-
-
 @dataclass(frozen=True, slots=True)
 class TailPosition:
     """Where reading of a path stands: what is saved for it.
@@ -70,7 +60,8 @@ class TailPosition:
         head_bytes, head: Length and fingerprint of its beginning.
         ended: See `Tail`.
         mtime_ns: When the file was last changed.
-        left: Device and inode of files that were left for another one, and how far each was read.
+        left: Device and inode of files that were left for another one, and how far each was read: byte and line.
+        line: How many lines come before `byte`, or `UNKNOWN_LINE`.
     """
 
     generation: int = 0
@@ -80,7 +71,8 @@ class TailPosition:
     head: str = ""
     ended: bool = False
     mtime_ns: int = 0
-    left: dict[str, int] = field(default_factory=dict)
+    left: dict[str, list[int]] = field(default_factory=dict)
+    line: int = UNKNOWN_LINE
 
 
 class Tail:
@@ -114,7 +106,7 @@ class Tail:
         self._at_end = at_end
         self._max_line_bytes = max_line_bytes
         self._reader: Reader | None = None
-        self._cutter = LineCutter(place.byte, max_line_bytes)
+        self._cutter = LineCutter(place.byte, max_line_bytes, place.line)
         self._head = b""
         self._opened = False
         self._left = dict(place.left)
@@ -145,7 +137,7 @@ class Tail:
         stat = self._reader.stat()
         return TailPosition(
             self.generation, self._cutter.byte, identity(stat), len(head), fingerprint(head), self.ended,
-            stat.st_mtime_ns, dict(self._left),
+            stat.st_mtime_ns, dict(self._left), self._cutter.line,
         )  # fmt: skip
 
     def take_damage(self) -> tuple[int, str] | None:
@@ -171,6 +163,17 @@ class Tail:
             self._reader.close()
             self._reader = None
 
+    def is_gone(self) -> bool:
+        """Whether the path names nothing, and no file next to it is a rotation of it."""
+        return not os.path.lexists(self.path) and not any(rotations(self.path))
+
+    def let_go(self) -> Cut:
+        """Closes the file for good; a last line without a line end is handed out."""
+        last = Cut() if self._reader is None else self._cutter.finish()
+        self.close()
+        self._place = replace(self._place, ended=True)
+        return last
+
     # Opening
 
     def _open(self, check: bool) -> Reader | None:
@@ -190,7 +193,7 @@ class Tail:
             return self._use(unread, 0)
         old = self._find(saved)
         if old is not None:
-            return self._use(old, saved.byte)
+            return self._use(old, saved.byte, saved.line)
         if not os.path.exists(self.path):
             self.ended = not self._follow
             return None
@@ -205,9 +208,8 @@ class Tail:
         return self._use(self.path, 0)
 
     def _find(self, saved: TailPosition) -> str | None:
-        for path in (self.path, *self._rotated()):
+        for path, stat in (*stats_of([self.path]), *rotations(self.path)):
             try:
-                stat = os.stat(path)
                 same = identity(stat) == saved.inode
                 if not (same or saved.head_bytes >= COPY_BYTES):
                     continue
@@ -221,14 +223,11 @@ class Tail:
 
     def _rotated_since(self, saved: TailPosition) -> str | None:
         """The oldest file that was rotated away after the saved moment, at which nothing of the current was read."""
-        later: list[tuple[int, str]] = []
-        for path in self._rotated():
-            try:
-                stat = os.stat(path)
-            except OSError:
-                continue
-            if saved.mtime_ns and stat.st_mtime_ns > saved.mtime_ns and identity(stat) not in self._left:
-                later.append((stat.st_mtime_ns, path))
+        later = [
+            (stat.st_mtime_ns, path)
+            for path, stat in rotations(self.path)
+            if 0 < saved.mtime_ns < stat.st_mtime_ns and identity(stat) not in self._left
+        ]
         return min(later)[1] if later else None
 
     @staticmethod
@@ -239,12 +238,12 @@ class Tail:
         finally:
             reader.close()
 
-    def _use(self, path: str, byte: int) -> Reader:
+    def _use(self, path: str, byte: int, line: int = UNKNOWN_LINE) -> Reader:
         reader = open_reader(path, byte)
         if self._reader is not None:
             self._reader.close()
         self._reader = reader
-        self._cutter = LineCutter(byte, self._max_line_bytes)
+        self._cutter = LineCutter(byte, self._max_line_bytes, line)
         self._head = reader.head(min(HEAD_BYTES, byte))
         self._at_end = False
         return reader
@@ -258,15 +257,6 @@ class Tail:
             tail = file.read(_SCAN_BYTES)
         found = tail.rfind(b"\n")
         return max(0, size - _SCAN_BYTES) + found + 1 if found >= 0 else size
-
-    def _rotated(self) -> list[str]:
-        """Files next to the path that rotation made of it."""
-        folder, name = os.path.split(self.path)
-        try:
-            names = os.listdir(folder or ".")
-        except OSError:
-            return []
-        return sorted(os.path.join(folder, n) for n in names if n != name and _is_rotation(n, name))
 
     # Reading
 
@@ -294,7 +284,7 @@ class Tail:
         place = self.place()
         copy = next((p for p in [self._find(place)] if p and p != self.path), None)
         if copy is not None:
-            self._use(copy, place.byte)
+            self._use(copy, place.byte, place.line)
             return Cut()
         log.info("%s was truncated at byte %d: reading it from its beginning", self.path, place.byte)
         self.generation += 1
@@ -315,8 +305,8 @@ class Tail:
             return self._leave(reader)
         return Cut()
 
-    def _next_file(self, reader: Reader) -> tuple[str, int] | None:
-        """The file to read after this one, and from which byte on.
+    def _next_file(self, reader: Reader) -> tuple[str, int, int] | None:
+        """The file to read after this one, from which byte on, and how many lines come before it.
 
         That is one left before that has grown, the oldest one rotated away later, or the current one.
         """
@@ -327,25 +317,25 @@ class Tail:
             return None
         is_current = identity(current) == mine
         later: list[tuple[int, str]] = []
-        for path in self._rotated():
-            try:
-                stat = os.stat(path)
-            except OSError:
-                continue
+        for path, stat in rotations(self.path):
             inode = identity(stat)
             if inode == mine:
                 continue
             if inode in self._left:
-                if stat.st_size > self._left[inode] and not is_compressed(path):
-                    return path, self._left[inode]
+                byte, line = self._left[inode]
+                if stat.st_size > byte and not is_compressed(path):
+                    return path, byte, line
             elif not is_current and mtime_ns < stat.st_mtime_ns <= current.st_mtime_ns:
                 if not is_compressed(path) or self._head_of(path, len(self._head)) != fingerprint(self._head):
                     later.append((stat.st_mtime_ns, path))
         if is_current or (self._follow and current.st_size == 0):
             return None
-        return (min(later)[1], 0) if later else (self.path, self._left.get(identity(current), 0))
+        if later:
+            return min(later)[1], 0, 0
+        byte, line = self._left.get(identity(current), (0, 0))
+        return self.path, byte, line
 
-    def _advance(self, reader: Reader, path: str, byte: int) -> Cut:
+    def _advance(self, reader: Reader, path: str, byte: int, line: int) -> Cut:
         # What the old file got while the new one was looked for comes first.
         more = reader.read(1 << 20)
         if more:
@@ -355,11 +345,11 @@ class Tail:
             if last:
                 return last
         self._left.pop(reader.identity(), None)
-        self._left[reader.identity()] = self._cutter.byte
+        self._left[reader.identity()] = [self._cutter.byte, self._cutter.line]
         while len(self._left) > MOST_LEFT:
             del self._left[next(iter(self._left))]
         self.generation += 1
-        self._use(path, byte)
+        self._use(path, byte, line)
         return Cut()
 
     def _leave(self, reader: Reader) -> Cut:
@@ -380,7 +370,7 @@ class Tail:
     def _refuse(self, reason: str) -> Cut:
         """The file is not a log: one dead letter states the reason, and nothing of it is read."""
         self._damage = (0, reason)
-        self._cutter = LineCutter(self._cutter.byte, self._max_line_bytes)
+        self._cutter = LineCutter(self._cutter.byte, self._max_line_bytes, self._cutter.line)
         self.ended = True
         self.close()
         return Cut()
@@ -391,10 +381,5 @@ class Tail:
             return Cut()
         self._damage = (self._cutter.byte + self._cutter.held_bytes, f"compressed data is damaged: {reason}")
         # What is whole was read; the line that the damage tore is left out.
-        self._cutter = LineCutter(self._cutter.byte, self._max_line_bytes)
+        self._cutter = LineCutter(self._cutter.byte, self._max_line_bytes, self._cutter.line)
         return self._end()
-
-
-def _is_rotation(name: str, base: str) -> bool:
-    match = ROTATED.match(name)
-    return match is not None and match["base"] == base

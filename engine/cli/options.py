@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 Data = Annotated[
     list[str],
     typer.Option(
-        "--data", help="Log file, folder or glob; plain, .gz, .bz2, .xz or .zst. May be repeated.", show_default=False
+        "--data",
+        help="Log file, folder or glob; plain, .gz, .bz2, .xz, .zst or .lz4. May be repeated.",
+        show_default=False,
     ),
 ]
 LABELS_HELP = (
@@ -28,7 +30,7 @@ FormatName = Annotated[str, typer.Option("--format", help="Log format; auto dete
 DetectedFormat = Annotated[str, typer.Option("--format", help="Log format; auto detects it.")]
 Timezone = Annotated[str, typer.Option(help="IANA name of the time zone of times that are written without one.")]
 LogFile = Annotated[
-    str, typer.Argument(help="Log file, plain, .gz, .bz2, .xz or .zst; - for standard input.", show_default=False)
+    str, typer.Argument(help="Log file, plain, .gz, .bz2, .xz, .zst or .lz4; - for standard input.", show_default=False)
 ]
 Window = Annotated[str, typer.Option(help="Kind of window: session, sliding or time. Not used with --region.")]
 WindowSet = Annotated[

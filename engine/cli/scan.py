@@ -12,12 +12,14 @@ from engine.cli.times import duration_ns, since_ns
 from foundation.time_text import iso_time
 
 if TYPE_CHECKING:
+    from engine.cli.input_files import LogFiles
     from engine.offline.scan import Input, LogScan
 
 
 def scan(
     paths: Annotated[
-        list[str], typer.Argument(help="Files (plain, .gz, .bz2, .xz, .zst), folders and globs; - for standard input.")
+        list[str],
+        typer.Argument(help="Files (plain, .gz, .bz2, .xz, .zst, .lz4), folders and globs; - for standard input."),
     ],
     baseline: Annotated[
         str | None,
@@ -39,6 +41,7 @@ def scan(
 
     Example: driftline scan /var/log/syslog /var/log/nginx --html report.html
     """
+    from engine.cli.input_files import LogFiles
     from engine.offline.scan import LogScan, sources_of
     from engine.offline.scan_files import inputs_of
     from engine.steps.parse import Parser, ParseSettings
@@ -51,11 +54,12 @@ def scan(
     # An existing file named `2d` takes precedence over the duration.
     baseline_ns = None if baseline is None or Path(baseline).exists() else duration_ns(baseline)
     inputs = inputs_of(paths, [] if baseline is None or baseline_ns is not None else [baseline])
+    files = LogFiles()
     running = LogScan(
-        lambda: Parser(settings, lambda partition, position: f"{partition}, byte {position}"),
+        lambda: Parser(settings, files.describe),
         baseline_ns=baseline_ns,
     )  # fmt: skip
-    _read(running, inputs, quiet=json)
+    _read(running, files, inputs, quiet=json)
     documents = _since(running.documents(), running, since)
     summary = list(sources_of(running))
     if html is not None:
@@ -76,9 +80,9 @@ def scan(
     return int(fail_on is not None and worst >= SEVERITIES.index(fail_on))
 
 
-def _read(running: "LogScan", inputs: "list[Input]", *, quiet: bool) -> None:
+def _read(running: "LogScan", files: "LogFiles", inputs: "list[Input]", *, quiet: bool) -> None:
     """Read all files in order; report new findings on standard error meanwhile."""
-    from engine.cli.input_files import batches_and_lag, log_source
+    from engine.cli.input_files import batches_and_lag
 
     known = {given.source for given in inputs if given.learn}
     sizes: dict[str, float] = {}
@@ -90,7 +94,7 @@ def _read(running: "LogScan", inputs: "list[Input]", *, quiet: bool) -> None:
         for given in inputs:
             if not given.learn:
                 running.source(given.source, known=given.source in known)
-            for batch, left in batches_and_lag(log_source(given.file)):
+            for batch, left in batches_and_lag(files.open(given.file)):
                 done = 0.0 if left is None else given.read(left)
                 share = None
                 if left is not None and not given.learn:

@@ -39,8 +39,8 @@ DETECTOR_HELP = (
     "hybrid_bert, lora_bert, random_forest, rules, xgboost."
 )
 _DATA = (
-    "Log file, folder or glob; plain, .gz, .bz2, .xz or .zst. May be repeated. For a line classifier: one .csv or "
-    ".jsonl file with message and class."
+    "Log file, folder or glob; plain, .gz, .bz2, .xz, .zst or .lz4. May be repeated. For a line classifier: one .csv "
+    "or .jsonl file with message and class."
 )
 _LABELS = (
     f"{LABELS_HELP} For a line classifier: CSV with fingerprint,class by template, or corrected for the project's own "

@@ -45,10 +45,9 @@ class BudgetStep(Step[Record, Record]):
         self._seen_s += quiet_s
         return self._counted(self._budget.pass_time(quiet_s)), StatefulBatchLogic.RETAIN
 
-    def on_eof(self) -> tuple[list[Record], bool]:
-        """The end of the stream sends what waits; a drain only pauses it."""
-        drained = self._context.drain.requested.is_set()
-        return [] if drained else self._counted(self._budget.finish()), StatefulBatchLogic.RETAIN
+    def end(self) -> list[Record]:
+        """Sends what waits."""
+        return self._counted(self._budget.finish())
 
     def _counted(self, sent: list[Record]) -> list[Record]:
         metrics = self._context.telemetry.metrics

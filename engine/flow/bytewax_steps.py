@@ -6,6 +6,7 @@ plain data that nothing changes later, because Bytewax pickles it after the step
 
 import json
 import logging
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -40,7 +41,14 @@ class ParseStep(Step[LineBatch, Parsed | Rejected]):
     def work(self, values: list[LineBatch]) -> list[Parsed | Rejected]:
         """See `Step.work`."""
         self._read_s = self._context.clock.monotonic_s()
-        return [item for batch in values for item in self._counted(self._parser.parse(batch))]
+        return [item for batch in values for item in self._parsed(batch)]
+
+    def _parsed(self, batch: LineBatch) -> list[Parsed | Rejected]:
+        parsed = self._parser.parse(replace(batch, ends_partition=False))
+        if not batch.ends_partition:
+            return self._counted(parsed)
+        rest = self._parser.finish()
+        return [*(self._counted(parsed) if rest else ()), *self._counted(_last_of_partition(rest or parsed))]
 
     def notify_at(self) -> datetime | None:
         """When to look for work that no item brings."""
@@ -73,6 +81,11 @@ class ParseStep(Step[LineBatch, Parsed | Rejected]):
     def state(self) -> bytes:
         """See `Step.state`."""
         return self._parser.snapshot()
+
+
+def _last_of_partition(parsed: Parsed) -> Parsed:
+    good = parsed.good
+    return replace(parsed, good=replace(good, lines=replace(good.lines, ends_partition=True)))
 
 
 class WindowStep(Step[ParsedLines, WindowBatch | Rejected]):
@@ -142,20 +155,16 @@ class WindowStep(Step[ParsedLines, WindowBatch | Rejected]):
             self._context.pace.idle(self._context.clock)
             return [], StatefulBatchLogic.RETAIN
         self._tick_at_s = now_s + self._tick_s
-        return self._emit(self._windower.tick())
+        return self._emit(self._windower.tick()), StatefulBatchLogic.RETAIN
 
-    def on_eof(self) -> tuple[list[WindowBatch | Rejected], bool]:
-        """The end of the stream, or of what is read of it before a drain."""
-        # A drain is a pause: open windows stay open and go on after the restart. Only the end of
-        # a finite source closes them.
-        if self._context.drain.requested.is_set():
-            return [], StatefulBatchLogic.RETAIN
+    def end(self) -> list[WindowBatch | Rejected]:
+        """Closes all windows. A drain does not: they stay open and continue after the restart."""
         return self._emit(self._windower.close_all())
 
-    def _emit(self, windows: WindowBatch | None) -> tuple[list[WindowBatch | Rejected], bool]:
+    def _emit(self, windows: WindowBatch | None) -> list[WindowBatch | Rejected]:
         out: list[WindowBatch | Rejected] = [] if windows is None else [windows]
         self._count(out)
-        return out, StatefulBatchLogic.RETAIN
+        return out
 
     def state(self) -> dict[str, Any]:
         """See `Step.state`."""

@@ -49,10 +49,9 @@ class FindStep(Step[Parsed, Record]):
             return [], StatefulBatchLogic.RETAIN
         return self._counted(self._finder.finish()), StatefulBatchLogic.RETAIN
 
-    def on_eof(self) -> tuple[list[Record], bool]:
-        """The end of the stream judges what waits; a drain only pauses it."""
-        drained = self._context.drain.requested.is_set()
-        return [] if drained else self._counted(self._finder.finish()), StatefulBatchLogic.RETAIN
+    def end(self) -> list[Record]:
+        """Judges what waits."""
+        return self._counted(self._finder.finish())
 
     def _counted(self, records: list[Record]) -> list[Record]:
         rules = self._silences()

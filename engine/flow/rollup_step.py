@@ -48,9 +48,13 @@ class RollupStep(Step[Parsed, Record]):
         self._flushed_s = now_s
         return self._records(self._rollup.changed())
 
+    def end(self) -> list[Record]:
+        """The counts that have changed."""
+        return self._records(self._rollup.changed())
+
     def on_eof(self) -> tuple[list[Record], bool]:
-        """The end of the stream, or of what is read of it before a drain."""
-        return self._records(self._rollup.changed()), StatefulBatchLogic.RETAIN
+        """The end of the stream, or of what is read of it before a drain, which sends the counts as well."""
+        return self.end(), StatefulBatchLogic.RETAIN
 
     def state(self) -> dict[str, Any]:
         """See `Step.state`."""

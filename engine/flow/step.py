@@ -1,4 +1,4 @@
-"""What every step has as a Bytewax logic: timed, traced, never discarded, with a snapshot that stays as it was."""
+"""What every step has as a Bytewax logic: timed, traced, discarded only with its partition, its snapshot unchanging."""
 
 from abc import abstractmethod
 from collections.abc import Iterable
@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 from bytewax.operators import StatefulBatchLogic
 
+from connectors.base import LineBatch
 from engine.flow.worker_context import Context
 from engine.parsing.parsed import Parsed
 from engine.records import ParsedLines, ScoredWindows
@@ -24,7 +25,7 @@ A notification by the wall clock would be an hour late after the clock was set b
 
 
 class Step(StatefulBatchLogic[V, W, Any]):
-    """A step that is never discarded, timed and traced."""
+    """A step that is timed and traced, and discarded once its partition has ended."""
 
     name: str
 
@@ -35,14 +36,25 @@ class Step(StatefulBatchLogic[V, W, Any]):
     def work(self, values: list[V]) -> list[W]:
         """Process the input values and return the output values."""
 
+    def end(self) -> list[W]:
+        """What the end of the partition or of the stream completes."""
+        return []
+
     def on_batch(self, values: list[V]) -> tuple[Iterable[W], bool]:
         """Time and trace `work`."""
         clock, telemetry = self._context.clock, self._context.telemetry
         started_s = clock.monotonic_s()
         with telemetry.tracer.span(self.name, traceparent_of(values[0])):
             out = self.work(values)
+            ended = ends_partition(values[-1])
+            if ended:
+                out += self.end()
         telemetry.metrics.batch_seconds.observe(clock.monotonic_s() - started_s, self.name)
-        return out, StatefulBatchLogic.RETAIN
+        return out, StatefulBatchLogic.DISCARD if ended else StatefulBatchLogic.RETAIN
+
+    def on_eof(self) -> tuple[Iterable[W], bool]:
+        """The end of the stream completes what is open; a drain only pauses it."""
+        return [] if self._context.drain.requested.is_set() else self.end(), StatefulBatchLogic.RETAIN
 
     @abstractmethod
     def state(self) -> Any:
@@ -69,12 +81,23 @@ def _bytes_in(state: Any) -> int:
     return sum(map(_bytes_in, state)) if isinstance(state, list | tuple) else 0
 
 
+def ends_partition(item: Any) -> bool:
+    """Whether an item is the last of its partition, see `LineBatch.ends_partition`."""
+    lines = lines_of(item)
+    return lines is not None and lines.ends_partition
+
+
+def lines_of(item: Any) -> LineBatch | None:
+    """The batch of lines that an item carries, None where it has none."""
+    if isinstance(item, Parsed):
+        return item.good.lines
+    if isinstance(item, ParsedLines):
+        return item.lines
+    return item if isinstance(item, LineBatch) else None
+
+
 def traceparent_of(item: Any) -> str:
     """The W3C trace context that an item carries, "" where it has none."""
-    if isinstance(item, ParsedLines):
-        return item.lines.traceparent
-    if isinstance(item, Parsed):
-        return item.good.lines.traceparent
     if isinstance(item, ScoredWindows):
         return item.batch.traceparent
-    return str(getattr(item, "traceparent", ""))
+    return str(getattr(lines_of(item) or item, "traceparent", ""))

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from connectors.base import ConnectorError, DeadLetter, LineBatch, SourcePartition
-from connectors.files import FileSettings, FileSource, place_of
+from connectors.files import FileSettings, FileSource
 from engine.clock import ManualClock, SystemClock
 from engine.offline.inputs import DatasetError, LogSpec, log_files
 from engine.offline.label_files import open_labels
@@ -74,10 +74,11 @@ class LogReading:
 
     def _read(self, file: Path) -> tuple[WindowBatch, NDArray[np.bool_], NDArray[np.bool_]] | None:
         """The windows of one file with their labels, and which are cut off; None where it has no window."""
-        parser, windower = Parser(self._parse, place_of), build_windower(self._window, self._clock, None)
+        source = file_source(file)
+        parser, windower = Parser(self._parse, source.describe), build_windower(self._window, self._clock, None)
         records = _Records(self.labels if isinstance(self.labels, RecordLabels) else None, file)
         batches: list[WindowBatch] = []
-        for batch in file_batches(file):
+        for batch in file_batches(file, source):
             self.lines += len(batch) + len(batch.rejects)
             self._take(parser.parse(batch), windower, records, batches)
         if (rest := parser.finish()) is not None:
@@ -109,13 +110,18 @@ class LogReading:
         batches += [] if windowed.windows is None else [windowed.windows]
 
 
-def file_batches(file: Path) -> Iterator[LineBatch]:
-    """The batches of a file to its end.
+def file_source(file: Path) -> FileSource:
+    """One file as a source."""
+    return FileSource(FileSettings(paths=(str(file),), max_line_bytes=MAX_LINE_BYTES))
+
+
+def file_batches(file: Path, source: FileSource | None = None) -> Iterator[LineBatch]:
+    """The batches of a file to its end; `source` is that of the file, for the places of its lines.
 
     Raises:
         DatasetError: the file cannot be read, or is damaged.
     """
-    source = FileSource(FileSettings(paths=(str(file),), max_line_bytes=MAX_LINE_BYTES))
+    source = source or file_source(file)
     try:
         for name in source.partitions():
             partition = source.open(name, None)
@@ -138,7 +144,7 @@ def _read_all(partition: SourcePartition, file: Path) -> Iterator[LineBatch]:
         for reject in batch.rejects:
             if "damaged" in reject.reason:
                 raise DatasetError(f"{file} is truncated or damaged: {reject.reason}")
-            if "not a log" in reject.reason:
+            if not reject.raw_bytes:
                 raise DatasetError(f"{file} {reject.reason}")
         yield batch
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from connectors.base import SourceUnavailableError
-from connectors.tail import base_name
+from connectors.rotations import base_name
 from engine.offline.scan import Input
 
 _ROTATION = re.compile(r"[.-](\d[\dT:_-]*)(?:\.(?:gz|xz|zst))?$")

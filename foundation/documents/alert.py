@@ -88,7 +88,7 @@ LineClassification.__doc__ = "Class of the line of the window that is least norm
 class Example(TypedDict):
     """A line that shows a reason."""
 
-    place: Annotated[str, Field(description="Its position: topic/partition/offset, or path, byte N.")]
+    place: Annotated[str, Field(description="Its position: topic/partition/offset, or path, line L, byte N.")]
     line_number: NotRequired[Annotated[int, Field(ge=1, description="Its number in its file, if known.")]]
     line: Annotated[str, Field(description="The raw line, redacted and cut.")]
 
@@ -153,8 +153,8 @@ class AlertDocument(TypedDict):
     first_place: Annotated[
         str,
         Field(
-            description="Place of the first line: topic/partition/offset, or path, byte N: where the line begins in "
-            "its file."
+            description="Place of the first line: topic/partition/offset, or path, line L, byte N: where the line "
+            "begins in its file."
         ),
     ]
     last_place: Annotated[str, Field(description="Place of the last line.")]

@@ -13,7 +13,7 @@ class DeadLetterDocument(TypedDict):
 
     schema_version: NotRequired[SchemaVersion]
     id: Annotated[Id, Field(description="Hash of place and reason: a replay gives the same id.")]
-    place: Annotated[str, Field(description="Its position: topic/partition/offset, or path, byte N.")]
+    place: Annotated[str, Field(description="Its position: topic/partition/offset, or path, line L, byte N.")]
     reason: Annotated[str, Field(description="Why it cannot be processed.")]
     raw: Annotated[str, Field(description=r"Its first bytes as text; bytes that are not UTF-8 are written \xNN.")]
     raw_bytes: Annotated[Count, Field(description="Its full length in bytes.")]

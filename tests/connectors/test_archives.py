@@ -8,6 +8,7 @@ import os
 import random
 from pathlib import Path
 
+import lz4.frame
 import pytest
 import zstandard
 
@@ -33,11 +34,17 @@ def test_the_lag_of_a_file_is_what_of_it_was_not_read(suffix, compress, tmp_path
     assert lags[-1] == 0
 
 
+def lz4_compress(text: bytes) -> bytes:
+    """As `lz4` on the command line does, with checksums: garbled blocks decompress without them."""
+    return lz4.frame.compress(text, content_checksum=True, block_checksum=True)
+
+
+COMPRESSORS = [gzip.compress, bz2.compress, lzma.compress, zstandard.compress, lz4_compress]
 TEXT = b"".join(b"line %d of a log\n" % i for i in range(2000))
 
 
-@pytest.mark.parametrize("name", ["a.log.gz", "a.log.bz2", "a.log.xz", "a.log.zst", "a.log"])
-@pytest.mark.parametrize("make", [gzip.compress, bz2.compress, lzma.compress, zstandard.compress])
+@pytest.mark.parametrize("name", ["a.log.gz", "a.log.bz2", "a.log.xz", "a.log.zst", "a.log.lz4", "a.log"])
+@pytest.mark.parametrize("make", COMPRESSORS)
 def test_the_content_decides_and_all_members_are_read(tmp_path: Path, name: str, make) -> None:
     (tmp_path / name).write_bytes(make(TEXT) + make(b"second\n"))
     reading = Reading(tmp_path / name, follow=False)
@@ -46,7 +53,7 @@ def test_the_content_decides_and_all_members_are_read(tmp_path: Path, name: str,
     assert Reading(tmp_path / name, follow=False).lines() == TEXT.splitlines()
 
 
-@pytest.mark.parametrize("make", [gzip.compress, bz2.compress, lzma.compress, zstandard.compress])
+@pytest.mark.parametrize("make", COMPRESSORS)
 @pytest.mark.parametrize("damage", ["cut", "garbled", "followed"])
 def test_what_lies_before_damage_is_read(tmp_path: Path, make, damage: str) -> None:
     rng = random.Random(3)
@@ -80,7 +87,7 @@ def test_utf_16_is_decoded(tmp_path: Path, encoding: str) -> None:
         (b"PAR1\x15\x04", "a Parquet file"),
         (b"\x89PNG\r\n\x1a\n", "a PNG image"),
         (b"PK\x03\x04abc", "a ZIP archive"),
-        (b"\x04\x22\x4d\x18abc", "LZ4"),
+        (b"\x02\x21\x4c\x18abc", "LZ4 data in the legacy format"),
         (b"LPKSHHRH", "journalctl"),
         (bytes(range(1, 9)) * 40, "binary"),
         (gzip.compress(b"PAR1\x15\x04", mtime=0), "a Parquet file"),
@@ -94,3 +101,14 @@ def test_what_is_not_a_log_is_refused_in_one_sentence(tmp_path: Path, head: byte
     assert reading.lines() == [b"fine"]
     (letter,) = [r for b in reading.batches for r in b.rejects]
     assert words in letter.reason
+
+
+def test_lz4_without_its_package_is_refused_in_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("foundation.extras.find_spec", lambda name: None)
+    (tmp_path / "a.log.lz4").write_bytes(lz4.frame.compress(TEXT))
+    reading = Reading(tmp_path / "a.log.lz4", follow=False)
+    assert reading.lines() == []
+    (letter,) = reading.batches[0].rejects
+    assert letter.reason == (
+        "is LZ4 data, and reading it needs lz4, which is not installed: pip install 'driftline[lz4]'"
+    )

@@ -14,17 +14,12 @@ from hypothesis import strategies as st
 from connectors.base import LineBatch, SettingsError, SourceUnavailableError
 from connectors.files import FilePartition, FileSettings, FileSource
 from connectors.line_splitter import LineCutter
-from tests.support.file_reading import Reading
+from tests.support.file_reading import Reading, append
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "app.log"
-
-
-def append(path: Path, data: bytes) -> None:
-    with path.open("ab") as file:
-        file.write(data)
 
 
 @pytest.mark.parametrize("restart", [False, True])
@@ -40,7 +35,7 @@ def test_rotation_by_rename_finishes_the_old_file_first(path: Path, restart: boo
     if restart:
         reading.start()
     assert reading.lines() == [b"half", b"last", b"new"]
-    assert reading.places()[-1] == f"{path}, byte 0 (rotation 1)"
+    assert reading.places()[-1] == f"{path}, line 1, byte 0 (rotation 1)"
     assert {b.partition for b in reading.batches} == {str(path)}
 
 
@@ -208,9 +203,9 @@ def test_long_line_is_a_dead_letter_in_bounded_memory(path: Path) -> None:
     reading = Reading(path, follow=False, max_line_bytes=4096, block_bytes=65_536)
     assert reading.lines() == [b"before", b"after", b"end"]
     first, second = [r for b in reading.batches for r in b.rejects]
-    assert (first.place, first.raw_bytes, len(first.raw)) == (f"{path}, byte 7", 10_000_000, 4096)
+    assert (first.place, first.raw_bytes, len(first.raw)) == (f"{path}, line 2, byte 7", 10_000_000, 4096)
     assert (second.raw_bytes, "max_line_bytes=4096" in second.reason) == (5000, True)
-    assert reading.places()[1] == f"{path}, byte {7 + 10_000_001}"
+    assert reading.places()[1] == f"{path}, line 3, byte {7 + 10_000_001}"
 
 
 def test_missing_file_is_an_error_unless_followed(path: Path) -> None:
@@ -286,8 +281,8 @@ def test_a_name_that_is_no_text_is_spelt_out(tmp_path: Path) -> None:
     assert reading.lines() == [b"a"]
     spelt = rf"{tmp_path}/\xff.log"
     assert [b.partition for b in reading.batches] == [spelt]
-    assert reading.places() == [f"{spelt}, byte 0"]
-    assert [letter.place for b in reading.batches for letter in b.rejects] == [f"{spelt}, byte 2"]
+    assert reading.places() == [f"{spelt}, line 1, byte 0"]
+    assert [letter.place for b in reading.batches for letter in b.rejects] == [f"{spelt}, line 2, byte 2"]
     reading.restart()
     append(Path(path), b"b\n")
     assert reading.lines() == [b"b"]

@@ -53,9 +53,9 @@ def test_bad_lines_in_a_file(
     engine = launch({"type": "file", "paths": [str(log)]}, [{"type": "jsonl", "path": str(tmp_path / "alerts.jsonl")}])
     assert engine.end() == 0
     letters = {letter["place"]: letter for letter in documents(tmp_path / "dead.jsonl")}
-    assert set(letters) == {f"{log}, byte {starts[i]}" for i in bad}
+    assert set(letters) == {f"{log}, line {i + 1}, byte {starts[i]}" for i in bad}
     for i, word in bad.items():
-        letter = letters[f"{log}, byte {starts[i]}"]
+        letter = letters[f"{log}, line {i + 1}, byte {starts[i]}"]
         assert word in letter["reason"]
         assert letter["raw_bytes"] == len(whole[i])
         assert len(letter["raw"]) <= 4 * 4096
@@ -109,8 +109,8 @@ def test_lines_out_of_time(
     engine = launch({"type": "file", "paths": [str(log)]}, [{"type": "jsonl", "path": str(tmp_path / "alerts.jsonl")}])
     assert engine.end() == 0
     letters = {letter["place"]: letter["reason"] for letter in documents(tmp_path / "dead.jsonl")}
-    assert set(letters) == {f"{log}, byte {starts[i]}" for i in (5_000, 5_001)}
-    assert "late by" in letters[f"{log}, byte {starts[5_001]}"]
+    assert set(letters) == {f"{log}, line {i + 1}, byte {starts[i]}" for i in (5_000, 5_001)}
+    assert "late by" in letters[f"{log}, line 5002, byte {starts[5_001]}"]
     good = [*range(5_000), *range(5_002, len(whole))]
     wanted = expected([whole[i] for i in good], str(log), lambda i: starts[good[i]], at_end=True)
     agree(documents(tmp_path / "alerts.jsonl"), wanted, once=True)
@@ -141,5 +141,5 @@ def test_one_line_from_the_year_2999(launch: Any, log_lines: Any, documents: Any
     assert len(found[0]) > 100
     assert found[0] == found[1]
     (letter,) = documents(tmp_path / "dead.jsonl")
-    assert letter["place"] == f"{tmp_path / 'app.log'}, byte {sum(len(line) + 1 for line in lines[:5_000])}"
+    assert letter["place"] == f"{tmp_path / 'app.log'}, line 5001, byte {sum(len(line) + 1 for line in lines[:5_000])}"
     assert "2999" in letter["reason"] or "ahead" in letter["reason"] or "future" in letter["reason"]

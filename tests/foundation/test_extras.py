@@ -196,6 +196,12 @@ def postgresql():
     build_sink(SqlSettings(url="postgresql+psycopg://127.0.0.1/alerts"))
 
 
+def lz4():
+    from connectors.file_content import COMPRESSIONS
+
+    COMPRESSIONS["LZ4"][1]()
+
+
 def remote():
     from models.storage.store import ModelStore
 
@@ -228,7 +234,7 @@ def train():
 
 
 USES = {use.__name__: use for use in (
-    broker, classify, data, drift, evaluation, explain, federation, mcp, minilm, notify, otel, postgresql, remote,
+    broker, classify, data, drift, evaluation, explain, federation, lz4, mcp, minilm, notify, otel, postgresql, remote,
     serve, sql, train,
 )}  # fmt: skip
 

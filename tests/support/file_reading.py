@@ -6,6 +6,12 @@ from connectors.base import LineBatch
 from connectors.files import FilePartition, FileSettings, FileSource
 
 
+def append(path: Path, data: bytes) -> None:
+    """Writes more to a file, which it creates where it is missing."""
+    with path.open("ab") as file:
+        file.write(data)
+
+
 class Reading:
     """A file source read step by step, restarted from its snapshot at will."""
 

@@ -122,8 +122,8 @@ def parse_settings_small_blocks(tmp_path):
     return found
 
 
-def test_the_place_of_the_first_bad_line_is_told_in_bytes(driftline, tmp_path):
+def test_the_place_of_the_first_bad_line_is_its_line_and_byte(driftline, tmp_path):
     path = tmp_path / "app.log"
     path.write_bytes(b"2024-03-10 06:25:01,123 - shop - INFO - up\nno header\n")
     ran = driftline("parse", path, "--format", "python", "-o", tmp_path / "out.jsonl")
-    assert f"the first: {path}, byte 43: does not match format python" in ran.err
+    assert f"the first: {path}, line 2, byte 43: does not match format python" in ran.err

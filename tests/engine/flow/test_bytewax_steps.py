@@ -12,6 +12,7 @@ from engine.flow.worker_context import Context, Drain
 from engine.parsing.parsed import Parsed
 from engine.records import Rejected, WindowBatch
 from engine.settings import from_mapping
+from engine.steps.route import by_session
 from engine.telemetry.telemetry import Telemetry, TelemetrySettings
 from engine.windows.recent import RecentLines
 from engine.windows.window_base import WHOLE_SOURCE
@@ -127,6 +128,36 @@ def test_an_open_journal_entry_ends_with_its_source_but_not_with_a_drain(make, l
             context.drain.request()
         assert sum(len(parsed) for parsed in step.on_eof()[0]) == count
         assert (b"MESSAGE=hello" in crash(step)) is drained
+
+
+def test_a_partition_that_ends_closes_its_windows_and_drops_its_state(make, line_batch):
+    context = make()
+    batch = replace(line_batch(LINES), read_ns=1_226_263_000 * 10**9, ends_partition=True)
+    out, discarded = ParseStep(context, None).on_batch([batch])
+    assert discarded
+    assert [item.good.lines.ends_partition for item in out] == [True]
+    step = WindowStep(context, None)
+    (windows,), discarded = step.on_batch([out[0].good])
+    assert discarded
+    assert sorted(windows.key) == ["blk_1", "blk_2"]
+    assert value(context, "driftline_open_sessions") == 0
+
+
+def test_what_the_end_of_a_partition_completes_is_its_last_batch(make, line_batch):
+    context = make(parse={"format": "journald"})
+    lines = [b"__CURSOR=s=1", b"__REALTIME_TIMESTAMP=1226262970000000", b"MESSAGE=hello"]
+    batch = replace(line_batch(lines), read_ns=1_226_263_000 * 10**9, ends_partition=True)
+    out, discarded = ParseStep(context, None).on_batch([batch])
+    assert discarded
+    assert [(len(item), item.good.lines.ends_partition) for item in out] == [(0, False), (1, True)]
+
+
+def test_a_shard_outlives_the_partitions_that_it_windows(make, line_batch):
+    context = make()
+    batch = replace(line_batch(LINES), read_ns=1_226_263_000 * 10**9, ends_partition=True)
+    (parsed,), _ = ParseStep(context, None).on_batch([batch])
+    for _, part in by_session(parsed.good, 2):
+        assert not WindowStep(context, None).on_batch([part])[1]
 
 
 # --- window --------------------------------------------------------------------------------------

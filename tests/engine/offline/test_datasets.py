@@ -169,7 +169,10 @@ def test_labels_of_other_sessions_are_refused(spec: LogSpec) -> None:
     [
         (None, r"a\.log: no such file"),
         (b"", r"a\.log gave no window"),
-        (b"one\ntwo\n", r"a\.log is not in the format hdfs: 2 of 2 lines do not parse, the first at .*a\.log, byte 0"),
+        (
+            b"one\ntwo\n",
+            r"a\.log is not in the format hdfs: 2 of 2 lines do not parse, the first at .*a\.log, line 1, byte 0",
+        ),
     ],
 )
 def test_logs_that_cannot_be_used(spec: LogSpec, content: bytes | None, message: str) -> None:
