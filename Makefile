@@ -40,6 +40,7 @@ test: install servers ## Lint, types, import rules, and all tests with the broke
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	@$(MAKE) site
+	$(BIN)/python -m engine.parsing.compile_loops
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not process" -n 2 --dist loadfile
 	$(BIN)/python -m pytest -m process
 

@@ -127,7 +127,10 @@ class Outcome:
 
 SCENARIOS: Mapping[str, str] = {
     "parse-hdfs": "bench.scenarios.parse:PARSE_HDFS",
+    "parse-real": "bench.scenarios.parse:PARSE_REAL",
+    "parse-cold": "bench.scenarios.parse:PARSE_COLD",
     "parse-loghub": "bench.scenarios.parse:PARSE_LOGHUB",
+    "parse-loghub-repeated": "bench.scenarios.parse:PARSE_LOGHUB_REPEATED",
     "templates-loghub": "bench.scenarios.templates:TEMPLATES_LOGHUB",
     "formats-loghub": "bench.scenarios.templates:FORMATS_LOGHUB",
     "formats-programs": "bench.scenarios.formats_programs:FORMATS_PROGRAMS",

@@ -34,7 +34,7 @@ from drain3.masking import MaskingInstruction  # type: ignore[import-untyped]
 from drain3.template_miner_config import TemplateMinerConfig  # type: ignore[import-untyped]
 
 from bench.processes.engine_process import GAP_S, MAX_LENGTH
-from engine.parsing.templates import TemplateSettings
+from engine.parsing.template_settings import TemplateSettings
 from models.base import WindowDetector, Windows, template_id
 
 GATHER = timedelta(milliseconds=100)

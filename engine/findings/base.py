@@ -29,7 +29,7 @@ class LineColumns:
         row: int64: number of the line in its source, ascending from 0.
         time_ns: int64: UTC ns since the epoch.
         key: int32: number of the line's template in `TemplateTable`.
-        level: int8: index into `engine.parsing.parsed_columns.LEVEL_NAMES`.
+        level: int8: index into `engine.formats.base.LEVEL_NAMES`.
         node: int32: number of the line's host, of its thread where it names no host, or `NO_NODE`.
         session: int64: hash of the line's session key, or `engine.records.NO_SESSION`.
         values: The sampled numbers in the lines.

@@ -8,7 +8,7 @@ from engine.findings.grouping import Finding
 from engine.findings.lines import ColumnReader
 from engine.findings.prior import severity_name
 from engine.findings.quotes import Quotes, mark_of
-from engine.parsing.parsed_columns import LEVEL_NAMES
+from engine.formats.base import LEVEL_NAMES
 from foundation.time_text import iso_time
 
 MAX_TEMPLATES = 12

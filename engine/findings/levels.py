@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from engine.findings.base import Block, Signal, State, TemplateLookup
 from engine.findings.counts import TESTS, CountHistory
 from engine.findings.rates import Starts
+from engine.formats.base import LEVEL_NAMES
 from engine.formats.http_status import NAMES
-from engine.parsing.parsed_columns import LEVEL_NAMES
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.integer[Any]]

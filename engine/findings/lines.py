@@ -13,8 +13,6 @@ from engine.findings.templates import TemplateTable
 from engine.formats.http_status import KINDS, NAMES
 from engine.parsing.parsed import Parsed
 from engine.parsing.parsed_columns import SPANNED
-from engine.parsing.session_key import MAX_VECTOR_BYTES, hash_key, hash_keys
-from engine.parsing.skeleton import PAD, Words, padded
 
 _MESSAGE, _HOST, _COMPONENT, _THREAD = 0, 1, 2, SPANNED.index("thread")
 THREAD = "thread "
@@ -146,9 +144,8 @@ class ColumnReader:
 
     def _key_column(self, parsed: Parsed, row: NDArray[np.int64]) -> NDArray[np.int32]:
         requests = [number for number, format in enumerate(parsed.formats) if format.http]
-        generation = sum(templates.generation for templates in parsed.templates)
-        if generation != self._generation:
-            self._generation = generation
+        if parsed.generation != self._generation:
+            self._generation = parsed.generation
             for lane in requests:  # they are known by their masked texts, whose numbers have started again
                 self._keys.pop(lane, None)
         keys = np.empty(len(parsed), np.int32)
@@ -210,23 +207,11 @@ class ColumnReader:
     def _nodes(self, parsed: Parsed) -> NDArray[np.int32]:
         """The host that wrote each line, or the thread where the line names no host."""
         nodes = np.zeros(len(parsed), np.int32)
-        good, words = parsed.good, None
-        for field, mark in ((_HOST, 0), (_THREAD, _THREAD_MARK)):
-            start, end = parsed.rows.spans[good.rows, field].T
-            length = end - start
-            index = np.flatnonzero((length > 0) & (length <= MAX_VECTOR_BYTES) & (nodes == NO_NODE))
+        for field, mark in (("host", 0), ("thread", _THREAD_MARK)):
+            hashes = parsed.hashes(field)
+            index = np.flatnonzero((hashes != 0) & (nodes == NO_NODE))
             if len(index):
-                words = Words.of(padded(good.lines.data)) if words is None else words
-                hashes = hash_keys(words, start[index] + PAD, end[index] + PAD) ^ mark
-                nodes[index] = self._numbered(hashes, index, parsed)
-        if parsed.rows.fields:
-            found = [
-                (i, f.host) for i, row in enumerate(good.rows.tolist()) if (f := parsed.rows.fields.get(row)) and f.host
-            ]
-            if found:
-                index = np.array([i for i, _ in found])
-                hashes = np.array([hash_key(host.encode("utf-8", "surrogatepass")) for _, host in found])
-                nodes[index] = self._numbered(hashes, index, parsed)
+                nodes[index] = self._numbered(hashes[index] ^ mark, index, parsed)
         return nodes
 
     def _numbered(self, hashes: NDArray[np.int64], index: NDArray[np.int64], parsed: Parsed) -> NDArray[np.int32]:

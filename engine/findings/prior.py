@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-from engine.parsing.parsed_columns import LEVEL_NAMES
+from engine.formats.base import LEVEL_NAMES
 from foundation.documents.alert import Severity
 from models.classify.base import CLASSES, NORMAL, Lines
 from models.classify.rules import Rules, RulesSettings

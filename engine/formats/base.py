@@ -12,8 +12,8 @@ Groups of a header:
 - `status`: an HTTP status within the message, which its template names (`engine.formats.http_status`);
 - `message`: what templates are mined from, to the end of the line.
 
-Time groups state exactly how many digits they match; everything else must be blind to digits (see
-`engine.formats.digit_invariance`; checked when a parser is built). Session rules are searched in the whole
+Time groups state exactly how many digits they match; everything else must not depend on digits (see
+`engine.compiled.regex_digits`; checked when a parser is built). Session rules are searched in the whole
 line; the group `key` is the session key.
 """
 
@@ -106,6 +106,8 @@ class Format:
             return http_status.GROUP in self.header.groupindex
         return self.document is not None and self.document.composes
 
+
+LEVEL_NAMES = ("", "trace", "debug", "info", "warn", "error", "fatal")
 
 LEVELS: Mapping[str, str] = {
     "TRACE": "trace",

@@ -7,10 +7,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from engine.formats.digit_invariance import why_not_blind
-from engine.formats.hex_ids import HEX, UUID, IdKind
 from engine.formats.http_status import name_status, status_place
-from engine.formats.id_invariance import why_not_id_blind
 from engine.formats.linear_masks import LINEAR, replacing, spans
 
 
@@ -43,27 +40,16 @@ DEFAULT_MASKS = (
     HEX_MASK,
     Mask(pattern=r"[0-9]+", name="NUM"),
 )
-"""None of them depends on the digits or their number, see `engine.formats.digit_invariance`."""
+"""None of them depends on digits or their number, see `engine.compiled.regex_digits`."""
 
 
 class Masker:
-    """Applies masks as Drain3's `LogMasker` does, one after the other.
-
-    Attributes:
-        why_slow: Why texts may depend on digits, so that no shape may be remembered; None if not.
-        takes_ids: Whether ids (`engine.formats.hex_ids`) are replaced whole before anything looks into them.
-    """
+    """Applies masks as Drain3's `LogMasker` does, one after the other."""
 
     def __init__(self, masks: tuple[Mask, ...], *, http: bool = False) -> None:
         self._http = http
         self._patterns = [(re.compile(LINEAR.get(mask.pattern, mask.pattern)), mask.name) for mask in masks]
         self._steps = [replacing(pattern, f"<{name}>") for pattern, name in self._patterns]
-        reasons = ((m.pattern, why_not_blind(m.pattern)) for m in masks)
-        found = next(((pattern, reason) for pattern, reason in reasons if reason), None)
-        self.why_slow = None if found is None else f"mask {found[0]!r} depends on digits: {found[1]}"
-
-        patterns = tuple(mask.pattern for mask in masks)
-        self.takes_ids = _takes(patterns, UUID_MASK.pattern, UUID) and _takes(patterns, HEX_MASK.pattern, HEX)
 
     def mask(self, message: str) -> str:
         """The message with every match replaced, and before that the status of a message that has one (`http`)."""
@@ -120,11 +106,3 @@ class _Masked:
             at = end
         parts.append(self.text[at:])
         return _Masked("".join(parts), place + self.place[at:], taken + self.taken[at:])
-
-
-def _takes(patterns: tuple[str, ...], mine: str, kind: IdKind) -> bool:
-    """Whether `mine`, which replaces ids of that kind, is there, and none before it depends on what they hold."""
-    if mine not in patterns:
-        return False
-    before = patterns[: patterns.index(mine)]
-    return not any(why_not_id_blind(pattern, search=True, kinds=(kind,)) for pattern in before)

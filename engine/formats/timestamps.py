@@ -1,8 +1,7 @@
-"""Event time from header fields: one line at a time by plain Python, or a batch at a time by numpy.
+"""Event time from header fields, one line at a time.
 
-Both give the same answer. The batch form states `ok = False` wherever it is not sure (a field out of
-range, a time outside the accepted span), and such lines are read again one at a time, which either
-gives the time or the reason for the dead letter.
+`engine.compiled.clock` gives the same answer wherever it gives one; the lines that it leaves (a field
+out of range, a time outside the accepted span) get the time or the reason for the dead letter here.
 
 A header's named groups define the meaning of a run of digits; see `DIGIT_GROUPS`. A year that the format
 leaves out is the latest one that does not date the line after its arrival (plus the tolerance
@@ -46,13 +45,8 @@ _DATELESS_AHEAD_S = 3600.0
 _SECOND, _MILLISECOND = 1_000_000_000, 1_000_000
 _DAY_S = 86_400
 _QUARTER_S = 900
-_DATES_IN_TABLE = 20_000  # two years as yyyymmdd
-_MONTH_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31], np.int64)
-_POWERS = 10 ** np.arange(10, dtype=np.int64)
-_NEVER = np.int64(1 << 62)
+OFFSET_SLOTS = 4096
 _EPOCH_ORDINAL = dt.date(1970, 1, 1).toordinal()
-
-Column = NDArray[np.int64]
 
 
 class BadTimeError(ValueError):
@@ -74,6 +68,23 @@ def _zone(name: str) -> ZoneInfo:
         raise BadTimeError(f"there is no time zone {name!r}") from None
 
 
+class ZoneOffsets:
+    """Offsets of one zone, for compiled code: a slot holds the last quarter of an hour that was asked about.
+
+    Attributes:
+        quarters: int64 (OFFSET_SLOTS,): quarters of an hour of local time since the epoch.
+        seconds: int64 (OFFSET_SLOTS,): by how much local time is ahead of UTC in each.
+    """
+
+    def __init__(self) -> None:
+        self.quarters = np.full(OFFSET_SLOTS, np.iinfo(np.int64).min)
+        self.seconds = np.zeros(OFFSET_SLOTS, np.int64)
+
+    def add(self, quarter: int, seconds: int) -> None:
+        """Keeps an offset."""
+        self.quarters[quarter % OFFSET_SLOTS], self.seconds[quarter % OFFSET_SLOTS] = quarter, seconds
+
+
 @dataclass(frozen=True, slots=True)
 class TimeRules:
     """What is needed in addition to the digits to compute the time of a line.
@@ -82,12 +93,23 @@ class TimeRules:
         zone: Zone of times without one, None for UTC.
         earliest_ns: Lines before it are refused.
         max_future_s: Lines later than their arrival by more are refused.
+        offsets: What was found out about `zone` so far.
     """
 
     zone: ZoneInfo | None = None
     earliest_ns: int = 0
     max_future_s: float = 86_400.0
-    _day_cache: dict[int, tuple[int, bool]] = field(default_factory=dict, repr=False, compare=False)
+    offsets: "ZoneOffsets" = field(default_factory=lambda: ZoneOffsets(), repr=False, compare=False)
+
+    def limits(self, read_ns: int) -> NDArray[np.int64]:
+        """int64 (6,): what compiled code needs for lines read at `read_ns`.
+
+        That is the arrival, latest and earliest time accepted, latest time of lines without a date (all in ns since
+        the epoch), the year of the arrival, and whether times without a zone are local to one.
+        """
+        latest_ns, dateless_ns = self.latest_ns(read_ns), self._latest_dateless_ns(read_ns)
+        found = [read_ns, latest_ns, self.earliest_ns, dateless_ns, _year_of(read_ns), self.zone is not None]
+        return np.array(found, np.int64)
 
     def latest_ns(self, read_ns: int) -> int:
         """The latest time accepted for lines read at `read_ns`."""
@@ -148,9 +170,11 @@ class TimeRules:
         if self.zone is None:
             return local_s
         try:
-            return local_s - _offset_s(self.zone, local_s // _QUARTER_S)
+            offset_s = _offset_s(self.zone, local_s // _QUARTER_S)
         except OverflowError:
             raise BadTimeError("the year is out of range") from None
+        self.offsets.add(local_s // _QUARTER_S, offset_s)
+        return local_s - offset_s
 
     def _yearless(self, number: dict[str, int], clock_s: int, fraction: int, read_ns: int) -> int:
         this_year, month, day = _year_of(read_ns), number["month"], number["day"]
@@ -164,170 +188,6 @@ class TimeRules:
             if time_ns <= self.latest_ns(read_ns):
                 return time_ns
         raise BadTimeError(f"there is no month {month} with a day {day}")
-
-    def of_columns(self, columns: dict[str, Column], read_ns: int) -> tuple[Column, NDArray[np.bool_]]:
-        """UTC ns of many lines, and where it is sure.
-
-        Args:
-            columns: int64 (n,) each: the digit groups of the format by name, `fraction_digits` (the
-                width of `fraction`, 0 where a line has none) next to `fraction`, and `month` also
-                where it came from a name.
-            read_ns: Arrival of the lines.
-        """
-        fraction = columns["fraction"] * _POWERS[9 - columns["fraction_digits"]] if "fraction" in columns else None
-        if "millisecond" in columns:
-            fraction = columns["millisecond"] * _MILLISECOND
-        last_s = self.latest_ns(read_ns) // _SECOND
-        if "epoch_s" in columns:
-            utc_s = columns["epoch_s"]
-            ok = np.ones(len(utc_s), np.bool_)
-        else:
-            utc_s, ok = self._civil(columns, read_ns, last_s)
-        first_s = -(-self.earliest_ns // _SECOND)
-        ok &= (utc_s >= first_s) & (utc_s < last_s)
-        time_ns = utc_s * _SECOND
-        return (time_ns if fraction is None else time_ns + fraction), ok
-
-    def _civil(self, columns: dict[str, Column], read_ns: int, last_s: int) -> tuple[Column, NDArray[np.bool_]]:
-        clock, ok = _clock_column(columns)
-        code, has_year = _date_column(columns)
-        if code is None:
-            return self._dateless_column(clock, ok, read_ns)
-        if not has_year:
-            return self._yearless_column(code, clock, ok, read_ns, last_s)
-        days, valid = self._days(code)
-        ok &= valid
-        local_s = days * _DAY_S + clock
-        utc_s = self._utc_column(local_s, ok)
-        if "utc" in columns:
-            utc_s = np.where(columns["utc"] > 0, local_s, utc_s)
-        if "zone_sign" not in columns:
-            return utc_s, ok
-        offset_s, valid = _zone_column(columns)
-        return np.where(columns["zone_sign"] > 0, local_s - offset_s, utc_s), ok & valid
-
-    def _dateless_column(self, clock: Column, ok: NDArray[np.bool_], read_ns: int) -> tuple[Column, NDArray[np.bool_]]:
-        if self.zone is not None:
-            return clock, np.zeros(len(clock), np.bool_)
-        last_s = self._latest_dateless_ns(read_ns) // _SECOND
-        utc_s = clock + last_s // _DAY_S * _DAY_S
-        # Within the last accepted second only the fraction decides: leave it to the slow path.
-        return utc_s - np.where(utc_s > last_s, _DAY_S, 0), ok & (utc_s != last_s)
-
-    def _yearless_column(
-        self, code: Column, clock: Column, ok: NDArray[np.bool_], read_ns: int, last_s: int
-    ) -> tuple[Column, NDArray[np.bool_]]:
-        found = np.full(len(code), _NEVER)
-        this_year = _year_of(read_ns)
-        for year in (this_year - 1, this_year, this_year + 1):
-            days, valid = self._days(code + year * 10_000)
-            valid = valid & ok
-            utc_s = self._utc_column(days * _DAY_S + clock, valid)
-            found = np.where(valid & (utc_s < last_s), utc_s, found)
-            # Within the last accepted second only the fraction decides: leave it to the slow path.
-            ok = ok & ~(valid & (utc_s == last_s))
-        return found, ok & (code != 229)
-
-    def _utc_column(self, local_s: Column, ok: NDArray[np.bool_]) -> Column:
-        if self.zone is None or not ok.any():
-            return local_s
-        quarter = np.where(ok, local_s // _QUARTER_S, 0)
-        low, high = int(quarter.min()), int(quarter.max())
-        if low == high:
-            return local_s - _offset_s(self.zone, low)
-        distinct, inverse = np.unique(quarter, return_inverse=True)
-        offsets = np.array([_offset_s(self.zone, int(q)) for q in distinct], np.int64)
-        return local_s - offsets[inverse]
-
-    def _days(self, code: Column) -> tuple[Column | np.int64, NDArray[np.bool_] | np.bool_]:
-        """Days since the epoch of dates as yyyymmdd, and which of them exist."""
-        first = int(code[0]) if len(code) else 0
-        if len(code) and (code == first).all():  # nearly every batch lies within one day
-            if first not in self._day_cache:
-                self._day_cache.clear()
-                days, valid = _days_of(np.array([first], np.int64))
-                self._day_cache[first] = int(days[0]) if valid[0] else 0, bool(valid[0])
-            day, exists = self._day_cache[first]
-            return np.int64(day), np.bool_(exists)
-        return _days_of_few(code) if len(code) else _days_of(code)
-
-
-def _days_of_few(code: Column) -> tuple[Column, NDArray[np.bool_]]:
-    """As `_days_of`, but computes each date once if the dates lie close together."""
-    first = int(code.min())
-    span = int(code.max()) - first + 1
-    if span > _DATES_IN_TABLE:
-        return _days_of(code)
-    code = code - first
-    present = np.zeros(span, np.bool_)
-    present[code] = True
-    distinct = np.flatnonzero(present)
-    days, valid = np.zeros(span, np.int64), np.zeros(span, np.bool_)
-    days[distinct], valid[distinct] = _days_of(distinct + first)
-    return days[code], valid[code]
-
-
-def _days_of(code: Column) -> tuple[Column, NDArray[np.bool_]]:
-    """Days since 1970-01-01 in the proleptic Gregorian calendar.
-
-    Counts from 1 March of year 0, so that leap days come last (Hinnant, "chrono-compatible
-    low-level date algorithms").
-    """
-    year, rest = np.divmod(code, 10_000)
-    month, day = np.divmod(rest, 100)
-    leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
-    valid = (month >= 1) & (month <= 12) & (year >= 1) & (year <= 9998)
-    last = _MONTH_DAYS[np.where(valid, month, 0)] + (leap & (month == 2))
-    valid &= (day >= 1) & (day <= last)
-    y = year - (month <= 2)
-    era = y // 400
-    of_era = y - era * 400
-    of_year = (153 * (month + np.where(month > 2, -3, 9)) + 2) // 5 + day - 1
-    of_era = of_era * 365 + of_era // 4 - of_era // 100 + of_year
-    return era * 146_097 + of_era - 719_468, valid
-
-
-def _date_column(columns: dict[str, Column]) -> tuple[Column | None, bool]:
-    """Dates as yyyymmdd, or mmdd with False where the year is left out; None if there is no date."""
-    if "yymmdd" in columns:
-        code = columns["yymmdd"]
-        return code + np.where(code < 700_000, 20_000_000, 19_000_000), True
-    if "yyyymmdd" in columns:
-        return columns["yyyymmdd"], True
-    if "mmdd" in columns:
-        return columns["mmdd"], False
-    if "month" not in columns:
-        return None, False
-    code = columns["month"] * 100 + columns["day"]
-    if "yy" in columns:
-        year = columns["yy"]
-        return code + (year + np.where(year < 70, 2000, 1900)) * 10_000, True
-    if "year" in columns:
-        return code + columns["year"] * 10_000, True
-    return code, False
-
-
-def _zone_column(columns: dict[str, Column]) -> tuple[Column, NDArray[np.bool_]]:
-    """Seconds that local time is ahead of UTC by, and where that is a possible number."""
-    sign = columns["zone_sign"]
-    nought = np.zeros(len(sign), np.int64)
-    hour, minute = np.divmod(columns.get("zone_hhmm", nought), 100)
-    hour, minute = hour + columns.get("zone_hour", nought), minute + columns.get("zone_minute", nought)
-    offset_s = hour * 3600 + minute * 60
-    return np.where(sign == _MINUS, -offset_s, offset_s), (hour < 24) & (minute < 60)
-
-
-def _clock_column(columns: dict[str, Column]) -> tuple[Column, NDArray[np.bool_]]:
-    if "hhmmss" in columns:
-        hour, rest = np.divmod(columns["hhmmss"], 10_000)
-        minute, second = np.divmod(rest, 100)
-    else:
-        hour, minute, second = columns["hour"], columns["minute"], columns["second"]
-    if "half_day" in columns:
-        half = columns["half_day"]
-        possible = (half == 0) | ((hour >= 1) & (hour <= _NOON))
-        hour = np.where(half == 0, hour, np.where(possible, hour % _NOON + np.where(half == _PM, _NOON, 0), 24))
-    return hour * 3600 + minute * 60 + second, (hour < 24) & (minute < 60) & (second <= 60)
 
 
 def _split_dates(number: dict[str, int]) -> None:

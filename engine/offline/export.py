@@ -9,8 +9,9 @@ from typing import Any, BinaryIO, Protocol
 import orjson
 
 from connectors.base import LineBatch
+from engine.formats.base import LEVEL_NAMES
 from engine.parsing.header import MAX_PID_DIGITS, text_of
-from engine.parsing.parsed_columns import LEVEL_NAMES, SPANNED
+from engine.parsing.parsed_columns import SPANNED
 from engine.steps.parse import Parsed, Parser
 from foundation.extras import require
 from foundation.time_text import iso_time

@@ -26,8 +26,8 @@ from engine.corpus.data import DataError
 from engine.formats.loghub import FORMAT_OF
 from engine.offline.export import csv_text
 from engine.offline.inputs import read_whole
-from engine.parsing.format_router import masked_message
 from engine.parsing.header import level_of
+from engine.parsing.template_rules import masked_message
 from engine.steps.classify import component_of
 from foundation.content_ids import text_digest
 from models.classify.base import CLASSES, Lines

@@ -1,15 +1,10 @@
-"""Words that turn a message into its opposite, and a Drain that never merges two of them into one template.
+"""Antonyms: words that turn a message into its opposite, which no template replaces with a wildcard.
 
 "VM Started" and "VM Paused" differ in one token of two or three, which is less than what Drain takes
 for a parameter. Here such words are literal: a message joins a template only if both have the same
-ones at the same places, so no template ever has a wildcard in the place of such a word.
+ones at the same places. `Started,` and `state=started` are such words, `/started` is not: the token has
+no other letters or digits, or none after an equals sign, and no slash.
 """
-
-import re
-from collections.abc import Sequence
-from functools import lru_cache
-
-from drain3.drain import Drain  # type: ignore[import-untyped]
 
 _WORDS = """
 start starts started starting startup restart restarted restarting
@@ -36,30 +31,5 @@ present missing found redirected limited
 get head post put patch
 =root
 """.split()
-OPPOSITES = frozenset(_WORDS)
+ANTONYMS = frozenset(_WORDS)
 """Lower-case words. `=root` matches root only as a value (`user=root`), not as the actor."""
-
-_WORD = re.compile(r"(?:^|=)[^A-Za-z0-9=]*([A-Za-z]+)[^A-Za-z0-9=]*$")
-_NEVER_SIMILAR = (-1.0, -1)
-
-
-@lru_cache(maxsize=65_536)
-def opposite_in(token: str) -> str:
-    """The word of `OPPOSITES` that a token is, or "": `Started,` and `state=started` are, `/started` is not."""
-    found = _WORD.search(token)
-    if found is None or "/" in token:
-        return ""
-    word = found[1].lower()
-    return word if word in OPPOSITES or (f"={word}" in OPPOSITES and "=" in token) else ""
-
-
-class GuardedDrain(Drain):  # type: ignore[misc]
-    """Drain3's `Drain`, but a message and a template that differ in `opposite_in` of a token are not similar."""
-
-    def get_seq_distance(self, seq1: Sequence[str], seq2: Sequence[str], include_params: bool) -> tuple[float, int]:
-        """Similarity of a template and a message of the same number of tokens, and the template's wildcards."""
-        for mine, its in zip(seq1, seq2, strict=True):
-            if mine != its and opposite_in(mine) != opposite_in(its):
-                return _NEVER_SIMILAR
-        found: tuple[float, int] = super().get_seq_distance(seq1, seq2, include_params)
-        return found

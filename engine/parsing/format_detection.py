@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.formats.id_invariance import why_not_id_blind
 from engine.formats.json_fields import field_of
 from engine.formats.registry import DETECTED, FORMATS, UNKNOWN, Format
-from engine.parsing.header import BadLineError, Header, HeaderReader
+from engine.parsing.header import BadLineError, HeaderReader
 from engine.parsing.json_reader import JsonReader
 
 NAMES: tuple[str, ...] = (*(entry.name for entry in DETECTED), UNKNOWN)
@@ -28,8 +27,6 @@ NONE = -1
 
 FIRST_SAMPLE, LARGEST_SAMPLE = 128, 16_384
 """Lines of the first sample; each is twice as long as the one before, up to the largest."""
-
-_COUNTED = re.compile(rb"\[0-9\]\{[0-9,]+\}")
 
 
 class FormatDetector:
@@ -43,47 +40,29 @@ class FormatDetector:
     def __init__(self, headers: dict[int, HeaderReader], documents: dict[int, JsonReader]) -> None:
         self._headers = headers
         self._documents = documents
-        # A time group states how many digits it matches. Without that limit, a pattern matches either all
-        # lines of a skeleton or none, and at least those that it matches with the limit.
-        patterns = {number: DETECTED[number].header for number in headers}
-        self._loose = {n: re.compile(_COUNTED.sub(rb"[0-9]+", p.pattern)) for n, p in patterns.items() if p is not None}
-        self._id_blind = {n for n, p in self._loose.items() if why_not_id_blind(p.pattern, search=False) is None}
         usual = list(range(UNKNOWN_AT))
         self._orders = {p: usual if DETECTED[p].general else [p, *(n for n in usual if n != p)] for p in usual}
         self._orders[NONE] = usual
 
-    def detect(
-        self, line: bytes, read_ns: int, preferred: int, *, ids: bool = False
-    ) -> tuple[int, bool, Header | None]:
-        """The format's number, whether every line with the skeleton of this one has the same, and its header.
-
-        That holds only if the line's time can be used: a line that its reader rejects has to be
-        detected again.
+    def detect(self, line: bytes, read_ns: int, preferred: int) -> tuple[int, dict[str, Any] | None]:
+        """The number of the line's format, and the decoded line where it is a document.
 
         Args:
             line: The line.
             read_ns: When it was read.
             preferred: Number of the format that is tried first, or `NONE`.
-            ids: Whether each id is one byte in the line's skeleton.
         """
         document = line.startswith((b"{", b"<")) or b"=" in line
-        certain = True
         for number in self._orders[preferred]:
-            if number not in self._headers:
-                if document and (found := self._decoded(number, line)) is not None:
-                    certain = False
-                    if self._reads(number, found, read_ns):
-                        return number, False, None
-                # Whether a number is JSON depends on its digits: 17 is one, 017 is none.
-                certain &= not line.startswith(b"{")
-                continue
-            certain &= not ids or number in self._id_blind
-            if self._loose[number].match(line):
+            if number in self._headers:
                 try:
-                    return number, certain, self._headers[number].read(line, read_ns)
+                    self._headers[number].read(line, read_ns)
                 except BadLineError:
-                    certain = False
-        return UNKNOWN_AT, certain, None
+                    continue
+                return number, None
+            if document and (found := self._decoded(number, line)) is not None and self._reads(number, found, read_ns):
+                return number, found
+        return UNKNOWN_AT, None
 
     def _decoded(self, number: int, line: bytes) -> dict[str, Any] | None:
         document = DETECTED[number].document

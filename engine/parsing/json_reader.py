@@ -1,26 +1,21 @@
 """The reader of documents, such as JSON: see `engine.formats.json_fields` for what it takes from a line."""
 
 import datetime as dt
-import re
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from connectors.base import LineBatch
+from engine.compiled.inner_level import level_within
+from engine.compiled.session_key import hash_key
+from engine.formats.base import LEVEL_NAMES
 from engine.formats.document_message import composed_message, with_status
-from engine.formats.http_status import name_status
 from engine.formats.json_fields import field_of, pick, place_of, scalar_text, with_written_numbers
 from engine.formats.registry import LEVELS, Format
 from engine.formats.time_values import time_ns
 from engine.formats.timestamps import BadTimeError
 from engine.parsing.continuation import CONTINUATION
 from engine.parsing.header import MAX_PID_DIGITS, BadLineError, check_text
-from engine.parsing.inner_level import level_within
 from engine.parsing.parse_settings import ParseSettings
-from engine.parsing.parsed_columns import LEVEL_NAMES, PIECE, TRACE, Fields, Rows
-from engine.parsing.session_key import hash_key
-from engine.parsing.templates import PartitionTemplates
-
-_RUN = re.compile("[0-9]+")
+from engine.parsing.parsed_columns import PIECE, TRACE, Fields, Rows
 
 DRIVER_FIELDS = frozenset({"log", "stream", "time", "attrs"})
 """Fields of a line of Docker's json-file driver. Collectors add others, and mix the lines of many containers."""
@@ -30,14 +25,9 @@ PIECE_BYTES = 16_384
 
 
 class JsonReader:
-    """See `engine.parsing.parsed_columns.LineReader`.
+    """Reads the lines of one format of documents."""
 
-    A message whose skeleton was seen before needs no masks; the rest is paid for every line.
-    """
-
-    why_slow: str | None = None
-
-    def __init__(self, format: Format, settings: ParseSettings, templates: PartitionTemplates) -> None:
+    def __init__(self, format: Format, settings: ParseSettings) -> None:
         if format.document is None:
             raise ValueError(f"format {format.name} has no documents")
         session = {"session": settings.json_fields.session}
@@ -54,40 +44,35 @@ class JsonReader:
         self._levels = {**LEVELS, **format.levels}
         self._zone: dt.tzinfo = ZoneInfo(settings.timezone)
         self._times = settings.times()
-        self._templates = templates
-        self._max_shapes = settings.max_shapes
-        self._max_message = settings.max_message_bytes
-        self._texts: dict[str, int] = {}
 
-    def trim(self) -> None:
-        """See `engine.parsing.parsed_columns.LineReader`."""
-        if max(len(self._texts), self._templates.texts) > self._max_shapes:
-            self._texts.clear()
-            self._templates.forget()
+    def read(
+        self, row: int, line: bytes, begin: int, read_ns: int, rows: Rows, document: dict[str, Any] | None = None
+    ) -> str:
+        """Fills a row, apart from its text; returns the message.
 
-    def read(self, batch: LineBatch) -> Rows:
-        """See `engine.parsing.parsed_columns.LineReader`."""
-        rows = Rows.empty(len(batch), container=bool(self._streams))
-        start = 0
-        for row, end in enumerate(batch.ends.tolist()):
-            line = batch.data[start:end].removesuffix(b"\r")
-            try:
-                document = self._document(line)
-                fields = self.of_document(document, batch.read_ns)
-            except BadLineError as reason:
-                rows.bad[row] = str(reason)
-            else:
-                rows.time_ns[row] = fields.time_ns
-                if self._streams:
-                    rows.container[row] = self._container(document, fields.message)
-                rows.fields[row], rows.level[row] = fields, LEVEL_NAMES.index(fields.level)
-                rows.text[row] = self._text_number(fields.message)
-                if fields.session_key:
-                    rows.session[row] = hash_key(fields.session_key.encode("utf-8", "surrogatepass"))
-                    first, last = place_of(line, fields.session_key)
-                    rows.key_start[row], rows.key_end[row] = start + first, start + last
-            start = end + 1
-        return rows
+        Args:
+            row: The row.
+            line: Without its line end and a final carriage return.
+            begin: Where the line begins in the batch.
+            read_ns: When it was read.
+            rows: Filled here.
+            document: The decoded line, if it is known.
+
+        Raises:
+            BadLineError: the line does not parse.
+        """
+        if document is None:
+            document = self._document(line)
+        fields = self.of_document(document, read_ns)
+        rows.time_ns[row] = fields.time_ns
+        rows.container[row] = self._container(document, fields.message) if self._streams else 0
+        rows.fields[row], rows.level[row] = fields, LEVEL_NAMES.index(fields.level)
+        rows.key_start[row] = rows.key_end[row] = begin
+        if fields.session_key:
+            rows.session[row] = hash_key(fields.session_key.encode("utf-8", "surrogatepass"))
+            first, last = place_of(line, fields.session_key)
+            rows.key_start[row], rows.key_end[row] = begin + first, begin + last
+        return fields.message
 
     def _level(self, document: dict[str, Any], message: str) -> str:
         if self._streams:
@@ -111,19 +96,12 @@ class JsonReader:
         piece = len(text) >= PIECE_BYTES and not document["log"].endswith("\n")
         return self._streams[stream] | (PIECE if piece else 0) | (TRACE if CONTINUATION.match(text) else 0)
 
-    def _text_number(self, message: str) -> int:
-        if len(message) > self._max_message:
-            return self._templates.text_number(message[: self._max_message])[0]
-        shape = _RUN.sub("0", name_status(message) if self._composes else message)
-        number = self._texts.get(shape)
-        if number is None:
-            number, fixed = self._templates.text_number(message)
-            if fixed:
-                self._texts[shape] = number
-        return number
-
     def take_apart(self, line: bytes, read_ns: int) -> Fields:
-        """See `engine.parsing.parsed_columns.LineReader`."""
+        """The fields of a line.
+
+        Raises:
+            BadLineError: it does not parse.
+        """
         return self.of_document(self._document(line), read_ns)
 
     def _document(self, line: bytes) -> dict[str, Any]:

@@ -125,6 +125,13 @@ def _whole(format: Format, head: bytes, text: bytes) -> bytes:
     return head[:start] + b"F" + head[end : match.start("message")] + text
 
 
+def starts(batch: LineBatch) -> NDArray[np.int64]:
+    """int64 (n,): where each line begins in the batch's data."""
+    found = np.zeros(len(batch), np.int64)
+    found[1:] = batch.ends[:-1] + 1
+    return found
+
+
 def with_lines(batch: LineBatch, lines: Mapping[int, bytes]) -> LineBatch:
     """The batch with other lines at some rows."""
     parts: list[bytes] = []

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from engine.formats.json_fields import JsonFields
 from engine.formats.registry import AUTO, FORMATS, Format, find
 from engine.formats.timestamps import TimeRules
-from engine.parsing.templates import TemplateSettings
+from engine.parsing.template_settings import TemplateSettings
 
 
 class ParseSettings(BaseModel):

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.compiled.scan import hash_spans
+from engine.compiled.session_key import hash_key
+from engine.compiled.words import padded
 from engine.formats.base import Format
 from engine.parsing.header import text_of
-from engine.parsing.parsed_columns import LEVEL_BY_LINE, LEVEL_NAMES, SPANNED, STREAM, Fields, LineReader, Rows
-from engine.parsing.templates import PartitionTemplates
+from engine.parsing.line_reader import LineReader
+from engine.parsing.parsed_columns import SPANNED, STREAM, Fields, Rows
 from engine.records import ParsedLines
 
 
@@ -26,9 +29,8 @@ class Parsed:
         cluster: int32 (n,): Drain's number of each good line's cluster among those of the line's format.
         joined: Row → stream of its record, ascending, for rows that joined a record before them.
         pieces: Rows that are part of a line further down.
-        formats: Format by number, see `Rows.format`.
-        readers: What read the lines, by number of the format.
-        templates: What mined the templates, by number of the format.
+        generation: Grows whenever the numbers in `rows.text` begin again.
+        reader: What read the lines; knows the formats by number.
     """
 
     good: ParsedLines
@@ -36,12 +38,16 @@ class Parsed:
     cluster: NDArray[np.int32]
     joined: Mapping[int, int]
     pieces: tuple[int, ...]
-    formats: tuple[Format, ...]
-    readers: tuple[LineReader, ...]
-    templates: tuple[PartitionTemplates, ...]
+    generation: int
+    reader: LineReader
 
     def __len__(self) -> int:
         return len(self.good)
+
+    @property
+    def formats(self) -> tuple[Format, ...]:
+        """Format by number, see `Rows.format`."""
+        return self.reader.formats
 
     def format(self) -> NDArray[np.int16]:
         """int16 (n,): index into `formats`."""
@@ -49,10 +55,8 @@ class Parsed:
         return found
 
     def level(self) -> NDArray[np.int8]:
-        """int8 (n,): index into `engine.parsing.parsed_columns.LEVEL_NAMES`."""
+        """int8 (n,): index into `engine.formats.base.LEVEL_NAMES`."""
         found: NDArray[np.int8] = self.rows.level[self.good.rows]
-        for i in np.flatnonzero(found == LEVEL_BY_LINE).tolist():
-            found[i] = LEVEL_NAMES.index(self.fields(int(self.good.rows[i])).level)
         return found
 
     def undated(self) -> int:
@@ -77,6 +81,25 @@ class Parsed:
                     found[i] = "" if value is None else str(value)
         return found
 
+    def hashes(self, name: str) -> NDArray[np.int64]:
+        """int64 (n,): the hash of a field of every good line, see `engine.compiled.session_key`; 0 if it has none.
+
+        Args:
+            name: One of `engine.parsing.parsed_columns.SPANNED`.
+        """
+        found = np.zeros(len(self), np.int64)
+        start, end = self.rows.spans[self.good.rows, SPANNED.index(name)].T
+        index = np.flatnonzero(end > start)
+        if len(index):
+            hashes = np.zeros(len(index), np.int64)
+            hash_spans(padded(self.good.lines.data), start[index], end[index], hashes)
+            found[index] = hashes
+        if self.rows.fields:
+            for i, row in enumerate(self.good.rows.tolist()):
+                if (fields := self.rows.fields.get(row)) is not None and (value := getattr(fields, name)):
+                    found[i] = hash_key(str(value).encode("utf-8", "surrogatepass"))
+        return found
+
     def fields(self, row: int) -> Fields:
         """All fields of a row that was read.
 
@@ -86,12 +109,13 @@ class Parsed:
         if (fields := self.rows.fields.get(row)) is not None:
             return fields
         lines = self.good.lines
-        return self.readers[int(self.rows.format[row])].take_apart(lines.line(row).removesuffix(b"\r"), lines.read_ns)
+        line = lines.line(row).removesuffix(b"\r")
+        return self.reader.take_apart_as(int(self.rows.format[row]), line, lines.read_ns)
 
     def masked(self, i: int) -> str:
         """The masked message of a good line, from which its template was mined."""
         row = int(self.good.rows[i])
-        return self.templates[int(self.rows.format[row])].mask(self.fields(row).message)
+        return self.reader.mask(int(self.rows.format[row]), self.fields(row).message)
 
     def values(self, i: int) -> list[tuple[str, str]]:
         """What the masks took out of a good line's message: name of the mask and text, in the order of the message.
@@ -99,7 +123,7 @@ class Parsed:
         Costs about 20 µs a line, so ask for a sample.
         """
         row = int(self.good.rows[i])
-        return self.templates[int(self.rows.format[row])].values(self.fields(row).message)
+        return self.reader.values(int(self.rows.format[row]), self.fields(row).message)
 
     def joined_text(self, row: int) -> str:
         """The text that a row adds to the message of the record that it joined."""
@@ -109,4 +133,4 @@ class Parsed:
 
     def stream(self, row: int) -> int:
         """The stream of a row: 1 or 2 where a container wrote it, else 0."""
-        return int(self.rows.container[row]) & STREAM if len(self.rows.container) else 0
+        return int(self.rows.container[row]) & STREAM

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +17,6 @@ SPANNED = ("message", "host", "component", "pid", "thread")
 STREAM, PIECE, TRACE = 3, 4, 8
 """Bits of `Rows.container`."""
 
-LEVEL_NAMES = ("", "trace", "debug", "info", "warn", "error", "fatal")
-LEVEL_BY_LINE = -1
-"""Level of a line whose level is written in digits; its reader's `take_apart` returns it."""
 
 Describe = Callable[[str, int], str]
 """(partition, position) → the place as text, see `connectors.base.Source.describe`."""
@@ -52,11 +48,11 @@ class Rows:
     Attributes:
         time_ns, session, key_start, key_end: As in `engine.records.ParsedLines`.
         text: int32: number of the line's masked text, see `engine.parsing.templates.PartitionTemplates`.
-        format: int16: number of the lane that read the line, see `engine.parsing.format_router`.
+        format: int16: number of the line's format, see `engine.parsing.line_reader`.
         container: int8: of a line that a container runtime wrapped, the number of its stream (1 or 2, masked by
             `STREAM`), with `PIECE` if it continues in the next line of that stream and `TRACE` if its message
-            looks like the rest of a stack trace; 0 for other lines. Empty if no such line can occur.
-        level: int8: index into `LEVEL_NAMES`, or `LEVEL_BY_LINE`.
+            looks like the rest of a stack trace; 0 for other lines.
+        level: int8: index into `LEVEL_NAMES`.
         spans: int64 (n, len(SPANNED), 2): where in the batch's data each field of `SPANNED` is, both
             ends equal if the line has none.
         fields: Row → fields, for lines whose fields are not spans of their bytes.
@@ -76,50 +72,22 @@ class Rows:
     bad: dict[int, str]
 
     @staticmethod
-    def empty(n: int, *, container: bool = False) -> "Rows":
-        """`n` rows to be filled; `container` only where it is wanted."""
+    def empty(n: int) -> "Rows":
+        """`n` rows to be filled."""
 
         def column() -> NDArray[np.int64]:
             return np.zeros(n, np.int64)
 
         text, format, level = np.zeros(n, np.int32), np.zeros(n, np.int16), np.zeros(n, np.int8)
-        wrapped = np.zeros(n if container else 0, np.int8)
+        wrapped = np.zeros(n, np.int8)
         spans = np.zeros((n, len(SPANNED), 2), np.int64)
         return Rows(column(), column(), column(), column(), text, format, wrapped, level, spans, {}, {})
-
-    def put(self, at: NDArray[np.int64] | slice, found: "Rows", format: int, shift: NDArray[np.int64] | int) -> None:
-        """Takes over the rows of a part of the batch, but for the bad ones.
-
-        Args:
-            at: Which rows they are.
-            found: Their columns.
-            format: Number of their lane.
-            shift: By how many bytes each line, or every line, lies further behind in this batch than in the part.
-        """
-        for mine, its in ((self.time_ns, found.time_ns), (self.session, found.session), (self.text, found.text)):
-            mine[at] = its
-        self.format[at], self.level[at] = format, found.level
-        self.key_start[at], self.key_end[at] = found.key_start + shift, found.key_end + shift
-        if len(self.container):
-            self.container[at] = found.container if len(found.container) else 0
-        self.spans[at] = found.spans + (shift if isinstance(shift, int) else shift[:, None, None])
-        if found.fields:
-            places = range(at.start, at.stop) if isinstance(at, slice) else at.tolist()
-            self.fields.update((places[row], fields) for row, fields in found.fields.items())
 
     def move(self, shift: NDArray[np.int64]) -> None:
         """Each line begins `shift` (int64, n) bytes further behind than it did."""
         for places in (self.key_start, self.key_end):
             np.add(places, shift, out=places)
         np.add(self.spans, shift[:, None, None], out=self.spans)
-
-    def good(self) -> NDArray[np.int64]:
-        """The rows that parsed, ascending."""
-        if not self.bad:
-            return np.arange(len(self.text))
-        keep = np.ones(len(self.text), np.bool_)
-        keep[list(self.bad)] = False
-        return np.flatnonzero(keep)
 
     def letters(self, batch: LineBatch, describe: Describe) -> tuple[DeadLetter, ...]:
         """The dead letters of the rows that did not parse, in line order."""
@@ -129,28 +97,3 @@ class Rows:
             place = describe(batch.partition, int(batch.positions[row]))
             found.append(DeadLetter(place, self.bad[row], raw[:MAX_RAW_BYTES], len(raw)))
         return tuple(found)
-
-
-class LineReader(Protocol):
-    """Reads the lines of one kind of format.
-
-    `why_slow` is the reason why lines cannot be answered by shape, in one sentence; None if they can.
-    """
-
-    why_slow: str | None
-
-    def trim(self) -> None:
-        """Forgets what is remembered if it has grown too much; text numbers given out before end here."""
-        ...
-
-    def read(self, batch: LineBatch) -> Rows:
-        """Read every line of a batch; the content of a line never raises an error."""
-        ...
-
-    def take_apart(self, line: bytes, read_ns: int) -> Fields:
-        r"""One line's fields; `line` has no line end and no final `\r`.
-
-        Raises:
-            engine.parsing.header.BadLineError: it does not parse.
-        """
-        ...

@@ -1,246 +1,277 @@
-"""Mines templates with Drain3, and remembers what it answered for every masked text.
+"""The templates of one partition: Drain over all formats, and the texts and numbers of what it finds."""
 
-Drain (He et al., ICWS 2017) answers a message from its tree of templates and may change the tree in
-doing so. An answer is remembered only if it changed nothing, and forgotten as soon as Drain adds or
-generalises a template with the same number of tokens, which is all that can alter it (Drain never
-compares messages of different lengths). So a remembered answer is always the one that Drain would
-give now, and every line gets the template that Drain alone, fed line by line, gives it.
-"""
-
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
-from drain3.drain import LogCluster  # type: ignore[import-untyped]
+import orjson
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
-from engine.formats.masks import DEFAULT_MASKS, Mask, Masker
-from engine.parsing.antonyms import GuardedDrain
+from engine.compiled import drain as compiled
+from engine.compiled import drain_tables as tables
+from engine.compiled.drain_tables import DrainTables
+from engine.compiled.memory import LineMemory, hashed, resized
+from engine.compiled.tables import SIZE, TEXT_FORMAT
+from engine.compiled.words import PAD, padded
+from engine.parsing.antonyms import ANTONYMS
+from engine.parsing.template_settings import TemplateSettings
 from foundation.errors import DriftlineError
 from models.base import template_id
 
 OVERFLOW_TEXT = "<*>"
 """Template of lines that match none once `TemplateSettings.max_templates` are known."""
 
-_STALE = -1
+LITERAL_TEXT = r"<\*>"
+"""How a template writes a `<*>` of its messages, unlike a wildcard."""
 
 
 class StateMismatchError(DriftlineError):
     """A snapshot was made under other settings, so its templates would mean something else."""
 
 
-class TemplateSettings(BaseModel):
-    """How messages become templates."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    masks: tuple[Mask, ...] = Field(
-        default=DEFAULT_MASKS,
-        description="Replacements made in this order before mining. A mask that depends on single digits or on their "
-        "number ([0-9]{4}, 0x[0-9a-f]+) is allowed, but then each line is masked separately, which is about 20 times "
-        "slower.",
-    )
-    similarity: float = Field(
-        default=0.4,
-        gt=0,
-        le=1,
-        description="Share of equal tokens that joins a line to a template; formats that need a greater one have it.",
-    )
-    depth: int = Field(
-        default=4, ge=3, description="Depth of Drain's tree; depth - 3 leading tokens choose the branch."
-    )
-    max_children: int = Field(
-        default=100, ge=2, description="Branches of a node of Drain's tree before it uses a wildcard."
-    )
-    max_templates: int = Field(
-        default=50_000,
-        ge=1,
-        description="Templates a partition may hold; later lines that match none get the template <*>.",
-    )
-
-
-_DIGIT = re.compile("[0-9]")
-_WILDCARD_TOKEN = re.compile(r"(?<!\S)<\*>(?!\S)")
-LITERAL_TEXT = r"<\*>"
-"""How a template writes a token `<*>` of its messages. Drain takes `<*>` for a wildcard, which equals nothing, so that
-equal messages with some of them would each make a template."""
-
-
 class PartitionTemplates:
-    """The templates of one partition, and the remembered answers.
+    """The templates of one partition, separately for each format.
 
-    A *text number* identifies a masked message: `text_number` returns it, and `assign` maps a
-    column of them to templates in line order.
-
-    Attributes:
-        why_slow, takes_ids: See `Masker`.
-        generation: Grows whenever text numbers start again.
+    Args:
+        formats: Names of the formats, by number.
+        rules: How messages of each become templates; depth, children and number are the same for all.
+        memory: The masked messages, which `assign` is asked about by their number.
+        guarded: Whether templates that differ in antonyms stay apart; without, this is plain Drain.
     """
 
     def __init__(
-        self, settings: TemplateSettings, snapshot: Mapping[str, Any] | None = None, *, http: bool = False
+        self, formats: Sequence[str], rules: Sequence[TemplateSettings], memory: LineMemory, *, guarded: bool = True
     ) -> None:
-        self._settings = settings
-        self._masker = Masker(settings.masks, http=http)
-        self.why_slow, self.takes_ids = self._masker.why_slow, self._masker.takes_ids
-        self._drain = GuardedDrain(depth=settings.depth, sim_th=settings.similarity, max_children=settings.max_children)
-        self._births: list[tuple[str, ...]] = []
-        self._cluster_template: list[int] = [template_id(OVERFLOW_TEXT)]  # cluster ids count from 1
-        self._known: dict[int, str] = {}
-        self._unannounced: dict[int, str] = {}
-        self.version = 0
-        self.generation = 0
-        self.forget()
-        if snapshot is not None:
-            self._restore(snapshot)
-
-    def __len__(self) -> int:
-        return len(self._births)
+        self._formats = tuple(formats)
+        self._settings = tuple(rules)
+        self._memory = memory
+        self._drain = _new_drain(rules, guarded=guarded)
+        self._template = np.full(256, template_id(OVERFLOW_TEXT), np.int64)  # by revision
+        self._born: list[list[str]] = [[] for _ in rules]
+        self._now: list[list[str]] = [[] for _ in rules]
+        self._known: list[dict[int, str]] = [{} for _ in rules]
+        self._announced: dict[int, str] = {}
+        self._new: dict[int, str] = {}
+        self._saved: dict[int, tuple[int, orjson.Fragment]] = {}
+        self.versions = [0] * len(rules)
 
     def forget(self) -> None:
-        """Drops the remembered answers and all text numbers; answers to come stay the same."""
-        self.generation += 1
-        self._numbers: dict[str, int] = {}
-        self._texts: list[str] = []
-        self._tokens = np.zeros(1024, np.int32)
-        self._cluster = np.zeros(1024, np.int32)
-        self._template = np.zeros(1024, np.int64)
-
-    @property
-    def texts(self) -> int:
-        """How many masked texts are remembered."""
-        return len(self._texts)
-
-    def text_number(self, message: str) -> tuple[int, bool]:
-        """The number of the masked message, and whether it is independent of all digits except those of a status."""
-        text = self._masker.mask(message)
-        if OVERFLOW_TEXT in text:
-            text = _WILDCARD_TOKEN.sub(lambda _: LITERAL_TEXT, text)
-        number = self._numbers.get(text)
-        if number is None:
-            number = self._add(text)
-        return number, self.why_slow is None and _DIGIT.search(text) is None
-
-    def mask(self, message: str) -> str:
-        """The masked message."""
-        return self._masker.mask(message)
-
-    def values(self, message: str) -> list[tuple[str, str]]:
-        """What the masks take out of a message, see `Masker.values`."""
-        return self._masker.values(message)
-
-    def _add(self, text: str) -> int:
-        number = len(self._texts)
-        self._numbers[text] = number
-        self._texts.append(text)
-        if number == len(self._tokens):
-            self._tokens = np.concatenate((self._tokens, np.zeros_like(self._tokens)))
-            self._cluster = np.concatenate((self._cluster, np.zeros_like(self._cluster)))
-            self._template = np.concatenate((self._template, np.zeros_like(self._template)))
-        self._tokens[number] = len(text.split())
-        self._cluster[number] = _STALE
-        return number
+        """Drops what is remembered of single messages, whose numbers end here; answers to come stay the same."""
+        self._drain = _compacted(self._drain)
 
     def assign(self, texts: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-        """Template id and Drain's cluster id for each line, given by text number in line order.
+        """Template id, and Drain's number of the cluster in its format, of each masked message in line order.
 
-        A cluster id of 0 means `OVERFLOW_TEXT`.
+        A cluster number of 0 means `OVERFLOW_TEXT`.
         """
-        if not (self._cluster[texts] == _STALE).any():
-            return self._template[texts], self._cluster[texts]
-        template = np.empty(len(texts), np.int64)
-        cluster = np.empty(len(texts), np.int32)
-        done = 0
-        pending = self._stale_rows(texts, 0)
-        at = 0
-        while at < len(pending):
-            row = pending[at]
-            at += 1
-            number = int(texts[row])
-            if self._cluster[number] != _STALE:
-                continue
-            # Lines before this one keep the answers from before what Drain is about to change.
-            template[done:row], cluster[done:row] = self._template[texts[done:row]], self._cluster[texts[done:row]]
-            changed, found = self._ask(number)
-            template[row], cluster[row] = self._cluster_template[found], found
-            done = row + 1
-            if changed:
-                pending, at = self._stale_rows(texts, done), 0
-        template[done:], cluster[done:] = self._template[texts[done:]], self._cluster[texts[done:]]
-        return template, cluster
+        clusters, revisions = np.zeros(len(texts), np.int32), np.zeros(len(texts), np.int32)
+        known, done = self._memory.known, 0
+        while True:
+            done = compiled.assign(self._drain, known, texts, done, clusters, revisions)
+            self._take_revisions()
+            if done == len(texts):
+                break
+            self._drain = _with_room(self._drain, int(known.texts[texts[done], SIZE]))
+        if len(clusters) and not clusters.min():
+            for number in np.unique(known.texts[texts[clusters == 0], TEXT_FORMAT]).tolist():
+                self._announce(number, OVERFLOW_TEXT)
+        return self._template[revisions], clusters
 
-    def _stale_rows(self, texts: NDArray[np.int32], start: int) -> list[int]:
-        return (np.flatnonzero(self._cluster[texts[start:]] == _STALE) + start).tolist()
+    def _take_revisions(self) -> None:
+        """Finds texts for the templates that were made or generalised."""
+        drain = self._drain
+        first, last = int(drain.counts[tables.TAKEN]), int(drain.counts[tables.REVISIONS])
+        if last == first:
+            return
+        if last > len(self._template):
+            self._template = np.resize(self._template, 2 * last)
+        clusters, starts = drain.revisions[: last - first].T
+        raw = drain.revision_bytes[: drain.counts[tables.REVISION_BYTES]].tobytes()
+        ends = [*starts[1:].tolist(), len(raw)]
+        about = drain.clusters[clusters][:, [tables.OF_FORMAT, tables.NUMBER]].tolist()
+        for i, (start, end, (number, place)) in enumerate(zip(starts.tolist(), ends, about, strict=True)):
+            text, place = raw[start:end].decode("utf-8", "surrogatepass"), place - 1
+            if place == len(self._now[number]):
+                self._born[number].append(text)
+                self._now[number].append(text)
+            else:
+                self._now[number][place] = text
+            self.versions[number] += 1
+            self._template[first + i] = self._announce(number, text)
+        drain.counts[tables.TAKEN], drain.counts[tables.REVISION_BYTES] = last, 0
 
-    def _ask(self, number: int) -> tuple[bool, int]:
-        """Add one line to Drain; return whether the result made others stale, and the cluster."""
-        text = self._texts[number]
-        if len(self._births) >= self._settings.max_templates and not self._matches(text):
-            self._announce(OVERFLOW_TEXT)
-            self._remember(number, 0)
-            return False, 0
-        found, change = self._drain.add_log_message(text)
-        if change == "none":
-            self._remember(number, found.cluster_id)
-            return False, found.cluster_id
-        self.version += 1
-        if change == "cluster_created":
-            self._births.append(found.log_template_tokens)
-            self._cluster_template.append(0)
-        self._cluster_template[found.cluster_id] = self._announce(found.get_template())
-        filled = len(self._texts)
-        self._cluster[:filled][self._tokens[:filled] == self._tokens[number]] = _STALE
-        return True, found.cluster_id
-
-    def _matches(self, text: str) -> bool:
-        tokens = self._drain.get_content_as_tokens(text)
-        return self._drain.tree_search(self._drain.root_node, tokens, self._drain.sim_th, False) is not None
-
-    def _remember(self, number: int, cluster: int) -> None:
-        self._cluster[number] = cluster
-        self._template[number] = self._cluster_template[cluster]
-
-    def _announce(self, text: str) -> int:
+    def _announce(self, format: int, text: str) -> int:
         identity = template_id(text)
-        if identity not in self._known:
-            self._known[identity] = text
-            self._unannounced[identity] = text
-            self.version += 1
+        if identity not in self._known[format]:
+            self._known[format][identity] = text
+            self.versions[format] += 1
+        if identity not in self._announced:
+            self._announced[identity] = self._new[identity] = text
         return identity
 
     def take_new(self) -> dict[int, str]:
         """Texts by template id that this object has not given out before."""
-        if not self._unannounced:
+        if not self._new:
             return {}
-        new, self._unannounced = self._unannounced, {}
+        new, self._new = self._new, {}
         return new
 
-    def snapshot(self) -> dict[str, Any]:
-        """Plain data from which the same tree is built: templates in order of creation."""
-        clusters = self._drain.id_to_cluster
+    def snapshot(self, format: int) -> orjson.Fragment | None:
+        """JSON from which the templates of a format are made again, in order of creation; None where it has none."""
+        if not self._born[format] and not self._known[format]:
+            return None
+        saved = self._saved.get(format)
+        if saved is None or saved[0] != self.versions[format]:
+            saved = self.versions[format], orjson.Fragment(orjson.dumps(self.state(format)))
+            self._saved[format] = saved
+        return saved[1]
+
+    def state(self, format: int) -> dict[str, Any]:
+        """The same as plain data, also where the format has no templates."""
         return {
-            "settings": self._settings.model_dump(mode="json"),
-            "born": [" ".join(tokens) for tokens in self._births],
-            "now": [clusters[i + 1].get_template() for i in range(len(self._births))],
-            "texts": list(self._known.values()),
+            "settings": self._settings[format].model_dump(mode="json"),
+            "born": self._born[format],
+            "now": self._now[format],
+            "texts": list(self._known[format].values()),
         }
 
-    def _restore(self, snapshot: Mapping[str, Any]) -> None:
-        if snapshot["settings"] != self._settings.model_dump(mode="json"):
+    def restore(self, format: int, snapshot: Mapping[str, Any]) -> None:
+        """Makes the templates of a format again; called before any line was read.
+
+        Raises:
+            StateMismatchError: they were mined under other settings.
+        """
+        if snapshot["settings"] != self._settings[format].model_dump(mode="json"):
             raise StateMismatchError(
                 "the saved templates were mined under other template settings (masks, similarity, depth, max_children "
                 "or max_templates); go back to those settings or start with an empty recovery directory"
             )
         for text in snapshot["texts"]:
-            self._announce(text)
-        # The tree's shape depends on the tokens that each template was born with, in that order.
-        for number, (first, current) in enumerate(zip(snapshot["born"], snapshot["now"], strict=True), start=1):
-            cluster = LogCluster(first.split(" ") if first else [], number)
-            self._drain.id_to_cluster[number] = cluster
-            self._drain.add_seq_to_prefix_tree(self._drain.root_node, cluster)
-            self._births.append(cluster.log_template_tokens)
-            cluster.log_template_tokens = tuple(current.split(" ")) if current else ()
-            self._cluster_template.append(self._announce(current))
-        self._drain.clusters_counter = len(self._births)
+            self._announce(format, text)
+        born, now = ([text.encode("utf-8", "surrogatepass") for text in snapshot[name]] for name in ("born", "now"))
+        columns = [column for texts in (born, now) for column in (_joined(texts), _ends(texts))]
+        done = 0
+        while (done := compiled.restore(self._drain, format, done, *columns)) < len(born):
+            self._take_revisions()
+            self._drain = _with_room(self._drain, len(born[done]) + len(now[done]) + 8)
+        self._take_revisions()
+        self._born[format] = list(snapshot["born"])
+
+
+def _joined(texts: list[bytes]) -> NDArray[np.uint8]:
+    return padded(b"".join(texts))[PAD:]
+
+
+def _ends(texts: list[bytes]) -> NDArray[np.int64]:
+    return np.cumsum([len(text) for text in texts], dtype=np.int64)
+
+
+@cache
+def _unicode_digits() -> NDArray[np.int64]:
+    """Code points beyond ASCII that are digits to `str.isdigit`."""
+    return np.array([code for code in range(128, 0x110000) if chr(code).isdigit()], np.int64)
+
+
+_COUNTED = {
+    "tokens": tables.TOKENS,
+    "token_bytes": tables.TOKEN_BYTES,
+    "clusters": tables.CLUSTERS,
+    "cluster_tokens": tables.CLUSTER_TOKENS,
+    "nodes": tables.NODES,
+    "edges": tables.EDGES,
+    "lists": tables.LISTS,
+    "entries": tables.ENTRIES,
+    "text_tokens": tables.TEXT_TOKENS,
+}
+"""Table → what counts its rows."""
+
+
+def _with_room(drain: DrainTables, bytes: int) -> DrainTables:
+    """The tables with room for one more message of that many bytes, whatever comes of it.
+
+    Those that are half full grow with the one that is full, so that the compiled loop returns seldom.
+    """
+    more = bytes + 2 * int(drain.rules[tables.DEPTH]) + 32
+    rows = {name: 2 * int(drain.counts[count]) + more for name, count in _COUNTED.items()}
+    waiting = int(drain.counts[tables.REVISIONS] - drain.counts[tables.TAKEN])
+    unread = int(drain.counts[tables.REVISION_BYTES]) + 3 * more
+    longer = resized(drain, rows | {"revisions": 2 * waiting + 2, "revision_bytes": unread, "found": more})
+    hashes: dict[str, Any] = {}
+    for kind in ("token", "edge", "list"):
+        table = getattr(longer, f"{kind}s")
+        if len(table) != len(getattr(drain, f"{kind}s")):
+            hashes[f"{kind}_table"] = hashed(table, int(drain.counts[_COUNTED[f"{kind}s"]]))
+    return longer._replace(**hashes)
+
+
+def _new_drain(rules: Sequence[TemplateSettings], *, guarded: bool) -> DrainTables:
+    """Trees without templates; the wildcard and the antonyms are the first tokens."""
+    shared = rules[0]
+    words = [OVERFLOW_TEXT, *sorted(word.removeprefix("=") for word in ANTONYMS)]
+    literal = len(words)
+    behind = next(i for i, word in enumerate(words) if f"={word}" in ANTONYMS)
+    tokens = [word.encode() for word in (*words, LITERAL_TEXT)]
+    rows, few = 1024, 64
+    drain = DrainTables(
+        counts=np.zeros(13, np.int64),
+        rules=np.array([0, 0, shared.depth, shared.max_children, shared.max_templates, guarded, literal], np.int64),
+        similarity=np.array([each.similarity for each in rules], np.float64),
+        format_clusters=np.zeros(len(rules), np.int64),
+        unicode_digits=_unicode_digits(),
+        token_table=np.zeros(4 * rows, np.int32),
+        tokens=np.zeros((rows, 5), np.int64),
+        token_bytes=np.zeros(8 * rows, np.uint8),
+        clusters=np.zeros((few, 7), np.int64),
+        cluster_tokens=np.zeros(rows, np.int32),
+        revisions=np.zeros((few, 2), np.int64),
+        revision_bytes=np.zeros(16 * rows, np.uint8),
+        edge_table=np.zeros(4 * rows, np.int32),
+        edges=np.zeros((rows, 4), np.int64),
+        nodes=np.zeros((rows, 3), np.int64),
+        list_table=np.zeros(4 * rows, np.int32),
+        lists=np.zeros((rows, 6), np.int64),
+        entries=np.zeros((rows, 2), np.int64),
+        text_tokens=np.zeros(rows, np.int32),
+        word=np.zeros(tables.LONGEST_WORD + 8, np.uint8),
+        found=np.zeros(rows, np.int64),
+        by_length=np.zeros(64, np.int64),
+    )
+    drain.counts[[tables.CLUSTERS, tables.REVISIONS, tables.TAKEN]] = 1  # 0 is `OVERFLOW`
+    drain = _with_room(drain, sum(map(len, tokens)))
+    compiled.intern_all(drain, _joined(tokens), _ends(tokens))
+    drain.rules[[tables.WORDS, tables.WORD_BEHIND_EQUALS]] = len(words) - 1, behind
+    drain.tokens[: len(words), tables.ANTONYM] = np.arange(len(words))
+    drain.tokens[behind, tables.ANTONYM] = 0
+    return drain
+
+
+def _compacted(drain: DrainTables) -> DrainTables:
+    """The tables without the tokens that only messages had, all of which are forgotten."""
+    counts = drain.counts
+    edges = drain.edges[: counts[tables.EDGES]]
+    trees = edges[:, tables.PARENT] >= 0  # the root's children are found by a number of tokens
+    templates = drain.cluster_tokens[: counts[tables.CLUSTER_TOKENS]]
+    words = np.arange(drain.rules[tables.LITERAL] + 1)
+    kept = np.unique(np.concatenate((words, templates, edges[trees, tables.BY_TOKEN])))
+    new = np.zeros(int(counts[tables.TOKENS]), np.int64)
+    new[kept] = np.arange(len(kept))
+    templates[:] = new[templates]
+    edges[trees, tables.BY_TOKEN] = new[edges[trees, tables.BY_TOKEN]]
+    tokens = drain.tokens[kept]
+    sizes = tokens[:, tables.LENGTH]
+    ends = np.cumsum(sizes)
+    source = np.repeat(tokens[:, tables.FIRST] - (ends - sizes), sizes) + np.arange(int(ends[-1]))
+    tokens[:, tables.FIRST] = ends - sizes
+    counts[tables.TOKENS], counts[tables.TOKEN_BYTES] = len(kept), int(ends[-1])
+    counts[[tables.LISTS, tables.ENTRIES, tables.TEXT_TOKENS]] = 0
+    drain = drain._replace(
+        tokens=tokens,
+        token_table=hashed(tokens, len(kept)),
+        token_bytes=drain.token_bytes[source],
+        text_tokens=drain.text_tokens[:256].copy(),
+        edge_table=np.zeros_like(drain.edge_table),
+        list_table=np.zeros_like(drain.list_table),
+    )
+    compiled.rebuild(drain)
+    return drain

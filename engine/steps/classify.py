@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from engine.clock import Clock
+from engine.formats.base import LEVEL_NAMES
 from engine.parsing.header import text_of
 from engine.parsing.parsed import Parsed
-from engine.parsing.parsed_columns import LEVEL_NAMES
 from engine.serving.hot_swap import Follower
 from engine.steps.parse import BadLineError, Parser
 from foundation.documents.alert import LineClassification

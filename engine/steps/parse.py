@@ -5,11 +5,9 @@ One `Parser` owns the templates of one partition. For a batch
 1. entries of systemd's journal in its export format (`engine.parsing.journal`) and other records over several
    lines (`engine.parsing.record_blocks`) become one line each;
 2. colour codes and byte order marks are taken out (`engine.parsing.sanitize`);
-3. a lane takes every line apart, the one of the format given or the one of the format recognised
-   (`engine.parsing.format_router`): by the line's shape where that is known (`engine.parsing.layout_reader`),
-   or one by one (`engine.parsing.json_reader`);
-4. what a container runtime wrote in pieces becomes one line each (`engine.parsing.line_reassembly`);
-5. what is left of stack traces joins the record before it (`engine.parsing.continuation`);
+3. every line is taken apart, by the format given or the one recognised (`engine.parsing.line_reader`);
+4. lines that a container runtime wrote in pieces become one line each (`engine.parsing.line_reassembly`);
+5. the rest of each stack trace joins the record before it (`engine.parsing.continuation`);
 6. the good lines get their templates, in line order (`engine.parsing.templates`).
 
 A line that fails becomes a dead letter and touches no other line, also not through the templates.
@@ -25,12 +23,13 @@ from numpy.typing import NDArray
 
 from connectors.base import LineBatch
 from engine.formats.registry import AUTO, UNKNOWN, find
+from engine.parsing.compile_loops import compile_loops
 from engine.parsing.continuation import ANY, NONE_OPEN, PASSED_OVER, TRACES, Candidates, Joiner, Open
 from engine.parsing.following_lines import FollowingLines
-from engine.parsing.format_router import DetectedLanes, Lanes, OneLane, read_again
 from engine.parsing.header import BadLineError
 from engine.parsing.journal import JOURNALD, JournalEntries, batch_of
-from engine.parsing.line_reassembly import LineReassembler, with_lines
+from engine.parsing.line_reader import LineReader
+from engine.parsing.line_reassembly import LineReassembler, starts, with_lines
 from engine.parsing.parse_settings import ParseSettings
 from engine.parsing.parsed import Parsed
 from engine.parsing.parsed_columns import STREAM, TRACE, Describe, Fields, Rows
@@ -64,22 +63,16 @@ class Parser:
             ValueError: the session rule is none.
             StateMismatchError: the snapshot was made under other template settings.
         """
+        compile_loops()
         self._describe = describe
         saved = None if snapshot is None else orjson.loads(snapshot)
-        self._lanes: Lanes
-        if settings.format == AUTO:
-            self._lanes = DetectedLanes(settings, saved)
-        else:
-            self._lanes = OneLane(find(settings.format), settings, saved)
-        lanes = self._lanes.lanes
-        self.formats = tuple(lane.format.name for lane in lanes)
-        self._entries = tuple(lane.format for lane in lanes)
-        self._readers = tuple(lane.reader for lane in lanes)
-        self._templates = tuple(lane.templates for lane in lanes)
-        self._joins = np.array([ANY if f.keeps else TRACES if f.joins else 0 for f in self._entries], np.int8)
-        self._following = FollowingLines(self._entries, None if saved is None else saved.get("same"))
+        self._reader = LineReader(settings, saved)
+        formats = self._reader.formats
+        self.formats = tuple(format.name for format in formats)
+        self._joins = np.array([ANY if f.keeps else TRACES if f.joins else 0 for f in formats], np.int8)
+        self._following = FollowingLines(formats, None if saved is None else saved.get("same"))
         self._unknown = self.formats.index(UNKNOWN) if UNKNOWN in self.formats else -1
-        self._wrapped = any(lane.format.streams for lane in lanes)
+        self._wrapped = any(format.streams for format in formats)
         self._pieces = LineReassembler(settings.max_join_bytes, () if saved is None else saved.get("pieces", ()))
         self._journal = None
         if settings.format in (AUTO, JOURNALD):
@@ -92,10 +85,8 @@ class Parser:
         self._tail = None if tail is None else _nothing_more(*tail)
         self._joiner = Joiner(settings.max_join_lines, settings.max_join_bytes, *_open(saved or {}))
         self.max_join_lines = settings.max_join_lines
-        reasons = (lane.reader.why_slow or lane.templates.why_slow for lane in lanes)
-        self.why_slow = next((reason for reason in reasons if reason), None)
+        self.why_slow = self._reader.why_slow
         self._saved: tuple[object, bytes] | None = None
-        self._announced: set[int] = set()
 
     def parse(self, batch: LineBatch) -> Parsed:
         """Parse a batch; the content of a line never raises an error.
@@ -131,10 +122,8 @@ class Parser:
         return self._parse(batch_of(replace(self._tail, rejects=()), rest)) if rest else None
 
     def _parse(self, batch: LineBatch) -> Parsed:
-        for lane in self._lanes.lanes:
-            lane.reader.trim()
         raw, batch = batch, clean_batch(batch)
-        found = self._lanes.read(batch)
+        found = self._reader.read(batch)
         self._repeated.correct(found.time_ns)
         pieces: list[int] | None = None
         if self._wrapped and found.container.any():
@@ -143,7 +132,7 @@ class Parser:
         keep = _kept(len(batch), *(pieces or ()), *joined, *found.bad)
         rows = np.flatnonzero(keep) if keep is not None else np.arange(len(batch))
         at: NDArray[np.int64] | slice = slice(None) if keep is None else rows
-        template, cluster = self._assign(found, rows, at)
+        template, cluster = self._reader.templates.assign(found.text[at])
         good = ParsedLines(
             lines=batch,
             rows=rows.astype(np.int32),
@@ -152,11 +141,10 @@ class Parser:
             session=found.session[at],
             key_start=found.key_start[at].astype(np.int32),
             key_end=found.key_end[at].astype(np.int32),
-            templates=self._take_new(),
+            templates=self._reader.templates.take_new(),
             bad=batch.rejects + found.letters(raw, self._describe),
         )
-        formats, readers, templates = self._entries, self._readers, self._templates
-        return Parsed(good, found, cluster, joined, tuple(pieces or ()), formats, readers, templates)
+        return Parsed(good, found, cluster, joined, tuple(pieces or ()), self._reader.generation, self._reader)
 
     def _join(self, batch: LineBatch, found: Rows, pieces: list[int] | None) -> dict[int, int]:
         """Row → stream, for rows that join the record before them; these are no longer bad.
@@ -179,8 +167,8 @@ class Parser:
             line = batch.line(row)
             if row in failed:
                 return line
-            reader = self._readers[int(found.format[row])]
-            return reader.take_apart(line.removesuffix(b"\r"), batch.read_ns).message.encode("utf-8", "surrogatepass")
+            fields = self._reader.take_apart_as(int(found.format[row]), line.removesuffix(b"\r"), batch.read_ns)
+            return fields.message.encode("utf-8", "surrogatepass")
 
         following = self._following.rows(batch, found.format, failed)
         candidates = Candidates(len(batch), sorted(failed), joins, unknown, text, stream, tuple(traces), following)
@@ -195,31 +183,9 @@ class Parser:
         if not lines:
             return raw, batch, pieces
         whole = with_lines(batch, lines)
-        read_again(self._lanes.lanes, batch, whole, np.array(sorted(lines)), found)
+        found.move(starts(whole) - starts(batch))
+        self._reader.read_again(whole, sorted(lines), found)
         return whole if raw is batch else with_lines(raw, lines), whole, pieces
-
-    def _assign(
-        self, found: Rows, rows: NDArray[np.int64], at: NDArray[np.int64] | slice
-    ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-        if len(self._templates) == 1:
-            return self._templates[0].assign(found.text[at])
-        template, cluster = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int32)
-        formats, texts = found.format[at], found.text[at]
-        for number in np.unique(formats).tolist():
-            mine = formats == number
-            template[mine], cluster[mine] = self._templates[number].assign(texts[mine])
-        return template, cluster
-
-    def _take_new(self) -> dict[int, str]:
-        """Texts not announced before; two lanes may have the same one."""
-        lanes = self._lanes.lanes
-        if len(lanes) == 1:
-            return lanes[0].templates.take_new()
-        new: dict[int, str] = {}
-        for lane in lanes:
-            new |= {key: text for key, text in lane.templates.take_new().items() if key not in self._announced}
-        self._announced.update(new)
-        return new
 
     def take_apart(self, line: bytes, read_ns: int) -> Fields:
         """One line's fields, without its template, read by the patterns alone; `parse` gives the same.
@@ -227,23 +193,22 @@ class Parser:
         Raises:
             BadLineError: the line does not parse.
         """
-        return self._lanes.take_apart(clean_line(line), read_ns)
+        return self._reader.take_apart(clean_line(line), read_ns)
 
     def masked(self, fields: Fields) -> str:
         """The masked message of a line that was taken apart, as its template is mined from it."""
-        return self._lanes.lanes[self.formats.index(fields.format)].templates.mask(fields.message)
+        return self._reader.mask(self.formats.index(fields.format), fields.message)
 
     def snapshot(self) -> bytes:
         """The state as JSON; the same bytes object as long as it does not change."""
-        lanes = self._lanes
         journal = b"" if self._journal is None else self._journal.open
-        versions = [lane.templates.version for lane in lanes.lanes], self._pieces.version, self._blocks.version
         repeated = self._repeated.latest_ns, self._repeated.second
         key = (
-            versions,
+            self._reader.progress(),
+            self._pieces.version,
+            self._blocks.version,
             self._joiner.open,
             self._joiner.last,
-            lanes.progress(),
             journal,
             self._following.same,
             repeated,
@@ -259,7 +224,7 @@ class Parser:
             if self._tail is not None and (journal or blocks or more.get("pieces")):
                 tail = self._tail
                 more["tail"] = [tail.partition, int(tail.positions[-1]), tail.read_ns, tail.produced_ns]
-            self._saved = key, orjson.dumps({**lanes.snapshot(), **more})
+            self._saved = key, orjson.dumps({**self._reader.snapshot(), **more})
         return self._saved[1]
 
 

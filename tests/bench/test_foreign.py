@@ -4,7 +4,7 @@ from bench.data.detection_data import Labelled
 from bench.harness import Run, find_scenario
 from bench.scenarios import foreign
 from bench.scenarios.foreign import HEADS, detect_foreign, prior_scores
-from engine.parsing.parsed_columns import LEVEL_NAMES
+from engine.formats.base import LEVEL_NAMES
 from models.base import Windows, template_id
 
 FINE, FAILED, TICK = (template_id(text) for text in ("service started", "write failed: disk full", "tick <NUM>"))

@@ -8,14 +8,14 @@ from drain3 import TemplateMiner
 from drain3.masking import MaskingInstruction
 from drain3.template_miner_config import TemplateMinerConfig
 
+from bench.peers.guarded_drain import GuardedDrain
 from connectors.base import LineBatch
+from engine.compiled.session_key import hash_key
 from engine.formats.http_status import name_status
 from engine.formats.registry import FORMATS
-from engine.parsing.antonyms import GuardedDrain
 from engine.parsing.continuation import CONTINUATION, WITHIN
-from engine.parsing.format_router import template_rules
 from engine.parsing.record_blocks import RecordBlocks
-from engine.parsing.session_key import hash_key
+from engine.parsing.template_rules import template_rules
 from engine.parsing.templates import LITERAL_TEXT, OVERFLOW_TEXT
 from engine.steps.parse import BadLineError, Parser, ParseSettings
 from models.base import template_id

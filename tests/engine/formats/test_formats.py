@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from engine.docs.formats import PAGE, reference
-from engine.formats.base import LEVELS, SYSLOG_LEVELS
+from engine.formats.base import LEVEL_NAMES, LEVELS, SYSLOG_LEVELS
 from engine.formats.registry import FORMATS
 from engine.parsing.header import text_of
-from engine.parsing.parsed_columns import LEVEL_NAMES
 from engine.parsing.record_blocks import KINDS
 from engine.steps.parse import BadLineError, ParseSettings
 

@@ -1,7 +1,5 @@
 """Lines of programs that no format describes by name: their time, level and component are found all the same."""
 
-from unittest.mock import Mock
-
 import pytest
 
 from engine.formats.registry import FORMATS
@@ -72,15 +70,3 @@ def test_a_source_of_such_lines_is_not_asked_for_them_before_formats_that_say_mo
     for _ in range(3):
         parsed = parser.parse(batch_of([hadoop, general]))
         assert [parser.formats[number] for number in parsed.rows.format.tolist()] == ["hadoop", "levelled"]
-
-
-def test_lines_with_ids_of_their_own_are_learnt_by_shape(parser_of, batch_of, monkeypatch):
-    ids = [f"{i * 2654435761 % 2**32:08x}-{i:04x}-4abc-8def-{i * 40503:012x}" for i in range(FIRST_SAMPLE * 4)]
-    lines = [f"2024-03-10 06:25:01,123 INFO shop.orders: order {i} placed".encode() for i in ids]
-    parser = parser_of(AUTO)
-    parser.parse(batch_of(lines[: FIRST_SAMPLE * 2]))
-    asked = Mock(wraps=parser._lanes._detector.detect)
-    monkeypatch.setattr(parser._lanes._detector, "detect", asked)
-    parsed = parser.parse(batch_of(lines[FIRST_SAMPLE * 2 :]))
-    assert len(set(parsed.good.template.tolist())) == 1
-    assert asked.call_count <= 2

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.parsing.format_router import masked_message
+from engine.parsing.template_rules import masked_message
 from engine.steps.parse import ParseSettings
 from models.classify.base import CLASSES, Lines
 from models.classify.registry import build

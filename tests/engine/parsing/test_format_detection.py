@@ -5,9 +5,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from engine.formats.base import LEVEL_NAMES
 from engine.formats.registry import DETECTED, FORMATS
 from engine.parsing.format_detection import FIRST_SAMPLE, NONE, UNKNOWN_AT, Preference
-from engine.parsing.parsed_columns import LEVEL_BY_LINE, LEVEL_NAMES, SPANNED
+from engine.parsing.parsed_columns import SPANNED
 from engine.parsing.record_blocks import RecordBlocks
 from engine.steps.parse import ParseSettings, StateMismatchError
 from tests.support.sweep import sweep
@@ -74,7 +75,7 @@ def test_batches_agree_with_single_lines(mutated, parser_of, batch_of, shapes):
     for start in range(0, len(lines), 100):
         part = batch_of(lines[start : start + 100])
         # Single lines are asked about under the preference of the batch's first line.
-        left = alone._lanes._preference.left()
+        left = alone._reader._preference.left()
         want = {}
         for row, line in enumerate(lines[start : start + min(100, left)]):
             if line.strip():
@@ -101,9 +102,10 @@ def test_fields_are_where_single_lines_have_them(mutated, parser_of, batch_of):
         parsed = parser.parse(batch_of(lines))
         found = parsed.rows
         for row in parsed.good.rows.tolist():
-            lane = parser._lanes.lanes[found.format[row]]
             fields = found.fields.get(row)
-            want = lane.reader.take_apart(parsed.good.lines.line(row).removesuffix(b"\r"), READ_NS)
+            want = parsed.reader.take_apart_as(
+                int(found.format[row]), parsed.good.lines.line(row).removesuffix(b"\r"), READ_NS
+            )
             if fields is not None:
                 assert fields == want
                 continue
@@ -114,7 +116,7 @@ def test_fields_are_where_single_lines_have_them(mutated, parser_of, batch_of):
             assert texts[:3] == [want.message, want.host, want.component]
             assert want.pid is None or int(texts[3]) == want.pid
             assert texts[4] == want.thread
-            assert found.level[row] == LEVEL_BY_LINE or LEVEL_NAMES[found.level[row]] == want.level
+            assert LEVEL_NAMES[found.level[row]] == want.level
 
 
 def test_what_no_format_takes_goes_out_whole(parser_of, batch_of):

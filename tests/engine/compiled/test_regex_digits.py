@@ -4,11 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.formats import http_status
-from engine.formats.digit_invariance import exact_widths, why_not_blind
+from engine.compiled.regex_digits import why_digits_matter
+from engine.compiled.regex_program import ProgramTable
+from engine.compiled.regex_syntax import PatternError, parse
+from engine.formats.base import Format, headed
+from engine.formats.masks import DEFAULT_MASKS
 from engine.formats.registry import FORMATS
-from engine.formats.timestamps import DIGIT_GROUPS
-from engine.parsing.templates import DEFAULT_MASKS
+from engine.parsing.format_tables import FormatTables
 
 BLIND = [
     *(mask.pattern for mask in DEFAULT_MASKS),
@@ -30,10 +32,8 @@ NOT_BLIND = [
     r"\d+?",
     r"(?<![A-Za-z])\d+",
     r"\d+(?![A-Za-z])",
-    r"(\d+) \1",
     r"[a-z]*",
     r"(?:\d+){3}",
-    r"\B-",
     r"x.;",
     r"(?:19|20)\d+",
 ]
@@ -41,12 +41,12 @@ NOT_BLIND = [
 
 @pytest.mark.parametrize("pattern", BLIND)
 def test_accepts_patterns_that_take_digit_runs_whole(pattern: str) -> None:
-    assert why_not_blind(pattern) is None
+    assert why_digits_matter(parse(pattern.encode(), text=True)) is None
 
 
 @pytest.mark.parametrize("pattern", NOT_BLIND)
 def test_gives_the_reason_for_the_others(pattern: str) -> None:
-    assert why_not_blind(pattern)
+    assert why_digits_matter(parse(pattern.encode(), text=True))
 
 
 PIECES = st.lists(
@@ -65,14 +65,20 @@ def test_replacing_commutes_with_the_choice_of_digits(pattern: str, shape: str, 
     assert re.sub("[0-9]+", "0", of_line) == of_shape
 
 
-@pytest.mark.parametrize("entry", [f for f in FORMATS.values() if f.header], ids=lambda f: f.name)
-def test_every_format_reads_its_digits_only_where_it_says_so(entry) -> None:
-    counted = {*DIGIT_GROUPS, http_status.GROUP}
-    widths = exact_widths(entry.header, frozenset(counted))
-    assert set(widths) == counted & set(entry.header.groupindex)
-    assert [why_not_blind(p) for rule in entry.sessions.values() for p in rule if why_not_blind(p)] == []
+@pytest.mark.parametrize("pattern", [r"(\d+) \1", r"\B-", r"(?<=ab)c", "(?i)a", "a{2}{3}", "(a*)*", "é"])
+def test_what_is_not_understood_is_said(pattern: str) -> None:
+    with pytest.raises(PatternError, match=r"understood|repeat"):
+        ProgramTable().add(parse(pattern.encode(), text=True), {})
+
+
+@pytest.mark.parametrize("entry", FORMATS.values(), ids=lambda f: f.name)
+def test_every_format_is_compiled_and_answered_by_skeleton(entry: Format) -> None:
+    for session in entry.sessions.values():
+        tables = FormatTables([entry], [session], [entry.masks + DEFAULT_MASKS], [[0]])
+        assert tables.why_slow is None
 
 
 def test_a_header_that_counts_digits_elsewhere_is_refused() -> None:
-    with pytest.raises(ValueError, match="counts characters"):
-        exact_widths(re.compile(rb"(?P<year>[0-9]{4}) (?P<pid>[0-9]{3}) (?P<message>.*)"), frozenset({"year"}))
+    header = headed(rb"(?P<year>[0-9]{4}) (?P<pid>[0-9]{3}) (?P<message>.*)")
+    with pytest.raises(PatternError, match=r"format x depends on digits: it counts characters"):
+        FormatTables([Format("x", "", (), header)], [()], [()], [[0]])

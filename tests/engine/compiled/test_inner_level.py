@@ -1,13 +1,16 @@
-"""Levels of lines that a container runtime wrapped."""
+"""Levels of messages whose header has none, and of lines that a container runtime wrapped."""
 
 import random
+import re
 import uuid
 
 import orjson
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
-from engine.parsing.inner_level import level_within
-from engine.parsing.parsed_columns import LEVEL_NAMES
+from engine.compiled.inner_level import level_within
+from engine.formats.base import LEVEL_NAMES, LEVELS
 from engine.steps.parse import ParseSettings
 
 READ_NS = 1_780_000_000 * 10**9
@@ -65,3 +68,65 @@ def test_dockers_lines_too(parser_of, batch_of):
     parser = parser_of(ParseSettings(format="docker"))
     parsed = parser.parse(batch_of(lines))
     assert [LEVEL_NAMES[code] for code in parsed.level().tolist()] == [level for _, level in texts]
+
+
+KLOG = re.compile(rb"([IWEF])0 0:0:0\.0 +0 [^ \]]+:0\] ")
+FIELD = re.compile(rb"(?i)(?<![a-z])(?:level|lvl|severity|loglevel|prio)\"? ?[=:] ?\"?([a-z]+)")
+TAG = re.compile(rb"(?i)^(trace|debug|info|notice|warn|warning|error|fatal|critical|panic)0?: ")
+NAME = re.compile(
+    rb"(?:^|[\s\[(<|:])(TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERR|ERROR|SEVERE|FATAL|CRIT|CRITICAL|ALERT|EMERG|PANIC"
+    rb"|TRC|DBG|INF|WRN|FTL)"
+    rb"(?=[\s\])>|:,/-])|\[(trace|debug|info|notice|warn|warning|err|error|fatal|crit|critical)\]"
+)
+
+
+def by_patterns(message: bytes) -> str:
+    """The level as regular expressions find it."""
+    head = re.sub(rb"[0-9]+", b"0", message)[:120]
+    if found := KLOG.match(head):
+        return {b"I": "info", b"W": "warn", b"E": "error", b"F": "fatal"}[found[1]]
+    for pattern in (FIELD, TAG, NAME):
+        if (found := pattern.search(head)) and (level := LEVELS.get(found[found.lastindex or 1].decode().upper(), "")):
+            return level
+    return ""
+
+
+WORDS = [
+    *LEVELS,
+    *map(str.lower, LEVELS),
+    "Warning",
+    "level",
+    "LVL",
+    "severity",
+    "loglevel",
+    "prio",
+    "mylevel",
+    "x",
+    "12",
+    "0",
+]
+MARKS = [
+    *" \t[](){}<>|:,/-=\"'._0\0",
+    "é",
+    ": ",
+    '="',
+    '" : "',
+    "I0310 06:25:01.123456  1 c.go:132] ",
+    "x" * 50,
+    "7" * 130,
+]
+
+
+@settings(max_examples=2000)
+@given(st.lists(st.sampled_from(WORDS + MARKS * 2), max_size=12).map("".join).map(str.encode))
+@example(b"level=none level=error")
+@example(b"level: [error] x")
+@example(b"warning0: ERROR x")
+@example(b"[ERROR] [warn]")
+@example(b"I0310 06:25:01.123456  1 a b:132] ")
+@example(b"E0310 06:25:01.123456 1 :132] x")
+@example(b"x" * 116 + b" ERR")
+@example(b"x" * 115 + b" ERR ")
+@example(b"x" * 108 + b" level=error")
+def test_levels_are_those_that_patterns_find(message: bytes) -> None:
+    assert level_within(message) == by_patterns(message)

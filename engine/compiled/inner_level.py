@@ -1,0 +1,189 @@
+"""The level at the beginning of a message whose header has none, as in containers' logs and syslog.
+
+The first of these that the beginning of a message contains decides:
+
+1. the letter of klog's header (`I0310 06:25:01.123456 1 controller.go:132] `);
+2. a field such as `level=warning`, by the first that has a value;
+3. a tag as the first word (`warning: `);
+4. the name of a level in capitals, or in brackets and small letters, at a place where levels are.
+
+Numbers count as one digit each, so lines of one skeleton have one level.
+"""
+
+import numpy as np
+
+from engine.compiled.jit import entry, loop
+from engine.compiled.machine_types import ZERO, Bytes, Flag, Int
+from engine.compiled.words import PAD, padded
+from engine.formats.base import LEVEL_NAMES, LEVELS
+
+LOOKED_AT = 120
+"""Bytes of a message, with each number as one: further on a word in capitals is rather part of the text."""
+
+HEAD_BYTES = LOOKED_AT + 4
+"""Size of the scratch array of `inner_level`, which ends in bytes that match nothing."""
+
+_TAGS = "trace debug info notice warn warning error fatal critical panic".upper().split()
+_CAPITALS = (
+    "TRACE DEBUG INFO NOTICE WARN WARNING ERR ERROR SEVERE FATAL CRIT CRITICAL ALERT EMERG PANIC TRC DBG INF WRN FTL"
+).split()
+_BRACKETED = "trace debug info notice warn warning err error fatal crit critical".upper().split()
+_FIELDS = "level lvl severity loglevel prio".upper().split()
+_IS_TAG, _IS_CAPITALS, _IS_BRACKETED, _IS_FIELD = 1, 2, 4, 8
+_LONGEST = 16
+
+
+def _words() -> list[tuple[int, int, int, int]]:
+    """The known words: 16 bytes in capitals, index into `LEVEL_NAMES`, and where each counts as bits."""
+    uses = ((_TAGS, _IS_TAG), (_CAPITALS, _IS_CAPITALS), (_BRACKETED, _IS_BRACKETED), (_FIELDS, _IS_FIELD))
+    rows = []
+    for word in sorted({*LEVELS, *_FIELDS}):
+        packed = int.from_bytes(word.encode(), "little")
+        level = LEVEL_NAMES.index(LEVELS.get(word, ""))
+        rows.append((packed & (1 << 64) - 1, packed >> 64, level, sum(bit for words, bit in uses if word in words)))
+    return rows
+
+
+_WORDS = np.array(_words(), np.uint64)
+_KLOG = np.frombuffer(b"0 0:0:0.0 ", np.uint8)
+_KLOG_LETTERS = np.array([[ord(c), LEVEL_NAMES.index(n)] for c, n in zip("IWEF", LEVEL_NAMES[3:], strict=True)])
+_BEFORE, _AFTER = np.zeros(256, np.bool_), np.zeros(256, np.bool_)
+_BEFORE[list(b" \t\n\r\f\v[(<|:")] = True
+_AFTER[list(b" \t\n\r\f\v])>|:,/-")] = True
+
+
+@loop
+def _put_head(data: Bytes, start: Int, end: Int, head: Bytes) -> Int:
+    """Copies the beginning of a message with each run of digits as one `0`; returns its size."""
+    size = 0
+    digit: Flag = False
+    for at in range(start, end):
+        byte = data[at]
+        again = digit
+        digit = 48 <= byte <= 57
+        if digit:
+            if again:
+                continue
+            byte = np.uint8(48)
+        if size == LOOKED_AT:
+            break
+        head[size] = byte
+        size += 1
+    for i in range(size, size + 4):
+        head[i] = 0
+    return size
+
+
+@loop
+def _klog(head: Bytes, size: Int) -> Int:
+    """The level of klog's letter, 0 if the message does not begin with klog's header."""
+    level: Int = ZERO
+    for i in range(4):
+        if head[0] == _KLOG_LETTERS[i, 0]:
+            level = _KLOG_LETTERS[i, 1]
+    if level == 0 or size < 18:
+        return ZERO
+    for i in range(10):
+        if head[1 + i] != _KLOG[i]:
+            return ZERO
+    at = 11
+    while head[at] == 32:
+        at += 1
+    if head[at] != 48 or head[at + 1] != 32:
+        return ZERO
+    first = at + 2
+    at = first
+    while at < size and head[at] != 32 and head[at] != 93:
+        at += 1
+    ends = at < size and at - first > 2 and head[at] == 93 and head[at + 1] == 32
+    return level if ends and head[at - 1] == 48 and head[at - 2] == 58 else ZERO
+
+
+@loop
+def _word(head: Bytes, first: Int) -> tuple[Int, Int]:
+    """The end of the word of letters that begins at a place, and its row in `_WORDS`, -1 if it has none."""
+    low = high = np.uint64(0)
+    at = first
+    while 97 <= head[at] | 32 <= 122:
+        if at - first < 8:
+            low |= np.uint64(head[at] & 0xDF) << np.uint64(8 * (at - first))
+        elif at - first < _LONGEST:
+            high |= np.uint64(head[at] & 0xDF) << np.uint64(8 * (at - first - 8))
+        at += 1
+    if 3 <= at - first <= _LONGEST:
+        for row in range(len(_WORDS)):
+            if _WORDS[row, 0] == low and _WORDS[row, 1] == high:
+                return at, row
+    return at, -1
+
+
+@loop
+def _value(head: Bytes, at: Int) -> Int:
+    """The place of a field's value, behind its name: `level=info`, `"level" : "info"`; -1 if it has none."""
+    at += head[at] == 34
+    at += head[at] == 32
+    if head[at] != 61 and head[at] != 58:
+        return -1
+    at += 1
+    at += head[at] == 32
+    at += head[at] == 34
+    return at if 97 <= head[at] | 32 <= 122 else -1
+
+
+@loop
+def _at_place_of_level(head: Bytes, first: Int, last: Int, uses: Int) -> Flag:
+    """Whether a word is where names of levels are, and written as they are."""
+    capitals = small = True
+    for i in range(first, last):
+        capitals &= head[i] < 97
+        small &= head[i] >= 97
+    if capitals and uses & _IS_CAPITALS and _AFTER[head[last]]:
+        return first == 0 or _BEFORE[head[first - 1]]
+    return small and uses & _IS_BRACKETED and first > 0 and head[first - 1] == 91 and head[last] == 93
+
+
+@loop
+def inner_level(data: Bytes, start: Int, end: Int, head: Bytes) -> Int:
+    """The level of the message `data[start:end]` as index into `LEVEL_NAMES`, 0 if it has none.
+
+    `head` is scratch: uint8 (HEAD_BYTES,).
+    """
+    size = _put_head(data, start, end, head)
+    level: Int = _klog(head, size)
+    if level:
+        return level
+    tag = name = ZERO
+    field: Flag = False
+    at: Int = ZERO
+    while at < size:
+        if not 97 <= head[at] | 32 <= 122:
+            at += 1
+            continue
+        first = at
+        at, row = _word(head, first)
+        if row < 0:
+            continue
+        level, uses = np.int64(_WORDS[row, 2]), np.int64(_WORDS[row, 3])
+        if uses & _IS_FIELD and not field:
+            place = _value(head, at)
+            if place >= 0:
+                field = True
+                _, row = _word(head, place)
+                if row >= 0 and _WORDS[row, 2]:
+                    return np.int64(_WORDS[row, 2])
+        if first == 0 and uses & _IS_TAG:
+            behind = at + (head[at] == 48)
+            if head[behind] == 58 and head[behind + 1] == 32:
+                tag = level
+        if name == 0 and _at_place_of_level(head, first, at, uses):
+            name = level
+    return tag if tag else name
+
+
+_inner_level = entry(inner_level.py_func)
+
+
+def level_within(message: bytes) -> str:
+    """One of the six levels, or "": see `inner_level`."""
+    found = _inner_level(padded(message), PAD, PAD + len(message), np.zeros(HEAD_BYTES, np.uint8))
+    return LEVEL_NAMES[found]
