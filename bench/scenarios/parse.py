@@ -283,7 +283,7 @@ PARSE_COLD = Scenario(
 
 PARSE_LOGHUB = Scenario(
     "parse-loghub",
-    "Sixteen formats, each detected, every line once, with header fields and template ids, next to plain Drain3",
+    "Sixteen formats, each detected, lines once, with header fields and template ids, next to plain Drain3",
     parse_loghub,
     {
         "lines_per_s": Target(tolerance=0.15),

@@ -187,7 +187,7 @@ class LineReader:
         rows.container[row] = reader.container(header.match)
         rows.level[row] = LEVEL_NAMES.index(reader.level(header.match))
         rows.spans[row] = np.array(reader.spans(header.match, len(line))) + begin
-        return text_of(line[header.message_start :])
+        return text_of(line[header.message_start : self._most])
 
     def _complete(self, row: int, line: bytes, begin: int, columns: RowColumns, rows: Rows) -> list[_Message]:
         """Finds what is missing in a row that was read; its message, if that has to be masked."""
@@ -207,7 +207,7 @@ class LineReader:
         if not ask & ASK_TEXT:
             return []
         kind = reader.kind(reader.match(line)) if self.formats[number].http else 0
-        return [_Message(row, text_of(line[int(rows.spans[row, 0, 0]) - begin :]), layout, kind)]
+        return [_Message(row, text_of(line[int(rows.spans[row, 0, 0]) - begin : self._most]), layout, kind)]
 
     def _number(self, messages: list[_Message], rows: Rows) -> None:
         """Masks messages and numbers them."""

@@ -287,3 +287,15 @@ def test_values_are_what_the_masks_replaced(parser_of, batch_of):
     assert parsed.values(1) == [("NUM", "1"), ("NUM", "0"), ("MISSING", "404")]
     assert parsed.values(2) == [("NUM", "1"), ("NUM", "25"), ("BLK", "blk_-17")]
     assert parsed.texts("component") == [b"", b"", "disk"]
+
+
+def test_templates_of_long_lines_are_mined_from_their_first_bytes(parser_of, batch_of):
+    lines = [b"2024-03-10 06:25:01,123 INFO app: started " + b"x y " * size for size in (5, 30, 40)]
+    parser = parser_of(ParseSettings(format="levelled", max_message_bytes=100))
+    for _ in range(2):
+        parsed = parser.parse(batch_of(lines))
+        assert len(set(parsed.good.template.tolist())) == 2
+        assert parsed.good.template[1] == parsed.good.template[2]
+        assert [parsed.fields(row).message for row in range(3)] == [
+            line.partition(b"INFO ")[2].decode() for line in lines
+        ]
