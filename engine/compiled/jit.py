@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import logging
 import os
+import stat
 import sys
 import tempfile
 import time
@@ -58,12 +59,16 @@ def cache_folder() -> Path:
     for source in (*sorted(here.glob("*.py")), formats / "base.py", formats / "timestamps.py"):
         digest.update(source.read_bytes())
     user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    places = [Path(user) / "driftline", Path(tempfile.gettempdir()) / f"driftline-{os.getuid()}"]
+    shared = Path(tempfile.gettempdir()) / f"driftline-{os.getuid()}"
+    places = [Path(user) / "driftline", shared]
     if given := os.environ.get("DRIFTLINE_CACHE_DIR"):
         places.insert(0, Path(given))
     for place in places:
         folder = place / "compiled" / digest.hexdigest()
         try:
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if place == shared and not _only_mine(place):
+                continue
             folder.mkdir(parents=True, exist_ok=True)
             (folder / f"{os.getpid()}.try").touch()
             (folder / f"{os.getpid()}.try").unlink()
@@ -71,6 +76,12 @@ def cache_folder() -> Path:
             continue
         return folder
     raise OSError(f"no folder for compiled code can be written: tried {', '.join(map(str, places))}")
+
+
+def _only_mine(folder: Path) -> bool:
+    """Whether no other user can write to a folder: stored code is run when it is loaded."""
+    found = folder.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022
 
 
 @contextmanager

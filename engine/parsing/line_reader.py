@@ -55,6 +55,7 @@ class LineReader:
     """Reads lines of one format, or of any (`format = "auto"`).
 
     Attributes:
+        detects: Whether the format of each line is recognised.
         formats: By number.
         templates: Those of all formats.
         generation: Grows whenever numbers of masked messages begin again.
@@ -69,8 +70,8 @@ class LineReader:
             ValueError: the session rule is invalid.
             StateMismatchError: the snapshot was made under other settings.
         """
-        self._detects = settings.format == AUTO
-        numbers = range(len(NAMES)) if self._detects else ()
+        self.detects = settings.format == AUTO
+        numbers = range(len(NAMES)) if self.detects else ()
         self.formats: tuple[Format, ...] = tuple(map(format_of, numbers)) or (find(settings.format),)
         rules = [template_rules(format, settings) for format in self.formats]
         times = settings.times()
@@ -81,7 +82,7 @@ class LineReader:
         }
         self._documents = {i: JsonReader(f, settings) for i, f in enumerate(self.formats) if f.document is not None}
         self._maskers = [Masker(r.masks, http=f.http) for r, f in zip(rules, self.formats, strict=True)]
-        self._detector = FormatDetector(self._headers, self._documents) if self._detects else None
+        self._detector = FormatDetector(self._headers, self._documents) if self.detects else None
         self._preference = Preference()
         self._tables = _tables(settings)
         self.why_slow = self._tables.why_slow
@@ -110,9 +111,9 @@ class LineReader:
         data = padded(batch.data)
         start = 0
         while start < len(batch):
-            stop = min(len(batch), start + self._preference.left()) if self._detects else len(batch)
+            stop = min(len(batch), start + self._preference.left()) if self.detects else len(batch)
             self._read_part(batch, data, start, stop, clock, columns, rows)
-            if self._detects:
+            if self.detects:
                 self._preference.count(rows.format[start:stop])
             start = stop
         return rows
@@ -127,7 +128,7 @@ class LineReader:
         columns: RowColumns,
         rows: Rows,
     ) -> None:
-        preferred = self._preference.format if self._detects else 0
+        preferred = self._preference.format if self.detects else 0
         if preferred in self._documents:
             columns.ask[start:stop] = ASK_LINE
         else:
@@ -273,7 +274,7 @@ class LineReader:
 
     def snapshot(self) -> dict[str, Any]:
         """JSON-compatible state."""
-        if not self._detects:
+        if not self.detects:
             return self.templates.state(0)
         kept = {f.name: saved for i, f in enumerate(self.formats) if (saved := self.templates.snapshot(i)) is not None}
         return {"lanes": kept, "preference": self._preference.snapshot()}
@@ -283,10 +284,10 @@ class LineReader:
         return list(self.templates.versions), self._preference.snapshot()
 
     def _restore(self, saved: Mapping[str, Any]) -> None:
-        if self._detects != ("lanes" in saved):
-            kind = "one given format, not format = 'auto'" if self._detects else "detected formats (format = 'auto')"
+        if self.detects != ("lanes" in saved):
+            kind = "one given format, not format = 'auto'" if self.detects else "detected formats (format = 'auto')"
             raise StateMismatchError(f"the saved state is of a source with {kind}")
-        if not self._detects:
+        if not self.detects:
             self.templates.restore(0, saved)
             return
         for number, format in enumerate(self.formats):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from engine.compiled.scan import hash_spans
 from engine.compiled.session_key import hash_key
 from engine.compiled.words import padded
-from engine.formats.base import Format
+from engine.formats.base import LEVEL_NAMES, Format
 from engine.parsing.header import text_of
 from engine.parsing.line_reader import LineReader
 from engine.parsing.parsed_columns import SPANNED, STREAM, Fields, Rows
@@ -31,6 +32,7 @@ class Parsed:
         pieces: Rows that are part of a line further down.
         generation: Grows whenever the numbers in `rows.text` begin again.
         reader: What read the lines; knows the formats by number.
+        level_names: Level by number, see `Rows.level`.
     """
 
     good: ParsedLines
@@ -40,6 +42,7 @@ class Parsed:
     pieces: tuple[int, ...]
     generation: int
     reader: LineReader
+    level_names: ClassVar[tuple[str, ...]] = LEVEL_NAMES
 
     def __len__(self) -> int:
         return len(self.good)
@@ -55,7 +58,7 @@ class Parsed:
         return found
 
     def level(self) -> NDArray[np.int8]:
-        """int8 (n,): index into `engine.formats.base.LEVEL_NAMES`."""
+        """int8 (n,): index into `level_names`."""
         found: NDArray[np.int8] = self.rows.level[self.good.rows]
         return found
 

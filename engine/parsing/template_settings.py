@@ -32,5 +32,5 @@ class TemplateSettings(BaseModel):
     max_templates: int = Field(
         default=50_000,
         ge=1,
-        description="PartitionTemplates a partition may hold; later lines that match none get the template <*>.",
+        description="Templates a partition may hold; later lines that match none get the template <*>.",
     )

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from engine.clock import Clock
-from engine.formats.base import LEVEL_NAMES
 from engine.parsing.header import text_of
 from engine.parsing.parsed import Parsed
 from engine.serving.hot_swap import Follower
@@ -72,7 +71,7 @@ def lines_of(parsed: Parsed, templates: Mapping[int, str]) -> tuple[Lines, NDArr
     lines = Lines.of(
         [parsed.masked(i) for i in first.tolist()],
         [templates[key[2]] for key in number],
-        levels=[LEVEL_NAMES[key[3]] for key in number],
+        levels=[parsed.level_names[key[3]] for key in number],
         formats=[parsed.formats[key[0]].name for key in number],
         components=[component_of(key[4]) for key in number],
     )

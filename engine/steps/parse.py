@@ -22,10 +22,10 @@ import orjson
 from numpy.typing import NDArray
 
 from connectors.base import LineBatch
-from engine.formats.registry import AUTO, UNKNOWN, find
 from engine.parsing.compile_loops import compile_loops
 from engine.parsing.continuation import ANY, NONE_OPEN, PASSED_OVER, TRACES, Candidates, Joiner, Open
 from engine.parsing.following_lines import FollowingLines
+from engine.parsing.format_detection import UNKNOWN_AT
 from engine.parsing.header import BadLineError
 from engine.parsing.journal import JOURNALD, JournalEntries, batch_of
 from engine.parsing.line_reader import LineReader
@@ -39,7 +39,7 @@ from engine.parsing.sanitize import clean_batch, clean_line
 from engine.parsing.templates import StateMismatchError
 from engine.records import ParsedLines
 
-__all__ = ["BadLineError", "Fields", "ParseSettings", "Parsed", "Parser", "StateMismatchError", "line_labels"]
+__all__ = ["BadLineError", "Fields", "ParseSettings", "Parsed", "Parser", "StateMismatchError"]
 
 
 class Parser:
@@ -60,7 +60,7 @@ class Parser:
             snapshot: What `snapshot` gave.
 
         Raises:
-            ValueError: the session rule is none.
+            ValueError: the session rule is invalid.
             StateMismatchError: the snapshot was made under other template settings.
         """
         compile_loops()
@@ -71,11 +71,11 @@ class Parser:
         self.formats = tuple(format.name for format in formats)
         self._joins = np.array([ANY if f.keeps else TRACES if f.joins else 0 for f in formats], np.int8)
         self._following = FollowingLines(formats, None if saved is None else saved.get("same"))
-        self._unknown = self.formats.index(UNKNOWN) if UNKNOWN in self.formats else -1
+        self._unknown = UNKNOWN_AT if self._reader.detects else -1
         self._wrapped = any(format.streams for format in formats)
         self._pieces = LineReassembler(settings.max_join_bytes, () if saved is None else saved.get("pieces", ()))
         self._journal = None
-        if settings.format in (AUTO, JOURNALD):
+        if self._reader.detects or settings.format == JOURNALD:
             journal = "" if saved is None else saved.get("journal", "")
             self._journal = JournalEntries(settings.max_join_bytes, journal.encode("latin-1"))
         self._blocks = RecordBlocks(settings.format, None if saved is None else saved.get("blocks"))
@@ -248,19 +248,3 @@ def _open(saved: Mapping[str, Any]) -> tuple[tuple[Open, ...], int]:
 def _nothing_more(partition: str, position: int, read_ns: int, produced_ns: int) -> LineBatch:
     """The last batch before a restart as far as `Parser.finish` needs it."""
     return LineBatch(partition, b"", np.zeros(0, np.int64), np.array([position], np.int64), read_ns, produced_ns)
-
-
-def line_labels(format: str, parsed: ParsedLines) -> NDArray[np.bool_] | None:
-    """Which good lines are labelled anomalous, bool (n,); None for formats without a label column.
-
-    For data sets only: the label column is the truth to be learnt, never an input of a model.
-    """
-    entry = find(format)
-    if entry.normal_label is None or entry.header is None:
-        return None
-    found = np.zeros(len(parsed), np.bool_)
-    for i, row in enumerate(parsed.rows.tolist()):
-        match = entry.header.match(parsed.lines.line(row))
-        label = match["label"] if match else None
-        found[i] = entry.unlabelled_is_anomalous if label is None else label != entry.normal_label
-    return found

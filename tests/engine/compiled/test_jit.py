@@ -1,4 +1,5 @@
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -36,6 +37,23 @@ def test_a_folder_that_cannot_be_written_is_skipped(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
     jit.cache_folder.cache_clear()
     assert jit.cache_folder().is_relative_to(tmp_path / "home" / "driftline")
+
+
+def test_a_temporary_folder_that_others_can_write_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("DRIFTLINE_CACHE_DIR", str(tmp_path / "file"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(jit.tempfile, "gettempdir", lambda: str(tmp_path))
+    planted = tmp_path / f"driftline-{os.getuid()}"
+    planted.mkdir()
+    planted.chmod(0o777)
+    jit.cache_folder.cache_clear()
+    with pytest.raises(OSError, match="no folder for compiled code can be written"):
+        jit.cache_folder()
+    planted.chmod(0o700)
+    assert jit.cache_folder().is_relative_to(planted)
 
 
 def test_help_does_not_load_the_compiler() -> None:

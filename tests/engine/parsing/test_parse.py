@@ -15,7 +15,7 @@ from engine.formats.registry import FORMATS
 from engine.parsing.record_blocks import RecordBlocks
 from engine.parsing.template_settings import TemplateSettings
 from engine.records import NO_SESSION
-from engine.steps.parse import Parser, ParseSettings, StateMismatchError, line_labels
+from engine.steps.parse import Parser, ParseSettings, StateMismatchError
 from tests.support.parsing import make_batch
 from tests.support.sweep import sweep
 
@@ -222,14 +222,10 @@ def test_session_rules(name, rule, keys, parser_of, batch_of):
         assert [s == NO_SESSION for s in parsed.good.session.tolist()] == [key == "" for key in keys]
 
 
-def test_levels_and_labels(parser_of, batch_of):
+def test_levels(parser_of):
     bgl = parser_of(settings_of("bgl"))
     lines = FORMATS["bgl"].examples
     assert [bgl.take_apart(line, 1_780_000_000 * 10**9).level for line in lines] == ["info", "fatal"]
-    assert line_labels("bgl", bgl.parse(batch_of([b"", *lines])).good).tolist() == [False, True]
-    iotdb = parser_of(settings_of("iotdb")).parse(batch_of(FORMATS["iotdb"].examples))
-    assert line_labels("iotdb", iotdb.good).tolist() == [True, False]
-    assert line_labels("hdfs", iotdb.good) is None
 
 
 def test_settings_that_cannot_work_are_refused():
