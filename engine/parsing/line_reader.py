@@ -172,8 +172,10 @@ class LineReader:
         rows.format[row] = number
         try:
             if number in self._documents:
-                return [_Message(row, self._documents[number].read(row, line, begin, read_ns, rows, document), -1, 0)]
-            return [_Message(row, self._read_headed(row, number, line, begin, read_ns, rows), -1, 0)]
+                text = self._documents[number].read(row, line, begin, read_ns, rows, document)[: self._most]
+            else:
+                text = self._read_headed(row, number, line, begin, read_ns, rows)
+            return [_Message(row, text, -1, 0)]
         except BadLineError as reason:
             rows.bad[row] = str(reason)
             rows.container[row] = 0
@@ -224,7 +226,7 @@ class LineReader:
         while (todo := np.flatnonzero(numbers < 0)).size:
             texts = [messages[i].text for i in todo.tolist()]
             texts = [
-                self.mask(format, text) if masked else text[: self._most]
+                self.mask(format, text) if masked else text
                 for text, format, masked in zip(texts, formats[todo].tolist(), by_pattern[todo].tolist(), strict=True)
             ]
             numbers[todo] = self._numbers(texts, formats[todo], by_pattern[todo])
@@ -266,11 +268,11 @@ class LineReader:
 
     def mask(self, number: int, message: str) -> str:
         """The masked message of a line of a format."""
-        return self._maskers[number].mask(message[: self._most])
+        return self._maskers[number].mask(message)
 
     def values(self, number: int, message: str) -> list[tuple[str, str]]:
         """What masking takes out of the message of a line of a format, see `Masker.values`."""
-        return self._maskers[number].values(message[: self._most])
+        return self._maskers[number].values(message)
 
     def snapshot(self) -> dict[str, Any]:
         """JSON-compatible state."""

@@ -285,6 +285,13 @@ def test_values_are_what_the_masks_replaced(parser_of, batch_of):
     assert parsed.texts("component") == [b"", b"", "disk"]
 
 
+def test_bytes_that_are_no_text_do_not_shorten_what_a_template_is_mined_from(parser_of, batch_of):
+    line = b"2024-03-10 06:25:01,123 INFO app: " + b"\xff" * 20 + b" started" * 20
+    parsed = parser_of(ParseSettings(format="levelled", max_message_bytes=100)).parse(batch_of([line]))
+    (text,) = parsed.good.templates.values()
+    assert text == line[:100].partition(b"INFO ")[2].decode(errors="backslashreplace")
+
+
 def test_templates_of_long_lines_are_mined_from_their_first_bytes(parser_of, batch_of):
     lines = [b"2024-03-10 06:25:01,123 INFO app: started " + b"x y " * size for size in (5, 30, 40)]
     parser = parser_of(ParseSettings(format="levelled", max_message_bytes=100))
