@@ -10,7 +10,7 @@ from engine.formats.timestamps import OFFSET_SLOTS
 UNSURE = -(1 << 62)
 """Instead of a time: a part is out of range, the time is outside the accepted span, or the zone's offset is unknown."""
 
-_SECOND, _DAY_S, _QUARTER_S, _NEVER = 1_000_000_000, 86_400, 900, -1
+_SECOND, _DAY_S, _QUARTER_S = 1_000_000_000, 86_400, 900
 _YYMMDD, _YYYYMMDD, _MMDD, _HHMMSS = (INDEX[name] for name in ("yymmdd", "yyyymmdd", "mmdd", "hhmmss"))
 _YEAR, _YY, _MONTH, _DAY = (INDEX[name] for name in ("year", "yy", "month", "day"))
 _HOUR, _MINUTE, _SECONDS = (INDEX[name] for name in ("hour", "minute", "second"))

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -57,13 +57,10 @@ def cache_folder() -> Path:
     here = Path(__file__).parent
     formats = here.parent / "formats"  # these two define constants of the loops
     for source in (*sorted(here.glob("*.py")), formats / "base.py", formats / "timestamps.py"):
+        digest.update(f"{source} {source.stat().st_mtime_ns}".encode())  # Numba asks for the same path and time
         digest.update(source.read_bytes())
-    user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    shared = Path(tempfile.gettempdir()) / f"driftline-{os.getuid()}"
-    places = [Path(user) / "driftline", shared]
-    if given := os.environ.get("DRIFTLINE_CACHE_DIR"):
-        places.insert(0, Path(given))
-    for place in places:
+    places, shared = _places(), Path(tempfile.gettempdir()) / f"driftline-{os.getuid()}"
+    for place in (*places, shared):
         folder = place / "compiled" / digest.hexdigest()
         try:
             place.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -75,7 +72,17 @@ def cache_folder() -> Path:
         except OSError:
             continue
         return folder
-    raise OSError(f"no folder for compiled code can be written: tried {', '.join(map(str, places))}")
+    raise OSError(f"no folder for compiled code can be written: tried {', '.join(map(str, (*places, shared)))}")
+
+
+def _places() -> list[Path]:
+    """The folders that the environment names."""
+    places = [Path(given)] if (given := os.environ.get("DRIFTLINE_CACHE_DIR")) else []
+    if cache := os.environ.get("XDG_CACHE_HOME"):
+        return [*places, Path(cache) / "driftline"]
+    with suppress(RuntimeError):  # a user without an entry and without HOME, as in some containers
+        places.append(Path.home() / ".cache" / "driftline")
+    return places
 
 
 def _only_mine(folder: Path) -> bool:
