@@ -52,8 +52,9 @@ fuzz: install ## Run the unit tests with more and new random examples; a failure
 check: test ## The same as `make test`: there is one check, here and in CI
 
 .PHONY: servers
-servers: ## Install the servers that tests start (PostgreSQL, nginx, Prometheus, Alertmanager), or say what is missing
+servers: install ## Install the servers that tests start (PostgreSQL, nginx, Prometheus, Kafka), or say what is missing
 	@tests/servers.sh
+	@$(BIN)/python -m tests.support.kafka_jars
 
 .PHONY: site
 site: install ## Build the documentation strictly, into build/site

@@ -63,14 +63,13 @@ class EmbeddedBroker:
             BrokerError: no binary, the port is taken, or no answer within `START_S`.
         """
         self._require_free_port()
-        url = f"tcp://127.0.0.1:{self.port}"
-        command = [broker_binary(), "broker", "--listener-url", url, "--advertised-listener-url", url]
+        command = self._command()
         output = open(self._log_path, "ab") if self._log_path else subprocess.DEVNULL
         # Its settings come from the command line only, not from variables meant for other programs.
         environment = {k: os.environ[k] for k in ("PATH", "HOME", "TMPDIR", "LANG") if k in os.environ}
         try:
             self._process = subprocess.Popen(
-                [*command, "--storage-engine", "memory://tansu/"],
+                command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -130,6 +129,11 @@ class EmbeddedBroker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def _command(self) -> list[str]:
+        url = f"tcp://127.0.0.1:{self.port}"
+        listeners = ["--listener-url", url, "--advertised-listener-url", url]
+        return [broker_binary(), "broker", *listeners, "--storage-engine", "memory://tansu/"]
 
     def _require_free_port(self) -> None:
         # Checked first: the program that uses the port would answer instead of the broker.

@@ -1,6 +1,7 @@
 """What Kafka source and sink share: connection settings, and knowing whether a broker is there."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -78,6 +79,7 @@ class Connection:
         brokers: Bootstrap servers, for messages.
         last_error: The last error reported, "" where there was none; stays after recovery.
         down: Why no broker can be reached now, "" where one can.
+        refused: Why the brokers refuse this client, "" where they do not; a broker that is lost afterwards leaves it.
         epoch: Of an idempotent producer: raised by librdkafka whenever a broker does not accept its
             place in the producer's sequence; looked at once a second.
     """
@@ -86,23 +88,29 @@ class Connection:
         self.brokers = brokers
         self.last_error = ""
         self.down = ""
+        self.refused = ""
         self.epoch = 0
 
     def options(self) -> dict[str, Any]:
         """Callbacks for a client; they run inside its `poll`, `consume` and `flush`."""
         return {"error_cb": self._on_error, "stats_cb": self._on_stats, "statistics.interval.ms": 1000}
 
+    def error_options(self) -> dict[str, Any]:
+        """The callback of errors alone, for a client that asks one question."""
+        return {"error_cb": self._on_error}
+
     def _on_error(self, error: KafkaError) -> None:
         self.last_error = error.str()
-        if error.code() in _DOWN:
-            self.down = error.str()
+        self.refused = refusal(error) or self.refused
+        if error.code() in _DOWN or self.refused:
+            self.down = self.refused or error.str()
 
     def _on_stats(self, text: str) -> None:
         if not self.down and '"eos"' not in text:
             return
         figures = json.loads(text)
         if any(broker["state"] == "UP" for broker in figures["brokers"].values()):
-            self.down = ""
+            self.down = self.refused = ""
         self.epoch = figures.get("eos", {}).get("producer_epoch", 0)
 
 
@@ -115,6 +123,27 @@ _DOWN = frozenset(
         KafkaError._RESOLVE,
     }
 )
+
+
+_PLACE_AND_TIME = re.compile(r"^\S+://\S+: | \(after \d+ms in state \w+\)$")
+
+
+def refusal(error: KafkaError) -> str:
+    """Why the brokers refuse this client, or it them, with the setting to check; "" for any other error."""
+    text = _PLACE_AND_TIME.sub("", error.str())
+    if error.code() in (KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED):
+        return f"the login is refused, check sasl_username and sasl_password ({text})"
+    if "alert" in text and "certificate" in text:
+        return (
+            "the client's certificate is refused, check that ssl_certificate has not expired and is signed by an "
+            f"authority that the brokers know ({text})"
+        )
+    if "certificate verify failed" in text:
+        return (
+            "the broker's certificate is not trusted, check that it has not expired and that ssl_ca holds the "
+            "authority that signed it"
+        )
+    return ""
 
 
 def build_client(
@@ -135,8 +164,16 @@ def build_client(
         raise SettingsError(f"Kafka client for topic {settings.topic!r} on {settings.brokers}: {reason}") from error
 
 
-def topic_partitions(client: Consumer | Producer, settings: KafkaSettings, timeout_s: float) -> list[int]:
+def topic_partitions(
+    client: Consumer | Producer, settings: KafkaSettings, timeout_s: float, connection: Connection
+) -> list[int]:
     """The partition numbers of the topic, ascending.
+
+    Args:
+        client: Built with `connection.error_options()`.
+        settings: Of the topic.
+        timeout_s: How long the brokers may take.
+        connection: What is known of the brokers.
 
     Raises:
         LookupError: the topic does not exist, or the brokers do not answer; the message distinguishes them.
@@ -144,7 +181,9 @@ def topic_partitions(client: Consumer | Producer, settings: KafkaSettings, timeo
     try:
         metadata = client.list_topics(settings.topic, timeout=timeout_s)
     except KafkaException as error:
-        raise LookupError(f"Kafka brokers {settings.brokers} do not answer: {error.args[0].str()}") from error
+        client.poll(0)  # serves the callback of errors
+        reason = connection.refused or error.args[0].str()
+        raise LookupError(f"Kafka brokers {settings.brokers} do not answer: {reason}") from error
     topic = metadata.topics.get(settings.topic)
     if topic is None or topic.error is not None or not topic.partitions:
         reason = topic.error.str() if topic is not None and topic.error is not None else "no such topic"

@@ -37,6 +37,11 @@ FORGOTTEN_EPOCHS = 3
 """Epochs without a good delivery report after which the brokers do not accept this producer. One or two are
 librdkafka's ordinary answer to a gap in the sequence."""
 
+NO_LEADER_PAUSE_S = 0.1
+"""Pause before a partition without a leader is asked about again."""
+
+_NO_LEADER = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+
 # What the promise rests on; free options do not override these.
 FIXED_OPTIONS = {"enable.idempotence": True, "acks": "all", "message.timeout.ms": 0}
 
@@ -81,9 +86,10 @@ class KafkaSink:
 
     def open(self, resume: State | None) -> None:
         """See `Sink.open`."""
-        reader = build_client(Consumer, self._settings, _READER_OPTIONS)
+        connection = Connection(self._settings.brokers)
+        reader = build_client(Consumer, self._settings, {**_READER_OPTIONS, **connection.error_options()})
         try:
-            numbers = topic_partitions(reader, self._settings, self._settings.open_timeout_s)
+            numbers = topic_partitions(reader, self._settings, self._settings.open_timeout_s, connection)
             ranges = {n: self._range(reader, n) for n in numbers}
             saved = {int(n): int(offset) for n, offset in (resume or {}).get("offsets", {}).items()}
             # An offset out of range means that the topic was emptied: all that is there may be ours.
@@ -95,8 +101,12 @@ class KafkaSink:
                 first.update({n: low for n, (low, _) in ranges.items() if n not in saved})
             self._offsets = first
             self._delivered = frozenset(self._ids(reader, first) if saved else ())
-        except (LookupError, KafkaException) as error:
+        except LookupError as error:
             raise SinkUnavailableError(str(error)) from error
+        except KafkaException as error:
+            raise SinkUnavailableError(
+                f"Kafka topic {self._settings.topic!r} on {self._settings.brokers}: {error.args[0].str()}"
+            ) from error
         finally:
             reader.close()
         self._producer = self._new_producer()
@@ -229,14 +239,27 @@ class KafkaSink:
             self._offsets[partition] = max(self._offsets.get(partition, 0), offset + 1)
 
     def _range(self, reader: Consumer, number: int) -> tuple[int, int]:
-        found = reader.get_watermark_offsets(
-            TopicPartition(self._settings.topic, number), timeout=self._settings.open_timeout_s
+        """First offset and end of a partition; while its leader changes, no broker knows them."""
+        partition = TopicPartition(self._settings.topic, number)
+        deadline = time.monotonic() + self._settings.open_timeout_s
+        while True:
+            try:
+                found = reader.get_watermark_offsets(partition, timeout=self._settings.open_timeout_s)
+            except KafkaException as error:
+                cause: KafkaError = error.args[0]
+                if cause.code() not in _NO_LEADER or time.monotonic() > deadline:
+                    raise LookupError(self._no_offsets(number, cause.str())) from error
+                reader.poll(NO_LEADER_PAUSE_S)
+            else:
+                if found is None:
+                    raise LookupError(self._no_offsets(number, "no answer"))
+                return found
+
+    def _no_offsets(self, number: int, reason: str) -> str:
+        return (
+            f"Kafka topic {self._settings.topic!r} partition {number}: the brokers {self._settings.brokers} "
+            f"returned no offsets: {reason}"
         )
-        if found is None:
-            raise LookupError(
-                f"Kafka topic {self._settings.topic!r} partition {number}: the brokers returned no offsets"
-            )
-        return found
 
     def _ids(self, reader: Consumer, first: dict[int, int]) -> set[str]:
         """Ids in the topic from the offsets `first` to the end of every partition."""
@@ -267,7 +290,6 @@ _READER_OPTIONS: dict[str, Any] = {
     "auto.offset.reset": "earliest",
     "enable.auto.commit": False,
     "enable.partition.eof": True,
-    "error_cb": lambda error: None,  # a call that gets no answer raises its own error
 }
 
 

@@ -189,8 +189,8 @@ class KafkaPartition:
             if error.code() == KafkaError._PARTITION_EOF:
                 self.connection.down = ""
                 at_end = True
-                if self._next is None:
-                    self._next = message.offset()
+                # Behind the last line may be offsets without one: ends of transactions, compacted messages.
+                self._next = max(self._next or 0, message.offset() or 0)
             else:
                 self._handle(error)
         return [m for m in messages if m.error() is None], at_end
@@ -289,9 +289,11 @@ class KafkaSource:
 
     def partitions(self) -> Sequence[str]:
         """`topic/number` of each; asks the brokers."""
-        client = build_client(Consumer, self._settings, {"group.id": self._settings.group, **_QUIET})
+        connection = Connection(self._settings.brokers)
+        options = {"group.id": self._settings.group, **connection.error_options()}
+        client = build_client(Consumer, self._settings, options)
         try:
-            numbers = topic_partitions(client, self._settings, METADATA_S)
+            numbers = topic_partitions(client, self._settings, METADATA_S, connection)
         except LookupError as error:
             raise SourceUnavailableError(str(error)) from error
         finally:
@@ -312,9 +314,6 @@ def place_of(partition: str, position: int) -> str:
     """`topic/partition/offset`, with `#i` for a line that is not its message's first."""
     offset, line = position >> LINE_BITS, position & ((1 << LINE_BITS) - 1)
     return f"{partition}/{offset}" + (f"#{line}" if line else "")
-
-
-_QUIET: dict[str, Any] = {"error_cb": lambda error: None}  # the result of the call holds the error
 
 
 def _offsets(messages: list[Message]) -> NDArray[np.int64]:

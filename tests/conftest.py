@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 
 from connectors.broker import EmbeddedBroker
 from connectors.ports import free_port
+from tests.support.apache_kafka import ApacheKafka, new_kafka
 
 # The same examples in every run; how long one takes depends on the machine and is not judged.
 settings.register_profile(
@@ -50,10 +51,23 @@ def data_dir() -> Path:
 
 
 @pytest.fixture(scope="session")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
-    """One embedded broker for all tests; make topics of your own with `new_topic`."""
+def embedded_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+    """One embedded broker for all tests."""
     with EmbeddedBroker(log_path=tmp_path_factory.mktemp("broker") / "broker.log") as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
+    """One Apache Kafka for all tests; tests that need it are skipped where it is missing."""
+    with new_kafka(tmp_path_factory.mktemp("kafka")) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def broker(embedded_broker: EmbeddedBroker) -> EmbeddedBroker:
+    """The broker that `new_topic` makes topics in; a file may override it to run on both."""
+    return embedded_broker
 
 
 @pytest.fixture

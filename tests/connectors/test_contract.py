@@ -29,9 +29,16 @@ LINES = [b"one", b"", b"three \xff\x00", b"four\r", b"f\xc3\xbcnf", b"six" * 20,
 
 process = pytest.mark.process
 
-SOURCE_NAMES = ["file", "stdin", pytest.param("kafka", marks=process), "memory"]
+SOURCE_NAMES = [
+    "file",
+    "stdin",
+    pytest.param("kafka", marks=process),
+    pytest.param("kafka-apache", marks=process),
+    "memory",
+]
 SINK_NAMES = [
     pytest.param("kafka", marks=process),
+    pytest.param("kafka-apache", marks=process),
     "sql",
     pytest.param("sql-postgresql", marks=process),
     "jsonl",
@@ -45,9 +52,18 @@ def _plain(names: list[object]) -> set[str]:
 
 
 def test_every_registered_connector_is_checked() -> None:
-    assert _plain(SOURCE_NAMES) == set(SOURCES)
+    assert {n.partition("-")[0] for n in _plain(SOURCE_NAMES)} == set(SOURCES)
     # Channels have a contract of their own, see tests/connectors/channels.
     assert {n.partition("-")[0] for n in _plain(SINK_NAMES)} == set(SINKS) - set(CHANNELS)
+
+
+@pytest.fixture
+def broker(request: pytest.FixtureRequest) -> EmbeddedBroker:
+    """The broker that the case names."""
+    case = request.node.callspec.params
+    apache = "kafka-apache" in (case.get("source_case"), case.get("sink_case"))
+    found: EmbeddedBroker = request.getfixturevalue("apache_kafka" if apache else "embedded_broker")
+    return found
 
 
 @pytest.fixture
@@ -271,9 +287,16 @@ def _http(request: pytest.FixtureRequest, folder: Path) -> SinkCase:
     )
 
 
-SOURCE_CASES = {"file": _files, "stdin": _stdin, "kafka": _kafka_source, "memory": _memory_source}
+SOURCE_CASES = {
+    "file": _files,
+    "stdin": _stdin,
+    "kafka": _kafka_source,
+    "kafka-apache": _kafka_source,
+    "memory": _memory_source,
+}
 SINK_CASES = {
     "kafka": _kafka_sink,
+    "kafka-apache": _kafka_sink,
     "sql": _sqlite,
     "sql-postgresql": _postgresql,
     "jsonl": _jsonl,

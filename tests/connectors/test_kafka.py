@@ -25,6 +25,13 @@ NOWHERE = "127.0.0.1:1"
 DEADLINE_S = 100.0
 
 
+@pytest.fixture(params=["embedded_broker", "apache_kafka"])
+def broker(request: pytest.FixtureRequest) -> EmbeddedBroker:
+    """Each of the two brokers."""
+    found: EmbeddedBroker = request.getfixturevalue(request.param)
+    return found
+
+
 def produce(broker: EmbeddedBroker, topic: str, *values: bytes | None, **options: object) -> None:
     producer = Producer({"bootstrap.servers": broker.brokers})
     for value in values:

@@ -32,6 +32,7 @@ from engine.steps.window import SessionWindows, build_windower
 from models.storage.store import ModelStore
 from models.train_detector import TrainSettings
 from models.training.scoring import WindowScorer
+from tests.support.apache_kafka import new_kafka
 from tests.support.processes import LIMIT_S, Engine, kill, until
 
 REGION = "fault-test"
@@ -242,9 +243,18 @@ def launch(tmp_path: Path, store: Path) -> Iterator[Launch]:
 
 
 @pytest.fixture
-def own_broker(tmp_path: Path) -> Iterator[EmbeddedBroker]:
-    """A broker, not yet started, that the test may stop, pause and kill."""
-    broker = EmbeddedBroker(log_path=tmp_path / "broker.log")
+def broker(request: pytest.FixtureRequest) -> EmbeddedBroker:
+    """The broker that `new_topic` makes topics in: the embedded one, or what `both` asks for."""
+    kind = getattr(request, "param", "embedded")
+    found: EmbeddedBroker = request.getfixturevalue("apache_kafka" if kind == "apache" else "embedded_broker")
+    return found
+
+
+@pytest.fixture
+def own_broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EmbeddedBroker]:
+    """A broker, not yet started, that the test may stop, pause and kill; of the kind that `both` asks for."""
+    apache = getattr(request, "param", "embedded") == "apache"
+    broker = new_kafka(tmp_path / "kafka") if apache else EmbeddedBroker(log_path=tmp_path / "broker.log")
     yield broker
     broker.resume()
     broker.stop()

@@ -19,6 +19,7 @@ from connectors.sql_schema import LEVEL_COLUMNS
 from engine.steps.parse import Parser, ParseSettings
 from engine.steps.rollup import Rollup, RollupSettings
 from foundation.documents.base import template_id_text
+from tests.support.apache_kafka import both_brokers
 
 pytestmark = pytest.mark.process
 
@@ -49,6 +50,7 @@ class Feeder(threading.Thread):
 
 
 @pytest.mark.timeout(600)
+@both_brokers("broker")
 def test_ten_kills_lose_nothing(
     broker: Any, new_topic: Callable[[int], str], launch: Any, log_lines: Any, expected: Any, until: Any,
     consume: Any, stored: Any, agree: Any, tmp_path: Path, record_property: Any,
