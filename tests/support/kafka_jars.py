@@ -40,7 +40,7 @@ def java() -> str:
     """Path of a Java that Kafka 4 runs on.
 
     Raises:
-        KafkaMissingError: there is none, or it is too old.
+        KafkaMissingError: Java is missing or too old.
     """
     home = os.environ.get("JAVA_HOME")
     path = str(Path(home) / "bin" / "java") if home else shutil.which("java")
