@@ -27,7 +27,7 @@ from federation.flower.local_grid import LocalGrid
 from federation.flower.network import FlowerNetwork
 from federation.protocol.records import ModelSpec, Weights
 from federation.region.trainer import Trainer
-from federation.round.gate import table
+from federation.round.evidence import table
 from federation.round.result import Baseline
 from federation.round.round import run_round
 from federation.round.settings import RoundSettings

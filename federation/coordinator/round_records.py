@@ -6,7 +6,7 @@ from typing import Any
 
 from federation.coordinator.records import Round, RoundStep
 from federation.protocol.records import ModelSpec
-from federation.round.gate import table
+from federation.round.evidence import table
 from federation.round.result import RegionVerdict, RoundResult
 from federation.round.settings import RoundSettings
 from foundation.time_text import iso_millis

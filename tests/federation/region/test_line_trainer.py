@@ -13,7 +13,8 @@ from federation.flower.local_grid import LocalGrid
 from federation.flower.network import FlowerNetwork
 from federation.protocol.records import LINE_CLASSIFIER, HoldoutFigures, ModelSpec, Pairs, TrainTask, Weights
 from federation.region.trainer import Trainer
-from federation.round.gate import judge, quality, table
+from federation.round.evidence import quality, table
+from federation.round.gate import judge
 from federation.round.guard import figures_problem
 from federation.round.result import RoundResult
 from federation.round.round import run_round

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from federation.protocol.records import HoldoutFigures, Pairs
-from federation.round.gate import Verdict, alert_changes, judge, quality
+from federation.round.evidence import quality
+from federation.round.gate import Verdict, alert_changes, judge
 from federation.round.result import Standing
 from federation.round.settings import RoundSettings
 from tests.support.prepared import figures
