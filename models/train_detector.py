@@ -144,7 +144,9 @@ def _notes(
     )  # fmt: skip
     metrics = {"validation": evaluate(scores, truth[held], threshold.value)} if labelled else {}  # 4
     data = _data(job.windows.take(fitted_on), truth[fitted_on], held, source)
-    return Notes(threshold=threshold, metrics=metrics, seed=settings.seed, data=data)
+    anomalies = int(truth.sum()) if labelled else 0
+    labels = {"labels": anomalies} if anomalies else {}
+    return Notes(threshold=threshold, metrics=metrics, labels=labels, seed=settings.seed, data=data)
 
 
 def _warning(figures: Mapping[str, float] | None) -> str:

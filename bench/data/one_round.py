@@ -15,7 +15,7 @@ from federation.errors import RoundFailedError
 from federation.flower.local_grid import LocalGrid
 from federation.flower.network import FlowerNetwork
 from federation.protocol.messages import RegionClient
-from federation.protocol.records import ModelSpec, Weights
+from federation.protocol.records import UNLABELLED, LabelledAnomalies, ModelSpec, Weights
 from federation.region.trainer import Trainer
 from federation.round.round import run_round
 from federation.round.settings import RoundSettings
@@ -32,6 +32,7 @@ class ServedModel:
     spec: ModelSpec
     weights: Weights
     threshold: float
+    made_with: LabelledAnomalies = UNLABELLED
 
 
 def trained_alone(
@@ -46,7 +47,8 @@ def trained_alone(
     spec = ModelSpec(
         name="m", version=1, detector=detector, settings=trained.detector.settings(), extra=trained.detector.extra()
     )
-    return ServedModel(spec, trained.detector.weights(), trained.threshold)
+    made_with = LabelledAnomalies(**trained.notes.labelled_anomalies)
+    return ServedModel(spec, trained.detector.weights(), trained.threshold, made_with)
 
 
 def region_of(name: str, learn: Labelled, cache: Path, seed: int, *, known: NDArray[np.bool_] | None = None) -> Trainer:
@@ -61,12 +63,15 @@ def after_round(
     """What each region serves after a round: the candidate where the gate lets it take it, else the model before it."""
     network, served = FlowerNetwork(LocalGrid(regions)), dict.fromkeys(regions, start)
     try:
-        result = run_round(network, settings, start.spec, start.weights, start.threshold, round_id="r")
+        result = run_round(
+            network, settings, start.spec, start.weights, start.threshold, round_id="r", made_with=start.made_with
+        )
     except RoundFailedError as error:
         logging.getLogger(__name__).info("%s: %s", ", ".join(regions), error)
         return served
     logging.getLogger(__name__).info("%s: %s", ", ".join(regions), result.reason)
-    candidate = ServedModel(start.spec, result.weights, result.threshold)
+    known = sum((figures.known for figures in result.figures), LabelledAnomalies())
+    candidate = ServedModel(start.spec, result.weights, result.threshold, known)
     return served | {region: candidate for region in regions if result.adopted_by(region)}
 
 

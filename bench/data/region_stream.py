@@ -25,7 +25,7 @@ from federation.coordinator.schedule import Begin, ScheduleSettings, Situation, 
 from federation.errors import RoundFailedError
 from federation.flower.local_grid import LocalGrid
 from federation.flower.network import FlowerNetwork
-from federation.protocol.records import ModelSpec, Weights
+from federation.protocol.records import UNLABELLED, LabelledAnomalies, ModelSpec, Weights
 from federation.region.trainer import Trainer
 from federation.round.evidence import table
 from federation.round.result import Baseline
@@ -65,6 +65,7 @@ class StartingModel:
     threshold: float
     f1: float | None = None
     """As on its card."""
+    made_with: LabelledAnomalies = UNLABELLED
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,13 +233,14 @@ class FleetStream:
         try:
             result = run_round(
                 FlowerNetwork(grid), settings, model.spec, model.weights, model.threshold, round_id=f"round-{number}",
-                kept=self._kept(),
+                made_with=model.made_with, kept=self._kept(),
             )  # fmt: skip
             outcome = result.reason
             if result.accepted:
                 spec = model.spec.model_copy(update={"version": model.spec.version + 1})
                 f1 = table([figures.candidate for figures in result.figures])["f1"]
-                self._model = StartingModel(spec, result.weights, result.threshold, f1)
+                known = sum((figures.known for figures in result.figures), UNLABELLED)
+                self._model = StartingModel(spec, result.weights, result.threshold, f1, known)
                 self.course.published += 1
                 self._serve([r.name for r in self._regions if result.adopted_by(r.name)])
         except RoundFailedError as error:
@@ -255,8 +257,9 @@ class FleetStream:
             if served is not self._model:
                 regions.setdefault(served.spec.version, []).append(name)
         return [
-            Baseline(frozenset(names), self._served[names[0]].weights, self._served[names[0]].threshold)
+            Baseline(frozenset(names), served.weights, served.threshold, served.made_with)
             for names in regions.values()
+            for served in (self._served[names[0]],)
         ]
 
     def _serve(self, names: Sequence[str]) -> None:

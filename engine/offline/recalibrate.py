@@ -45,13 +45,16 @@ def recalibrate(
     scored = score_windows(data, stored, progress)
     labels = data.labels if data.labels.any() else None
     threshold = fit_threshold(chosen, scored.scores, labels, options, highest=stored.detector.highest_score)
-    metrics = dict(stored.card.metrics)
+    metrics, known = dict(stored.card.metrics), stored.card.labelled_anomalies
+    if labels is not None:
+        known = {**known, "labels": max(known.get("labels", 0), int(labels.sum()))}
     if labels is not None and not labels.all():
         metrics["recalibration"] = evaluate(scored.scores, labels, threshold.value)
     notes = Notes(**stored.card.model_dump(include=set(Notes.model_fields))).model_copy(
         update={
             "threshold": threshold,
             "metrics": metrics,
+            "labels": known,
             "data": {
                 **stored.card.data, "recalibrated_on": spec.title, "recalibrated_from": stored.card.version,
             },

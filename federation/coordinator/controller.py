@@ -32,7 +32,7 @@ from federation.coordinator.hooks import RoundObserver
 from federation.coordinator.ledger import Ledger
 from federation.coordinator.records import Round, RoundOutcome, RoundStep
 from federation.coordinator.rollback import Rollbacks
-from federation.coordinator.round_records import audit_body, judged, notes_of, spec_of, threshold_of
+from federation.coordinator.round_records import audit_body, judged, made_with, notes_of, spec_of, threshold_of
 from federation.coordinator.schedule import Begin, ScheduleSettings, Situation, Wait, decide
 from federation.errors import FederationError, RoundFailedError, SetupError, StorageError
 from federation.protocol.records import Weights
@@ -230,6 +230,7 @@ class Controller:
                 settings=self._settings.round,
                 spec=spec_of(card),
                 threshold=threshold_of(card),
+                made_with=made_with(card),
                 kept=self._write_kept(card, self._folder_of(planned)),
                 traceparent=planned.traceparent,
             )
@@ -249,7 +250,11 @@ class Controller:
             if (card.detector, card.settings, card.extra) != (base.detector, base.settings, base.extra):
                 continue
             round_files.write_kept(folder, version, self._store.weights(self._model, version))
-            kept.append(KeptVersion(version=version, threshold=threshold_of(card), regions=tuple(names)))
+            kept.append(
+                KeptVersion(
+                    version=version, threshold=threshold_of(card), regions=tuple(names), made_with=made_with(card)
+                )
+            )
         return tuple(kept)
 
     def _serving(self, regions: Iterable[str]) -> dict[str, int]:

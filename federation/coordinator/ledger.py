@@ -15,6 +15,7 @@ from typing import Any
 
 from federation.coordinator.records import Attendance, Rollback, Round, RoundStep, RoundTrigger
 from federation.errors import StorageError
+from federation.protocol.records import LabelledAnomalies
 from federation.round.result import RegionVerdict, Standing
 from federation.storage.document_feed import Position
 from foundation.sqlite import connect, immediate
@@ -310,6 +311,7 @@ def _load(number: int, content: str) -> Round:
     values["verdicts"] = tuple(
         RegionVerdict(**{**v, "standing": Standing(v["standing"])}) for v in values.get("verdicts", ())
     )
+    values["labels"] = LabelledAnomalies(**values.get("labels", {}))
     for field in fields(Round):
         if isinstance(values.get(field.name), list):
             values[field.name] = tuple(values[field.name])

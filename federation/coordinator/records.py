@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
+from federation.protocol.records import UNLABELLED, LabelledAnomalies
 from federation.round.result import RegionVerdict
 
 
@@ -66,6 +67,7 @@ class Round:
         figures: (region, counts of the current model, counts of the candidate); see `HoldoutFigures`.
         verdicts: The gate's verdict for each region that judged.
         held: Regions that do not take the candidate, with the version that they keep.
+        labels: Labelled anomalies in the regions that judged.
         examples: Windows trained on in the last pass.
         epsilon: Largest privacy budget spent by a region; None without a budget.
     """
@@ -90,6 +92,7 @@ class Round:
     figures: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...] = ()
     verdicts: tuple[RegionVerdict, ...] = ()
     held: Mapping[str, int] = field(default_factory=dict)
+    labels: LabelledAnomalies = UNLABELLED
     examples: int = 0
     epsilon: float | None = None
 

@@ -1,11 +1,11 @@
 """What the ledger, the model card and the audit log record of a round."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from federation.coordinator.records import Round, RoundStep
-from federation.protocol.records import ModelSpec
+from federation.protocol.records import UNLABELLED, LabelledAnomalies, ModelSpec
 from federation.round.evidence import table
 from federation.round.result import RegionVerdict, RoundResult
 from federation.round.settings import RoundSettings
@@ -20,6 +20,12 @@ def spec_of(card: AnyCard) -> ModelSpec:
         name=card.name, version=card.version, kind=card.kind, detector=card.detector, settings=card.settings,
         extra=card.extra,
     )  # fmt: skip
+
+
+def made_with(card: AnyCard) -> LabelledAnomalies:
+    """The labelled anomalies that a version was trained or judged with, as its card records them."""
+    known = {origin: card.labelled_anomalies.get(origin, 0) for origin in ("feedback", "labels", "rules")}
+    return LabelledAnomalies(**known)
 
 
 def threshold_of(card: AnyCard) -> float:
@@ -48,6 +54,7 @@ def judged(started: Round, result: RoundResult, serving: Mapping[str, int]) -> R
         figures=tuple((f.region, f.current, f.candidate) for f in result.figures),
         verdicts=result.verdicts,
         held=held if result.accepted else {},
+        labels=sum((f.known for f in result.figures), UNLABELLED),
         examples=result.examples,
         epsilon=result.epsilon,
     )
@@ -68,6 +75,7 @@ def notes_of(round_: Round, base: AnyCard, settings: RoundSettings) -> ModelNote
             "holdout": table([candidate for _, _, candidate in round_.figures]),
             **{f"region {v.region}": region_metrics(v) for v in round_.verdicts},
         },
+        "labels": {origin: count for origin, count in asdict(round_.labels).items() if count},
         "seed": settings.seed,
         "round": round_.number,
         "participants": round_.participants,
@@ -95,6 +103,7 @@ def audit_body(round_: Round) -> dict[str, Any]:
         "holdout": holdout(round_),
         "kept": dict(round_.held) if round_.published else {},
         "windows": round_.examples,
+        "labelled_anomalies": asdict(round_.labels),
         "epsilon": round_.epsilon,
         "planned": iso_millis(round_.planned_ns),
         "started": iso_millis(round_.started_ns) if round_.started_ns else None,

@@ -36,7 +36,7 @@ def main(grid: Grid, folder: Path) -> None:
         plan, weights = round_files.read_plan(folder)
         result = run_round(
             FlowerNetwork(grid), plan.settings, plan.spec, weights, plan.threshold, round_id=plan.round_id,
-            kept=round_files.read_kept(folder, plan),
+            made_with=plan.made_with, kept=round_files.read_kept(folder, plan),
             report=functools.partial(round_files.add_step, folder), traceparent=plan.traceparent,
         )  # fmt: skip
     except RoundFailedError as error:

@@ -8,13 +8,29 @@ from numpy.typing import NDArray
 from federation.errors import RoundFailedError
 from federation.protocol.records import ScoreSketch
 from models.base import TrainingError
-from models.thresholds.registry import fit_threshold
+from models.thresholds.registry import UNLABELLED_SHARE, fit_threshold
 
 SKETCH_SIZE = 1025
 """Maximum number of quantiles of a class in a `ScoreSketch`."""
 
 MAX_SCORES = 200_000
 """Maximum number of scores that the sketches of all regions together are expanded to."""
+
+MIN_ANOMALIES = 5
+"""Labelled anomalies that support a threshold where most other windows are only assumed to be normal."""
+
+
+def supports_threshold(labels: NDArray[np.bool_], known: NDArray[np.bool_]) -> bool:
+    """Whether a region's labels can support a threshold: half of its windows, or some anomalies, have one.
+
+    A few answers do not. Anomalies that nobody labelled are among the windows assumed to be normal, and the highest F1
+    on one labelled anomaly lies above all of them.
+
+    Args:
+        labels: bool (n,): True = anomalous.
+        known: bool (n,): windows with a label; the others are assumed to be normal.
+    """
+    return bool(2 * known.sum() >= max(1, len(known)) or labels.sum() >= MIN_ANOMALIES)
 
 
 def sketch_scores(
@@ -34,31 +50,45 @@ def _quantiles(scores: NDArray[np.float32]) -> NDArray[np.float32]:
 def shared_threshold(sketches: Sequence[ScoreSketch], rule: str) -> float:
     """Fit one threshold over all regions' calibration windows, each region weighted by its number of windows.
 
-    If the regions with labels have windows of both classes, the others are left out: what is only assumed to be
-    normal is not evidence against a threshold that labels support.
+    If the regions whose labels support a threshold have windows of both classes, the others are left out: what is only
+    assumed to be normal is not evidence against it.
 
     Args:
         sketches: Sketches, one for each region.
-        rule: A rule of `models.thresholds.registry`, or `auto`: `best_f1` with windows of both classes, else
+        rule: A rule of `models.thresholds.registry`, or `auto`: `best_f1` where labels support a threshold, else
             `percentile`.
 
     Raises:
         RoundFailedError: there is no calibration window, or the rule cannot be fitted.
     """
     labelled = [s for s in sketches if s.labelled]
-    if any(s.normal_count for s in labelled) and any(s.anomalous_count for s in labelled):
-        sketches = labelled
+    supported = any(s.normal_count for s in labelled) and any(s.anomalous_count for s in labelled)
+    sketches = labelled if supported else sketches
     share = min(1.0, MAX_SCORES / max(1, sum(s.normal_count + s.anomalous_count for s in sketches)))
     normal = np.concatenate([_expand(s.normal, round(share * s.normal_count)) for s in sketches])
     anomalous = np.concatenate([_expand(s.anomalous, round(share * s.anomalous_count)) for s in sketches])
+    normal = normal if supported else _plausible(normal, anomalous)
     scores = np.concatenate([normal, anomalous])
     labels = np.arange(len(scores)) >= len(normal)
     if rule == "auto":
-        rule = "best_f1" if len(normal) and len(anomalous) else "percentile"
+        rule = "best_f1" if supported else "percentile"
     try:
         return fit_threshold(rule, scores, labels).value
     except TrainingError as error:
         raise RoundFailedError(f"step 6, threshold: {error}") from error
+
+
+def _plausible(normal: NDArray[np.float32], anomalous: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The scores of windows assumed to be normal, without those as high as a labelled anomaly if these are few.
+
+    Such windows are more likely anomalies that nobody has labelled. With them, a percentile lies above every anomaly
+    of a kind that is more frequent than the percentile allows.
+    """
+    for score in np.sort(anomalous):
+        below = normal < score
+        if below.mean() >= 1 - UNLABELLED_SHARE:
+            return np.asarray(normal[below])
+    return normal
 
 
 def _expand(quantiles: NDArray[np.float32], count: int) -> NDArray[np.float32]:

@@ -9,7 +9,7 @@ A region's reply is never trusted: one that cannot be read raises `MalformedErro
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Protocol
 
 import numpy as np
@@ -20,7 +20,16 @@ from pydantic import ValidationError
 from federation.errors import FederationError, MalformedError, RegionFailedError
 from federation.protocol.arrays import from_record, to_record
 from federation.protocol.output_templates import MAX_TEMPLATES
-from federation.protocol.records import HoldoutFigures, ModelSpec, Pairs, ScoreSketch, TrainTask, Update, Weights
+from federation.protocol.records import (
+    HoldoutFigures,
+    LabelledAnomalies,
+    ModelSpec,
+    Pairs,
+    ScoreSketch,
+    TrainTask,
+    Update,
+    Weights,
+)
 from federation.protocol.region_name import REGION_NAME
 from models.base import ModelError
 from models.classify.base import CLASSES
@@ -167,7 +176,8 @@ def _answer(client: RegionClient, kind: str, content: RecordDict) -> RecordDict:
             {
                 "current": list(found.current), "candidate": list(found.candidate), "answered": _listed(found.answered),
                 "ruled": _listed(found.ruled), "unlabelled": list(found.unlabelled),
-                "made_up": _listed(found.made_up), "strange": list(found.strange),
+                "made_up": _listed(found.made_up), "strange": list(found.strange), "known": list(astuple(found.known)),
+                "anchors": _listed(found.anchors),
             }
         )  # fmt: skip
         return RecordDict({_CONFIG: name, _FIGURES: cells})
@@ -252,6 +262,8 @@ def read_figures(region: str, content: RecordDict) -> HoldoutFigures:
         _four(_cells(record.get("unlabelled"), (4,), "the alerts of two models on sessions without a label")),
         Pairs(*_cells(record.get("made_up"), (4,), "the made-up incidents that one model finds")),
         _three(_cells(record.get("strange"), (3,), "the windows that two models find strange")),
+        LabelledAnomalies(*_cells(record.get("known"), (3,), "the anomalies with a label")),
+        Pairs(*_cells(record.get("anchors"), (4,), "the labelled anomalies that one model finds")),
     )
 
 

@@ -102,7 +102,7 @@ class ScoreSketch:
         normal, anomalous: float32, ascending: at most 1,025 evenly spaced quantiles of the scores of each
             class. Fewer scores are sent as they are; an empty array means no window of that class.
         normal_count, anomalous_count: Windows that the quantiles represent.
-        labelled: Whether any of the windows has a label. Without one, all of them are assumed to be normal.
+        labelled: Whether labels can support a threshold; see `federation.protocol.calibration.supports_threshold`.
     """
 
     region: str
@@ -152,6 +152,32 @@ class Pairs:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelledAnomalies:
+    """Anomalous sessions, or templates with a class, that have a label, by its origin.
+
+    Attributes:
+        feedback: By operators' answers.
+        labels: By external ground truth.
+        rules: By rules.
+    """
+
+    feedback: int = 0
+    labels: int = 0
+    rules: int = 0
+
+    @property
+    def strength(self) -> int:
+        """2 with a label by a person or by ground truth, 1 with labels of rules only, 0 without any."""
+        return 2 if self.feedback or self.labels else int(self.rules > 0)
+
+    def __add__(self, other: "LabelledAnomalies") -> "LabelledAnomalies":
+        return LabelledAnomalies(self.feedback + other.feedback, self.labels + other.labels, self.rules + other.rules)
+
+
+UNLABELLED = LabelledAnomalies()
+
+
+@dataclass(frozen=True, slots=True)
 class HoldoutFigures:
     """Counts of candidate and current model on a region's holdout, of sessions with a label.
 
@@ -167,6 +193,9 @@ class HoldoutFigures:
         made_up: Incidents made up in recent windows without a label that only one model finds, as `found` and `lost`.
         strange: Recent windows without a label that are beyond nearly all of a model's calibration windows: (of the
             current model, of the candidate, all that were compared). A calibrated model has one in a hundred.
+        known: Anomalies with a label in all of the region's sessions, those that it trains on included.
+        anchors: Of those outside the holdout, the ones that only one model finds, as `found` and `lost`; counted where
+            no session of the holdout is a labelled anomaly. The candidate has trained on them.
     """
 
     region: str
@@ -177,6 +206,8 @@ class HoldoutFigures:
     unlabelled: tuple[int, int, int, int] = (0, 0, 0, 0)
     made_up: Pairs = Pairs()
     strange: tuple[int, int, int] = (0, 0, 0)
+    known: LabelledAnomalies = UNLABELLED
+    anchors: Pairs = Pairs()
 
 
 MIN_MASKED_REGIONS = 3

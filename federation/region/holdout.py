@@ -1,9 +1,11 @@
 """Counts, by session and by the origin of its label, of the verdicts of two models on the same holdout."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from federation.protocol.records import HoldoutFigures, Pairs
+from federation.protocol.records import HoldoutFigures, LabelledAnomalies, Pairs
 from federation.storage.learning import LearningSet, LineSet
 
 ANSWERED = ("feedback", "labels")
@@ -34,6 +36,23 @@ def window_figures(
         _pairs(old[ruled], new[ruled], truth[ruled]),
         _agreement(old[~known], new[~known]),
     )
+
+
+def labelled_anomalies(own: LearningSet) -> LabelledAnomalies:
+    """Count the anomalous sessions by the origin of their label."""
+    first, _ = _sessions(own)
+    return count_labels([own.provenance[i] for i in first.tolist() if own.labels[i]])
+
+
+def count_labels(origins: Sequence[str]) -> LabelledAnomalies:
+    """Count the origins of labels."""
+    return LabelledAnomalies(origins.count("feedback"), origins.count("labels"), origins.count("rules"))
+
+
+def found_by_one(own: LearningSet, current: NDArray[np.bool_], candidate: NDArray[np.bool_]) -> Pairs:
+    """Sessions, all of them anomalous, that exactly one model calls anomalous; see `window_figures`."""
+    first, sessions = _sessions(own)
+    return _pairs(_any(current, sessions, len(first)), _any(candidate, sessions, len(first)), own.labels[first])
 
 
 def line_pairs(own: LineSet, current: NDArray[np.bool_], candidate: NDArray[np.bool_]) -> tuple[Pairs, Pairs]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from federation.errors import TrainerError
 from federation.privacy.registry import privacy_mode
 from federation.protocol.records import HoldoutFigures, ModelSpec, TrainTask, Update, Weights
-from federation.region.holdout import line_pairs
+from federation.region.holdout import count_labels, line_pairs
 from federation.storage.learning import LearningStore, Purpose
 from models.classify.base import NORMAL, LineClassifier
 from models.classify.metrics import class_figures
@@ -63,7 +63,8 @@ class LineTrainer:
         before, after = (
             tuple(map(int, class_figures(own.labels, made).matrix.ravel().tolist())) for made in (old, new)
         )
-        return HoldoutFigures(self._region, before, after, answered, ruled)
+        known = count_labels((*own.provenance, *self._store.line_set(Purpose.TRAIN).provenance))
+        return HoldoutFigures(self._region, before, after, answered, ruled, known=known)
 
     def _loaded(self, spec: ModelSpec, weights: Weights) -> LineClassifier:
         if spec.detector not in FEDERATED:

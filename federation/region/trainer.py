@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from federation.errors import TrainerError
 from federation.privacy.registry import privacy_mode
-from federation.protocol.calibration import sketch_scores
+from federation.protocol.calibration import sketch_scores, supports_threshold
 from federation.protocol.output_templates import most_frequent
 from federation.protocol.records import (
     LINE_CLASSIFIER,
@@ -26,7 +26,7 @@ from federation.protocol.records import (
     Update,
     Weights,
 )
-from federation.region.holdout import window_figures
+from federation.region.holdout import found_by_one, labelled_anomalies, window_figures
 from federation.region.line_trainer import LineTrainer
 from federation.region.made_up_incidents import MIN_CALIBRATION, recent_windows, tells_apart, with_incidents
 from federation.storage.learning import ASSUMED, LearningSet, LearningStore, Purpose
@@ -35,6 +35,9 @@ from models.detectors.federated import FEDERATED, statistics_of
 from models.detectors.registry import build
 from models.training.scoring import WindowScorer
 from models.training.train_loop import LocalTraining, within_round
+
+MAX_ANCHORS = 500
+"""Labelled anomalies that a candidate has to find still: far more than show that it forgets them."""
 
 
 class Trainer:
@@ -120,8 +123,15 @@ class Trainer:
             ModelError: see `WindowDetector.load_weights`.
         """
         own = self._store.learning_set(Purpose.CALIBRATE)
-        labelled = any(origin != ASSUMED for origin in own.provenance)
-        return sketch_scores(self._region, self._scores(spec, weights, own), own.labels, labelled=labelled)
+        known = np.array([origin != ASSUMED for origin in own.provenance], bool)
+        labelled = supports_threshold(own.labels, known)
+        scores, labels = self._scores(spec, weights, own), own.labels
+        if not labelled:
+            # Too few to leave any out. Trained on, they score higher: a threshold above them is surely too high.
+            train = self._store.learning_set(Purpose.TRAIN)
+            taught = self._scores(spec, weights, train.subset(train.labels))
+            scores, labels = np.append(scores, taught), np.append(labels, np.ones(len(taught), bool))
+        return sketch_scores(self._region, scores, labels, labelled=labelled)
 
     def evaluate(
         self, candidate: Weights, current: Weights, spec: ModelSpec, thresholds: tuple[float, float]
@@ -140,7 +150,25 @@ class Trainer:
         )
         figures = window_figures(self._region, own, old, new)
         made_up, strange = self._made_up((candidate, current), thresholds, spec, own)
-        return replace(figures, made_up=made_up, strange=strange)
+        others = [self._store.learning_set(purpose) for purpose in (Purpose.TRAIN, Purpose.CALIBRATE)]
+        known = sum(map(labelled_anomalies, others), labelled_anomalies(own))
+        anchors = Pairs()
+        if not own.labels.any():
+            anchors = sum((self._anchors((candidate, current), thresholds, spec, part) for part in others), Pairs())
+        return replace(figures, made_up=made_up, strange=strange, known=known, anchors=anchors)
+
+    def _anchors(
+        self, models: tuple[Weights, Weights], thresholds: tuple[float, float], spec: ModelSpec, part: LearningSet
+    ) -> Pairs:
+        """Labelled anomalies that only one model finds, of the newest `MAX_ANCHORS` windows."""
+        chosen = np.zeros(len(part), bool)
+        chosen[np.flatnonzero(part.labels)[-MAX_ANCHORS:]] = True
+        anomalies = part.subset(chosen)
+        new, old = (
+            self._scores(spec, weights, anomalies) >= threshold
+            for weights, threshold in zip(models, thresholds, strict=True)
+        )
+        return found_by_one(anomalies, old, new)
 
     def _made_up(
         self, models: tuple[Weights, Weights], thresholds: tuple[float, float], spec: ModelSpec, holdout: LearningSet

@@ -32,6 +32,7 @@ class Evidence:
         made_up: Made-up incidents that only one model finds; none where a labelled session is anomalous.
         strange: See `HoldoutFigures`; nothing where a labelled session is anomalous.
         alerts: `HoldoutFigures.unlabelled`, likewise.
+        anchors: `HoldoutFigures.anchors`, likewise.
     """
 
     current: Cells
@@ -40,6 +41,7 @@ class Evidence:
     made_up: Pairs = NONE
     strange: tuple[float, float, float] = (0.0, 0.0, 0.0)
     alerts: Cells = (0.0, 0.0, 0.0, 0.0)
+    anchors: Pairs = NONE
 
     @property
     def before(self) -> float:
@@ -90,6 +92,11 @@ class Evidence:
         """Chance of this advantage of the current model."""
         return chance(swapped(self.differing), self.f1)
 
+    @property
+    def forgets(self) -> bool:
+        """Whether the candidate finds fewer of the labelled anomalies that it was trained on."""
+        return self.anchors.lost > self.anchors.found
+
     def labelled(self) -> "Evidence":
         """The part that rests on labels."""
         return Evidence(self.current, self.candidate, self.pairs)
@@ -110,7 +117,9 @@ def evidence_of(figures: HoldoutFigures) -> Evidence:
     own = Evidence(figures.current, figures.candidate, pairs)
     if own.has_anomalies:
         return own
-    return replace(own, made_up=figures.made_up, strange=figures.strange, alerts=figures.unlabelled)
+    return replace(
+        own, made_up=figures.made_up, strange=figures.strange, alerts=figures.unlabelled, anchors=figures.anchors
+    )
 
 
 def quality(cells: Cells) -> float:
@@ -141,7 +150,7 @@ def class_figures(cells: Cells) -> ClassFigures:
 
 
 def pooled(parts: Sequence[Evidence], max_share: float) -> Evidence:
-    """All regions together, those with many sessions scaled down to `max_share` of the sum."""
+    """All regions together, those with many sessions scaled down to `max_share` of the sum, and without anchors."""
     some = [part for part in parts if part.size]
     if not some:
         nothing = (0.0,) * len(parts[0].current)

@@ -17,13 +17,19 @@ Without a labelled anomaly a region compares how many made-up incidents each mod
 that finds significantly more of the unchanged windows strange loses there: its scores do not fit them. The verdict
 states that it rests on no label, and how far the alerts of both models agree.
 
+**Labels outrank their absence.** Each version records the labelled anomalies that it was trained and judged with. A
+candidate replaces it only where the labels that judge now are of the same kind or better, in any region: by people or
+ground truth, by rules, or none. If all of them lie outside the holdouts, made-up incidents decide, and the candidate
+must still find them. Otherwise the region keeps its version. A negative `margin_overall` lifts this.
+
 A region cannot veto a candidate for the others, and cannot publish one that loses elsewhere there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from federation.protocol.records import HoldoutFigures
+from federation.protocol.records import UNLABELLED, HoldoutFigures, LabelledAnomalies
 from federation.round.evidence import Evidence, evidence_of, of_lines, pooled
 from federation.round.paired_test import f1_interval, sessions_needed
 from federation.round.result import RegionVerdict, Standing
@@ -51,12 +57,17 @@ class Verdict:
     others_adopt: bool = False
 
 
-def judge(figures: Sequence[HoldoutFigures], settings: RoundSettings) -> Verdict:
+def judge(
+    figures: Sequence[HoldoutFigures], settings: RoundSettings, made_with: LabelledAnomalies = UNLABELLED,
+    kept: Mapping[str, LabelledAnomalies] = MappingProxyType({}),
+) -> Verdict:  # fmt: skip
     """Judge a candidate; see the module.
 
     Args:
         figures: Holdout figures, one for each region.
         settings: Margins, level, `max_share`, and the minimum number of regions with figures.
+        made_with: What the current version was made with.
+        kept: The same of the versions that regions serve in its place.
     """
     if len(figures) < settings.min_regions:
         return Verdict(False, f"{len(figures)} regions gave holdout figures, {settings.min_regions} are needed")
@@ -66,6 +77,12 @@ def judge(figures: Sequence[HoldoutFigures], settings: RoundSettings) -> Verdict
     changes = {f.region: alert_changes(f) for f in figures}
     level = settings.level / len(own)  # with many regions one would gain by chance
     standings = {region: _standing(found, level, settings) for region, found in own.items()}  # 1
+    proof = sum((f.known for f in figures if not own[f.region].forgets), UNLABELLED)
+    standings |= {
+        region: Standing.HELD
+        for region, standing in standings.items()
+        if standing is not Standing.LOSES and _outranks(kept.get(region, made_with), proof, settings)
+    }
     pool = pooled(list(own.values()), settings.max_share)  # 2
     together = _better(pool, settings)
     verdicts = tuple(
@@ -76,9 +93,10 @@ def judge(figures: Sequence[HoldoutFigures], settings: RoundSettings) -> Verdict
         for region, standing in standings.items()
     )  # fmt: skip
     accepted = any(v.adopts for v in verdicts)  # 3
-    sentence = [_headline(pool, verdicts, settings, together), *_losses(own, standings)]
+    sentence = [_headline(pool, verdicts, settings, together), *_losses(own, standings), *_held(standings, proof)]
     sentence += [_dissent(region) for region in dissenters(own, settings)]
-    return Verdict(accepted, "; ".join(sentence), verdicts, together and accepted)
+    others = together and accepted and not any(_outranks(m, proof, settings) for m in (made_with, *kept.values()))
+    return Verdict(accepted, "; ".join(sentence), verdicts, others)
 
 
 def _better(pool: Evidence, settings: RoundSettings) -> bool:
@@ -111,7 +129,7 @@ def dissenters(own: dict[str, Evidence], settings: RoundSettings) -> list[str]:
 
 
 def _standing(own: Evidence, level: float, settings: RoundSettings) -> Standing:
-    if own.misfits(settings.level):
+    if own.misfits(settings.level) or own.forgets:
         return Standing.LOSES
     if own.gain > 0 and own.luck <= level:
         return Standing.GAINS
@@ -120,12 +138,17 @@ def _standing(own: Evidence, level: float, settings: RoundSettings) -> Standing:
     return Standing.OPEN
 
 
+def _outranks(made_with: LabelledAnomalies, proof: LabelledAnomalies, settings: RoundSettings) -> bool:
+    """Whether labels of a better kind made a version than those that judge the candidate."""
+    return settings.margin_overall >= 0 and made_with.strength > proof.strength
+
+
 def _headline(pool: Evidence, verdicts: Sequence[RegionVerdict], settings: RoundSettings, together: bool) -> str:
     """The result over all regions, its confidence, and the evidence that is missing."""
     change = f"over {len(verdicts)} regions {_change(pool)}"
-    if together:
-        return f"the candidate is better: {change}"
     gaining = [v.region for v in verdicts if v.adopts]
+    if together:
+        return f"the candidate {'is' if gaining else 'seems'} better: {change}"
     start = f"the candidate is better in {' and '.join(gaining)} only" if gaining else "the candidate is not better"
     if pool.misfortune <= settings.level:
         return f"{start}: {change}, which is worse"
@@ -142,11 +165,11 @@ def _change(found: Evidence) -> str:
         before, after, seen = found.strange
         both, old, new, _ = found.alerts
         return (
-            f"no anomaly has a label; of incidents made up in {seen:.0f} recent windows, {found.made_up.better} are "
-            f"found only by the candidate and {found.made_up.worse} only by the current model; {before:.0f} of the "
-            f"unchanged windows were stranger than nearly all calibration windows, and {after:.0f} are now; of "
-            f"sessions without a label, {both:.0f} have alerts of both models, {old:.0f} only of the current one and "
-            f"{new:.0f} only of the candidate"
+            f"no held-out anomaly has a label; of incidents made up in {seen:.0f} recent windows, "
+            f"{found.made_up.better} are found only by the candidate and {found.made_up.worse} only by the current "
+            f"model; {before:.0f} of the unchanged windows were stranger than nearly all calibration windows, and "
+            f"{after:.0f} are now; of sessions without a label, {both:.0f} have alerts of both models, {old:.0f} only "
+            f"of the current one and {new:.0f} only of the candidate"
         )
     change = f"{found.before:.4f} became {found.after:.4f}"
     pairs = f"{found.pairs.better} {_unit(found)} judged better and {found.pairs.worse} worse"
@@ -164,8 +187,22 @@ def _losses(own: dict[str, Evidence], standings: dict[str, Standing]) -> list[st
     ]
 
 
+def _held(standings: Mapping[str, Standing], proof: LabelledAnomalies) -> list[str]:
+    """Why regions are held."""
+    held = [region for region, standing in standings.items() if standing is Standing.HELD]
+    if not held:
+        return []
+    now = "only rules label anomalies now" if proof.strength else "no anomaly has a label now"
+    return [
+        f"labels made the version of {' and '.join(held)}, which stays: {now}, so nothing shows that the candidate "
+        "still finds what they taught"
+    ]
+
+
 def _loss(own: Evidence) -> str:
     lost = own.differing.worse - own.differing.better
+    if own.forgets:
+        return f"it finds {own.anchors.lost - own.anchors.found} fewer of the labelled anomalies that it was trained on"
     if own.misfits(1.0):
         before, after, seen = own.strange
         return f"{after:.0f} of {seen:.0f} recent windows are strange to it, {before:.0f} to the current model"

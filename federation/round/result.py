@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from federation.protocol.records import HoldoutFigures, Weights
+from federation.protocol.records import UNLABELLED, HoldoutFigures, LabelledAnomalies, Weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +22,12 @@ class Refusal:
 
 
 class Standing(StrEnum):
-    """The verdict of a region's own sessions on the candidate."""
+    """The verdict of a region's own sessions on the candidate; held: labels made its version, and none judge now."""
 
     GAINS = "gains"
     LOSES = "loses"
     OPEN = "open"
+    HELD = "held"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +56,19 @@ class RegionVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What the candidate is compared with in regions that serve an earlier version than the one it starts from.
+    """A version that regions serve, with which the candidate is compared there.
 
     Attributes:
-        regions: Names of these regions.
+        regions: Names of these regions; of the version that the candidate starts from, none.
         weights: Weights of the version.
         threshold: Threshold of the version.
+        made_with: Labelled anomalies that it was trained or judged with.
     """
 
     regions: frozenset[str]
     weights: Weights
     threshold: float
+    made_with: LabelledAnomalies = UNLABELLED
 
 
 @dataclass(frozen=True, slots=True)

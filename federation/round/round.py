@@ -28,7 +28,16 @@ from federation.privacy.registry import privacy_mode
 from federation.protocol import messages
 from federation.protocol.calibration import shared_threshold, sketch_problem
 from federation.protocol.output_templates import allocate_outputs
-from federation.protocol.records import LINE_CLASSIFIER, HoldoutFigures, ModelSpec, ScoreSketch, TrainTask, Weights
+from federation.protocol.records import (
+    LINE_CLASSIFIER,
+    UNLABELLED,
+    HoldoutFigures,
+    LabelledAnomalies,
+    ModelSpec,
+    ScoreSketch,
+    TrainTask,
+    Weights,
+)
 from federation.round.fleet import Fleet
 from federation.round.gate import judge
 from federation.round.guard import figures_problem, shares
@@ -71,6 +80,7 @@ def run_round(
     threshold: float,
     *,
     round_id: str,
+    made_with: LabelledAnomalies = UNLABELLED,
     kept: Sequence[Baseline] = (),
     report: Report = _ignore,
     traceparent: str = "",
@@ -84,6 +94,7 @@ def run_round(
         weights: Weights of that model.
         threshold: Threshold of that model.
         round_id: Id that goes into every message.
+        made_with: Labelled anomalies that the model in service was trained or judged with.
         kept: Earlier versions that regions serve, of the same architecture; each region's sessions are judged by
             the version that it serves.
         report: See `Report`.
@@ -111,7 +122,7 @@ def run_round(
     this.report("hello", {"regions": len(fleet.regions)})
     start = _with_all_templates(this, weights) if has_candidates(weights) else weights  # 1
     candidate = _train(this, start, merging)  # 2 to 5
-    return _judged(this, Baseline(frozenset(), weights, threshold), kept, candidate)  # 6 to 8
+    return _judged(this, Baseline(frozenset(), weights, threshold, made_with), kept, candidate)  # 6 to 8
 
 
 def _with_all_templates(this: _Round, weights: Weights) -> Weights:
@@ -154,7 +165,8 @@ def _judged(this: _Round, current: Baseline, kept: Sequence[Baseline], candidate
     lines, fleet, settings = this.task.spec.kind == LINE_CLASSIFIER, this.fleet, this.settings
     value = current.threshold if lines else _calibrated(this, candidate)  # 6
     figures = _figures(this, current, kept, (candidate.weights, value))  # 7
-    verdict = judge(list(figures.values()), settings)  # 8
+    kept_made_with = {region: version.made_with for version in kept for region in version.regions}
+    verdict = judge(list(figures.values()), settings, current.made_with, kept_made_with)  # 8
     this.report("gate", {"regions": len(figures), "accepted": float(verdict.accepted), "reason": verdict.reason})
     return RoundResult(
         round_id=this.task.round_id, weights=candidate.weights, threshold=value,

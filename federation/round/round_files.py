@@ -29,7 +29,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from federation.errors import RoundFailedError, StorageError
-from federation.protocol.records import HoldoutFigures, ModelSpec, Pairs, Weights
+from federation.protocol.records import UNLABELLED, HoldoutFigures, LabelledAnomalies, ModelSpec, Pairs, Weights
 from federation.round.result import Baseline, Refusal, RegionVerdict, RoundResult, Standing
 from federation.round.settings import RoundSettings
 from foundation import durable
@@ -58,6 +58,7 @@ class KeptVersion(BaseModel):
     version: int = Field(description="Number of the version.")
     threshold: float = Field(description="Its threshold.")
     regions: tuple[str, ...] = Field(description="Regions that serve it.")
+    made_with: LabelledAnomalies = Field(UNLABELLED, description="Labelled anomalies that it was made with.")
 
 
 class RoundPlan(BaseModel):
@@ -69,6 +70,9 @@ class RoundPlan(BaseModel):
     settings: RoundSettings = Field(description="Settings of the round.")
     spec: ModelSpec = Field(description="Model to train.")
     threshold: float = Field(description="Threshold of the current version, for the comparison on the holdout.")
+    made_with: LabelledAnomalies = Field(
+        UNLABELLED, description="Labelled anomalies that the current version was made with."
+    )
     kept: tuple[KeptVersion, ...] = Field(
         (), description="Versions that regions serve instead of the current one, for the comparison in these regions."
     )
@@ -96,8 +100,8 @@ def read_kept(folder: Path, plan: RoundPlan) -> tuple[Baseline, ...]:
     """
     try:
         return tuple(
-            Baseline(frozenset(kept.regions), _weights((folder / _kept(kept.version)).read_bytes()), kept.threshold)
-            for kept in plan.kept
+            Baseline(frozenset(k.regions), _weights((folder / _kept(k.version)).read_bytes()), k.threshold, k.made_with)
+            for k in plan.kept
         )
     except (OSError, SafetensorError) as error:
         raise RoundFailedError(f"a version that regions keep cannot be read from {folder}: {error}") from error
@@ -276,6 +280,7 @@ def _figures(document: RegionFigures) -> HoldoutFigures:
         document["region"], tuple(document["current"]), tuple(document["candidate"]),
         Pairs(**document.get("answered", {})), Pairs(**document.get("ruled", {})), (both, old, new, neither),
         Pairs(**document.get("made_up", {})), (before, after, seen),
+        LabelledAnomalies(**document.get("known", {})), Pairs(**document.get("anchors", {})),
     )  # fmt: skip
 
 

@@ -17,6 +17,14 @@ class DifferenceCounts(TypedDict):
     raised: Annotated[Count, Field(description="False alarms of the candidate alone.")]
 
 
+class LabelledAnomalyCounts(TypedDict):
+    """Anomalous sessions, or templates with a class, that have a label."""
+
+    feedback: Annotated[Count, Field(description="By operators' answers.")]
+    labels: Annotated[Count, Field(description="By external ground truth.")]
+    rules: Annotated[Count, Field(description="By rules.")]
+
+
 class RegionFigures(TypedDict):
     """How well current model and candidate do on a region's holdout sessions."""
 
@@ -50,6 +58,14 @@ class RegionFigures(TypedDict):
             ),
         ]
     ]
+    known: NotRequired[
+        Annotated[LabelledAnomalyCounts, Field(description="Anomalies with a label in all sessions of the region.")]
+    ]
+    anchors: NotRequired[
+        Annotated[
+            DifferenceCounts, Field(description="Labelled anomalies outside the holdout that only one model finds.")
+        ]
+    ]
 
 
 class RegionVerdictDocument(TypedDict):
@@ -57,8 +73,11 @@ class RegionVerdictDocument(TypedDict):
 
     region: str
     standing: Annotated[
-        Literal["gains", "loses", "open"],
-        Field(description="What its own sessions say; open: neither is sure."),
+        Literal["gains", "loses", "open", "held"],
+        Field(
+            description="Verdict of its own sessions; open: neither is sure; held: labels made its version, and none "
+            "judge now."
+        ),
     ]
     adopts: Annotated[bool, Field(description="Whether the region takes the candidate.")]
     before: Annotated[Share, Field(description="F1, accuracy or macro F1 of the current model.")]

@@ -17,6 +17,11 @@ class ModelNotes(BaseModel):
         default_factory=dict, description="What it was trained on: counts, source."
     )
     metrics: dict[str, dict[str, float]] = Field(default_factory=dict, description="Figures by split.")
+    labels: dict[str, int] | None = Field(
+        default=None,
+        description="Labelled anomalies that it was trained or judged with, by origin of the label (`feedback`, "
+        "`labels`, `rules`); {} without any, None where it is not recorded.",
+    )
     seed: int | None = Field(default=None, description="Seed of the training.")
     round: int | None = Field(default=None, description="Federated round that made it.")
     participants: tuple[str, ...] = Field(default=(), description="Regions that took part in the round.")
@@ -24,6 +29,15 @@ class ModelNotes(BaseModel):
         default=None, description="Differential-privacy budget spent; None without that protection."
     )
     delta: float | None = Field(default=None, description="Delta that belongs to epsilon.")
+
+    @property
+    def labelled_anomalies(self) -> dict[str, int]:
+        """`labels`, or what the figures of a card without them show."""
+        if self.labels is not None:
+            return self.labels
+        figures = self.metrics.get("holdout") or self.metrics.get("validation") or {}
+        found = int(figures.get("true_positives", 0) + figures.get("false_negatives", 0))
+        return {"labels": found} if found else {}
 
 
 class Notes(ModelNotes):

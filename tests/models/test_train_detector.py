@@ -32,6 +32,10 @@ def test_train_publishes_a_version_that_scores_the_same(tmp_path: Path, workload
     assert stored.card.threshold.rule == "best_f1"
     assert stored.card.threshold.value == trained.threshold
     assert stored.card.data["source"] == "made"
+    assert stored.card.labels == {"labels": int(workload.labels.sum())}
+    unrecorded = stored.card.model_copy(update={"labels": None})
+    figures = stored.card.metrics["validation"]
+    assert unrecorded.labelled_anomalies == {"labels": figures["true_positives"] + figures["false_negatives"]}
     assert stored.card.data["windows"] + stored.card.data["validation_windows"] == len(workload.windows)
     assert stored.card.metrics["validation"]["f1"] > 0.8
     assert stored.card.extra["encoder"] == "hashing:32"
@@ -42,6 +46,7 @@ def test_unsupervised_detectors_need_no_labels(workload: WindowWorkload) -> None
     trained = train(normal, None, workload.templates, TrainSettings(detector="event_counts"))
     assert trained.notes.threshold.rule == "percentile"
     assert trained.notes.metrics == {}
+    assert trained.notes.labels == trained.notes.labelled_anomalies == {}
     assert trained.version is None
     with pytest.raises(TrainingError, match="have no labels"):
         train(normal, None, workload.templates, TrainSettings(detector="bert_cnn", settings=CNN))

@@ -13,7 +13,7 @@ from federation.coordinator.ledger import Ledger
 from federation.coordinator.records import RoundTrigger
 from federation.coordinator.rollback import Rollbacks
 from federation.coordinator.schedule import ScheduleSettings
-from federation.protocol.records import HoldoutFigures
+from federation.protocol.records import HoldoutFigures, LabelledAnomalies
 from federation.round import round_files
 from federation.round.result import RegionVerdict, RoundResult, Standing
 from federation.round.settings import RoundSettings
@@ -141,7 +141,7 @@ def result_of(round_id, weights, *, accepted=True, participants=("eu", "us"), ke
         threshold=0.75,
         accepted=accepted,
         reason="the candidate is better" if accepted else "the candidate is not better",
-        figures=(HoldoutFigures("eu", (1, 1, 1, 7), (2, 0, 0, 8)),),
+        figures=(HoldoutFigures("eu", (1, 1, 1, 7), (2, 0, 0, 8), known=LabelledAnomalies(feedback=1, rules=4)),),
         participants=participants,
         missing=("ap",),
         examples=900,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from federation.coordinator.ledger import Ledger
 from federation.coordinator.records import RoundStep, RoundTrigger
 from federation.errors import RoundFailedError, StorageError
-from federation.protocol.records import LINE_CLASSIFIER, HoldoutFigures
+from federation.protocol.records import LINE_CLASSIFIER, UNLABELLED, HoldoutFigures, LabelledAnomalies
 from federation.round import round_files
 from models.classify.registry import build
 from models.storage.model_cards import ModelNotes
@@ -39,6 +39,7 @@ def test_drift_becomes_a_new_version(process, clock):
     assert card.data["round_id"] == "round-0"
     assert card.threshold.value == 0.75
     assert card.metrics["holdout"]["true_positives"] == 2
+    assert card.labels == {"feedback": 1, "rules": 4}
     assert same(process.store.weights(MODEL, 2), {k: v + (v.dtype.kind == "f") for k, v in before.items()})
     (entry,) = process.audit.verify(tuple(process.ledger.fact("audit_head")))
     assert (entry.event, entry.body["to"]) == ("published", 2)
@@ -78,6 +79,8 @@ def test_a_region_that_keeps_a_version_is_compared_with_that_version(process, cl
     folder = tmp_path / "rounds" / process.ledger.open_round().round_id
     plan, current = round_files.read_plan(folder)
     (kept,) = round_files.read_kept(folder, plan)
+    assert plan.made_with == LabelledAnomalies(feedback=1, rules=4)
+    assert kept.made_with == UNLABELLED
     assert kept.regions == {"us"}
     assert same(kept.weights, process.store.weights(MODEL, 1))
     assert same(current, process.store.weights(MODEL, 2))

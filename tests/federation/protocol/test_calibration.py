@@ -4,7 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from federation.errors import RoundFailedError
-from federation.protocol.calibration import shared_threshold, sketch_problem, sketch_scores
+from federation.protocol.calibration import (
+    shared_threshold,
+    sketch_problem,
+    sketch_scores,
+    supports_threshold,
+)
 from models.thresholds.registry import fit_threshold
 
 
@@ -39,6 +44,27 @@ def test_no_window_or_one_class_is_said() -> None:
     normal = sketch_scores("eu", np.ones(3, np.float32), np.zeros(3, bool))
     with pytest.raises(RoundFailedError, match="both classes"):
         shared_threshold([normal], "best_f1")
+
+
+@pytest.mark.parametrize(
+    ("anomalies", "known", "windows", "supported"),
+    [(0, 0, 60, False), (1, 2, 60, False), (5, 5, 60, True), (1, 30, 60, True), (0, 0, 0, False)],
+)  # fmt: skip
+def test_a_few_answers_do_not_support_a_threshold(anomalies: int, known: int, windows: int, supported: bool) -> None:
+    labels, given = np.arange(windows) < anomalies, np.arange(windows) < known
+    assert supports_threshold(labels, given) is supported
+
+
+def test_a_few_answers_keep_a_threshold_below_the_anomalies_that_nobody_has_labelled() -> None:
+    """Six of 200 windows are anomalies, of which one has a label: a percentile alone would be above all of them."""
+    normal, hidden = np.linspace(0, 1, 194, dtype=np.float32), np.full(6, 3.0, np.float32)
+    scores = np.concatenate([normal, hidden])
+    without = sketch_scores("eu", scores, np.zeros(200, bool), labelled=False)
+    assert shared_threshold([without], "auto") >= 3
+    one = sketch_scores("eu", scores, np.arange(200) == 199, labelled=False)
+    assert 0.9 < shared_threshold([one], "auto") < 1.1
+    among_normal = sketch_scores("eu", np.append(scores, np.float32(0.5)), np.arange(201) == 200, labelled=False)
+    assert shared_threshold([among_normal], "auto") >= 3, "an anomaly that looks normal moved the threshold"
 
 
 def test_windows_that_are_only_assumed_to_be_normal_do_not_raise_a_threshold_that_labels_support() -> None:

@@ -1,4 +1,5 @@
 import functools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from federation.errors import RoundFailedError, TrainerError
 from federation.flower.local_grid import LocalGrid
 from federation.flower.network import FlowerNetwork
-from federation.protocol.records import ModelSpec, TrainTask, Update
+from federation.protocol.records import LabelledAnomalies, ModelSpec, Pairs, TrainTask, Update
 from federation.region.trainer import Trainer
 from federation.round.guard import change_norm, inspect
 from federation.round.round import run_round
@@ -16,7 +17,7 @@ from federation.round.settings import RoundSettings
 from federation.storage.learning import Purpose
 from models.base import ModelStoreError, TrainingError
 from models.detectors.registry import build
-from tests.support.prepared import CountedClock, made_set, made_store
+from tests.support.prepared import CountedClock, SetStore, made_set, made_store
 
 SMALL: dict[str, dict[str, Any]] = {
     "bert_cnn": {"projection": 8, "filters": 8, "counts": 4, "mixed": 8, "kernels": (2, 3)},
@@ -135,3 +136,32 @@ def test_calibration_scores_are_given_by_class() -> None:
     own = made_store(1).sets[Purpose.CALIBRATE]
     found = Trainer("eu", made_store(1), device="cpu").calibrate(weights, spec)
     assert (found.normal_count, found.anomalous_count) == (int((~own.labels).sum()), int(own.labels.sum()))
+
+
+def partly(answered: dict[Purpose, int]) -> SetStore:
+    """A store in which so many anomalies of each set have a label, and all other windows count as normal."""
+    sets = {}
+    for purpose, own in made_store(1).sets.items():
+        known = np.zeros(len(own), bool)
+        known[np.flatnonzero(own.labels)[: answered[purpose]]] = True
+        origins = tuple("feedback" if k else "assumed" for k in known)
+        sets[purpose] = replace(own, labels=known, provenance=origins)
+    return SetStore(sets)
+
+
+def test_labelled_anomalies_of_all_sets_are_counted_and_those_outside_the_holdout_are_anchors() -> None:
+    spec, weights = started("bert_cnn")
+    store = partly({Purpose.TRAIN: 4, Purpose.CALIBRATE: 2, Purpose.HOLDOUT: 0})
+    figures = Trainer("eu", store, device="cpu").evaluate(weights, weights, spec, (2.0, -1.0))
+    assert figures.known == LabelledAnomalies(feedback=6)
+    assert figures.anchors == Pairs(lost=6)
+    store = partly({Purpose.TRAIN: 4, Purpose.CALIBRATE: 2, Purpose.HOLDOUT: 3})
+    figures = Trainer("eu", store, device="cpu").evaluate(weights, weights, spec, (2.0, -1.0))
+    assert (figures.known, figures.anchors) == (LabelledAnomalies(feedback=9), Pairs()), "the holdout judges"
+
+
+def test_a_few_answers_lend_the_threshold_the_scores_of_the_anomalies_that_were_trained_on() -> None:
+    spec, weights = started("bert_cnn")
+    found = Trainer("eu", partly({Purpose.TRAIN: 4, Purpose.CALIBRATE: 1, Purpose.HOLDOUT: 0}), device="cpu")
+    sketch = found.calibrate(weights, spec)
+    assert (sketch.normal_count, sketch.anomalous_count, sketch.labelled) == (19, 5, False)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from federation.protocol.records import HoldoutFigures, Pairs
+from federation.protocol.records import UNLABELLED, HoldoutFigures, LabelledAnomalies, Pairs
 from federation.round.evidence import quality
 from federation.round.gate import Verdict, alert_changes, judge
 from federation.round.result import Standing
@@ -221,7 +221,7 @@ def unlabelled(region: str, found: int, lost: int, **changes) -> HoldoutFigures:
 def test_without_labels_made_up_incidents_decide_and_the_verdict_says_so() -> None:
     verdict = judge([unlabelled("eu", 60, 3), unlabelled("us", 50, 2)], SETTINGS)
     assert verdict.accepted
-    assert "no anomaly has a label; of incidents made up in 400 recent windows, 110 are found only by the cand" in (
+    assert "no held-out anomaly has a label; of incidents made up in 400 recent windows, 110 are found only by" in (
         verdict.reason
     )
     worse = judge([unlabelled("eu", 60, 3), unlabelled("us", 2, 50)], SETTINGS)
@@ -259,3 +259,66 @@ def test_made_up_incidents_do_not_count_beside_labelled_anomalies() -> None:
     assert "made up" not in verdict.reason
     better = [figures("eu", BAD, GOOD), figures("us", BAD, GOOD), unlabelled("ap", 2, 50)]
     assert takers(judge(better, SETTINGS)) == ["ap", "eu", "us"], "the labels of the others decide for ap"
+
+
+BY_PEOPLE, BY_TRUTH, BY_RULES = LabelledAnomalies(feedback=7), LabelledAnomalies(labels=7), LabelledAnomalies(rules=7)
+
+
+def test_a_version_that_labels_made_stays_where_nothing_has_a_label() -> None:
+    found = [unlabelled("eu", 60, 3), unlabelled("us", 50, 2)]
+    verdict = judge(found, SETTINGS, BY_TRUTH)
+    assert not verdict.accepted
+    assert standings(verdict) == {"eu": "held", "us": "held"}
+    assert not verdict.others_adopt
+    assert verdict.reason.startswith("the candidate seems better")
+    assert "labels made the version of eu and us, which stays: no anomaly has a label now, so nothing shows that" in (
+        verdict.reason
+    )
+    assert takers(judge(found, SETTINGS, BY_TRUTH, {"us": UNLABELLED})) == ["us"], "its version is made without labels"
+    assert takers(judge(found, SETTINGS.model_copy(update={"margin_overall": -1.0}), BY_TRUTH)) == ["eu", "us"]
+
+
+def test_labels_of_rules_do_not_replace_a_version_that_people_made() -> None:
+    found = [replace(figures(r, BAD, GOOD), known=BY_RULES) for r in ("eu", "us")]
+    assert takers(judge(found, SETTINGS, BY_RULES)) == ["eu", "us"]
+    verdict = judge(found, SETTINGS, BY_PEOPLE)
+    assert not verdict.accepted
+    assert "only rules label anomalies now" in verdict.reason
+    answered = [found[0], replace(found[1], known=BY_PEOPLE)]
+    assert takers(judge(answered, SETTINGS, BY_TRUTH)) == ["eu", "us"], "the labels of any region are evidence"
+
+
+def test_labelled_anomalies_outside_the_holdout_must_still_be_found() -> None:
+    kept = [unlabelled("eu", 60, 3, known=BY_PEOPLE), unlabelled("us", 50, 2)]
+    assert takers(judge(kept, SETTINGS, BY_PEOPLE)) == ["eu", "us"]
+    forgotten = [replace(kept[0], anchors=Pairs(found=1, lost=3)), kept[1]]
+    verdict = judge(forgotten, SETTINGS, BY_PEOPLE)
+    assert not verdict.accepted
+    assert standings(verdict) == {"eu": "loses", "us": "held"}
+    assert "worse in eu, which keeps its version: it finds 2 fewer of the labelled anomalies that it was trai" in (
+        verdict.reason
+    )
+    assert takers(judge(forgotten, SETTINGS)) == ["us"], "its version rests on no label"
+
+
+counts = st.builds(LabelledAnomalies, st.integers(0, 2), st.integers(0, 2), st.integers(0, 2))
+
+
+@st.composite
+def judges(draw: st.DrawFn, region: str) -> HoldoutFigures:
+    """Figures with or without labels."""
+    if draw(st.booleans()):
+        return replace(draw(holdouts(region)), known=draw(counts))
+    incidents = draw(st.integers(0, 200)), draw(st.integers(0, 200))
+    return unlabelled(region, *incidents, known=draw(counts), anchors=Pairs(draw(cells), draw(cells)))
+
+
+@given(judges("ap"), judges("eu"), judges("us"), counts, st.dictionaries(st.sampled_from(["eu", "us", "xx"]), counts))
+def test_no_region_leaves_a_version_for_a_candidate_with_weaker_labels(a, b, c, made_with, kept) -> None:
+    verdict = judge([a, b, c], SETTINGS, made_with, kept)
+    proof = (a.known + b.known + c.known).strength
+    for adopted in takers(verdict):
+        assert kept.get(adopted, made_with).strength <= proof
+    assert not verdict.others_adopt or all(v.strength <= proof for v in (made_with, *kept.values()))
+    free = judge([a, b, c], SETTINGS)
+    assert set(takers(verdict)) <= set(takers(free)), "the rule can only hold regions back"
