@@ -76,9 +76,18 @@ class Engine:
     def process(self) -> "subprocess.Popen[bytes]":
         return self.processes[-1]
 
-    def start(self, *, limits: Sequence[tuple[int, int]] = ()) -> "Engine":
+    def start(self, *options: str, limits: Sequence[tuple[int, int]] = ()) -> "Engine":
         self.write()
-        command = [sys.executable, "-m", "engine.cli", "run", str(self.region), "--workers", str(self.workers)]
+        command = [
+            sys.executable,
+            "-m",
+            "engine.cli",
+            "run",
+            str(self.region),
+            "--workers",
+            str(self.workers),
+            *options,
+        ]
 
         def limit() -> None:
             for kind, most in limits:
