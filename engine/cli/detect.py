@@ -1,5 +1,6 @@
 """`driftline evaluate` and `driftline score`: detection on files."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,6 +63,8 @@ def evaluate(
     settings = setup(region, format, window, window_set, store, name)
     evaluation = _evaluate(data, labels, settings, asked, after, keep_cut, json)
     document = evaluation.document() if out is None else report.write(evaluation, out)
+    for sentence in evaluation.warnings:
+        print(f"warning: {sentence}", file=sys.stderr)
     if json:
         print_json(document)
         return
@@ -100,9 +103,10 @@ def _evaluate(
     asked: list[tuple[str | None, int | None]], after: float, keep_cut: bool, quiet: bool,
 ) -> "Evaluation":  # fmt: skip
     """Score the log with each requested model; the log is read once, with the first model's gap unless one is set."""
+    from engine.offline import trained_lines
     from engine.offline.detect import as_trained, load_units, score_windows
     from engine.offline.evaluate import EvaluatedModel, Evaluation
-    from engine.offline.inputs import LogSpec
+    from engine.offline.inputs import LogSpec, log_files, sha256
     from engine.runtime.model_loading import embedding_cache
     from models.storage.store import ModelStore
 
@@ -123,7 +127,11 @@ def _evaluate(
         "late_lines": windows.late_lines, "unlabelled_windows": windows.unlabelled,
         "cut_sessions": windows.cut_sessions, "cut_sessions_judged": windows.cut_sessions * bool(windows.cut.any()),
     }  # fmt: skip
-    return Evaluation(judged[0], tuple(judged[1:]), spec, preprocessing, after, counts)
+    log_sha256 = sha256(log_files(spec.names))
+    warnings = (trained_lines.warning(m.card, spec.title, log_sha256, windows) for m in models)
+    return Evaluation(
+        judged[0], tuple(judged[1:]), spec, preprocessing, after, counts, log_sha256, tuple(filter(None, warnings))
+    )
 
 
 def score(

@@ -148,11 +148,17 @@ def split_by_session(data: LabelledWindows, share: float, *, seed: int = 0) -> t
 
 def split_by_time(data: LabelledWindows, share: float) -> tuple[LabelledWindows, LabelledWindows]:
     """The first `share` (0..1) of the sessions by their first line, and the later ones."""
+    begin, session_of = session_begins(data)
+    order = np.argsort(begin, kind="stable")
+    return _divide(data, np.isin(session_of, order[: round(share * len(begin))]))
+
+
+def session_begins(data: LabelledWindows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Event time of the first line of each session, int64 (sessions,), and the session of each window, int64 (n,)."""
     sessions, session_of = _sessions(data)
     begin = np.full(sessions, np.iinfo(np.int64).max)
     np.minimum.at(begin, session_of, data.first_ns)
-    order = np.argsort(begin, kind="stable")
-    return _divide(data, np.isin(session_of, order[: round(share * sessions)]))
+    return begin, session_of
 
 
 def _sessions(data: LabelledWindows) -> tuple[int, NDArray[np.int64]]:

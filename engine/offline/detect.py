@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.offline import trained_lines
 from engine.offline.datasets import LabelledWindows, load_windows, split_by_time
 from engine.offline.inputs import DatasetError, LogSpec
 from engine.offline.session_gap import session_pauses
@@ -78,7 +79,7 @@ def train_on_log(
     trained = train(
         data.windows, data.labels if labelled else None, data.templates, settings,
         store=store, name=name, source=spec.title, device=device, cache=embedding_cache(), progress=progress,
-        facts=_gap_of(preprocessing.window),
+        facts=_gap_of(preprocessing.window) | trained_lines.facts_of(spec, data),
     )  # fmt: skip
     return trained, data
 

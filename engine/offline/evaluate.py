@@ -1,7 +1,5 @@
 """A stored detector judged on a labelled log: the figures, and how far to trust them."""
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.offline.detect import Preprocessing, ScoredLog, Units
-from engine.offline.inputs import READ_BYTES, LogSpec, log_files
+from engine.offline.inputs import LogSpec, sha256
 from engine.offline.label_files import COLUMN
 from models.storage.store import Card
 from models.training.metrics import Confusion, confusion, evaluate
@@ -73,7 +71,11 @@ class EvaluatedModel:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A detector judged on a log, others next to it on the same units, and where the data came from."""
+    """A detector judged on a log, others next to it on the same units, and where the data came from.
+
+    Attributes:
+        warnings: Sentences about models that were trained on this log.
+    """
 
     main: EvaluatedModel
     others: tuple[EvaluatedModel, ...]
@@ -81,6 +83,8 @@ class Evaluation:
     preprocessing: Preprocessing
     after: float
     counts: dict[str, int]
+    log_sha256: str
+    warnings: tuple[str, ...] = ()
 
     @property
     def unit(self) -> str:
@@ -127,10 +131,11 @@ class Evaluation:
                 "units": len(labels), "anomalous": int(labels.sum()), "normal": int((~labels).sum()), **self.counts,
             },
             "data": {
-                "log": self.spec.title, "sha256": sha256(log_files(self.spec.names)), **self._labels(),
+                "log": self.spec.title, "sha256": self.log_sha256, **self._labels(),
             },
             "compared": {judged.title: _verdict(judged) for judged in self.others},
             "floor": self.floor(),
+            "warnings": list(self.warnings),
         }  # fmt: skip
 
 
@@ -150,13 +155,3 @@ def _verdict(judged: EvaluatedModel) -> dict[str, Any]:
         "f1_interval": list(judged.f1_interval()),
         "confusion": {name: int(figures[name]) for name in cells},
     }
-
-
-def sha256(paths: Sequence[Path]) -> str:
-    """Of the bytes of all files, one after the other, as hex."""
-    digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            while block := file.read(READ_BYTES):
-                digest.update(block)
-    return digest.hexdigest()

@@ -1,5 +1,6 @@
 """Files that commands read: logs named by paths, folders and globs, and whole files of labels."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,13 +63,23 @@ def log_files(names: Sequence[str | Path]) -> tuple[Path, ...]:
     found: dict[Path, None] = {}
     for name in names:
         try:
-            files = FileSource(FileSettings(paths=(str(name),))).files()
+            files = FileSource(FileSettings(paths=(str(name),), follow_links=True)).files()
         except (ConnectorError, OSError) as error:
             raise DatasetError(f"{name}: cannot be read: {error}") from error
         if not files:
             raise DatasetError(f"{name}: no such file" if not Path(name).is_dir() else f"{name}: the folder is empty")
         found |= {Path(file): None for file in files}
     return tuple(found)
+
+
+def sha256(paths: Sequence[Path]) -> str:
+    """Of the bytes of all files, one after the other, as hex."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(READ_BYTES):
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def read_whole(path: Path) -> bytes:

@@ -101,6 +101,23 @@ def test_what_cannot_be_evaluated_is_refused_and_nothing_written(driftline, plac
     assert not list((tmp_path / "out").glob("*"))
 
 
+def test_lines_that_were_trained_on_are_a_warning(driftline, place, tmp_path):
+    ran = driftline("evaluate", *place.data, "--store", place.store, "--model", "event_counts", "--json")
+    assert ran.err.startswith("warning: event_counts v1 was trained on this very log: ")
+    assert ran.json()["warnings"] == [ran.err.removeprefix("warning: ").rstrip("\n")]
+    own = ["--store", tmp_path / "store", "--json"]
+    driftline("train", "event_counts", *place.data, *own, "--runs", tmp_path / "runs", "--first", 0.5)
+    later = driftline("evaluate", *place.data, *own, "--model", "event_counts", "--after", 0.5, "--keep-cut")
+    assert (later.code, later.err, later.json()["warnings"]) == (0, "", [])
+    grown = tmp_path / "app.log"
+    grown.write_bytes(place.log.read_bytes() + place.log.read_bytes().splitlines()[-1] + b"\n")
+    ran = driftline("evaluate", "--data", grown, "--labels", place.labels, *own, "--model", "event_counts")
+    assert "was trained on a log of this name" in ran.err
+    other = grown.rename(tmp_path / "other.log")
+    ran = driftline("evaluate", "--data", other, "--labels", place.labels, *own, "--model", "event_counts")
+    assert ran.err == ""
+
+
 def test_a_report_that_cannot_be_written_is_refused_at_once(driftline, place, tmp_path):
     (tmp_path / "out").write_text("a file")
     ran = driftline("evaluate", *place.data, "--store", place.store, "--out", tmp_path / "out")

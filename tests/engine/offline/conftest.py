@@ -48,7 +48,7 @@ def evaluation(tmp_path: Path) -> Callable[..., Evaluation]:
         log = tmp_path / "a.log"
         log.write_bytes(b"line\n")
         preprocessing = Preprocessing(ParseSettings(format="hdfs"), SessionWindows())
-        return Evaluation(main, others, LogSpec(log), preprocessing, after, {"windows": len(main.units.scores)})
+        return Evaluation(main, others, LogSpec(log), preprocessing, after, {"windows": len(main.units.scores)}, "")
 
     return make
 

@@ -3,7 +3,7 @@ import pytest
 
 from engine.offline.datasets import LabelledWindows
 from engine.offline.detect import ScoredLog
-from engine.offline.evaluate import sha256
+from engine.offline.inputs import sha256
 from models.base import Windows
 
 
