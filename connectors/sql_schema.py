@@ -77,6 +77,21 @@ FEEDBACK = sa.Table(
 )
 """The last answer to each alert that was answered."""
 
+WINDOW_LABELS = sa.Table(
+    "window_labels",
+    METADATA,
+    sa.Column("window_id", sa.Text(), primary_key=True),
+    sa.Column("region", sa.Text(), nullable=False),
+    sa.Column("anomalous", sa.Boolean(), nullable=False),
+    sa.Column("time", sa.Text(), nullable=False),
+    sa.Column("actor", sa.Text(), nullable=False),
+    sa.Column("comment", sa.Text(), nullable=False),
+    sa.Column("title", sa.Text(), nullable=False),
+    sa.Column("sessions", sa.Text(), nullable=False),
+    sa.Index("window_labels_time", "time", "window_id"),
+)
+"""The last answer to each window that was asked about; `sessions` has the hashes of the sessions that it labelled."""
+
 USERS = sa.Table(
     "users",
     METADATA,

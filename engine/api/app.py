@@ -17,6 +17,7 @@ from starlette.staticfiles import StaticFiles
 from engine.api import (
     alerts,
     auth,
+    became_normal,
     drift_events,
     events,
     groups,
@@ -24,6 +25,7 @@ from engine.api import (
     model_versions,
     predict,
     problems,
+    questions,
     rounds,
     silences,
     templates,
@@ -33,6 +35,7 @@ from engine.api.classifying import Classifiers
 from engine.api.limits import BodyLimit, RequestCheck, SecurityHeaders
 from engine.api.services import Services
 from engine.api.settings import ServeSettings
+from engine.api.versions import LoadedVersions
 from foundation.version import VERSION
 
 CONSOLE = Path(__file__).resolve().parents[1] / "console"
@@ -60,9 +63,10 @@ def build_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.alert_stream = events.AlertStream(services)
     app.state.classifiers = Classifiers(services.models_url)
+    app.state.versions = LoadedVersions()
     # `events` before `alerts`: /alerts/stream is not an alert's id.
     nouns = (health, auth, events, alerts, groups, silences, templates, predict, model_versions, drift_events, rounds)
-    for noun in (*nouns, users):
+    for noun in (*nouns, questions, became_normal, users):
         app.include_router(noun.router)
     app.add_api_route("/api/v1/openapi.json", _openapi, tags=["session"], responses=problems.RESPONSES)
     app.router.routes.append(_console())

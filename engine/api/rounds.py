@@ -13,7 +13,8 @@ from engine.api.auth import Operator, Viewer
 from engine.api.problems import RESPONSES, ProblemError, not_found
 from engine.api.services import Services, Svc
 from engine.settings import CoordinatorSettings
-from foundation.time_text import iso_millis
+from foundation.time_text import NS_PER_S, iso_millis
+from models.storage.model_cards import AnyCard
 
 if TYPE_CHECKING:
     from federation.coordinator.ledger import Ledger
@@ -169,6 +170,16 @@ def start(caller: Operator, services: Svc, given: StartRequest) -> StartResult:
         ledger.record([RoundTrigger(identity, "manual", "", services.now_ns(), 0, text)])
     services.audit(caller.name, "round.requested", identity, reason=given.reason)
     return StartResult(trigger=identity, running=is_running(settings))
+
+
+def round_started_ns(services: Services, card: AnyCard) -> int:
+    """When the round of a version started: by the ledger, if the service has it, else when it published the version."""
+    published_ns = int(card.created_at.timestamp() * NS_PER_S)
+    if services.coordinator is None:
+        return published_ns
+    with _ledger(services.coordinator) as ledger:
+        found = ledger.find_round(str(card.data.get("round_id", "")))
+    return published_ns if found is None else found.started_ns
 
 
 def coordinator_of(services: Services) -> CoordinatorSettings:

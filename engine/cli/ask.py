@@ -37,6 +37,7 @@ def ask(
     import time
 
     from engine.offline.alert_archive import AlertArchiveError
+    from engine.offline.ask import threshold_in_service
     from engine.settings import load
     from federation.storage.answers import AnswerStore
 
@@ -47,7 +48,7 @@ def ask(
         raise typer.BadParameter("--alerts and --data cannot be combined")
     with AnswerStore(settings.training.path, settings.training, now_ns=time.time_ns) as store:
         pool = _pool(region, settings, store, alerts=alerts, data=data or [])
-        questions = pool.questions(budget, _threshold(settings))
+        questions = pool.questions(budget, threshold_in_service(settings))
         if json:
             _list(questions)
         elif not questions:
@@ -74,18 +75,6 @@ def _pool(region: Path, settings: "RegionSettings", store: "AnswerStore", *, ale
     scored = score_log(spec, as_trained(preprocessing, opened.card(name)), opened, name, device=device)
     keep_scored(scored, settings.region, store)
     return pool_of_store(store, {key for key in scored.data.keys if key})
-
-
-def _threshold(settings: "RegionSettings") -> float | None:
-    """The threshold in service: that of the settings, else that of the current model; None if nothing is published."""
-    from models.storage.store import ModelStore
-
-    if settings.decide.threshold is not None:
-        return settings.decide.threshold
-    store, name = ModelStore(settings.scoring.store), settings.scoring.name
-    if store.current(name) is None:
-        return None
-    return store.card(name).threshold.value
 
 
 def _list(questions: "tuple[LabelQuestion, ...]") -> None:

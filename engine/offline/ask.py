@@ -13,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.offline.detect import ScoredLog
+from engine.settings import RegionSettings
 from federation.storage.answers import AnswerStore
 from foundation.content_ids import document_id
 from foundation.time_text import iso_time, parse_time
 from models.base import Templates, Windows, template_id
-from models.training.label_queries import LabelQuery, choose_queries, uncertainties
+from models.storage.store import ModelStore
+from models.training.label_queries import LabelQuery, alike, choose_queries, uncertainties
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +88,32 @@ class Pool:
         """
         if not len(self.windows):
             return ()
-        limit = float(np.percentile(self.scores, 99)) if threshold is None else threshold
-        queries = choose_queries(
-            self.windows, uncertainties(self.scores, limit), budget, answered=self.answered
-        )  # fmt: skip
+        queries = choose_queries(self.windows, self._uncertainties(threshold), budget, answered=self.answered)
         windows_of, lines_of = Counter(self.keys), Counter(self.windows.ids.tolist())
         return tuple(self._question(query, windows_of, lines_of) for query in queries)
+
+    def question(self, identity: str, threshold: float | None = None) -> LabelQuestion | None:
+        """The question about one window, answered or not; None if there is no such window with lines.
+
+        Args:
+            identity: Id of the window.
+            threshold: See `questions`.
+        """
+        if identity not in self.ids:
+            return None
+        i = self.ids.index(identity)
+        filled = np.flatnonzero(self.windows.lengths())
+        place = int(np.searchsorted(filled, i))
+        if place == len(filled) or filled[place] != i:
+            return None
+        _, group = alike(self.windows.take(filled))
+        like = filled[group == group[place]]
+        query = LabelQuery(i, like, float(self._uncertainties(threshold)[i]))
+        return self._question(query, Counter(self.keys), Counter(self.windows.ids.tolist()))
+
+    def _uncertainties(self, threshold: float | None) -> NDArray[np.float64]:
+        limit = float(np.percentile(self.scores, 99)) if threshold is None else threshold
+        return uncertainties(self.scores, limit)
 
     def _question(
         self, query: LabelQuery, windows_of: Mapping[bytes, int], lines_of: Mapping[int, int]
@@ -130,6 +152,19 @@ def pool_of_alerts(alerts: Sequence[Mapping[str, Any]], store: AnswerStore) -> P
         np.array([parse_time(alert["last_time"]) for alert in once], np.int64),
         np.array([alert["score"] for alert in once], np.float32), store.answered(keys), texts,
     )  # fmt: skip
+
+
+def threshold_in_service(settings: RegionSettings) -> float | None:
+    """The threshold of the settings, else that of the current model; None if nothing is published.
+
+    Raises:
+        ModelError: the model store cannot be read.
+    """
+    if settings.decide.threshold is not None:
+        return settings.decide.threshold
+    store, name = ModelStore(settings.scoring.store), settings.scoring.name
+    version = store.current(name, settings.region)
+    return None if version is None else store.card(name, version).threshold.value
 
 
 def keep_scored(scored: ScoredLog, region: str, store: AnswerStore) -> int:

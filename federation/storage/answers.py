@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from federation.storage.training_store import RANKS, Label, TrainingStore
+from federation.storage.learning import Purpose
+from federation.storage.training_store import RANKS, SPLIT, Label, TrainingStore, bucket_of
 from models.base import Templates, Windows
 
 
@@ -35,6 +36,23 @@ class StoredWindows:
     scores: NDArray[np.float32]
     answered: NDArray[np.bool_]
     templates: Templates
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorLabel:
+    """An operator's answer about a session.
+
+    Attributes:
+        key: Hash of the session key.
+        anomalous: The answer.
+        received_ns: Wall clock of its arrival.
+        purpose: What the windows of the session are used for.
+    """
+
+    key: bytes
+    anomalous: bool
+    received_ns: int
+    purpose: Purpose
 
 
 class AnswerStore(TrainingStore):
@@ -77,6 +95,15 @@ class AnswerStore(TrainingStore):
         with self._file.snapshot() as database:
             return np.array([self._label_of(database, key)[1] < limit for key in hashes], bool)
 
+    def operator_labels(self) -> tuple[OperatorLabel, ...]:
+        """The answers of operators, in the order of their arrival; also those whose windows are not in the store."""
+        with self._file.connection() as database:
+            rows = database.execute(
+                "SELECT key, anomalous, received_ns FROM labels WHERE rank = ? ORDER BY received_ns, key",
+                (RANKS.index("feedback"),),
+            ).fetchall()
+        return tuple(OperatorLabel(key, bool(anomalous), when, _purpose(key)) for key, anomalous, when in rows)
+
     def answer(self, hashes: Iterable[bytes], *, anomalous: bool, time_ns: int) -> None:
         """Label sessions as an operator; a later answer replaces an earlier one."""
         with self._file.transaction() as database:
@@ -89,3 +116,8 @@ class AnswerStore(TrainingStore):
             for key in hashes:
                 database.execute("DELETE FROM labels WHERE key = ? AND rank = ?", (key, RANKS.index("feedback")))
                 self._apply_label(database, key)
+
+
+def _purpose(key: bytes) -> Purpose:
+    bucket = bucket_of(key)
+    return next(purpose for purpose, part in SPLIT.items() if bucket in part)

@@ -44,6 +44,11 @@ SPLIT = {Purpose.TRAIN: range(70), Purpose.CALIBRATE: range(70, 80), Purpose.HOL
 _UNLABELLED = -1
 
 
+def bucket_of(hashed: bytes) -> int:
+    """The hundredth of a session, 0 to 99, by the hash of its key; see `SPLIT`."""
+    return int.from_bytes(hashed[:8], "big") % 100
+
+
 class TrainingSettings(BaseModel):
     """How many windows a region stores to learn from."""
 
@@ -177,7 +182,7 @@ class TrainingStore:
                     """INSERT INTO windows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                     ON CONFLICT (id) DO UPDATE SET score = excluded.score""",
                     (
-                        name, hashed, int.from_bytes(hashed[:8], "big") % 100, priority(name), when,
+                        name, hashed, bucket_of(hashed), priority(name), when,
                         int(when // (self._settings.slot_s * 1e9)), bool(windows.closed[i]), float(scores[i]),
                         anomalous, rank, self._cipher.encrypt(windows.row(i).astype("<i8").tobytes(), name),
                     ),

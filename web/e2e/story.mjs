@@ -100,6 +100,38 @@ async function useModelsAndRounds() {
   await check("round-audit");
 }
 
+async function answerQuestions() {
+  await go("/ask", "text=Question 1 of 3");
+  await check("ask");
+  await page.keyboard.press("a");
+  await page.waitForSelector("text=Question 2 of 3");
+  await page.keyboard.press("s");
+  await page.waitForSelector("text=Question 3 of 3");
+  await page.keyboard.press("u");
+  await page.waitForSelector("text=Question 2 of 3");
+  await page.keyboard.press("u");
+  await page.waitForSelector("text=Question 1 of 3");
+  await page.waitForSelector("text=No window was answered here");
+  for (const place of [2, 3]) {
+    await page.keyboard.press("n");
+    await page.waitForSelector(`text=Question ${place} of 3`);
+  }
+  await page.keyboard.press("n");
+  await page.waitForSelector("text=The questions are answered");
+  await page.waitForSelector("text=10 sessions labelled");
+  await page.click("text=More questions");
+  await page.waitForSelector("text=Nothing to ask");
+}
+
+async function undoWhatBecameNormal() {
+  await go("/became-normal", "text=3 windows became normal");
+  await page.click("text=Undo: call it anomalous");
+  await page.waitForSelector("text=ann called it anomalous: 3 labels for the next round");
+  await check("became-normal");
+  await page.click("text=Withdraw");
+  await page.waitForSelector("text=Undo: call it anomalous");
+}
+
 async function analyse() {
   await go("/analyse", "textarea");
   await page.fill("textarea", "Nov 30 04:00:01 host sshd[1]: Failed password for root\nall is well");
@@ -141,6 +173,8 @@ async function useDarkAndNarrow() {
     "models",
     "drift",
     "rounds",
+    "ask",
+    "became-normal",
     "analyse",
     "settings/users",
     "settings/tokens",
@@ -159,6 +193,8 @@ try {
     decide,
     read,
     useModelsAndRounds,
+    answerQuestions,
+    undoWhatBecameNormal,
     analyse,
     administer,
     useDarkAndNarrow,

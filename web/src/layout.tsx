@@ -15,6 +15,8 @@ export const PAGES = [
   { to: "/models", label: "Models", key: "m" },
   { to: "/drift", label: "Drift", key: "d" },
   { to: "/rounds", label: "Rounds", key: "r" },
+  { to: "/ask", label: "Ask me", key: "q" },
+  { to: "/became-normal", label: "Became normal", key: "b" },
   { to: "/analyse", label: "Analyse", key: "n" },
   { to: "/settings", label: "Settings", key: "s" },
 ] as const;

@@ -32,6 +32,11 @@ export const router = createHashRouter([
       { path: "drift", lazy: async () => ({ Component: (await import("./pages/drift")).DriftPage }) },
       { path: "rounds", lazy: async () => ({ Component: (await import("./pages/rounds")).RoundsPage }) },
       { path: "rounds/audit", lazy: async () => ({ Component: (await import("./pages/roundAudit")).RoundAuditPage }) },
+      { path: "ask", lazy: async () => ({ Component: (await import("./pages/ask")).AskPage }) },
+      {
+        path: "became-normal",
+        lazy: async () => ({ Component: (await import("./pages/becameNormal")).BecameNormalPage }),
+      },
       { path: "analyse", lazy: async () => ({ Component: (await import("./pages/analyse")).AnalysePage }) },
       { path: "settings", element: <Navigate to="/settings/tokens" replace /> },
       { path: "settings/tokens", lazy: async () => ({ Component: (await import("./pages/tokens")).TokensPage }) },

@@ -10,6 +10,7 @@ const OTHERS = [
   ["j, k", "Next or previous row of a table"],
   ["Enter", "Open the row"],
   ["x", "Select the row"],
+  ["a, n, s, u", "Ask me: anomalous, normal, skip, undo"],
   ["?", "Show this list"],
 ] as const;
 
@@ -53,6 +54,23 @@ export function Shortcuts() {
       </dl>
     </Dialog>
   );
+}
+
+/** Call a function when its key is pressed on the page, outside of fields and dialogs and not after `g`. */
+export function useKeys(keys: Readonly<Record<string, () => void>>): void {
+  const latest = useRef(keys);
+  latest.current = keys;
+  const chordUntil = useRef(0);
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent) => {
+      if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || isTyping(event.target)) return;
+      const free = event.timeStamp >= chordUntil.current;
+      chordUntil.current = event.key === "g" ? event.timeStamp + CHORD_MS : 0;
+      if (free) latest.current[event.key]?.();
+    };
+    window.addEventListener("keydown", onKey);
+    return () => window.removeEventListener("keydown", onKey);
+  }, []);
 }
 
 export function isTyping(target: EventTarget | null): boolean {

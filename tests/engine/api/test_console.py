@@ -16,9 +16,12 @@ from connectors.sql import SqlSink
 from connectors.sql_rollup import SqlRollupSink
 from connectors.sql_settings import SqlSettings
 from engine.api.app import CONSOLE
+from federation.storage.answers import AnswerStore
+from federation.storage.training_store import TrainingSettings
 from foundation.time_text import NS_PER_S, iso_time
 from tests.engine.api.conftest import alert
 from tests.engine.api.test_models_and_rounds import COORDINATOR
+from tests.engine.api.test_questions import BROKEN, USUAL, fill, publish_version
 from tests.engine.api.test_region import REGION
 from tests.support.coordinator_process import publish_round
 from tests.support.documents import drift_document
@@ -65,6 +68,15 @@ def counted(minute: int, lines: int) -> Record:
     return Record(f"eu/app.log/{minute}/0/{ID}", "app.log", document)
 
 
+def fill_training(folder: Path) -> None:
+    """Windows to ask about, and two versions of the region's model: the second one takes broken windows for normal."""
+    settings = TrainingSettings(path=folder / "training.db")
+    with AnswerStore(settings.path, settings, now_ns=time.time_ns) as training:
+        fill(training)
+    publish_version(folder, [USUAL])
+    publish_version(folder, [USUAL, BROKEN], round=1, participants=("eu",))
+
+
 @pytest.fixture
 def sql(tmp_path):
     return SqlSettings(url=f"sqlite:///{tmp_path}/alerts.db")
@@ -78,9 +90,10 @@ def settings(tmp_path, sql):
     now = time.time_ns() // (60 * NS_PER_S)
     write(SqlRollupSink(sql, 30), *(counted(now - n, n + 1) for n in range(1, 120)))
     publish_round(tmp_path)
+    fill_training(tmp_path)
     event = drift_document(templates=[{"id": ID, "text": TEMPLATE, "reference_share": 0.0, "current_share": 0.3}])
     (tmp_path / "drift.jsonl").write_text(json.dumps(event) + "\n", "utf-8")
-    (tmp_path / "region.toml").write_text(REGION.format(folder=tmp_path), "utf-8")
+    (tmp_path / "region.toml").write_text(REGION.format(folder=tmp_path).replace("bert_cnn", "floor"), "utf-8")
     (tmp_path / "coordinator.toml").write_text(COORDINATOR.format(base=tmp_path), "utf-8")
     path = tmp_path / "serve.toml"
     path.write_text(

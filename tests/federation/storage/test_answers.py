@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from federation.storage.answers import AnswerStore
+from federation.storage.learning import Purpose
 from federation.storage.training_store import Label, StoreCounts, TrainingSettings
 from models.base import Windows, template_id
 
@@ -82,3 +83,15 @@ def test_an_answer_may_come_before_its_window(store):
     store.answer(store.hashed(["a"]), anomalous=True, time_ns=1)
     put(store, ["a"])
     assert counted(store) == (1, 0, 0)
+
+
+def test_labels_of_operators_come_with_what_their_windows_are_used_for(store):
+    put(store, ["a", "b"])
+    store.answer(store.hashed(["a"]), anomalous=True, time_ns=1)
+    store.label([Label("b", True, "labels", 1), Label("gone", False, "feedback", 1)])
+    found = {label.key: label for label in store.operator_labels()}
+    assert set(found) == set(store.hashed(["a", "gone"]))
+    assert {label.received_ns for label in found.values()} == {1_000}
+    assert found[store.hashed(["a"])[0]].anomalous
+    (purpose,) = (each for each in Purpose if "feedback" in store.learning_set(each).provenance)
+    assert found[store.hashed(["a"])[0]].purpose is purpose
