@@ -11,6 +11,7 @@ import pytest
 import yaml
 from typer.main import get_command
 
+from engine.api.settings import load_serve
 from engine.cli.app import app
 from engine.runtime.supervisor import DRAIN_KILL_S
 from engine.settings import CoordinatorSettings, RegionSettings, load_either
@@ -125,15 +126,16 @@ def region_of(text: str, folder: Path) -> RegionSettings | CoordinatorSettings:
 
 def test_the_compose_file_runs_what_it_ships(tmp_path):
     compose = yaml.safe_load((DEPLOY / "compose" / "compose.yaml").read_text("utf-8"))
-    assert set(compose["services"]) >= {"kafka", "postgres", "engine", "prometheus", "grafana"}
+    assert set(compose["services"]) >= {"kafka", "postgres", "engine", "console", "prometheus", "grafana"}
+    built = {service["image"] for service in compose["services"].values() if "build" in service}
     for service in compose["services"].values():
-        assert "build" in service or re.fullmatch(r"[\w./-]+:[\w.-]+", service["image"])
+        assert service["image"] in built or re.fullmatch(r"[\w./-]+:[\w.-]+", service["image"])
         for volume in service.get("volumes", ()):
             source = volume.split(":")[0]
             assert source in compose["volumes"] or (DEPLOY / "compose" / source).exists(), volume
-    engine = compose["services"]["engine"]
-    assert engine["read_only"] is True
-    check_command(list(engine["command"]))
+    for service in (compose["services"][name] for name in ("engine", "console")):
+        assert service["read_only"] is True
+        check_command(list(service["command"]))
     settings = region_of((DEPLOY / "compose" / "region.toml").read_text("utf-8"), tmp_path)
     assert isinstance(settings, RegionSettings)
     topics = {
@@ -143,6 +145,11 @@ def test_the_compose_file_runs_what_it_ships(tmp_path):
     }
     created = compose["services"]["topics"]["entrypoint"][-1]
     assert all(topic in created for topic in topics)
+    serve = load_serve(DEPLOY / "compose" / "serve.toml")
+    assert compose["services"]["console"]["ports"] == [f"127.0.0.1:{serve.listen.port}:{serve.listen.port}"]
+    assert settings.rollup_store is not None
+    assert serve.store is not None
+    assert serve.store.url == settings.rollup_store.url
 
 
 def test_the_scrape_configuration_finds_the_engine():
@@ -155,10 +162,11 @@ def test_the_scrape_configuration_finds_the_engine():
 def test_the_image_runs_without_root_and_checks_its_health():
     text = (DEPLOY / "docker" / "Dockerfile").read_text("utf-8")
     stages = text.split("\nFROM ")
-    assert len(stages) == 3
+    assert len(stages) == 4
     assert re.search(r"^USER (?!0\b|root\b)\S+", stages[-1], re.MULTILINE)
     assert "HEALTHCHECK" in stages[-1]
     assert "/healthz" in stages[-1]
+    assert "COPY --from=console /src/engine/console engine/console" in stages[-2]
     extras = re.search(r"^ARG EXTRAS=(\S+)$", text, re.MULTILINE)
     known = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
     assert extras is not None
@@ -177,11 +185,33 @@ def test_the_chart_carries_a_region_that_loads(tmp_path):
         check_command(words)
 
 
+def helm(*arguments: str) -> str:
+    done = subprocess.run(["helm", *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 @pytest.mark.skipif(shutil.which("helm") is None, reason="helm is not installed")
-def test_helm_accepts_the_chart():
-    for arguments in (["lint", "--strict"], ["template", "check"]):
-        done = subprocess.run(["helm", *arguments, str(CHART)], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
+@pytest.mark.parametrize("kubernetes", ["1.27.0", "1.34.0"])
+def test_helm_accepts_the_chart(kubernetes, tmp_path):
+    # A helm that was built without its release flags renders for Kubernetes 1.20 unless a version is named.
+    version = f"--kube-version={kubernetes}"
+    helm("lint", "--strict", version, str(CHART))
+    values = ["workers=3", "secretName=secrets", "persistence.storageClassName=fast", "nodeSelector.disk=ssd"]
+    rendered = helm("template", "check", version, *(f"--set={value}" for value in values), str(CHART))
+    found = {document["kind"]: document for document in yaml.safe_load_all(rendered)}
+    assert set(found) == {"ConfigMap", "Service", "StatefulSet"}
+    assert isinstance(region_of(found["ConfigMap"]["data"]["region.toml"], tmp_path), RegionSettings)
+    pods = found["StatefulSet"]["spec"]
+    assert pods["replicas"] == 3
+    assert pods["selector"]["matchLabels"] == found["Service"]["spec"]["selector"]
+    assert pods["selector"]["matchLabels"].items() <= pods["template"]["metadata"]["labels"].items()
+    (engine,) = pods["template"]["spec"]["containers"]
+    assert "--of 3" in engine["args"][0]
+    assert engine["envFrom"] == [{"secretRef": {"name": "secrets"}}]
+    volumes = {volume["name"] for volume in pods["template"]["spec"]["volumes"]}
+    claims = {claim["metadata"]["name"] for claim in pods["volumeClaimTemplates"]}
+    assert {mount["name"] for mount in engine["volumeMounts"]} == volumes | claims
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda path: path.name)
