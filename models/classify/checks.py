@@ -35,7 +35,7 @@ class LineWorkload:
 Check = Callable[[Make, LineWorkload], None]
 
 
-def make_workload(seed: int = 0, count: int = 140) -> LineWorkload:
+def make_workload(seed: int = 0, count: int = 98) -> LineWorkload:
     """Lines whose words determine their class, in two formats; every fourth is of a rare kind of template."""
     rng = np.random.default_rng(seed)
     labels = np.arange(count, dtype=np.int64) % len(CLASSES)

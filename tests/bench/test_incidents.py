@@ -249,15 +249,15 @@ def test_the_script_finds_new_templates_and_rates() -> None:
 @pytest.mark.parametrize("name", detectors.DETECTORS)
 def test_a_detector_starts_every_case_from_the_past(name: str) -> None:
     log = background("syslog")
-    watch = detectors.chosen([name])[name].learn(log.past[:2500])
+    watch = detectors.chosen([name])[name].learn(log.past[:1500])
     case = make_case(log, "crash_loop", 2, 0, 0)
-    alerts = watch.watch(case.now[:800])
-    watch.watch(case.now[800:1600])
-    assert watch.watch(case.now[:800]) == alerts
+    alerts = watch.watch(case.now[:500])
+    watch.watch(case.now[500:1000])
+    assert watch.watch(case.now[:500]) == alerts
     for alert in alerts:
         assert list(alert.rows) == sorted(alert.rows)
-        assert 0 <= alert.rows[0] <= alert.rows[-1] < 800
-        assert alert.rows[0] <= alert.raised < 800
+        assert 0 <= alert.rows[0] <= alert.rows[-1] < 500
+        assert alert.rows[0] <= alert.raised < 500
         assert alert.reason
 
 

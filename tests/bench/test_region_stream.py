@@ -52,7 +52,7 @@ def model(stream: Stream) -> StartingModel:
 
 def policy(**changes: Any) -> Policy:
     drift = DriftSettings(block_windows=10, warmup_blocks=4, current_blocks=1, cooldown_windows=20)
-    rounds = RoundSettings.model_validate({"passes": 2, "local_epochs": 5, "margin_region": 1.0})
+    rounds = RoundSettings.model_validate({"passes": 1, "local_epochs": 5, "margin_region": 1.0})
     settings = {"drift": drift, "schedule": None, "rounds": rounds, "label_delay_s": 20.0, "tick_s": 5.0, **changes}
     return Policy(**settings)
 

@@ -14,11 +14,12 @@ class TrainedOnce:
         self._fitted = fitted
         self._weights: dict[Hashable, Any] = {}
 
-    def of(self, variant: Hashable) -> Callable[..., Any]:
-        """`fitted` for one variant, of which `make` builds another each time."""
+    def of(self, variant: Hashable, check: Callable[..., None]) -> Callable[..., Any]:
+        """`fitted` for one check of a variant, of which `make` builds another each time."""
+        afresh = check.__name__ in OF_TRAINING
 
         def fitted(make: Callable[[], Any], workload: Any, seed: int = 0) -> Any:
-            if (variant, seed) not in self._weights:
+            if afresh or (variant, seed) not in self._weights:
                 model = self._fitted(make, workload, seed)
                 self._weights[variant, seed] = model.weights(), model.extra()
                 return model

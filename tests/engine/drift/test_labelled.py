@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from engine.drift.labelled import LabelCounts
 from engine.drift.mistakes import lower_bound, mistakes_of
+from tests.support.sweep import sweep
 
 
 @pytest.fixture
@@ -24,11 +25,11 @@ def watched(stream, monitor):
 @pytest.mark.parametrize("share", [0.02, 0.1, 0.4])
 def test_the_bound_holds_at_every_look_together(share):
     rng = np.random.default_rng(0)
-    exceeded = 0
-    for _ in range(200):
+    exceeded, streams = 0, sweep(60, 200)
+    for _ in range(streams):
         counts = np.cumsum(rng.random(400) < share).tolist()
         exceeded += any(lower_bound(k, n + 1, 0.1) > share for n, k in enumerate(counts))
-    assert exceeded <= 0.1 * 200
+    assert exceeded <= 0.1 * streams
 
 
 @given(st.integers(0, 300), st.integers(1, 300))

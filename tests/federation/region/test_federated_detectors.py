@@ -48,7 +48,7 @@ def trainers(names: tuple[str, ...] = ("ap", "eu", "us")) -> dict[str, RegionCli
 
 def round_of(number: int, regions: Mapping[str, RegionClient], **settings: Any) -> RoundResult:
     spec, weights = started(number)
-    chosen = RoundSettings.model_validate({"passes": 2, "local_epochs": 2, "margin_region": 1.0, **settings})
+    chosen = RoundSettings.model_validate({"passes": 2, "local_epochs": 1, "margin_region": 1.0, **settings})
     network = FlowerNetwork(LocalGrid(regions), CountedClock())
     return run_round(network, chosen, spec, weights, 0.5, round_id="r1")
 
@@ -110,7 +110,7 @@ def test_a_detector_scores_better_after_a_round_than_after_few_windows(number: i
 
 
 def _trained_longer(number: int) -> RoundResult:
-    return round_of(number, trainers(), local_epochs=5)
+    return round_of(number, trainers(), local_epochs=4)
 
 
 def _area(found: NDArray[np.float32], labels: NDArray[np.bool_]) -> float:

@@ -13,7 +13,7 @@ from models.storage.store import ModelStore, ModelStoreError
 from models.train_classifier import ClassifierTrainSettings, LabelledLines, train_classifier
 from models.training.model_registry import entry
 from models.training.splits import by_group
-from tests.support.trained import OF_TRAINING, TrainedOnce
+from tests.support.trained import TrainedOnce
 
 TRAINED = TrainedOnce(fitted)
 VARIANTS = [
@@ -39,8 +39,7 @@ def test_check(
     check: Callable[..., None], variant: tuple[str, Mapping[str, Any]], workload: LineWorkload,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    if check.__name__ not in OF_TRAINING:
-        monkeypatch.setattr(checks, "fitted", TRAINED.of(str(variant)))
+    monkeypatch.setattr(checks, "fitted", TRAINED.of(str(variant), check))
     check(maker(variant), workload)
 
 

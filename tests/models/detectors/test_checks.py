@@ -10,7 +10,7 @@ from models.detectors.checks import CHECKS, WindowWorkload, fitted
 from models.detectors.registry import DETECTORS, build
 from models.detectors.torch_detector import TorchDetector
 from models.training.model_registry import entry
-from tests.support.trained import OF_TRAINING, TrainedOnce
+from tests.support.trained import TrainedOnce
 
 TRAINED = TrainedOnce(fitted)
 VARIANTS = [
@@ -29,8 +29,7 @@ def test_check(
     check: Callable[..., None], variant: tuple[str, Mapping[str, Any]], workload: WindowWorkload,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    if check.__name__ not in OF_TRAINING:
-        monkeypatch.setattr(checks, "fitted", TRAINED.of(str(variant)))
+    monkeypatch.setattr(checks, "fitted", TRAINED.of(str(variant), check))
     check(maker(variant), workload)
 
 
