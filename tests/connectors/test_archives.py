@@ -35,7 +35,7 @@ COMPRESSORS = [gzip.compress, bz2.compress, xz_compress, zstandard.compress, lz4
 )
 def test_the_lag_of_a_file_is_what_of_it_was_not_read(suffix, compress, tmp_path):
     path = tmp_path / f"app.log{suffix}"
-    path.write_bytes(compress(os.urandom(500_000).hex("\n", 40).encode()))
+    path.write_bytes(compress(os.urandom(1_000_000).hex("\n", 40).encode()))
     reader = FileSource(FileSettings(paths=(str(path),), block_bytes=65_536)).open("0", None)
     lags = []
     with contextlib.suppress(StopIteration):
