@@ -35,7 +35,8 @@ confidence = 0.3
 
 EVERYDAY = [
     [field.strip() for field in line.split(" | ")]
-    for line in Path(__file__).with_name("everyday.txt").read_text("utf-8").splitlines()
+    for name in ("everyday.txt", "services.txt")
+    for line in Path(__file__).with_name(name).read_text("utf-8").splitlines()
     if not line.startswith("#")
 ]
 LEVELS = ("trace", "debug", "info", "warn", "error", "fatal")
