@@ -12,11 +12,11 @@ from driftline._tables import Table, pyarrow
 from driftline._windows import LogWindows
 from engine.offline.detect import learnable, units_of
 from engine.offline.inputs import DatasetError
-from engine.runtime.model_loading import embedding_cache
 from foundation.settings_errors import validated
 from models import train_detector
 from models.base import WindowDetector
 from models.storage.store import ModelStore
+from models.text.embeddings import embedding_cache
 from models.training.metrics import evaluate as figures_of
 from models.training.scoring import WindowScorer
 

@@ -4,8 +4,8 @@ from os import PathLike, fspath
 from typing import Any
 
 from driftline._detection import TrainedDetector
-from engine.runtime.model_loading import embedding_cache
 from models.storage.store import ModelStore
+from models.text.embeddings import embedding_cache
 
 
 class Store:

@@ -19,8 +19,8 @@ from engine.drift.registry import STATISTICS, statistic_class
 from engine.drift.settings import DriftSettings
 from engine.drift.template_counts import TemplateColumns
 from engine.drift.vectors import template_vectors
-from engine.runtime.model_loading import embedding_cache
 from models.base import Windows, template_id
+from models.text.embeddings import embedding_cache
 from models.train_detector import TrainSettings, train
 from models.training.scoring import WindowScorer
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from engine.api.problems import ProblemError
 from engine.api.services import Services
 from engine.offline.ask import Pool
-from engine.runtime.model_loading import embedding_cache
 from engine.settings import RegionSettings
 from federation.storage.answers import AnswerStore
 from models.storage.store import ModelStore
+from models.text.embeddings import embedding_cache
 from models.training.scoring import WindowScorer
 
 KEPT = 4

@@ -107,8 +107,8 @@ def _evaluate(
     from engine.offline.detect import as_trained, load_units, score_windows
     from engine.offline.evaluate import EvaluatedModel, Evaluation
     from engine.offline.inputs import LogSpec, log_files, sha256
-    from engine.runtime.model_loading import embedding_cache
     from models.storage.store import ModelStore
+    from models.text.embeddings import embedding_cache
 
     preprocessing, url, called, device = settings
     store, spec = ModelStore(url), LogSpec(tuple(data), labels)

@@ -55,8 +55,8 @@ def train_lines(
     """Trains on labelled lines, publishes and logs the run; the options are those of `driftline train`."""
     from engine.offline.labelled_lines import read_labelled
     from engine.offline.mlflow import open_run_log
-    from engine.runtime.model_loading import embedding_cache
     from models.storage.store import ModelStore
+    from models.text.embeddings import embedding_cache
     from models.train_classifier import ClassifierTrainSettings, train_classifier
 
     if len(data) != 1:

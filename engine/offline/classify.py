@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.offline.export import COLUMNS, PROBABILITY
-from engine.runtime.model_loading import embedding_cache
 from engine.steps.classify import lines_of
 from engine.steps.parse import Parsed, Parser
 from models.base import ModelStoreError
@@ -16,6 +15,7 @@ from models.classify.base import CLASSES, NORMAL, Attribution, Key, Lines
 from models.classify.registry import build
 from models.classify.scoring import LineScorer
 from models.storage.store import ModelStore
+from models.text.embeddings import embedding_cache
 
 _SHARES = tuple(PROBABILITY + name for name in CLASSES)
 CLASS_COLUMNS = (*COLUMNS[:-1], "class", *_SHARES, "reasons", COLUMNS[-1])

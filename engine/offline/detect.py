@@ -13,13 +13,13 @@ from engine.offline.datasets import LabelledWindows, load_windows, split_by_time
 from engine.offline.inputs import DatasetError, LogSpec
 from engine.offline.session_gap import session_pauses
 from engine.parsing.parse_settings import ParseSettings
-from engine.runtime.model_loading import embedding_cache
 from engine.settings import load
 from engine.steps.window import SessionWindows, WindowSettings, with_trained_gap
 from foundation.settings_errors import InvalidSettingsError, models_in, tag_of, unknown, validated
 from models.base import Progress
 from models.detectors.registry import build
 from models.storage.store import Card, ModelStore, Stored
+from models.text.embeddings import embedding_cache
 from models.train_detector import Trained, TrainSettings, train
 from models.training.metrics import evaluate
 from models.training.scoring import WindowScorer

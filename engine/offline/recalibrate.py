@@ -6,8 +6,8 @@ from dataclasses import replace
 from engine.offline.datasets import load_windows
 from engine.offline.detect import Preprocessing, learnable, score_windows
 from engine.offline.inputs import LogSpec
-from engine.runtime.model_loading import embedding_cache
 from models.storage.store import Card, ModelStore, Notes
+from models.text.embeddings import embedding_cache
 from models.thresholds.registry import LABELLED, fit_threshold
 from models.training.metrics import evaluate
 

@@ -168,12 +168,12 @@ def _trainer(
     region: str, training: TrainingSettings, device: str, demand: PrivacyDemand, own: AllowedModels
 ) -> "Handler":
     """Runs in the trainer's process: answers messages, one span each below the round's."""
-    from engine.runtime.model_loading import embedding_cache
     from engine.telemetry.tracing import Tracer
     from federation.flower.record_codec import pack, unpack
     from federation.protocol import messages
     from federation.region.trainer import Trainer
     from federation.storage.training_store import TrainingStore
+    from models.text.embeddings import embedding_cache
 
     store = TrainingStore(training.path, training, now_ns=time.time_ns)
     trainer = Trainer(region, store, device=device, cache=embedding_cache())

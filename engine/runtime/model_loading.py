@@ -1,10 +1,8 @@
 """The engine's side of the model store: which version is current, and how it is activated."""
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from connectors.base import Source
 from engine.clock import Clock
@@ -21,15 +19,10 @@ from models.classify.rules import Rules, RulesSettings
 from models.classify.scoring import LineScorer
 from models.storage.model_cards import ClassifierCard
 from models.storage.store import ModelStore
+from models.text.embeddings import embedding_cache
 from models.training.scoring import WindowScorer
 
 log = logging.getLogger(__name__)
-
-
-def embedding_cache() -> Path:
-    """Where encoded template texts are kept between runs: `driftline/embeddings` in the user's cache folder."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "driftline" / "embeddings"
 
 
 def follower(settings: RegionSettings, templates: Templates, telemetry: Telemetry) -> ModelFollower:

@@ -6,6 +6,7 @@ old one, and switches a single reference; a scorer keeps the table that it start
 
 import hashlib
 import logging
+import os
 import threading
 import zipfile
 from collections.abc import Sequence
@@ -24,6 +25,12 @@ log = logging.getLogger(__name__)
 PADDING, UNKNOWN, BEGIN, END, FIRST_TEMPLATE = 0, 1, 2, 3, 4
 """Rows of a table with a meaning of their own; all are zero in the table. `UNKNOWN` represents every
 id that was never learnt; networks replace `BEGIN` and `END` by learnt vectors."""
+
+
+def embedding_cache() -> Path:
+    """Where encoded template texts are kept between runs: `driftline/embeddings` in the user's cache folder."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "driftline" / "embeddings"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,12 +24,12 @@ from engine.offline.detect import Preprocessing, train_on_log
 from engine.offline.inputs import LogSpec
 from engine.parsing.parse_settings import ParseSettings
 from engine.records import ScoredWindows, WindowBatch
-from engine.runtime.model_loading import embedding_cache
 from engine.steps.alert import alert_id
 from engine.steps.decide import Decider, DecideSettings
 from engine.steps.parse import Parser
 from engine.steps.window import SessionWindows, build_windower
 from models.storage.store import ModelStore
+from models.text.embeddings import embedding_cache
 from models.train_detector import TrainSettings
 from models.training.scoring import WindowScorer
 from tests.support.apache_kafka import new_kafka

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from engine.runtime.model_loading import embedding_cache
 from models.base import ModelStoreError
 from models.storage.store import ModelStore, Notes
+from models.text.embeddings import embedding_cache
 
 pytestmark = pytest.mark.process
 
