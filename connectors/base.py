@@ -9,6 +9,7 @@ Errors::
     ConnectorError
     ├── SettingsError       the connector was asked for something that cannot work; fix the settings
     ├── SourceUnavailableError   the source cannot be read now; it may return
+    ├── PartitionsAddedError     the source has partitions that it had not when it was listed; list it again
     ├── PositionLostError        the saved position no longer exists in the source; data would be skipped
     └── SinkUnavailableError     records were not acknowledged in time; nothing is lost, flush again
 """
@@ -36,6 +37,10 @@ class SettingsError(ConnectorError):
 
 class SourceUnavailableError(ConnectorError):
     """The source cannot be read now; reading may be tried again."""
+
+
+class PartitionsAddedError(ConnectorError):
+    """The source has partitions that it did not have when it was listed; they are read once it is listed again."""
 
 
 class PositionLostError(ConnectorError):
@@ -132,6 +137,7 @@ class SourcePartition(Protocol):
             StopIteration: the source has ended and will give nothing more.
             SourceUnavailableError: reading failed for now; the position is unchanged, call again.
             PositionLostError: see the class.
+            PartitionsAddedError: see the class; once for each change, and the position is unchanged.
         """
         ...
 

@@ -23,15 +23,23 @@ from confluent_kafka import (
 from numpy.typing import NDArray
 from pydantic import Field
 
-from connectors.base import DeadLetter, LineBatch, PositionLostError, SourceUnavailableError, State
-from connectors.kafka_settings import Connection, KafkaSettings, build_client, topic_partitions
+from connectors.base import (
+    DeadLetter,
+    LineBatch,
+    PartitionsAddedError,
+    PositionLostError,
+    SourceUnavailableError,
+    State,
+)
+from connectors.kafka_settings import Connection, KafkaSettings, build_client
+from connectors.kafka_topic import Place, TopicWatch
 from connectors.line_splitter import RAW_BYTES, keep_lines, line_ends, line_starts, reject_long
 
 LINE_BITS = 20
 """A position is `offset << LINE_BITS | line`: a million lines a message, 8.8e12 messages."""
 
-METADATA_S = 5.0
-"""How long the brokers may take to name the partitions."""
+RANGE_S = 5.0
+"""How long the brokers may take to name the offsets that they hold."""
 
 # Measured with one line a message: the first is worth a factor of five (default 1000 ms of pause
 # whenever the local queue is full), the others keep that queue filled.
@@ -77,14 +85,17 @@ class KafkaPartition:
     """
 
     def __init__(
-        self, settings: KafkaSourceSettings, number: int, resume: State | None, wall_ns: Callable[[], int]
+        self, settings: KafkaSourceSettings, number: int, resume: State, wall_ns: Callable[[], int], watch: TopicWatch
     ) -> None:
         self.connection = Connection(settings.brokers)
         self._settings = settings
+        self._watch = watch
+        self._resume = resume
+        self._place = Place(settings, number, resume)
         self._number = number
         self._name = f"{settings.topic}/{number}"
         self._wall_ns = wall_ns
-        self._next: int | None = None if resume is None else resume.get("offset")
+        self._next: int | None = resume.get("offset")
         self._end: int | None = None
         self._ended = False
         self._committed: int | None = None
@@ -98,23 +109,29 @@ class KafkaPartition:
                 **FIXED_OPTIONS,
             },
         )
+        watch.join()
         starts = {"earliest": OFFSET_BEGINNING, "latest": OFFSET_END, "saved": OFFSET_STORED}
-        self._assign(self._next if self._next is not None else starts[settings.start])
+        first = self._next if self._place.last_offset is None else self._place.last_offset
+        self._assign(starts[settings.start] if first is None else first)
 
     def next_batch(self) -> LineBatch | None:
         """See `SourcePartition.next_batch`."""
         consumer = self._consumer
         if consumer is None or self._ended:
             raise StopIteration
+        self._check_topic()
         messages = consumer.consume(self._settings.batch_messages, self._settings.poll_ms / 1000)
         at_end = False
         if any(map(Message.error, messages)):
             messages, at_end = self._without_errors(messages)
         high = self._watermark(consumer)
+        if messages and self._place.last_offset is not None:
+            messages = self._place.check_first(messages)
         if messages:
             self.connection.down = ""
             last = messages[-1].offset()
             self._next = (last if last is not None else -1) + 1
+            self._place.passed(messages[-1], self._next)
         self._stop_where_due(high, at_end)
         if messages:
             return self._batch(messages)
@@ -130,7 +147,7 @@ class KafkaPartition:
         """The offset of the next message; committed to the consumer group as well."""
         if self._next is not None and self._next != self._committed and self._consumer is not None:
             self._commit(self._consumer, self._next)
-        return {} if self._next is None else {"offset": self._next}
+        return {} if self._next is None else {"offset": self._next, **self._place.state(self._resume)}
 
     def lag(self) -> int | None:
         """Messages between here and the end as the last fetch saw it."""
@@ -144,6 +161,14 @@ class KafkaPartition:
         if self._consumer is not None:
             self._consumer.close()
             self._consumer = None
+            self._watch.leave()
+
+    def _check_topic(self) -> None:
+        self._place.check_topic(self._watch.topic)
+        if not self._settings.stop_at_end and (news := self._watch.news()):
+            raise PartitionsAddedError(
+                f"topic {self._settings.topic!r} has new partitions: {', '.join(map(str, news))}"
+            )
 
     def _assign(self, offset: int) -> None:
         assert self._consumer is not None
@@ -201,6 +226,10 @@ class KafkaPartition:
         if error.code() in (KafkaError._NO_OFFSET, KafkaError._AUTO_OFFSET_RESET) and self._next is None:
             self._assign(OFFSET_BEGINNING)  # `saved`, and the group has committed nothing yet
         elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+            if self._next is not None and self._place.last_offset is not None:
+                self._place.forget_last()
+                self._assign(self._next)
+                return
             raise self._lost(consumer, self._next or 0)
         else:
             self.connection.last_error = error.str()
@@ -209,7 +238,7 @@ class KafkaPartition:
     def _lost(self, consumer: Consumer, offset: int) -> PositionLostError:
         part = TopicPartition(self._settings.topic, self._number)
         try:
-            low, high = consumer.get_watermark_offsets(part, timeout=METADATA_S)
+            low, high = consumer.get_watermark_offsets(part, timeout=RANGE_S)
             there = f"the brokers hold {low} to {high}"
         except KafkaException as error:
             there = f"the range that exists is unknown ({error.args[0].str()})"
@@ -233,7 +262,7 @@ class KafkaPartition:
             data, ends, positions, letters = self._many_lines(values, offsets)
         limit = self._settings.max_line_bytes
         if len(data) > limit:
-            data, ends, positions, long = reject_long(data, ends, positions, limit, self._place)
+            data, ends, positions, long = reject_long(data, ends, positions, limit, self._words)
             letters += long
         first = messages[0]
         now, (_, created_ms) = self._wall_ns(), first.timestamp()
@@ -266,7 +295,7 @@ class KafkaPartition:
         data, ends = keep_lines(data, ends, keep)
         return data, ends, positions[keep], tuple(letters)
 
-    def _place(self, position: int) -> str:
+    def _words(self, position: int) -> str:
         return place_of(self._name, position)
 
 
@@ -286,24 +315,30 @@ class KafkaSource:
         self._worker = worker
         self._of = of
         self._wall_ns = wall_ns
+        self._watch = TopicWatch(settings)
+        self._added: set[int] = set()  # since the first list: read from their beginning, as nobody has read them
 
     def partitions(self) -> Sequence[str]:
         """`topic/number` of each; asks the brokers."""
-        connection = Connection(self._settings.brokers)
-        options = {"group.id": self._settings.group, **connection.error_options()}
-        client = build_client(Consumer, self._settings, options)
-        try:
-            numbers = topic_partitions(client, self._settings, METADATA_S, connection)
-        except LookupError as error:
-            raise SourceUnavailableError(str(error)) from error
-        finally:
-            client.close()
-        return tuple(f"{self._settings.topic}/{n}" for n in numbers if n % self._of == self._worker)
+        topic = self._watch.look()
+        if self._watch.listed:
+            self._added |= set(topic.partitions) - self._watch.listed
+        mine = tuple(n for n in topic.partitions if n % self._of == self._worker)
+        if not mine and not self._settings.stop_at_end:
+            raise SourceUnavailableError(
+                f"Kafka topic {self._settings.topic!r} has {len(topic.partitions)} partitions, none for worker "
+                f"{self._worker} of {self._of}; it waits for more partitions"
+            )
+        self._watch.listed = frozenset(topic.partitions)
+        return tuple(f"{self._settings.topic}/{n}" for n in mine)
 
     def open(self, partition: str, resume: State | None) -> KafkaPartition:
         """See `Source.open`; connects in the background."""
         number = int(partition.rpartition("/")[2])
-        return KafkaPartition(self._settings, number, resume or None, self._wall_ns)
+        settings = self._settings
+        if number in self._added:
+            settings = settings.model_copy(update={"start": "earliest"})
+        return KafkaPartition(settings, number, resume or {}, self._wall_ns, self._watch)
 
     def describe(self, partition: str, position: int) -> str:
         """`topic/partition/offset`, with `#i` for the i-th line of a message of several."""

@@ -26,7 +26,7 @@ Rejectable = Parsed | WindowOutput
 
 def source_of(context: Context) -> SourceInput:
     """The region's source as an input of the flow."""
-    reports = SourceReports(context.telemetry)
+    reports = SourceReports(context.telemetry, context.drain)
     return SourceInput(context.source, context.drain.requested, reports, context.clock, pace=context.pace)
 
 

@@ -1,5 +1,6 @@
 """Context: the running parts that the steps of one worker process share."""
 
+import logging
 from dataclasses import dataclass, field, replace
 
 from connectors.base import LineBatch, Source
@@ -15,6 +16,8 @@ from engine.stop_flag import StopFlag
 from engine.telemetry.telemetry import Telemetry
 from engine.windows.recent import RecentLines
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(slots=True)
 class Drain:
@@ -23,18 +26,30 @@ class Drain:
     Attributes:
         requested: Set once the engine shall stop: sources end, and lines already read are processed.
         deadline_s: Monotonic time at which waiting for others ends.
+        rebuilds: Whether the process builds its flow again when a step asks for it.
+        again: Why the flow is built again after the stop, "" where the process ends.
     """
 
     clock: Clock
     patience_s: float
     requested: StopFlag = field(default_factory=StopFlag)
     deadline_s: float = float("inf")
+    rebuilds: bool = False
+    again: str = ""
 
     def request(self) -> None:
         """Asks for the stop; a second call changes nothing. Safe in a signal handler."""
         if not self.requested.is_set():
             self.deadline_s = self.clock.monotonic_s() + self.patience_s
             self.requested.set()
+
+    def rebuild(self, reason: str) -> None:
+        """Asks for the stop, and for the flow to be built again after it; does nothing once a stop is requested."""
+        if not self.rebuilds:
+            log.warning("%s; restart the engine to read them", reason)
+        elif not self.requested.is_set():
+            self.again = reason
+            self.request()
 
     def expired(self) -> bool:
         """Whether a requested stop has waited long enough."""
@@ -70,8 +85,9 @@ class Context:
 class SourceReports(Observer):
     """Turn reports of the source into metrics, health and the root span of each batch."""
 
-    def __init__(self, telemetry: Telemetry) -> None:
+    def __init__(self, telemetry: Telemetry, drain: Drain) -> None:
         self._telemetry = telemetry
+        self._drain = drain
         self._lags: dict[str, int] = {}
         self._failing: dict[str, str] = {}
         self._said = False
@@ -101,6 +117,10 @@ class SourceReports(Observer):
         self._failing[partition] = reason
         self._report()
         self.turn()
+
+    def added(self, reason: str) -> None:
+        """Bytewax lists partitions once, so the flow is drained and built again."""
+        self._drain.rebuild(reason)
 
     def available(self, partition: str) -> None:
         """Reading works. Called at every poll, so it only speaks where that is news."""

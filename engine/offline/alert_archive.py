@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from connectors.base import SourceUnavailableError
+from connectors.base import PartitionsAddedError, SourceUnavailableError
 from connectors.channels.alert_text import severity_of
 from connectors.jsonl import JsonlSettings
 from connectors.kafka_sink import KafkaSinkSettings
@@ -175,6 +175,9 @@ class TopicArchive:
                         batch = reader.next_batch()
                     except StopIteration:
                         readers.pop(name).close()
+                        continue
+                    except PartitionsAddedError:
+                        readers |= {n: source.open(n, None) for n in source.partitions() if n not in readers}
                         continue
                     if batch is not None:
                         yield from (_alert(batch.line(i), Path(name)) for i in range(len(batch)))

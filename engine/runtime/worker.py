@@ -20,7 +20,7 @@ from datetime import timedelta
 from bytewax.errors import BytewaxRuntimeError
 from bytewax.run import cli_main
 
-from connectors.base import ConnectorError, PositionLostError, SettingsError
+from connectors.base import ConnectorError, Source
 from connectors.registry import build_source
 from engine import dataflow
 from engine.clock import Clock, SystemClock
@@ -40,10 +40,14 @@ from engine.telemetry.endpoints import EndpointError
 from engine.telemetry.logs import setup_logging
 from engine.telemetry.telemetry import Telemetry
 from engine.windows.recent import RecentLines
+from foundation import native_stderr
 
 log = logging.getLogger(__name__)
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
+
+BUILD_AGAIN = -1
+"""Not an exit code: the flow ended to be built again, with the partitions that the source has by now."""
 
 YOUNG_OBJECTS = 50_000
 """Objects made, less objects freed, between two looks of the garbage collector at the young ones."""
@@ -60,15 +64,16 @@ def run(
     """
     clock = clock or SystemClock()
     setup_logging(settings.log, secrets=settings.secrets())
-    drain = Drain(clock, settings.drain_s)
     try:
-        with (
-            _signals(drain),
-            Telemetry(
-                settings.telemetry, clock, os.environ, settings.region, worker, dated=settings.parse.format != "raw"
-            ) as telemetry,
-        ):
-            code = _run(settings, worker, of, clock, drain, telemetry)
+        source = build_source(settings.source, worker=worker, of=of)
+        with Telemetry(
+            settings.telemetry, clock, os.environ, settings.region, worker, dated=settings.parse.format != "raw"
+        ) as telemetry:
+            code = BUILD_AGAIN
+            while code == BUILD_AGAIN:
+                drain = Drain(clock, settings.drain_s, rebuilds=True)
+                with _signals(drain):
+                    code = _run(settings, worker, of, source, clock, drain, telemetry)
             return EXIT_FAILED if strict and code == EXIT_OK and telemetry.input.wrong else code
     except recovery.RecoveryFullError as error:
         log.error("stopped; it resumes from the last snapshot at the next start with free space: %s", error)
@@ -78,10 +83,12 @@ def run(
         return EXIT_USAGE
 
 
-def _run(settings: RegionSettings, worker: int, of: int, clock: Clock, drain: Drain, telemetry: Telemetry) -> int:
+def _run(
+    settings: RegionSettings, worker: int, of: int, source: Source, clock: Clock, drain: Drain, telemetry: Telemetry
+) -> int:
     config = recovery.prepare(settings, worker, of)
     telemetry.health.ok("recovery")
-    with context(settings, worker, of, clock, drain, telemetry) as running:
+    with context(settings, worker, of, clock, drain, telemetry, source) as running:
         if not (wait_for_model(running) and try_sinks(running)):
             return EXIT_OK
         running = with_gap_of_model(running)
@@ -89,11 +96,12 @@ def _run(settings: RegionSettings, worker: int, of: int, clock: Clock, drain: Dr
         _spare_collector()
         keep_freed_memory()
         try:
-            cli_main(  # type: ignore[no-untyped-call]  # Bytewax leaves it without annotations
-                dataflow.build(running),
-                epoch_interval=timedelta(seconds=settings.recovery.snapshot_s),
-                recovery_config=config,
-            )
+            with native_stderr.unmuted_after():
+                cli_main(  # type: ignore[no-untyped-call]  # Bytewax leaves it without annotations
+                    dataflow.build(running),
+                    epoch_interval=timedelta(seconds=settings.recovery.snapshot_s),
+                    recovery_config=config,
+                )
         except BytewaxRuntimeError as error:
             return _failed(error)
         except RuntimeError as error:
@@ -102,6 +110,10 @@ def _run(settings: RegionSettings, worker: int, of: int, clock: Clock, drain: Dr
             raise recovery.RecoveryFullError(
                 f"recovery.path: no snapshot can be written to {settings.recovery.path}: No space left on device"
             ) from error
+    if drain.again:
+        log.info("%s; the flow is built again to read them", drain.again)
+        recovery.release()
+        return BUILD_AGAIN
     (log.warning if telemetry.input.wrong else log.info)("%s", telemetry.input.summary())
     log.info("engine stopped", extra={"region": settings.region, "worker": worker})
     return EXIT_OK
@@ -132,16 +144,17 @@ def _failed(error: BytewaxRuntimeError) -> int:
     if isinstance(cause, DrainTimeoutError):
         log.error("stopped without delivering everything; it will be read again: %s", cause)
         return EXIT_FAILED
-    if isinstance(cause, SettingsError | PositionLostError):
+    if isinstance(cause, ConnectorError):
         raise cause  # a restart would meet it again: `run` states so and ends with the usage code
     raise error
 
 
 @contextmanager
 def context(
-    settings: RegionSettings, worker: int, of: int, clock: Clock, drain: Drain, telemetry: Telemetry
-) -> Iterator[Context]:
-    """The running parts of one worker; the model store is followed while inside."""
+    settings: RegionSettings, worker: int, of: int, clock: Clock, drain: Drain, telemetry: Telemetry,
+    source: Source | None = None,
+) -> Iterator[Context]:  # fmt: skip
+    """The running parts of one worker; the model store is followed while inside. Builds the source unless given."""
     templates: Templates = {}
     if settings.drift_events is not None:
         for name in settings.drift.detectors:
@@ -152,7 +165,7 @@ def context(
         models.follow(settings.model.poll_s)
     else:
         telemetry.health.ok("model", "none: findings are made from the stream itself")
-    source = build_source(settings.source, worker=worker, of=of)
+    source = source or build_source(settings.source, worker=worker, of=of)
     try:
         with (
             classifying(settings, source, clock, telemetry) as classify,
@@ -214,9 +227,10 @@ def _signals(drain: Drain) -> Iterator[None]:
     """SIGTERM and SIGINT ask for a drain; a second one ends the process as usual."""
 
     def handle(signum: int, _frame: object) -> None:
-        if drain.requested.is_set():
+        if drain.requested.is_set() and not drain.again:
             signal.signal(signum, signal.SIG_DFL)
             os.kill(os.getpid(), signum)
+        drain.again = ""
         drain.request()
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}

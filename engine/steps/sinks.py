@@ -19,6 +19,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from connectors.base import Record, Sink, SinkUnavailableError, State
 from engine.stop_flag import StopFlag
+from foundation import native_stderr
 
 FLUSH_TRY_S = 1.0
 """How long one attempt waits before the failure is reported and tried again."""
@@ -110,6 +111,7 @@ class _Partition(StatefulSinkPartition[Record, State]):
             except SinkUnavailableError as error:
                 self._observer.refused(self._name, str(error), self._sink.pending())
                 if self._expired():
+                    native_stderr.mute()
                     raise DrainTimeoutError(f"sink {self._name}: {error}") from error
                 self._stop.pause(RETRY_PAUSE_S)
             else:

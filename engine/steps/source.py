@@ -6,9 +6,18 @@ from typing import Any
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
-from connectors.base import LineBatch, Source, SourcePartition, SourceUnavailableError, State
+from connectors.base import (
+    ConnectorError,
+    LineBatch,
+    PartitionsAddedError,
+    Source,
+    SourcePartition,
+    SourceUnavailableError,
+    State,
+)
 from engine.clock import Clock
 from engine.stop_flag import StopFlag
+from foundation import native_stderr
 
 IDLE_POLL_S = 0.002
 """Shortest pause once no partition has anything; it adds to the latency of the next line."""
@@ -48,6 +57,9 @@ class Observer:
 
     def unavailable(self, partition: str, reason: str) -> None:
         """Reading failed for now."""
+
+    def added(self, reason: str) -> None:
+        """The source has partitions that nothing reads yet."""
 
     def available(self, partition: str) -> None:
         """Reading works (again)."""
@@ -141,8 +153,14 @@ class _Partition(StatefulSourcePartition[tuple[str, LineBatch], State | None]):
             self._observer.unavailable(self._name, str(error))
             self._read_at_s = self._clock.monotonic_s() + UNAVAILABLE_POLL_S
             return None
+        except PartitionsAddedError as error:
+            self._observer.added(str(error))
+            return None
         except StopIteration:
             self._observer.lag(self._name, 0)
+            raise
+        except ConnectorError:
+            native_stderr.mute()
             raise
         self._observer.available(self._name)
         if self._clock.monotonic_s() >= self._lag_at_s:
@@ -213,8 +231,12 @@ class SourceInput(FixedPartitionedSource[tuple[str, LineBatch], State | None]):
             except SourceUnavailableError as error:
                 self._observer.unavailable("", str(error))
                 if self._stop.is_set():
+                    native_stderr.mute()
                     raise StoppedEarlyError(str(error)) from error
                 self._stop.wait(UNAVAILABLE_POLL_S)
+            except ConnectorError:
+                native_stderr.mute()
+                raise
             else:
                 self._observer.available("")
                 return parts

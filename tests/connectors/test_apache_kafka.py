@@ -8,7 +8,14 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from connectors.base import ConnectorError, LineBatch, PositionLostError, SinkUnavailableError, SourceUnavailableError
+from connectors.base import (
+    ConnectorError,
+    LineBatch,
+    PartitionsAddedError,
+    PositionLostError,
+    SinkUnavailableError,
+    SourceUnavailableError,
+)
 from connectors.checks import drain, records
 from connectors.kafka_sink import KafkaSink, KafkaSinkSettings
 from connectors.kafka_source import KafkaPartition, KafkaSource, KafkaSourceSettings
@@ -132,7 +139,7 @@ def test_refused_login_is_one_sentence(
     broker: ApacheKafka, new_topic: Callable[..., str], tmp_path: Path, login: Login, reason: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("connectors.kafka_source.METADATA_S", 1.0)
+    monkeypatch.setattr("connectors.kafka_topic.ANSWER_S", 1.0)
     broker.create_user()
     settings = {**login(broker, tmp_path), "topic": new_topic()}
     source = KafkaSource(KafkaSourceSettings(**settings))
@@ -161,7 +168,7 @@ def test_aborted_transactions_are_invisible(broker: ApacheKafka, new_topic: Call
     state = reader.snapshot()
     reader.close()
     assert lines_of(batches) == [b"a", b"c"]
-    assert state == {"offset": 6}  # each end of a transaction takes an offset, too
+    assert state["offset"] == 6  # each end of a transaction takes an offset, too
     again = reader_of(broker, topic, state)
     assert again.next_batch() is None
     send(broker, topic, [b"d"])
@@ -212,6 +219,116 @@ def test_retention_past_the_saved_offset(broker: ApacheKafka, tmp_path: Path) ->
     error = first_error(reader_of(broker, topic, state))
     assert isinstance(error, PositionLostError)
     assert f"topic {topic!r} partition 0: offset 1 is gone, the brokers hold {first} to 3000" in str(error)
+
+
+@pytest.fixture
+def saved(broker: ApacheKafka, tmp_path: Path) -> tuple[str, dict[str, Any]]:
+    """A topic of 30 lines, and the position behind its 20th."""
+    topic = f"saved-{tmp_path.name}"
+    broker.create_topic(topic)
+    send(broker, topic, [b"line %d" % i for i in range(30)])
+    source = KafkaSource(KafkaSourceSettings(brokers=broker.brokers, topic=topic, batch_messages=20))
+    (name,) = source.partitions()
+    reader = source.open(name, None)
+    while reader.snapshot().get("offset") != 20:
+        reader.next_batch()
+    state = json.loads(json.dumps(reader.snapshot()))
+    reader.close()
+    return topic, state
+
+
+def resumed(broker: ApacheKafka, topic: str, state: Any) -> KafkaPartition:
+    source = KafkaSource(KafkaSourceSettings(brokers=broker.brokers, topic=topic, stop_at_end=True))
+    (name,) = source.partitions()
+    return source.open(name, state)
+
+
+def test_position_goes_on_behind_the_last_message(broker: ApacheKafka, saved: tuple[str, Any]) -> None:
+    reader = resumed(broker, *saved)
+    assert lines_of(drain(reader)) == [b"line %d" % i for i in range(20, 30)]
+    reader.close()
+
+
+def test_topic_that_was_made_again_is_refused(broker: ApacheKafka, saved: tuple[str, Any]) -> None:
+    topic, state = saved
+    broker.delete_topic(topic)
+    broker.create_topic(topic)
+    send(broker, topic, [b"other %d" % i for i in range(50)])
+    error = first_error(resumed(broker, topic, state))
+    assert isinstance(error, PositionLostError)
+    assert "offset 20 is of another topic of this name" in str(error)
+    assert "another recovery.path" in str(error)
+
+
+def test_topic_that_was_cut_and_filled_again_is_refused(broker: ApacheKafka, saved: tuple[str, Any]) -> None:
+    topic, state = saved
+    del state["topic"]  # as after an unclean election: the topic keeps its id
+    broker.delete_topic(topic)
+    broker.create_topic(topic)
+    send(broker, topic, [b"other %d" % i for i in range(50)])
+    error = first_error(resumed(broker, topic, state))
+    assert isinstance(error, PositionLostError)
+    assert "offset 19 holds another message than the one that was read there" in str(error)
+
+
+def test_other_cluster_is_refused(kafka: ApacheKafka, saved: tuple[str, Any]) -> None:
+    topic, state = saved
+    kafka.create_topic(topic)
+    send(kafka, topic, [b"line %d" % i for i in range(30)])
+    error = first_error(resumed(kafka, topic, state))
+    assert isinstance(error, PositionLostError)
+    assert f"in cluster {state['topic']['cluster']}, now" in str(error)
+
+
+def test_last_message_that_retention_deleted_is_not_asked_for(broker: ApacheKafka, saved: tuple[str, Any]) -> None:
+    topic, state = saved
+    broker.delete_before(topic, 20)
+    reader = resumed(broker, topic, state)
+    assert lines_of(drain(reader)) == [b"line %d" % i for i in range(20, 30)]
+    reader.close()
+
+
+def test_topic_deleted_while_it_is_read(broker: ApacheKafka, saved: tuple[str, Any]) -> None:
+    topic, _ = saved
+    source = KafkaSource(KafkaSourceSettings(brokers=broker.brokers, topic=topic))
+    (name,) = source.partitions()
+    reader = source.open(name, None)
+    until(reader.next_batch, "lines come")
+    broker.delete_topic(topic)
+    error = first_error(reader)
+    assert isinstance(error, PositionLostError)
+    assert f"topic {topic!r} partition 0 on {broker.brokers}: the topic was deleted" in str(error)
+
+
+def test_new_partitions_are_read_from_their_beginning(broker: ApacheKafka, new_topic: Callable[..., str]) -> None:
+    topic = new_topic()
+    source = KafkaSource(KafkaSourceSettings(brokers=broker.brokers, topic=topic, start="latest"))
+    idle = KafkaSource(KafkaSourceSettings(brokers=broker.brokers, topic=topic), worker=1, of=2)
+    (name,) = source.partitions()
+    with pytest.raises(SourceUnavailableError, match="has 1 partitions, none for worker 1 of 2; it waits for more"):
+        idle.partitions()
+    reader = source.open(name, None)
+    assert reader.next_batch() is None
+    broker.add_partitions(topic, 2)
+
+    def added() -> str:
+        try:
+            reader.next_batch()
+        except PartitionsAddedError as error:
+            return str(error)
+        return ""
+
+    assert until(added, "the new partition is noticed") == f"topic {topic!r} has new partitions: 1"
+    assert reader.next_batch() is None
+    producer = Producer({"bootstrap.servers": broker.brokers})
+    producer.produce(topic, b"early", partition=1)
+    assert producer.flush(DEADLINE_S) == 0
+    assert list(source.partitions()) == [f"{topic}/0", f"{topic}/1"]
+    assert list(idle.partitions()) == [f"{topic}/1"]
+    new = source.open(f"{topic}/1", None)
+    assert until(new.next_batch, "its first line comes").line(0) == b"early"
+    new.close()
+    reader.close()
 
 
 def test_sink_across_a_kill_of_the_broker(kafka: ApacheKafka) -> None:

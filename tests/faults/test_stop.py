@@ -77,11 +77,30 @@ def test_sigterm_while_the_sink_is_down(
     assert engine.end() == 1
     assert "stopped without delivering everything; it will be read again" in engine.text()
     assert "Traceback" not in engine.text()
+    assert "panicked" not in engine.text()
     own_broker.resume()
     engine.start()
     until(lambda: len({d["id"] for d in consume(own_broker.brokers, "alerts")}) >= len(wanted), "all alerts")
     assert engine.drain() == 0
     agree(consume(own_broker.brokers, "alerts"), wanted, once=False)
+
+
+def test_sigterm_while_the_broker_is_absent(own_broker: Any, launch: Any, until: Any, tmp_path: Path) -> None:
+    alerts = {"type": "jsonl", "path": str(tmp_path / "alerts.jsonl")}
+    engine = launch({"type": "kafka", "brokers": own_broker.brokers, "topic": "logs"}, [alerts])
+    until(lambda: own_broker.brokers in engine.wrong(), "the broker is missing")
+    assert engine.drain() == 0
+    assert "Traceback" not in engine.text()
+    assert "panicked" not in engine.text()
+
+
+def test_paths_that_match_nothing_are_one_sentence(launch: Any, tmp_path: Path) -> None:
+    alerts = {"type": "jsonl", "path": str(tmp_path / "alerts.jsonl")}
+    engine = launch({"type": "file", "paths": [str(tmp_path / "none-*.log")]}, [alerts])
+    assert engine.end() == 2
+    assert f"driftline: nothing to read at '{tmp_path}/none-*.log'" in engine.text()
+    assert "Traceback" not in engine.text()
+    assert "panicked" not in engine.text()
 
 
 def test_sigterm_just_before_the_flow_goes_on_from_its_state(

@@ -7,6 +7,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import (
     AlterConfigOpType,
     ConfigEntry,
@@ -136,6 +137,12 @@ class ApacheKafka(EmbeddedBroker):
         resource = ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
         admin = self._admin()
         admin.incremental_alter_configs([resource])[resource].result(timeout=ANSWER_S)
+
+    def delete_before(self, topic: str, offset: int) -> None:
+        """Deletes the first messages of partition 0, as retention does."""
+        admin = self._admin()
+        (deleted,) = admin.delete_records([TopicPartition(topic, 0, offset)]).values()
+        deleted.result(timeout=ANSWER_S)
 
     def console(self, tool: str, *arguments: str) -> str:
         """What one of Kafka's own command-line programs prints."""

@@ -50,15 +50,15 @@ def test_a_wall_clock_that_jumps_does_not_end_the_patience(clock):
 # --- source --------------------------------------------------------------------------------------
 
 
-def test_batches_are_counted_with_the_lines_that_the_source_refused(telemetry, line_batch):
-    reports = SourceReports(telemetry)
+def test_batches_are_counted_with_the_lines_that_the_source_refused(telemetry, clock, line_batch):
+    reports = SourceReports(telemetry, Drain(clock, 8.0))
     reports.read(line_batch([b"a", b"b"]))
     reports.read(line_batch([b"c"]))
     assert (value(telemetry, "driftline_lines_total"), value(telemetry, "driftline_batches_total")) == (3, 2)
 
 
-def test_the_source_is_well_only_if_every_partition_is(telemetry):
-    reports = SourceReports(telemetry)
+def test_the_source_is_well_only_if_every_partition_is(telemetry, clock):
+    reports = SourceReports(telemetry, Drain(clock, 8.0))
     reports.available("")
     assert condition(telemetry, "source")[0]
     reports.unavailable("t/0", "no leader")
@@ -72,13 +72,28 @@ def test_the_source_is_well_only_if_every_partition_is(telemetry):
     assert value(telemetry, "driftline_source_errors_total") == 2
 
 
-def test_a_source_that_never_answered_is_told_as_it_is(telemetry):
-    SourceReports(telemetry).unavailable("", "no broker at h:9092")
+def test_a_source_that_never_answered_is_told_as_it_is(telemetry, clock):
+    SourceReports(telemetry, Drain(clock, 8.0)).unavailable("", "no broker at h:9092")
     assert condition(telemetry, "source") == (False, "no broker at h:9092")
 
 
+@pytest.mark.parametrize("rebuilds", [True, False])
+def test_new_partitions_drain_the_flow_where_it_is_built_again(telemetry, clock, rebuilds):
+    drain = Drain(clock, 8.0, rebuilds=rebuilds)
+    SourceReports(telemetry, drain).added("topic 't' has new partitions: 1")
+    assert drain.requested.is_set() == rebuilds
+    assert drain.again == ("topic 't' has new partitions: 1" if rebuilds else "")
+
+
+def test_a_requested_stop_is_not_turned_into_a_rebuild(telemetry, clock):
+    drain = Drain(clock, 8.0, rebuilds=True)
+    drain.request()
+    SourceReports(telemetry, drain).added("topic 't' has new partitions: 1")
+    assert drain.again == ""
+
+
 def test_waiting_for_a_source_is_not_being_stuck(telemetry, clock):
-    reports = SourceReports(telemetry)
+    reports = SourceReports(telemetry, Drain(clock, 8.0))
     for _ in range(10):
         clock.advance(20)
         reports.unavailable("t/0", "no leader")
@@ -90,7 +105,7 @@ def test_waiting_for_a_source_is_not_being_stuck(telemetry, clock):
 
 
 def test_a_lag_that_rises_over_all_partitions_is_an_alarm(telemetry, clock):
-    reports = SourceReports(telemetry)
+    reports = SourceReports(telemetry, Drain(clock, 8.0))
     for step in range(1, 8):
         for partition in ("t/0", "t/1"):
             reports.lag(partition, 100 * step)
