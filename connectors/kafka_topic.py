@@ -1,7 +1,7 @@
 """The identity of a topic, compared with the one that a saved position belongs to.
 
 A topic that was deleted and created again has the same name and other lines, so offsets of the old one are wrong in it.
-The brokers give each topic an id. A `TopicWatch` asks for it at the start and every few seconds while the topic is read.
+The brokers give each topic an id. A `TopicWatch` asks for it at the start and every few seconds during reading.
 """
 
 import hashlib
