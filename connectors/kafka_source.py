@@ -32,7 +32,7 @@ from connectors.base import (
     State,
 )
 from connectors.kafka_settings import Connection, KafkaSettings, build_client
-from connectors.kafka_topic import Place, TopicWatch
+from connectors.kafka_topic import Bookmark, TopicWatch
 from connectors.line_splitter import RAW_BYTES, keep_lines, line_ends, line_starts, reject_long
 
 LINE_BITS = 20
@@ -91,7 +91,7 @@ class KafkaPartition:
         self._settings = settings
         self._watch = watch
         self._resume = resume
-        self._place = Place(settings, number, resume)
+        self._bookmark = Bookmark(settings, number, resume)
         self._number = number
         self._name = f"{settings.topic}/{number}"
         self._wall_ns = wall_ns
@@ -111,7 +111,7 @@ class KafkaPartition:
         )
         watch.join()
         starts = {"earliest": OFFSET_BEGINNING, "latest": OFFSET_END, "saved": OFFSET_STORED}
-        first = self._next if self._place.last_offset is None else self._place.last_offset
+        first = self._next if self._bookmark.last_offset is None else self._bookmark.last_offset
         self._assign(starts[settings.start] if first is None else first)
 
     def next_batch(self) -> LineBatch | None:
@@ -125,13 +125,13 @@ class KafkaPartition:
         if any(map(Message.error, messages)):
             messages, at_end = self._without_errors(messages)
         high = self._watermark(consumer)
-        if messages and self._place.last_offset is not None:
-            messages = self._place.check_first(messages)
+        if messages and self._bookmark.last_offset is not None:
+            messages = self._bookmark.check_first(messages)
         if messages:
             self.connection.down = ""
             last = messages[-1].offset()
             self._next = (last if last is not None else -1) + 1
-            self._place.passed(messages[-1], self._next)
+            self._bookmark.passed(messages[-1], self._next)
         self._stop_where_due(high, at_end)
         if messages:
             return self._batch(messages)
@@ -147,7 +147,7 @@ class KafkaPartition:
         """The offset of the next message; committed to the consumer group as well."""
         if self._next is not None and self._next != self._committed and self._consumer is not None:
             self._commit(self._consumer, self._next)
-        return {} if self._next is None else {"offset": self._next, **self._place.state(self._resume)}
+        return {} if self._next is None else {"offset": self._next, **self._bookmark.state(self._resume)}
 
     def lag(self) -> int | None:
         """Messages between here and the end as the last fetch saw it."""
@@ -164,7 +164,7 @@ class KafkaPartition:
             self._watch.leave()
 
     def _check_topic(self) -> None:
-        self._place.check_topic(self._watch.topic)
+        self._bookmark.check_topic(self._watch.topic)
         if not self._settings.stop_at_end and (news := self._watch.news()):
             raise PartitionsAddedError(
                 f"topic {self._settings.topic!r} has new partitions: {', '.join(map(str, news))}"
@@ -226,8 +226,8 @@ class KafkaPartition:
         if error.code() in (KafkaError._NO_OFFSET, KafkaError._AUTO_OFFSET_RESET) and self._next is None:
             self._assign(OFFSET_BEGINNING)  # `saved`, and the group has committed nothing yet
         elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
-            if self._next is not None and self._place.last_offset is not None:
-                self._place.forget_last()
+            if self._next is not None and self._bookmark.last_offset is not None:
+                self._bookmark.forget_last()
                 self._assign(self._next)
                 return
             raise self._lost(consumer, self._next or 0)

@@ -151,7 +151,7 @@ class TopicWatch:
         return f"Kafka brokers {brokers} do not answer: {self._connection.refused or error.str()}"
 
 
-class Place:
+class Bookmark:
     """The topic and the last message behind a position, saved with it and compared when it is resumed.
 
     The id shows that a topic was created again. The last message shows what ids do not: a partition that was cut (by an
