@@ -8,27 +8,28 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
-from connectors.sql_schema import ALERTS, LEVEL_COLUMNS, TEMPLATE_MINUTES, TEMPLATES
+from connectors.sql_schema import ALERTS, TEMPLATE_MINUTES, TEMPLATES
 from engine.api.auth import Viewer
-from engine.api.pages import time_of
+from engine.api.minutes import (
+    RegionName,
+    Time,
+    by_level,
+    levels_of,
+    minute_range,
+    minute_text,
+    part_of,
+    select_levels,
+)
 from engine.api.problems import RESPONSES, ProblemError, not_found
 from engine.api.services import Services, Svc
-from foundation.time_text import NS_PER_S, iso_time, parse_time
 
 router = APIRouter(prefix="/api/v1/templates", tags=["templates"], responses=RESPONSES)
 
-MINUTE_NS = 60 * NS_PER_S
-DEFAULT_MINUTES = 24 * 60
-MAX_MINUTES = 400 * 24 * 60
 SPARK_POINTS = 48
 MAX_POINTS = 2_000
 SHIFTED = 2.0
 """Factor between two rates from which a template counts as shifted."""
 
-LEVELS = tuple(name.removeprefix("level_") for name in LEVEL_COLUMNS)
-
-Time = Annotated[str | None, Query(max_length=40, description="RFC 3339; rounded down to the minute.")]
-RegionName = Annotated[str | None, Query(max_length=256, description="Only lines of this region.")]
 ChangeKind = Literal["new", "gone", "more", "fewer", "same"]
 
 
@@ -108,7 +109,7 @@ def list_templates(
     limit: Annotated[int, Query(ge=1, le=1_000)] = 100,
 ) -> TemplateList:  # fmt: skip
     """Templates with exact counts and sparklines; the last 24 hours unless a range is given."""
-    start, end = _range(services, since, until)
+    start, end = minute_range(services, since, until)
     counts = _counts(services, start, end, region)
     known = _known(services, region)
     shown = [name for name in counts if not text or text.casefold() in known[name]["text"].casefold()]
@@ -117,15 +118,15 @@ def list_templates(
     alerts = _alerts(services, start, end, region)
     items = [
         TemplateItem(
-            id=name, text=known[name]["text"], lines=sum(counts[name]), levels=_by_level(counts[name]),
+            id=name, text=known[name]["text"], lines=sum(counts[name]), levels=by_level(counts[name]),
             alerts=alerts.get(known[name]["text"], 0), first_seen=known[name]["first_seen"],
             last_seen=known[name]["last_seen"], example=known[name]["example"], sparkline=sparks[name],
         )
         for name in shown
     ]  # fmt: skip
     return TemplateList(
-        since=_text(start), until=_text(end), total_lines=sum(map(sum, counts.values())), total_templates=len(counts),
-        items=items,
+        since=minute_text(start), until=minute_text(end), total_lines=sum(map(sum, counts.values())),
+        total_templates=len(counts), items=items,
     )  # fmt: skip
 
 
@@ -140,7 +141,7 @@ def diff(
     limit: Annotated[int, Query(ge=1, le=10_000)] = 200,
 ) -> TemplateDiff:  # fmt: skip
     """What is new, gone, more or less frequent in the second range; ranges may have different lengths and regions."""
-    a, b = _range(services, since_a, until_a), _range(services, since_b, until_b)
+    a, b = minute_range(services, since_a, until_a), minute_range(services, since_b, until_b)
     before = {name: sum(row) for name, row in _counts(services, *a, region_a).items()}
     after = {name: sum(row) for name, row in _counts(services, *b, region_b).items()}
     minutes = a[1] - a[0], b[1] - b[0]
@@ -169,25 +170,27 @@ def life(
     step_minutes: Annotated[int, Query(ge=1, le=1_440, description="Length of a part, in minutes.")] = 1,
 ) -> TemplateLife:  # fmt: skip
     """One template over time, by level."""
-    start, end = _range(services, since, until)
+    start, end = minute_range(services, since, until)
     if (end - start) / step_minutes > MAX_POINTS:
         raise ProblemError(422, f"step_minutes gives more than {MAX_POINTS:,} points; use a longer step")
-    found = services.database.rows(sa.select(TEMPLATES).where(TEMPLATES.c.id == identity))
-    if not found:
+    known = services.database.rows(sa.select(TEMPLATES).where(TEMPLATES.c.id == identity))
+    if not known:
         raise not_found("template", identity)
-    part = _part(start, step_minutes)
-    query = _select(start, end, region, part.label("part")).where(TEMPLATE_MINUTES.c.template == identity)
+    part = part_of(start, step_minutes)
+    query = select_levels(start, end, region, part.label("part")).where(TEMPLATE_MINUTES.c.template == identity)
     rows = services.database.rows(query.group_by(part).order_by(part))
     points = [
         LifePoint(
-            time=_text(start + row["part"] * step_minutes), lines=sum(_levels(row)), levels=_by_level(_levels(row))
+            time=minute_text(start + row["part"] * step_minutes),
+            lines=sum(levels_of(row)),
+            levels=by_level(levels_of(row)),
         )
         for row in rows
     ]
     return TemplateLife(
-        id=identity, text=found[0]["text"], regions=sorted(row["region"] for row in found),
-        first_seen=min(row["first_seen"] for row in found), last_seen=max(row["last_seen"] for row in found),
-        example=next((row["example"] for row in found if row["example"]), ""), step_minutes=step_minutes, points=points,
+        id=identity, text=known[0]["text"], regions=sorted(row["region"] for row in known),
+        first_seen=min(row["first_seen"] for row in known), last_seen=max(row["last_seen"] for row in known),
+        example=next((row["example"] for row in known if row["example"]), ""), step_minutes=step_minutes, points=points,
     )  # fmt: skip
 
 
@@ -215,30 +218,11 @@ def change_of(name: str, text: str, lines: tuple[int, int], minutes: tuple[int, 
     )
 
 
-def _range(services: Services, since: str | None, until: str | None) -> tuple[int, int]:
-    """First minute, and the minute behind the last one."""
-    end = -(-parse_time(time_of("until", until) or services.now()) // MINUTE_NS)
-    start = parse_time(time_of("since", since)) // MINUTE_NS if since else end - DEFAULT_MINUTES
-    if not start < end:
-        raise ProblemError(422, "since must be before until")
-    if end - start > MAX_MINUTES:
-        raise ProblemError(422, f"the range is longer than {MAX_MINUTES // 1_440} days")
-    return max(0, start), end
-
-
-def _select(start: int, end: int, region: str | None, *more: sa.ColumnElement[Any]) -> sa.Select[Any]:
-    """Sums by level over the minutes of a range."""
-    table = TEMPLATE_MINUTES.c
-    query = sa.select(*more, *(sa.func.sum(table[name]).label(name) for name in LEVEL_COLUMNS))
-    query = query.where(table.minute >= start, table.minute < end)
-    return query if region is None else query.where(table.region == region)
-
-
 def _counts(services: Services, start: int, end: int, region: str | None) -> dict[str, Sequence[int]]:
     """Template to its lines by level."""
     template = TEMPLATE_MINUTES.c.template
-    rows = services.database.rows(_select(start, end, region, template).group_by(template))
-    return {row["template"]: _levels(row) for row in rows}
+    rows = services.database.rows(select_levels(start, end, region, template).group_by(template))
+    return {row["template"]: levels_of(row) for row in rows}
 
 
 def _sparks(
@@ -247,19 +231,13 @@ def _sparks(
     step = -(-(end - start) // SPARK_POINTS)
     points = -(-(end - start) // step)
     found = {name: [0] * points for name in names}
-    template, part = TEMPLATE_MINUTES.c.template, _part(start, step)
-    query = _select(start, end, region, template, part.label("part")).group_by(template, part)
+    template, part = TEMPLATE_MINUTES.c.template, part_of(start, step)
+    query = select_levels(start, end, region, template, part.label("part")).group_by(template, part)
     query = query.where(template.in_(names))
     for row in services.database.rows(query):
         if row["template"] in found:
-            found[row["template"]][row["part"]] += sum(_levels(row))
+            found[row["template"]][row["part"]] += sum(levels_of(row))
     return found
-
-
-def _part(start: int, step: int) -> sa.ColumnElement[Any]:
-    """Number of the part of a range that a minute is in; `//` of integers in both databases."""
-    # As literals: PostgreSQL takes an expression with parameters for another one in GROUP BY.
-    return sa.literal_column(f"((minute - {start:d}) / {step:d})")
 
 
 def _known(services: Services, region: str | None) -> dict[str, Mapping[str, Any]]:
@@ -276,20 +254,7 @@ def _known(services: Services, region: str | None) -> dict[str, Mapping[str, Any
 def _alerts(services: Services, start: int, end: int, region: str | None) -> dict[str, int]:
     """Alerts by the text of the template that caused them."""
     cause, time = ALERTS.c.cause, ALERTS.c.last_time
-    query = sa.select(cause, sa.func.count().label("n")).where(time >= _text(start), time < _text(end))
+    query = sa.select(cause, sa.func.count().label("n")).where(time >= minute_text(start), time < minute_text(end))
     if region is not None:
         query = query.where(ALERTS.c.region == region)
     return {row["cause"]: row["n"] for row in services.database.rows(query.group_by(cause))}
-
-
-def _levels(row: Mapping[str, Any]) -> list[int]:
-    # PostgreSQL gives sums of BIGINT as NUMERIC.
-    return [int(row[name] or 0) for name in LEVEL_COLUMNS]
-
-
-def _by_level(counts: Sequence[int]) -> dict[str, int]:
-    return {name: count for name, count in zip(LEVELS, counts, strict=True) if count}
-
-
-def _text(minute: int) -> str:
-    return iso_time(minute * MINUTE_NS)
