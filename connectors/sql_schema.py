@@ -92,6 +92,15 @@ WINDOW_LABELS = sa.Table(
 )
 """The last answer to each window that was asked about; `sessions` has the hashes of the sessions that it labelled."""
 
+MARKERS = sa.Table(
+    "markers",
+    METADATA,
+    sa.Column("id", sa.Text(), primary_key=True),
+    *(sa.Column(name, sa.Text(), nullable=False) for name in ("time", "label", "actor")),
+    sa.Index("markers_time", "time"),
+)
+"""What operators and programs marked on the axis of time, such as deploys."""
+
 USERS = sa.Table(
     "users",
     METADATA,

@@ -22,11 +22,14 @@ from engine.api import (
     events,
     groups,
     health,
+    markers,
     model_versions,
     predict,
     problems,
     questions,
+    regions,
     rounds,
+    series,
     silences,
     templates,
     users,
@@ -65,8 +68,11 @@ def build_app(services: Services) -> FastAPI:
     app.state.classifiers = Classifiers(services.models_url)
     app.state.versions = LoadedVersions()
     # `events` before `alerts`: /alerts/stream is not an alert's id.
-    nouns = (health, auth, events, alerts, groups, silences, templates, predict, model_versions, drift_events, rounds)
-    for noun in (*nouns, questions, became_normal, users):
+    nouns = (
+        health, auth, events, alerts, groups, silences, templates, series, markers, regions, predict, model_versions,
+        drift_events, rounds, questions, became_normal, users,
+    )  # fmt: skip
+    for noun in nouns:
         app.include_router(noun.router)
     app.add_api_route("/api/v1/openapi.json", _openapi, tags=["session"], responses=problems.RESPONSES)
     app.router.routes.append(_console())

@@ -31,9 +31,17 @@ def list_drift_events(
     _: Viewer, services: Svc, limit: Annotated[int, Query(ge=1, le=1_000, description="Newest events.")] = 100
 ) -> DriftEvents:
     """The newest drift events and regressions of the region, with the templates that carry them."""
+    return DriftEvents(items=list(itertools.islice(newest_events(services), limit)))
+
+
+def newest_events(services: Services) -> list[dict[str, Any]]:
+    """Every drift event of the region once, the newest first.
+
+    Raises:
+        ProblemError: the service has no region with drift events that can be read back.
+    """
     latest: dict[str, dict[str, Any]] = {event["id"]: event for event in _events(services) if "detector" in event}
-    newest = sorted(latest.values(), key=lambda event: (str(event.get("time", "")), event["id"]), reverse=True)
-    return DriftEvents(items=list(itertools.islice(newest, limit)))
+    return sorted(latest.values(), key=lambda event: (str(event.get("time", "")), event["id"]), reverse=True)
 
 
 def _events(services: Services) -> Iterator[dict[str, Any]]:

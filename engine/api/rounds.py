@@ -182,6 +182,14 @@ def round_started_ns(services: Services, card: AnyCard) -> int:
     return published_ns if found is None else found.started_ns
 
 
+def ended_rounds(services: Services, limit: int) -> list[RoundItem]:
+    """The newest rounds that have ended; none without a coordinator."""
+    if services.coordinator is None:
+        return []
+    with _ledger(services.coordinator) as ledger:
+        return [_item(found) for found in ledger.rounds(limit) if found.ended_ns]
+
+
 def coordinator_of(services: Services) -> CoordinatorSettings:
     """Return the settings of the coordinator.
 

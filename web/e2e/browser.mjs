@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const TIMEOUT_MS = 15_000;
+const TIMEOUT_MS = 30_000;
 
 /** Browsers report every status from 400 as an error of the console; the steps check those that they cause. */
 const EXPECTED = /Failed to load resource/;

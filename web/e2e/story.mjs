@@ -66,6 +66,12 @@ async function decide() {
 
 async function read() {
   await go("/overview", ".u-over");
+  await page.waitForSelector("h2:has-text('Region eu')");
+  await page.click("text=Mark a deploy…");
+  await page.fill("dialog [name=label]", "release 7");
+  await confirm();
+  await page.click("summary:has-text('markers')");
+  await page.waitForSelector("li:has-text('release 7')");
   await check("overview");
   await go("/templates", ROW);
   await check("templates");

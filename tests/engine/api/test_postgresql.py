@@ -18,6 +18,10 @@ from tests.engine.api.test_auth import (  # noqa: F401
     test_the_audit_log_has_logins_and_changes_without_secrets,
     test_the_last_administrator_stays,
 )
+from tests.engine.api.test_series import (  # noqa: F401
+    test_every_part_of_a_range_has_its_lines_and_alerts,
+    test_long_ranges_have_longer_parts_that_add_up,
+)
 from tests.engine.api.test_templates import (  # noqa: F401
     count,
     test_a_life_line_has_its_minutes_or_longer_parts,

@@ -40,6 +40,8 @@ path = "{folder}/drift.jsonl"
 [dead_letters]
 type = "jsonl"
 path = "{folder}/dead.jsonl"
+[telemetry]
+serve = false
 """
 
 

@@ -31,14 +31,20 @@ export function words(name: string): string {
   return name.replaceAll("_", " ");
 }
 
+const UNITS = [
+  ["day", 86_400],
+  ["hour", 3_600],
+  ["minute", 60],
+] as const;
+
+/** A length of time in its largest unit. */
+export function duration(seconds: number): string {
+  const unit = UNITS.find(([, length]) => Math.abs(seconds) >= length);
+  return unit ? plural(Math.floor(seconds / unit[1]), unit[0]) : plural(Math.round(seconds), "second");
+}
+
 /** How long ago a time was, in its largest unit. */
 export function ago(text: string): string {
   const seconds = Math.round((Date.now() - Date.parse(text)) / 1_000);
-  const units = [
-    ["day", 86_400],
-    ["hour", 3_600],
-    ["minute", 60],
-  ] as const;
-  const unit = units.find(([, length]) => Math.abs(seconds) >= length);
-  return unit ? `${plural(Math.floor(seconds / unit[1]), unit[0])} ago` : "just now";
+  return Math.abs(seconds) < 60 ? "just now" : `${duration(seconds)} ago`;
 }

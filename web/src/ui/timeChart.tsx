@@ -153,14 +153,22 @@ function drawMarkers(chart: uPlot, markers: readonly ChartMarker[]): void {
   ctx.strokeStyle = ctx.fillStyle = colour("--accent");
   ctx.font = `${11 * uPlot.pxRatio}px sans-serif`;
   ctx.setLineDash([4, 4]);
-  for (const marker of markers) {
+  const right = bbox.left + bbox.width;
+  const rowEnds: number[] = [];
+  for (const marker of [...markers].sort((a, b) => a.time - b.time)) {
     const x = chart.valToPos(marker.time, "x", true);
-    if (x < bbox.left || x > bbox.left + bbox.width) continue;
+    if (x < bbox.left || x > right) continue;
     ctx.beginPath();
     ctx.moveTo(x, bbox.top);
     ctx.lineTo(x, bbox.top + bbox.height);
     ctx.stroke();
-    ctx.fillText(marker.label, x + 4, bbox.top + 12 * uPlot.pxRatio);
+    // Labels stay inside the chart, and go to the first row in which they cover no other one.
+    const width = ctx.measureText(marker.label).width;
+    const start = Math.min(x + 4, right - width);
+    const free = rowEnds.findIndex((end) => end < start);
+    const row = free < 0 ? rowEnds.length : free;
+    rowEnds[row] = start + width + 4;
+    ctx.fillText(marker.label, start, bbox.top + 12 * (row + 1) * uPlot.pxRatio);
   }
   ctx.restore();
 }

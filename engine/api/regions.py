@@ -1,0 +1,149 @@
+"""Health of the regions in the store: lag, age of the model, and what the model is blind to."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import sqlalchemy as sa
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+
+from connectors.sql_schema import ALERTS, TEMPLATE_MINUTES, TEMPLATES
+from engine.api.auth import Viewer
+from engine.api.minutes import DEFAULT_MINUTES, MINUTE_NS, levels_of, minute_text, select_levels
+from engine.api.problems import RESPONSES
+from engine.api.services import Services, Svc
+from engine.runtime.engine_state import worker_states
+from engine.settings import RegionSettings
+from federation.storage.answers import AnswerStore
+from foundation.time_text import NS_PER_S, iso_time, parse_time
+from models.storage.store import ModelStore
+
+router = APIRouter(prefix="/api/v1/regions", tags=["regions"], responses=RESPONSES)
+
+
+class RegionModel(BaseModel):
+    """The version that a region serves."""
+
+    name: str
+    version: int
+    created: str
+    age_s: float
+
+
+class BlindSpot(BaseModel):
+    """Lines of the last 24 hours in templates that were first seen after the model was made."""
+
+    templates: int
+    lines: int
+    share: Annotated[float, Field(description="Of all lines of these 24 hours.")]
+
+
+class Labels(BaseModel):
+    """What the training store of the region holds."""
+
+    windows: int
+    anomalous: int
+    normal: int
+    unlabelled: int
+    labels: Annotated[int, Field(description="Labels, also those without a window.")]
+
+
+class Worker(BaseModel):
+    """A running worker of the region's engine, by its counters since it started."""
+
+    worker: int
+    ready: bool
+    wrong: list[str]
+    lines: int
+    windows: int
+    alerts: int
+    late: Annotated[int, Field(description="Lines that came too late for a window.")]
+    undated: Annotated[int, Field(description="Lines without a time, which have the time of reading.")]
+    dead_letters: Annotated[dict[str, int], Field(description="Lines that could not be processed, by the fault.")]
+    lag: Annotated[int | None, Field(description="Not yet read (Kafka: messages; files: bytes); null if unknown.")]
+    version: Annotated[int | None, Field(description="Version of the model in use.")]
+
+
+class RegionHealth(BaseModel):
+    """One region."""
+
+    name: str
+    last_line: Annotated[str | None, Field(description="Event time of its last line that was counted.")]
+    lag_s: Annotated[float | None, Field(description="Seconds since that line.")]
+    lines: Annotated[int, Field(description="Lines in the last 24 hours.")]
+    alerts: Annotated[int, Field(description="Alerts in the last 24 hours.")]
+    model: Annotated[RegionModel | None, Field(description="Null if no version is published.")]
+    blind: Annotated[BlindSpot | None, Field(description="Null without a model.")]
+    labels: Annotated[Labels | None, Field(description="Only of the service's own region.")]
+    workers: Annotated[list[Worker] | None, Field(description="Only of the service's own region; empty if none runs.")]
+
+
+@router.get("")
+def list_regions(_: Viewer, services: Svc) -> list[RegionHealth]:
+    """Every region with counted lines, and the service's own: lag, model, blind spots, labels, workers."""
+    last = sa.func.max(TEMPLATES.c.last_seen).label("last")
+    seen = {
+        row["region"]: row["last"]
+        for row in services.database.rows(sa.select(TEMPLATES.c.region, last).group_by(TEMPLATES.c.region))
+    }
+    own = services.region
+    names = sorted({*seen, *(() if own is None else (own.region,))})
+    return [_health(services, name, seen.get(name), own if own is not None and own.region == name else None)
+            for name in names]  # fmt: skip
+
+
+def _health(services: Services, name: str, last_line: str | None, own: RegionSettings | None) -> RegionHealth:
+    end = -(-services.now_ns() // MINUTE_NS)
+    start = end - DEFAULT_MINUTES
+    model = _model(services, name)
+    lines = _lines(services, name, start, end)
+    times = ALERTS.c.last_time >= minute_text(start), ALERTS.c.last_time < minute_text(end)
+    return RegionHealth(
+        name=name, last_line=last_line,
+        lag_s=None if last_line is None else (services.now_ns() - parse_time(last_line)) / NS_PER_S,
+        lines=sum(lines.values()),
+        alerts=services.database.count(sa.select(ALERTS.c.id).where(ALERTS.c.region == name, *times)),
+        model=model, blind=None if model is None else _blind(services, name, lines, model.created),
+        labels=None if own is None else _labels(services, own),
+        workers=None if own is None else [Worker.model_validate(asdict(found)) for found in worker_states(own)],
+    )  # fmt: skip
+
+
+def _lines(services: Services, region: str, start: int, end: int) -> dict[str, int]:
+    """Lines of each template."""
+    template = TEMPLATE_MINUTES.c.template
+    query = select_levels(start, end, region, template).group_by(template)
+    return {row["template"]: sum(levels_of(row)) for row in services.database.rows(query)}
+
+
+def _model(services: Services, region: str) -> RegionModel | None:
+    """The version that a region serves; the model is that of the service's coordinator or region."""
+    settings, coordinator = services.region, services.coordinator
+    name = settings.model.name if settings is not None and settings.model is not None else ""
+    name = coordinator.model if not name and coordinator is not None else name
+    store = ModelStore(services.models_url)
+    version = store.current(name, region) if name in store.names() else None
+    if version is None:
+        return None
+    created_ns = int(store.any_card(name, version).created_at.timestamp() * NS_PER_S)
+    age_s = (services.now_ns() - created_ns) / NS_PER_S
+    return RegionModel(name=name, version=version, created=iso_time(created_ns), age_s=age_s)
+
+
+def _blind(services: Services, region: str, lines: Mapping[str, int], created: str) -> BlindSpot:
+    query: sa.Select[Any] = sa.select(TEMPLATES.c.id).where(TEMPLATES.c.region == region)
+    new = [row["id"] for row in services.database.rows(query.where(TEMPLATES.c.first_seen > created))]
+    counts = [lines[name] for name in new if name in lines]
+    return BlindSpot(templates=len(counts), lines=sum(counts), share=sum(counts) / max(1, sum(lines.values())))
+
+
+def _labels(services: Services, region: RegionSettings) -> Labels | None:
+    if region.training is None or not region.training.path.is_file():
+        return None
+    with AnswerStore(region.training.path, region.training, now_ns=services.now_ns) as store:
+        counts = store.counts()
+    return Labels(
+        windows=counts.windows, anomalous=counts.anomalous, normal=counts.normal, unlabelled=counts.unlabelled,
+        labels=counts.labels,
+    )  # fmt: skip

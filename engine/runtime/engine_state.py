@@ -1,0 +1,104 @@
+"""What the running workers of a region's engine report of themselves, read from their endpoints."""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from engine.settings import RegionSettings
+from engine.telemetry.scrape import Sample, read_metrics
+
+MAX_WORKERS = 64
+TIMEOUT_S = 1.0
+
+_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # to connect to, from this machine
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerState:
+    """One worker, by its counters since it started.
+
+    Attributes:
+        worker: Number of the worker.
+        ready: Whether lines become alerts now.
+        wrong: What is wrong, one sentence each.
+        lines, windows, alerts: Counted so far.
+        late, undated: Lines that came too late for a window; lines without a time.
+        dead_letters: Lines that could not be processed, by the kind of fault.
+        lag: What the source has and was not read (Kafka: messages; files: bytes); None if unknown.
+        version: Version of the model in use; None without a model.
+    """
+
+    worker: int
+    ready: bool
+    wrong: tuple[str, ...]
+    lines: int
+    windows: int
+    alerts: int
+    late: int
+    undated: int
+    dead_letters: Mapping[str, int]
+    lag: int | None
+    version: int | None
+
+
+def worker_states(settings: RegionSettings) -> list[WorkerState]:
+    """The workers that answer at the addresses of the region's settings; none if no engine of the region runs there."""
+    telemetry = settings.telemetry
+    found: list[WorkerState] = []
+    if not telemetry.serve or not telemetry.port:
+        return found
+    host = _ANY_ADDRESS.get(telemetry.host, telemetry.host)
+    for port in range(telemetry.port, min(telemetry.port + MAX_WORKERS, 65_536)):
+        state = _state(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}", settings.region)
+        if state is None:
+            break
+        found.append(state)
+    return found
+
+
+def _state(address: str, region: str) -> WorkerState | None:
+    """The worker at an address; None if nobody answers there, or somebody else does."""
+    try:
+        metrics = read_metrics(_get(f"{address}/metrics"))
+        page = json.loads(_get(f"{address}/readyz"))
+    except (OSError, ValueError):
+        return None
+    engine = next(iter(metrics.get("driftline_engine_info", ())), None)
+    if engine is None or engine.labels.get("region") != region:
+        return None
+
+    def total(name: str) -> int:
+        return int(sum(sample.value for sample in metrics.get(name, ())))
+
+    def known(name: str) -> int | None:
+        return total(name) if metrics.get(name) else None
+
+    dead: dict[str, int] = {}
+    for sample in metrics.get("driftline_bad_lines_total", ()):
+        dead[_only_label(sample)] = int(sample.value)
+    return WorkerState(
+        worker=int(engine.labels["worker"]), ready=page["status"] == "ok", wrong=tuple(page["wrong"]),
+        lines=total("driftline_lines_total"), windows=total("driftline_windows_total"),
+        alerts=total("driftline_alerts_total"), late=total("driftline_late_lines_total"),
+        undated=total("driftline_undated_lines_total"), dead_letters=dead, lag=known("driftline_source_lag"),
+        version=known("driftline_model_version"),
+    )  # fmt: skip
+
+
+def _only_label(sample: Sample) -> str:
+    return next(iter(sample.labels.values()))
+
+
+def _get(url: str) -> str:
+    """The page at an address, also with 503, which is how `/readyz` reports a fault."""
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
+            return str(answer.read().decode("utf-8"))
+    except urllib.error.HTTPError as error:
+        with error:
+            if error.code != HTTPStatus.SERVICE_UNAVAILABLE:
+                raise
+            return str(error.read().decode("utf-8"))
