@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from federation.protocol.messages import RegionClient
-from federation.protocol.records import HoldoutFigures, ModelSpec, ScoreSketch, TrainTask, Update, Weights
+from federation.protocol.records import HoldoutFigures, ScoreSketch, TrainTask, Update, Weights
 from federation.storage.learning import ASSUMED, LearningSet, LineSet, Purpose, Spending
 from federation.storage.line_classes import line_set
 from models.base import Templates, Windows
@@ -31,16 +32,20 @@ class FixedStore:
         known = np.ones(len(labels), bool) if known is None else known
         order = np.random.default_rng(seed).permutation(len(labels))
         cuts = np.split(order, [round(0.7 * len(order)), round(0.8 * len(order))])
-        self._sets = {
-            purpose: _set(windows, labels, templates, np.sort(part), known)
-            for purpose, part in zip((Purpose.TRAIN, Purpose.CALIBRATE, Purpose.HOLDOUT), cuts, strict=True)
-        }
+        parts = dict(zip((Purpose.TRAIN, Purpose.CALIBRATE, Purpose.HOLDOUT), cuts, strict=True))
+        rest = np.concatenate([parts[Purpose.CALIBRATE], parts[Purpose.HOLDOUT]])
+        self._index: dict[tuple[Purpose, int | None], NDArray[np.int64]] = {(p, None): i for p, i in parts.items()}
+        for half in (0, 1):
+            self._index[Purpose.TRAIN, half] = parts[Purpose.TRAIN][parts[Purpose.TRAIN] % 2 != half]
+            self._index[Purpose.CALIBRATE, half] = rest[rest % 2 != half]
+            self._index[Purpose.HOLDOUT, half] = np.flatnonzero(known & (np.arange(len(labels)) % 2 == half))
+        self._make = partial(_set, windows, labels, templates, known)
         self._texts = set(templates.values())
         self._book: list[Spending] = []
 
-    def learning_set(self, purpose: Purpose) -> LearningSet:
-        """See `federation.region.trainer.LearningStore`."""
-        return self._sets[purpose]
+    def learning_set(self, purpose: Purpose, left_out: int | None = None) -> LearningSet:
+        """See `federation.region.trainer.LearningStore`; a half is every second window."""
+        return self._make(np.sort(self._index[purpose, left_out]))
 
     def line_set(self, purpose: Purpose) -> LineSet:
         """See `federation.region.line_trainer.LineStore`; the rules alone say what class a template has."""
@@ -59,8 +64,8 @@ def _set(
     windows: Windows,
     labels: NDArray[np.bool_],
     templates: Templates,
-    index: NDArray[np.int64],
     known: NDArray[np.bool_],
+    index: NDArray[np.int64],
 ) -> LearningSet:
     chosen = windows.take(index)
     texts = {i: templates[i] for i in np.unique(chosen.ids).tolist()}
@@ -125,12 +130,12 @@ class HostileRegion:
         """See `RegionClient`."""
         return self.attack(self.honest.train(weights, task), weights)
 
-    def calibrate(self, weights: Weights, spec: ModelSpec) -> ScoreSketch:
+    def calibrate(self, weights: Weights, task: TrainTask) -> ScoreSketch:
         """See `RegionClient`."""
-        return self.honest.calibrate(weights, spec)
+        return self.honest.calibrate(weights, task)
 
     def evaluate(
-        self, candidate: Weights, current: Weights, spec: ModelSpec, thresholds: tuple[float, float]
+        self, candidate: Weights, current: Weights, task: TrainTask, thresholds: tuple[float, float]
     ) -> HoldoutFigures:
         """See `RegionClient`."""
-        return self.honest.evaluate(candidate, current, spec, thresholds)
+        return self.honest.evaluate(candidate, current, task, thresholds)

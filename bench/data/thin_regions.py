@@ -21,7 +21,7 @@ from federation.flower.process_supervisor import Program
 from federation.flower.record_codec import pack, unpack
 from federation.protocol import messages
 from federation.protocol.calibration import sketch_scores
-from federation.protocol.records import HoldoutFigures, ModelSpec, Pairs, ScoreSketch, TrainTask, Update, Weights
+from federation.protocol.records import HoldoutFigures, Pairs, ScoreSketch, TrainTask, Update, Weights
 from federation.region.trainer_connection import TrainerConnection
 
 JOB_S = 600.0
@@ -41,13 +41,13 @@ class PreparedAnswers:
         """See `RegionClient`."""
         return Update(self.region, {name: array + np.float32(1) for name, array in weights.items()}, 100, {})
 
-    def calibrate(self, weights: Weights, spec: ModelSpec) -> ScoreSketch:
+    def calibrate(self, weights: Weights, task: TrainTask) -> ScoreSketch:
         """See `RegionClient`."""
         scores = np.array([0.1, 0.2, 0.9], np.float32)
         return sketch_scores(self.region, scores, np.array([False, False, True]))
 
     def evaluate(
-        self, candidate: Weights, current: Weights, spec: ModelSpec, thresholds: tuple[float, float]
+        self, candidate: Weights, current: Weights, task: TrainTask, thresholds: tuple[float, float]
     ) -> HoldoutFigures:
         """See `RegionClient`."""
         return HoldoutFigures(self.region, (5, 3, 5, 87), (9, 3, 1, 87), Pairs(found=4))

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from federation.round.round_files import StepReport
 
-_PHASES = {"hello": "training", "templates": "training", "threshold": "comparison on the holdouts", "gate": "verdict"}
+_PHASES = {
+    "hello": "training",
+    "templates": "training",
+    "threshold": "comparison on the holdouts",
+    "cross-fitting": "two trainings on half of the sessions each, judged on the other half",
+    "gate": "verdict",
+}
 """Last completed step -> what the round does now."""
 
 

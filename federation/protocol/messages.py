@@ -23,7 +23,6 @@ from federation.protocol.output_templates import MAX_TEMPLATES
 from federation.protocol.records import (
     HoldoutFigures,
     LabelledAnomalies,
-    ModelSpec,
     Pairs,
     ScoreSketch,
     TrainTask,
@@ -67,12 +66,12 @@ class RegionClient(Protocol):
         """Train from `weights` on the region's own windows."""
         ...
 
-    def calibrate(self, weights: Weights, spec: ModelSpec) -> ScoreSketch:
+    def calibrate(self, weights: Weights, task: TrainTask) -> ScoreSketch:
         """Score the region's calibration windows."""
         ...
 
     def evaluate(
-        self, candidate: Weights, current: Weights, spec: ModelSpec, thresholds: tuple[float, float]
+        self, candidate: Weights, current: Weights, task: TrainTask, thresholds: tuple[float, float]
     ) -> HoldoutFigures:
         """Score the region's holdout with both models; `thresholds` are (candidate's, current's)."""
         ...
@@ -164,14 +163,14 @@ def _answer(client: RegionClient, kind: str, content: RecordDict) -> RecordDict:
         metrics = MetricRecord({**{k: float(v) for k, v in update.metrics.items()}, "examples": update.examples})
         return RecordDict({_CONFIG: name, _WEIGHTS: to_record(update.weights), _METRICS: metrics})
     if kind == CALIBRATE:
-        sketch = client.calibrate(weights, task.spec)
+        sketch = client.calibrate(weights, task)
         counts = MetricRecord(
             {"normal": sketch.normal_count, "anomalous": sketch.anomalous_count, "labelled": int(sketch.labelled)}
         )
         scores = to_record({"normal": sketch.normal, "anomalous": sketch.anomalous})
         return RecordDict({_CONFIG: name, _SCORES: scores, _METRICS: counts})
     if kind == EVALUATE:
-        found = client.evaluate(weights, from_record(content, _CURRENT), task.spec, _thresholds(content))
+        found = client.evaluate(weights, from_record(content, _CURRENT), task, _thresholds(content))
         cells = MetricRecord(
             {
                 "current": list(found.current), "candidate": list(found.candidate), "answered": _listed(found.answered),

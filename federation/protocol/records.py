@@ -6,7 +6,7 @@ region. Windows, template texts and raw lines do not.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +72,9 @@ class TrainTask(BaseModel):
         0.0, description="Weight of FedProx's proximal term; 0 turns it off."
     )
     privacy: PrivacySettings = Field(PrivacySettings.model_validate({}), description="See `PrivacySettings`.")
+    left_out: Literal[0, 1] | None = Field(
+        None, description="Half of the sessions that is left out of the training, to be judged on; None: no half."
+    )
     seed: Annotated[int, Field(ge=0)] = Field(0, description="Seed of the local training.")
     traceparent: str = Field("", description="W3C trace context of the round.")
 

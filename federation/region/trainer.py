@@ -89,7 +89,7 @@ class Trainer:
             return self._lines.train(weights, task)
         start = time.perf_counter()
         detector = self._loaded(task.spec, weights)
-        own, check = self._store.learning_set(Purpose.TRAIN), self._store.learning_set(Purpose.CALIBRATE)
+        own, check = (self._store.learning_set(p, task.left_out) for p in (Purpose.TRAIN, Purpose.CALIBRATE))
         statistics = statistics_of(task.spec.detector)
         if not detector.supervised and statistics is None:
             own = own.subset(~own.labels)
@@ -116,39 +116,44 @@ class Trainer:
         metrics = {"train_s": time.perf_counter() - start, **mode.report(task, self._store, figures)}
         return Update(self._region, detector.weights(), len(own), metrics)
 
-    def calibrate(self, weights: Weights, spec: ModelSpec) -> ScoreSketch:
+    def calibrate(self, weights: Weights, task: TrainTask) -> ScoreSketch:
         """Score the calibration windows; only quantiles of the scores are returned.
 
         Raises:
             ModelError: see `WindowDetector.load_weights`.
         """
-        own = self._store.learning_set(Purpose.CALIBRATE)
+        spec, own = task.spec, self._store.learning_set(Purpose.CALIBRATE, task.left_out)
         known = np.array([origin != ASSUMED for origin in own.provenance], bool)
         labelled = supports_threshold(own.labels, known)
         scores, labels = self._scores(spec, weights, own), own.labels
         if not labelled:
             # Too few to leave any out. Trained on, they score higher: a threshold above them is surely too high.
-            train = self._store.learning_set(Purpose.TRAIN)
+            train = self._store.learning_set(Purpose.TRAIN, task.left_out)
             taught = self._scores(spec, weights, train.subset(train.labels))
             scores, labels = np.append(scores, taught), np.append(labels, np.ones(len(taught), bool))
         return sketch_scores(self._region, scores, labels, labelled=labelled)
 
     def evaluate(
-        self, candidate: Weights, current: Weights, spec: ModelSpec, thresholds: tuple[float, float]
+        self, candidate: Weights, current: Weights, task: TrainTask, thresholds: tuple[float, float]
     ) -> HoldoutFigures:
-        """Count the results of both models on the holdout; `thresholds` are (candidate's, current's).
+        """Count the results of both models on the holdout, or on the half of the sessions that is left out.
+
+        `thresholds` are (candidate's, current's).
 
         Raises:
             ModelError: see `WindowDetector.load_weights`.
         """
+        spec = task.spec
         if spec.kind == LINE_CLASSIFIER:
             return self._lines.evaluate(candidate, current, spec)
-        own = self._store.learning_set(Purpose.HOLDOUT)
+        own = self._store.learning_set(Purpose.HOLDOUT, task.left_out)
         new, old = (
             self._scores(spec, weights, own) >= threshold
             for weights, threshold in zip((candidate, current), thresholds, strict=True)
         )
         figures = window_figures(self._region, own, old, new)
+        if task.left_out is not None:
+            return figures
         made_up, strange = self._made_up((candidate, current), thresholds, spec, own)
         others = [self._store.learning_set(purpose) for purpose in (Purpose.TRAIN, Purpose.CALIBRATE)]
         known = sum(map(labelled_anomalies, others), labelled_anomalies(own))

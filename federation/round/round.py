@@ -12,7 +12,8 @@
 6. Every region scores its calibration windows with the candidate; one threshold is fitted for all regions. A
    line classifier has no threshold and skips this step.
 7. Every region counts what candidate and current model do on its holdout.
-8. The gate decides which regions take the candidate (`federation.round.gate`).
+8. The gate decides which regions take the candidate (`federation.round.gate`). If the holdouts leave it open, steps
+   2 to 7 may be repeated for two halves of the sessions (`federation.round.cross_fitting`).
 
 Regions that cannot train, because they have no window that teaches anything, still take part in steps 6 to 8: an
 incident that one region has seen can train a model that the others judge.
@@ -20,9 +21,11 @@ incident that one region has seen can train a model that the others judge.
 Nothing is published here: the coordinator publishes an accepted `RoundResult`.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from federation.errors import RoundFailedError
 from federation.privacy.base import PassResult, PrivacyMode
 from federation.privacy.registry import privacy_mode
 from federation.protocol import messages
@@ -38,8 +41,9 @@ from federation.protocol.records import (
     TrainTask,
     Weights,
 )
+from federation.round import cross_fitting
 from federation.round.fleet import Fleet
-from federation.round.gate import judge
+from federation.round.gate import Verdict, judge
 from federation.round.guard import figures_problem, shares
 from federation.round.merging import Merging, merging_of
 from federation.round.network import Network
@@ -66,6 +70,9 @@ class _Round:
     mode: PrivacyMode
     task: TrainTask
     report: Report
+
+
+_Train = Callable[[_Round], PassResult]
 
 
 def _ignore(step: str, figures: Mapping[str, float | str]) -> None:
@@ -121,8 +128,9 @@ def run_round(
     fleet.require(fleet.regions, "step 1, hello")
     this.report("hello", {"regions": len(fleet.regions)})
     start = _with_all_templates(this, weights) if has_candidates(weights) else weights  # 1
-    candidate = _train(this, start, merging)  # 2 to 5
-    return _judged(this, Baseline(frozenset(), weights, threshold, made_with), kept, candidate)  # 6 to 8
+    candidate = _train(this, weights=start, merging=merging)  # 2 to 5
+    served = (Baseline(frozenset(), weights, threshold, made_with), *kept)
+    return _judged(this, served, candidate, functools.partial(_train, weights=start, merging=merging))  # 6 to 8
 
 
 def _with_all_templates(this: _Round, weights: Weights) -> Weights:
@@ -139,7 +147,7 @@ def _with_all_templates(this: _Round, weights: Weights) -> Weights:
     return grown(weights, kept, new)
 
 
-def _train(this: _Round, weights: Weights, merging: Merging) -> PassResult:
+def _train(this: _Round, *, weights: Weights, merging: Merging) -> PassResult:
     """Steps 2 to 5, as many times as the merging needs; the result of the last pass.
 
     Raises:
@@ -152,21 +160,32 @@ def _train(this: _Round, weights: Weights, merging: Merging) -> PassResult:
         current = TrainingPass(this.fleet, this.settings, task, result.weights, merging, regions)
         result = this.mode.aggregate(current)
         regions = [update.region for update in result.updates]
-        this.report("pass", {"number": number, "regions": len(regions), "refused": current.refused})
+        this.report(
+            "pass",
+            {"number": number, "regions": len(regions), "refused": current.refused},
+        )
     return result
 
 
-def _judged(this: _Round, current: Baseline, kept: Sequence[Baseline], candidate: PassResult) -> RoundResult:
+def _judged(this: _Round, served: Sequence[Baseline], candidate: PassResult, train: _Train) -> RoundResult:
     """Steps 6 to 8: a threshold for the candidate, and the verdict of the gate.
+
+    Args:
+        this: The round.
+        served: The version that the candidate starts from, and those that regions serve in its place.
+        candidate: The candidate.
+        train: Steps 2 to 5, of another task.
 
     Raises:
         RoundFailedError: too few regions gave calibration scores.
     """
     lines, fleet, settings = this.task.spec.kind == LINE_CLASSIFIER, this.fleet, this.settings
-    value = current.threshold if lines else _calibrated(this, candidate)  # 6
-    figures = _figures(this, current, kept, (candidate.weights, value))  # 7
-    kept_made_with = {region: version.made_with for version in kept for region in version.regions}
-    verdict = judge(list(figures.values()), settings, current.made_with, kept_made_with)  # 8
+    value = served[0].threshold if lines else _calibrated(this, candidate)  # 6
+    figures = _figures(this, served, (candidate.weights, value))  # 7
+    verdict = _verdict(tuple(figures.values()), settings, served)  # 8
+    open_ = settings.cross_fit and not verdict.accepted and not lines and not this.mode.has_budget
+    if open_ and cross_fitting.worthwhile(tuple(figures.values()), settings):
+        verdict = _cross_fitted(this, served, train, figures, verdict)
     this.report("gate", {"regions": len(figures), "accepted": float(verdict.accepted), "reason": verdict.reason})
     return RoundResult(
         round_id=this.task.round_id, weights=candidate.weights, threshold=value,
@@ -179,11 +198,32 @@ def _judged(this: _Round, current: Baseline, kept: Sequence[Baseline], candidate
     )  # fmt: skip
 
 
-def _figures(
-    this: _Round, current: Baseline, kept: Sequence[Baseline], candidate: tuple[Weights, float]
-) -> dict[str, HoldoutFigures]:
+def _verdict(figures: Sequence[HoldoutFigures], settings: RoundSettings, served: Sequence[Baseline]) -> Verdict:
+    kept = {region: version.made_with for version in served[1:] for region in version.regions}
+    return judge(figures, settings, served[0].made_with, kept)
+
+
+def _cross_fitted(
+    this: _Round, served: Sequence[Baseline], train: _Train, own: Mapping[str, HoldoutFigures], holdout: Verdict
+) -> Verdict:
+    """The verdict on the sessions of both halves, each judged by the candidate of the other."""
+    halves = []
+    try:
+        for half in cross_fitting.HALVES:
+            task = this.task.model_copy(update={"left_out": half})
+            part = replace(this, task=task, report=lambda _, figures: this.report("cross-fitting", figures))
+            candidate = train(part)
+            value = _calibrated(part, candidate)
+            halves.append(_figures(part, served, (candidate.weights, value)))
+    except RoundFailedError as error:  # the candidate is refused as it was before
+        return replace(holdout, reason=f"{holdout.reason}; cross-fitting failed: {error}")
+    joined = cross_fitting.joined(halves, own)
+    return cross_fitting.combined(holdout, _verdict(joined, cross_fitting.stricter(this.settings), served))
+
+
+def _figures(this: _Round, served: Sequence[Baseline], candidate: tuple[Weights, float]) -> dict[str, HoldoutFigures]:
     """Step 7: figures of every region, against the version that it serves; those that cannot be are refused."""
-    fleet, settings = this.fleet, this.settings
+    fleet, settings, (current, *kept) = this.fleet, this.settings, served
     others = frozenset(fleet.regions).difference(*(baseline.regions for baseline in kept))
     figures: dict[str, HoldoutFigures] = {}
     for baseline in (replace(current, regions=others), *kept):

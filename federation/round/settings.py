@@ -63,6 +63,11 @@ class RoundSettings(BaseModel):
     margin_region: Annotated[float, Field(ge=0)] = Field(
         0.02, description="F1 that a region may lose; with a larger loss it keeps its version."
     )
+    cross_fit: bool = Field(
+        True, description="Whether a candidate that the holdouts leave open is judged on all labelled sessions, if "
+        "these are likely to decide, by two more trainings on half of the sessions each. Not with a privacy budget, "
+        "and not for line classifiers.",
+    )  # fmt: skip
     threshold: str = Field("auto", description="Threshold rule of the candidate: auto, best_f1 or percentile.")
     privacy: PrivacySettings = Field(PrivacySettings.model_validate({}), description="See `PrivacySettings`.")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="Seed of the round.")

@@ -41,6 +41,9 @@ RANKS: tuple[Provenance, ...] = ("feedback", "labels", "rules")
 SPLIT = {Purpose.TRAIN: range(70), Purpose.CALIBRATE: range(70, 80), Purpose.HOLDOUT: range(80, 100)}
 """Hundredths of the session keys' hashes for each purpose."""
 
+HALVED = {Purpose.TRAIN: SPLIT[Purpose.TRAIN], Purpose.CALIBRATE: range(70, 100), Purpose.HOLDOUT: range(100)}
+"""The same of one half of the sessions, by whether the hundredth is even."""
+
 _UNLABELLED = -1
 
 
@@ -217,8 +220,8 @@ class TrainingStore:
             row = database.execute("SELECT value FROM facts WHERE name = ?", (f"position {feed}",)).fetchone()
         return None if row is None else dict(json.loads(row[0]))
 
-    def learning_set(self, purpose: Purpose) -> LearningSet:
-        """The windows for a purpose, oldest first; for the holdout only the newest.
+    def learning_set(self, purpose: Purpose, left_out: int | None = None) -> LearningSet:
+        """The windows for a purpose, oldest first; for the holdout only the newest. See `LearningStore`.
 
         Unclosed windows of anomalous sessions are left out: the label does not show where in the session the
         anomaly is, and a window that ends before it looks normal.
@@ -226,12 +229,16 @@ class TrainingStore:
         Raises:
             StorageError: the store cannot be read, or was changed by another program.
         """
-        part, wait_ns = SPLIT[purpose], int(self._settings.label_wait_s * 1e9)
+        part, which = SPLIT[purpose], "1"
+        if left_out is not None:
+            part, which = HALVED[purpose], f"bucket % 2 {'=' if purpose is Purpose.HOLDOUT else '!='} {int(left_out)}"
+            which += " AND class >= 0" if purpose is Purpose.HOLDOUT else ""
+        wait_ns = int(self._settings.label_wait_s * 1e9)
         newest = self._settings.holdout_windows if purpose is Purpose.HOLDOUT else -1
         with self._file.snapshot() as database:
             rows = database.execute(
-                """SELECT id, content, closed, class, rank, key FROM windows
-                WHERE bucket >= ? AND bucket < ? AND (closed OR class != 1)
+                f"""SELECT id, content, closed, class, rank, key FROM windows
+                WHERE bucket >= ? AND bucket < ? AND {which} AND (closed OR class != 1)
                 AND (class >= 0 OR time_ns <= (SELECT max(time_ns) FROM windows) - ?)
                 ORDER BY time_ns DESC, id DESC LIMIT ?""",
                 (part.start, part.stop, wait_ns, newest),

@@ -21,6 +21,10 @@ def test_a_fixed_store_deals_every_window_out_once() -> None:
     dealt = sorted(tuple(s.windows.row(i).tolist()) for s in sets.values() for i in range(len(s)))
     assert dealt == sorted(tuple(whole.windows.row(i).tolist()) for i in range(100))
     assert all(set(s.templates) == set(s.windows.ids.tolist()) for s in sets.values())
+    halves = [store.learning_set(Purpose.HOLDOUT, half) for half in (0, 1)]
+    assert sorted(tuple(s.windows.row(i).tolist()) for s in halves for i in range(50)) == dealt
+    learnt = [[store.learning_set(p, h) for p in (Purpose.TRAIN, Purpose.CALIBRATE)] for h in (0, 1)]
+    assert [len(train) + len(calibrate) for train, calibrate in learnt] == [50, 50]
     store.spend(Spending("r1", 1.0, 0.1, 5))
     assert store.spent() == (Spending("r1", 1.0, 0.1, 5),)
 

@@ -39,12 +39,12 @@ class PreparedRegion:
         moved = {k: v + np.float32(self.step) if v.dtype == np.float32 else v for k, v in weights.items()}
         return self.spoil(Update(self.region, moved, self.examples, {"loss": 0.5}))
 
-    def calibrate(self, weights: Weights, spec: ModelSpec) -> ScoreSketch:
+    def calibrate(self, weights: Weights, task: TrainTask) -> ScoreSketch:
         scores = np.array([0.1, 0.2, 0.9], np.float32)
         return sketch_scores(self.region, scores, np.array([False, False, True]))
 
     def evaluate(
-        self, candidate: Weights, current: Weights, spec: ModelSpec, thresholds: tuple[float, float]
+        self, candidate: Weights, current: Weights, task: TrainTask, thresholds: tuple[float, float]
     ) -> HoldoutFigures:
         self.thresholds = thresholds
         return figures(self.region, self.current, self.candidate)
@@ -122,9 +122,13 @@ class SetStore:
         """See `LearningStore`."""
         return self.lines[purpose]
 
-    def learning_set(self, purpose: Purpose) -> LearningSet:
-        """See `LearningStore`."""
-        return self.sets[purpose]
+    def learning_set(self, purpose: Purpose, left_out: int | None = None) -> LearningSet:
+        """See `LearningStore`; every second window of a set belongs to a half, for any purpose."""
+        own = self.sets[purpose]
+        if left_out is None:
+            return own
+        other = np.arange(len(own)) % 2 != left_out
+        return own.subset(~other if purpose is Purpose.HOLDOUT else other)
 
 
 TEMPLATES = {template_id(text): text for text in ("open <*>", "read <*>", "write <*>", "close <*>", "error <*>")}

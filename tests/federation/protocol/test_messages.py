@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from federation.errors import BudgetSpentError, MalformedError, RegionFailedError
 from federation.protocol import messages
 from federation.protocol.arrays import from_record, to_record
-from federation.protocol.records import ModelSpec, ScoreSketch, TrainTask, Update, Weights
+from federation.protocol.records import ScoreSketch, TrainTask, Update, Weights
 from tests.support.prepared import SPEC, WEIGHTS, PreparedRegion
 
 TASK = TrainTask(round_id="r1", spec=SPEC, number=3, proximal_mu=0.25, traceparent="00-ab-cd-01")
@@ -55,7 +55,7 @@ class SpentRegion(PreparedRegion):
     def train(self, weights: Weights, task: TrainTask) -> Update:
         raise BudgetSpentError("eu has spent epsilon 8.1 of 8")
 
-    def calibrate(self, weights: Weights, spec: ModelSpec) -> ScoreSketch:
+    def calibrate(self, weights: Weights, task: TrainTask) -> ScoreSketch:
         raise ZeroDivisionError
 
 

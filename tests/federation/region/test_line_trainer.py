@@ -85,7 +85,9 @@ def run(grid: LocalGrid, start: tuple[ModelSpec, Weights], **changes: Any) -> Ro
 
 def macro_f1(start: tuple[ModelSpec, Weights], weights: Weights) -> float:
     """Over the held-out templates of all regions."""
-    found = Trainer("all", store(*KINDS), device="cpu").evaluate(weights, start[1], start[0], (0.0, 0.0))
+    found = Trainer("all", store(*KINDS), device="cpu").evaluate(
+        weights, start[1], TrainTask(round_id="r1", spec=start[0]), (0.0, 0.0)
+    )
     return quality(found.candidate)
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from federation.protocol.records import ModelSpec
+from federation.protocol.records import ModelSpec, TrainTask
 from federation.region.made_up_incidents import (
     CHANGES,
     MAX_INCIDENTS,
@@ -90,13 +90,19 @@ def test_a_model_that_learnt_the_present_is_better_without_a_label() -> None:
     before.fit(recent.windows, None, recent.templates, seed=0)
     after.fit(now.windows, None, now.templates, seed=0)
     spec = ModelSpec(name="m", version=1, detector="event_counts", settings=before.settings(), extra=before.extra())
-    figures = Trainer("eu", store, device="cpu").evaluate(after.weights(), before.weights(), spec, (0.0, 0.0))
+    figures = Trainer("eu", store, device="cpu").evaluate(
+        after.weights(), before.weights(), TrainTask(round_id="r1", spec=spec), (0.0, 0.0)
+    )
     assert figures.strange[2] == MAX_INCIDENTS
     assert figures.strange[0] > figures.strange[1]
     assert figures.made_up.found > figures.made_up.lost + 20
     assert sum(figures.current) == 0
-    deaf = Trainer("eu", store, device="cpu").evaluate(after.weights(), before.weights(), spec, (1e9, 0.0))
+    deaf = Trainer("eu", store, device="cpu").evaluate(
+        after.weights(), before.weights(), TrainTask(round_id="r1", spec=spec), (1e9, 0.0)
+    )
     assert deaf.made_up.found == 0
     few = SetStore({**store.sets, Purpose.CALIBRATE: now.subset(np.arange(300) < MIN_CALIBRATION - 1)})
-    figures = Trainer("eu", few, device="cpu").evaluate(after.weights(), before.weights(), spec, (0.0, 0.0))
+    figures = Trainer("eu", few, device="cpu").evaluate(
+        after.weights(), before.weights(), TrainTask(round_id="r1", spec=spec), (0.0, 0.0)
+    )
     assert figures.strange == (0, 0, 0)

@@ -114,8 +114,8 @@ def test_empty_stores_and_foreign_weights() -> None:
     empty = Trainer("eu", made_store(1, count=0), device="cpu")
     with pytest.raises(TrainerError, match="eu has no window to train lstm_autoencoder on"):
         empty.train(weights, TrainTask(round_id="r1", spec=spec))
-    assert empty.calibrate(weights, spec).normal_count == 0
-    assert empty.evaluate(weights, weights, spec, (0.5, 0.5)).current == (0, 0, 0, 0)
+    assert empty.calibrate(weights, TrainTask(round_id="r1", spec=spec)).normal_count == 0
+    assert empty.evaluate(weights, weights, TrainTask(round_id="r1", spec=spec), (0.5, 0.5)).current == (0, 0, 0, 0)
     with pytest.raises(ModelStoreError, match="is missing"):
         trained((spec, {k: v for k, v in weights.items() if k != "output.bias"}))
     with pytest.raises(TrainingError, match="the loss is nan"):
@@ -125,7 +125,7 @@ def test_empty_stores_and_foreign_weights() -> None:
 def test_holdout_counts_follow_the_thresholds() -> None:
     spec, weights = started("bert_cnn")
     trainer = Trainer("eu", made_store(1), device="cpu")
-    figures = trainer.evaluate(weights, weights, spec, (-1.0, 2.0))
+    figures = trainer.evaluate(weights, weights, TrainTask(round_id="r1", spec=spec), (-1.0, 2.0))
     anomalous = int(made_store(1).sets[Purpose.HOLDOUT].labels.sum())
     assert figures.candidate == (anomalous, 40 - anomalous, 0, 0)
     assert figures.current == (0, 0, anomalous, 40 - anomalous)
@@ -134,7 +134,7 @@ def test_holdout_counts_follow_the_thresholds() -> None:
 def test_calibration_scores_are_given_by_class() -> None:
     spec, weights = started("bert_cnn")
     own = made_store(1).sets[Purpose.CALIBRATE]
-    found = Trainer("eu", made_store(1), device="cpu").calibrate(weights, spec)
+    found = Trainer("eu", made_store(1), device="cpu").calibrate(weights, TrainTask(round_id="r1", spec=spec))
     assert (found.normal_count, found.anomalous_count) == (int((~own.labels).sum()), int(own.labels.sum()))
 
 
@@ -152,16 +152,20 @@ def partly(answered: dict[Purpose, int]) -> SetStore:
 def test_labelled_anomalies_of_all_sets_are_counted_and_those_outside_the_holdout_are_anchors() -> None:
     spec, weights = started("bert_cnn")
     store = partly({Purpose.TRAIN: 4, Purpose.CALIBRATE: 2, Purpose.HOLDOUT: 0})
-    figures = Trainer("eu", store, device="cpu").evaluate(weights, weights, spec, (2.0, -1.0))
+    figures = Trainer("eu", store, device="cpu").evaluate(
+        weights, weights, TrainTask(round_id="r1", spec=spec), (2.0, -1.0)
+    )
     assert figures.known == LabelledAnomalies(feedback=6)
     assert figures.anchors == Pairs(lost=6)
     store = partly({Purpose.TRAIN: 4, Purpose.CALIBRATE: 2, Purpose.HOLDOUT: 3})
-    figures = Trainer("eu", store, device="cpu").evaluate(weights, weights, spec, (2.0, -1.0))
+    figures = Trainer("eu", store, device="cpu").evaluate(
+        weights, weights, TrainTask(round_id="r1", spec=spec), (2.0, -1.0)
+    )
     assert (figures.known, figures.anchors) == (LabelledAnomalies(feedback=9), Pairs()), "the holdout judges"
 
 
 def test_a_few_answers_lend_the_threshold_the_scores_of_the_anomalies_that_were_trained_on() -> None:
     spec, weights = started("bert_cnn")
     found = Trainer("eu", partly({Purpose.TRAIN: 4, Purpose.CALIBRATE: 1, Purpose.HOLDOUT: 0}), device="cpu")
-    sketch = found.calibrate(weights, spec)
+    sketch = found.calibrate(weights, TrainTask(round_id="r1", spec=spec))
     assert (sketch.normal_count, sketch.anomalous_count, sketch.labelled) == (19, 5, False)

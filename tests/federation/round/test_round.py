@@ -11,7 +11,7 @@ from federation.errors import RoundFailedError, TrainerError
 from federation.flower.local_grid import LocalGrid
 from federation.flower.network import FlowerNetwork
 from federation.protocol.messages import CALIBRATE, EVALUATE, HELLO, TRAIN, RegionClient
-from federation.protocol.records import HoldoutFigures, ModelSpec, ScoreSketch, TrainTask, Update, Weights
+from federation.protocol.records import HoldoutFigures, ScoreSketch, TrainTask, Update, Weights
 from federation.round.result import RoundResult
 from federation.round.round import run_round
 from tests.federation.round.test_guard import FAULTS
@@ -212,7 +212,7 @@ def test_a_region_that_is_left_out_neither_trains_nor_judges() -> None:
 def test_a_region_with_many_windows_does_not_set_the_threshold_alone() -> None:
     @dataclass
     class Large(PreparedRegion):
-        def calibrate(self, weights: Weights, spec: ModelSpec) -> ScoreSketch:
+        def calibrate(self, weights: Weights, task: TrainTask) -> ScoreSketch:
             scores = np.array([0.9, 0.95], np.float32)
             return ScoreSketch(self.region, scores, scores[:0], 9_000_000, 0)
 
@@ -233,7 +233,7 @@ class CountingRegion(PreparedRegion):
         return Update(self.region, moved, 100)
 
     def evaluate(
-        self, candidate: Weights, current: Weights, spec: ModelSpec, thresholds: tuple[float, float]
+        self, candidate: Weights, current: Weights, task: TrainTask, thresholds: tuple[float, float]
     ) -> HoldoutFigures:
         rng = np.random.default_rng(sum(map(ord, self.region)))
         points = rng.normal(0, 1, (400, 4))
