@@ -1,6 +1,7 @@
 """Alerts and groups in the SQL store, with what operators decided about them."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import sqlalchemy as sa
@@ -49,7 +50,8 @@ class AlertItem(BaseModel):
     created: str
 
 
-class AlertFilter(BaseModel):
+@dataclass(frozen=True, slots=True)
+class AlertFilter:
     """Conditions on alerts; all that are given must hold."""
 
     severity: Annotated[Severity, Query(description="Mildest severity.")] = "info"
@@ -87,12 +89,8 @@ class AlertFilter(BaseModel):
         return found
 
 
-def alert_filter(wanted: Annotated[AlertFilter, Query()]) -> AlertFilter:
-    """Return the filters in a query; as a dependency, so that a route may have further parameters."""
-    return wanted
-
-
-Wanted = Annotated[AlertFilter, Depends(alert_filter)]
+Wanted = Annotated[AlertFilter, Depends()]
+"""The fields of the filter as parameters of their own in the query."""
 
 
 def select_alerts(*more: sa.ColumnElement[Any]) -> sa.Select[Any]:

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
@@ -41,6 +42,9 @@ from engine.api.settings import ServeSettings
 from engine.api.versions import LoadedVersions
 from foundation.version import VERSION
 
+if TYPE_CHECKING:
+    from engine.api.mcp_endpoint import McpEndpoint
+
 CONSOLE = Path(__file__).resolve().parents[1] / "console"
 """The built console; empty in a clone in which it was not built."""
 
@@ -75,6 +79,9 @@ def build_app(services: Services) -> FastAPI:
     for noun in nouns:
         app.include_router(noun.router)
     app.add_api_route("/api/v1/openapi.json", _openapi, tags=["session"], responses=problems.RESPONSES)
+    app.state.mcp = _mcp(services)
+    if app.state.mcp is not None:
+        app.router.routes.append(Route("/mcp", app.state.mcp, methods=["DELETE", "GET", "POST"], name="mcp"))
     app.router.routes.append(_console())
     problems.install(app)
     _wrap(app, services.settings)
@@ -93,11 +100,11 @@ def _wrap(app: FastAPI, settings: ServeSettings) -> None:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    reader = asyncio.create_task(app.state.alert_stream.run())
-    try:
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(events.stop, asyncio.create_task(app.state.alert_stream.run()))
+        if app.state.mcp is not None:
+            await stack.enter_async_context(app.state.mcp.running())
         yield
-    finally:
-        await events.stop(reader)
 
 
 def _openapi(_: auth.Viewer, request: Request) -> dict[str, Any]:
@@ -116,6 +123,15 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
     for path, method, role in auth.roles_of(app.routes):
         document["paths"][path][method] |= {"x-role": role, "security": [{"token": []}, {"session": []}]}
     return document
+
+
+def _mcp(services: Services) -> "McpEndpoint | None":
+    """The MCP endpoint, if the extra `mcp` is installed."""
+    if find_spec("mcp") is None:
+        return None
+    from engine.api.mcp_endpoint import McpEndpoint
+
+    return McpEndpoint(services)
 
 
 def _console() -> Mount | Route:

@@ -20,6 +20,7 @@ from engine.api.services import Services, Svc
 COOKIE = "driftline_session"
 CSRF_HEADER = "X-CSRF-Token"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 UserName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]*$")]
 Password = Annotated[str, Field(min_length=12, max_length=256, description="12 to 256 characters.")]
@@ -63,20 +64,31 @@ def roles_of(routes: Iterable[BaseRoute]) -> Iterator[tuple[str, str, Role]]:
             yield from roles_of(included.routes)
 
 
-def _caller(request: Request, services: Services) -> Caller:
+def bearer(request: Request, services: Services) -> Caller | None:
+    """Return the caller of a request with a token; None if it sends none.
+
+    Raises:
+        ProblemError: 401 if the token is not valid.
+    """
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    challenge = {"WWW-Authenticate": "Bearer"}
-    if scheme:
-        caller = services.accounts.by_token(token.strip()) if scheme.lower() == "bearer" else None
-        if caller is None:
-            raise ProblemError(401, "the token is unknown, revoked or expired", challenge)
+    if not scheme:
+        return None
+    caller = services.accounts.by_token(token.strip()) if scheme.lower() == "bearer" else None
+    if caller is None:
+        raise ProblemError(401, "the token is unknown, revoked or expired", CHALLENGE)
+    return caller
+
+
+def _caller(request: Request, services: Services) -> Caller:
+    caller = bearer(request, services)
+    if caller is not None:
         return caller
     cookie = request.cookies.get(COOKIE)
     if cookie is None:
-        raise ProblemError(401, "log in first: POST /api/v1/session, or send a token", challenge)
+        raise ProblemError(401, "log in first: POST /api/v1/session, or send a token", CHALLENGE)
     caller = services.accounts.by_cookie(cookie)
     if caller is None:
-        raise ProblemError(401, "the session has ended; log in again", challenge)
+        raise ProblemError(401, "the session has ended; log in again", CHALLENGE)
     given = request.headers.get(CSRF_HEADER, "")
     if request.method not in SAFE_METHODS and not _equal(given, caller.csrf_token):
         raise ProblemError(403, f"the header {CSRF_HEADER} must have the session's csrf_token")

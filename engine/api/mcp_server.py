@@ -1,7 +1,7 @@
 """A read-only MCP server over the functions that answer the REST routes, for assistants: `driftline mcp`.
 
-It speaks over standard input and output with the program that started it, so it has that program's access to the
-files of the service, and no login.
+Over standard input and output it has the access of the program that started it to the files of the service, and no
+login; over HTTP see `engine.api.mcp_endpoint`.
 """
 
 import functools
@@ -12,16 +12,21 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
 
-from engine.api import alerts, groups, rounds, templates
+from engine.api import alerts, became_normal, drift_events, groups, markers, regions, rounds, templates
 from engine.api.accounts import Caller
 from engine.api.alert_queries import AlertFilter, AlertItem, Status
 from engine.api.alerts import AlertDetail
+from engine.api.became_normal import BecameNormal
+from engine.api.drift_events import DriftEvents
 from engine.api.groups import GroupItem
+from engine.api.markers import Marker
 from engine.api.pages import MAX_LIMIT, Page, page_request
+from engine.api.regions import RegionHealth
 from engine.api.rounds import RoundsReport
 from engine.api.services import Services
 from engine.api.settings import ServeSettings
 from engine.api.templates import TemplateDiff, TemplateLife, TemplateList
+from engine.api.versions import LoadedVersions
 from foundation.documents.alert import Severity
 from foundation.errors import DriftlineError
 from foundation.version import VERSION
@@ -31,8 +36,9 @@ R = TypeVar("R")
 
 INSTRUCTIONS = """\
 Reads a Driftline store: alerts about anomalous log lines, groups of alerts, exact counts of log templates per minute.
-Times are RFC 3339 in UTC; `since` is included, `until` is not. To find what a deploy changed, call diff_ranges with a
-range before and a range after it, then explain_alert for alerts of the second range.
+Times are RFC 3339 in UTC; `since` is included, `until` is not. To find what a deploy changed, take its time from
+list_markers, call diff_ranges with a range before and a range after it, then explain_alert for alerts of the second
+range.
 """
 
 _CALLER = Caller("mcp", "viewer")
@@ -41,6 +47,7 @@ _READ_ONLY = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempo
 
 def build_mcp(services: Services) -> MCPServer:
     """The server with its tools; closing the services is the caller's part."""
+    versions = LoadedVersions()
     server = MCPServer("driftline", version=VERSION, instructions=INSTRUCTIONS, log_level="WARNING")
 
     @server.tool(annotations=_READ_ONLY)
@@ -93,6 +100,30 @@ def build_mcp(services: Services) -> MCPServer:
     def list_rounds(limit: int = 10) -> RoundsReport:
         """The newest federated rounds: participants, refusals, the gate's verdicts, and what was published."""
         return rounds.list_rounds(_CALLER, services, _bounded(limit))
+
+    @server.tool(annotations=_READ_ONLY)
+    @_reported
+    def list_markers(since: str | None = None, until: str | None = None) -> list[Marker]:
+        """Deploys, drift, ended rounds, published versions and rollbacks of a range; the last 24 hours if not given."""
+        return markers.list_markers(_CALLER, services, since, until)
+
+    @server.tool(annotations=_READ_ONLY)
+    @_reported
+    def list_drift_events(limit: int = 20) -> DriftEvents:
+        """The newest drift events with the templates that carry them."""
+        return drift_events.list_drift_events(_CALLER, services, _bounded(limit))
+
+    @server.tool(annotations=_READ_ONLY)
+    @_reported
+    def region_health() -> list[RegionHealth]:
+        """Regions with lag, age of the model, blind spots, labels, and the state of their engine's workers."""
+        return regions.list_regions(_CALLER, services)
+
+    @server.tool(annotations=_READ_ONLY)
+    @_reported
+    def what_became_normal(limit: int = 20) -> BecameNormal:
+        """Behaviour that the version in service no longer flags, and templates that operators silenced."""
+        return became_normal.show(_CALLER, services, versions, None, None, _bounded(limit))
 
     return server
 

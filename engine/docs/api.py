@@ -52,6 +52,9 @@ after ten minutes.
 
 **Changes of a group** can carry the `ETag` of the group as `If-Match`; the answer is 412 if another user changed it.
 
+**Assistants** speak the Model Context Protocol: `driftline mcp serve.toml` on standard input and output, or
+`http://127.0.0.1:8600/mcp` (streamable HTTP, extra `mcp`) with `Authorization: Bearer TOKEN`. All tools only read.
+
 The document [openapi.json](openapi.json) describes every route. This page, the document and the schema of the settings
 are generated from the code by `python -m engine.docs.api`; do not edit them.
 

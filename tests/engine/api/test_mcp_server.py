@@ -3,13 +3,15 @@
 import asyncio
 import sys
 
+import httpx2
 import pytest
 from mcp import StdioServerParameters
 from mcp.client import Client
+from mcp.client.streamable_http import streamable_http_client
 
 from engine.api.mcp_server import build_mcp
 from foundation.content_ids import document_id
-from tests.engine.api.conftest import alert, at
+from tests.engine.api.conftest import alert, at, new_client
 from tests.engine.api.test_templates import A, B, count, minute, row  # noqa: F401
 
 
@@ -25,6 +27,21 @@ def ask(services):
     return call
 
 
+def over_http(app, token, act):
+    """Act with a client of the service's own endpoint."""
+
+    async def story():
+        http = httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(app=app), base_url="http://127.0.0.1",
+            headers={"Authorization": f"Bearer {token}"},
+        )  # fmt: skip
+        async with app.router.lifespan_context(app), http:
+            async with Client(streamable_http_client("http://127.0.0.1/mcp", http_client=http)) as client:
+                return await act(client)
+
+    return asyncio.run(story())
+
+
 def test_every_tool_is_described_and_read_only(services):
     async def story():
         async with Client(build_mcp(services)) as client:
@@ -33,6 +50,7 @@ def test_every_tool_is_described_and_read_only(services):
     tools = asyncio.run(story())
     assert {tool.name for tool in tools} == {
         "list_alerts", "list_groups", "explain_alert", "list_templates", "template_life", "diff_ranges", "list_rounds",
+        "list_markers", "list_drift_events", "region_health", "what_became_normal",
     }  # fmt: skip
     assert all(tool.description and tool.annotations.read_only_hint for tool in tools)
 
@@ -59,6 +77,29 @@ def test_an_error_is_one_sentence(ask):
     for found, reason in ((ask("explain_alert", id="x"), "does not exist"), (ask("list_rounds"), "coordinator")):
         assert found.is_error
         assert reason in found.content[0].text
+
+
+def test_the_same_tools_answer_over_http_with_a_token_of_the_api(app, services, log_in, add_alerts):
+    add_alerts(alert("a", 10))
+    made = log_in("viewer").post("/api/v1/tokens", json={"name": "assistant", "role": "viewer"}).json()
+
+    async def act(client):
+        tools = {tool.name for tool in (await client.list_tools()).tools}
+        return tools, await client.call_tool("list_alerts", {}), await client.call_tool("explain_alert", {"id": "x"})
+
+    tools, listed, missing = over_http(app, made["token"], act)
+    assert {"list_alerts", "diff_ranges", "what_became_normal"} <= tools
+    assert [item["id"] for item in listed.structured_content["items"]] == [document_id("a")]
+    assert (missing.is_error, "does not exist" in missing.content[0].text) == (True, True)
+
+
+def test_over_http_nothing_answers_without_a_token(app, log_in):
+    for client, reason in ((new_client(app), "send a token"), (log_in("admin"), "send a token")):
+        found = client.post("/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
+        assert (found.status_code, found.headers["content-type"]) == (401, "application/problem+json")
+        assert reason in found.json()["detail"]
+    wrong = new_client(app).post("/mcp", json={}, headers={"Authorization": "Bearer drl_x"})
+    assert (wrong.status_code, "revoked" in wrong.json()["detail"]) == (401, True)
 
 
 @pytest.mark.process

@@ -24,11 +24,7 @@ export function csrfHeaders(): Record<string, string> {
   return csrfToken ? { "X-CSRF-Token": csrfToken } : {};
 }
 
-/** Filters are one object in the document, whose fields are parameters of their own in the address. */
-export const api = createClient<paths>({
-  baseUrl: window.location.origin,
-  querySerializer: { object: { style: "form", explode: true } },
-});
+export const api = createClient<paths>({ baseUrl: window.location.origin });
 
 api.use({
   onRequest({ request }) {

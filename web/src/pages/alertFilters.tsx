@@ -4,7 +4,6 @@ import { words } from "../ui/format";
 import { given, RangePicker, rangeOf, useParameters } from "../ui/range";
 
 type Query = NonNullable<operations["list_alerts_api_v1_alerts_get"]["parameters"]["query"]>;
-type Filter = Query["wanted"];
 
 const CHOICES = {
   severity: SEVERITIES.slice(1),
@@ -30,7 +29,7 @@ const NAMES = [...Object.keys(CHOICES), ...Object.keys(TEXTS), "version", "group
 
 /** The filters and the range in the address, as parameters of the API, which checks them. */
 export function alertQuery(parameters: URLSearchParams): Query {
-  return { wanted: textsOf(parameters) as Filter, ...given({ ...rangeOf(parameters) }) };
+  return alertSearch(parameters) as Query;
 }
 
 /** The same as text for an address of the API. */

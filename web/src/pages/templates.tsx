@@ -147,7 +147,7 @@ function levels(counts: Record<string, number>): string {
 function NoLines({ onChoose }: { onChoose: (values: Record<string, string | undefined>) => void }) {
   const newest = useQuery({
     queryKey: ["alerts", "newest"],
-    queryFn: () => body(api.GET("/api/v1/alerts", { params: { query: { wanted: {}, limit: 1 } } })),
+    queryFn: () => body(api.GET("/api/v1/alerts", { params: { query: { limit: 1 } } })),
   });
   const at = newest.data?.items[0]?.last_time;
   const choose = (end: number) =>
