@@ -77,15 +77,21 @@ class Place:
         return ["--data", self.log, "--labels", self.labels]
 
 
+def labelled_log(folder: Path, lines: int, anomaly_share: float) -> tuple[Path, Path]:
+    """A simulated log in a folder, and the file of its labels."""
+    made = simulate(lines, seed=5, anomaly_share=anomaly_share)
+    log, labels = folder / "app.log", folder / "labels.csv"
+    log.write_bytes(made.data)
+    rows = "".join(f"{key},{'Anomaly' if bad else 'Normal'}\n" for key, bad in made.labels.items())
+    labels.write_text("BlockId,Label\n" + rows)
+    return log, labels
+
+
 @pytest.fixture(scope="session")
 def place(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Place:
     """Made once for all tests, which must not change it."""
     folder = tmp_path_factory.mktemp("place")
-    made = simulate(6000, seed=5, anomaly_share=0.1)
-    made_place = Place(folder, folder / "app.log", folder / "labels.csv", folder / "store", folder / "runs")
-    made_place.log.write_bytes(made.data)
-    rows = "".join(f"{key},{'Anomaly' if bad else 'Normal'}\n" for key, bad in made.labels.items())
-    made_place.labels.write_text("BlockId,Label\n" + rows)
+    made_place = Place(folder, *labelled_log(folder, 6000, 0.1), folder / "store", folder / "runs")
     common = [*made_place.data, "--store", made_place.store, "--runs", made_place.runs, "--json"]
     for name, own in (("bert_cnn", CNN), ("event_counts", [])):
         with _own_environment(cache):

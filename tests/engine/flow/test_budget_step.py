@@ -51,7 +51,7 @@ def make(clock):
 def found(make):
     """Eight alerts of the finder: one as it is, and weaker ones with other templates that are less severe."""
     context = make()
-    lines, _ = syslog(6000, incident=("kernel: Out of memory: Killed process 4711 (mysqld)",), at=5000)
+    lines, _ = syslog(3500, incident=("kernel: Out of memory: Killed process 4711 (mysqld)",), at=2800)
     parse, find, records = ParseStep(context, None), FindStep(context, None), []
     for batch in batches(lines, 500):
         records += find.on_batch(parse.on_batch([batch])[0])[0]

@@ -54,7 +54,7 @@ def alerts(context, lines, *, restart_after=None):
 
 
 def test_an_incident_is_an_alert_that_the_schema_describes(context):
-    lines, rows = syslog(6000, incident=OOM, at=5000)
+    lines, rows = syslog(3500, incident=OOM, at=2800)
     (record,) = alerts(context, lines)
     jsonschema.validate(record.document, SCHEMA)
     assert record.document["severity"] == "critical"
@@ -65,7 +65,7 @@ def test_an_incident_is_an_alert_that_the_schema_describes(context):
 
 @pytest.mark.parametrize("batch", [3, 10])
 def test_a_restart_gives_the_same_alerts(context, batch):
-    lines, _ = syslog(6000, incident=OOM, at=5300)
+    lines, _ = syslog(3500, incident=OOM, at=3000)
     whole = [record.document | {"traceparent": ""} for record in alerts(context, lines)]
     assert [r.document | {"traceparent": ""} for r in alerts(context, lines, restart_after=batch)] == whole
 
@@ -86,13 +86,13 @@ def test_lines_of_a_quiet_source_are_judged_after_a_while(context, clock):
 
 def test_what_is_redacted_is_in_no_alert(context):
     context = replace(context, settings=from_mapping(REGION | {"alert": {"redact": ["mysql[a-z.]*"]}}, "here"))
-    lines, _ = syslog(6000, incident=OOM, at=5000)
+    lines, _ = syslog(3500, incident=OOM, at=2800)
     (record,) = alerts(context, lines)
     assert "mysql" not in json.dumps(dict(record.document))
 
 
 def test_silences_hold_for_findings_and_hide_nothing_else(context):
-    lines, _ = syslog(6000, incident=OOM, at=5000)
+    lines, _ = syslog(3500, incident=OOM, at=2800)
     for patterns, kept in ((["Out of memory", "mysql"], 0), (["Out of memory"], 1)):
         rules = [{"name": f"r{i}", "template": pattern} for i, pattern in enumerate(patterns)]
         silenced = replace(context, settings=from_mapping(REGION | {"decide": {"suppress": rules}}, "here"))
@@ -113,7 +113,7 @@ def test_what_needs_a_model_is_refused_without_one(section):
 
 def test_rules_state_the_class_of_a_finding_without_any_store(context, clock):
     settings = from_mapping({**REGION, "classify": {"name": "rules"}}, "here")
-    lines, _ = syslog(6000, incident=OOM, at=5000)
+    lines, _ = syslog(3500, incident=OOM, at=2800)
     with classifying(settings, context.source, clock, context.telemetry) as classify:
         (record,) = alerts(replace(context, settings=settings, classify=classify), lines)
     jsonschema.validate(record.document, SCHEMA)

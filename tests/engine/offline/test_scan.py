@@ -25,7 +25,7 @@ def scanned(lines, **options):
 
 @pytest.mark.parametrize("incident", [OOM, BRUTE_FORCE], ids=["new lines", "many known lines"])
 def test_an_incident_is_one_finding_and_the_first(incident):
-    lines, rows = syslog(6000, incident=incident, at=5000)
+    lines, rows = syslog(3500, incident=incident, at=2800)
     documents = scanned(lines).documents()
     assert len(documents) == 1
     found = documents[0]
@@ -36,29 +36,29 @@ def test_an_incident_is_one_finding_and_the_first(incident):
 
 
 def test_the_templates_of_an_incident_are_listed_with_places():
-    lines, rows = syslog(6000, incident=OOM, at=5000)
+    lines, rows = syslog(3500, incident=OOM, at=2800)
     reasons = scanned(lines).documents()[0]["reasons"]
     assert {reason["examples"][0]["place"] for reason in reasons} >= {f"app.log:{row + 1}" for row in rows}
 
 
 def test_an_ordinary_log_has_no_findings():
-    assert [scanned(syslog(6000, seed=seed)[0]).documents() for seed in range(3)] == [[], [], []]
+    assert [scanned(syslog(3500, seed=seed)[0]).documents() for seed in range(3)] == [[], [], []]
 
 
 def test_how_much_was_learnt_is_reported():
-    lines, _ = syslog(6000)
+    lines, _ = syslog(3500)
     source = sources_of(scanned(lines))[0]
     assert 1000 <= source["learnt_records"] <= 3100
     assert source["learnt_why"]
 
 
 def test_a_baseline_in_time_is_kept():
-    lines, _ = syslog(6000, incident=OOM, at=2000)
+    lines, _ = syslog(3500, incident=OOM, at=1200)
     assert scanned(lines, baseline_ns=4 * 3600 * 10**9).documents() == []
 
 
 def test_a_baseline_in_time_ends_within_a_batch():
-    lines, rows = syslog(6000, incident=OOM, at=5000)
+    lines, rows = syslog(3500, incident=OOM, at=2800)
     scan = LogScan(
         lambda: Parser(ParseSettings(format="auto"), lambda partition, position: ""), baseline_ns=3600 * 10**9
     )
