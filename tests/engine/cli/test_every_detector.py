@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.offline import plots
 from models.detectors.registry import DETECTORS
 from tests.engine.cli.conftest import labelled_log
 
@@ -12,6 +13,12 @@ NETWORK = ["--set", "encoder=hashing:32", "--set", 'training={"epochs":2}']
 def data(tmp_path_factory: pytest.TempPathFactory) -> list[object]:
     log, labels = labelled_log(Path(tmp_path_factory.mktemp("small")), 2000, 0.2)
     return ["--data", log, "--labels", labels]
+
+
+@pytest.fixture(autouse=True)
+def _undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plots have tests of their own, and would take more time than the rest."""
+    monkeypatch.setattr(plots, "_png", lambda figure, axes=None, legend=None: b"")
 
 
 @pytest.mark.parametrize("name", DETECTORS)

@@ -28,7 +28,7 @@ def test_every_example_is_recognised_alone_and_in_a_stream(format, parser_of, ba
     for line in format.examples:
         assert parser.take_apart(line, READ_NS).format == format.name
     for _ in range(3):
-        parsed = parser.parse(batch_of(format.examples * 200))
+        parsed = parser.parse(batch_of(format.examples * 50))
         assert {parser.formats[i] for i in parsed.rows.format.tolist()} == {format.name}
 
 

@@ -52,7 +52,7 @@ def stream(name: str, count: int, seed: int, mutated) -> list[bytes]:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("seed", range(sweep(1, 3)))
 def test_every_line_gets_what_the_plain_way_gives_it(name, seed, mutated, parser_of, answers_of, plain_answers_of):
-    count = sweep(500, 1500)
+    count = sweep(300, 1500)
     lines = stream(name, count, seed, mutated)
     want = plain_answers_of(settings_of(name), lines)
     got = answers_of(parser_of(settings_of(name)), lines, cuts=range(0, count, 97))
