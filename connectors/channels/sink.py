@@ -115,6 +115,24 @@ class ChannelSink:
         """See `Sink.close`."""
         self._http.close()
 
+    def send_alone(self, notice: Notice) -> str:
+        """Send a notice that belongs to no group in the state, such as a test, and wait for the answer.
+
+        Returns:
+            What later notices about it refer to, or "".
+
+        Raises:
+            SinkUnavailableError: it was not delivered, or will never be accepted.
+        """
+        reference = ""
+        for request in self._channel.requests([notice]):
+            delivery = self._send(request)
+            answer = self._channel.answer(delivery.status, delivery.body)
+            if problem := delivery.refused or answer.problem:
+                raise SinkUnavailableError(problem)
+            reference = answer.reference
+        return reference
+
     def _deliver(self, request: Request, notices: Sequence[Notice]) -> None:
         try:
             delivery = self._send(request)

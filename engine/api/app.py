@@ -19,6 +19,7 @@ from engine.api import (
     alerts,
     auth,
     became_normal,
+    channels,
     drift_events,
     events,
     groups,
@@ -74,7 +75,7 @@ def build_app(services: Services) -> FastAPI:
     # `events` before `alerts`: /alerts/stream is not an alert's id.
     nouns = (
         health, auth, events, alerts, groups, silences, templates, series, markers, regions, predict, model_versions,
-        drift_events, rounds, questions, became_normal, users,
+        drift_events, rounds, questions, became_normal, channels, users,
     )  # fmt: skip
     for noun in nouns:
         app.include_router(noun.router)

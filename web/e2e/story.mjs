@@ -164,7 +164,11 @@ async function administer() {
   await check("tokens");
   await go("/settings/silences", "text=silence-1");
   await check("silences");
-  await go("/settings/audit", "text=model.rollback");
+  await go("/settings/channels", "th:has-text('webhook-1')");
+  await page.click("[aria-label='Test webhook-1']");
+  await page.waitForSelector("text=does not answer");
+  await check("channels");
+  await go("/settings/audit", "text=channel.tested");
   await check("audit");
 }
 
@@ -185,6 +189,7 @@ async function useDarkAndNarrow() {
     "settings/users",
     "settings/tokens",
     "settings/silences",
+    "settings/channels",
     "settings/audit",
   ]) {
     await go(`/${path}`, "main h1");

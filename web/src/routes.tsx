@@ -41,6 +41,7 @@ export const router = createHashRouter([
       { path: "settings", element: <Navigate to="/settings/tokens" replace /> },
       { path: "settings/tokens", lazy: async () => ({ Component: (await import("./pages/tokens")).TokensPage }) },
       { path: "settings/silences", lazy: async () => ({ Component: (await import("./pages/silences")).SilencesPage }) },
+      { path: "settings/channels", lazy: async () => ({ Component: (await import("./pages/channels")).ChannelsPage }) },
       { path: "settings/users", lazy: async () => ({ Component: (await import("./pages/users")).UsersPage }) },
       { path: "settings/audit", lazy: async () => ({ Component: (await import("./pages/audit")).AuditPage }) },
       { path: "*", element: <NotFound /> },

@@ -93,7 +93,9 @@ def settings(tmp_path, sql):
     fill_training(tmp_path)
     event = drift_document(templates=[{"id": ID, "text": TEMPLATE, "reference_share": 0.0, "current_share": 0.3}])
     (tmp_path / "drift.jsonl").write_text(json.dumps(event) + "\n", "utf-8")
-    (tmp_path / "region.toml").write_text(REGION.format(folder=tmp_path).replace("bert_cnn", "floor"), "utf-8")
+    channel = f'[[sinks]]\ntype = "webhook"\nurl = "http://127.0.0.1:{free_port()}/"\n'
+    region = REGION.format(folder=tmp_path).replace("bert_cnn", "floor") + channel
+    (tmp_path / "region.toml").write_text(region, "utf-8")
     (tmp_path / "coordinator.toml").write_text(COORDINATOR.format(base=tmp_path), "utf-8")
     path = tmp_path / "serve.toml"
     path.write_text(

@@ -5,6 +5,7 @@ import { Heading, Tabs } from "../ui/parts";
 const TABS = [
   ["/settings/tokens", "Tokens"],
   ["/settings/silences", "Silences"],
+  ["/settings/channels", "Channels"],
 ] as const;
 const ADMIN_TABS = [
   ["/settings/users", "Users"],
