@@ -15,7 +15,7 @@ Errors::
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -100,6 +100,15 @@ class LineBatch:
 
     def __len__(self) -> int:
         return len(self.ends)
+
+    def lines(self, start: int, stop: int) -> "LineBatch":
+        """Lines `start` to `stop`; rejected lines stay with the first, the end of the partition with the last."""
+        begin = 0 if start == 0 else int(self.ends[start - 1]) + 1
+        end = begin if start == stop else int(self.ends[stop - 1]) + 1
+        return replace(
+            self, data=self.data[begin:end], ends=self.ends[start:stop] - begin, positions=self.positions[start:stop],
+            rejects=self.rejects if start == 0 else (), ends_partition=self.ends_partition and stop == len(self),
+        )  # fmt: skip
 
     def line(self, i: int) -> bytes:
         """The i-th line without its line end."""

@@ -137,9 +137,9 @@ class KafkaPartition:
             return self._batch(messages)
         if self._ended:
             raise StopIteration
-        if self.connection.down:
+        if reason := self.connection.down or self._watch.down:
             raise SourceUnavailableError(
-                f"Kafka brokers {self.connection.brokers} cannot be reached for {self._name}: {self.connection.down}"
+                f"Kafka brokers {self.connection.brokers} cannot be reached for {self._name}: {reason}"
             )
         return None
 

@@ -60,11 +60,14 @@ class TopicWatch:
 
     Attributes:
         topic: The topic at the last look; None before the brokers have answered.
+        down: Why the brokers did not answer the last look, "" where they did. A client that fetches learns much later
+            that a broker hangs.
         listed: Numbers of the partitions when the source was listed; empty before.
     """
 
     def __init__(self, settings: KafkaSettings) -> None:
         self.topic: Topic | None = None
+        self.down = ""
         self.listed: frozenset[int] = frozenset()
         self._reported: frozenset[int] = frozenset()
         self._settings = settings
@@ -113,8 +116,9 @@ class TopicWatch:
         while not stop.is_set():
             try:
                 self._look_again()
+                self.down = ""
             except KafkaException as error:
-                self._connection.last_error = error.args[0].str()  # the readers report brokers that are gone
+                self.down = error.args[0].str()
             stop.wait(WATCH_S)
 
     def _look_again(self) -> None:

@@ -98,6 +98,12 @@ class Supervised:
             self._restart_later(f"ended with code {self.code}")
         return self.code is not None
 
+    def kill(self, reason: str) -> None:
+        """Kill it; `watch` restarts it."""
+        if self._process is not None and self.code is None:
+            log.error("%s %s; it is killed", self.name, reason)
+            self._process.kill()
+
     def release(self) -> Process | None:
         """End the supervision and return the latest process, which may still run."""
         process, self._process, self._restart_at_s = self._process, None, None

@@ -53,6 +53,7 @@ def run(
 
 def _supervise(region: Path, workers: int) -> int:
     from engine.clock import SystemClock
+    from engine.runtime.liveness import Liveness
     from engine.runtime.supervisor import Supervisor
     from engine.settings import load
     from engine.stop_flag import StopFlag
@@ -68,7 +69,10 @@ def _supervise(region: Path, workers: int) -> int:
         return [sys.executable, "-m", "engine.cli", "run", str(region), "--worker", str(i), "--of", str(workers)]
 
     # A worker stops waiting after its time limit; the rest is for saving and closing.
-    return Supervisor(command, workers, SystemClock(), stop, kill_after_s=settings.drain_s + 2.0).run()
+    clock = SystemClock()
+    liveness = Liveness(settings.telemetry, clock)
+    kill_after_s = settings.drain_s + 2.0
+    return Supervisor(command, workers, clock, stop, kill_after_s=kill_after_s, stuck=liveness.stuck).run()
 
 
 def _die_with_parent() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from bytewax.operators import StatefulBatchLogic
 
 from connectors.base import DeadLetter, LineBatch
+from connectors.line_splitter import RAW_BYTES
 from engine.flow.step import EVERY_TURN, Step
 from engine.flow.worker_context import Context
 from engine.records import Decision, ParsedLines, Rejected, ScoredWindows, WindowBatch
@@ -26,6 +27,9 @@ from engine.windows.window_base import LateLine
 from models.base import template_id
 
 log = logging.getLogger(__name__)
+
+POISONED = "took the worker down each time it was parsed"
+"""Reason of the dead letter of such a line."""
 
 
 class ParseStep(Step[LineBatch, Parsed | Rejected]):
@@ -41,7 +45,29 @@ class ParseStep(Step[LineBatch, Parsed | Rejected]):
     def work(self, values: list[LineBatch]) -> list[Parsed | Rejected]:
         """See `Step.work`."""
         self._read_s = self._context.clock.monotonic_s()
-        return [item for batch in values for item in self._parsed(batch)]
+        return [item for batch in values for item in self._safely_parsed(batch)]
+
+    def _safely_parsed(self, batch: LineBatch) -> list[Parsed | Rejected]:
+        """Parse all lines but those that took the worker down before; see `engine.steps.suspects`."""
+        suspects = self._context.suspects
+        if suspects is None:
+            return self._parsed(batch)
+        out: list[Parsed | Rejected] = []
+        for part, poisoned in suspects.parts(batch):
+            if poisoned:
+                out.append(self._reject(part))
+            rest = part.lines(0, 0) if poisoned else part
+            suspects.begin(rest)
+            out += self._parsed(rest)
+            suspects.end()
+        return out
+
+    def _reject(self, batch: LineBatch) -> Rejected:
+        """The dead letter of a line that is alone in its batch."""
+        place = self._context.source.describe(batch.partition, int(batch.positions[0]))
+        line = batch.line(0)
+        self._context.telemetry.metrics.count_bad_lines([POISONED])
+        return Rejected((DeadLetter(place, POISONED, line[:RAW_BYTES], len(line)),), batch.partition)
 
     def _parsed(self, batch: LineBatch) -> list[Parsed | Rejected]:
         parsed = self._parser.parse(replace(batch, ends_partition=False))

@@ -43,6 +43,7 @@ class Step(StatefulBatchLogic[V, W, Any]):
     def on_batch(self, values: list[V]) -> tuple[Iterable[W], bool]:
         """Time and trace `work`."""
         clock, telemetry = self._context.clock, self._context.telemetry
+        telemetry.health.progress()  # the steps of one turn together may take longer than each of them
         started_s = clock.monotonic_s()
         with telemetry.tracer.span(self.name, traceparent_of(values[0])):
             out = self.work(values)

@@ -11,6 +11,7 @@ from engine.settings import RegionSettings
 from engine.steps.classify import Classify
 from engine.steps.sinks import SinkObserver
 from engine.steps.source import Observer, Pace
+from engine.steps.suspects import Suspects
 from engine.steps.training_sampler import Collector
 from engine.stop_flag import StopFlag
 from engine.telemetry.telemetry import Telemetry
@@ -73,6 +74,7 @@ class Context:
     pace: Pace = field(default_factory=lambda: Pace(StopFlag()))
     classify: Classify | None = None
     collector: Collector | None = None
+    suspects: Suspects | None = None
 
     @property
     def models(self) -> ModelFollower:

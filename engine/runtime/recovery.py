@@ -73,7 +73,7 @@ def prepare(
         RecoveryFullError: the disk is full.
         RecoveryError: the folder cannot be written, is in use, or was made under other settings.
     """
-    folder = settings.recovery.path / f"worker-{worker}-of-{of}"
+    folder = folder_of(settings, worker, of)
     fingerprint = json.dumps({"settings": json.loads(settings.fingerprint()), "of": of}, indent=1, sort_keys=True)
     stamp = folder / "settings.json"
     try:
@@ -95,6 +95,11 @@ def prepare(
         kind = RecoveryFullError if error.errno in _FULL else RecoveryError
         raise kind(f"recovery.path: {folder} cannot be written: {error.strerror or error}") from error
     return RecoveryConfig(folder, backup_interval=timedelta(0))  # type: ignore[no-untyped-call]
+
+
+def folder_of(settings: RegionSettings, worker: int, of: int) -> Path:
+    """The folder of one worker."""
+    return settings.recovery.path / f"worker-{worker}-of-{of}"
 
 
 def _create(folder: Path, partitions: int) -> None:

@@ -1,8 +1,9 @@
 """Supervisor: N independent workers of one region, each restarted when it dies.
 
 Workers share nothing: each has its own partitions, recovery folder and process, so a kill touches
-one. A worker that ends with 0 has finished (a finite source, or a drain) and is not restarted; one
-that ends with the usage code would fail the same way again, so everything stops.
+one. A worker that stands still is killed, and restarted like one that died. A worker that ends with 0
+has finished (a finite source, or a drain) and is not restarted; one that ends with the usage code would
+fail the same way again, so everything stops.
 """
 
 import logging
@@ -38,6 +39,7 @@ class Supervisor:
     def __init__(
         self, command: Callable[[int], Sequence[str]], workers: int, clock: Clock, stop: StopFlag,
         *, kill_after_s: float = DRAIN_KILL_S, spawn: Callable[[Sequence[str]], Process] = spawn,
+        stuck: Callable[[int, int], bool] = lambda worker, starts: False,
     ) -> None:  # fmt: skip
         """Start nothing yet.
 
@@ -48,10 +50,12 @@ class Supervisor:
             stop: Set to end everything with a drain.
             kill_after_s: Seconds that a worker may take to drain.
             spawn: Starts a command line; raises OSError where it cannot.
+            stuck: Whether the process of a worker, by the number of its start, has stood still for too long.
         """
         self._clock = clock
         self._stop = stop
         self._kill_after_s = kill_after_s
+        self._stuck = stuck
         self._workers = [
             Supervised(f"worker {i}", partial(spawn, command(i)), clock.monotonic_s, finished=(EXIT_OK, EXIT_USAGE))
             for i in range(workers)
@@ -67,8 +71,10 @@ class Supervisor:
         for worker in self._workers:
             worker.start_or_retry()  # where no memory is left just now, the other workers continue
         while not self._stop.wait(POLL_S):
-            for worker in self._workers:
+            for number, worker in enumerate(self._workers):
                 worker.watch()
+                if worker.alive and self._stuck(number, worker.starts):
+                    worker.kill("stands still")
             codes = [worker.code for worker in self._workers]
             if EXIT_USAGE in codes:
                 self._drain()

@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,6 +28,7 @@ from engine.clock import Clock, SystemClock
 from engine.drift.registry import statistic_class
 from engine.flow.outputs import try_sinks
 from engine.flow.worker_context import Context, Drain
+from engine.parsing.compile_loops import compile_loops
 from engine.runtime import recovery
 from engine.runtime.malloc import keep_freed_memory
 from engine.runtime.model_loading import classifying, follower
@@ -34,6 +36,7 @@ from engine.serving.hot_swap import Templates
 from engine.settings import RegionSettings
 from engine.steps.sinks import DrainTimeoutError
 from engine.steps.source import StoppedEarlyError
+from engine.steps.suspects import Suspects
 from engine.steps.training_sampler import collecting
 from engine.steps.window import other_gap, with_trained_gap
 from engine.telemetry.endpoints import EndpointError
@@ -53,6 +56,9 @@ YOUNG_OBJECTS = 50_000
 """Objects made, less objects freed, between two looks of the garbage collector at the young ones."""
 
 MODEL_WAIT_LOG_S = 30.0
+
+COMPILE_POLL_S = 0.5
+"""Pause between two reports of progress while the parser is compiled."""
 
 
 def run(
@@ -88,10 +94,12 @@ def _run(
 ) -> int:
     config = recovery.prepare(settings, worker, of)
     telemetry.health.ok("recovery")
+    suspects = Suspects(recovery.folder_of(settings, worker, of))
     with context(settings, worker, of, clock, drain, telemetry, source) as running:
         if not (wait_for_model(running) and try_sinks(running)):
             return EXIT_OK
-        running = with_gap_of_model(running)
+        running = replace(with_gap_of_model(running), suspects=suspects)
+        _compile(telemetry)
         log.info("engine started", extra={"region": settings.region, "worker": worker, "of": of})
         _spare_collector()
         keep_freed_memory()
@@ -117,6 +125,15 @@ def _run(
     (log.warning if telemetry.input.wrong else log.info)("%s", telemetry.input.summary())
     log.info("engine stopped", extra={"region": settings.region, "worker": worker})
     return EXIT_OK
+
+
+def _compile(telemetry: Telemetry) -> None:
+    """Compiles the parser, which takes a while on a new machine, and reports progress meanwhile."""
+    compiler = threading.Thread(target=compile_loops, name="compile", daemon=True)
+    compiler.start()
+    while compiler.is_alive():
+        telemetry.health.progress()
+        compiler.join(COMPILE_POLL_S)
 
 
 def _spare_collector() -> None:

@@ -29,6 +29,10 @@ class TelemetrySettings(BaseModel):
     stall_s: float = Field(
         30.0, gt=0, description="Seconds without progress after which /healthz reports the worker as stuck."
     )
+    kill_stuck_s: float = Field(
+        120.0, gt=0, description="Seconds that a worker of `run --workers` may be stuck, or not answer, before its "
+                                 "supervisor kills and restarts it."
+    )  # fmt: skip
     lag_stretch_s: float = Field(
         30.0, gt=0, description="Interval in seconds over which lags are compared; a growing lag fails /readyz."
     )

@@ -107,6 +107,20 @@ def test_a_dead_worker_is_restarted_alone(world):
     assert world.supervisor.restarts == 1
 
 
+def test_a_worker_that_stands_still_is_killed_and_restarted(world):
+    asked = []
+
+    def stuck(worker, starts):
+        asked.append((worker, starts))
+        return (worker, starts) == (1, 1) and world.clock.monotonic_s() > 4
+
+    world.plans = {0: [{"lives_s": 8}], 1: [{}, {"lives_s": 2}]}
+    assert world.run(2, stuck=stuck) == EXIT_OK
+    assert [who for _, who in world.started] == [0, 1, 1]
+    assert world.children[1].signals == [signal.SIGKILL]
+    assert set(asked) == {(0, 1), (1, 1), (1, 2)}
+
+
 def test_the_back_off_doubles_up_to_its_bound(world):
     world.plans = {0: [{"lives_s": 0, "code": 1}]}
     world.stop_at_s = 200
