@@ -33,6 +33,7 @@ from bench.incidents.systems_real import (
     SPARK_SYSTEM,
 )
 from bench.scenarios.incidents import incidents
+from tests.support.sweep import sweep
 
 REAL_LINES = {
     "hdfs": (HDFS_SYSTEM, "081109 203530 147 INFO dfs.DataNode$DataXceiver: Receiving block blk_4394112519745907149"),
@@ -80,7 +81,7 @@ def test_a_generated_log_is_the_same_for_the_same_seed(name: str) -> None:
     assert times == sorted(times)
 
 
-@settings(max_examples=60)
+@settings(max_examples=sweep(20, 60))
 @given(
     st.sampled_from([(name, kind) for name in GENERATORS for kind in KINDS]),
     st.integers(0, 2),

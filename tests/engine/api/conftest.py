@@ -1,6 +1,7 @@
 """A service over a store with a few alerts, and a client for each role."""
 
 import itertools
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from connectors.sql_settings import SqlSettings
 from engine.api.accounts import ROLES
 from engine.api.app import build_app
 from engine.api.auth import CSRF_HEADER
+from engine.api.database import Database
 from engine.api.services import Services
 from engine.api.settings import ServeSettings
 from foundation.content_ids import document_id
@@ -61,8 +63,17 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with all tables; each test gets a copy, because making them costs more than most requests."""
+    path = tmp_path_factory.mktemp("database") / "alerts.db"
+    Database(SqlSettings(url=f"sqlite:///{path}")).close()
+    return path
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> SqlSettings:
+def store(tmp_path: Path, empty_database: Path) -> SqlSettings:
+    shutil.copy(empty_database, tmp_path / "alerts.db")
     return SqlSettings(url=f"sqlite:///{tmp_path}/alerts.db")
 
 

@@ -6,12 +6,13 @@ from hypothesis import HealthCheck, Phase, given, settings
 from engine.docs import api as page
 from tests.engine.api.conftest import alert
 from tests.support.paths import ROOT
+from tests.support.sweep import sweep
 
 UNTRIED = ("/api/v1/alerts/stream", "/api/v1/setup", "/api/v1/session")
 """Paths that never end, or that have a limit on attempts."""
 
 FEW = settings(
-    max_examples=8, deadline=None, database=None, derandomize=True, phases=[Phase.generate],
+    max_examples=sweep(3, 25), deadline=None, database=None, derandomize=True, phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )  # fmt: skip
 
