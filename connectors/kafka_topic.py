@@ -4,7 +4,6 @@ A topic that was deleted and created again has the same name and other lines, so
 The brokers give each topic an id. A `TopicWatch` asks for it at the start and every few seconds during reading.
 """
 
-import hashlib
 import threading
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from confluent_kafka.admin import AdminClient
 
 from connectors.base import PositionLostError, SourceUnavailableError, State
 from connectors.kafka_settings import Connection, KafkaSettings, build_client
+from foundation.content_ids import digest
 
 WATCH_S = 2.0
 """Pause between two looks at the topic: how long its deletion, or a new partition, may go unnoticed."""
@@ -236,4 +236,4 @@ _WAY_ON = (
 def _digest(message: Message) -> str:
     """Short, because it is saved with every snapshot; the time tells equal lines apart."""
     value: Any = message.value()
-    return hashlib.blake2b(b"%d " % message.timestamp()[1] + (value or b""), digest_size=8).hexdigest()
+    return digest(b"%d " % message.timestamp()[1] + (value or b""), 8).hex()
