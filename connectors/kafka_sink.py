@@ -17,11 +17,11 @@ ids found there (header `ce_id`); `write` drops records that carry one of them.
 
 import time
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import orjson
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from connectors.base import Record, SinkUnavailableError, State
 from connectors.kafka_settings import Connection, KafkaSettings, build_client, topic_partitions
@@ -53,6 +53,30 @@ class KafkaSinkSettings(KafkaSettings, ShapedSinkSettings):
     linger_ms: int = Field(2, ge=0, description="How long a message waits for others in its batch, in milliseconds.")
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field("lz4", description="Compression of batches.")
     open_timeout_s: float = Field(10.0, gt=0, description="How long the brokers may take to answer at the start.")
+    delivery: Literal["at-least-once", "exactly-once"] = Field(
+        "at-least-once",
+        description="`exactly-once`: one Kafka transaction for each snapshot. Consumers must read with "
+        "`isolation.level=read_committed`, and get alerts after `recovery.snapshot_s`.",
+    )
+    transaction_id: str = Field(
+        "",
+        description="Kafka's `transactional.id`, for `exactly-once` only: unique among all engines on the brokers, and "
+        "the same after a restart. The number of the worker is appended.",
+    )
+
+    @model_validator(mode="after")
+    def _names_its_transactions(self) -> Self:
+        if self.delivery == "exactly-once" and not self.transaction_id:
+            raise ValueError('delivery = "exactly-once" needs a transaction_id, such as "driftline-eu-west"')
+        if self.delivery != "exactly-once" and self.transaction_id:
+            raise ValueError('transaction_id is for delivery = "exactly-once"; remove it, or set delivery')
+        return self
+
+    def for_writer(self, number: str) -> Self:
+        """The same topic, with transactions of the writer's own."""
+        if not self.transaction_id:
+            return self
+        return self.model_copy(update={"transaction_id": f"{self.transaction_id}.{number}"})
 
 
 class KafkaSink:
@@ -77,6 +101,7 @@ class KafkaSink:
         self._offsets: dict[int, int] = {}
         self._delivered: frozenset[str] = frozenset()
         self._failed = False
+        self._ends: dict[int, int] = {}  # by partition, ends that reading back must reach; others may be any end
         self._good_epoch = 0  # the producer's epoch at the last good delivery report
 
     @property
@@ -87,11 +112,13 @@ class KafkaSink:
     def open(self, resume: State | None) -> None:
         """See `Sink.open`."""
         connection = Connection(self._settings.brokers)
-        reader = build_client(Consumer, self._settings, {**_READER_OPTIONS, **connection.error_options()})
+        options = {**READER_OPTIONS, "group.id": self._settings.transaction_id or READER_GROUP}
+        reader = build_client(Consumer, self._settings, {**options, **connection.error_options()})
         try:
             numbers = topic_partitions(reader, self._settings, self._settings.open_timeout_s, connection)
-            ranges = {n: self._range(reader, n) for n in numbers}
-            saved = {int(n): int(offset) for n, offset in (resume or {}).get("offsets", {}).items()}
+            producer = self._new_producer()
+            ranges = self._ranges(reader, numbers)
+            saved = self._saved(reader, resume, ranges)
             # An offset out of range means that the topic was emptied: all that is there may be ours.
             first = {
                 n: saved[n] if n in saved and low <= saved[n] <= high else low if n in saved else high
@@ -109,7 +136,7 @@ class KafkaSink:
             ) from error
         finally:
             reader.close()
-        self._producer = self._new_producer()
+        self._producer = producer
 
     def write(self, records: Sequence[Record]) -> None:
         """See `Sink.write`; gives way to delivery reports where the queue is full."""
@@ -142,11 +169,7 @@ class KafkaSink:
                 # In steps: `flush` delays callbacks for as long as it runs.
                 self._producer.flush(min(left, 0.1))
         if self._kept:
-            raise SinkUnavailableError(
-                f"Kafka brokers {self._settings.brokers} have not acknowledged {len(self._kept)} messages to topic "
-                f"{self._settings.topic!r} within {timeout_s:g} s: {self.last_error or 'no answer'}. "
-                "They are kept and will be sent again."
-            )
+            raise self._unacknowledged(timeout_s)
 
     def snapshot(self) -> State:
         """The offset behind the last acknowledged message of each partition."""
@@ -161,6 +184,13 @@ class KafkaSink:
         self._kept = {}
         self._unqueued, self._failed = self._number, False
 
+    def _unacknowledged(self, timeout_s: float) -> SinkUnavailableError:
+        return SinkUnavailableError(
+            f"Kafka brokers {self._settings.brokers} have not acknowledged {len(self._kept)} messages to topic "
+            f"{self._settings.topic!r} within {timeout_s:g} s: {self.last_error or 'no answer'}. "
+            "They are kept and will be sent again."
+        )
+
     def _new_producer(self) -> Producer:
         producer: Producer = build_client(
             Producer,
@@ -172,6 +202,7 @@ class KafkaSink:
                 **{k: v for k, v in self._settings.client_options().items() if k not in FIXED_OPTIONS},
                 **self.connection.options(),
                 **FIXED_OPTIONS,
+                **({"transactional.id": self._settings.transaction_id} if self._settings.transaction_id else {}),
             },
         )
         return producer
@@ -238,6 +269,14 @@ class KafkaSink:
         if partition is not None and offset is not None:
             self._offsets[partition] = max(self._offsets.get(partition, 0), offset + 1)
 
+    def _ranges(self, reader: Consumer, numbers: list[int]) -> dict[int, tuple[int, int]]:
+        """First offset and end of each partition."""
+        return {n: self._range(reader, n) for n in numbers}
+
+    def _saved(self, reader: Consumer, resume: State | None, ranges: dict[int, tuple[int, int]]) -> dict[int, int]:
+        """Offsets by partition from which the topic may hold records that are written again."""
+        return {int(n): int(offset) for n, offset in (resume or {}).get("offsets", {}).items()}
+
     def _range(self, reader: Consumer, number: int) -> tuple[int, int]:
         """First offset and end of a partition; while its leader changes, no broker knows them."""
         partition = TopicPartition(self._settings.topic, number)
@@ -274,7 +313,9 @@ class KafkaSink:
                 if error is None:
                     ids.update(_id_of(message))
                 elif error.code() == KafkaError._PARTITION_EOF:
-                    open_ends.discard(message.partition() or 0)
+                    number = message.partition() or 0
+                    if (message.offset() or 0) >= self._ends.get(number, 0):
+                        open_ends.discard(number)
             if any(m.error() is None for m in messages):
                 deadline = time.monotonic() + self._settings.open_timeout_s
             elif open_ends and time.monotonic() > deadline:
@@ -285,8 +326,10 @@ class KafkaSink:
         return ids
 
 
-_READER_OPTIONS: dict[str, Any] = {
-    "group.id": "driftline-read-back",
+READER_GROUP = "driftline-read-back"
+
+READER_OPTIONS: dict[str, Any] = {
+    "group.id": READER_GROUP,
     "auto.offset.reset": "earliest",
     "enable.auto.commit": False,
     "enable.partition.eof": True,

@@ -11,8 +11,9 @@ from connectors.channels.registry import CHANNELS, ChannelSinkSettings
 from connectors.files import FileSettings, FileSource
 from connectors.http_sink import HttpSettings, HttpSink
 from connectors.jsonl import JsonlSettings, JsonlSink
-from connectors.kafka_sink import KafkaSink, KafkaSinkSettings
+from connectors.kafka_sink import KafkaSinkSettings
 from connectors.kafka_source import KafkaSource, KafkaSourceSettings
+from connectors.kafka_transactions import sink_of
 from connectors.memory import MemorySink, MemorySinkSettings, MemorySource, MemorySourceSettings
 from connectors.sql_settings import SqlSettings
 from connectors.stdin import StdinSettings, StdinSource
@@ -74,7 +75,7 @@ SOURCES: dict[str, SourceEntry] = {
 }
 
 SINKS: dict[str, SinkEntry] = {
-    "kafka": SinkEntry(KafkaSinkSettings, KafkaSink),
+    "kafka": SinkEntry(KafkaSinkSettings, sink_of),
     "sql": SinkEntry(SqlSettings, _sql),
     "jsonl": SinkEntry(JsonlSettings, JsonlSink),
     "memory": SinkEntry(MemorySinkSettings, lambda _: MemorySink()),

@@ -16,8 +16,9 @@ from connectors.checks import SINK_CHECKS, SOURCE_CHECKS, SinkCase, SourceCase
 from connectors.files import FileSettings, FileSource
 from connectors.http_sink import HttpSettings, HttpSink
 from connectors.jsonl import JsonlSettings, JsonlSink
-from connectors.kafka_sink import KafkaSink, KafkaSinkSettings
+from connectors.kafka_sink import KafkaSinkSettings
 from connectors.kafka_source import KafkaSource, KafkaSourceSettings
+from connectors.kafka_transactions import sink_of
 from connectors.memory import PAUSE, MemorySink, MemorySource
 from connectors.registry import SINKS, SOURCES
 from connectors.sql import ALERTS, SqlSink
@@ -39,6 +40,7 @@ SOURCE_NAMES = [
 SINK_NAMES = [
     pytest.param("kafka", marks=process),
     pytest.param("kafka-apache", marks=process),
+    pytest.param("kafka-exactly-once", marks=process),
     "sql",
     pytest.param("sql-postgresql", marks=process),
     "jsonl",
@@ -61,7 +63,7 @@ def test_every_registered_connector_is_checked() -> None:
 def broker(request: pytest.FixtureRequest) -> EmbeddedBroker:
     """The broker that the case names."""
     case = request.node.callspec.params
-    apache = "kafka-apache" in (case.get("source_case"), case.get("sink_case"))
+    apache = {"kafka-apache", "kafka-exactly-once"} & {case.get("source_case"), case.get("sink_case")}
     found: EmbeddedBroker = request.getfixturevalue("apache_kafka" if apache else "embedded_broker")
     return found
 
@@ -159,11 +161,13 @@ def _kafka_sink(request: pytest.FixtureRequest, folder: Path) -> SinkCase:
             broker.resume()
 
     settings = KafkaSinkSettings(brokers=broker.brokers, topic=topic)
+    if request.node.callspec.params["sink_case"] == "kafka-exactly-once":
+        settings = settings.model_copy(update={"delivery": "exactly-once", "transaction_id": topic})
     return SinkCase(
-        lambda: KafkaSink(settings),
+        lambda: sink_of(settings),
         lambda: read_ids(broker.brokers, topic, 2),
         refusing,
-        lambda number: KafkaSink(settings.for_writer(number)),
+        lambda number: sink_of(settings.for_writer(number)),
     )
 
 
@@ -297,6 +301,7 @@ SOURCE_CASES = {
 SINK_CASES = {
     "kafka": _kafka_sink,
     "kafka-apache": _kafka_sink,
+    "kafka-exactly-once": _kafka_sink,
     "sql": _sqlite,
     "sql-postgresql": _postgresql,
     "jsonl": _jsonl,

@@ -27,6 +27,8 @@ KILLS = 10
 LINES = 30_000
 SECONDS = 25.0
 LINE_BITS = 20
+EXACT_KILLS = int(os.environ.get("DRIFTLINE_KILLS", "6"))
+EXACT_SECONDS = 2.0 * EXACT_KILLS
 
 
 class Feeder(threading.Thread):
@@ -93,6 +95,41 @@ def test_ten_kills_lose_nothing(
         assert _counts(tmp_path / "alerts.db", f"{topic}/{partition}") == _undisturbed(its_lines)
     record_property("alerts", len(wanted))
     record_property("repeats_on_the_topic", len(on_topic) - len(wanted))
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("broker", ["apache"], indirect=True)
+def test_kills_deliver_exactly_once(
+    broker: Any, new_topic: Callable[[int], str], launch: Any, log_lines: Any, expected: Any, until: Any,
+    consume: Any, agree: Any, record_property: Any,
+) -> None:  # fmt: skip
+    topic, alerts = new_topic(2), new_topic(1)
+    lines = [log_lines(LINES, 41), log_lines(LINES, 42)]
+    wanted = {}
+    for partition, its_lines in enumerate(lines):
+        wanted |= expected(its_lines, f"{topic}/{partition}", lambda i: i << LINE_BITS)
+    kafka = {"type": "kafka", "brokers": broker.brokers}
+    engine = launch(
+        {**kafka, "topic": topic},
+        [{**kafka, "topic": alerts, "delivery": "exactly-once", "transaction_id": alerts}],
+        workers=2,
+    )
+    feeder = Feeder(broker.brokers, topic, lines, EXACT_SECONDS)
+    until(lambda: engine.ready(0), "the first worker answers")
+    feeder.start()
+    chance = random.Random(6)
+    for i in range(EXACT_KILLS):
+        if i % 3:
+            _kill_after(until, engine, i % 2, chance.uniform(0.0, 2.0))
+        else:
+            _until_read(until, engine, i % 2, chance.randint(1, 2_000))
+            _kill_worker(until, engine, i % 2)
+    until(lambda: feeder.left == 0, "all lines are produced")
+    until(lambda: {d["id"] for d in consume(broker.brokers, alerts)} >= wanted.keys(), "all alerts are committed")
+    assert engine.drain() == 0
+    assert engine.text().count("it is restarted") == EXACT_KILLS
+    agree(consume(broker.brokers, alerts), wanted, once=True)
+    record_property("alerts", len(wanted))
 
 
 def _counts(path: Path, partition: str) -> dict[tuple[int, int, str], tuple[int, ...]]:
