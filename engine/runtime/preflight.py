@@ -1,9 +1,10 @@
 """Preflight: everything a region's engine will need, tried once, one line each."""
 
+import os
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from engine.telemetry.endpoints import Endpoints
 from engine.telemetry.health import Health
 from engine.telemetry.metrics import Metrics
 from engine.telemetry.telemetry import TelemetrySettings
+from engine.telemetry.tracing import exporter_asked_for
 from federation.errors import SetupError
 from federation.flower.node import require_usable
 from federation.flower.superlink import SuperLink
@@ -67,6 +69,7 @@ def preflight(settings: RegionSettings) -> Iterator[CheckResult]:
         yield _try(f"labels {i} ({feed.source.type})", lambda feed=feed: _feed(feed.source))  # type: ignore[misc]
     if settings.node is not None:
         yield _try("node", lambda: _node(settings))
+    yield from traces(os.environ)
     if settings.telemetry.serve:
         yield _try("endpoints", lambda: _port(settings.telemetry))
 
@@ -80,6 +83,19 @@ def preflight_coordinator(settings: CoordinatorSettings) -> Iterator[CheckResult
     yield _try("superlink", lambda: _superlink(settings))
     if settings.telemetry.serve:
         yield _try("endpoints", lambda: _port(settings.telemetry))
+
+
+def traces(environ: Mapping[str, str]) -> Iterator[CheckResult]:
+    """Send a span to the collector that the environment names, if any."""
+    if exporter_asked_for(environ) == "otlp":
+        yield _try("traces", _traces)
+
+
+def _traces() -> str:
+    require("otel", "tracing")
+    from engine.telemetry.otlp_probe import probe
+
+    return probe()
 
 
 def _try(name: str, action: Callable[[], str]) -> CheckResult:

@@ -2,13 +2,20 @@
 
 `/healthz` answers 200 while the worker moves, else 503: restart it. `/readyz` answers 200 while lines
 become alerts, else 503 with the failing conditions. Both pages are JSON.
+
+With a token, requests without it get the status of the first two pages and nothing else. On a loopback
+address, requests that name another host are refused: a page in a browser could be made to send them.
 """
 
+import contextlib
 import errno
+import hmac
+import ipaddress
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import orjson
 
@@ -18,6 +25,9 @@ from foundation.errors import DriftlineError
 
 ROUTES = ("/healthz", "/readyz", "/metrics")
 
+REQUEST_S = 10.0
+"""How long one request may take, from its first byte to the last one of its answer."""
+
 
 class EndpointError(DriftlineError):
     """The endpoints cannot be served at the configured address."""
@@ -26,13 +36,24 @@ class EndpointError(DriftlineError):
 class Endpoints:
     """Serves the three pages from threads of its own, from construction until `close`."""
 
-    def __init__(self, health: Health, metrics: Metrics, host: str, port: int) -> None:
-        """Port 0 takes any free one, see `port`.
+    def __init__(
+        self, health: Health, metrics: Metrics, host: str, port: int, token: str = "", request_s: float = REQUEST_S
+    ) -> None:
+        """Serve at once.
+
+        Args:
+            health: Conditions to serve.
+            metrics: Metrics to serve.
+            host: Address of this machine.
+            port: Port; 0 takes any free one, see the attribute `port`.
+            token: Bearer token that requests must carry; "" for none.
+            request_s: See `REQUEST_S`.
 
         Raises:
             EndpointError: the address is in use or not this machine's.
         """
-        handler = type("Handler", (_Handler,), {"health": health, "metrics": metrics})
+        settings = {"health": health, "metrics": metrics, "token": token, "request_s": request_s}
+        handler = type("Handler", (_Handler,), {**settings, "local": _is_loopback(host)})
         try:
             self._server = _Server((host, port), handler)
         except (OSError, OverflowError) as error:
@@ -61,10 +82,30 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     health: ClassVar[Health]
     metrics: ClassVar[Metrics]
+    token: ClassVar[str]
+    request_s: ClassVar[float]
+    local: ClassVar[bool]
     server_version = "driftline"
     sys_version = ""
-    # Seconds that a client may take to send its request.
+    # Seconds between two pieces of a request; `request_s` bounds all of them together.
     timeout = 5
+
+    def handle(self) -> None:
+        """Cut the connection when its time is over; the thread then gets an error, and ends."""
+        timer = threading.Timer(self.request_s, _cut, (self.connection,))
+        timer.daemon = True
+        timer.start()
+        try:
+            super().handle()
+        except OSError:  # cut here, or by the client
+            self.close_connection = True
+        finally:
+            timer.cancel()
+
+    def finish(self) -> None:
+        """Write out the rest, unless the connection is gone."""
+        with contextlib.suppress(OSError):
+            super().finish()
 
     def do_GET(self) -> None:
         status, content_type, body = self._page(self.path.partition("?")[0])
@@ -79,15 +120,56 @@ class _Handler(BaseHTTPRequestHandler):
     do_HEAD = do_GET
 
     def _page(self, path: str) -> tuple[int, str, bytes]:
+        host = self.headers.get("Host", "")
+        if self.local and not _is_loopback(_without_port(host)):
+            return 421, *_json({"error": f"this address does not serve the host {host!r}"})
+        if self.token and not self._has_token():
+            return self._closed_page(path)
         if path == "/metrics":
             return 200, *self.metrics.expose(self.headers.get("Accept", ""))
         if path in ("/healthz", "/readyz"):
             ok, page = self.health.alive() if path == "/healthz" else self.health.ready()
-            return (200 if ok else 503), "application/json", orjson.dumps(page) + b"\n"
-        return 404, "application/json", orjson.dumps({"error": f"no {path}; there are {', '.join(ROUTES)}"}) + b"\n"
+            return (200 if ok else 503), *_json(page)
+        return 404, *_json({"error": f"no {path}; there are {', '.join(ROUTES)}"})
+
+    def _closed_page(self, path: str) -> tuple[int, str, bytes]:
+        """For probes that carry no token: the status, without the conditions."""
+        if path not in ("/healthz", "/readyz"):
+            return 401, *_json({"error": "a bearer token is needed: telemetry.token"})
+        ok, page = self.health.alive() if path == "/healthz" else self.health.ready()
+        return (200 if ok else 503), *_json({"status": page["status"]})
+
+    def _has_token(self) -> bool:
+        scheme, _, given = self.headers.get("Authorization", "").partition(" ")
+        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self.token.encode())
 
     def log_message(self, format: str, *args: object) -> None:
         """Requests are not logged: probes come every few seconds."""
+
+
+def _json(page: Any) -> tuple[str, bytes]:
+    return "application/json", orjson.dumps(page) + b"\n"
+
+
+def _cut(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+def _without_port(host: str) -> str:
+    """The name or address in a `Host` header."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0]
+
+
+def _is_loopback(host: str) -> bool:
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _sentence(error: OSError | OverflowError, host: str, port: int) -> str:

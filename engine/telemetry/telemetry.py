@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from engine.clock import Clock
 from engine.telemetry.endpoints import Endpoints
@@ -21,8 +21,13 @@ class TelemetrySettings(BaseModel):
 
     serve: bool = Field(True, description="Serve /healthz, /readyz and /metrics over HTTP.")
     host: str = Field(
-        "127.0.0.1", description="Address to serve on. There is no authentication: keep it on a private interface."
-    )
+        "127.0.0.1", description="Address to serve on. There is no TLS: keep it on a private interface, or behind a "
+                                 "proxy, and set a token."
+    )  # fmt: skip
+    token: SecretStr | None = Field(
+        None, description="Bearer token for /metrics and the conditions on /readyz. Without it, requests get only the "
+                          "status of /healthz and /readyz."
+    )  # fmt: skip
     port: int = Field(
         9464, ge=0, le=65535, description="Port of the first worker; worker i uses port + i. 0 uses any free port."
     )
@@ -74,7 +79,8 @@ class ServedTelemetry:
         self.health = health
         self.tracer = tracer
         port = settings.port + worker if settings.port else 0
-        self.endpoints = Endpoints(health, self.metrics, settings.host, port) if settings.serve else None
+        token = settings.token.get_secret_value() if settings.token else ""
+        self.endpoints = Endpoints(health, self.metrics, settings.host, port, token) if settings.serve else None
 
     def close(self) -> None:
         """Sends the last spans (two seconds at most) and stops serving; a second call does nothing."""

@@ -85,7 +85,7 @@ class Tracer:
             sample_ratio: Share of traces that are kept where `OTEL_TRACES_SAMPLER` is not set, 0 to 1.
             resource: Attributes of every span, such as `region`.
         """
-        if (wanted := _wanted(environ)) == "none":
+        if (wanted := exporter_asked_for(environ)) == "none":
             return cls()
         try:
             require("otel", "tracing")
@@ -131,7 +131,7 @@ class Tracer:
         self._recorder = None
 
 
-def _wanted(environ: Mapping[str, str]) -> str:
+def exporter_asked_for(environ: Mapping[str, str]) -> str:
     """The exporter that the environment asks for, `none` where traces are off."""
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return "none"

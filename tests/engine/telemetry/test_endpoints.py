@@ -34,9 +34,9 @@ def endpoints(health):
     endpoints.close()
 
 
-def ask(endpoints, path, accept="*/*", method="GET"):
+def ask(endpoints, path, accept="*/*", method="GET", **headers):
     url = f"http://127.0.0.1:{endpoints.port}{path}"
-    request = urllib.request.Request(url, headers={"Accept": accept}, method=method)
+    request = urllib.request.Request(url, headers={"Accept": accept, **headers}, method=method)
     try:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return answer.status, answer.headers["Content-Type"], answer.read().decode()
@@ -103,3 +103,48 @@ def test_the_port_is_free_again_after_close(health):
     first.close()
     first.close()
     Endpoints(health, Metrics(), "127.0.0.1", first.port).close()
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("localhost:9464", 200), ("127.0.0.1", 200), ("[::1]:80", 200), ("evil.example", 421), ("10.0.0.1:9464", 421)],
+)
+def test_loopback_serves_its_own_names_only(endpoints, host, status):
+    assert ask(endpoints, "/healthz", Host=host)[0] == status
+    assert ask(endpoints, "/metrics", Host=host)[0] == status
+
+
+def test_other_addresses_serve_any_name(health):
+    endpoints = Endpoints(health, Metrics(), "0.0.0.0", 0)
+    assert ask(endpoints, "/healthz", Host="engine.internal:9464")[0] == 200
+    endpoints.close()
+
+
+@pytest.mark.parametrize("given", [None, "Bearer wrong", "Basic secret", "secret"])
+def test_without_the_token_only_the_status_is_shown(health, given):
+    endpoints = Endpoints(health, Metrics(), "127.0.0.1", 0, "secret")
+    health.fail("model", "no version in /models")
+    headers = {} if given is None else {"Authorization": given}
+    assert ask(endpoints, "/healthz", **headers)[::2] == (200, '{"status":"ok"}\n')
+    assert ask(endpoints, "/readyz", **headers)[::2] == (503, '{"status":"failing"}\n')
+    status, _, body = ask(endpoints, "/metrics", **headers)
+    assert (status, "telemetry.token" in body) == (401, True)
+    assert ask(endpoints, "/config", **headers)[0] == 401
+    endpoints.close()
+
+
+def test_with_the_token_all_is_shown(health):
+    endpoints = Endpoints(health, Metrics(), "127.0.0.1", 0, "secret")
+    health.fail("model", "no version in /models")
+    assert "/models" in ask(endpoints, "/readyz", Authorization="Bearer secret")[2]
+    assert ask(endpoints, "/metrics", Authorization="bearer secret")[0] == 200
+    endpoints.close()
+
+
+def test_a_request_that_takes_too_long_is_cut(health):
+    endpoints = Endpoints(health, Metrics(), "127.0.0.1", 0, request_s=0.2)
+    with socket.create_connection(("127.0.0.1", endpoints.port), timeout=10) as slow:
+        slow.sendall(b"GET /healthz HTTP/1.0\r\nX-Slow: ")
+        assert slow.recv(100) == b""
+    assert ask(endpoints, "/healthz")[0] == 200
+    endpoints.close()
