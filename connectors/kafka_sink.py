@@ -50,7 +50,6 @@ class KafkaSinkSettings(KafkaSettings, ShapedSinkSettings):
     """Documents to a Kafka topic, as JSON."""
 
     type: Literal["kafka"] = "kafka"
-    linger_ms: int = Field(2, ge=0, description="How long a message waits for others in its batch, in milliseconds.")
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = Field("lz4", description="Compression of batches.")
     open_timeout_s: float = Field(10.0, gt=0, description="How long the brokers may take to answer at the start.")
     delivery: Literal["at-least-once", "exactly-once"] = Field(
@@ -196,7 +195,7 @@ class KafkaSink:
             Producer,
             self._settings,
             {
-                "linger.ms": self._settings.linger_ms,
+                "linger.ms": 2,  # long enough for batches; `options` can set another
                 "compression.type": self._settings.compression,
                 "reconnect.backoff.max.ms": 2000,
                 **{k: v for k, v in self._settings.client_options().items() if k not in FIXED_OPTIONS},

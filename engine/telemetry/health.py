@@ -143,12 +143,13 @@ class LagWatch:
 
     GROWTH = 1.1
     """A lag that grew by less than ten percent counts as the same."""
+    STRETCH_S = 30.0
+    """Longer than a fetch cycle, and short enough to be seen soon."""
 
-    def __init__(self, health: Health, clock: Clock, stretch_s: float, tolerated: int) -> None:
+    def __init__(self, health: Health, clock: Clock, tolerated: int) -> None:
         """`tolerated`: a lag up to this many (in the source's unit) never fails."""
         self._health = health
         self._clock = clock
-        self._stretch_s = stretch_s
         self._tolerated = tolerated
         self._started_s = clock.monotonic_s()
         self._before: int | None = None
@@ -160,11 +161,11 @@ class LagWatch:
         if lag is not None:
             self._least = lag if self._least is None else min(self._least, lag)
         now_s = self._clock.monotonic_s()
-        if now_s - self._started_s < self._stretch_s or self._least is None:
+        if now_s - self._started_s < self.STRETCH_S or self._least is None:
             return
         least, before = self._least, self._before
         if before is not None and least > self._tolerated and least > before * self.GROWTH:
-            self._health.fail("lag", f"rising: from {before} to {least} within {self._stretch_s:g} s")
+            self._health.fail("lag", f"rising: from {before} to {least} within {self.STRETCH_S:g} s")
         else:
             self._health.ok("lag", f"{least} at the latest count")
         self._started_s, self._before, self._least = now_s, least, None

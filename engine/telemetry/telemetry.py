@@ -38,11 +38,10 @@ class TelemetrySettings(BaseModel):
         120.0, gt=0, description="Seconds that a worker of `run --workers` may be stuck, or not answer, before its "
                                  "supervisor kills and restarts it."
     )  # fmt: skip
-    lag_stretch_s: float = Field(
-        30.0, gt=0, description="Interval in seconds over which lags are compared; a growing lag fails /readyz."
-    )
     lag_tolerated: int = Field(
-        100_000, ge=0, description="A lag up to this size never fails /readyz (Kafka: messages; files: bytes)."
+        100_000,
+        ge=0,
+        description="A lag up to this size does not fail /readyz (Kafka: messages; files: bytes).",
     )
     trace_ratio: float = Field(
         0.01, ge=0, le=1, description="Share of micro-batches that are traced if OTEL_TRACES_SAMPLER is not set."
@@ -120,4 +119,4 @@ class Telemetry(ServedTelemetry):
         tracer = Tracer.from_environment(environ, settings.trace_ratio, region=region, worker=str(worker))
         super().__init__(settings, health, tracer, region, worker)
         self.input = InputQuality(health, dated=dated)
-        self.lag = LagWatch(health, clock, settings.lag_stretch_s, settings.lag_tolerated)
+        self.lag = LagWatch(health, clock, settings.lag_tolerated)

@@ -89,7 +89,7 @@ def test_the_wall_clock_may_jump(ready_health, clock):
 
 @pytest.fixture
 def lag(ready_health, clock):
-    watch = LagWatch(ready_health, clock, stretch_s=30, tolerated=1000)
+    watch = LagWatch(ready_health, clock, tolerated=1000)
 
     def feed(*lags):
         for one in lags:
