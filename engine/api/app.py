@@ -30,6 +30,7 @@ from engine.api import (
     problems,
     questions,
     regions,
+    retention,
     rounds,
     series,
     silences,
@@ -102,7 +103,8 @@ def _wrap(app: FastAPI, settings: ServeSettings) -> None:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(events.stop, asyncio.create_task(app.state.alert_stream.run()))
+        for task in (app.state.alert_stream.run(), retention.keep_bounded(app.state.services)):
+            stack.push_async_callback(events.stop, asyncio.create_task(task))
         if app.state.mcp is not None:
             await stack.enter_async_context(app.state.mcp.running())
         yield

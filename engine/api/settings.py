@@ -67,6 +67,21 @@ class RequestLimits(BaseModel):
     )
 
 
+class RetentionSettings(BaseModel):
+    """How long the service keeps rows, by wall clock; it deletes once every hour."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    audit_days: Annotated[float, Field(gt=0)] = Field(400.0, description="Days that the audit log is kept.")
+    events_days: Annotated[float, Field(gt=0)] = Field(
+        400.0, description="Days that decisions about groups, and markers of deploys, are kept."
+    )
+    alerts_days: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Days that alerts and answers to them are kept; without it, they are not deleted. Labels in "
+                          "a training store have bounds of their own.",
+    )  # fmt: skip
+
+
 class ServeSettings(TomlSettings):
     """Settings of the API and the console."""
 
@@ -86,6 +101,7 @@ class ServeSettings(TomlSettings):
         "", description="Folder or fsspec URL of the model store; the coordinator's or the region's if empty."
     )
     session_hours: Annotated[float, Field(gt=0)] = Field(12.0, description="Hours after which a login ends.")
+    retention: RetentionSettings = Field(default_factory=RetentionSettings, description="How long rows are kept.")
     requests: RequestLimits = Field(default_factory=RequestLimits, description="Limits of requests.")
 
 
