@@ -5,7 +5,7 @@ import numpy as np
 from engine.compiled.groups import INDEX, NUMBERS
 from engine.compiled.jit import loop
 from engine.compiled.machine_types import Flag, Int, Int64s
-from engine.formats.timestamps import OFFSET_SLOTS
+from engine.formats.zone_offsets import OFFSET_SLOTS
 
 UNSURE = -(1 << 62)
 """Instead of a time: a part is out of range, the time is outside the accepted span, or the zone's offset is unknown."""
@@ -14,7 +14,8 @@ _SECOND, _DAY_S, _QUARTER_S = 1_000_000_000, 86_400, 900
 _YYMMDD, _YYYYMMDD, _MMDD, _HHMMSS = (INDEX[name] for name in ("yymmdd", "yyyymmdd", "mmdd", "hhmmss"))
 _YEAR, _YY, _MONTH, _DAY = (INDEX[name] for name in ("year", "yy", "month", "day"))
 _HOUR, _MINUTE, _SECONDS = (INDEX[name] for name in ("hour", "minute", "second"))
-_FRACTION, _MILLISECOND, _EPOCH_S = (INDEX[name] for name in ("fraction", "millisecond", "epoch_s"))
+_FRACTION, _MILLISECOND = INDEX["fraction"], INDEX["millisecond"]
+_EPOCH_S, _EPOCH = INDEX["epoch_s"], INDEX["epoch"]
 _ZONE_HOUR, _ZONE_MINUTE, _ZONE_HHMM = (INDEX[name] for name in ("zone_hour", "zone_minute", "zone_hhmm"))
 MONTH_NAME, UTC, ZONE_SIGN, HALF_DAY = (INDEX[name] for name in ("month_name", "utc", "zone_sign", "half_day"))
 VALUES = len(NUMBERS) + 4
@@ -97,6 +98,10 @@ def time_of(
         fraction += values[_MILLISECOND] * 1_000_000
     if values[_EPOCH_S] >= 0:
         return _checked(values[_EPOCH_S], fraction, limits)
+    if values[_EPOCH] >= 0:
+        number = values[_EPOCH]
+        unit = 1_000_000 if number < 10**14 else 1_000 if number < 10**17 else 1
+        return _checked(number // (_SECOND // unit), number % (_SECOND // unit) * unit, limits)
     year, month, day = values[_YEAR], values[_MONTH], values[_DAY]
     if values[_YYMMDD] >= 0:
         code = values[_YYMMDD]

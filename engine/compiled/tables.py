@@ -134,7 +134,7 @@ class ClockTables(NamedTuple):
 
     Attributes:
         limits: int64 (6,): see `TimeRules.limits`.
-        quarters, offsets: See `engine.formats.timestamps.ZoneOffsets`.
+        quarters, offsets: See `engine.formats.zone_offsets.ZoneOffsets`.
     """
 
     limits: NDArray[np.int64]

@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 _EPOCH_DIGITS, _NS_DIGITS = 9, 19  # shorter ones may be dates without hyphens
+_TAI64N_DIGITS = 24
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 ZONES: Mapping[str, float] = {
@@ -48,6 +49,17 @@ def time_ns(value: Any, zone: dt.tzinfo) -> int | None:
             # A float with this number of seconds is precise to a microsecond at best.
             return value * factor if isinstance(value, int) else round(value * (factor // 1000)) * 1000
     return int(value)
+
+
+def tai64n_ns(label: bytes) -> int:
+    """UTC ns of a TAI64N label without its `@`: 16 hexadecimal digits of seconds, 8 of nanoseconds; 0 if it is none.
+
+    As daemontools and s6 count: 10 s ahead of UTC, without leap seconds.
+    """
+    if len(label) != _TAI64N_DIGITS:
+        return 0
+    seconds = int(label[:16], 16) - (1 << 62) - 10
+    return seconds * 1_000_000_000 + int(label[16:], 16)
 
 
 def _number(text: str) -> int | float | None:

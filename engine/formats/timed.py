@@ -217,6 +217,53 @@ LETTERED = Format(
     general=True,
 )  # fmt: skip
 
+DATED_HOST = Format(
+    name="dated_host",
+    expected="YYYY-MM-DD HH:MM:SS[.FFF][ZONE] HOST LEVEL [COMPONENT:] MESSAGE",
+    examples=(
+        b"2024-03-10T06:25:01.123Z web-1 ERROR shop.orders: order 18 failed",
+        b"2024-03-10 06:25:02 node3.example.org [WARN] queue is long",
+    ),
+    header=headed(
+        rb"\[?(?P<year>[0-9]{4})[-/](?P<month>[0-9]{2})[-/](?P<day>[0-9]{2})[T ]" + HMS + _FRACTION + rb"(?: ?" + ZONE
+        + rb")?" + AFTER_TIME
+        # A name that ends in a number: a word without one may be a service. Numbered threads are no hosts either.
+        + rb"(?:(?P<thread>(?:thread|pool|worker|executor|exec|task|main|nio|https?|job|shard|actor)-[a-z0-9-]+)"
+        rb"|(?P<host>[a-z]+(?:-[a-z]+)*-?[0-9]+(?:-[0-9]+)*(?:\.[a-z0-9-]+)*)) +" + LEVEL + REST
+    ),
+    sessions=NO_SESSIONS,
+    joins=True,
+    general=True,
+)  # fmt: skip
+
+EPOCH_MS, EPOCH_US, EPOCH_NS = (
+    _timed(
+        f"epoch_{unit}", f"{expected} [LEVEL] [COMPONENT:] MESSAGE",
+        tuple(number + rest for rest in (b" ERROR shop.orders: order 18 failed", b" [main] WARN queue is long")),
+        rb"(?P<epoch>[0-9]{%d})" % len(number),
+    )
+    for unit, expected, number in (
+        ("ms", "MILLISECONDS", b"1710051901123"),
+        ("us", "MICROSECONDS", b"1710051901123456"),
+        ("ns", "NANOSECONDS", b"1710051901123456789"),
+    )
+)  # fmt: skip
+"""Numbers of 13, 16 and 19 digits: since 2001, and until 2286 where they are not in ns."""
+
+TAI64N = Format(
+    name="tai64n",
+    expected="@TAI64N [LEVEL] [COMPONENT:] MESSAGE",
+    examples=(
+        b"@4000000065ed537f0756c6b0 tcpserver: status: 1/40",
+        b"@4000000065ed53801b2e0a44 ERROR shop.orders: order 18 failed",
+    ),
+    header=headed(rb"@[0-9a-f]+" + MAYBE_LEVEL + REST),
+    clocks=(rb"^@(?P<tai64n>[0-9a-f]+)",),
+    sessions=NO_SESSIONS,
+    joins=True,
+    general=True,
+)
+
 CLOCK_ONLY = Format(
     name="clock_only",
     expected="[HH:MM:SS[.FFF]] [LEVEL] MESSAGE",

@@ -18,15 +18,16 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.formats.time_values import ZONES
+from engine.formats.time_values import ZONES, tai64n_ns, time_ns
+from engine.formats.zone_offsets import ZoneOffsets
 from foundation.time_text import iso_seconds
 
 DIGIT_GROUPS = (
     "yymmdd", "yyyymmdd", "mmdd", "hhmmss", "year", "yy", "month", "day", "hour", "minute", "second", "fraction",
-    "millisecond", "epoch_s", "zone_hour", "zone_minute", "zone_hhmm",
+    "millisecond", "epoch_s", "epoch", "zone_hour", "zone_minute", "zone_hhmm",
 )  # fmt: skip
-"""Header groups that hold one run of digits each; those of `LETTER_GROUPS` hold none. `Format.clocks` may also have
-`zone_name`, an abbreviation of `ZONES`, and `zone_iana`.
+"""Header groups that hold one run of digits each; those of `LETTER_GROUPS` hold none. `epoch` is in ms, µs or ns.
+`Format.clocks` may also have `zone_name`, an abbreviation of `ZONES`, `zone_iana`, and `tai64n`.
 """
 
 MONTHS = {m: i + 1 for i, m in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split())}
@@ -45,7 +46,6 @@ _DATELESS_AHEAD_S = 3600.0
 _SECOND, _MILLISECOND = 1_000_000_000, 1_000_000
 _DAY_S = 86_400
 _QUARTER_S = 900
-OFFSET_SLOTS = 4096
 _EPOCH_ORDINAL = dt.date(1970, 1, 1).toordinal()
 
 
@@ -68,23 +68,6 @@ def _zone(name: str) -> ZoneInfo:
         raise BadTimeError(f"there is no time zone {name!r}") from None
 
 
-class ZoneOffsets:
-    """Offsets of one zone, for compiled code: a slot holds the last quarter of an hour that was asked about.
-
-    Attributes:
-        quarters: int64 (OFFSET_SLOTS,): quarters of an hour of local time since the epoch.
-        seconds: int64 (OFFSET_SLOTS,): by how much local time is ahead of UTC in each.
-    """
-
-    def __init__(self) -> None:
-        self.quarters = np.full(OFFSET_SLOTS, np.iinfo(np.int64).min)
-        self.seconds = np.zeros(OFFSET_SLOTS, np.int64)
-
-    def add(self, quarter: int, seconds: int) -> None:
-        """Keeps an offset."""
-        self.quarters[quarter % OFFSET_SLOTS], self.seconds[quarter % OFFSET_SLOTS] = quarter, seconds
-
-
 @dataclass(frozen=True, slots=True)
 class TimeRules:
     """What is needed in addition to the digits to compute the time of a line.
@@ -99,7 +82,7 @@ class TimeRules:
     zone: ZoneInfo | None = None
     earliest_ns: int = 0
     max_future_s: float = 86_400.0
-    offsets: "ZoneOffsets" = field(default_factory=lambda: ZoneOffsets(), repr=False, compare=False)
+    offsets: "ZoneOffsets" = field(default_factory=ZoneOffsets, repr=False, compare=False)
 
     def limits(self, read_ns: int) -> NDArray[np.int64]:
         """int64 (6,): what compiled code needs for lines read at `read_ns`.
@@ -134,6 +117,8 @@ class TimeRules:
         Raises:
             BadTimeError: a field is out of range, or the time is outside the accepted span.
         """
+        if label := groups.get("tai64n"):
+            return self.check(tai64n_ns(label), read_ns)
         number = {n: int(v) for n, v in groups.items() if v is not None and n in DIGIT_GROUPS and n != "fraction"}
         for name, values in LETTER_GROUPS.items():
             if letters := groups.get(name):
@@ -143,6 +128,8 @@ class TimeRules:
         fraction = int(((groups.get("fraction") or b"") + b"0" * 9)[:9]) + number.get("millisecond", 0) * _MILLISECOND
         if "epoch_s" in number:
             return self.check(number["epoch_s"] * _SECOND + fraction, read_ns)
+        if "epoch" in number:
+            return self.check(time_ns(number["epoch"], dt.UTC) or 0, read_ns)
         _split_dates(number)
         clock_s = _clock_s(number)
         if "year" in number:

@@ -1,6 +1,7 @@
 """The reader of documents, such as JSON: see `engine.formats.json_fields` for what it takes from a line."""
 
 import datetime as dt
+from collections.abc import Iterator
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -8,7 +9,7 @@ from engine.compiled.inner_level import level_within
 from engine.compiled.session_key import hash_key
 from engine.formats.base import LEVEL_NAMES
 from engine.formats.document_message import composed_message, with_status
-from engine.formats.json_fields import field_of, pick, place_of, scalar_text, with_written_numbers
+from engine.formats.json_fields import field_of, pick, place_of, scalar_text, texts_inside, with_written_numbers
 from engine.formats.registry import LEVELS, Format
 from engine.formats.time_values import time_ns
 from engine.formats.timestamps import BadTimeError
@@ -81,7 +82,11 @@ class JsonReader:
             word = scalar_text(pick(document, (name,)))
             if word and (level := self._levels.get(word.upper())):
                 return level
-        return ""
+        levels = (self._levels.get(word.upper()) for word in self._inside(document, "level"))
+        return next((level for level in levels if level), "")
+
+    def _inside(self, document: dict[str, Any], kind: str) -> Iterator[str]:
+        return texts_inside(document, kind) if self._composes else iter(())
 
     def _container(self, document: dict[str, Any], message: str) -> int:
         """See `engine.parsing.parsed_columns.Rows.container`.
@@ -119,6 +124,7 @@ class JsonReader:
             if message is None:
                 raise BadLineError(f"has no message: looked in {', '.join(self._fields.message)}")
             return message
+        message = message or next(self._inside(document, "message"), None)
         return with_status(message or composed_message(document, self._used), document)
 
     def _time(self, document: dict[str, Any], read_ns: int) -> int:
@@ -126,6 +132,9 @@ class JsonReader:
             if (moment := time_ns(pick(document, (name,)), self._zone)) is not None:
                 nanos = pick(document, ("instant.nanoOfSecond",)) if name == "instant.epochSecond" else 0
                 return moment + nanos if isinstance(nanos, int) else moment
+        for text in self._inside(document, "time"):
+            if (moment := time_ns(text, self._zone)) is not None:
+                return moment
         if self._composes:
             return read_ns
         raw = pick(document, self._fields.time)
@@ -150,8 +159,8 @@ class JsonReader:
             moment,
             message.rstrip("\r\n"),
             level=self._level(document, message),
-            host=scalar_text(pick(document, names.host)) or "",
-            component=scalar_text(pick(document, names.component)) or "",
+            host=scalar_text(pick(document, names.host)) or next(self._inside(document, "host"), ""),
+            component=scalar_text(pick(document, names.component)) or next(self._inside(document, "component"), ""),
             pid=int(pid) if pid.isascii() and pid.isdecimal() and len(pid) <= MAX_PID_DIGITS else None,
             session_key=scalar_text(pick(document, names.session)) or "",
             format=self._name,

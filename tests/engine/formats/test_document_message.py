@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.formats.document_message import composed_message, http_status_of, with_status
+from engine.steps.parse import ParseSettings
 
 AUDIT = {
     "kind": "Event",
@@ -70,3 +71,23 @@ def test_any_document_gets_one_line_of_bounded_length(document, used):
     assert "\n" not in message
     assert len(message) < 6_000
     assert message == with_status(composed_message(document, used), document)
+
+
+@pytest.mark.parametrize(
+    ("line", "level", "message", "host"),
+    [
+        (b'{"ts":"2024-03-10T06:25:01Z","log":{"level":"ERROR","logger":"shop"},"event":{"message":"m"},'
+         b'"host":{"name":"h1"}}', "error", "m", "h1"),
+        (b'{"ts":1710051901,"fields":{"severity":"warn"},"body":{"text":"m"}}', "warn", "m", ""),
+        (b'{"time":"2024-03-10T06:25:01Z","attributes":{"log.level":"error"},"message":"m"}', "error", "m", ""),
+        (b'{"data":{"time":"2024-03-10T06:25:01Z","level":"fatal","message":"m","hostname":"h1"}}', "fatal", "m", "h1"),
+        (b'{"time":"2024-03-10T06:25:01Z","data":{"level":3,"time":12},"message":"m"}', "", "m", ""),
+        (b'{"time":"2024-03-10T06:25:01Z","level":"info","data":{"level":"fatal"},"message":"m"}', "info", "m", ""),
+    ],
+)  # fmt: skip
+def test_what_a_document_lacks_is_taken_from_the_objects_inside(line, level, message, host, parser_of):
+    for settings in (ParseSettings(), ParseSettings(format="json")):
+        fields = parser_of(settings).take_apart(line, 1_780_000_000 * 10**9)
+        assert (fields.time_ns, fields.level, fields.message, fields.host) == (
+            1_710_051_901 * 10**9, level, message, host
+        )  # fmt: skip

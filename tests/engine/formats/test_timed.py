@@ -47,6 +47,13 @@ def ns(text):
         (b"# User@Host: app[app] @  [10.0.0.7] # Query_time: 3  Lock_time: 0 SET timestamp=1710051901; SELECT 1;",
          "2024-03-10T06:25:01", "", "", "# Query_time: 3  Lock_time: 0 SET timestamp=1710051901; SELECT 1;"),
         (b"Mar 10 2024 06:25:01 h1 app[7]: five", "2024-03-10T06:25:01", "", "app", "five"),
+        (b"1710051901000 ERROR five", "2024-03-10T06:25:01", "error", "", "five"),
+        (b"[1710051901000] [main] WARN c.e.Shop - five", "2024-03-10T06:25:01", "warn", "c.e.Shop", "five"),
+        (b"1710051901000000: five", "2024-03-10T06:25:01", "", "", "five"),
+        (b"1710051901000000000 [error] five", "2024-03-10T06:25:01", "error", "", "five"),
+        (b"@4000000065ed530700000000 ERROR five", "2024-03-10T06:28:13", "error", "", "five"),
+        (b"2024-03-10T06:25:01Z web-1 ERROR five", "2024-03-10T06:25:01", "error", "", "five"),
+        (b"2024-03-10 06:25:01 ip-10-0-0-7 [warn] five", "2024-03-10T06:25:01", "warn", "", "five"),
     ],
 )  # fmt: skip
 def test_instant_level_and_fields(line, moment, level, component, message, parser_of, batch_of):
@@ -71,3 +78,26 @@ def test_instant_level_and_fields(line, moment, level, component, message, parse
 )
 def test_levels_without_time(line, level, parser_of):
     assert parser_of(AUTO).take_apart(line, READ_NS).level == level
+
+
+@pytest.mark.parametrize(
+    ("line", "host", "thread"),
+    [
+        (b"2024-03-10 06:25:01 web-1 ERROR five", "web-1", ""),
+        (b"2024-03-10 06:25:01 db3.example.org WARN five", "db3.example.org", ""),
+        (b"2024-03-10 06:25:01 worker-1 ERROR five", "", "worker-1"),
+        (b"2024-03-10 06:25:01 order-service ERROR five", "", ""),
+        (b"2024-03-10 06:25:01 order 18 failed", "", ""),
+    ],
+)
+def test_a_host_is_a_name_with_a_number_in_front_of_a_level(line, host, thread, parser_of):
+    fields = parser_of(AUTO).take_apart(line, READ_NS)
+    assert (fields.host, fields.thread) == (host, thread)
+
+
+@pytest.mark.parametrize(
+    "line", [b"4006381333931 scanned", b"12 errors found", b"123456789012 rows", b"@someone hello", b"@deadbeef hello"]
+)
+def test_other_numbers_and_marks_are_no_times(line, parser_of):
+    fields = parser_of(AUTO).take_apart(line, READ_NS)
+    assert (fields.format, fields.time_ns, fields.message) == ("unknown", READ_NS, line.decode())

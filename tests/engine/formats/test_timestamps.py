@@ -70,6 +70,15 @@ def test_epochs(rows: list[dict[str, int]]) -> None:
     agree(TimeRules(None, ns(1990, 1, 1)), rows, NOW)
 
 
+@pytest.mark.parametrize("limits", [(10**12, 10**13 - 1), (10**15, 10**16 - 1), (10**17, 10**18 - 1)])
+def test_epochs_in_smaller_units(limits: tuple[int, int]) -> None:
+    @given(fields(epoch=limits))
+    def check(rows: list[dict[str, int]]) -> None:
+        agree(TimeRules(None, ns(1990, 1, 1)), rows, NOW)
+
+    check()
+
+
 def of(rules: TimeRules, text: str, read_ns: int) -> int:
     names = ("month", "day", "hour", "minute", "second")
     return rules.of_groups(dict(zip(names, map(str.encode, text.split()), strict=True)), read_ns)

@@ -1,3 +1,4 @@
+import contextlib
 import random
 
 import numpy as np
@@ -10,7 +11,7 @@ from engine.formats.registry import DETECTED, FORMATS
 from engine.parsing.format_detection import FIRST_SAMPLE, NONE, UNKNOWN_AT, Preference
 from engine.parsing.parsed_columns import SPANNED
 from engine.parsing.record_blocks import RecordBlocks
-from engine.steps.parse import ParseSettings, StateMismatchError
+from engine.steps.parse import BadLineError, ParseSettings, StateMismatchError
 from tests.support.sweep import sweep
 
 AUTO = ParseSettings(format="auto")
@@ -78,7 +79,7 @@ def test_batches_agree_with_single_lines(mutated, parser_of, batch_of, shapes):
         left = alone._reader._preference.left()
         want = {}
         for row, line in enumerate(lines[start : start + min(100, left)]):
-            if line.strip():
+            with contextlib.suppress(BadLineError):  # a blank line, or one with a NUL byte
                 want[row] = alone.take_apart(line, READ_NS)
         parsed = parser.parse(part)
         alone.parse(part)
