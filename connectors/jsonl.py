@@ -22,6 +22,9 @@ from connectors.shapes import Shape, ShapedSinkSettings, id_of, shaped
 
 _BLOCK = 1 << 20
 
+FILE_MODE = 0o640
+"""Of a new file: alerts and dead letters quote raw lines, which are not for every user of the machine."""
+
 
 class JsonlSettings(ShapedSinkSettings):
     """Documents to a JSON-lines file, or to standard output."""
@@ -61,7 +64,7 @@ class JsonlSink:
         self.close()
         try:
             os.makedirs(os.path.dirname(self._path) or ".", exist_ok=True)
-            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._good = _whole_bytes(self._fd)
             if os.fstat(self._fd).st_size != self._good:

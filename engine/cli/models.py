@@ -24,7 +24,7 @@ from engine.cli.round_text import card_regions, region_sentences
 from foundation.time_text import NS_PER_S, iso_seconds
 
 app = typer.Typer(
-    help="The model store: list versions, show a card, roll back, recalibrate a threshold.", no_args_is_help=True
+    help="The model store: list versions, show a card, roll back, prune, recalibrate a threshold.", no_args_is_help=True
 )
 
 StoreOption = Annotated[str, typer.Option("--store", help="Folder or fsspec URL of the model store.")]
@@ -139,6 +139,22 @@ def rollback(
             )
             raise typer.Exit(1)
     print(f"{name} is at version {version} now")
+
+
+@app.command("prune")
+def prune(
+    name: Annotated[str, typer.Argument(help="Name of the model.")],
+    keep: Annotated[int, typer.Option(min=1, help="Newest versions to keep.")] = 10,
+    store: StoreOption = "models-store",
+) -> None:
+    """Remove old versions; those in service, those that a rollback needs, and candidates stay.
+
+    Example: driftline models prune bert_cnn --keep 5
+    """
+    from models.storage.store import ModelStore
+
+    removed = ModelStore(store).prune(name, keep)
+    print(f"{name}: removed {', '.join(f'version {version}' for version in removed) or 'nothing'}")
 
 
 @app.command("recalibrate")

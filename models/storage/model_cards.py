@@ -64,6 +64,7 @@ class ModelCard(ModelNotes):
     settings: dict[str, Any] = Field(description="Settings of the model.")
     extra: dict[str, Any] = Field(description="Learnt facts other than arrays, and the encoder with its fingerprint.")
     weights_sha256: str = Field(description="Of weights.safetensors.")
+    weights_bytes: int | None = Field(default=None, description="Its size; None where it is not recorded.")
 
 
 class Card(Notes, ModelCard):

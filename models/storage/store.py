@@ -32,7 +32,6 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
-from safetensors import SafetensorError
 from safetensors import numpy as safetensors
 
 from models.base import Model, ModelError, ModelStoreError, WindowDetector
@@ -44,11 +43,12 @@ from models.storage.names import require_own_name, require_valid_name
 from models.storage.pointer import Pointer, below, read_pointer
 from models.storage.store_backends import Folder, LocalFolder, RemoteFolder
 from models.storage.stored import Stored, StoredClassifier
+from models.storage.weights_file import MAX_CARD_BYTES, WEIGHTS, check_weights, read_bounded, read_weights
 
 __all__ = ["Card", "ClassifierCard", "ModelNotes", "ModelStore", "Notes", "Stored", "StoredClassifier"]
 
 T = TypeVar("T")
-_CARD, _WEIGHTS, _POINTER = "card.json", "weights.safetensors", "current"
+_CARD, _POINTER = "card.json", "current"
 
 
 def _now() -> datetime:
@@ -127,10 +127,11 @@ class ModelStore:
             made = kind.model_validate(
                 {
                     **notes.model_dump(), **card, "name": name, "version": version, "parent": parent,
-                    "created_at": self._now(), "weights_sha256": hashlib.sha256(raw).hexdigest(),
+                    "created_at": self._now(),
+                    "weights_sha256": hashlib.sha256(raw).hexdigest(), "weights_bytes": len(raw),
                 }
             )  # fmt: skip
-            return {_WEIGHTS: raw, _CARD: made.model_dump_json(indent=1).encode()}
+            return {WEIGHTS: raw, _CARD: made.model_dump_json(indent=1).encode()}
 
         try:
             version = self._folder.add_version(name, files)  # 1, 2
@@ -237,7 +238,7 @@ class ModelStore:
             ModelStoreError: it is not; the message gives the fault.
         """
         card = self.any_card(name, version)
-        self._weights(card)
+        self._asked(lambda: check_weights(self._folder, card))
         return card
 
     def load(self, name: str, version: int | None = None, *, device: str = "auto", cache: Path | None = None) -> Stored:
@@ -320,44 +321,41 @@ class ModelStore:
         parent = self.any_card(name).parent if now in self.versions(name) else None
         return parent if parent in earlier else earlier[-1]
 
+    def prune(self, name: str, keep: int) -> list[int]:
+        """Removes all but the newest `keep` versions, and returns the numbers of those removed.
+
+        Versions in service, those that a rollback goes back to, and candidates stay.
+
+        Raises:
+            ModelStoreError: nothing is published under the name, or the store cannot be read or written.
+        """
+        try:
+            with self._folder.locked(name):
+                versions, card = self.versions(name), self.any_card(name)
+                earlier = [v for v in versions if v < card.version]
+                used = {*versions[-keep:], *earlier[-1:], card.version, card.parent, *self.held(name).values()}
+                old = [v for v in versions if v not in used and v <= self.reached(name)]
+                for version in old:
+                    self._folder.remove_version(name, version)
+        except OSError as error:
+            raise ModelStoreError(f"{self._folder} cannot be written for {name}: {error}") from error
+        return old
+
     def lease(self, name: str, holder: str, now_ns: int) -> str | None:
         """Take or renew the lease on a model; see `models.storage.lease.take_lease`; raises ModelStoreError."""
         require_valid_name(name)
         return self._asked(lambda: take_lease(self._folder, name, holder, now_ns))
 
     def weights(self, name: str, version: int) -> dict[str, NDArray[Any]]:
-        """The weights of a version, verified, without building the model.
-
-        Raises:
-            ModelStoreError: missing, half-written or changed.
-        """
+        """The weights of a version, verified, without building the model; raises ModelStoreError."""
         return self._weights(self.any_card(name, version))
 
     def card_sha256(self, name: str, version: int) -> str:
-        """Of the card's file, as the pointer names it.
-
-        Raises:
-            ModelStoreError: there is no such version.
-        """
+        """Of the card's file, as the pointer names it; raises ModelStoreError."""
         return hashlib.sha256(self._read(f"{name}/{version}/{_CARD}")).hexdigest()
 
     def _weights(self, card: AnyCard) -> dict[str, NDArray[Any]]:
-        path = f"{card.name}/{card.version}/{_WEIGHTS}"
-        if not self._exists(path):
-            raise ModelStoreError(
-                f"version {card.version} of {card.name} is half-written: {self._folder}/{path} does not exist"
-            )
-        raw = self._read(path)
-        if hashlib.sha256(raw).hexdigest() != card.weights_sha256:
-            raise ModelStoreError(
-                f"version {card.version} of {card.name} is half-written or changed: the sha256 of "
-                f"{self._folder}/{path} is not the card's"
-            )
-        try:
-            # Read in another order every time; a refusal that lists them would then look new at every look.
-            return dict(sorted(safetensors.load(raw).items()))
-        except SafetensorError as error:
-            raise ModelStoreError(f"{self._folder}/{path} is not a safetensors file: {error}") from error
+        return self._asked(lambda: read_weights(self._folder, card))
 
     def _pointer(self, name: str) -> Pointer | None:
         require_valid_name(name)
@@ -388,7 +386,7 @@ class ModelStore:
         return self._asked(lambda: self._folder.exists(path))
 
     def _read(self, path: str) -> bytes:
-        return self._asked(lambda: self._folder.read(path))
+        return self._asked(lambda: read_bounded(self._folder, path, MAX_CARD_BYTES))
 
     def _asked(self, question: Callable[[], T]) -> T:
         try:

@@ -17,6 +17,8 @@ from models.base import ModelStoreError
 STALE_S = 86_400.0
 """What a publisher began to write so long ago belongs to one that was killed; no publication takes a day."""
 
+BLOCK_BYTES = 1 << 20
+
 Files = Callable[[int], Mapping[str, bytes]]
 """The files of a version, by name, in the order of writing, once its number is known."""
 
@@ -35,6 +37,18 @@ class Folder(ABC):
     @abstractmethod
     def read(self, path: str) -> bytes:
         """A file's content."""
+
+    @abstractmethod
+    def size(self, path: str) -> int:
+        """A file's size in bytes."""
+
+    @abstractmethod
+    def blocks(self, path: str) -> Iterator[bytes]:
+        """A file's content in blocks of at most `BLOCK_BYTES`."""
+
+    @abstractmethod
+    def remove_version(self, name: str, version: int) -> None:
+        """Removes a version, which is not listed from then on."""
 
     @abstractmethod
     def replace(self, path: str, data: bytes) -> None:
@@ -73,6 +87,21 @@ class LocalFolder(Folder):
     def read(self, path: str) -> bytes:
         """See `Folder.read`."""
         return (self._root / path).read_bytes()
+
+    def size(self, path: str) -> int:
+        """See `Folder.size`."""
+        return (self._root / path).stat().st_size
+
+    def blocks(self, path: str) -> Iterator[bytes]:
+        """See `Folder.blocks`."""
+        with (self._root / path).open("rb") as file:
+            yield from iter(lambda: file.read(BLOCK_BYTES), b"")
+
+    def remove_version(self, name: str, version: int) -> None:
+        """See `Folder.remove_version`: renamed first, so that no reader sees half of it."""
+        hidden = durable.partial_path(self._root / name)
+        (self._root / name / str(version)).rename(hidden)
+        shutil.rmtree(hidden)
 
     def replace(self, path: str, data: bytes) -> None:
         """See `Folder.replace`; on the disk when it returns."""
@@ -147,6 +176,20 @@ class RemoteFolder(Folder):
     def read(self, path: str) -> bytes:
         """See `Folder.read`."""
         return bytes(self._fs.cat_file(self._at(path)))
+
+    def size(self, path: str) -> int:
+        """See `Folder.size`."""
+        return int(self._fs.size(self._at(path)))
+
+    def blocks(self, path: str) -> Iterator[bytes]:
+        """See `Folder.blocks`."""
+        with self._fs.open(self._at(path), "rb") as file:
+            yield from iter(lambda: file.read(BLOCK_BYTES), b"")
+
+    def remove_version(self, name: str, version: int) -> None:
+        """See `Folder.remove_version`: the card goes first, without which a version is not listed."""
+        self._fs.rm_file(self._at(f"{name}/{version}/card.json"))
+        self._fs.rm(self._at(f"{name}/{version}"), recursive=True)
 
     def replace(self, path: str, data: bytes) -> None:
         """See `Folder.replace`: one upload."""

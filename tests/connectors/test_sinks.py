@@ -139,3 +139,11 @@ def test_tokens_happen_where_they_stand() -> None:
     batch = reader.next_batch()
     assert batch is not None
     assert (batch.line(0), batch.positions.tolist()) == (b"b", [1])
+
+
+def test_files_with_raw_lines_are_not_for_everybody(tmp_path: Path) -> None:
+    path = tmp_path / "alerts.jsonl"
+    sink = JsonlSink(JsonlSettings(path=str(path)))
+    sink.open(None)
+    sink.close()
+    assert path.stat().st_mode & 0o137 == 0

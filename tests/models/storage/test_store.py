@@ -295,3 +295,56 @@ def test_a_damaged_pointer_is_refused(tmp_path: Path, detector: WindowDetector, 
     (tmp_path / "floor" / "current").write_bytes(raw)
     with pytest.raises(ModelStoreError, match="is damaged"):
         store.current("floor")
+
+
+def test_pruning_keeps_what_is_in_use(store: ModelStore, detector: WindowDetector) -> None:
+    for _ in range(8):
+        store.publish("floor", detector, NOTES)
+    store.publish("floor", detector, NOTES, make_current=False)  # 9, a candidate
+    store.promote("floor", 6, held={"eu": 2})
+    assert store.prune("floor", 1) == [1, 3, 4, 7, 8]
+    assert store.versions("floor") == [2, 5, 6, 9]
+    assert store.rollback("floor") == 5
+    assert store.publish("floor", detector, NOTES) == 10
+    assert store.prune("floor", 100) == []
+
+
+def test_pruning_an_unknown_model_is_an_error(store: ModelStore) -> None:
+    with pytest.raises(ModelStoreError, match="holds no published model 'floor'"):
+        store.prune("floor", 3)
+
+
+@pytest.mark.parametrize(
+    ("file", "reads"),
+    [
+        ("weights.safetensors", ModelStore.verify),
+        ("weights.safetensors", ModelStore.load),
+        ("card.json", ModelStore.load),
+    ],
+)
+def test_files_that_are_too_large_are_refused_unread(
+    tmp_path: Path, detector: WindowDetector, file: str, reads: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = ModelStore(tmp_path)
+    store.publish("floor", detector, NOTES)
+    path = tmp_path / "floor" / "1" / file
+    with path.open("r+b") as grown:
+        grown.truncate(1 << 40)  # sparse: a terabyte that takes no room
+
+    def unread(self: object, path: str) -> bytes:
+        assert not path.endswith(file)
+        return (tmp_path / path).read_bytes()
+
+    monkeypatch.setattr("models.storage.store_backends.LocalFolder.read", unread)
+    with pytest.raises(ModelStoreError, match=r"has 1,099,511,627,776 bytes"):
+        reads(store, "floor")
+
+
+def test_cards_without_a_size_are_read(tmp_path: Path, detector: WindowDetector) -> None:
+    store = ModelStore(tmp_path)
+    store.publish("floor", detector, NOTES, make_current=False)
+    path = tmp_path / "floor" / "1" / "card.json"
+    card = json.loads(path.read_text())
+    assert card.pop("weights_bytes") == (tmp_path / "floor" / "1" / "weights.safetensors").stat().st_size
+    path.write_text(json.dumps(card))
+    assert store.load("floor", 1).card.weights_bytes is None
