@@ -15,6 +15,10 @@ from connectors.base import Record, SinkUnavailableError, State
 from connectors.sql_database import database_url, driver_message, open_database, shown, upsert
 from connectors.sql_schema import ALERTS, alert_columns
 from connectors.sql_settings import SqlSettings
+from foundation.time_text import NS_PER_S, iso_time, parse_time
+
+NS_PER_HOUR = 3_600 * NS_PER_S
+NS_PER_DAY = 24 * NS_PER_HOUR
 
 BATCH_ROWS = 500
 """Rows in one statement; 20 columns stay below SQLite's 32,766 parameters."""
@@ -31,6 +35,7 @@ class SqlSink:
         self._engine: sa.Engine | None = None
         self._lock = threading.Lock()
         self._kept: dict[str, Record] = {}
+        self._deleted_ns = 0  # alerts made before this time are deleted
 
     def open(self, resume: State | None) -> None:
         """See `Sink.open`."""
@@ -57,11 +62,13 @@ class SqlSink:
                 _limit(connection, timeout_s)
                 for i in range(0, len(records), BATCH_ROWS):
                     upsert(connection, ALERTS, [_row(r) for r in records[i : i + BATCH_ROWS]], _replaced)
+                deleted_ns = self._delete_old(connection, records)
         except (sa.exc.DBAPIError, OSError) as error:
             raise SinkUnavailableError(
                 f"{len(records)} alerts were not stored in {self._name()}: {driver_message(error)}. They are kept."
             ) from error
         self._kept = {}
+        self._deleted_ns = deleted_ns
 
     def snapshot(self) -> State:
         """Nothing: upserts need no state."""
@@ -88,6 +95,17 @@ class SqlSink:
             SinkUnavailableError: the database cannot be read now.
         """
         return int(self._read(sa.select(sa.func.count()).select_from(ALERTS))[0][0])
+
+    def _delete_old(self, connection: sa.Connection, records: Sequence[Record]) -> int:
+        """Delete alerts behind the retention, once for each hour; return the time of the oldest that stays, in ns."""
+        created = [str(record.document["created"]) for record in records if "created" in record.document]
+        if self._settings.keep_days is None or not created:
+            return self._deleted_ns
+        floor_ns = parse_time(max(created)) - int(self._settings.keep_days * NS_PER_DAY)
+        if floor_ns < self._deleted_ns + NS_PER_HOUR:
+            return self._deleted_ns
+        connection.execute(ALERTS.delete().where(ALERTS.c.created < iso_time(floor_ns)))
+        return floor_ns
 
     def _read(self, query: sa.Select[Any]) -> Sequence[Any]:
         try:

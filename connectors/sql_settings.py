@@ -15,4 +15,9 @@ class SqlSettings(BaseSinkSettings):
         SecretStr("sqlite:///alerts.db"),
         description="SQLAlchemy URL: `sqlite:///path`, `postgresql+psycopg://user:password@host/database`.",
     )
+    keep_days: float | None = Field(
+        None,
+        gt=0,
+        description="Alerts that were made this many days before the newest one are deleted; not set: never.",
+    )
     connect_timeout_s: int = Field(5, ge=1, description="How long connecting and a lock may take, in seconds.")

@@ -147,3 +147,23 @@ def test_files_with_raw_lines_are_not_for_everybody(tmp_path: Path) -> None:
     sink.open(None)
     sink.close()
     assert path.stat().st_mode & 0o137 == 0
+
+
+def test_alerts_behind_the_retention_are_deleted(tmp_path: Path) -> None:
+    sink = SqlSink(SqlSettings(url=f"sqlite:///{tmp_path}/alerts.db", keep_days=7))
+    sink.open(None)
+
+    def store(name: str, created: str) -> list[str]:
+        sink.write([Record(name, "", {"id": name, "created": created})])
+        sink.flush(5)
+        return sorted(document["id"] for document in sink.recent())
+
+    assert store("a", "2026-01-01T00:00:00.000000000Z") == ["a"]
+    assert store("b", "2026-01-05T00:00:00.000000000Z") == ["a", "b"]
+    assert store("c", "2026-01-08T00:30:00.000000000Z") == ["b", "c"]
+    # At most once an hour, and never because of an old alert that comes late.
+    assert store("d", "2026-01-12T00:15:00.000000000Z") == ["c", "d"]
+    assert store("e", "2026-01-02T00:00:00.000000000Z") == ["c", "d", "e"]
+    assert store("f", "2026-01-12T00:45:00.000000000Z") == ["c", "d", "e", "f"]
+    assert store("g", "2026-01-12T01:20:00.000000000Z") == ["c", "d", "f", "g"]
+    sink.close()
