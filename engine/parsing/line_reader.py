@@ -298,7 +298,7 @@ class LineReader:
         self._preference = Preference(saved["preference"])
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=256)  # more than there are formats
 def _tables(settings: ParseSettings) -> FormatTables:
     """The tables for a parser with these settings; they never change."""
     formats = (
