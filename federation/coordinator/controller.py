@@ -331,7 +331,7 @@ class Controller:
         result = round_files.read_result(self._folder_of(accepted))
         if result is None:
             raise RoundFailedError("the result of the round is missing")
-        notes = notes_of(accepted, base, self._settings.round)
+        notes = notes_of(accepted, base, self._settings.round, result.held_out)
         return self._store.publish_weights(base, result.weights, notes, over=accepted.version, held=accepted.held)
 
     def _audit(self, published: Round) -> Round:

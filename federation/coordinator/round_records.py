@@ -11,7 +11,7 @@ from federation.round.result import RegionVerdict, RoundResult
 from federation.round.settings import RoundSettings
 from foundation.time_text import iso_millis
 from models.storage.model_cards import AnyCard, Card, ModelNotes, Notes
-from models.thresholds.base import Threshold
+from models.thresholds.base import HeldOut, Threshold
 
 
 def spec_of(card: AnyCard) -> ModelSpec:
@@ -60,8 +60,15 @@ def judged(started: Round, result: RoundResult, serving: Mapping[str, int]) -> R
     )
 
 
-def notes_of(round_: Round, base: AnyCard, settings: RoundSettings) -> ModelNotes:
-    """The card's facts about the published version; `base` is the card of the version that it starts from."""
+def notes_of(round_: Round, base: AnyCard, settings: RoundSettings, held_out: HeldOut | None = None) -> ModelNotes:
+    """The card's facts about the published version.
+
+    Args:
+        round_: The round.
+        base: Card of the version that it starts from.
+        settings: Settings of the round.
+        held_out: See `RoundResult`.
+    """
     common: dict[str, Any] = {
         "data": {
             "round_id": round_.round_id,
@@ -83,7 +90,7 @@ def notes_of(round_: Round, base: AnyCard, settings: RoundSettings) -> ModelNote
         "delta": None if round_.epsilon is None else settings.privacy.delta,
     }
     if isinstance(base, Card):
-        return Notes(**common, threshold=Threshold(rule=settings.threshold, value=round_.threshold))
+        return Notes(**common, threshold=Threshold(rule=settings.threshold, value=round_.threshold, held_out=held_out))
     return ModelNotes(**common)
 
 

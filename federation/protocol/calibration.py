@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from federation.errors import RoundFailedError
 from federation.protocol.records import ScoreSketch
 from models.base import TrainingError
+from models.thresholds.base import Threshold
 from models.thresholds.registry import UNLABELLED_SHARE, fit_threshold
 
 SKETCH_SIZE = 1025
@@ -47,7 +48,7 @@ def _quantiles(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.quantile(scores.astype(np.float64), np.linspace(0, 1, SKETCH_SIZE)).astype(np.float32)
 
 
-def shared_threshold(sketches: Sequence[ScoreSketch], rule: str) -> float:
+def shared_threshold(sketches: Sequence[ScoreSketch], rule: str) -> Threshold:
     """Fit one threshold over all regions' calibration windows, each region weighted by its number of windows.
 
     If the regions whose labels support a threshold have windows of both classes, the others are left out: what is only
@@ -73,7 +74,7 @@ def shared_threshold(sketches: Sequence[ScoreSketch], rule: str) -> float:
     if rule == "auto":
         rule = "best_f1" if supported else "percentile"
     try:
-        return fit_threshold(rule, scores, labels).value
+        return fit_threshold(rule, scores, labels)
     except TrainingError as error:
         raise RoundFailedError(f"step 6, threshold: {error}") from error
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from federation.protocol.records import UNLABELLED, HoldoutFigures, LabelledAnomalies, Weights
+from models.thresholds.base import HeldOut
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,8 @@ class RoundResult:
         epsilon: Largest budget spent by a region; None in a privacy mode without a budget.
         verdicts: The gate's verdict for each region that judged, sorted by name.
         others_adopt: Whether regions that did not judge take the candidate.
+        held_out: The calibration scores of all regions, with which an engine corrects the threshold on its stream; None
+            of a line classifier.
     """
 
     round_id: str
@@ -104,6 +107,7 @@ class RoundResult:
     epsilon: float | None = None
     verdicts: tuple[RegionVerdict, ...] = ()
     others_adopt: bool = True
+    held_out: HeldOut | None = None
 
     def adopted_by(self, region: str) -> bool:
         """Whether a region takes the candidate; one that did not judge follows the others."""

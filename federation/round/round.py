@@ -51,6 +51,7 @@ from federation.round.result import Baseline, Refusal, RoundResult
 from federation.round.settings import RoundSettings
 from federation.round.training_pass import TrainingPass
 from models.classify.base import CLASSES
+from models.thresholds.base import Threshold
 from models.training.output_vocabulary import grown, has_candidates
 
 Report = Callable[[str, Mapping[str, float | str]], None]
@@ -180,7 +181,8 @@ def _judged(this: _Round, served: Sequence[Baseline], candidate: PassResult, tra
         RoundFailedError: too few regions gave calibration scores.
     """
     lines, fleet, settings = this.task.spec.kind == LINE_CLASSIFIER, this.fleet, this.settings
-    value = served[0].threshold if lines else _calibrated(this, candidate)  # 6
+    threshold = None if lines else _calibrated(this, candidate)  # 6
+    value = served[0].threshold if threshold is None else threshold.value
     figures = _figures(this, served, (candidate.weights, value))  # 7
     verdict = _verdict(tuple(figures.values()), settings, served)  # 8
     open_ = settings.cross_fit and not verdict.accepted and not lines and not this.mode.has_budget
@@ -195,6 +197,7 @@ def _judged(this: _Round, served: Sequence[Baseline], candidate: PassResult, tra
         refusals=tuple(fleet.refusals), missing=tuple(dict.fromkeys(fleet.missing)),
         examples=sum(u.examples for u in candidate.updates), epsilon=this.mode.spent(candidate.updates),
         verdicts=verdict.regions, others_adopt=verdict.others_adopt,
+        held_out=None if threshold is None else threshold.held_out,
     )  # fmt: skip
 
 
@@ -207,16 +210,19 @@ def _cross_fitted(
     this: _Round, served: Sequence[Baseline], train: _Train, own: Mapping[str, HoldoutFigures], holdout: Verdict
 ) -> Verdict:
     """The verdict on the sessions of both halves, each judged by the candidate of the other."""
-    halves = []
+    halves, known = [], len(this.fleet.refusals)
     try:
         for half in cross_fitting.HALVES:
             task = this.task.model_copy(update={"left_out": half})
             part = replace(this, task=task, report=lambda _, figures: this.report("cross-fitting", figures))
             candidate = train(part)
-            value = _calibrated(part, candidate)
+            value = _calibrated(part, candidate).value
             halves.append(_figures(part, served, (candidate.weights, value)))
     except RoundFailedError as error:  # the candidate is refused as it was before
         return replace(holdout, reason=f"{holdout.reason}; cross-fitting failed: {error}")
+    finally:  # a region that cannot train at all reports the same of both halves
+        noted = {refusal.region for refusal in this.fleet.refusals[:known]}
+        this.fleet.refusals[known:] = [r for r in this.fleet.refusals[known:] if r.region not in noted]
     joined = cross_fitting.joined(halves, own)
     return cross_fitting.combined(holdout, _verdict(joined, cross_fitting.stricter(this.settings), served))
 
@@ -237,7 +243,7 @@ def _figures(this: _Round, served: Sequence[Baseline], candidate: tuple[Weights,
     return {region: f for region, f in figures.items() if problems[region] is None}
 
 
-def _calibrated(this: _Round, candidate: PassResult) -> float:
+def _calibrated(this: _Round, candidate: PassResult) -> Threshold:
     """Step 6: the candidate's threshold.
 
     Raises:
@@ -250,9 +256,9 @@ def _calibrated(this: _Round, candidate: PassResult) -> float:
     fleet.refuse(Refusal(region, passes, reason) for region, reason in problems.items() if reason)
     valid = [sketch for region, sketch in sorted(sketches.items()) if problems[region] is None]
     fleet.require([sketch.region for sketch in valid], "step 6, threshold")
-    value = shared_threshold(_bounded(valid, this.settings.max_share), this.settings.threshold)
-    this.report("threshold", {"regions": len(valid), "threshold": value})
-    return value
+    fitted = shared_threshold(_bounded(valid, this.settings.max_share), this.settings.threshold)
+    this.report("threshold", {"regions": len(valid), "threshold": fitted.value})
+    return fitted
 
 
 def _bounded(sketches: Sequence[ScoreSketch], max_share: float) -> list[ScoreSketch]:

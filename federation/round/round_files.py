@@ -35,6 +35,7 @@ from federation.round.settings import RoundSettings
 from foundation import durable
 from foundation.documents.base import SCHEMA_VERSION, read
 from foundation.documents.round_result import RegionFigures, RoundFailureDocument, RoundResultDocument
+from models.thresholds.base import HeldOut
 
 PLAN, CURRENT, STEPS = "plan.json", "current.safetensors", "steps.jsonl"
 CANDIDATE, RESULT = "candidate.safetensors", "result.json"
@@ -169,7 +170,9 @@ def write_result(folder: Path, result: RoundResult) -> None:
     """
     raw = save(dict(result.weights))
     _write(folder / CANDIDATE, raw)
-    document = {"schema_version": SCHEMA_VERSION, **asdict(result), "weights": hashlib.sha256(raw).hexdigest()}
+    held_out = None if result.held_out is None else result.held_out.model_dump(mode="json")
+    own = {"weights": hashlib.sha256(raw).hexdigest(), "held_out": held_out}
+    document = {"schema_version": SCHEMA_VERSION, **asdict(result), **own}
     _write(folder / RESULT, json.dumps(document, indent=1).encode())
 
 
@@ -270,6 +273,7 @@ def _result(document: RoundResultDocument, folder: Path) -> RoundResult:
             for v in document.get("verdicts", [])
         ),
         others_adopt=document.get("others_adopt", True),
+        held_out=None if (held_out := document.get("held_out")) is None else HeldOut.model_validate(held_out),
     )
 
 

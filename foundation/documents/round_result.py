@@ -91,6 +91,16 @@ class RegionVerdictDocument(TypedDict):
     ]
 
 
+class CalibrationScores(TypedDict):
+    """Scores of all regions' calibration windows, with which an engine corrects the threshold on its stream."""
+
+    normal_scores: Annotated[list[float], Field(description="Distinct scores of normal windows, ascending; a sample.")]
+    normal_shares: Annotated[list[float], Field(description="Share of the normal windows that each score represents.")]
+    count: Annotated[Count, Field(description="Normal windows in all.")]
+    labelled: Annotated[bool, Field(description="Whether labels of both classes support the threshold.")]
+    max_share: Annotated[Share, Field(description="Highest plausible share of windows at or above the threshold.")]
+
+
 class RefusedReply(TypedDict):
     """A reply that was not used."""
 
@@ -122,6 +132,7 @@ class RoundResultDocument(TypedDict):
     verdicts: NotRequired[
         Annotated[list[RegionVerdictDocument], Field(description="Verdict for each region that judged, sorted.")]
     ]
+    held_out: NotRequired[Annotated[CalibrationScores | None, Field(description="Null of a line classifier.")]]
     others_adopt: NotRequired[
         Annotated[bool, Field(description="Whether regions that did not judge take the candidate.")]
     ]

@@ -20,7 +20,7 @@ from federation.round.settings import RoundSettings
 from models.base import Windows, template_id
 from models.detectors.registry import build
 from models.storage.store import ModelStore, Notes
-from models.thresholds.base import Threshold
+from models.thresholds.base import HeldOut, Threshold
 
 MODEL = "floor"
 S = 10**9
@@ -129,6 +129,9 @@ class RecordingObserver(RoundObserver):
             self.troubles.append(sentence)
 
 
+HELD_OUT = HeldOut(normal_scores=(0.1, 0.5), normal_shares=(0.5, 0.5), count=40, labelled=True, max_share=0.1)
+
+
 def result_of(round_id, weights, *, accepted=True, participants=("eu", "us"), keeps=()):
     """The result of a round; regions in `keeps` lose by the candidate, `eu` and `us` gain otherwise."""
     verdicts = tuple(
@@ -139,6 +142,7 @@ def result_of(round_id, weights, *, accepted=True, participants=("eu", "us"), ke
         round_id=round_id,
         weights={name: array + (array.dtype.kind == "f") for name, array in weights.items()},
         threshold=0.75,
+        held_out=HELD_OUT,
         accepted=accepted,
         reason="the candidate is better" if accepted else "the candidate is not better",
         figures=(HoldoutFigures("eu", (1, 1, 1, 7), (2, 0, 0, 8), known=LabelledAnomalies(feedback=1, rules=4)),),

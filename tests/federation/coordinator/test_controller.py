@@ -17,6 +17,7 @@ from models.classify.registry import build
 from models.storage.model_cards import ModelNotes
 from models.storage.store import ModelStore
 from tests.support.coordinator_process import (
+    HELD_OUT,
     MODEL,
     CoordinatorProcess,
     Killed,
@@ -38,6 +39,7 @@ def test_drift_becomes_a_new_version(process, clock):
     assert (card.parent, card.round, card.participants) == (1, 1, ("eu", "us"))
     assert card.data["round_id"] == "round-0"
     assert card.threshold.value == 0.75
+    assert card.threshold.held_out == HELD_OUT, "an engine corrects the threshold on its stream"
     assert card.metrics["holdout"]["true_positives"] == 2
     assert card.labels == {"feedback": 1, "rules": 4}
     assert same(process.store.weights(MODEL, 2), {k: v + (v.dtype.kind == "f") for k, v in before.items()})

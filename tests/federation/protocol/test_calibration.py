@@ -21,9 +21,9 @@ def test_few_scores_give_the_threshold_of_all_windows_together(drawn: list[tuple
     sketches = [sketch_scores(f"r{i}", scores[p], labels[p]) for i, p in enumerate(parts)]
     assert all(sketch_problem(s, 100) is None for s in sketches)
     if labels.any() and not labels.all():
-        assert shared_threshold(sketches, "auto") == fit_threshold("best_f1", scores, labels).value
+        assert shared_threshold(sketches, "auto").value == fit_threshold("best_f1", scores, labels).value
     elif not labels.any():
-        assert shared_threshold(sketches, "auto") == fit_threshold("percentile", scores, None).value
+        assert shared_threshold(sketches, "auto").value == fit_threshold("percentile", scores, None).value
 
 
 def test_many_scores_are_bounded_and_keep_their_weight() -> None:
@@ -34,7 +34,7 @@ def test_many_scores_are_bounded_and_keep_their_weight() -> None:
     assert len(sketches[0].normal) == 1025
     assert sketches[0].normal_count == 30_000
     exact = fit_threshold("percentile", np.concatenate([large, small]), None).value
-    assert shared_threshold(sketches, "percentile") == pytest.approx(exact, abs=0.15)
+    assert shared_threshold(sketches, "percentile").value == pytest.approx(exact, abs=0.15)
 
 
 def test_no_window_or_one_class_is_said() -> None:
@@ -60,18 +60,18 @@ def test_a_few_answers_keep_a_threshold_below_the_anomalies_that_nobody_has_labe
     normal, hidden = np.linspace(0, 1, 194, dtype=np.float32), np.full(6, 3.0, np.float32)
     scores = np.concatenate([normal, hidden])
     without = sketch_scores("eu", scores, np.zeros(200, bool), labelled=False)
-    assert shared_threshold([without], "auto") >= 3
+    assert shared_threshold([without], "auto").value >= 3
     one = sketch_scores("eu", scores, np.arange(200) == 199, labelled=False)
-    assert 0.9 < shared_threshold([one], "auto") < 1.1
+    assert 0.9 < shared_threshold([one], "auto").value < 1.1
     among_normal = sketch_scores("eu", np.append(scores, np.float32(0.5)), np.arange(201) == 200, labelled=False)
-    assert shared_threshold([among_normal], "auto") >= 3, "an anomaly that looks normal moved the threshold"
+    assert shared_threshold([among_normal], "auto").value >= 3, "an anomaly that looks normal moved the threshold"
 
 
 def test_windows_that_are_only_assumed_to_be_normal_do_not_raise_a_threshold_that_labels_support() -> None:
     scores = np.linspace(0, 1, 100, dtype=np.float32)
     known = sketch_scores("eu", scores, scores > 0.5)
     assumed = sketch_scores("us", np.full(900, 0.9, np.float32), np.zeros(900, bool), labelled=False)
-    assert shared_threshold([known, assumed], "auto") == shared_threshold([known], "auto")
+    assert shared_threshold([known, assumed], "auto").value == shared_threshold([known], "auto").value
     one_class = sketch_scores("eu", scores, np.zeros(100, bool))
-    assert shared_threshold([one_class, assumed], "auto") > shared_threshold([one_class], "auto") - 0.2
-    assert shared_threshold([assumed], "auto") >= 0.9
+    assert shared_threshold([one_class, assumed], "auto").value > shared_threshold([one_class], "auto").value - 0.2
+    assert shared_threshold([assumed], "auto").value >= 0.9

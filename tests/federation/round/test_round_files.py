@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from federation.round.result import Refusal, RoundResult
 from federation.round.round_files import RoundPlan
 from federation.round.settings import RoundSettings
 from foundation import durable
+from models.thresholds.registry import fit_threshold
 
 WEIGHTS = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "n": np.array([3], np.int64)}
 RESULT = RoundResult(
@@ -57,7 +59,16 @@ def test_the_result_comes_through_unchanged(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read.weights["w"], WEIGHTS["w"])
     for name in ("round_id", "threshold", "accepted", "reason", "figures", "participants", "refusals", "missing"):
         assert getattr(read, name) == getattr(RESULT, name)
-    assert (read.examples, read.epsilon) == (12, 1.5)
+    assert (read.examples, read.epsilon, read.held_out) == (12, 1.5, None)
+
+
+def test_the_calibration_scores_come_back(tmp_path: Path) -> None:
+    fitted = fit_threshold("percentile", np.linspace(0, 1, 400, dtype=np.float32))
+    assert fitted.held_out is not None
+    round_files.write_result(tmp_path, replace(RESULT, held_out=fitted.held_out))
+    read = round_files.read_result(tmp_path)
+    assert read is not None
+    assert read.held_out == fitted.held_out
 
 
 def test_a_failure_is_raised_in_its_own_words(tmp_path: Path) -> None:
