@@ -69,8 +69,8 @@ field `level`, or a word like `ERROR` or `[error]` near its beginning.
 may hold binary values, are read as `journald`, up to `max_join_bytes` an entry.
 
 **What lines may hold.** Colour codes, byte order marks and NUL bytes in front are taken out, a final carriage return is
-not part of a line, bytes that are not UTF-8 are spelt `\\xNN`, and long lines are cut only where their template is
-looked for.
+not part of a line, bytes that are not UTF-8 are letters of Windows-1252, and long lines are cut only where their
+template is looked for.
 
 ## Adding a format
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from engine.formats.base import STREAMS, SYSLOG_LEVELS, DocumentLayout, Format
 from engine.formats.json_fields import JsonFields, parse_journal_object, parse_object
+from engine.formats.letters import text_of
 
 _PAIR = re.compile(r'([^\s="]+)(?:=("(?:[^"\\]|\\.)*"|[^\s"]*))?(?:\s+|$)')
 _LOGFMT_MARKS = ("time", "ts", "t", "timestamp", "level", "lvl", "severity")
@@ -19,7 +20,7 @@ def parse_logfmt(line: bytes) -> dict[str, Any] | str:
     Returns:
         The pairs, or the reason why the line has none.
     """
-    text = line.decode("utf-8", "backslashreplace").strip()
+    text = text_of(line).strip()
     found: dict[str, Any] = {}
     if "=" not in text.partition(" ")[0]:
         return "does not begin with key=value"
@@ -54,7 +55,7 @@ def parse_event_xml(line: bytes) -> dict[str, Any] | str:
     Read by patterns, not by an XML parser: an event is flat, and log lines must not reach entities. No pattern
     looks beyond the next `<`, so that the cost is linear in the length of the line.
     """
-    text = line.decode("utf-8", "backslashreplace").strip()
+    text = text_of(line).strip()
     if not text.startswith("<Event ") and not text.startswith("<Event>"):
         return "is no <Event> element"
     found = {name: html.unescape(m[1]) for name, pattern in _XML_FIELDS.items() if (m := pattern.search(text))}

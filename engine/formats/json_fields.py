@@ -7,6 +7,8 @@ from typing import Any
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
+from engine.formats.letters import text_of
+
 _TIME = (
     "time", "timestamp", "@timestamp", "ts", "Timestamp", "timeUnixNano", "asctime", "@t", "datetime", "timeMillis",
     "instant.epochSecond", "eventTime", "stageTimestamp", "requestReceivedTimestamp", "lastTimestamp", "StartUTC",
@@ -129,7 +131,10 @@ def parse_object(line: bytes) -> dict[str, Any] | str:
     try:
         document = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        return f"is not JSON: {error}"
+        try:
+            document = orjson.loads(text_of(line))  # the same where the line is UTF-8
+        except orjson.JSONDecodeError:
+            return f"is not JSON: {error}"
     return document if isinstance(document, dict) else f"is JSON, but {type(document).__name__} instead of an object"
 
 

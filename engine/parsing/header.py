@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from engine.compiled.inner_level import level_within
-from engine.formats import http_status
+from engine.formats import http_status, letters
 from engine.formats.base import LEVELS, SYSLOG_LEVELS, Format
 from engine.formats.timestamps import DIGIT_GROUPS, BadTimeError, TimeRules
 from engine.parsing.continuation import CONTINUATION
@@ -173,5 +173,5 @@ def level_of(groups: Mapping[str, bytes | None], own: Mapping[str, str]) -> str:
 
 
 def text_of(raw: bytes | None) -> str:
-    r"""Bytes as text; those that are not UTF-8 become `\xNN`."""
-    return "" if raw is None else raw.decode("utf-8", "backslashreplace")
+    """Bytes as text, see `engine.formats.letters`; "" for a group that took no part."""
+    return "" if raw is None else letters.text_of(raw)

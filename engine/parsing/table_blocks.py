@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from engine.formats.letters import text_of
 from engine.parsing.record_block import HeldLines, PassedLines, Placed, lines_of
 
 _DIRECTIVE = re.compile(
@@ -72,7 +73,7 @@ class TableBlock(PassedLines):
         return []
 
     def _row(self, values: list[bytes]) -> dict[str, str]:
-        named = zip(self._columns, (value.decode("utf-8", "backslashreplace") for value in values), strict=True)
+        named = zip(self._columns, (text_of(value) for value in values), strict=True)
         row = {name: value for name, value in named if value not in ("-", "(empty)")}
         if "date" in row and "time" in row:
             row["time"] = f"{row.pop('date')}T{row['time']}" + ("" if self._local else "Z")
