@@ -52,18 +52,19 @@ def worker_states(settings: RegionSettings) -> list[WorkerState]:
         return found
     host = _ANY_ADDRESS.get(telemetry.host, telemetry.host)
     for port in range(telemetry.port, min(telemetry.port + MAX_WORKERS, 65_536)):
-        state = _state(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}", settings.region)
+        address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        state = _state(address, settings.region, telemetry.bearer)
         if state is None:
             break
         found.append(state)
     return found
 
 
-def _state(address: str, region: str) -> WorkerState | None:
+def _state(address: str, region: str, token: str) -> WorkerState | None:
     """The worker at an address; None if nobody answers there, or somebody else does."""
     try:
-        metrics = read_metrics(_get(f"{address}/metrics"))
-        page = json.loads(_get(f"{address}/readyz"))
+        metrics = read_metrics(_get(f"{address}/metrics", token))
+        page = json.loads(_get(f"{address}/readyz", token))
     except (OSError, ValueError):
         return None
     engine = next(iter(metrics.get("driftline_engine_info", ())), None)
@@ -92,10 +93,11 @@ def _only_label(sample: Sample) -> str:
     return next(iter(sample.labels.values()))
 
 
-def _get(url: str) -> str:
+def _get(url: str, token: str) -> str:
     """The page at an address, also with 503, which is how `/readyz` reports a fault."""
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
+        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
             return str(answer.read().decode("utf-8"))
     except urllib.error.HTTPError as error:
         with error:

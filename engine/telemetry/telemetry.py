@@ -47,6 +47,11 @@ class TelemetrySettings(BaseModel):
         0.01, ge=0, le=1, description="Share of micro-batches that are traced if OTEL_TRACES_SAMPLER is not set."
     )
 
+    @property
+    def bearer(self) -> str:
+        """The token in clear, "" where none is set."""
+        return self.token.get_secret_value() if self.token else ""
+
 
 class ServedTelemetry:
     """Metrics and health of one process, served from construction until `close`.
@@ -78,8 +83,9 @@ class ServedTelemetry:
         self.health = health
         self.tracer = tracer
         port = settings.port + worker if settings.port else 0
-        token = settings.token.get_secret_value() if settings.token else ""
-        self.endpoints = Endpoints(health, self.metrics, settings.host, port, token) if settings.serve else None
+        self.endpoints = (
+            Endpoints(health, self.metrics, settings.host, port, settings.bearer) if settings.serve else None
+        )
 
     def close(self) -> None:
         """Sends the last spans (two seconds at most) and stops serving; a second call does nothing."""
