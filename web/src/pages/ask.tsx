@@ -141,7 +141,7 @@ function Key({ name, text, busy, onPress }: { name: string; text: string; busy: 
   );
 }
 
-function Question({ question, threshold }: { question: Schemas["Question"]; threshold: number | null }) {
+function Question({ question, threshold }: { question: Schemas["QuestionItem"]; threshold: number | null }) {
   return (
     <>
       <Pairs

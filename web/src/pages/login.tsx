@@ -1,6 +1,6 @@
-import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import type { FormEvent, ReactNode } from "react";
-import { useNavigate, useParams } from "react-router";
+import { useNavigate, useParams, useSearchParams } from "react-router";
 import { api, body, setCsrfToken } from "../api/client";
 import { SESSION_KEY, type Session } from "../session";
 import { Failure } from "../ui/states";
@@ -45,7 +45,28 @@ export function LoginPage() {
     onSuccess: keep,
   });
   return (
-    <Credentials title="Log in" action="Log in" busy={logIn.isPending} error={logIn.error} onSubmit={logIn.mutate} />
+    <Credentials title="Log in" action="Log in" busy={logIn.isPending} error={logIn.error} onSubmit={logIn.mutate}>
+      <OpenIdLogin />
+    </Credentials>
+  );
+}
+
+/** The way to the OpenID provider, if there is one, and why the last login there failed. */
+function OpenIdLogin() {
+  const [parameters] = useSearchParams();
+  const query = useQuery({ queryKey: ["oidc"], queryFn: () => body(api.GET("/api/v1/oidc")) });
+  const problem = parameters.get("problem");
+  return (
+    <>
+      {problem && <Failure error={new Error(problem)} />}
+      {query.data?.enabled && (
+        <p>
+          <a className="button" href="/api/v1/oidc/login">
+            {query.data.label}
+          </a>
+        </p>
+      )}
+    </>
   );
 }
 
