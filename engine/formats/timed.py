@@ -217,6 +217,55 @@ LETTERED = Format(
     general=True,
 )  # fmt: skip
 
+LEVEL_SYSLOG_TIME = Format(
+    name="level_syslog_time",
+    expected="LEVEL Mmm DD HH:MM:SS[.FFF] [[PID]:] MESSAGE",
+    examples=(
+        b"NOTICE    Mar 10 06:25:01.123 [4711]: Listening on port 8888",
+        b"ERROR Mar 10 06:25:02 order 18 failed",
+    ),
+    header=headed(
+        rb"\[?(?P<level>TRACE|DEBUG|INFO|CONNECT|NOTICE|WARN|WARNING|ERR|ERROR|CRIT|CRITICAL|FATAL|ALERT|EMERG)\]?:? +"
+        + SYSLOG_TIME + _FRACTION + rb":? +(?:\[(?P<pid>[0-9]+)\]:? +)?(?P<message>.*)"
+    ),
+    levels={"CONNECT": "info"},
+    sessions=NO_SESSIONS,
+    joins=True,
+    general=True,
+)  # fmt: skip
+
+PID_SYSLOG_TIME = Format(
+    name="pid_syslog_time",
+    expected="[PID] Mmm DD HH:MM:SS MESSAGE",
+    examples=(b"[4711] Mar 10 06:25:01 Child connection from 10.0.0.7:50022",),
+    header=headed(rb"\[(?P<pid>[0-9]+)\] +" + SYSLOG_TIME + _FRACTION + rb":? (?P<message>.*)"),
+    sessions=NO_SESSIONS,
+    joins=True,
+    general=True,
+)
+
+DATED_THREAD = Format(
+    name="dated_thread",
+    expected="YYYY-MM-DD HH:MM:SS[.FFF] THREAD-ADDRESS LEVEL: MESSAGE",
+    examples=(b"2024-03-10 06:25:01.123 7f1da7359500 Error: order 18 failed",),
+    header=headed(YMD + rb"[T ]" + HMS + _FRACTION + rb" +(?P<thread>[0-9a-f]+) +" + LEVEL + rb"(?P<message>.*)"),
+    sessions=NO_SESSIONS,
+    joins=True,
+    general=True,
+)
+
+STUNNEL = Format(
+    name="stunnel",
+    expected="YYYY.MM.DD HH:MM:SS LOGn[THREAD]: MESSAGE",
+    examples=(b"2024.03.10 06:25:01 LOG3[17]: s_connect: connect 10.0.0.7:443: Connection refused (111)",),
+    header=headed(
+        rb"(?P<year>[0-9]{4})\.(?P<month>[0-9]{2})\.(?P<day>[0-9]{2}) " + HMS
+        + rb" LOG(?P<level>[0-9]+)\[(?P<thread>[^\]]*)\]: (?P<message>.*)"
+    ),
+    levels={str(i): level for i, level in enumerate(SYSLOG_LEVELS)},
+    sessions=NO_SESSIONS,
+)  # fmt: skip
+
 DATED_HOST = Format(
     name="dated_host",
     expected="YYYY-MM-DD HH:MM:SS[.FFF][ZONE] HOST LEVEL [COMPONENT:] MESSAGE",
@@ -295,9 +344,11 @@ PREFIXED = Format(
         b"web-1  | 2024-03-10T06:25:01.123Z ERROR order 18 failed",
         b"shop: 2024-03-10 06:25:02 order 19 placed",
         b"pid=4711 2024-03-10 06:25:03 [WARN] queue is long",
+        b"raft2024/03/10 06:25:04 INFO: node 17 is a follower",
     ),
     header=headed(
-        rb"(?: +|[A-Za-z]+=[^ ]+ +|(?P<component>[A-Za-z_][A-Za-z0-9_./-]*)(?:\[(?P<pid>[0-9]+)\])?(?: +\| ?|: ?))\[?"
+        rb"(?: +|[A-Za-z]+=[^ ]+ +|[A-Za-z]+"
+        rb"|(?P<component>[A-Za-z_][A-Za-z0-9_./-]*)(?:\[(?P<pid>[0-9]+)\])?(?: +\| ?|: ?))\[?"
         rb"(?P<year>[0-9]{4})[-/.](?P<month>[0-9]{2})[-/.](?P<day>[0-9]{2})[T ]" + HMS + _FRACTION + rb"(?: ?" + ZONE
         + rb")?" + MAYBE_LEVEL + rb"(?P<message>.*)"
     ),
