@@ -96,7 +96,7 @@ def published_scores(folder: Path, start: Start, result: RoundResult) -> tuple[W
 
 def test_bert_cnn(fleet: RunningFleet, tmp_path: Path) -> None:
     start = started("bert_cnn")
-    result = ran(fleet, start, passes=2, local_epochs=2)
+    result = ran(fleet, start, passes=2, local_epochs=2, cross_fit=False)
     names = [step.name for step in read_steps(fleet.folder / "rounds" / result.round_id)]
     assert names == ["hello", "pass", "pass", "threshold", "gate"]
     weights, scores = published_scores(tmp_path, start, result)
@@ -108,7 +108,7 @@ def test_bert_cnn(fleet: RunningFleet, tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ["none", "secagg"])
 def test_deeplog_gets_outputs_for_the_templates_of_all_regions(fleet: RunningFleet, tmp_path: Path, mode: str) -> None:
     start = started("deeplog")
-    result = ran(fleet, start, passes=1, local_epochs=6, privacy={"mode": mode})
+    result = ran(fleet, start, passes=1, local_epochs=6, cross_fit=False, privacy={"mode": mode})
     steps = {step.name: step.figures for step in read_steps(fleet.folder / "rounds" / result.round_id)}
     assert list(steps) == ["hello", "templates", "pass", "threshold", "gate"]
     assert steps["templates"] == {"known": 6, "new": 12, "dropped": 0, "present": "ap eu us"}
