@@ -15,7 +15,8 @@ sessions, so the test is made at `STRICTER` times the level, which keeps the cha
 one in at most twice the level.
 
 It costs two trainings on half of the sessions, with the pauses of a round, and is used only if the holdouts leave the
-candidate open but promising, and no privacy budget is spent by training.
+candidate open but promising, at least half of the held-out sessions have a label, and no privacy budget is spent by
+training.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,7 +50,12 @@ def worthwhile(figures: Sequence[HoldoutFigures], settings: RoundSettings) -> bo
 
     They are if a gain at the same rate on all sessions would hardly be luck, in one region or in all together. Where
     no session of a holdout is a labelled anomaly, no rate is known, and a few labelled anomalies elsewhere are enough.
+
+    They are not where most sessions have no label: answers to chosen questions do not represent the sessions, and an
+    answer that labels all windows alike is one piece of evidence in both halves.
     """
+    if sum(sum(f.current) for f in figures) < sum(sum(f.unlabelled) for f in figures):
+        return False
     own = [evidence_of(f).labelled() for f in figures]
     if not any(part.has_anomalies for part in own):
         known = [count for f in figures for count in (f.known.feedback, f.known.labels, f.known.rules)]

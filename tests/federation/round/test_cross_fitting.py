@@ -47,6 +47,11 @@ def test_it_is_worthwhile_if_the_same_rate_on_all_sessions_is_no_luck(better: in
     assert cross_fitting.worthwhile([found("eu", better, worse), found("us", 0, 0)], SETTINGS) is expected
 
 
+def test_a_few_answers_are_no_sample_of_the_sessions() -> None:
+    assert cross_fitting.worthwhile([found("eu", 4, 0, unlabelled=(0, 0, 0, 99))], SETTINGS)
+    assert not cross_fitting.worthwhile([found("eu", 4, 0, unlabelled=(0, 0, 0, 101))], SETTINGS)
+
+
 @pytest.mark.parametrize(("anomalies", "expected"), [(5, False), (6, True)])
 def test_a_few_labelled_anomalies_outside_the_holdouts_are_worth_it(anomalies: int, expected: bool) -> None:
     empty = HoldoutFigures("us", (0, 0, 0, 9), (0, 0, 0, 9), known=LabelledAnomalies(feedback=anomalies))
