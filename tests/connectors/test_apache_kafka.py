@@ -1,5 +1,6 @@
 """What only an Apache Kafka does: logins, transactions, retention, compaction, and a log that outlives a kill."""
 
+import contextlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,7 +20,8 @@ from connectors.base import (
 from connectors.checks import drain, records
 from connectors.kafka_sink import KafkaSink, KafkaSinkSettings
 from connectors.kafka_source import KafkaPartition, KafkaSource, KafkaSourceSettings
-from tests.support.apache_kafka import PASSWORD, USER, ApacheKafka, new_kafka
+from connectors.kafka_transactions import sink_of
+from tests.support.apache_kafka import PASSWORD, USER, ApacheKafka, new_kafka, three_brokers
 from tests.support.certificates import Authority
 from tests.support.processes import until
 
@@ -349,6 +351,36 @@ def test_sink_across_a_kill_of_the_broker(kafka: ApacheKafka) -> None:
     ids = [json.loads(line)["id"] for line in lines_of(drain(reader))]
     reader.close()
     assert ids == [record.id for record in records(0, 1200)]
+
+
+def test_leader_is_killed(tmp_path: Path) -> None:
+    with three_brokers(tmp_path) as brokers:
+        brokers[0].create_replicated("alerts", 3)
+        shared = {"brokers": ",".join(broker.brokers for broker in brokers), "topic": "alerts"}
+        exactly = {"delivery": "exactly-once", "transaction_id": "x"}
+        sink = sink_of(KafkaSinkSettings(**shared, **exactly, open_timeout_s=DEADLINE_S))
+        sink.open(None)
+        sink.write(records(0, 500))
+        sink.flush(DEADLINE_S)
+        reader = KafkaSource(KafkaSourceSettings(**shared)).open("alerts/0", None)
+        read = lines_of([until(reader.next_batch, "the first lines come")])
+        sink.write(records(500, 600))
+        leader = brokers[0].leader("alerts")
+        brokers[leader - 1].stop()
+        sink.write(records(600, 1000))
+        sink.flush(DEADLINE_S)
+
+        def rest() -> bool:
+            with contextlib.suppress(SourceUnavailableError):
+                batch = reader.next_batch()
+                read.extend(lines_of([batch]) if batch is not None else [])
+            return len(read) >= 1000
+
+        until(rest, "everything is read from the new leader")
+        assert [json.loads(line)["id"] for line in read] == [record.id for record in records(0, 1000)]
+        assert brokers[leader % 3].leader("alerts") not in (leader, -1)
+        reader.close()
+        sink.close()
 
 
 def test_headers_in_a_console_consumer(broker: ApacheKafka, new_topic: Callable[..., str]) -> None:

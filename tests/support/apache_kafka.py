@@ -1,9 +1,13 @@
 """A real Apache Kafka for tests: one process that is broker and controller (KRaft), with its log on disk."""
 
 import base64
+import shutil
 import subprocess
 import time
 import uuid
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,6 +28,7 @@ from connectors.broker import EmbeddedBroker
 from connectors.ports import free_port
 from tests.support.certificates import Authority
 from tests.support.kafka_jars import KafkaMissingError, jars, java
+from tests.support.processes import until
 
 ANSWER_S = 60.0
 USER, PASSWORD = "alice", "alice-secret"
@@ -33,7 +38,6 @@ _JVM = ("-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 
 _SETTINGS = {
     "process.roles": "broker,controller",
-    "node.id": "1",
     "controller.listener.names": "CONTROLLER",
     "inter.broker.listener.name": "PLAINTEXT",
     "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,SASL:SASL_PLAINTEXT,TLS:SSL,CONTROLLER:PLAINTEXT",
@@ -47,9 +51,7 @@ _SETTINGS = {
     "ssl.client.auth": "required",
     "auto.create.topics.enable": "false",
     # One of each internal topic's partitions, and no waiting for further members or brokers.
-    "offsets.topic.replication.factor": "1",
     "offsets.topic.num.partitions": "1",
-    "transaction.state.log.replication.factor": "1",
     "transaction.state.log.min.isr": "1",
     "transaction.state.log.num.partitions": "1",
     "group.initial.rebalance.delay.ms": "0",
@@ -80,7 +82,7 @@ class ApacheKafka(EmbeddedBroker):
     """
 
     def __init__(self, folder: Path) -> None:
-        """Formats its storage, as a cluster of its own.
+        """Formats its storage, as a cluster of its own; see `three_brokers` for a larger one.
 
         Raises:
             KafkaMissingError: there is no Kafka here.
@@ -91,12 +93,30 @@ class ApacheKafka(EmbeddedBroker):
         self.authority = Authority(folder / "certificates", "authority")
         self._folder = folder
         self._java = [java(), *_JVM, "-cp", f"{jars()}/*"]
-        self._write_settings()
-        self._run("kafka.tools.StorageTool", "format", "-t", _new_id(), "-c", str(self._settings))
+        self.format(_new_id(), 1, [self])
 
     @property
     def _settings(self) -> Path:
         return self._folder / "server.properties"
+
+    def format(self, cluster: str, number: int, brokers: Sequence["ApacheKafka"]) -> None:
+        """Formats its storage again, as broker `number` of the cluster of `brokers`."""
+        shutil.rmtree(self._folder / "data", ignore_errors=True)
+        self._write_settings(number, brokers)
+        self._run("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._settings))
+
+    def create_replicated(self, name: str, replicas: int) -> None:
+        """Makes a topic of one partition with several replicas."""
+        admin = self._admin()
+        admin.create_topics([NewTopic(name, 1, replicas)])[name].result(timeout=ANSWER_S)
+
+    def members(self) -> list[int]:
+        """Numbers of the brokers that take part now."""
+        return sorted(self._admin().list_topics(timeout=ANSWER_S).brokers)
+
+    def leader(self, name: str) -> int:
+        """Number of the broker that leads partition 0; -1 while none does."""
+        return int(self._admin().list_topics(name, timeout=ANSWER_S).topics[name].partitions[0].leader)
 
     def create_user(self) -> None:
         """Makes `USER` known to SCRAM; PLAIN knows it anyway."""
@@ -159,7 +179,8 @@ class ApacheKafka(EmbeddedBroker):
             raise RuntimeError(f"{program} ended with {done.returncode}: {done.stderr[-2000:]}")
         return done.stdout
 
-    def _write_settings(self) -> None:
+    def _write_settings(self, number: int, brokers: Sequence["ApacheKafka"]) -> None:
+        voters = ",".join(f"{i}@127.0.0.1:{each._controller_port}" for i, each in enumerate(brokers, 1))
         certificate, key = self.authority.issue("broker")
         store = self._folder / "certificates" / "broker.pem"
         store.write_bytes(key.read_bytes() + certificate.read_bytes())
@@ -168,7 +189,10 @@ class ApacheKafka(EmbeddedBroker):
         )
         settings = {
             **_SETTINGS,
-            "controller.quorum.voters": f"1@127.0.0.1:{self._controller_port}",
+            "node.id": str(number),
+            "offsets.topic.replication.factor": str(len(brokers)),
+            "transaction.state.log.replication.factor": str(len(brokers)),
+            "controller.quorum.voters": voters,
             "listeners": f"{listeners},CONTROLLER://127.0.0.1:{self._controller_port}",
             "advertised.listeners": listeners,
             "log.dirs": str(self._folder / "data"),
@@ -182,6 +206,23 @@ class ApacheKafka(EmbeddedBroker):
 
 def _new_id() -> str:
     return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+
+
+@contextmanager
+def three_brokers(folder: Path) -> Iterator[list[ApacheKafka]]:
+    """A running cluster of three; skips the test where Kafka is missing."""
+    brokers = [new_kafka(folder / str(number)) for number in (1, 2, 3)]
+    cluster = _new_id()
+    for number, broker in enumerate(brokers, 1):
+        broker.format(cluster, number, brokers)
+    try:
+        with ThreadPoolExecutor(3) as pool:  # one alone is no quorum, and would not answer
+            list(pool.map(ApacheKafka.start, brokers))
+        until(lambda: len(brokers[0].members()) == len(brokers), "all brokers have joined the cluster")
+        yield brokers
+    finally:
+        for broker in brokers:
+            broker.stop()
 
 
 def new_kafka(folder: Path) -> ApacheKafka:
