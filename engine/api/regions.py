@@ -46,7 +46,7 @@ class StoredLabels(BaseModel):
     anomalous: int
     normal: int
     unlabelled: int
-    labels: Annotated[int, Field(description="StoredLabels, also those without a window.")]
+    labels: Annotated[int, Field(description="Labels, also those without a window.")]
 
 
 class Worker(BaseModel):
