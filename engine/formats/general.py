@@ -7,7 +7,7 @@ They come after the formats that describe a line exactly, and detection never tr
 from engine.formats.base import FRACTION, HMS, MONTH_NAME, NO_KEY, NO_SESSIONS, ZONE, Format, headed
 from engine.formats.masks import Mask
 
-_DATE = rb"(?P<year>[0-9]{4})[-/.](?P<month>[0-9]{2})[-/.](?P<day>[0-9]{2})[T ]" + HMS
+_DATE = rb"(?P<year>[0-9]{4})[-/.](?P<month>[0-9]{2})[-/.](?P<day>[0-9]{2})(?:T| +)" + HMS
 _CLOCK = rb"(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})(?: (?P<half_day>AM|PM))?"
 _FRACTION = rb"(?:[.,]" + FRACTION + rb")?"
 _GAP = rb"[ \t:,|]*(?:-+ +)?"
@@ -53,8 +53,9 @@ LEVEL_FIRST = Format(
     examples=(
         b"INFO  [2024-03-10 06:25:01,123] com.example.shop.Application: Started in 3.2 seconds",
         b"[ERROR] 2024-03-10T06:25:02.456Z 5e6f2a10-1111-4222-8333-944445555666 Task timed out after 3 seconds",
+        b"   INFO 2024-03-10 06:25:03.456 [  main ] Starting up with pid 4711",
     ),
-    header=headed(LEVEL + _ISO + REST),
+    header=headed(rb" *" + LEVEL + _ISO + REST),
     sessions=NO_SESSIONS,
     joins=True,
     general=True,

@@ -47,6 +47,8 @@ def ns(text):
         (b"# User@Host: app[app] @  [10.0.0.7] # Query_time: 3  Lock_time: 0 SET timestamp=1710051901; SELECT 1;",
          "2024-03-10T06:25:01", "", "", "# Query_time: 3  Lock_time: 0 SET timestamp=1710051901; SELECT 1;"),
         (b"Mar 10 2024 06:25:01 h1 app[7]: five", "2024-03-10T06:25:01", "", "app", "five"),
+        (b"[2024-03-10  06:25:01] WARN five", "2024-03-10T06:25:01", "warn", "", "five"),
+        (b"  WARN 2024-03-10 06:25:01.0 [main] five", "2024-03-10T06:25:01", "warn", "", "[main] five"),
         (b"1710051901000 ERROR five", "2024-03-10T06:25:01", "error", "", "five"),
         (b"[1710051901000] [main] WARN c.e.Shop - five", "2024-03-10T06:25:01", "warn", "c.e.Shop", "five"),
         (b"1710051901000000: five", "2024-03-10T06:25:01", "", "", "five"),
