@@ -109,11 +109,13 @@ def test_a_sink_that_cannot_be_written_is_a_clear_sentence(findings, tmp_path):
     assert "alerts.jsonl" in found["sink 1 (jsonl)"].detail
 
 
-def test_a_damaged_model_is_found(findings, store):
-    (store / "m" / "1" / "weights.safetensors").write_bytes(b"half")
+@pytest.mark.parametrize(("keep", "words"), [(4, "has 4 bytes"), (None, "sha256")])
+def test_a_damaged_model_is_found(findings, store, keep, words):
+    weights = store / "m" / "1" / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[::-1][:keep])
     found = findings()
     assert failing(found) == ["model"]
-    assert "sha256" in found["model"].detail
+    assert words in found["model"].detail
 
 
 def test_a_recovery_path_that_is_no_folder_is_a_clear_sentence(findings, tmp_path):
