@@ -80,6 +80,9 @@ template is looked for.
 2. Name it in `FORMATS` in `engine/formats/registry.py`, before the formats that take some of its lines too.
 3. Run `python -m engine.docs.formats` and `pytest tests/engine/parsing`, which tests every entry on its examples.
 
+`python -m bench.programs.run --out FOLDER` fetches daemons of Debian's packages, provokes failures, and states how
+their logs are read. Formats begin with such a log.
+
 """
 
 
