@@ -1,4 +1,7 @@
-"""Deletes what the settings do not keep: old alerts, events of their life, markers, and the audit log."""
+"""Deletes what the settings do not keep: decisions about groups, markers, the audit log.
+
+Alerts are deleted by the SQL sink (`keep_days`); the answers to those that are gone are deleted here.
+"""
 
 import asyncio
 import logging
@@ -14,9 +17,6 @@ log = logging.getLogger(__name__)
 
 PERIOD_S = 3_600
 """Time between two passes."""
-
-BATCH = 5_000
-"""Alerts deleted in one transaction, so that an engine that writes alerts waits for milliseconds only."""
 
 DAY_NS = 86_400 * NS_PER_S
 
@@ -50,19 +50,8 @@ def delete_old(services: Services) -> int:
             (MARKERS, MARKERS.c.time, kept.events_days),
         ):  # fmt: skip
             deleted += connection.execute(table.delete().where(column < _before(services, days))).rowcount
-    if kept.alerts_days is not None:
-        deleted += _delete_alerts(services, _before(services, kept.alerts_days))
-    return deleted
-
-
-def _delete_alerts(services: Services, before: str) -> int:
-    """Delete alerts that were made before a time, with their answers; labels in a training store stay."""
-    deleted = 0
-    oldest = sa.select(ALERTS.c.id).where(ALERTS.c.created < before).order_by(ALERTS.c.created).limit(BATCH)
-    while names := [row["id"] for row in services.database.rows(oldest)]:
-        with services.database.write() as connection:
-            connection.execute(FEEDBACK.delete().where(FEEDBACK.c.alert_id.in_(names)))
-            deleted += connection.execute(ALERTS.delete().where(ALERTS.c.id.in_(names))).rowcount
+        orphaned = FEEDBACK.c.alert_id.not_in(sa.select(ALERTS.c.id))
+        deleted += connection.execute(FEEDBACK.delete().where(orphaned)).rowcount
     return deleted
 
 

@@ -99,10 +99,6 @@ class RetentionSettings(BaseModel):
     events_days: Annotated[float, Field(gt=0)] = Field(
         400.0, description="Days that decisions about groups, and markers of deploys, are kept."
     )
-    alerts_days: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="Days that alerts and answers to them are kept; without it, they are not deleted. Labels in "
-                          "a training store have bounds of their own.",
-    )  # fmt: skip
 
 
 class ServeSettings(TomlSettings):
