@@ -1,19 +1,15 @@
 """What the running workers of a region's engine report of themselves, read from their endpoints."""
 
 import json
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
 from engine.settings import RegionSettings
-from engine.telemetry.scrape import MetricSample, read_metrics
+from engine.telemetry.scrape import MetricSample, read_metrics, read_page
 
 MAX_WORKERS = 64
 TIMEOUT_S = 1.0
-
-_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # to connect to, from this machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +46,22 @@ def worker_states(settings: RegionSettings) -> list[WorkerState]:
     found: list[WorkerState] = []
     if not telemetry.serve or not telemetry.port:
         return found
-    host = _ANY_ADDRESS.get(telemetry.host, telemetry.host)
     for port in range(telemetry.port, min(telemetry.port + MAX_WORKERS, 65_536)):
-        address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        state = _state(address, settings.region, telemetry.bearer)
+        state = _state(telemetry.host, port, settings.region, telemetry.bearer)
         if state is None:
             break
         found.append(state)
     return found
 
 
-def _state(address: str, region: str, token: str) -> WorkerState | None:
-    """The worker at an address; None if nobody answers there, or somebody else does."""
+def _state(host: str, port: int, region: str, token: str) -> WorkerState | None:
+    """The worker at an address; None if no worker of the region answers there."""
     try:
-        metrics = read_metrics(_get(f"{address}/metrics", token))
-        page = json.loads(_get(f"{address}/readyz", token))
+        status, text = read_page(host, port, "/metrics", TIMEOUT_S, token)
+        if status != HTTPStatus.OK:
+            return None
+        metrics = read_metrics(text)
+        page = json.loads(read_page(host, port, "/readyz", TIMEOUT_S, token)[1])  # of status 503 as well
     except (OSError, ValueError):
         return None
     engine = next(iter(metrics.get("driftline_engine_info", ())), None)
@@ -91,16 +88,3 @@ def _state(address: str, region: str, token: str) -> WorkerState | None:
 
 def _only_label(sample: MetricSample) -> str:
     return next(iter(sample.labels.values()))
-
-
-def _get(url: str, token: str) -> str:
-    """The page at an address, also with 503, which is how `/readyz` reports a fault."""
-    try:
-        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"} if token else {})
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-            return str(answer.read().decode("utf-8"))
-    except urllib.error.HTTPError as error:
-        with error:
-            if error.code != HTTPStatus.SERVICE_UNAVAILABLE:
-                raise
-            return str(error.read().decode("utf-8"))

@@ -1,10 +1,10 @@
 """Whether the workers of a supervisor move, by their `/healthz`."""
 
-import urllib.error
-import urllib.request
 from collections.abc import Callable
+from http import HTTPStatus
 
 from engine.clock import Clock
+from engine.telemetry.scrape import read_page
 from engine.telemetry.telemetry import TelemetrySettings
 
 PROBE_S = 5.0
@@ -17,9 +17,8 @@ ANSWER_S = 1.0
 def healthz(host: str, port: int) -> bool:
     """Whether a worker answers that it moves."""
     try:
-        with urllib.request.urlopen(f"http://{host}:{port}/healthz", timeout=ANSWER_S) as answer:
-            return bool(answer.status == 200)
-    except (OSError, ValueError):  # no answer, a broken one, or 503
+        return read_page(host, port, "/healthz", ANSWER_S)[0] == HTTPStatus.OK
+    except (OSError, ValueError):  # no answer, or a broken one
         return False
 
 
@@ -33,7 +32,6 @@ class Liveness:
         self._settings = settings
         self._clock = clock
         self._probe = probe
-        self._host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
         self._starts: dict[int, int] = {}
         self._due_s: dict[int, float] = {}
         self._moved_s: dict[int, float] = {}
@@ -50,6 +48,6 @@ class Liveness:
         if now_s < self._due_s.get(worker, now_s):
             return False
         self._due_s[worker] = now_s + min(PROBE_S, self._settings.kill_stuck_s / 4)
-        if self._probe(self._host, self._settings.port + worker):
+        if self._probe(self._settings.host, self._settings.port + worker):
             self._moved_s[worker] = self._clock.monotonic_s()
         return now_s - self._moved_s.get(worker, now_s) >= self._settings.kill_stuck_s

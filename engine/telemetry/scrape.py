@@ -1,10 +1,40 @@
-"""Reads a page of metrics back, as `/metrics` of an engine shows it."""
+"""Reads the pages that the endpoints of an engine serve."""
 
+import http.client
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from prometheus_client.parser import text_string_to_metric_families
+
+_ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # to connect to, from this machine
+
+
+def read_page(host: str, port: int, path: str, timeout_s: float, token: str = "") -> tuple[int, str]:
+    """The status and the text of a page.
+
+    It is read without the proxy of the environment, which would get the token and cannot reach this machine.
+
+    Args:
+        host: As in `TelemetrySettings`.
+        port: Port of the worker.
+        path: Such as `/healthz`.
+        timeout_s: How long the worker may take to connect, and between two pieces of its answer.
+        token: Bearer token; "" for none.
+
+    Raises:
+        OSError: no program answers there, or one that does not speak HTTP.
+        ValueError: the answer is not UTF-8, or the token cannot be sent.
+    """
+    connection = http.client.HTTPConnection(_ANY_ADDRESS.get(host, host), port, timeout=timeout_s)
+    try:
+        connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode("utf-8")
+    except http.client.HTTPException as error:
+        raise OSError(f"port {port} of {host} does not answer with HTTP: {error!r}") from error
+    finally:
+        connection.close()
 
 
 @dataclass(frozen=True, slots=True)
