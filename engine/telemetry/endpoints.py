@@ -121,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _page(self, path: str) -> tuple[int, str, bytes]:
         host = self.headers.get("Host", "")
-        if self.local and not _is_loopback(_without_port(host)):
+        if self.local and host and not _is_loopback(_without_port(host)):
             return 421, *_json({"error": f"this address does not serve the host {host!r}"})
         if self.token and not self._has_token():
             return self._closed_page(path)

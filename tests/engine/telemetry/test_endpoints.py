@@ -114,6 +114,12 @@ def test_loopback_serves_its_own_names_only(endpoints, host, status):
     assert ask(endpoints, "/metrics", Host=host)[0] == status
 
 
+def test_a_request_of_http_1_0_names_no_host(endpoints):
+    with socket.create_connection(("127.0.0.1", endpoints.port)) as client:
+        client.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert client.recv(100).split()[1] == b"200"
+
+
 def test_other_addresses_serve_any_name(health):
     endpoints = Endpoints(health, Metrics(), "0.0.0.0", 0)
     assert ask(endpoints, "/healthz", Host="engine.internal:9464")[0] == 200
