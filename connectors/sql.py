@@ -20,6 +20,9 @@ from foundation.time_text import NS_PER_S, iso_time, parse_time
 NS_PER_HOUR = 3_600 * NS_PER_S
 NS_PER_DAY = 24 * NS_PER_HOUR
 
+DELETED_ROWS = 10_000
+"""Alerts that one flush deletes at most: what the time of a flush does not suffice for would be tried indefinitely."""
+
 BATCH_ROWS = 500
 """Rows in one statement; 20 columns stay below SQLite's 32,766 parameters."""
 
@@ -97,15 +100,20 @@ class SqlSink:
         return int(self._read(sa.select(sa.func.count()).select_from(ALERTS))[0][0])
 
     def _delete_old(self, connection: sa.Connection, records: Sequence[Record]) -> int:
-        """Delete alerts behind the retention, once for each hour; return the time of the oldest that stays, in ns."""
+        """Delete alerts behind the retention, once for each hour, many of them over several flushes.
+
+        Returns:
+            The time before which none is left, in ns.
+        """
         created = [str(record.document["created"]) for record in records if "created" in record.document]
         if self._settings.keep_days is None or not created:
             return self._deleted_ns
         floor_ns = parse_time(max(created)) - int(self._settings.keep_days * NS_PER_DAY)
         if floor_ns < self._deleted_ns + NS_PER_HOUR:
             return self._deleted_ns
-        connection.execute(ALERTS.delete().where(ALERTS.c.created < iso_time(floor_ns)))
-        return floor_ns
+        old = sa.select(ALERTS.c.id).where(ALERTS.c.created < iso_time(floor_ns)).limit(DELETED_ROWS)
+        deleted = connection.execute(ALERTS.delete().where(ALERTS.c.id.in_(old))).rowcount
+        return floor_ns if deleted < DELETED_ROWS else self._deleted_ns
 
     def _read(self, query: sa.Select[Any]) -> Sequence[Any]:
         try:

@@ -167,3 +167,23 @@ def test_alerts_behind_the_retention_are_deleted(tmp_path: Path) -> None:
     assert store("f", "2026-01-12T00:45:00.000000000Z") == ["c", "d", "e", "f"]
     assert store("g", "2026-01-12T01:20:00.000000000Z") == ["c", "d", "f", "g"]
     sink.close()
+
+
+def test_many_old_alerts_are_deleted_over_several_flushes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connectors.sql.DELETED_ROWS", 2)
+    url = f"sqlite:///{tmp_path}/alerts.db"
+
+    def store(sink: SqlSink, *names: str, created: str) -> int:
+        sink.write([Record(name, "", {"id": name, "created": created}) for name in names])
+        sink.flush(5)
+        return sink.count()
+
+    before = SqlSink(SqlSettings(url=url))
+    before.open(None)
+    assert store(before, "a", "b", "c", "d", "e", created="2026-01-01T00:00:00.000000000Z") == 5
+    before.close()
+    sink = SqlSink(SqlSettings(url=url, keep_days=7))
+    sink.open(None)
+    counts = [store(sink, name, created="2026-01-20T00:00:00.000000000Z") for name in ("f", "g", "h", "i")]
+    assert counts == [4, 3, 3, 4]
+    sink.close()
