@@ -325,13 +325,13 @@ class KafkaSource:
         topic = self._watch.look()
         if self._watch.listed:
             self._added |= set(topic.partitions) - self._watch.listed
+        self._watch.listed = frozenset(topic.partitions)
         mine = tuple(n for n in topic.partitions if n % self._of == self._worker)
         if not mine and not self._settings.stop_at_end:
             raise SourceUnavailableError(
                 f"Kafka topic {self._settings.topic!r} has {len(topic.partitions)} partitions, none for worker "
                 f"{self._worker} of {self._of}; it waits for more partitions"
             )
-        self._watch.listed = frozenset(topic.partitions)
         return tuple(f"{self._settings.topic}/{n}" for n in mine)
 
     def open(self, partition: str, resume: State | None) -> KafkaPartition:

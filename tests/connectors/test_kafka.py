@@ -20,6 +20,7 @@ from connectors.checks import drain, records
 from connectors.kafka_settings import Connection, KafkaSettings
 from connectors.kafka_sink import KafkaSink, KafkaSinkSettings
 from connectors.kafka_source import KafkaPartition, KafkaSource, KafkaSourceSettings, place_of
+from connectors.kafka_topic import Topic
 
 NOWHERE = "127.0.0.1:1"
 DEADLINE_S = 100.0
@@ -47,6 +48,19 @@ def poll(reader: KafkaPartition) -> LineBatch:
         if batch is not None:
             return batch
     raise AssertionError("no batch came")
+
+
+def test_a_worker_without_partitions_reads_new_ones_from_their_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = KafkaSourceSettings(brokers=NOWHERE, topic="t", start="latest")
+    source = KafkaSource(settings, worker=1, of=2)
+    looks = iter([Topic("c", "t", (0,)), Topic("c", "t", (0, 1))])
+    monkeypatch.setattr(source._watch, "look", lambda: next(looks))
+    with pytest.raises(SourceUnavailableError, match="none for worker 1 of 2"):
+        source.partitions()
+    assert source.partitions() == ("t/1",)
+    reader = source.open("t/1", None)
+    assert reader._settings.start == "earliest"
+    reader.close()
 
 
 def test_settings_show_no_secret() -> None:
