@@ -56,7 +56,7 @@ class ParseStep(Step[LineBatch, Parsed | Rejected]):
         for part, poisoned in suspects.parts(batch):
             if poisoned:
                 out.append(self._reject(part))
-            rest = part.lines(0, 0) if poisoned else part
+            rest = replace(part.lines(0, 0), ends_partition=part.ends_partition) if poisoned else part
             suspects.begin(rest)
             out += self._parsed(rest)
             suspects.end()

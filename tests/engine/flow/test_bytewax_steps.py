@@ -1,3 +1,4 @@
+import json
 import pickle
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from engine.parsing.parsed import Parsed
 from engine.records import Rejected, WindowBatch
 from engine.settings import from_mapping
 from engine.steps.route import by_session
+from engine.steps.suspects import STRIKES, Suspects
 from engine.telemetry.telemetry import Telemetry, TelemetrySettings
 from engine.windows.recent import RecentLines
 from engine.windows.window_base import WHOLE_SOURCE
@@ -141,6 +143,16 @@ def test_a_partition_that_ends_closes_its_windows_and_drops_its_state(make, line
     assert discarded
     assert sorted(windows.key) == ["blk_1", "blk_2"]
     assert value(context, "driftline_open_sessions") == 0
+
+
+def test_a_partition_whose_last_line_is_rejected_ends(make, line_batch, tmp_path):
+    batch = replace(line_batch(LINES), read_ns=1_226_263_000 * 10**9, ends_partition=True)
+    last = int(batch.positions[-1])
+    (tmp_path / "suspects.json").write_text(json.dumps([[batch.partition, last, last, STRIKES]]), "utf-8")
+    out, discarded = ParseStep(replace(make(), suspects=Suspects(tmp_path)), None).on_batch([batch])
+    assert discarded
+    assert [type(item) for item in out] == [Parsed, Rejected, Parsed]
+    assert out[-1].good.lines.ends_partition
 
 
 def test_what_the_end_of_a_partition_completes_is_its_last_batch(make, line_batch):
