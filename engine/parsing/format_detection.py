@@ -52,7 +52,8 @@ class FormatDetector:
             read_ns: When it was read.
             preferred: Number of the format that is tried first, or `NONE`.
         """
-        document = line.startswith((b"{", b"<")) or b"=" in line
+        # A line with a NUL is not text, as for headed formats; decoders accept some of them.
+        document = (line.startswith((b"{", b"<")) or b"=" in line) and b"\0" not in line
         for number in self._orders[preferred]:
             if number in self._headers:
                 try:

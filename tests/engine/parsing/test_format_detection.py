@@ -1,5 +1,6 @@
 import contextlib
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,6 +23,8 @@ SYSTEMS = (
 ).split()
 SAME = {"Linux": "syslog", "Mac": "syslog", "OpenSSH": "syslog"}
 READ_NS = 1_780_000_000 * 10**9
+APART = 1000
+"""Between the positions of two lines, as in files: of two lines that a record gives at one place, the second moves."""
 
 
 @pytest.mark.parametrize("format", DETECTED, ids=lambda f: f.name)
@@ -44,7 +47,8 @@ def found_by(parser, lines, cuts, batch_of) -> list[tuple[object, ...]]:
     out: list[tuple[object, ...]] = []
     start = 0
     for end in [*sorted(cuts), len(lines)]:
-        parsed = parser.parse(batch_of(lines[start:end], start))
+        batch = batch_of(lines[start:end], start)
+        parsed = parser.parse(replace(batch, positions=batch.positions * APART))
         columns = (
             parsed.good.rows,
             parsed.good.time_ns,
@@ -95,6 +99,15 @@ def test_digits_that_json_does_not_take_spoil_no_line_of_the_same_shape(parser_o
     for pids, names in (((b"017",) * 3, ["unknown"] * 3), ((b"17", b"017"), ["ecs", "unknown"])):
         parsed = parser.parse(batch_of([line % pid for pid in pids]))
         assert [parser.formats[number] for number in parsed.rows.format.tolist()] == names
+
+
+@pytest.mark.parametrize("format", [f for f in DETECTED if f.document], ids=lambda f: f.name)
+def test_a_document_with_a_nul_is_of_no_format(format, parser_of, batch_of):
+    parser = parser_of(AUTO)
+    for whole in format.examples:
+        line = whole[:-30] + b"\0" + whole[-30:]
+        parsed = parser.parse(batch_of([line]))
+        assert parser.formats[int(parsed.rows.format[0])] == parser.take_apart(line, READ_NS).format == "unknown"
 
 
 def test_fields_are_where_single_lines_have_them(mutated, parser_of, batch_of):
