@@ -115,7 +115,7 @@ def _compared(
     services: Services, loaded: LoadedVersions, region: RegionSettings, pool: Pool, pair: tuple[int, int], limit: int
 ) -> BecameNormal:  # fmt: skip
     scores, thresholds = zip(*(loaded.scores(region, version, pool) for version in pair), strict=True)
-    flagged = [found >= np.float32(limit) for found, limit in zip(scores, thresholds, strict=True)]
+    flagged = [found >= np.float32(threshold) for found, threshold in zip(scores, thresholds, strict=True)]
     kinds = lost_kinds(pool.windows, *flagged)[:limit]
     templates = sorted(lost_templates(pool.windows, *flagged).items(), key=lambda item: (-item[1], item[0]))
     ids = [pool.ids[kind.window] for kind in kinds]

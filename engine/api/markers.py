@@ -96,7 +96,8 @@ def _deploys(services: Services, since: str, until: str) -> Iterator[Marker]:
 
 def _rollbacks(services: Services, since: str, until: str) -> Iterator[Marker]:
     conditions = AUDIT.c.action == "model.rollback", AUDIT.c.time >= since, AUDIT.c.time < until
-    for row in services.database.rows(sa.select(AUDIT).where(*conditions).limit(MAX_MARKERS)):
+    query = sa.select(AUDIT).where(*conditions).order_by(AUDIT.c.time.desc()).limit(MAX_MARKERS)
+    for row in services.database.rows(query):
         yield Marker(id=row["subject"], time=row["time"], kind="rollback", label=f"{row['subject']} rolled back")
 
 
