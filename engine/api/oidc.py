@@ -38,6 +38,9 @@ TIMEOUT_S = 10.0
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 """Of ID tokens; none with a shared key, and never `none`."""
 
+NEEDED = ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri")
+"""What the description of a provider must have."""
+
 _NAME: TypeAdapter[str] = TypeAdapter(UserName)
 
 
@@ -203,7 +206,7 @@ def _discovered(client: Any, settings: OidcSettings) -> Mapping[str, Any]:
     """The provider's own description.
 
     Raises:
-        ProblemError: it cannot be read, or is of another issuer.
+        ProblemError: it cannot be read, lacks a part, or is of another issuer.
     """
     from httpx2 import HTTPError
 
@@ -212,8 +215,12 @@ def _discovered(client: Any, settings: OidcSettings) -> Mapping[str, Any]:
         found: dict[str, Any] = client.request("GET", address, withhold_token=True).raise_for_status().json()
     except (HTTPError, ValueError) as error:
         raise ProblemError(503, f"the OpenID provider {settings.issuer} does not answer: {error}") from error
-    if found.get("issuer") != settings.issuer:
-        raise ProblemError(503, f"{address} describes the issuer {found.get('issuer')!r}, not {settings.issuer!r}")
+    if missing := [name for name in NEEDED if name not in found]:
+        raise ProblemError(
+            503, f"{address} is not the description of an OpenID provider: it lacks {', '.join(missing)}"
+        )
+    if found["issuer"] != settings.issuer:
+        raise ProblemError(503, f"{address} describes the issuer {found['issuer']!r}, not {settings.issuer!r}")
     return found
 
 

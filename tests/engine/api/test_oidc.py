@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from connectors.ports import free_port
-from engine.api.oidc import ATTEMPT_S, MAX_ATTEMPTS, Attempts, role_of
+from engine.api.oidc import ATTEMPT_S, MAX_ATTEMPTS, Attempts, _discovered, role_of
+from engine.api.problems import ProblemError
 from engine.api.settings import OidcSettings, ServeSettings
 from tests.engine.api.conftest import PASSWORD, new_client
 from tests.engine.api.test_console import WEB
@@ -150,3 +151,19 @@ def test_the_highest_group_decides(groups, role):
     )  # fmt: skip
     assert role_of(settings, groups) == role
     assert role_of(settings.model_copy(update={"viewers": ("*",)}), groups) == (role or "viewer")
+
+
+@pytest.mark.parametrize("found", [[], {}, {"issuer": "https://id.example.com", "token_endpoint": "t"}])
+def test_a_page_that_describes_no_provider_is_named(found):
+    class Client:
+        def request(self, *_, **__):
+            return self
+
+        raise_for_status = request
+
+        def json(self):
+            return found
+
+    settings = OidcSettings(issuer="https://id.example.com", client_id="d", public_url="https://d.example.com")
+    with pytest.raises(ProblemError, match=r"lacks .*authorization_endpoint.*jwks_uri"):
+        _discovered(Client(), settings)
