@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 GRACE_S = 5
 """Seconds that open requests have when the service is asked to stop; streams would never end."""
 
+ALL_ADDRESSES = ("0.0.0.0", "::")
+
 
 class ServeError(DriftlineError):
     """The service cannot listen; the message names the address."""
@@ -51,8 +53,11 @@ def serve(settings: ServeSettings) -> None:
 
 
 def address(listen: ListenSettings, port: int) -> str:
-    """Return the URL of the service."""
-    host = f"[{listen.host}]" if ":" in listen.host else listen.host
+    """Return a URL under which the service accepts requests."""
+    host = listen.host
+    if host in ALL_ADDRESSES:  # nobody can open these, and the check of the Host header refuses them
+        host = next(iter(listen.hosts), None) or socket.gethostname()
+    host = f"[{host}]" if ":" in host else host
     return f"{'http' if listen.certificate is None else 'https'}://{host}:{port}"
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,19 +16,30 @@ from connectors.base import Record
 from connectors.ports import free_port
 from connectors.sql import SqlSink
 from connectors.sql_settings import SqlSettings
-from engine.api.server import ServeError, serve
-from engine.api.settings import ServeSettings
+from engine.api.server import ServeError, address, serve
+from engine.api.settings import ListenSettings, ServeSettings
 from foundation.time_text import iso_time
 from tests.engine.api.conftest import PASSWORD, alert
 
 
 def test_an_address_that_is_taken_is_one_sentence(store):
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as taken:
         settings = ServeSettings(store=store, listen={"port": taken.getsockname()[1]})
         with pytest.raises(ServeError, match=r"cannot listen on 127\.0\.0\.1 port \d+: Address already in use"):
             serve(settings)
+
+
+@pytest.mark.parametrize(
+    ("listen", "url"),
+    [
+        ({}, "http://127.0.0.1:8600"),
+        ({"host": "::1"}, "http://[::1]:8600"),
+        ({"host": "0.0.0.0", "without_tls": True, "hosts": ["logs.example"]}, "http://logs.example:8600"),
+        ({"host": "::", "without_tls": True}, f"http://{socket.gethostname()}:8600"),
+    ],
+)
+def test_the_printed_address_can_be_opened(listen, url):
+    assert address(ListenSettings(**listen), 8600) == url
 
 
 @pytest.mark.process
