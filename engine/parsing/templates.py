@@ -47,6 +47,7 @@ class PartitionTemplates:
         self._settings = tuple(rules)
         self._memory = memory
         self._drain = _new_drain(rules, guarded=guarded)
+        self._compacted = np.zeros(2, np.int64)  # tokens and their bytes, after they were last copied
         self._template = np.full(256, template_id(OVERFLOW_TEXT), np.int64)  # by revision
         self._born: list[list[str]] = [[] for _ in rules]
         self._now: list[list[str]] = [[] for _ in rules]
@@ -57,8 +58,17 @@ class PartitionTemplates:
         self.versions = [0] * len(rules)
 
     def forget(self) -> None:
-        """Drops what is remembered of single messages, whose numbers end here; answers to come stay the same."""
-        self._drain = _compacted(self._drain)
+        """Drops what is remembered of single messages, whose numbers end here; answers to come stay the same.
+
+        Their tokens are dropped once there are twice as many tokens as were kept the last time: a copy costs as much as
+        there are templates, so a copy each time would make lines dearer the more templates there are.
+        """
+        counts = self._drain.counts
+        counts[tables.TEXT_TOKENS] = 0
+        size = counts[[tables.TOKENS, tables.TOKEN_BYTES]]
+        if (size > 2 * self._compacted).any():
+            self._drain = _compacted(self._drain)
+            self._compacted = self._drain.counts[[tables.TOKENS, tables.TOKEN_BYTES]]
 
     def assign(self, texts: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         """Template id, and Drain's number of the cluster in its format, of each masked message in line order.
