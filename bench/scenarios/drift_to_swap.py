@@ -43,6 +43,8 @@ from federation.flower.settings import SuperLinkSettings
 from federation.flower.superlink import SuperLink
 from federation.round import round_files
 from federation.storage.training_store import TrainingSettings
+from foundation.content_ids import document_id
+from foundation.documents.drift_event import DriftEventDocument
 from models.storage.model_cards import Notes
 from models.storage.store import ModelStore
 
@@ -225,15 +227,18 @@ def _producing(place: RunFolders, topic: str, lines: Path, rate: int) -> Iterato
         process.wait()
 
 
-def _event(place: RunFolders, version: int) -> None:
-    """Drift of the version in service, as an engine tells it."""
-    document = {
-        "id": f"bench-{version}", "type": "drift", "region": "eu", "detector": "novelty", "statistic": 0.2,
-        "threshold": 0.02, "since": "2026-01-01T00:00:00Z", "time": "2026-01-01T00:01:00Z", "windows": 1000,
-        "model": {"name": "bert_cnn", "version": version}, "templates": [], "evidence": {},
+def drift_event(version: int) -> DriftEventDocument:
+    """Drift of a version, as the engine of the region eu writes it."""
+    return {
+        "id": document_id("bench", version), "type": "drift", "region": "eu", "detector": "novelty", "statistic": 0.2,
+        "threshold": 0.02, "since": "2026-01-01T00:00:00.000000000Z", "time": "2026-01-01T00:01:00.000000000Z",
+        "windows": 1000, "model": {"name": "bert_cnn", "version": version}, "templates": [], "evidence": {},
     }  # fmt: skip
+
+
+def _event(place: RunFolders, version: int) -> None:
     producer = Producer({"bootstrap.servers": place.broker.brokers})
-    producer.produce("drift", key="eu", value=orjson.dumps(document))
+    producer.produce("drift", key="eu", value=orjson.dumps(drift_event(version)))
     if producer.flush(10):
         raise BenchError("the broker took no drift event")
 

@@ -1,9 +1,15 @@
-"""How the pause at a swap is read off the alerts."""
+"""How the pause at a swap is read off the alerts, and the event that starts the round."""
 
 import pytest
+from pydantic import TypeAdapter
 
 from bench.harness import BenchError
-from bench.scenarios.drift_to_swap import swap_pause_ms
+from bench.scenarios.drift_to_swap import drift_event, swap_pause_ms
+from foundation.documents.drift_event import DriftEventDocument
+
+
+def test_the_event_that_starts_the_round_is_one_that_a_coordinator_accepts() -> None:
+    TypeAdapter(DriftEventDocument).validate_python(drift_event(1), strict=True)
 
 
 def _alerts(*stamps: tuple[int, int]) -> list[tuple[int, dict[str, int]]]:
