@@ -21,7 +21,7 @@ from foundation.time_text import NS_PER_S, iso_millis
 _CONTROL = {i: f"\\x{i:02x}" for i in (*range(32), *range(127, 160))}
 _STANDARD = frozenset((*logging.makeLogRecord({}).__dict__, "message", "asctime", "taskName"))
 # They log every request or every file at INFO.
-_CHATTY = ("drain3", "filelock", "httpx", "huggingface_hub", "transformers", "urllib3")
+_CHATTY = ("filelock", "httpx", "huggingface_hub", "transformers", "urllib3")
 
 
 class LogSettings(BaseModel):
