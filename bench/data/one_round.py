@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bench.data.detection_data import Labelled
 from bench.data.simulated_regions import FixedStore
+from federation.coordinator.round_records import made_with
 from federation.errors import RoundFailedError
 from federation.flower.local_grid import LocalGrid
 from federation.flower.network import FlowerNetwork
@@ -47,8 +48,7 @@ def trained_alone(
     spec = ModelSpec(
         name="m", version=1, detector=detector, settings=trained.detector.settings(), extra=trained.detector.extra()
     )
-    made_with = LabelledAnomalies(**trained.notes.labelled_anomalies)
-    return ServedModel(spec, trained.detector.weights(), trained.threshold, made_with)
+    return ServedModel(spec, trained.detector.weights(), trained.threshold, made_with(trained.notes))
 
 
 def region_of(name: str, learn: Labelled, cache: Path, seed: int, *, known: NDArray[np.bool_] | None = None) -> Trainer:
@@ -70,8 +70,7 @@ def after_round(
         logging.getLogger(__name__).info("%s: %s", ", ".join(regions), error)
         return served
     logging.getLogger(__name__).info("%s: %s", ", ".join(regions), result.reason)
-    known = sum((figures.known for figures in result.figures), LabelledAnomalies())
-    candidate = ServedModel(start.spec, result.weights, result.threshold, known)
+    candidate = ServedModel(start.spec, result.weights, result.threshold, result.known)
     return served | {region: candidate for region in regions if result.adopted_by(region)}
 
 

@@ -239,8 +239,7 @@ class FleetStream:
             if result.accepted:
                 spec = model.spec.model_copy(update={"version": model.spec.version + 1})
                 f1 = table([figures.candidate for figures in result.figures])["f1"]
-                known = sum((figures.known for figures in result.figures), UNLABELLED)
-                self._model = StartingModel(spec, result.weights, result.threshold, f1, known)
+                self._model = StartingModel(spec, result.weights, result.threshold, f1, result.known)
                 self.course.published += 1
                 self._serve([r.name for r in self._regions if result.adopted_by(r.name)])
         except RoundFailedError as error:

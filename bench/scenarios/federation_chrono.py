@@ -16,8 +16,9 @@ from bench.data.partition import by_key
 from bench.data.region_stream import MODEL, Course, FleetStream, Policy, StartingModel, Stream, joined
 from bench.harness import Outcome, Run, Scenario, SettingError, Target
 from engine.drift.settings import DriftSettings
+from federation.coordinator.round_records import made_with
 from federation.coordinator.schedule import ScheduleSettings
-from federation.protocol.records import LabelledAnomalies, ModelSpec
+from federation.protocol.records import ModelSpec
 from federation.round.settings import RoundSettings
 from models.train_detector import TrainSettings, train
 from models.training.metrics import confusion
@@ -109,8 +110,7 @@ def first_model(stream: Stream, detector_settings: Mapping[str, Any], cache: Pat
         name=MODEL, version=1, kind="detector", detector=detector.name, settings=detector.settings(),
         extra=detector.extra(),
     )  # fmt: skip
-    made_with = LabelledAnomalies(**trained.notes.labelled_anomalies)
-    return StartingModel(spec, detector.weights(), trained.threshold, trained.notes.f1, made_with)
+    return StartingModel(spec, detector.weights(), trained.threshold, trained.notes.f1, made_with(trained.notes))
 
 
 def _live(way: str, stream: Stream, model: StartingModel, policy: Policy, every_s: float, folder: Path) -> Course:

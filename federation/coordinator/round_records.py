@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from federation.coordinator.records import Round, RoundStep
-from federation.protocol.records import UNLABELLED, LabelledAnomalies, ModelSpec
+from federation.protocol.records import LabelledAnomalies, ModelSpec
 from federation.round.evidence import table
 from federation.round.result import RegionVerdict, RoundResult
 from federation.round.settings import RoundSettings
@@ -22,9 +22,9 @@ def spec_of(card: AnyCard) -> ModelSpec:
     )  # fmt: skip
 
 
-def made_with(card: AnyCard) -> LabelledAnomalies:
+def made_with(notes: ModelNotes) -> LabelledAnomalies:
     """The labelled anomalies that a version was trained or judged with, as its card records them."""
-    known = {origin: card.labelled_anomalies.get(origin, 0) for origin in ("feedback", "labels", "rules")}
+    known = {origin: notes.labelled_anomalies.get(origin, 0) for origin in ("feedback", "labels", "rules")}
     return LabelledAnomalies(**known)
 
 
@@ -54,7 +54,7 @@ def judged(started: Round, result: RoundResult, serving: Mapping[str, int]) -> R
         figures=tuple((f.region, f.current, f.candidate) for f in result.figures),
         verdicts=result.verdicts,
         held=held if result.accepted else {},
-        labels=sum((f.known for f in result.figures), UNLABELLED),
+        labels=result.known,
         examples=result.examples,
         epsilon=result.epsilon,
     )

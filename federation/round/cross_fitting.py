@@ -20,7 +20,7 @@ training.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 from federation.protocol.records import HoldoutFigures
 from federation.round.evidence import Evidence, evidence_of, pooled
@@ -58,8 +58,7 @@ def worthwhile(figures: Sequence[HoldoutFigures], settings: RoundSettings) -> bo
         return False
     own = [evidence_of(f).labelled() for f in figures]
     if not any(part.has_anomalies for part in own):
-        known = [count for f in figures for count in (f.known.feedback, f.known.labels, f.known.rules)]
-        return sum(known) >= MIN_ANOMALIES
+        return sum(sum(astuple(f.known)) for f in figures) >= MIN_ANOMALIES
     return any(map(_promises, (pooled(own, settings.max_share), *own)))
 
 

@@ -109,6 +109,11 @@ class RoundResult:
     others_adopt: bool = True
     held_out: HeldOut | None = None
 
+    @property
+    def known(self) -> LabelledAnomalies:
+        """Labelled anomalies in the regions that judged."""
+        return sum((figures.known for figures in self.figures), UNLABELLED)
+
     def adopted_by(self, region: str) -> bool:
         """Whether a region takes the candidate; one that did not judge follows the others."""
         judged = {verdict.region: verdict.adopts for verdict in self.verdicts}
