@@ -15,16 +15,14 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.programs.debian import PackageError, environment, unpack
+from bench.scenarios.formats_programs import read_records
 from connectors.ports import free_port
-from engine.cli.input_files import batches, log_source
-from engine.offline.export import RecordReader
-from engine.steps.parse import Parser, ParseSettings
+from engine.steps.parse import ParseSettings
 
 DAEMONS = Path(__file__).parents[1] / "data" / "daemons.toml"
 START_S, ANSWER_S, STOP_S = 2.0, 1.0, 5.0
@@ -92,15 +90,13 @@ def run(name: str, daemon: Mapping[str, Any], out: Path) -> Path:
 def judge(log: Path, daemon: Mapping[str, Any]) -> dict[str, Any]:
     """How a log is read, and whether time and level are as the program writes them."""
     started_ns = time.time_ns()
-    source = log_source(str(log))
-    reader = RecordReader(Parser(ParseSettings(), source.describe))
-    records = [record for batch in batches(source) for record in reader.add(batch)] + reader.finish()
+    records, reader = read_records(log, ParseSettings())
     count = max(1, len(records))
     undated = sum(record["timestamp"] >= started_ns for record in records) / count
     levels = sum(record["level"] != "" for record in records) / count
     timed = undated <= MOST_UNDATED if daemon["time"] else undated == 1
     return {
-        "records": len(records), "formats": dict(Counter(record["format"] for record in records)),
+        "records": len(records), "formats": reader.formats,
         "undated": round(undated, 2), "levels": round(levels, 2),
         "right": bool(records) and timed and (levels >= FEWEST_LEVELS if daemon["level"] else True),
     }  # fmt: skip

@@ -19,7 +19,7 @@ from engine.cli.input_files import batches, log_source
 from engine.clock import SystemClock
 from engine.corpus.data import Folders
 from engine.formats.http_status import NAMES
-from engine.offline.export import RecordReader
+from engine.offline.export import JsonRecord, RecordReader
 from engine.steps.parse import Parser, ParseSettings
 from engine.steps.window import build_windower
 from engine.windows.timewindow import TimeWindows
@@ -62,7 +62,7 @@ def wrong(path: Path, right: Mapping[str, Any]) -> list[str]:
     if "lost" in right:
         return ["records"] if _lost(path, settings) > right["lost"] else []
     started_ns = time.time_ns()
-    records = _records(path, settings)
+    records, _ = read_records(path, settings)
     if "count" in right:
         return [] if len(records) == right["count"] else ["records"]
     if len(records) != len(right["records"]):
@@ -71,11 +71,12 @@ def wrong(path: Path, right: Mapping[str, Any]) -> list[str]:
                    for part in _differences(text, record, started_ns)})  # fmt: skip
 
 
-def _records(path: Path, settings: ParseSettings) -> list[dict[str, Any]]:
+def read_records(path: Path, settings: ParseSettings) -> tuple[list[JsonRecord], RecordReader]:
+    """The records of a log, and the reader with their counts."""
     source = log_source(str(path))
     reader = RecordReader(Parser(settings, source.describe))
     records = [record for batch in batches(source) for record in reader.add(batch)]
-    return records + reader.finish()
+    return records + reader.finish(), reader
 
 
 def _differences(text: str, record: Mapping[str, Any], started_ns: int) -> list[str]:
