@@ -322,7 +322,7 @@ class ModelStore:
         return parent if parent in earlier else earlier[-1]
 
     def prune(self, name: str, keep: int) -> list[int]:
-        """Removes all but the newest `keep` versions, and returns the numbers of those removed.
+        """Remove all but the newest `keep` versions, and return the numbers of those removed.
 
         Versions in service, those that a rollback goes back to, and candidates stay.
 
@@ -331,10 +331,10 @@ class ModelStore:
         """
         try:
             with self._folder.locked(name):
-                versions, card = self.versions(name), self.any_card(name)
+                versions, card, reached = self.versions(name), self.any_card(name), self.reached(name)
                 earlier = [v for v in versions if v < card.version]
                 used = {*versions[-keep:], *earlier[-1:], card.version, card.parent, *self.held(name).values()}
-                old = [v for v in versions if v not in used and v <= self.reached(name)]
+                old = [v for v in versions if v not in used and v <= reached]
                 for version in old:
                     self._folder.remove_version(name, version)
         except OSError as error:
