@@ -161,10 +161,7 @@ def _train(this: _Round, *, weights: Weights, merging: Merging) -> PassResult:
         current = TrainingPass(this.fleet, this.settings, task, result.weights, merging, regions)
         result = this.mode.aggregate(current)
         regions = [update.region for update in result.updates]
-        this.report(
-            "pass",
-            {"number": number, "regions": len(regions), "refused": current.refused},
-        )
+        this.report("pass", {"number": number, "regions": len(regions), "refused": current.refused})
     return result
 
 
