@@ -216,7 +216,7 @@ def three_brokers(folder: Path) -> Iterator[list[ApacheKafka]]:
     for number, broker in enumerate(brokers, 1):
         broker.format(cluster, number, brokers)
     try:
-        with ThreadPoolExecutor(3) as pool:  # one alone is no quorum, and would not answer
+        with ThreadPoolExecutor(3) as pool:  # one alone has no quorum and would not answer
             list(pool.map(ApacheKafka.start, brokers))
         until(lambda: len(brokers[0].members()) == len(brokers), "all brokers have joined the cluster")
         yield brokers
