@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from federation.storage.learning import ASSUMED, LearningSet
+from federation.storage.learning import LearningSet
 from models.base import Windows, template_id
 
 LEVEL = 0.01
@@ -67,7 +67,7 @@ CHANGES: tuple[Change, ...] = (_error, _burst, _broken_off, _failing)
 
 def recent_windows(holdout: LearningSet) -> LearningSet:
     """The newest windows without a label, at most `MAX_INCIDENTS`."""
-    free = np.array([origin == ASSUMED for origin in holdout.provenance], bool) & (holdout.windows.lengths() > 0)
+    free = ~holdout.known & (holdout.windows.lengths() > 0)
     chosen = np.zeros(len(holdout), bool)
     chosen[np.flatnonzero(free)[-MAX_INCIDENTS:]] = True
     return holdout.subset(chosen)

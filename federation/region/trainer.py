@@ -29,7 +29,7 @@ from federation.protocol.records import (
 from federation.region.holdout import found_by_one, labelled_anomalies, window_figures
 from federation.region.line_trainer import LineTrainer
 from federation.region.made_up_incidents import MIN_CALIBRATION, recent_windows, tells_apart, with_incidents
-from federation.storage.learning import ASSUMED, LearningSet, LearningStore, Purpose
+from federation.storage.learning import LearningSet, LearningStore, Purpose
 from models.base import WindowDetector
 from models.detectors.federated import FEDERATED, statistics_of
 from models.detectors.registry import build
@@ -100,8 +100,7 @@ class Trainer:
         own = mode.prepare(own)
         figures = {"anomalous": float(own.labels.sum())}
         if statistics is not None:
-            assumed = np.array([origin == ASSUMED for origin in own.provenance], bool)
-            arrays = statistics.collect(own.windows, own.labels, assumed, own.templates)
+            arrays = statistics.collect(own.windows, own.labels, ~own.known, own.templates)
             metrics = {"train_s": time.perf_counter() - start, **mode.report(task, self._store, figures)}
             return Update(self._region, arrays, len(own), metrics)
         with within_round(LocalTraining(task.local_epochs, task.proximal_mu, mode.stepper(task, self._store))):
@@ -123,8 +122,7 @@ class Trainer:
             ModelError: see `WindowDetector.load_weights`.
         """
         spec, own = task.spec, self._store.learning_set(Purpose.CALIBRATE, task.left_out)
-        known = np.array([origin != ASSUMED for origin in own.provenance], bool)
-        labelled = supports_threshold(own.labels, known)
+        labelled = supports_threshold(own.labels, own.known)
         scores, labels = self._scores(spec, weights, own), own.labels
         if not labelled:
             # Too few to leave any out. Trained on, they score higher: a threshold above them is surely too high.

@@ -44,6 +44,11 @@ class LearningSet:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Windows with a label, bool (n,); the others are assumed to be normal."""
+        return np.array([origin != ASSUMED for origin in self.provenance], bool)
+
     def subset(self, chosen: NDArray[np.bool_]) -> "LearningSet":
         """The windows where `chosen`, bool (n,), is True."""
         index = np.flatnonzero(chosen)
