@@ -144,20 +144,18 @@ class Trainer:
         spec = task.spec
         if spec.kind == LINE_CLASSIFIER:
             return self._lines.evaluate(candidate, current, spec)
-        own = self._store.learning_set(Purpose.HOLDOUT, task.left_out)
-        new, old = (
-            self._scores(spec, weights, own) >= threshold
-            for weights, threshold in zip((candidate, current), thresholds, strict=True)
-        )
+        models, own = (candidate, current), self._store.learning_set(Purpose.HOLDOUT, task.left_out)
+        new, old = self._called(models, thresholds, spec, own)
         figures = window_figures(self._region, own, old, new)
         if task.left_out is not None:
             return figures
-        made_up, strange = self._made_up((candidate, current), thresholds, spec, own)
-        others = [self._store.learning_set(purpose) for purpose in (Purpose.TRAIN, Purpose.CALIBRATE)]
+        calibration = self._store.learning_set(Purpose.CALIBRATE)
+        made_up, strange = self._made_up(models, thresholds, spec, own, calibration)
+        others = (self._store.learning_set(Purpose.TRAIN), calibration)
         known = sum(map(labelled_anomalies, others), labelled_anomalies(own))
         anchors = Pairs()
         if not own.labels.any():
-            anchors = sum((self._anchors((candidate, current), thresholds, spec, part) for part in others), Pairs())
+            anchors = sum((self._anchors(models, thresholds, spec, part) for part in others), Pairs())
         return replace(figures, made_up=made_up, strange=strange, known=known, anchors=anchors)
 
     def _anchors(
@@ -167,18 +165,24 @@ class Trainer:
         chosen = np.zeros(len(part), bool)
         chosen[np.flatnonzero(part.labels)[-MAX_ANCHORS:]] = True
         anomalies = part.subset(chosen)
-        new, old = (
-            self._scores(spec, weights, anomalies) >= threshold
-            for weights, threshold in zip(models, thresholds, strict=True)
-        )
+        new, old = self._called(models, thresholds, spec, anomalies)
         return found_by_one(anomalies, old, new)
 
+    def _called(
+        self, models: tuple[Weights, Weights], thresholds: tuple[float, float], spec: ModelSpec, own: LearningSet
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Windows that each of two models calls anomalous: bool (n,) each."""
+        first, second = (
+            self._scores(spec, weights, own) >= threshold for weights, threshold in zip(models, thresholds, strict=True)
+        )
+        return first, second
+
     def _made_up(
-        self, models: tuple[Weights, Weights], thresholds: tuple[float, float], spec: ModelSpec, holdout: LearningSet
-    ) -> tuple[Pairs, tuple[int, int, int]]:
+        self, models: tuple[Weights, Weights], thresholds: tuple[float, float], spec: ModelSpec, holdout: LearningSet,
+        calibration: LearningSet,
+    ) -> tuple[Pairs, tuple[int, int, int]]:  # fmt: skip
         """Compare both models without labels; see `federation.region.made_up_incidents`."""
-        recent, own = recent_windows(holdout), self._store.learning_set(Purpose.CALIBRATE)
-        normal = own.subset(~own.labels)
+        recent, normal = recent_windows(holdout), calibration.subset(~calibration.labels)
         if not len(recent) or len(normal) < MIN_CALIBRATION:
             return Pairs(), (0, 0, 0)
         changed = with_incidents(recent, zlib.crc32(self._region.encode()))
