@@ -9,7 +9,8 @@ from foundation.documents.drift_event import DriftEventDocument
 
 
 def test_the_event_that_starts_the_round_is_one_that_a_coordinator_accepts() -> None:
-    TypeAdapter(DriftEventDocument).validate_python(drift_event(1), strict=True)
+    event = drift_event(1)
+    assert TypeAdapter(DriftEventDocument).validate_python(event, strict=True) == event
 
 
 def _alerts(*stamps: tuple[int, int]) -> list[tuple[int, dict[str, int]]]:

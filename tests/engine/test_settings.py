@@ -5,8 +5,8 @@ import re
 import pytest
 
 from engine.settings import RegionSettings, SettingsFileError, from_mapping, load, load_coordinator
-from engine.steps.parse import Parser
 from foundation.settings_errors import models_in, tag_of
+from tests.support.parsing import feed, new_parser
 
 GOOD = """
 region = "eu-west"
@@ -227,9 +227,10 @@ def test_a_fault_of_a_variable_names_the_variable(refusal, monkeypatch, name, va
 
 
 def test_other_variables_of_the_name_are_no_settings(file, monkeypatch):
+    settings = load(file())
     monkeypatch.setenv("DRIFTLINE_DATA_DIR", "/data")
     monkeypatch.setenv("DRIFTLINE_SUPERVISED", "1")
-    load(file())
+    assert load(file()) == settings
 
 
 # --- secrets -------------------------------------------------------------------------------------
@@ -284,8 +285,11 @@ def test_the_fingerprint_covers_what_state_depends_on_and_nothing_else(file):
 def test_state_made_under_other_limits_can_be_used(file):
     limits = "max_shapes = 9\nmax_future_s = 9\nmax_message_bytes = 99\nmax_join_lines = 9\nmax_join_bytes = 9"
     before, after = load(file()), load(file(('format = "hdfs"', f'format = "hdfs"\n{limits}')))
-    parser = Parser(before.parse, lambda partition, position: "")
-    Parser(after.parse, lambda partition, position: "", parser.snapshot())
+    parser = new_parser(before.parse)
+    feed(parser, [b"081109 203530 147 INFO dfs.DataNode$DataXceiver: Receiving block blk_4394112519745907149"])
+    saved = parser.snapshot()
+    assert b"Receiving block" in saved
+    assert new_parser(after.parse, saved).snapshot() == saved
 
 
 def test_the_topic_is_part_of_the_fingerprint():

@@ -322,8 +322,11 @@ def test_the_thread_follows_survives_what_breaks_and_ends(store, reports):
     assert not [t for t in threading.enumerate() if t.name == "model-follower"]
 
 
-def test_stopping_before_following_does_no_harm(follower):
+def test_stopping_before_following_does_no_harm(follower, store):
     follower.stop()
+    store.current, store.versions = 1, {1: Recorder()}
+    assert follower.look() is True
+    assert follower.get().version == 1
 
 
 def test_a_missing_model_is_a_model_error():

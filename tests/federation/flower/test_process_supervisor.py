@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -133,11 +134,16 @@ def test_what_a_killed_supervisor_left_running_is_ended_first(tmp_path: Path) ->
     new.stop()
 
 
-def test_another_program_under_the_same_number_is_let_alone(tmp_path: Path) -> None:
-    (tmp_path / "it.pid").write_text(str(os.getpid()))
-    program = _program(tmp_path, Clock(), "pass")
-    program.start()
-    program.stop()
+def test_another_program_under_the_same_number_is_let_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with subprocess.Popen(["sleep", "600"], start_new_session=True) as other:
+        (tmp_path / "it.pid").write_text(str(other.pid))
+        program = _program(tmp_path, Clock(), "pass")
+        program.start()
+        program.stop()
+        assert other.poll() is None
+        other.kill()
+    assert "of an earlier start" not in caplog.text
+    assert int((tmp_path / "it.pid").read_text()) != other.pid
 
 
 def test_a_program_that_cannot_be_started_again_is_tried_again(
