@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from engine.formats.json_fields import field_of
 from engine.formats.registry import DETECTED, FORMATS, UNKNOWN, Format
 from engine.parsing.header import BadLineError, HeaderReader
-from engine.parsing.json_reader import JsonReader
+from engine.parsing.json_reader import DecodedLine, JsonReader
 
 NAMES: tuple[str, ...] = (*(entry.name for entry in DETECTED), UNKNOWN)
 UNKNOWN_AT = len(DETECTED)
@@ -44,8 +44,8 @@ class FormatDetector:
         self._orders = {p: usual if DETECTED[p].general else [p, *(n for n in usual if n != p)] for p in usual}
         self._orders[NONE] = usual
 
-    def detect(self, line: bytes, read_ns: int, preferred: int) -> tuple[int, dict[str, Any] | None]:
-        """The number of the line's format, and the decoded line where it is a document.
+    def detect(self, line: bytes, read_ns: int, preferred: int) -> tuple[int, DecodedLine | None]:
+        """The number of the line's format, and what its reader decodes where it is a document.
 
         Args:
             line: The line.
@@ -61,11 +61,11 @@ class FormatDetector:
                 except BadLineError:
                     continue
                 return number, None
-            if document and (found := self._decoded(number, line)) is not None and self._reads(number, found, read_ns):
+            if document and (found := self._decoded(number, line, read_ns)) is not None:
                 return number, found
         return UNKNOWN_AT, None
 
-    def _decoded(self, number: int, line: bytes) -> dict[str, Any] | None:
+    def _decoded(self, number: int, line: bytes, read_ns: int) -> DecodedLine | None:
         document = DETECTED[number].document
         if document is None:
             return None
@@ -75,14 +75,10 @@ class FormatDetector:
         for row in document.marks:
             if all(field_of(found, name) is None for name in row):
                 return None
-        return found
-
-    def _reads(self, number: int, document: dict[str, Any], read_ns: int) -> bool:
         try:
-            self._documents[number].of_document(document, read_ns)
+            return self._documents[number].decoded(line, read_ns, found)
         except BadLineError:
-            return False
-        return True
+            return None
 
 
 class Preference:

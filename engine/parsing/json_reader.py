@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from engine.compiled.inner_level import level_within
@@ -23,6 +23,13 @@ DRIVER_FIELDS = frozenset({"log", "stream", "time", "attrs"})
 
 PIECE_BYTES = 16_384
 """Bytes of a piece of a line: the driver's buffer (`defaultBufSize` in moby's daemon/logger/copier.go)."""
+
+
+class DecodedLine(NamedTuple):
+    """A document and its fields."""
+
+    document: dict[str, Any]
+    fields: Fields
 
 
 class JsonReader:
@@ -47,7 +54,7 @@ class JsonReader:
         self._times = settings.times()
 
     def read(
-        self, row: int, line: bytes, begin: int, read_ns: int, rows: Rows, document: dict[str, Any] | None = None
+        self, row: int, line: bytes, begin: int, read_ns: int, rows: Rows, decoded: DecodedLine | None = None
     ) -> str:
         """Fills a row, apart from its text; returns the message.
 
@@ -57,14 +64,12 @@ class JsonReader:
             begin: Where the line begins in the batch.
             read_ns: When it was read.
             rows: Filled here.
-            document: The decoded line, if it is known.
+            decoded: What `decoded` gives for the line, if it is known.
 
         Raises:
             BadLineError: the line does not parse.
         """
-        if document is None:
-            document = self._document(line)
-        fields = self.of_document(document, read_ns)
+        document, fields = decoded or self.decoded(line, read_ns)
         rows.time_ns[row] = fields.time_ns
         rows.container[row] = self._container(document, fields.message) if self._streams else 0
         rows.fields[row], rows.level[row] = fields, LEVEL_NAMES.index(fields.level)
@@ -107,15 +112,30 @@ class JsonReader:
         Raises:
             BadLineError: it does not parse.
         """
-        return self.of_document(self._document(line), read_ns)
+        return self.decoded(line, read_ns).fields
+
+    def decoded(self, line: bytes, read_ns: int, document: dict[str, Any] | None = None) -> DecodedLine:
+        """The document of a line and its fields.
+
+        Args:
+            line: The line.
+            read_ns: When it was read.
+            document: What the decoder of the format makes of the line, if it is known.
+
+        Raises:
+            BadLineError: the line does not parse, or has no message or no time that can be used.
+        """
+        if document is None:
+            document = self._document(line)
+        if any(isinstance(field_of(document, name), float) for name in self._fields.session):
+            document = with_written_numbers(line, document)
+        return DecodedLine(document, self._of_document(document, read_ns))
 
     def _document(self, line: bytes) -> dict[str, Any]:
         check_text(line)
         document = self._decode(line)
         if isinstance(document, str):
             raise BadLineError(f"does not match format {self._name}: {document}")
-        if any(isinstance(field_of(document, name), float) for name in self._fields.session):
-            return with_written_numbers(line, document)
         return document
 
     def _message(self, document: dict[str, Any]) -> str:
@@ -141,12 +161,7 @@ class JsonReader:
         found = "found none" if raw is None else f"cannot read {raw!r:.60}"
         raise BadLineError(f"has no time: looked in {', '.join(self._fields.time)}, {found}")
 
-    def of_document(self, document: dict[str, Any], read_ns: int) -> Fields:
-        """The fields of a decoded line.
-
-        Raises:
-            BadLineError: it has no message or no time that can be used.
-        """
+    def _of_document(self, document: dict[str, Any], read_ns: int) -> Fields:
         message = self._message(document)
         moment = self._time(document, read_ns)
         try:

@@ -35,7 +35,7 @@ from engine.formats.registry import AUTO, find
 from engine.parsing.format_detection import NAMES, UNKNOWN_AT, FormatDetector, Preference, format_of
 from engine.parsing.format_tables import FormatTables
 from engine.parsing.header import BadLineError, HeaderReader, text_of
-from engine.parsing.json_reader import JsonReader
+from engine.parsing.json_reader import DecodedLine, JsonReader
 from engine.parsing.parse_settings import ParseSettings
 from engine.parsing.parsed_columns import Fields, Rows
 from engine.parsing.template_rules import template_rules
@@ -145,8 +145,8 @@ class LineReader:
             line = batch.line(row).removesuffix(b"\r")
             begin = 0 if row == 0 else int(batch.ends[row - 1]) + 1
             if columns.ask[row] & ASK_LINE:
-                number, document = self._recognise(line, batch.read_ns)
-                messages += self._read_line(row, number, line, begin, batch.read_ns, rows, document)
+                number, decoded = self._recognise(line, batch.read_ns)
+                messages += self._read_line(row, number, line, begin, batch.read_ns, rows, decoded)
             else:
                 messages += self._complete(row, line, begin, columns, rows)
         self._number(messages, rows)
@@ -160,19 +160,19 @@ class LineReader:
             messages += self._read_line(row, int(rows.format[row]), line, begin, batch.read_ns, rows, None)
         self._number(messages, rows)
 
-    def _recognise(self, line: bytes, read_ns: int) -> tuple[int, dict[str, Any] | None]:
+    def _recognise(self, line: bytes, read_ns: int) -> tuple[int, DecodedLine | None]:
         if self._detector is None:
             return 0, None
         return self._detector.detect(line, read_ns, self._preference.format)
 
     def _read_line(
-        self, row: int, number: int, line: bytes, begin: int, read_ns: int, rows: Rows, document: dict[str, Any] | None
+        self, row: int, number: int, line: bytes, begin: int, read_ns: int, rows: Rows, decoded: DecodedLine | None
     ) -> list[_Message]:
         """Fills a row by the patterns or the decoder of a format; its message, or none where the line is bad."""
         rows.format[row] = number
         try:
             if number in self._documents:
-                text = self._documents[number].read(row, line, begin, read_ns, rows, document)[: self._most]
+                text = self._documents[number].read(row, line, begin, read_ns, rows, decoded)[: self._most]
             else:
                 text = self._read_headed(row, number, line, begin, read_ns, rows)
             return [_Message(row, text, -1, 0)]
