@@ -116,47 +116,46 @@ class FormatTables:
         self._groups[number, used] = INDEX[name], low, high
 
     def _sessions(self, number: int, patterns: tuple[bytes, ...]) -> None:
-        start = len(self._searched)
-        mode = BY_LAYOUT if patterns else NO_KEY
-        for pattern in patterns:
-            try:
-                tree = parse(pattern)
-                self._search(tree, {"key": SLOTS["key"]})
-            except PatternError as reason:
-                del self._searched[start:]
-                mode = BY_CALLER
-                self.why_slow = f"session rule {pattern.decode()!r}: {reason}"
-                break
-            if reason_ := why_digits_matter(tree):
-                mode = BY_LOOP
-                self.why_slow = f"session rule {pattern.decode()!r} depends on digits: {reason_}"
-        self._formats[number, KEY] = mode
-        self._formats[number, SESSION : SESSION + 2] = start, len(self._searched)
-        if mode == BY_LAYOUT:
+        mode = self._searches(number, SESSION, [(pattern, b"") for pattern in patterns])
+        self._formats[number, KEY] = mode if patterns else NO_KEY
+        if patterns and mode == BY_LAYOUT:
             self._group(number, "key")
 
     def _masks(self, number: int, masks: tuple[Mask, ...]) -> None:
-        start = len(self._searched)
-        mode = BY_LAYOUT
-        for mask in masks:
+        patterns = [(mask.pattern.encode(), f"<{mask.name}>".encode()) for mask in masks]
+        self._formats[number, TEXT_MODE] = self._searches(number, MASK, patterns)
+
+    def _searches(self, number: int, column: int, patterns: list[tuple[bytes, bytes]]) -> int:
+        """Adds the patterns that are searched for in lines of a format, or none where one cannot be compiled.
+
+        Args:
+            number: The format.
+            column: `SESSION` or `MASK`.
+            patterns: Each with what a match is replaced by (empty for session rules).
+
+        Returns:
+            How the answer is found: `BY_LAYOUT`, `BY_LOOP` or `BY_CALLER`.
+        """
+        start, mode, masks = len(self._searched), BY_LAYOUT, column == MASK
+        for pattern, name in patterns:
+            what = f"{'mask' if masks else 'session rule'} {pattern.decode()!r}"
             try:
-                tree = parse(mask.pattern.encode(), text=True)
-                name = f"<{mask.name}>".encode()
-                if len(name) > MOST_NAME or not name.isascii():
-                    raise PatternError("its name is too long, or not ASCII")
-                self._search(tree, {}, name)
+                tree = parse(pattern, text=masks)
+                self._search(tree, {} if masks else {"key": SLOTS["key"]}, name)
             except PatternError as reason:
                 del self._searched[start:]
                 mode = BY_CALLER
-                self.why_slow = f"mask {mask.pattern!r}: {reason}"
+                self.why_slow = f"{what}: {reason}"
                 break
             if reason_ := why_digits_matter(tree):
                 mode = BY_LOOP
-                self.why_slow = f"mask {mask.pattern!r} depends on digits: {reason_}"
-        self._formats[number, TEXT_MODE] = mode
-        self._formats[number, MASK : MASK + 2] = start, len(self._searched)
+                self.why_slow = f"{what} depends on digits: {reason_}"
+        self._formats[number, column : column + 2] = start, len(self._searched)
+        return mode
 
-    def _search(self, tree: Expression, slots: dict[str, int], name: bytes = b"") -> None:
+    def _search(self, tree: Expression, slots: dict[str, int], name: bytes) -> None:
+        if len(name) > MOST_NAME or not name.isascii():
+            raise PatternError("its name is too long, or not ASCII")
         if first(tree).empty:
             raise PatternError("it can match the empty string")
         self._searched.append((self._programs.add(tree, slots), tree, name))
