@@ -8,6 +8,7 @@ own format.
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,14 @@ FIRST_SAMPLE, LARGEST_SAMPLE = 128, 16_384
 """Lines of the first sample; each is twice as long as the one before, up to the largest."""
 
 
+@cache
+def orders() -> tuple[tuple[int, ...], ...]:
+    """Numbers of formats in the order in which a line is tried, by the preferred one; last, that for `NONE`."""
+    usual = tuple(range(UNKNOWN_AT))
+    first = (() if entry.general else (number,) for number, entry in enumerate(DETECTED))
+    return (*((*mine, *(n for n in usual if n not in mine)) for mine in first), usual)
+
+
 class FormatDetector:
     """Recognises single lines.
 
@@ -40,9 +49,6 @@ class FormatDetector:
     def __init__(self, headers: dict[int, HeaderReader], documents: dict[int, JsonReader]) -> None:
         self._headers = headers
         self._documents = documents
-        usual = list(range(UNKNOWN_AT))
-        self._orders = {p: usual if DETECTED[p].general else [p, *(n for n in usual if n != p)] for p in usual}
-        self._orders[NONE] = usual
 
     def detect(self, line: bytes, read_ns: int, preferred: int) -> tuple[int, DecodedLine | None]:
         """The number of the line's format, and what its reader decodes where it is a document.
@@ -54,7 +60,7 @@ class FormatDetector:
         """
         # A line with a NUL is not text, as for headed formats; decoders accept some of them.
         document = (line.startswith((b"{", b"<")) or b"=" in line) and b"\0" not in line
-        for number in self._orders[preferred]:
+        for number in orders()[preferred]:
             if number in self._headers:
                 try:
                     self._headers[number].read(line, read_ns)

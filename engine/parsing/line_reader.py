@@ -32,7 +32,7 @@ from engine.compiled.words import PAD, padded
 from engine.formats.base import LEVEL_NAMES, Format
 from engine.formats.masks import Masker
 from engine.formats.registry import AUTO, find
-from engine.parsing.format_detection import NAMES, UNKNOWN_AT, FormatDetector, Preference, format_of
+from engine.parsing.format_detection import NAMES, UNKNOWN_AT, FormatDetector, Preference, format_of, orders
 from engine.parsing.format_tables import FormatTables
 from engine.parsing.header import BadLineError, HeaderReader, text_of
 from engine.parsing.json_reader import DecodedLine, JsonReader
@@ -71,8 +71,7 @@ class LineReader:
             StateMismatchError: the snapshot was made under other settings.
         """
         self.detects = settings.format == AUTO
-        numbers = range(len(NAMES)) if self.detects else ()
-        self.formats: tuple[Format, ...] = tuple(map(format_of, numbers)) or (find(settings.format),)
+        self.formats = _formats(settings)
         rules = [template_rules(format, settings) for format in self.formats]
         times = settings.times()
         self._headers = {
@@ -298,17 +297,16 @@ class LineReader:
         self._preference = Preference(saved["preference"])
 
 
+def _formats(settings: ParseSettings) -> tuple[Format, ...]:
+    """The formats of a parser with these settings, by number."""
+    return tuple(map(format_of, range(len(NAMES)))) if settings.format == AUTO else (find(settings.format),)
+
+
 @lru_cache(maxsize=256)  # more than there are formats
 def _tables(settings: ParseSettings) -> FormatTables:
     """The tables for a parser with these settings; they never change."""
-    formats = (
-        [format_of(number) for number in range(len(NAMES))] if settings.format == AUTO else [find(settings.format)]
-    )
+    formats = _formats(settings)
     sessions = [settings.session_rule(format) if format.header is not None else () for format in formats]
     masks = [template_rules(format, settings).masks for format in formats]
-    orders: list[list[int]] = [[0]]
-    if settings.format == AUTO:
-        usual = list(range(UNKNOWN_AT))
-        first = [[] if formats[number].general else [number] for number in usual]
-        orders = [[*mine, *(n for n in usual if n not in mine), UNKNOWN_AT] for mine in (*first, [])]
-    return FormatTables(formats, sessions, masks, orders)
+    tried = [(*row, UNKNOWN_AT) for row in orders()] if settings.format == AUTO else [(0,)]
+    return FormatTables(formats, sessions, masks, tried)
