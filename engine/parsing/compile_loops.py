@@ -12,7 +12,7 @@ from engine.compiled.jit import compiling
 from engine.compiled.memory import LineMemory
 from engine.compiled.read import number_messages, read_lines
 from engine.compiled.scan import hash_spans
-from engine.compiled.tables import ClockTables, RowColumns
+from engine.compiled.tables import ClockTables
 from engine.compiled.words import PAD, padded
 from engine.formats.registry import FORMATS
 from engine.formats.timestamps import TimeRules
@@ -38,12 +38,8 @@ def _call_everything() -> None:
     memory.make_room()
     templates = PartitionTemplates(["raw"], [rules], memory)
     rows, data, ends = Rows.empty(1), padded(b"started\n"), np.array([7], np.int64)
-    columns = RowColumns(
-        rows.time_ns, rows.session, rows.key_start, rows.key_end, rows.text, rows.format, rows.container, rows.level,
-        rows.spans, np.zeros(1, np.uint8), np.zeros(1, np.int32),
-    )  # fmt: skip
     clock = ClockTables(times.limits(0), times.offsets.quarters, times.offsets.seconds)
-    read_lines(tables, memory.known, memory.room, clock, data, ends, PAD, 0, 1, 0, columns)
+    read_lines(tables, memory.known, memory.room, clock, data, ends, PAD, 0, 1, 0, rows.columns())
     number_messages(
         tables, memory.known, memory.room, data[PAD:], ends, np.zeros(1, np.int64), np.zeros(1, np.bool_), 0,
         np.zeros(1, np.int32),

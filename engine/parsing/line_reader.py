@@ -101,10 +101,7 @@ class LineReader:
             self.templates.forget()
             self.generation += 1
         rows = Rows.empty(len(batch))
-        columns = RowColumns(
-            rows.time_ns, rows.session, rows.key_start, rows.key_end, rows.text, rows.format, rows.container,
-            rows.level, rows.spans, np.zeros(len(batch), np.uint8), np.zeros(len(batch), np.int32),
-        )  # fmt: skip
+        columns = rows.columns()
         times = self._times
         clock = ClockTables(times.limits(batch.read_ns), times.offsets.quarters, times.offsets.seconds)
         data = padded(batch.data)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from connectors.base import DeadLetter, LineBatch
+from engine.compiled.tables import RowColumns
 
 MAX_RAW_BYTES = 4096
 """Bytes of a bad line that its dead letter carries."""
@@ -82,6 +83,14 @@ class Rows:
         wrapped = np.zeros(n, np.int8)
         spans = np.zeros((n, len(SPANNED), 2), np.int64)
         return Rows(column(), column(), column(), column(), text, format, wrapped, level, spans, {}, {})
+
+    def columns(self) -> RowColumns:
+        """The columns for the compiled scan to fill, with nothing asked of the caller."""
+        n = len(self.text)
+        return RowColumns(
+            self.time_ns, self.session, self.key_start, self.key_end, self.text, self.format, self.container,
+            self.level, self.spans, ask=np.zeros(n, np.uint8), layout=np.zeros(n, np.int32),
+        )  # fmt: skip
 
     def move(self, shift: NDArray[np.int64]) -> None:
         """Each line begins `shift` (int64, n) bytes further behind than it did."""

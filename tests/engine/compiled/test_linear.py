@@ -7,7 +7,7 @@ import pytest
 
 from engine.compiled.memory import LineMemory
 from engine.compiled.read import read_lines
-from engine.compiled.tables import ClockTables, RowColumns
+from engine.compiled.tables import ClockTables
 from engine.compiled.words import PAD, padded
 from engine.formats.registry import FORMATS
 from engine.parsing.compile_loops import compile_loops
@@ -46,11 +46,7 @@ def reader(names: tuple[str, ...]) -> Read:
         known.known.table[:] = 0
         known.known.text_table[:] = 0
         known.make_room()
-        rows = Rows.empty(1)
-        columns = RowColumns(
-            rows.time_ns, rows.session, rows.key_start, rows.key_end, rows.text, rows.format, rows.container,
-            rows.level, rows.spans, np.zeros(1, np.uint8), np.zeros(1, np.int32),
-        )  # fmt: skip
+        columns = Rows.empty(1).columns()
         ends = np.array([len(line)], np.int64)
         assert read_lines(tables, known.known, known.room, clock, padded(line), ends, PAD, 0, 1, 0, columns) == 1
 
