@@ -7,12 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from connectors.base import DeadLetter, LineBatch
+from engine.compiled.groups import PLACED
 from engine.compiled.tables import RowColumns
 
 MAX_RAW_BYTES = 4096
 """Bytes of a bad line that its dead letter carries."""
 
-SPANNED = ("message", "host", "component", "pid", "thread")
+SPANNED = PLACED
 """Fields that are kept as places in the line."""
 
 STREAM, PIECE, TRACE = 3, 4, 8
