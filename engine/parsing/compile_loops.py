@@ -36,7 +36,7 @@ def _call_everything() -> None:
     tables = FormatTables([FORMATS["raw"]], [()], [rules.masks], [[0]]).tables
     memory = LineMemory(64)
     memory.make_room()
-    templates = PartitionTemplates(["raw"], [rules], memory)
+    templates = PartitionTemplates([rules], memory)
     rows, data, ends = Rows.empty(1), padded(b"started\n"), np.array([7], np.int64)
     clock = ClockTables(times.limits(0), times.offsets.quarters, times.offsets.seconds)
     read_lines(tables, memory.known, memory.room, clock, data, ends, PAD, 0, 1, 0, rows.columns())

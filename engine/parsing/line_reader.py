@@ -90,7 +90,7 @@ class LineReader:
         self._max_layouts = settings.max_shapes
         self.generation = 0
         self._memory = LineMemory(settings.max_message_bytes)
-        self.templates = PartitionTemplates([f.name for f in self.formats], rules, self._memory)
+        self.templates = PartitionTemplates(rules, self._memory)
         if saved is not None:
             self._restore(saved)
 

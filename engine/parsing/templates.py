@@ -34,16 +34,12 @@ class PartitionTemplates:
     """The templates of one partition, separately for each format.
 
     Args:
-        formats: Names of the formats, by number.
-        rules: How messages of each become templates; depth, children and number are the same for all.
+        rules: How messages become templates, by number of the format; depth, children and number are the same for all.
         memory: The masked messages, which `assign` is asked about by their number.
         guarded: Whether templates that differ in antonyms stay apart; without, this is plain Drain.
     """
 
-    def __init__(
-        self, formats: Sequence[str], rules: Sequence[TemplateSettings], memory: LineMemory, *, guarded: bool = True
-    ) -> None:
-        self._formats = tuple(formats)
+    def __init__(self, rules: Sequence[TemplateSettings], memory: LineMemory, *, guarded: bool = True) -> None:
         self._settings = tuple(rules)
         self._memory = memory
         self._drain = _new_drain(rules, guarded=guarded)

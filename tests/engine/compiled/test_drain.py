@@ -36,7 +36,7 @@ class Miner:
 
     def __init__(self, rules: TemplateSettings, *, guarded: bool) -> None:
         self.memory = LineMemory(64)
-        self.templates = PartitionTemplates(["raw"], [rules], self.memory, guarded=guarded)
+        self.templates = PartitionTemplates([rules], self.memory, guarded=guarded)
 
     def mine(self, messages: list[str]) -> tuple[list[int], list[str]]:
         raw = [message.encode() for message in messages]
