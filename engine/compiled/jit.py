@@ -30,6 +30,9 @@ _OPTIONS: dict[str, Any] = {"nogil": True, "_nrt": False, "error_model": "numpy"
 """Loops allocate nothing: without counts of references, and without wrappers for Python where none is
 needed, they compile in less than half the time."""
 
+CONSTANTS_FROM = ("base", "timestamps", "zone_offsets")
+"""Modules of `engine.formats` that define constants of the loops: Numba puts their values into the code."""
+
 
 def loop(function: Callable[..., Any]) -> Any:
     """Compiles a function that other compiled functions call; it is stored with them.
@@ -55,8 +58,8 @@ def cache_folder() -> Path:
     processor = llvmlite.binding.get_host_cpu_name()  # a home folder may be shared by machines
     digest = hashlib.blake2b(f"{sys.version} {numba.__version__} {processor}".encode(), digest_size=8)
     here = Path(__file__).parent
-    formats = here.parent / "formats"  # these two define constants of the loops
-    for source in (*sorted(here.glob("*.py")), formats / "base.py", formats / "timestamps.py"):
+    constants = [here.parent / "formats" / f"{name}.py" for name in CONSTANTS_FROM]
+    for source in (*sorted(here.glob("*.py")), *constants):
         digest.update(f"{source} {source.stat().st_mtime_ns}".encode())  # Numba asks for the same path and time
         digest.update(source.read_bytes())
     places, shared = _places(), Path(tempfile.gettempdir()) / f"driftline-{os.getuid()}"

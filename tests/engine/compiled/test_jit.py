@@ -1,5 +1,6 @@
 import logging
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -54,6 +55,12 @@ def test_a_temporary_folder_that_others_can_write_is_not_used(
         jit.cache_folder()
     planted.chmod(0o700)
     assert jit.cache_folder().is_relative_to(planted)
+
+
+def test_stored_code_depends_on_every_module_that_the_loops_take_constants_from() -> None:
+    sources = [path.read_text() for path in Path(jit.__file__).parent.glob("*.py")]
+    imported = {name for source in sources for name in re.findall(r"^from engine\.formats\.(\w+) import", source, re.M)}
+    assert imported == set(jit.CONSTANTS_FROM)
 
 
 def test_help_does_not_load_the_compiler() -> None:
