@@ -17,10 +17,10 @@ from engine.compiled.regex_program import (
     SPLIT,
     START,
     UNTIL,
-    WORD,
     WORD_EDGE,
     bits,
 )  # fmt: skip
+from engine.compiled.regex_syntax import WORD
 from engine.compiled.tables import A_DIGIT, ANCHORED, AT_WORDS, LEAST, MANNER, PLACE, RUNS, START_BYTE, WHOLE_WORDS
 from engine.compiled.words import find_byte, find_digit
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from engine.compiled.regex_syntax import (  # fmt: skip
     DIGITS,
     EVERY,
-    WORD,
     Capture,
     Chars,
     Choice,
@@ -23,7 +22,6 @@ from engine.compiled.regex_syntax import (  # fmt: skip
     PatternError,
     Repetition,
     Sequence,
-    parse,
 )
 
 (
@@ -296,18 +294,3 @@ def loosened(node: Expression, names: frozenset[str]) -> tuple[Expression, dict[
         return node
 
     return walk(node), widths
-
-
-__all__ = [
-    "DIGITS",
-    "WORD",
-    "PatternError",
-    "ProgramTable",
-    "alphabet",
-    "bits",
-    "first",
-    "loosened",
-    "parse",
-    "required",
-    "shortest",
-]

@@ -9,8 +9,18 @@ from numpy.typing import NDArray
 
 from engine.compiled.groups import GROUPS, INDEX, MOST, SLOTS
 from engine.compiled.regex_digits import why_digits_matter
-from engine.compiled.regex_program import ProgramTable, alphabet, bits, first, loosened, parse, required, shortest
-from engine.compiled.regex_syntax import DIGITS, Capture, Chars, Edge, Expression, LookAround, PatternError, Repetition
+from engine.compiled.regex_program import ProgramTable, alphabet, bits, first, loosened, required, shortest
+from engine.compiled.regex_syntax import (
+    DIGITS,
+    Capture,
+    Chars,
+    Edge,
+    Expression,
+    LookAround,
+    PatternError,
+    Repetition,
+    parse,
+)
 from engine.compiled.regex_syntax import WORD as WORD_CHARACTERS
 from engine.compiled.regex_syntax import Sequence as Row
 from engine.compiled.tables import (
