@@ -12,7 +12,7 @@ from engine.compiled.words import number_before
 
 _NUMBERS = len(NUMBERS)
 _STATUS, _PRIORITY, _FRACTION = INDEX["status"], INDEX["priority"], INDEX["fraction"]
-_LEVEL, _KEY, _MESSAGE, _STATUS_SLOT = SLOTS["level"], SLOTS["key"], SLOTS["message"], SLOTS["status"]
+_LEVEL, _KEY = SLOTS["level"], SLOTS["key"]
 _LOW = (1 << 32) - 1
 _MONTHS = np.array([sum(ord(c) << 8 * i for i, c in enumerate(m)) for m in
                     "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()], np.int64)  # fmt: skip

@@ -60,7 +60,7 @@ class Tables(NamedTuple):
         groups: int64 (n, MOST, 3): groups of the header, ascending, and the session key if its place is kept; least
             and greatest number of digits of each. -1 fills up.
         searches: int64 (m, SEARCH_COLUMNS): session rules and masks.
-        starts: bool (m, 3, 257): what a match of each may begin with; those bytes of a run of which none can
+        starts: bool (m, 3, 256): what a match of each may begin with; those bytes of a run of which none can
             begin a match if one of them could not; and what it may hold.
         needs: uint64 (m, MOST_NEEDS, 4): sets of bytes, as bits, of each of which every match holds one.
         names: uint8 (m, MOST_NAME): what a mask puts in place of a match.

@@ -173,11 +173,11 @@ class FormatTables:
     def _search_tables(self) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.uint64], NDArray[np.uint8]]:
         """See `Tables`: searches, starts, needs and names."""
         count = len(self._searched)
-        searches, starts = np.zeros((count, SEARCH_COLUMNS), np.int64), np.zeros((count, 3, 257), np.bool_)
+        searches, starts = np.zeros((count, SEARCH_COLUMNS), np.int64), np.zeros((count, 3, 256), np.bool_)
         needs, names = np.full((count, MOST_NEEDS, 4), ~np.uint64(0)), np.zeros((count, MOST_NAME), np.uint8)
         for i, (place, tree, name) in enumerate(self._searched):
             searches[i] = place, len(name), _manner(tree), shortest(tree), _start_byte(tree)
-            starts[i, :, :256] = bits(first(tree).set), bits(_skipped(tree)), bits(alphabet(tree))
+            starts[i] = bits(first(tree).set), bits(_skipped(tree)), bits(alphabet(tree))
             for j, need in enumerate(sorted(set(required(tree)), key=int.bit_count)[:MOST_NEEDS]):
                 needs[i, j] = [need >> 64 * word & (1 << 64) - 1 for word in range(4)]
             names[i, : len(name)] = list(name)
