@@ -6,7 +6,7 @@ import pytest
 from engine.compiled.memory import LineMemory
 from engine.compiled.read import number_messages
 from engine.compiled.words import PAD, padded
-from engine.formats.masks import Mask
+from engine.formats.masks import Mask, Masker
 from engine.formats.registry import FORMATS
 from engine.parsing.format_tables import FormatTables
 
@@ -18,8 +18,6 @@ def numbered() -> Callable[[tuple[Mask, ...], list[str]], list[str]]:
     memory = LineMemory(256)
 
     def mask(masks: tuple[Mask, ...], messages: list[str]) -> list[str]:
-        from engine.formats.masks import Masker
-
         tables = known.setdefault(masks, FormatTables([FORMATS["raw"]], [()], [masks], [[0]]))
         beyond = [not message.isascii() for message in messages]
         texts = [Masker(masks).mask(m) if b else m for m, b in zip(messages, beyond, strict=True)]
