@@ -29,10 +29,8 @@ from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 from bytewax.operators import StatefulLogic
 from bytewax.run import cli_main
-from drain3 import TemplateMiner  # type: ignore[import-untyped]
-from drain3.masking import MaskingInstruction  # type: ignore[import-untyped]
-from drain3.template_miner_config import TemplateMinerConfig  # type: ignore[import-untyped]
 
+from bench.peers.guarded_drain import miner_of
 from bench.processes.engine_process import GAP_S, MAX_LENGTH
 from engine.parsing.template_settings import TemplateSettings
 from models.base import WindowDetector, Windows, template_id
@@ -71,12 +69,7 @@ class LineParser:
     """Takes one line apart with a regular expression and Drain3."""
 
     def __init__(self, detector: WindowDetector) -> None:
-        settings = TemplateSettings()
-        config = TemplateMinerConfig()
-        config.masking_instructions = [MaskingInstruction(mask.pattern, mask.name) for mask in settings.masks]
-        config.drain_sim_th, config.drain_depth = settings.similarity, settings.depth
-        config.drain_max_children = settings.max_children
-        self._miner = TemplateMiner(config=config)
+        self._miner = miner_of(TemplateSettings())
         self._detector = detector
         self._known: set[str] = set()
 

@@ -26,15 +26,12 @@ from collections.abc import Iterator
 
 import numpy as np
 import zstandard
-from drain3 import TemplateMiner  # type: ignore[import-untyped]
-from drain3.masking import MaskingInstruction  # type: ignore[import-untyped]
-from drain3.template_miner_config import TemplateMinerConfig  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from bench.data.loghub import samples
 from bench.data.workloads import base_log
 from bench.harness import BenchError, Outcome, Run, Scenario, Target
-from bench.peers.guarded_drain import GuardedDrain
+from bench.peers.guarded_drain import miner_of
 from connectors.base import LineBatch
 from engine.corpus.data import Folders
 from engine.formats.loghub import FORMAT_OF
@@ -232,13 +229,7 @@ def time_drain3(
     settings: TemplateSettings, messages: list[str], *, guarded: bool = False
 ) -> tuple[float, NDArray[np.int32]]:
     """Seconds for all messages through `TemplateMiner`, and their clusters."""
-    config = TemplateMinerConfig()
-    config.drain_sim_th, config.drain_depth = settings.similarity, settings.depth
-    config.drain_max_children = settings.max_children
-    config.masking_instructions = [MaskingInstruction(mask.pattern, mask.name) for mask in settings.masks]
-    miner = TemplateMiner(config=config)
-    if guarded:
-        miner.drain = GuardedDrain(depth=settings.depth, sim_th=settings.similarity, max_children=settings.max_children)
+    miner = miner_of(settings, guarded=guarded)
     started = time.process_time()
     clusters = [miner.add_log_message(message)["cluster_id"] for message in messages]
     return time.process_time() - started, np.array(clusters, np.int32)

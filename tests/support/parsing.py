@@ -4,11 +4,8 @@ import random
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-from drain3 import TemplateMiner
-from drain3.masking import MaskingInstruction
-from drain3.template_miner_config import TemplateMinerConfig
 
-from bench.peers.guarded_drain import GuardedDrain
+from bench.peers.guarded_drain import miner_of
 from connectors.base import LineBatch
 from engine.compiled.session_key import hash_key
 from engine.formats.http_status import name_status
@@ -68,26 +65,10 @@ def new_parser(settings: ParseSettings, snapshot: bytes | None = None) -> Parser
     return Parser(settings, lambda partition, position: f"{partition}:{position}", snapshot=snapshot)
 
 
-def plain_miner(settings: ParseSettings) -> TemplateMiner:
-    config = TemplateMinerConfig()
-    rules = template_rules(FORMATS[settings.format], settings)
-    config.drain_sim_th, config.drain_depth = rules.similarity, rules.depth
-    config.drain_max_children = rules.max_children
-    config.masking_instructions = [MaskingInstruction(m.pattern, m.name) for m in rules.masks]
-    miner = TemplateMiner(config=config)
-    miner.drain = GuardedDrain(
-        depth=rules.depth,
-        sim_th=rules.similarity,
-        max_children=rules.max_children,
-        param_str=f"{config.mask_prefix}*{config.mask_suffix}",
-    )
-    return miner
-
-
 def expected(settings: ParseSettings, lines: Sequence[bytes]) -> Answers:
     """The same answers by the plain way: one record after the other, patterns and Drain3 only."""
-    answers, parser, miner = Answers(), new_parser(settings), plain_miner(settings)
-    entry = FORMATS[settings.format]
+    answers, parser, entry = Answers(), new_parser(settings), FORMATS[settings.format]
+    miner = miner_of(template_rules(entry, settings), guarded=True)
     streams = entry.streams
     joins, size, last = {"": False}, {"": 0}, ""
     follows, same = entry.follows, ""
