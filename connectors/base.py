@@ -103,8 +103,7 @@ class LineBatch:
 
     def lines(self, start: int, stop: int) -> "LineBatch":
         """Lines `start` to `stop`; rejected lines stay with the first, the end of the partition with the last."""
-        begin = 0 if start == 0 else int(self.ends[start - 1]) + 1
-        end = begin if start == stop else int(self.ends[stop - 1]) + 1
+        begin, end = self.start_of(start), self.start_of(stop)
         return replace(
             self, data=self.data[begin:end], ends=self.ends[start:stop] - begin, positions=self.positions[start:stop],
             rejects=self.rejects if start == 0 else (), ends_partition=self.ends_partition and stop == len(self),
@@ -112,8 +111,11 @@ class LineBatch:
 
     def line(self, i: int) -> bytes:
         """The i-th line without its line end."""
-        start = 0 if i == 0 else int(self.ends[i - 1]) + 1
-        return self.data[start : int(self.ends[i])]
+        return self.data[self.start_of(i) : int(self.ends[i])]
+
+    def start_of(self, i: int) -> int:
+        """Where the i-th line begins in `data`, or the next one would."""
+        return 0 if i == 0 else int(self.ends[i - 1]) + 1
 
 
 @dataclass(frozen=True, slots=True)

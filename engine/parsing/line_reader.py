@@ -139,7 +139,7 @@ class LineReader:
         messages: list[_Message] = []
         for row in (np.flatnonzero(columns.ask[start:stop]) + start).tolist():
             line = batch.line(row).removesuffix(b"\r")
-            begin = 0 if row == 0 else int(batch.ends[row - 1]) + 1
+            begin = batch.start_of(row)
             if columns.ask[row] & ASK_LINE:
                 number, decoded = self._recognise(line, batch.read_ns)
                 messages += self._read_line(row, number, line, begin, batch.read_ns, rows, decoded)
@@ -152,7 +152,7 @@ class LineReader:
         messages: list[_Message] = []
         for row in changed:
             line = batch.line(row).removesuffix(b"\r")
-            begin = 0 if row == 0 else int(batch.ends[row - 1]) + 1
+            begin = batch.start_of(row)
             messages += self._read_line(row, int(rows.format[row]), line, begin, batch.read_ns, rows, None)
         self._number(messages, rows)
 

@@ -135,8 +135,8 @@ class _Output:
         """Rows that are left as they are."""
         if start == stop:
             return
-        first = 0 if start == 0 else int(self._batch.ends[start - 1]) + 1
-        self._data.append(self._batch.data[first : int(self._batch.ends[stop - 1]) + 1])
+        first = self._batch.start_of(start)
+        self._data.append(self._batch.data[first : self._batch.start_of(stop)])
         self._lengths.append(np.diff(self._batch.ends[start:stop], prepend=first - 1))
         self._positions.append(self._batch.positions[start:stop])
 
