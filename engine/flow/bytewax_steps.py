@@ -70,11 +70,13 @@ class ParseStep(Step[LineBatch, Parsed | Rejected]):
         return Rejected((DeadLetter(place, POISONED, line[:RAW_BYTES], len(line)),), batch.partition)
 
     def _parsed(self, batch: LineBatch) -> list[Parsed | Rejected]:
-        parsed = self._parser.parse(replace(batch, ends_partition=False))
         if not batch.ends_partition:
-            return self._counted(parsed)
+            return self._counted(self._parser.parse(batch))
+        parsed = self._parser.parse(replace(batch, ends_partition=False))
         rest = self._parser.finish()
-        return [*(self._counted(parsed) if rest else ()), *self._counted(_last_of_partition(rest or parsed))]
+        if rest is None:
+            return self._counted(_last_of_partition(parsed))
+        return [*self._counted(parsed), *self._counted(_last_of_partition(rest))]
 
     def notify_at(self) -> datetime | None:
         """When to look for work that no item brings."""

@@ -164,6 +164,14 @@ def test_what_the_end_of_a_partition_completes_is_its_last_batch(make, line_batc
     assert [(len(item), item.good.lines.ends_partition) for item in out] == [(0, False), (1, True)]
 
 
+def test_bad_lines_that_the_end_of_a_partition_completes_are_dead_letters(make, line_batch):
+    context = make(parse={"format": "journald"})
+    batch = replace(line_batch([b"__REALTIME_TIMESTAMP=1226262970000000"]), ends_partition=True)
+    before, rejected, last = ParseStep(context, None).on_batch([batch])[0]
+    assert [letter.reason for letter in rejected.letters] == ["has no message: looked in MESSAGE"]
+    assert [(len(item), item.good.lines.ends_partition) for item in (before, last)] == [(0, False), (0, True)]
+
+
 def test_a_shard_outlives_the_partitions_that_it_windows(make, line_batch):
     context = make()
     batch = replace(line_batch(LINES), read_ns=1_226_263_000 * 10**9, ends_partition=True)
