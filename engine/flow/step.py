@@ -101,4 +101,5 @@ def traceparent_of(item: Any) -> str:
     """The W3C trace context that an item carries, "" where it has none."""
     if isinstance(item, ScoredWindows):
         return item.batch.traceparent
-    return str(getattr(lines_of(item) or item, "traceparent", ""))
+    lines = lines_of(item)
+    return str(getattr(item if lines is None else lines, "traceparent", ""))

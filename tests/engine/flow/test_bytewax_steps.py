@@ -9,6 +9,7 @@ import pytest
 from connectors.memory import MemorySource
 from engine.clock import ManualClock
 from engine.flow.bytewax_steps import DecideStep, ParseStep, ScoreStep, WindowStep
+from engine.flow.step import traceparent_of
 from engine.flow.worker_context import Context, Drain
 from engine.parsing.parsed import Parsed
 from engine.records import Rejected, WindowBatch
@@ -170,6 +171,12 @@ def test_bad_lines_that_the_end_of_a_partition_completes_are_dead_letters(make, 
     before, rejected, last = ParseStep(context, None).on_batch([batch])[0]
     assert [letter.reason for letter in rejected.letters] == ["has no message: looked in MESSAGE"]
     assert [(len(item), item.good.lines.ends_partition) for item in (before, last)] == [(0, False), (0, True)]
+
+
+def test_a_batch_without_lines_keeps_its_trace(make, line_batch):
+    batch = replace(line_batch(LINES).lines(0, 0), traceparent="00-1-2-01")
+    ((item,), _) = ParseStep(make(), None).on_batch([batch])
+    assert [traceparent_of(one) for one in (batch, item, item.good)] == ["00-1-2-01"] * 3
 
 
 def test_a_shard_outlives_the_partitions_that_it_windows(make, line_batch):
