@@ -123,21 +123,15 @@ class _Handler(BaseHTTPRequestHandler):
         host = self.headers.get("Host", "")
         if self.local and host and not _is_loopback(_without_port(host)):
             return 421, *_json({"error": f"this address does not serve the host {host!r}"})
-        if self.token and not self._has_token():
-            return self._closed_page(path)
-        if path == "/metrics":
-            return 200, *self.metrics.expose(self.headers.get("Accept", ""))
+        trusted = not self.token or self._has_token()
         if path in ("/healthz", "/readyz"):
             ok, page = self.health.alive() if path == "/healthz" else self.health.ready()
-            return (200 if ok else 503), *_json(page)
-        return 404, *_json({"error": f"no {path}; there are {', '.join(ROUTES)}"})
-
-    def _closed_page(self, path: str) -> tuple[int, str, bytes]:
-        """For probes that carry no token: the status, without the conditions."""
-        if path not in ("/healthz", "/readyz"):
+            return (200 if ok else 503), *_json(page if trusted else {"status": page["status"]})
+        if not trusted:
             return 401, *_json({"error": "a bearer token is needed: telemetry.token"})
-        ok, page = self.health.alive() if path == "/healthz" else self.health.ready()
-        return (200 if ok else 503), *_json({"status": page["status"]})
+        if path == "/metrics":
+            return 200, *self.metrics.expose(self.headers.get("Accept", ""))
+        return 404, *_json({"error": f"no {path}; there are {', '.join(ROUTES)}"})
 
     def _has_token(self) -> bool:
         scheme, _, given = self.headers.get("Authorization", "").partition(" ")
