@@ -162,21 +162,22 @@ class FilePartition:
         if now - self._scanned_s < self._settings.rescan_s:
             return not self._settings.follow
         if self._settings.follow or self._scanned_s == float("-inf"):
-            for path in self._find():
+            found = dict.fromkeys(self._find())
+            for path in found:
                 # A base that was renamed away for a moment still owns its rotations.
                 owned = self._settings.follow and base_name(path) in self._tails
                 if path not in self._tails and not owned:
                     place = self._forgotten.pop(path, TailPosition())
                     self._add(path, place, at_end=self._first and self._settings.start == "end")
             self._first = False
-        if self._settings.follow:
-            self._find_gone(now)
+            if self._settings.follow:
+                self._find_gone(now, [path for path in self._tails if path not in found])
         self._scanned_s = now
         return True
 
-    def _find_gone(self, now_s: float) -> None:
-        """Lists the files that have been gone for long enough."""
-        missing = {path: self._missing_since_s.get(path, now_s) for path in self._tails if not os.path.lexists(path)}
+    def _find_gone(self, now_s: float, unlisted: Sequence[str]) -> None:
+        """Lists the files that have been gone for long enough; `unlisted` are those that the scan did not find."""
+        missing = {path: self._missing_since_s.get(path, now_s) for path in unlisted if not os.path.lexists(path)}
         due = [path for path, since_s in missing.items() if now_s - since_s >= self._settings.forget_s]
         self._gone.update(dict.fromkeys(due))
         self._missing_since_s = missing | dict.fromkeys(due, now_s)
