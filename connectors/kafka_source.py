@@ -92,7 +92,6 @@ class KafkaPartition:
         self.connection = Connection(settings.brokers)
         self._settings = settings
         self._watch = watch
-        self._resume = resume
         self._bookmark = Bookmark(settings, number, resume)
         self._number = number
         self._name = f"{settings.topic}/{number}"
@@ -149,7 +148,7 @@ class KafkaPartition:
         """The offset of the next message; committed to the consumer group as well."""
         if self._next is not None and self._next != self._committed and self._consumer is not None:
             self._commit(self._consumer, self._next)
-        return {} if self._next is None else {"offset": self._next, **self._bookmark.state(self._resume)}
+        return {} if self._next is None else {"offset": self._next, **self._bookmark.state()}
 
     def lag(self) -> int | None:
         """Messages between here and the end as the last fetch saw it."""

@@ -168,17 +168,18 @@ class Bookmark:
         self._offset: int | None = resume.get("offset")
         self._saved: State | None = resume.get("topic")
         self._last: tuple[int, str] | None = tuple(resume["last"]) if "last" in resume else None
+        self._unchecked = self._last is not None
         self._message: Message | None = None
         self._seen: Topic | None = None
 
     @property
     def last_offset(self) -> int | None:
         """Offset of the last message of the saved position, while it is still to be compared."""
-        return None if self._last is None else self._last[0]
+        return self._last[0] if self._last is not None and self._unchecked else None
 
     def forget_last(self) -> None:
         """Compare no message: retention has deleted the last one."""
-        self._last = None
+        self._unchecked = False
 
     def check_topic(self, topic: Topic | None) -> None:
         """Compare the topic with the one that the position belongs to.
@@ -205,13 +206,13 @@ class Bookmark:
         Raises:
             PositionLostError: they differ.
         """
-        last, self._last = self._last, None
-        if last is None or messages[0].offset() != last[0]:  # compacted since
+        self._unchecked = False
+        if self._last is None or messages[0].offset() != self._last[0]:  # compacted since
             return messages
-        if _digest(messages[0]) != last[1]:
+        if _digest(messages[0]) != self._last[1]:
             raise PositionLostError(
-                f"{self._where} on {self._brokers}: offset {last[0]} holds another message than the one that was read "
-                f"there, so the topic was cut and filled again. {_WAY_ON}"
+                f"{self._where} on {self._brokers}: offset {self._last[0]} holds another message than the one that was "
+                f"read there, so the topic was cut and filled again. {_WAY_ON}"
             )
         return messages[1:]
 
@@ -219,12 +220,12 @@ class Bookmark:
         """Remember the last message that was handed out; `offset` is the next one."""
         self._message, self._offset = message, offset
 
-    def state(self, saved: State) -> State:
-        """Plain data to save next to the offset. `saved` was resumed, and stays valid while nothing is read."""
+    def state(self) -> State:
+        """Plain data to save next to the offset; a resumed last message stays valid while nothing is read."""
         found: State = {} if self._saved is None else {"topic": self._saved}
         if self._message is not None:
             return {**found, "last": [self._message.offset(), _digest(self._message)]}
-        return {**found, "last": saved["last"]} if "last" in saved else found
+        return found if self._last is None else {**found, "last": list(self._last)}
 
 
 _WAY_ON = (

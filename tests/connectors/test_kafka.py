@@ -20,7 +20,7 @@ from connectors.checks import drain, records
 from connectors.kafka_settings import Connection, KafkaSettings
 from connectors.kafka_sink import KafkaSink, KafkaSinkSettings
 from connectors.kafka_source import KafkaPartition, KafkaSource, KafkaSourceSettings, place_of
-from connectors.kafka_topic import Topic
+from connectors.kafka_topic import Bookmark, Topic
 
 NOWHERE = "127.0.0.1:1"
 DEADLINE_S = 100.0
@@ -61,6 +61,14 @@ def test_a_worker_without_partitions_reads_new_ones_from_their_beginning(monkeyp
     reader = source.open("t/1", None)
     assert reader._settings.start == "earliest"
     reader.close()
+
+
+def test_the_last_message_stays_saved_while_nothing_is_read() -> None:
+    saved = {"topic": {"cluster": "c", "id": "t"}, "last": [19, "ab"]}
+    bookmark = Bookmark(KafkaSettings(brokers=NOWHERE, topic="t"), 0, {"offset": 20, **saved})
+    assert (bookmark.last_offset, bookmark.state()) == (19, saved)
+    bookmark.forget_last()
+    assert (bookmark.last_offset, bookmark.state()) == (None, saved)
 
 
 def test_settings_show_no_secret() -> None:
