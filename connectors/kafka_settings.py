@@ -99,6 +99,11 @@ class Connection:
         """The callback of errors alone, for a client that asks one question."""
         return {"error_cb": self._on_error}
 
+    def no_answer(self, client: Any, error: KafkaError) -> str:  # librdkafka's clients have no common type
+        """A sentence about a question of `client`, which has the callback of errors, that got no answer."""
+        client.poll(0)  # serves the callback of errors
+        return f"Kafka brokers {self.brokers} do not answer: {self.refused or error.str()}"
+
     def _on_error(self, error: KafkaError) -> None:
         self.last_error = error.str()
         self.refused = refusal(error) or self.refused
@@ -181,9 +186,7 @@ def topic_partitions(
     try:
         metadata = client.list_topics(settings.topic, timeout=timeout_s)
     except KafkaException as error:
-        client.poll(0)  # serves the callback of errors
-        reason = connection.refused or error.args[0].str()
-        raise LookupError(f"Kafka brokers {settings.brokers} do not answer: {reason}") from error
+        raise LookupError(connection.no_answer(client, error.args[0])) from error
     topic = metadata.topics.get(settings.topic)
     if topic is None or topic.error is not None or not topic.partitions:
         reason = topic.error.str() if topic is not None and topic.error is not None else "no such topic"

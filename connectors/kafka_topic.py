@@ -6,6 +6,7 @@ The brokers give each topic an id. A `TopicWatch` asks for it at the start and e
 
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Message, TopicCollection
@@ -72,7 +73,6 @@ class TopicWatch:
         self._reported: frozenset[int] = frozenset()
         self._settings = settings
         self._connection = Connection(settings.brokers)
-        self._client: AdminClient | None = None
         self._cluster = ""
         self._readers = self._missed = 0
         self._stop = threading.Event()
@@ -134,9 +134,12 @@ class TopicWatch:
                 return
             self.topic = Topic(before.cluster, before.id, before.partitions, deleted=True)
 
+    @cached_property
+    def _client(self) -> AdminClient:
+        client: AdminClient = build_client(AdminClient, self._settings, self._connection.error_options())
+        return client
+
     def _ask(self) -> Topic:
-        if self._client is None:
-            self._client = build_client(AdminClient, self._settings, self._connection.error_options())
         client, name = self._client, self._settings.topic
         client.poll(0)  # serves the callback of errors, which would pile up
         if not self._cluster:
@@ -147,12 +150,9 @@ class TopicWatch:
         return Topic(self._cluster, "" if identity == _NO_ID else identity, tuple(numbers))
 
     def _sentence(self, error: KafkaError) -> str:
-        name, brokers = self._settings.topic, self._settings.brokers
         if error.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
-            return f"Kafka topic {name!r} on {brokers} cannot be used: {error.str()}"
-        if self._client is not None:
-            self._client.poll(0)  # serves the callback of errors
-        return f"Kafka brokers {brokers} do not answer: {self._connection.refused or error.str()}"
+            return f"Kafka topic {self._settings.topic!r} on {self._settings.brokers} cannot be used: {error.str()}"
+        return self._connection.no_answer(self._client, error)
 
 
 class Bookmark:
