@@ -1,6 +1,7 @@
 """Whether the workers of a supervisor move, by their `/healthz`."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 
 from engine.clock import Clock
@@ -22,6 +23,15 @@ def healthz(host: str, port: int) -> bool:
         return False
 
 
+@dataclass(slots=True)
+class _Watched:
+    """A process by the number of its start: when it is asked next, and when it last moved (None before the first)."""
+
+    starts: int
+    due_s: float
+    moved_s: float | None = None
+
+
 class Liveness:
     """Finds workers that stood still for too long.
 
@@ -32,22 +42,19 @@ class Liveness:
         self._settings = settings
         self._clock = clock
         self._probe = probe
-        self._starts: dict[int, int] = {}
-        self._due_s: dict[int, float] = {}
-        self._moved_s: dict[int, float] = {}
+        self._watched: dict[int, _Watched] = {}
 
     def stuck(self, worker: int, starts: int) -> bool:
         """Whether the process that was started as number `starts` of a worker has stood still for too long."""
         if not self._settings.serve or not self._settings.port:
             return False
-        if self._starts.get(worker) != starts:
-            self._starts[worker] = starts
-            self._moved_s.pop(worker, None)
-            self._due_s.pop(worker, None)
         now_s = self._clock.monotonic_s()
-        if now_s < self._due_s.get(worker, now_s):
+        watched = self._watched.get(worker)
+        if watched is None or watched.starts != starts:
+            watched = self._watched[worker] = _Watched(starts, now_s)
+        if now_s < watched.due_s:
             return False
-        self._due_s[worker] = now_s + min(PROBE_S, self._settings.kill_stuck_s / 4)
+        watched.due_s = now_s + min(PROBE_S, self._settings.kill_stuck_s / 4)
         if self._probe(self._settings.host, self._settings.port + worker):
-            self._moved_s[worker] = self._clock.monotonic_s()
-        return now_s - self._moved_s.get(worker, now_s) >= self._settings.kill_stuck_s
+            watched.moved_s = self._clock.monotonic_s()
+        return watched.moved_s is not None and now_s - watched.moved_s >= self._settings.kill_stuck_s
