@@ -1,7 +1,6 @@
 """A real Apache Kafka for tests: one process that is broker and controller (KRaft), with its log on disk."""
 
 import base64
-import shutil
 import subprocess
 import time
 import uuid
@@ -82,7 +81,7 @@ class ApacheKafka(EmbeddedBroker):
     """
 
     def __init__(self, folder: Path) -> None:
-        """Formats its storage, as a cluster of its own; see `three_brokers` for a larger one.
+        """Leaves its storage to `format`, which a first start needs; see `new_kafka` and `three_brokers`.
 
         Raises:
             KafkaMissingError: there is no Kafka here.
@@ -93,15 +92,13 @@ class ApacheKafka(EmbeddedBroker):
         self.authority = Authority(folder / "certificates", "authority")
         self._folder = folder
         self._java = [java(), *_JVM, "-cp", f"{jars()}/*"]
-        self.format(_new_id(), 1, [self])
 
     @property
     def _settings(self) -> Path:
         return self._folder / "server.properties"
 
     def format(self, cluster: str, number: int, brokers: Sequence["ApacheKafka"]) -> None:
-        """Formats its storage again, as broker `number` of the cluster of `brokers`."""
-        shutil.rmtree(self._folder / "data", ignore_errors=True)
+        """Formats its storage, as broker `number` of the cluster of `brokers`."""
         self._write_settings(number, brokers)
         self._run("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._settings))
 
@@ -211,10 +208,7 @@ def _new_id() -> str:
 @contextmanager
 def three_brokers(folder: Path) -> Iterator[list[ApacheKafka]]:
     """A running cluster of three; skips the test where Kafka is missing."""
-    brokers = [new_kafka(folder / str(number)) for number in (1, 2, 3)]
-    cluster = _new_id()
-    for number, broker in enumerate(brokers, 1):
-        broker.format(cluster, number, brokers)
+    brokers = _formatted([folder / str(number) for number in (1, 2, 3)])
     try:
         with ThreadPoolExecutor(3) as pool:  # one alone has no quorum and would not answer
             list(pool.map(ApacheKafka.start, brokers))
@@ -226,11 +220,21 @@ def three_brokers(folder: Path) -> Iterator[list[ApacheKafka]]:
 
 
 def new_kafka(folder: Path) -> ApacheKafka:
-    """An Apache Kafka, not yet started; skips the test where it is missing."""
+    """An Apache Kafka that is a cluster of its own, not yet started; skips the test where it is missing."""
+    (broker,) = _formatted([folder])
+    return broker
+
+
+def _formatted(folders: Sequence[Path]) -> list[ApacheKafka]:
+    """The brokers of a new cluster, not yet started."""
     try:
-        return ApacheKafka(folder)
+        brokers = [ApacheKafka(folder) for folder in folders]
     except KafkaMissingError as missing:
         pytest.skip(f"no Apache Kafka: {missing}; set KAFKA_HOME, or install Java 17 and Maven")
+    cluster = _new_id()
+    for number, broker in enumerate(brokers, 1):
+        broker.format(cluster, number, brokers)
+    return brokers
 
 
 def both_brokers(fixture: str) -> pytest.MarkDecorator:
