@@ -66,9 +66,15 @@ def test_each_worker_has_a_folder_of_its_own(settings, tmp_path):
     assert sorted(p.name for p in (tmp_path / "recovery").iterdir()) == [f"worker-{i}-of-3" for i in range(3)]
 
 
-def test_the_same_settings_open_it_again(settings):
+def test_the_same_settings_open_it_again(settings, tmp_path):
+    def files():
+        folder = tmp_path / "recovery" / "worker-0-of-1"
+        return {p.name: (p.stat().st_ino, p.read_bytes()) for p in folder.iterdir()}
+
     prepare(settings())
-    reopen(settings(drain_s=3, model={"store": "elsewhere"}))
+    made = files()
+    assert isinstance(reopen(settings(drain_s=3, model={"store": "elsewhere"})), RecoveryConfig)
+    assert files() == made
 
 
 def test_state_survives_in_it(settings):

@@ -102,7 +102,9 @@ def test_the_port_is_free_again_after_close(health):
     first = Endpoints(health, Metrics(), "127.0.0.1", 0)
     first.close()
     first.close()
-    Endpoints(health, Metrics(), "127.0.0.1", first.port).close()
+    second = Endpoints(health, Metrics(), "127.0.0.1", first.port)
+    assert ask(second, "/healthz")[0] == 200
+    second.close()
 
 
 @pytest.mark.parametrize(
