@@ -42,8 +42,7 @@ MODEL = "event_counts"
 LAST_LINES = [
     b"081231 23595%d 1 INFO dfs.FSNamesystem: BLOCK* ask 10.0.0.1:50010 to delete  blk_1" % second for second in (8, 9)
 ]
-"""Two, because one line ahead of all others would count as a wrong clock."""
-"""So late in event time that every session before it ends."""
+"""So late in event time that every session before them ends. One alone would count as a wrong clock."""
 
 
 @pytest.fixture(name="until")
