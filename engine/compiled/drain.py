@@ -187,7 +187,7 @@ def _add_cluster(drain: DrainTables, format: Int, start: Int, size: Int) -> Int:
 
 @loop
 def _generalise(template: Int32s, first: Int, message: Int32s, start: Int, size: Int) -> Flag:
-    """Puts wildcards where a template differs from a message; returns whether that changed it."""
+    """Replaces tokens with wildcards where a template differs from a message; returns whether that changed it."""
     changed = False
     for i in range(size):
         if template[first + i] != message[start + i] and template[first + i] != WILDCARD:

@@ -1,6 +1,6 @@
 r"""Reads regular expressions in Python's syntax into a tree, as far as `engine.compiled.regex_program` runs them.
 
-Understood are characters, sets, `.`, alternatives, groups (named or not), repeats (greedy, lazy,
+It supports characters, sets, `.`, alternatives, groups (named or not), repeats (greedy, lazy,
 possessive), `^`, `$`, `\b`, and look-arounds of one character. Anything else, such as references back
 to a group, raises `PatternError`; such a pattern is left to the module `re`.
 
@@ -252,7 +252,7 @@ class _Reader:
                 self.at += 1
                 high = self.item()
                 if high.bit_count() != 1 or high < low:
-                    raise PatternError("a range of characters that is none")
+                    raise PatternError("a range needs two characters in ascending order")
                 low = (high << 1) - low
             found |= low
         return EVERY ^ found if negated else found

@@ -26,7 +26,7 @@ _ONE, _63 = np.uint64(1), np.uint64(63)
 
 @loop
 def find_runs(data: Bytes, start: Int, end: Int, edges: Int64s) -> tuple[Int, Int]:
-    """Writes start and end of every run of digits in `data[start:end]`, by turns.
+    """Writes start and end of every run of digits in `data[start:end]`, alternately.
 
     Takes:
         data: Padded, see `engine.compiled.words`.

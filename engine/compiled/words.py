@@ -71,7 +71,7 @@ def find_byte(data: Bytes, at: Int, stop: Int, byte: Int) -> Int:
     pattern = np.uint64(byte) * _LOWEST
     while at < stop:
         word = load_word(data, at) ^ pattern
-        found = (word - _LOWEST) & ~word & _HIGH  # the lowest bit set is that of a byte of nought
+        found = (word - _LOWEST) & ~word & _HIGH  # the lowest bit set is that of a zero byte
         if found:
             return at + (lowest_bit(found) >> 3)
         at += 8

@@ -52,7 +52,7 @@ def time_ns(value: Any, zone: dt.tzinfo) -> int | None:
 
 
 def tai64n_ns(label: bytes) -> int:
-    """UTC ns of a TAI64N label without its `@`: 16 hexadecimal digits of seconds, 8 of nanoseconds; 0 if it is none.
+    """UTC ns of a TAI64N label without its `@`: 16 hexadecimal digits of seconds, 8 of nanoseconds; 0 if it is not one.
 
     As daemontools and s6 count: 10 s ahead of UTC, without leap seconds.
     """

@@ -276,7 +276,7 @@ DATED_HOST = Format(
     header=headed(
         rb"\[?(?P<year>[0-9]{4})[-/](?P<month>[0-9]{2})[-/](?P<day>[0-9]{2})[T ]" + HMS + _FRACTION + rb"(?: ?" + ZONE
         + rb")?" + AFTER_TIME
-        # A name that ends in a number: a word without one may be a service. Numbered threads are no hosts either.
+        # A name that ends in a number: a word without one may be a service. Numbered threads are not hosts either.
         + rb"(?:(?P<thread>(?:thread|pool|worker|executor|exec|task|main|nio|https?|job|shard|actor)-[a-z0-9-]+)"
         rb"|(?P<host>[a-z]+(?:-[a-z]+)*-?[0-9]+(?:-[0-9]+)*(?:\.[a-z0-9-]+)*)) +" + LEVEL + REST
     ),

@@ -66,7 +66,7 @@ def test_replacing_commutes_with_the_choice_of_digits(pattern: str, shape: str, 
 
 
 @pytest.mark.parametrize("pattern", [r"(\d+) \1", r"\B-", r"(?<=ab)c", "(?i)a", "a{2}{3}", "(a*)*", "é"])
-def test_what_is_not_understood_is_said(pattern: str) -> None:
+def test_the_error_names_what_is_not_understood(pattern: str) -> None:
     with pytest.raises(PatternError, match=r"understood|repeat"):
         ProgramTable().add(parse(pattern.encode(), text=True), {})
 

@@ -100,6 +100,6 @@ def test_a_host_is_a_name_with_a_number_in_front_of_a_level(line, host, thread, 
 @pytest.mark.parametrize(
     "line", [b"4006381333931 scanned", b"12 errors found", b"123456789012 rows", b"@someone hello", b"@deadbeef hello"]
 )
-def test_other_numbers_and_marks_are_no_times(line, parser_of):
+def test_other_numbers_and_marks_are_not_times(line, parser_of):
     fields = parser_of(AUTO).take_apart(line, READ_NS)
     assert (fields.format, fields.time_ns, fields.message) == ("unknown", READ_NS, line.decode())
