@@ -98,7 +98,7 @@ def show(
     """Behaviour that the later version no longer flags: both versions score the stored windows of the region again."""
     with training_store(services) as (region, store):
         silenced = _silenced(services, region)
-        versions = _versions(region)
+        versions = ModelStore(region.scoring.store).versions(region.scoring.name)
         a, b = _pair(region, versions, before, after)
         if a is None or b is None:
             return BecameNormal(
@@ -145,11 +145,6 @@ def _kind(
         undone=undone.get(pool.ids[i]),
         templates=[QuestionTemplate(text=pool.templates[t], count=n) for t, n in counts.items()],
     )  # fmt: skip
-
-
-def _versions(region: RegionSettings) -> list[int]:
-    store, name = ModelStore(region.scoring.store), region.scoring.name
-    return sorted(store.versions(name)) if name in store.names() else []
 
 
 def _pair(

@@ -123,11 +123,12 @@ def _rounds(services: Services) -> Iterator[Marker]:
 def _versions(services: Services) -> Iterator[Marker]:
     """The versions of the models that the service's region and coordinator use."""
     region, coordinator = services.region, services.coordinator
-    names = {"" if coordinator is None else coordinator.model}
-    names.add("" if region is None or region.model is None else region.model.name)
+    names = set() if coordinator is None else {coordinator.model}
+    if region is not None and region.model is not None:
+        names.add(region.model.name)
     store = ModelStore(services.models_url)
-    for name in sorted(names & set(store.names())):
-        for version in sorted(store.versions(name), reverse=True)[:MAX_MARKERS]:
+    for name in names:
+        for version in store.versions(name)[-MAX_MARKERS:]:
             try:
                 created_s = store.any_card(name, version).created_at.timestamp()
             except ModelStoreError:  # the page of the models reports it

@@ -91,7 +91,7 @@ def list_models(_: Viewer, services: Svc) -> list[ModelItem]:
     return [
         ModelItem(
             name=name, current=store.current(name),
-            versions=_items(store, name, sorted(store.versions(name), reverse=True)),
+            versions=_items(store, name, store.versions(name)[::-1]),
         )
         for name in store.names()
     ]  # fmt: skip

@@ -160,7 +160,7 @@ def withdraw(caller: Operator, services: Svc, identity: WindowId) -> WindowLabel
 def _round_cards(region: RegionSettings) -> Iterator[AnyCard]:
     """Cards of versions that a round with this region made, the newest first."""
     store, name = ModelStore(region.scoring.store), region.scoring.name
-    for version in sorted(store.versions(name) if name in store.names() else (), reverse=True):
+    for version in reversed(store.versions(name)):
         card = store.any_card(name, version)
         if card.round is not None and region.region in card.participants:
             yield card

@@ -123,7 +123,7 @@ def _model(services: Services, region: str) -> RegionModel | None:
     name = settings.model.name if settings is not None and settings.model is not None else ""
     name = coordinator.model if not name and coordinator is not None else name
     store = ModelStore(services.models_url)
-    version = store.current(name, region) if name in store.names() else None
+    version = store.current(name, region) if name else None
     if version is None:
         return None
     created_ns = int(store.any_card(name, version).created_at.timestamp() * NS_PER_S)
