@@ -162,11 +162,7 @@ def _pair(
     after = store.current(name, region.region) if after is None and versions else after
     if after is None:
         return None, None
-    if before is None:
-        earlier = [version for version in versions if version < after]
-        parent = store.any_card(name, after).parent
-        before = parent if parent in earlier else max(earlier, default=None)
-    return before, after
+    return store.before(name, after) if before is None else before, after
 
 
 def _undone(services: Services, windows: Sequence[str]) -> dict[str, WindowLabel]:

@@ -313,13 +313,18 @@ class ModelStore:
         Raises:
             ModelStoreError: it does not exist.
         """
-        # The parent may be later than the current version after an earlier rollback; going back never goes forward.
         now = self.current(name)
-        earlier = [v for v in self.versions(name) if now is not None and v < now]
-        if not earlier:
+        before = None if now is None else self.before(name, now)
+        if before is None:
             raise ModelStoreError(f"{name} has no version before {now or 'the first'} to go back to")
-        parent = self.any_card(name).parent if now in self.versions(name) else None
-        return parent if parent in earlier else earlier[-1]
+        return before
+
+    def before(self, name: str, version: int) -> int | None:
+        """The parent of a version, or the one before it if the parent is gone or (after a rollback) later, or None."""
+        versions = self.versions(name)
+        earlier = [v for v in versions if v < version]
+        parent = self.any_card(name, version).parent if earlier and version in versions else None
+        return parent if parent in earlier else max(earlier, default=None)
 
     def prune(self, name: str, keep: int) -> list[int]:
         """Remove all but the newest `keep` versions, and return the numbers of those removed.
