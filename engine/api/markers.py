@@ -130,8 +130,8 @@ def _versions(services: Services) -> Iterator[Marker]:
     for name in names:
         for version in store.versions(name)[-MAX_MARKERS:]:
             try:
-                created_s = store.any_card(name, version).created_at.timestamp()
+                created_s = store.any_card(name, version).created_ns // NS_PER_S
             except ModelStoreError:  # the page of the models reports it
                 continue
             label = f"{name} version {version}"
-            yield Marker(id=f"{name}/{version}", time=iso_time(int(created_s) * NS_PER_S), kind="version", label=label)
+            yield Marker(id=f"{name}/{version}", time=iso_time(created_s * NS_PER_S), kind="version", label=label)

@@ -10,7 +10,7 @@ from engine.api.actions import Comment
 from engine.api.auth import Admin, Viewer
 from engine.api.problems import RESPONSES, ProblemError, not_found
 from engine.api.services import Services, Svc
-from foundation.time_text import NS_PER_S, iso_seconds
+from foundation.time_text import iso_seconds
 from models.base import ModelStoreError
 from models.storage.model_cards import AnyCard, Card
 from models.storage.store import ModelStore
@@ -161,7 +161,7 @@ def _item(store: ModelStore, name: str, version: int, *, current: bool, regions:
         return VersionItem(**shared, **unknown, metrics={}, fault=str(error))
     return VersionItem(
         **shared, kind=card.kind, detector=card.detector, parent=card.parent, round=card.round, metrics=card.metrics,
-        created=iso_seconds(int(card.created_at.timestamp()) * NS_PER_S), fault=None,
+        created=iso_seconds(card.created_ns), fault=None,
         threshold=card.threshold.value if isinstance(card, Card) else None,
     )  # fmt: skip
 

@@ -126,7 +126,7 @@ def _model(services: Services, region: str) -> RegionModel | None:
     version = store.current(name, region) if name else None
     if version is None:
         return None
-    created_ns = int(store.any_card(name, version).created_at.timestamp() * NS_PER_S)
+    created_ns = store.any_card(name, version).created_ns
     age_s = (services.now_ns() - created_ns) / NS_PER_S
     return RegionModel(name=name, version=version, created=iso_time(created_ns), age_s=age_s)
 

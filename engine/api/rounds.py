@@ -13,7 +13,7 @@ from engine.api.auth import Operator, Viewer
 from engine.api.problems import RESPONSES, ProblemError, not_found
 from engine.api.services import Services, Svc
 from engine.settings import CoordinatorSettings
-from foundation.time_text import NS_PER_S, iso_millis
+from foundation.time_text import iso_millis
 from models.storage.model_cards import AnyCard
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def start(caller: Operator, services: Svc, given: StartRequest) -> StartResult:
 
 def round_started_ns(services: Services, card: AnyCard) -> int:
     """When the round of a version started: by the ledger, if the service has it, else when it published the version."""
-    published_ns = int(card.created_at.timestamp() * NS_PER_S)
+    published_ns = card.created_ns
     if services.coordinator is None:
         return published_ns
     with _ledger(services.coordinator) as ledger:

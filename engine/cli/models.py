@@ -21,7 +21,7 @@ from engine.cli.options import (
 )  # fmt: skip
 from engine.cli.output import console, print_figures, print_json, progress_bar, table
 from engine.cli.round_text import card_regions, region_sentences
-from foundation.time_text import NS_PER_S, iso_seconds
+from foundation.time_text import iso_seconds
 
 app = typer.Typer(
     help="The model store: list versions, show a card, roll back, prune, recalibrate a threshold.", no_args_is_help=True
@@ -57,7 +57,7 @@ def list_versions(store: StoreOption = "models-store", json: JsonOption = False)
                 {
                     **row,
                     "detector": card.detector,
-                    "created_at": iso_seconds(int(card.created_at.timestamp()) * NS_PER_S),
+                    "created_at": iso_seconds(card.created_ns),
                     "f1": validation.get("f1", validation.get("macro_f1")),
                     "threshold": card.threshold.value if isinstance(card, Card) else None,
                     "round": card.round,

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter
 
+from foundation.time_text import NS_PER_S
 from models.thresholds.base import Threshold
 
 
@@ -65,6 +66,11 @@ class ModelCard(ModelNotes):
     extra: dict[str, Any] = Field(description="Learnt facts other than arrays, and the encoder with its fingerprint.")
     weights_sha256: str = Field(description="Of weights.safetensors.")
     weights_bytes: int | None = Field(default=None, description="Its size; None where it is not recorded.")
+
+    @property
+    def created_ns(self) -> int:
+        """`created_at` in nanoseconds since 1970."""
+        return int(self.created_at.timestamp() * NS_PER_S)
 
 
 class Card(Notes, ModelCard):
