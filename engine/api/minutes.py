@@ -1,4 +1,4 @@
-"""Ranges of whole minutes, and lines by level within them from the rollup."""
+"""Ranges of whole minutes; lines by level within them from the rollup, and alerts."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import sqlalchemy as sa
 from fastapi import Query
 
-from connectors.sql_schema import LEVEL_COLUMNS, TEMPLATE_MINUTES
+from connectors.sql_schema import ALERTS, LEVEL_COLUMNS, TEMPLATE_MINUTES
 from engine.api.pages import time_of
 from engine.api.problems import ProblemError
 from engine.api.services import Services
@@ -43,6 +43,13 @@ def select_levels(start: int, end: int, region: str | None, *more: sa.ColumnElem
     query = sa.select(*more, *(sa.func.sum(table[name]).label(name) for name in LEVEL_COLUMNS))
     query = query.where(table.minute >= start, table.minute < end)
     return query if region is None else query.where(table.region == region)
+
+
+def alerts_within(start: int, end: int, region: str | None) -> list[sa.ColumnElement[bool]]:
+    """Conditions on alerts: the last line is in a range."""
+    time = ALERTS.c.last_time
+    conditions = [time >= minute_text(start), time < minute_text(end)]
+    return conditions if region is None else [*conditions, ALERTS.c.region == region]
 
 
 def part_of(start: int, step: int) -> sa.ColumnElement[Any]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from connectors.sql_schema import ALERTS, TEMPLATE_MINUTES, TEMPLATES
 from engine.api.auth import Viewer
-from engine.api.minutes import DEFAULT_MINUTES, MINUTE_NS, levels_of, minute_text, select_levels
+from engine.api.minutes import alerts_within, levels_of, minute_range, select_levels
 from engine.api.problems import RESPONSES
 from engine.api.services import Services, Svc
 from engine.runtime.engine_state import worker_states
@@ -94,16 +94,14 @@ def list_regions(_: Viewer, services: Svc) -> list[RegionHealth]:
 
 
 def _health(services: Services, name: str, last_line: str | None, own: RegionSettings | None) -> RegionHealth:
-    end = -(-services.now_ns() // MINUTE_NS)
-    start = end - DEFAULT_MINUTES
+    start, end = minute_range(services, None, None)
     model = _model(services, name)
     lines = _lines(services, name, start, end)
-    times = ALERTS.c.last_time >= minute_text(start), ALERTS.c.last_time < minute_text(end)
     return RegionHealth(
         name=name, last_line=last_line,
         lag_s=None if last_line is None else (services.now_ns() - parse_time(last_line)) / NS_PER_S,
         lines=sum(lines.values()),
-        alerts=services.database.count(sa.select(ALERTS.c.id).where(ALERTS.c.region == name, *times)),
+        alerts=services.database.count(sa.select(ALERTS.c.id).where(*alerts_within(start, end, name))),
         model=model, blind=None if model is None else _blind(services, name, lines, model.created),
         labels=None if own is None else _labels(services, own),
         workers=None if own is None else [Worker.model_validate(asdict(found)) for found in worker_states(own)],

@@ -14,6 +14,7 @@ from engine.api.minutes import (
     MINUTE_NS,
     RegionName,
     Time,
+    alerts_within,
     by_level,
     levels_of,
     minute_range,
@@ -105,7 +106,7 @@ def _alerts(
     bucket = sa.func.substr(ALERTS.c.last_time, sa.literal_column("1"), sa.literal_column(str(length)))
     highest = sa.func.max(ALERTS.c.score).label("score")
     query: sa.Select[Any] = sa.select(bucket.label("time"), sa.func.count().label("n"), highest)
-    query = _between(query, start, end, region).group_by(bucket)
+    query = query.where(*alerts_within(start, end, region)).group_by(bucket)
     counts: Counter[int] = Counter()
     scores: dict[int, float] = {}
     for row in services.database.rows(query):
@@ -123,15 +124,10 @@ def _alerts_by(services: Services, start: int, end: int, region: str | None) -> 
     answered = sa.func.count(FEEDBACK.c.answer).label("answered")
     query: sa.Select[Any] = sa.select(*columns, sa.func.count().label("n"), answered).select_from(source)
     found: dict[str, Counter[str]] = defaultdict(Counter)
-    for row in services.database.rows(_between(query, start, end, region).group_by(*columns)):
+    query = query.where(*alerts_within(start, end, region)).group_by(*columns)
+    for row in services.database.rows(query):
         found["kind"][row["line_class"] or row["kind"] or "score"] += row["n"]
         found["severity"][SEVERITIES[2 if row["severity"] is None else row["severity"]]] += row["n"]
         found["region"][row["region"] or ""] += row["n"]
         found["answered"][""] += row["answered"]
     return found
-
-
-def _between(query: sa.Select[Any], start: int, end: int, region: str | None) -> sa.Select[Any]:
-    time = ALERTS.c.last_time
-    query = query.where(time >= minute_text(start), time < minute_text(end))
-    return query if region is None else query.where(ALERTS.c.region == region)

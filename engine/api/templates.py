@@ -13,6 +13,7 @@ from engine.api.auth import Viewer
 from engine.api.minutes import (
     RegionName,
     Time,
+    alerts_within,
     by_level,
     levels_of,
     minute_range,
@@ -253,8 +254,6 @@ def _known(services: Services, region: str | None) -> dict[str, Mapping[str, Any
 
 def _alerts(services: Services, start: int, end: int, region: str | None) -> dict[str, int]:
     """Alerts by the text of the template that caused them."""
-    cause, time = ALERTS.c.cause, ALERTS.c.last_time
-    query = sa.select(cause, sa.func.count().label("n")).where(time >= minute_text(start), time < minute_text(end))
-    if region is not None:
-        query = query.where(ALERTS.c.region == region)
-    return {row["cause"]: row["n"] for row in services.database.rows(query.group_by(cause))}
+    cause = ALERTS.c.cause
+    query = sa.select(cause, sa.func.count().label("n")).where(*alerts_within(start, end, region)).group_by(cause)
+    return {row["cause"]: row["n"] for row in services.database.rows(query)}
