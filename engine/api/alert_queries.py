@@ -110,9 +110,13 @@ def joined() -> sa.FromClause:
 def alert_item(row: Mapping[str, Any]) -> AlertItem:
     """Make an item of a row; columns that older programs left empty get their default."""
     texts = {name: row[name] or "" for name in SHOWN if name not in ("score", "threshold", "version", "severity")}
-    grade = 2 if row["severity"] is None else row["severity"]
     return AlertItem(
         **{key: value for key, value in texts.items() if key != "group_id"}, group=texts["group_id"],
-        severity=SEVERITIES[grade], status=row["status"], answer=row["answer"], score=row["score"],
+        severity=severity_name(row["severity"]), status=row["status"], answer=row["answer"], score=row["score"],
         threshold=row["threshold"], version=row["version"],
     )  # fmt: skip
+
+
+def severity_name(grade: int | None) -> Severity:
+    """Return the severity of a column; medium where older programs left it empty."""
+    return "medium" if grade is None else SEVERITIES[grade]

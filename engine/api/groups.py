@@ -9,12 +9,12 @@ from pydantic import BaseModel, Field
 
 from connectors.sql_schema import ALERTS, GROUP_STATES
 from engine.api.actions import Comment, GroupAction, LifeEvent, act_on_group, life_of
-from engine.api.alert_queries import STATUS, AlertItem, Status, Wanted, alert_item, joined, select_alerts
+from engine.api.alert_queries import STATUS, AlertItem, Status, Wanted, alert_item, joined, select_alerts, severity_name
 from engine.api.auth import Operator, Viewer
 from engine.api.pages import Page, PageRequest, Paging
 from engine.api.problems import RESPONSES, ProblemError, not_found
 from engine.api.services import Services, Svc
-from foundation.documents.alert import SEVERITIES, Severity
+from foundation.documents.alert import Severity
 
 router = APIRouter(prefix="/api/v1/groups", tags=["groups"], responses=RESPONSES)
 
@@ -156,7 +156,7 @@ def _item(row: Mapping[str, Any], latest: AlertItem) -> GroupItem:
     return GroupItem(
         id=row["id"], status="open" if row["open_alerts"] else row["decided"] or "open", revision=row["revision"] or 0,
         changed=row["changed"], changed_by=row["changed_by"], alerts=row["alerts"], first_time=row["first_time"],
-        last_time=row["last_time"], severity=SEVERITIES[2 if row["severity"] is None else row["severity"]],
+        last_time=row["last_time"], severity=severity_name(row["severity"]),
         latest=latest,
     )  # fmt: skip
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from connectors.sql_schema import ALERTS, FEEDBACK
+from engine.api.alert_queries import severity_name
 from engine.api.auth import Viewer
 from engine.api.markers import Marker, markers_between
 from engine.api.minutes import (
@@ -24,7 +25,6 @@ from engine.api.minutes import (
 )
 from engine.api.problems import RESPONSES
 from engine.api.services import Services, Svc
-from foundation.documents.alert import SEVERITIES
 from foundation.time_text import parse_time
 
 router = APIRouter(prefix="/api/v1/series", tags=["series"], responses=RESPONSES)
@@ -127,7 +127,7 @@ def _alerts_by(services: Services, start: int, end: int, region: str | None) -> 
     query = query.where(*alerts_within(start, end, region)).group_by(*columns)
     for row in services.database.rows(query):
         found["kind"][row["line_class"] or row["kind"] or "score"] += row["n"]
-        found["severity"][SEVERITIES[2 if row["severity"] is None else row["severity"]]] += row["n"]
+        found["severity"][severity_name(row["severity"])] += row["n"]
         found["region"][row["region"] or ""] += row["n"]
         found["answered"][""] += row["answered"]
     return found
