@@ -1,6 +1,5 @@
 """Drift events of the region, from the file or database that its engine sends them to."""
 
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,7 +30,7 @@ def list_drift_events(
     _: Viewer, services: Svc, limit: Annotated[int, Query(ge=1, le=1_000, description="Newest events.")] = 100
 ) -> DriftEvents:
     """The newest drift events and regressions of the region, with the templates that carry them."""
-    return DriftEvents(items=list(itertools.islice(newest_events(services), limit)))
+    return DriftEvents(items=newest_events(services)[:limit])
 
 
 def newest_events(services: Services) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Markers on the axis of time: deploys that were reported, drift, rounds, and new versions of the model."""
 
+import itertools
 import secrets
 from collections.abc import Iterator
 from typing import Annotated, Literal
@@ -83,8 +84,10 @@ def markers_between(services: Services, since: str, until: str) -> list[Marker]:
         since: First time, as the store has it.
         until: The time behind the last one.
     """
-    parts = (_deploys(services, since, until), _drift(services), _rounds(services), _versions(services))
-    found = [marker for part in (*parts, _rollbacks(services, since, until)) for marker in part]
+    found = itertools.chain(
+        _deploys(services, since, until), _rollbacks(services, since, until), _drift(services), _rounds(services),
+        _versions(services),
+    )  # fmt: skip
     return sorted((m for m in found if since <= m.time < until), key=lambda m: (m.time, m.kind, m.id))
 
 

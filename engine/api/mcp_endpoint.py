@@ -14,8 +14,6 @@ from engine.api.mcp_server import build_mcp
 from engine.api.problems import ProblemError, problem_response
 from engine.api.services import Services
 
-PATH = "/mcp"
-
 
 class McpEndpoint:
     """An ASGI application; each request is complete in itself, so there are no sessions to keep."""

@@ -26,10 +26,10 @@ from engine.api.services import Services, Svc
 from engine.api.settings import OidcSettings
 from foundation.time_text import NS_PER_S
 
-router = APIRouter(prefix="/api/v1/oidc", tags=["session"], responses=RESPONSES)
+PATH = "/api/v1/oidc"
+router = APIRouter(prefix=PATH, tags=["session"], responses=RESPONSES)
 
 STATE_COOKIE = "driftline_oidc"
-PATH = "/api/v1/oidc"
 ATTEMPT_S = 600
 """Time for a login at the provider."""
 

@@ -89,7 +89,7 @@ def keys_of(services: Services, store: AnswerStore, actor: str) -> frozenset[byt
         bytes.fromhex(key) for row in services.database.rows(labelled) for key in json.loads(row["sessions"])
     }  # fmt: skip
     answered = (
-        sa.select(ALERTS.c.id, ALERTS.c.session, ALERTS.c.document)
+        sa.select(ALERTS.c.id, ALERTS.c.document)
         .join(FEEDBACK, FEEDBACK.c.alert_id == ALERTS.c.id)
         .where(FEEDBACK.c.actor == actor)
     )
