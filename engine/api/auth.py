@@ -164,9 +164,9 @@ def _logged_in(given: LoginRequest, response: Response, services: Services) -> S
     return set_session(response, services, services.accounts.log_in(given.name, given.password))
 
 
-def set_session(response: Response, services: Services, begun: tuple[str, Caller]) -> SessionInfo:
+def set_session(response: Response, services: Services, session: tuple[str, Caller]) -> SessionInfo:
     """Set the cookie of a session that has started."""
-    cookie, caller = begun
+    cookie, caller = session
     services.audit(caller.name, "login", caller.name)
     settings = services.settings
     response.set_cookie(
