@@ -14,13 +14,13 @@ from bench.harness import Outcome, Run, Scenario, Target
 from connectors.sql_database import database_url, open_database
 from connectors.sql_schema import ALERTS, LEVEL_COLUMNS, TEMPLATE_MINUTES, TEMPLATES, alert_columns
 from connectors.sql_settings import SqlSettings
+from foundation.documents.alert import SEVERITIES
 from foundation.time_text import NS_PER_S, iso_time
 
 DAYS = 30
 DAY_S = 86_400
 COUNTED_DAYS = 7
 BATCH = 20_000
-SEVERITIES = ("info", "low", "medium", "high", "critical")
 KINDS = ("new", "more", "fewer", "score")
 
 
