@@ -13,7 +13,7 @@ import { LabelUse } from "./askUse";
 import { KindTemplates } from "./kindTemplates";
 
 const BUDGET = 20;
-export const QUESTIONS = ["questions"];
+const QUESTIONS = ["questions"];
 
 /** The windows whose label teaches the model most, one key for each answer. */
 export function AskPage() {

@@ -59,10 +59,8 @@ export function AnswersGiven() {
 }
 
 /** Withdraws the answer about a window. */
-export function useWithdraw(onDone: () => void = () => undefined) {
-  return useChange(
-    ["questions"],
-    (identity: string) => body(api.DELETE("/api/v1/questions/{identity}/answer", { params: { path: { identity } } })),
-    onDone,
+export function useWithdraw() {
+  return useChange(["questions", "became-normal"], (identity: string) =>
+    body(api.DELETE("/api/v1/questions/{identity}/answer", { params: { path: { identity } } })),
   );
 }

@@ -1,4 +1,4 @@
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQuery } from "@tanstack/react-query";
 import { Link } from "react-router";
 import { api, body } from "../api/client";
 import type { Schemas } from "../api/types";
@@ -14,7 +14,6 @@ import { KindTemplates } from "./kindTemplates";
 import { Silenced } from "./silenced";
 import { VersionChoice } from "./versionChoice";
 
-const KEY = ["became-normal"];
 type Found = Schemas["BecameNormal"];
 
 /** What a version of the model no longer flags, and the templates that operators silenced. */
@@ -22,7 +21,7 @@ export function BecameNormalPage() {
   const [parameters] = useParameters();
   const [before, after] = ["before", "after"].map((name) => Number(parameters.get(name)) || undefined);
   const query = useQuery({
-    queryKey: [...KEY, before, after],
+    queryKey: ["became-normal", before, after],
     queryFn: () =>
       body(
         api.GET("/api/v1/became-normal", {
@@ -97,20 +96,15 @@ function Versions({ found }: { found: Found }) {
 /** One kind of windows; undoing is the answer "anomalous", from which the next round learns. */
 function Kind({ kind }: { kind: Schemas["NormalKind"] }) {
   const may = useMay("operator");
-  const client = useQueryClient();
-  const refresh = () => void client.invalidateQueries({ queryKey: KEY });
-  const undo = useChange(
-    ["questions"],
-    (identity: string) =>
-      body(
-        api.POST("/api/v1/questions/{identity}/answer", {
-          params: { path: { identity } },
-          body: { anomalous: true, comment: "must not become normal" },
-        }),
-      ),
-    refresh,
+  const undo = useChange(["questions", "became-normal"], (identity: string) =>
+    body(
+      api.POST("/api/v1/questions/{identity}/answer", {
+        params: { path: { identity } },
+        body: { anomalous: true, comment: "must not become normal" },
+      }),
+    ),
   );
-  const withdraw = useWithdraw(refresh);
+  const withdraw = useWithdraw();
   const busy = undo.isPending || withdraw.isPending;
   return (
     <section className="card">

@@ -1,25 +1,22 @@
-import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { api, body } from "../api/client";
 import type { Schemas } from "../api/types";
+import { useChange } from "../ui/change";
 import { Confirm, Dialog } from "../ui/dialog";
 
 /** Go back to an earlier version of a model. */
 export function Rollback({ model, onClose }: { model: Schemas["ModelItem"]; onClose: () => void }) {
-  const client = useQueryClient();
   const earlier = model.versions.filter((found) => found.version !== model.current);
   const before = earlier.find((found) => model.current === null || found.version < model.current) ?? earlier[0];
   const [to, setTo] = useState(before?.version);
-  const rollBack = useMutation({
-    mutationFn: (reason: string) =>
-      body(
-        api.POST("/api/v1/models/{name}/rollback", {
-          params: { path: { name: model.name } },
-          body: { ...(to === undefined ? {} : { to }), reason },
-        }),
-      ),
-    onSuccess: () => void client.invalidateQueries({ queryKey: ["models"] }),
-  });
+  const rollBack = useChange(["models"], (reason: string) =>
+    body(
+      api.POST("/api/v1/models/{name}/rollback", {
+        params: { path: { name: model.name } },
+        body: { ...(to === undefined ? {} : { to }), reason },
+      }),
+    ),
+  );
   if (rollBack.data) {
     const { name, version, done } = rollBack.data;
     return (

@@ -1,4 +1,3 @@
-import { useQueryClient } from "@tanstack/react-query";
 import { Link } from "react-router";
 import { api, body } from "../api/client";
 import type { Schemas } from "../api/types";
@@ -11,11 +10,8 @@ import { Failure } from "../ui/states";
 /** Templates that operators called normal from now on; undoing removes the silence. */
 export function Silenced({ items }: { items: Schemas["SilencedTemplate"][] }) {
   const may = useMay("operator");
-  const client = useQueryClient();
-  const remove = useChange(
-    ["silences"],
-    (name: string) => body(api.DELETE("/api/v1/silences/{name}", { params: { path: { name } } })),
-    () => void client.invalidateQueries({ queryKey: ["became-normal"] }),
+  const remove = useChange(["silences", "became-normal"], (name: string) =>
+    body(api.DELETE("/api/v1/silences/{name}", { params: { path: { name } } })),
   );
   if (items.length === 0) return null;
   return (

@@ -1,17 +1,17 @@
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 
-/** A change through the API; afterwards the lists under a key are read again, and `onDone` is called. */
+/** A change through the API. Afterwards lists, named by the first part of their keys, are read again. */
 export function useChange<Given, Result>(
-  key: readonly string[],
+  lists: readonly string[],
   change: (given: Given) => Promise<Result>,
-  onDone: () => void,
+  onDone?: () => void,
 ) {
   const client = useQueryClient();
   return useMutation({
     mutationFn: change,
     onSuccess: () => {
-      void client.invalidateQueries({ queryKey: key });
-      onDone();
+      for (const name of lists) void client.invalidateQueries({ queryKey: [name] });
+      onDone?.();
     },
   });
 }
