@@ -5,7 +5,7 @@ import { api, body } from "../api/client";
 import type { Schemas } from "../api/types";
 import { ago, count, percent, plural } from "../ui/format";
 import { Bars, Heading } from "../ui/parts";
-import { given, iso, RangePicker, rangeOf, useParameters } from "../ui/range";
+import { customRange, given, RangePicker, rangeOf, useParameters } from "../ui/range";
 import { Loaded } from "../ui/states";
 import { type ChartMarker, type ChartSeries, TimeChart } from "../ui/timeChart";
 import { MarkDeploy } from "./markDeploy";
@@ -23,8 +23,7 @@ export function OverviewPage() {
     refetchInterval: REFRESH_MS,
     queryFn: () => body(api.GET("/api/v1/series", { params: { query: range } })),
   });
-  const brush = (since: number, until: number) =>
-    change({ hours: undefined, custom: "1", since: iso(since * 1_000), until: iso(until * 1_000) });
+  const brush = (since: number, until: number) => change(customRange(since * 1_000, until * 1_000));
   return (
     <>
       <Heading title="Overview">

@@ -5,7 +5,7 @@ import { api, body } from "../api/client";
 import type { Schemas } from "../api/types";
 import { count, plural } from "../ui/format";
 import { CopyButton, Heading, Pairs, Time } from "../ui/parts";
-import { given, iso, RangePicker, rangeOf, useParameters } from "../ui/range";
+import { customRange, given, iso, RangePicker, rangeOf, useParameters } from "../ui/range";
 import { Loaded } from "../ui/states";
 import { type ChartSeries, TimeChart } from "../ui/timeChart";
 
@@ -31,8 +31,7 @@ export function LifePage() {
     placeholderData: keepPreviousData,
     queryFn: () => body(api.GET("/api/v1/templates/{identity}", { params: { path: { identity: id }, query: wanted } })),
   });
-  const brush = (since: number, until: number) =>
-    change({ hours: undefined, custom: "1", since: iso(since * 1_000), until: iso(until * 1_000) });
+  const brush = (since: number, until: number) => change(customRange(since * 1_000, until * 1_000));
   return (
     <>
       <p>

@@ -5,7 +5,7 @@ import { api, body } from "../api/client";
 import type { Schemas } from "../api/types";
 import { count, plural, time } from "../ui/format";
 import { Heading, Tabs, Time } from "../ui/parts";
-import { given, iso, RangePicker, rangeOf, useParameters } from "../ui/range";
+import { customRange, given, RangePicker, rangeOf, useParameters } from "../ui/range";
 import { Sparkline } from "../ui/sparkline";
 import { Empty, Loaded } from "../ui/states";
 import { type Column, Table } from "../ui/table";
@@ -150,8 +150,7 @@ function NoLines({ onChoose }: { onChoose: (values: Record<string, string | unde
     queryFn: () => body(api.GET("/api/v1/alerts", { params: { query: { limit: 1 } } })),
   });
   const at = newest.data?.items[0]?.last_time;
-  const choose = (end: number) =>
-    onChoose({ hours: undefined, custom: "1", since: iso(end - DAY_MS), until: iso(end) });
+  const choose = (end: number) => onChoose(customRange(end - DAY_MS, end));
   return (
     <Empty>
       No lines were counted in this range.{" "}

@@ -40,6 +40,11 @@ export function rangeOf(parameters: URLSearchParams, defaultHours?: number): Ran
   return { since: parameters.get("since") ?? undefined, until: parameters.get("until") ?? undefined };
 }
 
+/** Parameters of the address for a range in milliseconds. */
+export function customRange(since: number, until: number) {
+  return { hours: undefined, custom: "1", since: iso(since), until: iso(until) };
+}
+
 /** Parameters without those that are empty. */
 export function given<T extends Record<string, string | null | undefined>>(values: T): { [K in keyof T]?: string } {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value)) as { [K in keyof T]?: string };
