@@ -6,7 +6,7 @@ import type { AlertDocument, AlertItem, Answer, GroupAction, Schemas } from "../
 import { useMay } from "../session";
 import { Confirm, Dialog } from "../ui/dialog";
 import { figure, plural, time, words } from "../ui/format";
-import { CopyButton, Heading, Pairs, SeverityBadge, StatusBadge, Time } from "../ui/parts";
+import { CopyButton, Heading, ModelLink, Pairs, SeverityBadge, StatusBadge, Time } from "../ui/parts";
 import { Loaded } from "../ui/states";
 import { ACTIONS, ANSWER_MEANS, ANSWERS, type Decision, decisionTitle, useRefreshAlerts } from "./alertActions";
 import { Classification, Contributions, Lines, Reasons, ScoreBar, Templates } from "./alertParts";
@@ -49,12 +49,7 @@ function Detail({ detail }: { detail: Schemas["AlertDetail"] }) {
           <ScoreBar score={document.score} threshold={document.threshold} />
           <Pairs
             items={[
-              [
-                "Model",
-                <Link key="model" to={`/models/${encodeURIComponent(document.model)}/${document.version}`}>
-                  {document.model} version {document.version}
-                </Link>,
-              ],
+              ["Model", <ModelLink key="model" name={document.model} version={document.version} />],
               ["Region", document.region],
               ["Source", document.source],
               ["Session", document.session],

@@ -1,9 +1,8 @@
 import { useQuery } from "@tanstack/react-query";
-import { Link } from "react-router";
 import { api, body } from "../api/client";
 import type { Schemas } from "../api/types";
 import { count, plural } from "../ui/format";
-import { Time } from "../ui/parts";
+import { ModelLink, Time } from "../ui/parts";
 import { Loaded } from "../ui/states";
 
 /** What the last round made of the labels of this user, and of everyone. */
@@ -30,11 +29,7 @@ function Report({ report }: { report: Schemas["LabelReport"] }) {
         {waiting}
       </p>
     );
-  const link = (
-    <Link to={`/models/${encodeURIComponent(report.model)}/${version}`}>
-      {report.model} version {version}
-    </Link>
-  );
+  const link = <ModelLink name={report.model} version={version} />;
   return (
     <>
       <p>

@@ -4,7 +4,7 @@ import { Link } from "react-router";
 import { api, body } from "../api/client";
 import type { DriftEvent } from "../api/types";
 import { count, figure, percent, words } from "../ui/format";
-import { Heading, Pairs, Time } from "../ui/parts";
+import { Heading, ModelLink, Pairs, Time } from "../ui/parts";
 import { useParameters } from "../ui/range";
 import { Empty, Loaded } from "../ui/states";
 import { type ChartSeries, TimeChart } from "../ui/timeChart";
@@ -101,12 +101,7 @@ function Event({ event }: { event: DriftEvent }) {
         items={[
           ["Since", <Time key="since" at={event.since} />],
           ["Windows", count(event.windows)],
-          [
-            "Model",
-            <Link key="model" to={`/models/${encodeURIComponent(event.model.name)}/${event.model.version}`}>
-              {event.model.name} version {event.model.version}
-            </Link>,
-          ],
+          ["Model", <ModelLink key="model" name={event.model.name} version={event.model.version} />],
           ["Evidence", Object.keys(event.evidence).length > 0 && <Value key="evidence" value={event.evidence} />],
         ]}
       />

@@ -1,9 +1,8 @@
 import { useQuery } from "@tanstack/react-query";
-import { Link } from "react-router";
 import { api, body } from "../api/client";
 import type { Schemas } from "../api/types";
 import { count, duration, percent, plural } from "../ui/format";
-import { Bars, Pairs } from "../ui/parts";
+import { Bars, ModelLink, Pairs } from "../ui/parts";
 import { Loaded } from "../ui/states";
 
 const REFRESH_MS = 30_000;
@@ -43,10 +42,7 @@ function Region({ region }: { region: Schemas["RegionHealth"] }) {
               "none is published"
             ) : (
               <>
-                <Link to={`/models/${encodeURIComponent(model.name)}/${model.version}`}>
-                  {model.name} version {model.version}
-                </Link>
-                , {duration(model.age_s)} old
+                <ModelLink name={model.name} version={model.version} />, {duration(model.age_s)} old
               </>
             ),
           ],

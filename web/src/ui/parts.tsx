@@ -1,5 +1,5 @@
 import { type ReactNode, useState } from "react";
-import { NavLink } from "react-router";
+import { Link, NavLink } from "react-router";
 import type { Severity } from "../api/types";
 import { time, words } from "./format";
 
@@ -28,6 +28,14 @@ export function Time({ at }: { at: string | null | undefined }) {
     </time>
   ) : (
     <>–</>
+  );
+}
+
+export function ModelLink({ name, version }: { name: string; version: number }) {
+  return (
+    <Link to={`/models/${encodeURIComponent(name)}/${version}`}>
+      {name} version {version}
+    </Link>
   );
 }
 
