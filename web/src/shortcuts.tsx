@@ -18,19 +18,12 @@ const OTHERS = [
 export function Shortcuts() {
   const navigate = useNavigate();
   const [shown, setShown] = useState(false);
-  const chordUntil = useRef(0);
-  useEffect(() => {
-    const onKey = (event: KeyboardEvent) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
-      const page = event.timeStamp < chordUntil.current ? PAGES.find((found) => found.key === event.key) : undefined;
-      chordUntil.current = event.key === "g" ? event.timeStamp + CHORD_MS : 0;
-      if (page) void navigate(page.to);
-      else if (event.key === "?") setShown(true);
-      else if (event.key === "/") focusSearch(event);
-    };
-    window.addEventListener("keydown", onKey);
-    return () => window.removeEventListener("keydown", onKey);
-  }, [navigate]);
+  useKeyDown((event, afterG) => {
+    const page = afterG ? PAGES.find((found) => found.key === event.key) : undefined;
+    if (page) void navigate(page.to);
+    else if (event.key === "?") setShown(true);
+    else if (event.key === "/") focusSearch(event);
+  });
   if (!shown) return null;
   return (
     <Dialog title="Keys" onClose={() => setShown(false)}>
@@ -58,15 +51,22 @@ export function Shortcuts() {
 
 /** Call a function when its key is pressed on the page, outside of fields and dialogs and not after `g`. */
 export function useKeys(keys: Readonly<Record<string, () => void>>): void {
-  const latest = useRef(keys);
-  latest.current = keys;
+  useKeyDown((event, afterG) => {
+    if (!afterG && !event.repeat) keys[event.key]?.();
+  });
+}
+
+/** Call a function when a key is pressed on the page, outside of fields and dialogs. */
+function useKeyDown(act: (event: KeyboardEvent, afterG: boolean) => void): void {
+  const latest = useRef(act);
+  latest.current = act;
   const chordUntil = useRef(0);
   useEffect(() => {
     const onKey = (event: KeyboardEvent) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || isTyping(event.target)) return;
-      const free = event.timeStamp >= chordUntil.current;
+      if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+      const afterG = event.timeStamp < chordUntil.current;
       chordUntil.current = event.key === "g" ? event.timeStamp + CHORD_MS : 0;
-      if (free) latest.current[event.key]?.();
+      latest.current(event, afterG);
     };
     window.addEventListener("keydown", onKey);
     return () => window.removeEventListener("keydown", onKey);
