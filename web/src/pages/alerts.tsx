@@ -6,7 +6,7 @@ import type { AlertItem } from "../api/types";
 import { useMay } from "../session";
 import { plural } from "../ui/format";
 import { CopyButton, Heading } from "../ui/parts";
-import { useParameters } from "../ui/range";
+import { given, useParameters } from "../ui/range";
 import { Empty, Failure, Loading } from "../ui/states";
 import { Table } from "../ui/table";
 import { AlertFilters, alertQuery, alertSearch } from "./alertFilters";
@@ -93,18 +93,9 @@ interface ListProps {
 function GroupList({ selected, toggle, parameters }: ListProps) {
   const query = alertQuery(parameters);
   const may = useMay("operator");
-  const pages = useInfiniteQuery({
-    queryKey: ["groups", query],
-    placeholderData: keepPreviousData,
-    initialPageParam: undefined as string | undefined,
-    queryFn: ({ pageParam }) =>
-      body(
-        api.GET("/api/v1/groups", {
-          params: { query: { ...query, limit: PAGE, ...(pageParam ? { cursor: pageParam } : {}) } },
-        }),
-      ),
-    getNextPageParam: (page) => page.next_cursor ?? undefined,
-  });
+  const pages = usePages(["groups", query], (cursor) =>
+    body(api.GET("/api/v1/groups", { params: { query: { ...query, ...cursor, limit: PAGE } } })),
+  );
   const columns = useMemo(
     () => groupColumns(may ? { selected, toggle } : undefined, parameters.toString()),
     [may, selected, toggle, parameters],
@@ -115,23 +106,28 @@ function GroupList({ selected, toggle, parameters }: ListProps) {
 function AlertList({ selected, toggle, parameters }: ListProps) {
   const query = alertQuery(parameters);
   const may = useMay("operator");
-  const pages = useInfiniteQuery({
-    queryKey: ["alerts", query],
-    placeholderData: keepPreviousData,
-    initialPageParam: undefined as string | undefined,
-    queryFn: ({ pageParam }) =>
-      body(
-        api.GET("/api/v1/alerts", {
-          params: { query: { ...query, limit: PAGE, ...(pageParam ? { cursor: pageParam } : {}) } },
-        }),
-      ),
-    getNextPageParam: (page) => page.next_cursor ?? undefined,
-  });
+  const pages = usePages(["alerts", query], (cursor) =>
+    body(api.GET("/api/v1/alerts", { params: { query: { ...query, ...cursor, limit: PAGE } } })),
+  );
   const columns = useMemo(
     () => alertColumns(may ? { selected, toggle } : undefined, parameters.toString()),
     [may, selected, toggle, parameters],
   );
   return <Rows label="Alerts" noun="alert" pages={pages} columns={columns} />;
+}
+
+/** The pages of a list; old ones stay visible while another list is read. */
+function usePages<T>(
+  key: readonly unknown[],
+  read: (cursor: { cursor?: string }) => Promise<{ items: T[]; next_cursor: string | null }>,
+) {
+  return useInfiniteQuery({
+    queryKey: key,
+    placeholderData: keepPreviousData,
+    initialPageParam: undefined as string | undefined,
+    queryFn: ({ pageParam }) => read(given({ cursor: pageParam })),
+    getNextPageParam: (page) => page.next_cursor ?? undefined,
+  });
 }
 
 interface RowsProps<T> {
