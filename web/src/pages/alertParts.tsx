@@ -1,6 +1,6 @@
 import { Link } from "react-router";
 import type { AlertDocument } from "../api/types";
-import { count, figure, percent, plural, words } from "../ui/format";
+import { count, figure, largestFirst, percent, plural, signed, words } from "../ui/format";
 import { Bars } from "../ui/parts";
 
 /** The score next to the threshold, on one scale. */
@@ -59,7 +59,7 @@ export function Reasons({ reasons }: { reasons: NonNullable<AlertDocument["reaso
 
 export function Classification({ found }: { found: AlertDocument["classification"] }) {
   if (!found) return null;
-  const shares = Object.entries(found.probabilities).sort(([, a], [, b]) => b - a);
+  const shares = largestFirst(found.probabilities);
   return (
     <section className="card">
       <h2>Class</h2>
@@ -69,11 +69,7 @@ export function Classification({ found }: { found: AlertDocument["classification
       </p>
       <Bars items={shares} text={percent} />
       {found.reasons && found.reasons.length > 0 && (
-        <p>
-          {found.reasons
-            .map((reason) => `${reason.what} ${reason.value > 0 ? "+" : ""}${figure(reason.value)}`)
-            .join(", ")}
-        </p>
+        <p>{found.reasons.map((reason) => `${reason.what} ${signed(reason.value)}`).join(", ")}</p>
       )}
       <pre>{found.text}</pre>
     </section>
@@ -94,10 +90,7 @@ export function Contributions({ explanation }: { explanation: AlertDocument["exp
             style={{ "--share": `${(60 * Math.abs(line.contribution)) / strongest}%` } as React.CSSProperties}
             className={line.contribution < 0 ? "less" : "more"}
           >
-            <span className="number">
-              {line.contribution > 0 ? "+" : ""}
-              {figure(line.contribution)}
-            </span>
+            <span className="number">{signed(line.contribution)}</span>
             <code>{line.raw ?? line.text}</code>
           </li>
         ))}

@@ -1,5 +1,5 @@
 import { useMemo, useState } from "react";
-import { count, percent, plural, words } from "../ui/format";
+import { count, largestFirst, percent, plural, words } from "../ui/format";
 import { Bars } from "../ui/parts";
 import { Empty } from "../ui/states";
 import { type Column, Table } from "../ui/table";
@@ -69,9 +69,7 @@ export function AnalysisResult({ result }: { result: Analysis }) {
 }
 
 function ordered(counts: Record<string, number>): [string, number][] {
-  return Object.entries(counts)
-    .filter(([, value]) => value > 0)
-    .sort(([, a], [, b]) => b - a);
+  return largestFirst(counts).filter(([, value]) => value > 0);
 }
 
 function lineColumns(): Column<Numbered>[] {

@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "react-router";
 import { api, body } from "../api/client";
-import { figure } from "../ui/format";
+import { signed } from "../ui/format";
 import { CopyButton, Heading } from "../ui/parts";
 import { useParameters } from "../ui/range";
 import { Empty, Loaded } from "../ui/states";
@@ -42,7 +42,7 @@ export function ComparePage() {
                   <td>
                     <Value value={found.b} />
                   </td>
-                  <td>{found.change === null ? "" : `${found.change > 0 ? "+" : ""}${figure(found.change)}`}</td>
+                  <td>{found.change === null ? "" : signed(found.change)}</td>
                 </tr>
               ))}
             </ListTable>

@@ -3,7 +3,7 @@ import { useMemo } from "react";
 import { Link } from "react-router";
 import { api, body } from "../api/client";
 import type { Schemas } from "../api/types";
-import { ago, count, percent, plural } from "../ui/format";
+import { ago, count, largestFirst, percent, plural } from "../ui/format";
 import { Bars, Heading } from "../ui/parts";
 import { customRange, given, RangePicker, rangeOf, useParameters } from "../ui/range";
 import { Loaded } from "../ui/states";
@@ -141,7 +141,7 @@ function Counts({ found }: { found: Series }) {
       {parts.map(([title, counts]) => (
         <section className="card" key={title}>
           <h2>{title}</h2>
-          <Bars items={Object.entries(counts).sort(([, a], [, b]) => b - a)} text={count} />
+          <Bars items={largestFirst(counts)} text={count} />
         </section>
       ))}
     </>

@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { api, body } from "../api/client";
 import type { Schemas } from "../api/types";
-import { count, duration, percent, plural } from "../ui/format";
+import { count, duration, largestFirst, percent, plural } from "../ui/format";
 import { Bars, ModelLink, Pairs } from "../ui/parts";
 import { Loaded } from "../ui/states";
 
@@ -68,7 +68,7 @@ function Region({ region }: { region: Schemas["RegionHealth"] }) {
 }
 
 function Worker({ worker }: { worker: Schemas["Worker"] }) {
-  const dead = Object.entries(worker.dead_letters).sort(([, a], [, b]) => b - a);
+  const dead = largestFirst(worker.dead_letters);
   return (
     <>
       <h3>

@@ -15,6 +15,16 @@ export function figure(value: number | null | undefined): string {
   return Math.abs(value) >= 1_000 ? count(Math.round(value)) : String(Number(value.toPrecision(4)));
 }
 
+/** A difference with its sign. */
+export function signed(value: number): string {
+  return `${value > 0 ? "+" : ""}${figure(value)}`;
+}
+
+/** Names with their numbers, the largest first. */
+export function largestFirst(counts: Readonly<Record<string, number>>): [string, number][] {
+  return Object.entries(counts).sort(([, a], [, b]) => b - a);
+}
+
 export function percent(share: number): string {
   return `${(100 * share).toFixed(share > 0 && share < 0.01 ? 2 : 1)} %`;
 }
