@@ -14,7 +14,7 @@ Errors::
     └── SinkUnavailableError     records were not acknowledged in time; nothing is lost, flush again
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -51,6 +51,10 @@ class SinkUnavailableError(ConnectorError):
     """Records were not acknowledged in time; they are kept, and `flush` may be called again."""
 
 
+RAW_BYTES = 4096
+"""How much of a refused line a dead letter keeps."""
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
     """One line that cannot be processed, with the reason and the place it came from.
@@ -58,7 +62,7 @@ class DeadLetter:
     `place` is written for people and for programs alike: `topic/partition/offset` for Kafka (with
     `#i` behind it for the i-th line of a message), `path, line L, byte N` for a file, where N is the byte
     at which the line begins and L its number, which is left out where it is not known. `raw` is cut to the
-    first 4,096 bytes; `raw_bytes` is the full length.
+    first `RAW_BYTES`; `raw_bytes` is the full length.
     """
 
     place: str
@@ -112,6 +116,11 @@ class LineBatch:
     def line(self, i: int) -> bytes:
         """The i-th line without its line end."""
         return self.data[self.start_of(i) : int(self.ends[i])]
+
+    def dead_letter(self, i: int, reason: str, describe: Callable[[str, int], str]) -> DeadLetter:
+        """The dead letter of the i-th line; `describe` as in `Source`."""
+        place, raw = describe(self.partition, int(self.positions[i])), self.line(i)
+        return DeadLetter(place, reason, raw[:RAW_BYTES], len(raw))
 
     def start_of(self, i: int) -> int:
         """Where the i-th line begins in `data`, or the next one would."""

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from connectors.base import (
+    RAW_BYTES,
     DeadLetter,
     LineBatch,
     PartitionsAddedError,
@@ -33,7 +34,7 @@ from connectors.base import (
 )
 from connectors.kafka_settings import Connection, KafkaSettings, build_client
 from connectors.kafka_topic import Bookmark, TopicWatch
-from connectors.line_splitter import RAW_BYTES, keep_lines, line_ends, line_starts, reject_long
+from connectors.line_splitter import keep_lines, line_ends, line_starts, reject_long
 
 LINE_BITS = 20
 """A position is `offset << LINE_BITS | line`: a million lines a message, 8.8e12 messages."""

@@ -9,10 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from connectors.base import DeadLetter
-
-RAW_BYTES = 4096
-"""How much of a refused line a dead letter keeps (see `DeadLetter`)."""
+from connectors.base import RAW_BYTES, DeadLetter
 
 NEWLINE = 10
 

@@ -12,8 +12,7 @@ from typing import Any
 
 from bytewax.operators import StatefulBatchLogic
 
-from connectors.base import DeadLetter, LineBatch
-from connectors.line_splitter import RAW_BYTES
+from connectors.base import LineBatch
 from engine.flow.step import EVERY_TURN, Step
 from engine.flow.worker_context import Context
 from engine.records import Decision, ParsedLines, Rejected, ScoredWindows, WindowBatch
@@ -64,10 +63,8 @@ class ParseStep(Step[LineBatch, Parsed | Rejected]):
 
     def _reject(self, batch: LineBatch) -> Rejected:
         """The dead letter of a line that is alone in its batch."""
-        place = self._context.source.describe(batch.partition, int(batch.positions[0]))
-        line = batch.line(0)
         self._context.telemetry.metrics.count_bad_lines([POISONED])
-        return Rejected((DeadLetter(place, POISONED, line[:RAW_BYTES], len(line)),), batch.partition)
+        return Rejected((batch.dead_letter(0, POISONED, self._context.source.describe),), batch.partition)
 
     def _parsed(self, batch: LineBatch) -> list[Parsed | Rejected]:
         if not batch.ends_partition:
@@ -151,14 +148,9 @@ class WindowStep(Step[ParsedLines, WindowBatch | Rejected]):
     def _late(self, parsed: ParsedLines, late: tuple[LateLine, ...]) -> Rejected:
         self._context.telemetry.metrics.late_lines.inc(len(late))
         self._context.telemetry.input.late(len(late))
-        lines = parsed.lines
-        letters = []
-        for i in late:
-            row = int(parsed.rows[i.row])
-            raw = lines.line(row)
-            place = self._context.source.describe(lines.partition, int(lines.positions[row]))
-            letters.append(DeadLetter(place, i.reason, raw[:4096], len(raw)))
-        return Rejected(tuple(letters), lines.partition)
+        lines, describe = parsed.lines, self._context.source.describe
+        letters = tuple(lines.dead_letter(int(parsed.rows[line.row]), line.reason, describe) for line in late)
+        return Rejected(letters, lines.partition)
 
     def _count(self, out: list[WindowBatch | Rejected]) -> None:
         metrics = self._context.telemetry.metrics

@@ -10,9 +10,6 @@ from connectors.base import DeadLetter, LineBatch
 from engine.compiled.groups import PLACED
 from engine.compiled.tables import RowColumns
 
-MAX_RAW_BYTES = 4096
-"""Bytes of a bad line that its dead letter carries."""
-
 SPANNED = PLACED
 """Fields that are kept as places in the line."""
 
@@ -101,9 +98,4 @@ class Rows:
 
     def letters(self, batch: LineBatch, describe: Describe) -> tuple[DeadLetter, ...]:
         """The dead letters of the rows that did not parse, in line order."""
-        found = []
-        for row in sorted(self.bad):
-            raw = batch.line(row)
-            place = describe(batch.partition, int(batch.positions[row]))
-            found.append(DeadLetter(place, self.bad[row], raw[:MAX_RAW_BYTES], len(raw)))
-        return tuple(found)
+        return tuple(batch.dead_letter(row, self.bad[row], describe) for row in sorted(self.bad))

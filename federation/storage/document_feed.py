@@ -16,7 +16,6 @@ import orjson
 
 from connectors.base import ConnectorError, DeadLetter, LineBatch, Sink, Source, SourcePartition
 from connectors.dead_letters import to_records
-from connectors.line_splitter import RAW_BYTES
 from federation.errors import FederationError
 from models.base import ModelError
 
@@ -123,14 +122,12 @@ class DocumentFeed(Generic[T]):
 
     def _parse(self, batch: LineBatch) -> tuple[list[T], list[DeadLetter]]:
         records, letters = [], list(batch.rejects)
-        for i, position in enumerate(batch.positions.tolist()):
-            raw = batch.line(i)
+        for i in range(len(batch)):
             try:
-                records.append(self._handler.parse(_document(raw), batch.produced_ns))
+                records.append(self._handler.parse(_document(batch.line(i)), batch.produced_ns))
             except ValueError as error:
-                place = self._source.describe(batch.partition, position)
                 reason = f"not usable for {self._handler.name}: {error}"
-                letters.append(DeadLetter(place, reason, raw[:RAW_BYTES], len(raw)))
+                letters.append(batch.dead_letter(i, reason, self._source.describe))
         return records, letters
 
 
