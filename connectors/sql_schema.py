@@ -152,6 +152,24 @@ AUDIT = sa.Table(
 )
 """Who changed what through the API."""
 
+JOBS = sa.Table(
+    "jobs",
+    METADATA,
+    sa.Column("id", sa.Text(), primary_key=True),
+    *(
+        sa.Column(name, sa.Text(), nullable=False)
+        for name in (
+            "kind", "model", "detector", "source", "actor", "folder", "request", "state", "created", "started", "ended",
+            "cancelled_by", "stage", "figures", "report", "sentence",
+        )
+    ),
+    *(sa.Column(name, sa.BigInteger(), nullable=False) for name in ("attempts", "revision", "done", "total")),
+    sa.Column("version", sa.BigInteger()),
+    sa.Index("jobs_created", "created", "id"),
+    sa.Index("jobs_state", "state"),
+)  # fmt: skip
+"""Trainings that were asked for through the API; `folder` is that of the service which runs them."""
+
 LEVEL_COLUMNS = tuple(f"level_{name}" for name in ("none", "trace", "debug", "info", "warn", "error", "fatal"))
 """Lines by level; their sum is the number of lines."""
 

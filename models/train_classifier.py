@@ -1,6 +1,6 @@
 """Training a line classifier as one job: split, fit, figures, and a new version in the store."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -83,6 +83,7 @@ def train_classifier(
     store: ModelStore | None = None,
     name: str | None = None,
     source: str = "",
+    facts: Mapping[str, int | float | str] | None = None,
     device: str = "auto",
     cache: Path | None = None,
     progress: Progress | None = None,
@@ -100,6 +101,7 @@ def train_classifier(
         store: Where to publish; None publishes nowhere.
         name: Name in the store; the classifier's where None.
         source: Where the data came from, for the card.
+        facts: More about the data, for the card.
         device: See `build`.
         cache: Folder for encoded texts.
         progress: See `models.base.Progress`.
@@ -126,9 +128,8 @@ def train_classifier(
         progress=progress,
     )
     figures = class_figures(others.labels, classifier.probabilities(others.lines).argmax(1), others.weights)  # 3
-    notes = ModelNotes(
-        metrics={"validation": figures.table()}, seed=settings.seed, data=_data(some, others, source)
-    )  # fmt: skip
+    counts = _data(some, others, source) | dict(facts or {})
+    notes = ModelNotes(metrics={"validation": figures.table()}, seed=settings.seed, data=counts)
     version = store.publish(name or settings.classifier, classifier, notes) if store else None  # 4
     return TrainedClassifier(classifier, notes, report, version)
 

@@ -24,6 +24,7 @@ from engine.api import (
     events,
     groups,
     health,
+    jobs,
     markers,
     model_versions,
     oidc,
@@ -39,6 +40,7 @@ from engine.api import (
     users,
 )
 from engine.api.classifying import Classifiers
+from engine.api.job_runner import JobRunner
 from engine.api.limits import BodyLimit, RequestCheck, SecurityHeaders
 from engine.api.services import Services
 from engine.api.settings import ServeSettings
@@ -74,11 +76,12 @@ def build_app(services: Services) -> FastAPI:
     app.state.alert_stream = events.AlertStream(services)
     app.state.classifiers = Classifiers(services.models_url)
     app.state.versions = LoadedVersions()
+    app.state.job_streams = set()
     app.state.oidc_attempts = oidc.Attempts()
     # `events` before `alerts`: /alerts/stream is not an alert's id.
     nouns = (
         health, auth, oidc, events, alerts, groups, silences, templates, series, markers, regions, predict,
-        model_versions, drift_events, rounds, questions, became_normal, channels, users,
+        model_versions, jobs, drift_events, rounds, questions, became_normal, channels, users,
     )  # fmt: skip
     for noun in nouns:
         app.include_router(noun.router)
@@ -96,7 +99,8 @@ def _wrap(app: FastAPI, settings: ServeSettings) -> None:
     """Add the middleware; the one added last sees a request first."""
     app.add_middleware(GZipMiddleware, minimum_size=1_000, compresslevel=5)
     limits = settings.requests
-    app.add_middleware(BodyLimit, max_bytes=limits.body_bytes, larger={"/api/predict-batch": limits.upload_bytes})
+    larger = dict.fromkeys(("/api/predict-batch", "/api/v1/jobs"), limits.upload_bytes)
+    app.add_middleware(BodyLimit, max_bytes=limits.body_bytes, larger=larger)
     listen = settings.listen
     app.add_middleware(RequestCheck, hosts=listen.hosts or (LOOPBACK_NAMES if listen.is_loopback else ()))
     app.add_middleware(SecurityHeaders)
@@ -105,7 +109,8 @@ def _wrap(app: FastAPI, settings: ServeSettings) -> None:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
-        for task in (app.state.alert_stream.run(), retention.keep_bounded(app.state.services)):
+        services: Services = app.state.services
+        for task in (app.state.alert_stream.run(), retention.keep_bounded(services), JobRunner(services).run()):
             stack.push_async_callback(events.stop, asyncio.create_task(task))
         if app.state.mcp is not None:
             await stack.enter_async_context(app.state.mcp.running())

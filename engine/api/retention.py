@@ -1,4 +1,4 @@
-"""Deletes what the settings do not keep: decisions about groups, markers, the audit log.
+"""Deletes what the settings do not keep: decisions about groups, markers, the audit log, ended jobs.
 
 Alerts are deleted by the SQL sink (`keep_days`); the answers to those that are gone are deleted here.
 """
@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from connectors.base import ConnectorError
 from connectors.sql_schema import ALERTS, AUDIT, EVENTS, FEEDBACK, MARKERS
+from engine.api.job_runner import delete_old_jobs
 from engine.api.services import Services
 from foundation.time_text import NS_PER_S, iso_time
 
@@ -43,7 +44,7 @@ def delete_old(services: Services) -> int:
         SinkUnavailableError: the database cannot be written now.
     """
     kept = services.settings.retention
-    deleted = 0
+    deleted = delete_old_jobs(services, _before(services, services.settings.jobs.keep_days))
     with services.database.write() as connection:
         for table, column, days in (
             (AUDIT, AUDIT.c.time, kept.audit_days), (EVENTS, EVENTS.c.time, kept.events_days),

@@ -101,6 +101,22 @@ class RetentionSettings(BaseModel):
     )
 
 
+class JobSettings(BaseModel):
+    """Trainings that are started through the API; one runs at a time, in a process of its own."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Path = Field(Path("jobs"), description="Folder of uploaded data, logs and reports. Uploaded data are "
+                       "deleted when their job has ended.")  # fmt: skip
+    limit_s: Annotated[float, Field(gt=0)] = Field(3_600.0, description="Seconds after which a job is killed.")
+    memory_bytes: Annotated[int, Field(ge=100_000_000)] = Field(
+        4_000_000_000, description="Resident memory beyond which a job is killed, in bytes; on Linux only."
+    )
+    threads: Annotated[int, Field(ge=1)] = Field(1, description="Threads of a job; it has a low priority.")
+    waiting: Annotated[int, Field(ge=1)] = Field(20, description="Maximum number of jobs that wait.")
+    keep_days: Annotated[float, Field(gt=0)] = Field(90.0, description="Days that an ended job is kept.")
+
+
 class ServeSettings(TomlSettings):
     """Settings of the API and the console."""
 
@@ -122,6 +138,7 @@ class ServeSettings(TomlSettings):
     session_hours: Annotated[float, Field(gt=0)] = Field(12.0, description="Hours after which a login ends.")
     oidc: OidcSettings | None = Field(None, description="OpenID provider; without it, users log in by password only.")
     retention: RetentionSettings = Field(default_factory=RetentionSettings, description="How long rows are kept.")
+    jobs: JobSettings = Field(default_factory=JobSettings, description="Trainings started through the API.")
     requests: RequestLimits = Field(default_factory=RequestLimits, description="Limits of requests.")
 
 

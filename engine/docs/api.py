@@ -54,6 +54,16 @@ bound the time. Times are RFC 3339 in UTC.
 gets what it missed, up to 10,000 alerts; alerts of the 30 s before may be sent again with the same `id`. A stream ends
 after ten minutes.
 
+**Jobs.** `POST /api/v1/jobs` trains or recalibrates a model in a process of its own, as `driftline train` and
+`driftline models recalibrate` do, from an uploaded file or from the windows of the region's training store. The version
+becomes the current one, with the id of the job on its card. One job runs at a time. It is killed beyond `limit_s` or
+`memory_bytes`, and started again if the service is restarted. Uploaded data are deleted when the job has ended:
+
+```bash
+curl -s http://127.0.0.1:8600/api/v1/jobs -H 'Authorization: Bearer TOKEN' \\
+  -F detector=xgboost -F data=@labelled.csv
+```
+
 **Changes of a group** can carry the `ETag` of the group as `If-Match`; the answer is 412 if another user changed it.
 
 **Assistants** speak the Model Context Protocol: `driftline mcp serve.toml` on standard input and output, or

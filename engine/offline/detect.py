@@ -1,8 +1,9 @@
 """Detection on files, without a dataflow: training, evaluating and scoring with the engine's own steps."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,11 @@ from models.train_detector import Trained, TrainSettings, train
 from models.training.metrics import evaluate
 from models.training.scoring import WindowScorer
 
+Facts = Mapping[str, int | float | str]
+"""Entries of `data` on a card."""
+
+NO_FACTS: Facts = MappingProxyType({})
+
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
@@ -44,7 +50,7 @@ def learnable(data: LabelledWindows) -> LabelledWindows:
 
 def train_on_log(
     spec: LogSpec, preprocessing: Preprocessing, settings: TrainSettings, store: ModelStore, name: str,
-    *, first: float = 1.0, device: str = "auto", progress: Progress | None = None,
+    *, first: float = 1.0, device: str = "auto", progress: Progress | None = None, facts: Facts = NO_FACTS,
 ) -> tuple[Trained, LabelledWindows]:  # fmt: skip
     """Trains on the first share of a log's sessions by time and publishes the result.
 
@@ -57,6 +63,7 @@ def train_on_log(
         first: Share of the sessions, 0..1, in the order of their first line.
         device: See `models.detectors.registry.build`.
         progress: See `models.base.Progress`.
+        facts: More about the data, for the card.
 
     Returns:
         The trained detector with its card's content, and the windows it was given.
@@ -79,12 +86,13 @@ def train_on_log(
     trained = train(
         data.windows, data.labels if labelled else None, data.templates, settings,
         store=store, name=name, source=spec.title, device=device, cache=embedding_cache(), progress=progress,
-        facts=_gap_of(preprocessing.window) | trained_lines.facts_of(spec, data),
+        facts=gap_facts(preprocessing.window) | trained_lines.facts_of(spec, data) | dict(facts),
     )  # fmt: skip
     return trained, data
 
 
-def _gap_of(window: WindowSettings) -> dict[str, int | float | str]:
+def gap_facts(window: WindowSettings) -> dict[str, int | float | str]:
+    """The session gap, for the card; nothing for other kinds of windows."""
     return {"gap_s": window.gap_s} if isinstance(window, SessionWindows) else {}
 
 

@@ -1,12 +1,15 @@
 """A new threshold for a stored version, without training it again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from engine.offline.datasets import load_windows
-from engine.offline.detect import Preprocessing, learnable, score_windows
+from engine.offline.detect import NO_FACTS, Facts, Preprocessing, learnable, score_windows
 from engine.offline.inputs import LogSpec
-from models.storage.store import Card, ModelStore, Notes
+from models.storage.store import Card, ModelStore, Notes, Stored
 from models.text.embeddings import embedding_cache
 from models.thresholds.registry import LABELLED, fit_threshold
 from models.training.metrics import evaluate
@@ -15,7 +18,7 @@ from models.training.metrics import evaluate
 def recalibrate(
     spec: LogSpec, preprocessing: Preprocessing, store: ModelStore, name: str, version: int | None = None,
     *, rule: str | None = None, settings: dict[str, float] | None = None, device: str = "auto",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None, facts: Facts = NO_FACTS,
 ) -> Card:  # fmt: skip
     """Fits the threshold of a stored version again and publishes it, with the same weights, as a new version.
 
@@ -30,34 +33,58 @@ def recalibrate(
         settings: The rule's settings; the card's own where neither these nor a rule are given.
         device: See `models.detectors.registry.build`.
         progress: Called with (windows scored, all windows).
+        facts: More about the data, for the card.
 
     Raises:
         DataError: the log or its labels cannot be used.
         ModelError: the version cannot be loaded, the threshold not fitted, or the store not written.
     """
     stored = store.load(name, version, device=device, cache=embedding_cache())
-    fitted = stored.card.threshold
-    chosen = rule or fitted.rule
-    options = settings if settings or rule else fitted.settings
+    chosen = rule or stored.card.threshold.rule
     data = learnable(
         load_windows(replace(spec, supervised=chosen in LABELLED), preprocessing.parse, preprocessing.window)
     )
     scored = score_windows(data, stored, progress)
     labels = data.labels if data.labels.any() else None
-    threshold = fit_threshold(chosen, scored.scores, labels, options, highest=stored.detector.highest_score)
-    metrics, known = dict(stored.card.metrics), stored.card.labelled_anomalies
-    if labels is not None:
-        known = {**known, "labels": max(known.get("labels", 0), int(labels.sum()))}
+    known = {} if labels is None else {"labels": int(labels.sum())}
+    return refit(
+        store, stored, scored.scores, labels, spec.title, known=known, rule=rule, settings=settings, facts=facts
+    )
+
+
+def refit(
+    store: ModelStore, stored: Stored, scores: NDArray[np.float32], labels: NDArray[np.bool_] | None, source: str,
+    *, known: Mapping[str, int], rule: str | None = None, settings: dict[str, float] | None = None,
+    facts: Facts = NO_FACTS,
+) -> Card:  # fmt: skip
+    """Fits the threshold of a version on the scores it gave, and publishes the result.
+
+    Args:
+        store: Where the version is.
+        stored: The version.
+        scores: float32 (n,): its scores of the windows to fit on.
+        labels: bool (n,): True = anomalous; None without labels.
+        source: Where the windows came from, for the card.
+        known: Labelled anomalies among them, by origin of the label.
+        rule: See `recalibrate`.
+        settings: See `recalibrate`.
+        facts: More about the data, for the card.
+
+    Raises:
+        ModelError: the threshold cannot be fitted, or the store not written.
+    """
+    fitted, name = stored.card.threshold, stored.card.name
+    options = settings if settings or rule else fitted.settings
+    threshold = fit_threshold(rule or fitted.rule, scores, labels, options, highest=stored.detector.highest_score)
+    metrics, before = dict(stored.card.metrics), stored.card.labelled_anomalies
+    counts = {origin: max(before.get(origin, 0), known.get(origin, 0)) for origin in {**before, **known}}
     if labels is not None and not labels.all():
-        metrics["recalibration"] = evaluate(scored.scores, labels, threshold.value)
+        metrics["recalibration"] = evaluate(scores, labels, threshold.value)
+    origin = {"recalibrated_on": source, "recalibrated_from": stored.card.version}
     notes = Notes(**stored.card.model_dump(include=set(Notes.model_fields))).model_copy(
         update={
-            "threshold": threshold,
-            "metrics": metrics,
-            "labels": known,
-            "data": {
-                **stored.card.data, "recalibrated_on": spec.title, "recalibrated_from": stored.card.version,
-            },
+            "threshold": threshold, "metrics": metrics, "labels": counts,
+            "data": {**stored.card.data, **origin, **facts},
         }
     )  # fmt: skip
     return store.card(name, store.publish(name, stored.detector, notes))

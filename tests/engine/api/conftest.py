@@ -78,9 +78,9 @@ def store(tmp_path: Path, empty_database: Path) -> SqlSettings:
 
 
 @pytest.fixture
-def serve_settings(store: SqlSettings) -> ServeSettings:
+def serve_settings(store: SqlSettings, tmp_path: Path) -> ServeSettings:
     """Settings of the service; test files override what they need."""
-    return ServeSettings(store=store)
+    return ServeSettings(store=store, jobs={"path": str(tmp_path / "jobs")})
 
 
 @pytest.fixture
