@@ -12,7 +12,8 @@ import orjson
 import sqlalchemy as sa
 
 from connectors.base import Record, SinkUnavailableError, State
-from connectors.sql_database import database_url, driver_message, open_database, shown, upsert
+from connectors.sql_alert_hours import COUNTED_BY, count_alerts
+from connectors.sql_database import begin_write, database_url, driver_message, open_database, shown, upsert
 from connectors.sql_schema import ALERTS, alert_columns
 from connectors.sql_settings import SqlSettings
 from foundation.time_text import NS_PER_S, iso_time, parse_time
@@ -24,7 +25,7 @@ DELETED_ROWS = 10_000
 """Alerts that one flush deletes at most: what the time of a flush does not suffice for would be tried indefinitely."""
 
 BATCH_ROWS = 500
-"""Rows in one statement; 20 columns stay below SQLite's 32,766 parameters."""
+"""Rows that are looked up and written at once."""
 
 
 class SqlSink:
@@ -63,8 +64,11 @@ class SqlSink:
         try:
             with self._open_engine().begin() as connection:
                 _limit(connection, timeout_s)
+                begin_write(connection)
                 for i in range(0, len(records), BATCH_ROWS):
-                    upsert(connection, ALERTS, [_row(r) for r in records[i : i + BATCH_ROWS]], _replaced)
+                    rows = [_row(r) for r in records[i : i + BATCH_ROWS]]
+                    count_alerts(connection, added=rows, removed=_stored(connection, [row["id"] for row in rows]))
+                    upsert(connection, ALERTS, rows, _replaced)
                 deleted_ns = self._delete_old(connection, records)
         except (sa.exc.DBAPIError, OSError) as error:
             raise SinkUnavailableError(
@@ -112,8 +116,10 @@ class SqlSink:
         if floor_ns < self._deleted_ns + NS_PER_HOUR:
             return self._deleted_ns
         old = sa.select(ALERTS.c.id).where(ALERTS.c.created < iso_time(floor_ns)).limit(DELETED_ROWS)
-        deleted = connection.execute(ALERTS.delete().where(ALERTS.c.id.in_(old))).rowcount
-        return floor_ns if deleted < DELETED_ROWS else self._deleted_ns
+        delete = ALERTS.delete().where(ALERTS.c.id.in_(old)).returning(*_counted())
+        deleted = connection.execute(delete).mappings().all()
+        count_alerts(connection, added=(), removed=deleted)
+        return floor_ns if len(deleted) < DELETED_ROWS else self._deleted_ns
 
     def _read(self, query: sa.Select[Any]) -> Sequence[Any]:
         try:
@@ -145,6 +151,14 @@ def _limit(connection: sa.Connection, timeout_s: float) -> None:
         connection.exec_driver_sql(f"SET LOCAL statement_timeout = {milliseconds}")
     else:
         connection.exec_driver_sql(f"PRAGMA busy_timeout = {milliseconds}")
+
+
+def _stored(connection: sa.Connection, ids: Sequence[str]) -> Sequence[Mapping[str, Any]]:
+    return connection.execute(sa.select(*_counted()).where(ALERTS.c.id.in_(ids))).mappings().all()
+
+
+def _counted() -> list[sa.Column[Any]]:
+    return [ALERTS.c[name] for name in COUNTED_BY]
 
 
 def _replaced(excluded: Any) -> dict[str, Any]:

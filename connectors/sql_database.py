@@ -130,12 +130,13 @@ def upsert(
         changes: New values of an existing row, from the columns of the row that was to be inserted.
     """
     key = [column.name for column in table.primary_key.columns]
+    # The rows are parameters, so that the statement is compiled once and not for every number of rows.
     if connection.dialect.name == "postgresql":
-        pg = postgresql.insert(table).values(rows)
-        connection.execute(pg.on_conflict_do_update(index_elements=key, set_=changes(pg.excluded)))
+        pg = postgresql.insert(table)
+        connection.execute(pg.on_conflict_do_update(index_elements=key, set_=changes(pg.excluded)), list(rows))
     else:
-        lite = sqlite.insert(table).values(rows)
-        connection.execute(lite.on_conflict_do_update(index_elements=key, set_=changes(lite.excluded)))
+        lite = sqlite.insert(table)
+        connection.execute(lite.on_conflict_do_update(index_elements=key, set_=changes(lite.excluded)), list(rows))
 
 
 def shown(url: sa.URL) -> str:

@@ -1,18 +1,55 @@
-"""Counts per minute and template in the SQL store; rows are absolute and upserted, so a replay changes nothing."""
+"""Counts per minute and template in the SQL store; rows are absolute and upserted, so a replay changes nothing.
 
-from collections.abc import Callable, Iterable, Sequence
+What a row changed by is added to the rows of its hour and day and to those of all templates, in the same transaction.
+So these are exact sums at any time, and remain when the minutes are deleted. A row must not be deleted while it may be
+written again, because what it had would be added twice. Deletion therefore looks at what was written before the last
+snapshots, from which a replay starts.
+"""
+
+import operator
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
 from connectors.base import Record, SinkUnavailableError, State
 from connectors.sql_database import begin_write, database_url, driver_message, open_database, shown, upsert
-from connectors.sql_schema import LEVEL_COLUMNS, TEMPLATE_MINUTES, TEMPLATES, without_nul
+from connectors.sql_schema import (
+    ALL_TEMPLATES,
+    COUNT_COLUMNS,
+    LEVEL_COLUMNS,
+    SCORE_SPANS,
+    SPANS,
+    TEMPLATE_MINUTES,
+    TEMPLATE_SPANS,
+    TEMPLATES,
+    WINDOW_COLUMNS,
+    without_nul,
+)
 from connectors.sql_settings import SqlSettings
-from foundation.time_text import iso_time
+from foundation.score_buckets import counts_of
+from foundation.time_text import NS_PER_S, iso_time
 
-BATCH_ROWS = 500
 MINUTES_PER_DAY = 1_440
+SNAPSHOTS = 3
+"""Snapshots after which rows that were written before the first of them are not written again."""
+
+Group = tuple[str, str, int, int]
+"""Region, partition, minute and part: what the rows of one partition and minute have in common."""
+
+Sum = tuple[int, int, str, str]
+"""Span, first minute, region and template."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptDays:
+    """Days of event time behind the newest minute after which rows are deleted."""
+
+    minutes: float
+    hours: float
+    days: float
 
 
 class SqlRollupSink:
@@ -20,19 +57,20 @@ class SqlRollupSink:
 
     snapshot_holds_pending = False
 
-    def __init__(self, settings: SqlSettings, keep_days: float) -> None:
+    def __init__(self, settings: SqlSettings, kept: KeptDays) -> None:
         """Open nothing yet.
 
         Args:
             settings: The database.
-            keep_days: Days of event time behind the newest minute after which a row is deleted.
+            kept: When rows are deleted.
         """
         self._settings = settings
         self._url = database_url(settings)
-        self._keep_minutes = int(keep_days * MINUTES_PER_DAY)
+        self._kept_days = kept
         self._engine: sa.Engine | None = None
         self._kept: dict[str, Record] = {}
-        self._newest = 0
+        self._newest: dict[str, int] = {}
+        self._snapshots: deque[dict[str, int]] = deque(maxlen=SNAPSHOTS)
         self._deleted = 0
 
     def open(self, resume: State | None) -> None:
@@ -62,21 +100,22 @@ class SqlRollupSink:
         try:
             with self._engine.begin() as connection:
                 begin_write(connection)
-                widened = _widened_on(connection)
-                for i in range(0, len(documents), BATCH_ROWS):
-                    part = documents[i : i + BATCH_ROWS]
-                    upsert(connection, TEMPLATE_MINUTES, _sorted(map(_minute_row, part), TEMPLATE_MINUTES), _replaced)
-                    upsert(connection, TEMPLATES, _sorted(_template_rows(part).values(), TEMPLATES), widened)
-                self._delete_old(connection, documents[0]["region"], max(d["minute"] for d in documents))
+                _store(connection, documents)
+                deleted = self._delete_old(connection, documents[0]["region"])
         except (sa.exc.DBAPIError, OSError) as error:
             raise SinkUnavailableError(
                 f"{len(documents)} counts were not stored in {shown(self._url)}: {driver_message(error)}. "
                 "They are kept."
             ) from error
+        self._deleted = deleted
+        for document in documents:
+            partition = document["partition"]
+            self._newest[partition] = max(self._newest.get(partition, 0), document["minute"])
         self._kept = {}
 
     def snapshot(self) -> State:
         """Nothing: upserts need no state."""
+        self._snapshots.append(dict(self._newest))
         return {}
 
     def close(self) -> None:
@@ -85,26 +124,125 @@ class SqlRollupSink:
         if engine is not None:
             engine.dispose()
 
-    def _delete_old(self, connection: sa.Connection, region: str, newest: int) -> None:
-        """Delete rows behind the retention, once for each hour of event time."""
-        self._newest = max(self._newest, newest)
-        floor = self._newest - self._keep_minutes
-        if floor < self._deleted + 60:
-            return
-        table = TEMPLATE_MINUTES.c
-        connection.execute(TEMPLATE_MINUTES.delete().where(table.region == region, table.minute < floor))
-        self._deleted = floor
+    def _delete_old(self, connection: sa.Connection, region: str) -> int:
+        """Delete rows behind the retention, once for each hour of event time.
+
+        Returns:
+            The newest minute at the last deletion.
+        """
+        settled = self._snapshots[0] if len(self._snapshots) == SNAPSHOTS else {}
+        newest = max(settled.values(), default=0)
+        if newest < self._deleted + 60:
+            return self._deleted
+        kept, columns = self._kept_days, TEMPLATE_MINUTES.c
+        for partition, top in settled.items():
+            _delete_minutes(connection, region, _floor(top, kept.minutes, 60), columns.partition == partition)
+        # Another worker may still read lines of long ago, so its partitions have twice the time.
+        _delete_minutes(connection, region, _floor(newest, 2 * kept.minutes, 60), sa.true())
+        for span, days in ((1, kept.minutes), (60, kept.hours), (1_440, kept.days)):
+            floor = _floor(newest, days, max(60, span))
+            for table in (TEMPLATE_SPANS, SCORE_SPANS):
+                old = table.c.span == span, table.c.region == region, table.c.minute < floor
+                connection.execute(table.delete().where(*old))
+        gone = iso_time(_floor(newest, kept.days, 1_440) * 60 * NS_PER_S)
+        connection.execute(TEMPLATES.delete().where(TEMPLATES.c.region == region, TEMPLATES.c.last_seen < gone))
+        return newest
+
+
+def _delete_minutes(connection: sa.Connection, region: str, floor: int, whose: sa.ColumnElement[bool]) -> None:
+    table = TEMPLATE_MINUTES.c
+    old = table.region == region, table.minute < floor, table.part < floor
+    connection.execute(TEMPLATE_MINUTES.delete().where(*old, whose))
+
+
+def _floor(newest: int, days: float, multiple: int) -> int:
+    """First minute that is kept; with it the whole span that it is in."""
+    floor = max(0, newest - int(days * MINUTES_PER_DAY))
+    return floor - floor % multiple
+
+
+def _store(connection: sa.Connection, documents: Sequence[Any]) -> None:
+    """Replace the rows of minutes, and add what they changed by to all sums that they are in."""
+    rows = [_minute_row(document) for document in documents]
+    stored = _stored(connection, {_group(row) for row in rows})
+    counts: dict[Sum, list[int]] = {}
+    scores: Counter[tuple[int, int, str, str, int]] = Counter()
+    for row in rows:
+        before = stored.get((*_group(row), row["template"]))
+        changes = [row[name] - (before[name] if before else 0) for name in COUNT_COLUMNS]
+        moved = counts_of(row["scores"])
+        moved.subtract(counts_of(before["scores"] if before else ""))
+        for key in _sums(row["minute"], row["region"], row["template"]):
+            _add(counts, key, changes)
+            for bucket, windows in moved.items():
+                scores[*key, bucket] += windows
+        if row["template"] != ALL_TEMPLATES:
+            # A window is in a row for each of its templates, and once in a row of its own; a line is in one row.
+            of_lines = [*changes[: len(LEVEL_COLUMNS)], *(0 for _ in WINDOW_COLUMNS)]
+            for key in _sums(row["minute"], row["region"], ALL_TEMPLATES):
+                _add(counts, key, of_lines)
+    upsert(connection, TEMPLATE_MINUTES, _sorted(rows, TEMPLATE_MINUTES), _replaced)
+    if lives := _template_rows(documents):
+        upsert(connection, TEMPLATES, _sorted(lives.values(), TEMPLATES), _widened_on(connection))
+    upsert(connection, TEMPLATE_SPANS, _sorted(map(_span_row, counts.items()), TEMPLATE_SPANS), _added(TEMPLATE_SPANS))
+    if changed := [(key, windows) for key, windows in scores.items() if windows]:
+        upsert(connection, SCORE_SPANS, _sorted(map(_score_row, changed), SCORE_SPANS), _added(SCORE_SPANS))
+
+
+def _stored(connection: sa.Connection, groups: set[Group]) -> dict[tuple[str, str, int, int, str], Mapping[str, Any]]:
+    """The rows of the database with the given minutes and parts."""
+    table = TEMPLATE_MINUTES.c
+    found = {}
+    for region, partition, minute, part in groups:
+        query = sa.select(TEMPLATE_MINUTES).where(
+            table.region == region, table.partition == partition, table.minute == minute, table.part == part
+        )
+        for row in connection.execute(query).mappings():
+            found[region, partition, minute, part, row["template"]] = row
+    return found
+
+
+def _group(row: Mapping[str, Any]) -> Group:
+    return row["region"], row["partition"], row["minute"], row["part"]
+
+
+def _sums(minute: int, region: str, template: str) -> list[Sum]:
+    """Keys of the sums that a minute of a template is part of."""
+    spans = SPANS if template == ALL_TEMPLATES else SPANS[:-1]
+    return [(span, minute - minute % span, region, template) for span in spans]
+
+
+def _add(counts: dict[Sum, list[int]], key: Sum, changes: Sequence[int]) -> None:
+    before = counts.get(key)
+    counts[key] = list(changes) if before is None else list(map(operator.add, before, changes))
 
 
 def _minute_row(document: Any) -> dict[str, Any]:
-    row = {name: document[name] for name in ("region", "partition", "minute", "part", "template")}
-    return {**row, **dict(zip(LEVEL_COLUMNS, document["levels"], strict=True))}
+    row = {name: document[name] for name in ("region", "partition", "minute", "part", "template", "scores")}
+    return {**row, **dict(zip(COUNT_COLUMNS, document["counts"], strict=True))}
+
+
+def _span_row(item: tuple[Sum, Sequence[int]]) -> dict[str, Any]:
+    (span, minute, region, template), counts = item
+    return {
+        "span": span, "minute": minute, "region": region, "template": template,
+        "lines": sum(counts[: len(LEVEL_COLUMNS)]), **dict(zip(COUNT_COLUMNS, counts, strict=True)),
+    }  # fmt: skip
+
+
+def _score_row(item: tuple[tuple[int, int, str, str, int], int]) -> dict[str, Any]:
+    (span, minute, region, template, bucket), windows = item
+    return {
+        "span": span, "minute": minute, "region": region, "template": template, "bucket": bucket, "windows": windows,
+    }  # fmt: skip
 
 
 def _template_rows(documents: Sequence[Any]) -> dict[tuple[str, str], dict[str, Any]]:
-    """One row a template: a statement may touch a row once."""
+    """One row for each template with lines: a statement may touch a row once."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for d in documents:
+        if not d["text"]:
+            continue
         row = found.setdefault((d["region"], d["template"]), {
             "region": d["region"], "id": d["template"], "text": without_nul(d["text"]), "example": "",
             "first_seen": iso_time(d["first_ns"]), "last_seen": iso_time(d["last_ns"]),
@@ -122,7 +260,12 @@ def _sorted(rows: Iterable[dict[str, Any]], table: sa.Table) -> list[dict[str, A
 
 
 def _replaced(excluded: Any) -> dict[str, Any]:
-    return {name: excluded[name] for name in LEVEL_COLUMNS}
+    return {name: excluded[name] for name in (*COUNT_COLUMNS, "scores")}
+
+
+def _added(table: sa.Table) -> Callable[[Any], dict[str, Any]]:
+    names = [column.name for column in table.columns if not column.primary_key]
+    return lambda excluded: {name: table.c[name] + excluded[name] for name in names}
 
 
 def _widened_on(connection: sa.Connection) -> Callable[[Any], dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from connectors.channels.alert_text import cause_of, severity_of, title_of
+from foundation.content_ids import text_digest
 
 METADATA = sa.MetaData()
 
@@ -33,11 +34,26 @@ ALERTS = sa.Table(
     sa.Column("line_class", sa.Text()),
     sa.Column("title", sa.Text()),
     sa.Column("cause", sa.Text()),
+    sa.Column("cause_id", sa.Text()),
     sa.Index("alerts_created", "created", "id"),
     sa.Index("alerts_time", "last_time", "id"),
-    sa.Index("alerts_group", "group_id", "last_time"),
+    sa.Index("alerts_group", "group_id", "last_time", "severity", "first_time"),
+    sa.Index("alerts_cause", "cause_id", "last_time", "region"),
+    sa.Index("alerts_series", "last_time", "region", "kind", "line_class", "severity", "score"),
 )
 """One row an alert; columns next to `document` can be selected by."""
+
+ALERT_HOURS = sa.Table(
+    "alert_hours",
+    METADATA,
+    sa.Column("minute", sa.BigInteger(), primary_key=True),
+    *(sa.Column(name, sa.Text(), primary_key=True) for name in ("region", "kind", "line_class")),
+    sa.Column("severity", sa.SmallInteger(), primary_key=True),
+    sa.Column("alerts", sa.BigInteger(), nullable=False),
+    sa.Column("score", sa.Double()),
+    sqlite_with_rowid=False,
+)
+"""Number of alerts and their highest score by hour of their last line; `minute` is its first one, since 1970."""
 
 GROUP_STATES = sa.Table(
     "group_states",
@@ -173,6 +189,14 @@ JOBS = sa.Table(
 LEVEL_COLUMNS = tuple(f"level_{name}" for name in ("none", "trace", "debug", "info", "warn", "error", "fatal"))
 """Lines by level; their sum is the number of lines."""
 
+WINDOW_COLUMNS = ("windows", "anomalous", "alerts")
+"""Windows with a line of the template, those of them that were anomalous, and those that were due to raise an alert."""
+
+COUNT_COLUMNS = (*LEVEL_COLUMNS, *WINDOW_COLUMNS)
+
+ALL_TEMPLATES = ""
+"""In place of a template: the counts of all of them, each line and each window once."""
+
 TEMPLATE_MINUTES = sa.Table(
     "template_minutes",
     METADATA,
@@ -182,10 +206,43 @@ TEMPLATE_MINUTES = sa.Table(
     sa.Column("part", sa.BigInteger(), primary_key=True),
     sa.Column("template", sa.Text(), primary_key=True),
     *(sa.Column(name, sa.BigInteger(), nullable=False) for name in LEVEL_COLUMNS),
+    *(sa.Column(name, sa.BigInteger(), nullable=False, server_default="0") for name in WINDOW_COLUMNS),
+    sa.Column("scores", sa.Text(), nullable=False, server_default=""),
     sa.Index("template_minutes_minute", "minute"),
     sa.Index("template_minutes_template", "template", "minute"),
 )
-"""Counts of `engine.steps.rollup`; `minute` is in minutes since 1970."""
+"""Absolute counts of `engine.steps.rollup`; `minute` is in minutes since 1970, `scores` a text of
+`foundation.score_buckets`. Rows of `ALL_TEMPLATES` have windows only."""
+
+SPANS = (1_440, 60, 1)
+"""Lengths of a row of `TEMPLATE_SPANS` in minutes; those of a minute have `ALL_TEMPLATES` only."""
+
+TEMPLATE_SPANS = sa.Table(
+    "template_spans",
+    METADATA,
+    sa.Column("span", sa.SmallInteger(), primary_key=True),
+    sa.Column("minute", sa.BigInteger(), primary_key=True),
+    sa.Column("region", sa.Text(), primary_key=True),
+    sa.Column("template", sa.Text(), primary_key=True),
+    *(sa.Column(name, sa.BigInteger(), nullable=False) for name in ("lines", *COUNT_COLUMNS)),
+    sa.Index("template_spans_template", "template", "span", "minute"),
+    sqlite_with_rowid=False,
+)
+"""Sums of `TEMPLATE_MINUTES` over hours and days, and over all templates; `minute` is the first one of the span."""
+
+SCORE_SPANS = sa.Table(
+    "score_spans",
+    METADATA,
+    sa.Column("span", sa.SmallInteger(), primary_key=True),
+    sa.Column("minute", sa.BigInteger(), primary_key=True),
+    sa.Column("region", sa.Text(), primary_key=True),
+    sa.Column("template", sa.Text(), primary_key=True),
+    sa.Column("bucket", sa.SmallInteger(), primary_key=True),
+    sa.Column("windows", sa.BigInteger(), nullable=False),
+    sa.Index("score_spans_template", "template", "span", "minute"),
+    sqlite_with_rowid=False,
+)
+"""The same sums of the windows by bucket of their score."""
 
 TEMPLATES = sa.Table(
     "templates",
@@ -193,6 +250,7 @@ TEMPLATES = sa.Table(
     sa.Column("region", sa.Text(), primary_key=True),
     sa.Column("id", sa.Text(), primary_key=True),
     *(sa.Column(name, sa.Text(), nullable=False) for name in ("text", "first_seen", "last_seen", "example")),
+    sa.Index("templates_first_seen", "region", "first_seen"),
 )
 """Every template that was counted, with its first example line, redacted."""
 
@@ -203,6 +261,7 @@ _DERIVED: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
     "line_class": lambda alert: (alert.get("classification") or {}).get("class", ""),
     "title": title_of,
     "cause": cause_of,
+    "cause_id": lambda alert: cause_id(without_nul(cause_of(alert))),
 }
 """Columns that are not fields of the document."""
 
@@ -213,6 +272,11 @@ def alert_columns(document: Mapping[str, Any]) -> dict[str, Any]:
     found = {name: _DERIVED[name](document) if name in _DERIVED else document.get(name) for name in names}
     # The document itself keeps a NUL, escaped.
     return {name: without_nul(value) if isinstance(value, str) else value for name, value in found.items()}
+
+
+def cause_id(text: str) -> str:
+    """Return the id of a template by its text, or "" for no text; it is short enough for an index."""
+    return f"{int.from_bytes(text_digest(text), 'little'):016x}" if text else ""
 
 
 def without_nul(text: str) -> str:

@@ -9,10 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import sqlalchemy as sa
 
 from bench.harness import Outcome, Run, Scenario, Target
+from connectors.sql_alert_hours import count_alerts
 from connectors.sql_database import database_url, open_database
-from connectors.sql_schema import ALERTS, LEVEL_COLUMNS, TEMPLATE_MINUTES, TEMPLATES, alert_columns
+from connectors.sql_schema import (
+    ALERTS,
+    COUNT_COLUMNS,
+    LEVEL_COLUMNS,
+    SPANS,
+    TEMPLATE_MINUTES,
+    TEMPLATES,
+    WINDOW_COLUMNS,
+    alert_columns,
+)
 from connectors.sql_settings import SqlSettings
 from foundation.documents.alert import SEVERITIES
 from foundation.time_text import NS_PER_S, iso_time
@@ -110,13 +121,31 @@ def _fill(
     with engine.begin() as connection:
         connection.execute(TEMPLATES.insert(), rows)
         for done in range(0, alerts, BATCH):
-            connection.execute(ALERTS.insert(), list(_alerts(rng, now_s, done, min(BATCH, alerts - done), texts)))
+            rows = list(_alerts(rng, now_s, done, min(BATCH, alerts - done), texts))
+            count_alerts(connection, added=rows, removed=())
+            connection.execute(ALERTS.insert(), rows)
             run.progress("alerts", done, alerts)
         last = int(now_s // 60)
         for minute in range(last - COUNTED_DAYS * 1_440, last):
             chosen = rng.choice(templates, min(minutes, templates), replace=False)
             connection.execute(TEMPLATE_MINUTES.insert(), [_counts(minute, ids[i], i) for i in chosen.tolist()])
+        for span in SPANS:
+            _add_up(connection, span, "''")
+            if span > 1:
+                _add_up(connection, span, "template")
     engine.dispose()
+
+
+def _add_up(connection: sa.Connection, span: int, template: str) -> None:
+    """Fill the sums as the engine's sink does row by row."""
+    start, zeros = f"minute - minute % {span}", ", 0" * len(WINDOW_COLUMNS)
+    names = ", ".join(("span", "minute", "region", "template", "lines", *COUNT_COLUMNS))
+    lines, levels = " + ".join(LEVEL_COLUMNS), ", ".join(f"SUM({name})" for name in LEVEL_COLUMNS)
+    connection.exec_driver_sql(
+        f"INSERT INTO template_spans ({names}) SELECT {span}, {start}, region, {template}, "
+        f"SUM({lines}), {levels}{zeros} FROM template_minutes "
+        f"GROUP BY {start}, region{', template' if template == 'template' else ''}"
+    )
 
 
 def _alerts(

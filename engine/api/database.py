@@ -30,9 +30,23 @@ class Database:
         Raises:
             SinkUnavailableError: the database cannot be read now.
         """
+        with self._reading() as connection:
+            return [dict(row) for row in connection.execute(query).mappings()]
+
+    def tuples(self, query: sa.Select[Any]) -> Sequence[Any]:
+        """The rows of a query as tuples, for answers that look at many of them.
+
+        Raises:
+            SinkUnavailableError: the database cannot be read now.
+        """
+        with self._reading() as connection:
+            return [tuple(row) for row in connection.execute(query)]
+
+    @contextmanager
+    def _reading(self) -> Iterator[sa.Connection]:
         try:
             with self._engine.connect() as connection:
-                return [dict(row) for row in connection.execute(query).mappings()]
+                yield connection
         except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
             raise SinkUnavailableError(f"cannot read {shown(self._url)}: {driver_message(error)}") from error
 

@@ -1,12 +1,24 @@
-"""Ranges of whole minutes; lines by level within them from the rollup, and alerts."""
+"""Ranges of whole minutes, and the counts of the rollup within them, from rows as long as the range allows.
 
-from collections.abc import Mapping, Sequence
+A range is cut into whole days and hours, whose rows are sums, and the minutes that are left at its ends. So an answer
+is exact and reads few rows. Where the rows of minutes are deleted, the range begins with a whole hour or day.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import sqlalchemy as sa
 from fastapi import Query
 
-from connectors.sql_schema import ALERTS, LEVEL_COLUMNS, TEMPLATE_MINUTES
+from connectors.sql_schema import (
+    ALERTS,
+    ALL_TEMPLATES,
+    COUNT_COLUMNS,
+    LEVEL_COLUMNS,
+    SPANS,
+    TEMPLATE_MINUTES,
+    TEMPLATE_SPANS,
+)
 from engine.api.pages import time_of
 from engine.api.problems import ProblemError
 from engine.api.services import Services
@@ -18,7 +30,10 @@ MAX_MINUTES = 400 * 24 * 60
 
 LEVELS = tuple(name.removeprefix("level_") for name in LEVEL_COLUMNS)
 
-Time = Annotated[str | None, Query(max_length=40, description="RFC 3339; rounded down to the minute.")]
+Time = Annotated[
+    str | None,
+    Query(max_length=40, description="RFC 3339; rounded down to the minute, or to what the retention has left."),
+]
 RegionName = Annotated[str | None, Query(max_length=256, description="Only lines of this region.")]
 
 
@@ -34,13 +49,87 @@ def minute_range(services: Services, since: str | None, until: str | None) -> tu
         raise ProblemError(422, "since must be before until")
     if end - start > MAX_MINUTES:
         raise ProblemError(422, f"the range is longer than {MAX_MINUTES // 1_440} days")
-    return max(0, start), end
+    return _begin_with_rows(services, max(0, start)), end
 
 
-def select_levels(start: int, end: int, region: str | None, *more: sa.ColumnElement[Any]) -> sa.Select[Any]:
-    """Sums by level over the minutes of a range."""
-    table = TEMPLATE_MINUTES.c
-    query = sa.select(*more, *(sa.func.sum(table[name]).label(name) for name in LEVEL_COLUMNS))
+def _begin_with_rows(services: Services, start: int) -> int:
+    """The start of a range, moved back to the whole hour or day where shorter rows of its time are deleted."""
+    counted = TEMPLATE_MINUTES.c
+    query = sa.select(sa.func.min(counted.minute).label("oldest")).where(counted.part == 0)
+    oldest = services.database.rows(query)[0]["oldest"]
+    table = TEMPLATE_SPANS.c
+    for span in (60, 1_440):
+        if oldest is None or start >= oldest:
+            break
+        query = sa.select(sa.func.min(table.minute).label("oldest"))
+        longer = services.database.rows(query.where(table.span == span))[0]["oldest"]
+        if longer is not None and longer + span <= oldest:
+            start -= start % span
+        oldest = longer
+    return start
+
+
+def pieces(start: int, end: int, step: int = SPANS[0]) -> Iterator[tuple[int, int, int]]:
+    """Cut a range into rows.
+
+    Args:
+        start: First minute.
+        end: The minute behind the last one.
+        step: Minutes that are added up from the start on; a row lies within one step.
+
+    Yields:
+        Length of a row in minutes, and first minute and end of the part that such rows cover.
+    """
+    yield from _cut(start, end, [span for span in SPANS if step % span == 0 and (step == SPANS[0] or not start % span)])
+
+
+def _cut(start: int, end: int, spans: Sequence[int]) -> Iterator[tuple[int, int, int]]:
+    span, *shorter = spans
+    first, last = -(-start // span) * span, end // span * span
+    if first >= last:
+        if shorter:
+            yield from _cut(start, end, shorter)
+        return
+    if start < first:
+        yield from _cut(start, first, shorter)
+    yield span, first, last
+    if last < end:
+        yield from _cut(last, end, shorter)
+
+
+def rows_within(
+    start: int, end: int, region: str | None, names: Sequence[str] | sa.Select[Any] | None = None, *,
+    step: int = SPANS[0],
+) -> sa.Subquery:  # fmt: skip
+    """Rows with `template`, `minute`, `lines` and every column of `COUNT_COLUMNS`, of every template.
+
+    Args:
+        start: First minute.
+        end: The minute behind the last one.
+        region: Only its rows.
+        names: Only rows of these templates; `(ALL_TEMPLATES,)` for the sums over all.
+        step: See `pieces`.
+    """
+    return sa.union_all(*(
+        _rows(span, first, last, region, names) for span, first, last in pieces(start, end, step)
+    )).subquery()  # fmt: skip
+
+
+def _rows(
+    span: int, start: int, end: int, region: str | None, names: Sequence[str] | sa.Select[Any] | None
+) -> sa.Select[Any]:  # fmt: skip
+    summed = span > 1 or names == (ALL_TEMPLATES,)
+    table = TEMPLATE_SPANS.c if summed else TEMPLATE_MINUTES.c
+    lines = table.lines if summed else sum((table[name] for name in LEVEL_COLUMNS[1:]), table[LEVEL_COLUMNS[0]])
+    query = sa.select(table.template, table.minute, lines.label("lines"), *(table[name] for name in COUNT_COLUMNS))
+    if summed:
+        query = query.where(table.span == span)
+    if names is None:
+        query = query.where(table.template != ALL_TEMPLATES)
+    elif isinstance(names, sa.Select):
+        query = query.where(table.template.in_(names))
+    else:
+        query = query.where(table.template.in_(names) if len(names) > 1 else table.template == names[0])
     query = query.where(table.minute >= start, table.minute < end)
     return query if region is None else query.where(table.region == region)
 
@@ -56,6 +145,11 @@ def part_of(start: int, step: int) -> sa.ColumnElement[Any]:
     """Number of the part of a range that a minute is in; `//` of integers in both databases."""
     # As literals: PostgreSQL takes an expression with parameters for another one in GROUP BY.
     return sa.literal_column(f"((minute - {start:d}) / {step:d})")
+
+
+def sums(rows: sa.Subquery) -> list[sa.ColumnElement[Any]]:
+    """Sums of every column of counts."""
+    return [sa.func.sum(rows.c[name]).label(name) for name in COUNT_COLUMNS]
 
 
 def levels_of(row: Mapping[str, Any]) -> list[int]:

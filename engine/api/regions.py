@@ -1,16 +1,15 @@
 """Health of the regions in the store: lag, age of the model, and what the model is blind to."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 import sqlalchemy as sa
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from connectors.sql_schema import ALERTS, TEMPLATE_MINUTES, TEMPLATES
+from connectors.sql_schema import ALERTS, ALL_TEMPLATES, TEMPLATES
 from engine.api.auth import Viewer
-from engine.api.minutes import alerts_within, levels_of, minute_range, select_levels
+from engine.api.minutes import alerts_within, minute_range, rows_within
 from engine.api.problems import RESPONSES
 from engine.api.services import Services, Svc
 from engine.runtime.engine_state import worker_states
@@ -96,23 +95,16 @@ def list_regions(_: Viewer, services: Svc) -> list[RegionHealth]:
 def _health(services: Services, name: str, last_line: str | None, own: RegionSettings | None) -> RegionHealth:
     start, end = minute_range(services, None, None)
     model = _model(services, name)
-    lines = _lines(services, name, start, end)
+    lines, _ = _lines(services, rows_within(start, end, name, (ALL_TEMPLATES,)))
     return RegionHealth(
         name=name, last_line=last_line,
         lag_s=None if last_line is None else (services.now_ns() - parse_time(last_line)) / NS_PER_S,
-        lines=sum(lines.values()),
+        lines=lines,
         alerts=services.database.count(sa.select(ALERTS.c.id).where(*alerts_within(start, end, name))),
-        model=model, blind=None if model is None else _blind(services, name, lines, model.created),
+        model=model, blind=None if model is None else _blind(services, name, start, end, lines, model.created),
         labels=None if own is None else _labels(services, own),
         workers=None if own is None else [Worker.model_validate(asdict(found)) for found in worker_states(own)],
     )  # fmt: skip
-
-
-def _lines(services: Services, region: str, start: int, end: int) -> dict[str, int]:
-    """Lines of each template."""
-    template = TEMPLATE_MINUTES.c.template
-    query = select_levels(start, end, region, template).group_by(template)
-    return {row["template"]: sum(levels_of(row)) for row in services.database.rows(query)}
 
 
 def _model(services: Services, region: str) -> RegionModel | None:
@@ -129,11 +121,17 @@ def _model(services: Services, region: str) -> RegionModel | None:
     return RegionModel(name=name, version=version, created=iso_time(created_ns), age_s=age_s)
 
 
-def _blind(services: Services, region: str, lines: Mapping[str, int], created: str) -> BlindSpot:
-    query: sa.Select[Any] = sa.select(TEMPLATES.c.id).where(TEMPLATES.c.region == region)
-    new = [row["id"] for row in services.database.rows(query.where(TEMPLATES.c.first_seen > created))]
-    counts = [lines[name] for name in new if name in lines]
-    return BlindSpot(templates=len(counts), lines=sum(counts), share=sum(counts) / max(1, sum(lines.values())))
+def _lines(services: Services, counted: sa.Subquery) -> tuple[int, int]:
+    """Number of lines, and of the templates that have any."""
+    query = sa.select(sa.func.sum(counted.c.lines), sa.func.count(counted.c.template.distinct()))
+    ((lines, templates),) = services.database.tuples(query.where(counted.c.lines > 0))
+    return int(lines or 0), templates
+
+
+def _blind(services: Services, region: str, start: int, end: int, lines: int, created: str) -> BlindSpot:
+    newer = sa.select(TEMPLATES.c.id).where(TEMPLATES.c.region == region, TEMPLATES.c.first_seen > created)
+    blind, templates = _lines(services, rows_within(start, end, region, newer))
+    return BlindSpot(templates=templates, lines=blind, share=blind / max(1, lines))
 
 
 def _labels(services: Services, region: RegionSettings) -> StoredLabels | None:

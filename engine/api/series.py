@@ -1,13 +1,15 @@
 """Lines and alerts over time on one axis, from the rollup and the table of alerts."""
 
+import itertools
 from collections import Counter, defaultdict
-from typing import Annotated, Any
+from collections.abc import Iterator
+from typing import Annotated, Any, NamedTuple
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from connectors.sql_schema import ALERTS, FEEDBACK
+from connectors.sql_schema import ALERT_HOURS, ALERTS, ALL_TEMPLATES, FEEDBACK
 from engine.api.alert_queries import severity_name
 from engine.api.auth import Viewer
 from engine.api.markers import Marker, markers_between
@@ -21,7 +23,9 @@ from engine.api.minutes import (
     minute_range,
     minute_text,
     part_of,
-    select_levels,
+    pieces,
+    rows_within,
+    sums,
 )
 from engine.api.problems import RESPONSES
 from engine.api.services import Services, Svc
@@ -71,12 +75,22 @@ def show(
     step = next((s for s in STEPS if (end - start) <= s * points), STEPS[-1])
     start -= start % step
     lines = _lines(services, start, end, region, step)
-    alerts, scores = _alerts(services, start, end, region, step)
-    by = _alerts_by(services, start, end, region)
+    alerts: Counter[int] = Counter()
+    scores: dict[int, float] = {}
+    by: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in _alerts(services, start, end, region, step):
+        part = (row.minute - start) // step
+        alerts[part] += row.alerts
+        if row.score is not None:
+            scores[part] = max(row.score, scores.get(part, row.score))
+        by["kind"][row.line_class or row.kind or "score"] += row.alerts
+        by["severity"][severity_name(row.severity)] += row.alerts
+        by["region"][row.region] += row.alerts
     parts = range(-(-(end - start) // step))
     return Series(
         since=minute_text(start), until=minute_text(end), step_minutes=step,
-        lines=sum(map(sum, lines.values())), alerts=sum(alerts.values()), answered=by["answered"].total(),
+        lines=sum(map(sum, lines.values())), alerts=sum(alerts.values()),
+        answered=_answered(services, start, end, region),
         kinds=by["kind"], severities=by["severity"], regions=by["region"],
         points=[
             SeriesPoint(
@@ -93,41 +107,53 @@ def show(
 def _lines(services: Services, start: int, end: int, region: str | None, step: int) -> dict[int, list[int]]:
     """Lines by level of each part that has any."""
     part = part_of(start, step)
-    query = select_levels(start, end, region, part.label("part")).group_by(part)
+    counted = rows_within(start, end, region, (ALL_TEMPLATES,), step=step)
+    query = sa.select(part.label("part"), *sums(counted)).select_from(counted).group_by(part)
     return {row["part"]: levels_of(row) for row in services.database.rows(query)}
 
 
-def _alerts(
-    services: Services, start: int, end: int, region: str | None, step: int
-) -> tuple[Counter[int], dict[int, float]]:  # fmt: skip
-    """Number of alerts and highest score of each part that has any."""
-    # Times are text of one form: their beginning is the minute or the hour, which every part is made of.
-    length, rest = (13, ":00:00Z") if step >= HOUR else (16, ":00Z")
-    bucket = sa.func.substr(ALERTS.c.last_time, sa.literal_column("1"), sa.literal_column(str(length)))
-    highest = sa.func.max(ALERTS.c.score).label("score")
-    query: sa.Select[Any] = sa.select(bucket.label("time"), sa.func.count().label("n"), highest)
-    query = query.where(*alerts_within(start, end, region)).group_by(bucket)
-    counts: Counter[int] = Counter()
-    scores: dict[int, float] = {}
-    for row in services.database.rows(query):
-        part = (parse_time(row["time"] + rest) // MINUTE_NS - start) // step
-        counts[part] += row["n"]
-        if row["score"] is not None:
-            scores[part] = max(row["score"], scores.get(part, row["score"]))
-    return counts, scores
+class _Alerts(NamedTuple):
+    """Alerts of a minute or an hour that have the same properties."""
+
+    minute: int
+    region: str
+    kind: str
+    line_class: str
+    severity: int
+    alerts: int
+    score: float | None
 
 
-def _alerts_by(services: Services, start: int, end: int, region: str | None) -> dict[str, Counter[str]]:
-    """Alerts by kind, severity and region, and those answered."""
-    columns = [ALERTS.c[name] for name in ("kind", "line_class", "severity", "region")]
-    source = ALERTS.outerjoin(FEEDBACK, FEEDBACK.c.alert_id == ALERTS.c.id)
-    answered = sa.func.count(FEEDBACK.c.answer).label("answered")
-    query: sa.Select[Any] = sa.select(*columns, sa.func.count().label("n"), answered).select_from(source)
-    found: dict[str, Counter[str]] = defaultdict(Counter)
-    query = query.where(*alerts_within(start, end, region)).group_by(*columns)
-    for row in services.database.rows(query):
-        found["kind"][row["line_class"] or row["kind"] or "score"] += row["n"]
-        found["severity"][severity_name(row["severity"])] += row["n"]
-        found["region"][row["region"] or ""] += row["n"]
-        found["answered"][""] += row["answered"]
-    return found
+def _alerts(services: Services, start: int, end: int, region: str | None, step: int) -> Iterator[_Alerts]:
+    """Alerts of a range, by hour where the parts are made of whole hours."""
+    for span, first, last in pieces(start, end, min(step, HOUR)):
+        if span == HOUR:
+            yield from _by_hour(services, first, last, region)
+        else:
+            yield from _by_minute(services, first, last, region)
+
+
+def _by_hour(services: Services, start: int, end: int, region: str | None) -> Iterator[_Alerts]:
+    table = ALERT_HOURS.c
+    query = sa.select(ALERT_HOURS).where(table.minute >= start, table.minute < end, table.alerts > 0)
+    query = query if region is None else query.where(table.region == region)
+    return itertools.starmap(_Alerts, services.database.tuples(query))
+
+
+def _by_minute(services: Services, start: int, end: int, region: str | None) -> Iterator[_Alerts]:
+    # Times are text of one form: their beginning is the minute.
+    minute = sa.func.substr(ALERTS.c.last_time, sa.literal_column("1"), sa.literal_column("16"))
+    columns = [
+        *(sa.func.coalesce(ALERTS.c[name], sa.literal_column("''")) for name in ("region", "kind", "line_class")),
+        sa.func.coalesce(ALERTS.c.severity, sa.literal_column("2")),
+    ]
+    query: sa.Select[Any] = sa.select(minute, *columns, sa.func.count(), sa.func.max(ALERTS.c.score))
+    query = query.where(*alerts_within(start, end, region)).group_by(minute, *columns)
+    for time, *row in services.database.tuples(query):
+        yield _Alerts(parse_time(f"{time}:00Z") // MINUTE_NS, *row)
+
+
+def _answered(services: Services, start: int, end: int, region: str | None) -> int:
+    """Alerts of a range that an operator has answered; there are far fewer answers than alerts."""
+    alert = sa.exists().where(ALERTS.c.id == FEEDBACK.c.alert_id, *alerts_within(start, end, region))
+    return services.database.count(sa.select(FEEDBACK.c.alert_id).where(alert))

@@ -1,5 +1,6 @@
 """Templates: exact counts, sparklines, life lines, and the difference of two ranges, all from the rollup."""
 
+import heapq
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
@@ -8,7 +9,7 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
-from connectors.sql_schema import ALERTS, TEMPLATE_MINUTES, TEMPLATES
+from connectors.sql_schema import ALERTS, ALL_TEMPLATES, TEMPLATES, cause_id
 from engine.api.auth import Viewer
 from engine.api.minutes import (
     RegionName,
@@ -19,7 +20,8 @@ from engine.api.minutes import (
     minute_range,
     minute_text,
     part_of,
-    select_levels,
+    rows_within,
+    sums,
 )
 from engine.api.problems import RESPONSES, ProblemError, not_found
 from engine.api.services import Services, Svc
@@ -27,6 +29,7 @@ from engine.api.services import Services, Svc
 router = APIRouter(prefix="/api/v1/templates", tags=["templates"], responses=RESPONSES)
 
 SPARK_POINTS = 48
+HOUR = 60
 MAX_POINTS = 2_000
 SHIFTED = 2.0
 """Factor between two rates from which a template counts as shifted."""
@@ -111,23 +114,23 @@ def list_templates(
 ) -> TemplateList:  # fmt: skip
     """Templates with exact counts and sparklines; the last 24 hours unless a range is given."""
     start, end = minute_range(services, since, until)
-    counts = _counts(services, start, end, region)
-    known = _known(services, region)
-    shown = [name for name in counts if not text or text.casefold() in known[name]["text"].casefold()]
-    shown = sorted(shown, key=lambda name: (-sum(counts[name]), name))[:limit]
+    counts, templates = _ranked(services, start, end, region, text, limit)
+    shown = [name for name, _ in counts]
+    known = _known(services, region, shown)
+    levels = _levels(services, start, end, region, shown)
     sparks = _sparks(services, start, end, region, shown)
-    alerts = _alerts(services, start, end, region)
+    alerts = _alerts(services, start, end, region, {name: known[name]["text"] for name in shown})
     items = [
         TemplateItem(
-            id=name, text=known[name]["text"], lines=sum(counts[name]), levels=by_level(counts[name]),
-            alerts=alerts.get(known[name]["text"], 0), first_seen=known[name]["first_seen"],
-            last_seen=known[name]["last_seen"], example=known[name]["example"], sparkline=sparks[name],
+            id=name, text=known[name]["text"], lines=lines, levels=by_level(levels[name]), alerts=alerts[name],
+            first_seen=known[name]["first_seen"], last_seen=known[name]["last_seen"], example=known[name]["example"],
+            sparkline=sparks[name],
         )
-        for name in shown
+        for name, lines in counts
     ]  # fmt: skip
     return TemplateList(
-        since=minute_text(start), until=minute_text(end), total_lines=sum(map(sum, counts.values())),
-        total_templates=len(counts), items=items,
+        since=minute_text(start), until=minute_text(end), total_lines=_total(services, start, end, region),
+        total_templates=templates, items=items,
     )  # fmt: skip
 
 
@@ -143,24 +146,24 @@ def diff(
 ) -> TemplateDiff:  # fmt: skip
     """What is new, gone, more or less frequent in the second range; ranges may have different lengths and regions."""
     a, b = minute_range(services, since_a, until_a), minute_range(services, since_b, until_b)
-    before = {name: sum(row) for name, row in _counts(services, *a, region_a).items()}
-    after = {name: sum(row) for name, row in _counts(services, *b, region_b).items()}
+    before, after = _counts(services, *a, region_a), _counts(services, *b, region_b)
     minutes = a[1] - a[0], b[1] - b[0]
-    texts = {name: row["text"] for name, row in _known(services, None).items()}
-    changes = [
-        change_of(name, texts.get(name, ""), (before.get(name, 0), after.get(name, 0)), minutes)
-        for name in sorted({*before, *after})
-    ]
+    names = sorted({*before, *after})
+    counts = [(before.get(name, 0), after.get(name, 0)) for name in names]
     kinds: dict[ChangeKind, int] = defaultdict(int)
     lines: dict[ChangeKind, tuple[int, int]] = {}
-    for change in changes:
-        kinds[change.kind] += 1
-        had = lines.get(change.kind, (0, 0))
-        lines[change.kind] = had[0] + change.before, had[1] + change.after
-    changes.sort(key=lambda c: (-abs(c.rate_after - c.rate_before), c.id))
+    for count in counts:
+        kind = kind_of(count, minutes)
+        kinds[kind] += 1
+        had = lines.get(kind, (0, 0))
+        lines[kind] = had[0] + count[0], had[1] + count[1]
+    differences = [abs(count[1] / minutes[1] - count[0] / minutes[0]) for count in counts]
+    shown = heapq.nsmallest(limit, range(len(names)), key=lambda i: (-differences[i], names[i]))
+    texts = {name: row["text"] for name, row in _known(services, None, [names[i] for i in shown]).items()}
     return TemplateDiff(
         lines_before=sum(before.values()), lines_after=sum(after.values()), minutes_before=minutes[0],
-        minutes_after=minutes[1], kinds=kinds, lines_by_kind=lines, changes=changes[:limit],
+        minutes_after=minutes[1], kinds=kinds, lines_by_kind=lines,
+        changes=[change_of(names[i], texts.get(names[i], ""), counts[i], minutes) for i in shown],
     )  # fmt: skip
 
 
@@ -178,7 +181,8 @@ def life(
     if not known:
         raise not_found("template", identity)
     part = part_of(start, step_minutes)
-    query = select_levels(start, end, region, part.label("part")).where(TEMPLATE_MINUTES.c.template == identity)
+    counted = rows_within(start, end, region, [identity], step=step_minutes)
+    query = sa.select(part.label("part"), *sums(counted)).select_from(counted)
     rows = services.database.rows(query.group_by(part).order_by(part))
     points = [
         LifePoint(
@@ -205,55 +209,110 @@ def change_of(name: str, text: str, lines: tuple[int, int], minutes: tuple[int, 
         minutes: Lengths of both ranges.
     """
     rates = lines[0] / minutes[0], lines[1] / minutes[1]
-    kind: ChangeKind = "same"
-    if not lines[0]:
-        kind = "new"
-    elif not lines[1]:
-        kind = "gone"
-    elif rates[1] >= SHIFTED * rates[0]:
-        kind = "more"
-    elif rates[0] >= SHIFTED * rates[1]:
-        kind = "fewer"
     return TemplateChange(
-        id=name, text=text, kind=kind, before=lines[0], after=lines[1], rate_before=rates[0], rate_after=rates[1]
-    )
+        id=name, text=text, kind=kind_of(lines, minutes), before=lines[0], after=lines[1], rate_before=rates[0],
+        rate_after=rates[1],
+    )  # fmt: skip
 
 
-def _counts(services: Services, start: int, end: int, region: str | None) -> dict[str, Sequence[int]]:
+def kind_of(lines: tuple[int, int], minutes: tuple[int, int]) -> ChangeKind:
+    """Return how a template's lines changed; see `change_of`."""
+    if not lines[0]:
+        return "new"
+    if not lines[1]:
+        return "gone"
+    rates = lines[0] / minutes[0], lines[1] / minutes[1]
+    if rates[1] >= SHIFTED * rates[0]:
+        return "more"
+    return "fewer" if rates[0] >= SHIFTED * rates[1] else "same"
+
+
+def _counts(services: Services, start: int, end: int, region: str | None) -> dict[str, int]:
+    """Template to its lines."""
+    counted = rows_within(start, end, region)
+    lines = sa.func.sum(counted.c.lines)
+    query = sa.select(counted.c.template, lines).group_by(counted.c.template).having(lines > 0)
+    return {name: int(count) for name, count in services.database.tuples(query)}
+
+
+def _ranked(
+    services: Services, start: int, end: int, region: str | None, text: str | None, limit: int
+) -> tuple[list[tuple[str, int]], int]:  # fmt: skip
+    """The templates with most lines, and the number of all templates."""
+    if text:
+        counts = _counts(services, start, end, region)
+        wanted = text.casefold()
+        texts = services.database.tuples(sa.select(TEMPLATES.c.id, TEMPLATES.c.text))
+        found = {name for name, known in texts if wanted in known.casefold()}
+        ranked = sorted(((name, counts[name]) for name in found & counts.keys()), key=lambda item: (-item[1], item[0]))
+        return ranked[:limit], len(counts)
+    counted = rows_within(start, end, region)
+    lines = sa.func.sum(counted.c.lines)
+    query = sa.select(counted.c.template, lines, sa.func.count().over()).group_by(counted.c.template)
+    rows = services.database.tuples(query.having(lines > 0).order_by(lines.desc(), counted.c.template).limit(limit))
+    return [(name, int(count)) for name, count, _ in rows], rows[0][2] if rows else 0
+
+
+def _total(services: Services, start: int, end: int, region: str | None) -> int:
+    counted = rows_within(start, end, region, (ALL_TEMPLATES,))
+    return int(services.database.tuples(sa.select(sa.func.sum(counted.c.lines)))[0][0] or 0)
+
+
+def _levels(
+    services: Services, start: int, end: int, region: str | None, names: Sequence[str]
+) -> dict[str, Sequence[int]]:  # fmt: skip
     """Template to its lines by level."""
-    template = TEMPLATE_MINUTES.c.template
-    rows = services.database.rows(select_levels(start, end, region, template).group_by(template))
-    return {row["template"]: levels_of(row) for row in rows}
+    if not names:
+        return {}
+    counted = rows_within(start, end, region, names)
+    query = sa.select(counted.c.template, *sums(counted)).group_by(counted.c.template)
+    return {row["template"]: levels_of(row) for row in services.database.rows(query)}
 
 
 def _sparks(
     services: Services, start: int, end: int, region: str | None, names: Sequence[str]
 ) -> dict[str, list[int]]:  # fmt: skip
+    """Lines in parts of equal length; whole hours where there would be more than twice as many rows to read."""
     step = -(-(end - start) // SPARK_POINTS)
+    if step >= HOUR / 4:
+        step = -(-step // HOUR) * HOUR
+        start -= start % HOUR
     points = -(-(end - start) // step)
     found = {name: [0] * points for name in names}
-    template, part = TEMPLATE_MINUTES.c.template, part_of(start, step)
-    query = select_levels(start, end, region, template, part.label("part")).group_by(template, part)
-    query = query.where(template.in_(names))
-    for row in services.database.rows(query):
-        if row["template"] in found:
-            found[row["template"]][row["part"]] += sum(levels_of(row))
+    if not names:
+        return found
+    counted, part = rows_within(start, end, region, names, step=step), part_of(start, step)
+    query = sa.select(counted.c.template, part, sa.func.sum(counted.c.lines)).select_from(counted)
+    for name, i, lines in services.database.tuples(query.group_by(counted.c.template, part)):
+        found[name][i] += int(lines)
     return found
 
 
-def _known(services: Services, region: str | None) -> dict[str, Mapping[str, Any]]:
-    """Every template by id; of several regions, the widest life."""
+def _known(services: Services, region: str | None, names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    """Templates by id; of several regions, the widest life."""
     table = TEMPLATES.c
     query = sa.select(
         table.id, sa.func.max(table.text).label("text"), sa.func.min(table.first_seen).label("first_seen"),
         sa.func.max(table.last_seen).label("last_seen"), sa.func.max(table.example).label("example"),
-    ).group_by(table.id)  # fmt: skip
+    ).where(table.id.in_(names)).group_by(table.id)  # fmt: skip
     rows = services.database.rows(query if region is None else query.where(table.region == region))
     return {row["id"]: row for row in rows}
 
 
-def _alerts(services: Services, start: int, end: int, region: str | None) -> dict[str, int]:
-    """Alerts by the text of the template that caused them."""
-    cause = ALERTS.c.cause
-    query = sa.select(cause, sa.func.count().label("n")).where(*alerts_within(start, end, region)).group_by(cause)
-    return {row["cause"]: row["n"] for row in services.database.rows(query)}
+def _alerts(
+    services: Services, start: int, end: int, region: str | None, texts: Mapping[str, str]
+) -> dict[str, int]:  # fmt: skip
+    """Alerts that each template caused.
+
+    Args:
+        services: The running service.
+        start: First minute.
+        end: The minute behind the last one.
+        region: Only its alerts.
+        texts: Text of each template, as alerts quote it.
+    """
+    causes = {name: cause_id(text) for name, text in texts.items()}
+    cause = ALERTS.c.cause_id
+    within = *alerts_within(start, end, region), cause.in_(list(causes.values()))
+    counts = dict(services.database.tuples(sa.select(cause, sa.func.count()).where(*within).group_by(cause)))
+    return {name: counts.get(found, 0) for name, found in causes.items()}

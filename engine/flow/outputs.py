@@ -75,9 +75,9 @@ def _rollup_sink(settings: RegionSettings) -> Sink:
     if rollup is None or store is None:
         raise ValueError("the region has no [rollup] with a database")
     require("sql", "the rollup of counts")
-    from connectors.sql_rollup import SqlRollupSink
+    from connectors.sql_rollup import KeptDays, SqlRollupSink
 
-    return SqlRollupSink(store, rollup.keep_days)
+    return SqlRollupSink(store, KeptDays(rollup.keep_days, rollup.keep_hourly_days, rollup.keep_daily_days))
 
 
 def _alert_sinks(context: Context) -> dict[str, SinkSettings]:

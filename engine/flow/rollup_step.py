@@ -68,8 +68,8 @@ class RollupStep(Step[Parsed, Record]):
         template = template_id_text(row.template)
         document = {
             "region": self._context.settings.region, "partition": self._partition, "minute": row.minute,
-            "part": row.part, "template": template, "levels": row.levels, "first_ns": row.first_ns,
-            "last_ns": row.last_ns, "text": self._redacted(self._texts[row.template]),
+            "part": row.part, "template": template, "counts": (*row.levels, 0, 0, 0), "scores": "",
+            "first_ns": row.first_ns, "last_ns": row.last_ns, "text": self._redacted(self._texts[row.template]),
             "example": self._examples.pop(row.template, ""),
         }  # fmt: skip
         return Record(f"{self._partition}/{row.minute}/{row.part}/{template}", self._partition, document)

@@ -43,7 +43,13 @@ class RollupSettings(BaseModel):
         5, description="Minutes of event time for which counts stay in memory. Later lines are counted separately."
     )
     keep_days: Annotated[float, Field(gt=0)] = Field(
-        14.0, description="Days of event time after which the counts of a minute are deleted."
+        14.0, description="Days of event time after which the counts of a minute are deleted. Those of its hour remain."
+    )
+    keep_hourly_days: Annotated[float, Field(gt=0)] = Field(
+        90.0, description="The same for the counts of an hour. Those of its day remain."
+    )
+    keep_daily_days: Annotated[float, Field(gt=0)] = Field(
+        730.0, description="The same for the counts of a day, and for templates that were not seen since."
     )
 
 

@@ -10,8 +10,9 @@ from alembic.migration import MigrationContext
 from connectors.base import Record, SettingsError
 from connectors.sql import SqlSink
 from connectors.sql_database import database_url, open_database
-from connectors.sql_schema import ALERTS, METADATA
+from connectors.sql_schema import ALERT_HOURS, ALERTS, METADATA, cause_id
 from connectors.sql_settings import SqlSettings
+from foundation.time_text import NS_PER_S, iso_time
 
 RELEASED = (
     """CREATE TABLE alerts (
@@ -55,6 +56,7 @@ def test_alerts_of_the_schema_before_alembic_are_kept_and_can_be_filtered(settin
             connection.exec_driver_sql(statement)
         insert = sa.text("INSERT INTO alerts (id, created, document) VALUES (:id, :created, :document)")
         connection.execute(insert, {"id": "a", "created": alert["created"], "document": json.dumps(alert)})
+        connection.exec_driver_sql("UPDATE alerts SET last_time = '2026-11-01T07:59:58.000Z', score = 0.75")
         connection.execute(insert, {"id": "b", "created": "2026-11-02", "document": "{}"})
     before.dispose()
     engine = open_database(database_url(settings), settings)
@@ -65,6 +67,8 @@ def test_alerts_of_the_schema_before_alembic_are_kept_and_can_be_filtered(settin
         (3, "00ff", "new", "x \ufffd <*>"), (2, "", "score", ""),
     ]  # fmt: skip
     assert rows[0]["title"] == "new line"
+    assert (rows[0]["cause_id"], rows[1]["cause_id"]) == (cause_id("x \ufffd <*>"), "")
+    assert _hours(engine) == [("2026-11-01T07", "", "new", 3, 1, 0.75)]
     columns = {column["name"] for column in sa.inspect(engine).get_columns("alerts")}
     assert columns == {column.name for column in ALERTS.columns}
     engine.dispose()
@@ -73,6 +77,39 @@ def test_alerts_of_the_schema_before_alembic_are_kept_and_can_be_filtered(settin
     sink.write([Record("a", "", {**alert, "severity": "low"})])
     sink.flush(5)
     assert sink.count() == 2
+    sink.close()
+
+
+def _hours(engine):
+    with engine.connect() as connection:
+        rows = connection.execute(sa.select(ALERT_HOURS).order_by(*ALERT_HOURS.primary_key)).all()
+    return [
+        (iso_time(r.minute * 60 * NS_PER_S)[:13], r.region, r.kind, r.severity, r.alerts, r.score)
+        for r in rows
+        if r.alerts
+    ]
+
+
+def test_alerts_are_counted_by_hour_also_after_a_replacement_a_replay_and_a_deletion(settings):
+    def stored(name, last_time, severity="high", score=0.5, created="2026-11-01T08:00:00.000Z"):
+        document = {"region": "eu", "last_time": last_time, "severity": severity, "score": score, "created": created}
+        return Record(name, "", document)
+
+    sink = SqlSink(settings.model_copy(update={"keep_days": 1.0}))
+    sink.open(None)
+    first = [stored("a", "2026-11-01T07:10:00.000Z"), stored("b", "2026-11-01T07:20:00.000Z", score=0.75)]
+    for records in (first, first, [stored("b", "2026-11-01T07:20:00.000Z", "low")], [stored("c", "never")]):
+        sink.write(records)
+        sink.flush(5)
+    engine = sa.create_engine(database_url(settings))
+    assert _hours(engine) == [
+        ("2026-11-01T07", "eu", "score", 1, 1, 0.5), ("2026-11-01T07", "eu", "score", 3, 1, 0.75),
+    ]  # fmt: skip
+    later = "2026-11-03T08:00:00.000Z"
+    sink.write([stored("d", later, created=later)])
+    sink.flush(5)
+    assert (sink.count(), _hours(engine)) == (1, [("2026-11-03T08", "eu", "score", 3, 1, 0.5)])
+    engine.dispose()
     sink.close()
 
 

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.base import Record
-from connectors.sql_rollup import SqlRollupSink
+from connectors.sql_rollup import SNAPSHOTS, KeptDays, SqlRollupSink
 from engine.api.templates import change_of
-from foundation.time_text import NS_PER_S
+from foundation.time_text import NS_PER_S, parse_time
 from tests.engine.api.conftest import START_NS, alert, at
 
 START = START_NS // (60 * NS_PER_S) + 1
@@ -23,19 +23,22 @@ def row(template, offset, lines, *, region="eu", partition="app.log", part=0, er
     first_ns = (START + offset) * 60 * NS_PER_S
     document = {
         "region": region, "partition": partition, "minute": START + offset, "part": part, "template": template,
-        "levels": (0, 0, 0, lines - errors, 0, errors, 0), "first_ns": first_ns, "last_ns": first_ns + NS_PER_S,
-        "text": TEXTS[template], "example": f"example of {template[0]} in minute {offset}",
+        "counts": (0, 0, 0, lines - errors, 0, errors, 0, 0, 0, 0), "scores": "",
+        "first_ns": first_ns, "last_ns": first_ns + NS_PER_S, "text": TEXTS[template],
+        "example": f"example of {template[0]} in minute {offset}",
     }  # fmt: skip
     return Record(f"{region}/{partition}/{START + offset}/{part}/{template}", partition, document)
 
 
 @pytest.fixture
 def count(services, store):
-    def write(*records, keep_days=30):
-        sink = SqlRollupSink(store, keep_days)
+    def write(*records, keep_days=30, keep_hourly_days=90):
+        sink = SqlRollupSink(store, KeptDays(keep_days, keep_hourly_days, 730))
         sink.open(None)
-        sink.write(records)
-        sink.flush(5)
+        for written in (records, *(records[-1:] for _ in range(SNAPSHOTS))):
+            sink.write(written)
+            sink.flush(5)
+            sink.snapshot()
         sink.close()
 
     return write
@@ -103,10 +106,15 @@ def test_ranges_are_checked(client):
     assert client.get("/api/v1/templates").json()["items"] == []
 
 
-def test_counts_behind_the_retention_are_deleted(client, count):
-    count(row(A, 0, 1), row(A, 3 * 1_440, 1), keep_days=2)
-    whole = {"since": minute(0), "until": minute(4 * 1_440)}
-    assert client.get("/api/v1/templates", params=whole).json()["total_lines"] == 1
+def test_where_minutes_are_deleted_a_range_begins_with_an_hour_and_then_with_a_day(client, count):
+    days = {"keep_days": 2, "keep_hourly_days": 4}
+    count(row(A, 0, 3), row(A, 3 * 1_440, 2), row(A, 5 * 1_440, 1), **days)
+    whole = {"since": minute(70), "until": minute(6 * 1_440)}
+    found = client.get("/api/v1/templates", params=whole).json()
+    assert (found["total_lines"], sum(item["lines"] for item in found["items"])) == (6, 6)
+    assert (parse_time(found["since"]) // (60 * NS_PER_S)) % 1_440 == 0
+    hours = client.get("/api/v1/templates", params={**whole, "since": minute(2 * 1_440 + 7)}).json()
+    assert (hours["total_lines"], (parse_time(hours["since"]) // (60 * NS_PER_S)) % 60) == (3, 0)
 
 
 @given(st.tuples(st.integers(0, 1_000), st.integers(0, 1_000)).filter(any), st.tuples(*[st.integers(1, 100)] * 2))
