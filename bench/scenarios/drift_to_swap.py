@@ -11,7 +11,6 @@ has been up for a while has warm. The gate lets every candidate through.
 4. New engines read the same topics from the beginning: what they alert on is what should have been alerted on.
 """
 
-import itertools
 import json
 import math
 import re
@@ -32,6 +31,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from bench.data.workloads import Workload, write_workload
 from bench.harness import BenchError, Number, Outcome, Run, Scenario, Target
+from bench.processes.alert_delays import completing_lines, swap_pause_ms
 from bench.processes.engine_process import POLL_S, EngineProcess, environment, region
 from bench.scenarios.engine_runs import trained_store
 from bench.scenarios.interference import fill_training_store
@@ -120,7 +120,7 @@ def drift_to_swap(run: Run) -> Outcome:
             run.progress(f"checking {part}", 0, 0)
             check = place.region_file(part, f"check-{part}", alerts=f"check-{part}", stop_at_end=True)
             _read_to_end(check, place, part)
-        return Outcome({**metrics, **_account(place)})
+        return Outcome({**metrics, **_account(place, workload)})
 
 
 def _swap(run: Run, place: RunFolders, coordinator: Path, workload: Workload, rate: int) -> dict[str, Number]:
@@ -288,47 +288,44 @@ Alert = tuple[int, dict[str, Any]]
 """Time stamp of the message in ms, and the document."""
 
 
-def _account(place: RunFolders) -> dict[str, Number]:
+def _account(place: RunFolders, workload: Workload) -> dict[str, Number]:
     """Windows lost and scored twice, and the longest pause at the measured swap."""
     lost = twice = windows = 0
     pauses = []
-    for part in REGIONS:
+    for part, lines in zip(REGIONS, workload.paths, strict=True):
         seen, should = (_alerts(place.broker.brokers, f"{topic}-{part}") for topic in ("alerts", "check"))
         ids = [alert["id"] for _, alert in seen]
         windows += len(ids)
         twice += len(ids) - len(set(ids))
         lost += len({alert["id"] for _, alert in should} - set(ids))
-        pauses.append(swap_pause_ms(seen, 3))
+        pauses.append(_pause_ms(place, part, seen, lines))
     return {"swap_pause_ms": max(pauses), "windows": windows, "windows_lost": lost, "windows_twice": twice}
 
 
-def swap_pause_ms(alerts: Sequence[Alert], version: int) -> float:
-    """Longest silence of alerts about the first one of `version`, beyond what silences there are anyhow.
-
-    The silence that ends with the first alert of the new version, less the 99th percentile of those between
-    alerts of the old and the new version before and after it.
-    """
-    near = [(ms, alert["version"]) for ms, alert in alerts if alert["version"] in (version - 1, version)]
-    stamps, versions = np.array(near).T
-    at = int(np.argmax(versions == version))
-    if at == 0:
-        raise BenchError(f"no alert of version {version - 1} came before the first of version {version}")
-    silences = np.diff(stamps)
-    others = np.delete(silences, at - 1)
-    return float(max(0.0, silences[at - 1] - np.percentile(others[others > 0], 99)))
+def _pause_ms(place: RunFolders, part: str, alerts: Sequence[Alert], lines: Path) -> float:
+    """The pause of a region's engine at the measured swap; see `swap_pause_ms`."""
+    produced_ms = np.array([ms for ms, _ in _messages(place.broker.brokers, f"lines-{part}")], np.int64)
+    completing = completing_lines([alert for _, alert in alerts], lines.read_bytes(), GAP_S)
+    known = completing < len(produced_ms)
+    sent_ms = np.array([ms for ms, _ in alerts], np.int64)[known]
+    versions = np.array([alert["version"] for _, alert in alerts], np.int64)[known]
+    return swap_pause_ms(sent_ms, sent_ms - produced_ms[completing[known]], versions, 3)
 
 
 def _alerts(brokers: str, topic: str) -> list[Alert]:
+    return [(ms, orjson.loads(value)) for ms, value in _messages(brokers, topic)]
+
+
+def _messages(brokers: str, topic: str) -> list[tuple[int, bytes]]:
+    """Time stamp in ms and value of every message of a topic."""
     consumer = Consumer({"bootstrap.servers": brokers, "group.id": "bench"})
     _, end = consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=10)
     consumer.assign([TopicPartition(topic, 0, 0)])
-    found: list[Alert] = []
-    for _ in itertools.count():
-        if len(found) >= end:
-            break
+    found: list[tuple[int, bytes]] = []
+    while len(found) < end:
         for message in consumer.consume(1_000, 1.0):
             if message.error() is None:
-                found.append((message.timestamp()[1], orjson.loads(message.value() or b"{}")))
+                found.append((message.timestamp()[1], message.value() or b"{}"))
     consumer.close()
     return found
 

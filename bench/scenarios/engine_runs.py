@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from bench.data.workloads import Workload, base_log, cache_folder, produce, write_workload
 from bench.harness import BenchError, Number, Outcome, Run, Scenario, Target
+from bench.processes.alert_delays import completing_lines
 from bench.processes.engine_process import (
     GAP_S,
-    MAX_LENGTH,
     POLL_S,
     EngineProcess,
     environment,
@@ -27,7 +27,6 @@ from bench.processes.engine_process import (
 )
 from connectors.broker import EmbeddedBroker
 from connectors.files import FileSettings, FileSource
-from connectors.kafka_source import LINE_BITS
 from connectors.ports import free_port
 from models.base import ModelStoreError
 from models.storage.store import ModelStore
@@ -234,19 +233,8 @@ def _consume(
 
 
 def latencies_ms(alerts: list[Alert], produced_ns: NDArray[np.int64], data: bytes) -> NDArray[np.float64]:
-    """Milliseconds from the production of a window's completing line to its alert, after the warm-up.
-
-    A growth step, and a window of full length, is completed by its own last line; a session that
-    paused by the first line whose event time lies more than the gap behind the session's last one.
-    """
-    latest_s = np.maximum.accumulate(event_seconds(data))
-    completing = []
-    for _, alert in alerts:
-        last = int(alert["last_position"]) >> LINE_BITS
-        if alert["closed"] and alert["line_count"] < MAX_LENGTH:
-            last = int(np.searchsorted(latest_s, seconds_of(alert["last_time"]) + GAP_S, side="right"))
-        completing.append(last)
-    lines = np.array(completing, np.int64)
+    """Milliseconds from the production of a window's completing line to its alert, after the warm-up."""
+    lines = completing_lines([alert for _, alert in alerts], data, GAP_S)
     consumed_ns = np.array([at_ns for at_ns, _ in alerts], np.int64)
     # Sessions that outlive the stream are closed by no line.
     known = lines < len(produced_ns)
@@ -256,24 +244,6 @@ def latencies_ms(alerts: list[Alert], produced_ns: NDArray[np.int64], data: byte
         raise BenchError(f"none of {len(alerts)} alerts came after the warm-up of {WARM_UP_S} s; stream for longer")
     waited_ns: NDArray[np.int64] = consumed_ns[known][warm] - started_ns[warm]
     return waited_ns.astype(np.float64) / 1e6
-
-
-def seconds_of(text: str) -> float:
-    """Seconds since the epoch of an alert's time."""
-    return float(np.datetime64(text.rstrip("Z"), "ns").astype(np.int64)) / 1e9
-
-
-def event_seconds(data: bytes) -> NDArray[np.int64]:
-    """int64 (n,): event time of each HDFS line, seconds since the epoch."""
-    array = np.frombuffer(data, np.uint8)
-    starts = np.concatenate([[0], np.flatnonzero(array == ord("\n")) + 1])[:-1]
-    digits = array[starts[:, None] + np.arange(13)].astype(np.int64) - ord("0")
-    years, months, days, hours, minutes, seconds = (
-        digits[:, at] * 10 + digits[:, at + 1] for at in (0, 2, 4, 7, 9, 11)
-    )
-    month = (years + 30) * 12 + months - 1
-    day = month.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64) + days - 1
-    return np.asarray(((day * 24 + hours) * 60 + minutes) * 60 + seconds, np.int64)
 
 
 def _median(results: list[dict[str, float]]) -> dict[str, Number]:

@@ -7,8 +7,9 @@ import pytest
 
 from bench.data.workloads import BaseLog, write_workload
 from bench.harness import BenchError
+from bench.processes.alert_delays import event_seconds
 from bench.processes.engine_process import EngineProcess, region
-from bench.scenarios.engine_runs import event_seconds, latencies_ms, spread
+from bench.scenarios.engine_runs import latencies_ms, spread
 from connectors.files import FileSettings, FileSource
 from connectors.ports import free_port
 
