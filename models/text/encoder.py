@@ -10,6 +10,7 @@ raw messages with their parameters as well, for scoring that must see parameter 
 """
 
 import copy
+import functools
 import hashlib
 import importlib.util
 import itertools
@@ -196,8 +197,8 @@ class BertEncoder:
             digest = hashlib.sha256(f"mean, normalised, {_MAX_TOKENS}".encode())
             for file in ("config.json", "tokenizer.json", "vocab.txt", "model.safetensors"):
                 if (self._folder / file).is_file():
-                    with (self._folder / file).open("rb") as stream:
-                        digest.update(hashlib.file_digest(stream, "sha256").digest())
+                    found = (self._folder / file).stat()
+                    digest.update(_sha256(self._folder / file, found.st_size, found.st_mtime_ns, found.st_ino))
             self._fingerprint = digest.hexdigest()[:16]
         return self._fingerprint
 
@@ -310,6 +311,14 @@ class BertEncoder:
                     bars.enable_progress_bar()
             self._loaded = tokenizer, model.eval().to(self._device)
         return self._loaded
+
+
+@functools.lru_cache(maxsize=64)
+def _sha256(file: Path, _size: int, _changed_ns: int, _inode: int) -> bytes:
+    """Digest of a file, read once while its size, time of change and inode stay the same: each version of a model asks
+    for that of the same 90 MB, on a machine that scores meanwhile."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").digest()
 
 
 def is_plain_bert(folder: Path, config: Mapping[str, Any]) -> bool:

@@ -179,3 +179,13 @@ def test_the_plain_forward_pass_gives_what_transformers_gives() -> None:
         expected = mean_state(model, rows).numpy()
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
     np.testing.assert_allclose(encoder.encode(texts), expected, atol=1e-6)
+
+
+def test_the_fingerprint_follows_the_files(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({"hidden_size": 8, "num_hidden_layers": 1}))
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"one")
+    first = BertEncoder(tmp_path, "x").fingerprint
+    assert BertEncoder(tmp_path, "x").fingerprint == first
+    weights.write_bytes(b"other weights")
+    assert BertEncoder(tmp_path, "x").fingerprint != first
