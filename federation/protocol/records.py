@@ -198,7 +198,7 @@ class HoldoutFigures:
             current model, of the candidate, all that were compared). A calibrated model has one in a hundred.
         known: Anomalies with a label in all of the region's sessions, those that it trains on included.
         anchors: Of those outside the holdout, the ones that only one model finds, as `found` and `lost`; counted where
-            no session of the holdout is a labelled anomaly. The candidate has trained on them.
+            no session of the holdout is a labelled anomaly, or most have no label. The candidate has trained on them.
     """
 
     region: str

@@ -154,7 +154,7 @@ class Trainer:
         others = (self._store.learning_set(Purpose.TRAIN), calibration)
         known = sum(map(labelled_anomalies, others), labelled_anomalies(own))
         anchors = Pairs()
-        if not own.labels.any():
+        if not own.labels.any() or sum(figures.unlabelled) > sum(figures.current):
             anchors = sum((self._anchors(models, thresholds, spec, part) for part in others), Pairs())
         return replace(figures, made_up=made_up, strange=strange, known=known, anchors=anchors)
 

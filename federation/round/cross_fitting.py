@@ -10,7 +10,7 @@ independent, and a test that takes them as if they were is too sure of itself (D
 statistical tests for comparing supervised classification learning algorithms"). It is valid in the limit of many
 sessions (Bayle et al., 2020, "Cross-validation confidence intervals for test error"); with few it is not exact. In
 the worst case found, a model that learns coins by heart, the variance is up to 1.32 times that of independent
-sessions, so the test is made at `STRICTER` times the level, which keeps the chance of a useless candidate below it
+sessions, so the test is made at half the level (`STRICTER`), which keeps the chance of a useless candidate below it
 (`tests/federation/round/test_cross_fitting.py`). It is the second look at a candidate: both together publish a useless
 one in at most twice the level.
 
@@ -20,19 +20,15 @@ training.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, replace
+from dataclasses import astuple
 
 from federation.protocol.records import HoldoutFigures
-from federation.round.evidence import Evidence, evidence_of, pooled
-from federation.round.gate import Verdict
+from federation.round.evidence import Evidence, evidence_of, mostly_unlabelled, pooled
+from federation.round.gate import Verdict, second_look
 from federation.round.paired_test import chance
-from federation.round.result import RegionVerdict, Standing
 from federation.round.settings import RoundSettings
 
 HALVES = (0, 1)
-
-STRICTER = 0.5
-"""Share of `level` at which sessions of both halves are tested; see the module."""
 
 HOLDOUTS = 5
 """All sessions are so many times those of the holdout."""
@@ -42,7 +38,7 @@ HOPE = 0.25
 sessions is uncertain, so this is far above the level that all sessions have to reach."""
 
 MIN_ANOMALIES = 6
-"""Labelled anomalies without which no test could reach `STRICTER` times a level of .05."""
+"""Labelled anomalies without which no test could reach half of a level of .05."""
 
 
 def worthwhile(figures: Sequence[HoldoutFigures], settings: RoundSettings) -> bool:
@@ -54,7 +50,7 @@ def worthwhile(figures: Sequence[HoldoutFigures], settings: RoundSettings) -> bo
     They are not where most sessions have no label: answers to chosen questions do not represent the sessions, and an
     answer that labels all windows alike is one piece of evidence in both halves.
     """
-    if sum(sum(f.current) for f in figures) < sum(sum(f.unlabelled) for f in figures):
+    if mostly_unlabelled(figures):
         return False
     own = [evidence_of(f).labelled() for f in figures]
     if not any(part.has_anomalies for part in own):
@@ -64,11 +60,6 @@ def worthwhile(figures: Sequence[HoldoutFigures], settings: RoundSettings) -> bo
 
 def _promises(found: Evidence) -> bool:
     return found.gain > 0 and chance(found.pairs.scaled(HOLDOUTS), found.f1) <= HOPE
-
-
-def stricter(settings: RoundSettings) -> RoundSettings:
-    """The settings by which the sessions of both halves are judged."""
-    return settings.model_copy(update={"level": STRICTER * settings.level})
 
 
 def joined(
@@ -95,18 +86,6 @@ def joined(
 
 
 def combined(holdout: Verdict, crossed: Verdict) -> Verdict:
-    """The verdict of both looks: a region takes the candidate by the second unless it loses by the first.
-
-    F1 stays that of the round's candidate on the holdout.
-    """
-    second = {verdict.region: verdict for verdict in crossed.regions}
-    regions = tuple(_region(verdict, second.get(verdict.region)) for verdict in holdout.regions)
-    accepted = any(verdict.adopts for verdict in regions)
+    """The verdict of both looks; F1 stays that of the round's candidate on the holdout."""
     reason = f"the holdouts leave it open ({holdout.reason}); cross-fitting on all labelled sessions: {crossed.reason}"
-    return Verdict(accepted, reason, regions, crossed.others_adopt and accepted)
-
-
-def _region(holdout: RegionVerdict, crossed: RegionVerdict | None) -> RegionVerdict:
-    if crossed is None or holdout.standing in (Standing.LOSES, Standing.HELD):
-        return holdout
-    return replace(holdout, standing=crossed.standing, adopts=crossed.adopts)
+    return second_look(holdout, crossed, reason)

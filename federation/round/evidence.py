@@ -94,7 +94,7 @@ class Evidence:
 
     @property
     def forgets(self) -> bool:
-        """Whether the candidate finds fewer of the labelled anomalies that it was trained on."""
+        """Whether the candidate finds fewer of the labelled anomalies that do not judge it."""
         return self.anchors.lost > self.anchors.found
 
     def labelled(self) -> "Evidence":
@@ -120,6 +120,18 @@ def evidence_of(figures: HoldoutFigures) -> Evidence:
     return replace(
         own, made_up=figures.made_up, strange=figures.strange, alerts=figures.unlabelled, anchors=figures.anchors
     )
+
+
+def without_labels(figures: HoldoutFigures) -> Evidence:
+    """What speaks for a candidate in a region without its labels; the labelled anomalies count as anchors only."""
+    pairs, none = figures.answered + figures.ruled, (0.0,) * len(figures.current)
+    anchors = figures.anchors + Pairs(pairs.found, pairs.lost)
+    return Evidence(none, none, NONE, figures.made_up, figures.strange, figures.unlabelled, anchors)
+
+
+def mostly_unlabelled(figures: Sequence[HoldoutFigures]) -> bool:
+    """Whether fewer than half of the held-out sessions of all regions have a label."""
+    return sum(sum(f.current) for f in figures) < sum(sum(f.unlabelled) for f in figures)
 
 
 def quality(cells: Cells) -> float:

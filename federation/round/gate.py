@@ -17,6 +17,10 @@ Without a labelled anomaly a region compares how many made-up incidents each mod
 that finds significantly more of the unchanged windows strange loses there: its scores do not fit them. The verdict
 states that it rests on no label, and how far the alerts of both models agree.
 
+**A few labels are not enough.** Where most held-out sessions have no label, such as after ten answers, the labelled
+ones can seldom prove anything. If they leave it open and do not speak against the candidate, made-up incidents decide
+at half the level, and a region in which the candidate finds fewer of the labelled anomalies keeps its version.
+
 **Labels outrank their absence.** Each version records the labelled anomalies that it was trained and judged with. A
 candidate replaces it only where the labels that judge now are of the same kind or better, in any region: by people or
 ground truth, by rules, or none. If all of them lie outside the holdouts, made-up incidents decide, and the candidate
@@ -26,11 +30,11 @@ A region cannot veto a candidate for the others, and cannot publish one that los
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from federation.protocol.records import UNLABELLED, HoldoutFigures, LabelledAnomalies
-from federation.round.evidence import Evidence, evidence_of, of_lines, pooled
+from federation.round.evidence import Evidence, evidence_of, mostly_unlabelled, of_lines, pooled, without_labels
 from federation.round.paired_test import f1_interval, sessions_needed
 from federation.round.result import RegionVerdict, Standing
 from federation.round.settings import RoundSettings
@@ -38,6 +42,13 @@ from federation.round.settings import RoundSettings
 CAUTION = 0.25
 """Chance up to which a loss keeps a region's version: two sessions worse and none better. It is larger than the level
 of a gain because keeping a version costs less than a worse one."""
+
+
+STRICTER = 0.5
+"""Part of the level at which a second look at a candidate is made, because the first could have accepted it too."""
+
+NO_LABEL = "no held-out anomaly has a label"
+LABELS_ASIDE = "without the labels"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +82,32 @@ def judge(
     """
     if len(figures) < settings.min_regions:
         return Verdict(False, f"{len(figures)} regions gave holdout figures, {settings.min_regions} are needed")
+    served = _Served(made_with, kept)
     own = {f.region: evidence_of(f) for f in sorted(figures, key=lambda f: f.region)}
-    if any(found.has_anomalies for found in own.values()):
-        own = {region: found.labelled() for region, found in own.items()}
+    if not any(found.has_anomalies for found in own.values()):
+        return _judged(figures, own, settings, served, NO_LABEL)
+    own = {region: found.labelled() for region, found in own.items()}
+    by_labels = _judged(figures, own, settings, served, NO_LABEL)
+    against = pooled(list(own.values()), settings.max_share).gain < 0
+    if by_labels.accepted or against or not mostly_unlabelled(figures):
+        return by_labels
+    rest = {f.region: without_labels(f) for f in figures if f.region in own}
+    second = _judged(figures, rest, stricter(settings), served, LABELS_ASIDE)
+    return second_look(by_labels, second, f"the few labels leave it open ({by_labels.reason}); {second.reason}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """What the current version was made with, and the versions that regions serve in its place."""
+
+    made_with: LabelledAnomalies
+    kept: Mapping[str, LabelledAnomalies]
+
+
+def _judged(
+    figures: Sequence[HoldoutFigures], own: dict[str, Evidence], settings: RoundSettings, served: _Served, basis: str
+) -> Verdict:
+    """Steps 1 to 3 by the evidence of each region; `basis` says what incidents decide in place of."""
     changes = {f.region: alert_changes(f) for f in figures}
     level = settings.level / len(own)  # with many regions one would gain by chance
     standings = {region: _standing(found, level, settings) for region, found in own.items()}  # 1
@@ -81,7 +115,7 @@ def judge(
     standings |= {
         region: Standing.HELD
         for region, standing in standings.items()
-        if standing is not Standing.LOSES and _outranks(kept.get(region, made_with), proof, settings)
+        if standing is not Standing.LOSES and _outranks(served.kept.get(region, served.made_with), proof, settings)
     }
     pool = pooled(list(own.values()), settings.max_share)  # 2
     together = _better(pool, settings)
@@ -93,10 +127,33 @@ def judge(
         for region, standing in standings.items()
     )  # fmt: skip
     accepted = any(v.adopts for v in verdicts)  # 3
-    sentence = [_headline(pool, verdicts, settings, together), *_losses(own, standings), *_held(standings, proof)]
-    sentence += [_dissent(region) for region in dissenters(own, settings)]
-    others = together and accepted and not any(_outranks(m, proof, settings) for m in (made_with, *kept.values()))
+    sentence = [_headline(pool, verdicts, settings, together, basis), *_losses(own, standings)]
+    sentence += [*_held(standings, proof), *(_dissent(region) for region in dissenters(own, settings))]
+    others = together and accepted
+    others &= not any(_outranks(m, proof, settings) for m in (served.made_with, *served.kept.values()))
     return Verdict(accepted, "; ".join(sentence), verdicts, others)
+
+
+def stricter(settings: RoundSettings) -> RoundSettings:
+    """The settings of a second look."""
+    return settings.model_copy(update={"level": STRICTER * settings.level})
+
+
+def second_look(first: Verdict, second: Verdict, reason: str) -> Verdict:
+    """The verdict of both looks: a region takes the candidate by the second unless it loses by the first.
+
+    The figures stay those of the first.
+    """
+    found = {verdict.region: verdict for verdict in second.regions}
+    regions = tuple(_looked_again(verdict, found.get(verdict.region)) for verdict in first.regions)
+    accepted = any(verdict.adopts for verdict in regions)
+    return Verdict(accepted, reason, regions, second.others_adopt and accepted)
+
+
+def _looked_again(first: RegionVerdict, second: RegionVerdict | None) -> RegionVerdict:
+    if second is None or first.standing in (Standing.LOSES, Standing.HELD):
+        return first
+    return replace(first, standing=second.standing, adopts=second.adopts)
 
 
 def _better(pool: Evidence, settings: RoundSettings) -> bool:
@@ -143,9 +200,11 @@ def _outranks(made_with: LabelledAnomalies, proof: LabelledAnomalies, settings: 
     return settings.margin_overall >= 0 and made_with.strength > proof.strength
 
 
-def _headline(pool: Evidence, verdicts: Sequence[RegionVerdict], settings: RoundSettings, together: bool) -> str:
+def _headline(
+    pool: Evidence, verdicts: Sequence[RegionVerdict], settings: RoundSettings, together: bool, basis: str
+) -> str:
     """The result over all regions, its confidence, and the evidence that is missing."""
-    change = f"over {len(verdicts)} regions {_change(pool)}"
+    change = f"over {len(verdicts)} regions {_change(pool, basis)}"
     gaining = [v.region for v in verdicts if v.adopts]
     if together:
         return f"the candidate {'is' if gaining else 'seems'} better: {change}"
@@ -159,13 +218,13 @@ def _headline(pool: Evidence, verdicts: Sequence[RegionVerdict], settings: Round
     return f"{start} for sure: {change}; {more} more {_unit(pool)} that only the candidate judges right are needed"
 
 
-def _change(found: Evidence) -> str:
+def _change(found: Evidence, basis: str) -> str:
     """Quality before and after, and the evidence for it."""
     if found.strange[2]:
         before, after, seen = found.strange
         both, old, new, _ = found.alerts
         return (
-            f"no held-out anomaly has a label; of incidents made up in {seen:.0f} recent windows, "
+            f"{basis}; of incidents made up in {seen:.0f} recent windows, "
             f"{found.made_up.better} are found only by the candidate and {found.made_up.worse} only by the current "
             f"model; {before:.0f} of the unchanged windows were stranger than nearly all calibration windows, and "
             f"{after:.0f} are now; of sessions without a label, {both:.0f} have alerts of both models, {old:.0f} only "
@@ -202,7 +261,7 @@ def _held(standings: Mapping[str, Standing], proof: LabelledAnomalies) -> list[s
 def _loss(own: Evidence) -> str:
     lost = own.differing.worse - own.differing.better
     if own.forgets:
-        return f"it finds {own.anchors.lost - own.anchors.found} fewer of the labelled anomalies that it was trained on"
+        return f"it finds {own.anchors.lost - own.anchors.found} fewer of the labelled anomalies"
     if own.misfits(1.0):
         before, after, seen = own.strange
         return f"{after:.0f} of {seen:.0f} recent windows are strange to it, {before:.0f} to the current model"

@@ -43,7 +43,7 @@ from federation.protocol.records import (
 )
 from federation.round import cross_fitting
 from federation.round.fleet import Fleet
-from federation.round.gate import Verdict, judge
+from federation.round.gate import Verdict, judge, stricter
 from federation.round.guard import figures_problem, shares
 from federation.round.merging import Merging, merging_of
 from federation.round.network import Network
@@ -221,7 +221,7 @@ def _cross_fitted(
         noted = {refusal.region for refusal in this.fleet.refusals[:known]}
         this.fleet.refusals[known:] = [r for r in this.fleet.refusals[known:] if r.region not in noted]
     joined = cross_fitting.joined(halves, own)
-    return cross_fitting.combined(holdout, _verdict(joined, cross_fitting.stricter(this.settings), served))
+    return cross_fitting.combined(holdout, _verdict(joined, stricter(this.settings), served))
 
 
 def _figures(this: _Round, served: Sequence[Baseline], candidate: tuple[Weights, float]) -> dict[str, HoldoutFigures]:

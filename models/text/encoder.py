@@ -315,8 +315,10 @@ class BertEncoder:
 
 @functools.lru_cache(maxsize=64)
 def _sha256(file: Path, _size: int, _changed_ns: int, _inode: int) -> bytes:
-    """Digest of a file, read once while its size, time of change and inode stay the same: each version of a model asks
-    for that of the same 90 MB, on a machine that scores meanwhile."""
+    """Digest of a file, read once while its size, time of change and inode stay the same.
+
+    Each version of a model asks for that of the same 90 MB, in a process that scores meanwhile.
+    """
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").digest()
 

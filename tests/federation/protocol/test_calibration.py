@@ -67,6 +67,20 @@ def test_a_few_answers_keep_a_threshold_below_the_anomalies_that_nobody_has_labe
     assert shared_threshold([among_normal], "auto").value >= 3, "an anomaly that looks normal moved the threshold"
 
 
+def test_several_labelled_anomalies_keep_a_threshold_below_more_that_nobody_has_labelled() -> None:
+    """A twelfth of the windows are anomalies: more than the share that a single label may move the threshold past."""
+    normal, hidden = np.linspace(0, 1, 220, dtype=np.float32), np.linspace(3, 4, 20, dtype=np.float32)
+    scores = np.concatenate([normal, hidden])
+
+    def with_labels(*labelled: int) -> float:
+        sketch = sketch_scores("eu", scores, np.isin(np.arange(240), labelled), labelled=False)
+        return shared_threshold([sketch], "auto").value
+
+    assert with_labels(220) > 3.0
+    assert 0.9 < with_labels(220, 222, 226, 230, 238) < 3.0
+    assert with_labels(100, 222, 226, 230, 238) < 3.2, "an anomaly that looks normal moved the threshold"
+
+
 def test_windows_that_are_only_assumed_to_be_normal_do_not_raise_a_threshold_that_labels_support() -> None:
     scores = np.linspace(0, 1, 100, dtype=np.float32)
     known = sketch_scores("eu", scores, scores > 0.5)

@@ -161,7 +161,11 @@ def test_labelled_anomalies_of_all_sets_are_counted_and_those_outside_the_holdou
     figures = Trainer("eu", store, device="cpu").evaluate(
         weights, weights, TrainTask(round_id="r1", spec=spec), (2.0, -1.0)
     )
-    assert (figures.known, figures.anchors) == (LabelledAnomalies(feedback=9), Pairs()), "the holdout judges"
+    assert (figures.known, figures.anchors) == (LabelledAnomalies(feedback=9), Pairs(lost=6)), "few labels judge"
+    figures = Trainer("eu", made_store(1), device="cpu").evaluate(
+        weights, weights, TrainTask(round_id="r1", spec=spec), (2.0, -1.0)
+    )
+    assert figures.anchors == Pairs(), "the holdout judges"
 
 
 def test_a_few_answers_lend_the_threshold_the_scores_of_the_anomalies_that_were_trained_on() -> None:

@@ -9,7 +9,7 @@ from federation.flower.local_grid import LocalGrid
 from federation.flower.network import FlowerNetwork
 from federation.protocol.records import HoldoutFigures, LabelledAnomalies, Pairs, TrainTask, Update, Weights
 from federation.round import cross_fitting
-from federation.round.gate import Verdict, judge
+from federation.round.gate import STRICTER, Verdict, judge
 from federation.round.paired_test import chance
 from federation.round.result import RoundResult, Standing
 from federation.round.round import run_round
@@ -38,7 +38,7 @@ def test_a_model_that_learns_coins_by_heart_is_rarely_proven(kinds: int) -> None
         anomalous = rng.binomial(size, 0.5, (2, kinds))
         called = anomalous[::-1] * 2 > size  # by the candidate that learnt from the other half
         pairs = Pairs(found=int(anomalous[called].sum()), raised=int((size - anomalous)[called].sum()))
-        proven += chance(pairs, 1.0) <= cross_fitting.STRICTER * SETTINGS.level
+        proven += chance(pairs, 1.0) <= STRICTER * SETTINGS.level
     assert proven / drawn <= SETTINGS.level
 
 
