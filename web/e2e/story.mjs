@@ -106,6 +106,29 @@ async function useModelsAndRounds() {
   await check("round-audit");
 }
 
+async function trainModels() {
+  await go("/models", "text=Train…");
+  await page.click("text=Train…");
+  await page.selectOption("dialog select >> nth=0", "file");
+  await check("train");
+  const lines = ["one", "two", "three", "four", "five", "six"].flatMap((word) => [
+    `disk ${word} broken,hardware_issue`,
+    `user ${word} came,normal`,
+  ]);
+  const buffer = Buffer.from(["message,class", ...lines].join("\n"));
+  await page.setInputFiles("dialog [name=data]", { name: "lines.csv", mimeType: "text/csv", buffer });
+  await page.selectOption("dialog [name=detector]", "random_forest");
+  await page.fill("dialog [name=settings]", '{"encoder": "hashing:16", "candidates": 0, "trees": 20}');
+  await confirm();
+  await page.waitForSelector("h1:has-text('random_forest as random_forest')");
+  await page.waitForSelector("a:has-text('random_forest version 1')", { timeout: 120_000 });
+  await page.waitForSelector("h2:has-text('Report')");
+  await page.waitForSelector("pre:has-text('published random_forest version 1')");
+  await check("job");
+  await go("/jobs", "th:has-text('random_forest as random_forest')");
+  await check("jobs");
+}
+
 async function answerQuestions() {
   await go("/ask", "text=Question 1 of 3");
   await check("ask");
@@ -181,6 +204,7 @@ async function useDarkAndNarrow() {
     "templates",
     "templates/diff",
     "models",
+    "jobs",
     "drift",
     "rounds",
     "ask",
@@ -204,6 +228,7 @@ try {
     decide,
     read,
     useModelsAndRounds,
+    trainModels,
     answerQuestions,
     undoWhatBecameNormal,
     analyse,

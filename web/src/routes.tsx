@@ -29,6 +29,8 @@ export const router = createHashRouter([
         path: "models/:name/:version",
         lazy: async () => ({ Component: (await import("./pages/modelCard")).CardPage }),
       },
+      { path: "jobs", lazy: async () => ({ Component: (await import("./pages/jobs")).JobsPage }) },
+      { path: "jobs/:id", lazy: async () => ({ Component: (await import("./pages/job")).JobPage }) },
       { path: "drift", lazy: async () => ({ Component: (await import("./pages/drift")).DriftPage }) },
       { path: "rounds", lazy: async () => ({ Component: (await import("./pages/rounds")).RoundsPage }) },
       { path: "rounds/audit", lazy: async () => ({ Component: (await import("./pages/roundAudit")).RoundAuditPage }) },

@@ -1,5 +1,5 @@
 import { useEffect, useState } from "react";
-import type { AlertItem } from "./types";
+import type { AlertItem, Job } from "./types";
 
 export type StreamState = "connecting" | "live" | "interrupted" | "paused";
 
@@ -41,4 +41,14 @@ export function useAlertStream(active: boolean, onAlert: (alert: AlertItem) => v
     };
   }, [active, onAlert, onGap]);
   return state;
+}
+
+/** Receive a job whenever it changes, while `active`; the browser reconnects by itself. */
+export function useJobStream(id: string, active: boolean, onChange: (job: Job) => void): void {
+  useEffect(() => {
+    if (!active) return;
+    const source = new EventSource(`/api/v1/jobs/${id}/stream`);
+    source.addEventListener("job", (event) => onChange(JSON.parse(event.data) as Job));
+    return () => source.close();
+  }, [id, active, onChange]);
 }

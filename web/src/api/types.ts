@@ -7,6 +7,7 @@ export type GroupItem = Schemas["GroupItem"];
 export type GroupAction = Schemas["ActionRequest"]["action"];
 export type Answer = Schemas["FeedbackRequest"]["answer"];
 export type Severity = AlertItem["severity"];
+export type Job = Schemas["JobItem"];
 export type Role = Schemas["SessionInfo"]["role"];
 export type AlertDocument = Documents["schemas"]["AlertDocument"];
 export type DriftEvent = Documents["schemas"]["DriftEventDocument"];

@@ -1,6 +1,7 @@
 /** Requests that classify lines. */
-import { api, body, csrfHeaders, problemOf } from "../api/client";
+import { api, body } from "../api/client";
 import type { Schemas } from "../api/types";
+import { upload } from "../api/upload";
 
 export type Analysis = Schemas["AnalyzeResult"] | Schemas["PredictResult"];
 export type AnalysedLine = Schemas["PredictedLog"] & { reasons?: string };
@@ -12,25 +13,12 @@ export function analyseText(text: string, choice: Choice): Promise<Analysis> {
   return body(api.POST("/api/analyze", { body: given }));
 }
 
-/** Classify a file. XMLHttpRequest because `fetch` does not report how much of a body was sent. */
+/** Classify a file. */
 export function analyseFile(file: File, choice: Choice, onSent: (share: number) => void): Promise<Analysis> {
   const form = new FormData();
   form.set("file", file);
   for (const [name, value] of Object.entries(choice)) form.set(name, value);
-  return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest();
-    request.open("POST", "/api/predict-batch");
-    request.responseType = "json";
-    for (const [name, value] of Object.entries(csrfHeaders())) request.setRequestHeader(name, value);
-    request.upload.onprogress = (event) => onSent(event.lengthComputable ? event.loaded / event.total : 0);
-    request.onload = () =>
-      request.status < 400 && request.response
-        ? resolve(request.response as Analysis)
-        : reject(problemOf(request.status, request.response));
-    request.onerror = () =>
-      reject(problemOf(0, { detail: "The service does not answer, or it closed the connection." }));
-    request.send(form);
-  });
+  return upload<Analysis>("/api/predict-batch", form, onSent);
 }
 
 const COLUMNS = ["line", "class", "confidence", "log_type", "template", "reasons", "raw"] as const;

@@ -5,9 +5,10 @@ import { api, body } from "../api/client";
 import type { Schemas } from "../api/types";
 import { useMay } from "../session";
 import { figure, words } from "../ui/format";
-import { Heading, Time } from "../ui/parts";
+import { Heading, Tabs, Time } from "../ui/parts";
 import { Empty, Loaded } from "../ui/states";
 import { ListTable } from "../ui/listTable";
+import { MODEL_TABS, RecalibrateButton, TrainButton } from "./train";
 import { Rollback } from "./rollback";
 
 type Model = Schemas["ModelItem"];
@@ -18,7 +19,10 @@ export function ModelsPage() {
   const query = useQuery({ queryKey: ["models"], queryFn: () => body(api.GET("/api/v1/models")) });
   return (
     <>
-      <Heading title="Models" />
+      <Heading title="Models">
+        <TrainButton />
+      </Heading>
+      <Tabs label="Models" items={MODEL_TABS} />
       <Loaded query={query}>
         {(models) =>
           models.length > 0 ? (
@@ -54,6 +58,9 @@ function Versions({ model }: { model: Model }) {
           >
             Compare two
           </button>
+          {model.current !== null && model.versions.some((found) => found.threshold !== null) && (
+            <RecalibrateButton model={model.name} />
+          )}
           {mayRollBack && model.versions.length > 1 && (
             <button type="button" onClick={() => setRollingBack(true)}>
               Roll back…
