@@ -118,5 +118,5 @@ def test_a_database_of_a_newer_program_is_refused(settings):
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     engine.dispose()
-    with pytest.raises(SettingsError, match=r"schema version 9999, but this program supports only 0006: update the"):
+    with pytest.raises(SettingsError, match=r"schema version 9999, but this program supports only 0007: update the"):
         open_database(database_url(settings), settings)
