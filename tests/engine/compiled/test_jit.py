@@ -46,7 +46,7 @@ def test_a_temporary_folder_that_others_can_write_is_not_used(
     (tmp_path / "file").touch()
     monkeypatch.setenv("DRIFTLINE_CACHE_DIR", str(tmp_path / "file"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    monkeypatch.setattr(jit.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
     planted = tmp_path / f"driftline-{os.getuid()}"
     planted.mkdir()
     planted.chmod(0o777)

@@ -1,0 +1,1 @@
+"""Messages that hold several lines, taken apart by compiled loops."""

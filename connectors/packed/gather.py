@@ -1,0 +1,118 @@
+r"""Compiled loops from librdkafka's messages to lines.
+
+`read_messages` notes where the payload of each message is; `gather_lines` copies payloads into one blob of
+lines; `free_messages` gives the messages back.
+"""
+
+from typing import Any
+
+from connectors.packed.loops import entry
+from connectors.packed.pointers import call_with_pointer, copy_bytes, load_int32, load_int64
+
+LINE_BITS = 20
+"""A position is `offset << LINE_BITS | line`: a million lines a message, 8.8e12 messages."""
+
+# Byte offsets in `rd_kafka_message_t` on 64-bit machines; the struct is part of librdkafka's public interface.
+_ERROR, _PARTITION, _PAYLOAD, _SIZE, _OFFSET = 0, 16, 24, 32, 56
+
+_BLOCK = 64
+"""Bytes that are searched for a line end at once."""
+
+_Int64s = Any
+_Bytes = Any
+
+
+@entry
+def read_messages(
+    pointers: _Int64s, count: int, partition: int, addresses: _Int64s, sizes: _Int64s, offsets: _Int64s
+) -> int:
+    """Fills the three columns; returns how many messages are real, or -1 if one is of another partition.
+
+    The pointers of the real messages come first afterwards, in their order, and those of errors behind them.
+    """
+    good = 0
+    for i in range(count):
+        message = pointers[i]
+        if load_int32(message + _ERROR) != 0:
+            continue
+        if load_int32(message + _PARTITION) != partition:
+            return -1
+        addresses[good] = load_int64(message + _PAYLOAD)
+        sizes[good] = load_int64(message + _SIZE)
+        offsets[good] = load_int64(message + _OFFSET)
+        for j in range(i, good, -1):  # does nothing where no error comes first
+            pointers[j] = pointers[j - 1]
+        pointers[good] = message
+        good += 1
+    return good
+
+
+@entry
+def free_messages(pointers: _Int64s, count: int, destroy: int) -> None:
+    """Calls `rd_kafka_message_destroy`, which is at the address `destroy`, for each message."""
+    for i in range(count):
+        call_with_pointer(destroy, pointers[i])
+
+
+@entry
+def gather_lines(
+    addresses: _Int64s, sizes: _Int64s, offsets: _Int64s, first: int,
+    out: _Bytes, out_address: int, ends: _Int64s, positions: _Int64s, cut: _Int64s, totals: _Int64s,
+) -> int:  # fmt: skip
+    r"""Copies the lines of the messages from `first` on into `out`, each closed by one `\n`.
+
+    Args:
+        addresses: Int64 (n,): where each payload is.
+        sizes: Int64 (n,): its bytes.
+        offsets: Int64 (n,): its offset in the partition.
+        first: The first message to copy.
+        out: Room for all payloads and one byte more each.
+        out_address: Where `out` is.
+        ends: Filled with the end of each line in `out`.
+        positions: Filled with `offset << LINE_BITS | line`.
+        cut: Int64 (n,): filled with the start of what a message holds beyond `1 << LINE_BITS` lines, or -1.
+        totals: Filled with the bytes in `out`, and how many messages were cut.
+
+    Returns:
+        How many lines; -1 where `ends` is too short.
+    """
+    at, line, room, most = 0, 0, len(ends), 1 << LINE_BITS
+    totals[1] = 0
+    for message in range(first, len(addresses)):
+        cut[message] = -1
+        begin, index = at, 0
+        stop = at + sizes[message]
+        position = offsets[message] << LINE_BITS
+        copy_bytes(out_address + at, addresses[message], sizes[message])
+        if stop > at and out[stop - 1] == 10:
+            stop -= 1
+        while at < stop:
+            block = min(at + _BLOCK, stop)
+            found = False
+            for i in range(at, block):
+                found |= out[i] == 10
+            if found:
+                for i in range(at, block):
+                    if out[i] == 10:
+                        if index == most - 1 or line == room:
+                            block = i
+                            break
+                        ends[line] = i
+                        positions[line] = position + index
+                        line += 1
+                        index += 1
+                if block < min(at + _BLOCK, stop) and line < room:
+                    cut[message] = block + 1 - begin
+                    totals[1] += 1
+                    at = stop = block
+                    break
+            at = block
+        if line == room:
+            return -1
+        out[stop] = 10
+        ends[line] = stop
+        positions[line] = position + index
+        line += 1
+        at = stop + 1
+    totals[0] = at
+    return line
