@@ -7,9 +7,8 @@ A position is `offset << 20 | index of the line in its message`.
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
 from confluent_kafka import (
     OFFSET_BEGINNING,
     OFFSET_END,
@@ -17,27 +16,22 @@ from confluent_kafka import (
     Consumer,
     KafkaError,
     KafkaException,
-    Message,
     TopicPartition,
 )
-from numpy.typing import NDArray
 from pydantic import Field
 
 from connectors.base import (
-    RAW_BYTES,
-    DeadLetter,
     LineBatch,
     PartitionsAddedError,
     PositionLostError,
     SourceUnavailableError,
     State,
 )
+from connectors.kafka_reader import Fetched, reader_of
 from connectors.kafka_settings import Connection, KafkaSettings, build_client
 from connectors.kafka_topic import Bookmark, TopicWatch
-from connectors.line_splitter import keep_lines, line_ends, line_starts, reject_long
-
-LINE_BITS = 20
-"""A position is `offset << LINE_BITS | line`: a million lines a message, 8.8e12 messages."""
+from connectors.line_splitter import reject_long
+from connectors.packed.positions import LINE_BITS, place_of
 
 POLL_S = 0.002
 """How long one poll gathers messages: next to nothing in latency, and a batch at any rate that matters."""
@@ -111,6 +105,11 @@ class KafkaPartition:
                 **FIXED_OPTIONS,
             },
         )
+        from connectors.packed.lines import TextMessages  # loads the compiler
+
+        name = str(settings.client_options().get("client.id", "rdkafka"))
+        self._reader = reader_of(self._consumer, name, settings.topic, number)
+        self._unpacker = TextMessages(self._name)
         watch.join()
         starts = {"earliest": OFFSET_BEGINNING, "latest": OFFSET_END, "saved": OFFSET_STORED}
         first = self._next if self._bookmark.last_offset is None else self._bookmark.last_offset
@@ -122,21 +121,20 @@ class KafkaPartition:
         if consumer is None or self._ended:
             raise StopIteration
         self._check_topic()
-        messages = consumer.consume(self._settings.batch_messages, POLL_S)
-        at_end = False
-        if any(map(Message.error, messages)):
-            messages, at_end = self._without_errors(messages)
+        compare = self._bookmark.last_offset is not None
+        found = self._reader.poll(self._settings.batch_messages, POLL_S, with_first=compare)
+        at_end = self._handle_errors(found.errors)
         high = self._watermark(consumer)
-        if messages and self._bookmark.last_offset is not None:
-            messages = self._bookmark.check_first(messages)
-        if messages:
+        begin = 0
+        if found.first is not None and self._bookmark.is_known(found.first):
+            begin = 1
+        if found.last is not None and len(found) > begin:
             self.connection.down = ""
-            last = messages[-1].offset()
-            self._next = (last if last is not None else -1) + 1
-            self._bookmark.passed(messages[-1], self._next)
+            self._next = found.last.offset + 1
+            self._bookmark.passed(found.last, self._next)
         self._stop_where_due(high, at_end)
-        if messages:
-            return self._batch(messages)
+        if len(found) > begin:
+            return self._batch(found, begin)
         if self._ended:
             raise StopIteration
         if reason := self.connection.down or self._watch.down:
@@ -161,6 +159,7 @@ class KafkaPartition:
     def close(self) -> None:
         """Leaves without committing anything."""
         if self._consumer is not None:
+            self._reader.close()
             self._consumer.close()
             self._consumer = None
             self._watch.leave()
@@ -206,21 +205,18 @@ class KafkaPartition:
         elif at_end and (self._next is None or self._end is None or self._next >= self._end):
             self._ended = True
 
-    def _without_errors(self, messages: list[Message]) -> tuple[list[Message], bool]:
-        """The real messages, and whether the end of the partition was reached behind them."""
+    def _handle_errors(self, errors: Sequence[tuple[KafkaError, int]]) -> bool:
+        """Whether the end of the partition was reached behind the messages."""
         at_end = False
-        for message in messages:
-            error = message.error()
-            if error is None:
-                continue
+        for error, offset in errors:
             if error.code() == KafkaError._PARTITION_EOF:
                 self.connection.down = ""
                 at_end = True
                 # Behind the last line may be offsets without one: ends of transactions, compacted messages.
-                self._next = max(self._next or 0, message.offset() or 0)
+                self._next = max(self._next or 0, offset)
             else:
                 self._handle(error)
-        return [m for m in messages if m.error() is None], at_end
+        return at_end
 
     def _handle(self, error: KafkaError) -> None:
         consumer = self._consumer
@@ -249,53 +245,16 @@ class KafkaPartition:
             "Reading on would skip or repeat lines: restart from the earliest, or restore the topic."
         )
 
-    def _batch(self, messages: list[Message]) -> LineBatch:
-        values: list[Any] = list(map(Message.value, messages))
-        try:
-            data = b"\n".join(values) + b"\n"
-        except TypeError:
-            values = [value or b"" for value in values]  # a message without value: an empty line
-            data = b"\n".join(values) + b"\n"
-        offsets = _offsets(messages)
-        ends = line_ends(data)
-        positions = offsets << LINE_BITS
-        letters: tuple[DeadLetter, ...] = ()
-        if len(ends) != len(values):
-            data, ends, positions, letters = self._many_lines(values, offsets)
+    def _batch(self, found: Fetched, begin: int) -> LineBatch:
+        lines = self._unpacker.unpack(found.addresses, found.sizes, found.offsets, begin)
+        data, ends, positions, letters = lines.data, lines.ends, lines.positions, lines.rejects
         limit = self._settings.max_line_bytes
         if len(data) > limit:
             data, ends, positions, long = reject_long(data, ends, positions, limit, self._words)
             letters += long
-        first = messages[0]
-        now, (_, created_ms) = self._wall_ns(), first.timestamp()
-        created_ns = created_ms * 1_000_000 if created_ms > 0 else now
-        return LineBatch(self._name, data, ends, positions, now, created_ns, letters, _traceparent(first))
-
-    def _many_lines(
-        self, values: list[bytes], offsets: NDArray[np.int64]
-    ) -> tuple[bytes, NDArray[np.int64], NDArray[np.int64], tuple[DeadLetter, ...]]:
-        """Lines of messages of which at least one holds a line end."""
-        values = [value.removesuffix(b"\n") for value in values]
-        data = b"\n".join(values) + b"\n"
-        ends = line_ends(data)
-        message_ends = np.cumsum(np.fromiter(map(len, values), np.int64, len(values)) + 1) - 1
-        message = np.searchsorted(message_ends, ends)
-        first_line = np.searchsorted(ends, np.concatenate(([0], message_ends[:-1] + 1)))
-        index = np.arange(len(ends)) - first_line[message]
-        keep = index < 1 << LINE_BITS
-        positions = (offsets[message] << LINE_BITS) + index
-        if keep.all():
-            return data, ends, positions, ()
-        starts = line_starts(ends)
-        letters = []
-        for bad in np.unique(message[~keep]):
-            rows = np.flatnonzero(~keep & (message == bad))
-            start, end = int(starts[rows[0]]), int(ends[rows[-1]])
-            reason = f"more than {1 << LINE_BITS} lines in one message"
-            place = f"{self._name}/{offsets[bad]}#{1 << LINE_BITS}"
-            letters.append(DeadLetter(place, reason, data[start : min(start + RAW_BYTES, end)], end - start))
-        data, ends = keep_lines(data, ends, keep)
-        return data, ends, positions[keep], tuple(letters)
+        now = self._wall_ns()
+        created_ns = found.time_ms * 1_000_000 if found.time_ms > 0 else now
+        return LineBatch(self._name, data, ends, positions, now, created_ns, letters, found.traceparent)
 
     def _words(self, position: int) -> str:
         return place_of(self._name, position)
@@ -347,24 +306,4 @@ class KafkaSource:
         return place_of(partition, position)
 
 
-def place_of(partition: str, position: int) -> str:
-    """`topic/partition/offset`, with `#i` for a line that is not its message's first."""
-    offset, line = position >> LINE_BITS, position & ((1 << LINE_BITS) - 1)
-    return f"{partition}/{offset}" + (f"#{line}" if line else "")
-
-
-def _offsets(messages: list[Message]) -> NDArray[np.int64]:
-    first, last = messages[0].offset(), messages[-1].offset()
-    if first is not None and last is not None and last - first == len(messages) - 1:
-        return np.arange(first, last + 1, dtype=np.int64)
-    return np.fromiter((m.offset() or 0 for m in messages), np.int64, len(messages))  # compacted: gaps
-
-
-def _traceparent(message: Message) -> str:
-    headers = message.headers()
-    if not headers:
-        return ""
-    for name, value in headers.items() if isinstance(headers, dict) else headers:
-        if name == "traceparent" and value is not None:
-            return value.decode("latin-1") if isinstance(value, bytes) else str(value)
-    return ""
+__all__ = ["LINE_BITS", "KafkaPartition", "KafkaSource", "KafkaSourceSettings", "place_of"]

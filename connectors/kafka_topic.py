@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Message, TopicCollection
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from connectors.base import PositionLostError, SourceUnavailableError, State
+from connectors.kafka_reader import Mark
 from connectors.kafka_settings import Connection, KafkaSettings, build_client
 from foundation.content_ids import digest
 
@@ -169,7 +170,7 @@ class Bookmark:
         self._saved: State | None = resume.get("topic")
         self._last: tuple[int, str] | None = tuple(resume["last"]) if "last" in resume else None
         self._unchecked = self._last is not None
-        self._message: Message | None = None
+        self._message: Mark | None = None
         self._seen: Topic | None = None
 
     @property
@@ -200,23 +201,23 @@ class Bookmark:
         self._seen = topic
         self._saved = topic.state()
 
-    def check_first(self, messages: list[Message]) -> list[Message]:
-        """Compare the last message of the saved position with the first one read; return the messages behind it.
+    def is_known(self, first: Mark) -> bool:
+        """Whether the first message read is the last one of the saved position, which is compared with it once.
 
         Raises:
             PositionLostError: they differ.
         """
         self._unchecked = False
-        if self._last is None or messages[0].offset() != self._last[0]:  # compacted since
-            return messages
-        if _digest(messages[0]) != self._last[1]:
+        if self._last is None or first.offset != self._last[0]:  # compacted since
+            return False
+        if _digest(first) != self._last[1]:
             raise PositionLostError(
                 f"{self._where} on {self._brokers}: offset {self._last[0]} holds another message than the one that was "
                 f"read there, so the topic was cut and filled again. {_WAY_ON}"
             )
-        return messages[1:]
+        return True
 
-    def passed(self, message: Message, offset: int) -> None:
+    def passed(self, message: Mark, offset: int) -> None:
         """Remember the last message that was handed out; `offset` is the next one."""
         self._message, self._offset = message, offset
 
@@ -224,7 +225,7 @@ class Bookmark:
         """Plain data to save next to the offset; a resumed last message stays valid while nothing is read."""
         found: State = {} if self._saved is None else {"topic": self._saved}
         if self._message is not None:
-            return {**found, "last": [self._message.offset(), _digest(self._message)]}
+            return {**found, "last": [self._message.offset, _digest(self._message)]}
         return found if self._last is None else {**found, "last": list(self._last)}
 
 
@@ -234,7 +235,6 @@ _WAY_ON = (
 )
 
 
-def _digest(message: Message) -> str:
+def _digest(message: Mark) -> str:
     """Short, because it is saved with every snapshot; the time tells equal lines apart."""
-    value: Any = message.value()
-    return digest(b"%d " % message.timestamp()[1] + (value or b""), 8).hex()
+    return digest(b"%d " % message.time_ms + message.value, 8).hex()

@@ -8,9 +8,7 @@ from typing import Any
 
 from connectors.packed.loops import entry
 from connectors.packed.pointers import call_with_pointer, copy_bytes, load_int32, load_int64
-
-LINE_BITS = 20
-"""A position is `offset << LINE_BITS | line`: a million lines a message, 8.8e12 messages."""
+from connectors.packed.positions import LINE_BITS
 
 # Byte offsets in `rd_kafka_message_t` on 64-bit machines; the struct is part of librdkafka's public interface.
 _ERROR, _PARTITION, _PAYLOAD, _SIZE, _OFFSET = 0, 16, 24, 32, 56
@@ -80,33 +78,36 @@ def gather_lines(
     totals[1] = 0
     for message in range(first, len(addresses)):
         cut[message] = -1
-        begin, index = at, 0
+        begin, index, over = at, 0, False
         stop = at + sizes[message]
         position = offsets[message] << LINE_BITS
         copy_bytes(out_address + at, addresses[message], sizes[message])
         if stop > at and out[stop - 1] == 10:
             stop -= 1
-        while at < stop:
+        while at < stop and not over:
             block = min(at + _BLOCK, stop)
             found = False
             for i in range(at, block):
                 found |= out[i] == 10
             if found:
                 for i in range(at, block):
-                    if out[i] == 10:
-                        if index == most - 1 or line == room:
-                            block = i
-                            break
-                        ends[line] = i
-                        positions[line] = position + index
-                        line += 1
-                        index += 1
-                if block < min(at + _BLOCK, stop) and line < room:
-                    cut[message] = block + 1 - begin
-                    totals[1] += 1
-                    at = stop = block
-                    break
+                    if out[i] != 10:
+                        continue
+                    if line == room:
+                        return -1
+                    ends[line] = i
+                    positions[line] = position + index
+                    line += 1
+                    index += 1
+                    if index == most:
+                        over, stop = True, i
+                        break
             at = block
+        if over:
+            cut[message] = stop + 1 - begin
+            totals[1] += 1
+            at = stop + 1
+            continue
         if line == room:
             return -1
         out[stop] = 10

@@ -23,7 +23,7 @@ def cache_folder() -> Path:
 
 def compiling(what: str) -> AbstractContextManager[bool]:
     """Reports what is compiled within the block, see `foundation.jit.compiling`."""
-    return jit.compiling(what, cache_folder(), "ten seconds")
+    return jit.compiling(what, cache_folder(), "a few seconds")
 
 
 __all__ = ["cache_folder", "compiling", "entry", "loop"]

@@ -1,0 +1,95 @@
+"""Reading through librdkafka's batch call, and the reader for clients that do not allow it."""
+
+import logging
+from collections.abc import Callable
+
+import pytest
+from confluent_kafka import Consumer, Producer
+
+from connectors import kafka_library
+from connectors.broker import EmbeddedBroker
+from connectors.checks import drain
+from connectors.kafka_library import LibraryMismatchError, PartitionQueue
+from connectors.kafka_reader import ClientReader, LibraryReader, reader_of
+from connectors.kafka_source import KafkaSource, KafkaSourceSettings
+
+OPTIONS = {"bootstrap.servers": "127.0.0.1:1", "group.id": "g", "client.id": "me", "log_level": 0}
+
+
+def _nothing(*_: object) -> None:
+    """A callback."""
+
+
+@pytest.fixture
+def consumer() -> Consumer:
+    found = Consumer({**OPTIONS, "error_cb": _nothing, "stats_cb": _nothing})
+    yield found
+    found.close()
+
+
+def test_the_installed_client_is_read_through_the_library(consumer: Consumer) -> None:
+    reader = reader_of(consumer, "me", "t", 0)
+    assert isinstance(reader, LibraryReader)
+    assert len(reader.poll(10, 0.001, with_first=True)) == 0
+    reader.close()
+
+
+def test_another_client_is_read_message_by_message(consumer: Consumer, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        reader = reader_of(consumer, "somebody", "t", 0)
+    assert isinstance(reader, ClientReader)
+    assert "reading t/0 message by message, which is slower" in caplog.text
+    assert "of 'me#consumer-" in caplog.text
+    assert len(reader.poll(10, 0.001, with_first=True)) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [("_MAJOR", 3, "librdkafka is 0x02"), ("_OBJECT_BYTES", 100, r"a Consumer has \d+ bytes, not 100")],
+)
+def test_what_direct_reading_relies_on_is_checked(
+    consumer: Consumer, monkeypatch: pytest.MonkeyPatch, name: str, value: int, words: str
+) -> None:
+    kafka_library._functions.cache_clear()
+    monkeypatch.setattr(kafka_library, name, value)
+    with pytest.raises(LibraryMismatchError, match=words):
+        PartitionQueue(consumer, "me", "t", 0)
+    kafka_library._functions.cache_clear()
+
+
+def test_a_closed_queue_may_be_closed_again(consumer: Consumer) -> None:
+    queue = PartitionQueue(consumer, "me", "t", 0)
+    queue.close()
+    queue.close()
+
+
+@pytest.mark.process
+def test_both_readers_give_the_same(
+    embedded_broker: EmbeddedBroker, new_topic: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = new_topic()
+    producer = Producer({"bootstrap.servers": embedded_broker.brokers})
+    trace = [("other", b"x"), ("traceparent", b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")]
+    for value in (b"one", None, b"", b"two\nthree\n", b"x" * 1000, *(b"line %d" % i for i in range(500))):
+        producer.produce(topic, value, partition=0, headers=trace, timestamp=1_700_000_000_000)
+    assert producer.flush(60) == 0
+    settings = KafkaSourceSettings(
+        brokers=embedded_broker.brokers, topic=topic, stop_at_end=True, batch_messages=64, max_line_bytes=900
+    )
+
+    def read(resume: dict[str, object] | None) -> tuple[object, ...]:
+        reader = KafkaSource(settings, wall_ns=lambda: 0).open(f"{topic}/0", resume)
+        batches, state = drain(reader), reader.snapshot()
+        reader.close()
+        lines = [(int(p), b.line(i)) for b in batches for i, p in enumerate(b.positions)]
+        rejects = [letter for b in batches for letter in b.rejects]
+        return lines, rejects, {b.traceparent for b in batches}, {b.produced_ns for b in batches}, state
+
+    whole = read(None)
+    rest = read({**whole[-1], "offset": 505})
+    monkeypatch.setattr(kafka_library, "_OBJECT_BYTES", 0)
+    assert read(None) == whole
+    assert read({**whole[-1], "offset": 505}) == rest
+    assert len(whole[0]) == 505
+    assert [letter.raw_bytes for letter in whole[1]] == [1000]
+    assert whole[3] == {1_700_000_000_000_000_000}
