@@ -173,6 +173,9 @@ class Model(ABC):
         Called before the model goes into service; the encoder's weights are loaded here, for one.
         """
 
+    def rest(self) -> None:  # noqa: B027
+        """Frees what only texts never seen need; the next one loads it again. From any thread."""
+
     @abstractmethod
     def weights(self) -> dict[str, NDArray[Any]]:
         """Every learnt array by name, as copies: what the store writes and a federated round sends."""

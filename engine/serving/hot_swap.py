@@ -38,6 +38,10 @@ LEARN_AT_ONCE = 256
 first batch of an unknown log may bring thousands."""
 
 
+REST_S = 60.0
+"""Without a new template for this long, what only new ones need is freed; loading it again takes 30 to 70 ms."""
+
+
 class ModelSettings(BaseModel):
     """Which model scores, and where it comes from."""
 
@@ -81,7 +85,7 @@ class ServingModel:
         self.scorer = scorer
         self._templates = templates
         self._progress = progress
-        self._learnt = 0
+        self._learnt = self._learnt_before = 0
 
     @property
     def threshold(self) -> float:
@@ -108,6 +112,12 @@ class ServingModel:
         self.catch_up(self._progress)
         return self.scorer.score(windows)
 
+    def rest(self) -> None:
+        """Frees what only new templates need, if none has come since the last call."""
+        if self._learnt == self._learnt_before:
+            self.scorer.detector.rest()
+        self._learnt_before = self._learnt
+
     def try_out(self) -> None:
         """Scores one window as a trial.
 
@@ -131,6 +141,10 @@ class Serving(Protocol):
 
     def try_out(self) -> None:
         """Raises ModelError where it does not work."""
+        ...
+
+    def rest(self) -> None:
+        """Free what a quiet stream does not need; called every `REST_S`."""
         ...
 
 
@@ -231,9 +245,14 @@ class Follower(Generic[S]):
         """Checks the store every `poll_s` seconds, in a thread of its own, until `stop`."""
 
         def watch() -> None:
+            rested_s = 0.0
             while not self._stop.wait(poll_s):
+                rested_s += poll_s
                 try:
                     self.look()
+                    if rested_s >= REST_S and self._model is not None:
+                        rested_s = 0.0
+                        self._model.rest()
                 except Exception as error:
                     # The edge of a thread: no error here may stop the polling.
                     if self._tell("refused", -1, f"looking at the model store failed: {error!r}"):

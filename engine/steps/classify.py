@@ -104,6 +104,10 @@ class ServingClassifier:
         if not np.isfinite(trial).all():
             raise ModelError(f"{self.name} version {self.version} gives {trial.tolist()}, not finite numbers")
 
+    def rest(self) -> None:
+        """See `Serving.rest`; the next alert loads it again."""
+        self.scorer.classifier.rest()
+
 
 AboutWindow = tuple[Sequence[str], Sequence[bytes]]
 """The template text of each line of a window, and its last raw lines, all of them or fewer."""

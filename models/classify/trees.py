@@ -109,6 +109,10 @@ class TreeClassifier(LineClassifier):
         if self.options.axes:
             self._vectors.encoder.encode(["ready"])
 
+    def rest(self) -> None:
+        """See `Model.rest`."""
+        self._vectors.encoder.rest()
+
     def _fit(self, data: LineTraining, progress: Progress | None) -> FitReport:
         """See `LineClassifier.fit`; the search splits the training lines itself, so validation lines choose nothing."""
         start = time.perf_counter()

@@ -68,6 +68,10 @@ class Encoder(Protocol):
         """
         ...
 
+    def rest(self) -> None:
+        """Free what the next `encode` can load again in tens of milliseconds; from any thread."""
+        ...
+
 
 def open_encoder(name: str, device: str = "cpu") -> Encoder:
     """The encoder of that name, without loading its weights yet.
@@ -134,6 +138,9 @@ class HashingEncoder:
             for feature in words[1:] + [f"{a} {b}" for a, b in itertools.pairwise(words)]:
                 out[i] += self._direction(feature)
         return _normalised(out)
+
+    def rest(self) -> None:
+        """See `Encoder.rest`; it holds nothing."""
 
     def _direction(self, feature: str) -> NDArray[np.float32]:
         digest = hashlib.shake_128(feature.encode("utf-8", "surrogatepass")).digest(self.hidden // 8 + 1)
@@ -217,6 +224,14 @@ class BertEncoder:
             )
         place = {text: i for i, text in enumerate(distinct)}
         return vectors[[place[text] for text in texts]]
+
+    def rest(self) -> None:
+        """See `Encoder.rest`: the weights of a usual BERT, which are mapped from their file.
+
+        Those that `transformers` loads stay, since loading them again takes seconds.
+        """
+        with self._lock:
+            self._plain = None
 
     def _encode_distinct(self, texts: Sequence[str]) -> NDArray[np.float32]:
         import torch

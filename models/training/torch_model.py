@@ -60,6 +60,10 @@ class TorchModel(Model):
         """See `Model.prepare`."""
         self._encoder.encode(["ready"])
 
+    def rest(self) -> None:
+        """See `Model.rest`."""
+        self._encoder.rest()
+
     def _start(self) -> torch.nn.Module:
         """The network that `fit` trains: the loaded one continues, as in a federated round; else a new one."""
         network = self._network()

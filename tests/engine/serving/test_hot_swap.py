@@ -19,8 +19,11 @@ class Recorder:
 
     def __init__(self, score=None):
         self.taught = []
-        self.scored = 0
+        self.scored = self.rested = 0
         self._score = score
+
+    def rest(self):
+        self.rested += 1
 
     def learn_templates(self, templates):
         self.taught.append(dict(templates))
@@ -295,6 +298,20 @@ def test_a_store_that_vanishes_and_comes_back_is_lived_through(on_disk, reports,
     pointer.write_bytes(saved)
     follower.look()
     assert outcomes(reports) == [("swapped", 1), ("unreachable", -1), ("recovered", 1)]
+
+
+def test_what_new_templates_need_is_freed_once_none_has_come_for_a_while():
+    detector, templates = Recorder(), {1: "a"}
+    model = ServingModel("m", 1, WindowScorer(detector, 1, 0.5), templates)
+    model.catch_up()
+    model.rest()
+    assert detector.rested == 0, "a template came since the last call"
+    model.rest()
+    assert detector.rested == 1
+    templates[2] = "b"
+    model.catch_up()
+    model.rest()
+    assert detector.rested == 1
 
 
 # --- the thread ----------------------------------------------------------------------------------

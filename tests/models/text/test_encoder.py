@@ -181,6 +181,15 @@ def test_the_plain_forward_pass_gives_what_transformers_gives() -> None:
     np.testing.assert_allclose(encoder.encode(texts), expected, atol=1e-6)
 
 
+def test_an_encoder_that_has_rested_gives_the_same_vectors() -> None:
+    pytest.importorskip("torch")
+    encoder = open_encoder("minilm")
+    before = encoder.encode(["disk <*> failed"])
+    encoder.rest()
+    encoder.rest()
+    assert np.array_equal(encoder.encode(["disk <*> failed"]), before)
+
+
 def test_the_fingerprint_follows_the_files(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps({"hidden_size": 8, "num_hidden_layers": 1}))
     weights = tmp_path / "model.safetensors"
