@@ -252,7 +252,7 @@ class FileSource:
 
     def partitions(self) -> Sequence[str]:
         """One unit a worker."""
-        return (f"files/{self._worker}-of-{self._of}",)
+        return (unit_of(self._worker, self._of),)
 
     def open(self, partition: str, resume: State | None) -> FilePartition:
         """See `Source.open`.
@@ -289,8 +289,18 @@ class FileSource:
 
     def _mine(self, path: str) -> bool:
         # Rotations of a followed file stay with the worker that follows it.
-        name = base_name(path) if self._settings.follow else path
-        return int.from_bytes(digest(os.fsencode(name), 8), "little") % self._of == self._worker
+        return owner_of(path, self._of, follow=self._settings.follow) == self._worker
+
+
+def owner_of(path: str, of: int, *, follow: bool) -> int:
+    """The worker, of so many, that reads a file."""
+    name = base_name(path) if follow else path
+    return int.from_bytes(digest(os.fsencode(name), 8), "little") % of
+
+
+def unit_of(worker: int, of: int) -> str:
+    """Name of the unit that has the files of a worker."""
+    return f"files/{worker}-of-{of}"
 
 
 def partition_name(path: str) -> str:

@@ -55,6 +55,7 @@ class JsonlSink:
         self._good = 0
         self._kept: list[bytes] = []
         self._known: frozenset[str] = frozenset()
+        self._others: dict[str, int] = {}
 
     def open(self, resume: State | None) -> None:
         """See `Sink.open`."""
@@ -70,7 +71,9 @@ class JsonlSink:
             if os.fstat(self._fd).st_size != self._good:
                 os.ftruncate(self._fd, self._good)
             if resume is not None:
-                self._known = frozenset(_ids(self._fd, int(resume.get("bytes", 0)), self._good))
+                self._others = dict(resume.get("others", {}))
+                known = _ids(self._fd, int(resume.get("bytes", 0)), self._good)
+                self._known = frozenset(known.union(*(_ids_of(path, at) for path, at in self._others.items())))
         except OSError as error:
             reason = "another process writes it" if error.errno == errno.EWOULDBLOCK else error.strerror
             self._release()
@@ -109,8 +112,13 @@ class JsonlSink:
             ) from error
 
     def snapshot(self) -> State:
-        """Bytes acknowledged; nothing for standard output."""
-        return {} if self._stdout else {"bytes": self._good}
+        """Bytes acknowledged; nothing for standard output.
+
+        `others` are files of earlier writers, with the byte from which their ids may come again.
+        """
+        if self._stdout:
+            return {}
+        return {"bytes": self._good, "others": self._others} if self._others else {"bytes": self._good}
 
     def close(self) -> None:
         """See `Sink.close`."""
@@ -149,6 +157,15 @@ def _whole_bytes(fd: int) -> int:
             return start + found + 1
         end = start
     return 0
+
+
+def _ids_of(path: str, start: int) -> set[str]:
+    """Ids of the lines of another file from byte `start`; none where it is gone."""
+    try:
+        with open(path, "rb") as file:
+            return _ids(file.fileno(), start, _whole_bytes(file.fileno()))
+    except FileNotFoundError:
+        return set()
 
 
 def _ids(fd: int, start: int, end: int) -> set[str]:

@@ -1,13 +1,14 @@
 """Every source and sink by the `type` that settings name it with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from connectors.base import SettingsError, Sink, Source
+from connectors.base import SettingsError, Sink, Source, State
 from connectors.channels.registry import CHANNELS, ChannelSinkSettings
+from connectors.division import Division, divide_files, divide_topic
 from connectors.files import FileSettings, FileSource
 from connectors.http_sink import HttpSettings, HttpSink
 from connectors.jsonl import JsonlSettings, JsonlSink
@@ -33,10 +34,17 @@ SinkSettings = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class SourceEntry:
-    """A kind of source: its settings, and how worker `worker` of `of` builds its share."""
+    """A kind of source.
+
+    Attributes:
+        settings: Its settings.
+        build: Builds the share of worker `worker` of `of`.
+        divide: Divides saved positions among another number of workers; None where only one can read.
+    """
 
     settings: type[BaseModel]
     build: Callable[[Any, int, int], Source]
+    divide: Callable[[Any, Mapping[str, State], int], Division] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +76,9 @@ def _sql(settings: SqlSettings) -> Sink:
 
 
 SOURCES: dict[str, SourceEntry] = {
-    "file": SourceEntry(FileSettings, lambda s, worker, of: FileSource(s, worker=worker, of=of)),
+    "file": SourceEntry(FileSettings, lambda s, worker, of: FileSource(s, worker=worker, of=of), divide_files),
     "stdin": SourceEntry(StdinSettings, _stdin),
-    "kafka": SourceEntry(KafkaSourceSettings, lambda s, worker, of: KafkaSource(s, worker=worker, of=of)),
+    "kafka": SourceEntry(KafkaSourceSettings, lambda s, worker, of: KafkaSource(s, worker=worker, of=of), divide_topic),
     "memory": SourceEntry(MemorySourceSettings, _memory),
 }
 
@@ -91,6 +99,18 @@ def build_source(settings: SourceSettings, *, worker: int = 0, of: int = 1) -> S
         SettingsError: this kind of source cannot be shared, or its settings cannot work.
     """
     return SOURCES[settings.type].build(settings, worker, of)
+
+
+def divide_positions(settings: SourceSettings, states: Mapping[str, State], of: int) -> Division:
+    """Divide the saved positions of all units of a source among so many workers.
+
+    Raises:
+        SettingsError: this kind of source cannot be divided.
+    """
+    divide = SOURCES[settings.type].divide
+    if divide is None:
+        raise SettingsError(f'a source of type "{settings.type}" cannot be divided among another number of workers')
+    return divide(settings, states, of)
 
 
 def build_sink(settings: SinkSettings) -> Sink:

@@ -63,10 +63,7 @@ class RecoverySettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    path: Path = Field(
-        description="Folder for positions and state. It contains pickled data: restrict write access to the "
-        "engine's user."
-    )
+    path: Path = Field(description="Folder for positions and state. Restrict write access to the engine's user.")
     snapshot_s: Annotated[float, Field(gt=0)] = Field(
         1.0, description="Seconds between two snapshots. After a crash, the lines since the last snapshot are read "
                          "again."

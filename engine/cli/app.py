@@ -20,6 +20,7 @@ from engine.cli import (
     runs,
     scan,
     serve,
+    state,
     train,
 )  # fmt: skip
 from foundation.errors import DriftlineError
@@ -67,6 +68,7 @@ app.add_typer(federate.app, name="federate")
 app.add_typer(models.app, name="models")
 app.add_typer(runs.app, name="runs")
 app.add_typer(data.app, name="data")
+app.add_typer(state.app, name="state")
 
 
 def run_command(arguments: list[str] | None = None) -> int:

@@ -1,7 +1,6 @@
 """The promises of a drift statistic as checks: one function a promise, run over every entry of the registry."""
 
 import itertools
-import pickle
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -12,6 +11,7 @@ from engine.drift.blocks import Blocks, Pending
 from engine.drift.registry import build
 from engine.drift.settings import DriftSettings
 from engine.drift.template_counts import TemplateColumns
+from foundation import plain_pickle
 from models.base import Windows
 
 SETTINGS = DriftSettings(block_windows=100, warmup_blocks=20, current_blocks=3)
@@ -89,7 +89,7 @@ def check_state_round_trips_anywhere(name: str) -> None:
     for stop in (1, 5, SETTINGS.first_blocks, SETTINGS.warmup_blocks, 24, 36, 50):
         first, second = build(name, _setup()), build(name, _setup())
         before = _values(first, iter([blocks.part(0, stop)]))
-        second.restore(pickle.loads(pickle.dumps(first.state())))
+        second.restore(plain_pickle.load(plain_pickle.dump(first.state())))
         after = _values(second, iter([blocks.part(stop, 60)]))
         assert (np.concatenate([before, after]) == expected).all()
 
@@ -110,9 +110,9 @@ def check_a_state_does_not_change_later(name: str) -> None:
     statistic, rest = _warm(name, _stream(40, 25))
     statistic.update(rest.part(0, 5))
     state = statistic.state()
-    frozen = pickle.dumps(state)
+    frozen = plain_pickle.dump(state)
     statistic.update(rest.part(5, len(rest)))
-    assert pickle.dumps(state) == frozen
+    assert plain_pickle.dump(state) == frozen
 
 
 def check_nan_never_enters(name: str) -> None:
@@ -129,10 +129,10 @@ def check_memory_is_bounded(name: str) -> None:
     statistic, blocks = build(name, _setup()), _stream(60, 60)
     for _ in range(6):
         statistic.update(blocks)
-    short = len(pickle.dumps(statistic.state()))
+    short = len(plain_pickle.dump(statistic.state()))
     for _ in range(60):
         statistic.update(blocks)
-    assert len(pickle.dumps(statistic.state())) <= short + 32_768
+    assert len(plain_pickle.dump(statistic.state())) <= short + 32_768
 
 
 def check_a_calm_stream_stays_below_the_limit(name: str) -> None:

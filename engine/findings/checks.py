@@ -4,7 +4,6 @@ A check takes `make`, which builds the detector, and raises AssertionError where
 """
 
 import math
-import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from engine.findings.base import Block, LineColumns, Signal, State, StreamDetector, Values
 from engine.findings.blocks import join, part_of
+from foundation import plain_pickle
 
 Make = Callable[[State | None], StreamDetector]
 TEMPLATES = 12
@@ -86,7 +86,7 @@ def check_state_round_trips(make: Make) -> None:
     whole = run(make(None), blocks)
     first = make(None)
     before = run(first, blocks[:70])
-    state = pickle.loads(pickle.dumps(first.snapshot()))
+    state = plain_pickle.load(plain_pickle.dump(first.snapshot()))
     run(first, blocks[70:])  # the snapshot is plain data that nothing changes later
     assert before + run(make(state), blocks[70:]) == whole
 
@@ -99,18 +99,18 @@ def check_repeats_exactly(make: Make) -> None:
 def check_input_is_untouched(make: Make) -> None:
     """A detector changes no column."""
     blocks = stationary(40, seed=3)
-    before = pickle.dumps([block.lines for block in blocks])
+    before = plain_pickle.dump([block.lines for block in blocks])
     run(make(None), blocks)
-    assert pickle.dumps([block.lines for block in blocks]) == before
+    assert plain_pickle.dump([block.lines for block in blocks]) == before
 
 
 def check_memory_is_bounded(make: Make) -> None:
     """The state does not grow with the number of lines."""
     detector = make(None)
     run(detector, stationary(200, seed=4))
-    half = len(pickle.dumps(detector.snapshot()))
+    half = len(plain_pickle.dump(detector.snapshot()))
     run(detector, stationary(200, seed=5, first=200))
-    assert len(pickle.dumps(detector.snapshot())) <= 1.1 * half
+    assert len(plain_pickle.dump(detector.snapshot())) <= 1.1 * half
 
 
 def check_chances_are_honest(make: Make) -> None:

@@ -5,7 +5,7 @@ from datetime import datetime
 from bytewax.operators import StatefulBatchLogic
 
 from connectors.base import Record
-from engine.flow.step import EVERY_TURN, Step
+from engine.flow.step import EVERY_TURN, Step, restored
 from engine.flow.worker_context import Context
 from engine.steps.budget import AlertBudget
 
@@ -23,7 +23,9 @@ class BudgetStep(Step[Record, Record]):
         settings = context.settings.decide
         # Where sessions cross partitions each shard sees a part of every source.
         shards = context.settings.shards if context.settings.route == "session" else 1
-        self._budget = AlertBudget(settings.alert_budget / shards, group_s=settings.group_s, snapshot=snapshot)
+        self._budget = AlertBudget(
+            settings.alert_budget / shards, group_s=settings.group_s, snapshot=restored(snapshot)
+        )
         self._seen_s = context.clock.monotonic_s()
         self._withheld = 0
 

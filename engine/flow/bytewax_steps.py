@@ -1,7 +1,6 @@
 """The steps as Bytewax logics: state, timers and end of stream; the work itself is in each step's file.
 
-A step's key is a source partition before the windows and a shard behind them. `snapshot` returns
-plain data that nothing changes later, because Bytewax pickles it after the step has gone on.
+A step's key is a source partition before the windows and a shard behind them.
 """
 
 import json
@@ -13,7 +12,7 @@ from typing import Any
 from bytewax.operators import StatefulBatchLogic
 
 from connectors.base import LineBatch
-from engine.flow.step import EVERY_TURN, Step
+from engine.flow.step import EVERY_TURN, Step, restored
 from engine.flow.worker_context import Context
 from engine.records import Decision, ParsedLines, Rejected, ScoredWindows, WindowBatch
 from engine.steps.calibrate import StreamThreshold
@@ -38,7 +37,7 @@ class ParseStep(Step[LineBatch, Parsed | Rejected]):
 
     def __init__(self, context: Context, snapshot: bytes | None) -> None:
         super().__init__(context)
-        self._parser = Parser(context.settings.parse, context.source.describe, snapshot)
+        self._parser = Parser(context.settings.parse, context.source.describe, restored(snapshot))
         self._read_s = context.clock.monotonic_s()
 
     def work(self, values: list[LineBatch]) -> list[Parsed | Rejected]:
@@ -118,9 +117,9 @@ class WindowStep(Step[ParsedLines, WindowBatch | Rejected]):
 
     name = "window"
 
-    def __init__(self, context: Context, snapshot: dict[str, Any] | None) -> None:
+    def __init__(self, context: Context, snapshot: bytes | None) -> None:
         super().__init__(context)
-        state = snapshot or {"windows": None, "templates": ()}
+        state = restored(snapshot) or {"windows": None, "templates": ()}
         # Open windows may be due before the next line is: their templates have to be known by then.
         self._texts = {template_id(text): text for text in state["templates"]}
         context.templates.update(self._texts)
@@ -196,9 +195,9 @@ class ScoreStep(Step[WindowBatch, ScoredWindows]):
 
     name = "score"
 
-    def __init__(self, context: Context, snapshot: dict[str, Any] | None) -> None:
+    def __init__(self, context: Context, snapshot: bytes | None) -> None:
         super().__init__(context)
-        state = snapshot or {"waiting": None, "templates": ()}
+        state = restored(snapshot) or {"waiting": None, "templates": ()}
         # The windows that wait name templates whose text is announced only with the next lines.
         context.templates.update((template_id(text), text) for text in state["templates"])
         self._gatherer = Gatherer(context.settings.score, context.models, context.clock, state["waiting"])
@@ -253,7 +252,7 @@ class DecideStep(Step[ScoredWindows, tuple[ScoredWindows, tuple[Decision, ...]]]
     def __init__(self, context: Context, snapshot: bytes | None) -> None:
         super().__init__(context)
         settings = context.settings.decide
-        state = json.loads(snapshot) if snapshot is not None else {}
+        state = json.loads(restored(snapshot) or "{}")
         calibrate = settings.calibrate and settings.threshold is None
         self._threshold = StreamThreshold(calibrate, context.models.get, state.get("threshold"))
         self._decider = Decider(

@@ -15,7 +15,7 @@ from engine.drift.mistakes import mistakes_of
 from engine.drift.monitor import DriftMonitor
 from engine.drift.status import MonitorStatus
 from engine.drift.vectors import template_vectors
-from engine.flow.step import Step
+from engine.flow.step import Step, restored
 from engine.flow.worker_context import Context
 from engine.records import ScoredWindows
 from engine.steps.alert import redaction
@@ -35,13 +35,14 @@ class DriftStep(Step[ScoredWindows, Record]):
 
     name = "drift"
 
-    def __init__(self, context: Context, snapshot: dict[str, Any] | None) -> None:
+    def __init__(self, context: Context, snapshot: bytes | None) -> None:
         super().__init__(context)
         self._redact = redaction(context.settings.alert) if context.settings.drift.texts else lambda _: ""
-        started = (snapshot or {}).get("started")
+        saved = restored(snapshot) or {}
+        started = saved.get("started")
         self._started = None if started is None else ServiceStart(*started)
         self._monitor = DriftMonitor(
-            context.settings.drift, context.templates, vectors=self._vectors, state=(snapshot or {}).get("monitor")
+            context.settings.drift, context.templates, vectors=self._vectors, state=saved.get("monitor")
         )
         self._looked_s = -_LOOK_S
         self._status: MonitorStatus | None = None  # as last logged

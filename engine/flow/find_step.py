@@ -6,7 +6,7 @@ from typing import Any, cast
 from bytewax.operators import StatefulBatchLogic
 
 from connectors.base import Record
-from engine.flow.step import EVERY_TURN, Step
+from engine.flow.step import EVERY_TURN, Step, restored
 from engine.flow.worker_context import Context
 from engine.parsing.parsed import Parsed
 from engine.steps.find import FindingWriter, LearnSettings, SourceFinder
@@ -19,7 +19,7 @@ class FindStep(Step[Parsed, Record]):
 
     name = "find"
 
-    def __init__(self, context: Context, snapshot: dict[str, Any] | None) -> None:
+    def __init__(self, context: Context, snapshot: bytes | None) -> None:
         super().__init__(context)
         settings = context.settings.learn or LearnSettings()
         describe = context.source.describe
@@ -27,7 +27,7 @@ class FindStep(Step[Parsed, Record]):
             context.settings.alert, context.settings.region, describe=describe, clock=context.clock,
             classify=context.classify,
         )  # fmt: skip
-        self._finder = SourceFinder(settings, writer, describe, snapshot)
+        self._finder = SourceFinder(settings, writer, describe, restored(snapshot))
         decide = context.settings.decide
         self._silences = Silences(decide.suppress, decide.silences, context.clock.monotonic_s)
         self._idle_s = settings.idle_s

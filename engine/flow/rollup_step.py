@@ -5,7 +5,7 @@ from typing import Any
 from bytewax.operators import StatefulBatchLogic
 
 from connectors.base import Record
-from engine.flow.step import Step
+from engine.flow.step import Step, restored
 from engine.flow.worker_context import Context
 from engine.parsing.parsed import Parsed
 from engine.steps.alert import redaction
@@ -21,10 +21,10 @@ class RollupStep(Step[Parsed, Record]):
 
     name = "rollup"
 
-    def __init__(self, context: Context, snapshot: dict[str, Any] | None) -> None:
+    def __init__(self, context: Context, snapshot: bytes | None) -> None:
         super().__init__(context)
         settings = context.settings.rollup or RollupSettings()
-        state = snapshot or {"partition": "", "counts": None, "texts": {}}
+        state = restored(snapshot) or {"partition": "", "counts": None, "texts": {}}
         self._partition: str = state["partition"]
         self._rollup = Rollup(settings.late_minutes, state["counts"])
         self._texts: dict[int, str] = dict(state["texts"])

@@ -71,7 +71,7 @@ class LineReader:
             StateMismatchError: the snapshot was made under other settings.
         """
         self.detects = settings.format == AUTO
-        self.formats = _formats(settings)
+        self.formats = formats_of(settings)
         rules = [template_rules(format, settings) for format in self.formats]
         times = settings.times()
         self._headers = {
@@ -294,7 +294,7 @@ class LineReader:
         self._preference = Preference(saved["preference"])
 
 
-def _formats(settings: ParseSettings) -> tuple[Format, ...]:
+def formats_of(settings: ParseSettings) -> tuple[Format, ...]:
     """The formats of a parser with these settings, by number."""
     return tuple(map(format_of, range(len(NAMES)))) if settings.format == AUTO else (find(settings.format),)
 
@@ -302,7 +302,7 @@ def _formats(settings: ParseSettings) -> tuple[Format, ...]:
 @lru_cache(maxsize=256)  # more than there are formats
 def _tables(settings: ParseSettings) -> FormatTables:
     """The tables for a parser with these settings; they never change."""
-    formats = _formats(settings)
+    formats = formats_of(settings)
     sessions = [settings.session_rule(format) if format.header is not None else () for format in formats]
     masks = [template_rules(format, settings).masks for format in formats]
     tried = [(*row, UNKNOWN_AT) for row in orders()] if settings.format == AUTO else [(0,)]

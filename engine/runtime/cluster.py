@@ -24,7 +24,7 @@ from bytewax.dataflow import Dataflow
 from engine import dataflow
 from engine.clock import SystemClock
 from engine.flow.worker_context import Drain
-from engine.runtime.recovery import forget_unfinished
+from engine.runtime.state_rows import forget_unfinished, refuse_code
 from engine.runtime.worker import context, wait_for_model
 from engine.settings import SettingsFileError, load
 from engine.telemetry.logs import setup_logging
@@ -39,7 +39,7 @@ def flow(region: str) -> Dataflow:
 
     Raises:
         SettingsFileError: see `engine.settings.load`, or the settings are not made for a cluster.
-        RecoveryError: see `engine.runtime.recovery.forget_unfinished`.
+        RecoveryError: see `engine.runtime.state_rows.refuse_code`.
     """
     settings = load(Path(region))
     if settings.route != "session":
@@ -59,6 +59,7 @@ def flow(region: str) -> Dataflow:
     if process == 0 and folder is not None:
         # No process runs the flow before all have got this far.
         forget_unfinished(Path(folder))
+        refuse_code(Path(folder))
     telemetry = parts.enter_context(Telemetry(settings.telemetry, clock, os.environ, settings.region, process))
     telemetry.health.ok("recovery", "kept by Bytewax")
     running = parts.enter_context(context(settings, 0, 1, clock, drain, telemetry))

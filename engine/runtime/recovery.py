@@ -9,38 +9,28 @@ import errno
 import fcntl
 import json
 import os
-import sqlite3
 import tempfile
 import time
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from bytewax.recovery import RecoveryConfig, init_db_dir
 
+from engine.runtime.state_rows import RecoveryError, RecoveryFullError, forget_unfinished, refuse_code
 from engine.settings import RegionSettings
 from foundation import durable
-from foundation.errors import DriftlineError
-from foundation.sqlite import connect
-
-
-class RecoveryError(DriftlineError):
-    """The recovery folder cannot be used; the message gives the reason and the remedy."""
-
-
-class RecoveryFullError(RecoveryError):
-    """There is no room for the recovery folder now; the engine may be started again once there is."""
-
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 _NO_ROOM = ("code: DiskFull", "extended_code: 4874")
 """SQLite's SQLITE_FULL, and SQLITE_IOERR_SHMSIZE where not even its shared memory finds room."""
 
-_SQLITE_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE)
+STAMP = "settings.json"
+"""File in a worker's folder with the settings that its state depends on."""
 
-BUSY_S = 5.0
-"""Time to wait for a database of the folder; no other program should have it open."""
+MOVING = "moving"
+"""Folder of a move that is not complete; see `engine.runtime.rescale`."""
 
 LOCK_WAIT_S = 12.0
 """A predecessor that is stopping may need this long to finish; see `RegionSettings.drain_s`."""
@@ -74,19 +64,16 @@ def prepare(
         RecoveryError: the folder cannot be written, is in use, or was made under other settings.
     """
     folder = folder_of(settings, worker, of)
-    fingerprint = json.dumps({"settings": json.loads(settings.fingerprint()), "of": of}, indent=1, sort_keys=True)
-    stamp = folder / "settings.json"
     try:
         _refuse_other_division(settings.recovery.path, of)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _lock(folder / "lock", lock_wait_s)
-        if stamp.exists():
-            _compare(stamp, fingerprint)
+        lock(folder, lock_wait_s)
+        if (folder / STAMP).exists():
+            _compare(folder, settings)
         else:
-            if not any(folder.glob("*.sqlite3")):
-                _create(folder, partitions)
-            durable.write(stamp, fingerprint.encode())
+            create(folder, settings, of, partitions)
         forget_unfinished(folder)
+        refuse_code(folder)
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"x" * 4096)
             probe.flush()
@@ -102,8 +89,33 @@ def folder_of(settings: RegionSettings, worker: int, of: int) -> Path:
     return settings.recovery.path / f"worker-{worker}-of-{of}"
 
 
-def _create(folder: Path, partitions: int) -> None:
-    """Makes Bytewax's databases, all of them or none."""
+def create(folder: Path, settings: RegionSettings, of: int, partitions: int = 1) -> None:
+    """Make the databases of a worker's folder where there are none, all of them or none, and note the settings."""
+    if not any(folder.glob("*.sqlite3")):
+        _create_databases(folder, partitions)
+    stamp = json.dumps({"settings": json.loads(settings.fingerprint()), "of": of}, indent=1, sort_keys=True)
+    durable.write(folder / STAMP, stamp.encode())
+
+
+def settings_of(folder: Path) -> dict[str, Any]:
+    """The settings that the state of a worker was made under, as `RegionSettings.fingerprint` has them.
+
+    Raises:
+        RecoveryError: they are damaged.
+    """
+    stamp = folder / STAMP
+    try:
+        found: dict[str, Any] = json.loads(stamp.read_text("utf-8"))["settings"]
+        found.items()  # a JSON value of another kind has none
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RecoveryError(
+            f"recovery.path: {stamp} is damaged, so the settings of the state are unknown; "
+            "start without state after `driftline state reset`"
+        ) from error
+    return found
+
+
+def _create_databases(folder: Path, partitions: int) -> None:
     try:
         init_db_dir(folder, partitions)  # type: ignore[no-untyped-call]
     except BaseException as error:  # errors of SQLite arrive as a panic, which is not an Exception
@@ -114,59 +126,18 @@ def _create(folder: Path, partitions: int) -> None:
         raise
 
 
-def forget_unfinished(folder: Path) -> None:
-    """Deletes what a killed engine saved of epochs that it did not finish; only while no flow uses the folder.
-
-    Bytewax (0.21.1) leaves it there. The next run makes those epochs again, and overwrites only the states that it
-    touches in them; if it is killed before it touches a step again, the run after that takes the leftover for the
-    step's state next to a source position from before it: lines are read twice, as if late.
-
-    Raises:
-        RecoveryFullError: the disk is full.
-        RecoveryError: the databases cannot be used, or not all of them are in the folder.
-    """
-    paths = sorted(folder.glob("part-*.sqlite3"))
-    try:
-        resume = _resume_epoch(folder, paths)
-        for path in paths if resume is not None else []:
-            with closing(connect(path, BUSY_S, "FULL")) as database:
-                database.execute("DELETE FROM snaps WHERE snap_epoch >= ?", (resume,))
-    except sqlite3.Error as error:
-        kind = RecoveryFullError if getattr(error, "sqlite_errorcode", 0) in _SQLITE_FULL else RecoveryError
-        raise kind(f"recovery.path: the databases in {folder} cannot be used: {error}") from error
-
-
-def _resume_epoch(folder: Path, paths: list[Path]) -> int | None:
-    """The epoch that the next run begins with: the least that any worker of the last run had reached.
-
-    None where nothing ever ran. A worker that had not reported progress yet resumes where that run began.
-    """
-    runs: dict[int, tuple[int, int]] = {}
-    reached: dict[tuple[int, int], int] = {}
-    for path in paths:
-        with closing(connect(path, BUSY_S, "FULL")) as database:
-            for (count,) in database.execute("SELECT part_count FROM parts"):
-                if count != len(paths):
-                    raise RecoveryError(f"recovery.path: {folder} holds {len(paths)} of {count} databases")
-            for run, workers, began in database.execute("SELECT ex_num, worker_count, resume_epoch FROM exs"):
-                runs[run] = workers, began
-            for run, worker, epoch in database.execute("SELECT ex_num, worker_index, worker_frontier FROM fronts"):
-                reached[run, worker] = max(epoch, reached.get((run, worker), epoch))
-    if not runs:
-        return None
-    last = max(runs)
-    workers, began = runs[last]
-    return min(reached.get((last, worker), began) for worker in range(workers))
-
-
 def no_room(error: BaseException) -> bool:
     """Whether Bytewax failed because a snapshot found no room; only its message shows it."""
     return any(words in str(error) for words in _NO_ROOM)
 
 
-def _lock(path: Path, wait_s: float) -> None:
-    """Takes the folder for this process, waiting for one that is just ending."""
-    file = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+def lock(folder: Path, wait_s: float) -> None:
+    """Take a worker's folder for this process, waiting for one that is just ending.
+
+    Raises:
+        RecoveryError: another process has it.
+    """
+    file = os.open(folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
     deadline_s = time.monotonic() + wait_s
     while True:
         try:
@@ -175,7 +146,7 @@ def _lock(path: Path, wait_s: float) -> None:
             if time.monotonic() >= deadline_s:
                 os.close(file)
                 raise RecoveryError(
-                    f"recovery.path: {path.parent} is in use by another engine; stop it, or give another recovery.path"
+                    f"recovery.path: {folder} is in use by another engine; stop it, or give another recovery.path"
                 ) from error
             time.sleep(0.1)
         else:
@@ -185,26 +156,23 @@ def _lock(path: Path, wait_s: float) -> None:
 
 def _refuse_other_division(path: Path, of: int) -> None:
     """A different number of workers would read partitions whose positions are in folders that are not opened."""
+    if (path / MOVING).exists():
+        raise RecoveryError(
+            f"recovery.path: a `driftline state` command was interrupted in {path}; repeat it, and it is completed"
+        )
     others = sorted(p.name for p in path.glob("worker-*-of-*") if not p.name.endswith(f"-of-{of}"))
     if others:
         raise RecoveryError(
             f"recovery.path: {path} holds the state of another number of workers ({others[0]}); start with that "
-            "number, or set another recovery.path to start without state"
+            f"number, or move the state with `driftline state rescale --workers {of}`"
         )
 
 
-def _compare(stamp: Path, fingerprint: str) -> None:
-    now = json.loads(fingerprint)
-    try:
-        before = json.loads(stamp.read_text("utf-8"))["settings"]
-        changed = [key for key in now["settings"] if before.get(key) != now["settings"][key]]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RecoveryError(
-            f"recovery.path: {stamp} is damaged, so the settings of the state are unknown; "
-            "set another recovery.path to start without state"
-        ) from error
+def _compare(folder: Path, settings: RegionSettings) -> None:
+    before, now = settings_of(folder), json.loads(settings.fingerprint())
+    changed = [key for key in now if before.get(key) != now[key]]
     if changed:
         raise RecoveryError(
-            f"recovery.path: {stamp.parent} was made under other settings ({', '.join(changed)} changed); "
-            "restore them, or set another recovery.path to start without state"
+            f"recovery.path: {folder} was made under other settings ({', '.join(changed)} changed); restore them, or "
+            "move the state with `driftline state rescale`"
         )

@@ -10,7 +10,6 @@
 import gc
 import logging
 import os
-import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -32,6 +31,8 @@ from engine.parsing.compile_loops import compile_loops
 from engine.runtime import recovery
 from engine.runtime.malloc import keep_freed_memory
 from engine.runtime.model_loading import classifying, follower
+from engine.runtime.state_rows import RecoveryError, RecoveryFullError
+from engine.runtime.stop_signals import StopSignals
 from engine.serving.hot_swap import Templates
 from engine.settings import RegionSettings
 from engine.steps.sinks import DrainTimeoutError
@@ -76,15 +77,16 @@ def run(
             settings.telemetry, clock, os.environ, settings.region, worker, dated=settings.parse.format != "raw"
         ) as telemetry:
             code = BUILD_AGAIN
-            while code == BUILD_AGAIN:
-                drain = Drain(clock, settings.drain_s, rebuilds=True)
-                with _signals(drain):
+            with StopSignals() as signals:
+                while code == BUILD_AGAIN:
+                    drain = Drain(clock, settings.drain_s, rebuilds=True)
+                    signals.drain(drain)
                     code = _run(settings, worker, of, source, clock, drain, telemetry)
             return EXIT_FAILED if strict and code == EXIT_OK and telemetry.input.wrong else code
-    except recovery.RecoveryFullError as error:
+    except RecoveryFullError as error:
         log.error("stopped; it resumes from the last snapshot at the next start with free space: %s", error)
         return EXIT_FAILED
-    except (EndpointError, recovery.RecoveryError, ConnectorError) as error:
+    except (EndpointError, RecoveryError, ConnectorError) as error:
         print(f"driftline: {error}", file=sys.stderr)
         return EXIT_USAGE
 
@@ -115,11 +117,11 @@ def _run(
         except RuntimeError as error:
             if not recovery.no_room(error):
                 raise
-            raise recovery.RecoveryFullError(
+            raise RecoveryFullError(
                 f"recovery.path: no snapshot can be written to {settings.recovery.path}: No space left on device"
             ) from error
-    if drain.again:
-        log.info("%s; the flow is built again to read them", drain.again)
+    if reason := drain.again:
+        log.info("%s; the flow is built again to read them", reason)
         recovery.release()
         return BUILD_AGAIN
     (log.warning if telemetry.input.wrong else log.info)("%s", telemetry.input.summary())
@@ -237,22 +239,3 @@ def with_gap_of_model(running: Context) -> Context:
         return running
     log.info("session gap of the model", extra={"gap_s": gap_s})
     return replace(running, settings=settings.model_copy(update={"window": window}))
-
-
-@contextmanager
-def _signals(drain: Drain) -> Iterator[None]:
-    """SIGTERM and SIGINT ask for a drain; a second one ends the process as usual."""
-
-    def handle(signum: int, _frame: object) -> None:
-        if drain.requested.is_set() and not drain.again:
-            signal.signal(signum, signal.SIG_DFL)
-            os.kill(os.getpid(), signum)
-        drain.again = ""
-        drain.request()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

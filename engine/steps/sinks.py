@@ -19,7 +19,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from connectors.base import Record, Sink, SinkUnavailableError, State
 from engine.stop_flag import StopFlag
-from foundation import native_stderr
+from foundation import native_stderr, plain_pickle
 
 FLUSH_TRY_S = 1.0
 """How long one attempt waits before the failure is reported and tried again."""
@@ -64,7 +64,7 @@ def try_out(name: str, sink: Sink, observer: SinkObserver, stop: StopFlag) -> bo
     return False
 
 
-class _Partition(StatefulSinkPartition[Record, State]):
+class _Partition(StatefulSinkPartition[Record, bytes]):
     def __init__(
         self, name: str, sink: Sink, resume: State | None, observer: SinkObserver,
         expired: Callable[[], bool], stop: StopFlag, max_pending: int,
@@ -82,9 +82,9 @@ class _Partition(StatefulSinkPartition[Record, State]):
         if self._sink.pending() > self._max_pending:
             self._deliver()
 
-    def snapshot(self) -> State:
+    def snapshot(self) -> bytes:
         self._deliver()
-        return self._sink.snapshot()
+        return plain_pickle.dump(self._sink.snapshot())
 
     def close(self) -> None:
         self._sink.close()
@@ -119,7 +119,7 @@ class _Partition(StatefulSinkPartition[Record, State]):
                 return
 
 
-class SinkOutput(FixedPartitionedSink[Record, State]):
+class SinkOutput(FixedPartitionedSink[Record, bytes]):
     """A connector as the output of `(shard, Record)` items, one Bytewax partition a shard."""
 
     def __init__(
@@ -153,9 +153,10 @@ class SinkOutput(FixedPartitionedSink[Record, State]):
         """The shard's own partition."""
         return self._shards.index(item_key)
 
-    def build_part(self, _step_id: str, for_part: str, resume_state: State | None) -> Any:
+    def build_part(self, _step_id: str, for_part: str, resume_state: bytes | None) -> Any:
         """See `FixedPartitionedSink`."""
+        resume = None if resume_state is None else plain_pickle.load(resume_state)
         return _Partition(
-            self._name, self._build(for_part), resume_state, self._observer,
+            self._name, self._build(for_part), resume, self._observer,
             self._expired, self._stop, self._max_pending,
         )  # fmt: skip

@@ -17,7 +17,7 @@ from connectors.base import (
 )
 from engine.clock import Clock
 from engine.stop_flag import StopFlag
-from foundation import native_stderr
+from foundation import native_stderr, plain_pickle
 
 IDLE_POLL_S = 0.002
 """Shortest pause once no partition has anything; it adds to the latency of the next line."""
@@ -110,7 +110,7 @@ class StoppedEarlyError(Exception):
     """The flow had to end before it had started; nothing was read."""
 
 
-class _Partition(StatefulSourcePartition[tuple[str, LineBatch], State | None]):
+class _Partition(StatefulSourcePartition[tuple[str, LineBatch], bytes]):
     """Hands batches of one connector partition to the dataflow."""
 
     def __init__(
@@ -182,9 +182,9 @@ class _Partition(StatefulSourcePartition[tuple[str, LineBatch], State | None]):
     def next_awake(self) -> datetime:
         return _AT_ONCE
 
-    def snapshot(self) -> State | None:
+    def snapshot(self) -> bytes:
         # Before the first successful open the resume state is the newest one.
-        return self._resume if self._partition is None else self._partition.snapshot()
+        return plain_pickle.dump(self._resume if self._partition is None else self._partition.snapshot())
 
     def close(self) -> None:
         if not self._closed:
@@ -198,7 +198,7 @@ _AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
 """Make Bytewax poll again without a pause of its own; see `Pace`."""
 
 
-class SourceInput(FixedPartitionedSource[tuple[str, LineBatch], State | None]):
+class SourceInput(FixedPartitionedSource[tuple[str, LineBatch], bytes]):
     """The connector's partitions as Bytewax partitions.
 
     Once `stop` is set every partition ends, which drains the flow: lines already read are processed and
@@ -241,9 +241,10 @@ class SourceInput(FixedPartitionedSource[tuple[str, LineBatch], State | None]):
                 self._observer.available("")
                 return parts
 
-    def build_part(self, _step_id: str, for_part: str, resume_state: State | None) -> Any:
+    def build_part(self, _step_id: str, for_part: str, resume_state: bytes | None) -> Any:
         """See `FixedPartitionedSource`."""
+        resume = None if resume_state is None else plain_pickle.load(resume_state)
         return _Partition(
-            for_part, lambda: self._source.open(for_part, resume_state), resume_state,
+            for_part, lambda: self._source.open(for_part, resume), resume,
             self._stop, self._observer, self._clock, self._pace, self._small_lines,
         )  # fmt: skip

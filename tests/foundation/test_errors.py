@@ -15,7 +15,7 @@ BASES = [
     "engine.demo.files.DemoError",
     "engine.offline.evaluation_report.EvaluationError",
     "engine.parsing.templates.StateMismatchError",
-    "engine.runtime.recovery.RecoveryError",
+    "engine.runtime.state_rows.RecoveryError",
     "engine.settings.SettingsFileError",
     "engine.telemetry.endpoints.EndpointError",
     "engine.windows.window_base.WindowStateError",

@@ -1,13 +1,12 @@
 """Sums, references and rhythms on made-up shares."""
 
-import pickle
-
 import numpy as np
 import pytest
 
 from engine.drift.cusum import Cusum
 from engine.drift.rhythm import Rhythm
 from engine.drift.settings import Growth
+from foundation import plain_pickle
 
 HOUR_NS = 3_600 * 10**9
 GROWTH = Growth(first_blocks=8, blocks=100, hours=0.0, delay_blocks=10)
@@ -116,7 +115,7 @@ def test_a_state_continues_exactly(cusum, stop):
     whole = feed(cusum(), rows)
     first, second = cusum(), cusum()
     feed(first, rows[:stop])
-    second.restore(pickle.loads(pickle.dumps(first.state())))
+    second.restore(plain_pickle.load(plain_pickle.dump(first.state())))
     assert (feed(second, rows[stop:], start=stop) == whole[stop:]).all()
 
 

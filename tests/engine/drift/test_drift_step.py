@@ -1,7 +1,5 @@
 """Drift events from scored windows to the sink: the step, the document, the flow."""
 
-import pickle
-
 import numpy as np
 import orjson
 import pytest
@@ -157,7 +155,7 @@ def test_a_crash_repeats_or_loses_no_event(make, batches, stop):
     before = DriftStep(make(TEXTS), None)
     found = list(before.on_batch(batches()[:stop])[0])
     # After a restart texts are announced with the first lines only; waiting windows know theirs.
-    after = DriftStep(make({}), pickle.loads(pickle.dumps(before.snapshot())))
+    after = DriftStep(make({}), before.snapshot())
     after._context.templates.update(TEXTS)
     found += after.on_batch(batches()[stop:])[0]
     assert [record.document for record in found] == whole

@@ -1,7 +1,5 @@
 """Drift that labels show: the bounds, and the events of the monitor."""
 
-import pickle
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,6 +7,7 @@ from hypothesis import strategies as st
 
 from engine.drift.labelled import LabelCounts
 from engine.drift.mistakes import lower_bound, mistakes_of
+from foundation import plain_pickle
 from tests.support.sweep import sweep
 
 
@@ -108,7 +107,7 @@ def test_a_restart_repeats_no_event_of_labels(stream, monitor):
     first = monitor(detectors=("corrections",))
     stream().add(2_000).feed(first)
     assert first.judge(LabelCounts(missed=7), 1)
-    second = monitor(pickle.loads(pickle.dumps(first.snapshot())), detectors=("corrections",))
+    second = monitor(plain_pickle.load(plain_pickle.dump(first.snapshot())), detectors=("corrections",))
     assert second.judge(LabelCounts(missed=7), 2) == []
     assert second.judge(LabelCounts(missed=11), 3) == []
     assert second.judge(LabelCounts(missed=12), 4) != []

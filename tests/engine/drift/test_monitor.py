@@ -1,5 +1,3 @@
-import pickle
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +8,7 @@ from engine.drift.kswin import Kswin
 from engine.drift.monitor import DriftMonitor
 from engine.drift.registry import STATISTICS
 from engine.drift.settings import DriftSettings
+from foundation import plain_pickle
 from models.base import Windows, template_id
 
 OPEN, READ, WRITE, CLOSE = (template_id(t) for t in ("open <*>", "read <NUM> bytes", "write <NUM> bytes", "close <*>"))
@@ -227,7 +226,7 @@ def test_a_restart_changes_nothing(whole, expected, monitor, stop, cut):
     before, after = whole.split(stop)
     first = monitor()
     events = before.feed(first, [cut])
-    second = monitor(pickle.loads(pickle.dumps(first.snapshot())))
+    second = monitor(plain_pickle.load(plain_pickle.dump(first.snapshot())))
     events += after.feed(second, [cut])
     assert events == expected
     assert len(events) >= 2
@@ -238,9 +237,9 @@ def test_a_snapshot_does_not_change_later(stream, monitor):
     made = drifting(stream)
     made.feed(watched, [700])
     saved = watched.snapshot()
-    frozen = pickle.dumps(saved)
+    frozen = plain_pickle.dump(saved)
     made.feed(watched)
-    assert pickle.dumps(saved) == frozen
+    assert plain_pickle.dump(saved) == frozen
 
 
 def test_state_made_under_other_settings_is_ignored(stream, monitor):

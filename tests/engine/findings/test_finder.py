@@ -1,9 +1,8 @@
-import pickle
-
 import pytest
 
 from engine.findings.finder import Finder
 from engine.steps.parse import Parser, ParseSettings
+from foundation import plain_pickle
 from tests.engine.findings.lines import batches, syslog
 
 OOM = ("kernel: Out of memory: Killed process 4711 (mysqld) total-vm:8123456kB", "systemd[1]: mysql.service: Failed.")
@@ -30,7 +29,7 @@ def test_a_restart_in_the_middle_changes_nothing():
     finder, reader, found = Finder(), parser(), []
     for batch in batches(lines, 700):
         found += [s for j in finder.add(reader.parse(batch)) for s in j.signals]
-        finder, reader = Finder(pickle.loads(pickle.dumps(finder.snapshot()))), parser(reader.snapshot())
+        finder, reader = Finder(plain_pickle.load(plain_pickle.dump(finder.snapshot()))), parser(reader.snapshot())
     found += [s for j in finder.finish() for s in j.signals]
     assert found == signals_of(lines)
 

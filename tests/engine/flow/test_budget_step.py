@@ -1,5 +1,4 @@
 import json
-import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,7 +86,7 @@ def test_a_drain_and_a_restart_keep_what_waits(make, found):
     step.on_batch(found)
     context.drain.request()
     assert step.on_eof()[0] == []
-    again = BudgetStep(make(), pickle.loads(pickle.dumps(step.snapshot())))
+    again = BudgetStep(make(), step.snapshot())
     (digest,) = again.on_eof()[0]
     assert digest.document["digest"]["alerts"] == 3
 

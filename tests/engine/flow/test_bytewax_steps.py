@@ -1,5 +1,4 @@
 import json
-import pickle
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -9,7 +8,7 @@ import pytest
 from connectors.memory import MemorySource
 from engine.clock import ManualClock
 from engine.flow.bytewax_steps import DecideStep, ParseStep, ScoreStep, WindowStep
-from engine.flow.step import traceparent_of
+from engine.flow.step import restored, traceparent_of
 from engine.flow.worker_context import Context, Drain
 from engine.parsing.parsed import Parsed
 from engine.records import Rejected, WindowBatch
@@ -90,11 +89,6 @@ def make(clock):
         telemetry.close()
 
 
-def crash(step):
-    """What a restart gets of a step's state."""
-    return pickle.loads(pickle.dumps(step.snapshot()))
-
-
 def value(context, name, **labels):
     return context.telemetry.metrics.registry.get_sample_value(name, labels)
 
@@ -130,7 +124,7 @@ def test_an_open_journal_entry_ends_with_its_source_but_not_with_a_drain(make, l
         if drained:
             context.drain.request()
         assert sum(len(parsed) for parsed in step.on_eof()[0]) == count
-        assert (b"MESSAGE=hello" in crash(step)) is drained
+        assert (b"MESSAGE=hello" in step.snapshot()) is drained
 
 
 def test_a_partition_that_ends_closes_its_windows_and_drops_its_state(make, line_batch):
@@ -202,7 +196,7 @@ def test_windows_that_end_right_after_a_restart_hold_known_templates(make, line_
     step = WindowStep(before, None)
     assert step.on_batch(parsed(before, line_batch))[0] == []
     after = make()
-    (windows,) = WindowStep(after, crash(step)).on_eof()[0]
+    (windows,) = WindowStep(after, step.snapshot()).on_eof()[0]
     assert all(t in after.templates for t in windows.windows.ids.tolist())
     assert {template_id(text): text for text in after.templates.values()} == after.templates
 
@@ -213,7 +207,7 @@ def test_a_drain_keeps_windows_open_and_the_end_of_a_source_closes_them(make, li
     step.on_batch(parsed(context, line_batch))
     context.drain.request()
     assert step.on_eof()[0] == []
-    (windows,) = WindowStep(make(), crash(step)).on_eof()[0]
+    (windows,) = WindowStep(make(), step.snapshot()).on_eof()[0]
     assert sorted(windows.key) == ["blk_1", "blk_2"]
 
 
@@ -266,8 +260,8 @@ def test_waiting_windows_are_scored_after_a_restart_with_their_templates(make, w
     before.templates.update({template_id(t): t for t in texts})
     step = ScoreStep(before, None)
     assert step.on_batch([window_batch(window(rows=(template_id("a"), template_id("b"))))])[0] == []
-    saved = crash(step)
-    assert sorted(saved["templates"]) == ["a", "b"]
+    saved = step.snapshot()
+    assert sorted(restored(saved)["templates"]) == ["a", "b"]
     after = make()
     resumed = ScoreStep(after, saved)
     assert resumed.notify_at() is not None
@@ -299,7 +293,7 @@ def test_only_windows_with_an_alert_go_on_and_the_rest_is_counted(make, scored, 
     ((found, decisions),) = step.on_batch([calm, alarm])[0]
     assert found is alarm
     assert [d.index for d in decisions] == [0]
-    again = DecideStep(make(), crash(step))
+    again = DecideStep(make(), step.snapshot())
     assert again.on_batch([scored(window(score=0.9))])[0] == []
 
 

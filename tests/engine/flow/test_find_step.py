@@ -1,5 +1,4 @@
 import json
-import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,8 +47,8 @@ def alerts(context, lines, *, restart_after=None):
         (parsed,) = parse.on_batch([batch])[0]
         records += find.on_batch([parsed])[0]
         if number == restart_after:
-            parse = ParseStep(context, pickle.loads(pickle.dumps(parse.snapshot())))
-            find = FindStep(context, pickle.loads(pickle.dumps(find.snapshot())))
+            parse = ParseStep(context, parse.snapshot())
+            find = FindStep(context, find.snapshot())
     return records + find.on_eof()[0]
 
 

@@ -5,16 +5,58 @@ import pickle
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from bytewax.recovery import RecoveryConfig
-from bytewax.testing import TestingSink, TestingSource, run_main
+from bytewax.testing import TestingSink, run_main
 
 from engine.runtime import recovery
-from engine.runtime.recovery import RecoveryError
+from engine.runtime.state_rows import RecoveryError
 from engine.settings import from_mapping
+from foundation import plain_pickle
+
+
+class Items(FixedPartitionedSource):
+    """Items one by one; its position is saved as bytes, like that of every step."""
+
+    def __init__(self, items):
+        self._items = items
+
+    def list_parts(self):
+        return ["items"]
+
+    def build_part(self, _step, _part, resume):
+        return ItemsPartition(self._items, 0 if resume is None else plain_pickle.load(resume))
+
+
+class ItemsPartition(StatefulSourcePartition):
+    def __init__(self, items, place):
+        self._items, self._place = items, place
+
+    def next_batch(self):
+        if self._place == len(self._items):
+            raise StopIteration
+        self._place += 1
+        return [self._items[self._place - 1]]
+
+    def snapshot(self):
+        return plain_pickle.dump(self._place)
+
+
+def counted(name, items, out):
+    """A flow that gives the running total of each key."""
+    flow = Dataflow(name)
+
+    def add(state, number):
+        total = number + (0 if state is None else plain_pickle.load(state))
+        return plain_pickle.dump(total), total
+
+    op.output("out", op.stateful_map("sum", op.input("in", flow, Items(items)), add), TestingSink(out))
+    return flow
 
 
 @pytest.fixture
@@ -81,11 +123,7 @@ def test_state_survives_in_it(settings):
     found = []
 
     def run(items):
-        flow = Dataflow("t")
-        keyed = op.input("in", flow, TestingSource(items))
-        totals = op.stateful_map("sum", keyed, lambda state, n: ((state or 0) + n,) * 2)
-        op.output("out", totals, TestingSink(found))
-        run_main(flow, recovery_config=reopen(settings()))
+        run_main(counted("t", items, found), recovery_config=reopen(settings()))
 
     run([("k", 1), ("k", 2)])
     run([("k", 1), ("k", 2), ("k", 10)])  # the source continues behind what it handed out
@@ -130,7 +168,10 @@ def test_a_killed_engine_leaves_its_folder_free(settings, tmp_path):
 )
 def test_other_settings_are_refused_by_name(settings, change, named):
     prepare(settings())
-    with pytest.raises(RecoveryError, match=rf"made under other settings \({named} changed\); restore them"):
+    with pytest.raises(
+        RecoveryError,
+        match=rf"made under other settings \({named} changed\); restore them, or move the state with `driftline state",
+    ):
         reopen(settings(**change))
 
 
@@ -188,22 +229,45 @@ def test_what_a_killed_run_left_of_unfinished_epochs_is_forgotten(settings, tmp_
     config = prepare(settings())
     out: list[tuple[str, int]] = []
 
-    def flow(items):
-        made = Dataflow("f")
-        counted = op.stateful_map("count", op.input("in", made, TestingSource(items)), lambda n, _: ((n or 0) + 1,) * 2)
-        op.output("out", counted, TestingSink(out))
-        return made
-
-    run_main(flow([("a", 0), ("a", 0)]), recovery_config=config)
+    run_main(counted("f", [("a", 1), ("a", 1)], out), recovery_config=config)
     database = sqlite3.connect(tmp_path / "recovery" / "worker-0-of-1" / "part-0.sqlite3", isolation_level=None)
     (reached,) = database.execute("SELECT MAX(worker_frontier) FROM fronts").fetchone()
-    (step,) = database.execute("SELECT step_id FROM snaps WHERE step_id LIKE 'f.count%'").fetchone()
+    (step,) = database.execute("SELECT step_id FROM snaps WHERE step_id LIKE 'f.sum%'").fetchone()
     row = "INSERT INTO snaps (step_id, state_key, snap_epoch, ser_change) VALUES (?, 'a', ?, ?)"
-    database.execute(row, (step, reached, pickle.dumps(99)))  # of an epoch that the next run is killed in
+    database.execute(
+        row, (step, reached, pickle.dumps(plain_pickle.dump(99)))
+    )  # of an epoch that the next run is killed in
     database.execute("INSERT INTO exs (ex_num, worker_count, resume_epoch) VALUES (1, 1, ?)", (reached,))
     database.execute("INSERT INTO fronts (ex_num, worker_index, worker_frontier) VALUES (1, 0, ?)", (reached,))
     reopen(settings())
     assert database.execute("SELECT COUNT(*) FROM snaps WHERE snap_epoch >= ?", (reached,)).fetchone() == (0,)
     database.close()
-    run_main(flow([("a", 0), ("a", 0), ("a", 0)]), recovery_config=reopen(settings()))
+    run_main(counted("f", [("a", 1), ("a", 1), ("a", 1)], out), recovery_config=reopen(settings()))
     assert out == [("a", 1), ("a", 2), ("a", 3)]
+
+
+class Calls:
+    """Pickled data of it calls a harmless function when it is read."""
+
+    def __reduce__(self):
+        return os.getenv, ("HOME",)
+
+
+@pytest.mark.parametrize(
+    ("saved", "reason"),
+    [
+        (pickle.dumps(Calls()), r"cannot be trusted: the data names (os|posix)\.getenv"),
+        (pickle.dumps({"offset": 3}), "was saved by an earlier version of Driftline"),
+        (b"\x80\x04", "cannot be trusted: the data is damaged"),
+    ],
+)
+def test_a_state_that_is_not_bytes_is_refused_before_it_is_read(settings, tmp_path, monkeypatch, saved, reason):
+    run_main(counted("t", [("k", 1)], []), recovery_config=reopen(settings()))
+    recovery.release()
+    called: list[str] = []
+    monkeypatch.setattr(os, "getenv", called.append)
+    with closing(sqlite3.connect(tmp_path / "recovery" / "worker-0-of-1" / "part-0.sqlite3")) as database, database:
+        database.execute("UPDATE snaps SET ser_change = ? WHERE state_key = 'k'", (saved,))
+    with pytest.raises(RecoveryError, match=rf"the state of t\.sum.* for 'k' {reason}.*`driftline state reset`"):
+        prepare(settings())
+    assert "HOME" not in called

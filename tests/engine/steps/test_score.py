@@ -1,5 +1,3 @@
-import pickle
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,6 +6,7 @@ from hypothesis import strategies as st
 from engine.clock import ManualClock
 from engine.records import WindowBatch
 from engine.steps.score import Gatherer, ScoreSettings, pack_windows, unpack_windows
+from foundation import plain_pickle
 
 COLUMNS = ("session", "first", "last", "first_ns", "last_ns", "ready_ns", "produced_ns")
 
@@ -127,10 +126,10 @@ def test_what_waits_survives_a_crash(current, clock, window_batch, window):
     batches = [window_batch(window(rows=(1,), key="a")), window_batch(window(rows=(2, 2), key="b", closed=True))]
     before = Gatherer(settings, current, clock)
     before.add(batches)
-    saved = pickle.dumps(before.snapshot())
+    saved = plain_pickle.dump(before.snapshot())
     before.add([window_batch(window(rows=(9,)))])
 
-    after = Gatherer(settings, current, clock, pickle.loads(saved))
+    after = Gatherer(settings, current, clock, plain_pickle.load(saved))
     assert after.due_s() == pytest.approx(0.01)
     (scored,) = after.add([window_batch(window(rows=(3,)))])
     assert scored.batch.key == ("a", "b", "s")
@@ -167,7 +166,7 @@ def batches(window, window_batch):
 @given(data=st.data())
 def test_packing_and_unpacking_gives_the_same_windows(data, batches):
     for batch in data.draw(batches):
-        same(unpack_windows(pickle.loads(pickle.dumps(pack_windows(batch)))), batch)
+        same(unpack_windows(plain_pickle.load(plain_pickle.dump(pack_windows(batch)))), batch)
 
 
 @given(data=st.data())

@@ -1,4 +1,3 @@
-import pickle
 import sqlite3
 
 import numpy as np
@@ -13,6 +12,7 @@ from engine.telemetry.telemetry import Telemetry, TelemetrySettings
 from engine.windows.recent import RecentLines
 from federation.storage.learning import Purpose
 from federation.storage.training_store import Label, TrainingSettings, TrainingStore
+from foundation import plain_pickle
 from models.base import Windows
 from models.detectors.event_counts import EventCounts, EventCountsSettings
 from tests.support.documents import check_document
@@ -264,7 +264,7 @@ def test_feedback_is_read_back_for_the_drift_monitor(step, look, training, clock
         (record,) = look(store, collector, first)
         assert (record.document["detector"], record.document["windows"]) == ("precision", 12)
         # What was reported before a crash is not reported again, and what came meanwhile is.
-        collector, second = step("precision", pickle.loads(pickle.dumps(first.snapshot())))
+        collector, second = step("precision", plain_pickle.load(plain_pickle.dump(first.snapshot())))
         store.label([Label(f"more{i}", True, "feedback", 3) for i in range(30)])
         look(store, collector, second)
         assert np.isclose(
