@@ -158,6 +158,10 @@ class RegionSettings(TomlSettings):
         None,
         description="Destination of drift events: the topic `driftline.drift`. Without it, drift is not monitored.",
     )
+    event_key: AbsolutePath | None = Field(
+        None, description="Private key that drift events are signed with, as `driftline federate keys` writes it. "
+                          "Without it, they are not signed.",
+    )  # fmt: skip
     recovery: RecoverySettings = Field(description="State that survives a crash.")
     training: TrainingSettings | None = Field(
         None, description="Windows of the region that are stored for training. Without it, none are stored."
@@ -248,6 +252,10 @@ class CoordinatorSettings(TomlSettings):
         None, description="Folder of `driftline federate keys`: only nodes with a key in it may take part. Only "
                           "public keys are read.",
     )  # fmt: skip
+    signed_events: bool = Field(
+        False, description="Reject drift events without a signature of their region's key in `keys`. An event with a "
+                           "wrong signature is rejected in any case.",
+    )  # fmt: skip
     schedule: ScheduleSettings = Field(default_factory=ScheduleSettings, description="When a round is due.")
     round: RoundSettings = Field(default_factory=RoundSettings, description="How a round is run.")
     superlink: SuperLinkSettings = Field(description="Flower's server, which the coordinator starts.")
@@ -255,6 +263,12 @@ class CoordinatorSettings(TomlSettings):
     dead_letters: SinkSettings = Field(description="Destination of documents that are not drift events.")
     telemetry: TelemetrySettings = Field(default_factory=TelemetrySettings, description="Metrics, health, traces.")
     log: LogSettings = Field(default_factory=LogSettings, description="The coordinator's own log.")
+
+    @model_validator(mode="after")
+    def _events_can_be_checked(self) -> "CoordinatorSettings":
+        if self.signed_events and self.keys is None:
+            raise ValueError("signed_events needs keys, the folder with the public keys of the regions")
+        return self
 
 
 def _secret_values(value: Any) -> Iterator[str]:

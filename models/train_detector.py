@@ -77,6 +77,7 @@ def train(
     windows: Windows, labels: NDArray[np.bool_] | None, templates: Templates, settings: TrainSettings,
     *, store: ModelStore | None = None, name: str | None = None, source: str = "",
     facts: Mapping[str, int | float | str] | None = None, known: Mapping[str, int] | None = None,
+    preprocessing: Mapping[str, str] | None = None,
     device: str = "auto", cache: Path | None = None, progress: Progress | None = None,
 ) -> Trained:  # fmt: skip
     """Trains a detector and, with a store, publishes it as the current version.
@@ -101,6 +102,7 @@ def train(
         source: Where the data came from, for the card.
         facts: More about the data, for the card.
         known: Labelled anomalies by origin of the label, for the card; None: all are of the origin `labels`.
+        preprocessing: Settings that the windows were made with, for the card.
         device: See `models.detectors.registry.build`.
         cache: Folder for encoded template texts.
         progress: See `models.base.Progress`.
@@ -125,7 +127,8 @@ def train(
     kept, held, scores, report = job.crossed(make, detector) if settings.folds else job.held_out(detector)
     notes = _notes(job, detector, kept, held, scores, labelled=labels is not None, source=source)
     labels_of = notes.labels if known is None else dict(known)
-    notes = notes.model_copy(update={"data": notes.data | dict(facts or {}), "labels": labels_of})
+    more = {"data": notes.data | dict(facts or {}), "labels": labels_of, "preprocessing": dict(preprocessing or {})}
+    notes = notes.model_copy(update=more)
     warning = _warning(notes.metrics.get("validation"))
     if warning:
         log.warning("%s: %s", settings.detector, warning)

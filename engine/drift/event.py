@@ -10,6 +10,7 @@ from typing import Any, Literal
 from connectors.base import Record
 from engine.drift.moves import DriftKind
 from foundation.content_ids import document_id
+from foundation.document_signatures import Sign
 from foundation.documents.base import SCHEMA_VERSION, message_headers, template_id_text
 from foundation.documents.drift_event import EVENT_TYPE, DriftEventDocument
 from foundation.time_text import iso_time
@@ -81,7 +82,9 @@ class DriftEvent:
         return document_id(*parts)
 
 
-def event_record(event: DriftEvent, *, region: str, origin: str, redact: Callable[[str], str]) -> Record:
+def event_record(
+    event: DriftEvent, *, region: str, origin: str, redact: Callable[[str], str], sign: Sign | None = None
+) -> Record:
     """The event as a document for a sink, with the CloudEvents attributes as headers.
 
     Args:
@@ -89,6 +92,7 @@ def event_record(event: DriftEvent, *, region: str, origin: str, redact: Callabl
         region: Name of the region.
         origin: Which of the region's monitors found it.
         redact: Takes out of a template's text what must not leave the region.
+        sign: Signs the document; None leaves it unsigned.
     """
     identity, time = event.id(region, origin), iso_time(event.time_ns)
     document: DriftEventDocument = {
@@ -116,5 +120,7 @@ def event_record(event: DriftEvent, *, region: str, origin: str, redact: Callabl
         ],
         "evidence": {"origin": origin, **event.evidence},
     }
+    if sign is not None:
+        document["signature"] = sign(document)
     headers = message_headers(type=EVENT_TYPE, source=f"/driftline/{region}", id=identity, time=time)
     return Record(identity, region, document, headers)

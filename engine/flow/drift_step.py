@@ -20,6 +20,7 @@ from engine.flow.worker_context import Context
 from engine.records import ScoredWindows
 from engine.steps.alert import redaction
 from engine.steps.training_sampler import ServiceStart
+from foundation.document_signatures import signer
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,8 @@ class DriftStep(Step[ScoredWindows, Record]):
 
     def __init__(self, context: Context, snapshot: bytes | None) -> None:
         super().__init__(context)
+        key = context.settings.event_key
+        self._sign = None if key is None else signer(key)
         self._redact = redaction(context.settings.alert) if context.settings.drift.texts else lambda _: ""
         saved = restored(snapshot) or {}
         started = saved.get("started")
@@ -138,7 +141,8 @@ class DriftStep(Step[ScoredWindows, Record]):
             extra={"statistic": event.statistic, "model": event.model},
         )  # fmt: skip
         origin = f"{self._context.worker}/{self._context.of}"
-        return event_record(event, region=self._context.settings.region, origin=origin, redact=self._redact)
+        region = self._context.settings.region
+        return event_record(event, region=region, origin=origin, redact=self._redact, sign=self._sign)
 
     def _vectors(self, ids: NDArray[np.int64]) -> NDArray[np.float32]:
         return template_vectors(self._context.models.get().scorer.detector)(ids)

@@ -15,6 +15,7 @@ from engine.offline.inputs import DatasetError, LogSpec
 from engine.offline.session_gap import session_pauses
 from engine.parsing.parse_settings import ParseSettings
 from engine.settings import load
+from engine.steps.preprocessing import described
 from engine.steps.window import SessionWindows, WindowSettings, with_trained_gap
 from foundation.settings_errors import InvalidSettingsError, models_in, tag_of, unknown, validated
 from models.base import Progress
@@ -86,6 +87,7 @@ def train_on_log(
     trained = train(
         data.windows, data.labels if labelled else None, data.templates, settings,
         store=store, name=name, source=spec.title, device=device, cache=embedding_cache(), progress=progress,
+        preprocessing=described(preprocessing.parse, preprocessing.window),
         facts=gap_facts(preprocessing.window) | trained_lines.facts_of(spec, data) | dict(facts),
     )  # fmt: skip
     return trained, data

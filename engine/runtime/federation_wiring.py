@@ -25,6 +25,7 @@ from federation.errors import SetupError
 from federation.flower.superlink import SuperLink
 from federation.region.region_policy import AllowedModels, PrivacyDemand
 from federation.storage.training_store import TrainingSettings
+from foundation.document_signatures import Verifier
 from foundation.extras import require
 from models.storage.store import ModelStore
 
@@ -102,7 +103,8 @@ def coordinator(settings: CoordinatorSettings, telemetry: RoundTelemetry) -> Ite
         stack.enter_context(_alone(settings.folder))
         ledger = stack.enter_context(ledger_of(settings))
         link = stack.enter_context(SuperLink(settings.superlink))
-        for region, key in (node_keys(settings.keys) if settings.keys else {}).items():
+        keys = node_keys(settings.keys) if settings.keys else {}
+        for region, key in keys.items():
             link.register(key, region)
         store = ModelStore(settings.store)
         rollbacks = rollbacks_of(settings, ledger)
@@ -119,6 +121,7 @@ def coordinator(settings: CoordinatorSettings, telemetry: RoundTelemetry) -> Ite
         events = event_feed(
             build_source(settings.events), build_sink(settings.dead_letters), ledger, store, settings.model,
             settings=settings.schedule, regions=settings.regions, now_ns=time.time_ns,
+            verifier=Verifier(keys, required=settings.signed_events) if settings.keys else None,
         )  # fmt: skip
         yield Coordinator(controller, events, runner, telemetry)
 

@@ -12,12 +12,13 @@ from engine.serving.shadow import ModelFollower, ShadowRules
 from engine.settings import RegionSettings
 from engine.steps.classify import AlertClassifier, Classify, ClassifySettings, ServingClassifier
 from engine.steps.parse import Parser
-from engine.steps.window import WindowSettings, other_gap
+from engine.steps.preprocessing import DECISIVE, differences
+from engine.steps.window import other_gap
 from engine.telemetry.telemetry import Telemetry
 from models.base import ModelStoreError
 from models.classify.rules import Rules, RulesSettings
 from models.classify.scoring import LineScorer
-from models.storage.model_cards import ClassifierCard
+from models.storage.model_cards import Card, ClassifierCard
 from models.storage.store import ModelStore
 from models.text.embeddings import embedding_cache
 from models.training.scoring import WindowScorer
@@ -31,7 +32,10 @@ def follower(settings: RegionSettings, templates: Templates, telemetry: Telemetr
     name = settings.scoring.name
 
     def load(version: int) -> ServingModel:
-        trace = str(store.card(name, version).data.get("traceparent", ""))  # of the round that made it
+        card = store.card(name, version)
+        for warning in _other_preprocessing(card, settings):
+            log.warning("%s version %d: %s", name, version, warning)
+        trace = str(card.data.get("traceparent", ""))  # of the round that made it
         with telemetry.tracer.span("load model", trace, model=name, version=version):
             stored = store.load(name, version, device=settings.scoring.device, cache=embedding_cache())
             stored.detector.prepare()
@@ -149,17 +153,28 @@ def describe_classifier(settings: RegionSettings) -> str:
     return f"{card.name} version {card.version}: {card.detector}, verified"
 
 
-def describe_current(settings: ModelSettings, region: str = "", window: WindowSettings | None = None) -> str:
-    """Verify the current version and describe it, and whether `window` has the session gap of its training.
+def describe_current(settings: ModelSettings, region: RegionSettings | None = None) -> str:
+    """Verify the current version and describe it, and what a region does otherwise than its training did.
 
     Raises:
-        ModelStoreError: it does not exist, or it is damaged.
+        ModelStoreError: it does not exist, is damaged, or was trained on another kind of windows.
     """
     store = ModelStore(settings.store)
-    card = store.card(settings.name, store.current(settings.name, region))
+    card = store.card(settings.name, store.current(settings.name, "" if region is None else region.region))
     store.verify(settings.name, card.version)
-    warning = "" if window is None else other_gap(window, card.gap_s)
-    return (
-        f"{card.name} version {card.version}: {card.detector}, threshold {card.threshold.value:.6g}, verified"
-        f"{warning and '; '}{warning}"
-    )
+    found = [f"{card.name} version {card.version}: {card.detector}, threshold {card.threshold.value:.6g}, verified"]
+    if region is not None:
+        found += filter(None, (other_gap(region.window, card.gap_s), *_other_preprocessing(card, region)))
+    return "; ".join(found)
+
+
+def _other_preprocessing(card: Card, settings: RegionSettings) -> list[str]:
+    """Settings of a region that differ from those of a model's training.
+
+    Raises:
+        ModelStoreError: the model cannot score under them.
+    """
+    found = differences(card.preprocessing, settings.parse, settings.window)
+    if decisive := [found[name] for name in DECISIVE if name in found]:
+        raise ModelStoreError(f"{card.name} version {card.version} does not fit the settings: {'; '.join(decisive)}")
+    return [f"{sentence}, so its scores may not fit" for sentence in found.values()]

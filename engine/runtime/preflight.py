@@ -11,7 +11,6 @@ from pathlib import Path
 from connectors.base import ConnectorError, LineBatch, Source, SourcePartition, SourceUnavailableError
 from connectors.registry import SinkSettings, SourceSettings, build_sink, build_source
 from engine.clock import SystemClock
-from engine.drift.settings import DriftSettings
 from engine.runtime.coordinator_clock import MAX_SKEW_S, clock_ahead_s
 from engine.runtime.federation_wiring import audit_of, ledger_of, trainer_build
 from engine.runtime.model_loading import describe_classifier, describe_current
@@ -27,6 +26,7 @@ from federation.errors import SetupError
 from federation.flower.node import require_usable
 from federation.flower.superlink import SuperLink
 from federation.storage.training_store import TrainingStore
+from foundation.document_signatures import signer
 from foundation.errors import DriftlineError
 from foundation.extras import require
 
@@ -57,9 +57,9 @@ def preflight(settings: RegionSettings) -> Iterator[CheckResult]:
         yield _try(f"sink {i} ({sink.type})", lambda sink=sink: _sink(sink))  # type: ignore[misc]
     yield _try(f"dead letters ({settings.dead_letters.type})", lambda: _sink(settings.dead_letters))
     if (events := settings.drift_events) is not None:
-        yield _try(f"drift events ({events.type})", lambda: _drift(events, settings.drift))
+        yield _try(f"drift events ({events.type})", lambda: _drift(events, settings))
     if (model := settings.model) is not None:
-        yield _try("model", lambda: describe_current(model, settings.region, settings.window))
+        yield _try("model", lambda: describe_current(model, settings))
     if settings.classify is not None:
         yield _try("classifier", lambda: describe_classifier(settings))
     yield _try("recovery", lambda: _writable(settings.recovery.path))
@@ -105,8 +105,11 @@ def _try(name: str, action: Callable[[], str]) -> CheckResult:
         return CheckResult(name, False, str(error))
 
 
-def _drift(events: SinkSettings, drift: DriftSettings) -> str:
+def _drift(events: SinkSettings, settings: RegionSettings) -> str:
     require("drift", "drift detection")
+    drift = settings.drift
+    if settings.event_key is not None:
+        signer(settings.event_key)
     first, scores = (blocks * drift.block_windows for blocks in (drift.first_blocks, drift.warmup_blocks))
     return f"{_sink(events)}; verdicts on templates after {first:,} windows, on scores after {scores:,}"
 

@@ -14,6 +14,7 @@ from federation.coordinator.records import RoundTrigger
 from federation.coordinator.regressions import report_of, rollbacks_for
 from federation.coordinator.schedule import ScheduleSettings
 from federation.storage.document_feed import DocumentFeed, FeedHandler, Position
+from foundation.document_signatures import Verifier
 from foundation.documents.base import read
 from foundation.documents.drift_event import DriftEventDocument
 from models.storage.store import ModelStore
@@ -30,6 +31,7 @@ def sentence(event: DriftEventDocument) -> str:
 def event_feed(
     source: Source, dead_letters: Sink, ledger: Ledger, store: ModelStore, model: str, *,
     settings: ScheduleSettings, regions: Sequence[str] = (), now_ns: Callable[[], int],
+    verifier: Verifier | None = None,
 ) -> DocumentFeed[DriftEventDocument]:  # fmt: skip
     """Make a feed of events into the ledger.
 
@@ -42,10 +44,13 @@ def event_feed(
         settings: When reports of a regression cause a rollback.
         regions: Regions whose events are accepted; an event of another region is a dead letter. Empty: all.
         now_ns: Wall clock.
+        verifier: Checks signatures; None accepts events without looking at them.
     """
 
     def read_event(document: dict[str, Any], _: int) -> DriftEventDocument:
         event = read(DriftEventDocument, document)
+        if verifier is not None:
+            verifier.check(document, event["region"])
         if regions and event["region"] not in regions:
             raise ValueError(f'"region" is {event["region"]!r}, which is not one of {", ".join(regions)}')
         if event["model"]["name"] == model and event["model"]["version"] not in store.versions(model):

@@ -90,7 +90,8 @@ def notes_of(round_: Round, base: AnyCard, settings: RoundSettings, held_out: He
         "delta": None if round_.epsilon is None else settings.privacy.delta,
     }
     if isinstance(base, Card):
-        return Notes(**common, threshold=Threshold(rule=settings.threshold, value=round_.threshold, held_out=held_out))
+        threshold = Threshold(rule=settings.threshold, value=round_.threshold, held_out=held_out)
+        return Notes(**common, threshold=threshold, preprocessing=base.preprocessing)
     return ModelNotes(**common)
 
 

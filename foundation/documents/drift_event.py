@@ -100,3 +100,12 @@ class DriftEventDocument(TypedDict):
             "with, and both alert rates."
         ),
     ]
+    signature: NotRequired[
+        Annotated[
+            str,
+            Field(
+                description="ECDSA with SHA-384 of the region's key over the other fields as JSON with sorted keys and "
+                "without spaces, in base64."
+            ),
+        ]
+    ]

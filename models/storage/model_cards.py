@@ -45,6 +45,11 @@ class Notes(ModelNotes):
     """Facts about a version of a window detector that its publisher adds."""
 
     threshold: Threshold = Field(description="Calibrated threshold.")
+    preprocessing: dict[str, str] = Field(
+        default_factory=dict,
+        description="Settings that its windows were made with (masks, template miner, kind of window), by name and as "
+        "JSON; {} where they are not recorded.",
+    )
 
     @property
     def f1(self) -> float | None:

@@ -17,6 +17,8 @@ from engine.runtime.worker import context
 from engine.settings import from_mapping
 from engine.telemetry.telemetry import Telemetry, TelemetrySettings
 from engine.windows.recent import RecentLines
+from federation.flower.keys import make_node_key, node_keys
+from foundation.document_signatures import Verifier
 from models.base import Windows
 from models.detectors.event_counts import EventCounts, EventCountsSettings
 from models.storage.model_cards import Notes
@@ -125,6 +127,15 @@ def test_an_event_leaves_as_a_document_that_the_coordinator_can_read(make, batch
     assert value("driftline_drift_events_total", {"type": "drift", "detector": detector}) == 1
     at, limit = (value(f"driftline_drift_{what}", {"detector": detector}) for what in ("statistic", "threshold"))
     assert at >= limit > 0
+
+
+def test_an_event_is_signed_with_the_key_of_the_region(make, batches, tmp_path):
+    make_node_key(tmp_path, "eu")
+    step = DriftStep(make(TEXTS, event_key=str(tmp_path / "nodes" / "eu.key")), None)
+    (record,) = step.on_batch(batches())[0]
+    check_document("drift-event", record.document)
+    assert record.document["signature"]
+    Verifier(node_keys(tmp_path), required=True).check(record.document, "eu")
 
 
 def test_texts_stay_in_the_region_where_that_is_wanted(make, batches):

@@ -3,8 +3,9 @@ import logging
 import pytest
 
 from engine.clock import ManualClock
-from engine.runtime.model_loading import follower
+from engine.runtime.model_loading import describe_current, follower
 from engine.settings import from_mapping
+from engine.steps.preprocessing import described
 from engine.telemetry.telemetry import Telemetry, TelemetrySettings
 from models.base import Windows
 from models.detectors.event_counts import EventCounts, EventCountsSettings
@@ -24,8 +25,12 @@ def telemetry():
 def publish(tmp_path):
     detector = EventCounts(EventCountsSettings())
     detector.fit(Windows.of([[1, 2, 3], [1, 2, 2, 3]]), None, {1: "a", 2: "b", 3: "c"})
-    notes = Notes(threshold=Threshold(rule="percentile", value=0.5))
-    return lambda: ModelStore(tmp_path / "models").publish("m", detector, notes)
+
+    def put(**preprocessing):
+        notes = Notes(threshold=Threshold(rule="percentile", value=0.5), preprocessing=preprocessing)
+        return ModelStore(tmp_path / "models").publish("m", detector, notes)
+
+    return put
 
 
 def following_settings(tmp_path):
@@ -85,3 +90,29 @@ def test_a_version_that_was_taken_back_before_this_start_does_not_serve(followin
     assert restarted.look()
     assert restarted.get().version == 1
     assert telemetry.health.conditions()["model"].detail == "m version 1 is in service"
+
+
+def test_a_version_of_another_kind_of_windows_is_not_adopted(following, telemetry, publish, caplog):
+    publish()
+    following.look()
+    publish(**{"window.kind": '"sliding"'})
+    with caplog.at_level(logging.ERROR):
+        following.look()
+    assert telemetry.health.conditions()["model"].detail == (
+        "m version 1 stays in use; not adopted: m version 2 does not fit the settings: "
+        'window.kind is "session", and the model was trained with "sliding"'
+    )
+
+
+def test_other_settings_of_the_training_are_a_warning(following, publish, caplog, tmp_path):
+    settings = following_settings(tmp_path)
+    trained = described(settings.parse, settings.window)
+    publish(**trained)
+    following.look()
+    assert not caplog.records
+    assert describe_current(settings.scoring, settings).endswith("verified")
+    publish(**{**trained, "parse.templates.similarity": "0.7", "parse.format": '"hdfs"'})
+    following.look()
+    warning = "parse.templates.similarity is 0.4, and the model was trained with 0.7, so its scores may not fit"
+    assert [record.getMessage() for record in caplog.records] == [f"m version 2: {warning}"]
+    assert describe_current(settings.scoring, settings).endswith(f"verified; {warning}")

@@ -4,6 +4,8 @@ import pytest
 
 from connectors.memory import MemorySink, MemorySource
 from federation.coordinator.drift_events import event_feed
+from federation.flower.keys import make_node_key, node_keys
+from foundation.document_signatures import SigningKeyError, Verifier, signer
 from tests.support.coordinator_process import MODEL, CoordinatorProcess, ManualWallClock, drift, publish_first
 from tests.support.documents import drift_document
 
@@ -191,3 +193,81 @@ def test_the_end_of_a_drift_is_no_reason_for_a_round(process):
     delivered = []
     assert feed(process, delivered, {**DRIFT, "over": True}).poll() == 0
     assert (process.ledger.pending(), delivered) == ((), [])
+
+
+# --- signatures ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
+    """Key pairs of two regions, as `driftline federate keys` makes them."""
+    folder = tmp_path_factory.mktemp("keys")
+    for region in ("eu", "us"):
+        make_node_key(folder, region)
+    return folder
+
+
+def signed(keys, region, document):
+    return {**document, "signature": signer(keys / "nodes" / f"{region}.key")(document)}
+
+
+def accepted(process, keys, document, *, required):
+    delivered = []
+    events = event_feed(
+        MemorySource({"t/0": [json.dumps(document).encode()]}), MemorySink(delivered), process.ledger, process.store,
+        MODEL, settings=process.settings.schedule, now_ns=process.clock,
+        verifier=Verifier(node_keys(keys), required=required),
+    )  # fmt: skip
+    return events.poll(), [letter.document["reason"] for letter in delivered]
+
+
+def test_without_that_setting_it_is_accepted(process, keys):
+    assert accepted(process, keys, DRIFT, required=False) == (1, [])
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_a_signed_event_is_accepted(process, keys, required):
+    assert accepted(process, keys, signed(keys, "eu", DRIFT), required=required) == (1, [])
+
+
+def test_an_event_without_a_signature_is_rejected_where_one_is_required(process, keys):
+    count, (reason,) = accepted(process, keys, DRIFT, required=True)
+    assert count == 0
+    assert reason.endswith('it has no "signature", and only signed documents are accepted')
+
+
+@pytest.mark.parametrize("required", [True, False])
+@pytest.mark.parametrize(
+    "forged",
+    [
+        lambda keys: signed(keys, "us", DRIFT),  # another region's key
+        lambda keys: {**signed(keys, "eu", DRIFT), "statistic": 0.9},
+        lambda keys: {**signed(keys, "eu", DRIFT), "region": "us"},
+        lambda keys: {**DRIFT, "signature": "AAAA"},
+        lambda keys: {**DRIFT, "signature": "no base64!"},
+        lambda keys: {**DRIFT, "signature": "é"},
+    ],
+)
+def test_a_forged_event_is_rejected_in_any_case(process, keys, forged, required):
+    count, (reason,) = accepted(process, keys, forged(keys), required=required)
+    assert count == 0
+    assert 'its "signature" is not one of region' in reason
+
+
+def test_an_event_of_a_region_without_a_key_is_rejected_if_it_is_signed(process, keys):
+    count, (reason,) = accepted(process, keys, {**DRIFT, "region": "asia", "signature": "AAAA"}, required=False)
+    assert count == 0
+    assert "there is no key of region 'asia'" in reason
+
+
+def test_a_signature_covers_what_a_topic_delivers(keys):
+    """The document is signed before it is JSON, and checked afterwards."""
+    document = {**drift_document(), "statistic": 0.1 + 0.2, "evidence": {"b": 1.0, "a": "ü"}}
+    delivered = json.loads(json.dumps(signed(keys, "eu", document)))
+    Verifier(node_keys(keys), required=True).check(delivered, "eu")
+
+
+def test_keys_of_another_kind_are_one_sentence(tmp_path):
+    for make in (signer, lambda path: Verifier({"eu": path}, required=True)):
+        with pytest.raises(SigningKeyError, match="key in the OpenSSH format"):
+            make(tmp_path / "nothing")
