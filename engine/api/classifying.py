@@ -1,19 +1,15 @@
-"""Lines to classes for requests: which classifier answers, and the records of the lines given."""
+"""Which line classifier answers a request, and the parsers that have read lines of earlier requests."""
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-
-from connectors.base import LineBatch
-from engine.offline.classify import BUILT_IN, LogClassifier, load_scorer
-from engine.offline.export import PROBABILITY, RecordReader
-from engine.steps.parse import Parser, ParseSettings
+from engine.api.classified_lines import RequestClassifier, Shown
+from engine.offline.classify import BUILT_IN, load_scorer
 from models.base import ModelError
-from models.classify.base import CLASSES, Lines
+from models.classify.base import Lines
 from models.classify.scoring import LineScorer
 from models.storage.store import ModelStore
 
@@ -23,18 +19,11 @@ BertVariant = Literal["dann", "lora", "hybrid"]
 TREES = ("xgboost", "random_forest")
 """Classifiers for the model type `ml`, the preferred one first."""
 
-BATCH_LINES = 2_000
-
 KEPT_LINES = 500_000
 """Lines after which a parser is replaced by a new one, which bounds its templates."""
 
 MAX_IDLE = 4
 """Parsers that wait for the next request."""
-
-MAX_REASONS_CHARS = 2_000
-
-_PARSE = ParseSettings(max_join_lines=0)
-"""Each line is a record of its own: an answer has one entry for every line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +90,13 @@ class Classifiers:
             return found[1]
 
     @contextmanager
-    def reading(self, scorer: LineScorer, *, explain: bool = False) -> Iterator["RequestClassifier"]:
+    def reading(self, scorer: LineScorer, shown: Shown) -> Iterator[RequestClassifier]:
         """A classifier of lines for one request; its parser has seen the layouts of earlier requests."""
         with self._lock:
-            fitting = [each for each in self._idle if each.scorer is scorer and each.explains == explain]
+            fitting = [each for each in self._idle if each.scorer is scorer and each.shown == shown]
             for each in fitting[:1]:
                 self._idle.remove(each)
-        found = fitting[0] if fitting else RequestClassifier(scorer, explain=explain)
+        found = fitting[0] if fitting else RequestClassifier(scorer, shown)
         yield found
         # Not after an error: its parser may have stopped half-way.
         with self._lock:
@@ -131,90 +120,3 @@ class LockedScorer(LineScorer):
         """See `LineScorer.explain`."""
         with self._lock:
             return super().explain(lines)
-
-
-@dataclass(frozen=True, slots=True)
-class ClassifiedLine:
-    """One line with its class.
-
-    Attributes:
-        raw: The line as it was sent.
-        format: Name of the recognised format; `unknown` if the line could not be parsed.
-        message: The message without the header.
-        template: Text of its template.
-        shares: Probability of every class, in the order of `CLASSES`.
-        reasons: Reasons for the class as text, "" if not asked for.
-    """
-
-    raw: str
-    format: str
-    message: str
-    template: str
-    shares: Sequence[float]
-    reasons: str
-
-
-class RequestClassifier:
-    """Classifies lines in their order; for one request at a time.
-
-    Attributes:
-        scorer: Gives the classes.
-        explains: Whether reasons are given.
-        lines: Lines classified so far.
-    """
-
-    def __init__(self, scorer: LineScorer, *, explain: bool = False) -> None:
-        self._parser = Parser(_PARSE, lambda partition, position: f"line {position + 1}")
-        self._judge = LogClassifier(self._parser, scorer, explain=explain)
-        self._reader = RecordReader(self._parser, self._judge)
-        self.scorer = scorer
-        self.explains = explain
-        self.lines = 0
-
-    def classify(self, lines: Sequence[bytes], now_ns: int) -> list[ClassifiedLine]:
-        """One entry a line; a line that cannot be parsed is classified by its text.
-
-        Args:
-            lines: Lines without line ends.
-            now_ns: Wall clock, which gives years to lines without one.
-        """
-        first, self.lines = self.lines, self.lines + len(lines)
-        batch = LineBatch(
-            "request", b"".join(line + b"\n" for line in lines),
-            np.cumsum([len(line) + 1 for line in lines], dtype=np.int64) - 1,
-            np.arange(first, first + len(lines), dtype=np.int64), now_ns, now_ns,
-        )  # fmt: skip
-        records = {record["position"]: record for record in self._reader.add(batch) + self._reader.finish()}
-        unread = [i for i in range(len(lines)) if first + i not in records]
-        texts = [lines[i].decode("utf-8", "replace") for i in unread]
-        shares = self.scorer.probabilities(Lines.of(texts)) if unread else ()
-        bare = {i: share for i, share in zip(unread, shares, strict=True)}
-        return [
-            _of_record(line, records[first + i]) if i not in bare else _of_text(line, bare[i])
-            for i, line in enumerate(lines)
-        ]
-
-
-def _of_record(line: bytes, record: Mapping[str, Any]) -> ClassifiedLine:
-    shares = [record[PROBABILITY + name] for name in CLASSES]
-    raw = line.decode("utf-8", "replace")
-    return ClassifiedLine(
-        raw, record["format"], record["message"], record["template"], shares, record["reasons"][:MAX_REASONS_CHARS]
-    )
-
-
-def _of_text(line: bytes, shares: Any) -> ClassifiedLine:
-    raw = line.decode("utf-8", "replace")
-    return ClassifiedLine(raw, "unknown", raw, "", shares.tolist(), "")
-
-
-def in_batches(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """Lines in lists of at most `BATCH_LINES`."""
-    batch: list[bytes] = []
-    for line in lines:
-        batch.append(line)
-        if len(batch) == BATCH_LINES:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

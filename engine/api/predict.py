@@ -1,24 +1,17 @@
 """The routes of the seven-class system, by its names and shapes, and what they answer from."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated, Any, BinaryIO
+from collections.abc import Iterable, Iterator
+from typing import Annotated, BinaryIO
 
+import numpy as np
 import orjson
 from fastapi import APIRouter, File, Form, Request, UploadFile
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from engine.api.auth import Viewer
-from engine.api.classifying import (
-    BertVariant,
-    Chosen,
-    ClassifiedLine,
-    Classifiers,
-    ModelType,
-    candidates,
-    in_batches,
-)  # fmt: skip
+from engine.api.classified_lines import Shown, Tally
+from engine.api.classifying import BertVariant, Chosen, Classifiers, ModelType, candidates
 from engine.api.problems import RESPONSES, ProblemError
 from engine.api.services import Services, Svc
 from foundation.documents.label import LineClass
@@ -137,14 +130,14 @@ def available_models(_: Viewer, request: Request) -> AvailableModels:
 def predict(caller: Viewer, services: Svc, request: Request, given: PredictRequest) -> StreamingResponse:
     """Classify lines into seven classes."""
     services.predictions.spend(caller.name)
-    return _answer(services, request, given, _lines_of(services, given), explain=False)
+    return _answer(services, request, given, [_block_of(services, given)], explain=False)
 
 
 @router.post("/api/analyze", response_model=AnalyzeResult)
 def analyze(caller: Viewer, services: Svc, request: Request, given: PredictRequest) -> StreamingResponse:
     """Classify lines and give the reasons for each class."""
     services.predictions.spend(caller.name)
-    return _answer(services, request, given, _lines_of(services, given), explain=True)
+    return _answer(services, request, given, [_block_of(services, given)], explain=True)
 
 
 @router.post("/api/predict-batch", response_model=PredictResult)
@@ -162,8 +155,8 @@ def predict_batch(
         logs=[], model_type=model_type, bert_variant=bert_variant, include_probabilities=include_probabilities,
         include_templates=include_templates,
     )  # fmt: skip
-    lines = file_lines(file.file, services.settings.requests.line_bytes)
-    return _answer(services, request, given, lines, explain=False)
+    blocks = line_blocks(file.file, services.settings.requests.line_bytes)
+    return _answer(services, request, given, blocks, explain=False)
 
 
 def _classifiers(request: Request) -> Classifiers:
@@ -171,75 +164,76 @@ def _classifiers(request: Request) -> Classifiers:
     return found
 
 
-def _lines_of(services: Services, given: PredictRequest) -> Sequence[bytes]:
+def _block_of(services: Services, given: PredictRequest) -> bytes:
+    """The lines of a request, each with a line end."""
     limits = services.settings.requests
     texts = given.logs.splitlines() if isinstance(given.logs, str) else given.logs
     if len(texts) > limits.lines:
         raise ProblemError(413, f"{len(texts):,} lines; at most {limits.lines:,} are classified at once")
-    lines = [text.encode("utf-8", "replace").replace(b"\n", b" ") for text in texts]
+    lines = [text.replace("\n", " ").encode("utf-8", "replace") for text in texts]
     longest = max(map(len, lines), default=0)
     if longest > limits.line_bytes:
         raise ProblemError(413, f"a line has {longest:,} bytes; at most {limits.line_bytes:,} are allowed")
-    return lines
+    return b"".join(line + b"\n" for line in lines)
 
 
-def file_lines(file: BinaryIO, max_bytes: int) -> Iterator[bytes]:
-    """The lines of a file; longer ones are cut, so that a file without line ends needs no more memory."""
+def line_blocks(file: BinaryIO, max_bytes: int) -> Iterator[bytes]:
+    r"""The lines of a file without `\r`, each with a line end, many at once.
+
+    Longer ones are cut, so that a file without line ends needs no more memory.
+    """
     rest, cut = b"", False
     while chunk := file.read(READ_BYTES):
-        *whole, rest = (rest + chunk).split(b"\n")
-        for line in whole:
-            if not cut:
-                yield line[:max_bytes].removesuffix(b"\r")
-            cut = False
-        if len(rest) > max_bytes:
-            if not cut:
-                yield rest[:max_bytes].removesuffix(b"\r")
+        chunk = rest + chunk
+        end = chunk.rfind(b"\n") + 1
+        whole, rest = chunk[:end], chunk[end:]
+        if cut and whole:
+            whole, cut = whole[whole.index(b"\n") + 1 :], False
+        if whole:
+            yield _bounded(whole.replace(b"\r\n", b"\n"), max_bytes)
+        if cut:
+            rest = b""
+        elif len(rest) > max_bytes + 1:  # one more, which may be the \r
+            yield rest[:max_bytes] + b"\n"
             rest, cut = b"", True
-    if rest and not cut:
-        yield rest.removesuffix(b"\r")
+    if rest:
+        yield rest.removesuffix(b"\r")[:max_bytes] + b"\n"
+
+
+def _bounded(block: bytes, max_bytes: int) -> bytes:
+    """Lines with line ends, none of them longer."""
+    ends = np.flatnonzero(np.frombuffer(block, np.uint8) == 10)
+    if int(np.diff(ends, prepend=-1).max()) - 1 <= max_bytes:
+        return block
+    return b"".join(line[:max_bytes] + b"\n" for line in block.split(b"\n")[:-1])
 
 
 def _answer(
-    services: Services, request: Request, given: PredictRequest, lines: Iterable[bytes], *, explain: bool
+    services: Services, request: Request, given: PredictRequest, blocks: Iterable[bytes], *, explain: bool
 ) -> StreamingResponse:
     found = _classifiers(request)
     chosen = found.choose(given.model_type, given.bert_variant)
-    return StreamingResponse(_parts(services, found, chosen, given, lines, explain), media_type="application/json")
+    shown = Shown(given.include_probabilities, given.include_templates, explain)
+    return StreamingResponse(_parts(services, found, chosen, shown, blocks), media_type="application/json")
 
 
 def _parts(
-    services: Services, found: Classifiers, chosen: Chosen, given: PredictRequest, lines: Iterable[bytes], explain: bool
+    services: Services, found: Classifiers, chosen: Chosen, shown: Shown, blocks: Iterable[bytes]
 ) -> Iterator[bytes]:
     """The answer piece by piece, so that a long one needs no more memory than a short one."""
     head = {"status": "success", "timestamp": services.now(), "model_used": chosen.name}
     yield orjson.dumps(head)[:-1] + b',"logs":['
-    classes, formats, separator = [0] * len(CLASSES), Counter[str](), b""
-    with found.reading(chosen.scorer, explain=explain) as reader:
-        for batch in in_batches(lines):
-            entries = [_entry(line, given, classes, explain) for line in reader.classify(batch, services.now_ns())]
-            formats.update(entry["log_type"] for entry in entries)
-            yield separator + orjson.dumps(entries)[1:-1]
-            separator = b","
-    total = sum(classes)
+    tally, separator = Tally(), b""
+    with found.reading(chosen.scorer, shown) as reader:
+        for block in blocks:
+            entries = reader.entries(block, services.now_ns(), tally)
+            if entries:
+                yield separator + entries[:-1]
+                separator = b","
+    total = sum(tally.classes)
     summary = {
-        "class_distribution": dict(zip(CLASSES, classes, strict=True)),
-        "log_type_distribution": dict(formats),
-        "anomaly_rate": 1 - classes[NORMAL] / total if total else 0.0,
+        "class_distribution": dict(zip(CLASSES, tally.classes, strict=True)),
+        "log_type_distribution": dict(tally.formats),
+        "anomaly_rate": 1 - tally.classes[NORMAL] / total if total else 0.0,
     }
     yield b'],"summary":' + orjson.dumps(summary) + b',"total_logs":' + str(total).encode() + b"}"
-
-
-def _entry(line: ClassifiedLine, given: PredictRequest, classes: list[int], explain: bool) -> dict[str, Any]:
-    """An entry of the answer; counts its class."""
-    best = max(range(len(CLASSES)), key=line.shares.__getitem__)
-    classes[best] += 1
-    shares = dict(zip(CLASSES, line.shares, strict=True)) if given.include_probabilities else None
-    entry: dict[str, Any] = {
-        "raw": line.raw, "log_type": line.format, "parsed_content": line.message,
-        "template": line.template if given.include_templates else None,
-        "prediction": {
-            "class_index": best, "class_name": CLASSES[best], "confidence": line.shares[best], "probabilities": shares,
-        },
-    }  # fmt: skip
-    return {**entry, "reasons": line.reasons} if explain else entry

@@ -52,30 +52,48 @@ class ClassifySettings(BaseModel):
     explain: bool = Field(False, description="Give the reasons for the class of each line. Costs time for alerts only.")
 
 
+LineKey = tuple[int, int, int, int, bytes | str]
+"""Format, number of the masked text, template, level and component of a line; valid for one `Parsed.generation`."""
+
+
+def line_keys(parsed: Parsed) -> list[LineKey]:
+    """The key of every good line; lines with equal keys are one line to a classifier."""
+    text = parsed.rows.text[parsed.good.rows]
+    columns = (parsed.format(), text, parsed.good.template, parsed.level())
+    return list(zip(*(column.tolist() for column in columns), parsed.texts("component"), strict=True))
+
+
+def keyed_lines(parsed: Parsed, places: Mapping[LineKey, int], templates: Mapping[int, str]) -> Lines:
+    """Lines as classifiers see them.
+
+    Args:
+        parsed: The batch.
+        places: A good line with each key.
+        templates: The text of every template announced so far, those of the batch included.
+    """
+    return Lines.of(
+        [parsed.masked(i) for i in places.values()],
+        [templates[key[2]] for key in places],
+        levels=[parsed.level_names[key[3]] for key in places],
+        formats=[parsed.formats[key[0]].name for key in places],
+        components=[component_of(key[4]) for key in places],
+    )
+
+
 def lines_of(parsed: Parsed, templates: Mapping[int, str]) -> tuple[Lines, NDArray[np.int64]]:
     """The distinct lines of a batch as classifiers see them.
 
     Args:
         parsed: The batch.
-        templates: The text of every template announced so far, those of the batch included.
+        templates: See `keyed_lines`.
 
     Returns:
         The distinct lines, and int64 (n,): which of them each good line is.
     """
-    number = dict[tuple[int, int, int, int, bytes | str], int]()
-    text = parsed.rows.text[parsed.good.rows]
-    columns = (parsed.format(), text, parsed.good.template, parsed.level())
-    keys = zip(*(column.tolist() for column in columns), parsed.texts("component"), strict=True)
-    of = np.array([number.setdefault(key, len(number)) for key in keys], np.int64)
+    number = dict[LineKey, int]()
+    of = np.array([number.setdefault(key, len(number)) for key in line_keys(parsed)], np.int64)
     first = np.unique(of, return_index=True)[1]
-    lines = Lines.of(
-        [parsed.masked(i) for i in first.tolist()],
-        [templates[key[2]] for key in number],
-        levels=[parsed.level_names[key[3]] for key in number],
-        formats=[parsed.formats[key[0]].name for key in number],
-        components=[component_of(key[4]) for key in number],
-    )
-    return lines, of
+    return keyed_lines(parsed, dict(zip(number, first.tolist(), strict=True)), templates), of
 
 
 def component_of(component: bytes | str) -> str:
