@@ -163,6 +163,7 @@ SCENARIOS: Mapping[str, str] = {
     "train-interference": "bench.scenarios.interference:TRAIN_INTERFERENCE",
     "drift-to-swap": "bench.scenarios.drift_to_swap:DRIFT_TO_SWAP",
     "serve-pages": "bench.scenarios.serve_pages:SERVE_PAGES",
+    "serve-predict": "bench.scenarios.serve_predict:SERVE_PREDICT",
 }
 """Scenario by id, as `module:NAME` of the object that stands below its function; imported when it is asked for."""
 
