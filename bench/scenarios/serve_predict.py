@@ -1,4 +1,4 @@
-"""Scenario serve-predict: how fast the API classifies lines over HTTP, beside the same model behind plain FastAPI."""
+"""Scenario serve-predict: how fast the API classifies lines over HTTP, next to the same model behind plain FastAPI."""
 
 import http.client
 import json

@@ -32,6 +32,7 @@ from engine.api import (
     problems,
     questions,
     regions,
+    replay,
     retention,
     rounds,
     series,
@@ -81,7 +82,7 @@ def build_app(services: Services) -> FastAPI:
     # `events` before `alerts`: /alerts/stream is not an alert's id.
     nouns = (
         health, auth, oidc, events, alerts, groups, silences, templates, series, markers, regions, predict,
-        model_versions, jobs, drift_events, rounds, questions, became_normal, channels, users,
+        model_versions, replay, jobs, drift_events, rounds, questions, became_normal, channels, users,
     )  # fmt: skip
     for noun in nouns:
         app.include_router(noun.router)

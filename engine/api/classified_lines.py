@@ -138,7 +138,7 @@ class RequestClassifier:
         return self._endings
 
     def _add_unread(self, places: Sequence[int], raw: Sequence[str], entries: list[bytes], tally: Tally) -> None:
-        """Write the entries of lines that are no record, or only a part of one."""
+        """Write the entries of lines that are not a record, or only a part of one."""
         if not places:
             return
         for i, ending in zip(places, self._made(Lines.of([raw[i] for i in places]), parsed=False), strict=True):

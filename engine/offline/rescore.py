@@ -88,3 +88,35 @@ def lost_templates(windows: Windows, before: NDArray[np.bool_], after: NDArray[n
     elsewhere = set(windows.take(np.flatnonzero(~before | after)).ids.tolist())
     counts = Counter(template for i in lost.tolist() for template in set(windows.row(i).tolist()))
     return {template: count for template, count in counts.items() if template not in elsewhere}
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdPoint:
+    """A threshold, and the sessions that reach it.
+
+    Attributes:
+        threshold: A score.
+        sessions: Sessions with a window whose score is at or above it.
+    """
+
+    threshold: float
+    sessions: int
+
+
+def sessions_by_threshold(
+    keys: Sequence[bytes], scores: NDArray[np.float32], points: int
+) -> list[ThresholdPoint]:  # fmt: skip
+    """How many sessions would raise an alert at a threshold, from the highest score to the lowest.
+
+    Args:
+        keys: Hash of the session key of each window (n).
+        scores: float32 (n,).
+        points: Maximum number of thresholds.
+    """
+    highest: dict[bytes, float] = {}
+    for key, score in zip(keys, scores.tolist(), strict=True):
+        highest[key] = max(score, highest.get(key, score))
+    values, counts = np.unique(np.array(list(highest.values()), np.float64), return_counts=True)
+    reached = np.cumsum(counts[::-1])
+    chosen = np.unique(np.linspace(0, len(values) - 1, min(points, len(values))).round().astype(int))
+    return [ThresholdPoint(float(values[::-1][i]), int(reached[i])) for i in chosen.tolist()]
