@@ -1,7 +1,11 @@
 """The command `python -m bench`: lists, runs and compares benchmark scenarios."""
 
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, NoReturn
 
 import orjson
@@ -42,7 +46,7 @@ def run_command(
         overrides[key] = value
     try:
         found = find_scenario(scenario)
-        with _Display() as display:
+        with terminated_in_order(), _Display() as display:
             result = run_scenario(found, Run(processes, overrides, display.report))
     except (BenchError, DataError) as error:
         _fail(str(error))
@@ -70,6 +74,20 @@ def compare_command(
     if old.get("machine", {}).get("cpu") != new.get("machine", {}).get("cpu"):
         out.print("The results are from different machines; only ratios can be compared.")
     raise typer.Exit(any(change.regressed for change in changes))
+
+
+@contextmanager
+def terminated_in_order() -> Iterator[None]:
+    """SIGTERM ends the block as an exception does, so that a scenario ends the programs that it has started."""
+
+    def end(number: int, _frame: FrameType | None) -> NoReturn:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _fail(message: str) -> NoReturn:

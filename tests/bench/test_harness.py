@@ -1,3 +1,6 @@
+import contextlib
+import os
+import signal
 from pathlib import Path
 
 import orjson
@@ -5,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bench import harness
-from bench.__main__ import app
+from bench.__main__ import app, terminated_in_order
 from bench.harness import SCENARIOS, Outcome, Run, Scenario, SettingError, Target, UnknownScenarioError, find_scenario
 from bench.report import compare, number
 
@@ -153,3 +156,17 @@ def test_list_shows_every_scenario() -> None:
 
 def test_numbers_for_people() -> None:
     assert [number(v) for v in (1234567.8, 0.99991, 12, None, 15.25)] == ["1,234,568", "0.9999", "12", "", "15.25"]
+
+
+def test_a_run_that_is_terminated_ends_what_it_has_started() -> None:
+    before, ended = signal.getsignal(signal.SIGTERM), []
+
+    def terminated() -> None:
+        with terminated_in_order(), contextlib.ExitStack() as programs:
+            programs.callback(ended.append, "a program")
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(SystemExit) as raised:
+        terminated()
+    assert (raised.value.code, ended) == (143, ["a program"])
+    assert signal.getsignal(signal.SIGTERM) is before
