@@ -1,7 +1,7 @@
 """Answers about windows of the training store: the label there, and who gave it here, so that it can be withdrawn."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Annotated, Any
 
 import orjson
@@ -60,7 +60,7 @@ def label_windows(
 
 
 def withdraw_label(services: Services, store: AnswerStore, caller: Caller, identity: str) -> WindowLabel:
-    """Withdraw an answer; labels of other provenance count again.
+    """Withdraw an answer; labels of other provenance count again, and so do other answers about the same sessions.
 
     Raises:
         ProblemError: the window has no answer.
@@ -70,8 +70,13 @@ def withdraw_label(services: Services, store: AnswerStore, caller: Caller, ident
         row = _row(connection, identity)
         if row is None:
             raise not_found("answer about window", identity)
-        store.withdraw(bytes.fromhex(key) for key in json.loads(row["sessions"]))
         connection.execute(WINDOW_LABELS.delete().where(WINDOW_LABELS.c.window_id == identity))
+        sessions = {bytes.fromhex(key) for key in json.loads(row["sessions"])}
+        remaining = _answers(connection, store, sessions)
+        store.withdraw(sessions - remaining.keys())
+        for anomalous in (False, True):
+            keys = [key for key, label in remaining.items() if label is anomalous]
+            store.answer(keys, anomalous=anomalous, time_ns=services.now_ns())
     services.audit(caller.name, "window.label_withdrawn", identity)
     return window_label(row)
 
@@ -101,6 +106,19 @@ def alerts_among(services: Services, windows: Sequence[str]) -> frozenset[str]:
     """Which of these windows raised an alert."""
     query = sa.select(ALERTS.c.id).where(ALERTS.c.id.in_(windows))
     return frozenset(row["id"] for row in services.database.rows(query))
+
+
+def _answers(connection: sa.Connection, store: AnswerStore, sessions: Set[bytes]) -> dict[bytes, bool]:
+    """The latest answer about each of these sessions, about a window or an alert."""
+    given: list[tuple[str, bytes, bool]] = []
+    for row in connection.execute(sa.select(WINDOW_LABELS)).mappings():
+        given += [(row["time"], bytes.fromhex(key), row["anomalous"]) for key in json.loads(row["sessions"])]
+    stored = sa.select(ALERTS.c.id, ALERTS.c.document, FEEDBACK.c.answer, FEEDBACK.c.time)
+    stored = stored.join(FEEDBACK, FEEDBACK.c.alert_id == ALERTS.c.id).where(FEEDBACK.c.in_training_store)
+    alerts = connection.execute(stored).mappings().all()
+    hashes = store.hashed(orjson.loads(row["document"]).get("session") or row["id"] for row in alerts)
+    given += [(row["time"], key, row["answer"] == "right") for row, key in zip(alerts, hashes, strict=True)]
+    return {key: label for _, key, label in sorted(given) if key in sessions}
 
 
 def _row(connection: sa.Connection, identity: str) -> Mapping[str, Any] | None:

@@ -1,12 +1,15 @@
 """Questions, their answers and what a round made of them; what a version no longer flags, and its undo."""
 
+import json
 import time
 from datetime import UTC, datetime
 from functools import partial
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
+from connectors.sql_schema import WINDOW_LABELS
 from engine.api.app import build_app
 from engine.api.services import Services
 from engine.api.settings import ServeSettings
@@ -102,6 +105,24 @@ def test_an_answer_is_listed_changed_and_withdrawn(log_in, training, clock):
     assert client.get("/api/v1/questions/answers").json()["items"] == []
     actions = [e["action"] for e in log_in("admin").get("/api/v1/audit").json()["items"]]
     assert {"window.labelled", "window.label_withdrawn"} <= set(actions)
+
+
+def test_a_withdrawn_answer_leaves_the_sessions_that_another_one_labels(log_in, training, services, clock):
+    client = log_in("operator")
+    question = next(q for q in ask(client)["items"] if q["alike"] == 6)
+    answer(client, question, True)
+    with services.database.write() as connection:
+        (row,) = connection.execute(sa.select(WINDOW_LABELS)).mappings()
+        other = {
+            **row,
+            "window_id": "other",
+            "anomalous": False,
+            "sessions": json.dumps(json.loads(row["sessions"])[:2]),
+        }
+        connection.execute(WINDOW_LABELS.insert().values(**other))
+    clock.now_s += 1
+    assert client.delete(f"/api/v1/questions/{question['id']}/answer").status_code == 200
+    assert (training.counts().anomalous, training.counts().normal, training.counts().unlabelled) == (0, 2, 8)
 
 
 def test_a_window_that_is_not_stored_cannot_be_answered(log_in, training):
