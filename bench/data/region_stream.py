@@ -238,7 +238,7 @@ class FleetStream:
             outcome = result.reason
             if result.accepted:
                 spec = model.spec.model_copy(update={"version": model.spec.version + 1})
-                f1 = table([figures.candidate for figures in result.figures])["f1"]
+                f1 = table([figures.candidate for figures in result.figures]).get("f1")
                 self._model = StartingModel(spec, result.weights, result.threshold, f1, result.known)
                 self.course.published += 1
                 self._serve([r.name for r in self._regions if result.adopted_by(r.name)])

@@ -69,6 +69,7 @@ def list_versions(store: StoreOption = "models-store", json: JsonOption = False)
         print_json(rows)
         return
     versions = table("", "name", "version", "detector", "created", "F1", "threshold", "served by", title=store)
+    rest = {r["name"]: "all" for r in rows} | {r["name"]: "others" for r in rows if r["regions"]}
     for r in rows:
         if "fault" in r:
             versions.add_row("", str(r["name"]), str(r["version"]), f"[red]{r['fault']}[/]", "", "", "", "")
@@ -83,7 +84,7 @@ def list_versions(store: StoreOption = "models-store", json: JsonOption = False)
             str(r["created_at"]),
             f1,
             "-" if r["threshold"] is None else f"{r['threshold']:.4g}",
-            ", ".join(r["regions"]) or ("others" if r["current"] else ""),
+            ", ".join(r["regions"]) or (rest[r["name"]] if r["current"] else ""),
         )
     screen = console()
     screen.print(versions)

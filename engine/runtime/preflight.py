@@ -202,8 +202,14 @@ def _node(settings: RegionSettings) -> str:
     trainer_build(settings)
     require_usable(settings.region, settings.node)
     host, _, port = settings.node.superlink.rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=CONNECT_S):
-        answers = f"{settings.node.superlink} answers{'' if settings.node.key else '; no key: not for other machines'}"
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
+    except OSError as error:
+        raise SetupError(
+            f"node.superlink: {settings.node.superlink} does not answer ({error.strerror or error}); the coordinator "
+            "has to run"
+        ) from error
+    answers = f"{settings.node.superlink} answers{'' if settings.node.key else '; no key: not for other machines'}"
     ahead_s = clock_ahead_s(host, int(port), settings.node.root_certificates)
     if ahead_s is None:
         return answers

@@ -148,12 +148,13 @@ def quality(cells: Cells) -> float:
 
 
 def table(cells: Sequence[Cells]) -> dict[str, float]:
-    """The holdout figures of all regions as a model card records them."""
+    """The holdout figures of all regions as a model card records them; without a labelled anomaly there is no F1."""
     total = _summed(cells)
     if of_lines(total):
         return class_figures(total).table()
     names = ("true_positives", "false_positives", "false_negatives", "true_negatives")
-    return {**{name: float(count) for name, count in zip(names, total, strict=True)}, "f1": quality(total)}
+    counts = {name: float(count) for name, count in zip(names, total, strict=True)}
+    return counts | ({"f1": quality(total)} if total[0] + total[2] else {})
 
 
 def class_figures(cells: Cells) -> ClassFigures:

@@ -18,6 +18,7 @@ def test_list_and_show(driftline, store):
     table = driftline("models", "list", "--store", store)
     assert table.code == 0
     assert "bert_cnn" in table.out
+    assert "all" in table.out.splitlines()[-2], "no region keeps another version"
     card = driftline("models", "show", "bert_cnn", "--store", store).json()
     assert card["weights_sha256"] == ModelStore(store).card("bert_cnn").weights_sha256
 

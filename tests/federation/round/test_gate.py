@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from federation.protocol.records import UNLABELLED, HoldoutFigures, LabelledAnomalies, Pairs
-from federation.round.evidence import quality
+from federation.round.evidence import quality, table
 from federation.round.gate import Verdict, alert_changes, judge
 from federation.round.result import Standing
 from federation.round.settings import RoundSettings
@@ -203,6 +203,13 @@ def test_no_region_adopts_what_its_own_sessions_surely_reject(a: HoldoutFigures,
 @pytest.mark.parametrize(("cells", "value"), [((0, 0, 0, 0), 1.0), ((0, 1, 0, 3), 0.75), ((1, 1, 1, 9), 0.5)])
 def test_quality(cells: tuple[int, int, int, int], value: float) -> None:
     assert quality(cells) == value
+
+
+def test_a_card_has_no_f1_where_no_anomaly_has_a_label() -> None:
+    assert table([(0, 0, 0, 0), (0, 2, 0, 8)]) == {
+        "true_positives": 0.0, "false_positives": 2.0, "false_negatives": 0.0, "true_negatives": 8.0,
+    }  # fmt: skip
+    assert table([(1, 1, 1, 9)])["f1"] == 0.5
 
 
 def unlabelled(region: str, found: int, lost: int, **changes) -> HoldoutFigures:
