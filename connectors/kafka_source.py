@@ -7,7 +7,7 @@ A position is `offset << 20 | index of the line in its message`.
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from confluent_kafka import (
     OFFSET_BEGINNING,
@@ -35,6 +35,9 @@ from connectors.packed.positions import LINE_BITS, place_of
 
 POLL_S = 0.002
 """How long one poll gathers messages: next to nothing in latency, and a batch at any rate that matters."""
+
+BATCH_LINES = 10_000
+"""About how many lines one batch holds, so that messages of many lines do not make it large and late."""
 
 RANGE_S = 5.0
 """How long the brokers may take to name the offsets that they hold."""
@@ -70,8 +73,31 @@ class KafkaSourceSettings(KafkaSettings):
     stop_at_end: bool = Field(
         False, description="Stop at the offsets that were the end at the start, instead of following."
     )
-    batch_messages: int = Field(2_000, ge=1, description="Maximum number of messages in one batch.")
+    encoding: Literal["lines", "otlp_proto", "otlp_json"] = Field(
+        "lines",
+        description="What a message holds. `lines`: text, one line or several. `otlp_proto`, `otlp_json`: a batch of "
+        "log records, as the OpenTelemetry Collector's Kafka exporter writes it with the encoding of that name.",
+    )
+    otlp_lines: Literal["records", "bodies"] = Field(
+        "records",
+        description="What becomes a line of OTLP. `records`: time, level, host, service, ids of trace and span, "
+        "attributes and body, in format `otlp`. `bodies`: the body alone, whose lines have a format of their own, as "
+        "those that the Collector's `filelog` receiver reads.",
+    )
+    batch_messages: int = Field(10_000, ge=1, description="Maximum number of messages in one batch.")
     max_line_bytes: int = Field(1_048_576, ge=1, description="Longer lines go to the dead letters, in bytes.")
+
+
+def _unpacker(settings: KafkaSourceSettings, name: str) -> Any:
+    """What turns messages into lines; importing it loads the compiler."""
+    from connectors.packed.lines import TextMessages
+    from connectors.packed.otlp import OtlpMessages
+    from connectors.packed.otlp_json import OtlpJsonMessages
+
+    if settings.encoding == "lines":
+        return TextMessages(name)
+    kind = OtlpMessages if settings.encoding == "otlp_proto" else OtlpJsonMessages
+    return kind(name, whole=settings.otlp_lines == "records")
 
 
 class KafkaPartition:
@@ -94,6 +120,7 @@ class KafkaPartition:
         self._next: int | None = resume.get("offset")
         self._end: int | None = None
         self._ended = False
+        self._wanted = settings.batch_messages if settings.encoding == "lines" else 1 + BATCH_LINES // 100
         self._committed: int | None = None
         self._consumer: Consumer | None = build_client(
             Consumer,
@@ -105,11 +132,9 @@ class KafkaPartition:
                 **FIXED_OPTIONS,
             },
         )
-        from connectors.packed.lines import TextMessages  # loads the compiler
-
         name = str(settings.client_options().get("client.id", "rdkafka"))
         self._reader = reader_of(self._consumer, name, settings.topic, number)
-        self._unpacker = TextMessages(self._name)
+        self._unpacker = _unpacker(settings, self._name)
         watch.join()
         starts = {"earliest": OFFSET_BEGINNING, "latest": OFFSET_END, "saved": OFFSET_STORED}
         first = self._next if self._bookmark.last_offset is None else self._bookmark.last_offset
@@ -122,7 +147,7 @@ class KafkaPartition:
             raise StopIteration
         self._check_topic()
         compare = self._bookmark.last_offset is not None
-        found = self._reader.poll(self._settings.batch_messages, POLL_S, with_first=compare)
+        found = self._reader.poll(self._wanted, POLL_S, with_first=compare)
         at_end = self._handle_errors(found.errors)
         high = self._watermark(consumer)
         begin = 0
@@ -247,6 +272,8 @@ class KafkaPartition:
 
     def _batch(self, found: Fetched, begin: int) -> LineBatch:
         lines = self._unpacker.unpack(found.addresses, found.sizes, found.offsets, begin)
+        each = max(1, len(lines.ends) // len(found))
+        self._wanted = max(1, min(self._settings.batch_messages, BATCH_LINES // each))
         data, ends, positions, letters = lines.data, lines.ends, lines.positions, lines.rejects
         limit = self._settings.max_line_bytes
         if len(data) > limit:

@@ -10,15 +10,28 @@ from connectors.packed.loops import compiling
 
 @cache
 def compile_loops() -> None:
-    """Compiles what this machine has not compiled before, and reports it."""
+    """Compiles what reading any topic needs, unless this machine did it before, and reports it."""
     with compiling("Kafka reader") as needed:
         if needed:
-            _call_everything()
+            none, text = np.zeros(0, np.int64), np.zeros(1, np.uint8)
+            read_messages(none, 0, 0, none, none, none)
+            free_messages(none, 0, 0)
+            gather_lines(none, none, none, 0, text, text.ctypes.data, none, none, none, np.zeros(2, np.int64))
 
 
-def _call_everything() -> None:
-    """Calls every compiled function once, with the types that it is called with later."""
-    none, bytes_ = np.zeros(0, np.int64), np.zeros(1, np.uint8)
-    read_messages(none, 0, 0, none, none, none)
-    free_messages(none, 0, 0)
-    gather_lines(none, none, none, 0, bytes_, bytes_.ctypes.data, none, none, none, np.zeros(2, np.int64))
+@cache
+def compile_otlp() -> None:
+    """Compiles what reading OTLP needs besides, unless this machine did it before, and reports it."""
+    from connectors.packed import otlp_render, otlp_scan
+
+    with compiling("OTLP reader") as needed:
+        if needed:
+            none, text, given = np.zeros(0, np.int64), np.zeros(1, np.uint8), np.frombuffer(b" ", np.uint8)
+            records, pairs = np.zeros((0, otlp_scan.COLUMNS), np.int64), np.zeros((0, 2), np.int64)
+            resources, places = np.zeros((0, 4), np.int64), np.zeros((0, 3), np.int64)
+            otlp_scan.scan_requests(
+                none, none, 0, text, text.ctypes.data, records, resources, none, np.zeros(2, np.int64)
+            )
+            otlp_render.render_records(
+                text, records, none, given, places, given, pairs, pairs, 1, text, none, none, np.zeros(1, np.int64)
+            )

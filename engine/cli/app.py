@@ -13,6 +13,7 @@ from engine.cli import (
     demo,
     detect,
     federate,
+    forward,
     label,
     models,
     parse,
@@ -53,6 +54,7 @@ def _options(
 app.command("scan")(scan.scan)
 app.command("run")(run.run)
 app.command("check")(run.check)
+app.command("forward")(forward.forward)
 app.command("serve")(serve.serve)
 app.command("mcp")(serve.mcp)
 app.command("train")(train.train)

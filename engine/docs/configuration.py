@@ -8,6 +8,7 @@ from typing import get_origin
 from pydantic import BaseModel
 
 from engine.docs.settings_table import first_sentence, settings_table
+from engine.runtime.forward import ForwardFile
 from engine.settings import CoordinatorSettings, RegionSettings
 from foundation.settings_errors import models_in, tag_of
 
@@ -16,6 +17,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 SCHEMAS: Mapping[str, type[BaseModel]] = {
     "region.schema.json": RegionSettings,
     "coordinator.schema.json": CoordinatorSettings,
+    "forward.schema.json": ForwardFile,
 }
 """JSON Schemas of the TOML files, for editors."""
 
@@ -39,10 +41,18 @@ COORDINATOR = """\
 The TOML file for `driftline federate coordinator`. The same rules apply.
 """
 
+FORWARD = """\
+# Configuration of driftline forward
+
+The TOML file for `driftline forward --settings`. The same rules apply. In it, `files.follow` is `true` by default, and
+`max_bytes` takes the place of `files.max_line_bytes`.
+"""
+
 
 def reference() -> str:
     """The whole page as Markdown."""
-    return "\n".join([HEAD, *_page(RegionSettings), COORDINATOR, *_page(CoordinatorSettings)])
+    parts = ((HEAD, RegionSettings), (COORDINATOR, CoordinatorSettings), (FORWARD, ForwardFile))
+    return "\n".join(text for head, settings in parts for text in (head, *_page(settings)))
 
 
 def _page(settings: type[BaseModel]) -> Iterator[str]:

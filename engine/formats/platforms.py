@@ -42,6 +42,26 @@ JVM_GC = Format(
     sessions=NO_SESSIONS,
 )
 
+OTLP = Format(
+    name="otlp",
+    expected="[TIME]<TAB>LEVEL<TAB>HOST<TAB>SERVICE<TAB>TRACE<TAB>SPAN<TAB>{ATTRIBUTES}<TAB>BODY",
+    examples=(
+        b"2024-03-10T06:25:01.123456789Z\tERROR\tweb-1\tshop\t5b8efff798038103d269b633813fc60c\teee19b7ec3c1b174\t"
+        b'{"resource":{"service.name":"shop"},"attributes":{"order":18}}\torder 18 failed',
+        b'2024-03-10T06:25:02.123456789Z\t\t\t\t\t\t{"attributes":{"log.file.name":"app.log"}}\torder 17 placed',
+        b"\tINFO\t\tshop\t\t\t{}\tstarted",
+    ),
+    header=headed(
+        rb"(?:" + RFC3339 + rb")?\t(?P<level>[^\t]*)\t(?P<host>[^\t]*)\t(?P<component>[^\t]*)\t"
+        rb"[0-9a-f]*\t[0-9a-f]*\t\{[^\t]*\}\t(?P<message>.*)"
+    ),
+    sessions={
+        "none": NO_KEY,
+        "trace": (rb"\t(?P<key>[0-9a-f]+)\t[0-9a-f]*\t\{",),
+    },
+)
+"""A record of OTLP as the Kafka source writes it, see `connectors.packed.otlp_render`."""
+
 _REQUEST_ID = rb"[0-9a-f]+-[0-9a-f]+-[0-9a-f]+-[0-9a-f]+-[0-9a-f]+"
 
 AWS_LAMBDA = Format(

@@ -29,6 +29,7 @@ UNKNOWN = "unknown"
 """Format name of a line of no known format."""
 
 FORMATS: Mapping[str, Format] = {
+    "otlp": platforms.OTLP,
     "hdfs": loghub.HDFS,
     "bgl": loghub.BGL,
     "openstack": loghub.OPENSTACK,

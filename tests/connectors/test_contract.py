@@ -25,6 +25,7 @@ from connectors.sql import ALERTS, SqlSink
 from connectors.sql_settings import SqlSettings
 from connectors.stdin import StdinSettings, StdinSource
 from tests.support.http_receiver import Receiver
+from tests.support.otlp_requests import logs_request
 
 LINES = [b"one", b"", b"three \xff\x00", b"four\r", b"f\xc3\xbcnf", b"six" * 20, b"seven", b"last"]
 
@@ -35,6 +36,7 @@ SOURCE_NAMES = [
     "stdin",
     pytest.param("kafka", marks=process),
     pytest.param("kafka-apache", marks=process),
+    pytest.param("kafka-otlp", marks=process),
     "memory",
 ]
 SINK_NAMES = [
@@ -136,6 +138,23 @@ def _kafka_source(request: pytest.FixtureRequest, folder: Path, stack: contextli
         lambda: KafkaSource(KafkaSourceSettings(topic=topic, stop_at_end=True, **shared)),
         lambda: KafkaSource(KafkaSourceSettings(topic=empty, **shared)),
         {f"{topic}/0": [*LINES[:6], b""], f"{topic}/1": [b"x"]},
+    )
+
+
+def _otlp_source(request: pytest.FixtureRequest, folder: Path, stack: contextlib.ExitStack) -> SourceCase:
+    broker: EmbeddedBroker = request.getfixturevalue("broker")
+    new_topic = request.getfixturevalue("new_topic")
+    topic, empty = new_topic(2), new_topic(1)
+    producer = Producer({"bootstrap.servers": broker.brokers})
+    for lines in (LINES[:2], LINES[2:3], [b"\n".join(LINES[3:5]), *LINES[5:]]):
+        producer.produce(topic, logs_request(lines), partition=0)
+    producer.produce(topic, logs_request([b"x"]), partition=1)
+    assert producer.flush(100) == 0
+    shared = {"brokers": broker.brokers, "batch_messages": 2, "encoding": "otlp_proto", "otlp_lines": "bodies"}
+    return SourceCase(
+        lambda: KafkaSource(KafkaSourceSettings(topic=topic, stop_at_end=True, **shared)),
+        lambda: KafkaSource(KafkaSourceSettings(topic=empty, **shared)),
+        {f"{topic}/0": LINES, f"{topic}/1": [b"x"]},
     )
 
 
@@ -296,6 +315,7 @@ SOURCE_CASES = {
     "stdin": _stdin,
     "kafka": _kafka_source,
     "kafka-apache": _kafka_source,
+    "kafka-otlp": _otlp_source,
     "memory": _memory_source,
 }
 SINK_CASES = {
