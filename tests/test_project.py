@@ -126,10 +126,14 @@ def test_python_in_documents_is_python(place, code):
 @pytest.mark.parametrize(("place", "text"), documents("toml"))
 def test_settings_in_documents_are_accepted(place, text, tmp_path):
     from engine.api.settings import load_serve
+    from engine.runtime.forward import load_forward
     from engine.settings import load_either
 
     path = tmp_path / "from-a-document.toml"
     path.write_text(text, "utf-8")
+    if "[files]" in text:
+        assert load_forward(path, {}), place
+        return
     assert (load_serve if "[listen]" in text else load_either)(path), place
 
 

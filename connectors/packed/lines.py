@@ -22,7 +22,7 @@ class Unpacked:
     rejects: tuple[DeadLetter, ...] = ()
 
 
-class Room:
+class LineRoom:
     """Arrays that loops write to, kept from one batch to the next and enlarged when they are too small.
 
     Attributes:
@@ -52,7 +52,7 @@ class TextMessages:
     def __init__(self, name: str) -> None:
         compile_loops()
         self._name = name
-        self._room = Room()
+        self._room = LineRoom()
 
     def unpack(
         self, addresses: NDArray[np.int64], sizes: NDArray[np.int64], offsets: NDArray[np.int64], first: int

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from connectors.base import RAW_BYTES, DeadLetter
 from connectors.packed import otlp_scan as scan
 from connectors.packed.compile_loops import compile_otlp
-from connectors.packed.lines import Room, Unpacked
+from connectors.packed.lines import LineRoom, Unpacked
 from connectors.packed.otlp_render import render_records
 from connectors.packed.otlp_values import (
     NO_REQUEST,
@@ -43,7 +43,7 @@ class OtlpMessages:
         compile_otlp()
         self._name = name
         self._whole = whole
-        self._room = Room()
+        self._room = LineRoom()
         self._data = np.zeros(0, np.uint8)
         self._records = np.zeros((1024, scan.COLUMNS), np.int64)
         self._resources = np.zeros((64, 4), np.int64)
