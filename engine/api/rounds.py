@@ -1,7 +1,7 @@
 """Federated rounds of the coordinator that the service belongs to: the ledger, the audit log, a round on request."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +19,7 @@ from models.storage.model_cards import AnyCard
 if TYPE_CHECKING:
     from federation.coordinator.ledger import Ledger
     from federation.coordinator.records import Round
+    from federation.round.round_files import StepReport
 
 router = APIRouter(prefix="/api/v1/rounds", tags=["rounds"], responses=RESPONSES)
 
@@ -32,6 +33,22 @@ class RoundVerdict(BaseModel):
     before: Annotated[float, Field(description="F1, accuracy or macro F1 of the current model.")]
     after: Annotated[float, Field(description="The same of the candidate.")]
     labelled: int
+
+
+class RoundStepItem(BaseModel):
+    """A step that the round has done with the regions."""
+
+    name: Annotated[str, Field(description="hello, templates, pass, threshold, cross-fitting or gate.")]
+    time: str
+    figures: Annotated[dict[str, float | str], Field(description="Figures of the step.")]
+
+
+class RegionTraffic(BaseModel):
+    """What travelled between the coordinator and a region: weights and figures, never lines."""
+
+    region: str
+    sent: Annotated[int, Field(description="Bytes to the region.")]
+    received: Annotated[int, Field(description="Bytes from the region.")]
 
 
 class RoundItem(BaseModel):
@@ -56,6 +73,10 @@ class RoundItem(BaseModel):
     held: Annotated[dict[str, int], Field(description="Regions that keep an earlier version.")]
     examples: Annotated[int, Field(description="Windows trained on in the last pass.")]
     epsilon: float | None
+    steps: Annotated[list[RoundStepItem], Field(description="Steps that are done, also of a round that runs.")]
+    traffic: Annotated[
+        list[RegionTraffic], Field(description="Bytes that travelled so far; those of secure aggregation do not count.")
+    ]
 
 
 class RegionAttendance(BaseModel):
@@ -122,7 +143,7 @@ def list_rounds(
             triggers=[trigger.text for trigger in ledger.pending()],
             regions=[RegionAttendance(name=r.name, attended=r.attended, missed=r.missed, last_round=r.last_round)
                      for r in ledger.regions()],
-            rounds=[_item(found) for found in ledger.rounds(limit)],
+            rounds=[_item(settings, found) for found in ledger.rounds(limit)],
         )  # fmt: skip
 
 
@@ -150,11 +171,12 @@ def show(
     _: Viewer, services: Svc, round_id: Annotated[str, Path(max_length=100, pattern=r"^[A-Za-z0-9-]+$")]
 ) -> RoundItem:
     """One round."""
-    with _ledger(coordinator_of(services)) as ledger:
+    settings = coordinator_of(services)
+    with _ledger(settings) as ledger:
         found = ledger.find_round(round_id)
     if found is None:
         raise not_found("round", round_id)
-    return _item(found)
+    return _item(settings, found)
 
 
 @router.post("", status_code=202)
@@ -187,7 +209,7 @@ def ended_rounds(services: Services, limit: int) -> list[RoundItem]:
     if services.coordinator is None:
         return []
     with _ledger(services.coordinator) as ledger:
-        return [_item(found) for found in ledger.rounds(limit) if found.ended_ns]
+        return [_item(services.coordinator, found) for found in ledger.rounds(limit) if found.ended_ns]
 
 
 def coordinator_of(services: Services) -> CoordinatorSettings:
@@ -209,7 +231,8 @@ def _ledger(settings: CoordinatorSettings) -> "Iterator[Ledger]":
         yield ledger
 
 
-def _item(found: "Round") -> RoundItem:
+def _item(settings: CoordinatorSettings, found: "Round") -> RoundItem:
+    steps = _steps(settings, found.round_id)
     return RoundItem(
         round_id=found.round_id, number=found.number, model=found.model, version=found.version,
         published=found.published or None, step=str(found.step), outcome=found.outcome, reason=found.reason,
@@ -225,4 +248,37 @@ def _item(found: "Round") -> RoundItem:
             for v in found.verdicts
         ],
         held=dict(found.held), examples=found.examples, epsilon=found.epsilon,
+        steps=[
+            RoundStepItem(name=step.name, time=iso_millis(step.time_ns), figures=_shown(step.figures)) for step in steps
+        ],
+        traffic=_traffic(steps[-1].figures) if steps else [],
     )  # fmt: skip
+
+
+def _steps(settings: CoordinatorSettings, round_id: str) -> "Sequence[StepReport]":
+    """The steps of a round as its ServerApp has written them; none if they cannot be read."""
+    from engine.runtime.federation_wiring import rounds_folder
+    from federation.errors import StorageError
+    from federation.round.round_files import read_steps
+
+    try:
+        return read_steps(rounds_folder(settings) / round_id)
+    except StorageError:
+        return ()
+
+
+def _shown(figures: Mapping[str, float | str]) -> dict[str, float | str]:
+    from federation.round.fleet import BYTES_FROM, BYTES_TO
+
+    return {name: value for name, value in figures.items() if not name.startswith((BYTES_TO, BYTES_FROM))}
+
+
+def _traffic(figures: Mapping[str, float | str]) -> list[RegionTraffic]:
+    from federation.round.fleet import BYTES_FROM, BYTES_TO
+
+    return [
+        RegionTraffic(region=region, sent=int(sent), received=int(figures.get(f"{BYTES_FROM}{region}", 0)))
+        for name, sent in figures.items()
+        if name.startswith(BYTES_TO)
+        for region in (name.removeprefix(BYTES_TO),)
+    ]

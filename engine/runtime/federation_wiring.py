@@ -46,6 +46,11 @@ def ledger_of(settings: CoordinatorSettings) -> Ledger:
     return Ledger(settings.folder / "ledger.db")
 
 
+def rounds_folder(settings: CoordinatorSettings) -> Path:
+    """The folder with a folder for each round."""
+    return settings.folder / "rounds"
+
+
 def audit_of(settings: CoordinatorSettings) -> AuditLog:
     """The coordinator's audit log; any process may add to it."""
     return AuditLog(settings.folder / "audit.jsonl", now_ns=time.time_ns)
@@ -111,7 +116,7 @@ def coordinator(settings: CoordinatorSettings, telemetry: RoundTelemetry) -> Ite
         runner = BackgroundRunner(link, clock=time.monotonic)
         controller = Controller(
             ControllerSettings(
-                settings.model, settings.folder / "rounds", settings.regions, settings.schedule, settings.round
+                settings.model, rounds_folder(settings), settings.regions, settings.schedule, settings.round
             ),
             ControllerParts(ledger, store, runner, rollbacks, telemetry),
             now_ns=time.time_ns,

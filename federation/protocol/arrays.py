@@ -63,3 +63,17 @@ def from_record(content: RecordDict, name: str) -> dict[str, NDArray[Any]]:
 def array_bytes(content: RecordDict) -> int:
     """Size of all arrays of a message in bytes."""
     return sum(len(array.data) for record in content.array_records.values() for array in record.values())
+
+
+def content_bytes(content: RecordDict) -> int:
+    """Size of the arrays and values of a message in bytes, without names and framing."""
+    records = (*content.metric_records.values(), *content.config_records.values())
+    return array_bytes(content) + sum(_value_bytes(value) for record in records for value in record.values())
+
+
+def _value_bytes(value: object) -> int:
+    if isinstance(value, list):
+        return sum(map(_value_bytes, value))
+    if isinstance(value, str):
+        return len(value.encode())
+    return len(value) if isinstance(value, bytes) else 8

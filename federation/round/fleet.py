@@ -3,6 +3,7 @@
 Nothing waits beyond its time limit: a region that does not answer is left out of the rest of the round.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TypeVar
@@ -12,7 +13,7 @@ from flwr.app import RecordDict
 from numpy.typing import NDArray
 
 from federation.errors import MalformedError, RegionFailedError, RoundFailedError
-from federation.protocol.arrays import array_bytes
+from federation.protocol.arrays import array_bytes, content_bytes
 from federation.protocol.messages import Question, raise_failure, region_of
 from federation.protocol.records import Counted, TrainTask, Weights
 from federation.round.network import Network
@@ -26,6 +27,9 @@ MIN_WAIT_S = 0.1
 
 MAX_REASON_CHARACTERS = 500
 """Longest reason of a refusal on record; regions write some of them."""
+
+BYTES_TO, BYTES_FROM = "bytes_to.", "bytes_from."
+"""How the figures of a step begin that count bytes; the name of the region follows."""
 
 SPARE_BYTES = 1 << 16
 """How many more bytes of arrays a reply may have than its question: for template ids and score quantiles."""
@@ -53,6 +57,18 @@ class Fleet:
         self.regions: dict[str, int] = {}
         self.refusals: list[Refusal] = []
         self.missing: list[str] = []
+        self._nodes: dict[str, int] = {}
+        self._sent: Counter[int] = Counter()
+        self._received: Counter[int] = Counter()
+
+    def traffic(self) -> dict[str, float]:
+        """Bytes to and from each region so far, as figures `bytes_to.NAME` and `bytes_from.NAME`.
+
+        Messages of secure aggregation, which Flower's own workflow exchanges, are not counted.
+        """
+        named = sorted(self._nodes.items())
+        sent = {f"{BYTES_TO}{name}": float(self._sent[node]) for name, node in named}
+        return sent | {f"{BYTES_FROM}{name}": float(self._received[node]) for name, node in named}
 
     def hello(self, question: Question) -> None:
         """Ask every online node for its region's name, which it keeps for the whole round.
@@ -77,7 +93,7 @@ class Fleet:
             if others := [str(n) for n, other in sorted(names.items()) if other == name and n != node]:
                 self._note(Refusal(name, 0, f"node {node} and node {', '.join(others)} both claim to be {name}"))
             else:
-                self.regions[name] = node
+                self.regions[name] = self._nodes[name] = node
 
     def collect(
         self, question: Question, read: Callable[[str, RecordDict], T], regions: Iterable[str], number: int,
@@ -183,11 +199,13 @@ class Fleet:
             spent = f"the round's {self._settings.deadline_s:g} s for the regions were over before '{question.kind}'"
             raise RoundFailedError(spent, self.regions)
         silent = set(labels)
+        self._sent.update(dict.fromkeys(labels, content_bytes(question.content)))
         for reply in self._network.ask(question, sorted(labels), wait_s):
             silent.discard(reply.node)
             if reply.content is None:
                 self.refuse([Refusal(labels[reply.node], 0, f"its app failed: {reply.error}")])
             else:
+                self._received[reply.node] += content_bytes(reply.content)
                 yield reply.node, reply.content
         for node in sorted(silent):
             self._drop_silent(labels[node])

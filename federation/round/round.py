@@ -56,7 +56,8 @@ from models.training.output_vocabulary import grown, has_candidates
 
 Report = Callable[[str, Mapping[str, float | str]], None]
 """Called as (step, figures) when a step is done; for traces, metrics and progress. `run_round` adds the figure
-`present`: the regions that have answered so far, so that the silent ones are known even if a round hangs."""
+`present`, the regions that have answered so far, so that the silent ones are known even if a round hangs, and those
+of `Fleet.traffic`."""
 
 
 LEFT_OUT = "it is left out by leave_out in [round]"
@@ -121,7 +122,7 @@ def run_round(
     )  # fmt: skip
 
     def report_with_present(step: str, figures: Mapping[str, float | str]) -> None:
-        report(step, {**figures, "present": " ".join(sorted(fleet.regions))})
+        report(step, {**figures, **fleet.traffic(), "present": " ".join(sorted(fleet.regions))})
 
     this = _Round(fleet, settings, mode, task, report_with_present)
     fleet.hello(messages.hello(task))  # 1

@@ -91,6 +91,9 @@ async function useModelsAndRounds() {
   await check("models");
   await page.click("text=Compare two");
   await page.waitForSelector("th:has-text('Field')");
+  await page.waitForSelector("text=Of 150 alerts");
+  await page.locator("input[type=range]").press("ArrowRight");
+  await page.waitForURL(/point=/);
   await check("compare");
   await go("/models", "text=Roll back…");
   await page.click("text=Roll back…");
@@ -98,6 +101,7 @@ async function useModelsAndRounds() {
   await page.waitForSelector("dialog >> text=is current");
   await page.keyboard.press("Escape");
   await go("/rounds", "text=Round 1");
+  await page.waitForSelector("text=No logs left a region: 80,080 bytes");
   await check("rounds");
   await page.click("text=Start a round…");
   await confirm("release 7");

@@ -16,6 +16,8 @@ from connectors.sql import SqlSink
 from connectors.sql_rollup import SqlRollupSink
 from connectors.sql_settings import SqlSettings
 from engine.api.app import CONSOLE
+from federation.coordinator.ledger import Ledger
+from federation.round.round_files import add_step
 from federation.storage.answers import AnswerStore
 from federation.storage.training_store import TrainingSettings
 from foundation.time_text import NS_PER_S, iso_time
@@ -62,8 +64,8 @@ def counted(minute: int, lines: int) -> Record:
     first_ns = minute * 60 * NS_PER_S
     document = {
         "region": "eu", "partition": "app.log", "minute": minute, "part": 0, "template": ID,
-        "levels": (0, 0, 0, lines, 0, 0, 0), "first_ns": first_ns, "last_ns": first_ns, "text": TEMPLATE,
-        "example": "disk 1 failed",
+        "counts": (0, 0, 0, lines, 0, 0, 0, 0, 0, 0), "scores": "", "text": TEMPLATE,
+        "first_ns": first_ns, "last_ns": first_ns, "example": "disk 1 failed",
     }  # fmt: skip
     return Record(f"eu/app.log/{minute}/0/{ID}", "app.log", document)
 
@@ -77,6 +79,15 @@ def fill_training(folder: Path) -> None:
     publish_version(folder, [USUAL, BROKEN], round=1, participants=("eu",))
 
 
+def add_steps(folder: Path) -> None:
+    """The steps of the last round with the regions."""
+    with Ledger(folder / "ledger.db") as ledger:
+        (last,) = ledger.rounds(1)
+    for name, number in (("hello", 0), ("pass", 1), ("gate", 2)):
+        traffic = {f"bytes_{way}.{region}": 20_000.0 * number + 40 for way in ("to", "from") for region in ("eu", "us")}
+        add_step(folder / "rounds" / last.round_id, name, {"regions": 2, **traffic, "present": "eu us"})
+
+
 @pytest.fixture
 def sql(tmp_path):
     return SqlSettings(url=f"sqlite:///{tmp_path}/alerts.db")
@@ -85,11 +96,14 @@ def sql(tmp_path):
 @pytest.fixture
 def settings(tmp_path, sql):
     """The service's TOML file; its region and coordinator have something on every page."""
-    documents = [stored_alert(f"a{n}", 60 * n + 60, group=f"{n % 3:016x}") for n in range(150)]
+    documents = [stored_alert(f"a{n}", 60 * n + 60, group=f"{n % 3:016x}", model="floor") for n in range(150)]
+    usual = [{"id": ID, "text": text, "count": 1} for text in ("started", "stopped")]
+    documents[0] |= {"session": "s2", "templates": usual}
     write(SqlSink(sql), *(Record(d["id"], "", d) for d in documents))
     now = time.time_ns() // (60 * NS_PER_S)
     write(SqlRollupSink(sql, 30), *(counted(now - n, n + 1) for n in range(1, 120)))
     publish_round(tmp_path)
+    add_steps(tmp_path)
     fill_training(tmp_path)
     event = drift_document(templates=[{"id": ID, "text": TEMPLATE, "reference_share": 0.0, "current_share": 0.3}])
     (tmp_path / "drift.jsonl").write_text(json.dumps(event) + "\n", "utf-8")

@@ -4,6 +4,7 @@ import pytest
 
 from engine.api.settings import ServeSettings
 from federation.coordinator.ledger import Ledger
+from federation.round.round_files import add_step
 from models.storage.store import ModelStore
 from tests.support.coordinator_process import publish_round
 
@@ -80,6 +81,24 @@ def test_rounds_are_listed_and_asked_for(log_in, tmp_path):
         (trigger,) = ledger.pending()
     assert (trigger.id, trigger.kind) == (asked.json()["trigger"], "manual")
     assert trigger.text.startswith("release 7 (operator")
+
+
+def test_the_steps_of_a_round_and_its_bytes_are_shown(log_in, tmp_path):
+    client = log_in("viewer")
+    (done,) = client.get("/api/v1/rounds").json()["rounds"]
+    assert (done["steps"], done["traffic"]) == ([], []), "this round had no ServerApp"
+    folder = tmp_path / "rounds" / done["round_id"]
+    add_step(folder, "hello", {"regions": 2, "bytes_to.eu": 10.0, "bytes_from.eu": 2.0, "present": "eu us"})
+    add_step(folder, "gate", {"accepted": 1.0, "bytes_to.eu": 30.0, "bytes_to.us": 30.0, "bytes_from.eu": 9.0})
+    found = client.get(f"/api/v1/rounds/{done['round_id']}").json()
+    assert [(step["name"], step["figures"]) for step in found["steps"]] == [
+        ("hello", {"regions": 2.0, "present": "eu us"}), ("gate", {"accepted": 1.0}),
+    ]  # fmt: skip
+    assert found["traffic"] == [
+        {"region": "eu", "sent": 30, "received": 9}, {"region": "us", "sent": 30, "received": 0},
+    ]  # fmt: skip
+    (folder / "steps.jsonl").write_text("{\n", "utf-8")
+    assert client.get(f"/api/v1/rounds/{done['round_id']}").json()["steps"] == []
 
 
 def test_a_changed_audit_log_is_reported(log_in, tmp_path):

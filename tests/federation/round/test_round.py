@@ -96,6 +96,22 @@ def test_every_step_tells_who_has_answered_so_far() -> None:
     assert reported == [("hello", "ap eu us"), ("pass", "eu us"), ("threshold", "eu us"), ("gate", "eu us")]
 
 
+def test_every_step_counts_the_bytes_to_and_from_each_region() -> None:
+    grid, reported = FaultyGrid(regions("eu", "us", "ap"), {"ap": (TRAIN,)}), dict[str, Mapping[str, float | str]]()
+    run_round(
+        FlowerNetwork(grid, CountedClock()), settings(passes=1), SPEC, WEIGHTS, 0.4, round_id="r1",
+        report=lambda step, figures: reported.update({step: figures}),
+    )  # fmt: skip
+    weights = sum(array.nbytes for array in WEIGHTS.values())
+    last = reported["gate"]
+    assert last["bytes_to.eu"] == last["bytes_to.us"] > 2 * weights, "its weights, and two models to compare"
+    assert last["bytes_from.eu"] > weights > last["bytes_from.ap"] > 0, "a silent region has sent only its name"
+    for name in ("bytes_to.eu", "bytes_from.eu"):
+        grown = [float(figures[name]) for figures in reported.values()]
+        assert grown == sorted(grown)
+        assert grown[0] > 0
+
+
 def test_below_the_minimum_the_old_model_stays() -> None:
     grid = FaultyGrid(regions("eu", "us", "ap"), {"ap": (TRAIN,), "us": (TRAIN,)})
     with pytest.raises(

@@ -7,6 +7,7 @@ import { useParameters } from "../ui/range";
 import { Empty, Loaded } from "../ui/states";
 import { ListTable } from "../ui/listTable";
 import { Value } from "./modelCard";
+import { Replay } from "./modelReplay";
 
 /** What the cards of two versions state differently. */
 export function ComparePage() {
@@ -25,6 +26,8 @@ export function ComparePage() {
       <Heading title={`${name}: versions ${a} and ${b}`}>
         <CopyButton text={() => window.location.href}>Copy link</CopyButton>
       </Heading>
+      <Replay name={name} a={a} b={b} />
+      <h2>Cards</h2>
       <Loaded query={query}>
         {({ differences }) =>
           differences.length === 0 ? (

@@ -141,7 +141,48 @@ function OneRound({ round, open }: { round: Round; open: boolean }) {
         ]}
       />
       {round.verdicts.length > 0 && <Verdicts verdicts={round.verdicts} />}
+      {round.traffic.length > 0 && <Traffic traffic={round.traffic} />}
+      {round.steps.length > 0 && <ServerSteps steps={round.steps} />}
     </details>
+  );
+}
+
+function Traffic({ traffic }: { traffic: Round["traffic"] }) {
+  const sum = (name: "sent" | "received") => count(traffic.reduce((total, found) => total + found[name], 0));
+  return (
+    <ListTable
+      label="Bytes that travelled"
+      caption={`No logs left a region: ${sum("received")} bytes of weights and figures did, and ${sum("sent")} came back`}
+      columns={["Region", "Bytes to it", "Bytes from it"]}
+    >
+      {traffic.map((found) => (
+        <tr key={found.region}>
+          <th scope="row">{found.region}</th>
+          <td className="number">{count(found.sent)}</td>
+          <td className="number">{count(found.received)}</td>
+        </tr>
+      ))}
+    </ListTable>
+  );
+}
+
+function ServerSteps({ steps }: { steps: Round["steps"] }) {
+  return (
+    <ListTable label="Steps with the regions" caption="Steps with the regions" columns={["Step", "Done", "Figures"]}>
+      {steps.map((step, index) => (
+        <tr key={index}>
+          <th scope="row">{step.name}</th>
+          <td>
+            <Time at={step.time} />
+          </td>
+          <td className="prose">
+            {Object.entries(step.figures)
+              .map(([name, value]) => `${words(name)}: ${typeof value === "number" ? figure(value) : value}`)
+              .join(", ")}
+          </td>
+        </tr>
+      ))}
+    </ListTable>
   );
 }
 
