@@ -53,13 +53,6 @@ port = {port}
 """
 
 NODE = """
-[drift]
-block_windows = 20
-warmup_blocks = 10
-current_blocks = 3
-confirm_blocks = 2
-cooldown_windows = 100
-
 [drift_events]
 type = "kafka"
 brokers = "{brokers}"
