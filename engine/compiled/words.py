@@ -54,7 +54,10 @@ lowest_bit: Any = intrinsic(_lowest_bit)
 
 def padded(data: bytes) -> NDArray[np.uint8]:
     """A copy of bytes that compiled loops may read from."""
-    return np.frombuffer(bytearray(b"".join((bytes(PAD), data, bytes(PAD)))), np.uint8)
+    found = np.empty(len(data) + 2 * PAD, np.uint8)
+    found[:PAD] = found[PAD + len(data) :] = 0
+    found[PAD : PAD + len(data)] = np.frombuffer(data, np.uint8)
+    return found
 
 
 @loop

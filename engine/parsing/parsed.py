@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from engine.parsing.header import text_of
 from engine.parsing.line_reader import LineReader
 from engine.parsing.parsed_columns import SPANNED, STREAM, Fields, Rows
 from engine.records import ParsedLines
+
+Number = TypeVar("Number", np.int8, np.int16, np.int32, np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +56,15 @@ class Parsed:
 
     def format(self) -> NDArray[np.int16]:
         """int16 (n,): index into `formats`."""
-        found: NDArray[np.int16] = self.rows.format[self.good.rows]
-        return found
+        return self._of_good(self.rows.format)
 
     def level(self) -> NDArray[np.int8]:
         """int8 (n,): index into `level_names`."""
-        found: NDArray[np.int8] = self.rows.level[self.good.rows]
-        return found
+        return self._of_good(self.rows.level)
+
+    def _of_good(self, column: NDArray[Number]) -> NDArray[Number]:
+        """The rows of a column that belong to good lines; the column itself if all do."""
+        return column if len(column) == len(self) else column[self.good.rows]
 
     def undated(self) -> int:
         """Good lines without a time that can be read; they have the time of reading."""
@@ -91,7 +95,7 @@ class Parsed:
             name: One of `engine.parsing.parsed_columns.SPANNED`.
         """
         found = np.zeros(len(self), np.int64)
-        start, end = self.rows.spans[self.good.rows, SPANNED.index(name)].T
+        start, end = self._of_good(self.rows.spans[:, SPANNED.index(name)]).T
         index = np.flatnonzero(end > start)
         if len(index):
             hashes = np.zeros(len(index), np.int64)
