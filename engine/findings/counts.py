@@ -8,7 +8,8 @@ was measured on few lines.
 A count is surprising only if neither the clock nor the other lines explain it: its chance is the greater of the
 chance given the seconds of the window and the chance given the lines of the window (an intersection-union test,
 Berger 1982). Daily traffic, replays and pauses move all lines together or the clock alone, so they explain
-themselves.
+themselves. An explanation that fits the thing's past worse than the other one counts for less, by the ratio of their
+likelihoods: what follows the traffic of the day is not explained by a clock that knows no hours.
 """
 
 from collections.abc import Iterator
@@ -103,22 +104,21 @@ class CountHistory:
         """
         self._grow(len(counts))
         self._families = families
-        window, span = counts.copy(), span_s
         for scale in range(SCALES):
             blocks = 1 << scale
-            for back in range(blocks // 2, blocks):
-                if back:
-                    window += self._ring[(self._n - back) % _RING]
-                    span += float(self._ring_span[(self._n - back) % _RING])
             if self._n - blocks < max(_MIN_BLOCKS, 3 * blocks):
                 break
             if (self._n + 1) % max(1, blocks // 2) == 0:
-                yield from self._test(scale, window, window - counts, span, span - span_s)
+                before = (self._n - np.arange(1, blocks)) % _RING
+                inside = self._ring[before].sum(axis=0)
+                span = sum(self._ring_span[before].tolist(), span_s)
+                yield from self._test(scale, counts + inside, inside, span, span - span_s)
         self._learn(counts, span_s)
 
     def _test(self, scale: int, window: Floats, inside: Floats, span: float, inside_s: float) -> Iterator[Unusual]:
         """Tests one window; `inside` is what of it the totals hold already."""
         blocks = 1 << scale
+        groups = (self._n - (blocks - 1)) / blocks
         total = np.maximum(self._total - inside, 0.0)
         if self._families is not None:
             # What writes for the first time is expected to write as much as the others of its family.
@@ -133,15 +133,18 @@ class CountHistory:
         if not len(at):
             return
         window, total, usual = window[at], total[at], usual[at]
-        high, low = _tails(window, usual, total, self._dispersion(LINES, scale, total, at))
         past_s = self._span - inside_s
-        if past_s > 0:
-            by_clock = (total + 0.5) / past_s * span
-            high_clock, low_clock = _tails(window, by_clock, total, self._dispersion(CLOCK, scale, total, at))
-            # The kinder of the two explanations holds.
-            usual = np.where(window > usual, np.maximum(usual, by_clock), np.minimum(usual, by_clock))
-            high, low = np.minimum(high, high_clock), np.minimum(low, low_clock)
-        surprise = np.maximum(high, low)
+        expected = np.array((usual, (total + 0.5) / past_s * span if past_s > 0 else usual))
+        dispersion = self._dispersion(scale, total, at)
+        both, low = _tails(window, expected, total, dispersion)
+        better = _better(total / groups, dispersion, groups) if past_s > 0 else np.zeros(len(at))
+        both[CLOCK] += np.maximum(better, 0.0)
+        both[LINES] -= np.minimum(better, 0.0)
+        # The kinder of the two explanations holds.
+        more = np.where(both[LINES] < both[CLOCK], expected[LINES], expected[CLOCK])
+        usual = np.where(window > usual, more, expected.min(axis=0))
+        high = both.min(axis=0)
+        surprise = np.maximum(high, low.min(axis=0))
         index = np.flatnonzero(surprise > 0)
         if len(index):
             yield Unusual(blocks, at[index], window[index], usual[index], surprise[index], high[index] > 0)
@@ -162,34 +165,38 @@ class CountHistory:
             span_square, span = span_square - last_s * last_s, span - last_s
         return groups, summed, square, by_span, float(span_square), float(span)
 
-    def _dispersion(self, by: int, scale: int, total: Floats, at: Index) -> Floats:
-        own = _ratio(*self._excess(by, scale, at, current=False))
-        typical: Floats | float = self._pool[by, scale]
+    def _dispersion(self, scale: int, total: Floats, at: Index) -> Floats:
+        """float64 (2, k): by the lines and by the clock."""
+        own = _ratio(*self._excess(scale, at, current=False))
+        typical = self._pool[:, scale, None]
         if self._families is not None:
-            typical = self._of_families(by, scale, self._families[at])
+            typical = self._of_families(scale, self._families[at])
         return _shrunk(own, total, typical)
 
-    def _of_families(self, by: int, scale: int, families: Index) -> Floats:
-        """The dispersion that is typical of each of these families, by all its members."""
+    def _of_families(self, scale: int, families: Index) -> Floats:
+        """float64 (2, k): the dispersion that is typical of each of these families, by all its members."""
         assert self._families is not None
         some, inverse = np.unique(families, return_inverse=True)
         members = np.flatnonzero(np.isin(self._families, some))
         of = np.searchsorted(some, self._families[members])
-        excess, square = self._excess(by, scale, members, current=False)
-        sums = [
-            np.bincount(of, column, len(some)).astype(np.float64) for column in (excess, square, self._total[members])
-        ]
-        return _shrunk(_ratio(sums[0], sums[1]), sums[2], self._pool[by, scale])[inverse]
+        excess, square = (
+            np.array([np.bincount(of, row, len(some)) for row in of_both])
+            for of_both in self._excess(scale, members, current=False)
+        )
+        total = np.bincount(of, self._total[members], len(some)).astype(np.float64)
+        return _shrunk(_ratio(excess, square), total, self._pool[:, scale, None])[:, inverse]
 
-    def _excess(self, by: int, scale: int, at: Index, *, current: bool) -> tuple[Floats, Floats]:
-        """Variance above that of a Poisson count, and the mean's square; their ratio is the dispersion."""
+    def _excess(self, scale: int, at: Index, *, current: bool) -> tuple[Floats, Floats]:
+        """Variance above that of a Poisson count, and the mean's square; their ratio is the dispersion.
+
+        Returns:
+            Both float64 (2, k): given the lines, and given the seconds, of a window.
+        """
         groups, summed, square, by_span, span_square, span = self._groups(scale, at, current=current)
-        if by == LINES:
-            mean = summed / max(1, groups)
-            return square / max(1, groups) - mean * mean - mean, mean * mean
-        rate = summed / max(span, 1e-9)
+        mean, rate = summed / max(1, groups), summed / max(span, 1e-9)
         squares = square - 2 * rate * by_span + rate * rate * span_square
-        return squares - summed, rate * rate * span_square
+        excess = np.array((square / max(1, groups) - mean * mean - mean, squares - summed))
+        return excess, np.array((mean * mean, rate * rate * span_square))
 
     def _update_pool(self) -> None:
         """The dispersion that is typical of the source: the median over things with enough lines."""
@@ -197,8 +204,7 @@ class CountHistory:
         if len(at) < 3:
             return
         for scale in range(SCALES):
-            for by in (LINES, CLOCK):
-                self._pool[by, scale] = float(np.median(_ratio(*self._excess(by, scale, at, current=True))))
+            self._pool[:, scale] = np.median(_ratio(*self._excess(scale, at, current=True)), axis=1)
 
     def _learn(self, counts: Floats, span_s: float) -> None:
         m = self._moments
@@ -256,6 +262,12 @@ class CountHistory:
 
 
 _SUSPECT_Z = 3.0
+_INDEPENDENT = 1 / 8
+"""How many independent windows one of the past counts as: neighbouring ones are alike.
+
+Of the incidents of eight logs of the benchmark, .944 are found with 0 and .968 from 1/10 on; the other alerts of
+Apache rise from 1/6 on.
+"""
 _FEWEST = 8.0
 """Lines to be expected before their absence means anything."""
 
@@ -277,6 +289,19 @@ def share_of_tests(
     return templates.weight(keys) / (max(1.0, mean) * max(1, len(tested)) * TESTS)
 
 
+def _better(mean: Floats, dispersion: Floats, groups: float) -> Floats:
+    """By how much the lines explain the past of counts better than the clock does: logarithm of a likelihood ratio.
+
+    Args:
+        mean: (k,): of the counts of a window.
+        dispersion: (2, k): by the lines and by the clock.
+        groups: Windows of the past.
+    """
+    lines, clock = np.log1p(dispersion * mean)
+    better: Floats = _INDEPENDENT / 2 * groups * (clock - lines)
+    return better
+
+
 def _ratio(excess: Floats, square: Floats) -> Floats:
     ratio: Floats = np.maximum(0.0, excess / np.maximum(square, 1e-12))
     return ratio
@@ -288,16 +313,24 @@ def _shrunk(own: Floats, total: Floats, typical: Floats | float) -> Floats:
 
 
 def _tails(count: Floats, mean: Floats, total: Floats, dispersion: Floats) -> tuple[Floats, Floats]:
-    """-ln of the chance of so high, and of so low, a count; 0 where it is plainly usual."""
+    """-ln of the chance of so high, and of so low, a count; 0 where it is plainly usual.
+
+    Args:
+        count: (k,): the counts.
+        mean: (2, k): what is to be expected, by the lines and by the clock.
+        total: (k,): counts from which the means were estimated.
+        dispersion: (2, k): by the lines and by the clock.
+    """
     size = 1.0 / (1.0 / (total + 0.5) + dispersion)
     sigma = np.sqrt(mean + mean * mean / size)
-    high, low = np.zeros(len(count)), np.zeros(len(count))
-    up = np.flatnonzero((count > mean + _SUSPECT_Z * sigma) & (count >= 2))
-    if len(up):
+    count = np.broadcast_to(count, mean.shape)
+    high, low = np.zeros(mean.shape), np.zeros(mean.shape)
+    up = (count > mean + _SUSPECT_Z * sigma) & (count >= 2)
+    if up.any():
         chance = betainc(count[up], size[up], mean[up] / (mean[up] + size[up]))
         high[up] = -np.log(np.maximum(chance, _TINY))
-    down = np.flatnonzero((mean >= _FEWEST) & (count < 0.6 * mean))
-    if len(down):
+    down = (mean >= _FEWEST) & (count < 0.6 * mean)
+    if down.any():
         chance = betainc(size[down], count[down] + 1.0, size[down] / (mean[down] + size[down]))
         low[down] = -np.log(np.maximum(chance, _TINY))
     return high, low

@@ -4,8 +4,9 @@ Levels and HTTP statuses are counted over all templates: retries that spread ove
 them.
 """
 
+import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +14,9 @@ from numpy.typing import NDArray
 from engine.findings.base import Block, Signal, State, TemplateLookup
 from engine.findings.counts import TESTS, CountHistory
 from engine.findings.rates import Starts
+from engine.findings.tails import LEAST
 from engine.formats.base import LEVEL_NAMES
 from engine.formats.http_status import NAMES
-
-Floats = NDArray[np.float64]
-Ints = NDArray[np.integer[Any]]
 
 _LEVELS = len(LEVEL_NAMES)
 _BAD = [
@@ -40,30 +39,27 @@ class LevelShift:
 
     def observe(self, block: Block, templates: TemplateLookup) -> Sequence[Signal]:
         """See `engine.findings.base.StreamDetector`."""
-        columns = block.lines.level, _LEVELS + templates.status(block.lines.key)
+        status = templates.status(block.keys)
+        levels = np.bincount(block.lines.level, minlength=_LEVELS)
+        statuses = np.bincount(status, block.counts, len(NAMES))
         counts = np.zeros(_LEVELS + len(NAMES))
-        for column in columns:
-            counts += np.bincount(column, minlength=len(counts))
-        bad = np.zeros(len(counts), np.bool_)
-        bad[_BAD] = True
-        counts[~bad] = 0.0
-        self._note_starts(block, columns, counts)
+        counts[_BAD] = np.concatenate((levels, statuses))[_BAD]
+        things = np.flatnonzero(counts)
+        ends = [_ends(block, thing, status) for thing in things.tolist()]
+        first = block.lines.row[[first for first, _ in ends]]
+        self._starts.add(things, first, counts[things], block, len(counts))
         known = max(1, int((self._history.total > 0).sum()))
+        least = LEAST + math.log(known * TESTS)
         found = []
         for unusual in self._history.observe(counts, block.span_s):
-            surprise = unusual.surprise - np.log(known * TESTS)
-            for i in np.flatnonzero((surprise > 1.0) & unusual.more).tolist():
+            surprise = unusual.surprise - least + LEAST
+            for i in np.flatnonzero((surprise > LEAST) & unusual.more).tolist():
                 thing, count, usual = int(unusual.index[i]), float(unusual.count[i]), float(unusual.usual[i])
-                mine = np.flatnonzero(columns[thing >= _LEVELS] == thing)
-                if len(mine):
-                    first = self._starts.first(thing, unusual.blocks, usual)
-                    found.append(_signal(block, int(mine[-1]), thing, float(surprise[i]), count, usual, first))
+                if counts[thing]:
+                    start = self._starts.first(thing, unusual.blocks, usual)
+                    _, last = _ends(block, thing, status)
+                    found.append(_signal(block, last, thing, float(surprise[i]), count, usual, start))
         return found
-
-    def _note_starts(self, block: Block, columns: "tuple[Ints, Ints]", counts: Floats) -> None:
-        things = np.flatnonzero(counts)
-        first = [int(np.argmax(columns[thing >= _LEVELS] == thing)) for thing in things.tolist()]
-        self._starts.add(things, block.lines.row[first], counts[things], block, len(counts))
 
     def coarsen(self) -> None:
         """See `engine.findings.base.StreamDetector`."""
@@ -73,6 +69,15 @@ class LevelShift:
     def snapshot(self) -> State:
         """See `engine.findings.base.StreamDetector`."""
         return {"history": self._history.snapshot(), "starts": self._starts.snapshot()}
+
+
+def _ends(block: Block, thing: int, status: NDArray[np.int64]) -> tuple[int, int]:
+    """The first and last line of a level or status in the block that has some; `status` is that of `block.keys`."""
+    if thing < _LEVELS:
+        mine = np.flatnonzero(block.lines.level == thing)
+        return int(mine[0]), int(mine[-1])
+    of = np.flatnonzero(status == thing - _LEVELS)
+    return int(block.order[block.starts[of]].min()), int(block.order[block.starts[of + 1] - 1].max())
 
 
 def _signal(

@@ -26,12 +26,15 @@ _LOOKED_AT = 400
 """Bytes of a message in which numbers are looked for."""
 _MAX_NUMBERS = 12
 """Numbers in one message that are looked at."""
+_PLACES = [[f"{at}/{of}" for at in range(1, of + 1)] for of in range(_MAX_NUMBERS + 1)]
 _NUMBER = re.compile(
     rb"(?<![\w.:/-])-?(\d{1,15}(?:\.\d{1,9})?)"
     rb"(?=(?: ?(ns|us|ms|msec|secs?|seconds?|s|KB?|kB|MB?|GB?|bytes|B|%)(?!=))?(?![\w%]|[.:/-]\d))"
 )
 _BEFORE = re.compile(rb"([A-Za-z][A-Za-z_.-]{1,24})[\"']?(?: ?[=:] ?| )-?$")
 _LONGEST_NAME = 30
+_REQUEST_TIME = b"time"
+"""What a fraction without a name is called in an access log: servers append the seconds that a request took."""
 _PAIR = re.compile(rb'(?:^|\s)([A-Za-z_][\w.-]{0,40})="?(-?\d{1,15}(?:\.\d{1,9})?)"?(?=\s|$)')
 _NO_MEASURE = re.compile(r"(?i)(?:^|[._-])(?:id|pid|tid|port|ts|time|timestamp|line|thread|seq|version)$|Id$|_at$")
 
@@ -45,7 +48,7 @@ _FAILED = NAMES.index("DENIED")
 _MEASURE = re.compile(
     r"(?i)(?:^|[^a-z])(?:ns|us|ms|msec|s|secs?|seconds?|%|[kmg]?b)(?:[^a-z]|$)|latenc|duration|elapsed|took|delay|\btime\b|_time|timeout"
     r"|wait|pause|lag\b|bytes|size|queue|depth|backlog|pending|memory|heap|used|usage|load|total|count|retr|attempt|status"
-    r"|code|exit|error|fail|cpu|rss|conn"
+    r"|code|exit|error|fail|cpu|rss|conn|(?<=[a-z])(?-i:Ms|Ns|Us|Secs?|Seconds|Time|[KMG]i?[Bb])(?![a-z])"
 )
 
 
@@ -68,10 +71,11 @@ class ReadLines:
 
     def message(self, i: int) -> bytes:
         """The message of line `i` of these."""
+        rows = self.parsed.rows
         row = int(self.parsed.good.rows[i])
-        if (fields := self.parsed.rows.fields.get(row)) is not None:
+        if rows.fields and (fields := rows.fields.get(row)) is not None:
             return fields.message.encode("utf-8", "surrogatepass")
-        start, end = self.parsed.rows.spans[row, _MESSAGE].tolist()
+        start, end = rows.spans[row, _MESSAGE].tolist()
         return self.parsed.good.lines.data[start:end]
 
     def numbers(self, i: int) -> list[tuple[str, float]]:
@@ -82,9 +86,8 @@ class ReadLines:
         found = _NUMBER.findall(self.message(i)[:_LOOKED_AT])
         numbers = []
         if len(found) <= _MAX_NUMBERS:
-            numbers = [(f"{at}/{len(found)}", float(number)) for at, (number, _) in enumerate(found, start=1)]
-        row = int(self.parsed.good.rows[i])
-        if row in self.parsed.rows.fields:
+            numbers = [(place, float(number)) for place, (number, _) in zip(_PLACES[len(found)], found, strict=True)]
+        if self.parsed.rows.fields and (row := int(self.parsed.good.rows[i])) in self.parsed.rows.fields:
             numbers += _fields(self.parsed.good.lines.line(row))
         return numbers
 
@@ -97,6 +100,8 @@ class ReadLines:
         match = list(_NUMBER.finditer(message))[int(at) - 1]
         before = _BEFORE.search(message[max(0, match.start() - _LONGEST_NAME) : match.start(1)])
         word, unit = b"" if before is None else before[1], match[2] or b""
+        if not word and b"." in match[1] and self.parsed.formats[int(self.parsed.format()[i])].http:
+            word = _REQUEST_TIME
         return f"{word.decode()} {unit.decode()} {place}"
 
 
@@ -150,8 +155,9 @@ class ColumnReader:
                 self._keys.pop(lane, None)
         keys = np.empty(len(parsed), np.int32)
         lane_of = parsed.format()
-        for lane in np.unique(lane_of).tolist():
-            mine = np.flatnonzero(lane_of == lane)
+        one = int(lane_of.min()) == int(lane_of.max())
+        for lane in [int(lane_of[0])] if one else np.unique(lane_of).tolist():
+            mine = np.arange(len(parsed)) if one else np.flatnonzero(lane_of == lane)
             cluster = parsed.rows.text[parsed.good.rows[mine]] if lane in requests else parsed.cluster[mine]
             known = self._known(lane, int(cluster.max()) + 1)
             for i in np.flatnonzero(known[cluster] < 0).tolist():

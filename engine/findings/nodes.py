@@ -8,6 +8,7 @@ import numpy as np
 from engine.findings.base import NO_NODE, Block, Signal, State, TemplateLookup
 from engine.findings.codes import Codes
 from engine.findings.counts import CountHistory, Unusual, share_of_tests
+from engine.findings.tails import LEAST
 
 MAX_PAIRS = 20_000
 _NODE_BITS = 16
@@ -40,24 +41,25 @@ class OddNodes:
         known = np.flatnonzero(self._history.total > 0)
         # A template that comes in floods from one host may do so from any.
         families = np.append(0, 1 + (self._pairs.known() >> _NODE_BITS))
+        tested = self._pairs.known()[known - 1] >> _NODE_BITS
+        share = np.log(share_of_tests(templates, np.arange(len(templates)), tested))
         for unusual in self._history.observe(counts, block.span_s, families):
             if len(self._nodes) > 1:
-                found += self._signals(block, templates, unusual, pair, known)
+                found += self._signals(block, unusual, pair, share)
         return found
 
     def _signals(
         self,
         block: Block,
-        templates: TemplateLookup,
         unusual: Unusual,
         pair: "np.ndarray[tuple[int], np.dtype[np.int32]]",
-        known: "np.ndarray[tuple[int], np.dtype[np.int64]]",
+        share: "np.ndarray[tuple[int], np.dtype[np.float64]]",
     ) -> list[Signal]:
+        """`share` is the logarithm of `share_of_tests` for each template."""
         keys = self._pairs.known()[unusual.index - 1]
-        tested = self._pairs.known()[known - 1] >> _NODE_BITS
-        surprise = unusual.surprise + np.log(share_of_tests(templates, keys >> _NODE_BITS, tested))
+        surprise = unusual.surprise + share[keys >> _NODE_BITS]
         found = []
-        for i in np.flatnonzero((surprise > 1.0) & unusual.more).tolist():
+        for i in np.flatnonzero((surprise > LEAST) & unusual.more).tolist():
             mine = np.flatnonzero(pair == unusual.index[i])
             if not len(mine):
                 continue

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from engine.findings.base import Block, Signal, State, TemplateLookup
 from engine.findings.counts import SCALES, CountHistory, Unusual, share_of_tests
+from engine.findings.tails import LEAST
 
 _RING = 1 << (SCALES - 1)
-_MIN_SURPRISE = 1.0
 
 
 class Rates:
@@ -33,9 +33,10 @@ class Rates:
         self._starts.add(block.keys, first, block.counts, block, len(templates))
         found: list[Signal] = []
         known = np.flatnonzero(self._history.total > 0)
+        share = np.log(share_of_tests(templates, np.arange(len(templates)), known))
         for unusual in self._history.observe(counts, block.span_s):
-            surprise = unusual.surprise + np.log(share_of_tests(templates, unusual.index, known))
-            for i in np.flatnonzero(surprise > _MIN_SURPRISE).tolist():
+            surprise = unusual.surprise + share[unusual.index]
+            for i in np.flatnonzero(surprise > LEAST).tolist():
                 found.append(self._signal(block, unusual, i, float(surprise[i])))
         self._last.add(block.keys, block, len(templates))
         return found

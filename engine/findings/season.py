@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betainc  # type: ignore[import-untyped]
 
-from engine.findings.base import Block, Signal, State, TemplateLookup
+from engine.findings.base import Block, Signal, State, TemplateLookup, Values
+from engine.findings.blocks import part_of
 
 MAX_TEMPLATES = 1000
 """Templates that are watched, the oldest ones; each takes 400 bytes."""
@@ -61,31 +62,37 @@ class Season:
     def observe(self, block: Block, templates: TemplateLookup) -> Sequence[Signal]:
         """See `engine.findings.base.StreamDetector`."""
         self._grow(min(len(templates), MAX_TEMPLATES))
-        # Time never runs backwards here: lines of several writers are seldom in exact order.
-        hours = np.maximum.accumulate(block.lines.time_ns) // _HOUR_NS
-        if self._hour is not None:
-            hours = np.maximum(hours, self._hour)
         found: list[Signal] = []
-        starts = np.flatnonzero(np.diff(hours, prepend=-1))
-        for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(hours)], strict=True):
-            hour = int(hours[start])
+        for hour, start, stop in self._hours(block):
             if hour != self._hour:
                 found += self._close(block, start)
                 self._whole, self._hour = self._hour is not None, hour
-            self._add(block, start, stop)
+            # Most blocks lie in one hour, and their lines are sorted by template already.
+            whole = stop - start == len(block)
+            self._add(block if whole else Block(block.number, part_of(block.lines, start, stop, Values.none()), 0.0))
         return found
 
-    def _add(self, block: Block, start: int, stop: int) -> None:
-        key = block.lines.key[start:stop]
-        row, time_ns = block.lines.row[start:stop], block.lines.time_ns[start:stop]
-        mine = np.flatnonzero(key < len(self._now))
-        keys, first = np.unique(key[mine], return_index=True)
-        _, last = np.unique(key[mine][::-1], return_index=True)
+    def _hours(self, block: Block) -> list[tuple[int, int, int]]:
+        """The hours that the block is in, each with its lines [start, stop); time never runs backwards here."""
+        time_ns = block.lines.time_ns
+        before = -1 if self._hour is None else self._hour
+        if int(time_ns.max()) // _HOUR_NS <= max(before, int(time_ns.min()) // _HOUR_NS):
+            return [(max(before, int(time_ns[0]) // _HOUR_NS), 0, len(block))]
+        # Lines of several writers are seldom in exact order.
+        hours = np.maximum(np.maximum.accumulate(time_ns) // _HOUR_NS, before)
+        starts = np.flatnonzero(np.diff(hours, prepend=-1)).tolist()
+        return [(int(hours[a]), a, b) for a, b in zip(starts, [*starts[1:], len(hours)], strict=True)]
+
+    def _add(self, block: Block) -> None:
+        """Add lines of the open hour."""
+        watched = int(np.searchsorted(block.keys, len(self._now)))
+        keys, first = block.keys[:watched], block.order[block.starts[:watched]]
+        last = block.order[block.starts[1 : watched + 1] - 1]
+        row, time_ns = block.lines.row, block.lines.time_ns
         new = self._now[keys] == 0
-        begin, end = mine[first], mine[::-1][last]
-        self._place[0, keys[new]], self._place[2, keys[new]] = row[begin[new]], time_ns[begin[new]]
-        self._place[1, keys], self._place[3, keys] = row[end], np.maximum(time_ns[end], self._place[2, keys])
-        self._now += np.bincount(key[mine], minlength=len(self._now))
+        self._place[0, keys[new]], self._place[2, keys[new]] = row[first[new]], time_ns[first[new]]
+        self._place[1, keys], self._place[3, keys] = row[last], np.maximum(time_ns[last], self._place[2, keys])
+        self._now[keys] += block.counts[:watched]
 
     def _close(self, block: Block, at: int) -> list[Signal]:
         """Judges the open hour, which ends at line `at` of the block, then learns it unless only a part was read."""
@@ -105,24 +112,30 @@ class Season:
     def _judged(self, slot: int, row: int, time_ns: int) -> list[Signal]:
         days, count = int(self._days[slot]), self._now
         total = self._sum[slot].astype(np.float64)
-        tested = np.flatnonzero(total > 0)
+        tested = int(np.count_nonzero(total))
         by_clock = (total + 0.5) / days
         by_lines = (total + 0.5) / max(self._lines[slot], 1.0) * count.sum()
-        own = (self._square[slot] / days - (total / days) ** 2 - total / days) / np.maximum((total / days) ** 2, 1e-12)
+        least, most = np.minimum(by_clock, by_lines), np.maximum(by_clock, by_lines)
+        # Few templates are far from usual even for a Poisson count; all else is done for these alone.
+        keys = np.flatnonzero((total > 0) & ((count > most + 2 * np.sqrt(most)) | (count < least - 2 * np.sqrt(least))))
+        if not len(keys):
+            return []
+        count, total, by_clock, by_lines = count[keys], total[keys], by_clock[keys], by_lines[keys]
+        own = (self._square[slot, keys] / days - (total / days) ** 2 - total / days) / np.maximum(
+            (total / days) ** 2, 1e-12
+        )
         dispersion = (total * np.maximum(own, 0.0) + _SHRINK * _USUAL_DISPERSION) / (total + _SHRINK)
         high = np.minimum(_above(count, by_clock, total, dispersion), _above(count, by_lines, total, dispersion))
         low = np.minimum(_below(count, by_clock, total, dispersion), _below(count, by_lines, total, dispersion))
-        surprise = np.maximum(high, low) - np.log(max(1, 2 * len(tested)))
+        surprise = np.maximum(high, low) - np.log(2 * tested)
         found = []
-        for key in tested[surprise[tested] > 0].tolist():
-            more = bool(high[key] > low[key])
-            first, last, first_ns, last_ns = (
-                self._place[:, key].tolist() if count[key] else (row, row, time_ns, time_ns)
-            )
-            usual = max(by_clock[key], by_lines[key]) if more else min(by_clock[key], by_lines[key])
+        for i in np.flatnonzero(surprise > 0).tolist():
+            more, key = bool(high[i] > low[i]), int(keys[i])
+            first, last, first_ns, last_ns = self._place[:, key].tolist() if count[i] else (row, row, time_ns, time_ns)
+            usual = max(by_clock[i], by_lines[i]) if more else min(by_clock[i], by_lines[i])
             found.append(
-                Signal(self.name, "more" if more else "fewer", key, float(surprise[key]), float(count[key]),
-                       float(usual), int(count[key]), first, last, first_ns, last_ns, note={"hour": slot % 24})
+                Signal(self.name, "more" if more else "fewer", key, float(surprise[i]), float(count[i]),
+                       float(usual), int(count[i]), first, last, first_ns, last_ns, note={"hour": slot % 24})
             )  # fmt: skip
         return found
 

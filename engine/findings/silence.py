@@ -79,9 +79,11 @@ class Silence:
 
     def _open(self, block: Block) -> list[Signal]:
         """Gaps that have not ended with the block."""
-        absent = self._judged()
+        absent = self._judged() & self._longer((self._clock_ns - self._ns) / 1e9, slice(None))
         absent[block.keys] = False
         at = np.flatnonzero(absent)
+        if not len(at):
+            return []
         last_row = int(block.lines.row[-1])
         seconds, lines = (self._clock_ns - self._ns[at]) / 1e9, (last_row - self._row[at]).astype(np.float64)
         surprise, mean, regular = self._judge(at, seconds, lines)
@@ -95,7 +97,7 @@ class Silence:
         """The longest gap of each template that ended within the block."""
         begin, order = block.starts[:-1], block.order
         longest = np.maximum.reduceat(gap_s, begin)
-        at = np.flatnonzero(self._judged()[block.keys] & (longest > 0))
+        at = np.flatnonzero(self._judged()[block.keys] & self._longer(longest, block.keys))
         if not len(at):
             return []
         found = []
@@ -111,6 +113,11 @@ class Silence:
                              row - lines + 1, row, since, int(clock[end]), regular=bool(regular[i]), open=False)
             )  # fmt: skip
         return found
+
+    def _longer(self, gap_s: Floats, keys: NDArray[np.int32] | slice) -> NDArray[np.bool_]:
+        """Whether gaps are longer than all that were seen of their templates; others surprise nobody."""
+        longer: NDArray[np.bool_] = gap_s > self._longest[0, keys, -1]
+        return longer
 
     def _judged(self) -> NDArray[np.bool_]:
         """Templates that came often enough, and for long enough, to be missed."""
@@ -173,12 +180,14 @@ class Silence:
 
     def _learn(self, block: Block, clock: NDArray[np.int64], gap_s: Floats, gap_lines: Floats) -> None:
         keys, starts, order, begin = block.keys, block.starts, block.order, block.starts[:-1]
-        real = gap_s > 0
-        self._gaps[keys] += np.add.reduceat(real.astype(np.float64), begin)
-        self._total[keys] += np.add.reduceat(gap_s, begin)
+        real = np.flatnonzero(gap_s > 0)
         octave = np.log2(np.maximum(gap_s[real], 1e-3)) - _FIRST_OCTAVE
         bucket = np.clip((octave * _PER_OCTAVE).round(), 0, _BUCKETS - 1).astype(np.int64)
-        np.add.at(self._histogram, (block.lines.key[order][real], bucket), 1)
+        at = np.repeat(np.arange(len(keys)), block.counts)[real]
+        histogram = np.bincount(at * _BUCKETS + bucket, minlength=len(keys) * _BUCKETS).reshape(-1, _BUCKETS)
+        self._histogram[keys] += histogram.astype(np.float32)
+        self._gaps[keys] += histogram.sum(axis=1)
+        self._total[keys] += np.add.reduceat(gap_s, begin)
         longest = np.maximum.reduceat(gap_s, begin), np.maximum.reduceat(gap_lines, begin)
         has = np.flatnonzero(longest[0] > 0)
         self._records[keys[has]] += 1

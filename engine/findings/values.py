@@ -11,6 +11,7 @@ that is measured on the place itself: counters, ids and all that drifts by natur
 quiet here.
 """
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -107,17 +108,20 @@ class ValueShifts:
                 continue
             tested = self._tested[scale, some]
             freedom = np.minimum(2.0 + tested / 2, 40.0)
-            for statistic in range(STATISTICS):
-                total = self._scores[statistic, rows][:, some].sum(axis=0) / np.sqrt(number[some])
-                spread = np.sqrt((self._spread[statistic, scale, some] + _PRIOR * _PRIOR_SQUARE) / (tested + _PRIOR))
-                ratio = np.abs(total) / np.maximum(spread, 1.0)
-                surprise = -np.log(np.maximum(2 * stdtr(freedom, -ratio), 1e-300)) - np.log(tests)
+            total = self._scores[:, rows][:, :, some].sum(axis=1) / np.sqrt(number[some])
+            spread = np.sqrt((self._spread[:, scale, some] + _PRIOR * _PRIOR_SQUARE) / (tested + _PRIOR))
+            ratio = np.abs(total) / np.maximum(spread, 1.0)
+            surprise = -np.log(np.maximum(2 * stdtr(freedom, -ratio), 1e-300)) - np.log(tests)
+            strange = (surprise > 1.0) & (tested >= _MIN_BLOCKS) & present[some]
+            for statistic, i in zip(*(at.tolist() for at in np.nonzero(strange)), strict=True):
+                sure = float(surprise[statistic, i])
                 if statistic > 0:
-                    surprise = np.minimum(surprise, _many(total, number[some], _HIGH[statistic - 1]) - np.log(tests))
-                for i in np.flatnonzero((surprise > 1.0) & (tested >= _MIN_BLOCKS) & present[some]).tolist():
-                    found.append(self._signal(block, int(some[i]), float(surprise[i]), float(total[i]), rows))
-                # A strange window must not teach that strange windows are usual.
-                self._spread[statistic, scale, some] += np.minimum(total * total, 16.0 * spread * spread)
+                    high = _many(total[statistic, i], number[some[i]], _HIGH[statistic - 1])
+                    sure = min(sure, float(high - np.log(tests)))
+                if sure > 1.0:
+                    found.append(self._signal(block, int(some[i]), sure, float(total[statistic, i]), rows))
+            # A strange window must not teach that strange windows are usual.
+            self._spread[:, scale, some] += np.minimum(total * total, 16.0 * spread * spread)
             self._tested[scale, some] += 1
         return found
 
@@ -160,14 +164,15 @@ class ValueShifts:
         return {"n": self._n, **{name: getattr(self, f"_{name}").copy() for name in _ARRAYS}}
 
 
-def _many(total: Floats, number: Floats, share: float) -> Floats:
+def _many(total: float, number: float, share: float) -> float:
     """-ln of the chance of the observed count of high values among `number` independent ones; 0 if not above usual.
 
     High values are rare, so with few values their sum is far from normal.
     """
-    high = np.round(total * np.sqrt(number * share * (1 - share)) + number * share)
-    chance = betainc(np.maximum(high, 1.0), number - np.maximum(high, 1.0) + 1.0, share)
-    return np.where((total > 0) & (high >= 1), -np.log(np.maximum(chance, 1e-300)), 0.0)
+    high = round(total * math.sqrt(number * share * (1 - share)) + number * share)
+    if total <= 0 or high < 1:
+        return 0.0
+    return -math.log(max(float(betainc(high, number - high + 1.0, share)), 1e-300))
 
 
 def _bucket(value: Floats) -> NDArray[np.int64]:

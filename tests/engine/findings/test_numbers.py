@@ -24,6 +24,20 @@ def test_numbers_are_read_with_what_they_are_called(line, values):
     assert dict(zip(names, sampled.value.tolist(), strict=True)) == values
 
 
-@pytest.mark.parametrize(("name", "measure"), [("in ms 2/2", True), ("waited seconds 1/1", True), ("unit  1/2", False)])
+@pytest.mark.parametrize(
+    ("name", "measure"),
+    [
+        ("in ms 2/2", True), ("waited seconds 1/1", True), ("unit  1/2", False), ("responseTime", True),
+        ("rttMs", True), ("heapMB", True), ("items", False), ("alarms", False),
+    ],
+)  # fmt: skip
 def test_units_say_that_a_number_measures_something(name, measure):
     assert is_measure(name) is measure
+
+
+def test_the_fraction_at_the_end_of_a_request_is_its_time():
+    (batch,) = batches([b'10.0.0.1 - - [27/Nov/2026:10:00:00 +0000] "GET / HTTP/1.1" 200 512 "-" "-" 0.125'])
+    reader = ColumnReader()
+    lines = reader.read(Parser(ParseSettings(format="auto"), lambda partition, position: "").parse(batch))
+    sampled = reader.sample(lines, 0, 1, 1)
+    assert (reader.slots[sampled.slot[-1]][1].split()[0], sampled.value[-1]) == ("time", 0.125)
