@@ -123,7 +123,7 @@ class WindowStep(Step[ParsedLines, WindowBatch | Rejected]):
         # Open windows may be due before the next line is: their templates have to be known by then.
         self._texts = {template_id(text): text for text in state["templates"]}
         context.templates.update(self._texts)
-        self._windower = build_windower(context.settings.window, context.clock, state["windows"])
+        self._windower = build_windower(context.settings.window, context.clock, state["windows"], context.state_folder)
         self._tick_s = min(1.0, context.settings.window.idle_s / 4)
         self._tick_at_s = context.clock.monotonic_s() + self._tick_s
         self._evicted = self._open = 0
@@ -187,7 +187,9 @@ class WindowStep(Step[ParsedLines, WindowBatch | Rejected]):
 
     def state(self) -> dict[str, Any]:
         """See `Step.state`."""
-        return {"windows": self._windower.snapshot(), "templates": tuple(self._texts.values())}
+        windows = self._windower.snapshot()
+        self.file_bytes = self._windower.part_bytes
+        return {"windows": windows, "templates": tuple(self._texts.values())}
 
 
 class ScoreStep(Step[WindowBatch, ScoredWindows]):

@@ -28,6 +28,8 @@ class Step(StatefulBatchLogic[V, W, bytes]):
     """A step that is timed and traced, and discarded once its partition has ended."""
 
     name: str
+    file_bytes = 0
+    """Bytes of files that the latest `state` wrote."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -67,7 +69,7 @@ class Step(StatefulBatchLogic[V, W, bytes]):
         state = plain_pickle.dump(self.state())
         metrics = self._context.telemetry.metrics
         metrics.snapshot_seconds.observe(self._context.clock.monotonic_s() - started_s, self.name)
-        metrics.snapshot_bytes.labels(self.name).set(len(state))
+        metrics.snapshot_bytes.labels(self.name).set(len(state) + self.file_bytes)
         return state
 
 

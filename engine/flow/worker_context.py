@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from connectors.base import LineBatch, Source
 from engine.clock import Clock
@@ -75,6 +76,8 @@ class Context:
     classify: Classify | None = None
     collector: Collector | None = None
     suspects: Suspects | None = None
+    state_folder: Path | None = None
+    """Where steps may keep files that belong to their snapshots; None: a snapshot is all that is kept."""
 
     @property
     def models(self) -> ModelFollower:

@@ -17,7 +17,7 @@ from typing import Any
 
 from bytewax.recovery import RecoveryConfig, init_db_dir
 
-from engine.runtime.state_rows import RecoveryError, RecoveryFullError, forget_unfinished, refuse_code
+from engine.runtime.state_rows import RecoveryError, RecoveryFullError, delete_unused, forget_unfinished, refuse_code
 from engine.settings import RegionSettings
 from foundation import durable
 
@@ -74,6 +74,7 @@ def prepare(
             create(folder, settings, of, partitions)
         forget_unfinished(folder)
         refuse_code(folder)
+        delete_unused(folder)
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"x" * 4096)
             probe.flush()

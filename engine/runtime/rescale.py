@@ -25,6 +25,7 @@ from engine.runtime import recovery
 from engine.runtime.divided_state import divide, is_position, sink_states, step_of
 from engine.runtime.state_rows import RecoveryError, StateKey, read, write
 from engine.settings import RegionSettings
+from engine.windows import table_log
 from foundation import durable
 
 COMPLETE = "complete"
@@ -166,10 +167,24 @@ def _replace(settings: RegionSettings, saved: SavedState, workers: list[dict[Sta
         folder.mkdir(mode=0o700)
         recovery.create(folder, settings, of)
         write(folder, states)
+        _link_windows(folder, states, list(saved.folders.values()))
     new = [recovery.folder_of(settings, worker, of).name for worker in range(of)]
     names = {"old": [folder.name for folder in saved.folders.values()], "new": new}
     durable.write(moving / COMPLETE, json.dumps(names).encode())
     finish(path)
+
+
+def _link_windows(folder: Path, states: Mapping[StateKey, Any], before: Sequence[Path]) -> None:
+    """Links the files that saved windows refer to into a new folder; the old ones stay until the move is complete."""
+    for key, state in states.items():
+        name = table_log.folder_of(state["windows"]) if step_of(key) == "window" else None
+        if name is None:
+            continue
+        (folder / name).mkdir(mode=0o700)
+        for part in (part for old in before for part in (old / name).glob("*")):
+            os.link(part, folder / name / part.name)
+        durable.sync_folder(folder / name)
+    durable.sync_folder(folder)
 
 
 def _reparsed(states: Mapping[StateKey, Any], before: str, settings: RegionSettings) -> dict[StateKey, Any]:

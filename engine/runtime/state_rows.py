@@ -5,12 +5,14 @@ Bytewax pickles what a step gives it, and its pickled data could name any functi
 """
 
 import pickle
+import shutil
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from engine.windows import table_log
 from foundation import plain_pickle
 from foundation.errors import DriftlineError
 from foundation.sqlite import connect
@@ -89,6 +91,26 @@ def refuse_code(folder: Path) -> None:
             with closing(connect(path, BUSY_S, "FULL")) as database:
                 for step, key, saved in database.execute("SELECT step_id, state_key, ser_change FROM snaps"):
                     _bytes_of(folder, step, key, saved)
+
+
+def delete_unused(folder: Path) -> None:
+    """Deletes the files of open windows that no saved state refers to; only while no flow uses the folder.
+
+    A partition that ended leaves them, and so does an engine that was killed before its first snapshot was saved.
+
+    Raises:
+        RecoveryError: the databases cannot be used.
+    """
+    unused = {path.name: path for path in folder.glob(table_log.FOLDERS)}
+    with _usable(folder):
+        for path in _paths(folder) if unused else []:
+            with closing(connect(path, BUSY_S, "FULL")) as database:
+                for name in tuple(unused):
+                    found = database.execute("SELECT 1 FROM snaps WHERE instr(ser_change, ?) LIMIT 1", (name.encode(),))
+                    if found.fetchone():
+                        del unused[name]
+    for path in unused.values():
+        shutil.rmtree(path)
 
 
 def read(folder: Path) -> dict[StateKey, Any]:

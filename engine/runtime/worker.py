@@ -44,6 +44,7 @@ from engine.telemetry.endpoints import EndpointError
 from engine.telemetry.logs import setup_logging
 from engine.telemetry.telemetry import Telemetry
 from engine.windows.recent import RecentLines
+from engine.windows.window_base import NoRoomForWindowsError
 from foundation import native_stderr
 
 log = logging.getLogger(__name__)
@@ -96,11 +97,12 @@ def _run(
 ) -> int:
     config = recovery.prepare(settings, worker, of)
     telemetry.health.ok("recovery")
-    suspects = Suspects(recovery.folder_of(settings, worker, of))
+    folder = recovery.folder_of(settings, worker, of)
+    suspects = Suspects(folder)
     with context(settings, worker, of, clock, drain, telemetry, source) as running:
         if not (wait_for_model(running) and try_sinks(running)):
             return EXIT_OK
-        running = replace(with_gap_of_model(running), suspects=suspects)
+        running = replace(with_gap_of_model(running), suspects=suspects, state_folder=folder)
         _compile(telemetry)
         log.info("engine started", extra={"region": settings.region, "worker": worker, "of": of})
         _spare_collector()
@@ -163,6 +165,8 @@ def _failed(error: BytewaxRuntimeError) -> int:
     if isinstance(cause, DrainTimeoutError):
         log.error("stopped without delivering everything; it will be read again: %s", cause)
         return EXIT_FAILED
+    if isinstance(cause, NoRoomForWindowsError):
+        raise recovery.RecoveryFullError(f"recovery.path: {cause}") from error
     if isinstance(cause, ConnectorError):
         raise cause  # a restart would meet it again: `run` states so and ends with the usage code
     raise error

@@ -3,6 +3,7 @@
 The contract is in `engine.windows.window_base`; each kind of window is a file of its own.
 """
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -39,17 +40,21 @@ def other_gap(settings: WindowSettings, gap_s: float | None) -> str:
     )
 
 
-def build_windower(settings: WindowSettings, clock: Clock, state: bytes | None = None) -> Windower:
-    """The windower for the settings, going on from `state` (what `Windower.snapshot` gave) if there is one.
+def build_windower(
+    settings: WindowSettings, clock: Clock, state: bytes | None = None, folder: Path | None = None
+) -> Windower:
+    """The windower for the settings, continuing from `state` (what `Windower.snapshot` returned) if there is one.
+
+    Its snapshots keep many windows in files within `folder`, and are one piece without it.
 
     Raises:
         WindowStateError: the state is damaged, or its windows were cut by other settings.
     """
     if isinstance(settings, SessionWindows):
-        return SessionWindower(settings, clock, state)
+        return SessionWindower(settings, clock, state, folder)
     if isinstance(settings, SlidingWindows):
-        return SlidingWindower(settings, clock, state)
-    return TimeWindower(settings, clock, state)
+        return SlidingWindower(settings, clock, state, folder)
+    return TimeWindower(settings, clock, state, folder)
 
 
 __all__ = [

@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
@@ -14,6 +15,7 @@ from engine.records import NO_SESSION, ParsedLines, WindowBatch
 from engine.windows.grouping import Ints
 from engine.windows.session_table import MAX_OPEN, SessionTable
 from engine.windows.state_codec import pack, unpack
+from engine.windows.table_log import TableLog
 from engine.windows.watermark import Watermark
 from engine.windows.window_base import NO_TIME, WHOLE_SOURCE, LateLine, WindowCounters, Windowed, WindowStateError
 from models.base import template_id
@@ -86,6 +88,7 @@ class WindowShard(ABC, Generic[OutT]):
         settings: ShardSettings,
         clock: Clock,
         outgoing: type[OutT],
+        folder: Path | None,
         lateness_s: float = 0.0,
         token_width: int = 1,
     ) -> None:
@@ -95,6 +98,7 @@ class WindowShard(ABC, Generic[OutT]):
         self._clock = clock
         self._started_s = clock.monotonic_s()
         self._table = SessionTable(token_width)
+        self._log = TableLog(folder)
         self._watermark = Watermark(nanoseconds(lateness_s), settings.partition_idle_s, clock)
         self._partitions: list[str] = []
         self._number: dict[str, int] = {}
@@ -230,15 +234,22 @@ class WindowShard(ABC, Generic[OutT]):
         self._table.touched_s[slots] = math.ceil(self._now_s())
         return slots
 
+    @property
+    def part_bytes(self) -> int:
+        """See `Windower`."""
+        return self._log.written_bytes
+
     def snapshot(self) -> bytes:
         """See `Windower`."""
+        saved, whole = self._log.save(self._table)
         header = {
             "kind": self.kind,
             "shape": self._settings.shape(),
             "partitions": self._partitions,
             "watermark": self._watermark.dump(),
+            "log": saved,
         }
-        return pack(header, self._table.dump())
+        return pack(header, whole)
 
     def _restore(self, state: bytes) -> None:
         header, arrays = unpack(state)
@@ -252,7 +263,7 @@ class WindowShard(ABC, Generic[OutT]):
         for name in header["partitions"]:
             self._partition(name)
         self._watermark.load(**header["watermark"])
-        self._table.load(arrays, 0, deadlines=self.kind != "sliding")
+        self._log.load(self._table, header["log"], arrays, deadlines=self.kind != "sliding")
 
 
 def nanoseconds(seconds: float) -> int:

@@ -112,7 +112,7 @@ def absorb(
         _grow(pieces, entries, prior, slots, partition, cutting.steps, emission)
     stays = (pieces.ends_group & ~full).nonzero()[0]  # 4
     kept = slots[pieces.group[stays]]
-    table.rows[kept] = pieces.rows[stays]
+    table.write(kept, pieces.rows[stays], grew=pieces.continues[stays])
     # A reminder may come too early, never too late: a window that continues keeps the one it has.
     table.remind(kept[~pieces.continues[stays]])
     empty: Ints = slots[pieces.group[(pieces.ends_group & full).nonzero()[0]]]

@@ -1,9 +1,8 @@
 """The open windows of one shard as rows of one integer table."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import repeat
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from engine.windows.deadlines import Deadlines, entries_for, slots_of
 from engine.windows.grouping import Ints
 from engine.windows.token_store import TokenStore
-from engine.windows.window_base import NO_TIME, WindowStateError
+from engine.windows.window_base import NO_TIME
 
 ID, SESSION, COUNT, FIRST, LAST, FIRST_NS, LAST_NS, DEADLINE, PARTITION, BASE, ENTRY = range(11)
 """Columns. ID: what lines are matched by (SESSION, or a hash of it). SESSION: hash handed on. COUNT: lines held.
@@ -20,8 +19,11 @@ it. PARTITION: number of the partition's name. BASE: where the token store keeps
 reminder among the deadlines."""
 
 WIDTH = 11
-_SAVED = BASE
+SAVED = BASE
 """Columns before this one are saved; the others are computed again."""
+
+UNCHANGED, GREW, REPLACED = range(3)
+"""What happened to a slot since it was saved: nothing, lines were added to its window, anything else."""
 
 MAX_OPEN = 1 << 24
 """Number of slots that an entry of the deadlines can address; half are reserved for the windows of one batch."""
@@ -42,12 +44,14 @@ class SessionTable:
     """Slots for open windows; a slot's row is `rows[slot]`, its key in bytes `keys[slot]`.
 
     `touched_s[slot]` is for the owner to set: seconds from its start to the window's last line, not negative.
+    `change[slot]` is `UNCHANGED`, `GREW` or `REPLACED`.
     """
 
     def __init__(self, token_width: int = 1) -> None:
         self.rows: Ints = np.zeros((1024, WIDTH), np.int64)
         self.keys: list[bytes] = [b""] * 1024
         self.touched_s: NDArray[np.int32] = np.full(1024, _UNUSED, np.int32)
+        self.change: NDArray[np.uint8] = np.zeros(1024, np.uint8)
         self.tokens = TokenStore(token_width)
         self._slot_of: dict[int, int] = {}
         self._free: Ints = np.arange(1023, -1, -1)
@@ -61,48 +65,70 @@ class SessionTable:
         """int64: the slot of each id, -1 where none is open."""
         return np.fromiter(map(self._slot_of.get, ids.tolist(), repeat(-1)), np.int64, len(ids))
 
-    def open(self, ids: Ints, sessions: Ints, keys: list[bytes]) -> Ints:
+    def open(self, ids: Ints, sessions: Ints, keys: Sequence[bytes]) -> Ints:
         """int64: new slots for ids that have none; their rows hold no line yet."""
         n = len(ids)
         if self._free_size < n:
-            self._grow(n)
+            self.resize(max(len(self.rows) + n, int(len(self.rows) * _GROWTH)))
         self._free_size -= n
         slots = self._free[self._free_size : self._free_size + n].copy()
+        self.open_at(slots, ids, sessions, keys)
+        return slots
+
+    def open_at(self, slots: Ints, ids: Ints, sessions: Ints, keys: Sequence[bytes]) -> None:
+        """Opens ids in unused slots; `find_free` has to follow unless these were taken from the free ones."""
         self._slot_of.update(zip(ids.tolist(), slots.tolist(), strict=True))
         _all(map(self.keys.__setitem__, slots.tolist(), keys))
-        blank = np.zeros((n, WIDTH), np.int64)
+        blank = np.zeros((len(slots), WIDTH), np.int64)
         blank[:, ID] = ids
         blank[:, SESSION] = sessions
         blank[:, LAST_NS] = NO_TIME
         blank[:, ENTRY] = _NO_ENTRY
         self.rows[slots] = blank
         self.touched_s[slots] = 0
-        return slots
+        self.change[slots] = REPLACED
+
+    def write(self, slots: Ints, rows: Ints, *, grew: NDArray[np.bool_] | bool) -> None:
+        """Sets rows; those that `grew` hold what they held before, and new lines after it."""
+        self.rows[slots] = rows
+        self.change[slots] = np.maximum(self.change[slots], np.where(grew, GREW, REPLACED))
 
     def release(self, slots: Ints) -> None:
         """Forgets windows; their blocks in the token store are the caller's to free."""
         _all(map(self._slot_of.__delitem__, self.rows[slots, ID].tolist()))
         self.rows[slots, ENTRY] = _NO_ENTRY
         self.touched_s[slots] = _UNUSED
+        self.change[slots] = REPLACED
         self._free[self._free_size : self._free_size + len(slots)] = slots
         self._free_size += len(slots)
 
-    def _grow(self, needed: int) -> None:
+    def resize(self, size: int) -> None:
+        """Makes room for `size` windows; not fewer than now."""
         old = len(self.rows)
-        size = max(old + needed, int(old * _GROWTH))
         self.rows.resize((size, WIDTH), refcheck=False)
-        self.touched_s.resize(size, refcheck=False)
+        for column in (self.touched_s, self.change, self._free):
+            column.resize(size, refcheck=False)
         self.touched_s[old:] = _UNUSED
-        self._free.resize(size, refcheck=False)
         self.keys.extend([b""] * (size - old))
         fresh = np.arange(size - 1, old - 1, -1)
         self._free[self._free_size : self._free_size + len(fresh)] = fresh
         self._free_size += len(fresh)
 
+    def find_free(self) -> None:
+        """Lists the unused slots again."""
+        unused = (self.touched_s == _UNUSED).nonzero()[0][::-1]
+        self._free[: len(unused)] = unused
+        self._free_size = len(unused)
+
     def used(self) -> Ints:
         """int64: the slots in use, ascending."""
         slots: Ints = (self.touched_s != _UNUSED).nonzero()[0]
         return slots
+
+    def is_used(self, slots: Ints) -> NDArray[np.bool_]:
+        """Whether each slot holds a window."""
+        used: NDArray[np.bool_] = self.touched_s[slots] != _UNUSED
+        return used
 
     def remind(self, slots: Ints) -> None:
         """Sets the reminder of each slot to its row's deadline; an earlier reminder no longer counts."""
@@ -148,37 +174,3 @@ class SessionTable:
             return ()
         joined = b"\n".join(map(self.keys.__getitem__, slots.tolist()))
         return tuple(joined.decode("utf-8", "backslashreplace").split("\n"))
-
-    def dump(self) -> dict[str, NDArray[Any]]:
-        """Copies of everything needed to go on, as arrays."""
-        used = self.used()
-        rows = self.rows[used]
-        keys = list(map(self.keys.__getitem__, used.tolist()))
-        return {
-            "rows": rows[:, :_SAVED],
-            "tokens": self.tokens.gather(rows[:, BASE], rows[:, COUNT]),
-            "key_lengths": np.fromiter(map(len, keys), np.uint32, len(keys)),
-            "keys": np.frombuffer(b"".join(keys), np.uint8),
-        }
-
-    def load(self, state: dict[str, NDArray[Any]], now_s: int, *, deadlines: bool) -> None:
-        """Takes over what `dump` gave, into an empty table; all windows count as touched now.
-
-        Raises:
-            WindowStateError: the arrays do not fit each other.
-        """
-        saved, lengths = state["rows"], state["key_lengths"]
-        if saved.ndim != 2 or saved.shape[1] != _SAVED or len(lengths) != len(saved):
-            raise WindowStateError(f"window state has rows of shape {saved.shape} and {len(lengths)} keys")
-        blob = state["keys"].tobytes()
-        ends = np.cumsum(lengths, dtype=np.int64)
-        keys = [blob[e - n : e] for e, n in zip(ends.tolist(), lengths.tolist(), strict=True)]
-        slots = self.open(saved[:, ID], saved[:, SESSION], keys)
-        self.rows[slots, :_SAVED] = saved
-        counts = saved[:, COUNT]
-        held = (counts > 0).nonzero()[0]
-        none = np.zeros(len(held), np.int64)
-        self.rows[slots[held], BASE] = self.tokens.extend(none, none, counts[held], state["tokens"])
-        self.touched_s[slots] = now_s
-        if deadlines:
-            self.remind(slots)

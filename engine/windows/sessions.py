@@ -1,5 +1,6 @@
 """Session windows: lines of one session key, until it pauses or gets too long."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -83,8 +84,10 @@ class SessionWindower(WindowShard[Emission]):
     kind = "session"
     follows = frozenset({"gap_s"})  # it comes from the model, and a later version may have another one
 
-    def __init__(self, settings: SessionWindows, clock: Clock, state: bytes | None = None) -> None:
-        super().__init__(settings, clock, Emission, settings.allowed_lateness_s)
+    def __init__(
+        self, settings: SessionWindows, clock: Clock, state: bytes | None = None, folder: Path | None = None
+    ) -> None:
+        super().__init__(settings, clock, Emission, folder, settings.allowed_lateness_s)
         self._gap_ns = nanoseconds(settings.gap_s)
         self._cutting = Cutting(settings.max_length, self._gap_ns, np.array(settings.steps(), np.int64))
         if state is not None:

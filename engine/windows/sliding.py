@@ -1,6 +1,7 @@
 """Sliding windows: every `stride` lines the last `size` lines, of a source or of one session key."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -98,8 +99,10 @@ class SlidingWindower(WindowShard[WindowRows]):
 
     kind = "sliding"
 
-    def __init__(self, settings: SlidingWindows, clock: Clock, state: bytes | None = None) -> None:
-        super().__init__(settings, clock, WindowRows, token_width=4)
+    def __init__(
+        self, settings: SlidingWindows, clock: Clock, state: bytes | None = None, folder: Path | None = None
+    ) -> None:
+        super().__init__(settings, clock, WindowRows, folder, token_width=4)
         self._per_source = settings.per == "source"
         self._size, self._stride = settings.size, settings.stride
         self._seen = 0
@@ -171,7 +174,7 @@ class SlidingWindower(WindowShard[WindowRows]):
         prior[:, STARTED] |= windows > 0
         prior[:, TOUCHED] = self._seen + rows[groups.starts + groups.lengths - 1]
         self._seen += int(rows.max()) + 1
-        self._table.rows[slots] = prior
+        self._table.write(slots, prior, grew=False)
 
     def _close(self, slots: Ints, emission: WindowRows, trigger: int) -> None:
         rows = self._table.rows[slots]

@@ -1,6 +1,7 @@
 """Arrays and a JSON header as one run of bytes, and back: fast, small, and no pickle."""
 
 from collections.abc import Mapping
+from mmap import mmap
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from engine.windows.window_base import WindowStateError
 
-_MAGIC = b"DLWIN002"
+_MAGIC = b"DLWIN003"
 
 
 def pack(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> bytes:
@@ -22,7 +23,7 @@ def pack(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> bytes
     return b"".join(parts)
 
 
-def unpack(state: bytes) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+def unpack(state: bytes | mmap) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """The arguments of `pack`; the arrays are read-only views of `state`.
 
     Raises:

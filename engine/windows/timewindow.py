@@ -1,5 +1,6 @@
 """Time windows: lines of one session key, or of a whole source, within fixed spans of event time."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
@@ -62,8 +63,10 @@ class TimeWindower(WindowShard[Emission]):
 
     kind = "time"
 
-    def __init__(self, settings: TimeWindows, clock: Clock, state: bytes | None = None) -> None:
-        super().__init__(settings, clock, Emission, settings.allowed_lateness_s)
+    def __init__(
+        self, settings: TimeWindows, clock: Clock, state: bytes | None = None, folder: Path | None = None
+    ) -> None:
+        super().__init__(settings, clock, Emission, folder, settings.allowed_lateness_s)
         self._per_source = settings.per == "source"
         self._length_ns = nanoseconds(settings.length_s)
         self._slide_ns = self._length_ns if settings.slide_s is None else nanoseconds(settings.slide_s)

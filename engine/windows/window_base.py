@@ -25,6 +25,10 @@ class WindowStateError(DriftlineError):
     """A snapshot cannot be used: damaged, of another version, or cut by other settings than today's."""
 
 
+class NoRoomForWindowsError(DriftlineError):
+    """The open windows cannot be saved, because the disk is full."""
+
+
 @dataclass(frozen=True, slots=True)
 class LateLine:
     """A line that no open window can take any more; `row` counts in the `ParsedLines` it came with."""
@@ -83,6 +87,15 @@ class Windower(Protocol):
         """Closes every open window at the end of a finite source."""
         ...
 
+    @property
+    def part_bytes(self) -> int:
+        """Size of the file that the latest snapshot wrote, 0 without one."""
+        ...
+
     def snapshot(self) -> bytes:
-        """The open windows as plain bytes, for the constructor; later calls of other methods do not change them."""
+        """The open windows as plain bytes, for the constructor; later calls of other methods do not change them.
+
+        Of many windows they are a reference to files (see `engine.windows.table_log`), which stay until the snapshot
+        after the next one.
+        """
         ...

@@ -15,7 +15,7 @@ from bytewax.recovery import RecoveryConfig
 from bytewax.testing import TestingSink, run_main
 
 from engine.runtime import recovery
-from engine.runtime.state_rows import RecoveryError
+from engine.runtime.state_rows import RecoveryError, write
 from engine.settings import from_mapping
 from foundation import plain_pickle
 
@@ -271,3 +271,14 @@ def test_a_state_that_is_not_bytes_is_refused_before_it_is_read(settings, tmp_pa
     with pytest.raises(RecoveryError, match=rf"the state of t\.sum.* for 'k' {reason}.*`driftline state reset`"):
         prepare(settings())
     assert "HOME" not in called
+
+
+def test_files_of_windows_that_no_saved_state_names_are_deleted(settings, tmp_path):
+    prepare(settings())
+    folder = tmp_path / "recovery" / "worker-0-of-1"
+    for name in ("windows-aa", "windows-bb"):
+        (folder / name).mkdir()
+        (folder / name / "000000000.part").write_bytes(b"x")
+    write(folder, {("f.window", "k"): {"windows": b"... windows-bb ..."}})
+    reopen(settings())
+    assert [path.name for path in folder.glob("windows-*")] == ["windows-bb"]

@@ -7,14 +7,20 @@ from contextlib import closing
 import pytest
 
 from engine.cli.app import run_command
+from engine.clock import ManualClock
 from engine.runtime import recovery, rescale
 from engine.runtime.divided_state import step_of
 from engine.runtime.state_rows import RecoveryError, read, write
 from engine.settings import from_mapping
 from engine.steps.parse import Parser, ParseSettings
+from engine.steps.window import SessionWindows, build_windower
+from engine.windows import table_log
+from tests.engine.windows.test_bounds import parsed
 
 LINES = [b"081109 203615 148 INFO dfs.DataNode: Receiving block blk_%d src: /10.0.0.1:5 dest: /10.0.0.2:6" % i
          for i in range(3)]  # fmt: skip
+
+NO_WINDOWS = build_windower(SessionWindows(), ManualClock(0)).snapshot()
 
 SESSIONS = {"window": {"kind": "session"}, "model": {"store": "m"}, "route": "session", "shards": 2}
 
@@ -93,6 +99,24 @@ def test_what_belongs_to_a_partition_follows_it(settings, save):
         assert {key for step, key in states if step == "source"} == mine
         assert {key for step, key in states if step == "parse"} == mine
         assert states["source", f"t/{worker + 3}"] == {"offset": 10 * (worker + 3)}
+
+
+def test_windows_that_are_saved_in_files_take_them_along(settings, monkeypatch):
+    monkeypatch.setattr(table_log, "SMALL", 0)
+    for worker in (0, 1):
+        recovery.prepare(settings(), worker, 2, lock_wait_s=0)
+    folders = [recovery.folder_of(settings(), worker, 2) for worker in (0, 1)]
+    windower = build_windower(SessionWindows(), ManualClock(0), None, folders[1])
+    windower.add(parsed([1, 2], [0, 0], partition="t/1"))
+    write(folders[0], {("driftline.source", "t/0"): {"offset": 0}})
+    write(folders[1], {("driftline.window", "t/1"): {"windows": windower.snapshot(), "templates": ()}})
+    recovery.release()
+    for of in (3, 1):
+        rescale.rescale(settings(), of)
+    recovery.prepare(settings(), 0, 1, lock_wait_s=0)
+    saved = load(settings(), 1)[0]["window", "t/1"]["windows"]
+    again = build_windower(SessionWindows(), ManualClock(0), saved, recovery.folder_of(settings(), 0, 1))
+    assert again.open_windows == 2
 
 
 def test_the_new_folders_are_those_of_the_new_number(settings, save, tmp_path):
@@ -193,13 +217,13 @@ def test_learnt_templates_stay_when_parse_changes(settings, save):
 
 
 def test_another_topic_keeps_what_was_learnt_and_no_position(settings, save):
-    save(settings(), [positions([0]) | {("find", "t/0"): {"blocks": 3}, ("window", "t/0"): {"windows": b"w"}}])
+    save(settings(), [positions([0]) | {("find", "t/0"): {"blocks": 3}, ("window", "t/0"): {"windows": NO_WINDOWS}}])
     other = settings(source={"type": "kafka", "brokers": "b:1", "topic": "u"})
     rescale.rescale(other, None)
     (states,) = load(other, 1)
     assert states["find", "u/0"] == {"blocks": 3}
     assert json.loads(states["parse", "u/0"])["texts"] == json.loads(parser_state())["texts"]
-    assert states["window", "t/0"] == {"windows": b"w"}  # ends under its old name
+    assert states["window", "t/0"] == {"windows": NO_WINDOWS}  # ends under its old name
     assert not [key for key in states if key[0] == "source"]
 
 

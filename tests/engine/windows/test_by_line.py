@@ -1,6 +1,9 @@
 """The vectorised windowers give what a plain loop over lines gives, however the stream is cut and resumed."""
 
 import dataclasses
+import os
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from connectors.base import LineBatch
 from engine.clock import ManualClock
 from engine.records import NO_SESSION, ParsedLines
 from engine.steps.window import SessionWindows, SlidingWindows, TimeWindows, build_windower
+from engine.windows import table_log
 from models.base import template_id
 
 SECOND = 1_000_000_000
@@ -66,10 +70,10 @@ def rows_of(batch) -> list[tuple]:
     ]  # fmt: skip
 
 
-def run(spec, stream: list[Line], cuts: set[int], resume: set[int] = frozenset(), close: bool = True):
-    """All windows and all late lines (as indices in the stream), cut and resumed at the given places."""
+def run(spec, stream: list[Line], cuts: set[int], resume: set[int] = frozenset(), folder: Path | None = None):
+    """All windows and all late lines (as indices in the stream), cut, saved and resumed at the given places."""
     clock = ManualClock(READ_NS)
-    windower = build_windower(spec, clock)
+    windower = build_windower(spec, clock, None, folder)
     windows, late, seen = [], [], {}
     start = 0
     while start < len(stream):
@@ -82,12 +86,12 @@ def run(spec, stream: list[Line], cuts: set[int], resume: set[int] = frozenset()
         seen[name] = seen.get(name, 0) + len(part)
         windows += rows_of(result.windows)
         late += [start + line.row for line in result.late]
+        state = windower.snapshot()
         if end in resume:
-            windower = build_windower(spec, clock, windower.snapshot())
+            windower = build_windower(spec, clock, state, folder)
         start = end
-    if close:
-        windows += rows_of(windower.close_all())
-        assert windower.open_windows == 0
+    windows += rows_of(windower.close_all())
+    assert windower.open_windows == 0
     return windows, late
 
 
@@ -264,6 +268,22 @@ def test_any_cutting_and_any_resume_gives_what_a_loop_over_lines_gives(kind: str
         expected = REFERENCE[kind](spec, stream)
         assert run(spec, stream, set()) == expected
         assert run(spec, stream, cuts | resume, resume) == expected
+
+    law()
+
+
+@pytest.mark.parametrize("kind", ["session", "time", "sliding"])
+def test_windows_resumed_from_parts_are_those_of_a_loop_over_lines(kind: str, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(table_log, "SMALL", 0)
+    monkeypatch.setattr(table_log, "MOST_PARTS", 500)  # of 1,024 slots: the sweep does not reach all of them each time
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # thousands of files
+    spec_of = {"session": session_settings, "time": time_settings, "sliding": sliding_settings}[kind]
+
+    @settings(max_examples=60, deadline=None)
+    @given(spec_of, streams(), places, places)
+    def law(spec, stream, cuts, resume) -> None:
+        with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
+            assert run(spec, stream, cuts | resume, resume, Path(folder)) == REFERENCE[kind](spec, stream)
 
     law()
 
