@@ -19,8 +19,9 @@ from engine.flow.bytewax_steps import DecideStep, ParseStep, ScoreStep, WindowSt
 from engine.flow.drift_step import DriftStep
 from engine.flow.find_step import FindStep
 from engine.flow.outputs import Outputs
-from engine.flow.rollup_step import RollupStep
+from engine.flow.rollup_step import RollupStep, WindowRollupStep
 from engine.flow.worker_context import Context
+from engine.records import DecidedWindows
 from engine.steps.alert import AlertWriter
 from engine.steps.explain import Explainer
 from engine.steps.parse import Parsed
@@ -37,26 +38,31 @@ def build(context: Context) -> Dataflow:
     good = op.branch("unparsed", parsed, streams.is_parsed)
     alerts: list[KeyedStream[Record]] = []
     rejected: list[KeyedStream[streams.Rejectable]] = [good.falses]
-    if settings.rollup is not None:
-        counted = op.stateful_batch("rollup", good.trues, lambda state: RollupStep(context, state))
-        outputs.rollup(streams.to_shard("count", counted, settings))
+    decided: list[KeyedStream[DecidedWindows]] = []
     if settings.learn is not None:
         found = op.stateful_batch("find", good.trues, lambda state: FindStep(context, state))
         alerts.append(streams.to_shard("report", found, settings))
     if settings.model is not None:
-        scored, late = _windows(context, outputs, good.trues)
-        alerts.append(scored)
+        windows, raised, late = _windows(context, outputs, good.trues)
+        decided.append(windows)
+        alerts.append(raised)
         rejected.append(late)
-    raised = op.merge("alerts", *alerts)
-    outputs.alerts(op.stateful_batch("budget", raised, lambda state: BudgetStep(context, state)))
+    sent = op.stateful_batch("budget", op.merge("alerts", *alerts), lambda state: BudgetStep(context, state))
+    outputs.alerts(sent)
+    if settings.rollup is not None:
+        lines = op.stateful_batch("rollup", good.trues, lambda state: RollupStep(context, state))
+        both: KeyedStream[DecidedWindows | Record] = op.merge("decided_and_sent", *decided, sent)
+        of_shards = op.map("shards", both, lambda item: (item[0], item))
+        counted = op.stateful_batch("count", of_shards, lambda state: WindowRollupStep(context, state))
+        outputs.rollup(op.merge("counted", streams.to_shard("counted_lines", lines, settings), counted))
     outputs.dead_letters(op.merge("rejected", *rejected))
     return flow
 
 
 def _windows(
     context: Context, outputs: Outputs, parsed: KeyedStream[Parsed]
-) -> tuple[KeyedStream[Record], KeyedStream[streams.WindowOutput]]:
-    """Windows and the model that scores them; alerts, and lines that came too late."""
+) -> tuple[KeyedStream[DecidedWindows], KeyedStream[Record], KeyedStream[streams.WindowOutput]]:
+    """Windows and the model that scores them; what was decided, alerts, and lines that came too late."""
     settings = context.settings
     writer = AlertWriter(
         settings.alert, settings.region, recent=context.recent, templates=context.templates,
@@ -74,5 +80,7 @@ def _windows(
     if settings.drift_events is not None:
         drifted = op.stateful_batch("drift", scored, lambda state: DriftStep(context, state))
         outputs.drift_events(drifted, settings.drift_events)
-    alerts = op.flat_map("alert", decided, lambda item: [(item[0], r) for r in writer.records(*item[1])])
-    return alerts, timely.falses
+    alerts = op.flat_map("alert", decided, lambda item: [
+        (item[0], record) for record in writer.records(item[1].scored, item[1].decisions)
+    ])  # fmt: skip
+    return decided, alerts, timely.falses

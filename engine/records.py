@@ -140,6 +140,21 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
+class DecidedWindows:
+    """Scored windows with what was decided about them.
+
+    Attributes:
+        scored: The windows.
+        anomalous: bool (n,): whether the score of each reached the threshold that it had to meet.
+        decisions: The windows for which an alert is due, in order.
+    """
+
+    scored: ScoredWindows
+    anomalous: NDArray[np.bool_]
+    decisions: tuple[Decision, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Rejected:
     """Dead letters on their way to their sink."""
 

@@ -14,7 +14,7 @@ from bytewax.operators import StatefulBatchLogic
 from connectors.base import LineBatch
 from engine.flow.step import EVERY_TURN, Step, restored
 from engine.flow.worker_context import Context
-from engine.records import Decision, ParsedLines, Rejected, ScoredWindows, WindowBatch
+from engine.records import DecidedWindows, ParsedLines, Rejected, ScoredWindows, WindowBatch
 from engine.steps.calibrate import StreamThreshold
 from engine.steps.decide import Decider
 from engine.steps.parse import Parsed, Parser
@@ -246,7 +246,7 @@ class ScoreStep(Step[WindowBatch, ScoredWindows]):
         return {"waiting": self._gatherer.snapshot(), "templates": texts}
 
 
-class DecideStep(Step[ScoredWindows, tuple[ScoredWindows, tuple[Decision, ...]]]):
+class DecideStep(Step[ScoredWindows, DecidedWindows]):
     """Scores of one shard → the windows to alert on."""
 
     name = "decide"
@@ -268,18 +268,22 @@ class DecideStep(Step[ScoredWindows, tuple[ScoredWindows, tuple[Decision, ...]]]
         )
         self._suppressed = sum(self._decider.suppressed.values())
 
-    def work(self, values: list[ScoredWindows]) -> list[tuple[ScoredWindows, tuple[Decision, ...]]]:
+    def work(self, values: list[ScoredWindows]) -> list[DecidedWindows]:
         """See `Step.work`."""
-        out = [(scored, self._decider.decide(scored, self._threshold.thresholds(scored))) for scored in values]
+        out = [self._decided(scored) for scored in values]
         metrics = self._context.telemetry.metrics
         suppressed = sum(self._decider.suppressed.values())
         metrics.suppressed.inc(suppressed - self._suppressed)
         self._suppressed = suppressed
         now_ns = self._context.clock.wall_ns()
-        for scored, decisions in out:
-            produced = scored.batch.produced_ns[[d.index for d in decisions]]
+        for decided in out:
+            produced = decided.scored.batch.produced_ns[[d.index for d in decided.decisions]]
             metrics.latency_seconds.observe_all((now_ns - produced) / 1e9)
-        return [(scored, decisions) for scored, decisions in out if decisions]
+        return out
+
+    def _decided(self, scored: ScoredWindows) -> DecidedWindows:
+        thresholds = self._decider.thresholds(scored, self._threshold.thresholds(scored))
+        return DecidedWindows(scored, scored.score >= thresholds, self._decider.decide(scored, thresholds))
 
     def state(self) -> bytes:
         """See `Step.state`."""

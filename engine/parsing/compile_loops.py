@@ -17,9 +17,11 @@ from engine.compiled.words import PAD, padded
 from engine.formats.registry import FORMATS
 from engine.formats.timestamps import TimeRules
 from engine.parsing.format_tables import FormatTables
+from engine.parsing.minute_counts import MinuteCounts
 from engine.parsing.parsed_columns import Rows
 from engine.parsing.template_settings import TemplateSettings
 from engine.parsing.templates import PartitionTemplates
+from foundation.time_text import NS_PER_S
 
 
 @cache
@@ -49,6 +51,10 @@ def _call_everything() -> None:
     templates.assign(rows.text)
     templates.restore(0, {**templates.state(0), "born": [], "now": []})
     templates.forget()
+    one, day = np.ones(1, np.int64), np.full(1, 86_400 * NS_PER_S)
+    counts = MinuteCounts(0, 2)
+    counts.add_lines(day, one, np.zeros(1, np.int8))
+    counts.add_windows(day, one, np.array([0, 1]), np.zeros((1, 1), np.int32))
 
 
 if __name__ == "__main__":

@@ -150,10 +150,7 @@ class Decider:
             thresholds: float64 (n,): what each window meets where the settings fix no threshold; by default the
                 model's.
         """
-        if self._settings.threshold is not None:
-            thresholds = np.full(len(scored.score), self._settings.threshold)
-        elif thresholds is None:
-            thresholds = np.full(len(scored.score), scored.threshold)
+        thresholds = self.thresholds(scored, thresholds)
         release = thresholds - self._settings.release_margin
         self._rules = self._silences()
         candidates = self._candidates(scored, release)
@@ -161,6 +158,12 @@ class Decider:
         decisions = [self._window(scored, i, float(thresholds[i]), float(release[i])) for i in candidates]
         self._ordinary.close()
         return tuple(d for d in decisions if d is not None)
+
+    def thresholds(self, scored: ScoredWindows, thresholds: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+        """float64 (n,): what each window meets; see `decide`."""
+        if self._settings.threshold is not None:
+            return np.full(len(scored.score), self._settings.threshold)
+        return np.full(len(scored.score), scored.threshold) if thresholds is None else thresholds
 
     def _candidates(self, scored: ScoredWindows, release: NDArray[np.float64]) -> list[int]:
         """Windows that can change anything: hot ones, and all of sessions that have an episode.

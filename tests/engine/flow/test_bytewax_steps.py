@@ -286,15 +286,16 @@ def test_a_drain_scores_what_waits(make, window_batch, window):
     assert len(step.on_eof()[0]) == 1
 
 
-def test_only_windows_with_an_alert_go_on_and_the_rest_is_counted(make, scored, window):
+def test_windows_leave_with_the_alerts_that_are_due_and_the_rest_is_counted(make, scored, window):
     context = make()
     step = DecideStep(context, None)
     calm, alarm = scored(window(score=0.1)), scored(window(score=0.9), window(score=0.9))
-    ((found, decisions),) = step.on_batch([calm, alarm])[0]
-    assert found is alarm
-    assert [d.index for d in decisions] == [0]
+    found = step.on_batch([calm, alarm])[0]
+    assert [d.scored for d in found] == [calm, alarm]
+    assert [d.anomalous.tolist() for d in found] == [[False], [True, True]]
+    assert [[decision.index for decision in d.decisions] for d in found] == [[], [0]]
     again = DecideStep(make(), step.snapshot())
-    assert again.on_batch([scored(window(score=0.9))])[0] == []
+    assert [d.decisions for d in again.on_batch([scored(window(score=0.9))])[0]] == [()]
 
 
 def test_windows_are_what_a_window_step_hands_on(make, line_batch):

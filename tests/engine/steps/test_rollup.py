@@ -1,105 +1,69 @@
-"""Counts per minute and template: exact, whatever the batches and crashes were."""
-
-import itertools
-from collections import Counter
+"""Windows and alerts by minute and template, with a sketch of the scores."""
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from engine.steps.rollup import LEVELS, MINUTE_NS, Rollup
+from engine.parsing.minute_counts import ALL, MINUTE_NS
+from engine.records import DecidedWindows, ScoredWindows, WindowBatch
+from engine.steps.rollup import ALERTS, ANOMALOUS, FIRST_BUCKET, WINDOW_COLUMNS, WINDOWS, WindowRollup
+from foundation.score_buckets import quantile
+from models.base import Windows
 
-LINES = st.lists(
-    st.tuples(st.integers(0, 20 * MINUTE_NS), st.sampled_from([-5, 0, 7, 1 << 40]), st.integers(0, LEVELS - 1)),
-    min_size=1, max_size=60,
-)  # fmt: skip
-CUTS = st.lists(st.integers(0, 60), max_size=6)
-LATE = st.integers(0, 3)
+NOW = 30_000_000
 
 
-def columns(lines):
-    times, templates, levels = zip(*lines, strict=True) if lines else ((), (), ())
-    return np.array(times, np.int64), np.array(templates, np.int64), np.array(levels, np.int8)
+def decided(*windows):
+    """Windows of (partition, minute, templates, score); those from 0.5 on are anomalous."""
+    partitions, minutes, ids, scores = zip(*windows, strict=True)
+    n, zeros = len(windows), np.zeros(len(windows), np.int64)
+    last_ns = np.array(minutes) * MINUTE_NS
+    batch = WindowBatch(
+        Windows.of(list(ids)), partitions, zeros, ("",) * n, zeros, zeros, last_ns, last_ns, zeros, zeros
+    )
+    score = np.array(scores, np.float32)
+    return DecidedWindows(ScoredWindows(batch, score, "floor", 1, 0.5), score >= 0.5, ())
 
 
-def batches(lines, cuts):
-    edges = sorted({0, len(lines), *(min(cut, len(lines)) for cut in cuts)})
-    return [lines[a:b] for a, b in itertools.pairwise(edges)]
+def alert(source, minute, *ids):
+    text = str(np.datetime64(minute * 60, "s"))
+    return {"source": source, "last_time": f"{text}.000Z", "templates": [{"id": f"{i:016x}"} for i in ids]}
 
 
-def store(table, rows):
-    """Upsert rows as a database does."""
-    table.update({(row.minute, row.part, row.template): row for row in rows})
+def table(rows):
+    return {(name, row.minute, row.template): row.counts for name, row in rows}
 
 
-def counted(lines, cuts, late):
-    rollup, table = Rollup(late), {}
-    for i, batch in enumerate(batches(lines, cuts)):
-        rollup.add(*columns(batch))
-        store(table, rollup.changed() if i % 2 else rollup.closed())
-    store(table, rollup.changed())
-    return table
+def test_windows_anomalous_windows_and_scores_are_counted_by_template():
+    rollup = WindowRollup(5)
+    rollup.add_windows("0", decided(
+        ("a", NOW, [3, 4, 3], 0.9), ("a", NOW, [3], 0.1), ("b", NOW + 1, [4], 0.2), ("a", NOW + 1, [], 0.5)
+    ))  # fmt: skip
+    found = table(rollup.changed())
+    shown = {key: counts[:FIRST_BUCKET] for key, counts in found.items()}
+    a, b = "a (windows 0)", "b (windows 0)"
+    assert shown == {
+        (a, NOW, ALL): (2, 1, 0), (a, NOW, 3): (2, 1, 0), (a, NOW, 4): (1, 1, 0), (a, NOW + 1, ALL): (1, 1, 0),
+        (b, NOW + 1, ALL): (1, 0, 0), (b, NOW + 1, 4): (1, 0, 0),
+    }  # fmt: skip
+    scores = dict(enumerate(found[a, NOW, 3][FIRST_BUCKET:]))
+    assert sum(scores.values()) == 2
+    assert quantile(scores, 0) == pytest.approx(0.1, rel=0.13)
+    assert quantile(scores, 1) == pytest.approx(0.9, rel=0.13)
+    assert list(rollup.changed()) == []
 
 
-@given(LINES, CUTS, LATE)
-def test_every_line_is_counted_once(lines, cuts, late):
-    expected = Counter((time // MINUTE_NS, template, level) for time, template, level in lines)
-    found: Counter = Counter()
-    for row in counted(lines, cuts, late).values():
-        for level, count in enumerate(row.levels):
-            if count:
-                found[row.minute, row.template, level] += count
-    assert found == expected
-
-
-@given(LINES, CUTS, CUTS, LATE)
-def test_how_the_stream_is_cut_into_batches_does_not_matter(lines, cuts, others, late):
-    assert counted(lines, cuts, late) == counted(lines, others, late)
-
-
-@given(LINES, CUTS, CUTS, LATE, st.integers(0, 60), st.integers(0, 60))
-def test_a_crash_and_a_replay_end_with_the_same_rows(lines, cuts, others, late, saved, killed):
-    saved = min(saved, len(lines))
-    killed = min(max(saved, killed), len(lines))
-    table, rollup = {}, Rollup(late)
-    for batch in batches(lines[:saved], cuts):
-        rollup.add(*columns(batch))
-        store(table, rollup.closed())
-    state = rollup.snapshot()
-    for batch in batches(lines[saved:killed], cuts):
-        rollup.add(*columns(batch))
-        store(table, rollup.changed())
-    again = Rollup(late, state)
-    for batch in batches(lines[saved:], others):
-        again.add(*columns(batch))
-        store(table, again.closed())
-    store(table, again.changed())
-    assert table == counted(lines, cuts, late)
-
-
-@given(LINES, LATE)
-def test_a_snapshot_does_not_change_with_further_lines(lines, late):
-    rollup = Rollup(late)
-    rollup.add(*columns(lines))
-    state = rollup.snapshot()
-    before = {key: [part.tolist() for part in rows] for key, rows in state["minutes"].items()}
-    rollup.add(*columns(lines))
-    assert {key: [part.tolist() for part in rows] for key, rows in state["minutes"].items()} == before
-
-
-def test_new_templates_are_reported_once_with_their_first_line():
-    rollup = Rollup(5)
-    assert rollup.add(*columns([(1, 9, 0), (2, 4, 0), (3, 9, 0)])).tolist() == [0, 1]
-    assert rollup.add(*columns([(4, 4, 0), (5, 7, 0), (6, 9, 0)])).tolist() == [1]
-
-
-@pytest.mark.parametrize("late", [0, 2])
-def test_only_changed_rows_are_written_again(late):
-    rollup = Rollup(late)
-    rollup.add(*columns([(0, 1, 0), (0, 2, 3)]))
-    assert len(rollup.changed()) == 2
-    assert rollup.changed() == []
-    rollup.add(*columns([(1, 2, 3)]))
-    (row,) = rollup.changed()
-    assert (row.template, row.levels, row.first_ns, row.last_ns) == (2, (0, 0, 0, 2, 0, 0, 0), 0, 1)
+def test_alerts_are_counted_for_their_templates_and_continue_after_a_crash():
+    rollup = WindowRollup(5)
+    high = (1 << 64) - 2
+    rollup.add_alert("1", alert("a", NOW, 3, high))
+    again = WindowRollup(5, rollup.snapshot())
+    again.add_alert("1", alert("a", NOW, 3))
+    again.add_alert("1", alert("a", NOW + 9, 3))
+    (name,) = {name for name, _ in rollup.changed()}
+    assert name == "a (alerts 1)"
+    found = {(key[1], key[2]): counts for key, counts in table(again.closed()).items()}
+    assert {key: counts[ALERTS] for key, counts in found.items()} == {
+        (NOW, ALL): 2, (NOW, 3): 2, (NOW, -2): 1,
+    }  # fmt: skip
+    assert {counts[WINDOWS] + counts[ANOMALOUS] for counts in found.values()} == {0}
+    assert {len(counts) for counts in found.values()} == {WINDOW_COLUMNS}
