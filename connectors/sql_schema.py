@@ -37,7 +37,7 @@ ALERTS = sa.Table(
     sa.Column("cause_id", sa.Text()),
     sa.Index("alerts_created", "created", "id"),
     sa.Index("alerts_time", "last_time", "id"),
-    sa.Index("alerts_group", "group_id", "last_time", "severity", "first_time"),
+    sa.Index("alerts_group", "group_id", "last_time", "severity", "first_time", "created"),
     sa.Index("alerts_cause", "cause_id", "last_time", "region"),
     sa.Index("alerts_series", "last_time", "region", "kind", "line_class", "severity", "score"),
 )

@@ -53,7 +53,7 @@ def _index_alerts() -> None:
     op.create_index("alerts_cause", "alerts", ["cause_id", "last_time", "region"])
     op.create_index("alerts_series", "alerts", ["last_time", "region", "kind", "line_class", "severity", "score"])
     op.drop_index("alerts_group", "alerts")
-    op.create_index("alerts_group", "alerts", ["group_id", "last_time", "severity", "first_time"])
+    op.create_index("alerts_group", "alerts", ["group_id", "last_time", "severity", "first_time", "created"])
 
 
 def _count_alerts() -> None:

@@ -1,6 +1,6 @@
 """Groups of alerts: list, detail, and the actions that change their status."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import sqlalchemy as sa
@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from connectors.sql_schema import ALERTS, GROUP_STATES
 from engine.api.actions import Comment, GroupAction, LifeEvent, act_on_group, life_of
-from engine.api.alert_queries import STATUS, AlertItem, Status, Wanted, alert_item, joined, select_alerts, severity_name
+from engine.api.alert_queries import AlertItem, Status, Wanted, alert_item, joined, select_alerts, severity_name
 from engine.api.auth import Operator, Viewer
 from engine.api.pages import Page, PageRequest, Paging
 from engine.api.problems import RESPONSES, ProblemError, not_found
@@ -19,6 +19,9 @@ from foundation.documents.alert import Severity
 router = APIRouter(prefix="/api/v1/groups", tags=["groups"], responses=RESPONSES)
 
 GroupId = Annotated[str, Path(max_length=64, pattern=r"^[^\x00]+$", description="Id of the group.")]
+
+CHUNK, MOST_CHUNK = 200, 2_000
+"""Alerts that are read at once in search of the newest groups: at first, and then."""
 
 LATEST = 20
 """Alerts that a detail lists."""
@@ -72,10 +75,7 @@ class BulkResult(BaseModel):
 @router.get("")
 def list_groups(_: Viewer, services: Svc, wanted: Wanted, paging: Paging) -> Page[GroupItem]:
     """Groups with alerts in a range of event time, the group with the newest alert first."""
-    grouped = _grouped(wanted.conditions(), paging).subquery()
-    behind = paging.behind(grouped.c.last_time, grouped.c.id)
-    order = grouped.c.last_time.desc(), grouped.c.id.desc()
-    rows = services.database.rows(sa.select(grouped).where(*behind).order_by(*order).limit(paging.limit + 1))
+    rows = _newest(services, wanted.conditions(), paging)
     latest = _latest(services, rows[: paging.limit])
     return paging.page(rows, "last_time", "id", lambda row: _item(row, latest[row["id"]]))
 
@@ -121,7 +121,54 @@ def _revision(if_match: str | None) -> int | None:
     return int(text)
 
 
-def _grouped(conditions: list[sa.ColumnElement[bool]], paging: PageRequest) -> sa.Select[Any]:
+def _newest(
+    services: Services, conditions: Sequence[sa.ColumnElement[bool]], paging: PageRequest
+) -> list[Mapping[str, Any]]:
+    """The groups of a page and the first of the next one.
+
+    Alerts are read from the newest one on until their groups fill the page, because adding up all groups of a large
+    store to show the newest ones takes seconds.
+    """
+    time, identity = ALERTS.c.last_time, ALERTS.c.group_id
+    query = sa.select(time, identity).select_from(joined()).where(*conditions, *paging.within(time))
+    query = query.order_by(time.desc(), identity.desc())
+    if paging.after:
+        query = query.where(time <= paging.after[0])
+    seen: set[str] = set()
+    found: list[Mapping[str, Any]] = []
+    rest, size = query, CHUNK
+    while True:
+        rows = services.database.tuples(rest.limit(size))
+        groups = list(dict.fromkeys(group for _, group in rows if group not in seen))
+        seen.update(groups)
+        for i in range(0, len(groups), paging.limit + 1):
+            found += _counted(services, conditions, paging, groups[i : i + paging.limit + 1])
+            if len(found) > paging.limit:
+                return found[: paging.limit + 1]
+        if len(rows) < size:
+            return found
+        last, group = rows[-1]
+        rest, size = query.where(sa.or_(time < last, sa.and_(time == last, identity < group))), MOST_CHUNK
+
+
+def _counted(
+    services: Services, conditions: Sequence[sa.ColumnElement[bool]], paging: PageRequest, groups: Sequence[str]
+) -> Sequence[Mapping[str, Any]]:
+    """These groups with their counts, without those of earlier pages."""
+    if not groups:
+        return ()
+    grouped = _grouped(conditions, paging, groups).subquery()
+    order = grouped.c.last_time.desc(), grouped.c.id.desc()
+    query = sa.select(grouped).where(*paging.behind(grouped.c.last_time, grouped.c.id))
+    return services.database.rows(query.order_by(*order))
+
+
+def _grouped(
+    conditions: Sequence[sa.ColumnElement[bool]], paging: PageRequest, groups: Sequence[str]
+) -> sa.Select[Any]:
+    # Without conditions an index answers alone, unless answers are joined by the alerts' ids.
+    decided = ALERTS.outerjoin(GROUP_STATES, GROUP_STATES.c.group_id == ALERTS.c.group_id)
+    source = joined() if conditions else decided
     return (
         sa.select(
             ALERTS.c.group_id.label("id"),
@@ -132,29 +179,32 @@ def _grouped(conditions: list[sa.ColumnElement[bool]], paging: PageRequest) -> s
             sa.func.max(GROUP_STATES.c.revision).label("revision"),
             sa.func.max(GROUP_STATES.c.changed).label("changed"),
             sa.func.max(GROUP_STATES.c.changed_by).label("changed_by"),
-            # One alert that is newer than the resolution opens the group again.
-            sa.func.sum(sa.case((STATUS == "open", 1), else_=0)).label("open_alerts"),
+            sa.func.max(ALERTS.c.created).label("created"),
             sa.func.max(GROUP_STATES.c.status).label("decided"),
         )
-        .select_from(joined())
-        .where(*conditions, *paging.within(ALERTS.c.last_time))
+        .select_from(source)
+        .where(*conditions, ALERTS.c.group_id.in_(groups), *paging.within(ALERTS.c.last_time))
         .group_by(ALERTS.c.group_id)
     )
 
 
 def _latest(services: Services, rows: Any) -> dict[str, AlertItem]:
     """The latest alert of each group."""
-    wanted = [(row["id"], row["last_time"]) for row in rows]
-    if not wanted:
+    if not rows:
         return {}
-    query = select_alerts().where(sa.tuple_(ALERTS.c.group_id, ALERTS.c.last_time).in_(wanted))
-    items = map(alert_item, services.database.rows(query.order_by(ALERTS.c.id)))
-    return {item.group: item for item in items}  # of alerts at the same time, the one with the greatest id
+    wanted = {row["id"]: row["last_time"] for row in rows}
+    # SQLite reads the whole table for a condition on pairs.
+    within = ALERTS.c.group_id.in_(wanted), ALERTS.c.last_time.in_(set(wanted.values()))
+    items = map(alert_item, services.database.rows(select_alerts().where(*within).order_by(ALERTS.c.id)))
+    # Of alerts at the same time, the one with the greatest id.
+    return {item.group: item for item in items if item.last_time == wanted[item.group]}
 
 
 def _item(row: Mapping[str, Any], latest: AlertItem) -> GroupItem:
+    # One alert that is newer than the resolution opens the group again.
+    opened = row["decided"] is None or (row["decided"] == "resolved" and (row["created"] or "") > row["changed"])
     return GroupItem(
-        id=row["id"], status="open" if row["open_alerts"] else row["decided"] or "open", revision=row["revision"] or 0,
+        id=row["id"], status="open" if opened else row["decided"], revision=row["revision"] or 0,
         changed=row["changed"], changed_by=row["changed_by"], alerts=row["alerts"], first_time=row["first_time"],
         last_time=row["last_time"], severity=severity_name(row["severity"]),
         latest=latest,
@@ -163,7 +213,7 @@ def _item(row: Mapping[str, Any], latest: AlertItem) -> GroupItem:
 
 def _detail(services: Services, group: str) -> GroupDetail:
     paging = PageRequest("", "", LATEST, ())
-    row = services.database.row(_grouped([ALERTS.c.group_id == group], paging))
+    row = services.database.row(_grouped((), paging, [group]))
     if row is None:
         raise not_found("group", group)
     newest = select_alerts().where(ALERTS.c.group_id == group)

@@ -69,37 +69,43 @@ def _begin_with_rows(services: Services, start: int) -> int:
     return start
 
 
-def pieces(start: int, end: int, step: int = SPANS[0]) -> Iterator[tuple[int, int, int]]:
+def spans_of(start: int, step: int) -> tuple[int, ...]:
+    """Lengths of rows of which none is in two parts of a range, the longest first.
+
+    Args:
+        start: First minute of the range and of its first part.
+        step: Minutes of a part.
+    """
+    return tuple(span for span in SPANS if step % span == 0 and start % span == 0)
+
+
+def pieces(start: int, end: int, spans: Sequence[int] = SPANS) -> Iterator[tuple[int, int, int]]:
     """Cut a range into rows.
 
     Args:
         start: First minute.
         end: The minute behind the last one.
-        step: Minutes that are added up from the start on; a row lies within one step.
+        spans: Lengths of rows, the longest first and 1 last.
 
     Yields:
-        Length of a row in minutes, and first minute and end of the part that such rows cover.
+        Length of a row in minutes, and first minute and end of the part of the range that such rows cover.
     """
-    yield from _cut(start, end, [span for span in SPANS if step % span == 0 and (step == SPANS[0] or not start % span)])
-
-
-def _cut(start: int, end: int, spans: Sequence[int]) -> Iterator[tuple[int, int, int]]:
     span, *shorter = spans
     first, last = -(-start // span) * span, end // span * span
     if first >= last:
         if shorter:
-            yield from _cut(start, end, shorter)
+            yield from pieces(start, end, shorter)
         return
     if start < first:
-        yield from _cut(start, first, shorter)
+        yield from pieces(start, first, shorter)
     yield span, first, last
     if last < end:
-        yield from _cut(last, end, shorter)
+        yield from pieces(last, end, shorter)
 
 
 def rows_within(
     start: int, end: int, region: str | None, names: Sequence[str] | sa.Select[Any] | None = None, *,
-    step: int = SPANS[0],
+    spans: Sequence[int] = SPANS,
 ) -> sa.Subquery:  # fmt: skip
     """Rows with `template`, `minute`, `lines` and every column of `COUNT_COLUMNS`, of every template.
 
@@ -108,10 +114,10 @@ def rows_within(
         end: The minute behind the last one.
         region: Only its rows.
         names: Only rows of these templates; `(ALL_TEMPLATES,)` for the sums over all.
-        step: See `pieces`.
+        spans: See `pieces`.
     """
     return sa.union_all(*(
-        _rows(span, first, last, region, names) for span, first, last in pieces(start, end, step)
+        _rows(span, first, last, region, names) for span, first, last in pieces(start, end, spans)
     )).subquery()  # fmt: skip
 
 

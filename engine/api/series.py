@@ -1,9 +1,8 @@
 """Lines and alerts over time on one axis, from the rollup and the table of alerts."""
 
-import itertools
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
 
 import sqlalchemy as sa
 from fastapi import APIRouter, Query
@@ -25,9 +24,11 @@ from engine.api.minutes import (
     part_of,
     pieces,
     rows_within,
+    spans_of,
     sums,
 )
 from engine.api.problems import RESPONSES
+from engine.api.scores import Scores, quantiles_of, scores_by_part
 from engine.api.services import Services, Svc
 from foundation.time_text import parse_time
 
@@ -47,6 +48,9 @@ class SeriesPoint(BaseModel):
     levels: Annotated[dict[str, int], Field(description="The same by level; none: without a level.")]
     alerts: Annotated[int, Field(description="Alerts whose last line is in it.")]
     highest_score: Annotated[float | None, Field(description="Of these alerts.")]
+    windows: Annotated[int, Field(description="Windows that a model scored.")]
+    anomalous: Annotated[int, Field(description="Those of them whose score reached the threshold.")]
+    scores: Scores
 
 
 class Series(BaseModel):
@@ -57,6 +61,7 @@ class Series(BaseModel):
     step_minutes: int
     lines: Annotated[int, Field(description="Lines of all parts.")]
     alerts: int
+    windows: Annotated[int, Field(description="Windows that a model scored.")]
     answered: Annotated[int, Field(description="Alerts that an operator has answered.")]
     kinds: Annotated[dict[str, int], Field(description="Alerts by class of the line, or by kind without a class.")]
     severities: dict[str, int]
@@ -74,29 +79,21 @@ def show(
     start, end = minute_range(services, since, until)
     step = next((s for s in STEPS if (end - start) <= s * points), STEPS[-1])
     start -= start % step
-    lines = _lines(services, start, end, region, step)
-    alerts: Counter[int] = Counter()
-    scores: dict[int, float] = {}
-    by: dict[str, Counter[str]] = defaultdict(Counter)
-    for row in _alerts(services, start, end, region, step):
-        part = (row.minute - start) // step
-        alerts[part] += row.alerts
-        if row.score is not None:
-            scores[part] = max(row.score, scores.get(part, row.score))
-        by["kind"][row.line_class or row.kind or "score"] += row.alerts
-        by["severity"][severity_name(row.severity)] += row.alerts
-        by["region"][row.region] += row.alerts
+    counts = _counts(services, start, end, region, step)
+    sketches = scores_by_part(services, start, end, region, ALL_TEMPLATES, step, spans_of(start, step))
+    alerts, scores = _alerts(services, start, end, region, step)
+    by = _alerts_by(services, start, end, region)
     parts = range(-(-(end - start) // step))
     return Series(
         since=minute_text(start), until=minute_text(end), step_minutes=step,
-        lines=sum(map(sum, lines.values())), alerts=sum(alerts.values()),
+        lines=sum(sum(levels_of(row)) for row in counts.values()),
+        windows=sum(int(row["windows"]) for row in counts.values()), alerts=sum(alerts.values()),
         answered=_answered(services, start, end, region),
         kinds=by["kind"], severities=by["severity"], regions=by["region"],
         points=[
             SeriesPoint(
-                time=minute_text(start + part * step), lines=sum(lines.get(part, ())),
-                levels=by_level(lines[part]) if part in lines else {}, alerts=alerts[part],
-                highest_score=scores.get(part),
+                time=minute_text(start + part * step), **_counted(counts.get(part)), alerts=alerts[part],
+                highest_score=scores.get(part), scores=quantiles_of(sketches.get(part, {})),
             )
             for part in parts
         ],
@@ -104,53 +101,79 @@ def show(
     )  # fmt: skip
 
 
-def _lines(services: Services, start: int, end: int, region: str | None, step: int) -> dict[int, list[int]]:
-    """Lines by level of each part that has any."""
+def _counts(
+    services: Services, start: int, end: int, region: str | None, step: int
+) -> dict[int, Mapping[str, Any]]:  # fmt: skip
+    """Sums of lines and windows of each part that has any."""
     part = part_of(start, step)
-    counted = rows_within(start, end, region, (ALL_TEMPLATES,), step=step)
+    counted = rows_within(start, end, region, (ALL_TEMPLATES,), spans=spans_of(start, step))
     query = sa.select(part.label("part"), *sums(counted)).select_from(counted).group_by(part)
-    return {row["part"]: levels_of(row) for row in services.database.rows(query)}
+    return {row["part"]: row for row in services.database.rows(query)}
 
 
-class _Alerts(NamedTuple):
-    """Alerts of a minute or an hour that have the same properties."""
-
-    minute: int
-    region: str
-    kind: str
-    line_class: str
-    severity: int
-    alerts: int
-    score: float | None
-
-
-def _alerts(services: Services, start: int, end: int, region: str | None, step: int) -> Iterator[_Alerts]:
-    """Alerts of a range, by hour where the parts are made of whole hours."""
-    for span, first, last in pieces(start, end, min(step, HOUR)):
-        if span == HOUR:
-            yield from _by_hour(services, first, last, region)
-        else:
-            yield from _by_minute(services, first, last, region)
+def _counted(row: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The counts of a part as a point has them."""
+    if row is None:
+        return {"lines": 0, "levels": {}, "windows": 0, "anomalous": 0}
+    levels = levels_of(row)
+    return {
+        "lines": sum(levels), "levels": by_level(levels), "windows": int(row["windows"]),
+        "anomalous": int(row["anomalous"]),
+    }  # fmt: skip
 
 
-def _by_hour(services: Services, start: int, end: int, region: str | None) -> Iterator[_Alerts]:
-    table = ALERT_HOURS.c
-    query = sa.select(ALERT_HOURS).where(table.minute >= start, table.minute < end, table.alerts > 0)
-    query = query if region is None else query.where(table.region == region)
-    return itertools.starmap(_Alerts, services.database.tuples(query))
+def _alerts(
+    services: Services, start: int, end: int, region: str | None, step: int
+) -> tuple[Counter[int], dict[int, float]]:  # fmt: skip
+    """Number of alerts and highest score of each part that has any."""
+    alerts: Counter[int] = Counter()
+    scores: dict[int, float] = {}
+    for span, first, last in pieces(start, end, [span for span in spans_of(start, step) if span <= HOUR]):
+        counted = _by_hour if span == HOUR else _by_minute
+        for minute, count, score in counted(services, first, last, region):
+            part = (minute - start) // step
+            alerts[part] += count
+            if score is not None:
+                scores[part] = max(score, scores.get(part, score))
+    return alerts, scores
 
 
-def _by_minute(services: Services, start: int, end: int, region: str | None) -> Iterator[_Alerts]:
+def _by_hour(services: Services, start: int, end: int, region: str | None) -> Iterator[tuple[int, int, float | None]]:
+    columns = ALERT_HOURS.c.minute, sa.func.sum(ALERT_HOURS.c.alerts), sa.func.max(ALERT_HOURS.c.score)
+    query = sa.select(*columns).where(*_hours_within(start, end, region)).group_by(ALERT_HOURS.c.minute)
+    for minute, count, score in services.database.tuples(query):
+        yield minute, int(count), score
+
+
+def _by_minute(services: Services, start: int, end: int, region: str | None) -> Iterator[tuple[int, int, float | None]]:
     # Times are text of one form: their beginning is the minute.
     minute = sa.func.substr(ALERTS.c.last_time, sa.literal_column("1"), sa.literal_column("16"))
-    columns = [
-        *(sa.func.coalesce(ALERTS.c[name], sa.literal_column("''")) for name in ("region", "kind", "line_class")),
-        sa.func.coalesce(ALERTS.c.severity, sa.literal_column("2")),
-    ]
-    query: sa.Select[Any] = sa.select(minute, *columns, sa.func.count(), sa.func.max(ALERTS.c.score))
-    query = query.where(*alerts_within(start, end, region)).group_by(minute, *columns)
-    for time, *row in services.database.tuples(query):
-        yield _Alerts(parse_time(f"{time}:00Z") // MINUTE_NS, *row)
+    query: sa.Select[Any] = sa.select(minute, sa.func.count(), sa.func.max(ALERTS.c.score))
+    query = query.where(*alerts_within(start, end, region)).group_by(minute)
+    for time, count, score in services.database.tuples(query):
+        yield parse_time(f"{time}:00Z") // MINUTE_NS, count, score
+
+
+def _alerts_by(services: Services, start: int, end: int, region: str | None) -> dict[str, Counter[str]]:
+    """Alerts by kind, severity and region."""
+    names = ("line_class", "kind", "severity", "region")
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    for span, first, last in pieces(start, end, (HOUR, 1)):
+        columns = [(ALERT_HOURS if span == HOUR else ALERTS).c[name] for name in names]
+        count = sa.func.sum(ALERT_HOURS.c.alerts) if span == HOUR else sa.func.count()
+        within = _hours_within(first, last, region) if span == HOUR else alerts_within(first, last, region)
+        query: sa.Select[Any] = sa.select(*columns, count).where(*within).group_by(*columns)
+        for line_class, kind, severity, name, n in services.database.tuples(query):
+            found["kind"][line_class or kind or "score"] += int(n)
+            found["severity"][severity_name(severity)] += int(n)
+            found["region"][name or ""] += int(n)
+    return found
+
+
+def _hours_within(start: int, end: int, region: str | None) -> list[sa.ColumnElement[bool]]:
+    table = ALERT_HOURS.c
+    conditions = [table.minute >= start, table.minute < end, table.alerts > 0]
+    return conditions if region is None else [*conditions, table.region == region]
 
 
 def _answered(services: Services, start: int, end: int, region: str | None) -> int:

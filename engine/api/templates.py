@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
-from connectors.sql_schema import ALERTS, ALL_TEMPLATES, TEMPLATES, cause_id
+from connectors.sql_schema import ALERTS, ALL_TEMPLATES, TEMPLATES, WINDOW_COLUMNS, cause_id
 from engine.api.auth import Viewer
 from engine.api.minutes import (
     RegionName,
@@ -21,9 +21,11 @@ from engine.api.minutes import (
     minute_text,
     part_of,
     rows_within,
+    spans_of,
     sums,
 )
 from engine.api.problems import RESPONSES, ProblemError, not_found
+from engine.api.scores import Scores, quantiles_of, scores_by_part
 from engine.api.services import Services, Svc
 
 router = APIRouter(prefix="/api/v1/templates", tags=["templates"], responses=RESPONSES)
@@ -44,6 +46,8 @@ class TemplateItem(BaseModel):
     text: str
     lines: Annotated[int, Field(description="Exact number of its lines in the range.")]
     levels: Annotated[dict[str, int], Field(description="The same by level; none: without a level.")]
+    windows: Annotated[int, Field(description="Scored windows with a line of it.")]
+    anomalous: Annotated[int, Field(description="Those of them whose score reached the threshold.")]
     alerts: Annotated[int, Field(description="Alerts of the range that it caused.")]
     first_seen: Annotated[str, Field(description="Event time of its first line ever counted.")]
     last_seen: str
@@ -67,6 +71,10 @@ class LifePoint(BaseModel):
     time: str
     lines: int
     levels: dict[str, int]
+    windows: Annotated[int, Field(description="Scored windows with a line of it.")]
+    anomalous: Annotated[int, Field(description="Those of them whose score reached the threshold.")]
+    alerts: Annotated[int, Field(description="Alerts with a line of it.")]
+    scores: Scores
 
 
 class TemplateLife(BaseModel):
@@ -117,12 +125,13 @@ def list_templates(
     counts, templates = _ranked(services, start, end, region, text, limit)
     shown = [name for name, _ in counts]
     known = _known(services, region, shown)
-    levels = _levels(services, start, end, region, shown)
+    counted = _columns(services, start, end, region, shown)
     sparks = _sparks(services, start, end, region, shown)
     alerts = _alerts(services, start, end, region, {name: known[name]["text"] for name in shown})
     items = [
         TemplateItem(
-            id=name, text=known[name]["text"], lines=lines, levels=by_level(levels[name]), alerts=alerts[name],
+            id=name, text=known[name]["text"], lines=lines, levels=by_level(levels_of(counted[name])),
+            windows=int(counted[name]["windows"]), anomalous=int(counted[name]["anomalous"]), alerts=alerts[name],
             first_seen=known[name]["first_seen"], last_seen=known[name]["last_seen"], example=known[name]["example"],
             sparkline=sparks[name],
         )
@@ -181,17 +190,18 @@ def life(
     if not known:
         raise not_found("template", identity)
     part = part_of(start, step_minutes)
-    counted = rows_within(start, end, region, [identity], step=step_minutes)
+    counted = rows_within(start, end, region, [identity], spans=spans_of(start, step_minutes))
     query = sa.select(part.label("part"), *sums(counted)).select_from(counted)
     rows = services.database.rows(query.group_by(part).order_by(part))
+    sketches = scores_by_part(services, start, end, region, identity, step_minutes, spans_of(start, step_minutes))
     points = [
         LifePoint(
-            time=minute_text(start + row["part"] * step_minutes),
-            lines=sum(levels_of(row)),
-            levels=by_level(levels_of(row)),
+            time=minute_text(start + row["part"] * step_minutes), lines=sum(levels_of(row)),
+            levels=by_level(levels_of(row)), scores=quantiles_of(sketches.get(row["part"], {})),
+            **{name: int(row[name]) for name in WINDOW_COLUMNS},
         )
         for row in rows
-    ]
+    ]  # fmt: skip
     return TemplateLife(
         id=identity, text=known[0]["text"], regions=sorted(row["region"] for row in known),
         first_seen=min(row["first_seen"] for row in known), last_seen=max(row["last_seen"] for row in known),
@@ -258,15 +268,15 @@ def _total(services: Services, start: int, end: int, region: str | None) -> int:
     return int(services.database.tuples(sa.select(sa.func.sum(counted.c.lines)))[0][0] or 0)
 
 
-def _levels(
+def _columns(
     services: Services, start: int, end: int, region: str | None, names: Sequence[str]
-) -> dict[str, Sequence[int]]:  # fmt: skip
-    """Template to its lines by level."""
+) -> dict[str, Mapping[str, Any]]:  # fmt: skip
+    """Template to the sums of all its columns."""
     if not names:
         return {}
     counted = rows_within(start, end, region, names)
     query = sa.select(counted.c.template, *sums(counted)).group_by(counted.c.template)
-    return {row["template"]: levels_of(row) for row in services.database.rows(query)}
+    return {row["template"]: row for row in services.database.rows(query)}
 
 
 def _sparks(
@@ -281,7 +291,7 @@ def _sparks(
     found = {name: [0] * points for name in names}
     if not names:
         return found
-    counted, part = rows_within(start, end, region, names, step=step), part_of(start, step)
+    counted, part = rows_within(start, end, region, names, spans=spans_of(start, step)), part_of(start, step)
     query = sa.select(counted.c.template, part, sa.func.sum(counted.c.lines)).select_from(counted)
     for name, i, lines in services.database.tuples(query.group_by(counted.c.template, part)):
         found[name][i] += int(lines)

@@ -16,8 +16,9 @@ from confluent_kafka import Producer
 
 from connectors.memory import MemorySource
 from connectors.sql_schema import LEVEL_COLUMNS
+from engine.parsing.minute_counts import MinuteCounts
 from engine.steps.parse import Parser, ParseSettings
-from engine.steps.rollup import Rollup, RollupSettings
+from engine.steps.rollup import LEVELS, RollupSettings
 from foundation.documents.base import template_id_text
 from tests.support.apache_kafka import both_brokers
 
@@ -27,6 +28,7 @@ KILLS = 10
 LINES = 30_000
 SECONDS = 25.0
 LINE_BITS = 20
+WINDOWS_OF_ALL = "SELECT SUM(windows), SUM(anomalous), SUM(alerts) FROM {} WHERE span = 1440 AND template = ''"
 EXACT_KILLS = int(os.environ.get("DRIFTLINE_KILLS", "6"))
 EXACT_SECONDS = 2.0 * EXACT_KILLS
 
@@ -93,6 +95,20 @@ def test_ten_kills_lose_nothing(
     agree(on_topic, wanted, once=False)
     for partition, its_lines in enumerate(lines):
         assert _counts(tmp_path / "alerts.db", f"{topic}/{partition}") == _undisturbed(its_lines)
+    quiet = launch(
+        {"type": "kafka", "brokers": broker.brokers, "topic": topic},
+        [{"type": "sql", "url": f"sqlite:///{tmp_path / 'quiet.db'}"}],
+        workers=2,
+        recovery={"path": str(tmp_path / "quiet"), "snapshot_s": 0.2},
+        rollup={"flush_s": 0.3, "keep_days": 3_650},
+    )
+    total = sum(map(len, lines))
+    until(lambda: sum(quiet.metric("driftline_lines_total", w) for w in (0, 1)) >= total, "all lines are read")
+    assert quiet.drain() == 0
+    for table in ("template_minutes", "template_spans", "score_spans", "alert_hours"):
+        assert _rows(tmp_path / "alerts.db", table) == _rows(tmp_path / "quiet.db", table), table
+    ((windows, anomalous, sent),) = _rows(tmp_path / "quiet.db", "template_spans", WINDOWS_OF_ALL)
+    assert windows > anomalous >= sent == len(wanted)
     record_property("alerts", len(wanted))
     record_property("repeats_on_the_topic", len(on_topic) - len(wanted))
 
@@ -140,19 +156,22 @@ def _counts(path: Path, partition: str) -> dict[tuple[int, int, str], tuple[int,
         return {row[:3]: row[3:] for row in database.execute(query, (partition,))}
 
 
+def _rows(path: Path, table: str, query: str = "SELECT * FROM {}") -> list[Any]:
+    with closing(sqlite3.connect(path)) as database:
+        return sorted(database.execute(query.format(table)))
+
+
 def _undisturbed(lines: list[bytes]) -> dict[tuple[int, int, str], tuple[int, ...]]:
     """The same, of an engine that nothing interrupts."""
-    parser, rollup = (
-        Parser(ParseSettings(format="hdfs"), lambda p, n: f"{p}/{n}"),
-        Rollup(RollupSettings().late_minutes),
-    )
+    parser = Parser(ParseSettings(format="hdfs"), lambda p, n: f"{p}/{n}")
+    counts = MinuteCounts(RollupSettings().late_minutes, LEVELS)
     reader = MemorySource({"lines": lines}).open("lines", None)
     with suppress(StopIteration):
         while True:
             if (batch := reader.next_batch()) is not None:
                 parsed = parser.parse(batch)
-                rollup.add(parsed.good.time_ns, parsed.good.template, parsed.level())
-    return {(row.minute, row.part, template_id_text(row.template)): row.levels for row in rollup.changed()}
+                counts.add_lines(parsed.good.time_ns, parsed.good.template, parsed.level())
+    return {(row.minute, row.part, template_id_text(row.template)): row.counts for row in counts.changed()}
 
 
 def test_supervisor_killed_while_its_workers_start(

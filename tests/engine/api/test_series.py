@@ -5,8 +5,12 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from connectors.ports import free_port
+from connectors.sql_schema import SPANS
+from engine.api.minutes import pieces, spans_of
 from engine.api.settings import ServeSettings
 from engine.clock import SystemClock
 from engine.telemetry.endpoints import Endpoints
@@ -44,6 +48,18 @@ def serve_settings(tmp_path, port):
 
 def series(client, **parameters):
     return client.get("/api/v1/series", params={**SINCE, **parameters}).json()
+
+
+@given(st.integers(0, 10_000), st.integers(1, 10_000), st.integers(0, 3_000))
+def test_a_range_is_cut_into_rows_without_gap_or_overlap(start, length, step):
+    end = start + length
+    spans = spans_of(start, step) if step else SPANS
+    found = list(pieces(start, end, spans))
+    assert [first for _, first, _ in found] + [end] == [start] + [last for _, _, last in found]
+    for span, first, last in found:
+        assert first % span == last % span == 0
+        assert not step or all((m - start) // step == (m + span - 1 - start) // step for m in range(first, last, span))
+    assert sum(last - first for span, first, last in found if span == 1) < 120 or spans == (1,)
 
 
 def test_every_part_of_a_range_has_its_lines_and_alerts(log_in, count, add_alerts):  # noqa: F811

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from connectors.base import Record
 from connectors.sql_rollup import SNAPSHOTS, KeptDays, SqlRollupSink
 from engine.api.templates import change_of
+from foundation.score_buckets import quantile, text_of
 from foundation.time_text import NS_PER_S, parse_time
 from tests.engine.api.conftest import START_NS, alert, at
 
@@ -84,6 +85,41 @@ def test_a_life_line_has_its_minutes_or_longer_parts(client, count):
     assert client.get(f"/api/v1/templates/{C}", params=RANGE).status_code == 404
     wide = {"since": minute(0), "until": minute(5_000)}
     assert client.get(f"/api/v1/templates/{A}", params=wide).status_code == 422
+
+
+def scored(template, offset, windows, anomalous, scores, *, part=0):
+    """A row of windows; template "" has those of all templates."""
+    made = row(template or A, offset, 0, partition="app.log (windows 0)", part=part)
+    counts = (*made.document["counts"][:7], windows, anomalous, 1)
+    document = {**made.document, "template": template, "counts": counts, "scores": text_of(scores), "text": ""}
+    return Record(f"{made.id}/{template}", made.key, document)
+
+
+LOW, HIGH = 20, 30
+"""Buckets of scores."""
+
+
+def test_windows_and_quantiles_of_scores_are_those_of_the_range(client, count):
+    count(
+        row(A, 0, 5), scored(A, 0, 3, 1, {LOW: 2, HIGH: 1}), scored("", 0, 4, 1, {LOW: 3, HIGH: 1}),
+        scored(A, 0, 1, 1, {HIGH: 1}, part=START + 9), scored("", 70, 2, 2, {HIGH: 2}), scored(A, 70, 2, 2, {HIGH: 2}),
+    )  # fmt: skip
+    whole = {"since": minute(-60), "until": minute(120)}
+    low, high = (quantile({bucket: 1}, 0.5) for bucket in (LOW, HIGH))
+    (item,) = client.get("/api/v1/templates", params=whole).json()["items"]
+    assert (item["lines"], item["windows"], item["anomalous"]) == (5, 6, 4)
+    for step in (1, 60, 180):
+        life = client.get(f"/api/v1/templates/{A}", params={**whole, "step_minutes": step}).json()["points"]
+        assert sum(p["windows"] for p in life) == 6
+        assert sum(p["anomalous"] for p in life) == 4
+        assert (sum(p["alerts"] for p in life), life[-1]["scores"]["p99"]) == (3, high)
+    assert client.get(f"/api/v1/templates/{A}", params=RANGE).json()["points"][0]["scores"]["median"] == low
+    for points in (500, 3):
+        series = client.get("/api/v1/series", params={**whole, "points": points}).json()
+        assert (series["lines"], series["windows"], sum(p["anomalous"] for p in series["points"])) == (5, 6, 3)
+    first, *_ = [p["scores"] for p in series["points"] if p["scores"]]
+    assert first == {"median": low, "p90": low, "p99": low}
+    assert client.get("/api/v1/series", params={**whole, "region": "us"}).json()["windows"] == 0
 
 
 def test_the_difference_of_two_ranges_adds_up_to_all_lines(client, count):

@@ -70,7 +70,15 @@ function Charts({ found, onBrush }: { found: Series; onBrush: (since: number, un
           {found.alerts > 0 && ` (${percent(found.answered / found.alerts)})`}
         </p>
         <TimeChart label={`${count(found.alerts)} alerts over time`} series={drawn.alerts} {...shared} />
-        <TimeChart label="Highest score of an alert over time" series={drawn.scores} {...shared} />
+      </section>
+      <section className="card">
+        <h2>Windows</h2>
+        <p>
+          {plural(found.windows, "window")} scored, {count(drawn.anomalous)} anomalous
+          {found.windows > 0 && ` (${percent(drawn.anomalous / found.windows)})`}. The chart has the median and the 99 %
+          quantile of their scores, and the highest score of an alert.
+        </p>
+        <TimeChart label="Scores of windows and alerts over time" series={drawn.scores} {...shared} />
       </section>
     </>
   );
@@ -84,7 +92,12 @@ function chartsOf({ points, since, until, markers }: Series) {
     colour,
     values,
   });
-  const scores = points.map((point) => point.highest_score);
+  const line = (label: string, colour: string, values: (number | null)[]): ChartSeries => ({
+    label,
+    kind: "line",
+    colour,
+    values,
+  });
   return {
     times: points.map((point) => seconds(point.time)),
     range: [seconds(since), seconds(until)] as const,
@@ -103,7 +116,25 @@ function chartsOf({ points, since, until, markers }: Series) {
         points.map((point) => point.alerts),
       ),
     ],
-    scores: [{ label: "Highest score", kind: "points", colour: "--high", values: scores }] satisfies ChartSeries[],
+    anomalous: points.reduce((sum, point) => sum + point.anomalous, 0),
+    scores: [
+      line(
+        "Median",
+        "--chart",
+        points.map((point) => point.scores?.median ?? null),
+      ),
+      line(
+        "99 %",
+        "--medium",
+        points.map((point) => point.scores?.p99 ?? null),
+      ),
+      {
+        label: "Highest of an alert",
+        kind: "points",
+        colour: "--high",
+        values: points.map((point) => point.highest_score),
+      },
+    ] satisfies ChartSeries[],
   };
 }
 

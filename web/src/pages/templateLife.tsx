@@ -93,8 +93,11 @@ function LifeChart({
   life: Schemas["TemplateLife"];
   onBrush: (since: number, until: number) => void;
 }) {
-  const { times, series } = useMemo(() => chartOf(life), [life]);
-  const total = life.points.reduce((sum, point) => sum + point.lines, 0);
+  const { times, series, scores } = useMemo(() => chartOf(life), [life]);
+  const sum = (value: (point: Schemas["LifePoint"]) => number) =>
+    life.points.reduce((total, point) => total + value(point), 0);
+  const total = sum((point) => point.lines);
+  const windows = sum((point) => point.windows);
   return (
     <section className="card">
       <p>
@@ -107,12 +110,25 @@ function LifeChart({
         series={series}
         onBrush={onBrush}
       />
+      {windows > 0 && (
+        <>
+          <p>
+            {plural(windows, "scored window")} with a line of it, {count(sum((point) => point.anomalous))} anomalous;{" "}
+            {plural(
+              sum((point) => point.alerts),
+              "alert",
+            )}
+            .
+          </p>
+          <TimeChart label="Scores of these windows over time" times={times} series={scores} onBrush={onBrush} />
+        </>
+      )}
     </section>
   );
 }
 
 /** Lines as bars, with a line for each level of note; parts without lines are zero. */
-function chartOf(life: Schemas["TemplateLife"]): { times: number[]; series: ChartSeries[] } {
+function chartOf(life: Schemas["TemplateLife"]): { times: number[]; series: ChartSeries[]; scores: ChartSeries[] } {
   const step = life.step_minutes * 60;
   const byTime = new Map(life.points.map((point) => [Date.parse(point.time) / 1_000, point]));
   const known = [...byTime.keys()];
@@ -130,8 +146,18 @@ function chartOf(life: Schemas["TemplateLife"]): { times: number[]; series: Char
     colour: "--chart",
     values: times.map((at) => byTime.get(at)?.lines ?? 0),
   };
+  const quantiles = [
+    ["Median score", "median", "--chart"],
+    ["99 %", "p99", "--medium"],
+  ] as const;
   return {
     times,
+    scores: quantiles.map(([label, name, colour]): ChartSeries => ({
+      label,
+      kind: "line",
+      colour,
+      values: times.map((at) => byTime.get(at)?.scores?.[name] ?? null),
+    })),
     series: [
       lines,
       ...levels.map((level): ChartSeries => ({

@@ -116,6 +116,15 @@ function templateColumns(search: string): Column<TemplateItem>[] {
       cell: (row) => count(row.alerts),
       sort: (row) => row.alerts,
     },
+    {
+      id: "anomalous",
+      header: "Anomalous windows",
+      width: 150,
+      from: "large",
+      numeric: true,
+      cell: (row) => row.windows > 0 && `${count(row.anomalous)} of ${count(row.windows)}`,
+      sort: (row) => row.anomalous / Math.max(1, row.windows),
+    },
     { id: "levels", header: "Levels", width: 190, from: "large", cell: (row) => levels(row.levels) },
     {
       id: "first",
