@@ -150,8 +150,11 @@ class SourcePartition(Protocol):
     It may yield batches of several `LineBatch.partition`s (a directory is read as one unit).
     """
 
-    def next_batch(self) -> LineBatch | None:
+    def next_batch(self, share: float = 1.0) -> LineBatch | None:
         """The next lines, or None if there are none now. Never blocks longer than 50 ms.
+
+        Args:
+            share: Part of a usual batch that is wanted at most, above 0 and up to 1; a batch has a line at least.
 
         Raises:
             StopIteration: the source has ended and will give nothing more.

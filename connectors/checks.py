@@ -68,13 +68,13 @@ def _require(kept: bool, message: str) -> None:
         raise ContractBrokenError(message)
 
 
-def drain(reader: SourcePartition, batches: int | None = None) -> list[LineBatch]:
+def drain(reader: SourcePartition, batches: int | None = None, share: float = 1.0) -> list[LineBatch]:
     """Batches of a reader until it ends, or `batches` of them."""
     got: list[LineBatch] = []
     deadline = time.monotonic() + DRAIN_S
     while batches is None or len(got) < batches:
         try:
-            batch = reader.next_batch()
+            batch = reader.next_batch(share)
         except StopIteration:
             break
         if batch is not None:
@@ -100,6 +100,18 @@ def lines_of(batches: Sequence[LineBatch]) -> dict[str, list[tuple[int, bytes]]]
         places = lines.setdefault(batch.partition, [])
         places.extend((int(batch.positions[i]), batch.line(i)) for i in range(len(batch)))
     return lines
+
+
+def check_shares_of_a_batch_hold_every_line(case: SourceCase) -> None:
+    """Reading the smallest share of a batch each time gives the same lines."""
+    source, whole = case.make(), lines_of(read_all(case.make()))
+    found: dict[str, list[tuple[int, bytes]]] = {}
+    for name in source.partitions():
+        reader = source.open(name, None)
+        for partition, lines in lines_of(drain(reader, share=1e-6)).items():
+            found.setdefault(partition, []).extend(lines)
+        reader.close()
+    _require(found == whole, f"expected {whole}, got {found}")
 
 
 def check_every_line_once(case: SourceCase) -> None:
@@ -313,6 +325,7 @@ def check_sink_close_is_idempotent(case: SinkCase) -> None:
 
 SOURCE_CHECKS: tuple[Callable[[SourceCase], None], ...] = (
     check_every_line_once,
+    check_shares_of_a_batch_hold_every_line,
     check_batches_are_well_formed,
     check_positions_ascend,
     check_resume_anywhere,

@@ -108,7 +108,7 @@ class FilePartition:
         for path, place in (resume or {}).get("forgotten", {}).items():
             self._forgotten[path] = TailPosition(**place)
 
-    def next_batch(self) -> LineBatch | None:
+    def next_batch(self, share: float = 1.0) -> LineBatch | None:
         """See `SourcePartition.next_batch`."""
         if self._closed:
             raise StopIteration
@@ -124,7 +124,7 @@ class FilePartition:
         for step in range(len(tails)):
             tail = tails[(self._turn + step) % len(tails)]
             try:
-                batch = self._batch(tail, tail.read(self._settings.block_bytes, check=check))
+                batch = self._batch(tail, tail.read(max(1, int(share * self._settings.block_bytes)), check=check))
             except SourceUnavailableError as error:
                 failed = error  # one unreadable file does not keep the others waiting
                 continue

@@ -2,23 +2,32 @@
 
 One document a line, each with its `id`. A flush writes and fsyncs; a crash in the middle leaves at
 most a torn last line, which `open` cuts off. One process writes a file at a time (it is locked).
+A file that is large or old enough gets a date behind its name, and a new one is started. This happens with a snapshot,
+which has the file's inode, so that a start after a crash at any moment finds what was delivered.
 Standard output (`-`) cannot be read back: after a crash lines may come twice there, with equal ids.
 """
 
 import contextlib
 import errno
 import fcntl
+import itertools
+import logging
 import os
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import orjson
 from pydantic import Field
 
 from connectors.base import Record, SinkUnavailableError, State
+from connectors.rotations import rotations
 from connectors.shapes import Shape, ShapedSinkSettings, id_of, shaped
+
+log = logging.getLogger(__name__)
 
 _BLOCK = 1 << 20
 
@@ -32,6 +41,16 @@ class JsonlSettings(ShapedSinkSettings):
     type: Literal["jsonl"] = "jsonl"
     path: str = Field(
         min_length=1, description="Path of the file; it is created together with its folder. `-`: standard output."
+    )
+    rotate_bytes: int | None = Field(
+        None, ge=1, description="Size from which the file is renamed and a new one started, in bytes; not set: never."
+    )
+    rotate_hours: float | None = Field(
+        None, gt=0, description="Hours after which the same happens to a file that is not empty; not set: never."
+    )
+    keep_files: int = Field(10, ge=1, description="Renamed files that are kept; older ones are deleted.")
+    keep_days: float | None = Field(
+        None, gt=0, description="Days after which a renamed file is deleted, also below that number; not set: never."
     )
 
     def for_writer(self, number: str) -> Self:
@@ -47,8 +66,11 @@ class JsonlSink:
 
     snapshot_holds_pending = False
 
-    def __init__(self, settings: JsonlSettings) -> None:
+    def __init__(self, settings: JsonlSettings, wall_s: Callable[[], float] = time.time) -> None:
         self._path = settings.path
+        self._settings = settings
+        self._wall_s = wall_s
+        self._since_s = 0.0  # when the file was started
         self._shape = settings.shape
         self._stdout = settings.path == "-"
         self._fd = -1
@@ -70,10 +92,10 @@ class JsonlSink:
             self._good = _whole_bytes(self._fd)
             if os.fstat(self._fd).st_size != self._good:
                 os.ftruncate(self._fd, self._good)
+            self._since_s = float((resume or {}).get("since_s", self._wall_s()))
             if resume is not None:
                 self._others = dict(resume.get("others", {}))
-                known = _ids(self._fd, int(resume.get("bytes", 0)), self._good)
-                self._known = frozenset(known.union(*(_ids_of(path, at) for path, at in self._others.items())))
+                self._known = self._delivered(int(resume.get("bytes", 0)), resume.get("inode"))
         except OSError as error:
             reason = "another process writes it" if error.errno == errno.EWOULDBLOCK else error.strerror
             self._release()
@@ -118,7 +140,56 @@ class JsonlSink:
         """
         if self._stdout:
             return {}
-        return {"bytes": self._good, "others": self._others} if self._others else {"bytes": self._good}
+        if self._is_due():
+            self._rotate()
+        state: dict[str, Any] = {"bytes": self._good, "inode": os.fstat(self._fd).st_ino, "since_s": self._since_s}
+        return state | {"others": self._others} if self._others else state
+
+    def _delivered(self, start: int, inode: int | None) -> frozenset[str]:
+        """Ids behind byte `start` of the file that a snapshot was about, and of all that was written since."""
+        if inode in (None, os.fstat(self._fd).st_ino):
+            known = _ids(self._fd, start, self._good)
+        else:  # it was renamed after the snapshot
+            known = _ids(self._fd, 0, self._good)
+            found = False
+            for path, stat in sorted(rotations(self._path), key=lambda each: each[0]):
+                if found or stat.st_ino == inode:
+                    known |= _ids_of(path, 0 if found else start)
+                    found = True
+        return frozenset(known.union(*(_ids_of(path, at) for path, at in self._others.items())))
+
+    def _is_due(self) -> bool:
+        most, hours = self._settings.rotate_bytes, self._settings.rotate_hours
+        large = most is not None and self._good >= most
+        old = hours is not None and self._wall_s() - self._since_s >= hours * 3_600
+        return self._good > 0 and (large or old)
+
+    def _rotate(self) -> None:
+        """Rename the file and start a new one; where that fails, the file is written further."""
+        now = datetime.fromtimestamp(self._wall_s(), UTC)
+        names = (f"{self._path}.{now:%Y%m%dT%H%M%S}-{now.microsecond + i:06d}" for i in itertools.count())
+        target = next(name for name in names if not os.path.lexists(name))
+        try:
+            os.rename(self._path, target)
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            log.warning("%s cannot be rotated, and is written further: %s", self._path, error.strerror)
+            with contextlib.suppress(OSError):
+                os.rename(target, self._path)
+            self._since_s = self._wall_s()
+            return
+        os.close(self._fd)
+        self._fd, self._good, self._since_s = fd, 0, self._wall_s()
+        self._delete_old()
+
+    def _delete_old(self) -> None:
+        settings, kept = self._settings, sorted(rotations(self._path), key=lambda each: each[0], reverse=True)
+        floor_s = 0.0 if settings.keep_days is None else self._wall_s() - settings.keep_days * 86_400
+        for number, (path, stat) in enumerate(kept):
+            if number >= settings.keep_files or stat.st_mtime < floor_s:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
 
     def close(self) -> None:
         """See `Sink.close`."""

@@ -140,14 +140,14 @@ class KafkaPartition:
         first = self._next if self._bookmark.last_offset is None else self._bookmark.last_offset
         self._assign(starts[settings.start] if first is None else first)
 
-    def next_batch(self) -> LineBatch | None:
+    def next_batch(self, share: float = 1.0) -> LineBatch | None:
         """See `SourcePartition.next_batch`."""
         consumer = self._consumer
         if consumer is None or self._ended:
             raise StopIteration
         self._check_topic()
         compare = self._bookmark.last_offset is not None
-        found = self._reader.poll(self._wanted, POLL_S, with_first=compare)
+        found = self._reader.poll(max(1, int(share * self._wanted)), POLL_S, with_first=compare)
         at_end = self._handle_errors(found.errors)
         high = self._watermark(consumer)
         begin = 0

@@ -64,7 +64,7 @@ class MemoryPartition:
         self._wall_ns = wall_ns
         self._closed = False
 
-    def next_batch(self) -> LineBatch | None:
+    def next_batch(self, share: float = 1.0) -> LineBatch | None:
         """See `SourcePartition.next_batch`.
 
         Raises:
@@ -77,7 +77,8 @@ class MemoryPartition:
             self._happen(item)
             return None
         lines: list[bytes] = []
-        while self._place < len(self._items) and len(lines) < self._batch_lines:
+        most = max(1, int(share * self._batch_lines))
+        while self._place < len(self._items) and len(lines) < most:
             item = self._items[self._place]
             if isinstance(item, Token):
                 break

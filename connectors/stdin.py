@@ -46,11 +46,11 @@ class StdinPartition:
         self._ended = False
         self._closed = False
 
-    def next_batch(self) -> LineBatch | None:
+    def next_batch(self, share: float = 1.0) -> LineBatch | None:
         """See `SourcePartition.next_batch`."""
         if self._closed:
             raise StopIteration
-        block = b"" if self._ended else self._read()
+        block = b"" if self._ended else self._read(max(1, int(share * self._settings.block_bytes)))
         if block:
             return self._batch(self._cutter.feed(block))
         if not self._ended:
@@ -72,15 +72,15 @@ class StdinPartition:
         """Standard input belongs to the process and stays open."""
         self._closed = True
 
-    def _read(self) -> bytes:
+    def _read(self, most: int) -> bytes:
         # A pipe gives 64 KiB a read: gather until a block is full or nothing more is there.
         parts: list[bytes] = []
         size, wait = 0, WAIT_S
-        while size < self._settings.block_bytes:
+        while size < most:
             if not select.select([self._fd], [], [], wait)[0]:
                 break
             try:
-                part = os.read(self._fd, self._settings.block_bytes - size)
+                part = os.read(self._fd, most - size)
             except BlockingIOError:
                 break
             except OSError as error:

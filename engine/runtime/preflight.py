@@ -11,6 +11,7 @@ from pathlib import Path
 from connectors.base import ConnectorError, LineBatch, Source, SourcePartition, SourceUnavailableError
 from connectors.registry import SinkSettings, SourceSettings, build_sink, build_source
 from engine.clock import SystemClock
+from engine.parsing.template_settings import TemplateSettings
 from engine.runtime.coordinator_clock import MAX_SKEW_S, clock_ahead_s
 from engine.runtime.federation_wiring import audit_of, ledger_of, trainer_build
 from engine.runtime.model_loading import describe_classifier, describe_current
@@ -29,6 +30,7 @@ from federation.storage.training_store import TrainingStore
 from foundation.document_signatures import signer
 from foundation.errors import DriftlineError
 from foundation.extras import require
+from foundation.pattern_cost import slow_patterns
 
 SAMPLE_S = 3.0
 """How long lines are waited for to try the format on; a first fetch from Kafka takes some tenths of a second."""
@@ -69,6 +71,8 @@ def preflight(settings: RegionSettings) -> Iterator[CheckResult]:
         yield _try(f"labels {i} ({feed.source.type})", lambda feed=feed: _feed(feed.source))  # type: ignore[misc]
     if settings.node is not None:
         yield _try("node", lambda: _node(settings))
+    if patterns := _patterns(settings):
+        yield _try("patterns", lambda: _linear(patterns))
     yield from traces(os.environ)
     if settings.telemetry.serve:
         yield _try("endpoints", lambda: _port(settings.telemetry))
@@ -103,6 +107,32 @@ def _try(name: str, action: Callable[[], str]) -> CheckResult:
         return CheckResult(name, True, action())
     except (DriftlineError, OSError) as error:
         return CheckResult(name, False, str(error))
+
+
+def _patterns(settings: RegionSettings) -> dict[str, list[str]]:
+    """The regular expressions that the settings add, by the key that has them."""
+    built_in, key = TemplateSettings().masks, settings.parse.session_key
+    rules = [(rule.template, rule.session) for rule in settings.decide.suppress]
+    named = {
+        "parse.templates.masks": [mask.pattern for mask in settings.parse.templates.masks if mask not in built_in],
+        "parse.session_key": [key] if "(?P<key>" in key else [],
+        "alert.redact": list(settings.alert.redact),
+        "decide.suppress": [pattern for rule in rules for pattern in rule if pattern is not None],
+    }
+    return {name: patterns for name, patterns in named.items() if patterns}
+
+
+def _linear(named: Mapping[str, Sequence[str]]) -> str:
+    """Try patterns on texts that repeat what they mention."""
+    slow = slow_patterns([pattern for patterns in named.values() for pattern in patterns])
+    found = [f"{name}: {p!r} {slow[p]}" for name, patterns in named.items() for p in patterns if p in slow]
+    if found:
+        raise SlowPatternError("; ".join(found) + "; begin it with \\b, or bound a repetition, such as {1,64}")
+    return f"{sum(map(len, named.values()))} regular expressions take linear time"
+
+
+class SlowPatternError(DriftlineError):
+    """A regular expression of the settings is slow on some text."""
 
 
 def _drift(events: SinkSettings, settings: RegionSettings) -> str:

@@ -28,6 +28,12 @@ from foundation.time_text import iso_time
 
 REDACTED = "[redacted]"
 
+MOST_REDACTED = 16_384
+"""Characters of a text that patterns of the settings read; `driftline check` tries them on as many."""
+
+CUT_WITH = 256
+"""Characters before that cut that are left out with it: they may be the beginning of a secret."""
+
 
 class AlertSettings(BaseModel):
     """What an alert quotes from the logs."""
@@ -78,9 +84,11 @@ def redaction(settings: AlertSettings) -> Callable[[str], str]:
         return lambda text: text
 
     def redacted(text: str) -> str:
+        cut = len(text) > MOST_REDACTED
+        text = text[:MOST_REDACTED]
         for pattern in patterns:
             text = pattern.sub(REDACTED, text)
-        return text
+        return text[:-CUT_WITH] if cut else text
 
     return redacted
 

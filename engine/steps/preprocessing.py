@@ -3,9 +3,11 @@
 import json
 from collections.abc import Mapping
 
-from engine.formats.registry import AUTO
 from engine.parsing.parse_settings import ParseSettings
 from engine.steps.window import WindowSettings
+
+_DETECTED = ParseSettings().format
+"""The format of a parser that detects the format of each line."""
 
 _PARSE = ("format", "session_key", "json_fields")
 _TEMPLATES = ("masks", "similarity", "depth", "max_children")
@@ -32,7 +34,7 @@ def differences(trained: Mapping[str, str], parse: ParseSettings, window: Window
         for name, value in described(parse, window).items()
         if name in trained
         and trained[name] != value
-        and not (name == "parse.format" and json.dumps(AUTO) in (value, trained[name]))
+        and not (name == "parse.format" and json.dumps(_DETECTED) in (value, trained[name]))
     }
 
 

@@ -38,6 +38,12 @@ instead of 40 %, for 10 ms more in the mean until an alert."""
 LAG_EVERY_S = 0.5
 """Pause between two checks of the lag: for many files a check costs more than reading a batch."""
 
+SLOW_S = 1.0
+"""After a turn of the loop that takes longer than this, batches are half as large, down to `LEAST_SHARE`: signals and
+snapshots wait for the end of a turn. After one that takes less than a quarter of it, they are twice as large again."""
+
+LEAST_SHARE = 1 / 1024
+
 UNAVAILABLE_POLL_S = 0.5
 """Pause after a failed read: long enough not to hammer a broker that is coming up."""
 
@@ -129,6 +135,8 @@ class _Partition(StatefulSourcePartition[tuple[str, LineBatch], bytes]):
         self._small_lines = small_lines
         self._small: set[str] = set()
         self._closed = False
+        self._share = 1.0
+        self._given_s: float | None = None
         pace.open += 1
 
     def next_batch(self) -> list[tuple[str, LineBatch]]:
@@ -148,7 +156,7 @@ class _Partition(StatefulSourcePartition[tuple[str, LineBatch], bytes]):
         try:
             if self._partition is None:
                 self._partition = self._open()
-            batch = self._partition.next_batch()
+            batch = self._partition.next_batch(self._fitting_share())
         except SourceUnavailableError as error:
             self._observer.unavailable(self._name, str(error))
             self._read_at_s = self._clock.monotonic_s() + UNAVAILABLE_POLL_S
@@ -168,9 +176,20 @@ class _Partition(StatefulSourcePartition[tuple[str, LineBatch], bytes]):
             self._observer.lag(self._name, self._partition.lag())
         if batch is None:
             return None
-        if len(batch) < self._small_lines:
+        if self._share == 1.0 and len(batch) < self._small_lines:
             self._gather(batch.partition)
+        self._given_s = self._clock.monotonic_s()
         return batch.partition, self._observer.read(batch)
+
+    def _fitting_share(self) -> float:
+        """The part of a usual batch that the steps can process in one turn, by how long they took for the last."""
+        if self._given_s is not None:
+            took_s, self._given_s = self._clock.monotonic_s() - self._given_s, None
+            if took_s > SLOW_S:
+                self._share = max(self._share / 2, LEAST_SHARE)
+            elif took_s < SLOW_S / 4:
+                self._share = min(self._share * 2, 1.0)
+        return self._share
 
     def _gather(self, name: str) -> None:
         """Rests once all that had little were read: the reader's other files have waited long enough."""

@@ -1,6 +1,7 @@
 """SQL store, JSON-lines files, dead letters, registry: what the contract does not cover."""
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -21,6 +22,98 @@ def sqlite(folder: Path) -> SqlSink:
     sink = SqlSink(SqlSettings(url=f"sqlite:///{folder}/sub/alerts.db"))
     sink.open(None)
     return sink
+
+
+@pytest.fixture
+def rotating(tmp_path):
+    """A sink that rotates as its settings say, with the clock that it reads, from the state of one before."""
+    clock = [1_800_000_000.0]
+
+    def make(resume=None, **settings):
+        sink = JsonlSink(JsonlSettings(path=str(tmp_path / "a.jsonl"), **settings), lambda: clock[0])
+        sink.open(resume)
+        return sink
+
+    make.clock = clock
+    return make
+
+
+def written(sink, *numbers):
+    for number in numbers:
+        sink.write([Record(str(number), "", {"id": str(number)})])
+    sink.flush(1.0)
+    return sink.snapshot()
+
+
+def files(tmp_path):
+    """The ids in each file, the newest file last."""
+    paths = sorted(tmp_path.glob("a.jsonl*"), key=lambda path: (path.name == "a.jsonl", path.name))
+    return [[json.loads(line)["id"] for line in path.read_bytes().splitlines()] for path in paths]
+
+
+def test_a_large_file_is_renamed_and_the_oldest_are_deleted(rotating, tmp_path):
+    sink = rotating(rotate_bytes=20, keep_files=2)
+    for number in range(8):
+        written(sink, number)
+        rotating.clock[0] += 1.0
+    assert files(tmp_path) == [["4", "5"], ["6", "7"], []]
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.glob("a.jsonl*")} == {0o640}
+    sink.close()
+
+
+def test_an_old_file_is_renamed_also_after_a_restart(rotating, tmp_path):
+    sink = rotating(rotate_hours=2.0)
+    state = written(sink, 1)
+    sink.close()
+    rotating.clock[0] += 3_600
+    sink = rotating(state, rotate_hours=2.0)
+    state = written(sink, 2)
+    assert files(tmp_path) == [["1", "2"]]
+    rotating.clock[0] += 3_600
+    written(sink, 3)
+    assert files(tmp_path) == [["1", "2", "3"], []]
+    rotating.clock[0] += 90_000
+    sink.snapshot()  # an empty file stays
+    assert files(tmp_path) == [["1", "2", "3"], []]
+    sink.close()
+
+
+def test_renamed_files_are_deleted_by_their_age(rotating, tmp_path):
+    rotating.clock[0] = tmp_path.stat().st_mtime
+    sink = rotating(rotate_bytes=1, keep_days=1.0)
+    written(sink, 1)
+    (old,) = tmp_path.glob("a.jsonl.*")
+    os.utime(old, (rotating.clock[0] - 90_000,) * 2)
+    rotating.clock[0] += 1.0
+    written(sink, 2)
+    assert files(tmp_path) == [["2"], []]
+    sink.close()
+
+
+@pytest.mark.parametrize("saved", [0, 1, 2])
+def test_a_crash_around_a_rotation_repeats_and_loses_nothing(rotating, tmp_path, saved):
+    """The state of an earlier snapshot is the newest one; what was written since comes again."""
+    sink = rotating(rotate_bytes=20)
+    states = [sink.snapshot(), written(sink, 0), written(sink, 1), written(sink, 2)]
+    sink.close()
+    again = rotating(states[saved], rotate_bytes=20)
+    written(again, *range(saved, 5))
+    assert sorted(n for names in files(tmp_path) for n in names) == ["0", "1", "2", "3", "4"]
+    again.close()
+
+
+def test_a_file_that_cannot_be_renamed_is_written_further(rotating, tmp_path, monkeypatch, caplog):
+    sink = rotating(rotate_bytes=1)
+
+    def refuse(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "rename", refuse)
+    written(sink, 1)
+    written(sink, 2)
+    assert files(tmp_path) == [["1", "2"]]
+    assert "cannot be rotated, and is written further: Operation not permitted" in caplog.text
+    sink.close()
 
 
 def test_alerts_are_stored_once_and_read_back(tmp_path: Path) -> None:

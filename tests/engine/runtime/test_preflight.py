@@ -60,6 +60,18 @@ def test_everything_that_the_engine_needs_is_tried_once(findings):
     assert "m version 1" in found["model"].detail
 
 
+def test_patterns_of_the_settings_are_tried_on_lines_made_to_be_slow(findings):
+    mask = {"pattern": "sess=[a-z]{1,64}", "name": "S"}
+    found = findings(parse={"format": "hdfs", "templates": {"masks": [mask]}}, alert={"redact": [r"token=\S+"]})
+    assert found["patterns"].detail == "2 regular expressions take linear time"
+    rules = [{"name": "r", "template": "[a-z]+@[a-z]+"}]
+    found = findings(alert={"redact": [r"token=\S+"]}, decide={"suppress": rules})
+    assert failing(found) == ["patterns"]
+    assert found["patterns"].detail.startswith("decide.suppress: '[a-z]+@[a-z]+' takes ")
+    assert "that repeat 'a'" in found["patterns"].detail
+    assert found["patterns"].detail.endswith("begin it with \\b, or bound a repetition, such as {1,64}")
+
+
 def test_nothing_is_left_behind_where_the_engine_will_write(findings, tmp_path):
     findings()
     assert not (tmp_path / "new").exists()

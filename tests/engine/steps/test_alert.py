@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from engine.clock import ManualClock
 from engine.records import Decision
-from engine.steps.alert import AlertSettings, AlertWriter, alert_id
+from engine.steps.alert import MOST_REDACTED, AlertSettings, AlertWriter, alert_id
 from engine.windows.recent import RecentLines
 from foundation.documents.alert import EVENT_TYPE, AlertDocument
 from models.base import Explanation, template_id
@@ -195,6 +195,16 @@ def test_secrets_are_redacted_before_a_line_is_cut(write, window, parsed_lines):
         window(rows=(1,), first=0, last=0), lines=[lines], redact=(r"password=\S+", r"ann"), max_line_bytes=24
     )
     assert record.document["lines"] == ["s|user=[redacted] [redac"]
+
+
+def test_the_beginning_of_a_secret_at_the_end_of_what_is_redacted_is_not_quoted(write, window, parsed_lines):
+    line = b"password=" + b"x" * (MOST_REDACTED - 40) + b" password=" + b"y" * 100
+    lines = parsed_lines([(b"s", line)])
+    record = write(window(rows=(1,), first=0, last=0), lines=[lines], redact=(r"password=\w{100,}",))
+    assert "y" not in record.document["lines"][0]
+    short = parsed_lines([(b"s", b"password=" + b"x" * 100 + b" rest")])
+    record = write(window(rows=(1,), first=0, last=0), lines=[short], redact=(r"password=\w{100,}",))
+    assert record.document["lines"] == ["s|[redacted] rest"]
 
 
 def test_template_texts_are_redacted_as_well(write, window, parsed_lines):

@@ -181,6 +181,26 @@ def test_an_unavailable_partition_is_tried_again_after_a_pause_and_nothing_is_lo
     assert 2 * UNAVAILABLE_POLL_S <= clock.monotonic_s() < 2 * UNAVAILABLE_POLL_S + 0.1
 
 
+def test_batches_shrink_while_turns_are_slow_and_grow_back(source_input, clock):
+    part = source_input(MemorySource({"p": [b"x"] * 10_000}, batch_lines=64)).build_part("", "p", None)
+    sizes = []
+    for turn_s in [0.1, 1.5, 5.0, 0.5, 5.0] + [5.0] * 6 + [0.1] * 9:
+        sizes.append(len(lines_of(part.next_batch())))
+        clock.advance(turn_s)
+    assert sizes == [64, 64, 32, 16, 16, 8, 4, 2, 1, 1, 1, 1, 1, 1, 1, 2, 4, 8, 16, 32]
+
+
+def test_a_quiet_source_does_not_count_as_slow(source_input, clock):
+    part = source_input(MemorySource({"p": [b"x"] * 4 + [PAUSE] * 3 + [b"x"] * 4}, batch_lines=4)).build_part(
+        "", "p", None
+    )
+    assert len(lines_of(part.next_batch())) == 4
+    for _ in range(3):
+        assert part.next_batch() == []
+        clock.advance(60.0)
+    assert len(lines_of(part.next_batch())) == 4
+
+
 def test_one_unavailable_partition_does_not_slow_the_others(source_input, clock):
     build = source_input(MemorySource({"down": [FAIL, b"x"], "up": [b"a", b"b", b"c"]}, batch_lines=1)).build_part
     down, up = build("", "down", None), build("", "up", None)

@@ -1,0 +1,90 @@
+"""An Apache Kafka that slows its clients down, and one whose consumer group is rebalanced."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer
+
+from connectors.base import SinkUnavailableError
+from connectors.checks import drain, records
+from connectors.kafka_sink import KafkaSink, KafkaSinkSettings
+from connectors.kafka_source import KafkaPartition
+from tests.connectors.test_apache_kafka import lines_of, reader_of, send
+from tests.support.apache_kafka import ApacheKafka
+from tests.support.processes import until
+
+pytestmark = pytest.mark.process
+
+
+@pytest.fixture
+def broker(apache_kafka: ApacheKafka) -> ApacheKafka:
+    return apache_kafka
+
+
+def test_quotas_slow_down_and_lose_nothing(broker: ApacheKafka, new_topic: Callable[..., str]) -> None:
+    topic, client = new_topic(), f"quota-{new_topic()}"
+    limits = "producer_byte_rate=20000,consumer_byte_rate=20000"
+    broker.console(
+        "kafka.admin.ConfigCommand", "--bootstrap-server", broker.brokers, "--alter", "--add-config", limits,
+        "--entity-type", "clients", "--entity-name", client,
+    )  # fmt: skip
+    settings: dict[str, Any] = {"brokers": broker.brokers, "topic": topic, "options": {"client.id": client}}
+    sink = KafkaSink(KafkaSinkSettings(**settings, compression="none"))
+    sink.open(None)
+    sink.write(records(0, 2_000))
+    refusals = []
+
+    def delivered() -> bool:
+        try:
+            sink.flush(0.5)
+        except SinkUnavailableError as error:
+            refusals.append(str(error))
+            return False
+        return True
+
+    until(delivered, "the throttled sink delivers")
+    sink.close()
+    assert refusals  # it was throttled, and kept what it had
+    reader = reader_of(broker, topic, stop_at_end=True, options={"client.id": client})
+    assert [json.loads(line)["id"] for line in lines_of(drain(reader))] == [record.id for record in records(0, 2_000)]
+    reader.close()
+
+
+def test_rebalance_of_the_group_disturbs_no_reader(broker: ApacheKafka, new_topic: Callable[..., str]) -> None:
+    """A source is assigned its partitions itself; members of the group of its name come and go."""
+    topic, group = new_topic(), f"group-{new_topic()}"
+    values = [b"%d" % i for i in range(300)]
+    send(broker, topic, values[:100])
+    reader = reader_of(broker, topic, group=group)
+    read = _read(reader, 100)
+    reader.snapshot()
+    member = Consumer({"bootstrap.servers": broker.brokers, "group.id": group, "auto.offset.reset": "earliest"})
+    assigned: list[Any] = []
+    member.subscribe([topic], on_assign=lambda _, partitions: assigned.extend(partitions))
+    until(lambda: member.poll(0.05) is None and assigned, "the stranger has the partition")
+    send(broker, topic, values[100:200])
+    read += _read(reader, 100)
+    place = reader.snapshot()
+    member.close()  # the group is rebalanced once more
+    send(broker, topic, values[200:])
+    read += _read(reader, 100)
+    reader.close()
+    assert read == values
+    again = reader_of(broker, topic, place, group=group)
+    assert _read(again, 100) == values[200:]
+    again.close()
+
+
+def _read(reader: KafkaPartition, lines: int) -> list[bytes]:
+    """The next lines, as many as given or more."""
+    found: list[bytes] = []
+
+    def poll() -> bool:
+        batch = reader.next_batch()
+        found.extend([] if batch is None else lines_of([batch]))
+        return len(found) >= lines
+
+    until(poll, f"{lines} lines are read")
+    return found
