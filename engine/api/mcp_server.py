@@ -25,6 +25,7 @@ from engine.api.regions import RegionHealth
 from engine.api.rounds import RoundsReport
 from engine.api.services import Services
 from engine.api.settings import ServeSettings
+from engine.api.since_deploy import SinceDeploy, since_deploy
 from engine.api.templates import TemplateDiff, TemplateLife, TemplateList
 from engine.api.versions import LoadedVersions
 from foundation.documents.alert import Severity
@@ -36,9 +37,8 @@ R = TypeVar("R")
 
 INSTRUCTIONS = """\
 Reads a Driftline store: alerts about anomalous log lines, groups of alerts, exact counts of log templates per minute.
-Times are RFC 3339 in UTC; `since` is included, `until` is not. To find what a deploy changed, take its time from
-list_markers, call diff_ranges with a range before and a range after it, then explain_alert for alerts of the second
-range.
+Times are RFC 3339 in UTC; `since` is included, `until` is not. To find what a deploy changed, call
+what_changed_since_deploy, then explain_alert for alerts of its groups. For other ranges call diff_ranges.
 """
 
 _CALLER = Caller("mcp", "viewer")
@@ -94,6 +94,12 @@ def build_mcp(services: Services) -> MCPServer:
     def diff_ranges(since_a: str, until_a: str, since_b: str, until_b: str, limit: int = 50) -> TemplateDiff:
         """Templates that are new, gone, more or less frequent in range b than in range a; counts are exact."""
         return templates.diff(_CALLER, services, since_a, until_a, since_b, until_b, None, None, _bounded(limit))
+
+    @server.tool(annotations=_READ_ONLY)
+    @_reported
+    def what_changed_since_deploy(label: str = "", max_minutes: int = 1_440, limit: int = 50) -> SinceDeploy:
+        """The last marked deploy, or that with a label: templates after it against before it, and alerts since."""
+        return since_deploy(services, _CALLER, label, min(max(1, max_minutes), 43_200), _bounded(limit))
 
     @server.tool(annotations=_READ_ONLY)
     @_reported

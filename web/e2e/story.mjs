@@ -122,14 +122,15 @@ async function trainModels() {
   const buffer = Buffer.from(["message,class", ...lines].join("\n"));
   await page.setInputFiles("dialog [name=data]", { name: "lines.csv", mimeType: "text/csv", buffer });
   await page.selectOption("dialog [name=detector]", "random_forest");
+  await page.fill("dialog [name=model]", "lines");
   await page.fill("dialog [name=settings]", '{"encoder": "hashing:16", "candidates": 0, "trees": 20}');
   await confirm();
-  await page.waitForSelector("h1:has-text('random_forest as random_forest')");
-  await page.waitForSelector("a:has-text('random_forest version 1')", { timeout: 120_000 });
+  await page.waitForSelector("h1:has-text('random_forest as lines')");
+  await page.waitForSelector("a:has-text('lines version 1')", { timeout: 120_000 });
   await page.waitForSelector("h2:has-text('Report')");
-  await page.waitForSelector("pre:has-text('published random_forest version 1')");
+  await page.waitForSelector("pre:has-text('published lines version 1')");
   await check("job");
-  await go("/jobs", "th:has-text('random_forest as random_forest')");
+  await go("/jobs", "th:has-text('random_forest as lines')");
   await check("jobs");
 }
 

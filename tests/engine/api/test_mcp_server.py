@@ -11,7 +11,8 @@ from mcp.client.streamable_http import streamable_http_client
 
 from engine.api.mcp_server import build_mcp
 from foundation.content_ids import document_id
-from tests.engine.api.conftest import alert, at, new_client
+from foundation.time_text import NS_PER_S, parse_time
+from tests.engine.api.conftest import START_NS, alert, at, new_client
 from tests.engine.api.test_templates import A, B, count, minute, row  # noqa: F401
 
 
@@ -50,7 +51,7 @@ def test_every_tool_is_described_and_read_only(services):
     tools = asyncio.run(story())
     assert {tool.name for tool in tools} == {
         "list_alerts", "list_groups", "explain_alert", "list_templates", "template_life", "diff_ranges", "list_rounds",
-        "list_markers", "list_drift_events", "region_health", "what_became_normal",
+        "list_markers", "list_drift_events", "region_health", "what_became_normal", "what_changed_since_deploy",
     }  # fmt: skip
     assert all(tool.description and tool.annotations.read_only_hint for tool in tools)
 
@@ -71,6 +72,22 @@ def test_ranges_are_compared(ask, count):  # noqa: F811
     listed = ask("list_templates", since=minute(0), until=minute(9)).structured_content
     assert listed["total_lines"] == 7
     assert ask("template_life", id=A, since=minute(0), until=minute(9)).structured_content["points"][0]["lines"] == 3
+
+
+def test_changes_since_a_deploy_are_found(ask, count, log_in, add_alerts, clock):  # noqa: F811
+    assert "no deploy was marked" in ask("what_changed_since_deploy").content[0].text
+    operator, marked_ns = log_in("operator"), parse_time(minute(5))
+    for label, offset in (("release 7", 5), ("release 8", 9)):
+        operator.post("/api/v1/markers", json={"label": label, "time": minute(offset)})
+    count(row(A, 4, 3), row(B, 5, 4), row(A, 1, 9))
+    clock.now_s = (marked_ns - START_NS) / NS_PER_S + 120
+    times = {"last_time": minute(6), "first_time": minute(5), "created": minute(6)}
+    add_alerts({**alert("new", 0), **times}, alert("old", 0, group="00000000000000bb"))
+    found = ask("what_changed_since_deploy", label="release 7").structured_content
+    assert (found["deploy"]["label"], found["minutes"]) == ("release 7", 2)
+    assert [(c["id"], c["kind"]) for c in found["templates"]["changes"]] == [(B, "new"), (A, "gone")]
+    assert [group["id"] for group in found["groups"]] == ["00000000000000aa"]
+    assert "ask a minute later" in ask("what_changed_since_deploy").content[0].text, "release 8 is not there yet"
 
 
 def test_an_error_is_one_sentence(ask):
