@@ -129,6 +129,7 @@ class RegionPipeline:
         if self._monitor is None and self._policy.drift is not None:
             vectors = template_vectors(detector)
             self._monitor = DriftMonitor(self._policy.drift, self._stream.templates, vectors=vectors)
+        self.store.note_service(version, self._now_ns)
         self._served_ns, self._expected = self._now_ns, 0.0 if f1 is None else mistakes_of(f1)
 
     def advance(self, now_ns: int, called: NDArray[np.bool_]) -> list[RoundTrigger]:

@@ -43,7 +43,7 @@ class FixedStore:
         self._texts = set(templates.values())
         self._book: list[Spending] = []
 
-    def learning_set(self, purpose: Purpose, left_out: int | None = None) -> LearningSet:
+    def learning_set(self, purpose: Purpose, left_out: int | None = None, serving: int = 0) -> LearningSet:
         """See `federation.region.trainer.LearningStore`; a half is every second window."""
         return self._make(np.sort(self._index[purpose, left_out]))
 

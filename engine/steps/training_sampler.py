@@ -217,6 +217,8 @@ class Collector:
         start, answer, latest_ns = self._asked, self._answer, store.latest_label_ns()
         if start is None or (answer is not None and (answer[0].version, answer[1]) == (start.version, latest_ns)):
             return
+        if answer is None or answer[0].version != start.version:
+            store.note_service(start.version[1], start.time_ns)
         self._answer = start, latest_ns, store.verdicts(start.wall_ns, start.time_ns, start.threshold)
 
     def _fail(self, error: Exception, picked: Picked | None) -> None:

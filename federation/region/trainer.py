@@ -144,7 +144,9 @@ class Trainer:
         spec = task.spec
         if spec.kind == LINE_CLASSIFIER:
             return self._lines.evaluate(candidate, current, spec)
-        models, own = (candidate, current), self._store.learning_set(Purpose.HOLDOUT, task.left_out)
+        # The current model has learnt from earlier sessions: there the candidate of a half could only lose.
+        serving = 0 if task.left_out is None else spec.version
+        models, own = (candidate, current), self._store.learning_set(Purpose.HOLDOUT, task.left_out, serving)
         new, old = self._called(models, thresholds, spec, own)
         figures = window_figures(self._region, own, old, new)
         if task.left_out is not None:

@@ -2,8 +2,10 @@
 
 A holdout is a fifth of the sessions, so it takes about 25 mistakes of the current model until five of them are there.
 Two further candidates are trained, each on one half of the sessions, and judged on the other half. Every labelled
-session is then judged once, by a candidate that has not learnt from it. If these prove that training helps, the
-candidate of the round is taken, which has learnt from more sessions than either.
+session is then judged once, by a candidate that has not learnt from it. Only sessions that the version in service has
+scored count: it has learnt from earlier ones, where a candidate could only lose. Whether older knowledge is forgotten
+is what the holdouts show. If these sessions prove that training helps, the candidate of the round is taken, which has
+learnt from more sessions than either.
 
 The candidate of one half has learnt from the sessions that the other is judged on, so the two halves are not
 independent, and a test that takes them as if they were is too sure of itself (Dietterich, 1998, "Approximate

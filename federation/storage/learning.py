@@ -97,13 +97,15 @@ class Spending:
 class LearningStore(Protocol):
     """A store that a region trains from; `TrainingStore` keeps it in SQLite."""
 
-    def learning_set(self, purpose: Purpose, left_out: int | None = None) -> LearningSet:
+    def learning_set(self, purpose: Purpose, left_out: int | None = None, serving: int = 0) -> LearningSet:
         """The stored windows for this purpose, with their labels.
 
         Args:
             purpose: What they are used for.
             left_out: Half of the sessions, 0 or 1, that a candidate is judged on: `HOLDOUT` is all its labelled
                 windows, `TRAIN` is that part of the other half, and `CALIBRATE` the rest of the other half.
+            serving: Only windows that this version has scored in service, if the store knows when that began. The
+                version has learnt from earlier ones.
         """
         ...
 

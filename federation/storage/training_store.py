@@ -31,7 +31,7 @@ from federation.storage.eviction import drop_oldest, priority, trim
 from federation.storage.learning import ASSUMED, LearningSet, LineSet, Purpose, Spending
 from federation.storage.line_classes import TemplateClass, classes_of, line_set, store_class
 from federation.storage.training_file import TrainingFile
-from federation.storage.verdicts import Verdicts, latest_label_ns, read_verdicts
+from federation.storage.verdicts import Verdicts, latest_label_ns, note_service, read_verdicts, service_start_ns
 from models.base import Templates, Windows, template_id
 
 Provenance = Literal["feedback", "labels", "rules"]
@@ -220,7 +220,7 @@ class TrainingStore:
             row = database.execute("SELECT value FROM facts WHERE name = ?", (f"position {feed}",)).fetchone()
         return None if row is None else dict(json.loads(row[0]))
 
-    def learning_set(self, purpose: Purpose, left_out: int | None = None) -> LearningSet:
+    def learning_set(self, purpose: Purpose, left_out: int | None = None, serving: int = 0) -> LearningSet:
         """The windows for a purpose, oldest first; for the holdout only the newest. See `LearningStore`.
 
         Unclosed windows of anomalous sessions are left out: the label does not show where in the session the
@@ -238,10 +238,10 @@ class TrainingStore:
         with self._file.snapshot() as database:
             rows = database.execute(
                 f"""SELECT id, content, closed, class, rank, key FROM windows
-                WHERE bucket >= ? AND bucket < ? AND {which} AND (closed OR class != 1)
+                WHERE bucket >= ? AND bucket < ? AND time_ns >= ? AND {which} AND (closed OR class != 1)
                 AND (class >= 0 OR time_ns <= (SELECT max(time_ns) FROM windows) - ?)
                 ORDER BY time_ns DESC, id DESC LIMIT ?""",
-                (part.start, part.stop, wait_ns, newest),
+                (part.start, part.stop, service_start_ns(database, serving), wait_ns, newest),
             ).fetchall()[::-1]
             found = [np.frombuffer(self._cipher.decrypt(content, name), "<i8") for name, content, *_ in rows]
             windows = Windows.of(found, [bool(row[2]) for row in rows])
@@ -269,6 +269,11 @@ class TrainingStore:
         with self._file.connection() as database:
             return latest_label_ns(database)
 
+    def note_service(self, version: int, time_ns: int) -> None:
+        """Note the version in service, and the event time of the first window that it scored."""
+        with self._file.transaction() as database:
+            note_service(database, version, time_ns)
+
     def verdicts(self, received_ns: int, time_ns: int, threshold: float) -> Verdicts:
         """What labels show of a model; see `federation.storage.verdicts.read_verdicts`."""
         with self._file.connection() as database:
@@ -292,13 +297,7 @@ class TrainingStore:
         with self._file.transaction() as database:
             database.execute(
                 "INSERT INTO spending (round_id, noise_multiplier, sample_rate, steps, time_ns) VALUES (?, ?, ?, ?, ?)",
-                (
-                    spending.round_id,
-                    spending.noise_multiplier,
-                    spending.sample_rate,
-                    spending.steps,
-                    self._now_ns(),
-                ),
+                (spending.round_id, spending.noise_multiplier, spending.sample_rate, spending.steps, self._now_ns()),
             )
 
     def spent(self) -> tuple[Spending, ...]:

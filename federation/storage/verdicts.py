@@ -1,5 +1,6 @@
 """What labels show of the model in service: its verdicts on the sessions whose labels have arrived."""
 
+import json
 import sqlite3
 from dataclasses import dataclass
 
@@ -26,6 +27,21 @@ def latest_label_ns(database: sqlite3.Connection) -> int:
     """Arrival of the latest label; 0 without labels."""
     (latest,) = database.execute("SELECT max(received_ns) FROM labels").fetchone()
     return int(latest or 0)
+
+
+_SERVICE = "service"
+
+
+def note_service(database: sqlite3.Connection, version: int, time_ns: int) -> None:
+    """Note the version in service, and the event time of the first window that it scored."""
+    database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (_SERVICE, json.dumps([version, time_ns])))
+
+
+def service_start_ns(database: sqlite3.Connection, version: int) -> int:
+    """Event time of the first window that a version scored; before all windows if it is not known to serve."""
+    row = database.execute("SELECT value FROM facts WHERE name = ?", (_SERVICE,)).fetchone()
+    noted, time_ns = (0, 0) if row is None else json.loads(row[0])
+    return int(time_ns) if version and noted == version else -(2**63)
 
 
 def read_verdicts(

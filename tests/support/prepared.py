@@ -122,7 +122,7 @@ class SetStore:
         """See `LearningStore`."""
         return self.lines[purpose]
 
-    def learning_set(self, purpose: Purpose, left_out: int | None = None) -> LearningSet:
+    def learning_set(self, purpose: Purpose, left_out: int | None = None, serving: int = 0) -> LearningSet:
         """See `LearningStore`; every second window of a set belongs to a half, for any purpose."""
         own = self.sets[purpose]
         if left_out is None:

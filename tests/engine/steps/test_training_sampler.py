@@ -297,4 +297,7 @@ def test_labels_that_contradict_the_version_in_service_are_drift(step, look, tra
         assert (record.document["detector"], record.document["kind"]) == ("corrections", "labels")
         counts = record.document["evidence"]["labels"]
         assert (counts["found"], counts["false"], counts["missed"]) == (9, 0, 5)
+        version = record.document["model"]["version"]
+        judged = sum(len(store.learning_set(Purpose.HOLDOUT, half, version)) for half in (0, 1))
+        assert judged == 14, "a candidate of half of the sessions is judged on none that an earlier version scored"
         assert counts["expected"] == pytest.approx(2 * 0.1 / 1.1)

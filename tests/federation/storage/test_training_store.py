@@ -367,23 +367,3 @@ def test_growth_steps_of_anomalous_sessions_teach_nothing(tmp_path):
             )  # fmt: skip
         store.label([Label("bad", True, "labels", 1)])
         assert said(store) == [(False, "assumed"), (False, "assumed"), (True, "labels")]
-
-
-def test_a_half_that_is_left_out_is_judged_whole_and_never_trained_on(tmp_path):
-    names = [f"s{i}" for i in range(400)]
-    with opened(tmp_path) as store:
-        put(store, names, rows=[[IDS[0]] * (i + 1) for i in range(400)], time_ns=np.arange(400))
-        store.label(Label(name, False, "labels", 1) for name in names[:300])
-        sets = {(p, half): store.learning_set(p, half) for p in Purpose for half in (0, 1)}
-        whole = {p: store.learning_set(p) for p in Purpose}
-
-    def sizes(*chosen):
-        return sorted(n for own in chosen for n in own.windows.lengths().tolist())
-
-    judged = [sets[Purpose.HOLDOUT, half] for half in (0, 1)]
-    assert sizes(*judged) == list(range(1, 301)), "every labelled session is judged once, and no other"
-    for half, own in enumerate(judged):
-        learnt = sets[Purpose.TRAIN, half], sets[Purpose.CALIBRATE, half]
-        assert not set(sizes(own)) & set(sizes(*learnt))
-        assert set(sizes(learnt[0])) < set(sizes(whole[Purpose.TRAIN]))
-        assert 130 < len(sizes(*learnt)) < 270
