@@ -1,4 +1,4 @@
-"""What a file holds, by its first bytes: text, compressed text, text in UTF-16, or something that is not a log."""
+"""What a file holds, by its first bytes: text, compressed text, text in UTF-16 or UTF-32, or something else."""
 
 import bz2
 import codecs
@@ -117,8 +117,8 @@ class Decompressing:
         return self._taken()
 
 
-class Utf16:
-    """UTF-16 as UTF-8."""
+class WideText:
+    """UTF-16 or UTF-32 as UTF-8."""
 
     def __init__(self, encoding: str) -> None:
         self._decoder = codecs.getincrementaldecoder(encoding)("replace")
@@ -147,6 +147,7 @@ COMPRESSIONS: dict[str, tuple[tuple[bytes, ...], Callable[[], _Decompressor]]] =
     "gzip": ((b"\x1f\x8b\x08",), lambda: zlib.decompressobj(31)),
     "bzip2": ((b"BZh",), bz2.BZ2Decompressor),
     "xz": ((b"\xfd7zXZ\0",), lzma.LZMADecompressor),
+    "LZMA": ((b"\x5d\0\0",), lzma.LZMADecompressor),
     "zstd": ((b"\x28\xb5\x2f\xfd",), lambda: zstandard.ZstdDecompressor().decompressobj()),
     "LZ4": ((b"\x04\x22\x4d\x18",), _lz4),
 }
@@ -176,9 +177,12 @@ REFUSED = {
 }
 """First bytes → description of a file that does not hold lines of text."""
 
-_UTF16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
+_WIDE = {
+    b"\xff\xfe\0\0": "utf-32-le", b"\0\0\xfe\xff": "utf-32-be", b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be",
+}  # fmt: skip
 _CONTROLS = bytes(i for i in range(32) if i not in b"\0\t\n\r\x0b\x0c\x1b\x08")
-_MOST_CONTROLS = 0.2
+_MOST_CONTROLS, _MOST_BESIDE_LETTERS = 0.2, 0.04
+"""Shares of control characters: in text, such as that of FIX with its separators, and where bytes are not UTF-8."""
 
 
 def decoder_of(head: bytes) -> Decoder | None:
@@ -191,10 +195,10 @@ def decoder_of(head: bytes) -> Decoder | None:
         skipped = _SKIPPED_FRAMES if name in ("zstd", "LZ4") else ()
         if head.startswith(magic + skipped):
             return Decompressing(name, make, magic + skipped)
-    for magic_, encoding in _UTF16.items():
+    for magic_, encoding in _WIDE.items():
         # Two stray bytes at the beginning of other text are not a mark: text in UTF-16 has zeros.
         if head.startswith(magic_) and head.count(0) > 0.2 * len(head):
-            return Utf16(encoding)
+            return WideText(encoding)
     refuse(head)
     return _unmarked_utf16(head)
 
@@ -211,8 +215,19 @@ def refuse(head: bytes) -> None:
     if head[257:262] == b"ustar":
         raise RefusedFileError("is a tar archive, not a log: unpack it first")
     text = head.lstrip(b"\0")
-    if len(text) >= 64 and len(text) - len(text.translate(None, _CONTROLS)) > _MOST_CONTROLS * len(text):
+    controls = len(text) - len(text.translate(None, _CONTROLS))
+    most = _MOST_CONTROLS if _is_utf8(text) else _MOST_BESIDE_LETTERS
+    if len(text) >= 64 and controls > most * len(text):
         raise RefusedFileError("is binary, not a log")
+
+
+def _is_utf8(head: bytes) -> bool:
+    """Whether these bytes are UTF-8; the last letter may be cut."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _unmarked_utf16(head: bytes) -> Decoder | None:
@@ -222,5 +237,5 @@ def _unmarked_utf16(head: bytes) -> Decoder | None:
         return None
     for zeros, letters, encoding in ((odd, even, "utf-16-le"), (even, odd, "utf-16-be")):
         if zeros.count(0) > 0.9 * len(zeros) and letters.count(0) < 0.1 * len(letters):
-            return Utf16(encoding)
+            return WideText(encoding)
     return None

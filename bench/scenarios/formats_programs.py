@@ -2,7 +2,8 @@
 
 Each input has a table of what is right (`bench/data/program_outcomes.toml`). An input is right if its records have
 that number, times, levels and kinds of HTTP status, in order. The inputs lie in the folder `cases` next to the data
-folder, or in the one that `--set inputs=FOLDER` names; they are not part of the project.
+folder, or in the one that `--set inputs=FOLDER` names; they are not part of the project. With `--set daemons=FOLDER`
+the logs that `bench.programs.run` left there are inputs, too; what is right for them is in `bench.programs.judge`.
 """
 
 import os
@@ -15,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.harness import BenchError, Outcome, Run, Scenario, Target
+from bench.programs.judge import PARTS, daemons, read_records
+from bench.programs.judge import wrong as wrong_in_daemon
 from engine.cli.input_files import batches, log_source
 from engine.clock import SystemClock
 from engine.corpus.data import Folders
 from engine.formats.http_status import NAMES
-from engine.offline.export import JsonRecord, RecordReader
 from engine.steps.parse import Parser, ParseSettings
 from engine.steps.window import build_windower
 from engine.windows.timewindow import TimeWindows
@@ -28,8 +30,6 @@ _OUTCOMES = Path(__file__).parents[1] / "data" / "program_outcomes.toml"
 _STATUS = re.compile("<(" + "|".join(name for name in NAMES if name) + ")>")
 _PRECISION_NS = 1_000
 """Numbers of JSON keep microseconds."""
-
-PARTS = ("records", "time", "level", "status")
 
 
 def formats_programs(run: Run) -> Outcome:
@@ -40,6 +40,9 @@ def formats_programs(run: Run) -> Outcome:
     for i, (name, right) in enumerate(sorted(outcomes.items())):
         run.progress(name, i, len(outcomes))
         faults[name] = wrong(folder / name, right)
+    own, known = run.setting("daemons", ""), daemons()
+    for log in sorted(Path(own).glob("*.log")) if own else ():
+        faults[f"daemon {log.stem}"] = wrong_in_daemon(log, known[log.stem])
     parts = {f"right_{part}": 1 - sum(part in found for found in faults.values()) / len(faults) for part in PARTS}
     share = sum(not found for found in faults.values()) / len(faults)
     metrics: dict[str, int | float] = {"right": share, "inputs": len(faults), **parts}
@@ -69,14 +72,6 @@ def wrong(path: Path, right: Mapping[str, Any]) -> list[str]:
         return ["records"]
     return sorted({part for text, record in zip(right["records"], records, strict=True)
                    for part in _differences(text, record, started_ns)})  # fmt: skip
-
-
-def read_records(path: Path, settings: ParseSettings) -> tuple[list[JsonRecord], RecordReader]:
-    """The records of a log, and the reader with their counts."""
-    source = log_source(str(path))
-    reader = RecordReader(Parser(settings, source.describe))
-    records = [record for batch in batches(source) for record in reader.add(batch)]
-    return records + reader.finish(), reader
 
 
 def _differences(text: str, record: Mapping[str, Any], started_ns: int) -> list[str]:

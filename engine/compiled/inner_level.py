@@ -2,10 +2,11 @@
 
 The first of these that the beginning of a message contains decides:
 
-1. the letter of klog's header (`I0310 06:25:01.123456 1 controller.go:132] `);
+1. the letter of klog's header (`I0310 06:25:01.123456 1 controller.go:132] `), or one as `[E] `, `E! ` or `E [`;
 2. a field such as `level=warning`, by the first that has a value;
-3. a tag as the first word (`warning: `);
-4. the name of a level in capitals, or in brackets and small letters, at a place where levels are.
+3. a tag as the first word (`warning: `), behind numbers and brackets too (`4711: error : `);
+4. the name of a level at a place where levels are: in capitals; in brackets (`[warn]`, `<Error>`, `(err):`); as a tag
+   within (`imap(alice): Error: `); or behind a facility of syslog (`daemon.err`).
 
 Numbers count as one digit each, so lines of one skeleton have one level.
 """
@@ -27,17 +28,23 @@ _TAGS = "trace debug info notice warn warning error fatal critical panic".upper(
 _CAPITALS = (
     "TRACE DEBUG INFO NOTICE WARN WARNING ERR ERROR SEVERE FATAL CRIT CRITICAL ALERT EMERG PANIC TRC DBG INF WRN FTL"
 ).split()
-_BRACKETED = "trace debug info notice warn warning err error fatal crit critical".upper().split()
+_BRACKETED = (
+    "trace debug info information notice warn warning err error fatal crit critical alert emerg emergency panic"
+).upper().split()  # fmt: skip
 _FIELDS = "level lvl severity loglevel prio".upper().split()
-_IS_TAG, _IS_CAPITALS, _IS_BRACKETED, _IS_FIELD = 1, 2, 4, 8
+_FACILITIES = "kern user mail daemon auth authpriv syslog lpr news uucp cron ftp local".upper().split()
+_IS_TAG, _IS_CAPITALS, _IS_BRACKETED, _IS_FIELD, _IS_FACILITY = 1, 2, 4, 8, 16
 _LONGEST = 16
 
 
 def _words() -> list[tuple[int, int, int, int]]:
     """The known words: 16 bytes in capitals, index into `LEVEL_NAMES`, and where each counts as bits."""
-    uses = ((_TAGS, _IS_TAG), (_CAPITALS, _IS_CAPITALS), (_BRACKETED, _IS_BRACKETED), (_FIELDS, _IS_FIELD))
+    uses = (
+        (_TAGS, _IS_TAG), (_CAPITALS, _IS_CAPITALS), (_BRACKETED, _IS_BRACKETED), (_FIELDS, _IS_FIELD),
+        (_FACILITIES, _IS_FACILITY),
+    )  # fmt: skip
     rows = []
-    for word in sorted({*LEVELS, *_FIELDS}):
+    for word in sorted({*LEVELS, *_FIELDS, *_FACILITIES}):
         packed = int.from_bytes(word.encode(), "little")
         level = LEVEL_NAMES.index(LEVELS.get(word, ""))
         rows.append((packed & (1 << 64) - 1, packed >> 64, level, sum(bit for words, bit in uses if word in words)))
@@ -46,10 +53,12 @@ def _words() -> list[tuple[int, int, int, int]]:
 
 _WORDS = np.array(_words(), np.uint64)
 _KLOG = np.frombuffer(b"0 0:0:0.0 ", np.uint8)
-_KLOG_LETTERS = np.array([[ord(c), LEVEL_NAMES.index(n)] for c, n in zip("IWEF", LEVEL_NAMES[3:], strict=True)])
-_BEFORE, _AFTER = np.zeros(256, np.bool_), np.zeros(256, np.bool_)
-_BEFORE[list(b" \t\n\r\f\v[(<|:")] = True
-_AFTER[list(b" \t\n\r\f\v])>|:,/-")] = True
+_LETTERS = np.zeros(256, np.int64)
+_LETTERS[list(b"TDIWEF")] = np.arange(1, 7)
+_BEFORE, _AFTER, _ENDS = np.zeros(256, np.bool_), np.zeros(256, np.bool_), np.zeros(256, np.bool_)
+_BEFORE[list(b" \t\n\r\f\v[(<|:)")] = True
+_ENDS[list(b":])>|-")] = True
+_AFTER[list(b" \t\n\r\f\v])>|:,/-[")] = True
 
 
 @loop
@@ -75,13 +84,17 @@ def _put_head(data: Bytes, start: Int, end: Int, head: Bytes) -> Int:
 
 
 @loop
-def _klog(head: Bytes, size: Int) -> Int:
-    """The level of klog's letter, 0 if the message does not begin with klog's header."""
-    level: Int = ZERO
-    for i in range(4):
-        if head[0] == _KLOG_LETTERS[i, 0]:
-            level = _KLOG_LETTERS[i, 1]
-    if level == 0 or size < 18:
+def _letter(head: Bytes, size: Int) -> Int:
+    """The level of the letter that a message begins with, 0 if that is not a level."""
+    bracketed = head[0] == 91
+    level = np.int64(_LETTERS[head[1] if bracketed else head[0]])
+    if level == 0:
+        return ZERO
+    if bracketed:
+        return level if head[2] == 93 and head[3] == 32 else ZERO
+    if (head[1] == 33 and head[2] == 32) or (head[1] == 32 and head[2] == 91):
+        return level
+    if level < 3 or size < 18:
         return ZERO
     for i in range(10):
         if head[1 + i] != _KLOG[i]:
@@ -133,13 +146,23 @@ def _value(head: Bytes, at: Int) -> Int:
 @loop
 def _at_place_of_level(head: Bytes, first: Int, last: Int, uses: Int) -> Flag:
     """Whether a word is where names of levels are, and written as they are."""
-    capitals = small = True
+    capitals = True
     for i in range(first, last):
         capitals &= head[i] < 97
-        small &= head[i] >= 97
-    if capitals and uses & _IS_CAPITALS and _AFTER[head[last]]:
-        return first == 0 or _BEFORE[head[first - 1]]
-    return small and uses & _IS_BRACKETED and first > 0 and head[first - 1] == 91 and head[last] == 93
+    before = 32 if first == 0 else head[first - 1]
+    after = head[last]
+    if capitals and uses & _IS_CAPITALS and _AFTER[after] and (_BEFORE[before] or (before == 46 and after == 58)):
+        return True
+    tag = after == 58 and head[last + 1] == 32
+    if tag and uses & _IS_TAG and first > 1 and before == 32 and _ENDS[head[first - 2]]:
+        return True
+    if not uses & _IS_BRACKETED:
+        return False
+    return (
+        (before == 91 and after == 93)
+        or (before == 60 and after == 62)
+        or (before == 40 and after == 41 and head[last + 1] == 58)
+    )
 
 
 @loop
@@ -149,11 +172,13 @@ def inner_level(data: Bytes, start: Int, end: Int, head: Bytes) -> Int:
     `head` is scratch: uint8 (HEAD_BYTES,).
     """
     size = _put_head(data, start, end, head)
-    level: Int = _klog(head, size)
+    level: Int = _letter(head, size)
     if level:
         return level
     tag = name = ZERO
     field: Flag = False
+    lettered: Flag = False
+    facility: Int = -2
     at: Int = ZERO
     while at < size:
         if not 97 <= head[at] | 32 <= 122:
@@ -161,6 +186,8 @@ def inner_level(data: Bytes, start: Int, end: Int, head: Bytes) -> Int:
             continue
         first = at
         at, row = _word(head, first)
+        leading = not lettered
+        lettered = True
         if row < 0:
             continue
         level, uses = np.int64(_WORDS[row, 2]), np.int64(_WORDS[row, 3])
@@ -171,11 +198,17 @@ def inner_level(data: Bytes, start: Int, end: Int, head: Bytes) -> Int:
                 _, row = _word(head, place)
                 if row >= 0 and _WORDS[row, 2]:
                     return np.int64(_WORDS[row, 2])
-        if first == 0 and uses & _IS_TAG:
+        if leading and uses & _IS_TAG:
             behind = at + (head[at] == 48)
+            while head[behind] == 32:
+                behind += 1
             if head[behind] == 58 and head[behind + 1] == 32:
                 tag = level
-        if name == 0 and _at_place_of_level(head, first, at, uses):
+        if uses & _IS_FACILITY:
+            facility = at + (head[at] == 48)
+            continue
+        of_syslog = facility == first - 1 and head[facility] == 46 and (head[at] == 32 or head[at] == 58)
+        if name == 0 and (of_syslog or _at_place_of_level(head, first, at, uses)):
             name = level
     return tag if tag else name
 

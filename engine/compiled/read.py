@@ -179,7 +179,7 @@ def read_lines(
         if end > start and data[end - 1] == 13:
             end -= 1
         out_ask[row] = ASK_LINE
-        out_layout[row] = -1
+        out_layout[row] = out_format[row] = -1
         if end - start > longest:
             continue
         if not _has_room(counts, len(layouts), len(texts), len(bytes), buffers.shape[1]):
@@ -219,6 +219,7 @@ def read_lines(
             offsets,
         )
         if time_ns == UNSURE:
+            out_format[row] = format
             continue
         ask = 0
         if not known_line or formats[format, KEY] == BY_LOOP:

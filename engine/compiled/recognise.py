@@ -15,7 +15,9 @@ _STATUS, _PRIORITY, _FRACTION = INDEX["status"], INDEX["priority"], INDEX["fract
 _LEVEL, _KEY = SLOTS["level"], SLOTS["key"]
 _LOW = (1 << 32) - 1
 _MONTHS = np.array([sum(ord(c) << 8 * i for i, c in enumerate(m)) for m in
-                    "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()], np.int64)  # fmt: skip
+                    "jan feb mar apr may jun jul aug sep oct nov dec".split()], np.int64)  # fmt: skip
+_SMALL = 0x202020
+"""Makes three letters small ones."""
 _SEVERITIES = np.array([6, 6, 6, 5, 4, 3, 3, 2], np.int64)
 """Severity of syslog → index into `engine.formats.base.LEVEL_NAMES`."""
 
@@ -131,7 +133,7 @@ def recognise(
 def letters(group: Int, data: Bytes, at: Int) -> Int:
     """The number that the letters of a group mean, see `engine.formats.timestamps.LETTER_GROUPS`."""
     if group == MONTH_NAME:
-        word = np.int64(data[at]) | np.int64(data[at + 1]) << 8 | np.int64(data[at + 2]) << 16
+        word = np.int64(data[at]) | np.int64(data[at + 1]) << 8 | np.int64(data[at + 2]) << 16 | _SMALL
         for i in range(12):
             if _MONTHS[i] == word:
                 return i + 1

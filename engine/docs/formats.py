@@ -20,6 +20,14 @@ The order below is the order of detection. Linux, OpenSSH and Mac of the loghub 
 that write a time, a level and a message in their own layout: they match lines that begin with a date in one of
 these layouts and match no other format.
 
+Lines that none of these match are tried with `peeled` and `located`: a date and a time in any form, in figures or
+with the name of a month, behind numbers, brackets, tags and a level, or behind up to three words. Of dates in figures
+alone the first reading that exists counts: year first, then month first if AM or PM follows, day first, month first.
+
+**Level.** A header without a level leaves it to the beginning of the message: a field such as `level=warning`, a tag
+(`error: `), a word in capitals, one in brackets (`[warn]`, `<Error>`, `(err):`), a letter (`[E] `, `E! `), or a
+severity of syslog behind its facility (`daemon.err`).
+
 **Time.** All times become UTC nanoseconds. Times without a zone are in the zone that the setting `timezone` names.
 A missing year is the latest that does not date the line after its arrival (plus `max_future_s`), so
 a line of December read in January belongs to the year before; a date left out is found in the same way. Lines without
@@ -40,7 +48,8 @@ lines further up, those of the other stream included.
 **Records over several lines.** Before lines are parsed, these become one line each: documents of JSON that are spread
 over lines or stand in an array, the records of a batch (`Records` of CloudTrail and Azure, `logEvents`, OTLP's
 `resourceLogs`, lists of Kubernetes), rows below a line `#Fields:` or `#fields` (W3C, Zeek), rows of CSV whose fields
-hold line ends, `java.util.logging`, Samba, .NET's console, the slow logs of PHP and MySQL, Windows events.
+hold line ends, `java.util.logging`, Samba, .NET's console, slow logs of PHP and MySQL, Windows events, Oracle's alert
+log, DB2's diagnostic log, reports of Erlang, the history of apt.
 Each record has the position where it begins. What is held comes out after `max_join_wait_s` without a line. In formats
 that name such lines, a line with a header of its own may belong to the record before it: PostgreSQL's `DETAIL`, `HINT`
 and `STATEMENT`, RabbitMQ's further lines, InnoDB's report on a deadlock. The names of columns above a table, and the
@@ -63,7 +72,9 @@ field `level`, or a word like `ERROR` or `[error]` near its beginning.
 
 **HTTP status.** Templates of access logs name the status, since digits are parameters everywhere else: `<SUCCESS>`,
 `<REDIRECTED>`, `<DENIED>` (401, 403, 407), `<MISSING>` (404, 410), `<LIMITED>` (429), `<REFUSED>` (other 4xx),
-`<UNAVAILABLE>` (502 to 504), `<ERROR>` (other 5xx). So a server that begins to fail shows in the windows.
+`<UNAVAILABLE>` (502 to 504), `<ERROR>` (other 5xx). So a server that begins to fail shows in the windows. In lines that
+begin with a time the status is what follows a quoted request, a method and its path, or `status=`. In documents it is
+in a field whose name ends like `status`, `statusCode` or `responseCode`.
 
 **The journal.** Entries of systemd's journal in its export format (`journalctl -o export`), several lines each, which
 may hold binary values, are read as `journald`, up to `max_join_bytes` an entry.

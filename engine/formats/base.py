@@ -76,6 +76,7 @@ class Format:
         normal_label: The value of `label` on normal lines, in data sets that carry one.
         binary: Whether lines may hold NUL bytes.
         general: Whether it takes lines that other formats describe exactly, so detection never tries it first.
+        timed: Whether a line in which no pattern of `clocks` finds a time that exists is of another format.
         unlabelled_is_anomalous: What a line without `label` is in such data sets.
     """
 
@@ -98,6 +99,7 @@ class Format:
     binary: bool = False
     blocks: tuple[bytes, ...] = ()
     general: bool = False
+    timed: bool = False
 
     @property
     def http(self) -> bool:
@@ -156,6 +158,11 @@ YMD = rb"(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})"
 HMS = rb"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
 FRACTION = rb"(?P<fraction>[0-9]{1,9})"
 MONTH_NAME = rb"(?P<month_name>Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
+MONTH_NAMES = (
+    rb"Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec|JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC"
+    rb"|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
+)
+ANY_MONTH = rb"(?P<month_name>" + MONTH_NAMES + rb")"
 ZONE = (
     rb"(?:(?P<utc>Z|UTC|GMT)|(?P<zone_sign>[-+])(?:(?P<zone_hhmm>[0-9]{4})"
     rb"|(?P<zone_hour>[0-9]{2})(?::(?P<zone_minute>[0-9]{2}))?))"

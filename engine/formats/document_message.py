@@ -8,6 +8,7 @@ message as `status=502`, regardless of the name of its field: `engine.formats.ht
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from engine.formats.field_names import STATUS, TIME, fields_of, kind_of
 from engine.formats.http_status import FIELD
 from engine.formats.json_fields import field_of, scalar_text
 
@@ -54,7 +55,10 @@ def composed_message(document: Mapping[str, Any], used: frozenset[str]) -> str:
         skipped.add(name)
     size = sum(map(len, parts))
     for name, raw in _leaves(document, "", _DEEPEST):
-        if name in skipped or name.startswith("#") or name.endswith(_IDS) or not (value := _text(raw)):
+        named = name.rpartition(".")[2]
+        if name in skipped or name.startswith("#") or name.endswith(_IDS) or kind_of(named) == TIME:
+            continue
+        if not (value := _text(raw)):
             continue
         size += len(name) + len(value) + 2
         if size > _LONGEST_MESSAGE:
@@ -72,16 +76,18 @@ def with_status(message: str, document: Mapping[str, Any]) -> str:
 
 
 def http_status_of(document: Mapping[str, Any]) -> int | None:
-    """The HTTP status that a document holds; None where no field of `STATUS_FIELDS` is a code."""
-    if _STATUS_KEYS.isdisjoint(document):
-        return None
-    for name in STATUS_FIELDS:
-        value = field_of(document, name)
-        if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) == len("200"):
-            value = int(value)
-        if isinstance(value, int) and not isinstance(value, bool) and value in _CODES:
-            return value
-    return None
+    """The HTTP status that a document holds in a field of `STATUS_FIELDS` or of such a name; None without one."""
+    if not _STATUS_KEYS.isdisjoint(document):
+        for name in STATUS_FIELDS:
+            if (code := _code(field_of(document, name))) is not None:
+                return code
+    return next((code for _, value in fields_of(document, STATUS) if (code := _code(value)) is not None), None)
+
+
+def _code(value: Any) -> int | None:
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) == len("200"):
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value in _CODES else None
 
 
 def _leaves(document: Mapping[str, Any], prefix: str, depth: int) -> Iterator[tuple[str, Any]]:

@@ -9,7 +9,8 @@ from engine.formats.json_fields import JsonFields, parse_journal_object, parse_o
 from engine.formats.letters import text_of
 
 _PAIR = re.compile(r'([^\s="]+)(?:=("(?:[^"\\]|\\.)*"|[^\s"]*))?(?:\s+|$)')
-_LOGFMT_MARKS = ("time", "ts", "t", "timestamp", "level", "lvl", "severity")
+_LOGFMT_MARKS = ("time", "ts", "t", "timestamp", "level", "lvl", "severity", "method", "msg")
+_PRIORITY = re.compile(r"<([0-9]{1,3})>")
 _ESCAPE = re.compile(r"\\(.)")
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r"}
 
@@ -22,6 +23,9 @@ def parse_logfmt(line: bytes) -> dict[str, Any] | str:
     """
     text = text_of(line).strip()
     found: dict[str, Any] = {}
+    if priority := _PRIORITY.match(text):
+        found["priority"] = priority[1]
+        text = text[priority.end() :]
     if "=" not in text.partition(" ")[0]:
         return "does not begin with key=value"
     at = 0
@@ -76,8 +80,12 @@ JSON = Format(
         b'{"level":"info","ts":1710051904.327,"logger":"http.log.access","msg":"handled request","status":502}',
     ),
     document=DocumentLayout(parse_object, JsonFields(), composes=True),
-    levels={"10": "trace", "20": "debug", "30": "info", "40": "warn", "50": "error", "60": "fatal", "LOG": "info"},
-)
+    levels={
+        "10": "trace", "20": "debug", "30": "info", "40": "warn", "50": "error", "60": "fatal", "LOG": "info",
+        "100": "debug", "200": "info", "250": "info", "300": "warn", "400": "error", "500": "fatal", "550": "fatal",
+        "600": "fatal", "LOW": "info", "MEDIUM": "warn", "HIGH": "error",
+    } | {str(i): level for i, level in enumerate(SYSLOG_LEVELS)},
+)  # fmt: skip
 
 GELF = Format(
     name="gelf",
@@ -115,8 +123,8 @@ W3C = Format(
     document=DocumentLayout(
         parse_object,
         JsonFields(
-            time=("time", "ts"), message=("message", "msg"), level=("level",), host=("s-computername", "s-ip"),
-            component=("s-sitename", "service"),
+            time=("time", "ts", "date-time"), message=("message", "msg"), level=("level",),
+            host=("s-computername", "s-ip"), component=("s-sitename", "service"),
         ),
         marks=(("#table",),),
         composes=True,
@@ -137,6 +145,21 @@ MONGODB = Format(
     ),
     levels={"I": "info", "W": "warn", "E": "error", "F": "fatal", "D": "debug"}
     | {f"D{i}": "debug" for i in range(1, 6)},
+)
+
+NEXTCLOUD = Format(
+    name="nextcloud",
+    expected="one JSON object a line as Nextcloud and ownCloud write it",
+    examples=(
+        b'{"reqId":"8e2c1d7e","level":3,"time":"2024-03-10T06:25:01+00:00","remoteAddr":"10.0.0.7","user":"alice",'
+        b'"app":"files","method":"GET","url":"/x","message":"cannot read file"}',
+    ),
+    document=DocumentLayout(
+        parse_object,
+        JsonFields(time=("time",), message=("message",), level=("level",), host=(), component=("app",), pid=()),
+        marks=(("reqId",), ("remoteAddr",), ("app",)),
+    ),
+    levels={"0": "debug", "1": "info", "2": "warn", "3": "error", "4": "fatal"},
 )
 
 ECS = Format(
@@ -181,6 +204,7 @@ OTEL = Format(
             component=("resource.service.name", "Resource.service.name"),
             session=(),
         ),
+        composes=True,
         marks=(
             ("severityText", "SeverityText", "severity_text", "severityNumber", "SeverityNumber"),
             ("body", "Body"),
@@ -245,6 +269,8 @@ LOGFMT = Format(
         marks=(_LOGFMT_MARKS,),
         composes=True,
     ),
+    # Numbers are those of a syslog priority before the pairs.
+    levels={str(i): level for i, level in enumerate(SYSLOG_LEVELS * 24)},
 )
 
 WINDOWS_XML = Format(

@@ -25,6 +25,8 @@ for _low, _kind in ((100, 1), (200, 1), (300, 2), (400, 6), (500, 8)):
 for _code, _kind in _KIND_OF.items():
     KINDS[_code] = _kind
 
+METHODS = "GET|POST|PUT|HEAD|DELETE|PATCH|OPTIONS|CONNECT|PROPFIND|REPORT|MKCOL"
+
 _PLACES = re.compile(
     r'"[^"\\]*(?:\\["\\]?+[^"\\]*)*" ([0-9]{3})(?![0-9])'  # the quoted request, then the code
     r"|[A-Z_]+/([0-9]{3}) "  # Squid's result code
@@ -32,6 +34,11 @@ _PLACES = re.compile(
     r"|[^ ]+ [^ ]+ \+?-?[0-9]+(?:/\+?-?[0-9]+){4} ([0-9]{3}) "  # HAProxy: timers, then the code
     r"|[A-Z]+ (?:[^ ]+ ){7}([0-9]{3}) [0-9]+ [0-9]+ [0-9]+"  # IIS
     r"|[A-Z]+\t[^\t]+\t[^\t]+\t([0-9]{3})\t"  # CloudFront
+    r"|(?:\[[^\]]*\] )*Completed ([0-9]{3}) "  # Rails
+    # Anything, and the request before the code, or `status=`; or bars around it.
+    rf"|.*?(?:\"(?:{METHODS}|WebSocket) [^\"]*\" |(?:{METHODS}) [^ \"]+ (?:HTTP/[0-9.]+ )?"
+    r"|(?<![0-9A-Za-z-])[Ss]tatus\"?[=:] ?\"?)([0-9]{3})(?=[ ,;|}\"]|$)"
+    r"|\| *([0-9]{3}) *\|"
 )
 """Places of codes, from the beginning of a message; the one group that takes part is the code."""
 

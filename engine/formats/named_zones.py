@@ -87,9 +87,19 @@ DATED_NAME = Format(
     examples=(
         b"2024-03-10 07:25:01.123 CET ERROR shop.orders: order 18 failed",
         b"[2024-03-10 01:25:02 EST] queue is long",
+        b"2024-03-10 07:25:03 Europe/Berlin WARN shop.orders: slow",
     ),
-    header=headed(rb"\[?" + _ISO_ANY + _NAMED + general.MAYBE_LEVEL + general.REST),
-    clocks=(_ISO + _ZONE,),
+    header=headed(
+        rb"[\[(<]?"
+        + _ISO_ANY
+        + rb"(?:"
+        + _NAMED
+        + rb"|[A-Z][A-Za-z]+/[A-Za-z_/+-]+)"
+        + general.MAYBE_LEVEL
+        + general.REST
+    ),
+    clocks=(_ISO + _ZONE, _ISO + rb"(?P<zone_iana>[A-Z][A-Za-z]+/[A-Za-z_/+-]+)"),
+    timed=True,
     sessions=NO_SESSIONS,
     joins=True,
     general=True,

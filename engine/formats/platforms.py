@@ -25,6 +25,7 @@ MSSQL = Format(
         YMD + rb" " + HMS + rb"\." + FRACTION + rb" (?P<component>spid[0-9]+s?|Logon|Server|Backup) +(?P<message>.*)"
     ),
     sessions=NO_SESSIONS,
+    joins=True,
 )
 
 JVM_GC = Format(
@@ -116,6 +117,37 @@ MONGODB_TEXT = Format(
     sessions=NO_SESSIONS,
 )
 
+CISCO_RELAYED = Format(
+    name="cisco_relayed",
+    expected="[<PRI>]Mmm dd HH:MM:SS HOST [N: ][*Mmm dd HH:MM:SS.FFF: ]%FACILITY-SEVERITY-MNEMONIC: MESSAGE",
+    examples=(
+        b"Mar 10 06:25:01 10.0.0.1 117: *Mar 10 06:25:00.417: %LINEPROTO-3-UPDOWN: Interface Gi0/1 is down",
+        b"Mar 10 06:25:02 fw-1 %ASA-4-733100: [ Scanning] drop rate-1 exceeded.",
+    ),
+    header=headed(
+        rb"(?:<[0-9]+>)?" + MONTH_NAME + rb" +(?P<day>[0-9]{1,2}) (?:(?P<year>[0-9]{4}) )?" + HMS
+        + rb" (?P<host>[^ %]+) (?:[A-Za-z0-9_-]+: )*(?:[*.]?[A-Z][a-z]+ +[0-9]+ [0-9:.]+(?: [A-Z]+)?: )?%"
+        rb"(?P<component>[A-Z][A-Z0-9_]*(?:-[A-Z_]+)*)-(?P<level>[0-9]+)-(?P<message>[A-Z0-9_]+ ?: .*)"
+    ),
+    levels={str(i): level for i, level in enumerate(SYSLOG_LEVELS)},
+    sessions=NO_SESSIONS,
+)  # fmt: skip
+
+CISCO_TIMELESS = Format(
+    name="cisco_timeless",
+    expected="[<PRI>][N: ][UPTIME: ]%FACILITY-SEVERITY-MNEMONIC: MESSAGE",
+    examples=(
+        b"%ASA-6-302013: Built outbound TCP connection 17 for outside:10.0.0.7/443",
+        b"<188>45: 1d02h: %OSPF-4-ERRRCV: Received invalid packet: mismatch area ID",
+    ),
+    header=headed(
+        rb"(?:<[0-9]+>)?(?:[0-9a-z:.]+: )*%(?P<component>[A-Z][A-Z0-9_]*(?:-[A-Z_]+)*)-(?P<level>[0-9]+)-"
+        rb"(?P<message>[A-Z0-9_]+ ?: .*)"
+    ),
+    levels={str(i): level for i, level in enumerate(SYSLOG_LEVELS)},
+    sessions=NO_SESSIONS,
+)
+
 CISCO = Format(
     name="cisco",
     expected="[<PRI>][N: ][HOST: ]Mmm DD [YYYY ]HH:MM:SS[.FFF][ ZONE][ HOST]: %FACILITY-SEVERITY-MNEMONIC: MESSAGE",
@@ -125,10 +157,10 @@ CISCO = Format(
         b"Mar 10 2024 06:25:03 fw-1 : %ASA-6-302013: Built outbound TCP connection 17 for outside:10.0.0.7/443",
     ),
     header=headed(
-        rb"(?:<(?P<priority>[0-9]+)>)?(?:[0-9]+: )?(?:(?P<host>[^ :]+): )?(?:[0-9]+: )?[*.]?" + MONTH_NAME
+        rb"(?:<(?P<priority>[0-9]+)>)?(?:[0-9]+: )?(?:(?P<host>[^ :]+):(?: |(?=[A-Z])))?(?:[0-9]+: )?[*.]?" + MONTH_NAME
         + rb" +(?P<day>[0-9]{1,2}) (?:(?P<year>[0-9]{4}) )?" + HMS + rb"(?:\." + FRACTION
-        + rb")?(?: (?:(?P<utc>UTC|GMT)|[A-Z]+))?(?: [^ ]+)? ?: %(?P<component>[A-Z][A-Z0-9_]*)-"
-        rb"(?P<level>[0-9]+)-(?P<message>[A-Z0-9_]+: .*)"
+        + rb")?(?: (?:(?P<utc>UTC|GMT)|[A-Z]+))?(?: [^ ]+)? ?: (?:[a-z_]+\[[0-9]+\]: )?%"
+        rb"(?P<component>[A-Z][A-Z0-9_]*(?:-[A-Z_]+)*)-(?P<level>[0-9]+)-(?P<message>[A-Z0-9_]+ ?: .*)"
     ),
     levels={str(i): level for i, level in enumerate(SYSLOG_LEVELS)},
     sessions=NO_SESSIONS,
@@ -143,7 +175,8 @@ FORTINET = Format(
     ),
     header=headed(
         rb"(?:<(?P<priority>[0-9]+)>)?date=" + YMD + rb" time=" + HMS + rb" (?:devname=\"?(?P<host>[^ \"]+)\"? )?"
-        rb"(?P<message>.*? level=\"?(?P<level>[^ \"]+)\"?(?: .*)?$|.*)"
+        rb"(?P<message>(?:devid=[^ ]+ )?(?:eventtime=[0-9]+ )?(?:tz=\"?(?P<zone_sign>[-+])(?P<zone_hhmm>[0-9]{4})\"? )?"
+        rb"(?:.*? level=\"?(?P<level>[^ \"]+)\"?(?: .*)?$|.*))"
     ),
     levels={"INFORMATION": "info"},
     sessions=NO_SESSIONS,

@@ -222,7 +222,10 @@ JOURNAL_UNIX = Format(
     expected="SECONDS.FFFFFF HOST PROGRAM[PID]: MESSAGE",
     examples=(b"1710051901.123456 web-1 sshd[4711]: Accepted publickey for root from 10.0.0.7 port 50022 ssh2",),
     header=headed(
-        _EPOCH + rb"\." + FRACTION + rb" (?P<host>[^ :]+) (?P<component>[^ :\[]+)(?:\[(?P<pid>[0-9]+)\])?: "
+        _EPOCH
+        + rb"\."
+        + FRACTION
+        + rb" (?P<host>[^ :|-]+(?:[:|-]+[^ :|-]+)*) (?P<component>[^ :\[]+)(?:\[(?P<pid>[0-9]+)\])?: "
         rb"(?P<message>.*)"
     ),
     sessions={"none": NO_KEY, "host": (rb"^[0-9]+\.[0-9]+ (?P<key>[^ ]+) ",)},
@@ -238,7 +241,7 @@ EPOCH = Format(
         b"[1710051903.123] WARNING: queue is long",
     ),
     header=headed(
-        rb"\[?(?P<epoch_s>[0-9]{10})(?:[.,]" + FRACTION + rb")?\]?:?[ \t]+"
+        rb"[\[(]?(?P<epoch_s>[0-9]{10})(?:[.,]" + FRACTION + rb")?[\])]?:?[ \t]+"
         rb"(?:\[?(?P<level>DEBUG|INFO|NOTICE|WARNING|WARN|ERROR|FATAL|CRITICAL|Debug|Info|Notice|Warning|Error|Fatal"
         rb"|debug|info|notice|warning|error|fatal)(?:\]:?|:) +)?(?P<message>.*)"
     ),

@@ -16,7 +16,8 @@ from engine.formats.base import (
 )  # fmt: skip
 from engine.formats.masks import Mask
 
-_DATA = rb"(?:-|(?:\[[^\]\\]*(?:\\[\x22\\\]]?+[^\]\\]*)*\])+)"
+_ELEMENTS = rb"(?:\[[^\]\\]*(?:\\[\x22\\\]]?+[^\]\\]*)*\])+"
+_DATA = rb"(?:-|" + _ELEMENTS + rb")"
 # Of RFC 3164, with a program's tag or without, or of RFC 5424, or with the time of the one and the rest of the other.
 _OPTIONAL_HEAD = (
     rb"(?:(?:<(?P<priority>[0-9]+)>(?:[0-9]+ )?)?(?:" + MONTH_NAME + rb" +|(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-)"
@@ -53,7 +54,7 @@ SYSLOG = Format(
     ),
     header=headed(
         # Over TCP the number of octets may precede it (RFC 6587).
-        rb"(?:(?:[0-9]+ )?<(?P<priority>[0-9]+)>)?" + SYSLOG_TIME + rb"(?:\." + FRACTION + rb")? "
+        rb"(?:(?:[0-9]+ )?<(?P<priority>[0-9]+)>)?" + SYSLOG_TIME + rb"(?:\." + FRACTION + rb")? +"
         # A host needs a program's tag behind it: otherwise the first word of the message would match as a host.
         rb"(?:(?:(?P<host>:*[^ :=\"]+(?::+[^ :=\"]+)*) )?(?:(?P<component>[^ :\[=\"]+)"
         rb"(?:\[(?P<pid>[0-9]+)\](?:: ?| )|: ?)|--+ ))?"
@@ -88,7 +89,7 @@ SYSLOG_5424 = Format(
         rb"(?:[0-9]+ )?<(?P<priority>[0-9]+)>[0-9]+ (?:"
         + RFC3339
         + rb"|-) (?:-|(?P<host>[^ ]+)) (?:-|(?P<component>[^ ]+)) "
-        rb"(?:(?P<pid>[0-9]+)|[^ ]+) [^ ]+ " + _DATA + rb"(?: (?:\xef\xbb\xbf)?(?P<message>.*))?$"
+        rb"(?:(?P<pid>[0-9]+)|[^ ]+) [^ ]+ (?:-(?: |$)|" + _ELEMENTS + rb" )?(?:\xef\xbb\xbf)?(?P<message>.*)$"
     ),
     sessions={"none": NO_KEY, "host": (rb"^<[0-9]+>[0-9]+ [^ ]+ (?P<key>[^ ]+) ",)},
 )
@@ -100,7 +101,11 @@ RSYSLOG = Format(
         b"2024-03-10T06:25:01.123456+01:00 web-1 CRON[4711]: (root) CMD (test -x /usr/sbin/anacron)",
         b"2024-03-10T06:25:02+0100 web-1 systemd[1]: Started Session 7 of user root.",
     ),
-    header=headed(RFC3339 + rb" (?P<host>[^ ]+) (?P<component>[^ :\[]+)(?:\[(?P<pid>[0-9]+)\])?: ?(?P<message>.*)"),
+    header=headed(
+        rb"(?:<(?P<priority>[0-9]+)>)?"
+        + RFC3339
+        + rb" (?P<host>[^ )]+) (?P<component>[^ :\[]+)(?:\[(?P<pid>[0-9]+)\])?: ?(?P<message>.*)"
+    ),
     sessions={"none": NO_KEY, "host": (rb"^[^ ]+ (?P<key>[^ ]+) ",)},
 )
 

@@ -32,7 +32,7 @@ def _timed(name: str, expected: str, examples: tuple[bytes, ...], time: bytes) -
         name=name,
         expected=expected,
         examples=examples,
-        header=headed(rb"\[?" + time + MAYBE_LEVEL + REST),
+        header=headed(rb"[\[(<]?" + time + MAYBE_LEVEL + REST),
         sessions=NO_SESSIONS,
         joins=True,
         general=True,

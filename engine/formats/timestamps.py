@@ -27,13 +27,14 @@ DIGIT_GROUPS = (
     "millisecond", "epoch_s", "epoch", "zone_hour", "zone_minute", "zone_hhmm",
 )  # fmt: skip
 """Header groups that hold one run of digits each; those of `LETTER_GROUPS` hold none. `epoch` is in ms, µs or ns.
-`Format.clocks` may also have `zone_name`, an abbreviation of `ZONES`, `zone_iana`, and `tai64n`.
+`Format.clocks` may also have `zone_name` or `zone_before`, an abbreviation of `ZONES`, `zone_iana`, `tai64n`, and in
+hexadecimal digits `epoch_hex` in s with `nanosecond_hex`.
 """
 
 MONTHS = {m: i + 1 for i, m in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split())}
 
 LETTER_GROUPS: Mapping[str, Mapping[str, int]] = {
-    "month_name": MONTHS,
+    "month_name": {name: number for month, number in MONTHS.items() for name in (month, month.upper(), month.lower())},
     "utc": {"Z": 1, "UTC": 1, "GMT": 1},
     "zone_sign": {"+": 1, "-": 2},
     "half_day": {"AM": 1, "PM": 2},
@@ -119,11 +120,13 @@ class TimeRules:
         """
         if label := groups.get("tai64n"):
             return self.check(tai64n_ns(label), read_ns)
+        if seconds := groups.get("epoch_hex"):
+            return self.check(int(seconds, 16) * _SECOND + int(groups.get("nanosecond_hex") or b"0", 16), read_ns)
         number = {n: int(v) for n, v in groups.items() if v is not None and n in DIGIT_GROUPS and n != "fraction"}
         for name, values in LETTER_GROUPS.items():
             if letters := groups.get(name):
                 number[name] = values[letters.decode()]
-        if zone_name := groups.get("zone_name"):
+        if zone_name := groups.get("zone_name") or groups.get("zone_before"):
             number["zone_s"] = int(ZONES[zone_name.decode()] * 3600)
         fraction = int(((groups.get("fraction") or b"") + b"0" * 9)[:9]) + number.get("millisecond", 0) * _MILLISECOND
         if "epoch_s" in number:
@@ -205,6 +208,8 @@ def _zone_s(number: dict[str, int]) -> int:
         return number["zone_s"]
     hour, minute = divmod(number.get("zone_hhmm", 0), 100)
     hour, minute = hour + number.get("zone_hour", 0), minute + number.get("zone_minute", 0)
+    if hour == 0 and "zone_hhmm" not in number:  # DB2 writes the zone in minutes alone
+        hour, minute = divmod(minute, 60)
     if hour > 23 or minute > 59:
         raise BadTimeError(f"there is no zone {hour:02d}:{minute:02d} from UTC")
     offset_s = hour * 3600 + minute * 60

@@ -1,14 +1,28 @@
 """Access logs of proxies, load balancers and application servers, each with the HTTP status in its template."""
 
-from engine.formats.base import FRACTION, HMS, MONTH_NAME, NO_KEY, NO_SESSIONS, QUOTED, YMD, ZONE, Format, headed
+from engine.formats.base import (
+    FRACTION,
+    HMS,
+    MONTH_NAME,
+    NO_KEY,
+    NO_SESSIONS,
+    QUOTED,
+    SYSLOG_TIME,
+    YMD,
+    ZONE,
+    Format,
+    headed,
+)  # fmt: skip
+from engine.formats.general import AFTER_TIME, LEVEL
+from engine.formats.http_status import METHODS
 
 _DAY_MONTH_YEAR = rb"(?P<day>[0-9]{2})[/-]" + MONTH_NAME + rb"[/-](?P<year>[0-9]{4})"
 _STATUS = rb"(?P<status>[0-9]{3})"
 _REQUEST = QUOTED + rb" " + _STATUS
 _PORT = rb":[0-9]+"
 _SYSLOG_HEAD = (
-    rb"(?:(?:<[0-9]+>)?(?:[A-Z][a-z]+ +[0-9]+ [0-9]+:[0-9]+:[0-9]+|[0-9]+-[0-9]+-[0-9]+T[^ ]+) "
-    rb"(?P<host>[^ ]+) (?P<component>[^ :\[]+)(?:\[(?P<pid>[0-9]+)\])?: )?"
+    rb"(?:(?:<[0-9]+>)?(?:[0-9]+ )?(?:[A-Z][a-z]+ +[0-9]+ [0-9]+:[0-9]+:[0-9]+|[0-9]+-[0-9]+-[0-9]+T[^ ]+) "
+    rb"(?P<host>[^ ]+) (?P<component>[^ :\[]+)(?:(?:\[(?P<pid>[0-9]+)\])?: | [^ ]+ [^ ]+ - ))?"
 )
 """The syslog header before a proxy's line, whose own time is more exact."""
 
@@ -201,3 +215,105 @@ VPC_FLOW = Format(
     ),
     sessions=NO_SESSIONS,
 )
+
+_WORDS = rb"(?:[^ \t]+[ \t]+){0,6}?"
+_ISO = rb"(?P<year>[0-9]{4})[-/](?P<month>[0-9]{2})[-/](?P<day>[0-9]{2})(?:T| -? ?)" + HMS
+_ISO += rb"(?:[.,]" + FRACTION + rb")?"
+_METHOD = rb"(?:" + METHODS.encode() + rb")"
+_GAP = rb"[ \t\])>:|,]*"
+_LEVEL = LEVEL.replace(_GAP, _GAP + rb"+")
+_GAP_OR_LEVEL = AFTER_TIME.replace(rb"[ \t:,|]*", rb"[ \t:,|]*+") + rb"(?:" + _LEVEL + rb")?"
+"""As in `engine.formats.general`, but giving nothing back, since what follows may be anywhere behind it."""
+
+_ANSWER = (
+    rb"(?P<message>.*?(?:\"" + _METHOD + rb" [^\"]*\" |" + _METHOD + rb" [^ \"]+ (?:HTTP/[0-9.]+ )?"
+    rb"|(?<![0-9A-Za-z-])[Ss]tatus\"?[=:] ?\"?)" + _STATUS + rb"(?:[ ,;|}\"].*)?)$"
+)
+"""A message with the request and then the status, or with `status=`."""
+
+ACCESS_ISO = Format(
+    name="access_iso",
+    expected='[WORDS] YYYY-MM-DD HH:MM:SS[.FFF][ZONE] [LEVEL] ... "REQUEST" STATUS ..., or with status=STATUS',
+    examples=(
+        b'2024-03-10 06:25:01,123 INFO shop.access: 10.0.0.7 "GET /orders HTTP/1.1" 502 17',
+        b"2024-03-10T06:25:02.417Z INFO request finished method=GET path=/orders status=404 took=3ms",
+    ),
+    header=headed(_WORDS + rb"[\[(]?" + _ISO + rb"(?: ?" + ZONE + rb")?" + _GAP_OR_LEVEL + _ANSWER),
+    sessions=NO_SESSIONS,
+    joins=True,
+    general=True,
+)
+
+_BARRED = rb" *+(?P<message>\| *" + _STATUS + rb" *\|.*)"
+
+ACCESS_BARRED = Format(
+    name="access_barred",
+    expected="[[WORD]] YYYY/MM/DD - HH:MM:SS | STATUS | ...",
+    examples=(b'[GIN] 2024/03/10 - 06:25:03 | 502 |    3.2ms |      10.0.0.7 | GET      "/orders"',),
+    header=headed(rb"(?:\[[A-Za-z-]+\] )?" + _ISO + rb"(?: ?" + ZONE + rb")?" + _BARRED),
+    sessions=NO_SESSIONS,
+    joins=True,
+)
+
+ACCESS_BARRED_CLOCK = Format(
+    name="access_barred_clock",
+    expected="HH:MM:SS | STATUS | ...",
+    examples=(b"06:25:03 | 502 | 3.2ms | 10.0.0.7 | GET | /orders | -",),
+    header=headed(rb"\[?" + HMS + rb"\]?" + _BARRED),
+    sessions=NO_SESSIONS,
+    joins=True,
+)
+
+ACCESS_LEVEL_FIRST = Format(
+    name="access_level_first",
+    expected='LEVEL [WORDS] YYYY-MM-DD HH:MM:SS[.FFF][ZONE] ... "REQUEST" STATUS ...',
+    examples=(b"[notice] 2024-03-10T06:25:01.417123Z couch@web-1 8e2c1d7e2f localhost 10.0.0.7 admin GET /x 404 ok 1",),
+    header=headed(_LEVEL + _WORDS + rb"[\[(]?" + _ISO + rb"(?: ?" + ZONE + rb")?\]? " + _ANSWER),
+    sessions=NO_SESSIONS,
+    joins=True,
+    general=True,
+)
+
+ACCESS_DAY_MONTH = Format(
+    name="access_day_month",
+    expected='[WORDS] DD/Mmm/YYYY:HH:MM:SS[.FFF][ ZONE] [LEVEL] ... "REQUEST" STATUS ...',
+    examples=(
+        b"79a59df900b949e5 shop-logs [10/Mar/2024:06:25:01 +0000] 10.0.0.7 79a59df9 3E57427F3 REST.GET.OBJECT key "
+        b'"GET /shop-logs?versioning HTTP/1.1" 403 AccessDenied 113 - 7 - "-" "S3Console/0.4" -',
+    ),
+    header=headed(
+        _WORDS + rb"\[?" + _DAY_MONTH_YEAR + rb"[: ]" + HMS + rb"(?:[.,]" + FRACTION + rb")?(?: " + ZONE + rb")?"
+        + _GAP_OR_LEVEL + _ANSWER
+    ),
+    sessions=NO_SESSIONS,
+    joins=True,
+    general=True,
+)  # fmt: skip
+
+ACCESS_SYSLOG = Format(
+    name="access_syslog",
+    expected='[<PRI>]Mmm dd HH:MM:SS HOST PROGRAM[PID]: ... "REQUEST" STATUS ...',
+    examples=(b'Mar 10 06:25:01 web-1 shop[4711]: 10.0.0.7 - - "GET /orders HTTP/1.1" 502 17',),
+    header=headed(
+        rb"(?:<(?P<priority>[0-9]+)>)?" + SYSLOG_TIME + rb"(?:\." + FRACTION + rb")? (?P<host>[^ :=\"]+) "
+        rb"(?P<component>[^ :\[=\"]+)(?:\[(?P<pid>[0-9]+)\])?: (?P<message>.*?\"" + _METHOD + rb" [^\"]*\" " + _STATUS
+        + rb"(?: .*)?)$"
+    ),
+    sessions=NO_SESSIONS,
+    joins=True,
+)  # fmt: skip
+
+REQUEST = Format(
+    name="request",
+    expected='METHOD PATH STATUS ..., or ... "REQUEST" STATUS ..., without a time',
+    examples=(
+        b"GET /orders 500 12.345 ms - 21",
+        b"INFO:     ('10.0.0.7', 51422) - \"WebSocket /ws\" 403",
+    ),
+    header=headed(
+        rb"(?:(?P<level>DEBUG|INFO|WARNING|ERROR): ++)?(?P<message>(?:" + _METHOD + rb" [^ \"]+ |.*?\"(?:" + _METHOD
+        + rb"|WebSocket) [^\"]*\" )" + _STATUS + rb"(?: .*)?)$"
+    ),
+    sessions=NO_SESSIONS,
+    general=True,
+)  # fmt: skip

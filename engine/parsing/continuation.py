@@ -28,15 +28,19 @@ CONTINUATION = re.compile(
     rb"|thread '[^']*' (?:\([0-9]+\) )?panicked at |stack backtrace:"
     rb"|goroutine [0-9]+ \[|goroutine running|panic: |created by "
     rb"|[^\s:]+\.(?:rb|erb):[0-9]+:in |#[0-9]+ |Stack trace:|\{main\}|\[[0-9]+x[0-9A-Za-z]+\] "
-    rb"|=+[0-9]+=+ ?ERROR: [A-Za-z]+Sanitizer|SUMMARY: [A-Za-z]+Sanitizer"
+    rb"|=+[0-9]+=+ ?ERROR: [A-Za-z]+Sanitizer|SUMMARY: [A-Za-z]+Sanitizer|\[signal |\*+ Check failure stack trace: \*+"
+    rb"|\*\* \([\w.]+\) |Last message(?: \(from |:)|State: |Request: [A-Z]+ /"
+    rb"|Server: \S+ \(https?\)$|\[stacktrace\]|WARNING: [A-Za-z]+Sanitizer"
 )
-"""How a line of a stack trace begins, apart from its first: Java, Python, .NET, Node, Rust, Go, Ruby, PHP, sanitizers.
+"""How a line of a stack trace begins, apart from its first: Java, Python, .NET, Node, Rust, Go, Ruby, PHP, Elixir, C++.
 
 Neither digits nor ids matter to it, so one check holds for all lines of a shape.
 """
 
 WITHIN = re.compile(
-    rb"\s*$|\}|Node\.js v|note: |index out of bounds: |[\w.*()/-]+\([^)]*\)$|exit status "
+    rb"\s*$|\}|\"\}|Next [\w\\]+: |READ of size |WRITE of size |[0-9]+x[0-9a-f]+ is located |freed by thread |=>"
+    rb"|previously allocated |allocated by thread |Shadow bytes|=+[0-9]+=+ ?(?:ABORTING|HINT|Register)|=+$|HINT: "
+    rb"|Node\.js v|note: |index out of bounds: |[\w.*()/-]+\([^)]*\)$|exit status "
     rb"|Stop(?:Async)?Iteration|(?:[A-Za-z_]\w*\.)+[A-Za-z_]\w*(?::\s|\s*$)"
 )
 """Lines that belong to a trace only after its start: blank lines of chained traces, and errors without such a name."""

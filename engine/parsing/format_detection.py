@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from engine.formats.json_fields import field_of
 from engine.formats.registry import DETECTED, FORMATS, UNKNOWN, Format
-from engine.parsing.header import BadLineError, HeaderReader
+from engine.parsing.header import BadLineError, Header, HeaderReader
 from engine.parsing.json_reader import DecodedLine, JsonReader
 
 NAMES: tuple[str, ...] = (*(entry.name for entry in DETECTED), UNKNOWN)
@@ -50,26 +50,35 @@ class FormatDetector:
         self._headers = headers
         self._documents = documents
 
-    def detect(self, line: bytes, read_ns: int, preferred: int) -> tuple[int, DecodedLine | None]:
-        """The number of the line's format, and what its reader decodes where it is a document.
+    def detect(
+        self, line: bytes, read_ns: int, preferred: int, likely: int = NONE
+    ) -> tuple[int, DecodedLine | Header | None]:
+        """The number of the line's format, and what its reader makes of the line.
 
         Args:
             line: The line.
             read_ns: When it was read.
             preferred: Number of the format that is tried first, or `NONE`.
+            likely: Number of the first headed format that matches the line, if its time can be used; `NONE`: not known.
         """
+        if likely != NONE and (header := self._header(likely, line, read_ns)) is not None:
+            return likely, header
         # A line with a NUL is not text, as for headed formats; decoders accept some of them.
         document = (line.startswith((b"{", b"<")) or b"=" in line) and b"\0" not in line
         for number in orders()[preferred]:
             if number in self._headers:
-                try:
-                    self._headers[number].read(line, read_ns)
-                except BadLineError:
-                    continue
-                return number, None
+                if (header := self._header(number, line, read_ns)) is not None:
+                    return number, header
+                continue
             if document and (found := self._decoded(number, line, read_ns)) is not None:
                 return number, found
         return UNKNOWN_AT, None
+
+    def _header(self, number: int, line: bytes, read_ns: int) -> Header | None:
+        try:
+            return self._headers[number].read(line, read_ns)
+        except BadLineError:
+            return None
 
     def _decoded(self, number: int, line: bytes, read_ns: int) -> DecodedLine | None:
         document = DETECTED[number].document

@@ -93,9 +93,17 @@ class HeaderReader:
     def _own_time(self, match: re.Match[bytes], read_ns: int) -> int:
         """The time that `Format.clocks` find in a line whose header has none, or when it was read."""
         start = match.start("message") if self._time_groups else 0
+        wrong: BadTimeError | None = None
         for clock in self._clocks:
             if found := clock.search(match.string, start):
-                return self._times.of_groups(found.groupdict(), read_ns)
+                try:
+                    return self._times.of_groups(found.groupdict(), read_ns)
+                except BadTimeError as reason:
+                    if not self._format.timed:
+                        raise
+                    wrong = wrong or reason
+        if self._format.timed:
+            raise wrong or BadTimeError("no time was found where the format has one")
         return read_ns
 
     def match(self, line: bytes) -> re.Match[bytes]:

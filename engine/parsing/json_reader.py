@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -9,6 +10,7 @@ from engine.compiled.inner_level import level_within
 from engine.compiled.session_key import hash_key
 from engine.formats.base import LEVEL_NAMES
 from engine.formats.document_message import composed_message, with_status
+from engine.formats.field_names import LEVEL, fields_of, times_of
 from engine.formats.json_fields import field_of, pick, place_of, scalar_text, texts_inside, with_written_numbers
 from engine.formats.registry import LEVELS, Format
 from engine.formats.time_values import time_ns
@@ -20,6 +22,9 @@ from engine.parsing.parsed_columns import PIECE, TRACE, Fields, Rows
 
 DRIVER_FIELDS = frozenset({"log", "stream", "time", "attrs"})
 """Fields of a line of Docker's json-file driver. Collectors add others, and mix the lines of many containers."""
+
+_EARLIEST_NS = 946_684_800 * 1_000_000_000
+"""2000-01-01: what a field with any other name holds is a time only if it is later."""
 
 PIECE_BYTES = 16_384
 """Bytes of a piece of a line: the driver's buffer (`defaultBufSize` in moby's daemon/logger/copier.go)."""
@@ -83,12 +88,18 @@ class JsonReader:
     def _level(self, document: dict[str, Any], message: str) -> str:
         if self._streams:
             return level_within(message.encode("utf-8", "backslashreplace"))
+        number = ""
         for name in self._fields.level:
             word = scalar_text(pick(document, (name,)))
             if word and (level := self._levels.get(word.upper())):
-                return level
-        levels = (self._levels.get(word.upper()) for word in self._inside(document, "level"))
-        return next((level for level in levels if level), "")
+                if not word[0].isdecimal():
+                    return level
+                number = number or level
+        if not self._composes:
+            return number
+        words = chain(self._inside(document, "level"), (value for _, value in fields_of(document, LEVEL)))
+        texts = (word.upper() for word in words if isinstance(word, str) and not word.isdecimal())
+        return next((level for text in texts if (level := self._levels.get(text))), number)
 
     def _inside(self, document: dict[str, Any], kind: str) -> Iterator[str]:
         return texts_inside(document, kind) if self._composes else iter(())
@@ -152,10 +163,11 @@ class JsonReader:
             if (moment := time_ns(pick(document, (name,)), self._zone)) is not None:
                 nanos = pick(document, ("instant.nanoOfSecond",)) if name == "instant.epochSecond" else 0
                 return moment + nanos if isinstance(nanos, int) else moment
-        for text in self._inside(document, "time"):
-            if (moment := time_ns(text, self._zone)) is not None:
-                return moment
         if self._composes:
+            for value in chain(self._inside(document, "time"), times_of(document)):
+                moment = time_ns(value, self._zone)
+                if moment is not None and _EARLIEST_NS < moment <= self._times.latest_ns(read_ns):
+                    return moment
             return read_ns
         raw = pick(document, self._fields.time)
         found = "found none" if raw is None else f"cannot read {raw!r:.60}"

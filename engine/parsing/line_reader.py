@@ -32,9 +32,9 @@ from engine.compiled.words import PAD, padded
 from engine.formats.base import LEVEL_NAMES, Format
 from engine.formats.masks import Masker
 from engine.formats.registry import AUTO, find
-from engine.parsing.format_detection import NAMES, UNKNOWN_AT, FormatDetector, Preference, format_of, orders
+from engine.parsing.format_detection import NAMES, NONE, UNKNOWN_AT, FormatDetector, Preference, format_of, orders
 from engine.parsing.format_tables import FormatTables
-from engine.parsing.header import BadLineError, HeaderReader, text_of
+from engine.parsing.header import BadLineError, Header, HeaderReader, text_of
 from engine.parsing.json_reader import DecodedLine, JsonReader
 from engine.parsing.parse_settings import ParseSettings
 from engine.parsing.parsed_columns import Fields, Rows
@@ -141,8 +141,9 @@ class LineReader:
             line = batch.line(row).removesuffix(b"\r")
             begin = batch.start_of(row)
             if columns.ask[row] & ASK_LINE:
-                number, decoded = self._recognise(line, batch.read_ns)
-                messages += self._read_line(row, number, line, begin, batch.read_ns, rows, decoded)
+                likely = NONE if preferred in self._documents else int(columns.format[row])
+                number, found = self._recognise(line, batch.read_ns, likely)
+                messages += self._read_line(row, number, line, begin, batch.read_ns, rows, found)
             else:
                 messages += self._complete(row, line, begin, columns, rows)
         self._number(messages, rows)
@@ -156,30 +157,35 @@ class LineReader:
             messages += self._read_line(row, int(rows.format[row]), line, begin, batch.read_ns, rows, None)
         self._number(messages, rows)
 
-    def _recognise(self, line: bytes, read_ns: int) -> tuple[int, DecodedLine | None]:
+    def _recognise(self, line: bytes, read_ns: int, likely: int = NONE) -> tuple[int, DecodedLine | Header | None]:
         if self._detector is None:
             return 0, None
-        return self._detector.detect(line, read_ns, self._preference.format)
+        return self._detector.detect(line, read_ns, self._preference.format, likely)
 
     def _read_line(
-        self, row: int, number: int, line: bytes, begin: int, read_ns: int, rows: Rows, decoded: DecodedLine | None
-    ) -> list[_Message]:
-        """Fills a row by the patterns or the decoder of a format; its message, or none where the line is bad."""
+        self, row: int, number: int, line: bytes, begin: int, read_ns: int, rows: Rows,
+        found: DecodedLine | Header | None,
+    ) -> list[_Message]:  # fmt: skip
+        """Fills a row by the patterns or the decoder of a format; its message, or none where the line is bad.
+
+        `found`: what detection made of the line.
+        """
         rows.format[row] = number
         try:
             if number in self._documents:
+                decoded = found if isinstance(found, DecodedLine) else None
                 text = self._documents[number].read(row, line, begin, read_ns, rows, decoded)[: self._most]
             else:
-                text = self._read_headed(row, number, line, begin, read_ns, rows)
+                header = found if isinstance(found, Header) else self._headers[number].read(line, read_ns)
+                text = self._read_headed(row, number, line, begin, header, rows)
             return [_Message(row, text, -1, 0)]
         except BadLineError as reason:
             rows.bad[row] = str(reason)
             rows.container[row] = 0
             return []
 
-    def _read_headed(self, row: int, number: int, line: bytes, begin: int, read_ns: int, rows: Rows) -> str:
+    def _read_headed(self, row: int, number: int, line: bytes, begin: int, header: Header, rows: Rows) -> str:
         reader = self._headers[number]
-        header = reader.read(line, read_ns)
         rows.time_ns[row] = header.time_ns
         rows.session[row] = hash_key(line[header.key_start : header.key_end])
         rows.key_start[row], rows.key_end[row] = begin + header.key_start, begin + header.key_end

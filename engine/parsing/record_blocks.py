@@ -186,7 +186,11 @@ def _object(byte: Bytes, before_end: Callable[[int], NDArray[np.uint8]]) -> NDAr
 def _digits(byte: Bytes, before_end: Callable[[int], NDArray[np.uint8]]) -> NDArray[np.bool_]:
     commas = [byte(place) == ord(",") for place in (26, 27, 28, 29)]
     general_log = (byte(6) == ord(" ")) & ((byte(15) == ord("\t")) | (byte(14) == ord("\t")))
-    found: NDArray[np.bool_] = (byte(19) == ord(".")) & np.logical_or.reduce(commas) | general_log
+    alone = (byte(10) == ord("T")) & (byte(36) == ord("\n"))
+    console = before_end(1) == ord("]")
+    db2 = (byte(10) == ord("-")) & (byte(13) == ord("."))
+    csv = (byte(19) == ord(".")) & np.logical_or.reduce(commas)
+    found: NDArray[np.bool_] = csv | general_log | alone | console | db2
     return found
 
 
@@ -196,7 +200,11 @@ _RULES: tuple[tuple[NDArray[np.bool_], Callable[[Bytes, Bytes], NDArray[np.bool_
     (_set(b"JFMASOND"), lambda byte, _: (byte(5) == ord(",")) | (byte(6) == ord(","))),
     (_set(b"tdiwfc"), lambda byte, _: (byte(4) == ord(":")) & (byte(5) == ord(" "))),
     (_set(b"tn"), lambda byte, _: (byte(4) == ord("=")) & (byte(3) == ord("e"))),
-    (_set(b"#"), lambda byte, _: _is(byte, 1, b" SVFDERTGsefpotuc")),
+    (_set(b"#"), lambda byte, _: _is(byte, 1, b" SVFDERTGLNsefpotuc")),
+    (_set(b"vais"), lambda byte, _: _is(byte, 7, b" -tceard")),
+    (_set(b"="), lambda byte, _: _is(byte, 1, b"ECSPWI")),
+    (_set(b"S"), lambda byte, _: byte(5) == ord("-")),
+    (_set(b"MTWFS"), lambda byte, _: (byte(3) == ord(" ")) & (byte(24) == ord("\n"))),
     (_set(b"<"), lambda byte, _: byte(1) == ord("E")),
     (_set(b"IWECVAFK"), lambda byte, _: np.logical_or.reduce([byte(place) == ord(",") for place in range(5, 16)])),
     (_set(b"0123456789"), _digits),

@@ -5,6 +5,7 @@ W3C's extended log format (IIS, CloudFront, Windows Firewall) and Zeek name the 
 the next such line.
 """
 
+import csv
 import re
 from typing import Any
 
@@ -14,9 +15,15 @@ from engine.formats.letters import text_of
 from engine.parsing.record_block import HeldLines, PassedLines, Placed, lines_of
 
 _DIRECTIVE = re.compile(
-    rb"#(Software|Version|Fields|Date|Start-Date|End-Date|Remark|Time Format|GMT-Offset): ?(.*)"
+    rb"#(Software|Version|Fields|Date|Start-Date|End-Date|Remark|Time Format|GMT-Offset|Log-[Tt]ype|System): ?(.*)"
     rb"|#(separator|set_separator|empty_field|unset_field|path|open|close|fields|types)[\t ](.*)"
 )
+_VPC_FLOW = re.compile(
+    rb"(?!version account-id interface-id srcaddr )(?=.*\bsrcaddr\b)(?=.*\bstart\b)[a-z0-9-]+(?: [a-z0-9-]+)+$"
+)
+"""The names of the columns that a flow log was set up with."""
+
+_TIME_OF_DAY = re.compile(r"[0-9]{1,2}:[0-9]{2}:[0-9]{2}")
 _STRANGERS = 20
 """Rows of another number of columns in a row after which a table has ended."""
 
@@ -31,28 +38,39 @@ class TableKind:
 
     def begin(self, line: bytes) -> "TableBlock | None":
         """See `BlockKind`."""
+        if _VPC_FLOW.match(line):
+            return TableBlock(line.decode().split(), "vpc_flow", skips=1)
         return TableBlock() if _DIRECTIVE.match(line) else None
 
     def restore(self, state: list[Any]) -> "TableBlock":
         """See `BlockKind`."""
-        columns, path, local = state
-        return TableBlock(columns, path, local=local)
+        columns, path, local, date, commas, skips = state
+        return TableBlock(columns, path, local=local, date=date, commas=commas, skips=skips)
 
 
 class TableBlock(PassedLines):
     """See `engine.parsing.record_block.RecordBlock`; it never holds a line."""
 
-    def __init__(self, columns: list[str] | None = None, path: str = "", *, local: bool = False) -> None:
+    def __init__(
+        self, columns: list[str] | None = None, path: str = "", *, local: bool = False, date: str = "",
+        commas: bool = False, skips: int = 0,
+    ) -> None:  # fmt: skip
         self._columns = columns or []
         self._path = path
         self._local = local
+        self._date = date
+        self._commas = commas
+        self._skips = skips
         self._strangers = 0
 
     def take(self, position: int, line: bytes) -> list[Placed] | None:
         """See `RecordBlock`."""
         if line.startswith(b"#"):
             return self._direct(line)
-        values = line.split(b"\t") if b"\t" in line else line.split(b" ")
+        if self._skips:
+            self._skips -= 1
+            return []
+        values = self._values(line)
         if not self._columns or len(values) != len(self._columns):
             self._strangers += 1
             return None if self._strangers > _STRANGERS or not self._columns else [(position, line)]
@@ -65,23 +83,34 @@ class TableBlock(PassedLines):
             return None
         name, text = (found[1] or found[3]).lower(), (found[2] if found[1] else found[4]).decode("utf-8", "replace")
         if name == b"fields":
-            self._columns = text.split("\t") if "\t" in text else text.split()
+            self._commas = "," in text and " " not in text.strip()
+            self._columns = text.strip().split("," if self._commas else "\t" if "\t" in text else None)
+        elif name in (b"date", b"start-date"):
+            self._date = text.strip().partition("T")[0].partition(" ")[0]
         elif name == b"path":
             self._path = text
         elif name == b"time format":
             self._local = text.strip().lower() == "local"
         return []
 
+    def _values(self, line: bytes) -> list[bytes]:
+        if self._commas:
+            return [value.encode() for value in next(csv.reader([text_of(line)]), [])]
+        return line.split(b"\t") if b"\t" in line else line.split(b" ")
+
     def _row(self, values: list[bytes]) -> dict[str, str]:
         named = zip(self._columns, (text_of(value) for value in values), strict=True)
-        row = {name: value for name, value in named if value not in ("-", "(empty)")}
-        if "date" in row and "time" in row:
-            row["time"] = f"{row.pop('date')}T{row['time']}" + ("" if self._local else "Z")
+        row = {name: value for name, value in named if value not in ("-", "(empty)", "")}
+        date = row.pop("date", self._date)
+        if date and _TIME_OF_DAY.match(row.get("time", "")):
+            row["time"] = f"{date}T{row['time']}" + ("" if self._local else "Z")
+        if self._path == "vpc_flow":
+            row["time"] = row.get("start", "")
         return {"#table": self._path or "w3c", **row}
 
     def state(self) -> list[Any]:
         """See `RecordBlock`."""
-        return [self._columns, self._path, self._local]
+        return [self._columns, self._path, self._local, self._date, self._commas, self._skips]
 
 
 _TIMED = re.compile(rb"([0-9]{6} +[0-9]{1,2}:[0-9]{2}:[0-9]{2}\t) *[0-9]+ [A-Z]")

@@ -92,8 +92,8 @@ SAMBA = TextKind(
 
 DOTNET_CONSOLE = TextKind(
     "dotnet_console",
-    ("dotnet_console",),
-    re.compile(rb"(?:trce|dbug|info|warn|fail|crit): \S+\[[0-9]+\]$"),
+    ("dotnet_console", "dotnet_console_timed"),
+    re.compile(rb"(?:\[?[0-9]{4}-[^ ]+(?: [0-9][^ ]+)? )?(?:trce|dbug|info|warn|fail|crit): \S+\[[0-9]+\]$"),
     re.compile(rb"      "),
 )
 
@@ -135,6 +135,43 @@ EVENT_XML = TextKind(
     most=500,
 )
 
+ORACLE_ALERT = TextKind(
+    "oracle_alert",
+    ("dated", "ctime"),
+    re.compile(
+        rb"(?:[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+[-+][0-9]{2}:[0-9]{2}"
+        rb"|(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) " + _MONTH + rb" [0-9 ][0-9] [0-9:]{8} [0-9]{4})\s*$"
+    ),
+    re.compile(rb"(?![0-9]{4}-[0-9]{2}-[0-9]{2}T|(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z][a-z]{2} [0-9 ][0-9] [0-9:]{8})"),
+    most=100,
+)
+"""Oracle's alert log: a time on a line of its own, then what happened."""
+
+DB2 = TextKind(
+    "db2",
+    ("db2",),
+    re.compile(rb"[0-9]{4}-[0-9]{2}-[0-9]{2}-[0-9]{2}\.[0-9]{2}\.[0-9]{2}\.[0-9]+[-+][0-9]+ \S+ +LEVEL: \S+\s*$"),
+    re.compile(rb"\S|[ \t]+\S"),
+    most=100,
+)
+
+ERLANG_REPORT = TextKind(
+    "erlang_report",
+    ("erlang_report",),
+    re.compile(rb"=[A-Z]+ REPORT==+ [^=]*===\s*$"),
+    re.compile(rb"(?!=[A-Z]+ REPORT=).*\S"),
+    most=200,
+)
+
+APT_HISTORY = TextKind(
+    "apt_history",
+    ("peeled",),
+    re.compile(rb"Start-Date: [0-9-]+ +[0-9:]+$"),
+    re.compile(rb"[A-Z][A-Za-z-]+: "),
+    re.compile(rb"^End-Date: "),
+    most=20,
+)
+
 HEADINGS = TextKind(
     "headings",
     ("vpc_flow", "windows_csv", "windows_csv_day_first"),
@@ -145,4 +182,7 @@ HEADINGS = TextKind(
 )
 """Names of columns above the rows of exported tables."""
 
-TEXT_KINDS = (JAVA_LOGGING, SAMBA, DOTNET_CONSOLE, PHP_SLOW, MYSQL_SLOW, MYSQL_BANNER, EVENT_XML, HEADINGS)
+TEXT_KINDS = (
+    JAVA_LOGGING, SAMBA, DOTNET_CONSOLE, PHP_SLOW, MYSQL_SLOW, MYSQL_BANNER, EVENT_XML, ORACLE_ALERT, DB2,
+    ERLANG_REPORT, APT_HISTORY, HEADINGS,
+)  # fmt: skip

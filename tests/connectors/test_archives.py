@@ -26,7 +26,12 @@ def xz_compress(text: bytes) -> bytes:
     return lzma.compress(text, preset=0)
 
 
-COMPRESSORS = [gzip.compress, bz2.compress, xz_compress, zstandard.compress, lz4_compress]
+def lzma_compress(text: bytes) -> bytes:
+    """The format before xz."""
+    return lzma.compress(text, format=lzma.FORMAT_ALONE, preset=0)
+
+
+COMPRESSORS = [gzip.compress, bz2.compress, xz_compress, lzma_compress, zstandard.compress, lz4_compress]
 
 
 @pytest.mark.parametrize(
@@ -86,8 +91,8 @@ def test_what_lies_before_damage_is_read(tmp_path: Path, noise: bytes, make, dam
     assert "damaged" in letter.reason
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
-def test_utf_16_is_decoded(tmp_path: Path, encoding: str) -> None:
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_utf_16_and_32_are_decoded(tmp_path: Path, encoding: str) -> None:
     text = "2024-03-10 06:25:01 spid7s Größe überschritten €\r\nnext\n" * 3
     (tmp_path / "ERRORLOG").write_bytes(text.encode(encoding))
     assert Reading(tmp_path / "ERRORLOG", follow=False).lines() == text.encode().split(b"\n")[:-1]
@@ -124,3 +129,15 @@ def test_lz4_without_its_package_is_refused_in_one_sentence(tmp_path: Path, monk
     assert letter.reason == (
         "is LZ4 data, and reading it needs lz4, which is not installed: pip install 'driftline[lz4]'"
     )
+
+
+def test_bytes_that_are_neither_text_nor_a_known_file_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "blob").write_bytes(random.Random(1).randbytes(5_000))
+    (tmp_path / "fix.log").write_bytes(b"8=FIX.4.2\x019=65\x0135=A\x0149=BUYER\x0156=SELLER\x01\n" * 20)
+    (tmp_path / "old.log").write_bytes("Größe überschritten\n".encode("cp1252") * 20)
+    reading = Reading(tmp_path / "blob", follow=False)
+    assert reading.lines() == []
+    (letter,) = [r for b in reading.batches for r in b.rejects]
+    assert "is binary, not a log" in letter.reason
+    assert len(Reading(tmp_path / "fix.log", follow=False).lines()) == 20
+    assert len(Reading(tmp_path / "old.log", follow=False).lines()) == 20

@@ -23,7 +23,22 @@ CASES = [
     (b'{"level":"error","ts":1710051901.123,"msg":"boom"}', "error"),
     (b"[2024-03-10 06:25:01 +0000] [7] [CRITICAL] out of workers", "fatal"),
     (b"2024/03/10 06:25:01 [error] 31#31: *1 open() failed", "error"),
+    (b"4711: error : virNetSocketReadWire:1805 : End of file", "error"),
+    (b"error    : 'nginx' process is not running", "error"),
+    (b"[ 611 ] {} <Information> Application: Ready", "info"),
+    (b"Puppet (err): Could not retrieve catalog", "error"),
+    (b"imap(alice)<17><x>: Error: open() failed", "error"),
+    (b"NOTICE[2211] chan_sip.c: Registration failed", "info"),
+    (b"cpu1:2097)WARNING: NMP: awaiting fast path state update", "warn"),
+    (b"web-1 daemon.err shop[7]: no stock", "error"),
+    (b"local7.warning: no stock", "warn"),
+    (b"production.ERROR: no stock", "error"),
+    (b"[E] order 18 failed", "error"),
+    (b"(10:00:01) warning: slow", "warn"),
+    (b"E! [outputs.influxdb] connection refused", "error"),
+    (b"W [MSGID: 101019] [xlator.c:623:init] 0-shop: slow", "warn"),
     (b"no ERRORS were found", ""),
+    (b"no (error) and mail.errors", ""),
     (b"an error without a mark", ""),
     (b"level up", ""),
     (b"x" * 130 + b" ERROR late", ""),
@@ -72,12 +87,19 @@ def test_dockers_lines_too(parser_of, batch_of):
 
 KLOG = re.compile(rb"([IWEF])0 0:0:0\.0 +0 [^ \]]+:0\] ")
 FIELD = re.compile(rb"(?i)(?<![a-z])(?:level|lvl|severity|loglevel|prio)\"? ?[=:] ?\"?([a-z]+)")
-TAG = re.compile(rb"(?i)^(trace|debug|info|notice|warn|warning|error|fatal|critical|panic)0?: ")
+LETTER = re.compile(rb"([TDIWEF])(?:! | \[)|\[([TDIWEF])\] ")
+_TAGS = rb"(?i:trace|debug|info|notice|warn|warning|error|fatal|critical|panic)"
+TAG = re.compile(rb"(?i)^[^a-z]*(" + _TAGS + rb")0? *: ")
+_WORDS = "trace debug info notice warn warning err error fatal crit critical alert emerg panic".split()
+_CAPITALS = b"(" + "|".join([*_WORDS, "severe", "trc", "dbg", "inf", "wrn", "ftl"]).upper().encode() + b")"
+_BRACKETED = b"((?i:" + "|".join([*_WORDS, "information", "emergency"]).encode() + b"))"
+_FACILITY = rb"(?i:kern|user|mail|daemon|auth|authpriv|syslog|lpr|news|uucp|cron|ftp|local)"
 NAME = re.compile(
-    rb"(?:^|[\s\[(<|:])(TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERR|ERROR|SEVERE|FATAL|CRIT|CRITICAL|ALERT|EMERG|PANIC"
-    rb"|TRC|DBG|INF|WRN|FTL)"
-    rb"(?=[\s\])>|:,/-])|\[(trace|debug|info|notice|warn|warning|err|error|fatal|crit|critical)\]"
-)
+    rb"(?:(?<![^\s\[(<|:)])" + _CAPITALS + rb"(?=[\s\])>|:,/\[-])|(?<=\.)" + _CAPITALS + rb"(?=:)|(?<=\[)" + _BRACKETED
+    + rb"(?=\])|(?<=<)" + _BRACKETED + rb"(?=>)|(?<=\()" + _BRACKETED
+    + rb"(?=\):)|(?<=[:\])>|-] )(" + _TAGS + rb")(?=: )"
+    rb"|(?<![A-Za-z])" + _FACILITY + rb"0?\.((?i:" + "|".join(sorted(LEVELS)).encode() + rb"))(?=[ :]))"
+)  # fmt: skip
 
 
 def by_patterns(message: bytes) -> str:
@@ -85,6 +107,8 @@ def by_patterns(message: bytes) -> str:
     head = re.sub(rb"[0-9]+", b"0", message)[:120]
     if found := KLOG.match(head):
         return {b"I": "info", b"W": "warn", b"E": "error", b"F": "fatal"}[found[1]]
+    if found := LETTER.match(head):
+        return dict(zip(b"TDIWEF", LEVEL_NAMES[1:], strict=True))[(found[1] or found[2])[0]]
     for pattern in (FIELD, TAG, NAME):
         if (found := pattern.search(head)) and (level := LEVELS.get(found[found.lastindex or 1].decode().upper(), "")):
             return level
@@ -101,12 +125,14 @@ WORDS = [
     "loglevel",
     "prio",
     "mylevel",
+    "daemon",
+    "local",
     "x",
     "12",
     "0",
 ]
 MARKS = [
-    *" \t[](){}<>|:,/-=\"'._0\0",
+    *" \t[](){}<>|:,/-=\"'._0\0!E",
     "é",
     ": ",
     '="',
