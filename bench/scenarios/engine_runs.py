@@ -19,7 +19,7 @@ from bench.processes.engine_process import (
     region,
     run_driftline,
 )
-from connectors.broker import EmbeddedBroker
+from bench.processes.topics import topics
 from connectors.files import FileSettings, FileSource
 from connectors.ports import free_port
 from models.base import ModelStoreError
@@ -131,16 +131,11 @@ def spread(workload: Workload, folder: Path) -> list[str]:
 
 def through_topics(run: Run, workload: Workload, store: Path, *, packed: int = 0) -> dict[str, float]:
     """One run of the engine over a filled topic: one line a message, or OTLP requests of `packed` records each."""
-    with run_folder() as folder, EmbeddedBroker() as broker:
-        broker.create_topic("lines", len(workload.paths))
-        broker.create_topic("alerts", 1)
-        produce(
-            broker.brokers, "lines", workload, lambda done: run.progress("producing", done, workload.total()),
-            packed=packed,
-        )  # fmt: skip
-        source = {"type": "kafka", "brokers": broker.brokers, "topic": "lines", "stop_at_end": True}
+    with run_folder() as folder, topics(run, len(workload.paths), 1) as (brokers, lines, alerts):
+        produce(brokers, lines, workload, lambda done: run.progress("producing", done, workload.total()), packed=packed)
+        source = {"type": "kafka", "brokers": brokers, "topic": lines, "stop_at_end": True}
         source |= {"encoding": "otlp_proto", "otlp_lines": "bodies"} if packed else {}
-        sink = {"type": "kafka", "brokers": broker.brokers, "topic": "alerts"}
+        sink = {"type": "kafka", "brokers": brokers, "topic": alerts}
         port = free_port(run.processes)
         settings = region(folder, source=source, sink=sink, store=store, port=port)
         with EngineProcess(settings, port, run.processes) as engine:
@@ -150,11 +145,10 @@ def through_topics(run: Run, workload: Workload, store: Path, *, packed: int = 0
 def _textbook(run: Run, workload: Workload, store: Path) -> dict[str, float]:
     """One run of the textbook flow over a filled topic."""
     run.progress("textbook", 0, 0)
-    with run_folder() as folder, EmbeddedBroker() as broker:
-        broker.create_topic("lines", 1)
-        produce(broker.brokers, "lines", workload)
-        command = [sys.executable, "-m", "bench.peers.textbook", "--model", str(store), "--topic", "lines"]
-        command += ["--bootstrap", broker.brokers, "--alerts", str(folder / "alerts.jsonl")]
+    with run_folder() as folder, topics(run, 1) as (brokers, lines):
+        produce(brokers, lines, workload)
+        command = [sys.executable, "-m", "bench.peers.textbook", "--model", str(store), "--topic", lines]
+        command += ["--bootstrap", brokers, "--alerts", str(folder / "alerts.jsonl")]
         done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False, timeout=LIMIT_S)
     if done.returncode:
         raise BenchError(f"the textbook flow failed: {done.stderr[-2000:]}")
