@@ -6,7 +6,7 @@ What is right is stated in `bench/data/daemons.toml` by patterns for the daemon'
 import re
 import time
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def wrong(log: Path, daemon: Mapping[str, Any]) -> list[str]:
 def _timed(records: Sequence[JsonRecord], span: Mapping[str, int]) -> bool:
     """Whether records have a time within the run."""
     first, last = span["started_ns"] - _MARGIN_NS, span["ended_ns"] + _MARGIN_NS
-    return sum(first <= record["timestamp"] <= last for record in records) >= (1 - MOST_UNDATED) * len(records)
+    return sum(first <= int(record["timestamp"]) <= last for record in records) >= (1 - MOST_UNDATED) * len(records)
 
 
 def _levelled(records: Sequence[JsonRecord], lines: Sequence[str], levels: Mapping[str, str] | None) -> bool:
@@ -77,12 +77,11 @@ def _levelled(records: Sequence[JsonRecord], lines: Sequence[str], levels: Mappi
 def _told(records: Sequence[JsonRecord], lines: Sequence[str], code: re.Pattern[str]) -> bool:
     """Whether each kind of status occurs as often as the pattern finds a code of that kind."""
     kinds = [NAMES[KINDS[int(found[1])]] for line in lines if (found := code.search(line))]
-    return bool(kinds) and _counts(kinds) == _counts(
-        found[1] for record in records if (found := _STATUS.search(record["template"]))
-    )
+    told = [found[1] for record in records if (found := _STATUS.search(record["template"]))]
+    return bool(kinds) and _counts(kinds) == _counts(told)
 
 
-def _counts(words: Any) -> dict[str, int]:
+def _counts(words: Iterable[str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for word in words:
         found[word] = found.get(word, 0) + 1

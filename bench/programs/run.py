@@ -10,6 +10,7 @@ What is right is in `bench.programs.judge`.
 
 import argparse
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -56,6 +57,7 @@ def run(name: str, daemon: Mapping[str, Any], out: Path) -> Path:
         subprocess.SubprocessError: a command that prepares it fails or hangs.
     """
     cache, root, folder = out / "packages", out / "root" / name, out / "run" / name
+    shutil.rmtree(folder, ignore_errors=True)  # what an earlier run logged there
     for made in (cache, root, folder):
         made.mkdir(parents=True, exist_ok=True)
     unpack(daemon["packages"], cache, root)

@@ -274,40 +274,6 @@ DOTNET_CONSOLE_TIMED = replace(
     ),
 )
 
-MACOS = Format(
-    name="macos",
-    expected="YYYY-MM-DD HH:MM:SS.FFFFFFZONE THREAD TYPE ACTIVITY PID TTL PROCESS: MESSAGE",
-    examples=(
-        b"2024-03-10 06:25:01.417123+0000 0x1f2e     Error       0x0                  4711   0    kernel: read failed",
-    ),
-    header=headed(
-        RFC3339
-        + rb" [0-9]+x[0-9a-f]+ +(?P<level>Default|Info|Debug|Error|Fault|Activity) +[0-9]+x[0-9a-f]+ +"
-        + _NUMBER
-        + rb" +[0-9]+ +(?P<component>[^: ]+(?: +[^: ]+)*): (?P<message>.*)"
-    ),
-    levels={"DEFAULT": "info", "FAULT": "fatal", "ACTIVITY": "info"},
-    sessions=NO_SESSIONS,
-)
-
-ESXI = Format(
-    name="esxi",
-    expected="YYYY-MM-DDTHH:MM:SS.FFFZ LEVEL PROGRAM[THREAD] MESSAGE",
-    examples=(
-        b"2024-03-10T06:25:01.417Z error hostd[2099] [Originator@6876 sub=Vimsvc] Event 17 : Cannot login",
-        b"2024-03-10T06:25:02.417Z Wa(164) Hostd[2099]: slow",
-    ),
-    header=headed(
-        RFC3339 + rb" (?P<level>error|warning|info|verbose|trivia|panic|In|Wa|Er|Db|No|Cr|Al|Em)(?:\([0-9]+\))? "
-        rb"(?P<component>[A-Za-z0-9_.-]+)\[(?P<thread>[^\]]*)\]:? (?P<message>.*)"
-    ),
-    levels={
-        "TRIVIA": "trace", "IN": "info", "WA": "warn", "ER": "error", "DB": "debug", "NO": "info", "CR": "fatal",
-        "AL": "fatal", "EM": "fatal",
-    },
-    sessions=NO_SESSIONS,
-)  # fmt: skip
-
 WEBSPHERE = Format(
     name="websphere",
     expected="[M/D/YY H:MM:SS:FFF ZONE] THREAD COMPONENT L MESSAGE",
@@ -328,17 +294,6 @@ WEBSPHERE = Format(
     sessions=NO_SESSIONS,
     joins=True,
 )  # fmt: skip
-
-MERAKI = Format(
-    name="meraki",
-    expected="[<PRI>1 ]SECONDS.FFFFFFFFF DEVICE KIND MESSAGE",
-    examples=(b"<134>1 1710051901.417123456 MX84 events type=vpn_connectivity_change peer_contact='10.0.0.7:51422'",),
-    header=headed(
-        rb"<(?P<priority>[0-9]+)>[0-9]+ (?P<epoch_s>[0-9]{10})\." + FRACTION + rb" (?P<host>[^ ]+) "
-        rb"(?P<component>[^ ]+) (?P<message>.*)"
-    ),
-    sessions=NO_SESSIONS,
-)
 
 SYSLOG_SEVERITY = Format(
     name="syslog_severity",
@@ -379,4 +334,15 @@ RSYSLOG_SEVERITY = replace(
         rb"(?P<level>emerg|alert|crit|err|error|warning|warn|notice|info|debug) (?P<component>[^ :\[=\"]+)"
         rb"(?:\[" + _NUMBER + rb"\])?: (?P<message>.*)"
     ),
+)
+
+COUCHBASE = Format(
+    name="couchbase",
+    expected="[COMPONENT:LEVEL,YYYY-MM-DDTHH:MM:SS.FFFZONE,NODE:PROCESS:PLACE]MESSAGE",
+    examples=(b"[ns_server:error,2024-03-10T06:25:01.417Z,ns_1@web-1:menelaus_web:loop:17]Server error",),
+    header=headed(
+        rb"\[(?P<component>[a-z_]+):(?P<level>[a-z]+)," + RFC3339 + rb",(?P<host>[^:,\]]+)(?::[^\]]*)?\](?P<message>.*)"
+    ),
+    sessions=NO_SESSIONS,
+    joins=True,
 )

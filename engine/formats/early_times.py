@@ -17,7 +17,7 @@ _GAP = rb"(?:T| +|_|-|@|\|| -+ +|, ?|:+ *)"
 """Between date and time of day."""
 
 _SOME_TIME = (
-    rb"(?:" + _N + rb"[-/.]" + _N + rb"[-/.]" + _N + _GAP + _SOME_CLOCK
+    rb"(?:" + _N + rb"[-/.:]" + _N + rb"[-/.:]" + _N + _GAP + _SOME_CLOCK
     + rb"|" + _N + rb"[-/. ]" + _SOME_MONTH + rb"(?:[-/. ]" + _N + rb")?" + _GAP + _SOME_CLOCK
     + rb"|" + _SOME_MONTH + rb"[-/. ] *" + _N + rb"(?:(?:,? |[-/])" + _N + rb")?" + _GAP + _SOME_CLOCK
     + rb"|" + _N + rb"[-/]" + _N + rb"[- |T]" + _SOME_CLOCK + rb")"
@@ -27,7 +27,7 @@ _SOME_TIME = (
 _BEHIND = rb"(?:[.,:]" + _N + rb")?(?: ?(?:AM|PM))?(?: ?[-+]" + _N + rb"(?::" + _N + rb")?|Z)?"
 """What belongs to the time behind it: fraction, half of the day, offset."""
 
-_PRIORITY = rb"(?:<(?P<priority>[0-9]+)>(?:" + _N + rb" )?)?"
+_PRIORITY = rb"(?:<(?P<priority>[0-9]+)> ?(?:" + _N + rb" )?)?"
 _PIECE = (
     rb"(?:\[[^\]]*\][ \t]*+|####<|[A-Z][ \t]++|[*|#-]+[ \t]++|" + _N + rb"(?:[:|][ \t]*+|[ \t]++)"
     rb"|(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)(?:,[ \t]*+|[ \t]++)"
@@ -46,7 +46,7 @@ _MONTH, _DAY = rb"(?P<month>[0-9]{1,2})", rb"(?P<day>[0-9]{1,2})"
 _YEAR, _YY = rb"(?P<year>[0-9]{4})", rb"(?P<yy>[0-9]{2})"
 _HALF_DAYS = rb"(?=[0-9:.,]+ ?[AP]M)"
 _TIMES = (
-    _YEAR + rb"[-/.]" + _MONTH + rb"[-/.]" + _DAY + _GAP + _CLOCK,
+    _YEAR + rb"[-/.:]" + _MONTH + rb"[-/.:]" + _DAY + _GAP + _CLOCK,
     _DAY + rb"[-/. ]" + ANY_MONTH + rb"(?:[-/. ]" + _YEAR + rb")?" + _GAP + _CLOCK,
     ANY_MONTH + rb" +" + _DAY + rb" " + HMS + rb"(?:[.,](?P<fraction>[0-9]{1,9}))? " + _YEAR + rb"(?![0-9:])",
     ANY_MONTH + rb"[-/. ] *" + _DAY + rb"(?:(?:,? |[-/])" + _YEAR + rb")?" + _GAP + _CLOCK,
@@ -64,7 +64,7 @@ _TIMES = (
 
 def _clocks(prefix: bytes) -> tuple[bytes, ...]:
     """Patterns for the time behind a prefix."""
-    return tuple(rb"^(?:<[0-9]+>(?:[0-9]+ )?)?" + prefix + _ZONE_BEFORE + time for time in _TIMES)
+    return tuple(rb"^(?:<[0-9]+> ?(?:[0-9]+ )?)?" + prefix + _ZONE_BEFORE + time for time in _TIMES)
 
 
 _SOME_LEVEL = rb"(?:" + LEVEL.replace(rb"(?P<level>", rb"(?:") + rb")?"

@@ -13,9 +13,7 @@ _LEVELS = frozenset((
     "priority", "prio", "levelstr", "eventlevel", "sev", "errorlevel",
 ))  # fmt: skip
 _TIMES = ("time", "timestamp", "datetime", "date", "ts", "at")
-_OTHER_TIMES = re.compile(
-    "expir|valid|until|due|birth|up|run|life|elapsed|response|request|took|duration|latency|wait|before|after"
-)
+_OTHER_TIMES = re.compile("expir|valid|until|due|birth|before|after|next|schedul|modif")
 _STATUSES = ("status", "statuscode", "httpstatus", "responsecode", "httpcode", "httpresponse")
 _LATE = re.compile("end|stop|finish|updat|modif|complet|receiv|ingest")
 

@@ -45,6 +45,7 @@ NGINX_ERROR = Format(
         rb"(?P<pid>[0-9]+)#[0-9]+: (?:\*[0-9]+ )?(?P<message>.*)"
     ),
     sessions={"none": NO_KEY, "client": (rb"client: (?P<key>[^ ,]+)",), "connection": (rb": \*(?P<key>[0-9]+) ",)},
+    joins=True,
 )
 
 POSTGRESQL_MORE = rb"(?P<more>DETAIL|HINT|CONTEXT|STATEMENT|QUERY|LOCATION):"

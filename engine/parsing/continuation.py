@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 CONTINUATION = re.compile(
     rb"[ \t]+[^\s]+"
-    rb"|Caused by: |Suppressed: |Wrapped by: |\[CIRCULAR REFERENCE|\.\.\. [0-9]+ (?:more|common frames)"
+    rb"|Caused by:(?: |$)|stack traceback:|coroutine [0-9]+:$"
+    rb"|Suppressed: |Wrapped by: |\[CIRCULAR REFERENCE|\.\.\. [0-9]+ (?:more|common frames)"
     rb"|Exception in thread |--- End of "
     rb"|Traceback \(most recent call last\):"
     rb"|During handling of the above exception|The above exception was the direct cause"

@@ -24,6 +24,7 @@ _VPC_FLOW = re.compile(
 """The names of the columns that a flow log was set up with."""
 
 _TIME_OF_DAY = re.compile(r"[0-9]{1,2}:[0-9]{2}:[0-9]{2}")
+_QUOTED = re.compile(rb'"[^"]*"|[^ ]+')
 _STRANGERS = 20
 """Rows of another number of columns in a row after which a table has ended."""
 
@@ -96,7 +97,9 @@ class TableBlock(PassedLines):
     def _values(self, line: bytes) -> list[bytes]:
         if self._commas:
             return [value.encode() for value in next(csv.reader([text_of(line)]), [])]
-        return line.split(b"\t") if b"\t" in line else line.split(b" ")
+        if b"\t" in line:
+            return line.split(b"\t")
+        return line.split(b" ") if b'"' not in line else [part.strip(b'"') for part in _QUOTED.findall(line)]
 
     def _row(self, values: list[bytes]) -> dict[str, str]:
         named = zip(self._columns, (text_of(value) for value in values), strict=True)
