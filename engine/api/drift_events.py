@@ -1,6 +1,7 @@
 """Drift events of the region, from the file or database that its engine sends them to."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,20 +40,32 @@ def newest_events(services: Services) -> list[dict[str, Any]]:
     Raises:
         ProblemError: the service has no region with drift events that can be read back.
     """
-    latest: dict[str, dict[str, Any]] = {event["id"]: event for event in _events(services) if "detector" in event}
+    sink = _sink(services)
+    try:
+        if isinstance(sink, SqlSettings):
+            return _sorted(SqlArchive(sink).read())
+        archive = FileArchive(Path(sink.path))
+        state = tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in archive.paths())
+    except (AlertArchiveError, FileNotFoundError):  # no event was written yet, or the file was just rotated
+        return []
+    return list(_of_files(archive, state))
+
+
+@lru_cache(maxsize=4)
+def _of_files(archive: FileArchive, state: tuple[tuple[str, int, int], ...]) -> tuple[dict[str, Any], ...]:
+    """The events of files, read once for each state of the files: every page with a chart asks for them."""
+    return tuple(_sorted(archive.read()))
+
+
+def _sorted(events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    latest: dict[str, dict[str, Any]] = {event["id"]: event for event in events if "detector" in event}
     return sorted(latest.values(), key=lambda event: (str(event.get("time", "")), event["id"]), reverse=True)
 
 
-def _events(services: Services) -> Iterator[dict[str, Any]]:
+def _sink(services: Services) -> JsonlSettings | SqlSettings:
     sink = None if services.region is None else services.region.drift_events
     if sink is None:
         raise ProblemError(409, "the service has no region with [drift_events] in its TOML file")
-    if isinstance(sink, JsonlSettings) and sink.path != "-":
-        try:
-            yield from FileArchive(Path(sink.path)).read()
-        except AlertArchiveError:  # no event was written yet
-            return
-    elif isinstance(sink, SqlSettings):
-        yield from SqlArchive(sink).read()
-    else:
-        raise ProblemError(409, f"drift events that go to a sink of type {sink.type} cannot be read back")
+    if isinstance(sink, SqlSettings) or (isinstance(sink, JsonlSettings) and sink.path != "-"):
+        return sink
+    raise ProblemError(409, f"drift events that go to a sink of type {sink.type} cannot be read back")

@@ -74,7 +74,7 @@ class FileArchive:
 
     def read(self) -> Iterator[dict[str, Any]]:
         """See `Archive.read`; a torn last line is still being written and is left out."""
-        for path in self._paths():
+        for path in self.paths():
             with path.open("rb") as file:
                 for line in file:
                     if line.endswith(b"\n"):
@@ -82,9 +82,9 @@ class FileArchive:
 
     def follow(self) -> Iterator[dict[str, Any] | None]:
         """See `Archive.follow`."""
-        ends = {path: path.stat().st_size for path in self._paths()}
+        ends = {path: path.stat().st_size for path in self.paths()}
         while True:
-            for path in self._paths():
+            for path in self.paths():
                 with path.open("rb") as file:
                     file.seek(min(ends.get(path, 0), path.stat().st_size))
                     for line in file:
@@ -94,8 +94,8 @@ class FileArchive:
             time.sleep(POLL_S)
             yield None
 
-    def _paths(self) -> list[Path]:
-        """`alerts.jsonl`, or `alerts.0.jsonl`, `alerts.1.jsonl` … of several workers."""
+    def paths(self) -> list[Path]:
+        """The files: `alerts.jsonl`, or `alerts.0.jsonl`, `alerts.1.jsonl` … of several workers."""
         if self.path.is_file():
             return [self.path]
         found = sorted(self.path.parent.glob(f"{self.path.stem}.*{self.path.suffix}"))

@@ -112,4 +112,10 @@ def test_drift_events_are_listed_newest_first_and_once(client, tmp_path):
     (tmp_path / "drift.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
     found = client.get("/api/v1/drift-events").json()["items"]
     assert [event["id"] for event in found] == [later["id"], document_id("d1")]
+    hits = _of_files.cache_info().hits
     assert client.get("/api/v1/drift-events", params={"limit": 1}).json()["items"] == [later]
+    assert _of_files.cache_info().hits == hits + 1, "the file is read once for each state of it"
+    newest = drift_document("d3", time="2026-02-01T12:20:00.000000000Z")
+    with (tmp_path / "drift.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(newest) + "\n")
+    assert client.get("/api/v1/drift-events").json()["items"][0] == newest
