@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from connectors.sql_schema import ALERTS, ALL_TEMPLATES, TEMPLATES, WINDOW_COLUMNS, cause_id
 from engine.api.auth import Viewer
+from engine.api.eras import Version, range_of
 from engine.api.minutes import (
     RegionName,
     Time,
@@ -109,6 +110,8 @@ class TemplateDiff(BaseModel):
     lines_after: int
     minutes_before: int
     minutes_after: int
+    since_a: Annotated[str, Field(description="Start of the first range.")]
+    since_b: str
     kinds: Annotated[dict[ChangeKind, int], Field(description="Templates by kind, also those not listed.")]
     lines_by_kind: Annotated[dict[ChangeKind, tuple[int, int]], Field(description="Lines before and after by kind.")]
     changes: Annotated[list[TemplateChange], Field(description="The largest differences of rates first.")]
@@ -146,32 +149,39 @@ def list_templates(
 @router.get("/diff")
 def diff(
     _: Viewer, services: Svc,
-    since_a: Annotated[str, Query(max_length=40, description="First range, included.")],
-    until_a: Annotated[str, Query(max_length=40, description="Its end, not included.")],
-    since_b: Annotated[str, Query(max_length=40, description="Second range, included.")],
-    until_b: Annotated[str, Query(max_length=40, description="Its end, not included.")],
+    since_a: Annotated[str | None, Query(max_length=40, description="First range, included.")] = None,
+    until_a: Annotated[str | None, Query(max_length=40, description="Its end, not included.")] = None,
+    since_b: Annotated[str | None, Query(max_length=40, description="Second range, included.")] = None,
+    until_b: Annotated[str | None, Query(max_length=40, description="Its end, not included.")] = None,
     region_a: RegionName = None, region_b: RegionName = None,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 200,
+    version_a: Version = None, version_b: Version = None,
+    kind: Annotated[ChangeKind | None, Query(description="List only changes of this kind.")] = None,
 ) -> TemplateDiff:  # fmt: skip
-    """What is new, gone, more or less frequent in the second range; ranges may have different lengths and regions."""
-    a, b = minute_range(services, since_a, until_a), minute_range(services, since_b, until_b)
+    """What is new, gone, more or less frequent in the second of two ranges, regions, or times of model versions."""
+    a = minute_range(services, *range_of(services, since_a, until_a, version_a))
+    b = minute_range(services, *range_of(services, since_b, until_b, version_b))
     before, after = _counts(services, *a, region_a), _counts(services, *b, region_b)
     minutes = a[1] - a[0], b[1] - b[0]
     names = sorted({*before, *after})
     counts = [(before.get(name, 0), after.get(name, 0)) for name in names]
     kinds: dict[ChangeKind, int] = defaultdict(int)
     lines: dict[ChangeKind, tuple[int, int]] = {}
-    for count in counts:
-        kind = kind_of(count, minutes)
-        kinds[kind] += 1
-        had = lines.get(kind, (0, 0))
-        lines[kind] = had[0] + count[0], had[1] + count[1]
+    of_kind: list[int] = []
+    for i, count in enumerate(counts):
+        found = kind_of(count, minutes)
+        kinds[found] += 1
+        had = lines.get(found, (0, 0))
+        lines[found] = had[0] + count[0], had[1] + count[1]
+        if kind in (None, found):
+            of_kind.append(i)
     differences = [abs(count[1] / minutes[1] - count[0] / minutes[0]) for count in counts]
-    shown = heapq.nsmallest(limit, range(len(names)), key=lambda i: (-differences[i], names[i]))
+    shown = heapq.nsmallest(limit, of_kind, key=lambda i: (-differences[i], names[i]))
     texts = {name: row["text"] for name, row in _known(services, None, [names[i] for i in shown]).items()}
     return TemplateDiff(
         lines_before=sum(before.values()), lines_after=sum(after.values()), minutes_before=minutes[0],
-        minutes_after=minutes[1], kinds=kinds, lines_by_kind=lines,
+        minutes_after=minutes[1], since_a=minute_text(a[0]), since_b=minute_text(b[0]), kinds=kinds,
+        lines_by_kind=lines,
         changes=[change_of(names[i], texts.get(names[i], ""), counts[i], minutes) for i in shown],
     )  # fmt: skip
 

@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 
+from engine.api.drift_events import _of_files
 from engine.api.settings import ServeSettings
 from engine.steps.silences import read_silences
 from federation.storage.training_store import TrainingSettings, TrainingStore

@@ -125,6 +125,25 @@ def test_markers_come_from_deploys_drift_rounds_versions_and_rollbacks(log_in, t
     assert client.post("/api/v1/markers", json={"label": "x", "time": "soon"}).status_code == 422
 
 
+def test_the_times_of_two_versions_are_compared(log_in, tmp_path, clock, count):  # noqa: F811
+    now = int(clock.now_s // 60)
+    count(row(A, now - 50, 6), row(B, now - 50, 1), row(A, now - 25, 40), row(A, now - 5, 50))
+    for age_minutes in (60, 30, 10):
+        publish_version(tmp_path, [USUAL], lambda age=age_minutes: clock.wall_ns() - age * 60 * NS_PER_S)
+    client = log_in("viewer")
+    diff = client.get("/api/v1/templates/diff", params={"version_a": 1, "version_b": 2}).json()
+    assert (diff["lines_before"], diff["lines_after"]) == (7, 40)
+    assert [(c["id"], c["kind"]) for c in diff["changes"]] == [(A, "more"), (B, "gone")]
+    only = client.get("/api/v1/templates/diff", params={"version_a": 1, "version_b": 3, "kind": "gone"}).json()
+    assert ([c["id"] for c in only["changes"]], only["lines_after"], only["kinds"]["more"]) == ([B], 50, 1)
+    for wrong in (
+        {"version_a": 1, "version_b": 9},
+        {"version_a": 1},
+        {**{"version_a": 1, "version_b": 2}, "since_a": at(0)},
+    ):
+        assert client.get("/api/v1/templates/diff", params=wrong).status_code == 422
+
+
 def test_a_region_shows_its_lag_model_blind_spots_and_labels(log_in, tmp_path, clock, count):  # noqa: F811
     now = int(clock.now_s // 60)
     count(row(A, now - 30, 60), row(A, now - 20, 10, region="us"))

@@ -18,7 +18,7 @@ type Totals = Pick<
 
 const KINDS: readonly Change["kind"][] = ["new", "gone", "more", "fewer", "same"];
 const HOUR_MS = 3_600_000;
-const LIMIT = 10_000;
+const LIMIT = 500;
 /** Label, length of both ranges, and how much earlier the first one is, in hours. */
 const PRESETS = [
   ["Last hour and the hour before", 1, 1],
@@ -31,11 +31,16 @@ const PRESETS = [
 export function DiffPage() {
   const [parameters, change] = useParameters();
   const wanted = rangesOf(parameters);
-  const kind = parameters.get("kind");
+  const kind = KINDS.find((name) => name === parameters.get("kind")) ?? null;
   const query = useQuery({
-    queryKey: ["diff", wanted],
+    queryKey: ["diff", wanted, kind, parameters.get("version_a"), parameters.get("version_b")],
     placeholderData: keepPreviousData,
-    queryFn: () => body(api.GET("/api/v1/templates/diff", { params: { query: { ...wanted, limit: LIMIT } } })),
+    queryFn: () =>
+      body(
+        api.GET("/api/v1/templates/diff", {
+          params: { query: { ...asked(wanted, parameters), ...(kind ? { kind } : {}), limit: LIMIT } },
+        }),
+      ),
   });
   const columns = useMemo(changeColumns, []);
   return (
@@ -80,12 +85,21 @@ export function DiffPage() {
                 onChange={(event) => change({ ...wanted, [`region_${name}`]: event.target.value })}
               />
             </label>
+            <label className="field">
+              Or the time of model version
+              <input
+                type="number"
+                min={1}
+                value={parameters.get(`version_${name}`) ?? ""}
+                onChange={(event) => change({ [`version_${name}`]: event.target.value })}
+              />
+            </label>
           </fieldset>
         ))}
       </div>
       <Loaded query={query}>
         {(diff) => {
-          const rows = kind ? diff.changes.filter((found) => found.kind === kind) : diff.changes;
+          const rows = diff.changes;
           return (
             <>
               <Summary
@@ -225,4 +239,16 @@ function rangesOf(parameters: URLSearchParams) {
   const ranges = preset(1);
   for (const name of names) ranges[name] = parameters.get(name) ?? ranges[name];
   return { ...ranges, ...others };
+}
+
+/** What to ask for: each range, or the version instead of it. */
+function asked(wanted: ReturnType<typeof rangesOf>, parameters: URLSearchParams) {
+  const { since_a, until_a, since_b, until_b, ...regions } = wanted;
+  const version_a = Number(parameters.get("version_a"));
+  const version_b = Number(parameters.get("version_b"));
+  return {
+    ...regions,
+    ...(version_a > 0 ? { version_a } : { since_a, until_a }),
+    ...(version_b > 0 ? { version_b } : { since_b, until_b }),
+  };
 }
