@@ -20,6 +20,7 @@ from engine.flow.drift_step import DriftStep
 from engine.flow.find_step import FindStep
 from engine.flow.outputs import Outputs
 from engine.flow.rollup_step import RollupStep, WindowRollupStep
+from engine.flow.step import resumed
 from engine.flow.worker_context import Context
 from engine.records import DecidedWindows
 from engine.steps.alert import AlertWriter
@@ -34,26 +35,26 @@ def build(context: Context) -> Dataflow:
 
     flow = Dataflow("driftline")
     lines = op.input("source", flow, streams.source_of(context))
-    parsed = op.stateful_batch("parse", lines, lambda state: ParseStep(context, state))
+    parsed = op.stateful_batch("parse", lines, resumed(ParseStep, context))
     good = op.branch("unparsed", parsed, streams.is_parsed)
     alerts: list[KeyedStream[Record]] = []
     rejected: list[KeyedStream[streams.Rejectable]] = [good.falses]
     decided: list[KeyedStream[DecidedWindows]] = []
     if settings.learn is not None:
-        found = op.stateful_batch("find", good.trues, lambda state: FindStep(context, state))
+        found = op.stateful_batch("find", good.trues, resumed(FindStep, context))
         alerts.append(streams.to_shard("report", found, settings))
     if settings.model is not None:
         windows, raised, late = _windows(context, outputs, good.trues)
         decided.append(windows)
         alerts.append(raised)
         rejected.append(late)
-    sent = op.stateful_batch("budget", op.merge("alerts", *alerts), lambda state: BudgetStep(context, state))
+    sent = op.stateful_batch("budget", op.merge("alerts", *alerts), resumed(BudgetStep, context))
     outputs.alerts(sent)
     if settings.rollup is not None:
-        lines = op.stateful_batch("rollup", good.trues, lambda state: RollupStep(context, state))
+        lines = op.stateful_batch("rollup", good.trues, resumed(RollupStep, context))
         both: KeyedStream[DecidedWindows | Record] = op.merge("decided_and_sent", *decided, sent)
         of_shards = op.map("shards", both, lambda item: (item[0], item))
-        counted = op.stateful_batch("count", of_shards, lambda state: WindowRollupStep(context, state))
+        counted = op.stateful_batch("count", of_shards, resumed(WindowRollupStep, context))
         outputs.rollup(op.merge("counted", streams.to_shard("counted_lines", lines, settings), counted))
     outputs.dead_letters(op.merge("rejected", *rejected))
     return flow
@@ -70,15 +71,15 @@ def _windows(
         classify=context.classify,
     )  # fmt: skip
     keyed = streams.to_windows(parsed, settings)
-    windows = op.stateful_batch("window", keyed, lambda state: WindowStep(context, state))
+    windows = op.stateful_batch("window", keyed, resumed(WindowStep, context))
     timely = op.branch("late", windows, streams.is_windows)
     gathered = op.map("gather", timely.trues, lambda item: (streams.shard_of(item[0], settings), item[1]))
-    scored = op.stateful_batch("score", gathered, lambda state: ScoreStep(context, state))
+    scored = op.stateful_batch("score", gathered, resumed(ScoreStep, context))
     if (collector := context.collector) is not None:
         op.inspect("collect", scored, lambda _, item: collector.offer(item[1]))
-    decided = op.stateful_batch("decide", scored, lambda state: DecideStep(context, state))
+    decided = op.stateful_batch("decide", scored, resumed(DecideStep, context))
     if settings.drift_events is not None:
-        drifted = op.stateful_batch("drift", scored, lambda state: DriftStep(context, state))
+        drifted = op.stateful_batch("drift", scored, resumed(DriftStep, context))
         outputs.drift_events(drifted, settings.drift_events)
     alerts = op.flat_map("alert", decided, lambda item: [
         (item[0], record) for record in writer.records(item[1].scored, item[1].decisions)

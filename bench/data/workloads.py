@@ -12,6 +12,7 @@ import lzma
 import os
 import re
 import tempfile
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from confluent_kafka import Producer
 from numpy.typing import NDArray
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from bench.harness import BenchError
 from engine.corpus.data import DataError, find
@@ -204,8 +206,10 @@ def lines_of(path: Path, chunk_bytes: int = 1 << 24) -> Iterator[list[bytes]]:
         yield [rest]
 
 
-def produce(bootstrap: str, topic: str, workload: Workload, progress: Callable[[int], None] | None = None) -> None:
-    """Puts a workload on a topic, one line a message, part i on partition i.
+def produce(
+    bootstrap: str, topic: str, workload: Workload, progress: Callable[[int], None] | None = None, *, packed: int = 0
+) -> None:
+    """Puts a workload on a topic, part i on partition i: one line a message, or OTLP requests of `packed` records.
 
     The last line of each part is sent separately: the embedded broker's end offset leaves the newest
     batch out, and a source that stops at the end would otherwise miss thousands of lines.
@@ -220,24 +224,45 @@ def produce(bootstrap: str, topic: str, workload: Workload, progress: Callable[[
         held: list[bytes] = []
         for lines in lines_of(path):
             batch = held + lines
-            held = [batch.pop()] if batch else []
-            _send(producer, topic, part, batch)
+            # Of packed lines, those beyond whole messages wait for the next ones.
+            keep = 1 if not packed else (len(batch) - 1) % packed + 1
+            held = batch[len(batch) - keep :]
+            del batch[len(batch) - keep :]
+            _send(producer, topic, part, _requests(batch, packed))
             done += len(batch)
             if progress is not None:
                 progress(done)
-        last += [(part, line) for line in held]
+        last += [(part, value) for value in _requests(held, packed)]
     _flush(producer, bootstrap, workload)
-    for part, line in last:
-        _send(producer, topic, part, [line])
+    for part, value in last:
+        _send(producer, topic, part, [value])
     _flush(producer, bootstrap, workload)
 
 
-def _send(producer: Producer, topic: str, partition: int, lines: list[bytes]) -> None:
-    """Hands lines to the client, waiting where its queue is full."""
-    for line in lines:
+def _requests(lines: list[bytes], packed: int) -> list[bytes]:
+    """The lines as messages; with `packed` as OTLP requests, as the Collector's filelog receiver makes them."""
+    if not packed:
+        return lines
+    values = []
+    for start in range(0, len(lines), packed):
+        request = ExportLogsServiceRequest()
+        group = request.resource_logs.add()
+        group.resource.attributes.add(key="host.name").value.string_value = "node-1"
+        part = group.scope_logs.add()
+        for line in lines[start : start + packed]:
+            record = part.log_records.add(observed_time_unix_nano=time.time_ns())
+            record.body.string_value = line.decode("latin-1")
+            record.attributes.add(key="log.file.name").value.string_value = "hdfs.log"
+        values.append(request.SerializeToString())
+    return values
+
+
+def _send(producer: Producer, topic: str, partition: int, values: list[bytes]) -> None:
+    """Hands messages to the client, waiting where its queue is full."""
+    for value in values:
         while True:
             try:
-                producer.produce(topic, line, partition=partition)
+                producer.produce(topic, value, partition=partition)
             except BufferError:
                 producer.poll(0.05)
             else:

@@ -135,6 +135,11 @@ class EngineProcess:
                 self._running.wait()
 
     @property
+    def pid(self) -> int:
+        """Process id of the engine, or of the supervisor of its workers."""
+        return self._running.pid
+
+    @property
     def _running(self) -> "subprocess.Popen[bytes]":
         if self._process is None:
             raise RuntimeError("the engine has not been started")

@@ -3,36 +3,29 @@
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import orjson
-from confluent_kafka import Consumer, Message, TopicPartition
-from numpy.typing import NDArray
 
 from bench.data.workloads import Workload, base_log, cache_folder, produce, write_workload
 from bench.harness import BenchError, Number, Outcome, Run, Scenario, Target
-from bench.processes.alert_delays import completing_lines
 from bench.processes.engine_process import (
     GAP_S,
-    POLL_S,
     EngineProcess,
     environment,
     region,
     run_driftline,
 )
-from connectors.broker import EmbeddedBroker
+from bench.processes.topics import topics
 from connectors.files import FileSettings, FileSource
 from connectors.ports import free_port
 from models.base import ModelStoreError
 from models.storage.store import ModelStore
 
 LIMIT_S = 900.0
-WARM_UP_S = 5.0
 
 
 def engine_file_hdfs(run: Run) -> Outcome:
@@ -42,7 +35,7 @@ def engine_file_hdfs(run: Run) -> Outcome:
     run.progress("workload", 0, 0)
     workload = write_workload(lines, parts=run.processes, seed=seed)
     run.settings["workload"] = workload.origin
-    with _folder() as folder:
+    with run_folder() as folder:
         source = {"type": "file", "paths": spread(workload, folder)}
         sink = {"type": "jsonl", "path": str(folder / "alerts.jsonl")}
         port = free_port(run.processes)
@@ -64,39 +57,29 @@ def engine_kafka_hdfs(run: Run) -> Outcome:
     ours: list[dict[str, float]] = []
     theirs: list[dict[str, float]] = []
     for _ in range(rounds):
-        ours.append(_through_topics(run, workload, store))
+        ours.append(through_topics(run, workload, store))
         theirs.append(_textbook(run, short, store))
-    metrics: dict[str, Number] = _median(ours)
-    textbook = _median(theirs)
+    metrics: dict[str, Number] = median_of(ours)
+    textbook = median_of(theirs)
     metrics["ratio"] = metrics["lines_per_s"] / textbook["lines_per_s"]
     return Outcome(metrics, {"textbook": textbook})
 
 
-def latency_kafka_hdfs(run: Run) -> Outcome:
-    """From a line's production to the alert it completes, consumed by another process."""
-    rate, seconds = run.setting("lines_per_s", 100_000), run.setting("seconds", 30)
-    seed = run.setting("seed", 0)
+def engine_kafka_otlp(run: Run) -> Outcome:
+    """The same lines as records of OTLP requests, alternating with one line a message."""
+    lines, seed = run.setting("lines", 2_000_000), run.setting("seed", 0)
+    each, rounds = run.setting("records", 100), run.setting("rounds", 2)
     store = trained_store(run)
-    workload = write_workload(rate * seconds, seed=seed)
+    workload = write_workload(lines, parts=run.processes, seed=seed)
     run.settings["workload"] = workload.origin
-    with _folder() as folder, EmbeddedBroker() as broker:
-        broker.create_topic("lines", 1)
-        broker.create_topic("alerts", 1)
-        source = {"type": "kafka", "brokers": broker.brokers, "topic": "lines"}
-        sink = {"type": "kafka", "brokers": broker.brokers, "topic": "alerts"}
-        port = free_port()
-        settings = region(folder, source=source, sink=sink, store=store, port=port)
-        with EngineProcess(settings, port) as engine:
-            _await_start(engine)
-            times = folder / "times.npy"
-            with _producer(broker.brokers, workload, rate, times) as producer:
-                alerts, cpu_share = _consume(run, engine, broker.brokers, producer, workload.total())
-        produced_ns = np.load(times)
-    latency_ms = latencies_ms(alerts, produced_ns, workload.paths[0].read_bytes())
-    p50_ms, p99_ms = np.percentile(latency_ms, [50, 99]).tolist()
-    return Outcome(
-        {"p50_ms": p50_ms, "p99_ms": p99_ms, "alerts": len(latency_ms), "cpu_share": cpu_share, "lines_per_s": rate}
-    )
+    packed: list[dict[str, float]] = []
+    single: list[dict[str, float]] = []
+    for _ in range(rounds):
+        packed.append(through_topics(run, workload, store, packed=each))
+        single.append(through_topics(run, workload, store))
+    metrics, peer = median_of(packed), median_of(single)
+    metrics["ratio"] = metrics["lines_per_s"] / peer["lines_per_s"]
+    return Outcome(metrics, {"one line a message": peer})
 
 
 def trained_store(run: Run) -> Path:
@@ -146,14 +129,13 @@ def spread(workload: Workload, folder: Path) -> list[str]:
     return paths
 
 
-def _through_topics(run: Run, workload: Workload, store: Path) -> dict[str, float]:
-    """One run of the engine over a filled topic."""
-    with _folder() as folder, EmbeddedBroker() as broker:
-        broker.create_topic("lines", len(workload.paths))
-        broker.create_topic("alerts", 1)
-        produce(broker.brokers, "lines", workload, lambda done: run.progress("producing", done, workload.total()))
-        source = {"type": "kafka", "brokers": broker.brokers, "topic": "lines", "stop_at_end": True}
-        sink = {"type": "kafka", "brokers": broker.brokers, "topic": "alerts"}
+def through_topics(run: Run, workload: Workload, store: Path, *, packed: int = 0) -> dict[str, float]:
+    """One run of the engine over a filled topic: one line a message, or OTLP requests of `packed` records each."""
+    with run_folder() as folder, topics(run, len(workload.paths), 1) as (brokers, lines, alerts):
+        produce(brokers, lines, workload, lambda done: run.progress("producing", done, workload.total()), packed=packed)
+        source = {"type": "kafka", "brokers": brokers, "topic": lines, "stop_at_end": True}
+        source |= {"encoding": "otlp_proto", "otlp_lines": "bodies"} if packed else {}
+        sink = {"type": "kafka", "brokers": brokers, "topic": alerts}
         port = free_port(run.processes)
         settings = region(folder, source=source, sink=sink, store=store, port=port)
         with EngineProcess(settings, port, run.processes) as engine:
@@ -163,11 +145,10 @@ def _through_topics(run: Run, workload: Workload, store: Path) -> dict[str, floa
 def _textbook(run: Run, workload: Workload, store: Path) -> dict[str, float]:
     """One run of the textbook flow over a filled topic."""
     run.progress("textbook", 0, 0)
-    with _folder() as folder, EmbeddedBroker() as broker:
-        broker.create_topic("lines", 1)
-        produce(broker.brokers, "lines", workload)
-        command = [sys.executable, "-m", "bench.peers.textbook", "--model", str(store), "--topic", "lines"]
-        command += ["--bootstrap", broker.brokers, "--alerts", str(folder / "alerts.jsonl")]
+    with run_folder() as folder, topics(run, 1) as (brokers, lines):
+        produce(brokers, lines, workload)
+        command = [sys.executable, "-m", "bench.peers.textbook", "--model", str(store), "--topic", lines]
+        command += ["--bootstrap", brokers, "--alerts", str(folder / "alerts.jsonl")]
         done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False, timeout=LIMIT_S)
     if done.returncode:
         raise BenchError(f"the textbook flow failed: {done.stderr[-2000:]}")
@@ -175,84 +156,13 @@ def _textbook(run: Run, workload: Workload, store: Path) -> dict[str, float]:
     return result
 
 
-_START_LIMIT_S = 120.0
-
-
-def _await_start(engine: EngineProcess) -> None:
-    """Waits until the engine serves its metrics, which it does once its model is in service."""
-    deadline_s = time.perf_counter() + _START_LIMIT_S
-    while engine.poll() and not engine.samples:
-        if time.perf_counter() > deadline_s:
-            raise BenchError(f"the engine did not start within {_START_LIMIT_S} s")
-        time.sleep(POLL_S)
-
-
-@contextmanager
-def _producer(brokers: str, workload: Workload, rate: int, times: Path) -> "Iterator[subprocess.Popen[str]]":
-    """The producing process, ended with the block."""
-    command = [sys.executable, "-m", "bench.processes.producer", str(workload.paths[0]), "--bootstrap", brokers]
-    command += ["--topic", "lines", "--rate", str(rate), "--times", str(times)]
-    process = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-Alert = tuple[int, dict[str, Any]]
-"""Wall clock in ns at which it was consumed, and the document."""
-
-
-def _consume(
-    run: Run, engine: EngineProcess, brokers: str, producer: "subprocess.Popen[str]", lines: int
-) -> tuple[list[Alert], float]:
-    """Alerts until the producer has finished and none came for a second; the engine's CPU share meanwhile."""
-    consumer = Consumer({"bootstrap.servers": brokers, "group.id": "bench", "fetch.wait.max.ms": 5})
-    consumer.assign([TopicPartition("alerts", 0, 0)])
-    alerts: list[tuple[int, Message]] = []
-    started_s = last_s = polled_s = time.perf_counter()
-    cpu_s, share = engine.cpu_s(), 0.0
-    while producer.poll() is None or time.perf_counter() - last_s < 1.0:
-        messages = consumer.consume(1_000, 0.005)
-        now_ns, now_s = time.time_ns(), time.perf_counter()
-        alerts += [(now_ns, message) for message in messages if message.error() is None]
-        last_s = now_s if messages else last_s
-        if producer.poll() is None:
-            share = (engine.cpu_s() - cpu_s) / (now_s - started_s) if now_s - polled_s > 1.0 else share
-        if now_s - polled_s > 1.0:
-            polled_s = now_s
-            engine.poll()
-            run.progress("streaming", int(engine.samples[-1].counters.get("lines", 0)), lines)
-    consumer.close()
-    note = orjson.loads(producer.stdout.read().splitlines()[-1]) if producer.stdout else {}
-    if producer.returncode or note.get("unacknowledged"):
-        raise BenchError(f"the producer failed: code {producer.returncode}, {note}")
-    run.settings["producer_behind_s"] = round(note["behind_s"], 3)
-    return [(at_ns, orjson.loads(message.value() or b"{}")) for at_ns, message in alerts], share
-
-
-def latencies_ms(alerts: list[Alert], produced_ns: NDArray[np.int64], data: bytes) -> NDArray[np.float64]:
-    """Milliseconds from the production of a window's completing line to its alert, after the warm-up."""
-    lines = completing_lines([alert for _, alert in alerts], data, GAP_S)
-    consumed_ns = np.array([at_ns for at_ns, _ in alerts], np.int64)
-    # Sessions that outlive the stream are closed by no line.
-    known = lines < len(produced_ns)
-    started_ns = produced_ns[lines[known]]
-    warm = started_ns > produced_ns[0] + int(WARM_UP_S * 1e9)
-    if not warm.any():
-        raise BenchError(f"none of {len(alerts)} alerts came after the warm-up of {WARM_UP_S} s; stream for longer")
-    waited_ns: NDArray[np.int64] = consumed_ns[known][warm] - started_ns[warm]
-    return waited_ns.astype(np.float64) / 1e6
-
-
-def _median(results: list[dict[str, float]]) -> dict[str, Number]:
+def median_of(results: list[dict[str, float]]) -> dict[str, Number]:
     """The median of every figure."""
     return {name: float(np.median([result[name] for result in results])) for name in results[0]}
 
 
 @contextmanager
-def _folder() -> Iterator[Path]:
+def run_folder() -> Iterator[Path]:
     """A folder for one run's files."""
     with tempfile.TemporaryDirectory(prefix="driftline-bench-") as folder:
         yield Path(folder)
@@ -284,13 +194,15 @@ ENGINE_KAFKA_HDFS = Scenario(
     processes=True,
 )
 
-LATENCY_KAFKA_HDFS = Scenario(
-    "latency-kafka-hdfs",
-    "Produce to alert consumed, at a steady 100,000 lines/s",
-    latency_kafka_hdfs,
+ENGINE_KAFKA_OTLP = Scenario(
+    "engine-kafka-otlp",
+    "The same as OTLP requests of 100 records a message, next to one line a message",
+    engine_kafka_otlp,
     {
-        "p50_ms": Target(better="lower", tolerance=0.25),
-        "p99_ms": Target(better="lower", goal=250, floor=500, tolerance=0.25),
+        "lines_per_s": Target(tolerance=0.15),
+        "windows_per_s": Target(tolerance=0.15),
+        "ratio": Target(goal=3, floor=2, tolerance=0.2),
     },
     detectors=("bert_cnn",),
+    processes=True,
 )

@@ -20,13 +20,13 @@ def score_windows(run: Run) -> Outcome:
 
     Without duplicates: every window is a different random row of the log's templates, and nothing
     is remembered from one round to the next. With duplicates: the log's own sessions through the
-    scorer in service, which starts each round with an empty memory.
+    scorer in service, which starts each round with an empty memory. `device` is `cpu` or `cuda`.
     """
     count, lines = run.setting("windows", 20_000), run.setting("lines", 20)
     rounds, batch = run.setting("rounds", 5), run.setting("batch_windows", 4096)
     encoder, plain_count = run.setting("encoder", "minilm"), run.setting("plain_windows", 2048)
     data = hdfs_sessions()
-    detector = _detector(encoder, data.templates)
+    detector = _detector(encoder, data.templates, run.setting("device", "cpu"))
     ids = np.fromiter(data.templates, np.int64, len(data.templates))
     rows = np.random.default_rng(0).choice(ids, (count, lines))
     fresh = Windows(rows.ravel(), np.arange(count + 1) * lines, np.ones(count, bool))
@@ -56,10 +56,10 @@ def score_windows(run: Run) -> Outcome:
     return Outcome(metrics, {"plain_convolution": {"windows_per_s": best["plain"]}})
 
 
-def _detector(encoder: str, templates: Templates) -> BertCnn:
+def _detector(encoder: str, templates: Templates, device: str) -> BertCnn:
     """A detector of the default architecture; its training is short, since speed does not depend on it."""
     workload = make_workload()
-    detector = BertCnn(BertCnnSettings.model_validate({"encoder": encoder, "training": {"epochs": 1}}), device="cpu")
+    detector = BertCnn(BertCnnSettings.model_validate({"encoder": encoder, "training": {"epochs": 1}}), device=device)
     detector.fit(workload.windows, workload.labels, workload.templates)
     detector.learn_templates(templates)
     return detector
@@ -80,8 +80,9 @@ def _plain(detector: BertCnn, windows: Windows) -> "np.ndarray[tuple[int], np.dt
     tokens, offsets = marked(windows, table.lookup(windows.ids))
     rectangle, lengths = padded(tokens, offsets, np.arange(len(windows)), max(network.kernels))
     with torch.inference_mode():
-        logits = network.plain(torch.from_numpy(table.vectors), torch.from_numpy(rectangle), torch.from_numpy(lengths))
-        scores: np.ndarray[tuple[int], np.dtype[np.float32]] = torch.sigmoid(logits).numpy()
+        on = network.bias.device
+        logits = network.plain(*(torch.from_numpy(part).to(on) for part in (table.vectors, rectangle, lengths)))
+        scores: np.ndarray[tuple[int], np.dtype[np.float32]] = torch.sigmoid(logits).cpu().numpy()
         return scores
 
 

@@ -66,8 +66,11 @@ def second_text(time_s: float) -> str:
 
 
 def reason_text(reason: Mapping[str, Any]) -> str:
-    """A reason as one phrase."""
-    parts = [str(reason.get("kind", "")), str(reason.get("template", ""))]
+    """A reason as one phrase: its sentence, or its numbers in alerts of older versions, which have none."""
+    template = str(reason.get("template", ""))
+    if sentence := str(reason.get("sentence", "")):
+        return sentence if not template or template in sentence else f"{template}: {sentence}"
+    parts = [str(reason.get("kind", "")), template]
     if reason.get("observed") is not None:
         usual = "" if reason.get("usual") is None else f", usually {_number(reason['usual'])}"
         parts.append(f"{_number(reason['observed'])}{usual}")

@@ -46,6 +46,7 @@ from engine.api.limits import BodyLimit, RequestCheck, SecurityHeaders
 from engine.api.services import Services
 from engine.api.settings import ServeSettings
 from engine.api.versions import LoadedVersions
+from engine.api.window_scores import WindowJudge
 from foundation.version import VERSION
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def build_app(services: Services) -> FastAPI:
     app.state.services = services
     app.state.alert_stream = events.AlertStream(services)
     app.state.classifiers = Classifiers(services.models_url)
+    app.state.window_judge = WindowJudge(services)
     app.state.versions = LoadedVersions()
     app.state.job_streams = set()
     app.state.oidc_attempts = oidc.Attempts()

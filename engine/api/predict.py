@@ -14,6 +14,7 @@ from engine.api.classified_lines import Shown, Tally
 from engine.api.classifying import BertVariant, Chosen, Classifiers, ModelType, candidates
 from engine.api.problems import RESPONSES, ProblemError
 from engine.api.services import Services, Svc
+from engine.api.window_scores import WindowJudge, WindowScores
 from foundation.documents.label import LineClass
 from models.classify.base import CLASSES, NORMAL
 
@@ -82,8 +83,8 @@ class PredictResult(PredictHead):
     summary: PredictSummary
 
 
-class AnalyzeResult(PredictHead):
-    """Classified lines with reasons."""
+class AnalyzeResult(PredictHead, WindowScores):
+    """Classified lines with reasons, and the scores of the windows that they form."""
 
     logs: list[AnalyzedLog]
     summary: PredictSummary
@@ -130,14 +131,15 @@ def available_models(_: Viewer, request: Request) -> AvailableModels:
 def predict(caller: Viewer, services: Svc, request: Request, given: PredictRequest) -> StreamingResponse:
     """Classify lines into seven classes."""
     services.predictions.spend(caller.name)
-    return _answer(services, request, given, [_block_of(services, given)], explain=False)
+    return _answer(services, request, given, [_block_of(services, given)])
 
 
 @router.post("/api/analyze", response_model=AnalyzeResult)
 def analyze(caller: Viewer, services: Svc, request: Request, given: PredictRequest) -> StreamingResponse:
-    """Classify lines and give the reasons for each class."""
+    """Classify lines with the reasons for each class, and score the windows that they form."""
     services.predictions.spend(caller.name)
-    return _answer(services, request, given, [_block_of(services, given)], explain=True)
+    judge: WindowJudge = request.app.state.window_judge
+    return _answer(services, request, given, [_block_of(services, given)], judge=judge)
 
 
 @router.post("/api/predict-batch", response_model=PredictResult)
@@ -156,7 +158,7 @@ def predict_batch(
         include_templates=include_templates,
     )  # fmt: skip
     blocks = line_blocks(file.file, services.settings.requests.line_bytes)
-    return _answer(services, request, given, blocks, explain=False)
+    return _answer(services, request, given, blocks)
 
 
 def _classifiers(request: Request) -> Classifiers:
@@ -209,12 +211,24 @@ def _bounded(block: bytes, max_bytes: int) -> bytes:
 
 
 def _answer(
-    services: Services, request: Request, given: PredictRequest, blocks: Iterable[bytes], *, explain: bool
-) -> StreamingResponse:
+    services: Services, request: Request, given: PredictRequest, blocks: Iterable[bytes],
+    *, judge: WindowJudge | None = None,
+) -> StreamingResponse:  # fmt: skip
+    """The answer; with a judge of windows also reasons and the scores of windows."""
     found = _classifiers(request)
     chosen = found.choose(given.model_type, given.bert_variant)
-    shown = Shown(given.include_probabilities, given.include_templates, explain)
-    return StreamingResponse(_parts(services, found, chosen, shown, blocks), media_type="application/json")
+    shown = Shown(given.include_probabilities, given.include_templates, judge is not None)
+    parts = _parts(services, found, chosen, shown, blocks)
+    if judge is not None:
+        parts = _with_windows(parts, judge, b"".join(blocks))
+    return StreamingResponse(parts, media_type="application/json")
+
+
+def _with_windows(parts: Iterator[bytes], judge: WindowJudge, block: bytes) -> Iterator[bytes]:
+    """The parts of an answer with the scores of windows as its first fields."""
+    head = next(parts)
+    yield judge.scores(block).model_dump_json().encode()[:-1] + b"," + head[1:]
+    yield from parts
 
 
 def _parts(

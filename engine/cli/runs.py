@@ -37,6 +37,19 @@ def list_runs(
     console().print(listed)
 
 
+@app.command("prune")
+def prune_runs(
+    runs: Runs = Path("runs"), keep: Annotated[int, typer.Option(min=1, help="Newest runs to keep.")] = 100
+) -> None:
+    """Delete old training runs; the versions in the model store stay.
+
+    Example: driftline runs prune --keep 20
+    """
+    from engine.offline.run_log import RunFolder
+
+    print(f"{runs}: deleted {', '.join(RunFolder(runs).prune(keep)) or 'nothing'}")
+
+
 @app.command("compare")
 def compare_runs(
     ids: Annotated[list[str], typer.Argument(help="Ids of two or more runs; a unique part of an id is enough.")],

@@ -19,6 +19,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from engine.findings.base import NO_NODE, Signal, State, TemplateLookup
 from engine.findings.prior import status_severity
 
@@ -39,6 +41,8 @@ _MEASURE, _WORSE = 1.0, 0.75
 """Severity of a measurement that rises, and how much more it is when it has risen fourfold."""
 _OF_LEVEL = (0.0, 0.0, 0.0, 0.0, 1.0, 1.75, 2.25)
 """Severity of more lines of a level, by its index."""
+_ONE_REQUEST = 0.6
+"""The same of a single request with a status that other requests had before: every endpoint has its first failure."""
 _OF_STATUS = 0.7
 """The same of a status, as a share of the severity of one line with it."""
 _MAX_SHOWN = 40
@@ -115,13 +119,20 @@ def severity_of(signal: Signal, templates: TemplateLookup) -> float:
     match signal.kind:
         case "new":
             # A request that fails in a way others failed before, or one word that is new, is weaker evidence.
-            return severity * min(1.0, 0.25 + templates.strangeness(signal.key))
+            severity *= min(1.0, 0.25 + templates.strangeness(signal.key))
+            single = signal.count == 1 and _fails_elsewhere(signal.key, templates)
+            return severity * (_ONE_REQUEST if single else 1.0)
         case "more" | "node":
             # Errors that are a little more frequent are still errors that operators tolerate.
             ratio = math.log10((signal.observed + 1.0) / (signal.usual + 1.0))
             return severity * min(1.0, max(0.3, ratio))
         case _:
             return _CALM[signal.kind]
+
+
+def _fails_elsewhere(key: int, templates: TemplateLookup) -> bool:
+    status = templates.status(np.arange(len(templates)))
+    return bool(status[key]) and int((status == status[key]).sum()) > 1
 
 
 class Grouping:

@@ -1,7 +1,7 @@
 """What every step has as a Bytewax logic: timed, traced, discarded only with its partition, its snapshot unchanging."""
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -11,10 +11,12 @@ from connectors.base import LineBatch
 from engine.flow.worker_context import Context
 from engine.parsing.parsed import Parsed
 from engine.records import ParsedLines, ScoredWindows
-from foundation import plain_pickle
+from foundation import native_stderr, plain_pickle
+from foundation.errors import DriftlineError
 
 V = TypeVar("V")
 W = TypeVar("W")
+S = TypeVar("S", bound="Step[Any, Any]")
 
 
 EVERY_TURN = datetime(1970, 1, 1, tzinfo=UTC)
@@ -71,6 +73,19 @@ class Step(StatefulBatchLogic[V, W, bytes]):
         metrics.snapshot_seconds.observe(self._context.clock.monotonic_s() - started_s, self.name)
         metrics.snapshot_bytes.labels(self.name).set(len(state) + self.file_bytes)
         return state
+
+
+def resumed(step: type[S], context: Context) -> Callable[[bytes | None], S]:
+    """What Bytewax calls with the saved state of a key, or None, to make its step."""
+
+    def build(snapshot: bytes | None) -> S:
+        try:
+            return step(context, snapshot)
+        except DriftlineError:
+            native_stderr.mute()  # the error is one sentence; Bytewax would print a backtrace first
+            raise
+
+    return build
 
 
 def restored(snapshot: bytes | None) -> Any:

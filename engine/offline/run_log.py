@@ -143,6 +143,20 @@ class RunFolder:
             raise EvaluationError(f"{said} in {self._folder} is called '{part}'; there are {known}")
         return found[0]
 
+    def prune(self, keep: int) -> list[str]:
+        """Delete all but the newest runs, and return the ids of those deleted.
+
+        Raises:
+            EvaluationError: see `all`, or a folder cannot be deleted.
+        """
+        old = [run.id for run in self.all()][:-keep]
+        for each in old:
+            try:
+                shutil.rmtree(self._folder / each)
+            except OSError as error:
+                raise EvaluationError(f"{self._folder / each} cannot be deleted: {error.strerror}") from error
+        return old
+
     def _read(self, name: str) -> TrainingRun:
         path = self._folder / name / _RUN
         try:

@@ -1,6 +1,6 @@
 """Compile everything that parsing runs as machine code, before the first line is read.
 
-`python -m engine.parsing.compile_loops` does it ahead of the first start, as when an image is built.
+`python -m engine.parsing.compile_loops` does it ahead of the first start, as when an image is built, and for Kafka too.
 """
 
 from functools import cache
@@ -58,4 +58,8 @@ def _call_everything() -> None:
 
 
 if __name__ == "__main__":
+    from connectors.packed import compile_loops as kafka
+
     compile_loops()
+    kafka.compile_loops()
+    kafka.compile_otlp()

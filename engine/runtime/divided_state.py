@@ -97,6 +97,12 @@ def _budgets(states: list[bytes], owner: Owner, of: int) -> list[bytes]:
     return [json.dumps(budget).encode() for budget in mine]
 
 
+def _counted(states: list[dict[str, Any]], owner: Owner, of: int) -> list[dict[str, Any]]:
+    """Counts of windows and alerts by partition; a name ends with what is counted: `topic/0 (windows 0)`."""
+    counts = {name: count for state in states for name, count in state.items()}
+    return [{n: c for n, c in counts.items() if owner(n.rpartition(" (")[0]) == worker} for worker in range(of)]
+
+
 def _copied(states: list[Any], _owner: Owner, of: int) -> list[Any]:
     """A copy of what one of the workers before has learnt: a reference for drift is of no single partition."""
     return [states[worker % len(states)] for worker in range(of)]
@@ -106,6 +112,7 @@ _DIVIDED: dict[str, Callable[[list[Any], Owner, int], list[Any]]] = {
     "score": _waiting,
     "decide": _decided,
     "budget": _budgets,
+    "count": _counted,
     "drift": _copied,
 }
 

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 def follower(settings: RegionSettings, templates: Templates, telemetry: Telemetry) -> ModelFollower:
     """A follower of the configured model that reports to metrics, health and the log."""
-    store = ModelStore(settings.scoring.store)
+    store = ModelStore(settings.scoring.store, most=settings.scoring.max_weights_bytes)
     name = settings.scoring.name
 
     def load(version: int) -> ServingModel:
@@ -159,7 +159,7 @@ def describe_current(settings: ModelSettings, region: RegionSettings | None = No
     Raises:
         ModelStoreError: it does not exist, is damaged, or was trained on another kind of windows.
     """
-    store = ModelStore(settings.store)
+    store = ModelStore(settings.store, most=settings.max_weights_bytes)
     card = store.card(settings.name, store.current(settings.name, "" if region is None else region.region))
     store.verify(settings.name, card.version)
     found = [f"{card.name} version {card.version}: {card.detector}, threshold {card.threshold.value:.6g}, verified"]

@@ -20,7 +20,7 @@ from datetime import timedelta
 from bytewax.errors import BytewaxRuntimeError
 from bytewax.run import cli_main
 
-from connectors.base import ConnectorError, Source
+from connectors.base import Source
 from connectors.registry import build_source
 from engine import dataflow
 from engine.clock import Clock, SystemClock
@@ -31,7 +31,7 @@ from engine.parsing.compile_loops import compile_loops
 from engine.runtime import recovery
 from engine.runtime.malloc import keep_freed_memory
 from engine.runtime.model_loading import classifying, follower
-from engine.runtime.state_rows import RecoveryError, RecoveryFullError
+from engine.runtime.state_rows import RecoveryFullError
 from engine.runtime.stop_signals import StopSignals
 from engine.serving.hot_swap import Templates
 from engine.settings import RegionSettings
@@ -40,12 +40,12 @@ from engine.steps.source import StoppedEarlyError
 from engine.steps.suspects import Suspects
 from engine.steps.training_sampler import collecting
 from engine.steps.window import other_gap, with_trained_gap
-from engine.telemetry.endpoints import EndpointError
 from engine.telemetry.logs import setup_logging
 from engine.telemetry.telemetry import Telemetry
 from engine.windows.recent import RecentLines
 from engine.windows.window_base import NoRoomForWindowsError
 from foundation import native_stderr
+from foundation.errors import DriftlineError
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ def run(
     except RecoveryFullError as error:
         log.error("stopped; it resumes from the last snapshot at the next start with free space: %s", error)
         return EXIT_FAILED
-    except (EndpointError, RecoveryError, ConnectorError) as error:
+    except DriftlineError as error:
         print(f"driftline: {error}", file=sys.stderr)
         return EXIT_USAGE
 
@@ -167,7 +167,7 @@ def _failed(error: BytewaxRuntimeError) -> int:
         return EXIT_FAILED
     if isinstance(cause, NoRoomForWindowsError):
         raise recovery.RecoveryFullError(f"recovery.path: {cause}") from error
-    if isinstance(cause, ConnectorError):
+    if isinstance(cause, DriftlineError):
         raise cause  # a restart would meet it again: `run` states so and ends with the usage code
     raise error
 

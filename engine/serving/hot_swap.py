@@ -50,6 +50,9 @@ class ModelSettings(BaseModel):
     store: str = Field(description="Folder or fsspec URL of the model store.")
     name: str = Field("bert_cnn", description="Name of the model in the store; its `current` version is followed.")
     poll_s: Annotated[float, Field(gt=0)] = Field(2.0, description="Interval of checks for a new version, in seconds.")
+    max_weights_bytes: Annotated[int, Field(ge=1)] = Field(
+        4 << 30, description="Largest weights that are loaded, in bytes; a larger version is refused before it is read."
+    )
     device: str = Field("auto", description="`cpu`, `cuda`, or `auto`, which uses a GPU if one is available.")
     shadow_windows: Annotated[int, Field(ge=0)] = Field(
         0, description="Windows that a new version scores in parallel before the swap, and that the old version scores "

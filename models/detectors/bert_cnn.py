@@ -167,6 +167,7 @@ class BertCnn(TorchDetector):
 
     name = "bert_cnn"
     supervised = True
+    _recordable = True
     removed_settings: ClassVar[Mapping[str, Any]] = {"focal_gamma": 0.0, "class_weight": "none", "repeat_power": 0.0}
     check_settings = (_SMALL, _SMALL | {"kernels": [1, 5]}, _SMALL | {"dropout": 0.0, "kernels": [2]})
 

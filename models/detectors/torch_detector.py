@@ -1,9 +1,12 @@
 """What the torch detectors share: embedding table, scoring in rectangles, explaining."""
 
+import contextlib
+import functools
+import logging
 import threading
 from abc import abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -11,9 +14,19 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 
 from models.base import Explanation, NotTrainedError, Templates, WindowDetector, Windows
-from models.text.embeddings import UNKNOWN, Embeddings, EmbeddingTable
+from models.text.device import tokens_at_once
+from models.text.embeddings import FIRST_TEMPLATE, UNKNOWN, Embeddings, EmbeddingTable
 from models.text.ragged import marked, padded, rectangles
+from models.training.rectangle_runner import RectangleRunner, halved
 from models.training.torch_model import TorchModel
+
+log = logging.getLogger(__name__)
+
+HALF_ERROR = 0.01
+"""Difference of a score up to which a GPU scores with tables in bfloat16."""
+
+_PROBE = (256, 32)
+"""Windows and their lines that the difference is measured on: templates at random."""
 
 
 class TorchDetector(TorchModel, WindowDetector):
@@ -27,6 +40,8 @@ class TorchDetector(TorchModel, WindowDetector):
     """Tokens of one rectangle in scoring: what it makes stays within a core's second-level cache."""
     _narrowest = 1
     """Width of a rectangle at least."""
+    _recordable: ClassVar[bool] = False
+    """Whether `_rectangle` runs the same kernels for all rectangles of a shape, also on tables in bfloat16."""
 
     def __init__(self, settings: BaseModel, encoder: str, *, device: str = "auto", cache: Path | None = None) -> None:
         """Opens the encoder; neither its weights nor the network are made yet.
@@ -38,6 +53,8 @@ class TorchDetector(TorchModel, WindowDetector):
         super().__init__(settings, encoder, device)
         self.embeddings = Embeddings(self._encoder, cache)
         self._prepared: tuple[EmbeddingTable, torch.nn.Module, Any] | None = None
+        self._runner: tuple[Any, RectangleRunner] | None = None
+        self._on_gpu = self._recordable and self._device.type == "cuda"
         self._lock = threading.Lock()
 
     @abstractmethod
@@ -68,12 +85,21 @@ class TorchDetector(TorchModel, WindowDetector):
         tokens, offsets = marked(windows, table.lookup(windows.ids))
         lengths = windows.lengths()
         filled = np.flatnonzero(lengths)
-        with torch.inference_mode():
-            for part in rectangles(lengths[filled], self._budget):
-                index = filled[part]
-                values = self._rectangle(prepared, *self._tensors(tokens, offsets, index))
-                scores[index] = values.float().cpu().numpy()
+        budget = tokens_at_once(self._device, self._budget)
+        parts = [filled[part] for part in rectangles(lengths[filled], budget)]
+        made = (padded(tokens, offsets, index, self._narrowest) for index in parts)
+        with torch.inference_mode(), self._lock if self._on_gpu else contextlib.nullcontext():
+            for index, values in zip(parts, self._run(prepared).scores(made), strict=True):
+                scores[index] = values
         return scores
+
+    def _run(self, prepared: Any) -> RectangleRunner:
+        """What scores with these tables; what was recorded with older ones is dropped with them."""
+        held = self._runner
+        if held is None or held[0] is not prepared:
+            function = functools.partial(self._rectangle, prepared)
+            self._runner = held = prepared, RectangleRunner(function, self._device, fixed=self._on_gpu)
+        return held[1]
 
     def explain(self, windows: Windows) -> Explanation:
         """See `WindowDetector.explain`. The markers' shares go to the first and the last line."""
@@ -102,9 +128,23 @@ class TorchDetector(TorchModel, WindowDetector):
             raise NotTrainedError(f"this {self.name} holds no weights: fit it, or load a version from the store")
         if ready is None or ready[0] is not table or ready[1] is not network:
             with self._lock, torch.inference_mode():
-                ready = table, network, self._prepare(network, table)
+                ready = table, network, self._smaller(self._prepare(network, table), len(table))
                 self._prepared = ready
         return ready[0], ready[2]
+
+    def _smaller(self, prepared: Any, rows: int) -> Any:
+        """The tables in bfloat16 on a GPU, unless a score would change by more than `HALF_ERROR`."""
+        if not self._on_gpu or rows <= FIRST_TEMPLATE:
+            return prepared
+        smaller = halved(prepared)
+        rng = np.random.default_rng(0)
+        tokens = torch.from_numpy(rng.integers(FIRST_TEMPLATE, rows, _PROBE)).to(self._device)
+        lengths = torch.from_numpy(rng.integers(1, _PROBE[1] + 1, _PROBE[0])).to(self._device)
+        apart = (self._rectangle(prepared, tokens, lengths) - self._rectangle(smaller, tokens, lengths)).abs().max()
+        if not float(apart) <= HALF_ERROR:
+            log.info("scores with float32 tables: bfloat16 would change a score by %.4f", float(apart))
+            return prepared
+        return smaller
 
     def _vectors(self, table: EmbeddingTable) -> torch.Tensor:
         return torch.from_numpy(table.vectors).to(self._device)

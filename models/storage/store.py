@@ -26,6 +26,7 @@ that keep an earlier version than the current one: a federated round publishes f
 import hashlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,38 +38,37 @@ from safetensors import numpy as safetensors
 from models.base import Model, ModelError, ModelStoreError, WindowDetector
 from models.classify import registry as classifiers
 from models.detectors import registry
+from models.storage import weights_file
 from models.storage.lease import take_lease
 from models.storage.model_cards import CARDS, AnyCard, Card, ClassifierCard, ModelNotes, Notes
 from models.storage.names import require_own_name, require_valid_name
 from models.storage.pointer import Pointer, below, read_pointer
-from models.storage.store_backends import Folder, LocalFolder, RemoteFolder
+from models.storage.store_backends import folder_at
 from models.storage.stored import Stored, StoredClassifier
-from models.storage.weights_file import MAX_CARD_BYTES, WEIGHTS, check_weights, read_bounded, read_weights
 
 __all__ = ["Card", "ClassifierCard", "ModelNotes", "ModelStore", "Notes", "Stored", "StoredClassifier"]
 
 T = TypeVar("T")
 _CARD, _POINTER = "card.json", "current"
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
+_now = partial(datetime.now, UTC)
 
 
 class ModelStore:
     """Publishes, lists, verifies and rolls back versions of named models."""
 
-    def __init__(self, url: str | Path, *, now: Callable[[], datetime] = _now) -> None:
+    def __init__(
+        self, url: str | Path, *, now: Callable[[], datetime] = _now, most: int = weights_file.MAX_WEIGHTS_BYTES
+    ) -> None:
         """Checks nothing yet.
 
         Args:
-            url: Folder, or fsspec URL (`s3://bucket/models`, `memory://models`).
+            url: Folder, or fsspec URL (`s3://bucket/models`).
             now: Gives the card's time stamp.
+            most: Largest weights that are read, in bytes.
         """
-        text = str(url)
-        remote = "://" in text and not text.startswith("file://")
-        self._folder: Folder = RemoteFolder(text) if remote else LocalFolder(Path(text.removeprefix("file://")))
+        self._folder = folder_at(str(url))
         self._now = now
+        self._most = most
 
     def __str__(self) -> str:
         return str(self._folder)
@@ -131,7 +131,7 @@ class ModelStore:
                     "weights_sha256": hashlib.sha256(raw).hexdigest(), "weights_bytes": len(raw),
                 }
             )  # fmt: skip
-            return {WEIGHTS: raw, _CARD: made.model_dump_json(indent=1).encode()}
+            return {weights_file.WEIGHTS: raw, _CARD: made.model_dump_json(indent=1).encode()}
 
         try:
             version = self._folder.add_version(name, files)  # 1, 2
@@ -238,7 +238,7 @@ class ModelStore:
             ModelStoreError: it is not; the message gives the fault.
         """
         card = self.any_card(name, version)
-        self._asked(lambda: check_weights(self._folder, card))
+        self._asked(lambda: weights_file.check_weights(self._folder, card, self._most))
         return card
 
     def load(self, name: str, version: int | None = None, *, device: str = "auto", cache: Path | None = None) -> Stored:
@@ -360,7 +360,7 @@ class ModelStore:
         return hashlib.sha256(self._read(f"{name}/{version}/{_CARD}")).hexdigest()
 
     def _weights(self, card: AnyCard) -> dict[str, NDArray[Any]]:
-        return self._asked(lambda: read_weights(self._folder, card))
+        return self._asked(lambda: weights_file.read_weights(self._folder, card, self._most))
 
     def _pointer(self, name: str) -> Pointer | None:
         require_valid_name(name)
@@ -391,7 +391,7 @@ class ModelStore:
         return self._asked(lambda: self._folder.exists(path))
 
     def _read(self, path: str) -> bytes:
-        return self._asked(lambda: read_bounded(self._folder, path, MAX_CARD_BYTES))
+        return self._asked(lambda: weights_file.read_bounded(self._folder, path, weights_file.MAX_CARD_BYTES))
 
     def _asked(self, question: Callable[[], T]) -> T:
         try:

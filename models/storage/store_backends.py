@@ -228,3 +228,9 @@ def _rename_folder(source: Path, target: Path) -> None:
         if target.exists():
             raise FileExistsError(str(target)) from error
         raise
+
+
+def folder_at(url: str) -> Folder:
+    """The folder at a path or fsspec URL."""
+    remote = "://" in url and not url.startswith("file://")
+    return RemoteFolder(url) if remote else LocalFolder(Path(url.removeprefix("file://")))

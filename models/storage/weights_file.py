@@ -33,28 +33,28 @@ def read_bounded(folder: Folder, path: str, most: int) -> bytes:
     return folder.read(path)
 
 
-def check_weights(folder: Folder, card: AnyCard) -> None:
-    """Check that a version's weights are whole and unchanged; they are hashed in blocks, not held in memory.
+def check_weights(folder: Folder, card: AnyCard, most: int) -> None:
+    """Check that a version's weights are whole, unchanged, and of at most `most` bytes; hashed in blocks.
 
     Raises:
         ModelStoreError: they are not.
         OSError: they cannot be read.
     """
-    path = _check_size(folder, card)
+    path = _check_size(folder, card, most)
     digest = hashlib.sha256()
     for block in folder.blocks(path):
         digest.update(block)
     _check_hash(folder, card, path, digest.hexdigest())
 
 
-def read_weights(folder: Folder, card: AnyCard) -> dict[str, NDArray[Any]]:
-    """The weights of a version, verified.
+def read_weights(folder: Folder, card: AnyCard, most: int) -> dict[str, NDArray[Any]]:
+    """The weights of a version of at most `most` bytes, verified.
 
     Raises:
         ModelStoreError: they are not whole, changed, or not weights.
         OSError: they cannot be read.
     """
-    path = _check_size(folder, card)
+    path = _check_size(folder, card, most)
     raw = folder.read(path)
     _check_hash(folder, card, path, hashlib.sha256(raw).hexdigest())
     try:
@@ -64,16 +64,17 @@ def read_weights(folder: Folder, card: AnyCard) -> dict[str, NDArray[Any]]:
         raise ModelStoreError(f"{folder}/{path} is not a safetensors file: {error}") from error
 
 
-def _check_size(folder: Folder, card: AnyCard) -> str:
+def _check_size(folder: Folder, card: AnyCard, most: int) -> str:
     path = f"{card.name}/{card.version}/{WEIGHTS}"
     version = f"version {card.version} of {card.name}"
     if not folder.exists(path):
         raise ModelStoreError(f"{version} is half-written: {folder}/{path} does not exist")
     size, expected = folder.size(path), card.weights_bytes
-    if size > MAX_WEIGHTS_BYTES or expected not in (None, size):
+    if size > most:
+        raise ModelStoreError(f"{version} is too large: {folder}/{path} has {size:,} bytes, allowed are {most:,}")
+    if expected not in (None, size):
         raise ModelStoreError(
-            f"{version} is half-written or changed: {folder}/{path} has {size:,} bytes, expected are "
-            f"{'at most ' if expected is None else ''}{expected or MAX_WEIGHTS_BYTES:,}"
+            f"{version} is half-written or changed: {folder}/{path} has {size:,} bytes, expected are {expected:,}"
         )
     return path
 

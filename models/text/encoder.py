@@ -236,13 +236,15 @@ class BertEncoder:
     def _encode_distinct(self, texts: Sequence[str]) -> NDArray[np.float32]:
         import torch
 
+        from models.text.device import encoding_stream, tokens_at_once
+
         rows = self.tokens(texts)
         model = self._reading()
         out = np.zeros((len(texts), self.hidden), np.float32)
-        for index in token_batches([len(r) for r in rows], _TOKENS_PER_BATCH):
-            with torch.inference_mode():
-                pooled = mean_state(model, [rows[i] for i in index])
-            out[index] = pooled.float().cpu().numpy()
+        budget = tokens_at_once(model.device, _TOKENS_PER_BATCH)
+        for index in token_batches([len(r) for r in rows], budget):
+            with torch.inference_mode(), encoding_stream(model.device):
+                out[index] = mean_state(model, [rows[i] for i in index]).float().cpu().numpy()
         return _normalised(out)
 
     def tokens(self, texts: Sequence[str]) -> list[list[int]]:
@@ -349,13 +351,16 @@ def mean_state(model: Any, rows: Sequence[Sequence[int]]) -> Any:
     """Token rows of any length → tensor (B, H): the mean of a BERT's last hidden states over each row's tokens."""
     import torch
 
+    from models.text.device import sent
+
     width = max(len(row) for row in rows)
     ids = torch.full((len(rows), width), model.config.pad_token_id or 0)
     mask = torch.zeros((len(rows), width), dtype=torch.long)
     for b, row in enumerate(rows):
         ids[b, : len(row)] = torch.tensor(row)
         mask[b, : len(row)] = 1
-    states = model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device)).last_hidden_state  # (B, T, H)
+    mask = sent(mask, model.device)
+    states = model(input_ids=sent(ids, model.device), attention_mask=mask).last_hidden_state  # (B, T, H)
     weight = mask.to(states).unsqueeze(-1)  # (B, T, 1)
     return (states * weight).sum(1) / weight.sum(1).clamp(min=1)
 

@@ -9,7 +9,8 @@ from bench.data.workloads import BaseLog, write_workload
 from bench.harness import BenchError
 from bench.processes.alert_delays import event_seconds
 from bench.processes.engine_process import EngineProcess, region
-from bench.scenarios.engine_runs import latencies_ms, spread
+from bench.scenarios.engine_runs import spread
+from bench.scenarios.latency import latencies
 from connectors.files import FileSettings, FileSource
 from connectors.ports import free_port
 
@@ -46,12 +47,12 @@ def test_latency_counts_from_the_completing_line() -> None:
         (99 * SECOND, alert(98, 108_098, closed=True)),
         (9 * SECOND, alert(3, 3, closed=False)),
     ]
-    assert latencies_ms(alerts, produced, data).tolist() == [1_000.0, 2_000.0, 3_000.0]
+    assert latencies(alerts, produced, data).waited_ms.tolist() == [1_000.0, 2_000.0, 3_000.0]
 
 
 def test_without_alerts_after_the_warm_up_there_is_no_figure() -> None:
     with pytest.raises(BenchError, match="none of 0 alerts"):
-        latencies_ms([], np.arange(3, dtype=np.int64), b"".join(map(line, range(3))))
+        latencies([], np.arange(3, dtype=np.int64), b"".join(map(line, range(3))))
 
 
 def test_each_worker_gets_one_file(small_log: BaseLog, tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ STEP = 5_000
 def _start(folder: Path, broker: EmbeddedBroker, topic: str) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "engine.cli", "forward", str(folder / "app.log"), "--brokers", broker.brokers]
     command += ["--topic", topic, "--state", str(folder / "places.json"), "--lines", "50", "--age-s", "0.05"]
-    return subprocess.Popen(command, stderr=(folder / "forward.log").open("ab"))
+    with (folder / "forward.log").open("ab") as errors:
+        return subprocess.Popen(command, stderr=errors)
 
 
 def _lines_on(broker: EmbeddedBroker, topic: str) -> list[bytes]:

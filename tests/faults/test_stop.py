@@ -2,10 +2,13 @@
 
 import datetime as dt
 import os
+import pickle
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +102,22 @@ def test_paths_that_match_nothing_are_one_sentence(launch: Any, tmp_path: Path) 
     engine = launch({"type": "file", "paths": [str(tmp_path / "none-*.log")]}, [alerts])
     assert engine.end() == 2
     assert f"driftline: nothing to read at '{tmp_path}/none-*.log'" in engine.text()
+    assert "Traceback" not in engine.text()
+    assert "panicked" not in engine.text()
+
+
+def test_damaged_state_of_a_step_is_one_sentence(launch: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_bytes(b"081109 203615 148 INFO dfs.DataNode: Receiving block blk_1\n" * 10)
+    alerts = {"type": "jsonl", "path": str(tmp_path / "alerts.jsonl")}
+    engine = launch({"type": "file", "paths": [str(tmp_path / "a.log")]}, [alerts])
+    assert engine.end() == 0
+    path = tmp_path / "recovery" / "worker-0-of-1" / "part-0.sqlite3"
+    with closing(sqlite3.connect(path)) as database, database:
+        damaged = pickle.dumps(b"not a state")
+        changed = database.execute("UPDATE snaps SET ser_change = ? WHERE step_id = 'driftline.parse'", (damaged,))
+        assert changed.rowcount > 0
+    assert engine.start().end() == 2
+    assert "driftline: the data is damaged: " in engine.text()
     assert "Traceback" not in engine.text()
     assert "panicked" not in engine.text()
 

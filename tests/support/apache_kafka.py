@@ -1,7 +1,9 @@
 """A real Apache Kafka for tests: one process that is broker and controller (KRaft), with its log on disk."""
 
 import base64
+import signal
 import subprocess
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -240,3 +242,15 @@ def _formatted(folders: Sequence[Path]) -> list[ApacheKafka]:
 def both_brokers(fixture: str) -> pytest.MarkDecorator:
     """Runs a test with the embedded broker and with an Apache Kafka in `fixture`, see `tests/faults/conftest.py`."""
     return pytest.mark.parametrize(fixture, ["embedded", "apache"], indirect=True)
+
+
+def main() -> None:
+    """Run one for benchmarks (`python -m tests.support.apache_kafka`) until it is interrupted."""
+    with tempfile.TemporaryDirectory(prefix="driftline-kafka-") as folder, new_kafka(Path(folder)) as broker:
+        print(broker.brokers, flush=True)
+        signal.sigwait({signal.SIGINT, signal.SIGTERM})
+
+
+if __name__ == "__main__":
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    main()

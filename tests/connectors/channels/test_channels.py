@@ -14,6 +14,7 @@ import pytest
 from pydantic import SecretStr
 
 from connectors.base import Record, SettingsError, SinkUnavailableError
+from connectors.channels.alert_text import reason_text
 from connectors.channels.alertmanager import Alertmanager, AlertmanagerSettings
 from connectors.channels.apprise import AppriseChannel, AppriseSettings
 from connectors.channels.base import Channel, ChannelSettings, Notice, Request
@@ -376,3 +377,16 @@ def test_mail_arrives_at_an_smtp_server() -> None:
 def test_an_apprise_channel_says_that_a_group_is_over() -> None:
     channel = AppriseChannel(AppriseSettings(url=SecretStr("json://h")))
     assert only(channel, status="resolved")["notify_type"] == "success"
+
+
+@pytest.mark.parametrize(
+    ("reason", "text"),
+    [
+        ({"kind": "new", "template": "disk full", "observed": 4, "usual": 0}, "new: disk full: 4, usually 0"),
+        ({"kind": "level", "template": "", "sentence": "warn lines: 10 times"}, "warn lines: 10 times"),
+        ({"kind": "new", "template": "disk full", "sentence": "disk full: once so far"}, "disk full: once so far"),
+        ({"kind": "new", "template": "disk full", "sentence": "4 lines"}, "disk full: 4 lines"),
+    ],
+)
+def test_reasons_are_given_in_their_sentence(reason, text):
+    assert reason_text(reason) == text

@@ -11,9 +11,12 @@ from hypothesis import strategies as st
 from engine.api import predict
 from engine.api.predict import line_blocks
 from engine.api.settings import ServeSettings
+from models.base import Windows, template_id
 from models.classify.base import CLASSES, Lines
 from models.classify.registry import build
-from models.storage.store import ModelNotes, ModelStore
+from models.detectors.registry import build as build_detector
+from models.storage.store import ModelNotes, ModelStore, Notes
+from models.thresholds.base import Threshold
 
 KERNEL = "Mar 10 06:25:01 web-1 kernel: Out of memory: Killed process 4711 (java)"
 PLAIN = "user ann logged in"
@@ -62,6 +65,26 @@ def test_probabilities_and_templates_can_be_left_out_and_logs_be_one_text(client
 def test_reasons_are_given_by_analyze(client):
     answer = client.post("/api/analyze", json={"logs": [KERNEL]}).json()
     assert "memory" in answer["logs"][0]["reasons"]
+
+
+def test_windows_are_scored_by_the_detector_of_the_store(client, tmp_path):
+    lines = [
+        f"081109 203518 143 INFO dfs.DataNode: Block blk_{n} {text}" for n in (1, 2) for text in ("opened", "closed")
+    ]
+    answer = client.post("/api/analyze", json={"logs": lines}).json()
+    assert (answer["window_model"], answer["windows"]) == ("none: the model store has no window detector", [])
+    known = {template_id(text): text for text in ("Block <BLK> opened", "Block <BLK> closed")}
+    detector = build_detector("event_counts")
+    detector.fit(Windows.of([list(known)] * 4), None, known)
+    notes = Notes(threshold=Threshold(rule="percentile", value=0.5))
+    ModelStore(tmp_path / "models").publish("event_counts", detector, notes)
+    answer = client.post("/api/analyze", json={"logs": [*lines, lines[0].replace("opened", "is gone")]}).json()
+    assert answer["window_model"] == "event_counts version 1"
+    found = [(w["session"], w["lines"], w["anomalous"], w["score"] >= w["threshold"]) for w in answer["windows"]]
+    assert sorted(found) == [("blk_1", 3, True, True), ("blk_2", 2, False, False)]
+    assert set(answer) == {*BASE, "windows", "window_model"}
+    answer = client.post("/api/analyze", json={"logs": []}).json()
+    assert (answer["total_logs"], answer["windows"]) == (0, [])
 
 
 def test_every_line_gets_an_answer_also_with_odd_bytes_and_stack_traces(client):

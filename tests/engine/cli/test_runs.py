@@ -1,3 +1,5 @@
+import shutil
+
 from engine.offline.run_log import RunFolder
 
 
@@ -37,3 +39,11 @@ def test_what_cannot_be_compared_is_told(driftline, place, tmp_path):
     broken = driftline("runs", "list", "--runs", tmp_path)
     assert broken.code == 2
     assert f"{tmp_path / 'x' / 'run.json'} is not the log of a run: id: Field required" in broken.err
+
+
+def test_old_runs_are_deleted(driftline, place, tmp_path):
+    copied = shutil.copytree(place.runs, tmp_path / "runs")
+    first, second = (run.id for run in RunFolder(copied).all())
+    assert driftline("runs", "prune", "--runs", copied, "--keep", "1").out == f"{copied}: deleted {first}\n"
+    assert [run.id for run in RunFolder(copied).all()] == [second]
+    assert driftline("runs", "prune", "--runs", copied).out == f"{copied}: deleted nothing\n"

@@ -2,11 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from engine.findings.base import Signal
 from engine.findings.checks import SomeTemplates
-from engine.findings.grouping import OPENS, Grouping
+from engine.findings.grouping import OPENS, Grouping, severity_of
 
 
 def signal(detector, kind, key, strength, *, first=100, last=120, count=20):
@@ -31,6 +32,28 @@ def rate(strength, **rows):
 
 def level(strength, **rows):
     return signal("levels", "level", -5, strength, **rows)
+
+
+class Requests(SomeTemplates):
+    """Failed requests, of which all or only the first template has a bad status."""
+
+    def __init__(self, *, all_fail: bool) -> None:
+        super().__init__()
+        self._all = all_fail
+
+    def status(self, keys):
+        """See `engine.findings.base.TemplateLookup`."""
+        return np.where(self._all | (keys == 0), 5, 0)
+
+    def severity(self, key):
+        """See `engine.findings.base.TemplateLookup`."""
+        return 3.0
+
+
+@pytest.mark.parametrize(("all_fail", "count", "alone"), [(True, 1, True), (True, 2, False), (False, 1, False)])
+def test_a_single_request_that_fails_as_others_did_is_weaker_evidence(all_fail, count, alone):
+    new = signal("novelty", "new", 0, 0.0, count=count)
+    assert severity_of(new, Requests(all_fail=all_fail)) == pytest.approx(3.0 * 0.75 * (0.6 if alone else 1.0))
 
 
 def test_two_detectors_open_a_finding_that_neither_opens_alone():

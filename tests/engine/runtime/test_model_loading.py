@@ -7,7 +7,7 @@ from engine.runtime.model_loading import describe_current, follower
 from engine.settings import from_mapping
 from engine.steps.preprocessing import described
 from engine.telemetry.telemetry import Telemetry, TelemetrySettings
-from models.base import Windows
+from models.base import ModelStoreError, Windows
 from models.detectors.event_counts import EventCounts, EventCountsSettings
 from models.storage.store import ModelStore, Notes
 from models.thresholds.base import Threshold
@@ -102,6 +102,19 @@ def test_a_version_of_another_kind_of_windows_is_not_adopted(following, telemetr
         "m version 1 stays in use; not adopted: m version 2 does not fit the settings: "
         'window.kind is "session", and the model was trained with "sliding"'
     )
+
+
+def test_weights_beyond_the_setting_are_refused_by_their_size(telemetry, publish, tmp_path):
+    publish()
+    settings = following_settings(tmp_path)
+    model = settings.scoring.model_copy(update={"max_weights_bytes": 10})
+    following = follower(settings.model_copy(update={"model": model}), {}, telemetry)
+    following.look()
+    (wrong,) = telemetry.health.ready()[1]["wrong"]
+    assert wrong.startswith("model: version 1 of m is too large: ")
+    assert wrong.endswith("allowed are 10")
+    with pytest.raises(ModelStoreError, match="is too large"):
+        describe_current(model, settings)
 
 
 def test_other_settings_of_the_training_are_a_warning(following, publish, caplog, tmp_path):

@@ -1,15 +1,18 @@
 """Moves of saved state between real folders; the flow that continues from them is in tests/faults/test_rescale.py."""
 
 import json
+import re
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+from engine import dataflow
 from engine.cli.app import run_command
 from engine.clock import ManualClock
 from engine.runtime import recovery, rescale
-from engine.runtime.divided_state import step_of
+from engine.runtime.divided_state import is_position, step_of
 from engine.runtime.state_rows import RecoveryError, read, write
 from engine.settings import from_mapping
 from engine.steps.parse import Parser, ParseSettings
@@ -160,6 +163,24 @@ def test_what_is_shared_is_divided_by_its_partitions(settings, save):
     assert [state["score", "0"]["waiting"] for state in (first, second)] == [[], [batch]]
     assert [json.loads(s["decide", "0"])["decider"]["episodes"][0] for s in (first, second)] == [["t/0"], ["t/1"]]
     assert [list(json.loads(s["budget", "0"])) for s in (first, second)] == [["t/0"], ["t/1"]]
+
+
+def test_counts_of_windows_follow_their_partition(settings, save):
+    counts = [{"t/0 (windows 0)": 1, "t/2 (alerts 0)": 2}, {"t/1 (windows 0)": 3, "t/1 (alerts 0)": 4}]
+    save(settings(), [positions([0, 2]) | {("count", "0"): counts[0]}, positions([1]) | {("count", "0"): counts[1]}])
+    rescale.rescale(settings(), 3)
+    assert [states["count", "0"] for states in load(settings(), 3)] == [
+        {"t/0 (windows 0)": 1},
+        {"t/1 (windows 0)": 3, "t/1 (alerts 0)": 4},
+        {"t/2 (alerts 0)": 2},
+    ]
+
+
+def test_every_step_with_state_is_divided():
+    page = Path(dataflow.__file__).read_text("utf-8")
+    steps = set(re.findall(r'op\.stateful_batch\("(\w+)"', page))
+    assert len(steps) > 8
+    assert not [step for step in steps if is_position((f"driftline.{step}", "0"))]
 
 
 def test_writers_learn_what_was_delivered_by_others(settings, save, tmp_path):

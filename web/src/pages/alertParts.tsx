@@ -3,6 +3,9 @@ import type { AlertDocument } from "../api/types";
 import { count, figure, largestFirst, percent, plural, signed, words } from "../ui/format";
 import { Bars } from "../ui/parts";
 
+/** A threshold next to nothing is not compared with: any score is many times as high. */
+const MAX_TIMES = 1_000;
+
 /** The score next to the threshold, on one scale. */
 export function ScoreBar({ score, threshold }: { score: number; threshold: number }) {
   const end = Math.max(score, threshold, 0) * 1.15 || 1;
@@ -12,7 +15,7 @@ export function ScoreBar({ score, threshold }: { score: number; threshold: numbe
     <div>
       <p>
         <strong>{figure(score)}</strong> against the threshold {figure(threshold)}
-        {threshold > 0 && <> ({figure(score / threshold)} times)</>}
+        {score < MAX_TIMES * threshold && <> ({figure(score / threshold)} times)</>}
       </p>
       <div className="score" role="img" aria-label={label}>
         <i className="value" style={{ width: at(score) }} />

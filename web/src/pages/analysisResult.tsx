@@ -1,9 +1,14 @@
 import { useMemo, useState } from "react";
-import { count, largestFirst, percent, plural, words } from "../ui/format";
-import { Bars } from "../ui/parts";
+import type { Schemas } from "../api/types";
+import { count, figure, largestFirst, percent, plural, words } from "../ui/format";
+import { ListTable } from "../ui/listTable";
+import { Bars, Time } from "../ui/parts";
 import { Empty } from "../ui/states";
 import { type Column, Table } from "../ui/table";
 import { type Analysis, type AnalysedLine, asCsv, save } from "./classify";
+
+/** Windows that are listed, those with the highest scores. */
+const MAX_WINDOWS = 200;
 
 type Numbered = AnalysedLine & { number: number };
 
@@ -59,12 +64,43 @@ export function AnalysisResult({ result }: { result: Analysis }) {
           </button>
         </p>
       )}
+      {"windows" in result && <Windows result={result} />}
       {shown.length > 0 ? (
         <Table label="Lines" rows={shown} columns={columns} rowKey={(line) => String(line.number)} />
       ) : (
         <Empty>No lines.</Empty>
       )}
     </>
+  );
+}
+
+/** Scores of the windows that the lines form, those that are anomalous first. */
+function Windows({ result }: { result: Schemas["AnalyzeResult"] }) {
+  const rows = [...result.windows].sort((a, b) => b.score - a.score).slice(0, MAX_WINDOWS);
+  const anomalous = result.windows.filter((found) => found.anomalous).length;
+  return (
+    <section className="card">
+      <h3>Windows</h3>
+      <p>
+        Scored by {result.window_model}: {plural(result.windows.length, "window")}, {anomalous} anomalous.
+      </p>
+      {rows.length > 0 && (
+        <ListTable label="Windows" columns={["Session", "Lines", "First line", "Score", "Threshold", "Anomalous"]}>
+          {rows.map((found, index) => (
+            <tr key={index}>
+              <th scope="row">{found.session || "–"}</th>
+              <td className="number">{found.lines}</td>
+              <td>
+                <Time at={found.first_time} />
+              </td>
+              <td className="number">{figure(found.score)}</td>
+              <td className="number">{figure(found.threshold)}</td>
+              <td>{found.anomalous ? "yes" : "no"}</td>
+            </tr>
+          ))}
+        </ListTable>
+      )}
+    </section>
   );
 }
 
