@@ -33,5 +33,18 @@ def compile_otlp() -> None:
                 none, none, 0, text, text.ctypes.data, records, resources, none, np.zeros(2, np.int64)
             )
             otlp_render.render_records(
-                text, records, none, given, places, given, pairs, pairs, 1, text, none, none, np.zeros(1, np.int64)
+                text,
+                records,
+                none,
+                given,
+                places,
+                given,
+                pairs,
+                pairs,
+                1,
+                text,
+                none,
+                none,
+                none,
+                np.zeros(1, np.int64),
             )

@@ -100,10 +100,11 @@ class OtlpMessages:
         source_sizes = places[:, 2] - places[:, 0]
         size = int(_GROWTH * sizes.sum() + source_sizes[records[:, scan.RESOURCE]].sum()) + len(more)
         room.bytes(size + _HEAD_BYTES * len(records))
+        addresses = np.array([array.ctypes.data for array in (self._data, more, room.data)], np.int64)
         while True:
             lines = render_records(
                 self._data, records, positions, texts, places, more, attributes, bodies, int(self._whole), room.data,
-                room.ends, room.positions, totals,
+                addresses, room.ends, room.positions, totals,
             )  # fmt: skip
             if lines >= 0:
                 data = room.data[: totals[0]].tobytes()

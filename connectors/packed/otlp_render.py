@@ -35,6 +35,7 @@ from connectors.packed.otlp_scan import (
     any_value,
     next_field,
 )
+from connectors.packed.pointers import copy_bytes
 from connectors.packed.positions import LINE_BITS
 
 NO_ROOM = -1
@@ -42,6 +43,9 @@ NO_ROOM = -1
 _LEVELS = np.frombuffer(b"TRACEDEBUGINFO WARN ERRORFATAL", np.uint8)
 _HEX = np.frombuffer(b"0123456789abcdef", np.uint8)
 _WORDS = np.frombuffer(b'"attributes":{falsetrue', np.uint8)
+_BLOCK = 64
+"""Bytes that are searched for a line end at once."""
+
 _DAY_NS = 86_400_000_000_000
 _Int = Any
 _Int64s = Any
@@ -252,27 +256,46 @@ def put_head(
 
 
 @loop
-def put_body(out: _Bytes, at: _Int, data: _Bytes, row: _Int64s, more: _Bytes, bodies: _Int64s, number: _Int) -> _Int:
+def put_body(
+    out: _Bytes, at: _Int, out_address: _Int, data_address: _Int, row: _Int64s, more_address: _Int, bodies: _Int64s,
+    number: _Int,
+) -> _Int:  # fmt: skip
     """Copies a record's body, line ends included; returns the place behind it."""
     kind = row[KIND]
     if kind == STRING:
-        for i in range(row[BODY], row[BODY_END]):
-            out[at] = data[i]
-            at += 1
-    elif kind == INT or kind == BOOL:
-        at = put_scalar(out, at, data, kind, row[BODY], np.int64(0), np.int64(0))
-    elif BOOL < kind <= BYTES:
-        for i in range(bodies[number, 0], bodies[number, 1]):
-            out[at] = more[i]
-            at += 1
+        size = row[BODY_END] - row[BODY]
+        copy_bytes(out_address + at, data_address + row[BODY], size)
+        return at + size
+    if kind == INT or kind == BOOL:
+        return put_scalar(out, at, out, kind, row[BODY], np.int64(0), np.int64(0))
+    if BOOL < kind <= BYTES:
+        size = bodies[number, 1] - bodies[number, 0]
+        copy_bytes(out_address + at, more_address + bodies[number, 0], size)
+        return at + size
     return at
+
+
+@loop
+def line_end(out: _Bytes, at: _Int, stop: _Int) -> _Int:
+    """The place of the next line end before `stop`, or `stop`."""
+    while at < stop:
+        block = min(at + _BLOCK, stop)
+        found = False
+        for i in range(at, block):
+            found |= out[i] == 10
+        if found:
+            while out[at] != 10:
+                at += 1
+            return at
+        at = block
+    return stop
 
 
 @entry
 def render_records(
     data: _Bytes, records: _Int64s, positions: _Int64s, texts: _Bytes, resources: _Int64s, more: _Bytes,
-    attributes: _Int64s, bodies: _Int64s, whole: int, out: _Bytes, ends: _Int64s, line_positions: _Int64s,
-    totals: _Int64s,
+    attributes: _Int64s, bodies: _Int64s, whole: int, out: _Bytes, addresses: _Int64s, ends: _Int64s,
+    line_positions: _Int64s, totals: _Int64s,
 ) -> Any:  # fmt: skip
     r"""Writes the lines of records into `out`, each closed by one `\n`.
 
@@ -287,6 +310,7 @@ def render_records(
         bodies: Int64 (n, 2): where its body is in `more`, if it is of another type than text.
         whole: 1 to write whole records, one line each; 0 to write bodies, which may have several lines.
         out: Room for all.
+        addresses: Int64 (3,): where `data`, `more` and `out` are.
         ends: Filled with the end of each line in `out`.
         line_positions: Filled with the position of each line.
         totals: Filled with the bytes in `out`.
@@ -295,7 +319,7 @@ def render_records(
         How many lines; `NO_ROOM` where `ends` is too short.
     """
     at, line, room = np.int64(0), np.int64(0), len(ends)
-    index, before = np.int64(0), np.int64(-1)
+    index, before, out_address = np.int64(0), np.int64(-1), addresses[2]
     for number in range(len(records)):
         row = records[number]
         if positions[number] != before:
@@ -303,19 +327,23 @@ def render_records(
         if whole != 0:
             at = put_head(out, at, data, row, texts, resources, attributes, more, np.int64(number))
         start = at
-        at = put_body(out, at, data, row, more, bodies, np.int64(number))
+        at = put_body(out, at, out_address, addresses[0], row, addresses[1], bodies, np.int64(number))
         if whole == 0 and at > start and out[at - 1] == 10:
             at -= 1
-        for i in range(start, at + 1):
-            if i < at and out[i] == 10 and whole != 0:
-                out[i] = 32
-            elif i == at or out[i] == 10:
-                if line == room:
-                    return NO_ROOM
-                ends[line] = i
-                line_positions[line] = before + index
-                line += 1
-                index += 1
+        while True:
+            end = line_end(out, start, at)
+            start = end + 1
+            if end < at and whole != 0:
+                out[end] = 32
+                continue
+            if line == room:
+                return NO_ROOM
+            ends[line] = end
+            line_positions[line] = before + index
+            line += 1
+            index += 1
+            if end == at:
+                break
         out[at] = 10
         at += 1
         if index > 1 << LINE_BITS:
