@@ -112,7 +112,7 @@ def test_a_short_file_is_enough(file):
         (("[[sinks]]", "[sinks]"), r"sinks: should be a list; write \[\[sinks\]\] in place of \[sinks\]"),
         (
             ('format = "hdfs"', 'format = "hdsf"'),
-            r"parse.format: unknown format 'hdsf' .did you mean hdfs\?.; known are hdfs, .*",
+            r"parse.format: unknown format 'hdsf' .did you mean hdfs\?.; known are otlp, hdfs, .*",
         ),
         (('path = "recovery"', ""), r"recovery.path: missing; it has to be set"),
         (('region = "eu-west"', 'region = "eu west"'), r"region: .*should match pattern .*, got 'eu west'"),

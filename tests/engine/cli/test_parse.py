@@ -72,7 +72,7 @@ def test_lines_of_another_format_are_counted(driftline, log):
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (("--format", "hdsf"), "known are hdfs"),
+        (("--format", "hdsf"), "known are otlp, hdfs"),
         (("--to", "xml"), "known are jsonl, csv, parquet"),
         (("--session-key", "nope"), "not a rule of any format"),
     ],

@@ -230,7 +230,7 @@ def test_levels(parser_of):
 
 def test_settings_that_cannot_work_are_refused():
     for wrong, reason in (
-        ({"format": "hdsf"}, "known are hdfs, bgl"),
+        ({"format": "hdsf"}, "known are otlp, hdfs"),
         ({"timezone": "Mars/Base"}, "IANA name"),
         ({"fromat": "hdfs"}, "Extra inputs"),
         ({"templates": {"masks": [{"pattern": "(", "name": "X"}]}}, "not a regular expression"),

@@ -189,3 +189,16 @@ def test_a_line_that_only_looks_like_a_beginning_is_left(line, batch_of):
     batch = batch_of([line, line, b"next"])
     out = RecordBlocks("auto").join(batch)
     assert [out.line(i) for i in range(len(out))] == [line, line, b"next"]
+
+
+def test_cells_of_a_table_with_commas(parser_of, batch_of):
+    reader = RecordReader(parser_of(ParseSettings()))
+    lines = [
+        b"#Fields: date-time,client-ip,event,note",
+        b'2024-03-10T06:25:01Z,10.0.0.7,FAIL,"no user, ""eve"" said"',
+        b'2024-03-10T06:25:02Z,,"",a\rb',
+    ]
+    records = reader.add(batch_of(lines)) + reader.finish()
+    assert [record["format"] for record in records] == ["w3c", "w3c"]
+    assert 'no user, "eve" said' in records[0]["message"]
+    assert 'note="a b"' in records[1]["message"]
