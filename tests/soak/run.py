@@ -43,6 +43,9 @@ PER_MESSAGE = 50
 WORKERS = 2
 FIRST_DAY = datetime(2009, 1, 1, tzinfo=UTC)
 SIMULATED = b"081109"
+LATER = "blk_99999999"
+"""Beginning of the block ids of the second day of the expectation; no simulated id begins so."""
+
 SAMPLE_S = 5.0
 SETTLED_S = 30.0
 """Age from which the memory of a worker counts: what it takes at its start is not growth."""
@@ -135,14 +138,14 @@ def expected_sessions(store: Path, lines: list[bytes]) -> set[str]:
 
     How many alerts follow the first one of a session depends on all days before.
     """
-    later = [line.replace(SIMULATED, b"081110", 1).replace(b"blk_", b"blk_77") for line in lines]
+    later = [line.replace(SIMULATED, b"081110", 1).replace(b"blk_", LATER.encode()) for line in lines]
     scored = _scored([*lines, *later, *LAST_LINES], "lines/0", {1: _scorer(store, 1)}, at_end=False)
     decider = Decider(DecideSettings(), scored.templates, sessions_end=True)
     found: set[str] = set()
     for window, scores in scored.rows:
         decided = decider.decide(ScoredWindows(window, scores[1], MODEL, 1, scored.thresholds[1]))
-        if decided and window.key[0].startswith("blk_77"):
-            found.add(window.key[0].removeprefix("blk_77"))
+        if decided and window.key[0].startswith(LATER):
+            found.add(window.key[0].removeprefix(LATER))
     return found
 
 
