@@ -22,7 +22,6 @@ from engine.flow.outputs import Outputs
 from engine.flow.rollup_step import RollupStep, WindowRollupStep
 from engine.flow.step import resumed
 from engine.flow.worker_context import Context
-from engine.records import DecidedWindows
 from engine.steps.alert import AlertWriter
 from engine.steps.explain import Explainer
 from engine.steps.parse import Parsed
@@ -39,7 +38,7 @@ def build(context: Context) -> Dataflow:
     good = op.branch("unparsed", parsed, streams.is_parsed)
     alerts: list[KeyedStream[Record]] = []
     rejected: list[KeyedStream[streams.Rejectable]] = [good.falses]
-    decided: list[KeyedStream[DecidedWindows]] = []
+    decided: list[KeyedStream[streams.Decided]] = []
     if settings.learn is not None:
         found = op.stateful_batch("find", good.trues, resumed(FindStep, context))
         alerts.append(streams.to_shard("report", found, settings))
@@ -52,7 +51,7 @@ def build(context: Context) -> Dataflow:
     outputs.alerts(sent)
     if settings.rollup is not None:
         lines = op.stateful_batch("rollup", good.trues, resumed(RollupStep, context))
-        both: KeyedStream[DecidedWindows | Record] = op.merge("decided_and_sent", *decided, sent)
+        both: KeyedStream[streams.Counted] = op.merge("decided_and_sent", *decided, sent)
         of_shards = op.map("shards", both, lambda item: (item[0], item))
         counted = op.stateful_batch("count", of_shards, resumed(WindowRollupStep, context))
         outputs.rollup(op.merge("counted", streams.to_shard("counted_lines", lines, settings), counted))
@@ -62,7 +61,7 @@ def build(context: Context) -> Dataflow:
 
 def _windows(
     context: Context, outputs: Outputs, parsed: KeyedStream[Parsed]
-) -> tuple[KeyedStream[DecidedWindows], KeyedStream[Record], KeyedStream[streams.WindowOutput]]:
+) -> tuple[KeyedStream[streams.Decided], KeyedStream[Record], KeyedStream[streams.WindowOutput]]:
     """Windows and the model that scores them; what was decided, alerts, and lines that came too late."""
     settings = context.settings
     writer = AlertWriter(

@@ -14,7 +14,6 @@ import orjson
 
 from connectors.base import LineBatch
 from engine.offline.classify import in_words
-from engine.parsing.header import text_of
 from engine.steps.classify import LineKey, keyed_lines, line_keys
 from engine.steps.parse import Parsed, Parser, ParseSettings
 from models.classify.base import CLASSES, Lines
@@ -113,11 +112,10 @@ class RequestClassifier:
         keys = line_keys(parsed)
         endings = self._endings_of(parsed, keys)
         at = (parsed.good.lines.positions[parsed.good.rows] - first).tolist()
-        for i, key, message in zip(at, keys, parsed.texts("message"), strict=True):
+        for i, key, message in zip(at, keys, parsed.messages(), strict=True):
             ending = endings[key]
             ending.lines += 1
-            text = message if isinstance(message, str) else text_of(message)
-            entries[i] = b"".join((b'{"raw":', _json(raw[i]), ending.middle, _json(text), ending.end))
+            entries[i] = b"".join((b'{"raw":', _json(raw[i]), ending.middle, _json(message), ending.end))
         for ending in {id(found): found for found in map(endings.__getitem__, set(keys))}.values():
             tally.classes[ending.kind] += ending.lines
             tally.formats[ending.format] += ending.lines

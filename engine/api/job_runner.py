@@ -23,9 +23,8 @@ import sqlalchemy as sa
 
 from connectors.base import ConnectorError
 from connectors.sql_schema import JOBS
-from engine.api.job_process import LOCK
 from engine.api.services import Services
-from engine.offline.training_job import TrainingJob, published_version
+from engine.offline.training_job import LOCK, TrainingJob, published_version
 from foundation.errors import DriftlineError
 
 log = logging.getLogger(__name__)
@@ -138,7 +137,7 @@ class JobRunner:
         environment = {**os.environ, "OMP_NUM_THREADS": str(self._services.settings.jobs.threads)}
         with (folder / "log.txt").open("ab") as output:
             return await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "engine.api.job_process", str(folder), stdin=asyncio.subprocess.PIPE,
+                sys.executable, "-m", "engine.cli.job_process", str(folder), stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE, stderr=output, env=environment, start_new_session=True,
                 limit=EVENT_BYTES,
             )  # fmt: skip

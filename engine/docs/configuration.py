@@ -7,8 +7,8 @@ from typing import get_origin
 
 from pydantic import BaseModel
 
+from connectors.forwarder import ForwardSettings
 from engine.docs.settings_table import first_sentence, settings_table
-from engine.runtime.forward import ForwardFile
 from engine.settings import CoordinatorSettings, RegionSettings
 from foundation.settings_errors import models_in, tag_of
 
@@ -17,7 +17,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 SCHEMAS: Mapping[str, type[BaseModel]] = {
     "region.schema.json": RegionSettings,
     "coordinator.schema.json": CoordinatorSettings,
-    "forward.schema.json": ForwardFile,
+    "forward.schema.json": ForwardSettings,
 }
 """JSON Schemas of the TOML files, for editors."""
 
@@ -51,7 +51,7 @@ The TOML file for `driftline forward --settings`. The same rules apply. In it, `
 
 def reference() -> str:
     """The whole page as Markdown."""
-    parts = ((HEAD, RegionSettings), (COORDINATOR, CoordinatorSettings), (FORWARD, ForwardFile))
+    parts = ((HEAD, RegionSettings), (COORDINATOR, CoordinatorSettings), (FORWARD, ForwardSettings))
     return "\n".join(text for head, settings in parts for text in (head, *_page(settings)))
 
 

@@ -12,13 +12,19 @@ from bytewax.operators import KeyedStream
 from connectors.base import Record
 from engine.flow.worker_context import Context, SourceReports
 from engine.parsing.parsed import Parsed
-from engine.records import ParsedLines, Rejected, WindowBatch
+from engine.records import DecidedWindows, ParsedLines, Rejected, WindowBatch
 from engine.settings import RegionSettings
 from engine.steps import route
 from engine.steps.source import SourceInput
 
 WindowOutput = WindowBatch | Rejected
 """What the window step gives."""
+
+Decided = DecidedWindows
+"""What the decision gives."""
+
+Counted = Decided | Record
+"""What is counted of windows: decisions and the alerts that were sent."""
 
 Rejectable = Parsed | WindowOutput
 """What the streams of dead letters are declared to hold: both branches of a step have the type of its items."""

@@ -44,6 +44,9 @@ JOB = "job"
 
 STORE_SOURCE = "training store"
 
+LOCK = "lock"
+"""File of a job's folder that its process holds a lock on as long as it lives."""
+
 
 class TrainingJob(BaseModel):
     """What is trained, from what, and where the version goes."""

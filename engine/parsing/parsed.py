@@ -88,6 +88,10 @@ class Parsed:
                     found[i] = "" if value is None else str(value)
         return found
 
+    def messages(self) -> list[str]:
+        """The message of every good line."""
+        return [found if isinstance(found, str) else text_of(found) for found in self.texts("message")]
+
     def hashes(self, name: str) -> NDArray[np.int64]:
         """int64 (n,): the hash of a field of every good line, see `engine.compiled.session_key`; 0 if it has none.
 

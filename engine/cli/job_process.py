@@ -1,4 +1,4 @@
-"""The process of one job: `python -m engine.api.job_process FOLDER`, started by `engine.api.job_runner`.
+"""The process of one job: `python -m engine.cli.job_process FOLDER`, started by `engine.api.job_runner`.
 
 It reads `job.json` in the folder, and writes progress and the result to standard output as JSON lines. Standard
 input stays open as long as the service lives; at its end the job ends as well. Publishing is atomic, so it may be
@@ -17,14 +17,11 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from engine.offline.training_job import TrainingJob, run_training
+from engine.offline.training_job import LOCK, TrainingJob, run_training
 from engine.telemetry.logs import LogSettings, setup_logging
 from foundation.errors import DriftlineError
 
 log = logging.getLogger(__name__)
-
-LOCK = "lock"
-"""File of the folder that the process holds a lock on as long as it lives."""
 
 NICENESS = 10
 """Engines and the API on the same machine have priority."""
