@@ -1,7 +1,7 @@
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link, useLocation, useParams } from "react-router";
-import { api, body } from "../api/client";
+import { api, body, ProblemError } from "../api/client";
 import type { AlertDocument, AlertItem, Answer, GroupAction, Schemas } from "../api/types";
 import { useMay } from "../session";
 import { Confirm, Dialog } from "../ui/dialog";
@@ -79,9 +79,10 @@ function Decisions({ alert, document }: { alert: AlertItem; document: AlertDocum
   const [decision, setDecision] = useState<Decision | undefined>(undefined);
   const [silencing, setSilencing] = useState(false);
   const [outcome, setOutcome] = useState("");
+  const [alike, setAlike] = useState(true);
   const refresh = useRefreshAlerts();
   const decide = useMutation({
-    mutationFn: ({ given, comment }: { given: Decision; comment: string }) => carryOut(alert, given, comment),
+    mutationFn: ({ given, comment }: { given: Decision; comment: string }) => carryOut(alert, given, comment, alike),
     onSuccess: (text) => {
       setOutcome(text);
       setDecision(undefined);
@@ -133,7 +134,20 @@ function Decisions({ alert, document }: { alert: AlertItem; document: AlertDocum
           action={decisionTitle(decision)}
           error={decide.error}
           busy={decide.isPending}
-          text={decision.what === "answer" ? ANSWER_MEANS[decision.answer] : "This applies to the whole group."}
+          text={
+            decision.what === "answer" ? (
+              <>
+                {ANSWER_MEANS[decision.answer]}
+                <br />
+                <label>
+                  <input type="checkbox" checked={alike} onChange={(event) => setAlike(event.target.checked)} /> Label
+                  all stored windows with the same templates
+                </label>
+              </>
+            ) : (
+              "This applies to the whole group."
+            )
+          }
           onConfirm={(comment) => decide.mutate({ given: decision, comment })}
           onClose={() => setDecision(undefined)}
         />
@@ -155,7 +169,7 @@ function Decisions({ alert, document }: { alert: AlertItem; document: AlertDocum
 }
 
 /** Send a decision; the answer is a sentence about what it led to. */
-async function carryOut(alert: AlertItem, given: Decision, comment: string): Promise<string> {
+async function carryOut(alert: AlertItem, given: Decision, comment: string, alike: boolean): Promise<string> {
   if (given.what === "action") {
     // Another user's change since is refused by the service, so nobody overwrites it unseen.
     const seen = await body(api.GET("/api/v1/groups/{group}", { params: { path: { group: alert.group } } }));
@@ -184,7 +198,25 @@ async function carryOut(alert: AlertItem, given: Decision, comment: string): Pro
       : result.in_training_store
         ? "The window is in the training store."
         : "The window is not in the training store.";
-  return `Answered: ${ANSWERS[given.answer].toLowerCase()}. ${learnt}${result.silence ? ` The silence ${result.silence} was added.` : ""}`;
+  const labelled = alike && result.in_training_store ? await labelAlike(alert, given.answer === "right", comment) : "";
+  const silenced = result.silence ? ` The silence ${result.silence} was added.` : "";
+  return `Answered: ${ANSWERS[given.answer].toLowerCase()}. ${learnt}${labelled}${silenced}`;
+}
+
+/** Label the stored windows like that of an alert; what was done, "" if its own window is no longer stored. */
+async function labelAlike(alert: AlertItem, anomalous: boolean, comment: string): Promise<string> {
+  try {
+    const label = await body(
+      api.POST("/api/v1/questions/{identity}/answer", {
+        params: { path: { identity: alert.id } },
+        body: { anomalous, comment },
+      }),
+    );
+    return ` ${plural(label.sessions, "session")} labelled.`;
+  } catch (error) {
+    if (error instanceof ProblemError && error.status === 404) return "";
+    throw error;
+  }
 }
 
 function Life({ events }: { events: Schemas["LifeEvent"][] }) {
