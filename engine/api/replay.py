@@ -114,10 +114,9 @@ def _replayed(
     order = np.argsort(-times, kind="stable")
     lost, gained = by_a & ~by_b, by_b & ~by_a
     changes: tuple[tuple[Change, NDArray[np.bool_]], ...] = (("lost", lost & raised), ("gained", gained))
-    pool_of = [(pools[0], i) for i in range(len(pools[0].ids))] + [(pools[1], i) for i in range(len(pools[1].ids))]
     items = [
         ReplayedWindow(
-            id=ids[i], alert=bool(raised[i]), change=change, title=_title(*pool_of[i], documents.get(ids[i])),
+            id=ids[i], alert=bool(raised[i]), change=change, title=_title(pools, i, documents.get(ids[i])),
             time=iso_time(int(times[i])), score_a=float(scores_a[i]), score_b=float(scores_b[i]),
         )
         for change, chosen in changes
@@ -167,9 +166,9 @@ def _taken(pool: Pool, index: NDArray[np.int64]) -> Pool:
     )  # fmt: skip
 
 
-def _title(pool: Pool, i: int, document: Mapping[str, Any] | None) -> str:
-    """The title of the alert, or the last template of a window without one."""
+def _title(pools: tuple[Pool, Pool], i: int, document: Mapping[str, Any] | None) -> str:
+    """The title of the alert, or the last template of a window without one, which is in the first pool."""
     if document is not None:
         return title_of(document)
-    row = pool.windows.row(i)
-    return pool.templates[int(row[-1])] if len(row) else ""
+    row = pools[0].windows.row(i)
+    return pools[0].templates[int(row[-1])] if len(row) else ""

@@ -67,8 +67,9 @@ def array_bytes(content: RecordDict) -> int:
 
 def content_bytes(content: RecordDict) -> int:
     """Size of the arrays and values of a message in bytes, without names and framing."""
-    records = (*content.metric_records.values(), *content.config_records.values())
-    return array_bytes(content) + sum(_value_bytes(value) for record in records for value in record.values())
+    numbers = sum(_value_bytes(value) for record in content.metric_records.values() for value in record.values())
+    facts = sum(_value_bytes(value) for record in content.config_records.values() for value in record.values())
+    return array_bytes(content) + numbers + facts
 
 
 def _value_bytes(value: object) -> int:
