@@ -12,6 +12,8 @@ PYTHON ?= $(shell for p in python3 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 RESULTS := bench/results
+# `make demo DEMO=--no-serve` ends without the console, as in CI.
+DEMO ?=
 # The versions that are tested together.
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 # By exact version and before all else, so that pip takes the small CPU build where one is at hand.
@@ -29,9 +31,10 @@ help: ## List the targets
 install: $(VENV)/.dev ## Make the environment in .venv, with everything for development
 
 .PHONY: demo
-demo: $(VENV)/.run ## Show the engine on a real log stream, then three regions: drift, a federated round, the swap
-	@$(BIN)/driftline demo
-	@$(BIN)/driftline demo --federated
+demo: $(VENV)/.run ## Show the engine on a log stream, then three regions, a round and the swap; then open the console
+	@$(BIN)/python -m tests.support.console_build --if-possible
+	@$(BIN)/driftline demo --no-serve
+	@$(BIN)/driftline demo --federated $(DEMO)
 
 .PHONY: test
 test: install servers ## Lint, types, import rules, and all tests with the broker
@@ -40,6 +43,7 @@ test: install servers ## Lint, types, import rules, and all tests with the broke
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	@$(MAKE) site
+	@$(BIN)/python -m tests.support.console_build --if-possible
 	$(BIN)/python -m engine.parsing.compile_loops
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not process" -n 2 --dist loadfile
 	$(BIN)/python -m pytest -m process
@@ -52,7 +56,7 @@ fuzz: install ## Run the unit tests with more and new random examples; a failure
 check: test ## The same as `make test`: there is one check, here and in CI
 
 .PHONY: servers
-servers: install ## Install the servers that tests start (PostgreSQL, nginx, Prometheus, Kafka), or say what is missing
+servers: install ## Install what tests start (PostgreSQL, nginx, Prometheus, Kafka, Chromium), or say what is missing
 	@tests/servers.sh
 	@$(BIN)/python -m tests.support.kafka_jars
 
@@ -68,8 +72,8 @@ bench: install ## Run every benchmark scenario and write bench/results/SCENARIO.
 	done
 
 .PHONY: console
-console: ## Build the web console into engine/console; needs Node 20 or later
-	cd web && npm ci --no-audit --no-fund --loglevel=error && npm run build
+console: $(VENV)/.run ## Build the web console into engine/console, with the Node of this machine or of a PyPI wheel
+	@$(BIN)/python -m tests.support.console_build
 
 .PHONY: lock
 lock: install ## Write the versions in .venv (of the oldest Python 3.11) to constraints.txt, without the graphics card's

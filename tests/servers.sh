@@ -13,6 +13,8 @@ installed initdb || missing+=(postgresql)
 installed nginx || missing+=(nginx-light)
 installed promtool || missing+=(prometheus)
 installed prometheus-alertmanager || installed alertmanager || missing+=(prometheus-alertmanager)
+# Ubuntu's package is a snap, which does not run in containers.
+if ! installed chromium && grep -q '^ID=debian' /etc/os-release 2>/dev/null; then missing+=(chromium); fi
 [ "${#missing[@]}" -eq 0 ] && exit 0
 
 notice() { echo "servers: not installed: ${missing[*]} ($1); the tests that need them will skip" >&2; }

@@ -22,18 +22,25 @@ Federated = Annotated[
 ]
 
 
+Serve = Annotated[bool, typer.Option(help="End with the console over the demo's data, until Ctrl-C.")]
+
+
 def demo(
     out: Out = Path("run/demo"),
     first: First = None,
     seconds: Seconds = 30.0,
     seed: Seed = 0,
     federated: Federated = False,
+    serve: Serve = True,
 ) -> None:
-    """Demonstrate the engine on this machine: train, stream through Kafka, alert, and compare alerts with labels.
+    """Demonstrate the engine on this machine: train, stream through Kafka, compare alerts with labels, serve them.
 
     Example: driftline demo --seconds 20
     """
+    from rich.console import Console
+
     from engine.demo.run import run
+    from engine.demo.stage import serve as serve_console
 
     # Exits through the context managers, which end the programs that were started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
@@ -43,4 +50,6 @@ def demo(
         code = run_federated(out, 0.2 if first is None else first, seconds, seed)
     else:
         code = run(out, 0.5 if first is None else first, seconds, seed)
+    if serve and not code:
+        code = serve_console(Console(), out.resolve() / "serve.toml")
     raise typer.Exit(code)

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from connectors.broker import EmbeddedBroker
 from connectors.ports import free_port
-from engine.demo.files import REGIONS, TOPICS, clear, write_fleet
+from engine.demo.files import REGIONS, TOPICS, clear, write_fleet, write_serve
 from engine.demo.log import DemoLog, closing_lines, compare, find_log, session_gap_s, session_of, sessions
 from engine.demo.run import alerts_of, producer
 from engine.demo.stage import Feed, FleetMetrics, Message, play, read_json, report, running, train, wait_for
@@ -41,7 +41,7 @@ def run(out: Path, first: float, seconds: float, seed: int) -> int:
     console, out = Console(), out.resolve()
     log = find_log(console, seed)  # 1
     files = (f"{name}{suffix}" for name in (*REGIONS, "coordinator") for suffix in ("", ".toml"))
-    clear(out, "after-swap.log", "after-swap.csv", "federated.json", *files)
+    clear(out, "after-swap.log", "after-swap.csv", "federated.json", "serve.toml", *files)
     past, stream = log.split(first)
     past.write(out, "train")
     gap_s = session_gap_s(past.lines)
@@ -62,6 +62,7 @@ def run(out: Path, first: float, seconds: float, seed: int) -> int:
     if story.swapped_at is not None:
         figures |= _after_swap(out, regions, log, stream.lines, min(len(stream.lines), story.swapped_at))  # 4
     report(console, out / "federated.json", figures)
+    write_serve(out, REGIONS[1], free_port(), coordinator=True)
     return 0
 
 

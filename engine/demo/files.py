@@ -35,6 +35,9 @@ poll_s = 1.0
 
 [decide]
 alert_budget = inf  # every alert is compared with the labels
+silences = "{out}/{region}/silences.toml"
+
+[rollup]
 
 [[sinks]]
 type = "sql"
@@ -112,6 +115,15 @@ port = {port}
 """
 
 
+SERVE = """\
+# Written by `driftline demo`; the file of `driftline serve`.
+region = "{out}/{region}.toml"
+{coordinator}
+[listen]
+port = {port}
+"""
+
+
 class DemoError(DriftlineError):
     """The demonstration cannot continue; the message gives the reason."""
 
@@ -136,6 +148,21 @@ def write_fleet(out: Path, brokers: str, gap_s: int, ports: Sequence[int]) -> li
         _write_region(out, region, REGION + NODE, port=port, **common)
         for region, port in zip(REGIONS, ports[:-2], strict=True)
     ]
+
+
+def write_serve(out: Path, region: str, port: int, *, coordinator: bool = False) -> Path:
+    """The file of the console over what the demonstration left, `serve.toml`.
+
+    Args:
+        out: The folder.
+        region: Whose alerts and counts it shows.
+        port: Where it answers.
+        coordinator: Whether it shows the rounds as well.
+    """
+    line = f'coordinator = "{out}/coordinator.toml"\n' if coordinator else ""
+    path = out / "serve.toml"
+    path.write_text(SERVE.format(out=out, region=region, port=port, coordinator=line))
+    return path
 
 
 def _write_region(out: Path, region: str, text: str, **values: object) -> Path:

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from connectors.broker import EmbeddedBroker
 from connectors.ports import free_port
-from engine.demo.files import clear, write_region
+from engine.demo.files import clear, write_region, write_serve
 from engine.demo.log import GAP_S, closing_lines, compare, find_log
 from engine.demo.stage import Feed, play, read_json, report, running, train
 
@@ -24,7 +24,7 @@ def run(out: Path, first: float, seconds: float, seed: int) -> int:
     """The demonstration; the steps are the module's. Returns the exit code."""
     console, started_s, out = Console(), time.monotonic(), out.resolve()
     log = find_log(console, seed)  # 1
-    clear(out, "demo", "demo.toml", "report.json")
+    clear(out, "demo", "demo.toml", "serve.toml", "report.json")
     past, stream = log.split(first)
     past.write(out, "train")
     console.print(
@@ -48,6 +48,7 @@ def run(out: Path, first: float, seconds: float, seed: int) -> int:
     figures["lines_per_busy_s"] = len(stream.lines) / metrics["driftline_batch_seconds_sum"]
     figures["total_s"] = time.monotonic() - started_s
     report(console, out / "report.json", figures)
+    write_serve(out, "demo", free_port())
     return 0
 
 

@@ -92,6 +92,20 @@ def running(*arguments: str | Path, log: Path) -> Iterator[subprocess.Popen[byte
         raise DemoError(f"driftline {arguments[0]} ended with code {process.returncode}; see {log}")
 
 
+def serve(console: Console, settings: Path) -> int:
+    """`driftline serve` until Ctrl-C or SIGTERM; returns its exit code."""
+    console.print(f"the console shows what is in {settings.parent} until Ctrl-C", soft_wrap=True)
+    process = subprocess.Popen(command("serve", settings))
+    try:
+        return process.wait()
+    except KeyboardInterrupt:  # the terminal has sent it to both
+        return process.wait(STOP_S)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+
+
 class Feed:
     """Produces messages at a steady rate, as a cluster would over days.
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ from tests.engine.api.conftest import alert
 from tests.engine.api.test_models_and_rounds import COORDINATOR
 from tests.engine.api.test_questions import BROKEN, USUAL, fill, publish_version
 from tests.engine.api.test_region import REGION
+from tests.support.console_build import find_node
 from tests.support.coordinator_process import publish_round
 from tests.support.documents import drift_document
 
@@ -36,8 +36,8 @@ ID = "0" * 16
 
 def missing() -> str:
     """What a browser test lacks on this machine; "" if nothing."""
-    if shutil.which("node") is None or not (WEB / "node_modules" / "playwright-core").is_dir():
-        return "node and web/node_modules are needed: cd web && npm ci"
+    if find_node() is None or not (WEB / "node_modules" / "playwright-core").is_dir():
+        return "Node and its packages are needed: make console"
     if not Path(os.environ.get("CHROMIUM", "/usr/bin/chromium")).exists():
         return "Chromium is needed"
     return "" if (CONSOLE / "index.html").is_file() else "the console is not built: make console"
@@ -136,7 +136,7 @@ def setup_link(settings):
 @pytest.mark.skipif(bool(missing()), reason=missing())
 def test_every_page_works_in_a_browser_without_faults(setup_link, sql, tmp_path):
     shots = os.environ.get("DRIFTLINE_SCREENSHOTS", str(tmp_path / "shots"))
-    command = ["node", "e2e/story.mjs", setup_link, shots]
+    command = [str(find_node()), "e2e/story.mjs", setup_link, shots]
     story = subprocess.Popen(command, cwd=WEB, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert story.stdout is not None

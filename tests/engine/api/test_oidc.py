@@ -1,6 +1,5 @@
 """Login with an OpenID provider: a certified one on loopback, and what is refused before and after it."""
 
-import shutil
 import subprocess
 from urllib.parse import parse_qs, urlsplit
 
@@ -13,9 +12,10 @@ from engine.api.problems import ProblemError
 from engine.api.settings import OidcSettings, ServeSettings
 from tests.engine.api.conftest import PASSWORD, new_client
 from tests.engine.api.test_console import WEB
+from tests.support.console_build import find_node
 
 SERVICE = "http://127.0.0.1"
-MISSING = shutil.which("node") is None or not (WEB / "node_modules" / "oidc-provider").is_dir()
+MISSING = find_node() is None or not (WEB / "node_modules" / "oidc-provider").is_dir()
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def serve_settings(store, issuer):
 
 @pytest.fixture
 def provider(issuer):
-    command = ["node", "e2e/oidcProvider.mjs", str(urlsplit(issuer).port), f"{SERVICE}/api/v1/oidc/callback"]
+    command = [str(find_node()), "e2e/oidcProvider.mjs", str(urlsplit(issuer).port), f"{SERVICE}/api/v1/oidc/callback"]
     process = subprocess.Popen(command, cwd=WEB, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert "listening" in process.stdout.readline()
@@ -77,7 +77,7 @@ def problem(answer):
 
 
 @pytest.mark.process
-@pytest.mark.skipif(MISSING, reason="node and web/node_modules are needed: cd web && npm ci")
+@pytest.mark.skipif(MISSING, reason="Node and its packages are needed: make console")
 def test_a_user_of_the_provider_gets_a_session_with_the_role_of_the_group(app, provider, log_in):
     client = new_client(app)
     address = begin(client)
@@ -95,7 +95,7 @@ def test_a_user_of_the_provider_gets_a_session_with_the_role_of_the_group(app, p
 
 
 @pytest.mark.process
-@pytest.mark.skipif(MISSING, reason="node and web/node_modules are needed: cd web && npm ci")
+@pytest.mark.skipif(MISSING, reason="Node and its packages are needed: make console")
 def test_what_the_provider_says_is_not_enough_for_everyone(app, provider, services):
     client = new_client(app)
     assert "in no group" in problem(finish(client, at_provider(begin(client), "eve")))
@@ -109,7 +109,7 @@ def test_what_the_provider_says_is_not_enough_for_everyone(app, provider, servic
 
 
 @pytest.mark.process
-@pytest.mark.skipif(MISSING, reason="node and web/node_modules are needed: cd web && npm ci")
+@pytest.mark.skipif(MISSING, reason="Node and its packages are needed: make console")
 def test_an_answer_works_once_and_only_in_the_browser_that_asked(app, provider):
     client, other = new_client(app), new_client(app)
     back = at_provider(begin(client), "opal")

@@ -1,9 +1,12 @@
 """The demonstration: its parts on made data, and the whole on a small simulated log."""
 
 import json
+import signal
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
+import httpx2
 import pytest
 
 from engine.corpus.simulator import simulate
@@ -11,7 +14,7 @@ from engine.demo import run as demo_run
 from engine.demo.federated import ROUND_S, WAITED_ROUNDS, Story, messages, region_of
 from engine.demo.files import REGIONS, DemoError, clear, write_fleet, write_region
 from engine.demo.log import LABELS_HEADER, DemoLog, closing_lines, compare, session_gap_s
-from engine.demo.stage import Feed, drained, running
+from engine.demo.stage import Feed, command, drained, running
 from engine.settings import CoordinatorSettings, RegionSettings, load_either
 from federation.coordinator.records import Round, RoundStep
 
@@ -62,6 +65,26 @@ def test_the_whole_demonstration_on_a_simulated_log(tmp_path: Path, monkeypatch:
     assert report["model_version"] == 1
     assert report["alerts"] > 0
     assert report["f1"] > 0.5
+    _console_shows(tmp_path / "out" / "serve.toml", report["alerts"])
+
+
+def _console_shows(settings: Path, alerts: int) -> None:
+    """The console is served over the data, ends with SIGTERM, and has the alerts and counts of the run."""
+    with subprocess.Popen(command("serve", settings), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().split()[-1]
+        token = process.stdout.readline().rsplit("/", 1)[-1].strip()
+        account = {"token": token, "name": "ada", "password": "correct horse battery"}
+        with httpx2.Client(base_url=url) as client:
+            client.post("/api/v1/setup", json=account).raise_for_status()
+            items = client.get("/api/v1/alerts", params={"limit": 500}).json()["items"]
+            assert len(items) == min(500, alerts)
+            day = {"since": items[-1]["first_time"], "until": items[0]["last_time"]}
+            counted = client.get("/api/v1/templates", params=day).json()
+            assert counted["total_lines"] > 0
+            assert sum(item["anomalous"] for item in counted["items"]) > 0
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
 
 
 @pytest.mark.process
