@@ -210,9 +210,14 @@ def read_metrics(url: str) -> dict[str, float]:
 
 
 def drained(metrics: FleetMetrics, lines: int) -> bool:
-    """Whether this many lines are read and no session is open but that of the closing lines."""
+    """Whether this many lines are read and no session is open but that of the closing lines.
+
+    Lines count as read before they are in a session, so a region without a window has not come to them yet.
+    """
     read = sum(values.get("driftline_lines_total", 0.0) for values in metrics.values())
-    return read >= lines and all(values.get("driftline_open_sessions", 2) <= 1 for values in metrics.values())
+    closed = (values.get("driftline_open_sessions", 2) <= 1 for values in metrics.values())
+    begun = (values.get("driftline_windows_total", 0) > 0 for values in metrics.values())
+    return read >= lines and all(closed) and all(begun)
 
 
 def _table(metrics: FleetMetrics, text: str, waits: bool) -> Table:

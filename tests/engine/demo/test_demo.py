@@ -195,12 +195,16 @@ def test_the_stream_does_not_wait_for_ever():
 
 
 def test_the_engines_are_done_when_every_line_is_read_and_every_session_closed():
-    def engine(lines, sessions):
-        return {"driftline_lines_total": float(lines), "driftline_open_sessions": float(sessions)}
+    def engine(lines, sessions, windows=9):
+        return {
+            "driftline_lines_total": float(lines), "driftline_open_sessions": float(sessions),
+            "driftline_windows_total": float(windows),
+        }  # fmt: skip
 
     assert not drained({"ap": engine(0, 0), "eu": engine(0, 0)}, 7)  # nothing is read yet
     assert not drained({"ap": {}, "eu": engine(7, 0)}, 7)
     assert not drained({"ap": engine(4, 2), "eu": engine(3, 1)}, 7)
+    assert not drained({"ap": engine(4, 0, windows=0), "eu": engine(3, 1)}, 7)  # read, but not in a session yet
     assert drained({"ap": engine(4, 1), "eu": engine(3, 1)}, 7)
 
 
