@@ -117,7 +117,7 @@ class SqlSink:
             return self._deleted_ns
         old = sa.select(ALERTS.c.id).where(ALERTS.c.created < iso_time(floor_ns)).limit(DELETED_ROWS)
         delete = ALERTS.delete().where(ALERTS.c.id.in_(old)).returning(*_counted())
-        deleted = connection.execute(delete).mappings().all()
+        deleted = [dict(row) for row in connection.execute(delete).mappings()]
         count_alerts(connection, added=(), removed=deleted)
         return floor_ns if len(deleted) < DELETED_ROWS else self._deleted_ns
 
@@ -154,7 +154,8 @@ def _limit(connection: sa.Connection, timeout_s: float) -> None:
 
 
 def _stored(connection: sa.Connection, ids: Sequence[str]) -> Sequence[Mapping[str, Any]]:
-    return connection.execute(sa.select(*_counted()).where(ALERTS.c.id.in_(ids))).mappings().all()
+    query = sa.select(*_counted()).where(ALERTS.c.id.in_(ids))
+    return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def _counted() -> list[sa.Column[Any]]:

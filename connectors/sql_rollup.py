@@ -192,13 +192,13 @@ def _store(connection: sa.Connection, documents: Sequence[Any]) -> None:
 def _stored(connection: sa.Connection, groups: set[Group]) -> dict[tuple[str, str, int, int, str], Mapping[str, Any]]:
     """The rows of the database with the given minutes and parts."""
     table = TEMPLATE_MINUTES.c
-    found = {}
+    found: dict[tuple[str, str, int, int, str], Mapping[str, Any]] = {}
     for region, partition, minute, part in groups:
         query = sa.select(TEMPLATE_MINUTES).where(
             table.region == region, table.partition == partition, table.minute == minute, table.part == part
         )
         for row in connection.execute(query).mappings():
-            found[region, partition, minute, part, row["template"]] = row
+            found[region, partition, minute, part, row["template"]] = dict(row)
     return found
 
 

@@ -50,11 +50,11 @@ def build(context: Context) -> Dataflow:
     sent = op.stateful_batch("budget", op.merge("alerts", *alerts), resumed(BudgetStep, context))
     outputs.alerts(sent)
     if settings.rollup is not None:
-        lines = op.stateful_batch("rollup", good.trues, resumed(RollupStep, context))
+        of_lines = op.stateful_batch("rollup", good.trues, resumed(RollupStep, context))
         both: KeyedStream[streams.Counted] = op.merge("decided_and_sent", *decided, sent)
         of_shards = op.map("shards", both, lambda item: (item[0], item))
         counted = op.stateful_batch("count", of_shards, resumed(WindowRollupStep, context))
-        outputs.rollup(op.merge("counted", streams.to_shard("counted_lines", lines, settings), counted))
+        outputs.rollup(op.merge("counted", streams.to_shard("counted_lines", of_lines, settings), counted))
     outputs.dead_letters(op.merge("rejected", *rejected))
     return flow
 

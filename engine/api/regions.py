@@ -1,7 +1,7 @@
 """Health of the regions in the store: lag, age of the model, and what the model is blind to."""
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
 import sqlalchemy as sa
 from fastapi import APIRouter
@@ -123,8 +123,9 @@ def _model(services: Services, region: str) -> RegionModel | None:
 
 def _lines(services: Services, counted: sa.Subquery) -> tuple[int, int]:
     """Number of lines, and of the templates that have any."""
-    query = sa.select(sa.func.sum(counted.c.lines), sa.func.count(counted.c.template.distinct()))
-    ((lines, templates),) = services.database.tuples(query.where(counted.c.lines > 0))
+    columns: list[sa.ColumnElement[Any]] = [sa.func.sum(counted.c.lines), sa.func.count(counted.c.template.distinct())]
+    query = sa.select(*columns).where(counted.c.lines > 0)
+    ((lines, templates),) = services.database.tuples(query)
     return int(lines or 0), templates
 
 
