@@ -33,6 +33,9 @@ from foundation.score_buckets import counts_of
 from foundation.time_text import NS_PER_S, iso_time
 
 MINUTES_PER_DAY = 1_440
+MINUTES_READ = 500
+"""Minutes that are looked up at once."""
+
 SNAPSHOTS = 3
 """Snapshots after which rows that were written before the first of them are not written again."""
 
@@ -169,9 +172,12 @@ def _store(connection: sa.Connection, documents: Sequence[Any]) -> None:
     scores: Counter[tuple[int, int, str, str, int]] = Counter()
     for row in rows:
         before = stored.get((*_group(row), row["template"]))
-        changes = [row[name] - (before[name] if before else 0) for name in COUNT_COLUMNS]
+        changes = [row[name] for name in COUNT_COLUMNS]
         moved = counts_of(row["scores"])
-        moved.subtract(counts_of(before["scores"] if before else ""))
+        if before is not None:
+            *counted, sketch = before
+            changes = list(map(operator.sub, changes, counted))
+            moved.subtract(counts_of(sketch))
         for key in _sums(row["minute"], row["region"], row["template"]):
             _add(counts, key, changes)
             for bucket, windows in moved.items():
@@ -189,16 +195,24 @@ def _store(connection: sa.Connection, documents: Sequence[Any]) -> None:
         upsert(connection, SCORE_SPANS, _sorted(map(_score_row, changed), SCORE_SPANS), _added(SCORE_SPANS))
 
 
-def _stored(connection: sa.Connection, groups: set[Group]) -> dict[tuple[str, str, int, int, str], Mapping[str, Any]]:
-    """The rows of the database with the given minutes and parts."""
+def _stored(connection: sa.Connection, groups: set[Group]) -> dict[tuple[str, str, int, int, str], Sequence[Any]]:
+    """Counts and scores of the rows of the database, by region, partition, minute, part and template.
+
+    Other parts of the same minutes come with them: a query for each part would cost more than all its rows.
+    """
     table = TEMPLATE_MINUTES.c
-    found: dict[tuple[str, str, int, int, str], Mapping[str, Any]] = {}
-    for region, partition, minute, part in groups:
-        query = sa.select(TEMPLATE_MINUTES).where(
-            table.region == region, table.partition == partition, table.minute == minute, table.part == part
-        )
-        for row in connection.execute(query).mappings():
-            found[region, partition, minute, part, row["template"]] = dict(row)
+    minutes: dict[tuple[str, str], set[int]] = {}
+    for region, partition, minute, _ in groups:
+        minutes.setdefault((region, partition), set()).add(minute)
+    columns = [table[name] for name in ("minute", "part", "template", *COUNT_COLUMNS, "scores")]
+    found: dict[tuple[str, str, int, int, str], Sequence[Any]] = {}
+    for (region, partition), wanted in minutes.items():
+        every = sorted(wanted)
+        for i in range(0, len(every), MINUTES_READ):
+            of_part = table.minute.in_(every[i : i + MINUTES_READ])
+            query = sa.select(*columns).where(table.region == region, table.partition == partition, of_part)
+            for minute, part, template, *values in connection.execute(query):
+                found[region, partition, minute, part, template] = values
     return found
 
 

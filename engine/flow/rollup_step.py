@@ -126,7 +126,7 @@ class WindowRollupStep(Step[tuple[str, DecidedWindows | Record], Record]):
         document = {
             "region": self._context.settings.region, "partition": partition, "minute": row.minute, "part": row.part,
             "template": template, "counts": (*(0 for _ in range(LEVELS)), *row.counts[:FIRST_BUCKET]),
-            "scores": text_of(dict(enumerate(row.counts[FIRST_BUCKET:]))), "first_ns": 0, "last_ns": 0, "text": "",
-            "example": "",
+            "scores": text_of({i: n for i, n in enumerate(row.counts[FIRST_BUCKET:]) if n}),
+            "first_ns": 0, "last_ns": 0, "text": "", "example": "",
         }  # fmt: skip
         return Record(f"{partition}/{row.minute}/{row.part}/{template}", partition, document)
