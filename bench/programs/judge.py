@@ -53,7 +53,7 @@ def wrong(log: Path, daemon: Mapping[str, Any]) -> list[str]:
         "records": len(records) == sum(first.match(line) is not None for line in lines) > 0,
         "time": _timed(records, span) if daemon["time"] else all(r["timestamp"] >= reading_ns for r in records),
         "level": not daemon["level"] or _levelled(records, lines, daemon.get("levels")),
-        "status": "status" not in daemon or _told(records, lines, re.compile(daemon["status"])),
+        "status": "status" not in daemon or _same_kinds(records, lines, re.compile(daemon["status"])),
     }
     return [part for part in PARTS if not right[part]]
 
@@ -67,18 +67,18 @@ def _timed(records: Sequence[JsonRecord], span: Mapping[str, int]) -> bool:
 def _levelled(records: Sequence[JsonRecord], lines: Sequence[str], levels: Mapping[str, str] | None) -> bool:
     """Whether each level occurs as often as `levels["pattern"]` finds it; without a pattern, whether most have one."""
     if levels is None:
-        return sum(record["level"] != "" for record in records) >= FEWEST_LEVELS * len(records)
+        return sum(bool(record["level"]) for record in records) >= FEWEST_LEVELS * len(records)
     words = [found[1] for line in lines if (found := re.match(levels["pattern"], line))]
     return _counts(levels.get(word) or LEVELS[word.upper()] for word in words) == _counts(
         record["level"] for record in records if record["level"]
     )
 
 
-def _told(records: Sequence[JsonRecord], lines: Sequence[str], code: re.Pattern[str]) -> bool:
+def _same_kinds(records: Sequence[JsonRecord], lines: Sequence[str], code: re.Pattern[str]) -> bool:
     """Whether each kind of status occurs as often as the pattern finds a code of that kind."""
     kinds = [NAMES[KINDS[int(found[1])]] for line in lines if (found := code.search(line))]
-    told = [found[1] for record in records if (found := _STATUS.search(record["template"]))]
-    return bool(kinds) and _counts(kinds) == _counts(told)
+    seen = [found[1] for record in records if (found := _STATUS.search(record["template"]))]
+    return bool(kinds) and _counts(kinds) == _counts(seen)
 
 
 def _counts(words: Iterable[str]) -> dict[str, int]:

@@ -75,7 +75,7 @@ class Step(StatefulBatchLogic[V, W, bytes]):
         return state
 
 
-def resumed(step: type[S], context: Context) -> Callable[[bytes | None], S]:
+def resumed(step: Callable[[Context, bytes | None], S], context: Context) -> Callable[[bytes | None], S]:
     """What Bytewax calls with the saved state of a key, or None, to make its step."""
 
     def build(snapshot: bytes | None) -> S:

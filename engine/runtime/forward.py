@@ -11,7 +11,7 @@ from engine.stop_flag import StopFlag
 from engine.telemetry.logs import LogSettings, setup_logging
 
 
-class ForwardFile(TomlSettings, ForwardSettings):
+class ForwardFile(TomlSettings, ForwardSettings):  # type: ignore[misc]  # its configuration extends the other
     """The TOML file of `driftline forward`."""
 
 

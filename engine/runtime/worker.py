@@ -166,7 +166,7 @@ def _failed(error: BytewaxRuntimeError) -> int:
         log.error("stopped without delivering everything; it will be read again: %s", cause)
         return EXIT_FAILED
     if isinstance(cause, NoRoomForWindowsError):
-        raise recovery.RecoveryFullError(f"recovery.path: {cause}") from error
+        raise RecoveryFullError(f"recovery.path: {cause}") from error
     if isinstance(cause, DriftlineError):
         raise cause  # a restart would meet it again: `run` states so and ends with the usage code
     raise error
