@@ -85,11 +85,11 @@ def test_a_short_file_is_enough(file):
         (('region = "eu-west"', 'region = "e"\nbanana = 1'), r"banana: unknown key; known keys are alert, .*window"),
         (
             ('store = "models"', 'store = "m"\nnmae = "x"'),
-            r"model.nmae: unknown key .did you mean name\?.; known keys are device, name, .*",
+            r"model.nmae: unknown key .did you mean name\?.; known keys are device, max_weights_bytes, name, .*",
         ),
         (
             ('path = "alerts.jsonl"', 'path = "a"\npth = 1'),
-            r"sinks.0.pth: unknown key .did you mean path\?.; .* path, shape, type",
+            r"sinks.0.pth: unknown key .did you mean path\?.; .* path, rotate_bytes, rotate_hours, shape, type",
         ),
         (
             ('kind = "session"', 'kind = "session"\ngap_s = "soon"'),
@@ -214,10 +214,15 @@ def test_a_sink_that_the_file_lacks_is_refused(refusal, monkeypatch):
         (
             "DRIFTLINE_MODEL__FOO",
             "1",
-            "model.foo: unknown key; known keys are device, name, poll_s, shadow_factor, shadow_margin, "
-            "shadow_windows, store",
+            "model.foo: unknown key; known keys are device, max_weights_bytes, name, poll_s, shadow_factor, "
+            "shadow_margin, shadow_windows, store",
         ),
-        ("DRIFTLINE_SINKS__0__FOO", "1", "sinks.0.foo: unknown key; known keys are path, shape, type"),
+        (
+            "DRIFTLINE_SINKS__0__FOO",
+            "1",
+            "sinks.0.foo: unknown key; known keys are keep_days, keep_files, path, rotate_bytes, rotate_hours, "
+            "shape, type",
+        ),
     ],
 )
 def test_a_fault_of_a_variable_names_the_variable(refusal, monkeypatch, name, value, sentence):

@@ -14,7 +14,9 @@ from engine.runtime.model_loading import follower
 from engine.serving.hot_swap import ModelSettings
 from engine.settings import RecoverySettings
 from engine.steps.decide import DecideSettings
+from engine.steps.parse import ParseSettings
 from engine.steps.score import ScoreSettings
+from engine.steps.window import SlidingWindows
 from engine.telemetry import tracing
 from engine.telemetry.health import Health
 from engine.telemetry.metrics import Metrics
@@ -93,7 +95,8 @@ def swap(base, tracer):
     """An engine takes the current version over."""
     settings = SimpleNamespace(
         region="eu", scoring=ModelSettings(store=str(base / "models"), name=MODEL, device="cpu"), score=ScoreSettings(),
-        drift=DriftSettings(), decide=DecideSettings(), recovery=RecoverySettings(path=base / "state"),
+        parse=ParseSettings(), window=SlidingWindows(size=20), drift=DriftSettings(),
+        decide=DecideSettings(), recovery=RecoverySettings(path=base / "state"),
     )  # fmt: skip
     telemetry = SimpleNamespace(tracer=tracer, metrics=Metrics(), health=Health(ManualClock(), 1.0))
     assert follower(settings, {}, telemetry).look()
