@@ -12,8 +12,13 @@ _LEVELS = frozenset((
     "level", "loglevel", "lvl", "severity", "severitytext", "severitylevel", "levelname", "logseverity", "label",
     "priority", "prio", "levelstr", "eventlevel", "sev", "errorlevel",
 ))  # fmt: skip
-_TIMES = ("time", "timestamp", "datetime", "date", "ts", "at")
-_OTHER_TIMES = re.compile("expir|valid|until|due|birth|before|after|next|schedul|modif")
+_TIMES = ("time", "timestamp", "datetime", "date")
+_TIME_WORDS = re.compile("(?i:(?:^|[^a-z])(?:at|ts)$)|[a-z](?:At|Ts|TS)$")
+"""Short names only as words of their own: `format`, `requests` and `results` end with the same letters."""
+
+_OTHER_TIMES = re.compile(
+    "expir|valid|until|due|birth|before|after|next|schedul|modif|^update$|candidate$|mandate$|(?:run|up|down|life)time$"
+)
 _STATUSES = ("status", "statuscode", "httpstatus", "responsecode", "httpcode", "httpresponse")
 _LATE = re.compile("end|stop|finish|updat|modif|complet|receiv|ingest")
 
@@ -26,7 +31,8 @@ def kind_of(name: str) -> str:
         return LEVEL
     if plain.endswith(_STATUSES) and "exit" not in plain:
         return STATUS
-    return TIME if plain.endswith(_TIMES) and not _OTHER_TIMES.search(plain) else ""
+    named = plain.endswith(_TIMES) or _TIME_WORDS.search(name)
+    return TIME if named and not _OTHER_TIMES.search(plain) else ""
 
 
 def fields_of(document: Mapping[str, Any], kind: str) -> Iterator[tuple[str, Any]]:

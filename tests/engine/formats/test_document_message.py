@@ -47,6 +47,24 @@ def test_status_of_a_document(document, status):
     assert http_status_of(document) == status
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["format", "stat", "heartbeat", "events", "requests", "results", "attempts", "update", "candidate", "runtime",
+     "uptime", "CHAT"],
+)  # fmt: skip
+def test_a_field_that_only_ends_like_a_time_stays_in_the_message(name):
+    assert composed_message({name: "failed"}, frozenset()) == f"{name}=failed"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["at", "ts", "created_at", "createdAt", "event.ts", "eventTs", "startTS", "SENT_AT", "starttime",
+     "EdgeStartTimestamp", "creationDate", "date", "lastUpdate"],
+)  # fmt: skip
+def test_a_time_under_any_usual_name_is_left_out_of_the_message(name):
+    assert composed_message({name: "2024-03-10T06:25:01Z"}, frozenset()) == ""
+
+
 def test_a_message_gets_its_status_once():
     document = {"status": 502}
     assert with_status("", document) == "status=502"
