@@ -123,14 +123,20 @@ class JobRunner:
             killed = await self._watch(process, row)
             outcome = await reading
         except asyncio.CancelledError:
-            # The service stops, and the job is started again with it; this attempt does not count.
-            change_job(self._services, row["id"], "running", state="waiting", attempts=row["attempts"] - 1)
+            self._give_back(row)
             raise
         finally:
             _kill(process)
             reading.cancel()
             await process.wait()
         await self._until_stored(self._finish, row, killed, outcome, process.returncode)
+
+    def _give_back(self, row: Mapping[str, Any]) -> None:
+        """Let a job wait for the next start of the service; this attempt does not count if the database notes it."""
+        try:
+            change_job(self._services, row["id"], "running", state="waiting", attempts=row["attempts"] - 1)
+        except ConnectorError as error:  # in place of the cancellation it would keep the service from ending
+            log.error("job %s is taken up as after a crash: %s", row["id"], error)
 
     async def _start(self, row: Mapping[str, Any]) -> asyncio.subprocess.Process:
         folder = self._folder / row["id"]

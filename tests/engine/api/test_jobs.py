@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from connectors.base import SinkUnavailableError
 from engine.api.job_runner import JobRunner, delete_old_jobs, resident_bytes
 from engine.api.settings import ServeSettings
 from federation.storage.answers import AnswerStore
@@ -146,6 +147,36 @@ def test_choices_name_the_regions_model(log_in):
     assert "bert_cnn" in found["detectors"]
     assert "xgboost" in found["classifiers"]
     assert "best_f1" in found["thresholds"]
+
+
+def test_a_database_that_fails_does_not_keep_the_service_from_ending(services, monkeypatch, caplog):
+    """The end of the service reaches the runner, which first gives its job back."""
+    runner, started = JobRunner(services), []
+
+    async def process(row):
+        command = "sleep", "60"
+        started.append(await asyncio.create_subprocess_exec(*command, stdout=-1, start_new_session=True))
+        return started[0]
+
+    def broken(*_, **__):
+        raise SinkUnavailableError("no database")
+
+    monkeypatch.setattr(runner, "_take", lambda: {"id": "x", "attempts": 1})
+    monkeypatch.setattr(runner, "_start", process)
+    monkeypatch.setattr("engine.api.job_runner.change_job", broken)
+
+    async def stopped():
+        task = asyncio.create_task(runner.run())
+        while not started:
+            await asyncio.sleep(0)
+        task.cancel()
+        async with asyncio.timeout(PATIENCE_S):
+            await asyncio.wait([task])
+        return task.cancelled()
+
+    assert asyncio.run(stopped())
+    assert started[0].returncode == -signal.SIGKILL
+    assert "no database" in caplog.text
 
 
 def test_memory_of_a_process_is_read():
