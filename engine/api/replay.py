@@ -1,6 +1,6 @@
 """How another version judges the last alerts, and how many it would have raised at any threshold."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -97,8 +97,9 @@ def replay(
                 raise not_found(f"version {version} of model", name)
         documents = _newest(services, region, alerts)
         stored = pool_of_store(store)
-        rest = pool_of_alerts([d for d in documents if d["id"] not in set(stored.ids)], store)
-    first_ns = min((_time_ns(stored, rest, d["id"]) for d in documents), default=0)
+        stored_ids = set(stored.ids)
+        rest = pool_of_alerts([d for d in documents if d["id"] not in stored_ids], store)
+    first_ns = _first_ns((stored, rest), {d["id"] for d in documents})
     stored = _taken(stored, np.flatnonzero(stored.time_ns >= first_ns))
     return _replayed(region, loaded, (stored, rest), (a, b), {d["id"]: d for d in documents})
 
@@ -153,9 +154,10 @@ def _newest(services: Services, region: RegionSettings, limit: int) -> list[dict
     return [document for document in found if document.get("templates")]
 
 
-def _time_ns(stored: Pool, rest: Pool, identity: str) -> int:
-    pool = rest if identity in rest.ids else stored
-    return int(pool.time_ns[pool.ids.index(identity)])
+def _first_ns(pools: Sequence[Pool], wanted: Set[str]) -> int:
+    """Event time of the earliest of the windows that are wanted; 0 without any."""
+    rows = (row for pool in pools for row in zip(pool.ids, pool.time_ns.tolist(), strict=True))
+    return min((time for name, time in rows if name in wanted), default=0)
 
 
 def _taken(pool: Pool, index: NDArray[np.int64]) -> Pool:
