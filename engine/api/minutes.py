@@ -1,7 +1,7 @@
 """Ranges of whole minutes, and the counts of the rollup within them, from rows as long as the range allows.
 
 A range is cut into whole days and hours, whose rows are sums, and the minutes that are left at its ends. So an answer
-is exact and reads few rows. Where the rows of minutes are deleted, the range begins with a whole hour or day.
+is exact and reads few rows. Where the rows of minutes are deleted, a range and its parts are whole hours or days.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,7 +32,7 @@ LEVELS = tuple(name.removeprefix("level_") for name in LEVEL_COLUMNS)
 
 Time = Annotated[
     str | None,
-    Query(max_length=40, description="RFC 3339; rounded down to the minute, or to what the retention has left."),
+    Query(max_length=40, description="RFC 3339; rounded to the minute, or to what the retention has left."),
 ]
 RegionName = Annotated[str | None, Query(max_length=256, description="Only lines of this region.")]
 
@@ -49,24 +49,27 @@ def minute_range(services: Services, since: str | None, until: str | None) -> tu
         raise ProblemError(422, "since must be before until")
     if end - start > MAX_MINUTES:
         raise ProblemError(422, f"the range is longer than {MAX_MINUTES // 1_440} days")
-    return _begin_with_rows(services, max(0, start)), end
+    start = max(0, start)
+    first = row_minutes(services, start)
+    last = row_minutes(services, end - 1) if first > 1 else 1
+    return start - start % first, end + -end % last
 
 
-def _begin_with_rows(services: Services, start: int) -> int:
-    """The start of a range, moved back to the whole hour or day where shorter rows of its time are deleted."""
+def row_minutes(services: Services, minute: int) -> int:
+    """Length of the shortest rows that have the counts of a minute: 1, or longer where shorter rows are deleted."""
     counted = TEMPLATE_MINUTES.c
     query = sa.select(sa.func.min(counted.minute).label("oldest")).where(counted.part == 0)
     oldest = services.database.rows(query)[0]["oldest"]
-    table = TEMPLATE_SPANS.c
+    table, length = TEMPLATE_SPANS.c, 1
     for span in (60, 1_440):
-        if oldest is None or start >= oldest:
+        if oldest is None or minute >= oldest:
             break
         query = sa.select(sa.func.min(table.minute).label("oldest"))
         longer = services.database.rows(query.where(table.span == span))[0]["oldest"]
         if longer is not None and longer + span <= oldest:
-            start -= start % span
+            length = span
         oldest = longer
-    return start
+    return length
 
 
 def spans_of(start: int, step: int) -> tuple[int, ...]:

@@ -23,6 +23,7 @@ from engine.api.minutes import (
     minute_text,
     part_of,
     pieces,
+    row_minutes,
     rows_within,
     spans_of,
     sums,
@@ -77,7 +78,8 @@ def show(
 ) -> Series:  # fmt: skip
     """Lines, alerts and scores over time, with deploys, drift, rounds and versions on the same axis; the last day."""
     start, end = minute_range(services, since, until)
-    step = next((s for s in STEPS if (end - start) <= s * points), STEPS[-1])
+    least = row_minutes(services, start)
+    step = next((s for s in STEPS if (end - start) <= s * points and s % least == 0), STEPS[-1])
     start -= start % step
     counts = _counts(services, start, end, region, step)
     sketches = scores_by_part(services, start, end, region, ALL_TEMPLATES, step, spans_of(start, step))

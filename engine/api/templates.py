@@ -21,6 +21,7 @@ from engine.api.minutes import (
     minute_range,
     minute_text,
     part_of,
+    row_minutes,
     rows_within,
     spans_of,
     sums,
@@ -194,6 +195,7 @@ def life(
 ) -> TemplateLife:  # fmt: skip
     """One template over time, by level."""
     start, end = minute_range(services, since, until)
+    step_minutes = _multiple(step_minutes, row_minutes(services, start))
     if (end - start) / step_minutes > MAX_POINTS:
         raise ProblemError(422, f"step_minutes gives more than {MAX_POINTS:,} points; use a longer step")
     known = services.database.rows(sa.select(TEMPLATES).where(TEMPLATES.c.id == identity))
@@ -294,9 +296,11 @@ def _sparks(
 ) -> dict[str, list[int]]:  # fmt: skip
     """Lines in parts of equal length; whole hours where there would be more than twice as many rows to read."""
     step = -(-(end - start) // SPARK_POINTS)
+    least = row_minutes(services, start)
     if step >= HOUR / 4:
-        step = -(-step // HOUR) * HOUR
-        start -= start % HOUR
+        least = max(least, HOUR)
+    step = _multiple(step, least)
+    start -= start % least
     points = -(-(end - start) // step)
     found = {name: [0] * points for name in names}
     if not names:
@@ -306,6 +310,11 @@ def _sparks(
     for name, i, lines in services.database.tuples(query.group_by(counted.c.template, part)):
         found[name][i] += int(lines)
     return found
+
+
+def _multiple(minutes: int, of: int) -> int:
+    """Round up to a multiple."""
+    return -(-minutes // of) * of
 
 
 def _known(services: Services, region: str | None, names: Sequence[str]) -> dict[str, Mapping[str, Any]]:

@@ -153,6 +153,20 @@ def test_where_minutes_are_deleted_a_range_begins_with_an_hour_and_then_with_a_d
     assert (hours["total_lines"], (parse_time(hours["since"]) // (60 * NS_PER_S)) % 60) == (3, 0)
 
 
+def test_a_short_range_of_deleted_minutes_has_the_lines_of_whole_hours_and_days(client, count):
+    count(row(A, 0, 3), row(A, 2 * 1_440 + 61, 2), row(A, 5 * 1_440, 1), keep_days=2, keep_hourly_days=4)
+    for first, lines, step in ((2 * 1_440 + 62, 2, 60), (5, 3, 1_440), (5 * 1_440, 1, 1)):
+        asked = {"since": minute(first), "until": minute(first + 3)}
+        series = client.get("/api/v1/series", params=asked).json()
+        assert (series["lines"], series["step_minutes"]) == (lines, step)
+        assert sum(point["lines"] for point in series["points"]) == lines
+        listed = client.get("/api/v1/templates", params=asked).json()
+        assert (listed["total_lines"], listed["items"][0]["lines"]) == (lines, lines)
+        assert sum(listed["items"][0]["sparkline"]) == lines
+        life = client.get(f"/api/v1/templates/{A}", params=asked).json()
+        assert (life["step_minutes"], sum(point["lines"] for point in life["points"])) == (step, lines)
+
+
 @given(st.tuples(st.integers(0, 1_000), st.integers(0, 1_000)).filter(any), st.tuples(*[st.integers(1, 100)] * 2))
 def test_a_change_and_its_reverse_are_opposite(lines, minutes):
     opposite = {"new": "gone", "gone": "new", "more": "fewer", "fewer": "more", "same": "same"}
