@@ -164,6 +164,7 @@ FORMATS: Mapping[str, Format] = {
     "lettered": timed.LETTERED,
     "stunnel": timed.STUNNEL,
     "access_level_first": web.ACCESS_LEVEL_FIRST,
+    "access_rsyslog": web.ACCESS_RSYSLOG,
     "access_iso": web.ACCESS_ISO,
     "access_barred": web.ACCESS_BARRED,
     "access_barred_clock": web.ACCESS_BARRED_CLOCK,

@@ -7,6 +7,7 @@ from engine.formats.base import (
     NO_KEY,
     NO_SESSIONS,
     QUOTED,
+    RFC3339,
     SYSLOG_TIME,
     YMD,
     ZONE,
@@ -302,6 +303,23 @@ ACCESS_SYSLOG = Format(
     sessions=NO_SESSIONS,
     joins=True,
 )  # fmt: skip
+
+ACCESS_RSYSLOG = Format(
+    name="access_rsyslog",
+    expected='YYYY-MM-DDTHH:MM:SS[.FFF]ZONE HOST PROGRAM[PID]: ... "REQUEST" STATUS ..., or with status=STATUS',
+    examples=(
+        b'2024-03-10T06:25:01.123456+01:00 web-1 shop[4711]: 10.0.0.7 - - "GET /orders HTTP/1.1" 502 17',
+        b"2024-03-10T06:25:02+00:00 web-1 shop[4711]: upstream answered status=500 for order 18",
+    ),
+    # A host, unlike a level, is not all capitals.
+    header=headed(
+        rb"(?:<(?P<priority>[0-9]+)>)?" + RFC3339 + rb" (?P<host>[^ a-z)]*[a-z][^ )]*|[0-9]+\.[0-9.]+) "
+        rb"(?P<component>[^ :\[=\"]+)\[(?P<pid>[0-9]+)\]: " + _ANSWER
+    ),
+    sessions=NO_SESSIONS,
+    joins=True,
+)  # fmt: skip
+"""Other lines of such files are `rsyslog`; without this one, `access_iso` would leave their host in the message."""
 
 REQUEST = Format(
     name="request",
