@@ -33,7 +33,9 @@ class SilenceConditions(BaseModel):
 
     template: Pattern = None
     session: Pattern = None
-    max_score: Annotated[float | None, Field(description="Only windows with a score up to this.")] = None
+    max_score: Annotated[
+        float | None, Field(allow_inf_nan=False, description="Only windows with a score up to this.")
+    ] = None
     reason: Annotated[str | None, Field(max_length=64, description="Kind of reason.")] = None
     starts: AwareDatetime | None = None
     ends: AwareDatetime | None = None

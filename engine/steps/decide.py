@@ -40,7 +40,9 @@ class DecideSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     threshold: float | None = Field(
-        None, description="Score from which a window is anomalous; the model's calibrated threshold if not given."
+        None,
+        allow_inf_nan=False,
+        description="Score from which a window is anomalous; the model's calibrated threshold if not given.",
     )
     calibrate: bool = Field(
         True, description="Whether the scores of the stream correct the model's threshold; see thresholds.md."

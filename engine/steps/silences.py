@@ -48,7 +48,9 @@ class SuppressionRule(BaseModel):
     name: str = Field(min_length=1, description="Name of the rule, for the counter of suppressed alerts.")
     template: str | None = Field(None, description="Regular expression found in the text of any template.")
     session: str | None = Field(None, description="Regular expression found in the session key.")
-    max_score: float | None = Field(None, description="Only windows with a score up to this are suppressed.")
+    max_score: float | None = Field(
+        None, allow_inf_nan=False, description="Only windows with a score up to this are suppressed."
+    )
     reason: str | None = Field(
         None, description="Kind of reason, such as `new`, `more`, `silent` or `value`; `score`: alerts on windows."
     )

@@ -57,9 +57,11 @@ class RoundSettings(BaseModel):
         "sessions.",
     )  # fmt: skip
     margin_overall: float = Field(
-        0.0, description="F1 over all regions that the candidate must gain. Negative: it is taken without proof, "
-        "unless it loses more.",
-    )  # fmt: skip
+        0.0,
+        allow_inf_nan=False,
+        description="F1 over all regions that the candidate must gain. Negative: it is taken without proof, unless it "
+        "loses more.",
+    )
     margin_region: Annotated[float, Field(ge=0)] = Field(
         0.02, description="F1 that a region may lose; with a larger loss it keeps its version."
     )

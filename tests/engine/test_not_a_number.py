@@ -1,10 +1,20 @@
 """Not-a-number and infinity are fed where floats come in, and come out nowhere."""
 
+import contextlib
+import importlib.util
+import inspect
 import math
+import pkgutil
+from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import BaseModel, ValidationError
 
+import connectors
+import engine
+import federation
+import models
 from engine.formats.time_values import time_ns
 from engine.records import WindowBatch
 from engine.steps.parse import ParseSettings
@@ -90,3 +100,31 @@ def windows_of():
         )
 
     return make
+
+
+def models_of_settings() -> list[type[BaseModel]]:
+    """The models of settings and requests, of all packages."""
+    found: dict[str, type[BaseModel]] = {}
+    for package in (connectors, engine, federation, models):
+        for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+            spec = importlib.util.find_spec(module.name)
+            if module.ispkg or spec is None or "BaseModel)" not in Path(str(spec.origin)).read_text("utf-8"):
+                continue
+            for name, model in vars(importlib.import_module(module.name)).items():
+                given = name.endswith(("Settings", "Request", "Conditions", "Suppression"))
+                if given and inspect.isclass(model) and issubclass(model, BaseModel):
+                    found[f"{model.__module__}.{name}"] = model
+    return list(found.values())
+
+
+def test_no_setting_and_no_request_takes_not_a_number():
+    taken = []
+    settings = models_of_settings()
+    for model in settings:
+        for name, field in model.model_fields.items():
+            if "float" in str(field.annotation):
+                with contextlib.suppress(ValidationError):
+                    model.__pydantic_validator__.validate_assignment(model.model_construct(), name, float("nan"))
+                    taken.append(f"{model.__name__}.{name}")
+    assert len(settings) > 40
+    assert not taken
