@@ -26,7 +26,8 @@ HEAD_BYTES = LOOKED_AT + 4
 
 _TAGS = "trace debug info notice warn warning error fatal critical panic".upper().split()
 _CAPITALS = (
-    "TRACE DEBUG INFO NOTICE WARN WARNING ERR ERROR SEVERE FATAL CRIT CRITICAL ALERT EMERG PANIC TRC DBG INF WRN FTL"
+    "TRACE DEBUG INFO NOTICE WARN WARNING ERR ERROR SEVERE FATAL CRIT CRITICAL ALERT EMERG PANIC TRC DBG"
+    " DBUG INF WRN FTL"
 ).split()
 _BRACKETED = (
     "trace debug info information notice warn warning err error fatal crit critical alert emerg emergency panic"

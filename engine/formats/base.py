@@ -118,6 +118,7 @@ LEVELS: Mapping[str, str] = {
     "VERBOSE": "trace",
     "DEBUG": "debug",
     "DBG": "debug",
+    "DBUG": "debug",
     "FINE": "debug",
     "INFO": "info",
     "INF": "info",

@@ -124,7 +124,7 @@ W3C = Format(
         parse_object,
         JsonFields(
             time=("time", "ts", "date-time"), message=("message", "msg"), level=("level",),
-            host=("s-computername", "s-ip"), component=("s-sitename", "service"),
+            host=("s-computername", "s-ip", "host", "hostname"), component=("s-sitename", "service"),
         ),
         marks=(("#table",),),
         composes=True,

@@ -20,9 +20,10 @@ _ISO_ZONED = rb"[\[(<]?" + _DATE + _FRACTION + rb" " + ZONE + AFTER_TIME
 # Words in capitals are levels at any place; others may be the first of the message, so a mark has to follow.
 # It belongs to the group, and `level_of` strips it: a look-ahead, which could leave it out, is not blind to ids.
 LEVEL = (
-    rb"[\[(<]?(?:[a-z_-]+\.)?(?P<level>(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERR|ERROR|SEVERE|FATAL|CRIT|CRITICAL|ALERT|EMERG|PANIC"
-    rb"|TRC|DBG|INF|WRN|FTL)[ \t\])>:|,/]|(?:[Tt]race|[Dd]ebug|[Ii]nfo|[Nn]otice|[Ww]arn|[Ww]arning|[Ee]rr|[Ee]rror"
-    rb"|[Ff]atal|[Cc]rit|[Cc]ritical|[Pp]anic) *[\])>:|\t,/])(?:[A-Za-z0-9_-]+[\])])?[ \t\])>:|,]*(?:-+ +)?"
+    rb"[\[(<]?(?:[a-z_-]+\.)?(?P<level>(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERR|ERROR|SEVERE|FATAL|CRIT|CRITICAL"
+    rb"|ALERT|EMERG|PANIC|TRC|DBG|DBUG|INF|WRN|EROR|FTL)[ \t\])>:|,/]|(?:[Tt]race|[Dd]ebug|[Ii]nfo|[Nn]otice|[Ww]arn"
+    rb"|[Ww]arning|[Ee]rr|[Ee]rror|[Ff]atal|[Cc]rit|[Cc]ritical|[Pp]anic) *[\])>:|\t,/])(?:[A-Za-z0-9_-]+[\])])?"
+    rb"[ \t\])>:|,]*(?:-+ +)?"
 )
 ASIDE = rb"(?:\[[^\]]*\]|\([^)]*\)|\{[^}]*\})" + _GAP
 """A thread, a process or a place in the code, between time and level or between level and component."""

@@ -57,6 +57,8 @@ class RecordBlocks:
         if not len(batch) or not self._kinds:
             return batch
         rows = _candidates(batch)
+        if batch.positions[0] == 0 and not (len(rows) and rows[0] == 0):
+            rows = np.concatenate([np.zeros(1, np.int64), rows])  # names of columns may begin as anything
         joined = batch if self._open is None and not len(rows) else self._joined(batch, rows)
         if len(joined):
             self._last = int(joined.positions[-1])

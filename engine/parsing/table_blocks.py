@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from engine.formats.field_names import TIME, kind_of
 from engine.formats.letters import text_of
 from engine.parsing.record_block import HeldLines, PassedLines, Placed, lines_of
 
@@ -96,8 +97,7 @@ class TableBlock(PassedLines):
 
     def _values(self, line: bytes) -> list[bytes]:
         if self._commas:
-            cells = _CELL.finditer(line + b",")
-            return [cell[2] if cell[1] is None else cell[1].replace(b'""', b'"') for cell in cells]
+            return cells_of(line)
         if b"\t" in line:
             return line.split(b"\t")
         return line.split(b" ") if b'"' not in line else [part.strip(b'"') for part in _QUOTED.findall(line)]
@@ -198,4 +198,67 @@ class CsvBlock(HeldLines):
         return [(lines[0][0], b" ".join(text for _, text in lines))]
 
 
-TABLE_KINDS = (TableKind(), CsvKind(), GeneralLogKind())
+_HEADING = re.compile(rb'"?[A-Za-z@_][\w@.-]*"?(?:,"?[A-Za-z@_][\w@.-]*"?){2,}$')
+_TELLING = frozenset("message msg text description details event action level severity status log".split())
+"""Names of columns; a table of a log has one of them, and a time."""
+
+
+class NamedCsvKind:
+    """See `engine.parsing.record_block.BlockKind`: CSV below a line with the names of its columns."""
+
+    name = "named_csv"
+    formats = ("w3c",)
+
+    def begin(self, line: bytes) -> "NamedCsvBlock | None":
+        """See `BlockKind`."""
+        if not _HEADING.match(line):
+            return None
+        names = [name.strip('"') for name in line.decode("utf-8", "replace").split(",")]
+        timed = any(kind_of(name) == TIME for name in names)
+        return NamedCsvBlock(names) if timed and not _TELLING.isdisjoint(map(str.lower, names)) else None
+
+    def restore(self, state: list[Any]) -> "NamedCsvBlock":
+        """See `BlockKind`."""
+        columns, begun, lines = state
+        return NamedCsvBlock(columns, lines_of(lines), begun=begun)
+
+
+class NamedCsvBlock(HeldLines):
+    """See `engine.parsing.record_block.RecordBlock`; a row goes on until the number of its quotation marks is even."""
+
+    def __init__(self, columns: list[str], lines: list[Placed] | None = None, *, begun: bool = False) -> None:
+        super().__init__(lines)
+        self._columns = columns
+        self._begun = begun
+        self._odd = sum(line.count(b'"') for _, line in self._lines) % 2
+
+    def take(self, position: int, line: bytes) -> list[Placed] | None:
+        """See `RecordBlock`."""
+        if not self._begun:
+            self._begun = True
+            return []
+        if len(self._lines) >= _MOST_LINES or self._bytes + len(line) > _MOST_BYTES:
+            return None
+        self._hold(position, line)
+        self._odd = (self._odd + line.count(b'"')) % 2
+        if self._odd:
+            return []
+        lines = self._released()
+        cells = cells_of(b" ".join(text for _, text in lines))
+        if len(cells) != len(self._columns):
+            return lines
+        named = zip(self._columns, map(text_of, cells), strict=True)
+        return [(lines[0][0], orjson.dumps({"#table": "csv"} | {name: value for name, value in named if value}))]
+
+    def state(self) -> list[Any]:
+        """See `RecordBlock`."""
+        return [self._columns, self._begun, super().state()]
+
+
+def cells_of(line: bytes) -> list[bytes]:
+    """The cells of a row of CSV."""
+    cells = _CELL.finditer(line + b",")
+    return [cell[2] if cell[1] is None else cell[1].replace(b'""', b'"') for cell in cells]
+
+
+TABLE_KINDS = (TableKind(), CsvKind(), GeneralLogKind(), NamedCsvKind())
