@@ -6,7 +6,10 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-LIBRARIES = ("usr/lib/x86_64-linux-gnu", "usr/lib/aarch64-linux-gnu", "lib/x86_64-linux-gnu", "usr/lib")
+LIBRARIES = (
+    "usr/lib/x86_64-linux-gnu", "usr/lib/aarch64-linux-gnu", "lib/x86_64-linux-gnu", "usr/lib", "usr/lib/syslog-ng",
+    "usr/lib/freeradius",
+)  # fmt: skip
 _URI = re.compile(r"^'[^']+' (?P<name>[^_]+)_(?P<version>[^_]+)_")
 
 

@@ -52,7 +52,7 @@ def run(name: str, daemon: Mapping[str, Any], out: Path) -> Path:
     """Fetch, start, ask and stop one daemon; returns its log.
 
     Raises:
-        PackageError: a package cannot be fetched.
+        PackageError: a package cannot be fetched, or lacks a library.
         OSError: the program cannot be started.
         subprocess.SubprocessError: a command that prepares it fails or hangs.
     """
@@ -86,7 +86,10 @@ def run(name: str, daemon: Mapping[str, Any], out: Path) -> Path:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-    log.write_bytes((folder / daemon.get("log", "output")).read_bytes())
+    written = (folder / daemon.get("log", "output")).read_bytes()
+    if b"error while loading shared libraries" in written:
+        raise PackageError(f"{name} misses a library: {written.decode('utf-8', 'replace').strip()}")
+    log.write_bytes(written)
     log.with_suffix(".json").write_text(json.dumps({"started_ns": started_ns, "ended_ns": time.time_ns()}))
     return log
 

@@ -47,7 +47,8 @@ lines further up, those of the other stream included.
 
 **Records over several lines.** Before lines are parsed, these become one line each: documents of JSON that are spread
 over lines or stand in an array, the records of a batch (`Records` of CloudTrail and Azure, `logEvents`, OTLP's
-`resourceLogs`, lists of Kubernetes), rows below a line `#Fields:` or `#fields` (W3C, Zeek), rows of CSV below the names of its columns, or whose fields
+`resourceLogs`, lists of Kubernetes), rows below a line `#Fields:` or `#fields` (W3C, Zeek), rows of CSV below the names
+of its columns, or whose fields
 hold line ends, `java.util.logging`, Samba, .NET's console, slow logs of PHP and MySQL, Windows events, Oracle's alert
 log, DB2's diagnostic log, reports of Erlang, the history of apt.
 Each record has the position where it begins. What is held comes out after `max_join_wait_s` without a line. In formats
