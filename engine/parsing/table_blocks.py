@@ -224,7 +224,7 @@ class NamedCsvKind:
 
 
 class NamedCsvBlock(HeldLines):
-    """See `engine.parsing.record_block.RecordBlock`; a row goes on until the number of its quotation marks is even."""
+    """See `engine.parsing.record_block.RecordBlock`; a row ends where the number of its quotation marks is even."""
 
     def __init__(self, columns: list[str], lines: list[Placed] | None = None, *, begun: bool = False) -> None:
         super().__init__(lines)
