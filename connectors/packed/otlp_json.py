@@ -52,7 +52,7 @@ class OtlpJsonMessages:
                 found = list(self._lines(raw))
                 if len(found) > 1 << LINE_BITS:
                     raise BrokenRequestError(f"more than {1 << LINE_BITS} lines in one message")
-            except BrokenRequestError as error:
+            except (BrokenRequestError, RecursionError) as error:
                 reason = f"message refused, {NO_REQUEST}: {error}"
                 letters.append(DeadLetter(f"{self._name}/{offset}", reason, raw[:RAW_BYTES], size))
                 continue
@@ -70,9 +70,9 @@ class OtlpJsonMessages:
         if not isinstance(request, dict):
             raise BrokenRequestError("it is not an object")
         for group in _objects(request, "resourceLogs"):
-            resource = json_pairs((group.get("resource") or {}).get("attributes"))
+            resource = json_pairs(_object(group, "resource").get("attributes"))
             for part in _objects(group, "scopeLogs"):
-                source = source_text(resource, json_scope(part.get("scope") or {}))
+                source = source_text(resource, json_scope(_object(part, "scope")))
                 for record in _objects(part, "logRecords"):
                     body = _body(record.get("body"))
                     if self._whole:
@@ -82,6 +82,13 @@ class OtlpJsonMessages:
 
 
 _SPACES_IN_BODY = bytes.maketrans(b"\n", b" ")
+
+
+def _object(parent: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = {} if parent.get(name) is None else parent[name]
+    if not isinstance(found, dict):
+        raise BrokenRequestError(f"{name} is not an object")
+    return found
 
 
 def _objects(parent: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
@@ -120,6 +127,9 @@ def _body(value: Any) -> bytes:
     found = json_value(value)
     if isinstance(found, str):
         if isinstance(value, dict) and "bytesValue" in value:
-            return base64.b64decode(found)
+            try:
+                return base64.b64decode(found)
+            except ValueError as error:
+                raise BrokenRequestError(f"bytesValue is not base64 ({error})") from error
         return found.encode("utf-8", "replace")
     return b"" if found is None else dumped(found)

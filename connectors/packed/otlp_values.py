@@ -120,15 +120,24 @@ def json_value(value: Any, depth: int = 0) -> Any:
     try:
         for name, content in (value or {}).items():
             if name == "intValue":
-                found = int(content)
+                found = _int64(content)
             elif name == "arrayValue":
                 found = [json_value(item, depth + 1) for item in content.get("values") or ()]
             elif name == "kvlistValue":
                 found = json_pairs(content.get("values"), depth + 1)
             elif name in ("stringValue", "boolValue", "doubleValue", "bytesValue"):
+                if isinstance(content, list | dict):
+                    raise TypeError(f"{name} is a list or an object")
                 found = content
     except (AttributeError, TypeError, ValueError) as error:
         raise BrokenRequestError(f"a value is of another type than its name states ({error})") from error
+    return found
+
+
+def _int64(content: Any) -> int:
+    found = int(content)
+    if not -(1 << 63) <= found < 1 << 63:
+        raise ValueError("intValue has more than 64 bits")
     return found
 
 
@@ -151,11 +160,8 @@ def _scope(name: str, version: str, attributes: dict[str, Any]) -> dict[str, Any
 
 
 def dumped(value: Any) -> bytes:
-    """A value as JSON; whole numbers beyond 64 bits as text."""
-    try:
-        return orjson.dumps(value)
-    except TypeError:
-        return orjson.dumps(value, default=str) if not isinstance(value, int) else b'"%d"' % value
+    """A value as JSON."""
+    return orjson.dumps(value)
 
 
 def source_text(attributes: Mapping[str, Any], scope: Mapping[str, Any]) -> tuple[bytes, bytes]:

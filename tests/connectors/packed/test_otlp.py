@@ -294,6 +294,10 @@ def test_a_body_of_more_lines_than_a_position_counts_refuses_its_message_alone()
     assert found.rejects[0].reason == "message refused, it holds more than 1048576 lines"
 
 
+def _of_body(value: bytes) -> bytes:
+    return b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":%s}]}]}]}' % value
+
+
 @pytest.mark.parametrize(
     ("value", "words"),
     [
@@ -303,6 +307,12 @@ def test_a_body_of_more_lines_than_a_position_counts_refuses_its_message_alone()
         (b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":"soon"}]}]}]}', "timeUnixNano is not a whole"),
         (b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":"text"}]}]}]}', "a value is of another type"),
         (b'{"resourceLogs":[{"resource":{"attributes":[1]},"scopeLogs":[]}]}', "attributes are not a list"),
+        (b'{"resourceLogs":[{"resource":"x"}]}', "resource is not an object"),
+        (b'{"resourceLogs":[{"scopeLogs":[{"scope":[1]}]}]}', "scope is not an object"),
+        (_of_body(b'{"bytesValue":"a"}'), "bytesValue is not base64"),
+        (_of_body(b'{"intValue":"99999999999999999999"}'), "intValue has more than 64 bits"),
+        (_of_body(b'{"doubleValue":%s}' % (b"[" * 500 + b"]" * 500)), "doubleValue is a list or an object"),
+        (_of_body(b'{},"severityText":%s' % (b"[" * 1000 + b"]" * 1000)), "recursion"),
     ],
 )
 def test_json_that_is_no_request_is_a_dead_letter_that_says_why(value: bytes, words: str) -> None:
