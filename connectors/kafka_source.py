@@ -155,7 +155,7 @@ class KafkaPartition:
             begin = 1
         if found.last is not None and len(found) > begin:
             self.connection.down = ""
-            self._next = found.last.offset + 1
+            self._next = max(self._next or 0, found.last.offset + 1)  # an end behind it may have been reported
             self._bookmark.passed(found.last, self._next)
         self._stop_where_due(high, at_end)
         if len(found) > begin:

@@ -3,8 +3,9 @@
 import time
 from collections.abc import Callable
 
+import numpy as np
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Producer
 from pydantic import ValidationError
 
 from connectors.base import (
@@ -17,6 +18,7 @@ from connectors.base import (
 )
 from connectors.broker import EmbeddedBroker
 from connectors.checks import drain, records
+from connectors.kafka_reader import Fetched, Mark
 from connectors.kafka_settings import Connection, KafkaSettings
 from connectors.kafka_sink import KafkaSink, KafkaSinkSettings
 from connectors.kafka_source import KafkaPartition, KafkaSource, KafkaSourceSettings, place_of
@@ -48,6 +50,41 @@ def poll(reader: KafkaPartition) -> LineBatch:
         if batch is not None:
             return batch
     raise AssertionError("no batch came")
+
+
+class _OnePoll:
+    """A reader that gives one message and, behind an offset without one, the end of the partition."""
+
+    def __init__(self) -> None:
+        self._line = np.frombuffer(b"one", np.uint8)
+        self._polls = 0
+
+    def poll(self, count: int, timeout_s: float, *, with_first: bool) -> Fetched:
+        none = np.zeros(0, np.int64)
+        self._polls += 1
+        if self._polls > 1:
+            return Fetched(none, none, none)
+        address, size, offset = (np.array([n], np.int64) for n in (self._line.ctypes.data, 3, 0))
+        end = KafkaError(KafkaError._PARTITION_EOF), 2
+        return Fetched(address, size, offset, [end], last=Mark(0, -1, b"one"))
+
+    def close(self) -> None:
+        """Nothing to free."""
+
+
+def test_an_end_that_comes_with_the_last_message_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mark of a transaction's end is an offset without a message."""
+    reader = KafkaSource(KafkaSourceSettings(brokers=NOWHERE, topic="t", stop_at_end=True)).open("t/0", None)
+    reader._reader.close()
+    monkeypatch.setattr(reader, "_reader", _OnePoll())
+    monkeypatch.setattr(reader, "_watermark", lambda _: 2)
+    batch = reader.next_batch()
+    assert batch is not None
+    assert batch.line(0) == b"one"
+    assert reader.lag() == 0
+    with pytest.raises(StopIteration):
+        reader.next_batch()
+    reader.close()
 
 
 def test_a_worker_without_partitions_reads_new_ones_from_their_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
