@@ -7,6 +7,7 @@
 No engine starts while `moving` exists. A move that was interrupted is completed if step 2 was, and else begins again.
 """
 
+import fcntl
 import json
 import os
 import shutil
@@ -59,14 +60,22 @@ def opened(settings: RegionSettings) -> Iterator[SavedState | None]:
         RecoveryError: it is in use or damaged.
     """
     path = settings.recovery.path
-    finish(path)
-    found = sorted(path.glob("worker-*-of-*"))
+    if not path.exists():
+        yield None
+        return
+    with _alone(path):
+        finish(path)
+        found = sorted(path.glob("worker-*-of-*"))
+        if found:
+            yield from _opened(path, found)
+        else:
+            yield None
+
+
+def _opened(path: Path, found: Sequence[Path]) -> Iterator[SavedState]:
     divisions = {folder.name.rpartition("-")[2] for folder in found}
     if len(divisions) > 1:
         raise RecoveryError(f"recovery.path: {path} holds the state of several numbers of workers; keep one of them")
-    if not found:
-        yield None
-        return
     with _locked(found):
         of = int(divisions.pop())
         folders = {int(folder.name.split("-")[1]): folder for folder in found}
@@ -75,6 +84,22 @@ def opened(settings: RegionSettings) -> Iterator[SavedState | None]:
             raise RecoveryError(f"recovery.path: the workers' folders in {path} were made under different settings")
         workers = [read(folders[i]) if i in folders else {} for i in range(of)]
         yield SavedState(folders, of, saved[0], workers)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keeps other `driftline state` commands away: they would take a move that is being made for an interrupted one."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RecoveryError(
+                f"recovery.path: another `driftline state` command uses {path}; repeat this one after its end"
+            ) from error
+        yield
+    finally:
+        os.close(folder)
 
 
 @contextmanager
@@ -133,11 +158,14 @@ def reset(settings: RegionSettings, *, keep_positions: bool) -> int:
             _replace(settings, saved, kept)
             return len(saved.folders)
     path = settings.recovery.path
-    finish(path)
-    folders = sorted(path.glob("worker-*-of-*"))
-    with _locked(folders):
-        for folder in folders:
-            shutil.rmtree(folder)
+    if not path.exists():
+        return 0
+    with _alone(path):
+        finish(path)
+        folders = sorted(path.glob("worker-*-of-*"))
+        with _locked(folders):
+            for folder in folders:
+                shutil.rmtree(folder)
     return len(folders)
 
 

@@ -293,6 +293,16 @@ def test_a_running_engine_is_not_disturbed(settings, save):
         rescale.rescale(settings(), 2)
 
 
+def test_one_command_works_at_a_time(settings, save, tmp_path):
+    save(settings(), [positions([0])])
+    with rescale.opened(settings()):
+        (tmp_path / "recovery" / "moving").mkdir()  # as it is while the new folders are made
+        for other in (lambda: rescale.rescale(settings(), 2), lambda: rescale.reset(settings(), keep_positions=False)):
+            with pytest.raises(RecoveryError, match="another `driftline state` command uses"):
+                other()
+        assert (tmp_path / "recovery" / "moving").exists()
+
+
 @pytest.mark.parametrize("at", range(4))
 def test_a_move_that_is_cut_short_is_completed_by_the_next(settings, save, tmp_path, monkeypatch, at):
     before = [positions([0]), positions([1])]
