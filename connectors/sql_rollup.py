@@ -104,7 +104,7 @@ class SqlRollupSink:
             with self._engine.begin() as connection:
                 begin_write(connection)
                 _store(connection, documents)
-                deleted = self._delete_old(connection, documents[0]["region"])
+                deleted = self._delete_old(connection, documents)
         except (sa.exc.DBAPIError, OSError) as error:
             raise SinkUnavailableError(
                 f"{len(documents)} counts were not stored in {shown(self._url)}: {driver_message(error)}. "
@@ -127,8 +127,12 @@ class SqlRollupSink:
         if engine is not None:
             engine.dispose()
 
-    def _delete_old(self, connection: sa.Connection, region: str) -> int:
+    def _delete_old(self, connection: sa.Connection, documents: Sequence[Any]) -> int:
         """Delete rows behind the retention, once for each hour of event time.
+
+        Args:
+            connection: In the transaction that stores `documents`.
+            documents: At least one.
 
         Returns:
             The newest minute at the last deletion.
@@ -137,11 +141,14 @@ class SqlRollupSink:
         newest = max(settled.values(), default=0)
         if newest < self._deleted + 60:
             return self._deleted
-        kept, columns = self._kept_days, TEMPLATE_MINUTES.c
+        kept, columns, region = self._kept_days, TEMPLATE_MINUTES.c, documents[0]["region"]
         for partition, top in settled.items():
             _delete_minutes(connection, region, _floor(top, kept.minutes, 60), columns.partition == partition)
-        # Another worker may still read lines of long ago, so its partitions have twice the time.
-        _delete_minutes(connection, region, _floor(newest, 2 * kept.minutes, 60), sa.true())
+        # Another worker may still read lines of long ago, so its partitions have twice the time. What is read now has
+        # its own time only: a minute that is still open is written again.
+        read = {document["partition"] for document in documents}
+        read.update(partition for partition, top in self._newest.items() if settled.get(partition) != top)
+        _delete_minutes(connection, region, _floor(newest, 2 * kept.minutes, 60), columns.partition.not_in(read))
         for span, days in ((1, kept.minutes), (60, kept.hours), (1_440, kept.days)):
             floor = _floor(newest, days, max(60, span))
             for table in (TEMPLATE_SPANS, SCORE_SPANS):

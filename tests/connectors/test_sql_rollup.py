@@ -143,6 +143,22 @@ def test_partitions_that_lag_behind_keep_their_minutes_for_twice_the_time(store,
     sink.close()
 
 
+def test_minutes_of_long_ago_that_are_still_read_are_not_deleted(store, database):
+    sink = SqlRollupSink(store, KeptDays(2, 90, 730))
+    sink.open(None)
+    for _ in range(SNAPSHOTS + 1):
+        write(sink, {("p", 9_000, 0, "a"): COUNTED})
+    for minute in (100, 101, 102):  # an old file, in whose open minutes nothing changes between two writes
+        sink.write([record(("q", minute, 0, "a"), COUNTED), record(("p", 9_000 + minute, 0, "a"), COUNTED)])
+        sink.flush(5)
+        sink.snapshot()
+    for _ in range(2):
+        write(sink, {("q", minute, 0, "a"): COUNTED for minute in (100, 101, 102)})
+    lines = {row["minute"]: row["lines"] for row in rows(database, TEMPLATE_SPANS) if row["span"] == 1_440}
+    assert lines[0] == 3 * 2
+    sink.close()
+
+
 def test_counts_of_the_schema_before_the_sums_are_added_up(store):
     engine = sa.create_engine(database_url(store))
     scripts = ScriptDirectory(str(VERSIONS), version_locations=[str(VERSIONS)])
