@@ -63,7 +63,7 @@ def rescale(
 def reset(
     region: RegionFile,
     keep_positions: Annotated[
-        bool, typer.Option("--keep-positions", help="Keep what was read and delivered; delete what was learnt.")
+        bool, typer.Option("--keep-positions", help="Keep what was read, delivered and counted; delete the rest.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:

@@ -13,6 +13,9 @@ from engine.runtime.state_rows import StateKey
 
 BY_PARTITION = ("parse", "rollup", "find", "window")
 
+COUNTS = ("rollup", "count")
+"""Steps that count what the store has absolute rows of."""
+
 Owner = Callable[[str], int]
 States = Mapping[StateKey, Any]
 

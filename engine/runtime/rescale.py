@@ -23,7 +23,7 @@ from connectors.registry import divide_positions
 from engine.flow.outputs import DEAD_LETTERS, DRIFT_EVENTS
 from engine.parsing.moved_state import moved, without_records
 from engine.runtime import recovery
-from engine.runtime.divided_state import divide, is_position, sink_states, step_of
+from engine.runtime.divided_state import COUNTS, divide, is_position, sink_states, step_of
 from engine.runtime.state_rows import RecoveryError, StateKey, read, write
 from engine.settings import RegionSettings
 from engine.windows import table_log
@@ -143,7 +143,9 @@ def rescale(settings: RegionSettings, of: int | None) -> SavedState | None:
 
 
 def reset(settings: RegionSettings, *, keep_positions: bool) -> int:
-    """Delete the state, or all of it but what was read and delivered; returns the number of folders.
+    """Delete the state, or all of it but what was read, delivered and counted; returns the number of folders.
+
+    Counts are kept with the positions: rows of minutes are absolute, and would lose the lines that are not read again.
 
     State that is deleted as a whole need not be readable.
 
@@ -154,7 +156,10 @@ def reset(settings: RegionSettings, *, keep_positions: bool) -> int:
         with opened(settings) as saved:
             if saved is None:
                 return 0
-            kept = [{key: state for key, state in each.items() if is_position(key)} for each in saved.workers]
+            kept = [
+                {key: state for key, state in each.items() if is_position(key) or step_of(key) in COUNTS}
+                for each in saved.workers
+            ]
             _replace(settings, saved, kept)
             return len(saved.folders)
     path = settings.recovery.path

@@ -278,9 +278,10 @@ def test_the_beginning_of_a_record_is_not_given_up(settings, save):
 
 
 def test_a_reset_deletes_all_or_all_but_the_positions(settings, save, tmp_path):
-    save(settings(), [positions([0]) | {("0-jsonl", "0"): {"bytes": 3}}])
+    counted = {("rollup", "t/0"): {"partition": "t/0"}, ("count", "0"): {"t/0 (windows 0)": {"newest": 1}}}
+    save(settings(), [positions([0]) | {("0-jsonl", "0"): {"bytes": 3}} | counted])
     rescale.reset(settings(), keep_positions=True)
-    assert load(settings(), 1) == [{("source", "t/0"): {"offset": 0}, ("0-jsonl", "0"): {"bytes": 3}}]
+    assert load(settings(), 1) == [{("source", "t/0"): {"offset": 0}, ("0-jsonl", "0"): {"bytes": 3}} | counted]
     rescale.reset(settings(), keep_positions=False)
     assert list((tmp_path / "recovery").iterdir()) == []
     assert rescale.reset(settings(), keep_positions=False) == 0
