@@ -13,6 +13,7 @@ import fcntl
 import itertools
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -30,6 +31,9 @@ from connectors.shapes import Shape, ShapedSinkSettings, id_of, shaped
 log = logging.getLogger(__name__)
 
 _BLOCK = 1 << 20
+
+_OWN = re.compile(r"\.\d{8}T\d{6}-\d{6}(?:\.[a-z0-9]+)?$")
+"""End of the name of a file that this module renamed, and that may have been compressed since."""
 
 FILE_MODE = 0o640
 """Of a new file: alerts and dead letters quote raw lines, which are not for every user of the machine."""
@@ -184,7 +188,9 @@ class JsonlSink:
         self._delete_old()
 
     def _delete_old(self) -> None:
-        settings, kept = self._settings, sorted(rotations(self._path), key=lambda each: each[0], reverse=True)
+        settings = self._settings
+        own = [each for each in rotations(self._path) if _OWN.match(each[0].removeprefix(self._path))]
+        kept = sorted(own, key=lambda each: each[0], reverse=True)
         floor_s = 0.0 if settings.keep_days is None else self._wall_s() - settings.keep_days * 86_400
         for number, (path, stat) in enumerate(kept):
             if number >= settings.keep_files or stat.st_mtime < floor_s:

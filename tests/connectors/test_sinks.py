@@ -90,6 +90,21 @@ def test_renamed_files_are_deleted_by_their_age(rotating, tmp_path):
     sink.close()
 
 
+def test_files_that_others_renamed_or_copied_stay(rotating, tmp_path):
+    for name in ("a.jsonl.1", "a.jsonl-2026.gz", "a.jsonl.20261101"):
+        (tmp_path / name).write_bytes(b"")
+        os.utime(tmp_path / name, (0, 0))
+    (tmp_path / "a.jsonl.20200101T000000-000000.gz").write_bytes(b"")
+    sink = rotating(rotate_bytes=1, keep_files=1, keep_days=30.0)
+    rotating.clock[0] = tmp_path.stat().st_mtime
+    written(sink, 1)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names > {"a.jsonl", "a.jsonl.1", "a.jsonl-2026.gz", "a.jsonl.20261101"}
+    assert len(names) == 5
+    assert "a.jsonl.20200101T000000-000000.gz" not in names
+    sink.close()
+
+
 @pytest.mark.parametrize("saved", [0, 1, 2])
 def test_a_crash_around_a_rotation_repeats_and_loses_nothing(rotating, tmp_path, saved):
     """The state of an earlier snapshot is the newest one; what was written since comes again."""
