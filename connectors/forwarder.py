@@ -22,7 +22,7 @@ import orjson
 from confluent_kafka import KafkaError, Producer
 from pydantic import BaseModel, ConfigDict, Field
 
-from connectors.base import ConnectorError, LineBatch, SourceUnavailableError
+from connectors.base import ConnectorError, LineBatch, SourceUnavailableError, State
 from connectors.files import FileSettings, FileSource
 from connectors.kafka_settings import Connection, KafkaSettings, build_client
 from foundation import durable
@@ -147,7 +147,7 @@ class Forwarder:
                 self._send_due(producer, float("inf"))
                 self._await_acknowledgement(producer)
                 if (place := reader.snapshot()) != state:
-                    durable.write(self._settings.state, orjson.dumps(place))
+                    self._save(place)
                     state = place
                 saved_s = self._monotonic_s()
             if ended:
@@ -207,6 +207,15 @@ class Forwarder:
                 f"behind the places in {self._settings.state} is lost; correct the cause and start again."
             )
 
+    def _save(self, place: State) -> None:
+        try:
+            durable.write(self._settings.state, orjson.dumps(place))
+        except OSError as error:
+            raise ForwardError(
+                f"the places in the files cannot be kept in {self._settings.state}: {error.strerror}; the lines since "
+                "the last saved places are sent again at the next start"
+            ) from error
+
     def _await_acknowledgement(self, producer: Producer) -> None:
         reported_s = self._monotonic_s()
         while self._unacknowledged:
@@ -240,7 +249,9 @@ def _locked(path: Path) -> Iterator[dict[str, Any] | None]:
             raise ForwardError(f"{path} is used by another `driftline forward`: give each its own --state") from error
         try:
             saved = orjson.loads(path.read_bytes()) if path.exists() else None
-        except orjson.JSONDecodeError as error:
+            if not isinstance(saved, dict | None):
+                raise ValueError("not an object")
+        except ValueError as error:
             raise ForwardError(
                 f"{path} does not hold places in files ({error}); remove it to read the files from their beginning"
             ) from error

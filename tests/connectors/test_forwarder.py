@@ -1,5 +1,7 @@
 """Files to packed messages: how lines are gathered, what is saved, and what is refused."""
 
+import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -135,15 +137,30 @@ def test_what_cannot_work_is_one_sentence(tmp_path: Path, producer: FakeProducer
         forwarder_of(settings_of(tmp_path)).run()
     settings = settings_of(tmp_path)
     (tmp_path / "a.log").write_bytes(b"1\n")
-    settings.state.write_bytes(b"{")
-    with pytest.raises(ForwardError, match=r"places\.json does not hold places in files"):
-        forwarder_of(settings).run()
+    for damaged in (b"{", b"[]"):
+        settings.state.write_bytes(damaged)
+        with pytest.raises(ForwardError, match=r"places\.json does not hold places in files"):
+            forwarder_of(settings).run()
     settings.state.write_bytes(orjson.dumps({}))
     with module._locked(settings.state), pytest.raises(ForwardError, match="is used by another"):
         forwarder_of(settings).run()
     (tmp_path / "file").touch()
     with pytest.raises(ForwardError, match=r"cannot be kept in .*file/places"):
         forwarder_of(settings.model_copy(update={"state": tmp_path / "file" / "places"})).run()
+
+
+def test_places_that_cannot_be_saved_end_it_with_one_sentence(
+    tmp_path: Path, producer: FakeProducer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.log").write_bytes(b"1\n")
+
+    def full(_file: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ForwardError, match=r"places\.json: No space left on device; the lines since"):
+        forwarder_of(settings_of(tmp_path)).run()
+    assert [value for _, value in producer.sent] == [b"1"]
 
 
 @pytest.mark.process
