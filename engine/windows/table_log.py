@@ -19,6 +19,7 @@ A table with few windows is saved whole, without files.
 
 import errno
 import mmap
+import re
 import secrets
 from collections import deque
 from pathlib import Path
@@ -48,6 +49,8 @@ _GROWN_SHARE = 3
 FOLDERS = "windows-*"
 """Names of the folders with parts, one for each log."""
 
+_NAME = re.compile("windows-[0-9a-f]{16}")
+
 
 def folder_of(state: bytes) -> str | None:
     """Name of the folder with the parts that a windower's snapshot refers to; None where it is whole.
@@ -56,7 +59,15 @@ def folder_of(state: bytes) -> str | None:
         WindowStateError: the bytes are not a snapshot.
     """
     saved = unpack(state)[0]["log"]
-    return None if saved is None else str(saved["folder"])
+    return None if saved is None else _name_of(saved)
+
+
+def _name_of(saved: dict[str, Any]) -> str:
+    """Name of the folder of a reference; files of a folder elsewhere would be taken for parts and deleted."""
+    name = str(saved["folder"])
+    if not _NAME.fullmatch(name):
+        raise WindowStateError(f"window state refers to the folder {name!r}, which holds no parts of windows")
+    return name
 
 
 class TableLog:
@@ -163,7 +174,7 @@ class TableLog:
 
     def _load_parts(self, table: SessionTable, saved: dict[str, Any]) -> None:
         if self._within is not None:
-            self._folder = self._within / saved["folder"]
+            self._folder = self._within / _name_of(saved)
         self._parts = deque((number, swept) for number, swept in saved["parts"])
         self._size, self._sweep_at, self._number = saved["size"], saved["sweep_at"], self._parts[-1][0] + 1
         table_parts.load_parts(table, [self._read(number) for number, _ in self._parts], self._size)

@@ -169,6 +169,21 @@ def test_a_missing_or_damaged_part_is_named(tmp_path) -> None:
 
 
 @pytest.mark.usefixtures("parts_at_once")
+def test_no_file_outside_the_folders_of_parts_is_deleted(tmp_path) -> None:
+    table, log = SessionTable(), TableLog(tmp_path / "recovery")
+    (tmp_path / "recovery").mkdir()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").touch()
+    Sessions(table).open([1, 2])
+    saved, whole = log.save(table)
+    (part,) = files(tmp_path / "recovery")
+    part.rename(tmp_path / "mine" / part.name)
+    with pytest.raises(WindowStateError, match=r"refers to the folder '\.\./mine'"):
+        loaded(tmp_path / "recovery", ({**saved, "folder": "../mine"}, whole))
+    assert (tmp_path / "mine" / "file").exists()
+
+
+@pytest.mark.usefixtures("parts_at_once")
 def test_a_full_disk_is_an_error_of_its_own(tmp_path, monkeypatch) -> None:
     table, log = SessionTable(), TableLog(tmp_path)
     Sessions(table).open([1])
