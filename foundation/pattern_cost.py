@@ -31,7 +31,7 @@ def slow_patterns(patterns: Sequence[str]) -> dict[str, str]:
     """The patterns that take more than linear time, each with a sentence.
 
     Raises:
-        OSError: no process can be started.
+        OSError: no process can be started, or it ended before it had tried all patterns.
     """
     if not patterns:
         return {}
@@ -45,6 +45,8 @@ def slow_patterns(patterns: Sequence[str]) -> dict[str, str]:
             output, _ = child.communicate()
             ended = False
     lines = [json.loads(line) for line in output.splitlines()]
+    if (ended and child.returncode) or not lines:
+        raise ChildProcessError(f"patterns cannot be tried: their process ended with status {child.returncode}")
     slow = {pattern: sentence for pattern, sentence in lines if sentence}
     if not ended:
         slow[lines[-1][0]] = f"takes more than {LIMIT_S:g} s"

@@ -32,3 +32,9 @@ def test_each_slow_pattern_is_named(monkeypatch):
 def test_a_pattern_that_takes_for_ever_is_ended(pattern, monkeypatch):
     monkeypatch.setattr(pattern_cost, "LIMIT_S", 2.0)
     assert list(slow_patterns([LINEAR[0], pattern])) == [pattern]
+
+
+def test_patterns_that_nothing_tried_are_not_linear(monkeypatch):
+    monkeypatch.setattr(pattern_cost.sys, "executable", "/bin/false")
+    with pytest.raises(ChildProcessError, match="cannot be tried: their process ended with status 1"):
+        slow_patterns(LINEAR)
