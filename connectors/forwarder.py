@@ -33,7 +33,7 @@ SAVE_S = 1.0
 """Pause between two savings of the places: how much is sent again after a kill."""
 
 IDLE_S = 0.02
-"""Pause where no file has news, and between two attempts where librdkafka's queue is full."""
+"""Pause where no file has news."""
 
 REPORT_S = 30.0
 """Pause between two warnings that the brokers do not acknowledge."""
@@ -188,8 +188,7 @@ class Forwarder:
                 producer.produce(self._settings.kafka.topic, value, key=key, on_delivery=self._report)
                 break
             except BufferError:
-                producer.poll(IDLE_S)
-                self._check()
+                self._await_acknowledgement(producer)
         self._unacknowledged += 1
         self.lines += len(pack.lines)
         self.messages += 1

@@ -149,6 +149,25 @@ def test_what_cannot_work_is_one_sentence(tmp_path: Path, producer: FakeProducer
         forwarder_of(settings.model_copy(update={"state": tmp_path / "file" / "places"})).run()
 
 
+def test_a_stop_ends_it_while_the_queue_is_full(
+    tmp_path: Path, producer: FakeProducer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a.log").write_bytes(b"1\n2\n")
+    clock = Clock(5.0)
+
+    def produce(*_: object, **__: object) -> None:
+        if producer.sent:
+            raise BufferError
+        producer.sent.append(("", b""))
+
+    monkeypatch.setattr(producer, "produce", produce)
+    monkeypatch.setattr(producer, "flush", clock.wait)
+    with pytest.raises(ForwardError, match="brokers b:1 do not acknowledge; the lines since the last saved places"):
+        forwarder_of(settings_of(tmp_path, max_lines=1), clock).run()
+    assert "have not acknowledged 1 messages: no answer" in caplog.text
+    assert clock.now_s < 40.0
+
+
 def test_places_that_cannot_be_saved_end_it_with_one_sentence(
     tmp_path: Path, producer: FakeProducer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
