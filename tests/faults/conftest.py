@@ -32,7 +32,7 @@ from models.storage.store import ModelStore
 from models.text.embeddings import embedding_cache
 from models.train_detector import TrainSettings
 from models.training.scoring import WindowScorer
-from tests.support.apache_kafka import new_kafka
+from tests.support.apache_kafka import is_apache, new_kafka
 from tests.support.processes import LIMIT_S, Engine, kill, until
 
 REGION = "fault-test"
@@ -243,16 +243,16 @@ def launch(tmp_path: Path, store: Path) -> Iterator[Launch]:
 
 @pytest.fixture
 def broker(request: pytest.FixtureRequest) -> EmbeddedBroker:
-    """The broker that `new_topic` makes topics in: the embedded one, or what `both` asks for."""
+    """The broker that `new_topic` makes topics in: the embedded one, or what `both_brokers` asks for."""
     kind = getattr(request, "param", "embedded")
-    found: EmbeddedBroker = request.getfixturevalue("apache_kafka" if kind == "apache" else "embedded_broker")
+    found: EmbeddedBroker = request.getfixturevalue("apache_kafka" if is_apache(kind) else "embedded_broker")
     return found
 
 
 @pytest.fixture
 def own_broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[EmbeddedBroker]:
-    """A broker, not yet started, that the test may stop, pause and kill; of the kind that `both` asks for."""
-    apache = getattr(request, "param", "embedded") == "apache"
+    """A broker, not yet started, that the test may stop, pause and kill; of the kind that `both_brokers` asks for."""
+    apache = is_apache(getattr(request, "param", "embedded"))
     broker = new_kafka(tmp_path / "kafka") if apache else EmbeddedBroker(log_path=tmp_path / "broker.log")
     yield broker
     broker.resume()

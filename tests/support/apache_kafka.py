@@ -1,6 +1,7 @@
 """A real Apache Kafka for tests: one process that is broker and controller (KRaft), with its log on disk."""
 
 import base64
+import os
 import signal
 import subprocess
 import tempfile
@@ -9,6 +10,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -239,9 +241,33 @@ def _formatted(folders: Sequence[Path]) -> list[ApacheKafka]:
     return brokers
 
 
+ONE = "one"
+"""Parameter of the broker that is at hand, looked for when the first test needs it."""
+
+
 def both_brokers(fixture: str) -> pytest.MarkDecorator:
-    """Runs a test with the embedded broker and with an Apache Kafka in `fixture`, see `tests/faults/conftest.py`."""
-    return pytest.mark.parametrize(fixture, ["embedded", "apache"], indirect=True)
+    """Runs a test with a broker in `fixture`, see `tests/faults/conftest.py`.
+
+    It is an Apache Kafka where there is one, and the embedded broker elsewhere; with `DRIFTLINE_BOTH_BROKERS` set, one
+    after the other. These tests take minutes.
+    """
+    kinds = ["embedded", "apache"] if os.environ.get("DRIFTLINE_BOTH_BROKERS") else [ONE]
+    return pytest.mark.parametrize(fixture, kinds, indirect=True)
+
+
+def is_apache(kind: str) -> bool:
+    """Whether a parameter of `both_brokers` stands for an Apache Kafka."""
+    return kind == "apache" or (kind == ONE and _is_here())
+
+
+@cache
+def _is_here() -> bool:
+    try:
+        java()
+        jars()
+    except KafkaMissingError:
+        return False
+    return True
 
 
 def main() -> None:
