@@ -17,7 +17,6 @@ import sqlalchemy as sa
 from connectors.base import Record, SinkUnavailableError, State
 from connectors.sql_database import begin_write, database_url, driver_message, open_database, shown, upsert
 from connectors.sql_schema import (
-    ALL_TEMPLATES,
     COUNT_COLUMNS,
     LEVEL_COLUMNS,
     SCORE_SPANS,
@@ -28,7 +27,7 @@ from connectors.sql_schema import (
     WINDOW_COLUMNS,
     without_nul,
 )
-from connectors.sql_settings import SqlSettings
+from connectors.sql_settings import ALL_TEMPLATES, SqlSettings
 from foundation.score_buckets import counts_of
 from foundation.time_text import NS_PER_S, iso_time
 

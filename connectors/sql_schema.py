@@ -194,9 +194,6 @@ WINDOW_COLUMNS = ("windows", "anomalous", "alerts")
 
 COUNT_COLUMNS = (*LEVEL_COLUMNS, *WINDOW_COLUMNS)
 
-ALL_TEMPLATES = ""
-"""In place of a template: the counts of all of them, each line and each window once."""
-
 TEMPLATE_MINUTES = sa.Table(
     "template_minutes",
     METADATA,

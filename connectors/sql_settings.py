@@ -1,10 +1,13 @@
-"""Settings of the SQL sink; apart from it, so that a region's settings are read without SQLAlchemy."""
+"""Settings of the SQL sink and the names of its rows; apart from it, so that they are read without SQLAlchemy."""
 
 from typing import Literal
 
 from pydantic import Field, SecretStr
 
 from connectors.sink_settings import BaseSinkSettings
+
+ALL_TEMPLATES = ""
+"""In place of a template: the counts of all of them, each line and each window once."""
 
 
 class SqlSettings(BaseSinkSettings):

@@ -12,13 +12,13 @@ from fastapi import Query
 
 from connectors.sql_schema import (
     ALERTS,
-    ALL_TEMPLATES,
     COUNT_COLUMNS,
     LEVEL_COLUMNS,
     SPANS,
     TEMPLATE_MINUTES,
     TEMPLATE_SPANS,
 )
+from connectors.sql_settings import ALL_TEMPLATES
 from engine.api.pages import time_of
 from engine.api.problems import ProblemError
 from engine.api.services import Services

@@ -7,7 +7,8 @@ import sqlalchemy as sa
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from connectors.sql_schema import ALERTS, ALL_TEMPLATES, TEMPLATES
+from connectors.sql_schema import ALERTS, TEMPLATES
+from connectors.sql_settings import ALL_TEMPLATES
 from engine.api.auth import Viewer
 from engine.api.minutes import alerts_within, minute_range, rows_within
 from engine.api.problems import RESPONSES

@@ -7,7 +7,8 @@ from typing import Annotated
 import sqlalchemy as sa
 from pydantic import BaseModel, Field
 
-from connectors.sql_schema import ALL_TEMPLATES, SCORE_SPANS, TEMPLATE_MINUTES
+from connectors.sql_schema import SCORE_SPANS, TEMPLATE_MINUTES
+from connectors.sql_settings import ALL_TEMPLATES
 from engine.api.minutes import part_of, pieces
 from engine.api.services import Services
 from foundation.score_buckets import counts_of, quantile

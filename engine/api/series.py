@@ -8,7 +8,8 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from connectors.sql_schema import ALERT_HOURS, ALERTS, ALL_TEMPLATES, FEEDBACK
+from connectors.sql_schema import ALERT_HOURS, ALERTS, FEEDBACK
+from connectors.sql_settings import ALL_TEMPLATES
 from engine.api.alert_queries import severity_name
 from engine.api.auth import Viewer
 from engine.api.markers import Marker, markers_between

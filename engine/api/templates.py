@@ -9,7 +9,8 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, Field
 
-from connectors.sql_schema import ALERTS, ALL_TEMPLATES, TEMPLATES, WINDOW_COLUMNS, cause_id
+from connectors.sql_schema import ALERTS, TEMPLATES, WINDOW_COLUMNS, cause_id
+from connectors.sql_settings import ALL_TEMPLATES
 from engine.api.auth import Viewer
 from engine.api.eras import Version, range_of
 from engine.api.minutes import (

@@ -6,7 +6,7 @@ from typing import Any, cast
 from bytewax.operators import StatefulBatchLogic
 
 from connectors.base import Record
-from connectors.sql_schema import ALL_TEMPLATES
+from connectors.sql_settings import ALL_TEMPLATES
 from engine.flow.step import Step, restored
 from engine.flow.worker_context import Context
 from engine.parsing.minute_counts import ALL, MinuteCounts, MinuteRow
