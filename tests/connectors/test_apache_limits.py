@@ -25,7 +25,8 @@ def broker(apache_kafka: ApacheKafka) -> ApacheKafka:
 
 def test_quotas_slow_down_and_lose_nothing(broker: ApacheKafka, new_topic: Callable[..., str]) -> None:
     topic, client = new_topic(), f"quota-{new_topic()}"
-    limits = "producer_byte_rate=20000,consumer_byte_rate=20000"
+    # A broker lets ten seconds of a rate pass at once; the records have about 200 kB.
+    limits = "producer_byte_rate=15000,consumer_byte_rate=15000"
     broker.console(
         "kafka.admin.ConfigCommand", "--bootstrap-server", broker.brokers, "--alter", "--add-config", limits,
         "--entity-type", "clients", "--entity-name", client,
