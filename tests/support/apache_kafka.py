@@ -127,13 +127,14 @@ class ApacheKafka(EmbeddedBroker):
         admin.alter_user_scram_credentials([wanted])[USER].result(timeout=ANSWER_S)
 
     def create_topic(self, name: str, partitions: int = 1, **settings: str) -> None:
-        """Makes a topic; `settings` are topic settings with `_` for each dot."""
-        if not settings:
-            super().create_topic(name, partitions)
-            return
-        config = {key.replace("_", "."): value for key, value in settings.items()}
+        """Makes a topic, and returns once the broker knows it; `settings` are topic settings with `_` for each dot."""
         admin = self._admin()
-        admin.create_topics([NewTopic(name, partitions, 1, config=config)])[name].result(timeout=ANSWER_S)
+        if settings:
+            config = {key.replace("_", "."): value for key, value in settings.items()}
+            admin.create_topics([NewTopic(name, partitions, 1, config=config)])[name].result(timeout=ANSWER_S)
+        else:
+            super().create_topic(name, partitions)
+        until(lambda: name in admin.list_topics(timeout=ANSWER_S).topics, f"the broker knows topic {name!r}")
 
     def delete_topic(self, name: str) -> None:
         """Deletes a topic, and returns once the broker does not know it any more; an unknown one is not an error."""
