@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from connectors.base import ConnectorError, LineBatch, SourceUnavailableError, State
 from connectors.files import FileSettings, FileSource
 from connectors.kafka_settings import Connection, KafkaSettings, build_client
+from connectors.kafka_sink import FIXED_OPTIONS
 from foundation import durable
 
 log = logging.getLogger(__name__)
@@ -38,8 +39,8 @@ IDLE_S = 0.02
 REPORT_S = 30.0
 """Pause between two warnings that the brokers do not acknowledge."""
 
-# What the promise rests on; free options do not override these.
-_FIXED_OPTIONS = {"enable.idempotence": True, "acks": "all", "message.timeout.ms": 0}
+STOP_S = 5.0
+"""Silence of the brokers after which a stop no longer waits for them: containers are often killed after 10 s."""
 
 
 class ForwardError(ConnectorError):
@@ -122,7 +123,7 @@ class Forwarder:
             "compression.type": self._settings.kafka.compression,
             "linger.ms": 5,
             **self._connection.options(),
-            **_FIXED_OPTIONS,
+            **FIXED_OPTIONS,
             "message.max.bytes": self._settings.max_bytes + 10_000,
         }
 
@@ -216,17 +217,20 @@ class Forwarder:
             ) from error
 
     def _await_acknowledgement(self, producer: Producer) -> None:
-        reported_s = self._monotonic_s()
-        while self._unacknowledged:
+        reported_s = answered_s = self._monotonic_s()
+        while unacknowledged := self._unacknowledged:
             producer.flush(0.1)
             self._check()
-            if self._monotonic_s() >= reported_s + REPORT_S:
-                reported_s = self._monotonic_s()
+            now_s, stopped = self._monotonic_s(), self._stopped()
+            if self._unacknowledged < unacknowledged:
+                answered_s = now_s
+            if now_s >= reported_s + REPORT_S or (stopped and now_s >= answered_s + STOP_S):
+                reported_s = now_s
                 log.warning(
                     "Kafka brokers %s have not acknowledged %d messages: %s", self._settings.kafka.brokers,
                     self._unacknowledged, self._connection.down or self._connection.last_error or "no answer",
                 )  # fmt: skip
-                if self._stopped():
+                if stopped:
                     raise ForwardError(
                         f"Kafka brokers {self._settings.kafka.brokers} do not acknowledge; the lines since the last "
                         "saved places are sent again at the next start"
