@@ -108,7 +108,9 @@ class LibraryReader:
         if good < 0:
             raise RuntimeError(f"librdkafka gave messages of another partition than {self._partition}")
         errors = [queue.error_of(pointer) for pointer in pointers[good:found].tolist()]
-        if reported is not None and (error := reported.error()) is not None:
+        if reported is not None:
+            if (error := reported.error()) is None:
+                raise RuntimeError(f"librdkafka gave a message of partition {self._partition} past its queue")
             errors.append((error, reported.offset() or 0))
         addresses, sizes, offsets = columns[:, :good]
         if not good:

@@ -57,10 +57,35 @@ def test_what_direct_reading_relies_on_is_checked(
     kafka_library._functions.cache_clear()
 
 
-def test_a_closed_queue_may_be_closed_again(consumer: Consumer) -> None:
+def test_a_queue_is_freed_once_though_closed_twice(consumer: Consumer) -> None:
     queue = PartitionQueue(consumer, "me", "t", 0)
+    library, freed = queue._library, []
+
+    class Counting:
+        def rd_kafka_queue_destroy(self, address: int) -> None:
+            freed.append(address)
+            library.rd_kafka_queue_destroy(address)
+
+    address, queue._library = queue._queue, Counting()
     queue.close()
     queue.close()
+    assert freed == [address]
+
+
+def test_a_message_that_does_not_come_through_the_queue_is_not_dropped(consumer: Consumer) -> None:
+    class Message:
+        def error(self) -> None:
+            return None
+
+    class Strange:
+        def poll(self, _timeout_s: float) -> Message:
+            return Message()
+
+    queue = PartitionQueue(consumer, "me", "t", 0)
+    reader = LibraryReader(Strange(), queue, 0)  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match="a message of partition 0 past its queue"):
+        reader.poll(10, 0.001, with_first=True)
+    reader.close()
 
 
 @pytest.mark.process
