@@ -6,7 +6,7 @@ lines; `free_messages` gives the messages back.
 
 from typing import Any
 
-from connectors.packed.loops import entry
+from connectors.packed.loops import entry, loop
 from connectors.packed.pointers import call_with_pointer, copy_bytes, load_int32, load_int64
 from connectors.packed.positions import LINE_BITS
 
@@ -16,6 +16,7 @@ _ERROR, _PARTITION, _PAYLOAD, _SIZE, _OFFSET = 0, 16, 24, 32, 56
 _BLOCK = 64
 """Bytes that are searched for a line end at once."""
 
+_Int = Any
 _Int64s = Any
 _Bytes = Any
 
@@ -52,6 +53,22 @@ def free_messages(pointers: _Int64s, count: int, destroy: int) -> None:
         call_with_pointer(destroy, pointers[i])
 
 
+@loop
+def line_end(out: _Bytes, at: _Int, stop: _Int) -> _Int:
+    """The place of the next line end before `stop`, or `stop`."""
+    while at < stop:
+        block = min(at + _BLOCK, stop)
+        found = False
+        for i in range(at, block):
+            found |= out[i] == 10
+        if found:
+            while out[at] != 10:
+                at += 1
+            return at
+        at = block
+    return stop
+
+
 @entry
 def gather_lines(
     addresses: _Int64s, sizes: _Int64s, offsets: _Int64s, first: int,
@@ -78,42 +95,27 @@ def gather_lines(
     totals[1] = 0
     for message in range(first, len(addresses)):
         cut[message] = -1
-        begin, index, over = at, 0, False
+        begin, index = at, 0
         stop = at + sizes[message]
         position = offsets[message] << LINE_BITS
         copy_bytes(out_address + at, addresses[message], sizes[message])
         if stop > at and out[stop - 1] == 10:
             stop -= 1
-        while at < stop and not over:
-            block = min(at + _BLOCK, stop)
-            found = False
-            for i in range(at, block):
-                found |= out[i] == 10
-            if found:
-                for i in range(at, block):
-                    if out[i] != 10:
-                        continue
-                    if line == room:
-                        return -1
-                    ends[line] = i
-                    positions[line] = position + index
-                    line += 1
-                    index += 1
-                    if index == most:
-                        over, stop = True, i
-                        break
-            at = block
-        if over:
-            cut[message] = stop + 1 - begin
-            totals[1] += 1
-            at = stop + 1
-            continue
-        if line == room:
-            return -1
-        out[stop] = 10
-        ends[line] = stop
-        positions[line] = position + index
-        line += 1
-        at = stop + 1
+        while True:
+            if line == room:
+                return -1
+            end = line_end(out, at, stop)
+            ends[line] = end
+            positions[line] = position + index
+            line += 1
+            index += 1
+            at = end + 1
+            if end == stop:
+                out[stop] = 10
+                break
+            if index == most:
+                cut[message] = at - begin
+                totals[1] += 1
+                break
     totals[0] = at
     return line

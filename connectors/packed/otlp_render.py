@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from connectors.packed.gather import line_end
 from connectors.packed.loops import entry, loop
 from connectors.packed.otlp_scan import (
     BODY,
@@ -43,8 +44,6 @@ NO_ROOM = -1
 _LEVELS = np.frombuffer(b"TRACEDEBUGINFO WARN ERRORFATAL", np.uint8)
 _HEX = np.frombuffer(b"0123456789abcdef", np.uint8)
 _WORDS = np.frombuffer(b'"attributes":{falsetrue', np.uint8)
-_BLOCK = 64
-"""Bytes that are searched for a line end at once."""
 
 _DAY_NS = 86_400_000_000_000
 _Int = Any
@@ -273,22 +272,6 @@ def put_body(
         copy_bytes(out_address + at, more_address + bodies[number, 0], size)
         return at + size
     return at
-
-
-@loop
-def line_end(out: _Bytes, at: _Int, stop: _Int) -> _Int:
-    """The place of the next line end before `stop`, or `stop`."""
-    while at < stop:
-        block = min(at + _BLOCK, stop)
-        found = False
-        for i in range(at, block):
-            found |= out[i] == 10
-        if found:
-            while out[at] != 10:
-                at += 1
-            return at
-        at = block
-    return stop
 
 
 @entry
