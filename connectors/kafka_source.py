@@ -271,7 +271,7 @@ class KafkaPartition:
         )
 
     def _batch(self, found: Fetched, begin: int) -> LineBatch:
-        lines = self._unpacker.unpack(found.addresses, found.sizes, found.offsets, begin)
+        lines = self._unpacker.unpack(found.addresses[begin:], found.sizes[begin:], found.offsets[begin:])
         each = max(1, len(lines.ends) // len(found))
         self._wanted = max(1, min(self._settings.batch_messages, BATCH_LINES // each))
         data, ends, positions, letters = lines.data, lines.ends, lines.positions, lines.rejects

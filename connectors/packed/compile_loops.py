@@ -16,7 +16,7 @@ def compile_loops() -> None:
             none, text = np.zeros(0, np.int64), np.zeros(1, np.uint8)
             read_messages(none, 0, 0, none, none, none)
             free_messages(none, 0, 0)
-            gather_lines(none, none, none, 0, text, text.ctypes.data, none, none, none, np.zeros(2, np.int64))
+            gather_lines(none, none, none, text, text.ctypes.data, none, none, none, np.zeros(2, np.int64))
 
 
 @cache
@@ -29,9 +29,7 @@ def compile_otlp() -> None:
             none, text, given = np.zeros(0, np.int64), np.zeros(1, np.uint8), np.frombuffer(b" ", np.uint8)
             records, pairs = np.zeros((0, otlp_scan.COLUMNS), np.int64), np.zeros((0, 2), np.int64)
             resources, places = np.zeros((0, 4), np.int64), np.zeros((0, 3), np.int64)
-            otlp_scan.scan_requests(
-                none, none, 0, text, text.ctypes.data, records, resources, none, np.zeros(2, np.int64)
-            )
+            otlp_scan.scan_requests(none, none, text, text.ctypes.data, records, resources, none, np.zeros(2, np.int64))
             otlp_render.render_records(
                 text,
                 records,

@@ -71,16 +71,15 @@ def line_end(out: _Bytes, at: _Int, stop: _Int) -> _Int:
 
 @entry
 def gather_lines(
-    addresses: _Int64s, sizes: _Int64s, offsets: _Int64s, first: int,
+    addresses: _Int64s, sizes: _Int64s, offsets: _Int64s,
     out: _Bytes, out_address: int, ends: _Int64s, positions: _Int64s, cut: _Int64s, totals: _Int64s,
 ) -> int:  # fmt: skip
-    r"""Copies the lines of the messages from `first` on into `out`, each closed by one `\n`.
+    r"""Copies the lines of messages into `out`, each closed by one `\n`.
 
     Args:
         addresses: Int64 (n,): where each payload is.
         sizes: Int64 (n,): its bytes.
         offsets: Int64 (n,): its offset in the partition.
-        first: The first message to copy.
         out: Room for all payloads and one byte more each.
         out_address: Where `out` is.
         ends: Filled with the end of each line in `out`.
@@ -93,7 +92,7 @@ def gather_lines(
     """
     at, line, room, most = 0, 0, len(ends), 1 << LINE_BITS
     totals[1] = 0
-    for message in range(first, len(addresses)):
+    for message in range(len(addresses)):
         cut[message] = -1
         begin, index = at, 0
         stop = at + sizes[message]

@@ -54,16 +54,14 @@ class TextMessages:
         self._name = name
         self._room = LineRoom()
 
-    def unpack(
-        self, addresses: NDArray[np.int64], sizes: NDArray[np.int64], offsets: NDArray[np.int64], first: int
-    ) -> Unpacked:
-        """The lines of the messages from `first` on; see `connectors.packed.gather.gather_lines`."""
+    def unpack(self, addresses: NDArray[np.int64], sizes: NDArray[np.int64], offsets: NDArray[np.int64]) -> Unpacked:
+        """The lines of messages; see `connectors.packed.gather.gather_lines`."""
         room, totals = self._room, np.zeros(2, np.int64)
-        cut = np.full(len(sizes), -1, np.int64)
+        cut = np.zeros(len(sizes), np.int64)
         room.bytes(int(sizes.sum()) + len(sizes))
         while True:
             lines = gather_lines(
-                addresses, sizes, offsets, first, room.data, room.data.ctypes.data, room.ends, room.positions, cut,
+                addresses, sizes, offsets, room.data, room.data.ctypes.data, room.ends, room.positions, cut,
                 totals,
             )  # fmt: skip
             if lines >= 0:

@@ -49,11 +49,8 @@ class OtlpMessages:
         self._resources = np.zeros((64, 4), np.int64)
         self._sources: dict[bytes, tuple[bytes, bytes]] = {}
 
-    def unpack(
-        self, addresses: NDArray[np.int64], sizes: NDArray[np.int64], offsets: NDArray[np.int64], first: int
-    ) -> Unpacked:
-        """The lines of the messages from `first` on; a message that is not a request is a dead letter."""
-        addresses, sizes, offsets = addresses[first:], sizes[first:], offsets[first:]
+    def unpack(self, addresses: NDArray[np.int64], sizes: NDArray[np.int64], offsets: NDArray[np.int64]) -> Unpacked:
+        """The lines of messages; one that is not a request is a dead letter."""
         ends, totals = self._scan(addresses, sizes)
         reasons = dict.fromkeys(np.flatnonzero(ends < 0).tolist(), NO_REQUEST)
         last = np.maximum.accumulate(np.maximum(ends, 0))
@@ -81,7 +78,7 @@ class OtlpMessages:
         ends, totals = np.zeros(len(sizes), np.int64), np.zeros(2, np.int64)
         data = self._data
         while scan.scan_requests(
-            addresses, sizes, 0, data, data.ctypes.data, self._records, self._resources, ends, totals
+            addresses, sizes, data, data.ctypes.data, self._records, self._resources, ends, totals
         ):
             self._records = np.zeros((2 * len(self._records), scan.COLUMNS), np.int64)
             self._resources = np.zeros((2 * len(self._resources), 4), np.int64)

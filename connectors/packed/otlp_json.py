@@ -30,6 +30,7 @@ _NUMBERS = {
     for j, part in enumerate(("", "2", "3", "4"), 1)
 }
 _SPACES = bytes.maketrans(b"\t\n", b"  ")
+_SPACES_IN_BODY = bytes.maketrans(b"\n", b" ")
 
 
 class OtlpJsonMessages:
@@ -39,14 +40,12 @@ class OtlpJsonMessages:
         self._name = name
         self._whole = whole
 
-    def unpack(
-        self, addresses: NDArray[np.int64], sizes: NDArray[np.int64], offsets: NDArray[np.int64], first: int
-    ) -> Unpacked:
-        """The lines of the messages from `first` on; a message that is not a request is a dead letter."""
+    def unpack(self, addresses: NDArray[np.int64], sizes: NDArray[np.int64], offsets: NDArray[np.int64]) -> Unpacked:
+        """The lines of messages; one that is not a request is a dead letter."""
         lines: list[bytes] = []
         positions: list[NDArray[np.int64]] = []
         letters = []
-        for address, size, offset in zip(*(c[first:].tolist() for c in (addresses, sizes, offsets)), strict=True):
+        for address, size, offset in zip(*(column.tolist() for column in (addresses, sizes, offsets)), strict=True):
             raw = ctypes.string_at(address, size) if size else b""
             try:
                 found = list(self._lines(raw))
@@ -79,9 +78,6 @@ class OtlpJsonMessages:
                         yield _head(record, *source) + body.translate(_SPACES_IN_BODY)
                     else:
                         yield from body.removesuffix(b"\n").split(b"\n")
-
-
-_SPACES_IN_BODY = bytes.maketrans(b"\n", b" ")
 
 
 def _object(parent: Mapping[str, Any], name: str) -> Mapping[str, Any]:

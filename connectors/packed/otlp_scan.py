@@ -212,7 +212,7 @@ def scan_request(data: _Bytes, at: _Int, end: _Int, records: _Int64s, resources:
 
 @entry
 def scan_requests(
-    addresses: _Int64s, sizes: _Int64s, first: int, data: _Bytes, data_address: int, records: _Int64s,
+    addresses: _Int64s, sizes: _Int64s, data: _Bytes, data_address: int, records: _Int64s,
     resources: _Int64s, last_records: _Int64s, totals: _Int64s,
 ) -> int:  # fmt: skip
     """Copies requests into `data`, and notes their records.
@@ -220,7 +220,6 @@ def scan_requests(
     Args:
         addresses: Int64 (n,): where each request lies in memory.
         sizes: Int64 (n,): its bytes.
-        first: The first request to read.
         data: Room for all of them.
         data_address: Where `data` is.
         records: Int64 (r, COLUMNS): filled.
@@ -233,7 +232,7 @@ def scan_requests(
     """
     at = np.int64(0)
     totals[0] = totals[1] = 0
-    for message in range(first, len(addresses)):
+    for message in range(len(addresses)):
         size = sizes[message]
         copy_bytes(data_address + at, addresses[message], size)
         found = scan_request(data, at, at + size, records, resources, totals)

@@ -32,7 +32,7 @@ def test_each_line_of_each_message_comes_out_with_its_position(values: list[byte
     first = min(first, len(values))
     addresses, sizes, _blob = memory_of(values)
     offsets = np.cumsum(np.arange(1, len(values) + 1))  # with gaps
-    found = TextMessages("t/0").unpack(addresses, sizes, offsets, first)
+    found = TextMessages("t/0").unpack(addresses[first:], sizes[first:], offsets[first:])
     lines, positions = [], []
     for offset, value in list(zip(offsets.tolist(), values, strict=True))[first:]:
         for index, line in enumerate(value.removesuffix(b"\n").split(b"\n")):
@@ -47,7 +47,7 @@ def test_each_line_of_each_message_comes_out_with_its_position(values: list[byte
 def test_lines_beyond_what_a_position_counts_are_one_dead_letter() -> None:
     values = [b"x" + b"\n" * MOST + b"rest\nof it\n", b"next"]
     addresses, sizes, _blob = memory_of(values)
-    found = TextMessages("t/0").unpack(addresses, sizes, np.array([7, 8]), 0)
+    found = TextMessages("t/0").unpack(addresses, sizes, np.array([7, 8]))
     assert len(found.ends) == MOST + 1
     assert found.positions[[0, -2, -1]].tolist() == [7 << LINE_BITS, (7 << LINE_BITS) + MOST - 1, 8 << LINE_BITS]
     assert found.data.endswith(b"\n\nnext\n")

@@ -161,7 +161,7 @@ def _lines(found: Unpacked) -> list[bytes]:
 
 def _unpack(reader: Any, values: list[bytes], first: int = 0) -> Unpacked:
     addresses, sizes, _blob = memory_of(values)
-    found: Unpacked = reader.unpack(addresses, sizes, np.arange(7, 7 + len(values)), first)
+    found: Unpacked = reader.unpack(addresses[first:], sizes[first:], np.arange(7, 7 + len(values))[first:])
     return found
 
 

@@ -25,7 +25,7 @@ def batch() -> LineBatch:
         record.attributes.add(key="attempt").value.int_value = 3
     value = np.frombuffer(request.SerializeToString(), np.uint8)
     one = np.ones(1, np.int64)
-    found = OtlpMessages("t/0", whole=True).unpack(one * value.ctypes.data, one * len(value), one * 5, 0)
+    found = OtlpMessages("t/0", whole=True).unpack(one * value.ctypes.data, one * len(value), one * 5)
     return LineBatch("t/0", found.data, found.ends, found.positions, TIME_NS, TIME_NS)
 
 
