@@ -7,7 +7,7 @@ Bytewax pickles what a step gives it, and its pickled data could name any functi
 import pickle
 import shutil
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,9 +52,8 @@ def forget_unfinished(folder: Path) -> None:
     paths = _paths(folder)
     with _usable(folder):
         resume = _resume_epoch(folder, paths)
-        for path in paths if resume is not None else []:
-            with closing(connect(path, BUSY_S, "FULL")) as database:
-                database.execute("DELETE FROM snaps WHERE snap_epoch >= ?", (resume,))
+        for database in _databases(paths) if resume is not None else ():
+            database.execute("DELETE FROM snaps WHERE snap_epoch >= ?", (resume,))
 
 
 def _resume_epoch(folder: Path, paths: list[Path]) -> int | None:
@@ -64,15 +63,14 @@ def _resume_epoch(folder: Path, paths: list[Path]) -> int | None:
     """
     runs: dict[int, tuple[int, int]] = {}
     reached: dict[tuple[int, int], int] = {}
-    for path in paths:
-        with closing(connect(path, BUSY_S, "FULL")) as database:
-            for (count,) in database.execute("SELECT part_count FROM parts"):
-                if count != len(paths):
-                    raise RecoveryError(f"recovery.path: {folder} holds {len(paths)} of {count} databases")
-            for run, workers, began in database.execute("SELECT ex_num, worker_count, resume_epoch FROM exs"):
-                runs[run] = workers, began
-            for run, worker, epoch in database.execute("SELECT ex_num, worker_index, worker_frontier FROM fronts"):
-                reached[run, worker] = max(epoch, reached.get((run, worker), epoch))
+    for database in _databases(paths):
+        for (count,) in database.execute("SELECT part_count FROM parts"):
+            if count != len(paths):
+                raise RecoveryError(f"recovery.path: {folder} holds {len(paths)} of {count} databases")
+        for run, workers, began in database.execute("SELECT ex_num, worker_count, resume_epoch FROM exs"):
+            runs[run] = workers, began
+        for run, worker, epoch in database.execute("SELECT ex_num, worker_index, worker_frontier FROM fronts"):
+            reached[run, worker] = max(epoch, reached.get((run, worker), epoch))
     if not runs:
         return None
     last = max(runs)
@@ -87,10 +85,9 @@ def refuse_code(folder: Path) -> None:
         RecoveryError: a state is something other than bytes, or the databases cannot be used.
     """
     with _usable(folder):
-        for path in _paths(folder):
-            with closing(connect(path, BUSY_S, "FULL")) as database:
-                for step, key, saved in database.execute("SELECT step_id, state_key, ser_change FROM snaps"):
-                    _bytes_of(folder, step, key, saved)
+        for database in _databases(_paths(folder)):
+            for step, key, saved in database.execute("SELECT step_id, state_key, ser_change FROM snaps"):
+                _bytes_of(folder, step, key, saved)
 
 
 def delete_unused(folder: Path) -> None:
@@ -103,12 +100,11 @@ def delete_unused(folder: Path) -> None:
     """
     unused = {path.name: path for path in folder.glob(table_log.FOLDERS)}
     with _usable(folder):
-        for path in _paths(folder) if unused else []:
-            with closing(connect(path, BUSY_S, "FULL")) as database:
-                for name in tuple(unused):
-                    found = database.execute("SELECT 1 FROM snaps WHERE instr(ser_change, ?) LIMIT 1", (name.encode(),))
-                    if found.fetchone():
-                        del unused[name]
+        for database in _databases(_paths(folder)) if unused else ():
+            for name in tuple(unused):
+                found = database.execute("SELECT 1 FROM snaps WHERE instr(ser_change, ?) LIMIT 1", (name.encode(),))
+                if found.fetchone():
+                    del unused[name]
     for path in unused.values():
         shutil.rmtree(path)
 
@@ -122,12 +118,11 @@ def read(folder: Path) -> dict[StateKey, Any]:
     states: dict[StateKey, Any] = {}
     forget_unfinished(folder)
     with _usable(folder):
-        for path in _paths(folder):
-            with closing(connect(path, BUSY_S, "FULL")) as database:
-                for step, key, saved in database.execute(_LATEST):
-                    data = _bytes_of(folder, step, key, saved)
-                    if data is not None:
-                        states[step, key] = plain_pickle.load(data)
+        for database in _databases(_paths(folder)):
+            for step, key, saved in database.execute(_LATEST):
+                data = _bytes_of(folder, step, key, saved)
+                if data is not None:
+                    states[step, key] = plain_pickle.load(data)
     return states
 
 
@@ -167,6 +162,13 @@ def _state_of(folder: Path, step: str, key: str) -> str:
 
 def _paths(folder: Path) -> list[Path]:
     return sorted(folder.glob("part-*.sqlite3"))
+
+
+def _databases(paths: Sequence[Path]) -> Iterator[sqlite3.Connection]:
+    """Opens one after the other; each is closed when the next one is asked for."""
+    for path in paths:
+        with closing(connect(path, BUSY_S, "FULL")) as database:
+            yield database
 
 
 @contextmanager
