@@ -46,9 +46,9 @@ def newest_events(services: Services) -> list[dict[str, Any]]:
             return _sorted(SqlArchive(sink).read())
         archive = FileArchive(Path(sink.path))
         state = tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in archive.paths())
+        return list(_of_files(archive, state))
     except (AlertArchiveError, FileNotFoundError):  # no event was written yet, or the file was just rotated
         return []
-    return list(_of_files(archive, state))
 
 
 @lru_cache(maxsize=4)

@@ -8,6 +8,7 @@ import pytest
 
 from engine.api.drift_events import _of_files
 from engine.api.settings import ServeSettings
+from engine.offline.alert_archive import FileArchive
 from engine.steps.silences import read_silences
 from federation.storage.training_store import TrainingSettings, TrainingStore
 from foundation.content_ids import document_id
@@ -120,3 +121,17 @@ def test_drift_events_are_listed_newest_first_and_once(client, tmp_path):
     with (tmp_path / "drift.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(newest) + "\n")
     assert client.get("/api/v1/drift-events").json()["items"][0] == newest
+
+
+def test_a_file_of_drift_events_that_is_rotated_while_it_is_read_has_no_events_yet(client, tmp_path, monkeypatch):
+    (tmp_path / "drift.jsonl").write_text(json.dumps(drift_document("d4")) + "\n", "utf-8")
+
+    def rotated(self):
+        raise FileNotFoundError(2, "No such file or directory", str(self.path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FileArchive, "read", rotated)
+        assert client.get("/api/v1/drift-events").json() == {"items": []}
+    assert len(client.get("/api/v1/drift-events").json()["items"]) == 1
+    (tmp_path / "drift.jsonl").write_text("{\n", "utf-8")
+    assert client.get("/api/v1/drift-events").status_code == 503, "a damaged file is reported"
