@@ -20,6 +20,7 @@ from typing import Any
 
 import orjson
 import sqlalchemy as sa
+from pydantic import ValidationError
 
 from connectors.base import ConnectorError
 from connectors.sql_schema import JOBS
@@ -113,6 +114,16 @@ class JobRunner:
         self._end(row, "failed", "the service ended while the job ran, as it did at the first attempt")
 
     async def _run(self, row: Mapping[str, Any]) -> None:
+        """Run a job; an unexpected error about it fails it, so that the jobs behind it still run."""
+        try:
+            await self._follow(row)
+        except Exception as error:
+            log.exception("job %s cannot be followed", row["id"])
+            failed = "failed", f"it cannot be followed: {type(error).__name__}: {error}"
+            await self._until_stored(self._finish, row, failed, {}, None)
+
+    async def _follow(self, row: Mapping[str, Any]) -> None:
+        """Start the process of a job, and store how it ended."""
         try:
             process = await self._start(row)
         except OSError as error:
@@ -208,10 +219,9 @@ class JobRunner:
 
     def _end_published(self, row: Mapping[str, Any]) -> bool:
         """Whether a job without a report has published its version; then it is done."""
-        job = TrainingJob.model_validate_json(row["request"])
         try:
-            version = published_version(job)
-        except DriftlineError as error:
+            version = published_version(TrainingJob.model_validate_json(row["request"]))
+        except (DriftlineError, ValidationError) as error:
             log.warning("job %s: %s", row["id"], error)
             return False
         if version is None:

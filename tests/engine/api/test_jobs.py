@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from connectors.base import SinkUnavailableError
+from connectors.sql_schema import JOBS
 from engine.api.job_runner import JobRunner, delete_old_jobs, resident_bytes
 from engine.api.settings import ServeSettings
 from federation.storage.answers import AnswerStore
@@ -177,6 +178,26 @@ def test_a_database_that_fails_does_not_keep_the_service_from_ending(services, m
     assert asyncio.run(stopped())
     assert started[0].returncode == -signal.SIGKILL
     assert "no database" in caplog.text
+
+
+def test_an_error_about_one_job_fails_it_and_the_next_one_is_taken(log_in, services, monkeypatch, caplog):
+    admin = log_in("admin")
+    made = [start(admin, LINES, detector="random_forest").json()["id"] for _ in range(2)]
+    with services.database.write() as connection:  # as a program of another version would have left it
+        connection.execute(JOBS.update().where(JOBS.c.id == made[0]).values(state="running", request='{"kind": 1}'))
+
+    async def broken(*_):
+        raise ValueError("odd event")
+
+    monkeypatch.setattr(JobRunner, "_start", broken)
+
+    async def ended():
+        async with running(services):
+            return [await until(admin, identity, "failed") for identity in made]
+
+    sentence = "it cannot be followed: ValueError: odd event"
+    assert [found["sentence"] for found in asyncio.run(ended())] == [sentence] * 2
+    assert "kind" in caplog.text, "the request that cannot be read is in the log"
 
 
 def test_memory_of_a_process_is_read():
