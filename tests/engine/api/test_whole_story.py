@@ -17,6 +17,7 @@ import pytest
 
 from connectors.ports import free_port
 from tests.engine.api.test_console import WEB, missing
+from tests.support.console_build import find_node
 
 STORY_S = 400
 USUAL, POSTPONED, GONE = "of size {n} terminating", "verification postponed by {n} s", "is on a disk that is gone"
@@ -160,8 +161,8 @@ def test_a_false_alarm_is_labelled_learnt_and_no_longer_raised(tmp_path):
         link = next(line.split()[-1] for line in service.stdout if "/#/setup/" in line)
         shots = os.environ.get("DRIFTLINE_SCREENSHOTS", str(tmp_path / "shots"))
         story = subprocess.Popen(
-            ["node", "e2e/wholeStory.mjs", link, shots], cwd=WEB, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            text=True,
+            [str(find_node()), "e2e/wholeStory.mjs", link, shots], cwd=WEB, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         try:
             assert story.stdout is not None
