@@ -20,19 +20,21 @@ from engine.offline.detect import (
     default_preprocessing,
     derive_gap,
     gap_facts,
+    region_preprocessing,
     train_on_log,
 )  # fmt: skip
 from engine.offline.inputs import LogSpec
 from engine.offline.labelled_lines import read_labelled
 from engine.offline.recalibrate import recalibrate, refit
 from engine.settings import RegionSettings, load
+from engine.steps.preprocessing import described
 from federation.region.holdout import count_labels
 from federation.storage.learning import LearningSet, Purpose
 from federation.storage.training_store import TrainingStore
 from models.base import FitReport, Progress
 from models.classify.registry import CLASSIFIERS
 from models.storage.model_cards import AnyCard
-from models.storage.store import ModelStore
+from models.storage.store import ModelStore, Stored
 from models.text.embeddings import embedding_cache
 from models.train_classifier import ClassifierTrainSettings, LabelledLines, train_classifier
 from models.train_detector import TrainSettings, train
@@ -140,11 +142,12 @@ def _classifier(job: TrainingJob, store: ModelStore, progress: Progress) -> Trai
 
 
 def _from_log(job: TrainingJob, store: ModelStore, progress: Progress) -> TrainingReport:
-    spec, preprocessing = LogSpec(str(job.data), job.labels), _preprocessing(job)
+    spec, (preprocessing, device) = LogSpec(str(job.data), job.labels), _preprocessing(job)
     preprocessing, pauses = derive_gap(spec, preprocessing, fixed=job.region is not None)
     trained, _ = train_on_log(
-        spec, preprocessing, _settings(job), store, job.model, first=job.first, progress=progress, facts={JOB: job.id}
-    )
+        spec, preprocessing, _settings(job), store, job.model, first=job.first, device=device, progress=progress,
+        facts={JOB: job.id},
+    )  # fmt: skip
     return _report(store.any_card(job.model, trained.version), trained.report, remarks=[pauses, trained.warning])
 
 
@@ -154,14 +157,15 @@ def _from_store(job: TrainingJob, store: ModelStore, progress: Progress) -> Trai
         own, held = opened.learning_set(Purpose.TRAIN), opened.learning_set(Purpose.HOLDOUT)
     if not len(own):
         raise DataError("the training store has no windows to learn from yet")
-    before = _figures(store, job.model, held)
+    before = _figures(store, job.model, store.current(job.model), held)
     trained = train(
         own.windows, own.labels if own.known.any() else None, own.templates, _settings(job), store=store,
         name=job.model, source=STORE_SOURCE, facts=gap_facts(region.window) | {JOB: job.id}, known=_known(own),
-        device=region.scoring.device, cache=embedding_cache(), progress=progress,
+        preprocessing=described(region.parse, region.window), device=region.scoring.device, cache=embedding_cache(),
+        progress=progress,
     )  # fmt: skip
     report = _report(store.any_card(job.model, trained.version), trained.report, remarks=[trained.warning])
-    held_out = _figures(store, job.model, held)
+    held_out = _figures(store, job.model, trained.version, held)
     metrics = report.metrics | ({"held out in the store": held_out} if held_out else {})
     return report.model_copy(update={"metrics": metrics, "before": before})
 
@@ -169,21 +173,23 @@ def _from_store(job: TrainingJob, store: ModelStore, progress: Progress) -> Trai
 def _recalibrated(job: TrainingJob, store: ModelStore, progress: Progress) -> TrainingReport:
     rule = job.threshold or None
     if job.data is not None:
-        current = store.card(job.model)
+        preprocessing, device = _preprocessing(job)
+        preprocessing = as_trained(preprocessing, store.card(job.model))
         card: AnyCard = recalibrate(
-            LogSpec(str(job.data), job.labels), as_trained(_preprocessing(job), current), store, job.model, rule=rule,
+            LogSpec(str(job.data), job.labels), preprocessing, store, job.model, rule=rule, device=device,
             progress=lambda done, total: progress("scoring", done, total, {}), facts={JOB: job.id},
         )  # fmt: skip
     else:
-        _, opened = _opened(job)
+        region, opened = _opened(job)
         with opened:
             own = opened.learning_set(Purpose.CALIBRATE)
         if not len(own):
             raise DataError("the training store has no windows to calibrate on yet")
-        stored = store.load(job.model, cache=embedding_cache())
-        scores = _scores(WindowScorer(stored.detector, stored.card.version, stored.card.threshold.value), own)
+        stored = store.load(job.model, device=region.scoring.device, cache=embedding_cache())
         labels = own.labels if own.labels.any() else None
-        card = refit(store, stored, scores, labels, STORE_SOURCE, known=_known(own), rule=rule, facts={JOB: job.id})
+        card = refit(
+            store, stored, _scores(stored, own), labels, STORE_SOURCE, known=_known(own), rule=rule, facts={JOB: job.id}
+        )
     return _report(card, None)
 
 
@@ -193,11 +199,12 @@ def _settings(job: TrainingJob) -> TrainSettings:
     )
 
 
-def _preprocessing(job: TrainingJob) -> Preprocessing:
+def _preprocessing(job: TrainingJob) -> tuple[Preprocessing, str]:
+    """How lines become windows, and the device."""
     if job.region is None:
-        return default_preprocessing("auto", "session", {})
-    region = load(job.region)
-    return Preprocessing(region.parse, region.window)
+        return default_preprocessing("auto", "session", {}), "auto"
+    preprocessing, _, _, device = region_preprocessing(job.region)
+    return preprocessing, device
 
 
 def _opened(job: TrainingJob) -> tuple[RegionSettings, TrainingStore]:
@@ -213,18 +220,17 @@ def _known(own: LearningSet) -> dict[str, int]:
     return {origin: count for origin, count in known.items() if count}
 
 
-def _figures(store: ModelStore, name: str, held: LearningSet) -> dict[str, float]:
-    """Figures of the current version on the labelled held-out windows; {} without labels of both classes."""
+def _figures(store: ModelStore, name: str, version: int | None, held: LearningSet) -> dict[str, float]:
+    """Figures of a version on the labelled held-out windows; {} without a version or labels of both classes."""
     labelled = held.subset(held.known)
-    if store.current(name) is None or not labelled.labels.any() or labelled.labels.all():
+    if version is None or not labelled.labels.any() or labelled.labels.all():
         return {}
-    stored = store.load(name, cache=embedding_cache())
-    threshold = stored.card.threshold.value
-    scores = _scores(WindowScorer(stored.detector, stored.card.version, threshold), labelled)
-    return evaluate(scores, labelled.labels, threshold)
+    stored = store.load(name, version, cache=embedding_cache())
+    return evaluate(_scores(stored, labelled), labelled.labels, stored.card.threshold.value)
 
 
-def _scores(scorer: WindowScorer, own: LearningSet) -> NDArray[np.float32]:
+def _scores(stored: Stored, own: LearningSet) -> NDArray[np.float32]:
+    scorer = WindowScorer(stored.detector, stored.card.version, stored.card.threshold.value)
     scorer.learn_templates(own.templates)
     return scorer.score(own.windows)
 

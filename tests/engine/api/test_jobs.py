@@ -14,6 +14,8 @@ from connectors.base import SinkUnavailableError
 from connectors.sql_schema import JOBS
 from engine.api.job_runner import JobRunner, delete_old_jobs, resident_bytes
 from engine.api.settings import ServeSettings
+from engine.settings import load
+from engine.steps.preprocessing import described
 from federation.storage.answers import AnswerStore
 from federation.storage.training_store import Label, TrainingSettings
 from models.base import Windows
@@ -254,6 +256,8 @@ def test_stored_windows_are_learnt_and_the_threshold_is_fitted_again(log_in, ser
     assert report["before"] == {}
     store = ModelStore(tmp_path / "store")
     assert set(store.card("floor", 1).labels) == {"feedback"}
+    region = load(services.settings.region)
+    assert store.card("floor", 1).preprocessing == described(region.parse, region.window)
     assert (store.card("floor", 2).threshold.rule, store.card("floor", 2).data["recalibrated_from"]) == ("best_f1", 1)
     assert failed["state"] == "failed"
     assert "label" in failed["sentence"]
