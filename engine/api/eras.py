@@ -32,20 +32,13 @@ def range_of(services: Services, since: str | None, until: str | None, version: 
 
 
 def _era(services: Services, version: int) -> tuple[str, str]:
-    name = _model_name(services)
+    name = services.model
+    if name is None:
+        raise ProblemError(409, "the service has no region or coordinator with a model")
     store = ModelStore(services.models_url)
-    versions = sorted(store.versions(name))
+    versions = store.versions(name)
     if version not in versions:
         raise ProblemError(422, f"model {name!r} has no version {version}; it has {', '.join(map(str, versions))}")
     later = [store.any_card(name, other).created_ns for other in versions if other > version]
     made = store.any_card(name, version).created_ns
     return iso_time(made), iso_time(min(later)) if later else services.now()
-
-
-def _model_name(services: Services) -> str:
-    region, coordinator = services.region, services.coordinator
-    if region is not None and region.model is not None:
-        return region.model.name
-    if coordinator is not None:
-        return coordinator.model
-    raise ProblemError(409, "the service has no region or coordinator with a model")

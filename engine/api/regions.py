@@ -89,12 +89,15 @@ def list_regions(_: Viewer, services: Svc) -> list[RegionHealth]:
     }
     own = services.region
     names = sorted({*seen, *(() if own is None else (own.region,))})
-    return [_health(services, name, seen.get(name), own if own is not None and own.region == name else None)
+    day = minute_range(services, None, None)
+    return [_health(services, name, seen.get(name), own if own is not None and own.region == name else None, day)
             for name in names]  # fmt: skip
 
 
-def _health(services: Services, name: str, last_line: str | None, own: RegionSettings | None) -> RegionHealth:
-    start, end = minute_range(services, None, None)
+def _health(
+    services: Services, name: str, last_line: str | None, own: RegionSettings | None, day: tuple[int, int]
+) -> RegionHealth:  # fmt: skip
+    start, end = day
     model = _model(services, name)
     lines, _ = _lines(services, rows_within(start, end, name, (ALL_TEMPLATES,)))
     return RegionHealth(
@@ -109,13 +112,10 @@ def _health(services: Services, name: str, last_line: str | None, own: RegionSet
 
 
 def _model(services: Services, region: str) -> RegionModel | None:
-    """The version that a region serves; the model is that of the service's coordinator or region."""
-    settings, coordinator = services.region, services.coordinator
-    name = settings.model.name if settings is not None and settings.model is not None else ""
-    name = coordinator.model if not name and coordinator is not None else name
-    store = ModelStore(services.models_url)
+    """The version that a region serves; the model is that of the service's region or coordinator."""
+    store, name = ModelStore(services.models_url), services.model
     version = store.current(name, region) if name else None
-    if version is None:
+    if not name or version is None:
         return None
     created_ns = store.any_card(name, version).created_ns
     age_s = (services.now_ns() - created_ns) / NS_PER_S

@@ -76,6 +76,13 @@ class Services:
             now_ns, models or "models-store",
         )  # fmt: skip
 
+    @property
+    def model(self) -> str | None:
+        """Name of the model that the region serves, or else of the coordinator's; None without either."""
+        if self.region is not None and self.region.model is not None:
+            return self.region.model.name
+        return None if self.coordinator is None else self.coordinator.model
+
     def now(self) -> str:
         """The wall clock as text, as the store's tables have it."""
         return iso_time(self.now_ns())
