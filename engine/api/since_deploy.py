@@ -11,14 +11,14 @@ from engine.api.accounts import Caller
 from engine.api.alert_queries import AlertFilter
 from engine.api.groups import GroupItem
 from engine.api.markers import Marker
+from engine.api.minutes import MINUTE_NS
 from engine.api.pages import page_request
 from engine.api.problems import ProblemError
 from engine.api.services import Services
 from engine.api.templates import TemplateDiff
-from foundation.time_text import NS_PER_S, iso_time, parse_time
+from foundation.time_text import iso_time, parse_time
 
 GROUPS = 20
-MINUTE_NS = 60 * NS_PER_S
 
 
 class SinceDeploy(BaseModel):

@@ -216,8 +216,8 @@ def drained(metrics: FleetMetrics, lines: int) -> bool:
     """
     read = sum(values.get("driftline_lines_total", 0.0) for values in metrics.values())
     closed = (values.get("driftline_open_sessions", 2) <= 1 for values in metrics.values())
-    begun = (values.get("driftline_windows_total", 0) > 0 for values in metrics.values())
-    return read >= lines and all(closed) and all(begun)
+    windowed = (values.get("driftline_windows_total", 0) > 0 for values in metrics.values())
+    return read >= lines and all(closed) and all(windowed)
 
 
 def _table(metrics: FleetMetrics, text: str, waits: bool) -> Table:
