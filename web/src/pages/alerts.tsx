@@ -1,4 +1,4 @@
-import { keepPreviousData, useInfiniteQuery, useQueryClient } from "@tanstack/react-query";
+import { useQueryClient } from "@tanstack/react-query";
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { api, body } from "../api/client";
 import { type StreamState, useAlertStream } from "../api/stream";
@@ -6,7 +6,8 @@ import type { AlertItem } from "../api/types";
 import { useMay } from "../session";
 import { plural } from "../ui/format";
 import { CopyButton, Heading } from "../ui/parts";
-import { given, useParameters } from "../ui/range";
+import { usePages } from "../ui/pages";
+import { useParameters } from "../ui/range";
 import { Empty, Failure, Loading } from "../ui/states";
 import { Table } from "../ui/table";
 import { AlertFilters, alertQuery, alertSearch } from "./alertFilters";
@@ -114,20 +115,6 @@ function AlertList({ selected, toggle, parameters }: ListProps) {
     [may, selected, toggle, parameters],
   );
   return <Rows label="Alerts" noun="alert" pages={pages} columns={columns} />;
-}
-
-/** The pages of a list; old ones stay visible while another list is read. */
-function usePages<T>(
-  key: readonly unknown[],
-  read: (cursor: { cursor?: string }) => Promise<{ items: T[]; next_cursor: string | null }>,
-) {
-  return useInfiniteQuery({
-    queryKey: key,
-    placeholderData: keepPreviousData,
-    initialPageParam: undefined as string | undefined,
-    queryFn: ({ pageParam }) => read(given({ cursor: pageParam })),
-    getNextPageParam: (page) => page.next_cursor ?? undefined,
-  });
 }
 
 interface RowsProps<T> {

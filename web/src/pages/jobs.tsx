@@ -1,7 +1,7 @@
-import { useInfiniteQuery } from "@tanstack/react-query";
 import { Link } from "react-router";
 import { api, body } from "../api/client";
 import type { Job } from "../api/types";
+import { usePages } from "../ui/pages";
 import { Heading, ModelLink, Tabs, Time } from "../ui/parts";
 import { Empty, Failure, Loading } from "../ui/states";
 import { ListTable } from "../ui/listTable";
@@ -12,16 +12,11 @@ const REFRESH_MS = 5_000;
 
 /** Trainings and recalibrations, newest first. */
 export function JobsPage() {
-  const pages = useInfiniteQuery({
-    queryKey: ["jobs"],
-    initialPageParam: undefined as string | undefined,
-    queryFn: ({ pageParam }) =>
-      body(
-        api.GET("/api/v1/jobs", { params: { query: { limit: PAGE, ...(pageParam ? { cursor: pageParam } : {}) } } }),
-      ),
-    getNextPageParam: (page) => page.next_cursor ?? undefined,
-    refetchInterval: REFRESH_MS,
-  });
+  const pages = usePages(
+    ["jobs"],
+    (cursor) => body(api.GET("/api/v1/jobs", { params: { query: { ...cursor, limit: PAGE } } })),
+    REFRESH_MS,
+  );
   const jobs = pages.data?.pages.flatMap((page) => page.items) ?? [];
   return (
     <>
