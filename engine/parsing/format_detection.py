@@ -67,7 +67,7 @@ class FormatDetector:
         document = (line.startswith((b"{", b"<")) or b"=" in line) and b"\0" not in line
         for number in orders()[preferred]:
             if number in self._headers:
-                if (header := self._header(number, line, read_ns)) is not None:
+                if self._headers[number].fits(line) and (header := self._header(number, line, read_ns)) is not None:
                     return number, header
                 continue
             if document and (found := self._decoded(number, line, read_ns)) is not None:

@@ -106,6 +106,10 @@ class HeaderReader:
             raise wrong or BadTimeError("no time was found where the format has one")
         return read_ns
 
+    def fits(self, line: bytes) -> bool:
+        """Whether the header matches; most formats do not, and the error of `match` takes longer to word than this."""
+        return self._pattern.match(line) is not None
+
     def match(self, line: bytes) -> re.Match[bytes]:
         """The header's match.
 
