@@ -41,13 +41,13 @@ class TableKind:
     def begin(self, line: bytes) -> "TableBlock | None":
         """See `BlockKind`."""
         if _VPC_FLOW.match(line):
-            return TableBlock(line.decode().split(), "vpc_flow", skips=1)
+            return TableBlock(line.decode().split(), "vpc_flow", heading=True)
         return TableBlock() if _DIRECTIVE.match(line) else None
 
     def restore(self, state: list[Any]) -> "TableBlock":
         """See `BlockKind`."""
-        columns, path, local, date, commas, skips = state
-        return TableBlock(columns, path, local=local, date=date, commas=commas, skips=skips)
+        columns, path, local, date, commas = state
+        return TableBlock(columns, path, local=local, date=date, commas=commas)
 
 
 class TableBlock(PassedLines):
@@ -55,22 +55,23 @@ class TableBlock(PassedLines):
 
     def __init__(
         self, columns: list[str] | None = None, path: str = "", *, local: bool = False, date: str = "",
-        commas: bool = False, skips: int = 0,
+        commas: bool = False, heading: bool = False,
     ) -> None:  # fmt: skip
+        """`heading`: whether the first line to take is the one with the names of the columns."""
         self._columns = columns or []
         self._path = path
         self._local = local
         self._date = date
         self._commas = commas
-        self._skips = skips
+        self._heading = heading
         self._strangers = 0
 
     def take(self, position: int, line: bytes) -> list[Placed] | None:
         """See `RecordBlock`."""
         if line.startswith(b"#"):
             return self._direct(line)
-        if self._skips:
-            self._skips -= 1
+        if self._heading:
+            self._heading = False
             return []
         values = self._values(line)
         if not self._columns or len(values) != len(self._columns):
@@ -114,7 +115,7 @@ class TableBlock(PassedLines):
 
     def state(self) -> list[Any]:
         """See `RecordBlock`."""
-        return [self._columns, self._path, self._local, self._date, self._commas, self._skips]
+        return [self._columns, self._path, self._local, self._date, self._commas]
 
 
 _TIMED = re.compile(rb"([0-9]{6} +[0-9]{1,2}:[0-9]{2}:[0-9]{2}\t) *[0-9]+ [A-Z]")
@@ -178,23 +179,31 @@ class CsvKind:
         return CsvBlock(lines_of(state))
 
 
-class CsvBlock(HeldLines):
-    """See `engine.parsing.record_block.RecordBlock`: a row, until the number of its quotation marks is even."""
+class _QuotedLines(HeldLines):
+    """Holds the lines of a row of CSV until the number of its quotation marks is even."""
 
     def __init__(self, lines: list[Placed] | None = None) -> None:
         super().__init__(lines)
         self._odd = sum(line.count(b'"') for _, line in self._lines) % 2
 
-    def take(self, position: int, line: bytes) -> list[Placed] | None:
-        """See `RecordBlock`."""
+    def _whole(self, position: int, line: bytes) -> list[Placed] | None:
+        """The lines of the row if this one completes it, none if it does not; None if the row gets too long."""
         if len(self._lines) >= _MOST_LINES or self._bytes + len(line) > _MOST_BYTES:
             return None
         self._hold(position, line)
         self._odd = (self._odd + line.count(b'"')) % 2
-        if self._odd:
-            return []
+        return [] if self._odd else self._released()
+
+
+class CsvBlock(_QuotedLines):
+    """See `engine.parsing.record_block.RecordBlock`: one row."""
+
+    def take(self, position: int, line: bytes) -> list[Placed] | None:
+        """See `RecordBlock`."""
+        lines = self._whole(position, line)
+        if not lines:
+            return lines
         self.done = True
-        lines = self._released()
         return [(lines[0][0], b" ".join(text for _, text in lines))]
 
 
@@ -215,35 +224,31 @@ class NamedCsvKind:
             return None
         names = [name.strip('"') for name in line.decode("utf-8", "replace").split(",")]
         timed = any(kind_of(name) == TIME for name in names)
-        return NamedCsvBlock(names) if timed and not _TELLING.isdisjoint(map(str.lower, names)) else None
+        return NamedCsvBlock(names, heading=True) if timed and not _TELLING.isdisjoint(map(str.lower, names)) else None
 
     def restore(self, state: list[Any]) -> "NamedCsvBlock":
         """See `BlockKind`."""
-        columns, begun, lines = state
-        return NamedCsvBlock(columns, lines_of(lines), begun=begun)
+        columns, lines = state
+        return NamedCsvBlock(columns, lines_of(lines))
 
 
-class NamedCsvBlock(HeldLines):
-    """See `engine.parsing.record_block.RecordBlock`; a row ends where the number of its quotation marks is even."""
+class NamedCsvBlock(_QuotedLines):
+    """See `engine.parsing.record_block.RecordBlock`: all rows below the names."""
 
-    def __init__(self, columns: list[str], lines: list[Placed] | None = None, *, begun: bool = False) -> None:
+    def __init__(self, columns: list[str], lines: list[Placed] | None = None, *, heading: bool = False) -> None:
+        """`heading`: whether the first line to take is the one with the names."""
         super().__init__(lines)
         self._columns = columns
-        self._begun = begun
-        self._odd = sum(line.count(b'"') for _, line in self._lines) % 2
+        self._heading = heading
 
     def take(self, position: int, line: bytes) -> list[Placed] | None:
         """See `RecordBlock`."""
-        if not self._begun:
-            self._begun = True
+        if self._heading:
+            self._heading = False
             return []
-        if len(self._lines) >= _MOST_LINES or self._bytes + len(line) > _MOST_BYTES:
-            return None
-        self._hold(position, line)
-        self._odd = (self._odd + line.count(b'"')) % 2
-        if self._odd:
-            return []
-        lines = self._released()
+        lines = self._whole(position, line)
+        if not lines:
+            return lines
         cells = cells_of(b" ".join(text for _, text in lines))
         if len(cells) != len(self._columns):
             return lines
@@ -252,7 +257,7 @@ class NamedCsvBlock(HeldLines):
 
     def state(self) -> list[Any]:
         """See `RecordBlock`."""
-        return [self._columns, self._begun, super().state()]
+        return [self._columns, super().state()]
 
 
 def cells_of(line: bytes) -> list[bytes]:
