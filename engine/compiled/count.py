@@ -44,7 +44,7 @@ def find_slots(ids: Int64s, table: Int32s, asked: Int64s, first: Int, slots: Int
 
 @entry
 def count_lines(
-    slots: Int32s, levels: Int32s, times: Int64s, start: Int, end: Int, counts: Int64s, seen: Int64s, changed: Flags
+    slots: Int32s, levels: Int32s, times: Int64s, counts: Int32s, seen: Int64s, changed: Flags
 ) -> None:  # fmt: skip
     """Count lines by slot and level.
 
@@ -52,12 +52,11 @@ def count_lines(
         slots: int32 (n,): of the lines' templates.
         levels: int8 (n,): columns of `counts`.
         times: int64 (n,): event time in ns.
-        start, end: First line, and the one behind the last.
-        counts: int64 (slots, columns): added to.
+        counts: int32 (slots, columns): added to.
         seen: int64 (slots, 2): earliest and latest time; widened.
         changed: bool (slots,): set.
     """
-    for i in range(start, end):
+    for i in range(len(slots)):
         slot = slots[i]
         counts[slot, levels[i]] += 1
         seen[slot, 0] = min(seen[slot, 0], times[i])
@@ -67,7 +66,7 @@ def count_lines(
 
 @entry
 def count_windows(
-    slots: Int32s, offsets: Int64s, rows: Int64s, columns: Int32s, counts: Int64s, last: Int64s, changed: Flags
+    slots: Int32s, offsets: Int64s, rows: Int64s, columns: Int32s, counts: Int32s, last: Int64s, changed: Flags
 ) -> None:  # fmt: skip
     """Count windows once for each of their templates, and once in slot 0.
 
@@ -76,7 +75,7 @@ def count_windows(
         offsets: int64 (n + 1,): window i has `slots[offsets[i]:offsets[i + 1]]`.
         rows: int64 (m,): the windows to count.
         columns: int32 (n, k): columns of `counts` that window i adds to; negative ones are left out.
-        counts: int64 (slots, columns): added to.
+        counts: int32 (slots, columns): added to.
         last: int64 (slots,): the window that a slot was counted in last; -1 before the first call with `offsets`.
         changed: bool (slots,): set.
     """

@@ -51,10 +51,10 @@ class MinuteRow:
 class _Minute:
     """Counts of one minute and part, by slot of the template."""
 
-    def __init__(self, columns: int, slots: int) -> None:
-        self.counts = np.zeros((slots, columns), np.int32)
-        self.seen = np.tile(np.array([_NO_TIME.max, _NO_TIME.min]), (slots, 1))
-        self.changed = np.zeros(slots, np.bool_)
+    def __init__(self, columns: int) -> None:
+        self.counts = np.zeros((0, columns), np.int32)
+        self.seen = np.zeros((0, 2), np.int64)
+        self.changed = np.zeros(0, np.bool_)
 
     def grow(self, slots: int) -> None:
         """Make room for slots."""
@@ -107,12 +107,7 @@ class MinuteCounts:
         slot, new = self._slots(np.require(template, requirements="W"))
         time_ns = np.require(time_ns, requirements="W")  # Numba compiles once more for arrays that are read-only
         for counts, rows in self._by_minute(time_ns):
-            if rows is None:
-                count_lines(slot, level, time_ns, 0, len(slot), counts.counts, counts.seen, counts.changed)
-            else:
-                count_lines(
-                    slot[rows], level[rows], time_ns[rows], 0, len(rows), counts.counts, counts.seen, counts.changed
-                )
+            count_lines(slot[rows], level[rows], time_ns[rows], counts.counts, counts.seen, counts.changed)
         self._close()
         return new
 
@@ -130,14 +125,14 @@ class MinuteCounts:
         slot, _ = self._slots(np.require(ids, requirements="W"))
         offsets = np.require(offsets, requirements="W")
         self._last[:] = -1
+        every = np.arange(len(time_ns))
         for counts, rows in self._by_minute(time_ns):
-            every = np.arange(len(time_ns)) if rows is None else rows
-            count_windows(slot, offsets, every, column, counts.counts, self._last, counts.changed)
+            count_windows(slot, offsets, every[rows], column, counts.counts, self._last, counts.changed)
         self._close()
 
     def changed(self) -> list[MinuteRow]:
         """Every row that has changed since the last call, those of closed minutes included."""
-        rows, self._closed = self._closed, []
+        rows = self.closed()
         for (at, part), counts in self._minutes.items():
             rows += self._rows(at, part, counts)
             counts.changed[:] = False
@@ -204,14 +199,14 @@ class MinuteCounts:
         self._ids[first : self._known] = ids
         enter_slots(self._ids[: self._known], self._table, first_entered)
 
-    def _by_minute(self, time_ns: NDArray[np.int64]) -> Iterator[tuple[_Minute, NDArray[np.int64] | None]]:
-        """The minutes that a batch belongs to, each with its rows in order; None for all rows."""
+    def _by_minute(self, time_ns: NDArray[np.int64]) -> Iterator[tuple[_Minute, NDArray[np.int64] | slice]]:
+        """The minutes that a batch belongs to, each with its rows in order."""
         if not len(time_ns):
             return
         earliest, latest = int(time_ns.min()) // MINUTE_NS, int(time_ns.max()) // MINUTE_NS
         newest, self._newest = self._newest, max(self._newest, latest)
         if earliest == latest and earliest >= self._newest - self._late:
-            yield self._minute((earliest, 0)), None  # the usual batch, at a fraction of the cost
+            yield self._minute((earliest, 0)), slice(None)  # the usual batch, at a fraction of the cost
             return
         minute = time_ns // MINUTE_NS
         before = np.maximum(np.maximum.accumulate(minute), newest)
@@ -225,7 +220,7 @@ class MinuteCounts:
     def _minute(self, key: tuple[int, int]) -> _Minute:
         minute = self._minutes.get(key)
         if minute is None:
-            minute = self._minutes[key] = _Minute(self._columns, len(self._ids))
+            minute = self._minutes[key] = _Minute(self._columns)
         minute.grow(len(self._ids))
         return minute
 
