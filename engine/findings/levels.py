@@ -45,20 +45,18 @@ class LevelShift:
         counts = np.zeros(_LEVELS + len(NAMES))
         counts[_BAD] = np.concatenate((levels, statuses))[_BAD]
         things = np.flatnonzero(counts)
-        ends = [_ends(block, thing, status) for thing in things.tolist()]
-        first = block.lines.row[[first for first, _ in ends]]
+        ends = {thing: _ends(block, thing, status) for thing in things.tolist()}
+        first = block.lines.row[[first for first, _ in ends.values()]]
         self._starts.add(things, first, counts[things], block, len(counts))
         known = max(1, int((self._history.total > 0).sum()))
-        least = LEAST + math.log(known * TESTS)
         found = []
         for unusual in self._history.observe(counts, block.span_s):
-            surprise = unusual.surprise - least + LEAST
+            surprise = unusual.surprise - math.log(known * TESTS)
             for i in np.flatnonzero((surprise > LEAST) & unusual.more).tolist():
                 thing, count, usual = int(unusual.index[i]), float(unusual.count[i]), float(unusual.usual[i])
-                if counts[thing]:
+                if thing in ends:
                     start = self._starts.first(thing, unusual.blocks, usual)
-                    _, last = _ends(block, thing, status)
-                    found.append(_signal(block, last, thing, float(surprise[i]), count, usual, start))
+                    found.append(_signal(block, ends[thing][1], thing, float(surprise[i]), count, usual, start))
         return found
 
     def coarsen(self) -> None:
