@@ -6,7 +6,8 @@ What is right is stated in `bench/data/daemons.toml` by patterns for the daemon'
 import re
 import time
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,19 +35,19 @@ def daemons() -> Mapping[str, Mapping[str, Any]]:
     return tomllib.loads(DAEMONS.read_text("utf-8"))
 
 
-def read_records(path: Path, settings: ParseSettings) -> tuple[list[JsonRecord], RecordReader]:
-    """The records of a log, and the reader with their counts."""
+def read_records(path: Path, settings: ParseSettings) -> list[JsonRecord]:
+    """The records of a log."""
     source = log_source(str(path))
     reader = RecordReader(Parser(settings, source.describe))
     records = [record for batch in batches(source) for record in reader.add(batch)]
-    return records + reader.finish(), reader
+    return records + reader.finish()
 
 
 def wrong(log: Path, daemon: Mapping[str, Any]) -> list[str]:
     """The parts of `PARTS` that are not right in a log, next to which `run` wrote when the daemon ran."""
     span = orjson.loads(log.with_suffix(".json").read_bytes())
     reading_ns = time.time_ns()
-    records, _ = read_records(log, ParseSettings())
+    records = read_records(log, ParseSettings())
     lines = [line for line in log.read_bytes().decode("utf-8", "replace").splitlines() if line.strip()]
     first = re.compile(daemon.get("record", ""))
     right = {
@@ -69,7 +70,7 @@ def _levelled(records: Sequence[JsonRecord], lines: Sequence[str], levels: Mappi
     if levels is None:
         return sum(bool(record["level"]) for record in records) >= FEWEST_LEVELS * len(records)
     words = [found[1] for line in lines if (found := re.match(levels["pattern"], line))]
-    return _counts(levels.get(word) or LEVELS[word.upper()] for word in words) == _counts(
+    return Counter(levels.get(word) or LEVELS[word.upper()] for word in words) == Counter(
         record["level"] for record in records if record["level"]
     )
 
@@ -78,11 +79,4 @@ def _same_kinds(records: Sequence[JsonRecord], lines: Sequence[str], code: re.Pa
     """Whether each kind of status occurs as often as the pattern finds a code of that kind."""
     kinds = [NAMES[KINDS[int(found[1])]] for line in lines if (found := code.search(line))]
     seen = [found[1] for record in records if (found := _STATUS.search(record["template"]))]
-    return bool(kinds) and _counts(kinds) == _counts(seen)
-
-
-def _counts(words: Iterable[str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for word in words:
-        found[word] = found.get(word, 0) + 1
-    return found
+    return bool(kinds) and Counter(kinds) == Counter(seen)

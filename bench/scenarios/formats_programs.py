@@ -65,7 +65,7 @@ def wrong(path: Path, right: Mapping[str, Any]) -> list[str]:
     if "lost" in right:
         return ["records"] if _lost(path, settings) > right["lost"] else []
     started_ns = time.time_ns()
-    records, _ = read_records(path, settings)
+    records = read_records(path, settings)
     if "count" in right:
         return [] if len(records) == right["count"] else ["records"]
     if len(records) != len(right["records"]):
