@@ -157,18 +157,21 @@ STREAMS = ("stdout", "stderr")
 # Pieces that many headers share.
 YMD = rb"(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})"
 HMS = rb"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
+CLOCK = rb"(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
+"""As `HMS`, but the hour may have one digit."""
 FRACTION = rb"(?P<fraction>[0-9]{1,9})"
-MONTH_NAME = rb"(?P<month_name>Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
-MONTH_NAMES = (
-    rb"Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec|JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC"
-    rb"|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
-)
+DECIMALS = rb"(?:[.,]" + FRACTION + rb")?"
+"""A fraction behind its mark, or none."""
+PID = rb"(?P<pid>[0-9]+)"
+_MONTHS = rb"Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
+MONTH_NAME = rb"(?P<month_name>" + _MONTHS + rb")"
+MONTH_NAMES = _MONTHS + rb"|" + _MONTHS.upper() + rb"|" + _MONTHS.lower()
 ANY_MONTH = rb"(?P<month_name>" + MONTH_NAMES + rb")"
 ZONE = (
     rb"(?:(?P<utc>Z|UTC|GMT)|(?P<zone_sign>[-+])(?:(?P<zone_hhmm>[0-9]{4})"
     rb"|(?P<zone_hour>[0-9]{2})(?::(?P<zone_minute>[0-9]{2}))?))"
 )
-ISO = YMD + rb"[T ]" + HMS + rb"(?:[.,]" + FRACTION + rb")?(?:" + ZONE + rb")?"
+ISO = YMD + rb"[T ]" + HMS + DECIMALS + rb"(?:" + ZONE + rb")?"
 """As RFC 3339, but the zone may be absent."""
 SYSLOG_TIME = MONTH_NAME + rb" +(?P<day>[0-9]{1,2}) " + HMS
 """The time of RFC 3164."""

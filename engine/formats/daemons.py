@@ -3,12 +3,15 @@
 from dataclasses import replace
 
 from engine.formats.base import (
+    CLOCK,
+    DECIMALS,
     FRACTION,
     HMS,
     ISO,
     MONTH_NAME,
     NO_KEY,
     NO_SESSIONS,
+    PID,
     RFC3339,
     SYSLOG_TIME,
     YMD,
@@ -19,10 +22,6 @@ from engine.formats.base import (
 from engine.formats.multiline import DOTNET_CONSOLE
 from engine.formats.programs import RUBY
 from engine.formats.services import POSTGRESQL, POSTGRESQL_MORE
-
-_NUMBER = rb"(?P<pid>[0-9]+)"
-_MAYBE_FRACTION = rb"(?:[.,]" + FRACTION + rb")?"
-_CLOCK = rb"(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
 
 SLAPD = Format(
     name="slapd",
@@ -65,9 +64,7 @@ ZABBIX = Format(
     name="zabbix",
     expected="PID:YYYYMMDD:HHMMSS.FFF MESSAGE",
     examples=(b"  4711:20240310:062501.417 cannot connect to [[10.0.0.2]:10050]: Connection refused",),
-    header=headed(
-        rb" *" + _NUMBER + rb":(?P<yyyymmdd>[0-9]{8}):(?P<hhmmss>[0-9]{6})\." + FRACTION + rb" (?P<message>.*)"
-    ),
+    header=headed(rb" *" + PID + rb":(?P<yyyymmdd>[0-9]{8}):(?P<hhmmss>[0-9]{6})\." + FRACTION + rb" (?P<message>.*)"),
     sessions=NO_SESSIONS,
     joins=True,
 )
@@ -80,7 +77,7 @@ MYSQL_OLD = Format(
         b"240310 06:25:02 mysqld_safe Starting mysqld daemon with databases from /var/lib/mysql",
     ),
     header=headed(
-        rb"[\[(<]?(?P<yymmdd>[0-9]{6}) +" + _CLOCK + rb"[\])>]?[:|]? +(?:\[(?P<level>Note|Warning|ERROR)\] )?"
+        rb"[\[(<]?(?P<yymmdd>[0-9]{6}) +" + CLOCK + rb"[\])>]?[:|]? +(?:\[(?P<level>Note|Warning|ERROR)\] )?"
         rb"(?P<message>.*)"
     ),
     levels={"NOTE": "info"},
@@ -126,7 +123,7 @@ ERLANG_REPORT = Format(
     blocks=(b"=CRASH REPORT==== 10-Mar-2024::06:25:01.417123 ===\n  crasher:\n    pid: <0.234.0>\n",),
     header=headed(
         rb"=(?P<level>[A-Z]+) REPORT==+ (?P<day>[0-9]{1,2})-" + MONTH_NAME + rb"-(?P<year>[0-9]{4})::" + HMS
-        + _MAYBE_FRACTION + rb" ===(?: (?P<message>.*))?$"
+        + DECIMALS + rb" ===(?: (?P<message>.*))?$"
     ),
     levels={"CRASH": "error", "SUPERVISOR": "error", "PROGRESS": "info"},
     sessions=NO_SESSIONS,
@@ -141,7 +138,7 @@ POSTGRESQL_PREFIX = Format(
         b"2024-03-10 06:25:02 UTC app@shop 4711 10.0.0.7(50022) WARNING:  there is no transaction in progress",
     ),
     header=headed(
-        YMD + rb" " + HMS + rb"(?:\." + FRACTION + rb")? (?:(?P<utc>UTC|GMT)|[A-Z]+) (?:\[" + _NUMBER
+        YMD + rb" " + HMS + rb"(?:\." + FRACTION + rb")? (?:(?P<utc>UTC|GMT)|[A-Z]+) (?:\[" + PID
         + rb"(?:-[0-9]+)?\]:? )?(?:[^ ]+ ){0,7}?"
         rb"(?P<level>LOG|FATAL|ERROR|WARNING|PANIC|NOTICE|INFO|DEBUG[0-9]*|DETAIL|HINT|CONTEXT|STATEMENT|QUERY"
         rb"|LOCATION):  (?P<message>.*)"
@@ -166,7 +163,7 @@ PGBOUNCER = Format(
         + rb"\."
         + FRACTION
         + rb" (?:(?P<utc>UTC|GMT)|[A-Z]+) \["
-        + _NUMBER
+        + PID
         + rb"\] (?P<level>LOG|WARNING|ERROR|FATAL|DEBUG|NOISE) (?P<message>.*)"
     ),
     levels={"LOG": "info", "NOISE": "trace"},
@@ -179,12 +176,12 @@ REDIS_OLD = Format(
     examples=(b"[4711] 10 Mar 06:25:01.417 # Can't save in background: fork: Cannot allocate memory",),
     header=headed(
         rb"\["
-        + _NUMBER
+        + PID
         + rb"\] (?P<day>[0-9]{1,2}) "
         + MONTH_NAME
         + rb" "
         + HMS
-        + _MAYBE_FRACTION
+        + DECIMALS
         + rb" (?P<level>[-.*#]) (?P<message>.*)"
     ),
     levels={".": "debug", "-": "info", "*": "info", "#": "warn"},
@@ -203,7 +200,7 @@ PASSENGER = Format(
         + rb"\."
         + FRACTION
         + rb" "
-        + _NUMBER
+        + PID
         + rb"/(?P<thread>[^ ]+) (?P<component>[^ ]+) \]: (?P<message>.*)"
     ),
     levels={"C": "fatal", "E": "error", "W": "warn", "N": "info", "I": "info", "D": "debug"},
@@ -219,7 +216,7 @@ RUBY_REQUEST = replace(
         b"I, [2024-03-10T06:25:01.501000 #4711]  INFO -- : [8e2c1d7e] Completed 500 Internal Server Error in 84ms",
     ),
     header=headed(
-        rb"[A-Z], \[" + YMD + rb"T" + HMS + rb"\." + FRACTION + rb" #" + _NUMBER + rb"\] +(?P<level>[A-Z]+) -- "
+        rb"[A-Z], \[" + YMD + rb"T" + HMS + rb"\." + FRACTION + rb" #" + PID + rb"\] +(?P<level>[A-Z]+) -- "
         rb"(?P<component>[^ :]*): (?P<message>(?:\[[^\]]*\] )*Completed (?P<status>[0-9]{3}) .*)"
     ),
 )
@@ -285,15 +282,21 @@ WEBSPHERE = Format(
     levels={"F": "fatal", "E": "error", "W": "warn", "A": "info", "I": "info", "C": "info", "D": "debug", "O": "info",
             "R": "error"},
     clocks=(
-        rb"^\[(?P<month>[0-9]{1,2})/(?P<day>[0-9]{1,2})/(?P<yy>[0-9]{2}),? " + _CLOCK + rb":(?P<fraction>[0-9]{3})"
+        rb"^\[(?P<month>[0-9]{1,2})/(?P<day>[0-9]{1,2})/(?P<yy>[0-9]{2}),? " + CLOCK + rb":(?P<fraction>[0-9]{3})"
         rb"(?: (?:(?P<utc>UTC|GMT)|[A-Z]+))?\]",
-        rb"^\[(?P<day>[0-9]{1,2})/(?P<month>[0-9]{1,2})/(?P<yy>[0-9]{2}),? " + _CLOCK + rb":(?P<fraction>[0-9]{3})"
+        rb"^\[(?P<day>[0-9]{1,2})/(?P<month>[0-9]{1,2})/(?P<yy>[0-9]{2}),? " + CLOCK + rb":(?P<fraction>[0-9]{3})"
         rb"(?: (?:(?P<utc>UTC|GMT)|[A-Z]+))?\]",
     ),
     timed=True,
     sessions=NO_SESSIONS,
     joins=True,
 )  # fmt: skip
+
+_SEVERITY_PROGRAM = (
+    rb"(?:[a-z]+[0-9]*\.)?(?P<level>emerg|alert|crit|err|error|warning|warn|notice|info|debug) "
+    rb"(?P<component>[^ :\[=\"]+)(?:\[" + PID + rb"\])?: (?P<message>.*)"
+)
+"""What both forms of syslog have behind the host where the severity is written."""
 
 SYSLOG_SEVERITY = Format(
     name="syslog_severity",
@@ -302,11 +305,7 @@ SYSLOG_SEVERITY = Format(
         b"Mar 10 06:25:01 bigip1 err tmm1[4711]: 01010028:3: No members available for pool /Common/web",
         b"Mar 10 06:25:02 web-1 daemon.warning shop[4711]: slow",
     ),
-    header=headed(
-        rb"(?:<[0-9]+>)?" + SYSLOG_TIME + _MAYBE_FRACTION + rb" +(?P<host>[^ :=\"]+) (?:[a-z]+[0-9]*\.)?"
-        rb"(?P<level>emerg|alert|crit|err|error|warning|warn|notice|info|debug) (?P<component>[^ :\[=\"]+)"
-        rb"(?:\[" + _NUMBER + rb"\])?: (?P<message>.*)"
-    ),
+    header=headed(rb"(?:<[0-9]+>)?" + SYSLOG_TIME + DECIMALS + rb" +(?P<host>[^ :=\"]+) " + _SEVERITY_PROGRAM),
     sessions=NO_SESSIONS,
     joins=True,
 )
@@ -316,7 +315,7 @@ SYSLOG_LEVEL = Format(
     expected="[<PRI>]Mmm dd HH:MM:SS [HOST] LEVEL: MESSAGE",
     examples=(b"Mar 10 06:25:01 error: order 18 failed", b"Mar 10 06:25:02.417 web-1 WARNING: slow"),
     header=headed(
-        rb"(?:<[0-9]+>)?" + SYSLOG_TIME + _MAYBE_FRACTION + rb" +(?:(?P<host>[^ :=\"\[\]]+) )?"
+        rb"(?:<[0-9]+>)?" + SYSLOG_TIME + DECIMALS + rb" +(?:(?P<host>[^ :=\"\[\]]+) )?"
         rb"(?P<level>[Ee]rror|ERROR|[Ww]arning|WARNING|[Ww]arn|WARN|[Nn]otice|NOTICE|[Ii]nfo|INFO|[Dd]ebug|DEBUG|[Ff]atal"
         rb"|FATAL|[Cc]ritical|CRITICAL|[Aa]lert|ALERT|[Pp]anic|[Ee]merg): +(?P<message>.*)"
     ),
@@ -329,11 +328,7 @@ RSYSLOG_SEVERITY = replace(
     name="rsyslog_severity",
     expected="YYYY-MM-DDTHH:MM:SS[.FFF]ZONE HOST [FACILITY.]SEVERITY PROGRAM[PID]: MESSAGE",
     examples=(b"2024-03-10T06:25:01+00:00 web-1 daemon.err shop[4711]: order 18 failed",),
-    header=headed(
-        RFC3339 + rb" (?P<host>[^ :=\"]+) (?:[a-z]+[0-9]*\.)?"
-        rb"(?P<level>emerg|alert|crit|err|error|warning|warn|notice|info|debug) (?P<component>[^ :\[=\"]+)"
-        rb"(?:\[" + _NUMBER + rb"\])?: (?P<message>.*)"
-    ),
+    header=headed(RFC3339 + rb" (?P<host>[^ :=\"]+) " + _SEVERITY_PROGRAM),
 )
 
 COUCHBASE = Format(

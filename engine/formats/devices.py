@@ -1,9 +1,17 @@
 """Devices, kernels and engines that write a layout of their own."""
 
-from engine.formats.base import FRACTION, HMS, MONTH_NAME, NO_SESSIONS, RFC3339, SYSLOG_LEVELS, Format, headed
-
-_NUMBER = rb"(?P<pid>[0-9]+)"
-_MAYBE_FRACTION = rb"(?:[.,]" + FRACTION + rb")?"
+from engine.formats.base import (
+    DECIMALS,
+    FRACTION,
+    HMS,
+    MONTH_NAME,
+    NO_SESSIONS,
+    PID,
+    RFC3339,
+    SYSLOG_LEVELS,
+    Format,
+    headed,
+)
 
 MACOS = Format(
     name="macos",
@@ -14,7 +22,7 @@ MACOS = Format(
     header=headed(
         RFC3339
         + rb" [0-9]+x[0-9a-f]+ +(?P<level>Default|Info|Debug|Error|Fault|Activity) +[0-9]+x[0-9a-f]+ +"
-        + _NUMBER
+        + PID
         + rb" +[0-9]+ +(?P<component>[^: ]+(?: +[^: ]+)*): (?P<message>.*)"
     ),
     levels={"DEFAULT": "info", "FAULT": "fatal", "ACTIVITY": "info"},
@@ -55,7 +63,7 @@ HUAWEI = Format(
     expected="Mmm DD YYYY HH:MM:SS HOST %%NNMODULE/SEVERITY/MNEMONIC(TYPE)[N]:MESSAGE",
     examples=(b"Mar 10 2024 06:25:01 sw-1 %%01IFNET/3/LINK_STATE(l)[17]:The line has entered the DOWN state.",),
     header=headed(
-        rb"(?:<[0-9]+>)?" + MONTH_NAME + rb" +(?P<day>[0-9]{1,2}) (?:(?P<year>[0-9]{4}) )?" + HMS + _MAYBE_FRACTION
+        rb"(?:<[0-9]+>)?" + MONTH_NAME + rb" +(?P<day>[0-9]{1,2}) (?:(?P<year>[0-9]{4}) )?" + HMS + DECIMALS
         + rb" (?P<host>[^ ]+) %%[0-9]+(?P<component>[A-Z][A-Z0-9_]*)/(?P<level>[0-9]+)/(?P<message>[A-Z].*)"
     ),
     levels={str(i): level for i, level in enumerate(SYSLOG_LEVELS)},
@@ -66,9 +74,7 @@ ESPHOME = Format(
     name="esphome",
     expected="[HH:MM:SS[.FFF]][L][COMPONENT:LINE]: MESSAGE",
     examples=(b"[06:25:01][W][component:237]: Component took a long time for an operation (64 ms).",),
-    header=headed(
-        rb"\[" + HMS + _MAYBE_FRACTION + rb"\]\[(?P<level>[EWIDVC]+)\]\[(?P<component>[^\]]+)\]: (?P<message>.*)"
-    ),
+    header=headed(rb"\[" + HMS + DECIMALS + rb"\]\[(?P<level>[EWIDVC]+)\]\[(?P<component>[^\]]+)\]: (?P<message>.*)"),
     levels={"E": "error", "W": "warn", "I": "info", "C": "info", "D": "debug", "V": "trace", "VV": "trace"},
     sessions=NO_SESSIONS,
 )

@@ -4,18 +4,17 @@ They come after the formats that describe a line exactly, and detection never tr
 (`Format.general`). They find the time, the level and, if a dotted name follows it, the component.
 """
 
-from engine.formats.base import FRACTION, HMS, MONTH_NAME, NO_KEY, NO_SESSIONS, ZONE, Format, headed
+from engine.formats.base import CLOCK, DECIMALS, HMS, MONTH_NAME, NO_KEY, NO_SESSIONS, ZONE, Format, headed
 from engine.formats.masks import Mask
 
 _DATE = rb"(?P<year>[0-9]{4})[-/.](?P<month>[0-9]{2})[-/.](?P<day>[0-9]{2})(?:T| +)" + HMS
-_CLOCK = rb"(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})(?: (?P<half_day>AM|PM))?"
-_FRACTION = rb"(?:[.,]" + FRACTION + rb")?"
+_CLOCK = CLOCK + rb"(?: (?P<half_day>AM|PM))?"
 _GAP = rb"[ \t:,|]*(?:-+ +)?"
 AFTER_TIME = rb"(?:[\])>\t :|]|, )" + _GAP
 # A number with a sign may begin the message, too: behind a space it is a zone only if something else shows it.
-_ISO = rb"[\[(<]?" + _DATE + _FRACTION + rb"(?:" + ZONE + rb")?" + AFTER_TIME
-_ISO_SPACED = rb"[\[(<]?" + _DATE + _FRACTION + rb"(?: ?" + ZONE + rb")?" + AFTER_TIME
-_ISO_ZONED = rb"[\[(<]?" + _DATE + _FRACTION + rb" " + ZONE + AFTER_TIME
+_ISO = rb"[\[(<]?" + _DATE + DECIMALS + rb"(?:" + ZONE + rb")?" + AFTER_TIME
+_ISO_SPACED = rb"[\[(<]?" + _DATE + DECIMALS + rb"(?: ?" + ZONE + rb")?" + AFTER_TIME
+_ISO_ZONED = rb"[\[(<]?" + _DATE + DECIMALS + rb" " + ZONE + AFTER_TIME
 
 # Words in capitals are levels at any place; others may be the first of the message, so a mark has to follow.
 # It belongs to the group, and `level_of` strips it: a look-ahead, which could leave it out, is not blind to ids.
@@ -88,7 +87,7 @@ DATED = Format(
     general=True,
 )
 
-_DAY_MONTH = rb"\[?(?P<day>[0-9]{2})[-/ ]" + MONTH_NAME + rb"[-/ ](?P<year>[0-9]{4})[: ]" + HMS + _FRACTION
+_DAY_MONTH = rb"\[?(?P<day>[0-9]{2})[-/ ]" + MONTH_NAME + rb"[-/ ](?P<year>[0-9]{4})[: ]" + HMS + DECIMALS
 
 DAY_MONTH_ZONE = Format(
     name="day_month_zone",
@@ -121,7 +120,7 @@ MONTH_DAY = Format(
         b"Mar 10, 2024 6:25:02 PM shop started in 3.2 s",
     ),
     header=headed(
-        rb"\[?" + MONTH_NAME + rb" +(?P<day>[0-9]{1,2}),? (?P<year>[0-9]{4}) " + _CLOCK + _FRACTION
+        rb"\[?" + MONTH_NAME + rb" +(?P<day>[0-9]{1,2}),? (?P<year>[0-9]{4}) " + _CLOCK + DECIMALS
         + MAYBE_LEVEL + REST
     ),
     sessions=NO_SESSIONS,

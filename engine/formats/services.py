@@ -1,6 +1,6 @@
 """Servers, databases and what the common logging libraries write by default."""
 
-from engine.formats.base import FRACTION, HMS, MONTH_NAME, NO_KEY, NO_SESSIONS, QUOTED, YMD, ZONE, Format, headed
+from engine.formats.base import CLOCK, FRACTION, HMS, MONTH_NAME, NO_KEY, NO_SESSIONS, QUOTED, YMD, ZONE, Format, headed
 
 _ACCESS = (
     rb"(?:(?P<component>[^ :]+):[0-9]+ )?(?P<host>[^ ]+) [^ ]+ [^ ]+ \[(?P<day>[0-9]{2})/" + MONTH_NAME
@@ -222,7 +222,6 @@ _EVENT_LEVEL = (
     rb"(?P<level>Information|Warning|Error|Critical|Verbose|Audit Success|Audit Failure|Informationen|Warnung|Fehler"
     rb"|Kritisch|Avertissement|Erreur|Critique),"
 )
-_EVENT_CLOCK = rb"(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
 _EVENT_REST = rb",(?P<component>[^,]*),(?P<event>[0-9]+),(?:[^,\x22]*,)?(?P<message>.*)"
 _EVENT_LEVELS = {
     "AUDIT SUCCESS": "info", "AUDIT FAILURE": "warn", "INFORMATIONEN": "info", "WARNUNG": "warn", "FEHLER": "error",
@@ -238,7 +237,7 @@ WINDOWS_CSV = Format(
     ),
     blocks=(b'Error,3/10/2024 6:25:01 PM,disk,7,None,"The device has a bad block.\nIt was taken offline."\n',),
     header=headed(
-        _EVENT_LEVEL + rb"(?P<month>[0-9]{1,2})/(?P<day>[0-9]{1,2})/(?P<year>[0-9]{4}) " + _EVENT_CLOCK
+        _EVENT_LEVEL + rb"(?P<month>[0-9]{1,2})/(?P<day>[0-9]{1,2})/(?P<year>[0-9]{4}) " + CLOCK
         + rb"(?: (?P<half_day>AM|PM))?" + _EVENT_REST
     ),
     levels=_EVENT_LEVELS,
@@ -254,7 +253,7 @@ WINDOWS_CSV_DAY_FIRST = Format(
     ),
     # Where people put the month first, Windows writes AM and PM.
     header=headed(
-        _EVENT_LEVEL + rb"(?P<day>[0-9]{1,2})[./-](?P<month>[0-9]{1,2})[./-](?P<year>[0-9]{4}) " + _EVENT_CLOCK
+        _EVENT_LEVEL + rb"(?P<day>[0-9]{1,2})[./-](?P<month>[0-9]{1,2})[./-](?P<year>[0-9]{4}) " + CLOCK
         + _EVENT_REST
     ),
     levels=_EVENT_LEVELS,

@@ -4,10 +4,13 @@ Like those of `engine.formats.general`, from which they take the parts behind th
 """
 
 from engine.formats.base import (
+    CLOCK,
+    DECIMALS,
     FRACTION,
     HMS,
     MONTH_NAME,
     NO_SESSIONS,
+    PID,
     SYSLOG_LEVELS,
     SYSLOG_TIME,
     YMD,
@@ -17,13 +20,10 @@ from engine.formats.base import (
 )
 from engine.formats.general import AFTER_TIME, ASIDE, LEVEL, MAYBE_LEVEL, REST
 
-_CLOCK = rb"(?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{2}):(?P<second>[0-9]{2})"
-_FRACTION = rb"(?:[.,]" + FRACTION + rb")?"
 _HALF_DAY = rb" ?(?P<half_day>AM|PM)"
 WEEKDAY = rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 _COMPACT = rb"(?P<yyyymmdd>[0-9]{8})"
 _LETTER = {"I": "info", "W": "warn", "E": "error", "F": "fatal", "D": "debug", "C": "fatal", "T": "trace", "V": "trace"}
-_NUMBER = rb"(?P<pid>[0-9]+)"
 
 
 def _timed(name: str, expected: str, examples: tuple[bytes, ...], time: bytes) -> Format:
@@ -42,59 +42,59 @@ def _timed(name: str, expected: str, examples: tuple[bytes, ...], time: bytes) -
 DATED_HALF_DAY = _timed(
     "dated_half_day", "YYYY-MM-DD H:MM:SS[.FFF] AM|PM [LEVEL] [COMPONENT:] MESSAGE",
     (b"2024-03-10 06:25:01 PM ERROR app: order 18 failed", b"[2024/03/10 6:25:02.5 AM] [WARN] queue is long"),
-    rb"(?P<year>[0-9]{4})[-/.](?P<month>[0-9]{2})[-/.](?P<day>[0-9]{2})[T ]" + _CLOCK + _FRACTION + _HALF_DAY,
+    rb"(?P<year>[0-9]{4})[-/.](?P<month>[0-9]{2})[-/.](?P<day>[0-9]{2})[T ]" + CLOCK + DECIMALS + _HALF_DAY,
 )  # fmt: skip
 
 MONTH_FIRST = _timed(
     "month_first", "MM/DD/YYYY H:MM:SS[.FFF] AM|PM [LEVEL] [COMPONENT:] MESSAGE",
     (b"03/10/2024 06:25:04 PM ERROR app: order 18 failed", b"3/10/2024, 6:25:05 AM queue is long"),
-    rb"(?P<month>[0-9]{1,2})/(?P<day>[0-9]{1,2})/(?P<year>[0-9]{4}),? " + _CLOCK + _FRACTION + _HALF_DAY,
+    rb"(?P<month>[0-9]{1,2})/(?P<day>[0-9]{1,2})/(?P<year>[0-9]{4}),? " + CLOCK + DECIMALS + _HALF_DAY,
 )  # fmt: skip
 
 MONTH_FIRST_SHORT = _timed(
     "month_first_short", "MM/DD/YY H:MM:SS[.FFF] AM|PM [LEVEL] [COMPONENT:] MESSAGE",
     (b"3/10/24 6:25:04 PM error: order 18 failed",),
-    rb"(?P<month>[0-9]{1,2})/(?P<day>[0-9]{1,2})/(?P<yy>[0-9]{2}),? " + _CLOCK + _FRACTION + _HALF_DAY,
+    rb"(?P<month>[0-9]{1,2})/(?P<day>[0-9]{1,2})/(?P<yy>[0-9]{2}),? " + CLOCK + DECIMALS + _HALF_DAY,
 )  # fmt: skip
 
 DAY_FIRST = _timed(
     "day_first", "DD.MM.YYYY HH:MM:SS[.FFF] [LEVEL] [COMPONENT:] MESSAGE",
     (b"10.03.2024 06:25:01,123 [ERROR] shop: order 18 failed", b"[10/03/2024 06:25:02] queue is long"),
-    rb"(?P<day>[0-9]{1,2})[./-](?P<month>[0-9]{1,2})[./-](?P<year>[0-9]{4}),? " + _CLOCK + _FRACTION,
+    rb"(?P<day>[0-9]{1,2})[./-](?P<month>[0-9]{1,2})[./-](?P<year>[0-9]{4}),? " + CLOCK + DECIMALS,
 )  # fmt: skip
 """Where people put the month first, programs write AM and PM."""
 
 MONTH_FIRST_24 = _timed(
     "month_first_24", "MM/DD/YYYY HH:MM:SS[.FFF] [LEVEL] [COMPONENT:] MESSAGE",
     (b"03/28/2024 18:25:01 ERROR shop: order 18 failed",),
-    rb"(?P<month>[0-9]{1,2})/(?P<day>[0-9]{1,2})/(?P<year>[0-9]{4}),? " + _CLOCK + _FRACTION,
+    rb"(?P<month>[0-9]{1,2})/(?P<day>[0-9]{1,2})/(?P<year>[0-9]{4}),? " + CLOCK + DECIMALS,
 )  # fmt: skip
 """For dates that do not exist with the day first."""
 
 MAIL_DATE = _timed(
     "mail_date", "[Day, ]DD Mmm YYYY HH:MM:SS ZONE [LEVEL] [COMPONENT:] MESSAGE",
     (b"Sun, 10 Mar 2024 07:25:01 +0100 ERROR mailer: no route", b"Sun 10 Mar 2024 06:25:02 PM queue is long"),
-    rb"(?:" + WEEKDAY + rb",? )?(?P<day>[0-9]{1,2}) " + MONTH_NAME + rb" (?P<year>[0-9]{4}) " + _CLOCK + _FRACTION
+    rb"(?:" + WEEKDAY + rb",? )?(?P<day>[0-9]{1,2}) " + MONTH_NAME + rb" (?P<year>[0-9]{4}) " + CLOCK + DECIMALS
     + rb"(?:" + _HALF_DAY + rb")?(?: " + ZONE + rb")?",
 )  # fmt: skip
 
 DATE_COMMAND = _timed(
     "date_command", "Day Mmm DD HH:MM:SS[.FFF] [ZONE ]YYYY [LEVEL] [COMPONENT:] MESSAGE",
     (b"Sun Mar 10 06:25:01 UTC 2024 backup: ERROR disk full", b"Sun Mar 10 06:25:02.123456 2024 [error] no route"),
-    WEEKDAY + rb" " + MONTH_NAME + rb" +(?P<day>[0-9]{1,2}) " + HMS + _FRACTION
+    WEEKDAY + rb" " + MONTH_NAME + rb" +(?P<day>[0-9]{1,2}) " + HMS + DECIMALS
     + rb"(?: (?P<utc>UTC|GMT))? (?P<year>[0-9]{4})",
 )  # fmt: skip
 
 COMPACT_DATE = _timed(
     "compact_date", "YYYYMMDD HH:MM:SS[.FFF] [LEVEL] [COMPONENT:] MESSAGE",
     (b"20240310 06:25:01.123 ERROR [main] order 18 failed", b"20240310-06:25:02 queue is long"),
-    _COMPACT + rb"[T -]" + HMS + _FRACTION,
+    _COMPACT + rb"[T -]" + HMS + DECIMALS,
 )  # fmt: skip
 
 COMPACT_TIME = _timed(
     "compact_time", "YYYYMMDDTHHMMSSZ [LEVEL] [COMPONENT:] MESSAGE",
     (b"20240310T062501Z ERROR order 18 failed", b"20240310-062502 queue is long"),
-    _COMPACT + rb"[T -](?P<hhmmss>[0-9]{6})" + _FRACTION + rb"(?:" + ZONE + rb")?",
+    _COMPACT + rb"[T -](?P<hhmmss>[0-9]{6})" + DECIMALS + rb"(?:" + ZONE + rb")?",
 )  # fmt: skip
 
 NXOS = Format(
@@ -103,7 +103,7 @@ NXOS = Format(
     examples=(b"2024 Mar 10 06:25:01 sw-1 %ETHPORT-5-IF_DOWN: Interface Ethernet1/1 is down",),
     header=headed(
         rb"(?:<[0-9]+>)?(?:[0-9]+: )?:? ?(?P<year>[0-9]{4}) " + MONTH_NAME + rb" +(?P<day>[0-9]{1,2}) " + HMS
-        + _FRACTION + rb"(?: (?P<utc>UTC|GMT))?:?(?: (?P<host>[^ %]+))? %(?P<component>[A-Z][A-Z0-9_]*)-"
+        + DECIMALS + rb"(?: (?P<utc>UTC|GMT))?:?(?: (?P<host>[^ %]+))? %(?P<component>[A-Z][A-Z0-9_]*)-"
         rb"(?P<level>[0-9]+)-(?P<message>[A-Z0-9_]+: .*)"
     ),
     levels={str(i): level for i, level in enumerate(SYSLOG_LEVELS)},
@@ -115,7 +115,7 @@ JUNIPER = Format(
     expected="Mmm DD HH:MM:SS  HOST PROGRAM[PID]: %FACILITY-SEVERITY-TAG: MESSAGE",
     examples=(b"Mar 10 06:25:01  srx-1 rpd[4711]: %DAEMON-4-BGP_NEIGHBOR_STATE_CHANGED: peer 10.0.0.7 is down",),
     header=headed(
-        rb"(?:<[0-9]+>)?" + SYSLOG_TIME + _FRACTION + rb" +(?P<host>[^ ]+) (?P<component>[^ :\[]+)"
+        rb"(?:<[0-9]+>)?" + SYSLOG_TIME + DECIMALS + rb" +(?P<host>[^ ]+) (?P<component>[^ :\[]+)"
         rb"(?:\[(?P<pid>[0-9]+)\])?: %[A-Z][A-Z0-9_]*-(?P<level>[0-9]+)(?P<message>-[A-Z0-9_]+: .*)"
     ),
     levels={str(i): level for i, level in enumerate(SYSLOG_LEVELS)},
@@ -127,7 +127,7 @@ SYSLOG_YEAR = Format(
     expected="Mmm DD YYYY HH:MM:SS HOST PROGRAM[PID]: MESSAGE",
     examples=(b"<34>Mar 10 2024 06:25:01 web-1 sshd[4711]: Accepted publickey for root from 10.0.0.7 port 50022",),
     header=headed(
-        rb"(?:<(?P<priority>[0-9]+)>)?" + MONTH_NAME + rb" +(?P<day>[0-9]{1,2}) (?P<year>[0-9]{4}) " + HMS + _FRACTION
+        rb"(?:<(?P<priority>[0-9]+)>)?" + MONTH_NAME + rb" +(?P<day>[0-9]{1,2}) (?P<year>[0-9]{4}) " + HMS + DECIMALS
         + rb" (?P<host>[^ :=\"\[\]]+) (?P<component>[^ :\[=\"]+)\[(?P<pid>[0-9]+)\]: (?P<message>.*)"
     ),
     sessions=NO_SESSIONS,
@@ -149,7 +149,7 @@ LOGCAT_BRIEF = Format(
     name="logcat_brief",
     expected="L/TAG(PID): MESSAGE",
     examples=(b"E/ActivityManager( 1702): process com.example.shop has died",),
-    header=headed(rb"(?P<level>[VDIWEF])/(?P<component>[^ (]+) *\( *" + _NUMBER + rb"\): (?P<message>.*)"),
+    header=headed(rb"(?P<level>[VDIWEF])/(?P<component>[^ (]+) *\( *" + PID + rb"\): (?P<message>.*)"),
     levels=_LETTER,
     sessions=NO_SESSIONS,
 )
@@ -159,7 +159,7 @@ LOGCAT_YEAR = Format(
     expected="YYYY-MM-DD HH:MM:SS.FFF PID TID LEVEL TAG: MESSAGE",
     examples=(b"2024-03-10 06:25:01.123  1702  8671 E ActivityManager: process com.example.shop has died",),
     header=headed(
-        YMD + rb" " + HMS + rb"\." + FRACTION + rb" +" + _NUMBER + rb" +[0-9]+ (?P<level>[VDIWEF]) "
+        YMD + rb" " + HMS + rb"\." + FRACTION + rb" +" + PID + rb" +[0-9]+ (?P<level>[VDIWEF]) "
         rb"(?P<component>[^ :]+) *: (?P<message>.*)"
     ),
     levels=_LETTER,
@@ -171,7 +171,7 @@ GLOG_YEAR = Format(
     expected="LYYYYMMDD HH:MM:SS.FFFFFF PID FILE:LINE] MESSAGE",
     examples=(b"E20240310 06:25:01.123456  4711 server.cc:17] order 18 failed",),
     header=headed(
-        rb"(?P<level>[IWEF])" + _COMPACT + rb" " + HMS + rb"\." + FRACTION + rb" +" + _NUMBER
+        rb"(?P<level>[IWEF])" + _COMPACT + rb" " + HMS + rb"\." + FRACTION + rb" +" + PID
         + rb" (?P<component>[^ \]]+:[0-9]+)\] (?P<message>.*)"
     ),
     levels=_LETTER,
@@ -184,7 +184,7 @@ TORNADO = Format(
     expected="[L YYYY-MM-DD HH:MM:SS[.FFF] COMPONENT] MESSAGE",
     examples=(b"[E 2024-03-10 06:25:01.123 ServerApp] Could not open the notebook",),
     header=headed(
-        rb"\[(?P<level>[DIWEC]) " + YMD + rb" " + HMS + _FRACTION + rb" (?P<component>[^\] ]+)\] +(?P<message>.*)"
+        rb"\[(?P<level>[DIWEC]) " + YMD + rb" " + HMS + DECIMALS + rb" (?P<component>[^\] ]+)\] +(?P<message>.*)"
     ),
     levels=_LETTER,
     sessions=NO_SESSIONS,
@@ -208,7 +208,7 @@ LETTERED = Format(
     expected="YYYY-MM-DD HH:MM:SS[.FFF] [L] MESSAGE",
     examples=(b"2024/03/10 06:25:01 [E] order 18 failed", b"2024-03-10 06:25:02.123 [I] [4711] started"),
     header=headed(
-        rb"\[?(?P<year>[0-9]{4})[-/](?P<month>[0-9]{2})[-/](?P<day>[0-9]{2})[T ]" + HMS + _FRACTION + rb"(?:" + ZONE
+        rb"\[?(?P<year>[0-9]{4})[-/](?P<month>[0-9]{2})[-/](?P<day>[0-9]{2})[T ]" + HMS + DECIMALS + rb"(?:" + ZONE
         + rb")?" + AFTER_TIME + rb"\[(?P<level>[TDIWEFC])\] (?P<message>.*)"
     ),
     levels=_LETTER,
@@ -226,7 +226,7 @@ LEVEL_SYSLOG_TIME = Format(
     ),
     header=headed(
         rb"\[?(?P<level>TRACE|DEBUG|INFO|CONNECT|NOTICE|WARN|WARNING|ERR|ERROR|CRIT|CRITICAL|FATAL|ALERT|EMERG)\]?:? +"
-        + SYSLOG_TIME + _FRACTION + rb":? +(?:\[(?P<pid>[0-9]+)\]:? +)?(?P<message>.*)"
+        + SYSLOG_TIME + DECIMALS + rb":? +(?:\[(?P<pid>[0-9]+)\]:? +)?(?P<message>.*)"
     ),
     levels={"CONNECT": "info"},
     sessions=NO_SESSIONS,
@@ -238,7 +238,7 @@ PID_SYSLOG_TIME = Format(
     name="pid_syslog_time",
     expected="[PID] Mmm DD HH:MM:SS MESSAGE",
     examples=(b"[4711] Mar 10 06:25:01 Child connection from 10.0.0.7:50022",),
-    header=headed(rb"\[(?P<pid>[0-9]+)\] +" + SYSLOG_TIME + _FRACTION + rb":? (?P<message>.*)"),
+    header=headed(rb"\[(?P<pid>[0-9]+)\] +" + SYSLOG_TIME + DECIMALS + rb":? (?P<message>.*)"),
     sessions=NO_SESSIONS,
     joins=True,
     general=True,
@@ -248,7 +248,7 @@ DATED_THREAD = Format(
     name="dated_thread",
     expected="YYYY-MM-DD HH:MM:SS[.FFF] THREAD-ADDRESS LEVEL: MESSAGE",
     examples=(b"2024-03-10 06:25:01.123 7f1da7359500 Error: order 18 failed",),
-    header=headed(YMD + rb"[T ]" + HMS + _FRACTION + rb" +(?P<thread>[0-9a-f]+) +" + LEVEL + rb"(?P<message>.*)"),
+    header=headed(YMD + rb"[T ]" + HMS + DECIMALS + rb" +(?P<thread>[0-9a-f]+) +" + LEVEL + rb"(?P<message>.*)"),
     sessions=NO_SESSIONS,
     joins=True,
     general=True,
@@ -274,7 +274,7 @@ DATED_HOST = Format(
         b"2024-03-10 06:25:02 node3.example.org [WARN] queue is long",
     ),
     header=headed(
-        rb"\[?(?P<year>[0-9]{4})[-/](?P<month>[0-9]{2})[-/](?P<day>[0-9]{2})[T ]" + HMS + _FRACTION + rb"(?: ?" + ZONE
+        rb"\[?(?P<year>[0-9]{4})[-/](?P<month>[0-9]{2})[-/](?P<day>[0-9]{2})[T ]" + HMS + DECIMALS + rb"(?: ?" + ZONE
         + rb")?" + AFTER_TIME
         # A name that ends in a number: a word without one may be a service. Numbered threads are not hosts either.
         + rb"(?:(?P<thread>(?:thread|pool|worker|executor|exec|task|main|nio|https?|job|shard|actor)-[a-z0-9-]+)"
@@ -321,7 +321,7 @@ CLOCK_ONLY = Format(
         b"06:25:02 [error] order 19 failed",
         b"[06:25:03 ERR] order 20 failed",
     ),
-    header=headed(rb"\[?" + HMS + _FRACTION + rb"\]? +(?:" + ASIDE + rb")?" + LEVEL + rb"(?P<message>.*)"),
+    header=headed(rb"\[?" + HMS + DECIMALS + rb"\]? +(?:" + ASIDE + rb")?" + LEVEL + rb"(?P<message>.*)"),
     levels={"ERR": "error", "INF": "info", "WRN": "warn", "DBG": "debug", "FTL": "fatal", "VRB": "trace"},
     sessions=NO_SESSIONS,
     joins=True,
@@ -332,7 +332,7 @@ CLOCK_THREAD = Format(
     name="clock_thread",
     expected="[HH:MM:SS] [THREAD/LEVEL]: MESSAGE",
     examples=(b"[06:25:01] [Server thread/ERROR]: order 18 failed",),
-    header=headed(rb"\[" + HMS + _FRACTION + rb"\] \[(?P<component>[^\]/]+)/(?P<level>[A-Z]+)\]:? (?P<message>.*)"),
+    header=headed(rb"\[" + HMS + DECIMALS + rb"\] \[(?P<component>[^\]/]+)/(?P<level>[A-Z]+)\]:? (?P<message>.*)"),
     sessions=NO_SESSIONS,
     joins=True,
 )
@@ -349,7 +349,7 @@ PREFIXED = Format(
     header=headed(
         rb"(?: +|[A-Za-z]+=[^ ]+ +|[A-Za-z]+"
         rb"|(?P<component>[A-Za-z_][A-Za-z0-9_./-]*)(?:\[(?P<pid>[0-9]+)\])?(?: +\| ?|: ?))\[?"
-        rb"(?P<year>[0-9]{4})[-/.](?P<month>[0-9]{2})[-/.](?P<day>[0-9]{2})[T ]" + HMS + _FRACTION + rb"(?: ?" + ZONE
+        rb"(?P<year>[0-9]{4})[-/.](?P<month>[0-9]{2})[-/.](?P<day>[0-9]{2})[T ]" + HMS + DECIMALS + rb"(?: ?" + ZONE
         + rb")?" + MAYBE_LEVEL + rb"(?P<message>.*)"
     ),
     sessions=NO_SESSIONS,
