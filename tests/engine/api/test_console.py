@@ -12,7 +12,7 @@ import pytest
 from connectors.base import Record
 from connectors.ports import free_port
 from connectors.sql import SqlSink
-from connectors.sql_rollup import SqlRollupSink
+from connectors.sql_rollup import KeptDays, SqlRollupSink
 from connectors.sql_settings import SqlSettings
 from engine.api.app import CONSOLE
 from federation.coordinator.ledger import Ledger
@@ -101,7 +101,7 @@ def settings(tmp_path, sql):
     documents[0] |= {"session": "s2", "templates": usual}
     write(SqlSink(sql), *(Record(d["id"], "", d) for d in documents))
     now = time.time_ns() // (60 * NS_PER_S)
-    write(SqlRollupSink(sql, 30), *(counted(now - n, n + 1) for n in range(1, 120)))
+    write(SqlRollupSink(sql, KeptDays(30, 90, 730)), *(counted(now - n, n + 1) for n in range(1, 120)))
     publish_round(tmp_path)
     add_steps(tmp_path)
     fill_training(tmp_path)
