@@ -30,6 +30,8 @@ from engine.windows import table_log
 from foundation import durable
 
 COMPLETE = "complete"
+ENDING_S = 2.0
+"""How long a worker that was killed is waited for: it keeps its folder until all its memory is given back."""
 
 MOVABLE = ("source", "parse")
 """Settings whose change keeps the state; windows that were cut in another way mean nothing."""
@@ -106,7 +108,7 @@ def _alone(path: Path) -> Iterator[None]:
 def _locked(folders: Sequence[Path]) -> Iterator[None]:
     try:
         for folder in folders:
-            recovery.lock(folder, 0.0)
+            recovery.lock(folder, ENDING_S)
         yield
     finally:
         recovery.release()

@@ -17,6 +17,8 @@ from tests.support.processes import until
 
 pytestmark = pytest.mark.process
 
+RECORDS = 2_400
+
 
 @pytest.fixture
 def broker(apache_kafka: ApacheKafka) -> ApacheKafka:
@@ -25,7 +27,7 @@ def broker(apache_kafka: ApacheKafka) -> ApacheKafka:
 
 def test_quotas_slow_down_and_lose_nothing(broker: ApacheKafka, new_topic: Callable[..., str]) -> None:
     topic, client = new_topic(), f"quota-{new_topic()}"
-    # A broker lets ten seconds of a rate pass at once; the records have about 200 kB.
+    # A broker lets ten seconds of a rate pass at once, and delays the request after the one that passes them.
     limits = "producer_byte_rate=15000,consumer_byte_rate=15000"
     broker.console(
         "kafka.admin.ConfigCommand", "--bootstrap-server", broker.brokers, "--alter", "--add-config", limits,
@@ -34,7 +36,6 @@ def test_quotas_slow_down_and_lose_nothing(broker: ApacheKafka, new_topic: Calla
     settings: dict[str, Any] = {"brokers": broker.brokers, "topic": topic, "options": {"client.id": client}}
     sink = KafkaSink(KafkaSinkSettings(**settings, compression="none"))
     sink.open(None)
-    sink.write(records(0, 2_000))
     refusals = []
 
     def delivered() -> bool:
@@ -45,11 +46,13 @@ def test_quotas_slow_down_and_lose_nothing(broker: ApacheKafka, new_topic: Calla
             return False
         return True
 
-    until(delivered, "the throttled sink delivers")
+    for start in range(0, RECORDS, RECORDS // 8):  # about 30 kB each
+        sink.write(records(start, start + RECORDS // 8))
+        until(delivered, "the throttled sink delivers")
     sink.close()
     assert refusals  # it was throttled, and kept what it had
     reader = reader_of(broker, topic, stop_at_end=True, options={"client.id": client})
-    assert [json.loads(line)["id"] for line in lines_of(drain(reader))] == [record.id for record in records(0, 2_000)]
+    assert [json.loads(line)["id"] for line in lines_of(drain(reader))] == [record.id for record in records(0, RECORDS)]
     reader.close()
 
 

@@ -155,7 +155,16 @@ class Engine:
 
 
 def kill(pid: int) -> None:
+    """Kill a process and wait until it has let go of its files; its parent may be stopped and not collect it."""
     try:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         return
+    until(lambda: _over(pid), f"process {pid} is gone")
+
+
+def _over(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return True

@@ -287,7 +287,8 @@ def test_a_reset_deletes_all_or_all_but_the_positions(settings, save, tmp_path):
     assert rescale.reset(settings(), keep_positions=False) == 0
 
 
-def test_a_running_engine_is_not_disturbed(settings, save):
+def test_a_running_engine_is_not_disturbed(settings, save, monkeypatch):
+    monkeypatch.setattr(rescale, "ENDING_S", 0.0)
     save(settings(), [positions([0])])
     recovery.prepare(settings(), 0, 1, lock_wait_s=0)
     with pytest.raises(RecoveryError, match="in use by another engine"):
