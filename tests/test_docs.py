@@ -61,10 +61,10 @@ def _hops():
     return [(step, re.findall(r"`([\w/]+\.py)`", files), int(count)) for step, files, count in rows]
 
 
-def test_the_hop_map_has_every_step_of_the_pipeline():
+def test_the_hop_map_has_every_step_of_the_pipeline_once():
     pipeline = (ROOT / "engine" / "dataflow.py").read_text("utf-8")
     steps = set(re.findall(r'op\.(?:stateful_batch|flat_map)\("(\w+)"', pipeline))
-    assert {step for step, _, _ in _hops()} == steps
+    assert sorted(step for step, _, _ in _hops()) == sorted(steps), "one row for each step"
 
 
 @pytest.mark.parametrize(("step", "files", "count"), _hops())
