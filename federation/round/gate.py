@@ -83,17 +83,18 @@ def judge(
     if len(figures) < settings.min_regions:
         return Verdict(False, f"{len(figures)} regions gave holdout figures, {settings.min_regions} are needed")
     served = _Served(made_with, kept)
-    own = {f.region: evidence_of(f) for f in sorted(figures, key=lambda f: f.region)}
-    if not any(found.has_anomalies for found in own.values()):
-        return _judged(figures, own, settings, served, NO_LABEL)
-    own = {region: found.labelled() for region, found in own.items()}
-    by_labels = _judged(figures, own, settings, served, NO_LABEL)
+    figures = sorted(figures, key=lambda f: f.region)
+    own = {f.region: evidence_of(f) for f in figures}
+    by_labels = any(found.has_anomalies for found in own.values())
+    if by_labels:
+        own = {region: found.labelled() for region, found in own.items()}
+    first = _judged(figures, own, settings, served, NO_LABEL)
     against = pooled(list(own.values()), settings.max_share).gain < 0
-    if by_labels.accepted or against or not mostly_unlabelled(figures):
-        return by_labels
-    rest = {f.region: without_labels(f) for f in figures if f.region in own}
+    if not by_labels or first.accepted or against or not mostly_unlabelled(figures):
+        return first
+    rest = {f.region: without_labels(f) for f in figures}
     second = _judged(figures, rest, stricter(settings), served, LABELS_ASIDE)
-    return second_look(by_labels, second, f"the few labels leave it open ({by_labels.reason}); {second.reason}")
+    return second_look(first, second, f"the few labels leave it open ({first.reason}); {second.reason}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -281,6 +281,7 @@ def test_where_a_few_labels_leave_it_open_made_up_incidents_decide() -> None:
     known = [replace(found[0], known=BY_PEOPLE), found[1]]
     verdict = judge(known, SETTINGS, BY_PEOPLE)
     assert takers(verdict) == ["eu", "us"]
+    assert judge(known[::-1], SETTINGS, BY_PEOPLE) == verdict, "the order in which regions answered decides nothing"
     assert verdict.reason.startswith("the few labels leave it open (the candidate is not better for sure: over 2 regi")
     assert "the candidate is better: over 2 regions without the labels; of incidents made up in 400" in verdict.reason
     assert next((v.before, v.after, v.labelled) for v in verdict.regions) == (0.5, 1.0, 6), "F1 stays that of labels"
