@@ -1,5 +1,6 @@
 """What encoders and networks do differently on a GPU; on a CPU all of it does nothing."""
 
+import functools
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -7,8 +8,6 @@ import torch
 
 _GPU_TIMES = 16
 """A GPU is busy with this many times the tokens that suit a core's cache."""
-
-_streams: dict[torch.device, torch.cuda.Stream] = {}
 
 
 def new_stream(device: torch.device) -> torch.cuda.Stream:
@@ -26,13 +25,18 @@ def sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
+@functools.cache
+def _stream_of_encoders(device: torch.device) -> torch.cuda.Stream:
+    return new_stream(device)
+
+
 @contextmanager
 def encoding_stream(device: torch.device) -> Iterator[None]:
     """Kernels inside run on a stream of their own: those that score windows meanwhile do not wait for them."""
     if device.type != "cuda":
         yield
         return
-    stream = _streams.setdefault(device, new_stream(device))
+    stream = _stream_of_encoders(device)
     stream.wait_stream(torch.cuda.current_stream(device))  # that loaded the weights
     with torch.cuda.stream(stream):
         yield
