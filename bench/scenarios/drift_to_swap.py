@@ -14,7 +14,6 @@ has been up for a while has warm. The gate lets every candidate through.
 import json
 import math
 import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -32,7 +31,8 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from bench.data.workloads import Workload, write_workload
 from bench.harness import BenchError, Number, Outcome, Run, Scenario, Target
 from bench.processes.alert_delays import completing_lines, swap_pause_ms
-from bench.processes.engine_process import POLL_S, EngineProcess, environment, region
+from bench.processes.engine_process import POLL_S, EngineProcess, region
+from bench.processes.running import producing, running
 from bench.scenarios.engine_runs import trained_store
 from bench.scenarios.interference import fill_training_store
 from connectors.broker import EmbeddedBroker
@@ -136,7 +136,8 @@ def _swap(run: Run, place: RunFolders, coordinator: Path, workload: Workload, ra
             stack.enter_context(EngineProcess(files[part], place.ports + n))
         _until(run, "nodes start", lambda: _online(place) >= len(REGIONS))
         for n, part in enumerate(REGIONS):
-            stack.enter_context(_producing(place, f"lines-{part}", workload.paths[n], rate))
+            topic, times = f"lines-{part}", place.folder / f"lines-{part}.npy"
+            stack.enter_context(producing(place.broker.brokers, topic, workload.paths[n], rate, times))
         # An engine names its version once it has scored with it.
         _until(run, "engines score", lambda: _versions(place) == [1] * len(REGIONS))
         _event(place, 1)
@@ -199,32 +200,10 @@ def _coordinator_file(place: RunFolders, debounce_s: float, passes: int, epochs:
 @contextmanager
 def _command(log: Path, *arguments: str) -> Iterator[None]:
     """`driftline ARGUMENTS`, stopped at the end of the block."""
-    with log.open("wb") as output:
-        command = [sys.executable, "-m", "engine.cli", *arguments]
-        process = subprocess.Popen(command, cwd=log.parent, env=environment(), stdout=output, stderr=output)
-    try:
+    with running([sys.executable, "-m", "engine.cli", *arguments], log) as process:
         yield
         if process.poll() is not None:
             raise BenchError(f"driftline {' '.join(arguments[:2])} ended: {log.read_text(errors='replace')[-2000:]}")
-    finally:
-        process.terminate()
-        try:
-            process.wait(30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-@contextmanager
-def _producing(place: RunFolders, topic: str, lines: Path, rate: int) -> Iterator[None]:
-    command = [sys.executable, "-m", "bench.processes.producer", str(lines), "--bootstrap", place.broker.brokers]
-    command += ["--topic", topic, "--rate", str(rate), "--times", str(place.folder / f"{topic}.npy")]
-    process = subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
 
 
 def drift_event(version: int) -> DriftEventDocument:

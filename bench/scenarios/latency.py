@@ -1,10 +1,7 @@
 """How long an alert takes: from the production of the line that completes a window to the alert's consumer."""
 
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +14,8 @@ from numpy.typing import NDArray
 from bench.data.workloads import Workload, write_workload
 from bench.harness import BenchError, Outcome, Run, Scenario, Target
 from bench.processes.alert_delays import completing_lines
-from bench.processes.engine_process import GAP_S, POLL_S, EngineProcess, environment, region
+from bench.processes.engine_process import GAP_S, POLL_S, EngineProcess, region
+from bench.processes.running import producing
 from bench.processes.stalls import Stalls, timeline
 from bench.scenarios.engine_runs import run_folder, through_topics, trained_store
 from connectors.broker import EmbeddedBroker
@@ -78,7 +76,7 @@ def _one_run(run: Run, store: Path, workload: Workload, rate: int) -> Latencies:
         with EngineProcess(settings, port) as engine:
             _await_start(engine)
             times = folder / "times.npy"
-            with _producer(broker.brokers, workload, rate, times) as producer:
+            with producing(broker.brokers, "lines", workload.paths[0], rate, times) as producer:
                 watched = {"engine": engine.pid, "broker": broker.pid or 0, "producer": producer.pid}
                 with Stalls(watched) as stalls:
                     alerts, cpu_share = _consume(run, engine, broker.brokers, producer, workload.total())
@@ -98,19 +96,6 @@ def _await_start(engine: EngineProcess) -> None:
         if time.perf_counter() > deadline_s:
             raise BenchError(f"the engine did not start within {_START_LIMIT_S} s")
         time.sleep(POLL_S)
-
-
-@contextmanager
-def _producer(brokers: str, workload: Workload, rate: int, times: Path) -> Iterator["subprocess.Popen[str]"]:
-    """The producing process, ended with the block."""
-    command = [sys.executable, "-m", "bench.processes.producer", str(workload.paths[0]), "--bootstrap", brokers]
-    command += ["--topic", "lines", "--rate", str(rate), "--times", str(times)]
-    process = subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 Alert = tuple[int, dict[str, Any]]

@@ -2,10 +2,8 @@
 
 import http.client
 import json
-import os
 import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,6 +16,7 @@ import numpy as np
 
 from bench.data.workloads import lines_of, write_workload
 from bench.harness import BenchError, Outcome, Run, Scenario, Target
+from bench.processes.running import running
 from connectors.ports import free_port
 from connectors.sql_settings import SqlSettings
 from engine.api.services import Services
@@ -117,18 +116,14 @@ def _service(folder: Path) -> Iterator[tuple[int, str]]:
 @contextmanager
 def _process(command: Sequence[str], folder: Path, port: int) -> Iterator[None]:
     """A server, once its port answers."""
-    with (folder / "server.log").open("ab") as output:
-        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=output, env=dict(os.environ))
-    try:
+    log = folder / "server.log"
+    with running(command, log) as process:
         end_s = time.monotonic() + START_S
         while not _answers(port):
             if process.poll() is not None or time.monotonic() > end_s:
-                raise BenchError(f"the server did not start: {(folder / 'server.log').read_text()[-500:]}")
+                raise BenchError(f"the server did not start: {log.read_text()[-500:]}")
             time.sleep(0.1)
         yield
-    finally:
-        process.terminate()
-        process.wait(60)
 
 
 def _answers(port: int) -> bool:
