@@ -98,6 +98,8 @@ class PartitionQueue:
         Raises:
             LibraryMismatchError: the installed client is another one than this was written for.
         """
+        self._queue: int | None = None
+        self._consumer = consumer  # is to be destroyed after the queue: librdkafka waits for that, without end
         library = self._library = _functions()
         if Consumer.__basicsize__ != _OBJECT_BYTES:
             raise LibraryMismatchError(f"a Consumer has {Consumer.__basicsize__} bytes, not {_OBJECT_BYTES}")
@@ -106,7 +108,7 @@ class PartitionQueue:
         kind = library.rd_kafka_type(handle) if handle else -1
         if not re.fullmatch(re.escape(client_id) + r"#consumer-[0-9]+", name) or kind != _CONSUMER_TYPE:
             raise LibraryMismatchError(f"the handle is of {name!r}, not of a consumer named {client_id!r}")
-        self._queue: int | None = library.rd_kafka_queue_get_partition(handle, topic.encode(), partition)
+        self._queue = library.rd_kafka_queue_get_partition(handle, topic.encode(), partition)
         if not self._queue:
             raise LibraryMismatchError("the partition has no queue")
         library.rd_kafka_queue_forward(self._queue, None)
@@ -124,6 +126,9 @@ class PartitionQueue:
         if self._queue:
             self._library.rd_kafka_queue_destroy(self._queue)
             self._queue = None
+
+    def __del__(self) -> None:
+        self.close()
 
     def error_of(self, pointer: int) -> tuple[KafkaError, int]:
         """The error that a message stands for, and its offset."""

@@ -85,16 +85,16 @@ class LibraryReader:
     """See `MessageReader`."""
 
     def __init__(self, consumer: Consumer, queue: PartitionQueue, partition: int) -> None:
+        self._count = 0
+        self._pointers = np.zeros(0, np.int64)
+        self._columns = np.zeros((3, 0), np.int64)
+        self._queue = queue
+        self._consumer = consumer
+        self._partition = partition
         from connectors.packed import compile_loops, gather  # load the compiler
 
         compile_loops.compile_loops()
         self._gather = gather
-        self._consumer = consumer
-        self._queue = queue
-        self._partition = partition
-        self._pointers = np.zeros(0, np.int64)
-        self._columns = np.zeros((3, 0), np.int64)
-        self._count = 0
 
     def poll(self, count: int, timeout_s: float, *, with_first: bool) -> Fetched:
         """See `MessageReader.poll`."""
@@ -127,6 +127,8 @@ class LibraryReader:
         return Mark(offset, self._queue.time_ms(pointer), value)
 
     def _free(self) -> None:
+        if not self._count:
+            return
         self._gather.free_messages(self._pointers, self._count, self._queue.destroy)
         self._count = 0
 
@@ -134,6 +136,10 @@ class LibraryReader:
         """See `MessageReader.close`."""
         self._free()
         self._queue.close()
+
+    def __del__(self) -> None:
+        """Free what librdkafka waits for, without end, when a consumer is dropped that was not closed."""
+        self.close()
 
 
 class ClientReader:

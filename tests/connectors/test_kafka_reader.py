@@ -1,6 +1,8 @@
 """Reading through librdkafka's batch call, and the reader for clients that do not allow it."""
 
 import logging
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -119,3 +121,34 @@ def test_both_readers_give_the_same(
     assert len(whole[0]) == 505
     assert [letter.raw_bytes for letter in whole[1]] == [1000]
     assert whole[3] == {1_700_000_000_000_000_000}
+
+
+_DROP = """
+import gc, sys
+from connectors.kafka_source import KafkaSource, KafkaSourceSettings
+brokers, topic, cycle = sys.argv[1:]
+reader = KafkaSource(KafkaSourceSettings(brokers=brokers, topic=topic, group="g")).open(f"{topic}/0", None)
+while reader.next_batch(0.001) is None:
+    pass
+if cycle:
+    reader.itself = reader
+del reader
+gc.collect()
+print("dropped")
+"""
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("cycle", ["", "cycle"])
+def test_a_reader_that_was_not_closed_does_not_hold_up_its_process(
+    embedded_broker: EmbeddedBroker, new_topic: Callable[..., str], cycle: str
+) -> None:
+    """As when another step fails: librdkafka waits without end for messages and queues that nobody freed."""
+    topic = new_topic()
+    producer = Producer({"bootstrap.servers": embedded_broker.brokers})
+    for i in range(5_000):
+        producer.produce(topic, b"line %d" % i, partition=0)
+    assert producer.flush(60) == 0
+    command = [sys.executable, "-c", _DROP, embedded_broker.brokers, topic, cycle]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert found.stdout == "dropped\n"
