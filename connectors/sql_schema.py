@@ -14,7 +14,7 @@ from foundation.content_ids import text_digest
 METADATA = sa.MetaData()
 
 ALERTS = sa.Table(
-    "alerts",
+    sa.quoted_name("alerts", quote=True),
     METADATA,
     sa.Column("id", sa.String(64), primary_key=True),
     *(sa.Column(name, sa.Text()) for name in ("region", "source", "session")),
@@ -41,7 +41,8 @@ ALERTS = sa.Table(
     sa.Index("alerts_cause", "cause_id", "last_time", "region"),
     sa.Index("alerts_series", "last_time", "region", "kind", "line_class", "severity", "score"),
 )
-"""One row an alert; columns next to `document` can be selected by."""
+"""One row an alert; columns next to `document` can be selected by. `connectors.sql_database` replaces the quoted name
+where the settings have another one."""
 
 ALERT_HOURS = sa.Table(
     "alert_hours",

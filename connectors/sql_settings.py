@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import ConfigDict, Field, SecretStr
 
 from connectors.sink_settings import BaseSinkSettings
 
@@ -13,10 +13,30 @@ ALL_TEMPLATES = ""
 class SqlSettings(BaseSinkSettings):
     """Alerts to a SQL database."""
 
+    model_config = ConfigDict(serialize_by_alias=True)  # settings are read back from what they are written as
+
     type: Literal["sql"] = "sql"
     url: SecretStr = Field(
         SecretStr("sqlite:///alerts.db"),
         description="SQLAlchemy URL: `sqlite:///path`, `postgresql+psycopg://user:password@host/database`.",
+    )
+    table: str = Field(
+        "alerts",
+        pattern=r"^[a-z_][a-z0-9_]*$",
+        max_length=48,
+        description="Table of the alerts. The other tables have fixed names.",
+    )
+    schema_name: str | None = Field(
+        None,
+        alias="schema",
+        pattern=r"^[a-z_][a-z0-9_]*$",
+        max_length=63,
+        description="PostgreSQL: schema of all tables, created if missing; not set: the one of the user.",
+    )
+    timestamptz: bool = Field(
+        False,
+        description="PostgreSQL: add the columns `first_at`, `last_at` and `created_at` of type `timestamptz` to the "
+        "table of the alerts, computed by the database from the times that are text.",
     )
     keep_days: float | None = Field(
         None,

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
 
 from foundation.errors import DriftlineError
 from foundation.secret_masker import SecretMasker
@@ -103,6 +104,11 @@ def models_in(annotation: Any) -> list[type[BaseModel]]:
     return [model for part in getattr(annotation, "__args__", None) or () for model in models_in(part)]
 
 
+def keys_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields of a settings class by the key that files name them with."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
 def tag_of(model: type[BaseModel]) -> tuple[str, str] | None:
     """The key and value by which settings choose this class among others: `type` or `kind`; None without one."""
     for key in ("type", "kind"):
@@ -131,7 +137,7 @@ class _Fault:
         for n, part in enumerate(loc):
             last = n == len(loc) - 1
             chosen = [m for m in self._beside if part in ((tag_of(m) or ("", ""))[1], m.__name__)]
-            holder = next((m for m in self._beside if part in m.model_fields), None)
+            holder = next((m for m in self._beside if part in keys_of(m)), None)
             if isinstance(part, int):
                 self._path.append(str(part))
             elif chosen and len(loc) > 1 and n > 0:
@@ -140,7 +146,7 @@ class _Fault:
                 self._path.append(part)
             elif holder is not None:
                 self._path.append(part)
-                self._annotation = holder.model_fields[part].annotation
+                self._annotation = keys_of(holder)[part].annotation
                 if not last or self._type.startswith("union_tag"):
                     self._beside = models_in(self._annotation)
 
@@ -150,7 +156,7 @@ class _Fault:
 
     def reason(self) -> str:
         if self._type == "extra_forbidden":
-            known = sorted({name for model in self._beside for name in model.model_fields})
+            known = sorted({name for model in self._beside for name in keys_of(model)})
             return f"unknown key{_nearest(self._path[-1], known)}; known keys are {', '.join(known)}"
         if self._type == "missing":
             return "missing; it has to be set"

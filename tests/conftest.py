@@ -121,12 +121,14 @@ def postgres_server() -> Iterator[str]:
 
 @pytest.fixture
 def postgres_url(postgres_server: str) -> str:
-    """The same server, emptied of our tables."""
+    """The same server, emptied of every schema."""
     import sqlalchemy as sa
 
     engine = sa.create_engine(postgres_server)
     with engine.begin() as connection:
-        connection.exec_driver_sql("DROP SCHEMA public CASCADE")
+        for name in sa.inspect(connection).get_schema_names():
+            if name != "information_schema":
+                connection.exec_driver_sql(f'DROP SCHEMA "{name}" CASCADE')
         connection.exec_driver_sql("CREATE SCHEMA public")
     engine.dispose()
     return postgres_server

@@ -3,17 +3,24 @@
 import sqlalchemy as sa
 from alembic import op
 
+from connectors.base import SettingsError
+from connectors.sql_versions import alerts_table
+
 revision = "0001"
 down_revision = None
 
 
 def upgrade() -> None:
     """Create the table if it is missing."""
-    if sa.inspect(op.get_bind()).has_table("alerts"):
+    table = alerts_table()
+    inspector = sa.inspect(op.get_bind())
+    if inspector.has_table(table):
+        if "document" not in {column["name"] for column in inspector.get_columns(table)}:
+            raise SettingsError(f"the database has a table {table!r} that is not one of alerts: choose another `table`")
         return
     texts = ("region", "source", "session")
     op.create_table(
-        "alerts",
+        table,
         sa.Column("id", sa.String(64), primary_key=True),
         *(sa.Column(name, sa.Text()) for name in texts),
         sa.Column("score", sa.Double()),
@@ -27,4 +34,4 @@ def upgrade() -> None:
         sa.Column("created", sa.Text()),
         sa.Column("document", sa.Text(), nullable=False),
     )
-    op.create_index("alerts_created", "alerts", ["created"])
+    op.create_index(f"{table}_created", table, ["created"])

@@ -7,6 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from connectors.sql_versions import alerts_table
+
 revision = "0002"
 down_revision = "0001"
 
@@ -17,14 +19,15 @@ _BATCH = 1_000
 
 def upgrade() -> None:
     """Add the columns with their values, and the tables."""
+    alerts = alerts_table()
     for name in ("group_id", "kind", "line_class", "title", "cause"):
-        op.add_column("alerts", sa.Column(name, sa.Text()))
-    op.add_column("alerts", sa.Column("severity", sa.SmallInteger()))
-    _fill(op.get_bind())
-    op.drop_index("alerts_created", "alerts")
-    op.create_index("alerts_created", "alerts", ["created", "id"])
-    op.create_index("alerts_time", "alerts", ["last_time", "id"])
-    op.create_index("alerts_group", "alerts", ["group_id", "last_time"])
+        op.add_column(alerts, sa.Column(name, sa.Text()))
+    op.add_column(alerts, sa.Column("severity", sa.SmallInteger()))
+    _fill(op.get_bind(), alerts)
+    op.drop_index(f"{alerts}_created", alerts)
+    op.create_index(f"{alerts}_created", alerts, ["created", "id"])
+    op.create_index(f"{alerts}_time", alerts, ["last_time", "id"])
+    op.create_index(f"{alerts}_group", alerts, ["group_id", "last_time"])
     _table("group_states", "group_id", "status", "changed", "changed_by", sa.Column("revision", sa.BigInteger()))
     _table("alert_events", _serial(), "time", "actor", "event", "group_id", "alert_id", "comment")
     op.create_index("alert_events_group", "alert_events", ["group_id", "id"])
@@ -58,12 +61,12 @@ def _table(name: str, *columns: str | sa.Column[Any]) -> None:
     op.create_table(name, *made)
 
 
-def _fill(connection: sa.Connection) -> None:
+def _fill(connection: sa.Connection, alerts: str) -> None:
     """Set the new columns of the alerts that are stored."""
     last = ""
-    read = sa.text("SELECT id, document FROM alerts WHERE id > :last ORDER BY id LIMIT :batch")
+    read = sa.text(f'SELECT id, document FROM "{alerts}" WHERE id > :last ORDER BY id LIMIT :batch')
     write = sa.text(
-        "UPDATE alerts SET severity = :severity, group_id = :group_id, kind = :kind, line_class = :line_class, "
+        f'UPDATE "{alerts}" SET severity = :severity, group_id = :group_id, kind = :kind, line_class = :line_class, '
         "title = :title, cause = :cause WHERE id = :id"
     )
     while rows := connection.execute(read, {"last": last, "batch": _BATCH}).all():

@@ -7,6 +7,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
+from connectors.sql_versions import alerts_table
+
 revision = "0006"
 down_revision = "0005"
 
@@ -34,29 +36,30 @@ def upgrade() -> None:
     )
     op.create_index("score_spans_template", "score_spans", ["template", "span", "minute"])
     op.create_index("templates_first_seen", "templates", ["region", "first_seen"])
-    _index_alerts()
-    _count_alerts()
+    alerts = alerts_table()
+    _index_alerts(alerts)
+    _count_alerts(alerts)
     for span in (1, 60, 1_440):
         op.execute(_summed(span, "''"))
         if span > 1:
             op.execute(_summed(span, "template"))
 
 
-def _index_alerts() -> None:
-    op.add_column("alerts", sa.Column("cause_id", sa.Text()))
+def _index_alerts(alerts: str) -> None:
+    op.add_column(alerts, sa.Column("cause_id", sa.Text()))
     connection = op.get_bind()
-    op.execute("UPDATE alerts SET cause_id = ''")
-    found = connection.execute(sa.text("SELECT id, cause FROM alerts WHERE cause != ''")).all()
-    named = sa.text("UPDATE alerts SET cause_id = :cause WHERE id = :id")
+    op.execute(f"UPDATE \"{alerts}\" SET cause_id = ''")
+    found = connection.execute(sa.text(f"SELECT id, cause FROM \"{alerts}\" WHERE cause != ''")).all()
+    named = sa.text(f'UPDATE "{alerts}" SET cause_id = :cause WHERE id = :id')
     for i in range(0, len(found), _BATCH_ROWS):
         connection.execute(named, [{"id": row[0], "cause": _id_of(row[1])} for row in found[i : i + _BATCH_ROWS]])
-    op.create_index("alerts_cause", "alerts", ["cause_id", "last_time", "region"])
-    op.create_index("alerts_series", "alerts", ["last_time", "region", "kind", "line_class", "severity", "score"])
-    op.drop_index("alerts_group", "alerts")
-    op.create_index("alerts_group", "alerts", ["group_id", "last_time", "severity", "first_time", "created"])
+    op.create_index(f"{alerts}_cause", alerts, ["cause_id", "last_time", "region"])
+    op.create_index(f"{alerts}_series", alerts, ["last_time", "region", "kind", "line_class", "severity", "score"])
+    op.drop_index(f"{alerts}_group", alerts)
+    op.create_index(f"{alerts}_group", alerts, ["group_id", "last_time", "severity", "first_time", "created"])
 
 
-def _count_alerts() -> None:
+def _count_alerts(alerts: str) -> None:
     op.create_table(
         "alert_hours",
         sa.Column("minute", sa.BigInteger(), primary_key=True),
@@ -68,7 +71,7 @@ def _count_alerts() -> None:
     )
     columns = "COALESCE(region, ''), COALESCE(kind, ''), COALESCE(line_class, ''), COALESCE(severity, 2)"
     found = op.get_bind().execute(sa.text(
-        f"SELECT SUBSTR(last_time, 1, 13), {columns}, COUNT(*), MAX(score) FROM alerts "
+        f"SELECT SUBSTR(last_time, 1, 13), {columns}, COUNT(*), MAX(score) FROM \"{alerts}\" "
         f"WHERE last_time LIKE '____-__-__T__:%' GROUP BY SUBSTR(last_time, 1, 13), {columns}"
     ))  # fmt: skip
     insert = sa.text("INSERT INTO alert_hours VALUES (:m, :region, :kind, :class, :severity, :alerts, :score)")

@@ -10,13 +10,13 @@ from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from foundation.settings_errors import models_in
+from foundation.settings_errors import keys_of, models_in
 
 
 def settings_table(model: type[BaseModel], *, skip_sections: bool = False) -> str:
     """A Markdown table of the keys of a settings class; `skip_sections` leaves out keys that hold settings classes."""
     rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
-    for name, field in model.model_fields.items():
+    for name, field in keys_of(model).items():
         if skip_sections and models_in(field.annotation):
             continue
         text = (field.description or "").replace("|", "\\|").replace("\n", " ")

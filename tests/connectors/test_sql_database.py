@@ -1,6 +1,8 @@
 """The SQL store's schema: from the table of 0.2 upwards, on SQLite and on PostgreSQL."""
 
 import json
+import re
+from datetime import UTC, datetime
 
 import pytest
 import sqlalchemy as sa
@@ -120,3 +122,105 @@ def test_a_database_of_a_newer_program_is_refused(settings):
     engine.dispose()
     with pytest.raises(SettingsError, match=r"schema version 9999, but this program supports only 0007: update the"):
         open_database(database_url(settings), settings)
+
+
+NAMED = {"sqlite": {"table": "order"}, "postgresql": {"table": "order", "schema": "user", "timestamptz": True}}
+"""Settings whose names are words of SQL, so a statement that does not quote them fails."""
+
+
+@pytest.fixture
+def named(settings):
+    url = settings.url.get_secret_value()
+    return SqlSettings.model_validate({"url": url, **NAMED[url.partition(":")[0].partition("+")[0]]})
+
+
+def _alert(name, created="2026-11-01T08:00:00.123456789Z", **more):
+    times = {"first_time": "2026-11-01T07:59:00.000Z", "last_time": "2026-11-01T07:59:59.5Z", "created": created}
+    return Record(name, "", {"id": name, "region": "eu", "severity": "high", "score": 0.5, **times, **more})
+
+
+def test_alerts_are_kept_in_a_table_and_schema_of_another_name(named):
+    url = database_url(named)
+    foreign = sa.create_engine(url)
+    with foreign.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE alerts (mine INTEGER)")
+    sink = SqlSink(named.model_copy(update={"keep_days": 1.0}))
+    for _ in range(2):  # made, and opened again
+        sink.open(None)
+    for records in ([_alert("a"), _alert("b")], [_alert("b", score=0.75)]):
+        sink.write(records)
+        sink.flush(5)
+    assert (sink.count(), [alert["id"] for alert in sink.recent()]) == (2, ["a", "b"])
+    sink.write([_alert("c", "2026-11-03T08:00:00Z")])
+    sink.flush(5)
+    assert [alert["id"] for alert in sink.recent()] == ["c"]
+    sink.close()
+    schema = named.schema_name
+    tables = set(sa.inspect(foreign).get_table_names(schema=schema))
+    expected = {*METADATA.tables, "alembic_version", "order"} - {"alerts"}
+    assert tables - {"alerts"} == expected
+    with foreign.connect() as connection:
+        assert connection.exec_driver_sql("SELECT COUNT(*) FROM alerts").scalar_one() == 0
+    indexes = {index["name"] for index in sa.inspect(foreign).get_indexes("order", schema=schema)}
+    assert indexes >= {re.sub("^alerts", "order", str(index.name)) for index in ALERTS.indexes}
+    foreign.dispose()
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("before", [False, True], ids=["a new table", "a table with alerts"])
+def test_times_of_alerts_are_also_stored_as_timestamptz(postgres_url, before):
+    plain = SqlSettings(url=postgres_url)
+    settings = plain.model_copy(update={"timestamptz": True})
+    records = [_alert("a"), _alert("b", first_time="never", last_time="2026-11-01 07:59")]
+    if before:
+        _store(plain, records)
+    _store(settings, [] if before else records)
+    engine = sa.create_engine(database_url(settings))
+    with engine.connect() as connection:
+        connection.exec_driver_sql("SET TIME ZONE 'Asia/Kolkata'")
+        query = "SELECT first_at, last_at, created_at FROM alerts ORDER BY id"
+        a, b = (tuple(row) for row in connection.exec_driver_sql(query))
+        recent = "SELECT id FROM alerts WHERE last_at > timestamptz '2026-11-01 13:29:59+05:30'"
+        assert [row[0] for row in connection.exec_driver_sql(recent)] == ["a"]
+    engine.dispose()
+    made = datetime(2026, 11, 1, 8, 0, 0, 123457, UTC)
+    assert a == (datetime(2026, 11, 1, 7, 59, tzinfo=UTC), datetime(2026, 11, 1, 7, 59, 59, 500_000, UTC), made)
+    assert b == (None, None, made)
+
+
+def _store(settings, records):
+    sink = SqlSink(settings)
+    sink.open(None)
+    sink.write(records)
+    sink.flush(5)
+    sink.close()
+
+
+def test_a_database_made_with_another_table_name_is_refused(settings):
+    _store(settings, [_alert("a")])
+    with pytest.raises(SettingsError, match=r"has no table 'other': its tables were made with another `table`. Set"):
+        SqlSink(settings.model_copy(update={"table": "other"})).open(None)
+    _store(settings, [_alert("b")])  # nothing was changed by the refusal
+
+
+def test_a_table_of_another_program_is_refused(settings):
+    engine = sa.create_engine(database_url(settings))
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE alerts (mine INTEGER)")
+    with pytest.raises(SettingsError, match=r"has a table 'alerts' that is not one of alerts: choose another `table`"):
+        SqlSink(settings).open(None)
+    assert sa.inspect(engine).get_table_names() == ["alerts"]
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"schema": "ops"}, "SQLite has no `schema`: leave it out, or name a PostgreSQL database in `url`"),
+        ({"timestamptz": True}, "SQLite has no `timestamptz`: leave it out, or name"),
+        ({"table": "markers"}, "`table` = 'markers' is another table of the store: choose a free name"),
+    ],
+)
+def test_settings_that_do_not_suit_the_database_are_refused_in_a_sentence(given, sentence):
+    with pytest.raises(SettingsError, match=f"^{re.escape(sentence)}"):
+        SqlSink(SqlSettings.model_validate(given))

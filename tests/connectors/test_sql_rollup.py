@@ -164,7 +164,7 @@ def test_counts_of_the_schema_before_the_sums_are_added_up(store):
     scripts = ScriptDirectory(str(VERSIONS), version_locations=[str(VERSIONS)])
     with engine.begin() as connection:
         context = EnvironmentContext(Config(), scripts, fn=lambda now, _: scripts._upgrade_revs("0005", now))
-        context.configure(connection=connection)
+        context.configure(connection=connection, alerts_table="alerts")
         context.run_migrations()
         for minute, template, lines in ((59, "a", 1), (60, "a", 2), (61, "b", 4), (1_500, "a", 8)):
             values = f"'eu', 'p', {minute}, 0, '{template}', 0, 0, 0, {lines}, 0, 1, 0"

@@ -88,6 +88,10 @@ def test_a_short_file_is_enough(file):
             r"model.nmae: unknown key .did you mean name\?.; known keys are device, max_weights_bytes, name, .*",
         ),
         (
+            ('type = "jsonl"\npath = "alerts.jsonl"', 'type = "sql"\nschema = "Ops"'),
+            r"sinks.0.schema: .*should match pattern.*, got 'Ops'",
+        ),
+        (
             ('path = "alerts.jsonl"', 'path = "a"\npth = 1'),
             r"sinks.0.pth: unknown key .did you mean path\?.; .* path, rotate_bytes, rotate_hours, shape, type",
         ),

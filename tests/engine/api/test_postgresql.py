@@ -1,4 +1,7 @@
-"""The same on PostgreSQL: the tests of lists, life, answers and counts that ask the most of the database."""
+"""The same on PostgreSQL: the tests of lists, life, answers and counts that ask the most of the database.
+
+They use a schema, a table of alerts and columns of our choice, so every statement of the API is seen to follow them.
+"""
 
 import pytest
 
@@ -35,4 +38,5 @@ pytestmark = pytest.mark.process
 
 @pytest.fixture
 def store(postgres_url):
-    return SqlSettings(url=postgres_url)
+    named = {"schema": "operations", "table": "driftline_alerts", "timestamptz": True}
+    return SqlSettings.model_validate({"url": postgres_url, **named})

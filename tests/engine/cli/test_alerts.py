@@ -75,6 +75,21 @@ def test_alerts_are_listed_once_each_from_a_region_a_file_and_a_database(driftli
     assert by_region == by_file == by_url
 
 
+def test_alerts_are_listed_from_a_table_of_another_name_that_a_region_names(driftline, tmp_path):
+    url = f"sqlite:///{tmp_path}/shared.db"
+    sink = build_sink(SqlSettings.model_validate({"url": url, "table": "found"}))
+    sink.open(None)
+    sink.write([Record(alert(1)["id"], "", alert(1))])
+    sink.flush(5.0)
+    sink.close()
+    path = tmp_path / "named.toml"
+    file, table = f'"jsonl"\npath = "{tmp_path}/alerts.jsonl"', f'"sql"\nurl = "{url}"\ntable = "found"'
+    path.write_text(REGION.format(folder=tmp_path).replace(file, table))
+    assert json.loads(driftline("alerts", "list", path, "--json").out)["id"] == alert(1)["id"]
+    by_url = driftline("alerts", "list", url)
+    assert (by_url.code, "no table 'alerts': its tables were made with another `table`" in by_url.err) == (2, True)
+
+
 def test_filters_and_the_table(driftline, region):
     def ids(*options: str) -> list[int]:
         out = driftline("alerts", "list", region, "--json", *options).out
