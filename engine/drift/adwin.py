@@ -1,4 +1,4 @@
-"""ADWIN over the blocks' mean scores: Bifet and Gavaldà, "Learning from time-changing data", 2007; from river.
+"""ADWIN over the blocks' mean scores (`engine.drift.adaptive_window`).
 
 ADWIN detects that something changed; the distance of the mean from the reference shows whether it matters. The value
 is that distance once ADWIN has cut, and 0 before: a large sample makes the smallest change certain, and
@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from river.drift import ADWIN
 
+from engine.drift.adaptive_window import AdaptiveWindow
 from engine.drift.base import Floats, Setup, Watches
 from engine.drift.blocks import Blocks
 from engine.drift.scores import AlarmMargin
 from engine.drift.warmed_up import WarmedUp
 
-_DELTA = 0.002  # river's default, and the paper's
+_DELTA = 0.002  # the paper's
 
 _MOST_MEANS = 2_000
 """Means after which ADWIN is built again from the last half of them: it bounds the state."""
@@ -44,7 +44,7 @@ class Adwin(WarmedUp):
         self.unit = 1.0
         self.means: list[float] = []  # the content of ADWIN; feeding it again restores the state
         self.cut = False
-        self._adwin = new_adwin()
+        self._adwin = AdaptiveWindow(_DELTA)
 
     def learn(self, blocks: Blocks) -> None:
         """See `WarmedUp.learn`."""
@@ -76,19 +76,16 @@ class Adwin(WarmedUp):
             self.cut = True
         if len(self.means) >= _MOST_MEANS:
             self._feed_all(self.means[-_MOST_MEANS // 2 :])
-        return abs(float(self._adwin.estimation) - 0.5) * self.unit if self.cut else 0.0
+        return abs(self._adwin.mean - 0.5) * self.unit if self.cut else 0.0
 
     def _feed_all(self, means: Sequence[float]) -> None:
-        self.means, self._adwin = [], new_adwin()
+        self.means, self._adwin = [], AdaptiveWindow(_DELTA)
         for mean in means:
             self._feed(mean)
 
     def _feed(self, mean: float) -> bool:
         self.means.append(mean)
-        self._adwin.update((mean - self.reference) / self.unit + 0.5)
-        return bool(self._adwin.drift_detected)
-
-
-def new_adwin() -> Any:
-    """River's detector, fed nothing yet."""
-    return ADWIN(delta=_DELTA, clock=1)  # type: ignore[no-untyped-call]
+        if self._adwin.dropped:  # what it kept may be from before the change
+            self._adwin = AdaptiveWindow(_DELTA)
+        self._adwin.add((mean - self.reference) / self.unit + 0.5)
+        return self._adwin.dropped

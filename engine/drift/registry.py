@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from foundation.extras import require
-
 if TYPE_CHECKING:
     from engine.drift.base import Setup, Statistic
 
@@ -24,12 +22,7 @@ STATISTICS: Mapping[str, str] = {
 
 
 def statistic_class(name: str) -> "type[Statistic]":
-    """The class of a name in `STATISTICS`.
-
-    Raises:
-        MissingExtraError: the extra `drift` is not installed.
-    """
-    require("drift", "drift detection")
+    """The class of a name in `STATISTICS`."""
     module, _, found = STATISTICS[name].partition(":")
     made: type[Statistic] = getattr(import_module(module), found)
     return made

@@ -136,7 +136,6 @@ class SlowPatternError(DriftlineError):
 
 
 def _drift(events: SinkSettings, settings: RegionSettings) -> str:
-    require("drift", "drift detection")
     drift = settings.drift
     if settings.event_key is not None:
         signer(settings.event_key)

@@ -24,7 +24,6 @@ from connectors.base import Source
 from connectors.registry import build_source
 from engine import dataflow
 from engine.clock import Clock, SystemClock
-from engine.drift.registry import statistic_class
 from engine.flow.outputs import try_sinks
 from engine.flow.worker_context import Context, Drain
 from engine.parsing.compile_loops import compile_loops
@@ -179,9 +178,6 @@ def context(
 ) -> Iterator[Context]:  # fmt: skip
     """The running parts of one worker; the model store is followed while inside. Builds the source unless given."""
     templates: Templates = {}
-    if settings.drift_events is not None:
-        for name in settings.drift.detectors:
-            statistic_class(name)  # river's import takes two seconds, and the stream would wait for the first step
     models = None if settings.model is None else follower(settings, templates, telemetry)
     if models is not None and settings.model is not None:
         models.look()

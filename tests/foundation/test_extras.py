@@ -148,12 +148,6 @@ def data():
     WRITERS["parquet"](io.BytesIO(), ("message",))
 
 
-def drift():
-    from engine.drift.registry import statistic_class
-
-    statistic_class("adwin")
-
-
 def evaluation():
     from engine.offline import evaluation_report
 
@@ -245,7 +239,7 @@ def train():
 
 
 USES = {use.__name__: use for use in (
-    broker, classify, data, drift, evaluation, explain, federation, lz4, mcp, minilm, notify, oidc, otel, postgresql,
+    broker, classify, data, evaluation, explain, federation, lz4, mcp, minilm, notify, oidc, otel, postgresql,
     remote, serve, sql, train,
 )}  # fmt: skip
 
