@@ -7,12 +7,25 @@ from collections.abc import Iterable, Iterator
 ROTATED = re.compile(r"^(?P<base>.+?)(?:[.-]\d[\dT:_-]*)?(?:\.(?:gz|bz2|xz|zst|lz4))?$")
 """A rotated file's name: the log's own name, a number or date, and perhaps a compression."""
 
+_SUFFIX = re.compile(r"[.-](\d[\dT:_-]*)(?:\.(?:gz|bz2|xz|zst|lz4))?$")
+
 
 def base_name(path: str) -> str:
     """The path without the suffixes that rotation adds: `/a/x.log.2.gz` → `/a/x.log`."""
     folder, name = os.path.split(path)
     match = ROTATED.match(name)
     return os.path.join(folder, match["base"] if match else name)
+
+
+def rotation_order(path: str) -> tuple[str, int, float, str]:
+    """Sorts the files of a log from the oldest to the newest: dates, then numbers from the highest, then the log."""
+    found = _SUFFIX.search(path)
+    if found is None:
+        return base_name(path), 2, 0.0, path
+    number = found[1]
+    if number.isdecimal() and len(number) < 5:
+        return base_name(path), 1, -float(number), path
+    return base_name(path), 0, 0.0, number
 
 
 def rotations(path: str) -> Iterator[tuple[str, os.stat_result]]:

@@ -1,8 +1,8 @@
-"""Standard input as a source.
+"""Standard input as a source: text, or text that is compressed or encoded as in `connectors.file_content`.
 
 **Not replayable:** what was read from a pipe is gone, so after a crash the lines that were handed
 out but not yet delivered are lost, and `snapshot` holds nothing. Where that matters, write to a
-file or to Kafka and read from there.
+file or to Kafka and read from there. Positions count bytes of the text, in UTF-8.
 """
 
 import os
@@ -12,14 +12,27 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from connectors.base import DeadLetter, LineBatch, SourceUnavailableError, State
+from connectors.file_content import (
+    PROBE_BYTES,
+    DamagedFileError,
+    Decoder,
+    Decompressing,
+    RefusedFileError,
+    decoder_of,
+    refuse,
+)
 from connectors.line_places import LineNumbers, line_place
 from connectors.line_splitter import Cut, LineCutter, too_long
 
 WAIT_S = 0.01
 """How long an empty poll waits for input; a fifth of what the contract allows."""
+
+COMPRESSED_BYTES = 65_536
+"""Compressed bytes read at a time: their text may be a thousand times as long."""
 
 NAME = "stdin"
 
@@ -34,6 +47,64 @@ class StdinSettings(BaseModel):
     max_line_bytes: int = Field(1_048_576, ge=1, description="Longer lines go to the dead letters, in bytes.")
 
 
+class StreamText:
+    """The text of a stream that can be read only once; its first block decides how it is decoded.
+
+    Attributes:
+        held: Text that was decoded and not taken.
+        fault: Why nothing further is decoded: the stream is damaged, or is not a log; "" while neither is so.
+    """
+
+    def __init__(self) -> None:
+        self._decoder: Decoder | None = None
+        self._begun = self._probed = False
+        self.held = b""
+        self.fault = ""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether bytes are text as they are, as far as is known."""
+        return self._decoder is None
+
+    def feed(self, raw: bytes) -> None:
+        """Decodes further bytes, at least one."""
+        try:
+            if not self._begun:
+                self._begun = True
+                self._decoder = decoder_of(raw[:PROBE_BYTES])
+                self._probed = not isinstance(self._decoder, Decompressing)
+            self._add(raw if self._decoder is None else self._decoder.feed(raw))
+        except (DamagedFileError, RefusedFileError) as error:
+            self._stop(error)
+
+    def finish(self) -> None:
+        """Decodes what is left at the end."""
+        try:
+            if self._decoder is not None and not self.fault:
+                self._add(self._decoder.finish())
+        except DamagedFileError as error:
+            self._stop(error)
+
+    def take(self, size: int) -> bytes:
+        """The next text, at most so many bytes."""
+        taken, self.held = self.held[:size], self.held[size:]
+        return taken
+
+    def _add(self, text: bytes) -> None:
+        if text and not self._probed:
+            self._probed = True
+            refuse(text[:PROBE_BYTES])
+        self.held += text
+
+    def _stop(self, error: DamagedFileError | RefusedFileError) -> None:
+        if isinstance(error, RefusedFileError):
+            self.fault = str(error)
+            return
+        self.fault = f"compressed data is damaged: {error}"
+        if isinstance(self._decoder, Decompressing):
+            self.held += self._decoder.rest()
+
+
 class StdinPartition:
     """Reads a file descriptor without ever blocking longer than `WAIT_S`."""
 
@@ -43,6 +114,7 @@ class StdinPartition:
         self._fd = fd
         self._wall_ns = wall_ns
         self._cutter = LineCutter(0, settings.max_line_bytes)
+        self._text = StreamText()
         self._ended = False
         self._closed = False
 
@@ -50,12 +122,15 @@ class StdinPartition:
         """See `SourcePartition.next_batch`."""
         if self._closed:
             raise StopIteration
-        block = b"" if self._ended else self._read(max(1, int(share * self._settings.block_bytes)))
+        most = max(1, int(share * self._settings.block_bytes))
+        if not self._ended and not self._text.held:
+            self._fill(most)
+        block = self._text.take(most)
         if block:
             return self._batch(self._cutter.feed(block))
         if not self._ended:
             return None
-        last = self._batch(self._cutter.finish())
+        last = self._torn() if self._text.fault else self._batch(self._cutter.finish())
         if last is None:
             raise StopIteration
         return last
@@ -71,6 +146,25 @@ class StdinPartition:
     def close(self) -> None:
         """Standard input belongs to the process and stays open."""
         self._closed = True
+
+    def _fill(self, most: int) -> None:
+        raw = self._read(most if self._text.is_plain else min(most, COMPRESSED_BYTES))
+        if raw:
+            self._text.feed(raw)
+        if self._ended:
+            self._text.finish()
+        self._ended = self._ended or bool(self._text.fault)
+
+    def _torn(self) -> LineBatch:
+        """A dead letter in place of what does not decompress or is not text, and of the line that ends there."""
+        place = self._place(self._cutter.byte + self._cutter.held_bytes)
+        letter = DeadLetter(place, self._text.fault, b"", 0)
+        self._text.fault, self._cutter = "", LineCutter(self._cutter.byte, self._settings.max_line_bytes)
+        now, none = self._wall_ns(), np.zeros(0, np.int64)
+        return LineBatch(NAME, b"", none, none, now, now, (letter,))
+
+    def _place(self, byte: int) -> str:
+        return line_place(NAME, byte, self._numbers.line_of(NAME, byte))
 
     def _read(self, most: int) -> bytes:
         # A pipe gives 64 KiB a read: gather until a block is full or nothing more is there.
@@ -99,7 +193,7 @@ class StdinPartition:
         self._numbers.add(NAME, cut, cut.starts)
         letters = tuple(
             DeadLetter(
-                line_place(NAME, byte, self._numbers.line_of(NAME, byte)),
+                self._place(byte),
                 too_long(length, self._settings.max_line_bytes),
                 raw,
                 length,

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from engine.cli.input_files import batches, log_source
+from engine.cli.input_files import LogFiles
 from engine.formats.base import LEVELS
 from engine.formats.http_status import KINDS, NAMES
 from engine.offline.export import JsonRecord, RecordReader
@@ -37,9 +37,9 @@ def daemons() -> Mapping[str, Mapping[str, Any]]:
 
 def read_records(path: Path, settings: ParseSettings) -> list[JsonRecord]:
     """The records of a log."""
-    source = log_source(str(path))
-    reader = RecordReader(Parser(settings, source.describe))
-    records = [record for batch in batches(source) for record in reader.add(batch)]
+    files = LogFiles([str(path)])
+    reader = RecordReader(Parser(settings, files.describe))
+    records = [record for batch in files.batches() for record in reader.add(batch)]
     return records + reader.finish()
 
 

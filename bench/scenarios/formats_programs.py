@@ -18,7 +18,7 @@ from typing import Any
 from bench.harness import BenchError, Outcome, Run, Scenario, Target
 from bench.programs.judge import PARTS, daemons, read_records
 from bench.programs.judge import wrong as wrong_in_daemon
-from engine.cli.input_files import batches, log_source
+from engine.cli.input_files import LogFiles
 from engine.clock import SystemClock
 from engine.corpus.data import Folders
 from engine.formats.http_status import NAMES
@@ -95,11 +95,11 @@ def _nanoseconds(moment: str) -> int:
 
 def _lost(path: Path, settings: ParseSettings) -> int:
     """Lines that windows by default settings do not take, or that the parser rejects."""
-    source = log_source(str(path))
-    parser = Parser(settings, source.describe)
+    files = LogFiles([str(path)])
+    parser = Parser(settings, files.describe)
     windower = build_windower(TimeWindows(), SystemClock())
     lost = 0
-    for batch in batches(source):
+    for batch in files.batches():
         parsed = parser.parse(batch)
         lost += len(parsed.good.bad) + len(windower.add(parsed.good).late)
     return lost

@@ -23,7 +23,9 @@ def ask(
     alerts: Annotated[bool, typer.Option("--alerts", help="Ask about alerts only.")] = False,
     data: Annotated[
         list[str] | None,
-        typer.Option("--data", help="Log to score and to add to the training store first. May be repeated."),
+        typer.Option(
+            "--data", help="Log file, folder or glob to score and to add to the training store first. May be repeated."
+        ),
     ] = None,
     budget: Annotated[int, typer.Option(min=1, help="Maximum number of questions.")] = 20,
     json: Json = False,
@@ -46,6 +48,8 @@ def ask(
         raise AlertArchiveError(f"{region}: answers go to the training store; add a section [training] with a path")
     if alerts and data:
         raise typer.BadParameter("--alerts and --data cannot be combined")
+    if "-" in (data or []):
+        raise typer.BadParameter("--data -: the answers are read from standard input; name a file")
     with AnswerStore(settings.training.path, settings.training, now_ns=time.time_ns) as store:
         pool = _pool(region, settings, store, alerts=alerts, data=data or [])
         questions = pool.questions(budget, threshold_in_service(settings))

@@ -6,21 +6,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine.cli.input_files import batches, log_source, open_writer
-from engine.cli.options import DetectedFormat, Json, LogFile, Timezone
+from engine.cli.input_files import log_files, open_writer
+from engine.cli.options import DetectedFormat, Json, LogNames, Timezone
 from engine.cli.output import console, print_json, progress_bar, table
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from connectors.base import Source
+    from engine.cli.input_files import LogFiles
     from engine.offline.classify import LogClassifier
     from engine.offline.export import RecordReader, Writer
     from engine.steps.parse import Parser
 
 
 def classify(
-    file: LogFile,
+    paths: LogNames,
     name: Annotated[
         str, typer.Option("--model", "--name", help="Line classifier in the store; rules needs no store.")
     ] = "rules",
@@ -35,7 +35,7 @@ def classify(
     timezone: Timezone = "UTC",
     json: Json = False,
 ) -> None:
-    """Classify each record of a log into one of seven categories, and count them.
+    """Classify each record of logs into one of seven categories, and count them.
 
     Example: driftline classify app.log --model xgboost -o classes.jsonl --explain
     """
@@ -47,15 +47,15 @@ def classify(
     if output is None and (explain or to != "jsonl"):
         raise typer.BadParameter("--explain and --to have no effect without --output")
     settings = validated(ParseSettings, {"format": format, "timezone": timezone}, "")
-    source = log_source(file)
+    files = log_files(paths)
     scorer = load_scorer(store, name, version)
-    parser = Parser(settings, source.describe)
+    parser = Parser(settings, files.describe)
     judge = LogClassifier(parser, scorer, explain=explain)
     with ExitStack() as stack:
         if output is None:
-            _count(source, parser, judge, json)
+            _count(files, parser, judge, json)
         else:
-            _write(source, RecordReader(parser, judge), open_writer(output, to, CLASS_COLUMNS, stack), json)
+            _write(files, RecordReader(parser, judge), open_writer(output, to, CLASS_COLUMNS, stack), json)
     summary = _summary(judge, parser, f"{name} version {scorer.version}" if scorer.version else name)
     if json:
         print_json(summary, stderr=str(output) == "-")
@@ -63,10 +63,10 @@ def classify(
         _show(summary, console(stderr=str(output) == "-"))
 
 
-def _count(source: "Source", parser: "Parser", judge: "LogClassifier", quiet: bool) -> None:
+def _count(files: "LogFiles", parser: "Parser", judge: "LogClassifier", quiet: bool) -> None:
     with progress_bar(quiet) as bar:
         task, lines, templates = bar.add_task("classifying", total=None, figures=""), 0, dict[int, str]()
-        for batch in batches(source):
+        for batch in files.batches():
             parsed = parser.parse(batch)
             templates |= parsed.good.templates
             judge(parsed, templates)
@@ -74,10 +74,10 @@ def _count(source: "Source", parser: "Parser", judge: "LogClassifier", quiet: bo
             bar.update(task, figures=f"{lines:,} lines")
 
 
-def _write(source: "Source", reader: "RecordReader", writer: "Writer", quiet: bool) -> None:
+def _write(files: "LogFiles", reader: "RecordReader", writer: "Writer", quiet: bool) -> None:
     with progress_bar(quiet) as bar:
         task = bar.add_task("classifying", total=None, figures="")
-        for batch in batches(source):
+        for batch in files.batches():
             writer.write(reader.add(batch))
             bar.update(task, figures=f"{reader.lines:,} lines")
         writer.write(reader.finish())

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from engine.cli.input_files import stored_logs
 from engine.cli.options import (
     Data,
     FormatName,
     Json,
     KeepCut,
     Labels,
+    LogNames,
     Name,
     Region,
     StoreUrl,
@@ -25,6 +27,7 @@ from engine.cli.output import console, print_figures, print_json, progress_bar, 
 if TYPE_CHECKING:
     from engine.offline.detect import Preprocessing, ScoredLog
     from engine.offline.evaluate import Evaluation
+    from engine.offline.inputs import LogSpec
 
 
 def evaluate(
@@ -54,6 +57,7 @@ def evaluate(
     --after 0.5 --out report
     """
     from engine.offline import evaluation_report as report
+    from engine.offline.inputs import LogSpec
     from foundation.extras import require
 
     if out is not None:
@@ -61,7 +65,8 @@ def evaluate(
         report.prepare(out)
     asked = [(name, version), *(_named(text) for text in against or [])]
     settings = setup(region, format, window, window_set, store, name)
-    evaluation = _evaluate(data, labels, settings, asked, after, keep_cut, json)
+    with stored_logs(data) as logs:
+        evaluation = _evaluate(LogSpec(logs, labels), settings, asked, after, keep_cut, json)
     document = evaluation.document() if out is None else report.write(evaluation, out)
     for sentence in evaluation.warnings:
         print(f"warning: {sentence}", file=sys.stderr)
@@ -99,19 +104,19 @@ def _named(text: str) -> tuple[str, int | None]:
 
 
 def _evaluate(
-    data: list[str], labels: str | None, settings: "tuple[Preprocessing, str, str, str]",
+    spec: "LogSpec", settings: "tuple[Preprocessing, str, str, str]",
     asked: list[tuple[str | None, int | None]], after: float, keep_cut: bool, quiet: bool,
 ) -> "Evaluation":  # fmt: skip
     """Score the log with each requested model; the log is read once, with the first model's gap unless one is set."""
     from engine.offline import trained_lines
     from engine.offline.detect import as_trained, load_units, score_windows
     from engine.offline.evaluate import EvaluatedModel, Evaluation
-    from engine.offline.inputs import LogSpec, log_files, sha256
+    from engine.offline.inputs import log_files, sha256
     from models.storage.store import ModelStore
     from models.text.embeddings import embedding_cache
 
     preprocessing, url, called, device = settings
-    store, spec = ModelStore(url), LogSpec(tuple(data), labels)
+    store = ModelStore(url)
     models = [store.load(n or called, v, device=device, cache=embedding_cache()) for n, v in asked]
     preprocessing = as_trained(preprocessing, models[0].card)
     with progress_bar(quiet) as bar:
@@ -135,10 +140,7 @@ def _evaluate(
 
 
 def score(
-    files: Annotated[
-        list[str],
-        typer.Argument(help="Log files, folders, globs; plain, .gz, .bz2, .xz, .zst or .lz4.", show_default=False),
-    ],
+    files: LogNames,
     region: Region = None,
     format: FormatName = "auto",
     window: Window = "session",
@@ -161,9 +163,9 @@ def score(
     from models.storage.store import ModelStore
 
     preprocessing, url, called, device = setup(region, format, window, window_set, store, name)
-    spec = LogSpec(tuple(files), supervised=False)
     preprocessing = as_trained(preprocessing, ModelStore(url).card(called, version))
-    with progress_bar(json) as bar:
+    with stored_logs(files) as logs, progress_bar(json) as bar:
+        spec = LogSpec(logs, supervised=False)
         task = bar.add_task("scoring", total=None, figures="")
         scored = score_log(
             spec, preprocessing, ModelStore(url), called, version, keep_cut=keep_cut, device=device,

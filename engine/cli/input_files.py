@@ -1,10 +1,13 @@
-"""Logs given on the command line: a file, plain or compressed, or standard input."""
+"""Logs given on the command line: files, plain or compressed, folders, globs and standard input."""
 
+import os
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, BinaryIO
 
 import typer
 
@@ -15,47 +18,96 @@ if TYPE_CHECKING:
 MAX_LINE_BYTES = 16 << 20
 
 
-def log_source(file: str) -> "Source":
-    """The source of a file, or of standard input for `-`.
+def found_files(names: Sequence[str]) -> tuple[str, ...]:
+    """The files of `engine.offline.inputs.find_logs`, `-` among them; warns about those that are left out.
 
     Raises:
-        SourceUnavailableError: the file does not exist.
+        DatasetError: a name has no file, or the file that it names is not a log.
     """
-    from connectors.base import SourceUnavailableError
-    from connectors.files import FileSettings, FileSource
-    from connectors.stdin import StdinSettings, StdinSource
+    from engine.offline.inputs import find_logs
 
-    if file == "-":
-        return StdinSource(StdinSettings(max_line_bytes=MAX_LINE_BYTES))
-    if not Path(file).is_file():
-        raise SourceUnavailableError(f"{file}: no such file")
-    return FileSource(FileSettings(paths=(file,), max_line_bytes=MAX_LINE_BYTES))
+    found = find_logs(names)
+    for sentence in found.skipped:
+        print(f"warning: {sentence}", file=sys.stderr)
+    return tuple(map(str, found.files))
+
+
+@contextmanager
+def stored_logs(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """The names of logs that can be read more than once: what comes from a pipe is kept in a file meanwhile.
+
+    Raises:
+        DatasetError: a name has no file, or the file that it names is not a log.
+    """
+    from engine.offline.inputs import STANDARD_INPUT
+
+    found_files(names)
+    with TemporaryDirectory(prefix="driftline-") as folder:
+        stored = []
+        for number, name in enumerate(names):
+            if name != STANDARD_INPUT and not Path(name).is_fifo():
+                stored.append(name)
+                continue
+            copy = Path(folder, str(number), "stdin" if name == STANDARD_INPUT else Path(name).name)
+            copy.parent.mkdir()
+            with _opened(name) as source, copy.open("wb") as file:
+                shutil.copyfileobj(source, file)
+            stored.append(str(copy))
+        yield tuple(stored)
 
 
 class LogFiles:
-    """Files read one after the other, and the places of the lines of the current one."""
+    """Files read one after the other, and the places of the lines of the current one.
 
-    def __init__(self) -> None:
+    Attributes:
+        files: Paths, and `-` for standard input.
+    """
+
+    def __init__(self, files: Sequence[str]) -> None:
+        """Takes what `found_files` gives."""
+        self.files = tuple(files)
         self._source: Source | None = None
 
     def open(self, file: str) -> "Source":
-        """See `log_source`."""
-        self._source = log_source(file)
+        """The source of a file.
+
+        Raises:
+            SourceUnavailableError: it cannot be opened.
+        """
+        self._source = _source(file)
         return self._source
 
     def describe(self, partition: str, position: int) -> str:
         """See `Source.describe`; call it once a file is open."""
         return "" if self._source is None else self._source.describe(partition, position)
 
+    def batches(self) -> "Iterator[LineBatch]":
+        """All lines of all files.
 
-def batches(source: "Source") -> "Iterator[LineBatch]":
-    """All lines of a source that ends."""
-    for batch, _ in batches_and_lag(source):
-        yield batch
+        Raises:
+            DatasetError: what standard input holds is not a log.
+        """
+        for file in self.files:
+            for batch, _ in batches_and_lag(self.open(file)):
+                yield batch
+
+
+def log_files(names: Sequence[str]) -> LogFiles:
+    """The logs that a command was given, to be read once.
+
+    Raises:
+        DatasetError: a name has no file, or the file that it names is not a log.
+    """
+    return LogFiles(found_files(names))
 
 
 def batches_and_lag(source: "Source") -> "Iterator[tuple[LineBatch, int | None]]":
-    """All lines of a source that ends, each batch with what is left behind it, see `SourcePartition.lag`."""
+    """All lines of a source that ends, each batch with what is left behind it, see `SourcePartition.lag`.
+
+    Raises:
+        DatasetError: what the source holds is not a log.
+    """
+    from engine.offline.inputs import DatasetError, refusal_in
     from engine.runtime.malloc import keep_freed_memory
 
     keep_freed_memory()
@@ -67,10 +119,32 @@ def batches_and_lag(source: "Source") -> "Iterator[tuple[LineBatch, int | None]]
                     batch = partition.next_batch()
                 except StopIteration:
                     break
-                if batch is not None:
-                    yield batch, partition.lag()
+                if batch is None:
+                    continue
+                if reason := refusal_in(batch):
+                    raise DatasetError(f"{batch.partition} {reason}")
+                yield batch, partition.lag()
         finally:
             partition.close()
+
+
+def _source(file: str) -> "Source":
+    from connectors.files import FileSettings, FileSource
+    from connectors.stdin import StdinSettings, StdinSource
+    from engine.offline.inputs import STANDARD_INPUT
+
+    if file == STANDARD_INPUT:
+        return StdinSource(StdinSettings(max_line_bytes=MAX_LINE_BYTES))
+    if Path(file).is_fifo():
+        # Closed with the process: a source reads it until its other end is closed.
+        return StdinSource(StdinSettings(max_line_bytes=MAX_LINE_BYTES), fd=os.open(file, os.O_RDONLY | os.O_CLOEXEC))
+    return FileSource(FileSettings(paths=(file,), max_line_bytes=MAX_LINE_BYTES))
+
+
+def _opened(name: str) -> BinaryIO:
+    from engine.offline.inputs import STANDARD_INPUT
+
+    return os.fdopen(os.dup(sys.stdin.fileno()), "rb") if name == STANDARD_INPUT else Path(name).open("rb")
 
 
 def open_writer(output: Path | None, to: str, columns: Sequence[str], stack: ExitStack) -> "Writer":

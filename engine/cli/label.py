@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from engine.cli.input_files import batches, log_source, open_writer
-from engine.cli.options import DetectedFormat, Json, LogFile, Timezone
+from engine.cli.input_files import log_files, open_writer
+from engine.cli.options import DetectedFormat, Json, LogNames, Timezone
 from engine.cli.output import console, print_json, progress_bar, table
 
 
 def label(
-    file: LogFile,
+    paths: LogNames,
     output: Annotated[Path, typer.Option("--output", "-o", help="File to write.", show_default=False)],
     to: Annotated[str, typer.Option(help="csv or jsonl; from the name of the output file if not given.")] = "",
     rules: Annotated[str, typer.Option(help="Rule file in TOML; the built-in rules if not given.")] = "",
@@ -23,7 +23,7 @@ def label(
     timezone: Timezone = "UTC",
     json: Json = False,
 ) -> None:
-    """Label each record of a log by rules, with a confidence; a record that no rule matches has no label.
+    """Label each record of logs by rules, with a confidence; a record that no rule matches has no label.
 
     Review the file before training a line classifier on it with `driftline train`.
 
@@ -39,13 +39,13 @@ def label(
     if kind not in ("csv", "jsonl"):
         raise typer.BadParameter(f"--output {output}: labels are written as csv or jsonl; choose one with --to")
     settings = validated(ParseSettings, {"format": format, "timezone": timezone}, "")
-    source = log_source(file)
+    files = log_files(paths)
     labeller = LogLabeller(Rules(RulesSettings(file=rules, min_confidence=min_confidence)))
-    reader = RecordReader(Parser(settings, source.describe), labeller)
+    reader = RecordReader(Parser(settings, files.describe), labeller)
     with ExitStack() as stack, progress_bar(json) as bar:
         writer = open_writer(output, kind, LABEL_COLUMNS, stack)
         task = bar.add_task("labelling", total=None, figures="")
-        for batch in batches(source):
+        for batch in files.batches():
             writer.write(reader.add(batch))
             bar.update(task, figures=f"{reader.lines:,} lines")
         writer.write(reader.finish())

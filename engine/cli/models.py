@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from engine.cli.input_files import stored_logs
 from engine.cli.options import (
     Data,
     FormatName,
@@ -188,10 +189,11 @@ def recalibrate(
     from models.storage.store import ModelStore
 
     preprocessing, url, _, device = setup(region, format, window, window_set, store, name)
-    opened, spec = ModelStore(url), LogSpec(tuple(data), labels)
+    opened = ModelStore(url)
     before = opened.card(name, version)
     preprocessing = as_trained(preprocessing, before)
-    with progress_bar(json) as bar:
+    with stored_logs(data) as logs, progress_bar(json) as bar:
+        spec = LogSpec(logs, labels)
         task = bar.add_task("scoring", total=None, figures="")
         card = fit(
             spec, preprocessing, opened, name, version, rule=threshold,

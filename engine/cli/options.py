@@ -12,7 +12,7 @@ Data = Annotated[
     list[str],
     typer.Option(
         "--data",
-        help="Log file, folder or glob; plain, .gz, .bz2, .xz, .zst or .lz4. May be repeated.",
+        help="Log file (plain, .gz, .bz2, .xz, .zst, .lz4), folder, glob, or - for standard input. May be repeated.",
         show_default=False,
     ),
 ]
@@ -29,9 +29,10 @@ Region = Annotated[Path | None, typer.Option(help="Region's TOML file with the s
 FormatName = Annotated[str, typer.Option("--format", help="Log format; auto detects it. Not used with --region.")]
 DetectedFormat = Annotated[str, typer.Option("--format", help="Log format; auto detects it.")]
 Timezone = Annotated[str, typer.Option(help="IANA name of the time zone of times that are written without one.")]
-LogFile = Annotated[
-    str, typer.Argument(help="Log file, plain, .gz, .bz2, .xz, .zst or .lz4; - for standard input.", show_default=False)
-]
+LOGS_HELP = (
+    "Log files (plain, .gz, .bz2, .xz, .zst, .lz4), folders with all that is below them, globs; - for standard input."
+)
+LogNames = Annotated[list[str], typer.Argument(help=LOGS_HELP, show_default=False)]
 Window = Annotated[str, typer.Option(help="Kind of window: session, sliding or time. Not used with --region.")]
 WindowSet = Annotated[
     list[str] | None, typer.Option("--window-set", help="Setting of the window, such as gap_s=43200. May be repeated.")

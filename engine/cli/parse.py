@@ -1,4 +1,4 @@
-"""`driftline parse`: a log as JSON lines, CSV or Parquet."""
+"""`driftline parse`: logs as JSON lines, CSV or Parquet."""
 
 import sys
 from contextlib import ExitStack
@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from engine.cli.input_files import batches, log_source, open_writer
-from engine.cli.options import DetectedFormat, LogFile, Timezone
+from engine.cli.input_files import log_files, open_writer
+from engine.cli.options import DetectedFormat, LogNames, Timezone
 
 
 def parse(
-    file: LogFile,
+    paths: LogNames,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write; standard output if not given.")
     ] = None,
@@ -23,7 +23,7 @@ def parse(
     ] = "",
     timezone: Timezone = "UTC",
 ) -> None:
-    """Parse a log into structured records: time, level, host, component, pid, session key, template and message.
+    """Parse logs into structured records: time, level, host, component, pid, session key, template and message.
 
     Example: driftline parse app.log --to parquet -o app.parquet
     """
@@ -32,11 +32,11 @@ def parse(
     from foundation.settings_errors import validated
 
     settings = validated(ParseSettings, {"format": format, "session_key": session_key, "timezone": timezone}, "")
-    source = log_source(file)
-    reader = RecordReader(Parser(settings, source.describe))
+    files = log_files(paths)
+    reader = RecordReader(Parser(settings, files.describe))
     with ExitStack() as stack:
         writer = open_writer(output, to, COLUMNS, stack)
-        for batch in batches(source):
+        for batch in files.batches():
             writer.write(reader.add(batch))
         writer.write(reader.finish())
         writer.close()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from engine.cli.options import Json
+from engine.cli.options import Json, LogNames
 from engine.cli.output import progress_bar
 from engine.cli.times import duration_ns, since_ns
 from foundation.time_text import iso_time
@@ -17,10 +17,7 @@ if TYPE_CHECKING:
 
 
 def scan(
-    paths: Annotated[
-        list[str],
-        typer.Argument(help="Files (plain, .gz, .bz2, .xz, .zst, .lz4), folders and globs; - for standard input."),
-    ],
+    paths: LogNames,
     baseline: Annotated[
         str | None,
         typer.Option(help="Files to learn from, or how much of the log's own time to learn from, such as 2d."),
@@ -41,7 +38,7 @@ def scan(
 
     Example: driftline scan /var/log/syslog /var/log/nginx --html report.html
     """
-    from engine.cli.input_files import LogFiles
+    from engine.cli.input_files import LogFiles, found_files
     from engine.offline.scan import LogScan, sources_of
     from engine.offline.scan_files import inputs_of
     from engine.steps.parse import Parser, ParseSettings
@@ -53,8 +50,9 @@ def scan(
     settings = validated(ParseSettings, {"format": format, "timezone": timezone}, "")
     # An existing file named `2d` takes precedence over the duration.
     baseline_ns = None if baseline is None or Path(baseline).exists() else duration_ns(baseline)
-    inputs = inputs_of(paths, [] if baseline is None or baseline_ns is not None else [baseline])
-    files = LogFiles()
+    past = found_files([] if baseline is None or baseline_ns is not None else [baseline])
+    inputs = inputs_of(found_files(paths), past)
+    files = LogFiles([given.file for given in inputs])
     running = LogScan(
         lambda: Parser(settings, files.describe),
         baseline_ns=baseline_ns,
@@ -111,6 +109,8 @@ def _read(running: "LogScan", files: "LogFiles", inputs: "list[Input]", *, quiet
             before += given.text_bytes
             before_source[given.source] += 0.0 if given.learn else given.text_bytes
         running.finish()
+    for sentence in [text for source in running.sources.values() for text in source.damage]:
+        print(f"warning: {sentence}", file=sys.stderr)
 
 
 def _since(documents: list[dict[str, Any]], running: "LogScan", since: str | None) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from engine.cli.input_files import stored_logs
 from engine.cli.options import (
     LABELS_HELP,
     FormatName,
@@ -39,8 +40,8 @@ DETECTOR_HELP = (
     "hybrid_bert, lora_bert, random_forest, rules, xgboost."
 )
 _DATA = (
-    "Log file, folder or glob; plain, .gz, .bz2, .xz, .zst or .lz4. May be repeated. For a line classifier: one .csv "
-    "or .jsonl file with message and class."
+    "Log file (plain, .gz, .bz2, .xz, .zst, .lz4), folder, glob, or - for standard input. May be repeated. For a line "
+    "classifier: one .csv or .jsonl file with message and class."
 )
 _LABELS = (
     f"{LABELS_HELP} For a line classifier: CSV with fingerprint,class by template, or corrected for the project's own "
@@ -99,7 +100,8 @@ def train(
         threshold_settings=numbers(threshold_set), folds=folds, seed=seed,
     )  # fmt: skip
     origin = setup(region, format, window, window_set, store, name or (None if region is not None else detector))
-    _train_detector(LogSpec(tuple(data), labels), settings, origin, region is not None, first, runs, tracking_uri, json)
+    with stored_logs(data) as logs:
+        _train_detector(LogSpec(logs, labels), settings, origin, region is not None, first, runs, tracking_uri, json)
 
 
 def _train_detector(

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from connectors.base import ConnectorError, DeadLetter, LineBatch, SourcePartition
 from connectors.files import FileSettings, FileSource
 from engine.clock import ManualClock, SystemClock
-from engine.offline.inputs import DatasetError, LogSpec, log_files
+from engine.offline.inputs import DatasetError, LogSpec, damage_in, log_files, refusal_in
 from engine.offline.label_files import open_labels
 from engine.offline.record_labels import FormatLabels, RecordLabels
 from engine.records import WindowBatch
@@ -141,11 +141,10 @@ def _read_all(partition: SourcePartition, file: Path) -> Iterator[LineBatch]:
             return
         if batch is None:
             continue
-        for reject in batch.rejects:
-            if "damaged" in reject.reason:
-                raise DatasetError(f"{file} is truncated or damaged: {reject.reason}")
-            if not reject.raw_bytes:
-                raise DatasetError(f"{file} {reject.reason}")
+        if damage := damage_in(batch):
+            raise DatasetError(f"{file} is truncated or damaged: {damage}")
+        if refusal := refusal_in(batch):
+            raise DatasetError(f"{file} {refusal}")
         yield batch
 
 

@@ -15,7 +15,7 @@ from engine.findings.finder import Judged
 from engine.findings.grouping import Finding, rank
 from engine.findings.warmup import WarmUpSettings
 from engine.findings.watch import SourceWatch
-from engine.offline.inputs import DatasetError
+from engine.offline.inputs import damage_in
 from engine.steps.parse import Parser
 
 _COMPRESSION = 10
@@ -30,6 +30,7 @@ class SourceScan:
         watch: What it has learnt, and its findings.
         lines: Lines read.
         bad: Lines that did not parse.
+        damage: A sentence for each damaged archive.
         timeline: Time of the last line, and lines, of each block.
         first_ns: Time of the first line; None before there is one.
         last_ns: Time of the last line.
@@ -43,6 +44,7 @@ class SourceScan:
         self.watch = SourceWatch(settings, look=self._look, decides=baseline_ns is None)
         self._next_line: dict[str, int] = {}
         self.lines = self.bad = 0
+        self.damage: list[str] = []
         self.timeline: list[tuple[int, int]] = []
         self.first_ns: int | None = None
         self.last_ns = 0
@@ -56,12 +58,9 @@ class SourceScan:
             learn: Whether it is part of a baseline.
             share: Share of the source that was read with it, where it is known.
 
-        Raises:
-            DatasetError: the file is a damaged archive.
         """
-        for reject in batch.rejects:
-            if "damaged" in reject.reason:
-                raise DatasetError(f"{file} is truncated or damaged: {reject.reason}")
+        if damage := damage_in(batch):
+            self.damage.append(f"{file}: {damage}; what lies before it was read")
         first_line = self._next_line.get(file, 1)
         self._next_line[file] = first_line + len(batch) + len(batch.rejects)
         parsed = self._parser.parse(batch)

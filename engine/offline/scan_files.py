@@ -1,27 +1,21 @@
-"""Which files a scan reads, in which order, and which of them are one log."""
+"""Which files of a scan are one log."""
 
-import glob
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from connectors.base import SourceUnavailableError
 from connectors.rotations import base_name
+from engine.offline.inputs import STANDARD_INPUT
 from engine.offline.scan import Input
 
-_ROTATION = re.compile(r"[.-](\d[\dT:_-]*)(?:\.(?:gz|xz|zst))?$")
-_SKIPPED = (".zip", ".png", ".jpg", ".gif", ".pdf", ".html", ".db", ".sqlite", ".journal", ".pyc", ".so", ".exe")
-"""Files in folders that hold no lines of text."""
 
+def inputs_of(now: Sequence[str], past: Sequence[str]) -> list[Input]:
+    """The files of a scan in the order in which they are read: those of the baseline first.
 
-def inputs_of(paths: Sequence[str], baseline: Sequence[str]) -> list[Input]:
-    """The files of a scan in the order in which they are read: of each log the baseline first, then oldest first.
-
-    Raises:
-        SourceUnavailableError: a path names no file.
+    Args:
+        now: The files to be scanned, see `engine.offline.inputs.find_logs`.
+        past: Those of the baseline.
     """
-    now, past = _files(paths), _files(baseline)
     sources = {file: _source(file) for file in now}
     names = set(sources.values())
     learnt: dict[str, str] = {}
@@ -35,39 +29,9 @@ def inputs_of(paths: Sequence[str], baseline: Sequence[str]) -> list[Input]:
     return found + [Input(file, sources[file], _size(file)) for file in now]
 
 
-def _files(paths: Sequence[str]) -> list[str]:
-    found: list[str] = []
-    for path in paths:
-        if path == "-":
-            found.append(path)
-            continue
-        if Path(path).is_dir():
-            names = (str(p) for p in Path(path).rglob("*") if p.is_file())
-            inside = [n for n in names if not n.lower().endswith(_SKIPPED) and Path(n).stat().st_size]
-        else:
-            inside = (
-                [path] if Path(path).is_file() else [n for n in glob.glob(path, recursive=True) if Path(n).is_file()]
-            )
-        if not inside:
-            raise SourceUnavailableError(f"{path}: no such file, and no folder or pattern with files in it")
-        found += sorted(inside, key=_age)
-    return list(dict.fromkeys(found))
-
-
 def _source(file: str) -> str:
-    return "standard input" if file == "-" else base_name(file)
-
-
-def _age(file: str) -> tuple[str, int, float, str]:
-    """Sorts the rotations of one log from the oldest to the newest: by date, or the highest number first."""
-    found = _ROTATION.search(file)
-    if found is None:
-        return base_name(file), 2, 0.0, file
-    number = found[1]
-    if number.isdecimal() and len(number) < 5:
-        return base_name(file), 1, -float(number), file
-    return base_name(file), 0, 0.0, number
+    return "standard input" if file == STANDARD_INPUT else base_name(file)
 
 
 def _size(file: str) -> int:
-    return 0 if file == "-" else Path(file).stat().st_size
+    return 0 if file == STANDARD_INPUT else Path(file).stat().st_size
