@@ -46,7 +46,7 @@ test: install servers ## Lint, types, import rules, and all tests with the broke
 	@$(BIN)/python -m tests.support.console_build --if-possible
 	$(BIN)/python -m engine.parsing.compile_loops
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not process" -n 2 --dist loadfile
-	$(BIN)/python -m pytest -m process
+	$(BIN)/python -m pytest -m process -n 2 --dist loadfile
 
 .PHONY: fuzz
 fuzz: install ## Run the unit tests with more and new random examples; a failure prints how to repeat it
