@@ -6,7 +6,9 @@ further lines say what it was:
 - ahead, and the next lines go on from there: the source was quiet, and its clock moves on;
 - ahead or behind, and lines by a known clock come in between: another clock runs in parallel. The difference is
   remembered, and lines by that clock are read as if it showed the time of the first;
-- behind, several times in a row: the clock was set back. The difference is remembered in the same way.
+- behind, several times in a row: the clock was set back. The difference is remembered in the same way;
+- behind by the difference of two time zones, to a few seconds: read as a line of another zone at once, since it
+  would be late by its own time.
 
 So a wrong clock costs one line, and hosts in different zones share windows. Everything follows from the order of the
 lines alone.
@@ -25,6 +27,10 @@ JUMP_NS = 600 * 10**9
 
 _QUARTER_NS = 900 * 10**9
 _SECOND_NS = 10**9
+_ZONE_ERROR_NS = 5 * 10**9
+_ZONES_APART_NS = 26 * 3600 * 10**9
+"""Between UTC-12 and UTC+14."""
+
 _BACK_LINES = 3
 """Lines in a row after which a clock that is behind counts as set back."""
 
@@ -93,7 +99,13 @@ class SourceClocks:
         if time_ns < self.latest_ns and self.strange_lines >= _BACK_LINES:
             self.strange_lines = 0
             return time_ns - self._remember(time_ns)
-        return time_ns
+        return time_ns - self._zone(time_ns)
+
+    def _zone(self, time_ns: int) -> int:
+        """By how much a line that is behind by the difference of two zones is behind (negative); else 0."""
+        offset = time_ns - self.latest_ns
+        quarters = round(offset / _QUARTER_NS) * _QUARTER_NS
+        return quarters if -_ZONES_APART_NS <= offset < 0 and abs(offset - quarters) <= _ZONE_ERROR_NS else 0
 
     def _known(self, time_ns: int) -> int | None:
         """The offset of the clock that explains a time best; None where none does."""

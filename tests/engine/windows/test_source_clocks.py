@@ -53,6 +53,19 @@ def test_a_third_zone_and_one_of_half_an_hour():
     assert latest[-1] == 59
 
 
+def test_no_line_of_a_host_in_another_zone_is_lost():
+    ahead = 5 * HOUR + 1800
+    for first in range(3):
+        times, latest = read([second + (ahead if second % 3 == first else 0) for second in range(600)])
+        behind = max(latest) - 599
+        assert all(abs(time - (second + behind)) <= 1 for second, time in enumerate(times) if second > first)
+        assert latest[-1] - behind == 599
+
+
+def test_a_line_that_is_late_by_another_time_stays_late():
+    assert read([0, 10, -2000, 11])[0] == [0, 10, -2000, 11]
+
+
 def test_a_clock_that_was_set_back_goes_on():
     seconds = [0, 10, *range(-HOUR, -HOUR + 10)]
     times, _ = read(seconds)
