@@ -29,6 +29,8 @@ class ParsedLines:
         templates: Text of every template id that this parser announces: all of them with its
             first batch after a start, later only those not announced before.
         bad: The lines that did not parse, each with its place and reason.
+        timeless: Whether the partition has (almost) no times of its own, so that the time of a line is when it was
+            read.
     """
 
     lines: LineBatch
@@ -40,6 +42,7 @@ class ParsedLines:
     key_end: NDArray[np.int32]
     templates: Mapping[int, str]
     bad: tuple[DeadLetter, ...]
+    timeless: bool = False
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -10,7 +10,7 @@ import os
 import re
 import time
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -70,18 +70,19 @@ def wrong(path: Path, right: Mapping[str, Any]) -> list[str]:
         return [] if len(records) == right["count"] else ["records"]
     if len(records) != len(right["records"]):
         return ["records"]
-    return sorted({part for text, record in zip(right["records"], records, strict=True)
-                   for part in _differences(text, record, started_ns)})  # fmt: skip
+    pairs = list(zip(right["records"], records, strict=True))
+    dated = {record["timestamp"] for text, record in pairs if not text.startswith("-")}
+    return sorted({part for text, record in pairs for part in _differences(text, record, started_ns, dated)})
 
 
-def _differences(text: str, record: Mapping[str, Any], started_ns: int) -> list[str]:
-    """The parts in which a record differs from its text in the table."""
+def _differences(text: str, record: Mapping[str, Any], started_ns: int, dated: Collection[int]) -> list[str]:
+    """The parts in which a record differs from its text in the table; `dated`: times of records that have one."""
     moment, *words = text.split()
     status = next((word for word in words if word.isupper()), "")
     level = next((word for word in words if word.islower()), "")
     found_status = _STATUS.search(record["template"])
     if moment == "-":
-        timed = record["timestamp"] >= started_ns
+        timed = record["timestamp"] in dated or (not dated and record["timestamp"] >= started_ns)
     else:
         timed = abs(record["timestamp"] - _nanoseconds(moment)) <= _PRECISION_NS
     right = {"time": timed, "level": record["level"] == level, "status": (found_status or ["", ""])[1] == status}

@@ -8,7 +8,8 @@ One `Parser` owns the templates of one partition. For a batch
 3. every line is taken apart, by the format given or the one recognised (`engine.parsing.line_reader`);
 4. lines that a container runtime wrote in pieces become one line each (`engine.parsing.line_reassembly`);
 5. the rest of each stack trace joins the record before it (`engine.parsing.continuation`);
-6. the good lines get their templates, in line order (`engine.parsing.templates`).
+6. records without a time get that of a record near them (`engine.parsing.undated`);
+7. the good lines get their templates, in line order (`engine.parsing.templates`).
 
 A line that fails becomes a dead letter and touches no other line, also not through the templates.
 """
@@ -37,6 +38,7 @@ from engine.parsing.record_blocks import RecordBlocks
 from engine.parsing.repeated_hour import RepeatedHour
 from engine.parsing.sanitize import clean_batch, clean_line
 from engine.parsing.templates import StateMismatchError
+from engine.parsing.undated import UndatedRecords
 from engine.records import ParsedLines
 
 __all__ = ["BadLineError", "Fields", "ParseSettings", "Parsed", "Parser", "StateMismatchError"]
@@ -81,6 +83,7 @@ class Parser:
         self._blocks = RecordBlocks(settings.format, None if saved is None else saved.get("blocks"))
         latest_ns, second = (saved or {}).get("repeated", (0, False))
         self._repeated = RepeatedHour(settings.timezone, latest_ns, second=second)
+        self._undated = UndatedRecords(*(saved or {}).get("undated", ()))
         tail = None if saved is None else saved.get("tail")
         self._tail = None if tail is None else _nothing_more(*tail)
         self._joiner = Joiner(settings.max_join_lines, settings.max_join_bytes, *_open(saved or {}))
@@ -124,7 +127,6 @@ class Parser:
     def _parse(self, batch: LineBatch) -> Parsed:
         raw, batch = batch, clean_batch(batch)
         found = self._reader.read(batch)
-        self._repeated.correct(found.time_ns)
         pieces: list[int] | None = None
         if self._wrapped and found.container.any():
             raw, batch, pieces = self._reassemble(raw, batch, found)
@@ -132,17 +134,22 @@ class Parser:
         keep = _kept(len(batch), *(pieces or ()), *joined, *found.bad)
         rows = np.flatnonzero(keep) if keep is not None else np.arange(len(batch))
         at: NDArray[np.int64] | slice = slice(None) if keep is None else rows
+        times = found.time_ns[at]
+        undated = times == batch.read_ns
+        self._repeated.correct(times)
+        times, timeless = self._undated.date(times, undated, batch.read_ns)
         template, cluster = self._reader.templates.assign(found.text[at])
         good = ParsedLines(
             lines=batch,
             rows=rows.astype(np.int32),
-            time_ns=found.time_ns[at],
+            time_ns=times,
             template=template,
             session=found.session[at],
             key_start=found.key_start[at].astype(np.int32),
             key_end=found.key_end[at].astype(np.int32),
             templates=self._reader.templates.take_new(),
             bad=batch.rejects + found.letters(raw, self._describe),
+            timeless=timeless,
         )
         return Parsed(good, found, cluster, joined, tuple(pieces or ()), self._reader.generation, self._reader)
 
@@ -202,7 +209,7 @@ class Parser:
     def snapshot(self) -> bytes:
         """The state as JSON; the same bytes object as long as it does not change."""
         journal = b"" if self._journal is None else self._journal.open
-        repeated = self._repeated.latest_ns, self._repeated.second
+        repeated, undated = (self._repeated.latest_ns, self._repeated.second), self._undated.snapshot()
         key = (
             self._reader.progress(),
             self._pieces.version,
@@ -212,11 +219,12 @@ class Parser:
             journal,
             self._following.same,
             repeated,
+            undated,
         )
         if self._saved is None or self._saved[0] != key:
             lines, *streams = map(list, self._joiner.open)
             more: dict[str, Any] = {"open": lines, "journal": journal.decode("latin-1")}
-            more |= {"same": self._following.same, "repeated": repeated}
+            more |= {"same": self._following.same, "repeated": repeated, "undated": undated}
             if self._wrapped:
                 more |= {"streams": streams, "last": self._joiner.last, "pieces": self._pieces.snapshot()}
             if blocks := self._blocks.snapshot():

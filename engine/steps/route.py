@@ -45,4 +45,5 @@ def _take(parsed: ParsedLines, raw: list[bytes], index: NDArray[np.int64]) -> Pa
         (parsed.key_end[index] + moved).astype(np.int32),
         parsed.templates,
         (),
+        parsed.timeless,
     )

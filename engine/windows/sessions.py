@@ -96,7 +96,7 @@ class SessionWindower(WindowShard[Emission]):
     def _take(self, lines: ParsedLines, partition: int, emission: Emission) -> tuple[tuple[LateLine, ...], Ints]:
         times = self._timely(lines)
         before = self._watermark.value_ns
-        times, watermark = self._watermark.advance(partition, times)
+        times, watermark = self._watermark.advance(partition, times, timeless=lines.timeless)
         ids, unkeyed = self._ids(lines, partition)
         late = (times < watermark - self._gap_ns) | (times == NO_TIME)
         refuse = late

@@ -112,7 +112,7 @@ class SlidingWindower(WindowShard[WindowRows]):
             self._seen = 1 + int(self._table.rows[used, TOUCHED].max(initial=-1))
 
     def _take(self, lines: ParsedLines, partition: int, emission: WindowRows) -> tuple[tuple[LateLine, ...], Ints]:
-        self._watermark.advance(partition, self._timely(lines))
+        self._watermark.advance(partition, self._timely(lines), timeless=lines.timeless)
         ids, rows = self._assign(lines, partition)
         if len(rows):
             groups = group(ids)

@@ -76,7 +76,7 @@ class TimeWindower(WindowShard[Emission]):
 
     def _take(self, lines: ParsedLines, partition: int, emission: Emission) -> tuple[tuple[LateLine, ...], Ints]:
         times = self._timely(lines)
-        times, watermark = self._watermark.advance(partition, times)
+        times, watermark = self._watermark.advance(partition, times, timeless=lines.timeless)
         sessions, unkeyed = self._sessions(lines, partition)
         entries, taken = self._assign(lines, times, sessions, watermark, unkeyed)
         late = ~taken if unkeyed is None else ~taken & ~unkeyed

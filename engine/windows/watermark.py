@@ -1,5 +1,6 @@
 """How far event time has come, line by line."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,12 @@ class Watermark:
     """The watermark of a shard.
 
     After a line it is the latest event time of the line's partition so far (by the partition's first clock, see
-    `engine.windows.source_clocks`), minus the allowed lateness; with several partitions the least of them. It never
-    goes back. A partition without lines for `partition_idle_s` on the
-    monotonic clock is left out until it gives lines again, so that it cannot hold the others up.
+    `engine.windows.source_clocks`), minus the allowed lateness; with several partitions the least of them. A partition
+    without lines for `partition_idle_s` on the monotonic clock is left out until it gives lines again, so that it
+    cannot hold the others up.
+
+    Times of reading count only as long as no partition has times of its own. The watermark goes back only when the
+    first of these comes, since the lines of an old log are not late by the time at which its heading was read.
     """
 
     def __init__(self, lateness_ns: int, partition_idle_s: float, clock: Clock) -> None:
@@ -24,17 +28,24 @@ class Watermark:
         self._idle_s = partition_idle_s
         self._clock = clock
         self._clocks: dict[int, SourceClocks] = {}
+        self._timeless: set[int] = set()
         self._seen_s: dict[int, float] = {}
         self.value_ns = NO_TIME
 
-    def advance(self, partition: int, time_ns: Ints) -> tuple[Ints, Ints]:
+    def advance(self, partition: int, time_ns: Ints, *, timeless: bool = False) -> tuple[Ints, Ints]:
         """Times of lines by their partition's first clock, and the watermark after each line.
 
-        `NO_TIME` entries move nothing.
+        `NO_TIME` entries move nothing. `timeless`: whether the times are those of reading.
         """
         now = self._clock.monotonic_s()
         self._seen_s[partition] = now
+        if not timeless:
+            self._dated(partition)
+        elif partition not in self._clocks:
+            self._timeless.add(partition)
         times, latest = self._clocks.setdefault(partition, SourceClocks()).read(time_ns)
+        if partition in self._timeless and len(self._timeless) < len(self._clocks):
+            return times, np.full(len(times), self.value_ns)
         others = self._active(now, but=partition)
         if others:
             np.minimum(latest, min(others), out=latest)
@@ -42,6 +53,14 @@ class Watermark:
         np.maximum(latest, self.value_ns, out=latest)
         self.value_ns = int(latest[-1])
         return times, latest
+
+    def _dated(self, partition: int) -> None:
+        """Notes that a partition has times of its own."""
+        if self._timeless and len(self._timeless) == len(self._clocks):
+            self.value_ns = NO_TIME
+        if partition in self._timeless:
+            self._timeless.remove(partition)
+            del self._clocks[partition]
 
     def drop_idle(self) -> int:
         """The watermark without the partitions that are idle now; if all are idle, it does not move."""
@@ -52,15 +71,18 @@ class Watermark:
 
     def _active(self, now_s: float, but: int = -1) -> list[int]:
         limit = now_s - self._idle_s
-        return [c.latest_ns for p, c in self._clocks.items() if p != but and self._seen_s[p] >= limit]
+        counted = self._clocks.keys() - self._timeless or self._clocks.keys()
+        return [c.latest_ns for p, c in self._clocks.items() if p != but and p in counted and self._seen_s[p] >= limit]
 
     def dump(self) -> dict[str, object]:
         """JSON-compatible state."""
-        return {"value_ns": self.value_ns, "clocks": {str(p): c.dump() for p, c in self._clocks.items()}}
+        clocks = {str(p): c.dump() for p, c in self._clocks.items()}
+        return {"value_ns": self.value_ns, "clocks": clocks, "timeless": sorted(self._timeless)}
 
-    def load(self, value_ns: int, clocks: dict[str, list[Any]]) -> None:
+    def load(self, value_ns: int, clocks: dict[str, list[Any]], timeless: Iterable[int] = ()) -> None:
         """Takes over what `dump` gave; every partition counts as seen just now."""
         now = self._clock.monotonic_s()
         self.value_ns = value_ns
         self._clocks = {int(p): SourceClocks(*state) for p, state in clocks.items()}
+        self._timeless = set(timeless)
         self._seen_s = dict.fromkeys(self._clocks, now)

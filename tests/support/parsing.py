@@ -107,7 +107,18 @@ def expected(settings: ParseSettings, lines: Sequence[bytes]) -> Answers:
         key = fields.session_key.encode("utf-8", "surrogatepass")
         answers.good.append((position, fields.time_ns, identity, hash_key(key), key))
         answers.cluster.append(cluster.cluster_id)
+    answers.good = dated(answers.good)
     return answers
+
+
+def dated(records: Sequence[tuple[int, int, int, int, bytes]]) -> list[tuple[int, int, int, int, bytes]]:
+    """Records with the time of the one before, or at the head of the next, where they have that of reading."""
+    times = [time for _, time, *_ in records if READ_NS != time <= READ_NS + 86_400 * 10**9]
+    last, found = times[0] if times else READ_NS, []
+    for position, time, *rest in records:
+        last = time if READ_NS != time <= READ_NS + 86_400 * 10**9 else last
+        found.append((position, last if time == READ_NS else time, *rest))
+    return found
 
 
 def mutate(line: bytes, rng: random.Random) -> bytes:

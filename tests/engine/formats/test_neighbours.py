@@ -1,7 +1,8 @@
 """Logs of many programs, written for these tests: records, times, levels and kinds of HTTP status.
 
 Each file in `neighbours` holds inputs of one sort. An input begins with `=== NAME`; a line `> TIME LEVEL [STATUS]
-[FIELD=VALUE ...]` follows for each of its records (UTC, `-` for none), then its text.
+[FIELD=VALUE ...]` follows for each of its records (UTC, `-` for none), then its text. A record without a time has that
+of a record near it if there is one, and else that of reading.
 """
 
 import datetime as dt
@@ -49,10 +50,20 @@ def shown(record: JsonRecord) -> str:
     return " ".join(words).strip()
 
 
+def dated(expected: list[str]) -> list[str]:
+    """Expected records, with the time of the record before or at the head of the next where they have none."""
+    last, found = next((line.split()[0] for line in expected if not line.startswith("- ")), "-"), []
+    for line in expected:
+        moment, rest = line.split(" ", 1)
+        last = last if moment == "-" else moment
+        found.append(f"{last} {rest}")
+    return found
+
+
 @pytest.mark.parametrize(("name", "expected", "text"), CASES, ids=[name for name, _, _ in CASES])
 def test_neighbour(name: str, expected: list[str], text: bytes) -> None:
     found = records_of(text)
-    plain = [" ".join(word for word in line.split() if "=" not in word) for line in expected]
+    plain = dated([" ".join(word for word in line.split() if "=" not in word) for line in expected])
     assert [shown(record) for record in found] == plain, [record["message"] for record in found]
     for line, record in zip(expected, found, strict=True):
         for field, value in (word.split("=") for word in line.split() if "=" in word):

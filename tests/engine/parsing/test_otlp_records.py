@@ -26,7 +26,7 @@ def batch() -> LineBatch:
     value = np.frombuffer(request.SerializeToString(), np.uint8)
     one = np.ones(1, np.int64)
     found = OtlpMessages("t/0", whole=True).unpack(one * value.ctypes.data, one * len(value), one * 5)
-    return LineBatch("t/0", found.data, found.ends, found.positions, TIME_NS, TIME_NS)
+    return LineBatch("t/0", found.data, found.ends, found.positions, TIME_NS + 10**9, TIME_NS)
 
 
 @pytest.mark.parametrize("format", ["auto", "otlp"])
