@@ -4,6 +4,7 @@ import fcntl
 import functools
 import os
 import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -192,6 +193,8 @@ def _trainer(
         task = messages.task_of(content)
         if sentence := demand.refusal(region, task.privacy) or own.refusal(region, task.spec):
             return pack(messages.failure(region, sentence))
+        if kind == messages.HELLO:  # while the other regions answer
+            threading.Thread(target=trainer.warm_up, name="warm-up", daemon=True).start()
         with tracer.span(f"region.{kind}", task.traceparent, round=task.round_id, number=task.number):
             return pack(messages.answer(trainer, kind, content))
 

@@ -1,4 +1,4 @@
-"""The Flower ClientApp of a region: passes bytes to the warm trainer and its answer back.
+"""The Flower ClientApp of a region: passes bytes to the trainer and its answer back.
 
 It imports no torch (tested): an app that Flower starts for a message must start fast and be cheap to kill. The
 trainer's socket and the time limit of a job come from the node's own configuration (`federation.flower.node`),

@@ -1,9 +1,9 @@
-"""A region's node: the warm trainer, Flower's SuperNode and the executor of the thin ClientApp, kept alive.
+"""A region's node: the trainer, Flower's SuperNode and the executor of the thin ClientApp, kept alive.
 
 Processes of a node::
 
     node (this process): the socket for jobs, and the supervision
-    ├── trainer worker        torch, low priority, reads the training store      federation.region.trainer_process
+    ├── trainer worker        torch during rounds, low priority                   federation.region.trainer_process
     ├── SuperNode             Flower's, asks the SuperLink for messages          federation.flower.supernode
     └── executor              runs the ClientApp for each message                federation.flower.executor
 

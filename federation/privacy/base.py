@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # torch takes seconds to import, and the coordinator does wit
     from torch.nn import Module
     from torch.optim import Optimizer
 
-    from models.training.train_loop import Stepper
+    from models.training.local_training import Stepper
 
     StepperFactory = Callable[[Module, Optimizer, int], Stepper]
 

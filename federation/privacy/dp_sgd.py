@@ -24,7 +24,7 @@ from opacus.optimizers import DPOptimizer  # type: ignore[import-untyped]
 from federation.errors import BudgetSpentError, TrainerError
 from federation.protocol.records import PrivacySettings
 from federation.storage.learning import LearningStore, Spending
-from models.training.train_loop import Loss
+from models.training.local_training import Loss
 
 ORDERS = RDPAccountant.DEFAULT_ALPHAS
 
@@ -48,7 +48,7 @@ def _cost_of_step(noise_multiplier: float, sample_rate: float) -> NDArray[np.flo
 
 
 class PrivateSteps:
-    """Training steps with differential privacy; see `models.training.train_loop.Stepper`."""
+    """Training steps with differential privacy; see `models.training.local_training.Stepper`."""
 
     def __init__(
         self, network: torch.nn.Module, optimizer: torch.optim.Optimizer, batch: int, *, epochs: int,

@@ -12,7 +12,7 @@ from federation.storage.learning import LearningStore, Purpose
 from models.classify.base import NORMAL, LineClassifier
 from models.classify.metrics import class_figures
 from models.classify.registry import build
-from models.training.train_loop import LocalTraining, within_round
+from models.training.local_training import LocalTraining, within_round
 
 FEDERATED = ("lora_bert",)
 """Line classifiers whose weights have the same shapes in every region."""

@@ -1,9 +1,10 @@
 """A region's part of a round: trains, calibrates and evaluates on the region's own stored windows.
 
-It has no sockets; the warm trainer process and the in-process grid both run it. The detector is kept between
+It has no sockets; the trainer process and the in-process grid both run it. The detector is kept between
 questions, so that its encoder is loaded and its template texts are encoded only once.
 """
 
+import importlib
 import time
 import zlib
 from dataclasses import replace
@@ -33,8 +34,8 @@ from federation.storage.learning import LearningSet, LearningStore, Purpose
 from models.base import WindowDetector
 from models.detectors.federated import FEDERATED, statistics_of
 from models.detectors.registry import build
+from models.training.local_training import LocalTraining, within_round
 from models.training.scoring import WindowScorer
-from models.training.train_loop import LocalTraining, within_round
 
 MAX_ANCHORS = 500
 """Labelled anomalies that a candidate has to find still: far more than show that it forgets them."""
@@ -58,6 +59,11 @@ class Trainer:
         self._cache = cache
         self._built: tuple[ModelSpec, WindowDetector] | None = None
         self._lines = LineTrainer(region, store, device=device, cache=cache)
+
+    @staticmethod
+    def warm_up() -> None:
+        """Import torch, which the first training needs; from any thread."""
+        importlib.import_module("models.training.train_loop")
 
     @property
     def region(self) -> str:

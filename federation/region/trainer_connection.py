@@ -1,4 +1,4 @@
-"""Messages between the thin client and the warm trainer, over a unix socket on one machine.
+"""Messages between the thin client and the trainer, over a unix socket on one machine.
 
 A message is a small JSON header and a body of bytes, framed by `multiprocessing.connection`; nothing is unpickled.
 No side waits for the other without a limit: sizes are checked before memory is allocated, and the kernel ends a

@@ -37,7 +37,8 @@ from torch.nn import functional
 from models.classify.base import CLASSES, Lines
 from models.classify.finetune_encoder import TunedBert, last_layers, needed_bert
 from models.classify.neural import Centred, Encode, Examples, NeuralClassifier, NeuralSettings
-from models.training.train_loop import LoopSettings, Loss, planned_epochs
+from models.training.local_training import Loss
+from models.training.train_loop import LoopSettings, planned_epochs
 
 
 class DannBertSettings(NeuralSettings):

@@ -19,9 +19,10 @@ from models.classify.metrics import class_figures
 from models.classify.shapley_words import word_reasons
 from models.text.embeddings import TextVectors
 from models.text.ragged import distinct
+from models.training.local_training import Loss, part_of_round
 from models.training.splits import by_group
 from models.training.torch_model import TorchModel
-from models.training.train_loop import LoopSettings, Loss, part_of_round, seeded, train_network
+from models.training.train_loop import LoopSettings, seeded, train_network
 
 _BLOCK = 512
 """Lines that go through a network at once."""

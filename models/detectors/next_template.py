@@ -34,7 +34,7 @@ from models.detectors.torch_detector import TorchDetector
 from models.text.embeddings import BEGIN, END, FIRST_TEMPLATE, EmbeddingTable
 from models.text.novelty import UNREAD, speaks_of_failure
 from models.text.ragged import content_keys, distinct
-from models.training.train_loop import part_of_round
+from models.training.local_training import part_of_round
 
 NEW_TEMPLATE = 10.0
 """What a line of a template adds that is not a candidate and whose text is unread."""

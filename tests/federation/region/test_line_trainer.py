@@ -24,7 +24,7 @@ from federation.storage.line_classes import line_set
 from models.base import Windows, template_id
 from models.classify.base import CLASSES, LineClassifier, Lines
 from models.classify.registry import build
-from models.training.train_loop import LocalTraining, within_round
+from models.training.local_training import LocalTraining, within_round
 from tests.models.classify.conftest import random_bert
 from tests.support.prepared import CountedClock, PreparedRegion, SetStore
 from tests.support.secure_grid import SecureGrid

@@ -1,4 +1,6 @@
 import functools
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -173,3 +175,12 @@ def test_a_few_answers_lend_the_threshold_the_scores_of_the_anomalies_that_were_
     found = Trainer("eu", partly({Purpose.TRAIN: 4, Purpose.CALIBRATE: 1, Purpose.HOLDOUT: 0}), device="cpu")
     sketch = found.calibrate(weights, TrainTask(round_id="r1", spec=spec))
     assert (sketch.normal_count, sketch.anomalous_count, sketch.labelled) == (19, 5, False)
+
+
+def test_a_trainer_at_rest_loads_no_torch_until_it_warms_up() -> None:
+    code = (
+        "import sys; from federation.region.trainer import Trainer; before = 'torch' in sys.modules; "
+        "Trainer.warm_up(); print(before, 'torch' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert found.split() == ["False", "True"]

@@ -184,3 +184,14 @@ def test_a_server_without_file_descriptors_listens_again_when_there_are_some(
         until("the faults have come", lambda: not faults)
         assert works(tmp_path / "t.sock")
     assert caplog.text.count("Too many open files") == 3
+
+
+def test_a_worker_is_replaced_after_its_last_job_and_not_before_its_first(tmp_path: Path) -> None:
+    path = tmp_path / "t.sock"
+    with TrainerServer(path, handlers.misbehaving, limit_s=LIMIT_S, nice=0, rest_s=0.0) as server:
+        first = server.worker_pid
+        until("the worker is ready", lambda: server.ready)
+        assert server.worker_pid == first
+        assert int(request(path, "who", b"", LIMIT_S).split()[0]) == first
+        until("the worker is another one", lambda: server.worker_pid not in (first, None))
+        assert works(path)

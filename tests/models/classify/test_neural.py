@@ -14,7 +14,7 @@ from models.classify.finetune_encoder import adapted, last_layers
 from models.classify.lora_bert import heaviest
 from models.classify.registry import build
 from models.text.encoder import HashingEncoder, open_encoder
-from models.training.train_loop import LocalTraining, within_round
+from models.training.local_training import LocalTraining, within_round
 
 QUICK = {"epochs": 8, "batch_size": 16, "learning_rate": 0.01}
 STILL = {"epochs": 1, "batch_size": 16, "learning_rate": 1e-9}

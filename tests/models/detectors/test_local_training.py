@@ -6,7 +6,8 @@ import torch
 from numpy.typing import NDArray
 
 from models.base import FitReport
-from models.training.train_loop import LocalTraining, LoopSettings, train_network, within_round
+from models.training.local_training import LocalTraining, within_round
+from models.training.train_loop import LoopSettings, train_network
 
 
 def trained(local: LocalTraining | None, start: float = 4.0) -> tuple[FitReport, float, list[int]]:
