@@ -154,6 +154,7 @@ SCENARIOS: Mapping[str, str] = {
     "drift-everyday": "bench.scenarios.drift_everyday:DRIFT_EVERYDAY",
     "drift-overhead": "bench.scenarios.drift_overhead:DRIFT_OVERHEAD",
     "rollup-overhead": "bench.scenarios.rollup_overhead:ROLLUP_OVERHEAD",
+    "rollup-overhead-archive": "bench.scenarios.rollup_overhead:ROLLUP_OVERHEAD_ARCHIVE",
     "findings-overhead": "bench.scenarios.findings_overhead:FINDINGS_OVERHEAD",
     "drift-quality": "bench.scenarios.drift_quality:DRIFT_QUALITY",
     "classify-seven-random": "bench.scenarios.classification:CLASSIFY_SEVEN_RANDOM",

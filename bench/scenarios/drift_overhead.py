@@ -2,6 +2,7 @@
 
 import re
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -18,10 +19,12 @@ from bench.scenarios.engine_runs import LIMIT_S, spread, trained_store
 from connectors.ports import free_port
 
 SPENT = re.compile(
-    rb'^driftline_(?:batch|snapshot)_seconds_sum\{step="(\w+)"\} (\S+)|^process_cpu_seconds_total (\S+)'
-    rb"|^driftline_lines_total (\S+)",
+    rb'^driftline_(?:(?:batch|snapshot)_seconds_sum\{step|sink_cpu_seconds_total\{sink)="(\w+)"\} (\S+)'
+    rb"|^process_cpu_seconds_total (\S+)|^driftline_lines_total (\S+)",
     re.MULTILINE,
 )
+"""Seconds by step, and those of the sink of the rollup, which is called `counts`; names of other sinks have a dash."""
+
 Sample = tuple[float, float, dict[str, float]]
 EVENTS = {"drift_events": {"type": "jsonl", "path": "events.jsonl"}}
 """Sections of a region that watches for drift."""
@@ -81,16 +84,27 @@ def spent(
             folder, source={"type": "file", "paths": spread(workload, folder)},
             sink={"type": "jsonl", "path": str(folder / "alerts.jsonl")}, store=store, port=port, more=sections,
         )  # fmt: skip
-        samples: list[Sample] = []
-        started_s = time.perf_counter()
         with EngineProcess(settings, port) as engine:
-            while engine.poll():
-                sample = _scrape(port)
-                if sample is not None and sample[0] > after:
-                    samples.append(sample)
-                if time.perf_counter() - started_s > LIMIT_S:
-                    raise BenchError(f"the engine did not finish within {LIMIT_S} s")
-                time.sleep(POLL_S)
+            return watched(engine, port, after=after)
+
+
+def watched(
+    engine: EngineProcess, port: int, *, after: int = 0, end: threading.Event | None = None
+) -> tuple[float, dict[str, float]]:
+    """CPU seconds per line of a running engine, and seconds per line of each step, until it ends or `end` is set.
+
+    Raises:
+        BenchError: the engine failed, took too long, or was done before it could be watched.
+    """
+    samples: list[Sample] = []
+    started_s = time.perf_counter()
+    while engine.poll() and (end is None or not end.is_set()):
+        sample = _scrape(port)
+        if sample is not None and sample[0] > after:
+            samples.append(sample)
+        if time.perf_counter() - started_s > LIMIT_S:
+            raise BenchError(f"the engine did not finish within {LIMIT_S} s")
+        time.sleep(POLL_S)
     if len(samples) < 2 or samples[-1][0] <= samples[0][0]:
         raise BenchError("the engine was done before it could be watched; use more lines")
     (first_lines, first_cpu, first_steps), (last_lines, last_cpu, last_steps) = samples[0], samples[-1]

@@ -6,6 +6,7 @@ from typing import Any, cast
 from bytewax.operators import StatefulBatchLogic
 
 from connectors.base import Record
+from connectors.count_rows import CountRow, CountsDocument, SeenTemplate
 from connectors.sql_settings import ALL_TEMPLATES
 from engine.flow.step import Step, restored
 from engine.flow.worker_context import Context
@@ -13,10 +14,11 @@ from engine.parsing.minute_counts import ALL, MinuteCounts, MinuteRow
 from engine.parsing.parsed import Parsed
 from engine.records import DecidedWindows
 from engine.steps.alert import redaction
-from engine.steps.rollup import FIRST_BUCKET, LEVELS, RollupSettings, WindowRollup
+from engine.steps.rollup import FIRST_BUCKET, LEVELS, RollupSettings, WindowRollup, scores_of
 from foundation.documents.alert import AlertDocument
 from foundation.documents.base import template_id_text
-from foundation.score_buckets import text_of
+
+NO_LINES = (0,) * LEVELS
 
 MAX_EXAMPLE = 1_000
 """Characters of an example line."""
@@ -34,6 +36,7 @@ class RollupStep(Step[Parsed, Record]):
         self._partition: str = state["partition"]
         self._counts = MinuteCounts(settings.late_minutes, LEVELS, state["counts"])
         self._texts: dict[int, str] = dict(state["texts"])
+        self._shown: dict[int, str] = {}
         self._examples: dict[int, str] = {}
         self._redacted = redaction(context.settings.alert)
         self._flush_s = settings.flush_s
@@ -68,17 +71,21 @@ class RollupStep(Step[Parsed, Record]):
         return {"partition": self._partition, "counts": self._counts.snapshot(), "texts": texts}
 
     def _records(self, rows: list[MinuteRow]) -> list[Record]:
-        return [self._record(row) for row in rows]
+        if not rows:
+            return []
+        found: list[CountRow] = []
+        seen: dict[int, tuple[int, int]] = {}
+        for minute, part, template, counts, first_ns, last_ns in rows:
+            found.append((minute, part, template_id_text(template), (*counts, 0, 0, 0), ()))
+            first, last = seen.get(template, (first_ns, last_ns))
+            seen[template] = min(first, first_ns), max(last, last_ns)
+        templates = [self._seen(template, *times) for template, times in seen.items()]
+        return [_record(self._context.settings.region, self._partition, found, templates)]
 
-    def _record(self, row: MinuteRow) -> Record:
-        template = template_id_text(row.template)
-        document = {
-            "region": self._context.settings.region, "partition": self._partition, "minute": row.minute,
-            "part": row.part, "template": template, "counts": (*row.counts, 0, 0, 0), "scores": "",
-            "first_ns": row.first_ns, "last_ns": row.last_ns, "text": self._redacted(self._texts[row.template]),
-            "example": self._examples.pop(row.template, ""),
-        }  # fmt: skip
-        return Record(f"{self._partition}/{row.minute}/{row.part}/{template}", self._partition, document)
+    def _seen(self, template: int, first_ns: int, last_ns: int) -> SeenTemplate:
+        if (text := self._shown.get(template)) is None:
+            text = self._shown[template] = self._redacted(self._texts[template])
+        return template_id_text(template), text, first_ns, last_ns, self._examples.pop(template, "")
 
 
 class WindowRollupStep(Step[tuple[str, DecidedWindows | Record], Record]):
@@ -119,14 +126,14 @@ class WindowRollupStep(Step[tuple[str, DecidedWindows | Record], Record]):
         return self._rollup.snapshot()
 
     def _records(self, rows: Iterable[tuple[str, MinuteRow]]) -> list[Record]:
-        return [self._record(partition, row) for partition, row in rows]
+        found: dict[str, list[CountRow]] = {}
+        for partition, (minute, part, number, counts, _, _) in rows:
+            template = ALL_TEMPLATES if number == ALL else template_id_text(number)
+            of_windows = (*NO_LINES, *counts[:FIRST_BUCKET])
+            found.setdefault(partition, []).append((minute, part, template, of_windows, scores_of(counts)))
+        return [_record(self._context.settings.region, partition, rows, []) for partition, rows in found.items()]
 
-    def _record(self, partition: str, row: MinuteRow) -> Record:
-        template = ALL_TEMPLATES if row.template == ALL else template_id_text(row.template)
-        document = {
-            "region": self._context.settings.region, "partition": partition, "minute": row.minute, "part": row.part,
-            "template": template, "counts": (*(0 for _ in range(LEVELS)), *row.counts[:FIRST_BUCKET]),
-            "scores": text_of({i: n for i, n in enumerate(row.counts[FIRST_BUCKET:]) if n}),
-            "first_ns": 0, "last_ns": 0, "text": "", "example": "",
-        }  # fmt: skip
-        return Record(f"{partition}/{row.minute}/{row.part}/{template}", partition, document)
+
+def _record(region: str, partition: str, rows: list[CountRow], templates: list[SeenTemplate]) -> Record:
+    document: CountsDocument = {"region": region, "partition": partition, "rows": rows, "templates": templates}
+    return Record(f"{partition}/{rows[0][0]}/{rows[0][1]}/{rows[0][2]}", partition, document)

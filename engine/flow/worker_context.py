@@ -163,6 +163,10 @@ class SinkReports(SinkObserver):
         # Waiting for a sink is not being stuck: a restart would not help.
         self._telemetry.health.progress()
 
+    def worked(self, sink: str, cpu_s: float) -> None:
+        """Add up the CPU time."""
+        self._telemetry.metrics.sink_cpu_seconds.labels(sink).inc(cpu_s)
+
     def _report(self) -> None:
         if self._failing:
             self._telemetry.health.fail("sinks", "; ".join(f"{s}: {r}" for s, r in self._failing.items()))

@@ -7,8 +7,7 @@ depends on its place in the stream only, not on how the stream was cut into batc
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +27,7 @@ _ROOM = 16
 """Slots of a new table."""
 
 
-@dataclass(frozen=True, slots=True)
-class MinuteRow:
+class MinuteRow(NamedTuple):
     """The counts of a template in a minute.
 
     Attributes:

@@ -6,12 +6,14 @@ at different times, so each has minutes of its own; see `engine.parsing.minute_c
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import compress
 from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from connectors.count_rows import ScoreCounts
 from connectors.sql_settings import SqlSettings
 from engine.parsing.minute_counts import MinuteCounts, MinuteRow
 from engine.records import DecidedWindows
@@ -26,6 +28,7 @@ WINDOWS, ANOMALOUS, ALERTS, FIRST_BUCKET = range(4)
 """Columns of windows; from the last on one for each bucket of scores."""
 
 WINDOW_COLUMNS = FIRST_BUCKET + BUCKETS
+_BUCKETS = range(BUCKETS)
 _NONE = -1
 
 
@@ -101,6 +104,12 @@ class WindowRollup:
         if counts is None:
             counts = self._counts[name] = MinuteCounts(self._late, WINDOW_COLUMNS)
         return counts
+
+
+def scores_of(counts: Sequence[int]) -> ScoreCounts:
+    """Return the scores of a row of windows."""
+    of_buckets = counts[FIRST_BUCKET:]
+    return tuple(zip(compress(_BUCKETS, of_buckets), compress(of_buckets, of_buckets), strict=True))
 
 
 def _by_partition(partitions: Sequence[str]) -> Iterator[tuple[str, NDArray[np.int64] | None]]:

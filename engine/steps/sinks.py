@@ -12,7 +12,9 @@ not read further, and the engine reports it until the other side is back. The ex
 snapshot carries what was not delivered (notices to people): the epoch is committed with them in it.
 """
 
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
@@ -40,6 +42,9 @@ class SinkObserver:
 
     def refused(self, sink: str, reason: str, pending: int) -> None:
         """An attempt failed; it is going to be repeated."""
+
+    def worked(self, sink: str, cpu_s: float) -> None:
+        """CPU time that this thread spent in the sink."""
 
 
 def try_out(name: str, sink: Sink, observer: SinkObserver, stop: StopFlag) -> bool:
@@ -78,16 +83,26 @@ class _Partition(StatefulSinkPartition[Record, bytes]):
         self._deliver_by(lambda: sink.open(resume))
 
     def write_batch(self, values: list[Record]) -> None:
-        self._sink.write(values)
-        if self._sink.pending() > self._max_pending:
-            self._deliver()
+        with self._accounted():
+            self._sink.write(values)
+            if self._sink.pending() > self._max_pending:
+                self._deliver()
 
     def snapshot(self) -> bytes:
-        self._deliver()
-        return plain_pickle.dump(self._sink.snapshot())
+        with self._accounted():
+            self._deliver()
+            return plain_pickle.dump(self._sink.snapshot())
 
     def close(self) -> None:
         self._sink.close()
+
+    @contextmanager
+    def _accounted(self) -> Iterator[None]:
+        started_s = time.thread_time()
+        try:
+            yield
+        finally:
+            self._observer.worked(self._name, time.thread_time() - started_s)
 
     def _deliver(self) -> None:
         self._deliver_by(lambda: self._sink.flush(FLUSH_TRY_S))

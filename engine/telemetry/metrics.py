@@ -202,6 +202,9 @@ class Metrics:
         self.sink_errors = self._counter(
             "driftline_sink_errors", "Flushes that were not acknowledged in time; the records are kept.", "sink"
         )
+        self.sink_cpu_seconds = self._counter(
+            "driftline_sink_cpu_seconds", "CPU time of the engine's own thread in a sink.", "sink"
+        )
 
     def _make_drift(self) -> None:
         """Drift, and what is kept to learn from."""
@@ -279,7 +282,8 @@ class Metrics:
         return content_type, encode(self.registry)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(self._row(name, "counter", text, labels).name, text, labels, registry=self.registry)
+        spec = self._row(name, "counter", text, labels)
+        return Counter(name, text, labels, unit=spec.unit, registry=self.registry)
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         spec = self._row(name, "gauge", text, labels)

@@ -8,15 +8,13 @@ from alembic.script import ScriptDirectory
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from connectors.base import Record
 from connectors.sql_database import VERSIONS, database_url, open_database
 from connectors.sql_rollup import SNAPSHOTS, KeptDays, SqlRollupSink
 from connectors.sql_schema import COUNT_COLUMNS, LEVEL_COLUMNS, SCORE_SPANS, TEMPLATE_MINUTES, TEMPLATE_SPANS
 from connectors.sql_settings import SqlSettings
-from foundation.score_buckets import counts_of, text_of
-from foundation.time_text import NS_PER_S
+from foundation.score_buckets import counts_of
+from tests.support.counts import counts_record
 
-MINUTE_NS = 60 * NS_PER_S
 TABLES = (TEMPLATE_MINUTES, TEMPLATE_SPANS, SCORE_SPANS)
 
 COUNTS = st.tuples(*[st.integers(0, 9) for _ in COUNT_COLUMNS])
@@ -47,12 +45,7 @@ def record(key, value):
     counts, scores = value
     if not template:  # a row of all templates has windows only
         counts = (*(0 for _ in LEVEL_COLUMNS), *counts[len(LEVEL_COLUMNS) :])
-    document = {
-        "region": "eu", "partition": partition, "minute": minute, "part": part, "template": template,
-        "counts": counts, "scores": text_of(scores), "first_ns": minute * MINUTE_NS, "last_ns": minute * MINUTE_NS,
-        "text": template, "example": "",
-    }  # fmt: skip
-    return Record("/".join(map(str, key)), partition, document)
+    return counts_record(partition, minute, part, template, counts, tuple(sorted(scores.items())), text=template)
 
 
 def write(sink, batch):

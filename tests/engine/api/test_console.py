@@ -26,6 +26,7 @@ from tests.engine.api.test_questions import BROKEN, USUAL, fill, publish_version
 from tests.engine.api.test_region import REGION
 from tests.support.console_build import find_node
 from tests.support.coordinator_process import publish_round
+from tests.support.counts import counts_record
 from tests.support.documents import drift_document
 
 WEB = Path(__file__).parents[3] / "web"
@@ -61,13 +62,8 @@ def write(sink, *records: Record) -> None:
 
 
 def counted(minute: int, lines: int) -> Record:
-    first_ns = minute * 60 * NS_PER_S
-    document = {
-        "region": "eu", "partition": "app.log", "minute": minute, "part": 0, "template": ID,
-        "counts": (0, 0, 0, lines, 0, 0, 0, 0, 0, 0), "scores": "", "text": TEMPLATE,
-        "first_ns": first_ns, "last_ns": first_ns, "example": "disk 1 failed",
-    }  # fmt: skip
-    return Record(f"eu/app.log/{minute}/0/{ID}", "app.log", document)
+    counts = (0, 0, 0, lines, 0, 0, 0, 0, 0, 0)
+    return counts_record("app.log", minute, 0, ID, counts, text=TEMPLATE, example="disk 1 failed")
 
 
 def fill_training(folder: Path) -> None:

@@ -4,12 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.base import Record
 from connectors.sql_rollup import SNAPSHOTS, KeptDays, SqlRollupSink
+from connectors.sql_schema import LEVEL_COLUMNS
 from engine.api.templates import change_of
-from foundation.score_buckets import quantile, text_of
+from foundation.score_buckets import quantile
 from foundation.time_text import NS_PER_S, parse_time
 from tests.engine.api.conftest import START_NS, alert, at
+from tests.support.counts import MINUTE_NS, counts_record
 
 START = START_NS // (60 * NS_PER_S) + 1
 A, B, C = "a" * 16, "b" * 16, "c" * 16
@@ -21,14 +22,11 @@ def minute(offset):
 
 
 def row(template, offset, lines, *, region="eu", partition="app.log", part=0, errors=0):
-    first_ns = (START + offset) * 60 * NS_PER_S
-    document = {
-        "region": region, "partition": partition, "minute": START + offset, "part": part, "template": template,
-        "counts": (0, 0, 0, lines - errors, 0, errors, 0, 0, 0, 0), "scores": "",
-        "first_ns": first_ns, "last_ns": first_ns + NS_PER_S, "text": TEXTS[template],
-        "example": f"example of {template[0]} in minute {offset}",
-    }  # fmt: skip
-    return Record(f"{region}/{partition}/{START + offset}/{part}/{template}", partition, document)
+    counts = (0, 0, 0, lines - errors, 0, errors, 0, 0, 0, 0)
+    return counts_record(
+        partition, START + offset, part, template, counts, region=region, text=TEXTS[template],
+        example=f"example of {template[0]} in minute {offset}", last_ns=(START + offset) * MINUTE_NS + NS_PER_S,
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -89,10 +87,8 @@ def test_a_life_line_has_its_minutes_or_longer_parts(client, count):
 
 def scored(template, offset, windows, anomalous, scores, *, part=0):
     """A row of windows; template "" has those of all templates."""
-    made = row(template or A, offset, 0, partition="app.log (windows 0)", part=part)
-    counts = (*made.document["counts"][:7], windows, anomalous, 1)
-    document = {**made.document, "template": template, "counts": counts, "scores": text_of(scores), "text": ""}
-    return Record(f"{made.id}/{template}", made.key, document)
+    counts = (*(0 for _ in LEVEL_COLUMNS), windows, anomalous, 1)
+    return counts_record("app.log (windows 0)", START + offset, part, template, counts, tuple(scores.items()))
 
 
 LOW, HIGH = 20, 30
