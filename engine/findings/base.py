@@ -19,6 +19,8 @@ State = dict[str, Any]
 
 NO_NODE = 0
 """Node of lines that name neither host nor thread."""
+ALL_LINES = -1000
+"""Key of a signal about all lines of a source together; keys of levels and statuses are closer to 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +129,12 @@ class Signal:
 
     Attributes:
         detector: Name of the detector.
-        kind: What it is: `new`, `more`, `fewer`, `silent`, `value`, `level`, `node`, `order`.
-        key: Number of the template; negative where it is about all lines of a level or status.
+        kind: What it is: `new`, `more`, `fewer`, `silent`, `value`, `level`, `node`, `order`, `drop`, `surge`.
+        key: Number of the template; negative where it is about all lines of a level or status, or `ALL_LINES`.
         surprise: -ln of the chance that a normal block holds anything as unusual to this detector, by the
             detector's own model.
         observed, usual: How often (or how large) now, and how often it was to be expected in the same stretch.
-        unit: What both count: `lines` or the name of a value.
+        unit: What both count: `lines`, `lines/min`, `s` or the name of a value.
         count: Lines that show it.
         first, last: Numbers of the first and last of these lines.
         first_ns, last_ns: Their times.

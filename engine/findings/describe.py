@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.findings.base import Signal
+from engine.findings.base import ALL_LINES, Signal
 from engine.findings.grouping import Finding
 from engine.findings.lines import ColumnReader
 from engine.findings.prior import severity_name
@@ -18,6 +18,7 @@ _REASONS = {
     "new": "never seen before", "more": "far more often than usual", "fewer": "far less often than usual",
     "silent": "no longer there", "value": "its numbers have shifted", "level": "more lines like this than usual",
     "node": "far more often than usual on this host", "order": "never before at this place of a session",
+    "drop": "far fewer lines than usual", "surge": "far more lines than usual",
 }  # fmt: skip
 
 
@@ -26,6 +27,8 @@ def text_of(signal: Signal, reader: ColumnReader) -> str:
     if signal.kind == "level":
         status = signal.note["status"]
         return f"requests with status {status.lower()}" if status else f"{LEVEL_NAMES[signal.level]} lines"
+    if signal.key == ALL_LINES:
+        return "all lines"
     if signal.kind == "value":
         _, name = reader.slots[int(signal.note["slot"])]
         word, _, rest = name.partition(" ")
@@ -53,6 +56,10 @@ def sentence(signal: Signal, reader: ColumnReader) -> str:
             return f"only {_times(round(signal.observed))}{where} where {_number(signal.usual)} are usual"
         case "silent" if signal.unit == "s":
             return f"silent for {_duration(signal.observed)}, usually every {_duration(signal.usual)}"
+        case "drop" if signal.unit == "s":
+            return f"none for {_duration(signal.observed)}, where the longest pause was {_duration(signal.usual)}"
+        case "drop" | "surge":
+            return f"{_change(signal)} since {iso_time(signal.first_ns)[:19]}"
         case "silent":
             return f"not once where {_number(signal.usual)} are usual"
         case _:
@@ -142,6 +149,16 @@ def _number(value: float) -> str:
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}" if value >= 0.01 else "none"
+
+
+def _change(signal: Signal) -> str:
+    """How lines per minute changed, or per hour or day if there are few."""
+    word = "fell" if signal.kind == "drop" else "rose"
+    highest = max(signal.usual, signal.observed)
+    minutes, unit = next(
+        (m, unit) for m, unit in ((1, "minute"), (60, "hour"), (1440, "day")) if highest * m >= 1 or m == 1440
+    )
+    return f"{word} from {_number(signal.usual * minutes)} to {_number(signal.observed * minutes)} a {unit}"
 
 
 def _duration(seconds: float) -> str:

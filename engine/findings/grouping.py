@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from engine.findings.base import NO_NODE, Signal, State, TemplateLookup
+from engine.findings.base import ALL_LINES, NO_NODE, Signal, State, TemplateLookup
 from engine.findings.prior import status_severity
 
 _HORIZON = 150
@@ -34,7 +34,9 @@ _CLEARLY = 2.5
 _LOWER = 0.5
 """Numbers that fall, and those whose name suggests no measurement, are seldom an incident of their own."""
 _NEARLY = 3.0
-_CALM = {"silent": 0.8, "fewer": 0.3, "order": 1.0}
+_DROP, _DEEPER, _SURGE = 0.8, 0.45, 0.3
+"""Severity of a source whose lines become fewer, how much more it is at a tenth of them, and that of more lines."""
+_CALM = {"silent": 0.8, "fewer": 0.3, "order": 1.0, "surge": _SURGE}
 _NEUTRAL = 1.0
 """Severity that neither adds to nor takes from a strength."""
 _MEASURE, _WORSE = 1.0, 0.75
@@ -45,6 +47,7 @@ _ONE_REQUEST = 0.6
 """The same of a single request with a status that other requests had before: every endpoint has its first failure."""
 _OF_STATUS = 0.7
 """The same of a status, as a share of the severity of one line with it."""
+_FEWER = ("silent", "fewer")
 _MAX_SHOWN = 40
 _KEPT = 300
 """Findings that are remembered; a signal on a template of an older one opens a new one."""
@@ -115,6 +118,9 @@ def severity_of(signal: Signal, templates: TemplateLookup) -> float:
         # A latency that has doubled is worse than one that is a little higher, but never as bad as an error.
         ratio = math.log2((signal.observed + 1e-9) / max(signal.usual, 1e-9))
         return _MEASURE + min(_WORSE, max(0.0, _WORSE / 2 * ratio))
+    if signal.kind == "drop":
+        # A pause is longer than usual, and a rate is lower.
+        return _DROP + _DEEPER * min(1.0, abs(math.log10((signal.usual + 0.1) / (signal.observed + 0.1))))
     severity = templates.severity(signal.key)
     match signal.kind:
         case "new":
@@ -190,10 +196,17 @@ class Grouping:
             during = finding.first - margin <= signal.first <= finding.last + margin
             if near or (during and _shows(finding, signal)):
                 return finding
-            # The lines of a level are those of templates, so more of them belong to what these templates show.
-            if signal.key < 0 and signal.first <= finding.last + margin and signal.last >= finding.first - margin:
+            # While all lines are fewer, so are those of every template.
+            if during and signal.kind in _FEWER and any(shown.kind == "drop" for _, shown in finding.signals.values()):
                 return finding
-            levels = (shown for _, shown in finding.signals.values() if shown.key < 0)
+            # The lines of a level are those of templates, so more of them belong to what these templates show.
+            if (
+                signal.kind == "level"
+                and signal.first <= finding.last + margin
+                and signal.last >= finding.first - margin
+            ):
+                return finding
+            levels = (shown for _, shown in finding.signals.values() if shown.kind == "level")
             if any(shown.first - margin <= signal.first <= shown.last + margin for shown in levels):
                 return finding
         for finding in reversed(self.findings):
@@ -252,7 +265,8 @@ def _span(finding: Finding) -> None:
 
 
 def _shows(finding: Finding, signal: Signal) -> bool:
-    return any(key == signal.key and key >= 0 for _, key, _ in finding.signals)
+    shown = (key for kind, key, _ in finding.signals if key >= 0 or (key == ALL_LINES and kind == signal.kind))
+    return signal.key in shown
 
 
 def rank(findings: Sequence[Finding]) -> list[Finding]:

@@ -75,7 +75,7 @@ class RawLines:
         """Adds lines that show what the finding lists and `quotes` does not show yet."""
         for _, signal in finding.by_strength[:MAX_QUOTED]:
             if (mark := mark_of(signal)) not in quotes.examples:
-                gone = signal.kind in ("silent", "fewer")
+                gone = signal.kind in ("silent", "fewer", "drop")
                 rows = [signal.first - 1] if gone else list(dict.fromkeys((signal.first, signal.last)))[:EXAMPLES]
                 quotes.examples[mark] = self.lines(rows)
         if not quotes.around:

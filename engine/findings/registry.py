@@ -11,6 +11,7 @@ from engine.findings.rates import Rates
 from engine.findings.season import Season
 from engine.findings.silence import Silence
 from engine.findings.values import ValueShifts
+from engine.findings.volume import Volume
 
 DETECTORS: Mapping[str, Callable[[State | None], StreamDetector]] = {
     "novelty": NewTemplates,
@@ -21,6 +22,7 @@ DETECTORS: Mapping[str, Callable[[State | None], StreamDetector]] = {
     "nodes": OddNodes,
     "order": SessionOrder,
     "season": Season,
+    "volume": Volume,
 }
 
 

@@ -105,7 +105,7 @@ class SourceWatch:
     def _group(self, judged: Judged, row: int) -> list[Finding]:
         # Templates that had stopped before judging began are part of the baseline.
         begin = (self.judged_from or (0, 0))[0] - 2 * self.finder.block_lines
-        signals = [s for s in judged.signals if s.kind not in ("silent", "fewer") or s.first >= begin]
+        signals = [s for s in judged.signals if s.kind not in ("silent", "fewer", "drop") or s.first >= begin]
         found = self.grouping.add(
             signals, self.finder.reader.table, block_lines=self.finder.block_lines, row=row
         )  # fmt: skip
