@@ -45,6 +45,7 @@ test: install servers ## Lint, types, import rules, and all tests with the broke
 	@$(MAKE) site
 	@$(BIN)/python -m tests.support.console_build --if-possible
 	$(BIN)/python -m engine.parsing.compile_loops
+	$(BIN)/python -m engine.findings.compile_loops
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not process" -n 2 --dist loadfile
 	$(BIN)/python -m pytest -m process -n 2 --dist loadfile
 

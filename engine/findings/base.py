@@ -14,6 +14,8 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.findings.block_loops import group_lines, sort_lines
+
 State = dict[str, Any]
 """Plain data (numbers, text, lists, numpy arrays) that nothing changes later."""
 
@@ -87,18 +89,12 @@ class Block:
         return len(self.lines)
 
     @cached_property
-    def order(self) -> NDArray[np.int64]:
-        """int64 (n,): the lines sorted by template; of one template in line order."""
+    def _groups(self) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         key = self.lines.key
-        # numpy sorts 16-bit numbers by radix, about eight times faster than wider ones.
-        small = len(key) > 0 and int(key.max()) < 1 << 16
-        return np.argsort(key.astype(np.uint16) if small else key, kind="stable")
-
-    @cached_property
-    def _groups(self) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        ordered = self.lines.key[self.order]
-        starts = np.flatnonzero(np.diff(ordered, prepend=-1))
-        return ordered[starts], np.append(starts, len(ordered))
+        found = np.zeros((3, int(key.max()) + 1 if len(key) else 0), np.int64)
+        group_lines(key, *found)
+        keys = np.flatnonzero(found[0])
+        return (keys.astype(np.int32), *found[:, keys])
 
     @property
     def keys(self) -> NDArray[np.int32]:
@@ -106,14 +102,32 @@ class Block:
         return self._groups[0]
 
     @property
-    def starts(self) -> NDArray[np.int64]:
-        """int64 (u + 1,): the lines of `keys[i]` are `order[starts[i]:starts[i + 1]]`."""
+    def counts(self) -> NDArray[np.int64]:
+        """int64 (u,): lines of each of `keys`."""
         return self._groups[1]
 
     @property
-    def counts(self) -> NDArray[np.int64]:
-        """int64 (u,): lines of each of `keys`."""
-        return np.diff(self.starts)
+    def first(self) -> NDArray[np.int64]:
+        """int64 (u,): the first line of each of `keys`, as an index into the block."""
+        return self._groups[2]
+
+    @property
+    def last(self) -> NDArray[np.int64]:
+        """int64 (u,): the last line of each of `keys`, as an index into the block."""
+        return self._groups[3]
+
+    @cached_property
+    def starts(self) -> NDArray[np.int64]:
+        """int64 (u + 1,): the lines of `keys[i]` are `order[starts[i]:starts[i + 1]]`."""
+        return np.append(0, np.cumsum(self.counts))
+
+    @cached_property
+    def order(self) -> NDArray[np.int64]:
+        """int64 (n,): the lines sorted by template; of one template in line order."""
+        order, places = np.empty(len(self), np.int64), np.zeros(int(self.keys[-1]) + 1 if len(self) else 0, np.int64)
+        places[self.keys] = self.starts[:-1]
+        sort_lines(self.lines.key, places, order)
+        return order
 
     def index_of(self, key: int) -> NDArray[np.int64]:
         """int64: the lines of a template, as indexes into the block; empty where it has none."""

@@ -16,6 +16,7 @@ class Codes:
     def __init__(self, limit: int, *, known: NDArray[np.int64] | None = None) -> None:
         self._limit = limit
         self._numbers: dict[int, int] = {}
+        self._known = np.zeros(0, np.int64)
         self._slot_value = np.zeros(1 << _BITS, np.int64)
         self._slot_code = np.full(1 << _BITS, -1, np.int32)
         for value in [] if known is None else known.tolist():
@@ -26,7 +27,9 @@ class Codes:
 
     def known(self) -> NDArray[np.int64]:
         """int64: the values in the order of their numbers."""
-        return np.fromiter(self._numbers, np.int64, len(self._numbers))
+        if len(self._known) < len(self._numbers):
+            self._known = np.fromiter(self._numbers, np.int64, len(self._numbers))
+        return self._known
 
     def of(self, values: NDArray[np.int64]) -> NDArray[np.int32]:
         """int32 (n,): the number of each value."""

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.special import betainc  # type: ignore[import-untyped]
 
 from engine.findings.base import State, TemplateLookup
+from engine.findings.count_loops import COLUMNS, FEWEST, LOW, SUSPECT_Z, close_window, far_counts, learn_counts
 
 Floats = NDArray[np.float64]
 Index = NDArray[np.int64]
@@ -36,11 +37,11 @@ _KEPT = 11
 _RING = 1 << (SCALES - 1)
 _MIN_BLOCKS = 12
 """Blocks of history before anything is tested."""
-_SHRINK = 10.0
-"""Lines at which a thing's own dispersion and the source's typical one weigh the same."""
 _USUAL_DISPERSION = 0.5
 _ENOUGH_LINES = 20
 _TINY = 1e-300
+_NONE: Floats = np.zeros(0)
+_NO_FAMILIES: Index = np.zeros(0, np.int64)
 _MOMENTS = ("square", "by_span", "part", "last", "last_span")
 
 
@@ -109,90 +110,61 @@ class CountHistory:
             if self._n - blocks < max(_MIN_BLOCKS, 3 * blocks):
                 break
             if (self._n + 1) % max(1, blocks // 2) == 0:
-                before = (self._n - np.arange(1, blocks)) % _RING
-                inside = self._ring[before].sum(axis=0)
-                span = sum(self._ring_span[before].tolist(), span_s)
-                yield from self._test(scale, counts + inside, inside, span, span - span_s)
+                yield from self._test(scale, counts, span_s)
         self._learn(counts, span_s)
 
-    def _test(self, scale: int, window: Floats, inside: Floats, span: float, inside_s: float) -> Iterator[Unusual]:
-        """Tests one window; `inside` is what of it the totals hold already."""
+    def _test(self, scale: int, counts: Floats, span_s: float) -> Iterator[Unusual]:
+        """Tests the window of a scale that ends with a block of these counts."""
         blocks = 1 << scale
-        groups = (self._n - (blocks - 1)) / blocks
-        total = np.maximum(self._total - inside, 0.0)
-        if self._families is not None:
-            # What writes for the first time is expected to write as much as the others of its family.
-            members, lines = np.bincount(self._families, total > 0), np.bincount(self._families, total)
-            total = np.maximum(total, (lines / np.maximum(members, 1))[self._families])
-        usual = (total + 0.5) * (blocks / (self._n - (blocks - 1)))
-        # Few things are unusual even for a Poisson count; all else is done for these alone.
-        sigma = np.sqrt(usual + usual * usual / (total + 0.5))
-        suspect = (window > usual + _SUSPECT_Z * sigma) & (window >= 2)
-        suspect |= (usual >= _FEWEST) & (window < 0.6 * usual)
-        at = np.flatnonzero(suspect & (total >= 1))
+        window_s = sum(self._ring_span[(self._n - np.arange(1, blocks)) % _RING].tolist(), span_s)
+        past_s = self._span - (window_s - span_s)
+        at, (window, total, *rest) = self._far(scale, counts, window_s, past_s)
         if not len(at):
             return
-        window, total, usual = window[at], total[at], usual[at]
-        past_s = self._span - inside_s
-        expected = np.array((usual, (total + 0.5) / past_s * span if past_s > 0 else usual))
-        dispersion = self._dispersion(scale, total, at)
+        expected, dispersion = np.array(rest[:2]), np.array(rest[2:])
         both, low = _tails(window, expected, total, dispersion)
+        groups = (self._n - (blocks - 1)) / blocks
         better = _better(total / groups, dispersion, groups) if past_s > 0 else np.zeros(len(at))
         both[CLOCK] += np.maximum(better, 0.0)
         both[LINES] -= np.minimum(better, 0.0)
         # The kinder of the two explanations holds.
         more = np.where(both[LINES] < both[CLOCK], expected[LINES], expected[CLOCK])
-        usual = np.where(window > usual, more, expected.min(axis=0))
+        usual = np.where(window > expected[LINES], more, expected.min(axis=0))
         high = both.min(axis=0)
         surprise = np.maximum(high, low.min(axis=0))
         index = np.flatnonzero(surprise > 0)
         if len(index):
             yield Unusual(blocks, at[index], window[index], usual[index], surprise[index], high[index] > 0)
 
-    def _groups(self, scale: int, at: Index, *, current: bool) -> tuple[int, Floats, Floats, Floats, float, float]:
-        """Aligned groups of a scale: number, sums, squares, products with spans, and the spans themselves.
+    def _far(self, scale: int, counts: Floats, span_s: float, past_s: float) -> tuple[Index, Floats]:
+        """The things whose counts are far from usual, and six columns about them, see `far_counts`."""
+        blocks, m = 1 << scale, self._moments
+        square_s, groups_s, groups = self._span_square[scale], self._span - self._span_part[scale], self._n >> scale
+        last, last_s = _NONE, self._span_last[scale]
+        if (self._n + 1) % blocks and groups > 1:
+            last, groups = m["last"][scale], groups - 1
+            square_s, groups_s = square_s - last_s * last_s, groups_s - last_s
+        share = blocks / (self._n - (blocks - 1))
+        times = np.array((span_s, past_s, groups_s, square_s, groups, share, last_s))
+        families = _NO_FAMILIES if self._families is None else self._families
+        of_families = np.zeros((int(families.max()) + 1 if len(families) else 0, 7))
+        found, columns = np.empty(len(counts), np.int64), np.empty((COLUMNS, len(counts)))
+        used = far_counts(
+            counts, self._ring, self._n, blocks, self._total, m["part"][scale], m["square"][scale],
+            m["by_span"][scale], last, times, self._pool[:, scale].copy(), families, of_families, found, columns,
+        )  # fmt: skip
+        return found[:used], columns[:6, :used]
 
-        Unless `current`, the last of them is left out where it overlaps the window that ends now.
-        """
-        m, groups = self._moments, self._n >> scale
-        square, by_span = m["square"][scale, at], m["by_span"][scale, at]
-        summed = self._total[at] - m["part"][scale, at]
-        span_square, span = self._span_square[scale], self._span - self._span_part[scale]
-        if not current and (self._n + 1) % (1 << scale) and groups > 1:
-            last, last_s = m["last"][scale, at], self._span_last[scale]
-            square, by_span = square - last * last, by_span - last * last_s
-            summed, groups = summed - last, groups - 1
-            span_square, span = span_square - last_s * last_s, span - last_s
-        return groups, summed, square, by_span, float(span_square), float(span)
-
-    def _dispersion(self, scale: int, total: Floats, at: Index) -> Floats:
-        """float64 (2, k): by the lines and by the clock."""
-        own = _ratio(*self._excess(scale, at, current=False))
-        typical = self._pool[:, scale, None]
-        if self._families is not None:
-            typical = self._of_families(scale, self._families[at])
-        return _shrunk(own, total, typical)
-
-    def _of_families(self, scale: int, families: Index) -> Floats:
-        """float64 (2, k): the dispersion that is typical of each of these families, by all its members."""
-        assert self._families is not None
-        some, inverse = np.unique(families, return_inverse=True)
-        members = np.flatnonzero(np.isin(self._families, some))
-        of = np.searchsorted(some, self._families[members])
-        excess, square = (
-            np.array([np.bincount(of, row, len(some)) for row in of_both])
-            for of_both in self._excess(scale, members, current=False)
-        )
-        total = np.bincount(of, self._total[members], len(some)).astype(np.float64)
-        return _shrunk(_ratio(excess, square), total, self._pool[:, scale, None])[:, inverse]
-
-    def _excess(self, scale: int, at: Index, *, current: bool) -> tuple[Floats, Floats]:
+    def _excess(self, scale: int, at: Index) -> tuple[Floats, Floats]:
         """Variance above that of a Poisson count, and the mean's square; their ratio is the dispersion.
 
         Returns:
             Both float64 (2, k): given the lines, and given the seconds, of a window.
         """
-        groups, summed, square, by_span, span_square, span = self._groups(scale, at, current=current)
+        m, groups = self._moments, self._n >> scale
+        square, by_span = m["square"][scale, at], m["by_span"][scale, at]
+        summed = self._total[at] - m["part"][scale, at]
+        span_square, span = float(self._span_square[scale]), float(self._span - self._span_part[scale])
         mean, rate = summed / max(1, groups), summed / max(span, 1e-9)
         squares = square - 2 * rate * by_span + rate * rate * span_square
         excess = np.array((square / max(1, groups) - mean * mean - mean, squares - summed))
@@ -204,15 +176,13 @@ class CountHistory:
         if len(at) < 3:
             return
         for scale in range(SCALES):
-            self._pool[:, scale] = np.median(_ratio(*self._excess(scale, at, current=True)), axis=1)
+            self._pool[:, scale] = np.median(_ratio(*self._excess(scale, at)), axis=1)
 
     def _learn(self, counts: Floats, span_s: float) -> None:
         m = self._moments
-        self._total += counts
+        learn_counts(counts, self._total, self._ring[self._n % _RING], m["part"])
         self._span += span_s
-        m["part"] += counts
         self._span_part += span_s
-        self._ring[self._n % _RING] = counts
         self._ring_span[self._n % _RING] = span_s
         self._n += 1
         if self._n % 32 == 0 or self._n == _MIN_BLOCKS:
@@ -220,13 +190,10 @@ class CountHistory:
         for scale in range(_KEPT):
             if self._n % (1 << scale):
                 break
-            part, part_s = m["part"][scale], self._span_part[scale]
-            m["square"][scale] += part * part
-            m["by_span"][scale] += part * part_s
-            m["last"][scale] = part
+            part_s = self._span_part[scale]
+            close_window(*(m[name][scale] for name in ("part", "square", "by_span", "last")), part_s)
             self._span_square[scale] += part_s * part_s
             self._span_last[scale] = part_s
-            part[:] = 0.0
             self._span_part[scale] = 0.0
 
     def coarsen(self) -> None:
@@ -261,15 +228,12 @@ class CountHistory:
         return {"n": self._n, "span": self._span, **{name: array.copy() for name, array in names.items()}}
 
 
-_SUSPECT_Z = 3.0
 _INDEPENDENT = 1 / 8
 """How many independent windows one of the past counts as: neighbouring ones are alike.
 
 Of the incidents of eight logs of the benchmark, .944 are found with 0 and .968 from 1/10 on; the other alerts of
 Apache rise from 1/6 on.
 """
-_FEWEST = 8.0
-"""Lines to be expected before their absence means anything."""
 
 
 def share_of_tests(
@@ -307,11 +271,6 @@ def _ratio(excess: Floats, square: Floats) -> Floats:
     return ratio
 
 
-def _shrunk(own: Floats, total: Floats, typical: Floats | float) -> Floats:
-    shrunk: Floats = (total * own + _SHRINK * typical) / (total + _SHRINK)
-    return shrunk
-
-
 def _tails(count: Floats, mean: Floats, total: Floats, dispersion: Floats) -> tuple[Floats, Floats]:
     """-ln of the chance of so high, and of so low, a count; 0 where it is plainly usual.
 
@@ -325,11 +284,11 @@ def _tails(count: Floats, mean: Floats, total: Floats, dispersion: Floats) -> tu
     sigma = np.sqrt(mean + mean * mean / size)
     count = np.broadcast_to(count, mean.shape)
     high, low = np.zeros(mean.shape), np.zeros(mean.shape)
-    up = (count > mean + _SUSPECT_Z * sigma) & (count >= 2)
+    up = (count > mean + SUSPECT_Z * sigma) & (count >= 2)
     if up.any():
         chance = betainc(count[up], size[up], mean[up] / (mean[up] + size[up]))
         high[up] = -np.log(np.maximum(chance, _TINY))
-    down = (mean >= _FEWEST) & (count < 0.6 * mean)
+    down = (mean >= FEWEST) & (count < LOW * mean)
     if down.any():
         chance = betainc(size[down], count[down] + 1.0, size[down] / (mean[down] + size[down]))
         low[down] = -np.log(np.maximum(chance, _TINY))

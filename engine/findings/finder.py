@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from engine.findings.base import Block, Signal, State
 from engine.findings.blocks import Blocker
+from engine.findings.compile_loops import compile_loops
 from engine.findings.lines import ColumnReader, is_measure
 from engine.findings.registry import build_detectors
 from engine.findings.tails import Calibrator
@@ -31,6 +32,7 @@ class Finder:
     """
 
     def __init__(self, state: State | None = None) -> None:
+        compile_loops()
         saved = state or {}
         self.reader = ColumnReader(saved.get("reader"))
         self._blocker = Blocker(self.reader.sample, saved.get("blocker"))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.findings.base import Block, Signal, State, TemplateLookup
+from engine.findings.block_loops import group_lines
 from engine.findings.counts import TESTS, CountHistory
 from engine.findings.rates import Starts
 from engine.findings.tails import LEAST
@@ -24,6 +25,7 @@ _BAD = [
     *(_LEVELS + status for status in range(NAMES.index("DENIED"), len(NAMES))),
 ]
 """What is counted: levels by their index, and behind them statuses."""
+_OTHERS = np.delete(np.arange(_LEVELS + len(NAMES)), _BAD)
 
 
 class LevelShift:
@@ -39,24 +41,32 @@ class LevelShift:
 
     def observe(self, block: Block, templates: TemplateLookup) -> Sequence[Signal]:
         """See `engine.findings.base.StreamDetector`."""
-        status = templates.status(block.keys)
-        levels = np.bincount(block.lines.level, minlength=_LEVELS)
-        statuses = np.bincount(status, block.counts, len(NAMES))
-        counts = np.zeros(_LEVELS + len(NAMES))
-        counts[_BAD] = np.concatenate((levels, statuses))[_BAD]
-        things = np.flatnonzero(counts)
-        ends = {thing: _ends(block, thing, status) for thing in things.tolist()}
-        first = block.lines.row[[first for first, _ in ends.values()]]
-        self._starts.add(things, first, counts[things], block, len(counts))
+        lines = self._things(block, templates.status(block.keys))
+        things = np.flatnonzero(lines[0])
+        counts = lines[0].astype(np.float64)
+        self._starts.add(things, block.lines.row[lines[1, things]], counts[things], block, len(counts))
         known = max(1, int((self._history.total > 0).sum()))
         found = []
         for unusual in self._history.observe(counts, block.span_s):
             surprise = unusual.surprise - math.log(known * TESTS)
             for i in np.flatnonzero((surprise > LEAST) & unusual.more).tolist():
                 thing, count, usual = int(unusual.index[i]), float(unusual.count[i]), float(unusual.usual[i])
-                if thing in ends:
+                if counts[thing]:
                     start = self._starts.first(thing, unusual.blocks, usual)
-                    found.append(_signal(block, ends[thing][1], thing, float(surprise[i]), count, usual, start))
+                    last = int(lines[2, thing])
+                    found.append(_signal(block, last, thing, float(surprise[i]), count, usual, start))
+        return found
+
+    def _things(self, block: Block, status: NDArray[np.int64]) -> NDArray[np.int64]:
+        """int64 (3, things): how many lines each has, and the first and last of them; `status` is that of `keys`."""
+        found = np.zeros((3, _LEVELS + len(NAMES)), np.int64)
+        group_lines(block.lines.level, *found[:, :_LEVELS])
+        of_status = found[:, _LEVELS:]
+        of_status[1] = len(block)
+        np.add.at(of_status[0], status, block.counts)
+        np.minimum.at(of_status[1], status, block.first)
+        np.maximum.at(of_status[2], status, block.last)
+        found[:, _OTHERS] = 0
         return found
 
     def coarsen(self) -> None:
@@ -67,15 +77,6 @@ class LevelShift:
     def snapshot(self) -> State:
         """See `engine.findings.base.StreamDetector`."""
         return {"history": self._history.snapshot(), "starts": self._starts.snapshot()}
-
-
-def _ends(block: Block, thing: int, status: NDArray[np.int64]) -> tuple[int, int]:
-    """The first and last line of a level or status in the block that has some; `status` is that of `block.keys`."""
-    if thing < _LEVELS:
-        mine = np.flatnonzero(block.lines.level == thing)
-        return int(mine[0]), int(mine[-1])
-    of = np.flatnonzero(status == thing - _LEVELS)
-    return int(block.order[block.starts[of]].min()), int(block.order[block.starts[of + 1] - 1].max())
 
 
 def _signal(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.findings.base import NO_NODE, Block, Signal, State, TemplateLookup
 from engine.findings.codes import Codes
@@ -42,22 +43,21 @@ class OddNodes:
         # A template that comes in floods from one host may do so from any.
         families = np.append(0, 1 + (self._pairs.known() >> _NODE_BITS))
         tested = self._pairs.known()[known - 1] >> _NODE_BITS
-        share = np.log(share_of_tests(templates, np.arange(len(templates)), tested))
         for unusual in self._history.observe(counts, block.span_s, families):
             if len(self._nodes) > 1:
-                found += self._signals(block, unusual, pair, share)
+                found += self._signals(block, unusual, pair, templates, tested)
         return found
 
     def _signals(
         self,
         block: Block,
         unusual: Unusual,
-        pair: "np.ndarray[tuple[int], np.dtype[np.int32]]",
-        share: "np.ndarray[tuple[int], np.dtype[np.float64]]",
+        pair: NDArray[np.int32],
+        templates: TemplateLookup,
+        tested: NDArray[np.int64],
     ) -> list[Signal]:
-        """`share` is the logarithm of `share_of_tests` for each template."""
         keys = self._pairs.known()[unusual.index - 1]
-        surprise = unusual.surprise + share[keys >> _NODE_BITS]
+        surprise = unusual.surprise + np.log(share_of_tests(templates, keys >> _NODE_BITS, tested))
         found = []
         for i in np.flatnonzero((surprise > LEAST) & unusual.more).tolist():
             mine = np.flatnonzero(pair == unusual.index[i])

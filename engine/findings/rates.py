@@ -29,13 +29,12 @@ class Rates:
         """See `engine.findings.base.StreamDetector`."""
         counts = np.zeros(len(templates))
         counts[block.keys] = block.counts
-        first = block.lines.row[block.order[block.starts[:-1]]]
+        first = block.lines.row[block.first]
         self._starts.add(block.keys, first, block.counts, block, len(templates))
         found: list[Signal] = []
         known = np.flatnonzero(self._history.total > 0)
-        share = np.log(share_of_tests(templates, np.arange(len(templates)), known))
         for unusual in self._history.observe(counts, block.span_s):
-            surprise = unusual.surprise + share[unusual.index]
+            surprise = unusual.surprise + np.log(share_of_tests(templates, unusual.index, known))
             for i in np.flatnonzero(surprise > LEAST).tolist():
                 found.append(self._signal(block, unusual, i, float(surprise[i])))
         self._last.add(block.keys, block, len(templates))
@@ -129,8 +128,7 @@ class LastSeen:
         more = size - len(self._row)
         if more > 0:
             self._row, self._ns = (np.append(a, np.zeros(more, np.int64)) for a in (self._row, self._ns))
-        ends = block.order[block.starts[1:] - 1]
-        self._row[index], self._ns[index] = block.lines.row[ends], block.lines.time_ns[ends]
+        self._row[index], self._ns[index] = block.lines.row[block.last], block.lines.time_ns[block.last]
 
     def of(self, key: int, block: Block) -> tuple[int, int]:
         """Row and time of the thing's last line; of the block's first line where it has none."""

@@ -67,7 +67,7 @@ class Season:
             if hour != self._hour:
                 found += self._close(block, start)
                 self._whole, self._hour = self._hour is not None, hour
-            # Most blocks lie in one hour, and their lines are sorted by template already.
+            # Most blocks lie in one hour, and their lines are grouped by template already.
             whole = stop - start == len(block)
             self._add(block if whole else Block(block.number, part_of(block.lines, start, stop, Values.none()), 0.0))
         return found
@@ -86,8 +86,7 @@ class Season:
     def _add(self, block: Block) -> None:
         """Add lines of the open hour."""
         watched = int(np.searchsorted(block.keys, len(self._now)))
-        keys, first = block.keys[:watched], block.order[block.starts[:watched]]
-        last = block.order[block.starts[1 : watched + 1] - 1]
+        keys, first, last = block.keys[:watched], block.first[:watched], block.last[:watched]
         row, time_ns = block.lines.row, block.lines.time_ns
         new = self._now[keys] == 0
         self._place[0, keys[new]], self._place[2, keys[new]] = row[first[new]], time_ns[first[new]]

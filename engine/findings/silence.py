@@ -9,14 +9,17 @@ be absent for more lines than ever, because lines caused by traffic stop when tr
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.findings.base import Block, Signal, State, TemplateLookup
+from engine.findings.block_loops import add_gaps, find_gaps
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 _LONGEST = 8
 """Longest gaps that are kept of each template."""
@@ -32,6 +35,53 @@ _BUCKETS, _PER_OCTAVE, _FIRST_OCTAVE = 84, 4, -4
 _PRESENT = 0.25
 """Share of the log's time until its last line for which a template must have come to be missed."""
 _NAMES = ("row", "ns", "since", "gaps", "total", "records")
+
+
+def _bucket(gap_ns: Ints) -> Ints:
+    """int64: the bucket of each gap."""
+    octave = np.log2(np.maximum(gap_ns / 1e9, 1e-3)) - _FIRST_OCTAVE
+    bucket: Ints = np.clip((octave * _PER_OCTAVE).round(), 0, _BUCKETS - 1).astype(np.int64)
+    return bucket
+
+
+def _least_ns() -> Ints:
+    """int64 (buckets - 1,): the shortest gap of each bucket but the first."""
+    low, high = np.zeros(_BUCKETS - 1, np.int64), np.full(_BUCKETS - 1, 1 << 61)
+    while (low < high).any():
+        middle = (low + high) >> 1
+        reached = _bucket(middle) >= np.arange(1, _BUCKETS)
+        low, high = np.where(reached, low, middle + 1), np.where(reached, middle, high)
+    return low
+
+
+_LEAST_NS = _least_ns()
+
+
+@dataclass(frozen=True, slots=True)
+class _Gaps:
+    """The gaps before the lines of a block; arrays have one entry for each of the block's templates.
+
+    Attributes:
+        longest_ns: int64: the longest gap of each template.
+        at, end_ns, lines: int64: the first line that ends a gap as long, the clock there, and the lines from the one
+            before it to it.
+        most_lines: int64: the most lines of a gap.
+        total_ns: int64: sum of all gaps.
+        first_ns, last_ns, last_row: int64: the clock at the first and last line, and the last line's number.
+        each, used: Template and bucket of each gap longer than nothing, see `find_gaps`.
+    """
+
+    longest_ns: Ints
+    at: Ints
+    end_ns: Ints
+    lines: Ints
+    most_lines: Ints
+    total_ns: Ints
+    first_ns: Ints
+    last_ns: Ints
+    last_row: Ints
+    each: NDArray[np.int32]
+    used: int
 
 
 class Silence:
@@ -58,24 +108,23 @@ class Silence:
         """See `engine.findings.base.StreamDetector`."""
         self._grow(len(templates))
         self._begin_ns = self._begin_ns or int(block.lines.time_ns[0])
-        clock = np.maximum(np.maximum.accumulate(block.lines.time_ns), self._clock_ns)
-        self._clock_ns = int(clock[-1])
-        gap_s, gap_lines = self._gaps_of(block, clock)
-        found = self._closed(block, clock, gap_s, gap_lines) + self._open(block)
-        self._learn(block, clock, gap_s, gap_lines)
+        gaps = self._gaps_of(block)
+        self._clock_ns = int(gaps.last_ns.max())
+        found = self._closed(block, gaps) + self._open(block)
+        self._learn(block, gaps)
         self._lines += len(block)
         return found
 
-    def _gaps_of(self, block: Block, clock: NDArray[np.int64]) -> tuple[Floats, Floats]:
-        """Seconds and lines between each line and the one before it of its template, by template."""
-        keys, order, begin = block.keys, block.order, block.starts[:-1]
-        times, rows = clock[order], block.lines.row[order]
-        gap_s, gap_lines = np.empty(len(order)), np.empty(len(order))
-        gap_s[1:], gap_lines[1:] = np.diff(times) / 1e9, np.diff(rows)
-        known = self._ns[keys] > 0
-        gap_s[begin] = np.where(known, (times[begin] - self._ns[keys]) / 1e9, 0.0)
-        gap_lines[begin] = np.where(known, rows[begin] - self._row[keys], 0.0)
-        return gap_s, gap_lines
+    def _gaps_of(self, block: Block) -> "_Gaps":
+        lines, size = block.lines, len(self._row)
+        found, ends = np.zeros((size, 6), np.int64), np.zeros((size, 4), np.int64)
+        each = np.empty((len(block), 2), np.int32)
+        used = find_gaps(
+            lines.key, lines.row, lines.time_ns, self._clock_ns, self._ns, self._row, _LEAST_NS, found, each, ends
+        )
+        longest_ns, at, end_ns, between, most, total_ns = found[block.keys].T
+        first_ns, last_ns, last_row = ends[block.keys, 1:].T
+        return _Gaps(longest_ns, at, end_ns, between, most, total_ns, first_ns, last_ns, last_row, each, used)
 
     def _open(self, block: Block) -> list[Signal]:
         """Gaps that have not ended with the block."""
@@ -93,24 +142,21 @@ class Silence:
             for i in np.flatnonzero(surprise > 1.0).tolist()
         ]  # fmt: skip
 
-    def _closed(self, block: Block, clock: NDArray[np.int64], gap_s: Floats, gap_lines: Floats) -> list[Signal]:
+    def _closed(self, block: Block, gaps: "_Gaps") -> list[Signal]:
         """The longest gap of each template that ended within the block."""
-        begin, order = block.starts[:-1], block.order
-        longest = np.maximum.reduceat(gap_s, begin)
-        at = np.flatnonzero(self._judged()[block.keys] & self._longer(longest, block.keys))
+        at = np.flatnonzero(self._judged()[block.keys] & self._longer(gaps.longest_ns / 1e9, block.keys))
         if not len(at):
             return []
         found = []
-        where = np.array([begin[i] + int(np.argmax(gap_s[begin[i] : block.starts[i + 1]])) for i in at.tolist()])
-        keys = block.keys[at]
-        surprise, mean, regular = self._judge(keys, gap_s[where], gap_lines[where])
+        keys, where, gap_s = block.keys[at], gaps.at[at].tolist(), gaps.longest_ns[at] / 1e9
+        surprise, mean, regular = self._judge(keys, gap_s, gaps.lines[at].astype(np.float64))
         for i in np.flatnonzero(surprise > 1.0).tolist():
-            end = int(order[where[i]])
-            row, lines = int(block.lines.row[end]), int(gap_lines[where[i]])
-            since = int(clock[end]) - int(gap_s[where[i]] * 1e9)
+            row, lines = int(block.lines.row[where[i]]), int(gaps.lines[at[i]])
+            end_ns = int(gaps.end_ns[at[i]])
             found.append(
-                self._signal(int(keys[i]), float(surprise[i]), float(gap_s[where[i]]), float(mean[i]),
-                             row - lines + 1, row, since, int(clock[end]), regular=bool(regular[i]), open=False)
+                self._signal(int(keys[i]), float(surprise[i]), float(gap_s[i]), float(mean[i]),
+                             row - lines + 1, row, end_ns - int(gap_s[i] * 1e9), end_ns, regular=bool(regular[i]),
+                             open=False)
             )  # fmt: skip
         return found
 
@@ -178,28 +224,20 @@ class Silence:
         surprise = np.log(self._records[at] + 1) + over / np.maximum(excess, _LEAST_SCALE * median)
         return np.where(over > 0, surprise, 0.0)
 
-    def _learn(self, block: Block, clock: NDArray[np.int64], gap_s: Floats, gap_lines: Floats) -> None:
-        keys, starts, order, begin = block.keys, block.starts, block.order, block.starts[:-1]
-        real = np.flatnonzero(gap_s > 0)
-        octave = np.log2(np.maximum(gap_s[real], 1e-3)) - _FIRST_OCTAVE
-        bucket = np.clip((octave * _PER_OCTAVE).round(), 0, _BUCKETS - 1).astype(np.int64)
-        at = np.repeat(np.arange(len(keys)), block.counts)[real]
-        histogram = np.bincount(at * _BUCKETS + bucket, minlength=len(keys) * _BUCKETS).reshape(-1, _BUCKETS)
-        self._histogram[keys] += histogram.astype(np.float32)
-        self._gaps[keys] += histogram.sum(axis=1)
-        self._total[keys] += np.add.reduceat(gap_s, begin)
-        longest = np.maximum.reduceat(gap_s, begin), np.maximum.reduceat(gap_lines, begin)
-        has = np.flatnonzero(longest[0] > 0)
+    def _learn(self, block: Block, gaps: "_Gaps") -> None:
+        keys = block.keys
+        add_gaps(gaps.each, gaps.used, self._histogram, self._gaps)
+        self._total[keys] += gaps.total_ns / 1e9
+        has = np.flatnonzero(gaps.longest_ns > 0)
         self._records[keys[has]] += 1
-        for which, gaps in enumerate(longest):
+        for which, longest in enumerate((gaps.longest_ns / 1e9, gaps.most_lines)):
             kept = self._longest[which, keys[has]]
             # The least of those kept makes room for a longer one; each row stays sorted.
-            kept[:, 0] = np.maximum(kept[:, 0], gaps[has])
+            kept[:, 0] = np.maximum(kept[:, 0], longest[has])
             self._longest[which, keys[has]] = np.sort(kept, axis=1)
-        new = keys[self._ns[keys] == 0]
-        ends = order[starts[1:] - 1]
-        self._since[new] = clock[order[begin]][self._ns[keys] == 0]
-        self._ns[keys], self._row[keys] = clock[ends], block.lines.row[ends]
+        new = self._ns[keys] == 0
+        self._since[keys[new]] = gaps.first_ns[new]
+        self._ns[keys], self._row[keys] = gaps.last_ns, gaps.last_row
 
     def _grow(self, size: int) -> None:
         more = size - len(self._row)

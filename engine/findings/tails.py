@@ -15,6 +15,7 @@ episodes only.
 
 import math
 from collections.abc import Hashable, Mapping
+from operator import itemgetter
 
 import numpy as np
 
@@ -65,16 +66,23 @@ class Calibrator:
 
     def learn(self, highest: Mapping[Hashable, float]) -> None:
         """Adds the greatest surprise of a block for each thing that showed one."""
-        episodes = [episode for episode in self._episodes if self._n - episode[1] < _KEPT]
-        begins = dict(highest)
+        gone = 0
+        while gone < len(self._episodes) and self._n - self._episodes[gone][1] >= _KEPT:
+            gone += 1
+        del self._episodes[:gone]
+        if highest:
+            self._add(dict(highest))
+        self._n += 1
+
+    def _add(self, begins: dict[Hashable, float]) -> None:
+        episodes = self._episodes
         for i, (peak, last, of) in enumerate(episodes):
             shown = [begins.pop(about) for about in of & begins.keys() if self._n - last <= _RUN]
             if shown:
                 episodes[i] = max(peak, *shown), self._n, of
         if begins:
             episodes.append((max(begins.values()), self._n, frozenset(begins)))
-        self._episodes = sorted(episodes, key=lambda episode: episode[1])[-_MAX_EPISODES:]
-        self._n += 1
+        self._episodes = sorted(episodes, key=itemgetter(1))[-_MAX_EPISODES:]
 
     def snapshot(self) -> State:
         """The state."""

@@ -1,0 +1,140 @@
+"""The compiled loops of the detectors against the same in plain Python."""
+
+from math import sqrt
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.findings.base import Block, LineColumns, Values
+from engine.findings.block_loops import find_gaps
+from engine.findings.counts import CountHistory
+from engine.findings.levels import LevelShift
+from engine.findings.silence import _BUCKETS, _LEAST_NS, Silence, _bucket
+
+KEYS = st.lists(st.integers(0, 6), min_size=1, max_size=40)
+
+
+def _block(keys, times=None, levels=None, first=100):
+    n, rows = len(keys), np.arange(first, first + len(keys))
+    times = rows if times is None else np.array(times, np.int64)
+    levels = np.zeros(n, np.int8) if levels is None else np.array(levels, np.int8)
+    zeros = np.zeros(n, np.int64)
+    columns = LineColumns(rows, times, np.array(keys, np.int32), levels, zeros.astype(np.int32), zeros, Values.none())
+    return Block(0, columns, 1.0)
+
+
+@given(KEYS)
+def test_lines_are_grouped_by_template(keys):
+    block = _block(keys)
+    assert block.keys.tolist() == sorted(set(keys))
+    assert block.order.tolist() == sorted(range(len(keys)), key=lambda i: keys[i])
+    for i, key in enumerate(block.keys.tolist()):
+        mine = [at for at, other in enumerate(keys) if other == key]
+        assert block.order[block.starts[i] : block.starts[i + 1]].tolist() == mine == block.index_of(key).tolist()
+        assert (block.counts[i], block.first[i], block.last[i]) == (len(mine), mine[0], mine[-1])
+    assert not len(block.index_of(7))
+
+
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=40))
+def test_levels_are_counted_with_their_first_and_last_line(levels):
+    found = LevelShift()._things(_block([0] * len(levels), levels=levels), np.zeros(1, np.int64))
+    for level in (4, 5, 6):
+        mine = [i for i, other in enumerate(levels) if other == level]
+        assert found[:, level].tolist() == ([len(mine), mine[0], mine[-1]] if mine else [0, 0, 0])
+    assert not found[0, :4].any()
+
+
+LINE = st.tuples(st.integers(0, 4), st.integers(-3, 40).map(lambda s: s * 10**9 // 4))
+
+
+@given(st.lists(LINE, min_size=1, max_size=30), st.lists(LINE, min_size=1, max_size=30))
+def test_gaps_are_those_between_lines_of_a_template(before, now):
+    """Each line against the line before it of its template, over two blocks and a clock that never runs backwards."""
+    seen, clock, at, blocks = {}, 0, 0, []
+    for lines in (before, now):
+        gaps = []
+        time_ns = [10**15 + shift for _, shift in lines]
+        for (key, _), time in zip(lines, time_ns, strict=True):
+            clock = max(clock, time)
+            if key in seen:
+                gaps.append((key, at - len(blocks and before), clock - seen[key][0], at - seen[key][1]))
+            seen[key] = clock, at
+            at += 1
+        blocks.append((_block([key for key, _ in lines], time_ns, first=at - len(lines)), gaps))
+    silence = Silence()
+    silence._grow(5)
+    for block, gaps in blocks:
+        found = silence._gaps_of(block)
+        for i, key in enumerate(block.keys.tolist()):
+            mine = [gap for gap in gaps if gap[0] == key]
+            longest = max((gap for _, _, gap, _ in mine), default=0)
+            assert found.longest_ns[i] == longest
+            assert found.total_ns[i] == sum(gap for _, _, gap, _ in mine)
+            assert found.most_lines[i] == max((lines for *_, lines in mine), default=0)
+            if longest:
+                first = next(gap for gap in mine if gap[2] == longest)
+                assert (found.at[i], found.lines[i]) == (first[1], first[3])
+        each = sorted((key, int(_bucket(np.array(gap)))) for key, _, gap, _ in gaps if gap)
+        assert sorted(map(tuple, found.each[: found.used].tolist())) == each
+        silence._learn(block, found)
+        silence._clock_ns = int(found.last_ns.max())
+
+
+def test_the_shortest_gap_of_each_bucket():
+    assert _bucket(_LEAST_NS).tolist() == list(range(1, _BUCKETS))
+    assert _bucket(_LEAST_NS - 1).tolist() == list(range(_BUCKETS - 1))
+
+
+def test_a_template_that_was_never_seen_has_no_gap():
+    key, one = np.zeros(1, np.int32), np.ones(1, np.int64)
+    found, ends, gaps = np.zeros((1, 6), np.int64), np.zeros((1, 4), np.int64), np.zeros((1, 2), np.int32)
+    assert find_gaps(key, one, one * 5, 9, one * 0, one, one, found, gaps, ends) == 0
+    assert ends.tolist() == [[1, 9, 9, 1]]
+
+
+def _moments(counts, spans, n, scale):
+    """Counts and seconds of the windows of the past that do not overlap the one that ends with block `n`."""
+    blocks = 1 << scale
+    groups = n >> scale
+    if (n + 1) % blocks and groups > 1:
+        groups -= 1
+    cut = counts[: groups * blocks], spans[: groups * blocks]
+    return tuple(np.array(a).reshape(groups, blocks, -1).sum(axis=1) for a in cut)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**32), st.integers(0, 2))
+def test_counts_far_from_usual_are_those_of_the_formula(seed, scale):
+    """Every count that is far from its mean by lines or clock is found, and no other."""
+    rng = np.random.default_rng(seed)
+    n, things, blocks = int(rng.integers(20, 60)), 5, 1 << scale
+    rates = rng.gamma(0.5, 20, things)
+    counts = rng.poisson(rates * rng.gamma(2, 0.5, (n + 1, things))).astype(np.float64)
+    spans = rng.exponential(30, n + 1)
+    history = CountHistory()
+    for block, span in zip(counts[:n], spans[:n], strict=True):
+        list(history.observe(block, span))
+    window, window_s = counts[n + 1 - blocks :].sum(axis=0), spans[n + 1 - blocks :].sum()
+    past, past_s = counts[: n + 1 - blocks].sum(axis=0), spans[: n + 1 - blocks].sum()
+    found, _ = history._far(scale, counts[n], window_s, past_s)
+    sums, seconds = _moments(counts[:n], spans[:n], n, scale)
+    expected = []
+    for i in range(things):
+        if past[i] < 1:
+            continue
+        usual = (past[i] + 0.5) * blocks / (n + 1 - blocks)
+        far = []
+        mean, rate = sums[:, i].mean(), sums[:, i].sum() / seconds.sum()
+        by_lines = ((sums[:, i] ** 2).mean() - mean**2 - mean) / max(mean**2, 1e-12)
+        at_rate = rate * seconds[:, 0]
+        by_clock = (((sums[:, i] - at_rate) ** 2).sum() - sums[:, i].sum()) / max((at_rate**2).sum(), 1e-12)
+        for which, (middle, own) in enumerate(((usual, by_lines), ((past[i] + 0.5) / past_s * window_s, by_clock))):
+            dispersion = (past[i] * max(0.0, own) + 10 * history._pool[which, scale]) / (past[i] + 10)
+            for size in (past[i] + 0.5, 1 / (1 / (past[i] + 0.5) + dispersion)):
+                sigma = sqrt(middle + middle**2 / size)
+                high = window[i] > middle + 3 * sigma and window[i] >= 2
+                far.append(high or (middle >= 8 and window[i] < 0.6 * middle))
+        if far[0] and (far[1] or far[3]):
+            expected.append(i)
+    assert found.tolist() == expected
