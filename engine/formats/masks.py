@@ -1,7 +1,7 @@
 """Masks: what is replaced in a message before templates are mined from it."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from engine.formats.http_status import name_status, status_place
 from engine.formats.linear_masks import LINEAR, replacing, spans
+from foundation.bounded_pattern import BoundedPattern
 
 
 class Mask(BaseModel):
@@ -22,6 +23,7 @@ class Mask(BaseModel):
     @field_validator("pattern")
     @classmethod
     def _compiles(cls, value: str) -> str:
+        # Built-in masks come here too, and `regex` compiles slowly; what only it refuses is reported by the parser.
         try:
             re.compile(value)
         except re.error as error:
@@ -46,16 +48,25 @@ DEFAULT_MASKS = (
 class Masker:
     """Applies masks as Drain3's `LogMasker` does, one after the other."""
 
-    def __init__(self, masks: tuple[Mask, ...], *, http: bool = False) -> None:
+    def __init__(self, masks: tuple[Mask, ...], *, http: bool = False, own: Collection[Mask] = ()) -> None:
+        """Compile masks.
+
+        Args:
+            masks: In the order in which they are applied.
+            http: Whether messages are requests with a status.
+            own: Those of them that are a user's, whose cost on a message is bounded.
+        """
         self._http = http
-        self._patterns = [(re.compile(LINEAR.get(mask.pattern, mask.pattern)), mask.name) for mask in masks]
-        self._steps = [replacing(pattern, f"<{name}>") for pattern, name in self._patterns]
+        self._names = [mask.name for mask in masks]
+        steps = [_own_step(mask) if mask in own else _built_in_step(mask) for mask in masks]
+        self._replace = [step[0] for step in steps]
+        self._spans = [step[1] for step in steps]
 
     def mask(self, message: str) -> str:
         """The message with every match replaced, and before that the status of a message that has one (`http`)."""
         if self._http:
             message = name_status(message)
-        for replace in self._steps:
+        for replace in self._replace:
             message = replace(message)
         return message
 
@@ -68,11 +79,32 @@ class Masker:
         masked = _Masked(message, [*range(len(message) + 1)], [None] * len(message))
         if place is not None:
             masked = masked.replaced([place[1:]], place[0])
-        for pattern, name in self._patterns:
-            masked = masked.replaced(spans(pattern, masked.text), name)
+        for spans_in, name in zip(self._spans, self._names, strict=True):
+            masked = masked.replaced(spans_in(masked.text), name)
         before = [None, *masked.taken]
         found = [mine for mine, its in zip(masked.taken, before, strict=False) if mine is not None and mine is not its]
         return [(taken.name, message[taken.start : taken.end]) for taken in found]
+
+
+def _built_in_step(mask: Mask) -> "_Step":
+    pattern = re.compile(LINEAR.get(mask.pattern, mask.pattern))
+    return replacing(pattern, f"<{mask.name}>"), lambda text: spans(pattern, text)
+
+
+def _own_step(mask: Mask) -> "_Step":
+    if mask.pattern in LINEAR:
+        return _built_in_step(mask)
+    pattern, mark = BoundedPattern(mask.pattern), f"<{mask.name}>"
+
+    def replace(text: str) -> str:
+        found = pattern.replaced(text, mark)
+        return text if found is None else found
+
+    return replace, pattern.spans
+
+
+_Step = tuple[Callable[[str], str], Callable[[str], list[tuple[int, int]]]]
+"""Replaces the matches of a mask in a text; finds them."""
 
 
 class _Taken(NamedTuple):

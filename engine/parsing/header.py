@@ -10,6 +10,7 @@ from engine.formats.base import LEVELS, SYSLOG_LEVELS, Format
 from engine.formats.timestamps import DIGIT_GROUPS, BadTimeError, TimeRules
 from engine.parsing.continuation import CONTINUATION
 from engine.parsing.parsed_columns import PIECE, SPANNED, TRACE, Fields
+from foundation.bounded_pattern import BoundedPattern
 
 MAX_SHOWN = 60
 MAX_PID_DIGITS = 18
@@ -41,7 +42,10 @@ class HeaderReader:
             raise ValueError(f"format {format.name} has no header pattern")
         self._format = format
         self._pattern = format.header
-        self._sessions = [re.compile(pattern) for pattern in session]
+        built_in = {rule for rules in format.sessions.values() for rule in rules}
+        self._sessions: list[re.Pattern[bytes] | BoundedPattern[bytes]] = [
+            re.compile(pattern) if pattern in built_in else BoundedPattern(pattern) for pattern in session
+        ]
         self._clocks = [re.compile(pattern) for pattern in format.clocks]
         self._times = times
         self._groups = frozenset(self._pattern.groupindex)
@@ -155,7 +159,8 @@ class HeaderReader:
         """The session key's bytes in the line; (0, 0) where it has none."""
         for pattern in self._sessions:
             if found := pattern.search(line):
-                return found.span("key")
+                start, end = found.span("key")
+                return start, end
         return 0, 0
 
 

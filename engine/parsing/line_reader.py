@@ -30,7 +30,7 @@ from engine.compiled.tables import (
 )
 from engine.compiled.words import PAD, padded
 from engine.formats.base import LEVEL_NAMES, Format
-from engine.formats.masks import Masker
+from engine.formats.masks import DEFAULT_MASKS, Masker
 from engine.formats.registry import AUTO, find
 from engine.parsing.format_detection import NAMES, NONE, UNKNOWN_AT, FormatDetector, Preference, format_of, orders
 from engine.parsing.format_tables import FormatTables
@@ -80,7 +80,8 @@ class LineReader:
             if format.header is not None
         }
         self._documents = {i: JsonReader(f, settings) for i, f in enumerate(self.formats) if f.document is not None}
-        self._maskers = [Masker(r.masks, http=f.http) for r, f in zip(rules, self.formats, strict=True)]
+        own = frozenset(settings.templates.masks) - frozenset(DEFAULT_MASKS)
+        self._maskers = [Masker(r.masks, http=f.http, own=own) for r, f in zip(rules, self.formats, strict=True)]
         self._detector = FormatDetector(self._headers, self._documents) if self.detects else None
         self._preference = Preference()
         self._tables = _tables(settings)

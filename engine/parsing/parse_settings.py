@@ -1,7 +1,6 @@
 """Settings of the parse step."""
 
 import datetime as dt
-import re
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -10,6 +9,7 @@ from engine.formats.json_fields import JsonFields
 from engine.formats.registry import AUTO, FORMATS, Format, find
 from engine.formats.timestamps import TimeRules
 from engine.parsing.template_settings import TemplateSettings
+from foundation.bounded_pattern import BoundedPattern, PatternError
 
 
 class ParseSettings(BaseModel):
@@ -125,7 +125,7 @@ class ParseSettings(BaseModel):
 
 def _own_rule(setting: str) -> tuple[bytes, ...]:
     try:
-        re.compile(setting.encode())
-    except re.error as error:
-        raise ValueError(f"session_key {setting!r} is not a regular expression: {error}") from error
+        BoundedPattern(setting.encode())
+    except PatternError as error:
+        raise ValueError(f"session_key {error}") from error
     return (setting.encode(),)

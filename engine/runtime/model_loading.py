@@ -153,6 +153,20 @@ def describe_classifier(settings: RegionSettings) -> str:
     return f"{card.name} version {card.version}: {card.detector}, verified"
 
 
+def rule_patterns(chosen: ClassifySettings, settings: RegionSettings) -> list[str]:
+    """Return the regular expressions of the published rules; none for other classifiers and the built-in rules.
+
+    Raises:
+        ModelStoreError: the version cannot be read.
+    """
+    store = _classifiers(chosen, settings)
+    version = None if store is None else store.current(chosen.name)
+    if store is None or version is None or store.any_card(chosen.name, version).detector != Rules.name:
+        return []
+    rules = store.load_classifier(chosen.name, version).classifier
+    return [rule.pattern for rule in rules.rules if rule.pattern] if isinstance(rules, Rules) else []
+
+
 def describe_current(settings: ModelSettings, region: RegionSettings | None = None) -> str:
     """Verify the current version and describe it, and what a region does otherwise than its training did.
 

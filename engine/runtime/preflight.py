@@ -14,10 +14,11 @@ from engine.clock import SystemClock
 from engine.parsing.template_settings import TemplateSettings
 from engine.runtime.coordinator_clock import MAX_SKEW_S, clock_ahead_s
 from engine.runtime.federation_wiring import audit_of, ledger_of, trainer_build
-from engine.runtime.model_loading import describe_classifier, describe_current
+from engine.runtime.model_loading import describe_classifier, describe_current, rule_patterns
 from engine.serving.hot_swap import ModelSettings
 from engine.settings import CoordinatorSettings, RegionSettings
 from engine.steps.parse import Parser
+from engine.steps.silences import SuppressionRule, read_silences
 from engine.telemetry.endpoints import Endpoints
 from engine.telemetry.health import Health
 from engine.telemetry.metrics import Metrics
@@ -71,8 +72,8 @@ def preflight(settings: RegionSettings) -> Iterator[CheckResult]:
         yield _try(f"labels {i} ({feed.source.type})", lambda feed=feed: _feed(feed.source))  # type: ignore[misc]
     if settings.node is not None:
         yield _try("node", lambda: _node(settings))
-    if patterns := _patterns(settings):
-        yield _try("patterns", lambda: _linear(patterns))
+    if (patterns := _try("patterns", lambda: _linear(_patterns(settings)))).detail:
+        yield patterns
     yield from traces(os.environ)
     if settings.telemetry.serve:
         yield _try("endpoints", lambda: _port(settings.telemetry))
@@ -110,20 +111,32 @@ def _try(name: str, action: Callable[[], str]) -> CheckResult:
 
 
 def _patterns(settings: RegionSettings) -> dict[str, list[str]]:
-    """The regular expressions that the settings add, by the key that has them."""
+    """The regular expressions that the settings and the files that they name add, by the key that has them.
+
+    Raises:
+        DriftlineError: a file cannot be read.
+    """
     built_in, key = TemplateSettings().masks, settings.parse.session_key
-    rules = [(rule.template, rule.session) for rule in settings.decide.suppress]
     named = {
         "parse.templates.masks": [mask.pattern for mask in settings.parse.templates.masks if mask not in built_in],
         "parse.session_key": [key] if "(?P<key>" in key else [],
         "alert.redact": list(settings.alert.redact),
-        "decide.suppress": [pattern for rule in rules for pattern in rule if pattern is not None],
+        "decide.suppress": _conditions(settings.decide.suppress),
+        "decide.silences": _conditions(() if (file := settings.decide.silences) is None else read_silences(file)),
+        "classify": [] if settings.classify is None else rule_patterns(settings.classify, settings),
+        "training.rules": [] if settings.training is None else list(settings.training.rules),
     }
     return {name: patterns for name, patterns in named.items() if patterns}
 
 
+def _conditions(rules: Sequence[SuppressionRule]) -> list[str]:
+    return [pattern for rule in rules for pattern in (rule.template, rule.session) if pattern is not None]
+
+
 def _linear(named: Mapping[str, Sequence[str]]) -> str:
-    """Try patterns on texts that repeat what they mention."""
+    """Try patterns on texts that repeat what they mention; "" where there are none."""
+    if not named:
+        return ""
     slow = slow_patterns([pattern for patterns in named.values() for pattern in patterns])
     found = [f"{name}: {p!r} {slow[p]}" for name, patterns in named.items() for p in patterns if p in slow]
     if found:

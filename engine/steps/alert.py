@@ -4,7 +4,6 @@
 attributes as headers.
 """
 
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Annotated
@@ -21,6 +20,7 @@ from engine.steps.alert_reasons import AlertWords
 from engine.steps.classify import Classify
 from engine.steps.explain import Explain, top_lines
 from engine.windows.recent import RecentLines
+from foundation.bounded_pattern import BoundedPattern
 from foundation.content_ids import document_id
 from foundation.documents.alert import EVENT_TYPE, AlertDocument, LineClassification, ScoreExplanation, TemplateCount
 from foundation.documents.base import SCHEMA_VERSION, message_headers, template_id_text
@@ -65,10 +65,7 @@ class AlertSettings(BaseModel):
     @classmethod
     def _compiles(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
         for pattern in patterns:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
+            BoundedPattern(pattern)
         return patterns
 
 
@@ -79,7 +76,7 @@ def alert_id(region: str, source: str, session: str, first: int, last: int) -> s
 
 def redaction(settings: AlertSettings) -> Callable[[str], str]:
     """Removes from a text what must not leave the region."""
-    patterns = [re.compile(pattern) for pattern in settings.redact]
+    patterns = [BoundedPattern(pattern) for pattern in settings.redact]
     if not patterns:
         return lambda text: text
 
@@ -87,7 +84,10 @@ def redaction(settings: AlertSettings) -> Callable[[str], str]:
         cut = len(text) > MOST_REDACTED
         text = text[:MOST_REDACTED]
         for pattern in patterns:
-            text = pattern.sub(REDACTED, text)
+            found = pattern.replaced(text, REDACTED)
+            if found is None:
+                return REDACTED  # what the pattern would have found is not known
+            text = found
         return text[:-CUT_WITH] if cut else text
 
     return redacted

@@ -9,7 +9,6 @@ replay decides alike.
 import fcntl
 import logging
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -19,6 +18,7 @@ from typing import Any
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from foundation import durable
+from foundation.bounded_pattern import BoundedPattern
 from foundation.documents.alert import AlertDocument
 from foundation.errors import DriftlineError
 from foundation.settings_errors import validated
@@ -69,17 +69,17 @@ class SuppressionRule(BaseModel):
             )
         for value in (self.template, self.session):
             if value is not None:
-                _compiled(value)
+                BoundedPattern(value)
         if self.starts is not None and self.ends is not None and self.ends <= self.starts:
             raise ValueError(f"suppression rule {self.name!r} ends before it starts")
 
     @cached_property
-    def _template(self) -> re.Pattern[str] | None:
-        return None if self.template is None else re.compile(self.template)
+    def _template(self) -> BoundedPattern[str] | None:
+        return None if self.template is None else BoundedPattern(self.template)
 
     @cached_property
-    def _session(self) -> re.Pattern[str] | None:
-        return None if self.session is None else re.compile(self.session)
+    def _session(self) -> BoundedPattern[str] | None:
+        return None if self.session is None else BoundedPattern(self.session)
 
     @cached_property
     def _times_ns(self) -> tuple[float, float]:
@@ -108,13 +108,6 @@ class SuppressionRule(BaseModel):
         if self._session is not None and not self._session.search(session):
             return False
         return self._template is None or any(self._template.search(text) for text in texts)
-
-
-def _compiled(value: str) -> re.Pattern[str]:
-    try:
-        return re.compile(value)
-    except re.error as error:
-        raise ValueError(f"{value!r} is not a regular expression: {error}") from error
 
 
 def is_silenced(alert: AlertDocument, rules: Sequence[SuppressionRule]) -> bool:

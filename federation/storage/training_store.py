@@ -14,7 +14,6 @@ windows.
 """
 
 import json
-import re
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from federation.storage.learning import ASSUMED, LearningSet, LineSet, Purpose, 
 from federation.storage.line_classes import TemplateClass, classes_of, line_set, store_class
 from federation.storage.training_file import TrainingFile
 from federation.storage.verdicts import Verdicts, latest_label_ns, note_service, read_verdicts, service_start_ns
+from foundation.bounded_pattern import BoundedPattern
 from models.base import Templates, Windows, template_id
 
 Provenance = Literal["feedback", "labels", "rules"]
@@ -92,10 +92,7 @@ class TrainingSettings(BaseModel):
     @classmethod
     def _compile(cls, rules: tuple[str, ...]) -> tuple[str, ...]:
         for rule in rules:
-            try:
-                re.compile(rule)
-            except re.error as error:
-                raise ValueError(f"{rule!r} is not a regular expression: {error}") from error
+            BoundedPattern(rule)
         return rules
 
 
@@ -151,7 +148,7 @@ class TrainingStore:
         self._now_ns = now_ns
         key = settings.key
         self._cipher: StoreCipher = PlainCipher() if key is None else AesCipher(decode_key(key.get_secret_value()))
-        self._rules = [re.compile(rule) for rule in settings.rules]
+        self._rules = [BoundedPattern(rule) for rule in settings.rules]
         self._file = TrainingFile(path, self._cipher)
 
     def add(

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from foundation.bounded_pattern import BoundedPattern
 from models.base import FitReport, ModelSettingsError, ModelStoreError, Progress
 from models.classify.base import CLASSES, NORMAL, Attribution, LineClassifier, Lines, LineTraining
 
@@ -53,10 +54,8 @@ class Rule(BaseModel):
     @field_validator("pattern")
     @classmethod
     def _compiles(cls, value: str) -> str:
-        try:
-            re.compile(value)
-        except re.error as error:
-            raise ValueError(f"not a regular expression: {error}") from error
+        if value:
+            BoundedPattern(value)
         return value
 
     @model_validator(mode="after")
@@ -91,7 +90,7 @@ class _Matcher:
     def __init__(self, rule: Rule) -> None:
         self._needed = [_phrases([phrase]) for phrase in rule.all]
         self._any, self._none = _phrases(rule.any), _phrases(rule.none)
-        self._pattern = re.compile(rule.pattern) if rule.pattern else None
+        self._pattern = BoundedPattern(rule.pattern) if rule.pattern else None
         self._levels = frozenset(rule.levels)
         self._components = tuple(c.lower() for c in rule.components)
 

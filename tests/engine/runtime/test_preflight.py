@@ -6,9 +6,11 @@ from connectors.memory import PAUSE, MemorySource
 from engine.runtime import preflight as check
 from engine.runtime.preflight import preflight
 from engine.settings import from_mapping
+from engine.steps.silences import add_silence
 from models.base import Windows
+from models.classify.registry import build
 from models.detectors.event_counts import EventCounts, EventCountsSettings
-from models.storage.store import ModelStore, Notes
+from models.storage.store import ModelNotes, ModelStore, Notes
 from models.thresholds.base import Threshold
 
 LINE = (
@@ -70,6 +72,21 @@ def test_patterns_of_the_settings_are_tried_on_lines_made_to_be_slow(findings):
     assert found["patterns"].detail.startswith("decide.suppress: '[a-z]+@[a-z]+' takes ")
     assert "that repeat 'a'" in found["patterns"].detail
     assert found["patterns"].detail.endswith("begin it with \\b, or bound a repetition, such as {1,64}")
+
+
+def test_patterns_in_files_that_the_settings_name_are_tried_too(findings, tmp_path):
+    silences, rules = tmp_path / "silences.json", tmp_path / "rules.toml"
+    add_silence(silences, {"session": "[a-z]+@[a-z]+"}, "")
+    rules.write_text("[[rule]]\nname='r'\nclass='hardware_issue'\npattern='[0-9]+-[0-9]+x'\nconfidence=0.9\n")
+    ModelStore(tmp_path / "models").publish("kinds", build("rules", {"file": str(rules)}), ModelNotes())
+    found = findings(decide={"silences": str(silences)}, classify={"name": "kinds"})
+    assert failing(found) == ["patterns"]
+    for start in ("decide.silences: '[a-z]+@[a-z]+' takes ", "classify: '[0-9]+-[0-9]+x' takes "):
+        assert start in found["patterns"].detail
+    silences.write_text("not JSON")
+    assert "silences.json: the file: " in findings(decide={"silences": str(silences)})["patterns"].detail
+    training = {"path": str(tmp_path / "training.db"), "rules": [r"disk \w+ failed"]}
+    assert findings(training=training)["patterns"].detail == "1 regular expressions take linear time"
 
 
 def test_nothing_is_left_behind_where_the_engine_will_write(findings, tmp_path):

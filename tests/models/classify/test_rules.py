@@ -120,7 +120,7 @@ def test_a_stored_version_needs_no_rule_file(rules):
             "rule 4 'x': class: 'odd' is not a class",
         ),
         (FILE + "[[rule]]\nname='x'\nclass='normal'\nconfidence=0.5", "rule 4 'x': a rule needs one of any"),
-        (FILE + "[[rule]]\nname='x'\nclass='normal'\npattern='('\nconfidence=0.5", "pattern: not a regular"),
+        (FILE + "[[rule]]\nname='x'\nclass='normal'\npattern='('\nconfidence=0.5", "pattern: '(' is not a regular"),
         (FILE + "[[rule]]\nname='x'\nclass='normal'\nany=['a']\nconfidence=2", "confidence: Input should be less"),
         (FILE + "[[rule]]\nname='x'\nclass='normal'\nwords=['a']\nconfidence=0.5", "words: Extra inputs"),
     ],
