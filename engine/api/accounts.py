@@ -2,14 +2,15 @@
 
 Passwords are hashed with argon2id. Cookies and tokens are 256 random bits, of which only the SHA-256 is stored: a
 slow hash adds nothing to a key that cannot be guessed. After five wrong passwords in a row an account is locked for
-30 s, and twice as long after each further one, up to an hour.
+30 s, and twice as long after each further one, up to an hour. Users of an OpenID provider have no password here, so
+wrong ones do not lock them.
 """
 
 import hashlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import sqlalchemy as sa
 from argon2 import PasswordHasher
@@ -34,6 +35,9 @@ MAX_TOKENS = 100
 """Tokens that one user may have."""
 
 TOKEN_PREFIX = "drl_"
+HASH_PREFIX = "$argon2"
+"""Of the hash of a password; a user of a provider has the provider's id of the user in its place."""
+
 HOUR_NS = 3_600 * NS_PER_S
 
 
@@ -106,7 +110,8 @@ class Accounts:
         """Change a user; a new password, role or lock ends the user's sessions.
 
         Raises:
-            ProblemError: the user does not exist, or no administrator would be left.
+            ProblemError: the user does not exist, no administrator would be left, or a provider decides about the
+                role or password.
         """
         values: dict[str, object] = {
             key: value for key, value in (("role", role), ("disabled", disabled)) if value is not None
@@ -114,6 +119,7 @@ class Accounts:
         if password is not None:
             values |= {"password_hash": self._hasher.hash(password), "failures": 0, "locked_until": ""}
         with self._database.write() as connection:
+            _require_not_external(connection, name, role, password)
             if values and not connection.execute(USERS.update().where(USERS.c.name == name).values(**values)).rowcount:
                 raise ProblemError(404, f"user {name[:100]!r} does not exist")
             connection.execute(SESSIONS.delete().where(SESSIONS.c.user_name == name))
@@ -145,9 +151,10 @@ class Accounts:
         now_ns = self._now_ns()
         if user is not None and user["locked_until"] > iso_time(now_ns):
             raise ProblemError(429, "too many wrong passwords; try again later", {"Retry-After": str(FIRST_LOCK_S)})
-        fits = self._fits(self._no_password if user is None else user["password_hash"], password)
+        has_password = user is not None and not is_external(user)
+        fits = self._fits(user["password_hash"] if user is not None and has_password else self._no_password, password)
         if user is None or user["disabled"] or not fits:
-            if user is not None:
+            if has_password:
                 self._count_failure(name, now_ns)
             raise ProblemError(401, "name or password is wrong")
         return self._begin(name, user["role"], now_ns)
@@ -261,6 +268,22 @@ class Accounts:
                 created=iso_time(now_ns), expires=expires,
             ))  # fmt: skip
         return identity, token, expires
+
+
+def is_external(user: Mapping[str, Any]) -> bool:
+    """Whether a provider identifies a user, who then has no password here."""
+    return not user["password_hash"].startswith(HASH_PREFIX)
+
+
+def _require_not_external(connection: sa.Connection, name: str, role: Role | None, password: str | None) -> None:
+    """Refuse what the next login of a provider's user would overwrite, or what would keep the user out."""
+    user = connection.execute(sa.select(USERS).where(USERS.c.name == name)).mappings().first()
+    if user is None or not is_external(user):
+        return
+    if password is not None:
+        raise ProblemError(409, f"{name} logs in with the OpenID provider and has no password here")
+    if role is not None and role != user["role"]:
+        raise ProblemError(409, f"the groups of {name} at the OpenID provider decide about the role")
 
 
 def _is_admin() -> sa.ColumnElement[bool]:

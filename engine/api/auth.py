@@ -176,10 +176,10 @@ def set_session(response: Response, services: Services, session: tuple[str, Call
     return SessionInfo(name=caller.name, role=caller.role, csrf_token=caller.csrf_token)
 
 
-def limit_logins(request: Request, services: Services) -> None:
-    """Count a login attempt of an address.
+def limit_logins(request: Request, services: Services, way: str = "password") -> None:
+    """Count a login attempt of an address; each way to log in has a limit of its own.
 
     Raises:
         ProblemError: 429 if there were too many.
     """
-    services.logins.spend(request.client.host if request.client else "")
+    services.logins.spend(f"{way} {request.client.host if request.client else ''}")

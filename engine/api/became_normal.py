@@ -118,8 +118,7 @@ def _compared(
     flagged = [found >= np.float32(threshold) for found, threshold in zip(scores, thresholds, strict=True)]
     kinds = lost_kinds(pool.windows, *flagged)[:limit]
     templates = sorted(lost_templates(pool.windows, *flagged).items(), key=lambda item: (-item[1], item[0]))
-    ids = [pool.ids[kind.window] for kind in kinds]
-    undone, alerts = _undone(services, ids), alerts_among(services, ids)
+    undone, alerts = _undone(services), alerts_among(services, [pool.ids[kind.window] for kind in kinds])
     return BecameNormal(
         model=region.scoring.name, before=pair[0], after=pair[1], versions=[],
         threshold_before=thresholds[0], threshold_after=thresholds[1], windows=len(pool.ids),
@@ -142,7 +141,8 @@ def _kind(
     return NormalKind(
         id=pool.ids[i], alert=pool.ids[i] in alerts, windows=len(kind.windows), time=iso_time(int(pool.time_ns[i])),
         score_before=float(scores[0][i]), score_after=float(scores[1][i]), answered=bool(pool.answered[i]),
-        undone=undone.get(pool.ids[i]),
+        # Windows came since, or another one of the kind was asked about; the latest answer is that of the kind.
+        undone=next((undone[pool.ids[w]] for w in reversed(kind.windows.tolist()) if pool.ids[w] in undone), None),
         templates=[QuestionTemplate(text=pool.templates[t], count=n) for t, n in counts.items()],
     )  # fmt: skip
 
@@ -165,9 +165,9 @@ def _pair(
     return store.before(name, after) if before is None else before, after
 
 
-def _undone(services: Services, windows: Sequence[str]) -> dict[str, WindowLabel]:
-    """Answers that call one of these windows anomalous, by the window."""
-    query = sa.select(WINDOW_LABELS).where(WINDOW_LABELS.c.window_id.in_(windows), WINDOW_LABELS.c.anomalous)
+def _undone(services: Services) -> dict[str, WindowLabel]:
+    """Answers that call a window anomalous, by the window."""
+    query = sa.select(WINDOW_LABELS).where(WINDOW_LABELS.c.anomalous)
     return {row["window_id"]: window_label(row) for row in services.database.rows(query)}
 
 

@@ -96,7 +96,7 @@ def info(services: Svc) -> OidcInfo:
 def log_in(request: Request, services: Svc) -> Response:
     """Send the browser to the provider."""
     settings = _settings(services)
-    limit_logins(request, services)
+    limit_logins(request, services, "oidc")
     state, attempt = request.app.state.oidc_attempts.begin(services.now_ns())
     with _client(settings) as client:
         address, _ = client.create_authorization_url(

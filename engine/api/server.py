@@ -3,12 +3,14 @@
 import logging
 import signal
 import socket
+import threading
 
 import uvicorn
 
 from engine.api.app import CONSOLE, build_app
 from engine.api.services import Services
 from engine.api.settings import ListenSettings, ServeSettings
+from engine.parsing.compile_loops import compile_loops
 from foundation.errors import DriftlineError
 
 log = logging.getLogger(__name__)
@@ -42,6 +44,8 @@ def serve(settings: ServeSettings) -> None:
             # After its orderly end uvicorn raises the signal again; a service that was asked to stop has not failed.
             for number in (signal.SIGTERM, signal.SIGINT):
                 signal.signal(number, lambda *_: None)
+            # On a new machine it takes half a minute, for which the first request about lines should not wait.
+            threading.Thread(target=compile_loops, name="compile", daemon=True).start()
             listen = settings.listen
             uvicorn.Server(uvicorn.Config(
                 build_app(services), log_config=None, access_log=False, server_header=False,

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
 from connectors.sql_schema import AUDIT, TOKENS, USERS
-from engine.api.accounts import Role
+from engine.api.accounts import Role, is_external
 from engine.api.auth import Admin, Password, UserName, Viewer
 from engine.api.pages import Page, Paging
 from engine.api.problems import RESPONSES, ProblemError, not_found
@@ -28,6 +28,7 @@ class User(BaseModel):
     created: str
     disabled: bool
     locked_until: Annotated[str | None, Field(description="Until when wrong passwords lock the account.")]
+    external: Annotated[bool, Field(description="Whether an OpenID provider decides about password and role.")]
 
 
 class UserRequest(BaseModel):
@@ -164,7 +165,7 @@ def _one_user(services: Svc, name: str) -> User:
 
 def _user(row: Mapping[str, Any]) -> User:
     fields = {name: row[name] for name in ("name", "role", "created", "disabled")}
-    return User(**fields, locked_until=row["locked_until"] or None)
+    return User(**fields, locked_until=row["locked_until"] or None, external=is_external(row))
 
 
 def _entry(row: Mapping[str, Any]) -> AuditEntry:

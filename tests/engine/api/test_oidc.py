@@ -128,6 +128,23 @@ def test_a_provider_that_does_not_answer_is_a_problem_of_its_own(app, issuer):
     assert new_client(app).get("/api/v1/oidc").json() == {"enabled": True, "label": "Log in with OpenID"}
 
 
+def test_no_password_concerns_a_user_of_the_provider(app, services, log_in):
+    accounts, client, admin = services.accounts, new_client(app), log_in("admin")
+    accounts.log_in_external("opal", "operator", "oidc https://id.example.com 7")
+    for _ in range(19):  # one login was spent on the administrator
+        wrong = client.post("/api/v1/session", json={"name": "opal", "password": "wrong"})
+        assert (wrong.status_code, wrong.json()["detail"]) == (401, "name or password is wrong")
+    (user,) = (found for found in admin.get("/api/v1/users").json() if found["name"] == "opal")
+    assert (user["external"], user["locked_until"]) == (True, None)
+    assert client.post("/api/v1/session", json={"name": "opal", "password": "wrong"}).status_code == 429
+    assert client.get("/api/v1/oidc/login", follow_redirects=False).status_code == 503, "it is not counted as one"
+    for change, words in (({"password": PASSWORD}, "no password here"), ({"role": "admin"}, "decide about the role")):
+        refused = admin.patch("/api/v1/users/opal", json=change)
+        assert (refused.status_code, words in refused.json()["detail"]) == (409, True)
+    assert admin.patch("/api/v1/users/opal", json={"role": "operator", "disabled": False}).json()["external"]
+    assert accounts.log_in_external("opal", "operator", "oidc https://id.example.com 7")[1].name == "opal"
+
+
 def test_attempts_end_and_are_bounded():
     attempts = Attempts()
     first, made = attempts.begin(0)

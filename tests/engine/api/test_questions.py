@@ -193,6 +193,10 @@ def test_what_the_last_version_no_longer_flags_is_listed_and_undone(log_in, trai
     assert (kind["answered"], kind["undone"]["anomalous"], training.counts().anomalous) == (True, True, 3)
     client.delete(f"/api/v1/questions/{kind['id']}/answer")
     assert client.get("/api/v1/became-normal").json()["kinds"][0]["undone"] is None
+    earlier = f"{7:032x}"
+    answer(client, {"id": earlier}, True)
+    (kind,) = client.get("/api/v1/became-normal").json()["kinds"]
+    assert (kind["id"], kind["undone"]["window_id"]) == (f"{8:032x}", earlier), "a window of the kind came since"
 
 
 def test_versions_can_be_chosen(log_in, training, publish):

@@ -57,9 +57,10 @@ function Versions({ found }: { found: Found }) {
   return (
     <>
       <p>
-        Both versions scored the {plural(found.windows, "complete window")} of the training store: version{" "}
-        {found.before} calls {count(found.anomalous_before)} anomalous (threshold {figure(found.threshold_before)}),
-        version {found.after} {count(found.anomalous_after)} (threshold {figure(found.threshold_after)}).{" "}
+        Both versions scored the {plural(found.windows, "complete window")} of the training store. Version{" "}
+        {found.before} calls {plural(found.anomalous_before, "window")} anomalous (threshold{" "}
+        {figure(found.threshold_before)}), and version {found.after} calls {plural(found.anomalous_after, "window")}{" "}
+        anomalous (threshold {figure(found.threshold_after)}).{" "}
         <strong>
           {plural(found.lost, "window")} became normal, {plural(found.gained, "window")} became anomalous.
         </strong>
@@ -96,6 +97,7 @@ function Versions({ found }: { found: Found }) {
 /** One kind of windows; undoing is the answer "anomalous", from which the next round learns. */
 function Kind({ kind }: { kind: Schemas["NormalKind"] }) {
   const may = useMay("operator");
+  const { undone } = kind;
   const undo = useChange(["questions", "became-normal"], (identity: string) =>
     body(
       api.POST("/api/v1/questions/{identity}/answer", {
@@ -118,13 +120,13 @@ function Kind({ kind }: { kind: Schemas["NormalKind"] }) {
       <KindTemplates templates={kind.templates} />
       {(undo.error ?? withdraw.error) && <Failure error={(undo.error ?? withdraw.error) as Error} />}
       <div className="actions">
-        {kind.undone ? (
+        {undone ? (
           <>
             <span role="status">
-              {kind.undone.actor} called it anomalous: {plural(kind.undone.sessions, "label")} for the next round.
+              {undone.actor} called it anomalous: {plural(undone.sessions, "label")} for the next round.
             </span>
             {may && (
-              <button type="button" disabled={busy} onClick={() => withdraw.mutate(kind.id)}>
+              <button type="button" disabled={busy} onClick={() => withdraw.mutate(undone.window_id)}>
                 Withdraw
               </button>
             )}

@@ -36,7 +36,10 @@ export function UsersPage() {
             {users.map((user) => (
               <tr key={user.name}>
                 <th scope="row">{user.name}</th>
-                <td>{user.role}</td>
+                <td>
+                  {user.role}
+                  {user.external && " (by the OpenID provider)"}
+                </td>
                 <td>
                   <Time at={user.created} />
                 </td>
@@ -120,9 +123,9 @@ function Change({ user, onClose }: { user: User; onClose: () => void }) {
   const submit = (event: FormEvent<HTMLFormElement>) => {
     event.preventDefault();
     const form = new FormData(event.currentTarget);
-    const password = String(form.get("password"));
+    const password = String(form.get("password") ?? "");
     change.mutate({
-      role: form.get("role") as Role,
+      ...(user.external ? {} : { role: form.get("role") as Role }),
       disabled: form.get("disabled") === "on",
       ...(password ? { password } : {}),
     });
@@ -131,8 +134,14 @@ function Change({ user, onClose }: { user: User; onClose: () => void }) {
     <Dialog title={`Change ${user.name}`} onClose={onClose}>
       <form onSubmit={submit}>
         <p>Every change ends the user's sessions.</p>
-        <RoleField role={user.role} />
-        <PasswordField label="New password; the old one stays if this is empty" />
+        {user.external ? (
+          <p>The OpenID provider decides about password and role.</p>
+        ) : (
+          <>
+            <RoleField role={user.role} />
+            <PasswordField label="New password; the old one stays if this is empty" />
+          </>
+        )}
         <label>
           <input type="checkbox" name="disabled" defaultChecked={user.disabled} /> Disabled
         </label>

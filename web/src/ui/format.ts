@@ -1,6 +1,9 @@
 const NUMBER = new Intl.NumberFormat("en-GB");
 const DATE = new Intl.DateTimeFormat("en-GB", { dateStyle: "medium", timeStyle: "medium", timeZone: "UTC" });
 
+/** The threshold of a model whose normal windows all score 0 is the least number above it. */
+const LEAST = 1e-37;
+
 export function count(value: number): string {
   return NUMBER.format(value);
 }
@@ -12,6 +15,7 @@ export function plural(value: number, noun: string): string {
 
 export function figure(value: number | null | undefined): string {
   if (value === null || value === undefined) return "–";
+  if (value > 0 && value < LEAST) return "just above 0";
   return Math.abs(value) >= 1_000 ? count(Math.round(value)) : String(Number(value.toPrecision(4)));
 }
 
