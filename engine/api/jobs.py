@@ -23,6 +23,7 @@ from engine.api.job_runner import ENDED, change_job
 from engine.api.pages import Page, Paging
 from engine.api.problems import RESPONSES, ProblemError, not_found
 from engine.api.services import Services, Svc
+from engine.api.uploads import UploadRoute
 from engine.offline.training_job import STORE_SOURCE, TrainingJob, TrainingReport
 from models.base import ModelStoreError
 from models.classify.registry import CLASSIFIERS
@@ -31,7 +32,7 @@ from models.storage.names import require_own_name
 from models.storage.store import ModelStore
 from models.thresholds.registry import RULES
 
-router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], responses=RESPONSES)
+router = APIRouter(prefix="/api/v1/jobs", tags=["jobs"], responses=RESPONSES, route_class=UploadRoute)
 
 JobKind = Literal["train", "recalibrate"]
 JobState = Literal["waiting", "running", "done", "failed", "cancelled"]
@@ -132,6 +133,7 @@ def create(
         id=identity, kind=kind, detector=detector, model=model or detector, models=services.models_url,
         region=services.settings.region, data=_place(folder, "data", data), labels=_place(folder, "labels", labels),
         settings=_settings(settings), threshold=threshold, folds=folds, first=first, seed=seed,
+        unpacked_bytes=services.settings.jobs.unpacked_bytes,
     )  # fmt: skip
     _check(services, job)
     try:

@@ -14,11 +14,12 @@ from engine.api.classified_lines import Shown, Tally
 from engine.api.classifying import BertVariant, Chosen, Classifiers, ModelType, candidates
 from engine.api.problems import RESPONSES, ProblemError
 from engine.api.services import Services, Svc
+from engine.api.uploads import UploadRoute
 from engine.api.window_scores import WindowJudge, WindowScores
 from foundation.documents.label import LineClass
 from models.classify.base import CLASSES, NORMAL
 
-router = APIRouter(tags=["classification"], responses=RESPONSES)
+router = APIRouter(tags=["classification"], responses=RESPONSES, route_class=UploadRoute)
 
 READ_BYTES = 1 << 20
 """Bytes read from an upload at once."""

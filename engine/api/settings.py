@@ -112,6 +112,9 @@ class JobSettings(BaseModel):
     memory_bytes: Annotated[int, Field(ge=100_000_000)] = Field(
         4_000_000_000, description="Resident memory beyond which a job is killed, in bytes; on Linux only."
     )
+    unpacked_bytes: Annotated[int, Field(ge=1)] = Field(
+        10_000_000_000, description="Bytes of an uploaded file once it is decompressed; a job with a longer one fails."
+    )
     threads: Annotated[int, Field(ge=1)] = Field(1, description="Threads of a job; it has a low priority.")
     waiting: Annotated[int, Field(ge=1)] = Field(20, description="Maximum number of jobs that wait.")
     keep_days: Annotated[float, Field(gt=0)] = Field(90.0, description="Days that an ended job is kept.")

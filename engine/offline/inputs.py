@@ -2,7 +2,7 @@
 
 import glob
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -184,10 +184,27 @@ def read_whole(path: Path) -> bytes:
     Raises:
         DataError: the file is missing, truncated or damaged.
     """
+    return b"".join(_blocks(path))
+
+
+def require_unpacked(path: Path, max_bytes: int) -> None:
+    """Refuse a file that has more bytes once it is decompressed; it is never held as a whole.
+
+    Raises:
+        DataError: it has more, or is missing, truncated or damaged.
+    """
+    size = 0
+    for block in _blocks(path):
+        size += len(block)
+        if size > max_bytes:
+            raise DataError(f"{path.name} has more than {max_bytes:,} bytes once it is decompressed")
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
     try:
         reader = open_reader(str(path), 0)
         try:
-            return b"".join(iter(lambda: reader.read(READ_BYTES) or b"", b""))
+            yield from iter(lambda: reader.read(READ_BYTES) or b"", b"")
         finally:
             reader.close()
     except DamagedFileError as error:

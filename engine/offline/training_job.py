@@ -23,7 +23,7 @@ from engine.offline.detect import (
     region_preprocessing,
     train_on_log,
 )  # fmt: skip
-from engine.offline.inputs import LogSpec
+from engine.offline.inputs import LogSpec, require_unpacked
 from engine.offline.labelled_lines import read_labelled
 from engine.offline.recalibrate import recalibrate, refit
 from engine.settings import RegionSettings, load
@@ -70,6 +70,9 @@ class TrainingJob(BaseModel):
     folds: Annotated[int, Field(ge=0)] = Field(0, description="See `TrainSettings`.")
     first: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="Share of the sessions of a log, by time.")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="Seed of the split and of the training.")
+    unpacked_bytes: Annotated[int | None, Field(ge=1)] = Field(
+        None, description="Bytes of `data` and of `labels` once they are decompressed; None: any number."
+    )
 
 
 class TrainingReport(BaseModel):
@@ -105,6 +108,10 @@ def run_training(job: TrainingJob, progress: Progress) -> TrainingReport:
     Raises:
         DriftlineError: the data, the settings or the model store cannot be used.
     """
+    if job.unpacked_bytes is not None:
+        for path in (job.data, job.labels):
+            if path is not None:
+                require_unpacked(path, job.unpacked_bytes)
     store = ModelStore(job.models)
     if job.kind == "recalibrate":
         return _recalibrated(job, store, progress)
