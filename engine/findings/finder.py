@@ -12,6 +12,7 @@ from engine.findings.compile_loops import compile_loops
 from engine.findings.lines import ColumnReader, is_measure
 from engine.findings.registry import build_detectors
 from engine.findings.tails import Calibrator
+from engine.findings.volume import Volume
 from engine.parsing.parsed import Parsed
 
 
@@ -62,6 +63,14 @@ class Finder:
         for block in self._blocker.finish():
             yield self._judge(block)
 
+    def stopped(self, seconds: float) -> tuple[Signal, ...]:
+        """What is unusual in a source that has shown no line for this time, with calibrated surprise."""
+        calibrator, found = self._calibrators[Volume.name], []
+        for detector in self._detectors:
+            if isinstance(detector, Volume):
+                found += detector.stopped(seconds)
+        return tuple(replace(s, surprise=calibrator.calibrated(s.surprise, _about(s))) for s in found)
+
     def _judge(self, block: Block) -> Judged:
         signals: list[Signal] = []
         for detector in self._detectors:
@@ -97,12 +106,16 @@ class Finder:
         }  # fmt: skip
 
 
+def _about(signal: Signal) -> Hashable:
+    return signal.key, signal.node, signal.note.get("slot")
+
+
 def _calibrated(found: list[Signal], calibrator: Calibrator) -> list[Signal]:
     """The signals of one detector in one block with calibrated surprise; the calibrator learns them."""
     highest: dict[Hashable, float] = {}
     calibrated = []
     for signal in found:
-        about = (signal.key, signal.node, signal.note.get("slot"))
+        about = _about(signal)
         calibrated.append(replace(signal, surprise=calibrator.calibrated(signal.surprise, about)))
         # A state that lasts over many blocks is one event, and is learnt when it has ended.
         if not signal.note.get("open"):

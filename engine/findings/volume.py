@@ -61,6 +61,7 @@ class Volume:
         self._size: int = saved.get("size", FIRST_SIZE)
         self._n: int = saved.get("n", 0)
         self._tail: NDArray[np.int64] = saved.get("tail", np.zeros(0, np.int64)).copy()
+        self._last: int = saved.get("last", 0)
         self._end_ns: int | None = saved.get("end_ns")
         # The open stretch: its lines, its first line and its longest pause.
         self._lines: int = saved.get("lines", 0)
@@ -84,7 +85,7 @@ class Volume:
         found = self._paused(block)
         if not self._lines:
             self._row = int(block.lines.row[0])
-        self._lines += len(block)
+        self._lines, self._last = self._lines + len(block), int(block.lines.row[-1])
         end_ns = int(np.sort(times[-_END_LINES:])[len(times[-_END_LINES:]) // 2])
         began_ns = int(times[0]) if self._end_ns is None else self._end_ns
         took_s = (end_ns - began_ns) / 1e9
@@ -115,15 +116,25 @@ class Volume:
         i = int(np.argmax(pauses))
         pause_s = max(0.0, float(pauses[i]) / 1e9)
         self._pause_s = max(self._pause_s, pause_s)
+        end_ns, row = int(block.lines.time_ns[i]), int(block.lines.row[i])
+        return self._pause_signals(pause_s, row, end_ns - int(pause_s * 1e9))
+
+    def stopped(self, pause_s: float) -> Sequence[Signal]:
+        """What is unusual in a pause since the last line that has not ended yet.
+
+        Args:
+            pause_s: Its length so far.
+        """
+        return self._pause_signals(pause_s, self._last, int(self._tail[-1])) if len(self._tail) else []
+
+    def _pause_signals(self, pause_s: float, row: int, began_ns: int) -> list[Signal]:
         known, now = self._pauses + _RESOLUTION_S, pause_s + _RESOLUTION_S
         if pause_s < _LEAST_DROP_S or now < _FALLS * known[-1] or self._n < _MIN_RECORDS:
             return []
-        end_ns, row = int(block.lines.time_ns[i]), int(block.lines.row[i])
-        began_ns = end_ns - int(pause_s * 1e9)
         surprise = _beyond(known, now, self._n) - math.log(_TESTS)
         return [
-            Signal(self.name, "drop", ALL_LINES, surprise, pause_s, float(self._pauses[-1]), 0, row, row,
-                   began_ns, end_ns, unit="s")
+            Signal(self.name, "drop", ALL_LINES, surprise, pause_s, float(self._pauses[-1]), 0, row, row, began_ns,
+                   began_ns + int(pause_s * 1e9), unit="s")
         ] if surprise > 0 else []  # fmt: skip
 
     def _judged(self, block: Block) -> list[Signal]:
@@ -227,7 +238,7 @@ class Volume:
     def snapshot(self) -> State:
         """See `engine.findings.base.StreamDetector`."""
         arrays = ("tail", "ring", "ring_row", "ring_ns", "part", "records", "longest", "shortest", "pauses")
-        plain = ("size", "n", "end_ns", "lines", "row", "pause_s", "total_s")
+        plain = ("size", "n", "last", "end_ns", "lines", "row", "pause_s", "total_s")
         return {name: getattr(self, f"_{name}") for name in plain} | {
             name: getattr(self, f"_{name}").copy() for name in arrays
         }

@@ -1,9 +1,9 @@
 """Watches one source from its first line on: learns, then reports, and learns on."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from engine.findings.base import State
+from engine.findings.base import Signal, State
 from engine.findings.finder import Finder, Judged
 from engine.findings.grouping import Finding, Grouping
 from engine.findings.quotes import Place, Quotes, RawLines
@@ -76,6 +76,13 @@ class SourceWatch:
         """Judges the lines that wait for their block to be complete."""
         return self._judged(self.finder.finish(), learn=False, share=1.0)
 
+    def stopped(self, seconds: float) -> list[Raised]:
+        """Judge a source that has shown no line for this time, after `finish`."""
+        if not self.warmup.done or self.finder.open_lines:
+            return []
+        found = self._group(self.finder.stopped(seconds), self.finder.reader.rows - 1)
+        return [Raised(finding, finding.raised > 1) for finding in found]
+
     def quotes(self, finding: Finding) -> Quotes:
         """Raw lines that show a finding."""
         return self._quotes.get(finding.number, Quotes())
@@ -97,15 +104,15 @@ class SourceWatch:
                 continue
             if self.judged_from is None:
                 self.judged_from = int(lines.row[0]), int(lines.time_ns[0])
-            for finding in self._group(judged, last):
+            for finding in self._group(judged.signals, last):
                 again = finding.raised > 1 and raised.get(finding.number, Raised(finding, True)).again
                 raised[finding.number] = Raised(finding, again)
         return list(raised.values())
 
-    def _group(self, judged: Judged, row: int) -> list[Finding]:
+    def _group(self, signals: Sequence[Signal], row: int) -> list[Finding]:
         # Templates that had stopped before judging began are part of the baseline.
         begin = (self.judged_from or (0, 0))[0] - 2 * self.finder.block_lines
-        signals = [s for s in judged.signals if s.kind not in ("silent", "fewer", "drop") or s.first >= begin]
+        signals = [s for s in signals if s.kind not in ("silent", "fewer", "drop") or s.first >= begin]
         found = self.grouping.add(
             signals, self.finder.reader.table, block_lines=self.finder.block_lines, row=row
         )  # fmt: skip

@@ -13,6 +13,9 @@ from engine.steps.find import FindingWriter, LearnSettings, SourceFinder
 from engine.steps.silences import Silences, is_silenced
 from foundation.documents.alert import AlertDocument
 
+_LIVE_NS = 600 * 10**9
+"""A source whose last line was written less than ten minutes before it was read is live."""
+
 
 class FindStep(Step[Parsed, Record]):
     """Parsed lines of one partition → alerts about what is new or unusual in them."""
@@ -32,22 +35,35 @@ class FindStep(Step[Parsed, Record]):
         self._silences = Silences(decide.suppress, decide.silences, context.clock.monotonic_s)
         self._idle_s = settings.idle_s
         self._due_s = float("inf")
+        self._arrived_s = 0.0
+        self._live = False
 
     def work(self, values: list[Parsed]) -> list[Record]:
         """See `Step.work`."""
-        self._due_s = self._context.clock.monotonic_s() + self._idle_s
-        return self._counted([record for parsed in values for record in self._finder.add(parsed)])
+        clock = self._context.clock
+        self._arrived_s = clock.monotonic_s()
+        self._due_s = self._arrived_s + self._idle_s
+        records = [record for parsed in values for record in self._finder.add(parsed)]
+        last_ns = self._finder.last_ns
+        # An archive that is replayed ends; only a source that is written now can stop.
+        self._live = last_ns is not None and abs(clock.wall_ns() - last_ns) < _LIVE_NS
+        return self._counted(records)
 
     def notify_at(self) -> datetime | None:
         """When to look for work that no item brings."""
-        return EVERY_TURN if self._finder.waiting else None
+        return EVERY_TURN if self._finder.waiting or self._live else None
 
     def on_notify(self) -> tuple[list[Record], bool]:
-        """Judges lines that have waited for others for long."""
-        if self._context.clock.monotonic_s() < self._due_s:
+        """Judges lines that have waited for others for long, and a source that shows no more lines."""
+        now_s = self._context.clock.monotonic_s()
+        if now_s < self._due_s:
             self._context.pace.idle(self._context.clock)
             return [], StatefulBatchLogic.RETAIN
-        return self._counted(self._finder.finish()), StatefulBatchLogic.RETAIN
+        self._due_s = now_s + self._idle_s
+        records = self._finder.finish()
+        if self._live:
+            records += self._finder.stopped(now_s - self._arrived_s)
+        return self._counted(records), StatefulBatchLogic.RETAIN
 
     def end(self) -> list[Record]:
         """Judges what waits."""

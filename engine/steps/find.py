@@ -140,16 +140,24 @@ class SourceFinder:
         self._describe = describe
         self._watch = SourceWatch(settings, state)
         self._source = self._traceparent = ""
+        self._last_ns: int | None = None
 
     @property
     def waiting(self) -> bool:
         """Whether lines wait for their block to be complete."""
         return self._watch.finder.open_lines > 0
 
+    @property
+    def last_ns(self) -> int | None:
+        """Time of the last line read since the start, None before the first one."""
+        return self._last_ns
+
     def add(self, parsed: Parsed) -> list[Record]:
         """Reads lines; returns the alerts that are due with them."""
         lines = parsed.good.lines
         self._source, self._traceparent = lines.partition, lines.traceparent
+        if len(parsed):
+            self._last_ns = int(parsed.good.time_ns[-1])
 
         def place(row: int) -> str:
             return self._describe(lines.partition, int(lines.positions[row]))
@@ -159,6 +167,10 @@ class SourceFinder:
     def finish(self) -> list[Record]:
         """Judges the lines that wait."""
         return self._records(self._watch.finish())
+
+    def stopped(self, seconds: float) -> list[Record]:
+        """Judges a source that has shown no line for this time, after `finish`."""
+        return self._records(self._watch.stopped(seconds))
 
     def _records(self, raised: list[Raised]) -> list[Record]:
         return [self._writer.record(one, self._watch, self._source, self._traceparent) for one in raised]

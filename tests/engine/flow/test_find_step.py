@@ -1,3 +1,4 @@
+import datetime as dt
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,8 @@ from tests.engine.findings.lines import NOW_NS, batches, syslog
 
 OOM = ("kernel: Out of memory: Killed process 4711 (mysqld) total-vm:8123456kB", "systemd[1]: mysql.service: Failed.")
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs" / "alert.schema.json").read_text())
+END_NS = int(dt.datetime(2026, 11, 27, 5, 36, tzinfo=dt.UTC).timestamp()) * 10**9
+"""About the time of the last of 4,000 lines."""
 REGION = {
     "region": "eu",
     "source": {"type": "memory"},
@@ -81,6 +84,24 @@ def test_lines_of_a_quiet_source_are_judged_after_a_while(context, clock):
     (record,) = find.on_notify()[0]
     assert record.document["severity"] == "critical"
     assert find.notify_at() is None
+
+
+def test_a_live_source_that_stops_is_one_alert_while_it_is_silent(context):
+    lines, _ = syslog(4000)
+    context = replace(context, clock=ManualClock(wall_ns=END_NS))
+    parse, find = ParseStep(context, None), FindStep(context, None)
+    for batch in batches(lines):
+        (parsed,) = parse.on_batch([batch])[0]
+        assert find.on_batch([parsed])[0] == []
+    records = []
+    for _ in range(60):
+        context.clock.advance(60.0)
+        assert find.notify_at() is not None
+        records += find.on_notify()[0]
+    (record,) = records
+    jsonschema.validate(record.document, SCHEMA)
+    assert record.document["summary"].startswith("all lines: none for ")
+    assert record.document["reasons"][0]["kind"] == "drop"
 
 
 def test_what_is_redacted_is_in_no_alert(context):
