@@ -95,6 +95,17 @@ class SqlSink:
         query = sa.select(ALERTS.c.document).order_by(ALERTS.c.created.desc(), ALERTS.c.id).limit(limit)
         return [orjson.loads(row[0]) for row in self._read(query)]
 
+    def recent_events(self, limit: int) -> list[dict[str, Any]]:
+        """Documents of the newest drift events, newest first; alerts in the same table are left out.
+
+        Raises:
+            SinkUnavailableError: the database cannot be read now.
+        """
+        # Drift events have no last line, which an index tells, and the time of the event as their first one.
+        newest = ALERTS.c.first_time.desc(), ALERTS.c.id
+        query = sa.select(ALERTS.c.document).where(ALERTS.c.last_time.is_(None)).order_by(*newest).limit(limit)
+        return [orjson.loads(row[0]) for row in self._read(query)]
+
     def count(self) -> int:
         """How many alerts are stored.
 

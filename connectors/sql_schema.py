@@ -252,7 +252,19 @@ TEMPLATES = sa.Table(
 )
 """Every template that was counted, with its first example line, redacted."""
 
+
+def _model(document: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Name and version of the model; a drift event has both in one object."""
+    found = document.get("model")
+    if isinstance(found, Mapping):
+        return found.get("name"), found.get("version")
+    return found, document.get("version")
+
+
 _DERIVED: Mapping[str, Callable[[Mapping[str, Any]], Any]] = {
+    "model": lambda alert: _model(alert)[0],
+    "version": lambda alert: _model(alert)[1],
+    "first_time": lambda alert: alert.get("first_time", alert.get("time")),  # a drift event has `time`
     "severity": severity_of,
     "group_id": lambda alert: alert.get("group", ""),
     "kind": lambda alert: next((r.get("kind", "") for r in alert.get("reasons") or ()), "score"),

@@ -31,11 +31,11 @@ def list_drift_events(
     _: Viewer, services: Svc, limit: Annotated[int, Query(ge=1, le=1_000, description="Newest events.")] = 100
 ) -> DriftEvents:
     """The newest drift events and regressions of the region, with the templates that carry them."""
-    return DriftEvents(items=newest_events(services)[:limit])
+    return DriftEvents(items=newest_events(services, limit))
 
 
-def newest_events(services: Services) -> list[dict[str, Any]]:
-    """Every drift event of the region once, the newest first.
+def newest_events(services: Services, limit: int) -> list[dict[str, Any]]:
+    """The newest drift events of the region, each once, the newest first.
 
     Raises:
         ProblemError: the service has no region with drift events that can be read back.
@@ -43,10 +43,10 @@ def newest_events(services: Services) -> list[dict[str, Any]]:
     sink = _sink(services)
     try:
         if isinstance(sink, SqlSettings):
-            return _sorted(SqlArchive(sink).read())
+            return _sorted(SqlArchive(sink).newest_events(limit))
         archive = FileArchive(Path(sink.path))
         state = tuple((str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in archive.paths())
-        return list(_of_files(archive, state))
+        return list(_of_files(archive, state)[:limit])
     except (AlertArchiveError, FileNotFoundError):  # no event was written yet, or the file was just rotated
         return []
 

@@ -106,7 +106,7 @@ def _rollbacks(services: Services, since: str, until: str) -> Iterator[Marker]:
 
 def _drift(services: Services) -> Iterator[Marker]:
     try:
-        events = newest_events(services)[:MAX_MARKERS]
+        events = newest_events(services, MAX_MARKERS)
     except ProblemError:  # no region, or no events that can be read back
         return
     for event in events:

@@ -133,6 +133,14 @@ class SqlArchive:
         finally:
             sink.close()
 
+    def newest_events(self, limit: int) -> list[dict[str, Any]]:
+        """The newest drift events, newest first, without reading the others."""
+        sink = self._opened()
+        try:
+            return sink.recent_events(limit)
+        finally:
+            sink.close()
+
     def _opened(self) -> "SqlSink":
         """The sink, which also makes the table of a database that has none; a file is never made."""
         from connectors.sql import SqlSink

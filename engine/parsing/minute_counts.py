@@ -49,18 +49,19 @@ class MinuteRow(NamedTuple):
 class _Minute:
     """Counts of one minute and part, by slot of the template."""
 
-    def __init__(self, columns: int) -> None:
-        self.counts = np.zeros((0, columns), np.int32)
-        self.seen = np.zeros((0, 2), np.int64)
-        self.changed = np.zeros(0, np.bool_)
+    def __init__(self, columns: int, slots: int) -> None:
+        self.counts = np.zeros((slots, columns), np.int32)
+        self.seen = np.empty((slots, 2), np.int64)
+        self.seen[:] = _NO_TIME.max, _NO_TIME.min
+        self.changed = np.zeros(slots, np.bool_)
 
     def grow(self, slots: int) -> None:
         """Make room for slots."""
-        more = slots - len(self.changed)
-        if more > 0:
-            self.counts = np.concatenate([self.counts, np.zeros((more, self.counts.shape[1]), np.int32)])
-            self.seen = np.concatenate([self.seen, np.tile(np.array([_NO_TIME.max, _NO_TIME.min]), (more, 1))])
-            self.changed = np.concatenate([self.changed, np.zeros(more, np.bool_)])
+        if slots > len(self.changed):
+            more = _Minute(self.counts.shape[1], slots - len(self.changed))
+            self.counts = np.concatenate([self.counts, more.counts])
+            self.seen = np.concatenate([self.seen, more.seen])
+            self.changed = np.concatenate([self.changed, more.changed])
 
 
 class MinuteCounts:
@@ -218,7 +219,7 @@ class MinuteCounts:
     def _minute(self, key: tuple[int, int]) -> _Minute:
         minute = self._minutes.get(key)
         if minute is None:
-            minute = self._minutes[key] = _Minute(self._columns)
+            minute = self._minutes[key] = _Minute(self._columns, len(self._ids))
         minute.grow(len(self._ids))
         return minute
 
@@ -229,7 +230,7 @@ class MinuteCounts:
                 self._closed += self._rows(at, part, self._minutes.pop((at, part)))
 
     def _rows(self, at: int, part: int, counts: _Minute) -> Iterator[MinuteRow]:
-        slots = np.flatnonzero(counts.changed)
+        slots = counts.changed.nonzero()[0]
         columns = self._ids[slots].tolist(), counts.counts[slots].tolist(), counts.seen[slots].tolist()
         for template, numbers, (first_ns, last_ns) in zip(*columns, strict=True):
             yield MinuteRow(at, part, template, tuple(numbers), first_ns, last_ns)

@@ -2,11 +2,15 @@
 
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from engine.api.drift_events import _of_files
+from connectors.base import Record
+from connectors.sql import SqlSink
+from connectors.sql_settings import SqlSettings
+from engine.api.drift_events import _of_files, newest_events
 from engine.api.settings import ServeSettings
 from engine.offline.alert_archive import FileArchive
 from engine.steps.silences import read_silences
@@ -121,6 +125,21 @@ def test_drift_events_are_listed_newest_first_and_once(client, tmp_path):
     with (tmp_path / "drift.jsonl").open("a", encoding="utf-8") as file:
         file.write(json.dumps(newest) + "\n")
     assert client.get("/api/v1/drift-events").json()["items"][0] == newest
+
+
+def test_the_newest_drift_events_of_a_database_are_read_without_the_others(tmp_path, add_alerts, services):
+    store = SqlSettings.model_validate({"url": f"sqlite:///{tmp_path}/alerts.db"})
+    add_alerts(alert("a", 1))
+    sink = SqlSink(store)
+    sink.open(None)
+    events = [drift_document(f"d{i}", time=f"2026-02-01T12:{i:02}:00.000000000Z") for i in range(5)]
+    sink.write([Record(event["id"], "", event) for event in (*events[3:], *events[:3])])
+    sink.flush(5)
+    assert [event["id"] for event in sink.recent_events(2)] == [events[4]["id"], events[3]["id"]]
+    sink.close()
+    region = services.region.model_copy(update={"drift_events": store})
+    found = newest_events(replace(services, region=region), 3)
+    assert [event["id"] for event in found] == [event["id"] for event in reversed(events[2:])]
 
 
 def test_a_file_of_drift_events_that_is_rotated_while_it_is_read_has_no_events_yet(client, tmp_path, monkeypatch):
