@@ -21,7 +21,7 @@ BYTE_S = 2e-6
 Text = TypeVar("Text", str, bytes)
 
 
-class PatternError(DriftlineError, ValueError):
+class UserPatternError(DriftlineError, ValueError):
     """A text is not a regular expression."""
 
 
@@ -36,7 +36,7 @@ class BoundedPattern(Generic[Text]):
         """Compile a pattern.
 
         Raises:
-            PatternError: it is not a regular expression.
+            UserPatternError: it is not a regular expression.
         """
         import regex
 
@@ -45,7 +45,7 @@ class BoundedPattern(Generic[Text]):
             re.compile(pattern)
             self._pattern: regex.Pattern[Text] = regex.compile(pattern)
         except (re.error, regex.error, OverflowError, RecursionError) as error:
-            raise PatternError(f"{shown!r} is not a regular expression: {error}") from error
+            raise UserPatternError(f"{shown!r} is not a regular expression: {error}") from error
         self._shown = shown
         self.overran = 0
 

@@ -9,7 +9,7 @@ from engine.formats.json_fields import JsonFields
 from engine.formats.registry import AUTO, FORMATS, Format, find
 from engine.formats.timestamps import TimeRules
 from engine.parsing.template_settings import TemplateSettings
-from foundation.bounded_pattern import BoundedPattern, PatternError
+from foundation.bounded_pattern import BoundedPattern, UserPatternError
 
 
 class ParseSettings(BaseModel):
@@ -126,6 +126,6 @@ class ParseSettings(BaseModel):
 def _own_rule(setting: str) -> tuple[bytes, ...]:
     try:
         BoundedPattern(setting.encode())
-    except PatternError as error:
+    except UserPatternError as error:
         raise ValueError(f"session_key {error}") from error
     return (setting.encode(),)

@@ -7,6 +7,7 @@ from http import HTTPStatus
 
 from engine.settings import RegionSettings
 from engine.telemetry.scrape import MetricSample, read_metrics, read_page
+from engine.telemetry.telemetry import TelemetrySettings
 
 MAX_WORKERS = 64
 TIMEOUT_S = 1.0
@@ -47,21 +48,26 @@ def worker_states(settings: RegionSettings) -> list[WorkerState]:
     if not telemetry.serve or not telemetry.port:
         return found
     for port in range(telemetry.port, min(telemetry.port + MAX_WORKERS, 65_536)):
-        state = _state(telemetry.host, port, settings.region, telemetry.bearer)
+        state = _state(telemetry, port, settings.region)
         if state is None:
             break
         found.append(state)
     return found
 
 
-def _state(host: str, port: int, region: str, token: str) -> WorkerState | None:
+def _state(telemetry: TelemetrySettings, port: int, region: str) -> WorkerState | None:
     """The worker at an address; None if no worker of the region answers there."""
+
+    def read(path: str) -> tuple[int, str]:
+        token, certificate = telemetry.bearer, telemetry.certificate
+        return read_page(telemetry.host, port, path, TIMEOUT_S, token=token, certificate=certificate)
+
     try:
-        status, text = read_page(host, port, "/metrics", TIMEOUT_S, token)
+        status, text = read("/metrics")
         if status != HTTPStatus.OK:
             return None
         metrics = read_metrics(text)
-        page = json.loads(read_page(host, port, "/readyz", TIMEOUT_S, token)[1])  # of status 503 as well
+        page = json.loads(read("/readyz")[1])  # of status 503 as well
     except (OSError, ValueError):
         return None
     engine = next(iter(metrics.get("driftline_engine_info", ())), None)

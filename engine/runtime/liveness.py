@@ -15,10 +15,12 @@ ANSWER_S = 1.0
 """How long a worker may take to answer: a step that holds the interpreter's lock gives no answer at all."""
 
 
-def healthz(host: str, port: int) -> bool:
+def healthz(settings: TelemetrySettings, port: int) -> bool:
     """Whether a worker answers that it moves."""
     try:
-        return read_page(host, port, "/healthz", ANSWER_S)[0] == HTTPStatus.OK
+        return (
+            read_page(settings.host, port, "/healthz", ANSWER_S, certificate=settings.certificate)[0] == HTTPStatus.OK
+        )
     except (OSError, ValueError):  # no answer, or a broken one
         return False
 
@@ -38,7 +40,9 @@ class Liveness:
     A process counts only once it has answered for the first time: starting, and compiling the parser, take their time.
     """
 
-    def __init__(self, settings: TelemetrySettings, clock: Clock, probe: Callable[[str, int], bool] = healthz) -> None:
+    def __init__(
+        self, settings: TelemetrySettings, clock: Clock, probe: Callable[[TelemetrySettings, int], bool] = healthz
+    ) -> None:
         self._settings = settings
         self._clock = clock
         self._probe = probe
@@ -55,6 +59,6 @@ class Liveness:
         if now_s < watched.due_s:
             return False
         watched.due_s = now_s + min(PROBE_S, self._settings.kill_stuck_s / 4)
-        if self._probe(self._settings.host, self._settings.port + worker):
+        if self._probe(self._settings, self._settings.port + worker):
             watched.moved_s = self._clock.monotonic_s()
         return watched.moved_s is not None and now_s - watched.moved_s >= self._settings.kill_stuck_s

@@ -284,6 +284,6 @@ def _superlink(settings: CoordinatorSettings) -> str:
 
 
 def _port(settings: TelemetrySettings) -> str:
-    endpoints = Endpoints(Health(SystemClock(), 1.0), Metrics(), settings.host, settings.port)
+    endpoints = Endpoints(Health(SystemClock(), 1.0), Metrics(), settings.host, settings.port, settings.access)
     endpoints.close()
     return f"port {endpoints.port} on {endpoints.host} is free"

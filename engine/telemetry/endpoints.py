@@ -4,7 +4,8 @@
 become alerts, else 503 with the failing conditions. Both pages are JSON.
 
 With a token, requests without it get the status of the first two pages and nothing else. On a loopback
-address, requests that name another host are refused: a page in a browser could be made to send them.
+address, requests that name another host are refused: a page in a browser could be made to send them. With a
+certificate, only HTTPS is answered.
 """
 
 import contextlib
@@ -12,8 +13,12 @@ import errno
 import hmac
 import ipaddress
 import socket
+import ssl
 import threading
+from collections.abc import Collection
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from socketserver import TCPServer
 from typing import Any, ClassVar
 
@@ -33,11 +38,48 @@ class EndpointError(DriftlineError):
     """The endpoints cannot be served at the configured address."""
 
 
+@dataclass(frozen=True, slots=True)
+class EndpointAccess:
+    """Who may read the pages, and how.
+
+    Attributes:
+        token: Bearer token that requests must carry; "" for none.
+        hosts: Names that a `Host` header may have, apart from loopback names on a loopback address. Empty: any on other
+            addresses.
+        certificate: Chain in PEM, with which HTTPS is served; None serves HTTP.
+        key: Its private key in PEM.
+        request_s: How long one request may take, handshake included.
+    """
+
+    token: str = ""
+    hosts: Collection[str] = ()
+    certificate: Path | None = None
+    key: Path | None = None
+    request_s: float = REQUEST_S
+
+    def tls(self) -> ssl.SSLContext | None:
+        """What connections are encrypted with; None without a certificate.
+
+        Raises:
+            EndpointError: certificate and key cannot be read, or do not belong together.
+        """
+        if self.certificate is None:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            context.load_cert_chain(self.certificate, self.key)
+        except (OSError, ValueError) as error:  # also errors of OpenSSL
+            raise EndpointError(
+                f"telemetry.certificate {self.certificate} and telemetry.key {self.key} cannot be used: {error}"
+            ) from error
+        return context
+
+
 class Endpoints:
     """Serves the three pages from threads of its own, from construction until `close`."""
 
     def __init__(
-        self, health: Health, metrics: Metrics, host: str, port: int, token: str = "", request_s: float = REQUEST_S
+        self, health: Health, metrics: Metrics, host: str, port: int, access: EndpointAccess = EndpointAccess()
     ) -> None:
         """Serve at once.
 
@@ -46,18 +88,19 @@ class Endpoints:
             metrics: Metrics to serve.
             host: Address of this machine.
             port: Port; 0 takes any free one, see the attribute `port`.
-            token: Bearer token that requests must carry; "" for none.
-            request_s: See `REQUEST_S`.
+            access: Who may read.
 
         Raises:
-            EndpointError: the address is in use or not this machine's.
+            EndpointError: the address is in use or not this machine's, or the certificate cannot be used.
         """
-        settings = {"health": health, "metrics": metrics, "token": token, "request_s": request_s}
+        settings = {"health": health, "metrics": metrics, "access": access}
         handler = type("Handler", (_Handler,), {**settings, "local": _is_loopback(host)})
+        tls = access.tls()
         try:
             self._server = _Server((host, port), handler)
         except (OSError, OverflowError) as error:
             raise EndpointError(_sentence(error, host, port)) from error
+        self._server.tls = tls
         self.host = host
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="endpoints", daemon=True)
@@ -72,6 +115,14 @@ class Endpoints:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    tls: ssl.SSLContext | None = None
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        connection, address = super().get_request()
+        if self.tls is not None:
+            # The handshake waits for the thread of the connection, and has its time.
+            connection = self.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, address
 
     def server_bind(self) -> None:
         # HTTPServer would ask the name service for this host's name here, which can take seconds.
@@ -82,8 +133,7 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     health: ClassVar[Health]
     metrics: ClassVar[Metrics]
-    token: ClassVar[str]
-    request_s: ClassVar[float]
+    access: ClassVar[EndpointAccess]
     local: ClassVar[bool]
     server_version = "driftline"
     sys_version = ""
@@ -92,12 +142,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def handle(self) -> None:
         """Cut the connection when its time is over; the thread then gets an error, and ends."""
-        timer = threading.Timer(self.request_s, _cut, (self.connection,))
+        timer = threading.Timer(self.access.request_s, _cut, (self.connection,))
         timer.daemon = True
         timer.start()
         try:
+            if isinstance(self.connection, ssl.SSLSocket):
+                self.connection.do_handshake()
             super().handle()
-        except OSError:  # cut here, or by the client
+        except OSError:  # cut here, or by the client, or not TLS
             self.close_connection = True
         finally:
             timer.cancel()
@@ -121,9 +173,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _page(self, path: str) -> tuple[int, str, bytes]:
         host = self.headers.get("Host", "")
-        if self.local and host and not _is_loopback(_without_port(host)):
+        if host and not self._serves(_without_port(host)):
             return 421, *_json({"error": f"this address does not serve the host {host!r}"})
-        trusted = not self.token or self._has_token()
+        trusted = not self.access.token or self._has_token()
         if path in ("/healthz", "/readyz"):
             ok, page = self.health.alive() if path == "/healthz" else self.health.ready()
             return (200 if ok else 503), *_json(page if trusted else {"status": page["status"]})
@@ -133,9 +185,14 @@ class _Handler(BaseHTTPRequestHandler):
             return 200, *self.metrics.expose(self.headers.get("Accept", ""))
         return 404, *_json({"error": f"no {path}; there are {', '.join(ROUTES)}"})
 
+    def _serves(self, host: str) -> bool:
+        if host.lower() in self.access.hosts:
+            return True
+        return _is_loopback(host) if self.local else not self.access.hosts
+
     def _has_token(self) -> bool:
         scheme, _, given = self.headers.get("Authorization", "").partition(" ")
-        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self.token.encode())
+        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self.access.token.encode())
 
     def log_message(self, format: str, *args: object) -> None:
         """Requests are not logged: probes come every few seconds."""
@@ -147,7 +204,8 @@ def _json(page: Any) -> tuple[str, bytes]:
 
 def _cut(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
+        # Of the socket below TLS: another thread reads from it, which must get an error that it knows.
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 def _without_port(host: str) -> str:

@@ -1,12 +1,13 @@
 """Everything an operator sees of a running engine: metrics, traces and health, started as one."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from engine.clock import Clock
-from engine.telemetry.endpoints import Endpoints
+from engine.telemetry.endpoints import EndpointAccess, Endpoints
 from engine.telemetry.health import Health, LagWatch
 from engine.telemetry.input_quality import InputQuality
 from engine.telemetry.metrics import Metrics
@@ -21,9 +22,15 @@ class TelemetrySettings(BaseModel):
 
     serve: bool = Field(True, description="Serve /healthz, /readyz and /metrics over HTTP.")
     host: str = Field(
-        "127.0.0.1", description="Address to serve on. There is no TLS: keep it on a private interface, or behind a "
-                                 "proxy, and set a token."
+        "127.0.0.1", description="Address to serve on. On others than loopback set a token, and a certificate or a "
+                                 "proxy with TLS."
     )  # fmt: skip
+    hosts: tuple[str, ...] = Field(
+        (), description="Names that the `Host` header of requests may have, in lower case, besides loopback names on a "
+                        "loopback address. Empty: any on other addresses."
+    )  # fmt: skip
+    certificate: Path | None = Field(None, description="TLS certificate chain, PEM; HTTPS is then served, not HTTP.")
+    key: Path | None = Field(None, description="Private key of the certificate, PEM.")
     token: SecretStr | None = Field(
         None, description="Bearer token for /metrics and the conditions on /readyz. Without it, requests get only the "
                           "status of /healthz and /readyz."
@@ -46,6 +53,17 @@ class TelemetrySettings(BaseModel):
     trace_ratio: float = Field(
         0.01, ge=0, le=1, description="Share of micro-batches that are traced if OTEL_TRACES_SAMPLER is not set."
     )
+
+    @model_validator(mode="after")
+    def _certificate_has_key(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key are needed together")
+        return self
+
+    @property
+    def access(self) -> EndpointAccess:
+        """Who may read the pages."""
+        return EndpointAccess(self.bearer, self.hosts, self.certificate, self.key)
 
     @property
     def bearer(self) -> str:
@@ -84,7 +102,7 @@ class ServedTelemetry:
         self.tracer = tracer
         port = settings.port + worker if settings.port else 0
         self.endpoints = (
-            Endpoints(health, self.metrics, settings.host, port, settings.bearer) if settings.serve else None
+            Endpoints(health, self.metrics, settings.host, port, settings.access) if settings.serve else None
         )
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foundation import bounded_pattern
-from foundation.bounded_pattern import BoundedPattern, PatternError
+from foundation.bounded_pattern import BoundedPattern, UserPatternError
 
 SLOW = {
     r"(a|aa)+b": "a" * 2_000,
@@ -63,5 +63,5 @@ def test_long_texts_have_longer():
 
 @pytest.mark.parametrize("pattern", ["(", "[", "a{2,1}", b"(?P<key>"])
 def test_what_is_not_a_pattern_is_refused_in_a_sentence(pattern):
-    with pytest.raises(PatternError, match="is not a regular expression: "):
+    with pytest.raises(UserPatternError, match="is not a regular expression: "):
         BoundedPattern(pattern)

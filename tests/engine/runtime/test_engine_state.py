@@ -11,6 +11,8 @@ from engine.runtime.engine_state import worker_states
 from engine.runtime.liveness import healthz
 from engine.settings import from_mapping
 from engine.telemetry.telemetry import Telemetry
+from foundation.errors import DriftlineError
+from tests.support.certificates import Authority
 
 
 def settings_of(region, port, **telemetry):
@@ -37,6 +39,22 @@ def test_a_worker_is_asked_with_the_token(token):
     assert (state.worker, state.lines, state.ready) == (0, 7, False)
 
 
+def test_a_worker_is_asked_over_https(tmp_path):
+    certificate, key = Authority(tmp_path, "authority").issue("engine")
+    served = {"certificate": str(certificate), "key": str(key), "token": "secret"}
+    settings = settings_of("eu", free_port(2), **served)
+    with Telemetry(settings.telemetry, ManualClock(), {}, "eu") as telemetry:
+        telemetry.metrics.lines.inc(7)
+        (state,) = worker_states(settings)
+        assert healthz(settings.telemetry, settings.telemetry.port)
+    assert state.lines == 7
+
+
+def test_a_certificate_needs_its_key():
+    with pytest.raises(DriftlineError, match="certificate and key are needed together"):
+        settings_of("eu", free_port(2), certificate="c.pem")
+
+
 def test_a_worker_that_refuses_the_token_is_not_shown():
     port = free_port(2)
     with Telemetry(settings_of("eu", port, token="secret").telemetry, ManualClock(), {}, "eu"):
@@ -59,7 +77,7 @@ def test_a_program_that_does_not_speak_http_is_not_a_worker():
         thread.start()
         port = server.getsockname()[1]
         assert worker_states(settings_of("eu", port)) == []
-        assert not healthz("127.0.0.1", port)
+        assert not healthz(settings_of("eu", port).telemetry, port)
         thread.join()
 
 

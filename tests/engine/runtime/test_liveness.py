@@ -19,8 +19,8 @@ class Workers:
         self.moves = {}
         self.asked = []
 
-    def __call__(self, host, port):
-        self.asked.append((host, port))
+    def __call__(self, settings, port):
+        self.asked.append((settings.host, port))
         return self.moves.get(port, False)
 
 
@@ -94,6 +94,6 @@ def test_healthz_is_asked_over_http(status, moves):
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.handle_request)
         thread.start()
-        assert healthz("127.0.0.1", server.server_port) is moves
+        assert healthz(SETTINGS, server.server_port) is moves
         thread.join()
-    assert not healthz("127.0.0.1", server.server_port)
+    assert not healthz(SETTINGS, server.server_port)

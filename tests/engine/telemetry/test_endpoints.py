@@ -2,6 +2,7 @@
 
 import json
 import socket
+import ssl
 import urllib.error
 import urllib.request
 
@@ -9,9 +10,11 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from engine.clock import ManualClock
-from engine.telemetry.endpoints import EndpointError, Endpoints
+from engine.telemetry.endpoints import EndpointAccess, EndpointError, Endpoints
 from engine.telemetry.health import CONDITIONS, Health
 from engine.telemetry.metrics import Metrics
+from engine.telemetry.scrape import read_page
+from tests.support.certificates import Authority
 
 
 @pytest.fixture
@@ -130,7 +133,7 @@ def test_other_addresses_serve_any_name(health):
 
 @pytest.mark.parametrize("given", [None, "Bearer wrong", "Basic secret", "secret"])
 def test_without_the_token_only_the_status_is_shown(health, given):
-    endpoints = Endpoints(health, Metrics(), "127.0.0.1", 0, "secret")
+    endpoints = Endpoints(health, Metrics(), "127.0.0.1", 0, EndpointAccess("secret"))
     health.fail("model", "no version in /models")
     headers = {} if given is None else {"Authorization": given}
     assert ask(endpoints, "/healthz", **headers)[::2] == (200, '{"status":"ok"}\n')
@@ -142,7 +145,7 @@ def test_without_the_token_only_the_status_is_shown(health, given):
 
 
 def test_with_the_token_all_is_shown(health):
-    endpoints = Endpoints(health, Metrics(), "127.0.0.1", 0, "secret")
+    endpoints = Endpoints(health, Metrics(), "127.0.0.1", 0, EndpointAccess("secret"))
     health.fail("model", "no version in /models")
     assert "/models" in ask(endpoints, "/readyz", Authorization="Bearer secret")[2]
     assert ask(endpoints, "/metrics", Authorization="bearer secret")[0] == 200
@@ -150,9 +153,85 @@ def test_with_the_token_all_is_shown(health):
 
 
 def test_a_request_that_takes_too_long_is_cut(health):
-    endpoints = Endpoints(health, Metrics(), "127.0.0.1", 0, request_s=0.2)
+    endpoints = Endpoints(health, Metrics(), "127.0.0.1", 0, EndpointAccess(request_s=0.2))
     with socket.create_connection(("127.0.0.1", endpoints.port), timeout=10) as slow:
         slow.sendall(b"GET /healthz HTTP/1.0\r\nX-Slow: ")
         assert slow.recv(100) == b""
     assert ask(endpoints, "/healthz")[0] == 200
     endpoints.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "status"),
+    [
+        ("0.0.0.0", "engine.internal:9464", 200), ("0.0.0.0", "Engine.Internal", 200), ("0.0.0.0", "evil.example", 421),
+        ("0.0.0.0", "localhost", 421), ("127.0.0.1", "engine.internal", 200), ("127.0.0.1", "localhost:9464", 200),
+        ("127.0.0.1", "evil.example", 421),
+    ],
+)  # fmt: skip
+def test_only_the_hosts_of_the_settings_are_served(health, address, host, status):
+    endpoints = Endpoints(health, Metrics(), address, 0, EndpointAccess(hosts=("engine.internal",)))
+    assert ask(endpoints, "/healthz", Host=host)[0] == status
+    endpoints.close()
+
+
+@pytest.fixture
+def authority(tmp_path):
+    return Authority(tmp_path, "authority")
+
+
+def encrypted(health, certificate, key, **more):
+    return Endpoints(health, Metrics(), "127.0.0.1", 0, EndpointAccess("secret", (), certificate, key, **more))
+
+
+def page(endpoints, path, **how):
+    return read_page("127.0.0.1", endpoints.port, path, 10, **how)
+
+
+def test_with_a_certificate_https_is_served(health, authority):
+    certificate, key = authority.issue("engine")
+    endpoints = encrypted(health, certificate, key)
+    trusted = ssl.create_default_context(cafile=authority.certificate)
+    with urllib.request.urlopen(f"https://127.0.0.1:{endpoints.port}/healthz", timeout=10, context=trusted) as answer:
+        assert (answer.status, answer.read()) == (200, b'{"status":"ok"}\n')
+    assert page(endpoints, "/metrics", token="secret", certificate=certificate)[0] == 200
+    assert page(endpoints, "/healthz", certificate=certificate)[0] == 200
+    with pytest.raises(OSError, match="does not answer with HTTP"):
+        page(endpoints, "/healthz")
+    endpoints.close()
+
+
+def test_the_token_goes_to_the_own_certificate_only(health, authority):
+    certificate, _ = authority.issue("engine")
+    impostor = encrypted(health, *authority.issue("impostor"))
+    with pytest.raises(ssl.SSLError, match="CERTIFICATE_VERIFY_FAILED"):
+        page(impostor, "/metrics", token="secret", certificate=certificate)
+    impostor.close()
+
+
+def test_a_probe_does_not_fail_for_an_expired_certificate(health, authority):
+    certificate, key = authority.issue("engine", days=-1)
+    endpoints = encrypted(health, certificate, key)
+    assert page(endpoints, "/healthz", certificate=certificate)[0] == 200
+    endpoints.close()
+
+
+def test_a_client_that_does_not_shake_hands_is_cut_and_holds_nobody_up(health, authority, capfd):
+    certificate, key = authority.issue("engine")
+    endpoints = encrypted(health, certificate, key, request_s=0.2)
+    with socket.create_connection(("127.0.0.1", endpoints.port), timeout=10) as silent:
+        assert page(endpoints, "/healthz", certificate=certificate)[0] == 200
+        assert silent.recv(100) == b""
+    with socket.create_connection(("127.0.0.1", endpoints.port), timeout=10) as plain:
+        plain.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        assert b"driftline" not in plain.recv(1000)
+    endpoints.close()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_certificate_that_cannot_be_used_is_an_error_with_the_settings(health, authority, tmp_path):
+    certificate, _ = authority.issue("engine")
+    _, other = authority.issue("other")
+    for given in ((certificate, other), (tmp_path / "none.crt", other), (other, certificate)):
+        with pytest.raises(EndpointError, match=r"telemetry\.certificate .* and telemetry\.key .* cannot be used: "):
+            encrypted(health, *given)
