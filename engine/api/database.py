@@ -1,6 +1,7 @@
 """The SQL store as the API reads and writes it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,11 +11,14 @@ from connectors.base import SinkUnavailableError
 from connectors.sql_database import begin_write, database_url, driver_message, open_database, shown
 from connectors.sql_settings import SqlSettings
 
+REPORTED_S = 60.0
+"""How long a failed write is reported; then nothing is known until the next one."""
+
 
 class Database:
     """The tables of `connectors.sql_schema`; threads may share it."""
 
-    def __init__(self, settings: SqlSettings) -> None:
+    def __init__(self, settings: SqlSettings, monotonic_s: Callable[[], float] = time.monotonic) -> None:
         """Open the database and bring its schema up to date.
 
         Raises:
@@ -23,6 +27,13 @@ class Database:
         """
         self._url = database_url(settings)
         self._engine = open_database(self._url, settings)
+        self._monotonic_s = monotonic_s
+        self._failed_s: float | None = None
+
+    @property
+    def writable(self) -> bool:
+        """False for `REPORTED_S` after a write that failed, unless a later one succeeded."""
+        return self._failed_s is None or self._monotonic_s() > self._failed_s + REPORTED_S
 
     def rows(self, query: sa.Select[Any]) -> Sequence[Mapping[str, Any]]:
         """The rows of a query.
@@ -71,7 +82,10 @@ class Database:
                 begin_write(connection)
                 yield connection
         except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
+            if not isinstance(error, sa.exc.IntegrityError):  # a name that is taken says nothing about the database
+                self._failed_s = self._monotonic_s()
             raise SinkUnavailableError(f"cannot write {shown(self._url)}: {driver_message(error)}") from error
+        self._failed_s = None
 
     def close(self) -> None:
         """Close every connection."""

@@ -63,7 +63,7 @@ class Services:
         """
         region = None if settings.region is None else load(settings.region)
         coordinator = None if settings.coordinator is None else load_coordinator(settings.coordinator)
-        database = Database(_store_of(settings, region))
+        database = Database(_store_of(settings, region), monotonic_s)
         limits = settings.requests
         models = settings.models
         if not models and coordinator is not None:

@@ -33,7 +33,7 @@ def test_postgresql_is_killed_twice_and_the_worker_once(
     engine = launch({"type": "kafka", "brokers": broker.brokers, "topic": topic}, [sql], rollup={"keep_days": 3_650})
     feeder = Feeder(broker.brokers, topic, [lines], SECONDS)
     until(lambda: engine.ready(), "the engine answers")
-    server = _Server(postgres_url)
+    server = PostgresServer(postgres_url)
     feeder.start()
     for outage in range(2):
         until(lambda least=outage + 1: len(_documents(postgres_url)) >= 5 * least, "alerts are stored")
@@ -52,7 +52,7 @@ def test_postgresql_is_killed_twice_and_the_worker_once(
     assert _rows(postgres_url, f"SELECT SUM({levels}) FROM template_minutes") == [(len(lines),)]
 
 
-class _Server:
+class PostgresServer:
     """The server of the tests, killed as a crash does and started again with its files."""
 
     def __init__(self, url: str) -> None:

@@ -6,6 +6,7 @@ import { LoginPage } from "./pages/login";
 import { SESSION_KEY, SessionContext, useSessionQuery } from "./session";
 import { Shortcuts } from "./shortcuts";
 import { applyTheme, storedTheme, THEMES, type Theme } from "./theme";
+import { DatabaseBanner } from "./ui/databaseBanner";
 import { Failure, Loading } from "./ui/states";
 
 export const PAGES = [
@@ -51,6 +52,7 @@ export function Layout() {
           <Account name={session.data.name} role={session.data.role} />
         </header>
         <main id="main" tabIndex={-1}>
+          <DatabaseBanner />
           <Outlet />
         </main>
       </div>
