@@ -208,6 +208,8 @@ class WindowDetector(Model):
     name: ClassVar[str]
     supervised: bool
     """True: `fit` needs labels of both classes. False: `fit` is given normal windows only."""
+    learns: ClassVar[bool] = True
+    """False where it scores without having been fitted."""
 
     @property
     def highest_score(self) -> float:

@@ -9,6 +9,7 @@ import typer
 from engine.cli.input_files import stored_logs
 from engine.cli.options import (
     Data,
+    Detector,
     FormatName,
     Json,
     KeepCut,
@@ -40,6 +41,7 @@ def evaluate(
     store: StoreUrl = None,
     name: Name = None,
     version: Version = None,
+    detector: Detector = None,
     against: Annotated[
         list[str] | None,
         typer.Option(help="Another model of the store to compare with, NAME or NAME:VERSION. May be repeated."),
@@ -63,10 +65,10 @@ def evaluate(
     if out is not None:
         require("evaluation", "the evaluation report")
         report.prepare(out)
-    asked = [(name, version), *(_named(text) for text in against or [])]
+    asked = [*([] if detector else [(name, version)]), *(_named(text) for text in against or [])]
     settings = setup(region, format, window, window_set, store, name)
     with stored_logs(data) as logs:
-        evaluation = _evaluate(LogSpec(logs, labels), settings, asked, after, keep_cut, json)
+        evaluation = _evaluate(LogSpec(logs, labels), settings, detector, asked, after, keep_cut, json)
     document = evaluation.document() if out is None else report.write(evaluation, out)
     for sentence in evaluation.warnings:
         print(f"warning: {sentence}", file=sys.stderr)
@@ -104,20 +106,20 @@ def _named(text: str) -> tuple[str, int | None]:
 
 
 def _evaluate(
-    spec: "LogSpec", settings: "tuple[Preprocessing, str, str, str]",
+    spec: "LogSpec", settings: "tuple[Preprocessing, str, str, str]", detector: str | None,
     asked: list[tuple[str | None, int | None]], after: float, keep_cut: bool, quiet: bool,
 ) -> "Evaluation":  # fmt: skip
     """Score the log with each requested model; the log is read once, with the first model's gap unless one is set."""
     from engine.offline import trained_lines
-    from engine.offline.detect import as_trained, load_units, score_windows
+    from engine.offline.detect import as_trained, load_units, score_windows, untrained
     from engine.offline.evaluate import EvaluatedModel, Evaluation
     from engine.offline.inputs import log_files, sha256
     from models.storage.store import ModelStore
     from models.text.embeddings import embedding_cache
 
     preprocessing, url, called, device = settings
-    store = ModelStore(url)
-    models = [store.load(n or called, v, device=device, cache=embedding_cache()) for n, v in asked]
+    models = [untrained(detector)] if detector else []
+    models += [ModelStore(url).load(n or called, v, device=device, cache=embedding_cache()) for n, v in asked]
     preprocessing = as_trained(preprocessing, models[0].card)
     with progress_bar(quiet) as bar:
         task = bar.add_task("reading", total=None, figures="")
@@ -147,7 +149,8 @@ def score(
     window_set: WindowSet = None,
     store: StoreUrl = None,
     name: Name = None,
-    version: Annotated[int | None, typer.Option(help="Version; the current one if not given.")] = None,
+    version: Version = None,
+    detector: Detector = None,
     top: Annotated[int, typer.Option(min=1, help="Rows of the table: the most anomalous windows.")] = 20,
     keep_cut: KeepCut = False,
     json: Annotated[
@@ -158,24 +161,27 @@ def score(
 
     Example: driftline score app.log --region eu-west.toml --top 10
     """
-    from engine.offline.detect import as_trained, score_log
+    from engine.offline.detect import as_trained, load_units, score_windows, untrained
     from engine.offline.inputs import LogSpec
     from models.storage.store import ModelStore
+    from models.text.embeddings import embedding_cache
 
     preprocessing, url, called, device = setup(region, format, window, window_set, store, name)
-    preprocessing = as_trained(preprocessing, ModelStore(url).card(called, version))
+    if detector:
+        stored = untrained(detector)
+    else:
+        stored = ModelStore(url).load(called, version, device=device, cache=embedding_cache())
+    preprocessing = as_trained(preprocessing, stored.card)
     with stored_logs(files) as logs, progress_bar(json) as bar:
         spec = LogSpec(logs, supervised=False)
         task = bar.add_task("scoring", total=None, figures="")
-        scored = score_log(
-            spec, preprocessing, ModelStore(url), called, version, keep_cut=keep_cut, device=device,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )  # fmt: skip
+        windows = load_units(spec, preprocessing, keep_cut=keep_cut)
+        scored = score_windows(windows, stored, lambda done, total: bar.update(task, completed=done, total=total))
     if json:
         for i in range(len(scored.scores)):
             print_json(_window(scored, i))
         return
-    _print_scores(scored, f"{spec.title}: {called} version {scored.version}", top)
+    _print_scores(scored, f"{spec.title}: {scored.model}{f' version {scored.version}' if scored.version else ''}", top)
 
 
 def _window(scored: "ScoredLog", i: int) -> dict[str, Any]:

@@ -41,6 +41,10 @@ StoreUrl = Annotated[str | None, typer.Option(help="Model store; the region's if
 Name = Annotated[
     str | None, typer.Option("--name", "--model", help="Name of the model in the store; the region's if not given.")
 ]
+Detector = Annotated[
+    str | None,
+    typer.Option(help="Detector that needs no model: rules, which scores templates by their words. No store is read."),
+]
 Version = Annotated[int | None, typer.Option(help="Version; the current one if not given.")]
 ThresholdSet = Annotated[
     list[str] | None,

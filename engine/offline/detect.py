@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,10 +19,12 @@ from engine.settings import load
 from engine.steps.preprocessing import described
 from engine.steps.window import SessionWindows, WindowSettings, with_trained_gap
 from foundation.settings_errors import InvalidSettingsError, models_in, tag_of, unknown, validated
-from models.base import Progress
-from models.detectors.registry import build
+from models.base import ModelSettingsError, Progress
+from models.detectors.registry import UNTRAINED, build
+from models.detectors.rules import THRESHOLD
 from models.storage.store import Card, ModelStore, Stored
 from models.text.embeddings import embedding_cache
+from models.thresholds.base import Threshold
 from models.train_detector import Trained, TrainSettings, train
 from models.training.metrics import evaluate
 from models.training.scoring import WindowScorer
@@ -206,6 +209,22 @@ def score_log(
     """
     stored = store.load(name, version, device=device, cache=embedding_cache())
     return score_windows(load_units(spec, preprocessing, keep_cut=keep_cut), stored, progress)
+
+
+def untrained(name: str) -> Stored:
+    """A detector that needs no training, with a made-up card of version 0.
+
+    Raises:
+        ModelSettingsError: there is no such detector.
+    """
+    if name not in UNTRAINED:
+        known = ", ".join(UNTRAINED)
+        raise ModelSettingsError(f"detector '{name}' cannot score without a model; {known} can")
+    card = Card(
+        name=name, version=0, parent=None, created_at=datetime.fromtimestamp(0, UTC), detector=name, settings={},
+        extra={}, weights_sha256="", threshold=Threshold(rule="fixed", value=THRESHOLD),
+    )  # fmt: skip
+    return Stored(build(name), card)
 
 
 def load_units(

@@ -178,6 +178,7 @@ def _subject(make: Make, workload: WindowWorkload) -> Subject[WindowDetector]:
         output=output,
         explain=lambda detector: detector.explain(workload.windows),
         build=lambda name, settings: build(name, settings, device="cpu"),
+        learns=make().learns,
     )
 
 

@@ -15,6 +15,8 @@ DETECTORS: Mapping[str, str] = {
     "lstm_autoencoder": "models.detectors.lstm_autoencoder:LstmAutoencoder:LstmAutoencoderSettings",
 }
 """Name → `module:Class:Settings`."""
+UNTRAINED: Mapping[str, str] = {"rules": "models.detectors.rules:RuleScores:RuleScoresSettings"}
+"""Those that need no training and no store, likewise."""
 
 
 def build(
@@ -23,7 +25,7 @@ def build(
     """Build a detector without weights, to be fitted or loaded.
 
     Args:
-        name: A name in `DETECTORS`.
+        name: A name in `DETECTORS` or `UNTRAINED`.
         settings: The detector's own settings, defaults where absent; the result of its `settings` method.
         device: `auto`, `cpu`, `cuda` or `cuda:N`; detectors without a network ignore it.
         cache: Folder for encoded template texts; None keeps them in memory only.
@@ -32,5 +34,6 @@ def build(
         ModelSettingsError: the detector, a setting, a value or the device is unknown.
         EncoderError: the text encoder cannot be found.
     """
-    detector: WindowDetector = build_model(DETECTORS, "detector", name, settings, device, cache)
+    known = UNTRAINED if name in UNTRAINED else DETECTORS
+    detector: WindowDetector = build_model(known, "detector", name, settings, device, cache)
     return detector

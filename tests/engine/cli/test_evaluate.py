@@ -143,3 +143,25 @@ def test_score_lists_every_window(driftline, place):
     assert table.code == 0
     assert f"of {len(rows):,} windows reach the threshold" in table.out
     assert table.out.count("blk_") == 3
+
+
+def test_rules_score_a_log_without_any_store(driftline, place, tmp_path):
+    ran = driftline("score", place.log, "--detector", "rules", "--store", tmp_path / "none", "--json")
+    assert ran.code == 0, ran.err
+    rows = [orjson.loads(line) for line in ran.out.splitlines()]
+    assert {row["anomalous"] for row in rows} == {True, False}
+    assert not (tmp_path / "none").exists()
+
+
+def test_rules_are_compared_with_labels_and_with_a_stored_model(driftline, place):
+    arguments = ["evaluate", *place.data, "--store", place.store, "--detector", "rules", "--json"]
+    alone, compared = driftline(*arguments), driftline(*arguments, "--against", "event_counts:1")
+    assert alone.code == compared.code == 0, (alone.err, compared.err)
+    assert (alone.json()["model"], alone.json()["version"]) == ("rules", 0)
+    assert list(compared.json()["compared"]) == ["event_counts v1"]
+
+
+def test_a_detector_that_must_be_trained_is_refused_without_a_model(driftline, place):
+    ran = driftline("score", place.log, "--detector", "bert_cnn")
+    assert ran.code == 2
+    assert ran.err == "driftline: detector 'bert_cnn' cannot score without a model; rules can\n"

@@ -7,16 +7,15 @@ import pytest
 from models.base import WindowDetector
 from models.detectors import checks
 from models.detectors.checks import CHECKS, WindowWorkload, fitted
-from models.detectors.registry import DETECTORS, build
+from models.detectors.registry import DETECTORS, UNTRAINED, build
 from models.detectors.torch_detector import TorchDetector
 from models.training.model_registry import entry
 from tests.support.trained import TrainedOnce
 
 TRAINED = TrainedOnce(fitted)
-VARIANTS = [
-    (name, settings) for name in DETECTORS for settings in entry(DETECTORS, "detector", name).model.check_settings
-]
-WITH_DEVICE = [v for v in VARIANTS if issubclass(entry(DETECTORS, "detector", v[0]).model, TorchDetector)]
+EVERY = {**DETECTORS, **UNTRAINED}
+VARIANTS = [(name, settings) for name in EVERY for settings in entry(EVERY, "detector", name).model.check_settings]
+WITH_DEVICE = [v for v in VARIANTS if issubclass(entry(EVERY, "detector", v[0]).model, TorchDetector)]
 
 
 def maker(variant: tuple[str, Mapping[str, Any]], device: str = "cpu") -> Callable[[], WindowDetector]:
