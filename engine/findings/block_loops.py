@@ -1,6 +1,6 @@
 """One pass over the lines of a block: what detectors need of each template or level, and of the gaps between lines."""
 
-from engine.findings.loops import Int, Ints, entry
+from engine.findings.loops import Flag, Floats, Int, Ints, entry
 
 
 @entry
@@ -98,3 +98,59 @@ def add_gaps(gaps: Ints, used: Int, histogram: Ints, numbers: Ints) -> None:
     for i in range(used):
         histogram[gaps[i, 0], gaps[i, 1]] += 1
         numbers[gaps[i, 0]] += 1
+
+
+@entry
+def has_span(spans: Ints, field: Int) -> Flag:
+    """Whether a line has a field, see `engine.parsing.parsed_columns.Rows.spans`."""
+    for i in range(len(spans)):
+        if spans[i, field, 1] > spans[i, field, 0]:
+            return True
+    return False
+
+
+@entry
+def add_to_hour(
+    keys: Ints, rows: Ints, times: Ints, start: Int, stop: Int, now: Floats, place: Ints
+) -> None:  # fmt: skip
+    """Add lines to the open hour of `engine.findings.season`.
+
+    Takes:
+        keys: int32 (n,): the lines' templates.
+        rows, times: int64 (n,): their numbers and times in ns.
+        start, stop: The lines to add.
+        now: float64 (m,): lines of each template that is watched in the hour.
+        place: int64 (4, m): number of the first and last line, and their times, the second not before the first.
+    """
+    for i in range(start, stop):
+        key = keys[i]
+        if key < len(now):
+            if not now[key]:
+                place[0, key], place[2, key] = rows[i], times[i]
+            now[key] += 1
+            place[1, key], place[3, key] = rows[i], max(times[i], place[2, key])
+
+
+@entry
+def longest_pause(times: Ints, first: Int, witnesses: Int) -> tuple[Int, Int]:
+    """Find the longest pause between the lines before a line, and it and the lines behind it.
+
+    Takes:
+        times: int64 (n,): in ns; before the first line and behind the last one the same time is assumed to go on.
+        first: The first line that can end the pause, at least 1.
+        witnesses: The pause begins with the latest of so many lines, and ends with the earliest of so many.
+
+    Returns:
+        The line that ends the pause, counted from `first`, and its length in ns, negative if no line is behind all of
+        those before it.
+    """
+    found, longest = 0, 0
+    for i in range(first, len(times)):
+        began, ended = times[i - 1], times[i]
+        for age in range(2, witnesses + 1):
+            began = max(began, times[max(0, i - age)])
+        for ahead in range(1, witnesses):
+            ended = min(ended, times[min(len(times) - 1, i + ahead)])
+        if i == first or ended - began > longest:
+            found, longest = i - first, ended - began
+    return found, longest

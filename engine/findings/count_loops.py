@@ -18,10 +18,14 @@ COLUMNS = 8
 
 
 @loop
-def _far(count: Float, mean: Float, size: Float) -> Flag:
-    """Whether a count is far from the mean of a negative binomial of this size."""
-    sigma = sqrt(mean + mean * mean / size)
-    return (count > mean + SUSPECT_Z * sigma and count >= 2) or (mean >= FEWEST and count < LOW * mean)
+def _above(count: Float, mean: Float, size: Float) -> Flag:
+    """Whether a count is far above the mean of a negative binomial of this size."""
+    return count > mean + SUSPECT_Z * sqrt(mean + mean * mean / size) and count >= 2
+
+
+@loop
+def _below(count: Float, mean: Float) -> Flag:
+    return mean >= FEWEST and count < LOW * mean
 
 
 @loop
@@ -46,7 +50,9 @@ def far_counts(
     counts: Floats, ring: Floats, n: Int, blocks: Int, totals: Floats, part: Floats, square: Floats, product: Floats,
     last: Floats, times: Floats, typical: Floats, families: Ints, of_families: Floats, found: Ints, columns: Floats,
 ) -> Int:  # fmt: skip
-    """Find the counts of a window that are far from usual by the lines or by the clock.
+    """Find the counts of a window that are far from usual both by the lines and by the clock.
+
+    Of a count that is far above usual by one of the two only, it is enough that this one fits the past better.
 
     Takes:
         counts: float64 (m,): in the block that ends the window.
@@ -81,7 +87,7 @@ def far_counts(
         count, total = columns[6, i], columns[7, i]
         usual = (total + 0.5) * share
         # Few things are unusual even for a Poisson count; all else is done for these alone.
-        if total < 1 or not _far(count, usual, total + 0.5):
+        if total < 1 or not (_above(count, usual, total + 0.5) or _below(count, usual)):
             continue
         if len(families) and not summed:
             for j in range(len(counts)):
@@ -100,7 +106,12 @@ def far_counts(
         clock = _shrunk(by_clock, rate_square, total, clock)
         expected = (total + 0.5) / past_s * span_s if past_s > 0 else usual
         inverse = 1.0 / (total + 0.5)
-        if _far(count, usual, 1.0 / (inverse + lines)) or _far(count, expected, 1.0 / (inverse + clock)):
+        many = _above(count, usual, 1.0 / (inverse + lines))
+        many_by_clock = _above(count, expected, 1.0 / (inverse + clock))
+        # One explanation is enough, unless the other fits the past better.
+        if many != many_by_clock:
+            many = past_s > 0 and (clock > lines if many else lines > clock)
+        if many or (_below(count, usual) and _below(count, expected)):
             found[used] = i
             columns[0, used], columns[1, used], columns[2, used] = count, total, usual
             columns[3, used], columns[4, used], columns[5, used] = expected, lines, clock

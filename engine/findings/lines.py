@@ -8,7 +8,9 @@ import orjson
 from numpy.typing import NDArray
 
 from engine.findings.base import NO_NODE, LineColumns, State, Values
+from engine.findings.block_loops import has_span
 from engine.findings.codes import Codes
+from engine.findings.number_loops import find_numbers
 from engine.findings.templates import TemplateTable
 from engine.formats.http_status import KINDS, NAMES
 from engine.parsing.parsed import Parsed
@@ -27,6 +29,8 @@ _LOOKED_AT = 400
 _MAX_NUMBERS = 12
 """Numbers in one message that are looked at."""
 _PLACES = [[f"{at}/{of}" for at in range(1, of + 1)] for of in range(_MAX_NUMBERS + 1)]
+# `engine.findings.number_loops` finds the same.
+# `engine.findings.number_loops` finds the same.
 _NUMBER = re.compile(
     rb"(?<![\w.:/-])-?(\d{1,15}(?:\.\d{1,9})?)"
     rb"(?=(?: ?(ns|us|ms|msec|secs?|seconds?|s|KB?|kB|MB?|GB?|bytes|B|%)(?!=))?(?![\w%]|[.:/-]\d))"
@@ -78,18 +82,31 @@ class ReadLines:
         start, end = rows.spans[row, _MESSAGE].tolist()
         return self.parsed.good.lines.data[start:end]
 
-    def numbers(self, i: int) -> list[tuple[str, float]]:
-        """The numbers in line `i` of these by place, of a document those in its fields as well.
+    def numbers(self, chosen: NDArray[np.int64]) -> list[list[tuple[str, float]]]:
+        """The numbers in some of these lines by place, of documents those in their fields as well.
 
         A place is the name of a field, or which number of how many in the message it is (`2/5`).
         """
-        found = _NUMBER.findall(self.message(i)[:_LOOKED_AT])
-        numbers = []
-        if len(found) <= _MAX_NUMBERS:
-            numbers = [(place, float(number)) for place, (number, _) in zip(_PLACES[len(found)], found, strict=True)]
-        if self.parsed.rows.fields and (row := int(self.parsed.good.rows[i])) in self.parsed.rows.fields:
-            numbers += _fields(self.parsed.good.lines.line(row))
+        rows, data = self.parsed.good.rows[chosen], self.parsed.good.lines.data
+        starts, ends = (places.copy() for places in self.parsed.rows.spans[rows, _MESSAGE].T)
+        found, counts = np.empty((len(chosen), _MAX_NUMBERS, 2), np.int64), np.empty(len(chosen), np.int64)
+        find_numbers(np.frombuffer(data, np.uint8), starts, np.minimum(ends, starts + _LOOKED_AT), found, counts)
+        numbers = [
+            [(place, float(data[a:b])) for place, (a, b) in zip(_PLACES[count], places, strict=False)]
+            if count <= _MAX_NUMBERS else []
+            for places, count in zip(found.tolist(), counts.tolist(), strict=True)
+        ]  # fmt: skip
+        if self.parsed.rows.fields:
+            for at, (i, row) in enumerate(zip(chosen.tolist(), rows.tolist(), strict=True)):
+                if row in self.parsed.rows.fields:
+                    numbers[at] = self._of_document(i, row)
         return numbers
+
+    def _of_document(self, i: int, row: int) -> list[tuple[str, float]]:
+        found = _NUMBER.findall(self.message(i)[:_LOOKED_AT])
+        places = _PLACES[len(found)] if len(found) <= _MAX_NUMBERS else ()
+        numbers = [(place, float(number)) for place, (number, _) in zip(places, found, strict=False)]
+        return numbers + _fields(self.parsed.good.lines.line(row))
 
     def name(self, i: int, place: str) -> str:
         """What a number in line `i` is called: the word before it, its unit and its place."""
@@ -157,13 +174,17 @@ class ColumnReader:
         lane_of = parsed.format()
         one = int(lane_of.min()) == int(lane_of.max())
         for lane in [int(lane_of[0])] if one else np.unique(lane_of).tolist():
-            mine = np.arange(len(parsed)) if one else np.flatnonzero(lane_of == lane)
+            mine = slice(None) if one else np.flatnonzero(lane_of == lane)
             cluster = parsed.rows.text[parsed.good.rows[mine]] if lane in requests else parsed.cluster[mine]
             known = self._known(lane, int(cluster.max()) + 1)
-            for i in np.flatnonzero(known[cluster] < 0).tolist():
-                if known[cluster[i]] < 0:
-                    known[cluster[i]] = self._new(parsed, int(mine[i]), int(row[mine[i]]))
-            keys[mine] = known[cluster]
+            found = known[cluster]
+            if found.min() < 0:
+                at = np.arange(len(parsed))[mine]
+                for i in np.flatnonzero(found < 0).tolist():
+                    if known[cluster[i]] < 0:
+                        known[cluster[i]] = self._new(parsed, int(at[i]), int(row[at[i]]))
+                found = known[cluster]
+            keys[mine] = found
         return keys
 
     def _with_status(self, parsed: Parsed, key: NDArray[np.int32], row: NDArray[np.int64]) -> NDArray[np.int32]:
@@ -214,6 +235,8 @@ class ColumnReader:
         """The host that wrote each line, or the thread where the line names no host."""
         nodes = np.zeros(len(parsed), np.int32)
         for field, mark in (("host", 0), ("thread", _THREAD_MARK)):
+            if nodes.all() or not (parsed.rows.fields or has_span(parsed.rows.spans, SPANNED.index(field))):
+                continue
             hashes = parsed.hashes(field)
             index = np.flatnonzero((hashes != 0) & (nodes == NO_NODE))
             if len(index):
@@ -256,14 +279,15 @@ class ColumnReader:
         Numbers that are part of an address, a path or an id are none.
         """
         columns = lines.columns
-        chosen = np.flatnonzero(columns.row[start:stop] % stride == 0) + start
+        chosen = np.arange(start + int(-columns.row[start]) % stride, stop, stride)
         rows: list[int] = []
         slots: list[int] = []
         values: list[float] = []
-        for i, row, key in zip(
-            chosen.tolist(), columns.row[chosen].tolist(), columns.key[chosen].tolist(), strict=True
-        ):
-            for place, number in lines.numbers(i):
+        for i, row, key, numbers in zip(
+            chosen.tolist(), columns.row[chosen].tolist(), columns.key[chosen].tolist(), lines.numbers(chosen),
+            strict=True,
+        ):  # fmt: skip
+            for place, number in numbers:
                 slot = self._slot(lines, i, key, place)
                 if slot >= 0:
                     rows.append(row)

@@ -9,12 +9,13 @@ from typing import Any
 from foundation import jit
 from foundation.jit import loop
 
-SOURCES = ("loops", "block_loops", "count_loops")
+SOURCES = ("loops", "block_loops", "count_loops", "number_loops", "value_loops")
 """Modules that hold the loops."""
 
 # To mypy an entry of an array is an object of numpy's, of which no sum is an `int`.
 Int = Any
 Float = Any
+Bytes = Any
 Flag = Any
 Ints = Any
 Floats = Any
@@ -36,4 +37,4 @@ def compiling() -> AbstractContextManager[bool]:
     return jit.compiling("detectors of findings", cache_folder(), "a few seconds")
 
 
-__all__ = ["Flag", "Float", "Floats", "Int", "Ints", "cache_folder", "compiling", "entry", "loop"]
+__all__ = ["Bytes", "Flag", "Float", "Floats", "Int", "Ints", "cache_folder", "compiling", "entry", "loop"]

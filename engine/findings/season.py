@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betainc  # type: ignore[import-untyped]
 
-from engine.findings.base import Block, Signal, State, TemplateLookup, Values
-from engine.findings.blocks import part_of
+from engine.findings.base import Block, Signal, State, TemplateLookup
+from engine.findings.block_loops import add_to_hour
 
 MAX_TEMPLATES = 1000
 """Templates that are watched, the oldest ones; each takes 400 bytes."""
@@ -67,9 +67,8 @@ class Season:
             if hour != self._hour:
                 found += self._close(block, start)
                 self._whole, self._hour = self._hour is not None, hour
-            # Most blocks lie in one hour, and their lines are grouped by template already.
-            whole = stop - start == len(block)
-            self._add(block if whole else Block(block.number, part_of(block.lines, start, stop, Values.none()), 0.0))
+            lines = block.lines
+            add_to_hour(lines.key, lines.row, lines.time_ns, start, stop, self._now, self._place)
         return found
 
     def _hours(self, block: Block) -> list[tuple[int, int, int]]:
@@ -82,16 +81,6 @@ class Season:
         hours = np.maximum(np.maximum.accumulate(time_ns) // _HOUR_NS, before)
         starts = np.flatnonzero(np.diff(hours, prepend=-1)).tolist()
         return [(int(hours[a]), a, b) for a, b in zip(starts, [*starts[1:], len(hours)], strict=True)]
-
-    def _add(self, block: Block) -> None:
-        """Add lines of the open hour."""
-        watched = int(np.searchsorted(block.keys, len(self._now)))
-        keys, first, last = block.keys[:watched], block.first[:watched], block.last[:watched]
-        row, time_ns = block.lines.row, block.lines.time_ns
-        new = self._now[keys] == 0
-        self._place[0, keys[new]], self._place[2, keys[new]] = row[first[new]], time_ns[first[new]]
-        self._place[1, keys], self._place[3, keys] = row[last], np.maximum(time_ns[last], self._place[2, keys])
-        self._now[keys] += block.counts[:watched]
 
     def _close(self, block: Block, at: int) -> list[Signal]:
         """Judges the open hour, which ends at line `at` of the block, then learns it unless only a part was read."""

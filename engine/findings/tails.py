@@ -17,8 +17,6 @@ import math
 from collections.abc import Hashable, Mapping
 from operator import itemgetter
 
-import numpy as np
-
 from engine.findings.base import State
 
 LEAST = 1.0
@@ -52,16 +50,18 @@ class Calibrator:
             about: What it is about.
         """
         n = min(self._n, _KEPT)
-        peaks = np.array([peak for peak, last, of in self._episodes if about not in of or self._n - last > _RUN])
-        if not len(peaks):
+        peaks = [peak for peak, last, of in self._episodes if about not in of or self._n - last > _RUN]
+        if not peaks:
             return surprise
-        peaks = np.sort(peaks)[::-1]
-        k = int(min(_PEAKS, max(1, n // 10), len(peaks)))
-        above, base = peaks[:k], float(peaks[k]) if len(peaks) > k else LEAST
-        scale = (float(np.median(above - base)) / math.log(2) * k + _PRIOR_PEAKS) / (k + _PRIOR_PEAKS)
-        scale = max(1.0, scale)
+        peaks.sort(reverse=True)
+        k = min(_PEAKS, max(1, n // 10), len(peaks))
+        base = peaks[k] if len(peaks) > k else LEAST
+        # They are sorted, so the middle ones are the median.
+        middle = ((peaks[(k - 1) // 2] - base) + (peaks[k // 2] - base)) / 2
+        scale = max(1.0, (middle / math.log(2) * k + _PRIOR_PEAKS) / (k + _PRIOR_PEAKS))
         if surprise <= base:
-            return max(0.0, min(surprise, math.log((n + 1) / (1 + float((peaks >= surprise).sum())))))
+            higher = sum(peak >= surprise for peak in peaks)
+            return max(0.0, min(surprise, math.log((n + 1) / (1 + higher))))
         return min(surprise, math.log((n + 1) / (k + 1)) + (surprise - base) / scale)
 
     def learn(self, highest: Mapping[Hashable, float]) -> None:

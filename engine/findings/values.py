@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import betainc, stdtr  # type: ignore[import-untyped]
 
 from engine.findings.base import Block, Signal, State, TemplateLookup
+from engine.findings.value_loops import learn_values, score_values
 
 Floats = NDArray[np.float64]
 
@@ -43,6 +44,8 @@ _FULL = 4000.0
 """Values at which a histogram is halved, so that it follows its place slowly."""
 _PRIOR, _PRIOR_SQUARE = 4.0, 4.0
 """Until a place has shown otherwise, its sums are taken to spread twice as far as those of independent values."""
+_HAZARD = math.sqrt(2 / math.pi)
+"""Hazard rate of the distance of a standard normal value from 0, at 0; its slope is never above 1."""
 _ARRAYS = ("histogram", "seen", "scores", "numbers", "spread", "tested")
 
 
@@ -70,28 +73,14 @@ class ValueShifts:
             self._grow(int(values.slot.max()) + 1)
         self._scores[:, at], self._numbers[at] = 0.0, 0.0
         bucket = _bucket(values.value)
-        if len(values.slot):
-            for statistic, score in enumerate(self._score(values.slot, bucket)):
-                np.add.at(self._scores[statistic, at], values.slot, score)
-            np.add.at(self._numbers[at], values.slot, (self._seen[values.slot] >= _MIN_VALUES).astype(np.float64))
+        score_values(
+            values.slot, bucket, self._histogram, self._seen, _MIN_VALUES, _FAR, np.array(_HIGH), self._scores[:, at],
+            self._numbers[at],
+        )  # fmt: skip
         self._n += 1
         found = self._test(block)
-        np.add.at(self._histogram, (values.slot, bucket), 1.0)
-        np.add.at(self._seen, values.slot, 1.0)
-        self._forget(np.unique(values.slot))
+        learn_values(values.slot, bucket, self._histogram, self._seen, _FULL)
         return found
-
-    def _score(self, slot: NDArray[np.int32], bucket: NDArray[np.int64]) -> list[Floats]:
-        """All scores of each value among the values before the block; 0 where these are too few."""
-        unique, inverse = np.unique(slot, return_inverse=True)
-        below = np.cumsum(self._histogram[unique], axis=1)
-        own, seen = self._histogram[slot, bucket], self._seen[slot]
-        rank = (below[inverse, bucket] - 0.5 * own + 0.5) / (seen + 1.0)
-        enough = seen >= _MIN_VALUES
-        low, median, high = (np.argmax(below >= q * below[:, -1:], axis=1)[inverse] for q in (0.16, 0.5, 0.84))
-        scores = [np.clip((bucket - median) / np.maximum((high - low) / 2, 1.0), -_FAR, _FAR)]
-        scores += [((rank > 1 - share) - share) / np.sqrt(share * (1 - share)) for share in _HIGH]
-        return [np.where(enough, score, 0.0) for score in scores]
 
     def _test(self, block: Block) -> list[Signal]:
         found: list[Signal] = []
@@ -111,10 +100,10 @@ class ValueShifts:
             total = self._scores[:, rows][:, :, some].sum(axis=1) / np.sqrt(number[some])
             spread = np.sqrt((self._spread[:, scale, some] + _PRIOR * _PRIOR_SQUARE) / (tested + _PRIOR))
             ratio = np.abs(total) / np.maximum(spread, 1.0)
-            surprise = -np.log(np.maximum(2 * stdtr(freedom, -ratio), 1e-300)) - np.log(tests)
-            strange = (surprise > 1.0) & (tested >= _MIN_BLOCKS) & present[some]
-            for statistic, i in zip(*(at.tolist() for at in np.nonzero(strange)), strict=True):
-                sure = float(surprise[statistic, i])
+            # No tail of a t distribution is thinner than this bound on that of the normal one.
+            maybe = (ratio * (ratio / 2 + _HAZARD) > 1.0 + np.log(tests)) & (tested >= _MIN_BLOCKS) & present[some]
+            for statistic, i in np.argwhere(maybe).tolist():
+                sure = float(-np.log(max(2 * stdtr(freedom[i], -ratio[statistic, i]), 1e-300)) - np.log(tests))
                 if statistic > 0:
                     high = _many(total[statistic, i], number[some[i]], _HIGH[statistic - 1])
                     sure = min(sure, float(high - np.log(tests)))
@@ -141,11 +130,6 @@ class ValueShifts:
     def _median(self, slot: int) -> float:
         below = np.cumsum(self._histogram[slot])
         return float(2.0 ** (np.searchsorted(below, below[-1] / 2) / _PER_OCTAVE) - 1.0)
-
-    def _forget(self, slots: NDArray[np.int32]) -> None:
-        full = slots[self._seen[slots] > _FULL]
-        self._histogram[full] /= 2
-        self._seen[full] /= 2
 
     def _grow(self, size: int) -> None:
         more = size - len(self._seen)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.findings.base import ALL_LINES, Block, Signal, State, TemplateLookup
+from engine.findings.block_loops import longest_pause
 from engine.findings.blocks import FIRST_SIZE
 from engine.findings.counts import SCALES, TESTS
 
@@ -106,15 +107,8 @@ class Volume:
         at = len(times) - len(block)
         if not at:
             return []
-        before = np.lib.stride_tricks.sliding_window_view(
-            np.append(np.repeat(times[:1], _WITNESSES), times), _WITNESSES
-        )
-        after = np.lib.stride_tricks.sliding_window_view(
-            np.append(times, np.repeat(times[-1:], _WITNESSES)), _WITNESSES
-        )
-        pauses = (after.min(axis=1)[:-1] - before.max(axis=1)[:-1])[at:]
-        i = int(np.argmax(pauses))
-        pause_s = max(0.0, float(pauses[i]) / 1e9)
+        i, pause_ns = longest_pause(times, at, _WITNESSES)
+        pause_s = max(0.0, pause_ns / 1e9)
         self._pause_s = max(self._pause_s, pause_s)
         end_ns, row = int(block.lines.time_ns[i]), int(block.lines.row[i])
         return self._pause_signals(pause_s, row, end_ns - int(pause_s * 1e9))

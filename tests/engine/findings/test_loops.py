@@ -7,10 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.findings.base import Block, LineColumns, Values
-from engine.findings.block_loops import find_gaps
+from engine.findings.block_loops import find_gaps, longest_pause
 from engine.findings.counts import CountHistory
 from engine.findings.levels import LevelShift
+from engine.findings.lines import _NUMBER
+from engine.findings.number_loops import find_numbers
 from engine.findings.silence import _BUCKETS, _LEAST_NS, Silence, _bucket
+from engine.findings.value_loops import learn_values, score_values
 
 KEYS = st.lists(st.integers(0, 6), min_size=1, max_size=40)
 
@@ -103,10 +106,14 @@ def _moments(counts, spans, n, scale):
     return tuple(np.array(a).reshape(groups, blocks, -1).sum(axis=1) for a in cut)
 
 
+def _high(count, mean, size):
+    return count > mean + 3 * sqrt(mean + mean**2 / size) and count >= 2
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32), st.integers(0, 2))
 def test_counts_far_from_usual_are_those_of_the_formula(seed, scale):
-    """Every count that is far from its mean by lines or clock is found, and no other."""
+    """Every count that is far from its mean by the lines and the clock is found, and no other."""
     rng = np.random.default_rng(seed)
     n, things, blocks = int(rng.integers(20, 60)), 5, 1 << scale
     rates = rng.gamma(0.5, 20, things)
@@ -124,17 +131,77 @@ def test_counts_far_from_usual_are_those_of_the_formula(seed, scale):
         if past[i] < 1:
             continue
         usual = (past[i] + 0.5) * blocks / (n + 1 - blocks)
-        far = []
         mean, rate = sums[:, i].mean(), sums[:, i].sum() / seconds.sum()
         by_lines = ((sums[:, i] ** 2).mean() - mean**2 - mean) / max(mean**2, 1e-12)
         at_rate = rate * seconds[:, 0]
         by_clock = (((sums[:, i] - at_rate) ** 2).sum() - sums[:, i].sum()) / max((at_rate**2).sum(), 1e-12)
-        for which, (middle, own) in enumerate(((usual, by_lines), ((past[i] + 0.5) / past_s * window_s, by_clock))):
-            dispersion = (past[i] * max(0.0, own) + 10 * history._pool[which, scale]) / (past[i] + 10)
-            for size in (past[i] + 0.5, 1 / (1 / (past[i] + 0.5) + dispersion)):
-                sigma = sqrt(middle + middle**2 / size)
-                high = window[i] > middle + 3 * sigma and window[i] >= 2
-                far.append(high or (middle >= 8 and window[i] < 0.6 * middle))
-        if far[0] and (far[1] or far[3]):
+        means = usual, (past[i] + 0.5) / past_s * window_s
+        own = [
+            (past[i] * max(0.0, one) + 10 * history._pool[which, scale]) / (past[i] + 10)
+            for which, one in enumerate((by_lines, by_clock))
+        ]
+        size = past[i] + 0.5
+        high = [_high(window[i], middle, 1 / (1 / size + one)) for middle, one in zip(means, own, strict=True)]
+        low = [middle >= 8 and window[i] < 0.6 * middle for middle in means]
+        kinder = own[1] > own[0] if high[0] else own[0] > own[1]
+        if (_high(window[i], usual, size) or low[0]) and (all(high) or (any(high) and kinder) or all(low)):
             expected.append(i)
     assert found.tolist() == expected
+
+
+PARTS = st.sampled_from(
+    "1 23 0 - . ms s % = KB K kB bytes B a : / _ sec seconds 1234567890123456 123456789012345 0.123456789 0.1234567891"
+    .split()
+)  # fmt: skip
+
+
+@given(st.lists(st.lists(PARTS | st.just(" "), max_size=12).map(lambda parts: "".join(parts).encode()), min_size=1))
+def test_numbers_are_those_of_the_regular_expression(messages):
+    data = b"".join(messages) + b"\n"
+    ends = np.cumsum([len(message) for message in messages])
+    starts = ends - [len(message) for message in messages]
+    found, counts = np.zeros((len(messages), 12, 2), np.int64), np.zeros(len(messages), np.int64)
+    find_numbers(np.frombuffer(data, np.uint8), starts, ends, found, counts)
+    for message, start, places, count in zip(messages, starts.tolist(), found.tolist(), counts.tolist(), strict=True):
+        expected = [(start + match.start(1), start + match.end(1)) for match in _NUMBER.finditer(message)]
+        assert count == len(expected)
+        assert [tuple(place) for place in places[:count]] == expected[:12]
+
+
+@given(st.lists(st.integers(-2, 6), min_size=2, max_size=14), st.integers(1, 3))
+def test_a_pause_lies_between_the_latest_line_before_and_the_earliest_after(steps, first):
+    times = np.cumsum(steps)
+    first = min(first, len(times) - 1)
+    pauses = [min(times[i : i + 3]) - max(times[max(0, i - 3) : i]) for i in range(first, len(times))]
+    assert longest_pause(times, first, 3) == (pauses.index(max(pauses)), max(pauses))
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 19)), min_size=1, max_size=300), st.integers(0, 19))
+def test_a_value_is_scored_among_those_before_it(before, bucket):
+    """By its distance from the median in half the distance of the 16 and 84 % quantiles, and by its rank."""
+    slots, buckets = (np.array(column) for column in zip(*before, strict=True))
+    histograms, seen = np.zeros((4, 20)), np.zeros(4)
+    learn_values(slots.astype(np.int32), buckets, histograms, seen, 1000.0)
+    assert histograms.sum(axis=1).tolist() == seen.tolist() == np.bincount(slots, minlength=4).tolist()
+    sums, numbers = np.zeros((2, 1, 4))[:, 0], np.zeros(4)
+    every = np.arange(4, dtype=np.int32)
+    score_values(every, np.full(4, bucket), histograms, seen, 40.0, 8.0, np.array([0.1]), sums, numbers)
+    for slot in range(4):
+        mine = np.sort(buckets[slots == slot])
+        if len(mine) < 40:
+            assert sums[:, slot].tolist() == [0, 0]
+            assert numbers[slot] == 0
+            continue
+        low, median, high = (mine[int(np.ceil(q * len(mine))) - 1] for q in (0.16, 0.5, 0.84))
+        assert sums[0, slot] == np.clip((bucket - median) / max((high - low) / 2, 1), -8, 8)
+        rank = ((mine < bucket).sum() + 0.5 * (mine == bucket).sum() + 0.5) / (len(mine) + 1)
+        assert sums[1, slot] == ((rank > 0.9) - 0.1) / np.sqrt(0.1 * 0.9)
+        assert numbers[slot] == 1
+
+
+def test_a_full_histogram_is_halved():
+    histograms, seen = np.full((1, 2), 2.0), np.full(1, 4.0)
+    learn_values(np.zeros(3, np.int32), np.array([0, 1, 1]), histograms, seen, 6.0)
+    assert histograms.tolist() == [[1.5, 2.0]]
+    assert seen.tolist() == [3.5]
