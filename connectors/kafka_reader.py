@@ -6,7 +6,7 @@ installed client does not allow the former. Both give `Fetched`: where each payl
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -56,12 +56,27 @@ class Fetched:
     def __len__(self) -> int:
         return len(self.addresses)
 
+    def split(self, count: int, last: Mark) -> tuple["Fetched", "Fetched"]:
+        """The first `count` messages, whose last one is `last`, and the others with the errors."""
+        head = replace(
+            self, addresses=self.addresses[:count], sizes=self.sizes[:count], offsets=self.offsets[:count], errors=(),
+            last=last,
+        )  # fmt: skip
+        rest = replace(
+            self, addresses=self.addresses[count:], sizes=self.sizes[count:], offsets=self.offsets[count:], first=None
+        )
+        return head, rest
+
 
 class MessageReader(Protocol):
     """Reads the messages of the one partition that a consumer is assigned to."""
 
     def poll(self, count: int, timeout_s: float, *, with_first: bool) -> Fetched:
         """At most `count` messages and errors, gathered for `timeout_s`."""
+        ...
+
+    def mark(self, index: int) -> Mark:
+        """A message of the last poll."""
         ...
 
     def close(self) -> None:
@@ -122,6 +137,10 @@ class LibraryReader:
             self._mark(first) if with_first else None, self._mark(last),
         )  # fmt: skip
 
+    def mark(self, index: int) -> Mark:
+        """See `MessageReader.mark`."""
+        return self._mark(int(self._pointers[index]))
+
     def _mark(self, pointer: int) -> Mark:
         offset, value = self._queue.message(pointer)
         return Mark(offset, self._queue.time_ms(pointer), value)
@@ -147,12 +166,14 @@ class ClientReader:
 
     def __init__(self, consumer: Consumer) -> None:
         self._consumer = consumer
+        self._messages: list[Message] = []
 
     def poll(self, count: int, timeout_s: float, *, with_first: bool) -> Fetched:
         """See `MessageReader.poll`."""
         found = self._consumer.consume(count, timeout_s)
         errors = [(error, message.offset() or 0) for message in found if (error := message.error()) is not None]
         messages = [message for message in found if message.error() is None] if errors else found
+        self._messages = messages
         values: list[Any] = [message.value() or b"" for message in messages]
         blob = np.frombuffer(b"".join(values), np.uint8)
         sizes = np.fromiter(map(len, values), np.int64, len(values))
@@ -166,8 +187,13 @@ class ClientReader:
             _mark(first) if with_first else None, _mark(last), blob,
         )  # fmt: skip
 
+    def mark(self, index: int) -> Mark:
+        """See `MessageReader.mark`."""
+        return _mark(self._messages[index])
+
     def close(self) -> None:
         """See `MessageReader.close`."""
+        self._messages = []
 
 
 def _mark(message: Message) -> Mark:

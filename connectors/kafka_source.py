@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
+import numpy as np
 from confluent_kafka import (
     OFFSET_BEGINNING,
     OFFSET_END,
@@ -38,6 +39,10 @@ POLL_S = 0.002
 
 BATCH_LINES = 10_000
 """About how many lines one batch holds, so that messages of many lines do not make it large and late."""
+
+BATCH_BYTES = 1 << 22
+"""How many bytes of messages are unpacked at once, or one message: a record of OTLP can have two bytes, and takes about
+200 in memory."""
 
 RANGE_S = 5.0
 """How long the brokers may take to name the offsets that they hold."""
@@ -122,6 +127,8 @@ class KafkaPartition:
         self._ended = False
         self._wanted = settings.batch_messages if settings.encoding == "lines" else 1 + BATCH_LINES // 100
         self._committed: int | None = None
+        self._rest: Fetched | None = None
+        self._passed = 0  # messages of the last poll before the rest
         self._consumer: Consumer | None = build_client(
             Consumer,
             settings,
@@ -147,7 +154,7 @@ class KafkaPartition:
             raise StopIteration
         self._check_topic()
         compare = self._bookmark.last_offset is not None
-        found = self._reader.poll(max(1, int(share * self._wanted)), POLL_S, with_first=compare)
+        found = self._fetch(max(1, int(share * self._wanted)), with_first=compare)
         at_end = self._handle_errors(found.errors)
         high = self._watermark(consumer)
         begin = 0
@@ -167,6 +174,18 @@ class KafkaPartition:
                 f"Kafka brokers {self.connection.brokers} cannot be reached for {self._name}: {reason}"
             )
         return None
+
+    def _fetch(self, count: int, *, with_first: bool) -> Fetched:
+        """What the last poll left over, or a new poll; of either at most `BATCH_BYTES`, or one message."""
+        found = self._rest or self._reader.poll(count, POLL_S, with_first=with_first)
+        taken = int(np.searchsorted(np.cumsum(found.sizes), BATCH_BYTES, side="right")) or 1
+        self._rest = None
+        if taken < len(found):
+            self._passed += taken
+            found, self._rest = found.split(taken, self._reader.mark(self._passed - 1))
+        else:
+            self._passed = 0
+        return found
 
     def snapshot(self) -> State:
         """The offset of the next message; committed to the consumer group as well."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from confluent_kafka import Consumer, Producer
 
-from connectors import kafka_library
+from connectors import kafka_library, kafka_source
 from connectors.broker import EmbeddedBroker
 from connectors.checks import drain
 from connectors.kafka_library import LibraryMismatchError, PartitionQueue
@@ -152,3 +152,57 @@ def test_a_reader_that_was_not_closed_does_not_hold_up_its_process(
     command = [sys.executable, "-c", _DROP, embedded_broker.brokers, topic, cycle]
     found = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert found.stdout == "dropped\n"
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("way", ["the library", "the client"])
+def test_messages_with_too_many_bytes_are_several_batches(
+    embedded_broker: EmbeddedBroker, new_topic: Callable[..., str], monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Records of two bytes each, as only a hostile producer writes them; a restart can come behind any batch."""
+    records = [3, 400, 20, 300, 2, 500, 1, 7, 250, 250, 2_000, 5]
+    topic = new_topic()
+    producer = Producer({"bootstrap.servers": embedded_broker.brokers})
+    for count in records:
+        producer.produce(topic, _request(b"\x12\x00" * count), partition=0)
+    assert producer.flush(60) == 0
+    monkeypatch.setattr(kafka_source, "BATCH_BYTES", 1_000)
+    if way == "the client":
+        monkeypatch.setattr(kafka_source, "reader_of", lambda consumer, *_: ClientReader(consumer))
+    settings = KafkaSourceSettings(
+        brokers=embedded_broker.brokers, topic=topic, stop_at_end=True, encoding="otlp_proto"
+    )
+    source = KafkaSource(settings, wall_ns=lambda: 0)
+    reader, positions, sizes, state = source.open(f"{topic}/0", None), [], [], None
+    while True:
+        try:
+            batch = reader.next_batch()
+        except StopIteration:
+            break
+        if batch is None:
+            continue
+        positions += batch.positions.tolist()
+        sizes.append(len(batch))
+        state = reader.snapshot()
+        if len(sizes) % 2:
+            reader.close()
+            reader = source.open(f"{topic}/0", state)
+    reader.close()
+    assert positions == [offset << 20 | i for offset, count in enumerate(records) for i in range(count)]
+    assert max(sizes) == 2_000, "a message is not divided"
+    assert sorted(sizes)[-2] <= 500, "two bytes a record"
+
+
+def _request(records: bytes) -> bytes:
+    """A log request of OTLP with these records in one scope of one resource."""
+    for tag in (0x12, 0x0A):
+        records = bytes([tag]) + _varint(len(records)) + records
+    return records
+
+
+def _varint(number: int) -> bytes:
+    out = b""
+    while number > 127:
+        out += bytes([number & 127 | 128])
+        number >>= 7
+    return out + bytes([number])
