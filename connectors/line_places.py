@@ -24,9 +24,10 @@ def line_place(name: str, byte: int, line: int | None) -> str:
 
 
 class _Block(NamedTuple):
-    """Positions of some lines, int64 ascending; the position behind the last; and how many lines come before."""
+    """Positions of some lines, int64 ascending; the first one, the one behind the last, and the lines before them."""
 
     positions: NDArray[np.int64]
+    first: int
     end: int
     before: int
 
@@ -53,7 +54,9 @@ class LineNumbers:
         if cut.rejects:
             rejected = np.array([byte + high for byte, _, _ in cut.rejects], np.int64)
             positions = np.sort(np.concatenate([positions, rejected]))
-        self._blocks.setdefault(partition, deque()).append(_Block(positions, high + cut.end, cut.before))
+        self._blocks.setdefault(partition, deque()).append(
+            _Block(positions, int(positions[0]), high + cut.end, cut.before)
+        )
         self._age.append(partition)
         self._lines += len(positions)
         while self._lines > MOST_LINES or len(self._age) > MOST_BLOCKS:
@@ -68,7 +71,7 @@ class LineNumbers:
 
     def line_of(self, partition: str, position: int) -> int | None:
         """The number of the line at a position or around it, from 1; None where it is not known."""
-        for positions, end, before in reversed(self._blocks.get(partition, ())):
-            if int(positions[0]) <= position < end:
-                return before + int(np.searchsorted(positions, position, side="right"))
+        for positions, first, end, before in reversed(self._blocks.get(partition, ())):
+            if first <= position < end:
+                return before + int(positions.searchsorted(position, side="right"))
         return None

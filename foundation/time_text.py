@@ -1,6 +1,7 @@
 """Times as text: RFC 3339 in UTC, the one form that documents, logs and tables carry."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 NS_PER_S = 1_000_000_000
 NS_PER_MS = 1_000_000
@@ -47,5 +48,7 @@ def parse_time(text: str) -> int:
     return time_ns
 
 
+@lru_cache(maxsize=1024)
 def _to_second(seconds: int) -> str:
+    # Times of neighbouring lines and documents share their seconds.
     return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]

@@ -282,7 +282,7 @@ def _tails(count: Floats, mean: Floats, total: Floats, dispersion: Floats) -> tu
     """
     size = 1.0 / (1.0 / (total + 0.5) + dispersion)
     sigma = np.sqrt(mean + mean * mean / size)
-    count = np.broadcast_to(count, mean.shape)
+    count = np.array((count, count))
     high, low = np.zeros(mean.shape), np.zeros(mean.shape)
     up = (count > mean + SUSPECT_Z * sigma) & (count >= 2)
     if up.any():

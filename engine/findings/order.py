@@ -68,16 +68,13 @@ class SessionOrder:
         first = np.append(True, sessions[1:] != sessions[:-1])[: len(order)]
         before = np.append(-1, keys[:-1])[: len(order)]
         starts, ends = np.flatnonzero(first), np.flatnonzero(np.append(first[1:], True)[: len(order)])
-        before[starts] = [self._last(one) for one in sessions[starts].tolist()]
+        young, old = self._young, self._old
+        before[starts] = [young[one] if one in young else old.get(one, -1) for one in sessions[starts].tolist()]
         self._young.update(zip(sessions[ends].tolist(), keys[ends].tolist(), strict=True))
         if len(self._young) > MAX_SESSIONS:
             self._young, self._old = {}, self._young
         follows = np.flatnonzero(before >= 0)
         return order[follows], before[follows]
-
-    def _last(self, session: int) -> int:
-        found = self._young.get(session)
-        return self._old.get(session, -1) if found is None else found
 
     def _signals(
         self, block: Block, at: Ints, steps: Ints, number: NDArray[np.int32], known: int, templates: int

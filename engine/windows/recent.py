@@ -92,11 +92,13 @@ class RecentLines:
 
 def _rows(held: _Held, session: int, first: int, last: int) -> NDArray[np.int32]:
     """int32: the rows in the batch's lines that belong to the session between the positions."""
-    rows = held.rows if session == WHOLE_SOURCE else held.rows[held.session == session]
-    if len(rows) and (held.first < first or held.last > last):
-        positions = held.lines.positions[rows]
-        rows = rows[(positions >= first) & (positions <= last)]
-    return rows
+    rows, sessions = held.rows, held.session
+    if held.first < first or held.last > last:
+        positions = held.lines.positions
+        bounds = positions.searchsorted(first), positions.searchsorted(last, "right")
+        start, stop = rows.searchsorted(np.array(bounds, rows.dtype)).tolist()
+        rows, sessions = rows[start:stop], sessions[start:stop]
+    return rows if session == WHOLE_SOURCE else rows[(sessions == session).nonzero()[0]]
 
 
 def _size(lines: ParsedLines) -> int:
