@@ -84,6 +84,7 @@ def train_classifier(
     name: str | None = None,
     source: str = "",
     facts: Mapping[str, int | float | str] | None = None,
+    preprocessing: Mapping[str, str] | None = None,
     device: str = "auto",
     cache: Path | None = None,
     progress: Progress | None = None,
@@ -102,6 +103,7 @@ def train_classifier(
         name: Name in the store; the classifier's where None.
         source: Where the data came from, for the card.
         facts: More about the data, for the card.
+        preprocessing: Settings that the lines were made with, for the card.
         device: See `build`.
         cache: Folder for encoded texts.
         progress: See `models.base.Progress`.
@@ -129,7 +131,10 @@ def train_classifier(
     )
     figures = class_figures(others.labels, classifier.probabilities(others.lines).argmax(1), others.weights)  # 3
     counts = _data(some, others, source) | dict(facts or {})
-    notes = ModelNotes(metrics={"validation": figures.table()}, seed=settings.seed, data=counts)
+    notes = ModelNotes(
+        metrics={"validation": figures.table()}, seed=settings.seed, data=counts,
+        preprocessing=dict(preprocessing or {}),
+    )  # fmt: skip
     version = store.publish(name or settings.classifier, classifier, notes) if store else None  # 4
     return TrainedClassifier(classifier, notes, report, version)
 

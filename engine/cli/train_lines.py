@@ -55,6 +55,8 @@ def train_lines(
     """Trains on labelled lines, publishes and logs the run; the options are those of `driftline train`."""
     from engine.offline.labelled_lines import read_labelled
     from engine.offline.mlflow import open_run_log
+    from engine.steps.parse import ParseSettings
+    from engine.steps.preprocessing import described_lines
     from models.storage.store import ModelStore
     from models.text.embeddings import embedding_cache
     from models.train_classifier import ClassifierTrainSettings, train_classifier
@@ -72,8 +74,9 @@ def train_lines(
         lines = read_labelled(path, labels)
         source = f"{path.name}, labels {labels}" if labels else path.name
         trained = train_classifier(
-            lines, settings, store=ModelStore(url), name=called, source=source, cache=embedding_cache(), progress=show
-        )
+            lines, settings, store=ModelStore(url), name=called, source=source,
+            preprocessing=described_lines(ParseSettings()), cache=embedding_cache(), progress=show,
+        )  # fmt: skip
     run = run_of(trained.classifier, trained.notes, trained.report, trained.version, called, url, started_at)
     place = record(log, runs, run)
     card: dict[str, Any] = {"name": called, "version": trained.version, "store": url, "train_s": run.train_s}

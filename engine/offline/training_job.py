@@ -26,8 +26,9 @@ from engine.offline.detect import (
 from engine.offline.inputs import LogSpec, require_unpacked
 from engine.offline.labelled_lines import read_labelled
 from engine.offline.recalibrate import recalibrate, refit
+from engine.parsing.parse_settings import ParseSettings
 from engine.settings import RegionSettings, load
-from engine.steps.preprocessing import described
+from engine.steps.preprocessing import described, described_lines
 from federation.region.holdout import count_labels
 from federation.storage.learning import LearningSet, Purpose
 from federation.storage.training_store import TrainingStore
@@ -137,13 +138,17 @@ def published_version(job: TrainingJob) -> int | None:
 def _classifier(job: TrainingJob, store: ModelStore, progress: Progress) -> TrainingReport:
     if job.data is not None:
         lines, source = read_labelled(job.data, "" if job.labels is None else str(job.labels)), job.data.name
+        parse = ParseSettings()
     else:
-        with _opened(job)[1] as opened:
+        region, store_of_lines = _opened(job)
+        with store_of_lines as opened:
             own = opened.line_set(Purpose.TRAIN)
+        parse = region.parse
         lines, source = LabelledLines(own.lines, own.labels, own.weights), STORE_SOURCE
     made = train_classifier(
         lines, ClassifierTrainSettings(classifier=job.detector, settings=job.settings, seed=job.seed),
-        store=store, name=job.model, source=source, facts={JOB: job.id}, cache=embedding_cache(), progress=progress,
+        store=store, name=job.model, source=source, facts={JOB: job.id}, preprocessing=described_lines(parse),
+        cache=embedding_cache(), progress=progress,
     )  # fmt: skip
     return _report(store.any_card(job.model, made.version), made.report)
 

@@ -12,7 +12,7 @@ from engine.serving.shadow import ModelFollower, ShadowRules
 from engine.settings import RegionSettings
 from engine.steps.classify import AlertClassifier, Classify, ClassifySettings, ServingClassifier
 from engine.steps.parse import Parser
-from engine.steps.preprocessing import DECISIVE, differences
+from engine.steps.preprocessing import DECISIVE, described, described_lines, differences
 from engine.steps.window import other_gap
 from engine.telemetry.telemetry import Telemetry
 from models.base import ModelStoreError
@@ -92,6 +92,8 @@ def classifier_follower(
         if store is None or (name == Rules.name and store.current(name) is None):
             return ServingClassifier(name, version, LineScorer(Rules(RulesSettings()), version))
         stored = store.load_classifier(name, version, device=chosen.device, cache=embedding_cache())
+        for warning in _other_lines(stored.card, settings):
+            log.warning("%s version %d: %s", name, version, warning)
         stored.classifier.prepare()
         return ServingClassifier(name, version, LineScorer(stored.classifier, version))
 
@@ -135,7 +137,7 @@ def classifying(
 
 
 def describe_classifier(settings: RegionSettings) -> str:
-    """Verify the current version of the line classifier and describe it.
+    """Verify the current version of the line classifier and describe it, and what differs from its training.
 
     Raises:
         ModelStoreError: it does not exist, is damaged, or is a window detector.
@@ -150,7 +152,13 @@ def describe_classifier(settings: RegionSettings) -> str:
         raise ModelStoreError(
             f"classify.name: {card.name} version {card.version} is a window detector, not a line classifier"
         )
-    return f"{card.name} version {card.version}: {card.detector}, verified"
+    return "; ".join([f"{card.name} version {card.version}: {card.detector}, verified", *_other_lines(card, settings)])
+
+
+def _other_lines(card: ClassifierCard, settings: RegionSettings) -> list[str]:
+    """Settings of a region that differ from those that a line classifier's lines were made with."""
+    found = differences(card.preprocessing, described_lines(settings.parse))
+    return [f"{sentence}, so its classes may not fit" for sentence in found.values()]
 
 
 def rule_patterns(chosen: ClassifySettings, settings: RegionSettings) -> list[str]:
@@ -188,7 +196,7 @@ def _other_preprocessing(card: Card, settings: RegionSettings) -> list[str]:
     Raises:
         ModelStoreError: the model cannot score under them.
     """
-    found = differences(card.preprocessing, settings.parse, settings.window)
+    found = differences(card.preprocessing, described(settings.parse, settings.window))
     if decisive := [found[name] for name in DECISIVE if name in found]:
         raise ModelStoreError(f"{card.name} version {card.version} does not fit the settings: {'; '.join(decisive)}")
     return [f"{sentence}, so its scores may not fit" for sentence in found.values()]

@@ -1,7 +1,8 @@
-"""What a model's windows are made with: on its card, and compared with the settings of the engine that serves it."""
+"""What a model's windows or lines are made with: on its card, and compared with the settings of an engine."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from engine.parsing.parse_settings import ParseSettings
 from engine.steps.window import WindowSettings
@@ -20,18 +21,31 @@ DECISIVE = ("window.kind",)
 
 def described(parse: ParseSettings, window: WindowSettings) -> dict[str, str]:
     """The settings that decide what a window holds, each by its name and as JSON."""
-    read, shape = parse.model_dump(mode="json"), window.shape()
-    found = {f"parse.{name}": read[name] for name in _PARSE}
-    found |= {f"parse.templates.{name}": read["templates"][name] for name in _TEMPLATES}
-    found |= {f"window.{name}": value for name, value in shape.items() if name not in _NO_SHAPE}
-    return {name: json.dumps(value, sort_keys=True) for name, value in found.items()}
+    shape = {f"window.{name}": value for name, value in window.shape().items() if name not in _NO_SHAPE}
+    return described_lines(parse, _PARSE) | _as_json(shape)
 
 
-def differences(trained: Mapping[str, str], parse: ParseSettings, window: WindowSettings) -> dict[str, str]:
-    """A sentence for each setting with another value than on the card, by its name; a detected format is any format."""
+def described_lines(parse: ParseSettings, names: Sequence[str] = ("json_fields",)) -> dict[str, str]:
+    """The settings that decide what a line classifier sees of a line, and those of these names."""
+    read = parse.model_dump(mode="json")
+    found = {f"parse.{name}": read[name] for name in names}
+    return _as_json(found | {f"parse.templates.{name}": read["templates"][name] for name in _TEMPLATES})
+
+
+def _as_json(values: Mapping[str, Any]) -> dict[str, str]:
+    return {name: json.dumps(value, sort_keys=True) for name, value in values.items()}
+
+
+def differences(trained: Mapping[str, str], served: Mapping[str, str]) -> dict[str, str]:
+    """A sentence for each setting with another value than on the card, by its name; a detected format is any format.
+
+    Args:
+        trained: Settings on the card.
+        served: Those of the engine, see `described` and `described_lines`.
+    """
     return {
         name: f"{name} is {_short(value)}, and the model was trained with {_short(trained[name])}"
-        for name, value in described(parse, window).items()
+        for name, value in served.items()
         if name in trained
         and trained[name] != value
         and not (name == "parse.format" and json.dumps(_DETECTED) in (value, trained[name]))

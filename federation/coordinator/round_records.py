@@ -83,6 +83,7 @@ def notes_of(round_: Round, base: AnyCard, settings: RoundSettings, held_out: He
             **{f"region {v.region}": region_metrics(v) for v in round_.verdicts},
         },
         "labels": {origin: count for origin, count in asdict(round_.labels).items() if count},
+        "preprocessing": base.preprocessing,
         "seed": settings.seed,
         "round": round_.number,
         "participants": round_.participants,
@@ -91,7 +92,7 @@ def notes_of(round_: Round, base: AnyCard, settings: RoundSettings, held_out: He
     }
     if isinstance(base, Card):
         threshold = Threshold(rule=settings.threshold, value=round_.threshold, held_out=held_out)
-        return Notes(**common, threshold=threshold, preprocessing=base.preprocessing)
+        return Notes(**common, threshold=threshold)
     return ModelNotes(**common)
 
 

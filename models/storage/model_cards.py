@@ -23,6 +23,11 @@ class ModelNotes(BaseModel):
         description="Labelled anomalies that it was trained or judged with, by origin of the label (`feedback`, "
         "`labels`, `rules`); {} without any, None where it is not recorded.",
     )
+    preprocessing: dict[str, str] = Field(
+        default_factory=dict,
+        description="Settings that its windows or lines were made with (masks, template miner, kind of window), by "
+        "name and as JSON; {} where they are not recorded.",
+    )
     seed: int | None = Field(default=None, description="Seed of the training.")
     round: int | None = Field(default=None, description="Federated round that made it.")
     participants: tuple[str, ...] = Field(default=(), description="Regions that took part in the round.")
@@ -45,11 +50,6 @@ class Notes(ModelNotes):
     """Facts about a version of a window detector that its publisher adds."""
 
     threshold: Threshold = Field(description="Calibrated threshold.")
-    preprocessing: dict[str, str] = Field(
-        default_factory=dict,
-        description="Settings that its windows were made with (masks, template miner, kind of window), by name and as "
-        "JSON; {} where they are not recorded.",
-    )
 
     @property
     def f1(self) -> float | None:

@@ -1,6 +1,8 @@
 import pytest
 
 from engine.offline.run_log import RunFolder
+from engine.parsing.parse_settings import ParseSettings
+from engine.steps.preprocessing import described_lines
 from models.base import ModelStoreError
 from models.classify.base import CLASSES
 from models.classify.checks import make_workload
@@ -30,6 +32,7 @@ def test_a_line_classifier_is_trained_published_and_logged(driftline, lines, tmp
     assert "macro_f1" in ran.out
     stored = ModelStore(tmp_path / "store").load_classifier("kinds", device="cpu")
     assert (stored.card.seed, stored.card.data["source"]) == (4, "lines.csv")
+    assert stored.card.preprocessing == described_lines(ParseSettings())
     (run,) = RunFolder(tmp_path / "runs").all()
     assert (run.detector, run.threshold, run.metrics) == ("random_forest", None, stored.card.metrics)
     assert driftline("runs", "list", "--runs", tmp_path / "runs").code == 0

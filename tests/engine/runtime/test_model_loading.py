@@ -3,13 +3,15 @@ import logging
 import pytest
 
 from engine.clock import ManualClock
-from engine.runtime.model_loading import describe_current, follower
+from engine.runtime.model_loading import classifier_follower, describe_classifier, describe_current, follower
 from engine.settings import from_mapping
-from engine.steps.preprocessing import described
+from engine.steps.classify import ClassifySettings
+from engine.steps.preprocessing import described, described_lines
 from engine.telemetry.telemetry import Telemetry, TelemetrySettings
 from models.base import ModelStoreError, Windows
+from models.classify.registry import build
 from models.detectors.event_counts import EventCounts, EventCountsSettings
-from models.storage.store import ModelStore, Notes
+from models.storage.store import ModelNotes, ModelStore, Notes
 from models.thresholds.base import Threshold
 
 
@@ -129,3 +131,23 @@ def test_other_settings_of_the_training_are_a_warning(following, publish, caplog
     warning = "parse.templates.similarity is 0.4, and the model was trained with 0.7, so its scores may not fit"
     assert [record.getMessage() for record in caplog.records] == [f"m version 2: {warning}"]
     assert describe_current(settings.scoring, settings).endswith(f"verified; {warning}")
+
+
+def test_other_settings_of_a_line_classifiers_training_are_a_warning(telemetry, caplog, tmp_path):
+    settings = following_settings(tmp_path).model_copy(update={"classify": ClassifySettings(name="kinds")})
+    following = classifier_follower(settings.classify, settings, telemetry)
+    trained = described_lines(settings.parse)
+    rules, store = build("rules"), ModelStore(tmp_path / "models")
+    for preprocessing in ({}, trained):
+        store.publish("kinds", rules, ModelNotes(preprocessing=preprocessing))
+        following.look()
+        assert not caplog.records
+        assert describe_classifier(settings).endswith(": rules, verified")
+    masks = '[{"name": "ID", "pattern": "id=[0-9]+"}]'
+    store.publish("kinds", rules, ModelNotes(preprocessing={**trained, "parse.templates.masks": masks}))
+    following.look()
+    warning = (
+        f"parse.templates.masks is another value, and the model was trained with {masks}, so its classes may not fit"
+    )
+    assert [record.getMessage() for record in caplog.records] == [f"kinds version 3: {warning}"]
+    assert describe_classifier(settings).endswith(f"verified; {warning}")
