@@ -41,12 +41,17 @@ def details_of(alert: Mapping[str, Any]) -> str:
         f"region: {alert.get('region', '')}",
         f"source: {alert.get('source', '')}",
         f"session: {alert['session']}" if alert.get("session") else "",
-        f"time: {alert.get('first_time', '')} to {alert.get('last_time', '')}",
+        f"time: {_seconds(alert.get('first_time', ''))} to {_seconds(alert.get('last_time', ''))}",
         f"place: {alert['first_place']}" if alert.get("first_place") else "",
     ]
     rows += [f"why: {reason_text(reason)}" for reason in alert.get("reasons") or ()]
     rows += [f"| {line}" for line in (alert.get("lines") or ())[-MAX_LINES:]]
     return "\n".join(row if len(row) <= MAX_LINE else row[: MAX_LINE - 1] + "…" for row in rows if row)
+
+
+def _seconds(time: str) -> str:
+    """An RFC 3339 time in UTC without the fraction of its seconds."""
+    return f"{time[:19]}Z" if time[19:20] == "." else time
 
 
 def cause_of(alert: Mapping[str, Any]) -> str:

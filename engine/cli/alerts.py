@@ -112,7 +112,7 @@ def wrong(region: Region, identity: Identity, comment: Comment = "") -> None:
 
 @app.command()
 def normal(region: Region, identity: Identity, comment: Comment = "") -> None:
-    """Reject an alert and silence its template from now on.
+    """Reject an alert and silence its template from now on; without [training] it is only silenced.
 
     Example: driftline alerts normal eu-west.toml 3f9c2a
     """
@@ -122,11 +122,13 @@ def normal(region: Region, identity: Identity, comment: Comment = "") -> None:
     alert = find(archive_of(str(region)), identity)
     text = cause_of(alert)
     if not text:
+        kind = next((reason["kind"] for reason in alert.get("reasons") or ()), "")
         raise AlertArchiveError(
-            f"alert {alert['id']} does not name the template that caused it; "
-            f"choose one: driftline alerts silence {region} --template PATTERN"
+            f"alert {alert['id']} does not name the template that caused it; choose what to silence: "
+            f"driftline alerts silence {region} {f'--reason {kind}' if kind else '--template PATTERN'}"
         )
-    _answer(region, identity, anomalous=False, comment=comment)
+    if _settings(region).training is not None:
+        _answer(region, identity, anomalous=False, comment=comment)
     _add(region, template=f"^{re.escape(text)}$", comment=comment or f"normal from now on, after alert {alert['id']}")
 
 
@@ -181,7 +183,12 @@ def _answer(region: Path, identity: str, *, anomalous: bool, comment: str) -> No
     settings = _settings(region)
     alert = find(archive_of(str(region)), identity)
     if settings.training is None:
-        raise AlertArchiveError(f"{region}: answers go to the training store; add a section [training] with a path")
+        advice = "add a section [training] with a path"
+        if settings.model is None:
+            advice = (
+                f"without [model] nothing is trained; driftline alerts normal {region} {identity} silences the alert"
+            )
+        raise AlertArchiveError(f"{region}: answers go to the training store; {advice}")
     known = store_feedback(settings.training, alert, anomalous=anomalous, now_ns=time.time_ns)
     word = "anomalous" if anomalous else "normal"
     kept = "its window is in the training store" if known else "its window is not in the training store (yet)"

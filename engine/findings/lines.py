@@ -11,7 +11,7 @@ from engine.findings.base import NO_NODE, LineColumns, State, Values
 from engine.findings.block_loops import has_span
 from engine.findings.codes import Codes
 from engine.findings.number_loops import find_numbers
-from engine.findings.templates import TemplateTable
+from engine.findings.templates import TemplateTable, with_status
 from engine.formats.http_status import KINDS, NAMES
 from engine.parsing.parsed import Parsed
 from engine.parsing.parsed_columns import SPANNED
@@ -205,7 +205,7 @@ class ColumnReader:
     def _failed(self, parsed: Parsed, i: int, key: int, kind: int, row: int) -> int:
         number = self._statuses.get((key, kind))
         if number is None:
-            text = f"{self.table.all[key].text} <{NAMES[kind]}>"
+            text = with_status(self.table.all[key].text, NAMES[kind])
             number = self._statuses[key, kind] = self.table.number(
                 text, max(0, int(parsed.rows.level[parsed.good.rows[i]])), row, int(parsed.good.time_ns[i]), http=False,
                 component=self.texts(parsed, i)[_COMPONENT], example=text, status=f"<{NAMES[kind]}>",

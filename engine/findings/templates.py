@@ -65,6 +65,11 @@ def canonical(text: str) -> str:
     return " ".join(words)
 
 
+def with_status(text: str, name: str) -> str:
+    """A template with this HTTP status behind it, and without the words that hold another one."""
+    return " ".join([*(word for word in text.split() if not _STATUS.search(word)), f"<{name}>"])
+
+
 class Paths:
     """Shortens paths of requests: numbers, and names of which there are too many, become `*`."""
 

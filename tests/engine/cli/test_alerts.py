@@ -203,3 +203,33 @@ def test_files_of_several_workers_are_one_archive(tmp_path):
     for worker in (0, 1):
         (tmp_path / f"alerts.{worker}.jsonl").write_text(json.dumps(alert(worker)) + "\n")
     assert [a["id"] for a in FileArchive(tmp_path / "alerts.jsonl").read()] == [alert(0)["id"], alert(1)["id"]]
+
+
+def test_without_a_model_normal_only_silences_and_other_answers_say_so(driftline, region, tmp_path):
+    text = region.read_text()
+    region.write_text(
+        text.partition("[model]")[0] + "[[sinks]]" + text.partition("[[sinks]]")[2].partition("[training]")[0]
+    )
+    sink = build_sink(load(region).sinks[0])
+    sink.open(None)
+    disk, drop = {"kind": "new", "template": "disk error on <*>"}, {"kind": "drop", "template": ""}
+    reasons = [
+        {**reason, "sentence": "", "observed": 1, "usual": 0, "unit": "", "examples": []} for reason in (disk, drop)
+    ]
+    sink.write([Record(a["id"], "", a) for a in (alert(4, reasons=[reasons[0]]), alert(5, reasons=[reasons[1]]))])
+    sink.flush(1.0)
+    sink.close()
+    assert driftline("alerts", "normal", region, alert(4)["id"]).code == 0
+    assert [rule.template for rule in read_silences(tmp_path / "silences.json")] == [r"^disk\ error\ on\ <\*>$"]
+    refused = driftline("alerts", "right", region, alert(4)["id"])
+    assert refused.code == 2
+    assert "without [model] nothing is trained; driftline alerts normal" in refused.err
+    assert (
+        f"driftline alerts silence {region} --reason drop" in driftline("alerts", "normal", region, alert(5)["id"]).err
+    )
+
+
+def test_times_are_shown_to_the_second(driftline, region):
+    assert (
+        "time: 2026-11-28T11:00:00Z to 2026-11-28T11:00:01Z" in driftline("alerts", "show", region, alert(1)["id"]).out
+    )

@@ -41,3 +41,18 @@ def test_the_fraction_at_the_end_of_a_request_is_its_time():
     lines = reader.read(Parser(ParseSettings(format="auto"), lambda partition, position: "").parse(batch))
     sampled = reader.sample(lines, 0, 1, 1)
     assert (reader.slots[sampled.slot[-1]][1].split()[0], sampled.value[-1]) == ("time", 0.125)
+
+
+def test_a_failed_request_in_a_document_has_one_status():
+    lines = [
+        b'{"time":"2026-11-27T10:00:0%d+00:00","remote_addr":"10.0.0.1","request_method":"GET","request_uri":"/cart","status":%d}'
+        % (i, status)
+        for i, status in enumerate((200, 200, 200, 503))
+    ]
+    (batch,) = batches(lines)
+    reader = ColumnReader()
+    read = reader.read(Parser(ParseSettings(format="auto"), lambda partition, position: "").parse(batch))
+    texts = [reader.table.all[key].text for key in read.columns.key.tolist()]
+    assert "<SUCCESS>" in texts[0]
+    assert "<UNAVAILABLE>" in texts[3]
+    assert "<SUCCESS>" not in texts[3]
