@@ -27,6 +27,8 @@ COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".lz4")
 HEAD_BYTES = 1024
 """How much of a file's beginning its fingerprint covers."""
 
+_SCAN_BYTES = 65_536
+
 SKIP_BUDGET_S = 0.02
 """How long one call may decompress bytes that are skipped; keeps polls below 50 ms."""
 
@@ -72,6 +74,16 @@ def identity(stat: os.stat_result) -> str:
 def fingerprint(head: bytes) -> str:
     """Of the first bytes of a file."""
     return digest(head, 12).hex()
+
+
+def last_line_end(path: str) -> int:
+    """The byte behind the last whole line of a plain file, looking back a little way."""
+    size = os.stat(path).st_size
+    with Path(path).open("rb") as file:
+        file.seek(max(0, size - _SCAN_BYTES))
+        tail = file.read(_SCAN_BYTES)
+    found = tail.rfind(b"\n")
+    return max(0, size - _SCAN_BYTES) + found + 1 if found >= 0 else size
 
 
 def open_reader(path: str, byte: int) -> Reader:

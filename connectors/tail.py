@@ -19,7 +19,6 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from connectors.base import SourceUnavailableError
 from connectors.file_content import DamagedFileError, RefusedFileError
@@ -30,6 +29,7 @@ from connectors.file_reader import (
     fingerprint,
     identity,
     is_compressed,
+    last_line_end,
     open_reader,
 )
 from connectors.line_splitter import UNKNOWN_LINE, Cut, LineCutter
@@ -46,8 +46,6 @@ MOST_LEFT = 16
 SETTLE_NS = 10_000_000_000
 """A compressed file changed within this time may still be being written; its end is not an error."""
 
-_SCAN_BYTES = 65_536
-
 
 @dataclass(frozen=True, slots=True)
 class TailPosition:
@@ -59,8 +57,9 @@ class TailPosition:
         inode: Device and inode of the file.
         head_bytes, head: Length and fingerprint of its beginning.
         ended: See `Tail`.
-        mtime_ns: When the file was last changed.
-        left: Device and inode of files that were left for another one, and how far each was read: byte and line.
+        mtime_ns: Files next to the path that changed later, and are not in `left`, were rotated away unread.
+        left: Device and inode of files that were left for another one or rotated away before the first look, and how
+            far each was read: byte and line.
         line: How many lines come before `byte`, or `UNKNOWN_LINE`.
     """
 
@@ -110,6 +109,7 @@ class Tail:
         self._head = b""
         self._opened = False
         self._left = dict(place.left)
+        self._seen_ns = place.mtime_ns
 
     def read(self, block_bytes: int, *, check: bool) -> Cut:
         """The next whole lines of at most one block, or an empty cut if there are none now.
@@ -134,10 +134,9 @@ class Tail:
         if self._reader is None:
             return self._place
         head = self._head[: self._cutter.byte]
-        stat = self._reader.stat()
         return TailPosition(
-            self.generation, self._cutter.byte, identity(stat), len(head), fingerprint(head), self.ended,
-            stat.st_mtime_ns, dict(self._left), self._cutter.line,
+            self.generation, self._cutter.byte, self._reader.identity(), len(head), fingerprint(head), self.ended,
+            self._seen_ns, dict(self._left), self._cutter.line,
         )  # fmt: skip
 
     def take_damage(self) -> tuple[int, str] | None:
@@ -185,7 +184,16 @@ class Tail:
         if not os.path.exists(self.path):
             self.ended = not self._follow
             return None
-        return self._use(self.path, self._end_of(self.path) if self._at_end else 0)
+        self._begin()
+        return self._use(self.path, last_line_end(self.path) if self._at_end else 0)
+
+    def _begin(self) -> None:
+        """Notes what was rotated away before the first look: only what is written to it from now on is read."""
+        self._seen_ns = os.stat(self.path).st_mtime_ns
+        if self._follow and not is_compressed(self.path):
+            plain = [stat for path, stat in rotations(self.path) if not is_compressed(path)]
+            newest = sorted(plain, key=lambda stat: stat.st_mtime_ns)[-MOST_LEFT:]
+            self._left = {identity(stat): [stat.st_size, UNKNOWN_LINE] for stat in newest}
 
     def _reopen(self, saved: TailPosition) -> Reader | None:
         if not saved.byte and (unread := self._rotated_since(saved)) is not None:
@@ -248,16 +256,6 @@ class Tail:
         self._at_end = False
         return reader
 
-    @staticmethod
-    def _end_of(path: str) -> int:
-        """The byte behind the last whole line, looking back a little way."""
-        size = os.stat(path).st_size
-        with Path(path).open("rb") as file:
-            file.seek(max(0, size - _SCAN_BYTES))
-            tail = file.read(_SCAN_BYTES)
-        found = tail.rfind(b"\n")
-        return max(0, size - _SCAN_BYTES) + found + 1 if found >= 0 else size
-
     # Reading
 
     def _read(self, reader: Reader, block_bytes: int, check: bool) -> Cut:
@@ -310,12 +308,14 @@ class Tail:
 
         That is one left before that has grown, the oldest one rotated away later, or the current one.
         """
-        mine, mtime_ns = reader.identity(), reader.stat().st_mtime_ns
+        mine = reader.identity()
         try:
             current = os.stat(self.path)
         except FileNotFoundError:
             return None
         is_current = identity(current) == mine
+        if is_current:
+            self._seen_ns = current.st_mtime_ns
         later: list[tuple[int, str]] = []
         for path, stat in rotations(self.path):
             inode = identity(stat)
@@ -325,15 +325,25 @@ class Tail:
                 byte, line = self._left[inode]
                 if stat.st_size > byte and not is_compressed(path):
                     return path, byte, line
-            elif not is_current and mtime_ns < stat.st_mtime_ns <= current.st_mtime_ns:
-                if not is_compressed(path) or self._head_of(path, len(self._head)) != fingerprint(self._head):
-                    later.append((stat.st_mtime_ns, path))
+            elif not is_current and self._is_unread(reader, path, stat, current):
+                later.append((stat.st_mtime_ns, path))
         if is_current or (self._follow and current.st_size == 0):
             return None
         if later:
-            return min(later)[1], 0, 0
+            # A late line in a file must not hide those that were rotated away after it.
+            self._seen_ns, path = min(later)
+            return path, 0, 0
         byte, line = self._left.get(identity(current), (0, 0))
-        return self.path, byte, line
+        return (self.path, byte, line) if byte <= current.st_size else (self.path, 0, 0)
+
+    def _is_unread(self, reader: Reader, path: str, stat: os.stat_result, current: os.stat_result) -> bool:
+        """Whether a file that was never left was rotated away after this one."""
+        if stat.st_mtime_ns <= self._seen_ns or not is_compressed(path):
+            return stat.st_mtime_ns > self._seen_ns
+        # Compressing makes another inode of a file that was read, and keeps its time. One that was read, got late lines
+        # and was compressed while an older one got late lines too is not recognised, and read again.
+        newer = reader.stat().st_mtime_ns < stat.st_mtime_ns <= current.st_mtime_ns
+        return newer and self._head_of(path, len(self._head)) != fingerprint(self._head)
 
     def _advance(self, reader: Reader, path: str, byte: int, line: int) -> Cut:
         # What the old file got while the new one was looked for comes first.
@@ -349,7 +359,7 @@ class Tail:
         while len(self._left) > MOST_LEFT:
             del self._left[next(iter(self._left))]
         self.generation += 1
-        self._use(path, byte, line)
+        self._left.pop(self._use(path, byte, line).identity(), None)
         return Cut()
 
     def _leave(self, reader: Reader) -> Cut:
