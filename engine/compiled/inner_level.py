@@ -2,11 +2,14 @@
 
 The first of these that the beginning of a message contains decides:
 
-1. the letter of klog's header (`I0310 06:25:01.123456 1 controller.go:132] `), or one as `[E] `, `E! ` or `E [`;
+1. the letter of klog's header (`I0310 06:25:01.123456 1 controller.go:132] `), or one as `[E] `, `E! `, `E [`,
+   `E core/op.cc:17] ` or `E 4711 4712] `;
 2. a field such as `level=warning`, by the first that has a value;
-3. a tag as the first word (`warning: `), behind numbers and brackets too (`4711: error : `);
-4. the name of a level at a place where levels are: in capitals; in brackets (`[warn]`, `<Error>`, `(err):`); as a tag
-   within (`imap(alice): Error: `); or behind a facility of syslog (`daemon.err`).
+3. a tag as the first word (`warning: `), behind numbers and brackets too (`4711: error : `, `17.3s error: `);
+4. the name of a level at a place where levels are: in capitals; in brackets (`[warn]`, `<Error>`, `(err):`,
+   `[error|`, `.missing:error]`); between tabs or commas; in a column of its own (`<17> Error    `, `error <tag>`); as a
+   tag within (`imap(alice): Error: `); or behind a facility of syslog (`daemon.err`);
+5. a letter in brackets or bars further on (`git.go:17 [E] `, `|E|`).
 
 Numbers count as one digit each, so lines of one skeleton have one level.
 """
@@ -59,7 +62,9 @@ _LETTERS[list(b"TDIWEF")] = np.arange(1, 7)
 _BEFORE, _AFTER, _ENDS = np.zeros(256, np.bool_), np.zeros(256, np.bool_), np.zeros(256, np.bool_)
 _BEFORE[list(b" \t\n\r\f\v[(<|:)")] = True
 _ENDS[list(b":])>|-")] = True
-_AFTER[list(b" \t\n\r\f\v])>|:,/-[")] = True
+_AFTER[list(b" \t\n\r\f\v])>|:,/-[!")] = True
+_PAIRS = np.frombuffer(b"[]<>\t\t,,[|:]", np.uint8).reshape(-1, 2)
+"""Marks before and after a name in brackets or in a row of fields."""
 
 
 @loop
@@ -85,6 +90,36 @@ def _put_head(data: Bytes, start: Int, end: Int, head: Bytes) -> Int:
 
 
 @loop
+def _names_code(head: Bytes, size: Int) -> Flag:
+    """Whether a place in code (`core/op.cc:0]`, `io.net.Pool`) or numbers and `] ` follow a letter and a space."""
+    at: Int = 2
+    parts: Int = 0
+    while at < size and head[at] != 32 and head[at] != 93:
+        parts += (
+            (head[at] == 46 or head[at] == 47) and 97 <= head[at - 1] | 32 <= 122 and 97 <= head[at + 1] | 32 <= 122
+        )
+        at += 1
+    if parts:
+        return True
+    at = 2
+    while head[at] == 48 or head[at] == 32:
+        at += 1
+    return head[2] == 48 and head[at] == 93 and head[at + 1] == 32
+
+
+@loop
+def _letter_within(head: Bytes, first: Int) -> Int:
+    """The level of a single letter at a place, 0 unless it is in bars, or in brackets between spaces."""
+    level = np.int64(_LETTERS[head[first]])
+    if level < 2 or first < 2:
+        return ZERO
+    before, after = head[first - 1], head[first + 1]
+    if before == 124 and after == 124:
+        return level
+    return level if before == 91 and after == 93 and head[first - 2] == 32 and head[first + 2] == 32 else ZERO
+
+
+@loop
 def _letter(head: Bytes, size: Int) -> Int:
     """The level of the letter that a message begins with, 0 if that is not a level."""
     bracketed = head[0] == 91
@@ -95,7 +130,11 @@ def _letter(head: Bytes, size: Int) -> Int:
         return level if head[2] == 93 and head[3] == 32 else ZERO
     if (head[1] == 33 and head[2] == 32) or (head[1] == 32 and head[2] == 91):
         return level
-    if level < 3 or size < 18:
+    if level < 3:
+        return ZERO
+    if head[1] == 32 and _names_code(head, size):
+        return level
+    if size < 18:
         return ZERO
     for i in range(10):
         if head[1 + i] != _KLOG[i]:
@@ -154,16 +193,20 @@ def _at_place_of_level(head: Bytes, first: Int, last: Int, uses: Int) -> Flag:
     after = head[last]
     if capitals and uses & _IS_CAPITALS and _AFTER[after] and (_BEFORE[before] or (before == 46 and after == 58)):
         return True
+    behind = head[last + 1]
+    if capitals and uses & _IS_CAPITALS and before == 34 and after == 34 and head[first - 2] == 44 and behind == 44:
+        return True
     tag = after == 58 and head[last + 1] == 32
     if tag and uses & _IS_TAG and first > 1 and before == 32 and _ENDS[head[first - 2]]:
         return True
     if not uses & _IS_BRACKETED:
         return False
-    return (
-        (before == 91 and after == 93)
-        or (before == 60 and after == 62)
-        or (before == 40 and after == 41 and head[last + 1] == 58)
-    )
+    for pair in range(len(_PAIRS)):
+        if before == _PAIRS[pair, 0] and after == _PAIRS[pair, 1]:
+            return True
+    if before == 32 and after == 32 and (behind == 60 or (behind == 32 and first > 1 and _ENDS[head[first - 2]])):
+        return True
+    return before == 40 and after == 41 and behind == 58
 
 
 @loop
@@ -176,7 +219,7 @@ def inner_level(data: Bytes, start: Int, end: Int, head: Bytes) -> Int:
     level: Int = _letter(head, size)
     if level:
         return level
-    tag = name = ZERO
+    tag = name = letter = ZERO
     field: Flag = False
     lettered: Flag = False
     facility: Int = -2
@@ -188,8 +231,10 @@ def inner_level(data: Bytes, start: Int, end: Int, head: Bytes) -> Int:
         first = at
         at, row = _word(head, first)
         leading = not lettered
-        lettered = True
+        lettered = lettered or first == 0 or head[first - 1] != 48  # the unit of a number, or digits of a hash
         if row < 0:
+            if at == first + 1 and letter == 0:
+                letter = _letter_within(head, first)
             continue
         level, uses = np.int64(_WORDS[row, 2]), np.int64(_WORDS[row, 3])
         if uses & _IS_FIELD and not field:
@@ -203,15 +248,19 @@ def inner_level(data: Bytes, start: Int, end: Int, head: Bytes) -> Int:
             behind = at + (head[at] == 48)
             while head[behind] == 32:
                 behind += 1
-            if head[behind] == 58 and head[behind + 1] == 32:
+            if tag == 0 and head[behind] == 58 and head[behind + 1] == 32:
                 tag = level
         if uses & _IS_FACILITY:
             facility = at + (head[at] == 48)
             continue
-        of_syslog = facility == first - 1 and head[facility] == 46 and (head[at] == 32 or head[at] == 58)
+        of_syslog = (
+            facility == first - 1 and head[facility] == 46 and (head[at] == 32 or head[at] == 58 or head[at] == 62)
+        )
         if name == 0 and (of_syslog or _at_place_of_level(head, first, at, uses)):
             name = level
-    return tag if tag else name
+    if tag or name:
+        return tag if tag else name
+    return letter
 
 
 _inner_level = entry(inner_level.py_func)

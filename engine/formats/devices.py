@@ -93,6 +93,25 @@ UNREAL = Format(
     joins=True,
 )
 
+ESP_IDF = Format(
+    name="esp_idf",
+    expected="L (MILLISECONDS) TAG: MESSAGE",
+    examples=(b"E (17301) wifi: connection to the access point failed", b"I (17305) main: heap 17301 bytes"),
+    header=headed(rb"(?P<level>[VDIWE]) \([0-9]+\) (?P<component>[^ :]+): (?P<message>.*)"),
+    levels={"V": "trace", "D": "debug", "I": "info", "W": "warn", "E": "error"},
+    sessions=NO_SESSIONS,
+)
+
+SINCE_START = Format(
+    name="since_start",
+    expected="SECONDS LEVEL FILE:LINE: MESSAGE",
+    examples=(b"  17.301 Error Multiplayer.cpp:92: connection to the server failed",),
+    header=headed(
+        rb" *[0-9]+\.[0-9]+ (?P<level>Verbose|Debug|Info|Warning|Error) (?P<component>[^ :]+:[0-9]+): (?P<message>.*)"
+    ),
+    sessions=NO_SESSIONS,
+)
+
 XORG = Format(
     name="xorg",
     expected="[SECONDS] (MARK) MESSAGE",

@@ -13,13 +13,13 @@ _NAMES = "|".join(sorted((name for name in ZONES if name not in ("UTC", "GMT")),
 _N = rb"[0-9]+"
 _SOME_CLOCK = _N + rb":" + _N + rb":" + _N
 _SOME_MONTH = rb"(?:" + MONTH_NAMES + rb")"
-_GAP = rb"(?:T| +|_|-|@|\|| -+ +|, ?|:+ *)"
+_GAP = rb"(?:T| +|_|-|@|\|| -+ +|, *|:+ *)"
 """Between date and time of day."""
 
 _SOME_TIME = (
     rb"(?:" + _N + rb"[-/.:]" + _N + rb"[-/.:]" + _N + _GAP + _SOME_CLOCK
     + rb"|" + _N + rb"[-/. ]" + _SOME_MONTH + rb"(?:[-/. ]" + _N + rb")?" + _GAP + _SOME_CLOCK
-    + rb"|" + _SOME_MONTH + rb"[-/. ] *" + _N + rb"(?:(?:,? |[-/])" + _N + rb")?" + _GAP + _SOME_CLOCK
+    + rb"|" + _SOME_MONTH + rb"[-/. ]? *" + _N + rb"(?:(?:,? |[-/])" + _N + rb")?" + _GAP + _SOME_CLOCK
     + rb"|" + _N + rb"[-/]" + _N + rb"[- |T]" + _SOME_CLOCK + rb")"
 )  # fmt: skip
 """A time without groups: which of its numbers is the year, the clocks decide."""
@@ -29,7 +29,7 @@ _BEHIND = rb"(?:[.,:]" + _N + rb")?(?: ?(?:AM|PM))?(?: ?[-+]" + _N + rb"(?::" + 
 
 _PRIORITY = rb"(?:<(?P<priority>[0-9]+)> ?(?:" + _N + rb" )?)?"
 _PIECE = (
-    rb"(?:\[[^\]]*\][ \t]*+|####<|[A-Z][ \t]++|[*|#-]+[ \t]++|" + _N + rb"(?:[:|][ \t]*+|[ \t]++)"
+    rb"(?:\[[^\]]*\][ \t]*+|\([^)]*\)[ \t]*+|####<|[A-Z][ \t]++|[*|#-]+[ \t]++|" + _N + rb"(?:[:|,][ \t]*+|[ \t]++)"
     rb"|(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)(?:,[ \t]*+|[ \t]++)"
     rb"|(?:[0-9]+\|)?[A-Za-z_][A-Za-z0-9_./-]*(?:\[[0-9]+\])?(?::[ \t]*+| *\|[ \t]*+))"
 )
@@ -49,7 +49,7 @@ _TIMES = (
     _YEAR + rb"[-/.:]" + _MONTH + rb"[-/.:]" + _DAY + _GAP + _CLOCK,
     _DAY + rb"[-/. ]" + ANY_MONTH + rb"(?:[-/. ]" + _YEAR + rb")?" + _GAP + _CLOCK,
     ANY_MONTH + rb" +" + _DAY + rb" " + HMS + rb"(?:[.,](?P<fraction>[0-9]{1,9}))? " + _YEAR + rb"(?![0-9:])",
-    ANY_MONTH + rb"[-/. ] *" + _DAY + rb"(?:(?:,? |[-/])" + _YEAR + rb")?" + _GAP + _CLOCK,
+    ANY_MONTH + rb"[-/. ]? *" + _DAY + rb"(?:(?:,? |[-/])" + _YEAR + rb")?" + _GAP + _CLOCK,
     # Where people put the month first, programs write AM and PM. A date that does not exist is tried another way.
     _MONTH + rb"[-/.]" + _DAY + rb"[-/.]" + _YEAR + _GAP + _HALF_DAYS + _CLOCK,
     _DAY + rb"[-/.]" + _MONTH + rb"[-/.]" + _YEAR + _GAP + _CLOCK,
@@ -81,9 +81,37 @@ PEELED = Format(
     ),
     header=headed(
         _PRIORITY + _PIECES + rb"(?:" + LEVEL + rb")?" + _MORE_PIECES + rb"(?:\[[A-Z]+ |[\[(<\"'])?" + _SOME_TIME
-        + _BEHIND + rb"[\"']?" + AFTER_TIME + rb"(?P<message>.*)"
+        + _BEHIND + rb"[\"']?(?:" + AFTER_TIME + rb"|,)(?P<message>.*)"
     ),
     clocks=_clocks(_PIECES + _SOME_LEVEL + _MORE_PIECES + rb"[\[(<\"']?"),
+    timed=True,
+    sessions=NO_SESSIONS,
+    joins=True,
+    general=True,
+)  # fmt: skip
+
+_LEVEL_MARK = (
+    rb"(?:[A-Za-z][A-Za-z0-9_-]*:)?[<(\[]?(?:[TDIWEFCN]|trace|debug|info|notice|warn|warning|error|fatal|critical)"
+    rb"(?:[>)\]:,][ \t]*+|[ \t]++)"
+)
+
+LEVEL_MARKED = Format(
+    name="level_marked",
+    expected="LETTER or level, perhaps in brackets or behind TAG:, then a date and a time of any form, then MESSAGE",
+    examples=(
+        b"<W>2024-03-10 06:25:01.123 certificate expires soon",
+        b"(E) 2024-03-10T06:25:02 - order 18 failed",
+        b"shop:error 2024-03-10 06:25:03: order 19 failed",
+        b"[warning 2024/03/10 06:25:04.123 UTC server1 <main> tid=0x1] queue is long",
+    ),
+    header=headed(
+        _LEVEL_MARK.replace(rb"(?:[TDI", rb"(?P<level>[TDI") + rb"[\[(]?" + _SOME_TIME + _BEHIND + AFTER_TIME
+        + rb"(?P<message>.*)"
+    ),
+    clocks=_clocks(_LEVEL_MARK + rb"[\[(]?"),
+    levels={
+        "T": "trace", "D": "debug", "I": "info", "N": "info", "W": "warn", "E": "error", "F": "fatal", "C": "fatal",
+    },
     timed=True,
     sessions=NO_SESSIONS,
     joins=True,

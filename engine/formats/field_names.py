@@ -10,9 +10,9 @@ LEVEL, TIME, STATUS = "level", "time", "status"
 _LETTERS = re.compile("[^a-z]")
 _LEVELS = frozenset((
     "level", "loglevel", "lvl", "severity", "severitytext", "severitylevel", "levelname", "logseverity", "label",
-    "priority", "prio", "levelstr", "eventlevel", "sev", "errorlevel",
+    "priority", "prio", "levelstr", "eventlevel", "sev", "errorlevel", "syslogseverity",
 ))  # fmt: skip
-_TIMES = ("time", "timestamp", "datetime", "date")
+_TIMES = ("time", "timestamp", "datetime", "date", "published", "reqtimesec")
 _TIME_WORDS = re.compile("(?i:(?:^|[^a-z])(?:at|ts)$)|[a-z](?:At|Ts|TS)$")
 """Short names only as words of their own: `format`, `requests` and `results` end with the same letters."""
 

@@ -36,8 +36,10 @@ _PLACES = re.compile(
     r"|[A-Z]+\t[^\t]+\t[^\t]+\t([0-9]{3})\t"  # CloudFront
     r"|(?:\[[^\]]*\] )*Completed ([0-9]{3}) "  # Rails
     # Anything, and the request before the code, or `status=`; or bars around it.
-    rf"|.*?(?:\"(?:{METHODS}|WebSocket) [^\"]*\" |(?:{METHODS}) [^ \"]+ (?:HTTP/[0-9.]+ )?"
-    r"|(?<![0-9A-Za-z-])[Ss]tatus\"?[=:] ?\"?)([0-9]{3})(?=[ ,;|}\"]|$)"
+    rf"|.*?(?:\"(?:{METHODS}|WebSocket) [^\"]*\" |(?:{METHODS}) [^ \"]+ (?:HTTP/[0-9.]+ |=> |for [^ ]+, )?"
+    rf"|\|(?:{METHODS})\|[^|]*\|"
+    r"|(?<![0-9A-Za-z-])[Ss]tatus\"?[=:] ?\"?)([0-9]{3})(?=[ \t,;|}\"]|$)"
+    rf"|([0-9]{{3}}) (?:{METHODS}) /"
     r"|\| *([0-9]{3}) *\|"
 )
 """Places of codes, from the beginning of a message; the one group that takes part is the code."""

@@ -5,7 +5,7 @@ Linux, OpenSSH and Mac write RFC 3164, see `engine.formats.syslog`.
 
 from collections.abc import Mapping
 
-from engine.formats.base import FRACTION, HMS, MONTH_NAME, NO_KEY, NO_SESSIONS, YMD, Format, headed
+from engine.formats.base import DECIMALS, FRACTION, HMS, MONTH_NAME, NO_KEY, NO_SESSIONS, YMD, Format, headed
 from engine.formats.masks import Mask
 
 FORMAT_OF: Mapping[str, str] = {
@@ -148,7 +148,7 @@ SPARK = Format(
         b"Registered signal handlers for [TERM, HUP, INT]",
     ),
     header=headed(
-        rb"(?P<yy>[0-9]{2})/(?P<month>[0-9]{2})/(?P<day>[0-9]{2}) " + HMS + rb" (?P<level>[A-Z]+) "
+        rb"(?P<yy>[0-9]{2})/(?P<month>[0-9]{2})/(?P<day>[0-9]{2}) " + HMS + DECIMALS + rb" (?P<level>[A-Z]+) "
         rb"(?P<component>[^ :]+): (?P<message>.*)"
     ),
     sessions={"none": NO_KEY, "stage": (rb"stage (?P<key>[0-9]+\.[0-9]+)",)},

@@ -25,6 +25,7 @@ Others, such as IST, CST or BST, name several zones: such a time is read in the 
 
 _ZONE_NAME = re.compile(r"[ ]?([A-Z]{2,5})$")
 _ACCESS_LOG = "%d/%b/%Y:%H:%M:%S %z"
+_DAY_FIRST = re.compile(r"^([0-9]{2})[-.]([0-9]{2})[-.]([0-9]{4})[ T](?=[0-9]{2}:)")
 _OFFSET = re.compile(r"(?<=[0-9:.])(:[0-9]{2}(?:[.,][0-9]+)?) ?([+-][0-9]{2}):?([0-9]{2})?$")
 
 
@@ -72,6 +73,7 @@ def _number(text: str) -> int | float | None:
 
 
 def _text_ns(text: str, zone: dt.tzinfo) -> int | None:
+    text = _DAY_FIRST.sub(r"\3-\2-\1 ", text.removesuffix(" Z") + "Z" * text.endswith(" Z"))
     moment = _iso(text) or _named_zone(text) or _other(text)
     if moment is None:
         return None

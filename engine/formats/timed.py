@@ -19,6 +19,7 @@ from engine.formats.base import (
     headed,
 )
 from engine.formats.general import AFTER_TIME, ASIDE, LEVEL, MAYBE_LEVEL, REST
+from engine.formats.http_status import METHODS
 
 _HALF_DAY = rb" ?(?P<half_day>AM|PM)"
 WEEKDAY = rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
@@ -184,7 +185,20 @@ TORNADO = Format(
     expected="[L YYYY-MM-DD HH:MM:SS[.FFF] COMPONENT] MESSAGE",
     examples=(b"[E 2024-03-10 06:25:01.123 ServerApp] Could not open the notebook",),
     header=headed(
-        rb"\[(?P<level>[DIWEC]) " + YMD + rb" " + HMS + DECIMALS + rb" (?P<component>[^\] ]+)\] +(?P<message>.*)"
+        rb"\[(?P<level>[DIWEC]) " + YMD + rb" " + HMS + DECIMALS + rb" (?P<component>[^\]]+)\] +(?P<message>.*)"
+    ),
+    levels=_LETTER,
+    sessions=NO_SESSIONS,
+    joins=True,
+)
+
+TORNADO_ACCESS = Format(
+    name="tornado_access",
+    expected="[L YYYY-MM-DD HH:MM:SS[.FFF] COMPONENT] STATUS METHOD PATH ...",
+    examples=(b"[W 2024-03-10 06:25:01.123 JupyterHub log:191] 403 GET /hub/metrics (@10.0.0.7) 3.17ms",),
+    header=headed(
+        rb"\[(?P<level>[DIWEC]) " + YMD + rb" " + HMS + DECIMALS + rb" (?P<component>[^\]]+)\] +"
+        rb"(?P<message>(?P<status>[0-9]{3}) (?:" + METHODS.encode() + rb") /.*)"
     ),
     levels=_LETTER,
     sessions=NO_SESSIONS,
@@ -323,6 +337,20 @@ CLOCK_ONLY = Format(
     ),
     header=headed(rb"\[?" + HMS + DECIMALS + rb"\]? +(?:" + ASIDE + rb")?" + LEVEL + rb"(?P<message>.*)"),
     levels={"ERR": "error", "INF": "info", "WRN": "warn", "DBG": "debug", "FTL": "fatal", "VRB": "trace"},
+    sessions=NO_SESSIONS,
+    joins=True,
+    general=True,
+)
+
+CLOCK_PLAIN = Format(
+    name="clock_plain",
+    expected="HH:MM:SS[.FFF] MESSAGE, or (HH:MM:SS) MESSAGE",
+    examples=(
+        b"06:25:01.123 | ERROR   | shop - order 18 failed",
+        b"(06:25:02) INFO: order 19 placed",
+        b"06:25:03 checkpoint completed",
+    ),
+    header=headed(rb"\(?" + HMS + DECIMALS + rb"\)?(?: \|| -)? +(?P<message>.*)"),
     sessions=NO_SESSIONS,
     joins=True,
     general=True,

@@ -227,8 +227,14 @@ _GAP_OR_LEVEL = AFTER_TIME.replace(rb"[ \t:,|]*", rb"[ \t:,|]*+") + rb"(?:" + _L
 """As in `engine.formats.general`, but giving nothing back, since what follows may be anywhere behind it."""
 
 _ANSWER = (
-    rb"(?P<message>.*?(?:\"" + _METHOD + rb" [^\"]*\" |" + _METHOD + rb" [^ \"]+ (?:HTTP/[0-9.]+ )?"
-    rb"|(?<![0-9A-Za-z-])[Ss]tatus\"?[=:] ?\"?)" + _STATUS + rb"(?:[ ,;|}\"].*)?)$"
+    rb"(?P<message>.*?(?:\""
+    + _METHOD
+    + rb" [^\"]*\" |"
+    + _METHOD
+    + rb" [^ \"]+ (?:HTTP/[0-9.]+ |=> |for [^ ]+, )?|\|"
+    + _METHOD
+    + rb"\|[^|]*\|"
+    rb"|(?<![0-9A-Za-z-])[Ss]tatus\"?[=:] ?\"?)" + _STATUS + rb"(?:[ \t,;|}\"].*)?)$"
 )
 """A message with the request and then the status, or with `status=`."""
 
@@ -320,6 +326,33 @@ ACCESS_RSYSLOG = Format(
     joins=True,
 )  # fmt: skip
 """Other lines of such files are `rsyslog`; without this one, `access_iso` would leave their host in the message."""
+
+ACCESS_RSYSLOG_PLAIN = Format(
+    name="access_rsyslog_plain",
+    expected='YYYY-MM-DDTHH:MM:SS[.FFF]ZONE HOST PROGRAM: ... "REQUEST" STATUS ..., or with status=STATUS',
+    examples=(
+        b"2024-03-10T06:25:02.123456+00:00 web-1 shop: upstream answered status=500 for order 18",
+        b'2024-03-10T06:25:03+00:00 10.0.0.7 nginx: 10.0.0.9 - - "GET /orders HTTP/1.1" 502 17',
+    ),
+    # Without a number of a process, only a name that no logger or level has is a host.
+    header=headed(
+        rb"(?:<(?P<priority>[0-9]+)>)?" + RFC3339
+        + rb" (?P<host>[a-z]+(?:[-.][a-z0-9.-]*|[0-9]+(?:[a-z.-][a-z0-9.-]*)?)|[0-9]+\.[0-9.]+) "
+        rb"(?P<component>[A-Za-z][A-Za-z0-9_/-]*): " + _ANSWER
+    ),
+    sessions=NO_SESSIONS,
+    joins=True,
+)  # fmt: skip
+
+REQUEST_FIELDS = Format(
+    name="request_fields",
+    expected="[TAG] ... status=STATUS ..., without a time",
+    examples=(b"[0f3a2b1c] method=POST path=/orders controller=OrdersController status=401 duration=3.1",),
+    header=headed(rb"(?P<message>\[[^\]]+\] .*?(?<![0-9A-Za-z-])status=" + _STATUS + rb"(?: .*)?)$"),
+    sessions=NO_SESSIONS,
+    joins=True,
+    general=True,
+)
 
 REQUEST = Format(
     name="request",

@@ -32,6 +32,9 @@ CONTINUATION = re.compile(
     rb"|=+[0-9]+=+ ?ERROR: [A-Za-z]+Sanitizer|SUMMARY: [A-Za-z]+Sanitizer|\[signal |\*+ Check failure stack trace: \*+"
     rb"|\*\* \([\w.]+\) |Last message(?: \(from |:)|State: |Request: [A-Z]+ /"
     rb"|Server: \S+ \(https?\)$|\[stacktrace\]|WARNING: [A-Za-z]+Sanitizer"
+    rb"|Stack Trace:|\xe2\x94[\x82\x94]|! @[0-9a-z]+ - "
+    # Frames as Go's structured loggers write them, a function a line.
+    rb"|[\w-]++(?:\.[\w-]++)++/(?:[\w.@~-]++/)*+[\w-]+\.[\w.()*]+$|(?:main|runtime|net/http)\.[\w.()*]+$"
 )
 """How a line of a stack trace begins, apart from its first: Java, Python, .NET, Node, Rust, Go, Ruby, PHP, Elixir, C++.
 
@@ -42,13 +45,18 @@ WITHIN = re.compile(
     rb"\s*$|\}|\"\}|Next [\w\\]+: |READ of size |WRITE of size |[0-9]+x[0-9a-f]+ is located |freed by thread |=>"
     rb"|previously allocated |allocated by thread |Shadow bytes|=+[0-9]+=+ ?(?:ABORTING|HINT|Register)|=+$|HINT: "
     rb"|Node\.js v|note: |index out of bounds: |[\w.*()/-]+\([^)]*\)$|exit status "
-    rb"|Stop(?:Async)?Iteration|(?:[A-Za-z_]\w*\.)+[A-Za-z_]\w*(?::\s|\s*$)"
+    rb"|Stop(?:Async)?Iteration|(?:[A-Za-z_]\w*\.)+[A-Za-z_][\w$]*(?::\s|\s*$)"
+    rb"|- (?:/|\[internal\])|(?:Request|Referer) URL: |Client IP: "
 )
 """Lines that belong to a trace only after its start: blank lines of chained traces, and errors without such a name."""
 
 
-TRACES, ANY = 1, 2
-"""Which lines may join a record: those that look like the rest of a stack trace, or all that no format takes."""
+_BARE = re.compile(rb"(?:Error|Exception|Warning)(?::|\s*$)")
+"""What rather begins a record than a trace, where no format shows where records begin."""
+
+TRACES, ANY, PLAIN = 1, 2, 3
+"""Which lines may join a record: those that look like the rest of a stack trace, all that no format takes, or the
+first but `_BARE` ones."""
 
 
 class Open(NamedTuple):
@@ -74,7 +82,7 @@ class Candidates:
         count: How many there are.
         failed: Rows that no format took, ascending.
         joins: int8 (n,): which lines may join a good row: none (0), `TRACES` or `ANY`.
-        heads: bool (n,): whether a failed row that does not join begins a record.
+        heads: bool (n,): whether a failed row that does not join begins a record, which is `PLAIN`.
         text: What a row adds to the record that it joins.
         stream: int8 (n,): the stream of each good row, 0 if it is in none, `PASSED_OVER` for rows that
             are not lines; None if no row is in a stream.
@@ -90,6 +98,13 @@ class Candidates:
     stream: NDArray[np.int8] | None = None
     traces: tuple[int, ...] = ()
     following: tuple[int, ...] = ()
+
+
+def _continues(text: bytes, before: Open) -> bool:
+    """Whether a line looks like the rest of the trace of a record."""
+    if before.bytes and WITHIN.match(text):
+        return True
+    return bool(CONTINUATION.match(text)) and not (before.joins == PLAIN and not before.bytes and _BARE.match(text))
 
 
 class Joiner:
@@ -115,7 +130,7 @@ class Joiner:
             text = lines.text(row)
             size = now.bytes + len(text)
             fits = now.joins and row - first <= self._max_lines and size <= self._max_bytes
-            if fits and (walk.belongs(row, now) or CONTINUATION.match(text) or (now.bytes and WITHIN.match(text))):
+            if fits and (walk.belongs(row, now) or _continues(text, now)):
                 found[row] = stream
                 walk.joined(row, stream, size)
             else:
@@ -184,7 +199,7 @@ class _Walk:
     def began(self, row: int) -> None:
         """The row joined none."""
         failed = row in self._failed
-        joins = int(self._lines.heads[row] if failed else self._lines.joins[row])
+        joins = PLAIN * int(self._lines.heads[row]) if failed else int(self._lines.joins[row])
         self._put(row, 0 if failed else self._stream_of(row), row, Open(joins))
 
     def end(self) -> list[Open]:

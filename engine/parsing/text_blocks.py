@@ -174,8 +174,11 @@ APT_HISTORY = TextKind(
 
 HEADINGS = TextKind(
     "headings",
-    ("vpc_flow", "windows_csv", "windows_csv_day_first"),
-    re.compile(rb"version account-id interface-id |Level,Date and Time,Source,|\"?Keywords\"?,\"?Date and Time\"?,"),
+    ("vpc_flow", "windows_csv", "windows_csv_day_first", "macos"),
+    re.compile(
+        rb"version account-id interface-id |Level,Date and Time,Source,|\"?Keywords\"?,\"?Date and Time\"?,"
+        rb"|Timestamp +Thread +Type +Activity +PID"
+    ),
     re.compile(rb"(?!)"),
     most=0,
     heading=True,

@@ -37,6 +37,22 @@ CASES = [
     (b"(10:00:01) warning: slow", "warn"),
     (b"E! [outputs.influxdb] connection refused", "error"),
     (b"W [MSGID: 101019] [xlator.c:623:init] 0-shop: slow", "warn"),
+    (b"E core/framework/op.cc:1827] no device", "error"),
+    (b"W 4711 4712] (raylet) slow", "warn"),
+    (b"17.301s error: out of disk", "error"),
+    (b"[node1: config: raid.disk.missing:error]: Disk is missing", "error"),
+    (b"[error||17 |VM.start] failed", "error"),
+    (b"mod_posix\twarn\tReceived SIGTERM", "warn"),
+    (b"system,error,critical login failure", "error"),
+    (b"<17> Error    Failed to connect", "error"),
+    (b"T:17    warning <general>: no addon", "warn"),
+    (b"<local3.info> web-1 event: CLIENT", "info"),
+    (b'"app","shop",seg-1,,"ERROR","42P01"', "error"),
+    (b"npm ERR! code E404", "error"),
+    (b"cmd/git.go:17:Run() [E] exit status 128", "error"),
+    (b'worker|head|W|host "x" is slow', "warn"),
+    (b"a warning of two  words", ""),
+    (b"I am, or was, here", ""),
     (b"no ERRORS were found", ""),
     (b"no (error) and mail.errors", ""),
     (b"an error without a mark", ""),
@@ -87,19 +103,30 @@ def test_dockers_lines_too(parser_of, batch_of):
 
 KLOG = re.compile(rb"([IWEF])0 0:0:0\.0 +0 [^ \]]+:0\] ")
 FIELD = re.compile(rb"(?i)(?<![a-z])(?:level|lvl|severity|loglevel|prio)\"? ?[=:] ?\"?([a-z]+)")
-LETTER = re.compile(rb"([TDIWEF])(?:! | \[)|\[([TDIWEF])\] ")
+LETTER = re.compile(rb"([TDIWEF])(?:! | \[)|\[([TDIWEF])\] |([IWEF]) (?:[^ \]]*[A-Za-z][./][A-Za-z]|0[0 ]*\] )")
+LETTER_WITHIN = re.compile(rb"(?s)(?<=.\|)([DIWEF])(?=\|)|(?<= \[)([DIWEF])(?=\] )")
 _TAGS = rb"(?i:trace|debug|info|notice|warn|warning|error|fatal|critical|panic)"
-TAG = re.compile(rb"(?i)^[^a-z]*(" + _TAGS + rb")0? *: ")
+TAG = re.compile(rb"(?i)^[^a-z]*(?:(?<=0)[a-z]+(?![a-z])[^a-z]*)*?(?<![a-z])(" + _TAGS + rb")0? *: ")
 _WORDS = "trace debug info notice warn warning err error fatal crit critical alert emerg panic".split()
 _CAPITALS = b"(" + "|".join([*_WORDS, "severe", "trc", "dbg", "dbug", "inf", "wrn", "ftl"]).upper().encode() + b")"
 _BRACKETED = b"((?i:" + "|".join([*_WORDS, "information", "emergency"]).encode() + b"))"
 _FACILITY = rb"(?i:kern|user|mail|daemon|auth|authpriv|syslog|lpr|news|uucp|cron|ftp|local)"
-NAME = re.compile(
-    rb"(?:(?<![^\s\[(<|:)])" + _CAPITALS + rb"(?=[\s\])>|:,/\[-])|(?<=\.)" + _CAPITALS + rb"(?=:)|(?<=\[)" + _BRACKETED
-    + rb"(?=\])|(?<=<)" + _BRACKETED + rb"(?=>)|(?<=\()" + _BRACKETED
-    + rb"(?=\):)|(?<=[:\])>|-] )(" + _TAGS + rb")(?=: )"
-    rb"|(?<![A-Za-z])" + _FACILITY + rb"0?\.((?i:" + "|".join(sorted(LEVELS)).encode() + rb"))(?=[ :]))"
+_PLACES = (
+    rb"(?<![^\s\[(<|:)])" + _CAPITALS + rb"(?=[\s\])>|:,/\[!-])",
+    rb"(?<=,\")" + _CAPITALS + rb"(?=\",)",
+    rb"(?<=\.)" + _CAPITALS + rb"(?=:)",
+    *(
+        before + _BRACKETED + after
+        for before, after in (
+            (rb"(?<=\[)", rb"(?=\])"), (rb"(?<=<)", rb"(?=>)"), (rb"(?<=\()", rb"(?=\):)"), (rb"(?<=\t)", rb"(?=\t)"),
+            (rb"(?<=,)", rb"(?=,)"), (rb"(?<=\[)", rb"(?=\|)"), (rb"(?<=:)", rb"(?=\])"),
+            (rb"(?:(?<= )|^)", rb"(?= <)"), (rb"(?<=[:\])>|-] )", rb"(?=  )"),
+        )
+    ),
+    rb"(?<=[:\])>|-] )(" + _TAGS + rb")(?=: )",
+    rb"(?<![A-Za-z])" + _FACILITY + rb"0?\.((?i:" + "|".join(sorted(LEVELS)).encode() + rb"))(?=[ :>])",
 )  # fmt: skip
+NAME = re.compile(b"|".join(_PLACES))
 
 
 def by_patterns(message: bytes) -> str:
@@ -108,11 +135,16 @@ def by_patterns(message: bytes) -> str:
     if found := KLOG.match(head):
         return {b"I": "info", b"W": "warn", b"E": "error", b"F": "fatal"}[found[1]]
     if found := LETTER.match(head):
-        return dict(zip(b"TDIWEF", LEVEL_NAMES[1:], strict=True))[(found[1] or found[2])[0]]
+        return _of_letter(found)
     for pattern in (FIELD, TAG, NAME):
         if (found := pattern.search(head)) and (level := LEVELS.get(found[found.lastindex or 1].decode().upper(), "")):
             return level
-    return ""
+    found = LETTER_WITHIN.search(head)
+    return _of_letter(found) if found else ""
+
+
+def _of_letter(found: re.Match[bytes]) -> str:
+    return dict(zip("TDIWEF", LEVEL_NAMES[1:], strict=True))[found[found.lastindex or 0].decode()]
 
 
 WORDS = [
