@@ -84,20 +84,22 @@ def serve(runtime: Runtime, secret: bytes, kind: TaskType, run: Callable[[Runtim
     """
     protected = frozenset({"/flwr.proto.Runtime/AcquireTask"})
     client = runtime.client(SuperExecAuthHttpInterceptor(master_secret=secret, protected_methods=protected))
-    answered_s = time.monotonic()
+    answered_s, not_held = time.monotonic(), 0
     while True:
         asked_s = time.monotonic()
         try:
             taken = client.AcquireTask(AcquireTaskRequest(supported_task_types=[kind]))
             answered_s = time.monotonic()
-        except httpx.TransportError:
+        except httpx.HTTPError:  # such as 503, while the other side stops
             if time.monotonic() - answered_s > SILENCE_S:
                 raise
         else:
             if taken.HasField("task") and taken.token:
                 run(runtime, taken.token)
+                not_held = 0
                 continue
-        if time.monotonic() - asked_s < HELD_S:
+        not_held = not_held + 1 if time.monotonic() - asked_s < HELD_S else 0
+        if not_held > 1:  # the first request after a task is never held
             time.sleep(IDLE_S)
 
 

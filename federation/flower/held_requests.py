@@ -120,9 +120,17 @@ class HeldRequests:
         async def replay() -> Any:
             return body
 
-        await self._app(scope, replay, send)
-        answer = scope["state"].get("protobuf_response")
-        if answer is None or answer.ByteSize():  # 2
+        empty = False
+
+        async def watched(message: Any) -> None:
+            nonlocal empty
+            if message["type"] == "http.response.start":  # the translation to protobuf removes the answer afterwards
+                answer = scope["state"].get("protobuf_response")
+                empty = answer is not None and not answer.ByteSize()
+            await send(message)
+
+        await self._app(scope, replay, watched)
+        if not empty:  # 2
             gate.open.set()
 
 

@@ -42,7 +42,7 @@ class Shop:
     async def ask(self, path: str, key: str = "eu", gone: asyncio.Event | None = None) -> tuple[int, list[str]]:
         """The status of the answer and the work in it."""
         scope: dict[str, Any] = {"type": "http", "path": path, "state": {"protobuf_request": key}}
-        sent: list[Any] = []
+        sent: list[tuple[int, Answer]] = []
         read = False
 
         async def receive() -> Any:
@@ -54,11 +54,12 @@ class Shop:
             return {"type": "http.disconnect"}
 
         async def send(message: Any) -> None:
-            sent.append(message)
+            if message["type"] == "http.response.start":  # Flower's translation takes the answer as soon as it starts
+                sent.append((message["status"], scope["state"].pop("protobuf_response", Answer())))
 
         await self.app(scope, receive, send)
-        answer = scope["state"].get("protobuf_response", Answer())
-        return sent[0]["status"], answer.work
+        [(status, answer)] = sent
+        return status, answer.work
 
 
 def within(run: Callable[[Shop], Coroutine[Any, Any, None]], shop: Shop | None = None) -> None:
