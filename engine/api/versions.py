@@ -47,7 +47,7 @@ class LoadedVersions:
         if found is None:
             model = region.scoring
             loaded = ModelStore(model.store).load(model.name, version, device=model.device, cache=embedding_cache())
-            found = WindowScorer(loaded.detector, version, loaded.card.threshold.value)
+            found = WindowScorer(loaded.detector, version, loaded.card.threshold_in(region.region).value)
         self._scorers[version] = found
         for oldest in list(self._scorers)[:-KEPT]:
             del self._scorers[oldest]

@@ -83,7 +83,7 @@ def refit(
     origin = {"recalibrated_on": source, "recalibrated_from": stored.card.version}
     notes = Notes(**stored.card.model_dump(include=set(Notes.model_fields))).model_copy(
         update={
-            "threshold": threshold, "metrics": metrics, "labels": counts,
+            "threshold": threshold, "thresholds": {}, "metrics": metrics, "labels": counts,
             "data": {**stored.card.data, **origin, **facts},
         }
     )  # fmt: skip

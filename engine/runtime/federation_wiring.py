@@ -187,14 +187,20 @@ def _trainer(
     store = TrainingStore(training.path, training, now_ns=time.time_ns)
     trainer = Trainer(region, store, device=device, cache=embedding_cache())
     tracer = Tracer.from_environment(os.environ, TRACE_ALL, region=region)
+    warming: threading.Thread | None = None
 
     def handle(kind: str, body: bytes) -> bytes:
         content = unpack(body)
         task = messages.task_of(content)
         if sentence := demand.refusal(region, task.privacy) or own.refusal(region, task.spec):
             return pack(messages.failure(region, sentence))
+        nonlocal warming
+        if warming is not None:
+            warming.join()  # two threads that import the same modules may see half of one
+            warming = None
         if kind == messages.HELLO:  # while the other regions answer
-            threading.Thread(target=trainer.warm_up, name="warm-up", daemon=True).start()
+            warming = threading.Thread(target=trainer.warm_up, name="warm-up", daemon=True)
+            warming.start()
         with tracer.span(f"region.{kind}", task.traceparent, round=task.round_id, number=task.number):
             return pack(messages.answer(trainer, kind, content))
 

@@ -39,11 +39,10 @@ def follower(settings: RegionSettings, templates: Templates, telemetry: Telemetr
         with telemetry.tracer.span("load model", trace, model=name, version=version):
             stored = store.load(name, version, device=settings.scoring.device, cache=embedding_cache())
             stored.detector.prepare()
-        scorer = WindowScorer(
-            stored.detector, version, stored.card.threshold.value, cache_entries=settings.score.cache_entries
-        )
+        threshold = stored.card.threshold_in(settings.region)
+        scorer = WindowScorer(stored.detector, version, threshold.value, cache_entries=settings.score.cache_entries)
         return ServingModel(
-            name, version, scorer, templates, telemetry.health.progress, stored.card.threshold,
+            name, version, scorer, templates, telemetry.health.progress, threshold,
             f1=stored.card.f1, gap_s=stored.card.gap_s,
         )  # fmt: skip
 
@@ -184,7 +183,8 @@ def describe_current(settings: ModelSettings, region: RegionSettings | None = No
     store = ModelStore(settings.store, most=settings.max_weights_bytes)
     card = store.card(settings.name, store.current(settings.name, "" if region is None else region.region))
     store.verify(settings.name, card.version)
-    found = [f"{card.name} version {card.version}: {card.detector}, threshold {card.threshold.value:.6g}, verified"]
+    threshold = card.threshold if region is None else card.threshold_in(region.region)
+    found = [f"{card.name} version {card.version}: {card.detector}, threshold {threshold.value:.6g}, verified"]
     if region is not None:
         found += filter(None, (other_gap(region.window, card.gap_s), *_other_preprocessing(card, region)))
     return "; ".join(found)

@@ -41,7 +41,7 @@ from federation.round.round_files import KeptVersion, RoundPlan
 from federation.round.settings import RoundSettings
 from models.base import ModelError
 from models.storage.lease import LEASE_S
-from models.storage.model_cards import AnyCard
+from models.storage.model_cards import AnyCard, Card
 from models.storage.store import ModelStore
 
 log = logging.getLogger(__name__)
@@ -240,20 +240,24 @@ class Controller:
         return started
 
     def _write_kept(self, base: AnyCard, folder: Path) -> tuple[KeptVersion, ...]:
-        """The earlier versions that regions serve, with their weights in files; those of another model are skipped."""
-        regions: dict[int, list[str]] = {}
-        for region, version in sorted(self._store.held(self._model).items()):
-            regions.setdefault(version, []).append(region)
+        """What regions serve in place of the base: earlier versions, and the base with a threshold of their own.
+
+        The weights are written to files. Versions of another model are skipped.
+        """
+        own = base.thresholds if isinstance(base, Card) else {}
+        serving = {**dict.fromkeys(own, base.version), **self._store.held(self._model)}
+        regions: dict[tuple[int, float], list[str]] = {}
+        cards = {version: self._store.any_card(self._model, version) for version in set(serving.values())}
+        for region, version in sorted(serving.items()):
+            regions.setdefault((version, threshold_of(cards[version], region)), []).append(region)
         kept = []
-        for version, names in sorted(regions.items()):
-            card = self._store.any_card(self._model, version)
+        for (version, threshold), names in sorted(regions.items()):
+            card = cards[version]
             if (card.detector, card.settings, card.extra) != (base.detector, base.settings, base.extra):
                 continue
             round_files.write_kept(folder, version, self._store.weights(self._model, version))
             kept.append(
-                KeptVersion(
-                    version=version, threshold=threshold_of(card), regions=tuple(names), made_with=made_with(card)
-                )
+                KeptVersion(version=version, threshold=threshold, regions=tuple(names), made_with=made_with(card))
             )
         return tuple(kept)
 
@@ -331,7 +335,7 @@ class Controller:
         result = round_files.read_result(self._folder_of(accepted))
         if result is None:
             raise RoundFailedError("the result of the round is missing")
-        notes = notes_of(accepted, base, self._settings.round, result.held_out)
+        notes = notes_of(accepted, base, self._settings.round, result.held_out, result.thresholds)
         return self._store.publish_weights(base, result.weights, notes, over=accepted.version, held=accepted.held)
 
     def _audit(self, published: Round) -> Round:

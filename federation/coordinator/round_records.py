@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from types import MappingProxyType
 from typing import Any
 
 from federation.coordinator.records import Round, RoundStep
@@ -28,9 +29,9 @@ def made_with(notes: ModelNotes) -> LabelledAnomalies:
     return LabelledAnomalies(**known)
 
 
-def threshold_of(card: AnyCard) -> float:
-    """The threshold on a card; 0 for a line classifier, which has none."""
-    return card.threshold.value if isinstance(card, Card) else 0.0
+def threshold_of(card: AnyCard, region: str = "") -> float:
+    """The threshold on a card, in a region if one is given; 0 for a line classifier, which has none."""
+    return card.threshold_in(region).value if isinstance(card, Card) else 0.0
 
 
 def judged(started: Round, result: RoundResult, serving: Mapping[str, int]) -> Round:
@@ -60,7 +61,10 @@ def judged(started: Round, result: RoundResult, serving: Mapping[str, int]) -> R
     )
 
 
-def notes_of(round_: Round, base: AnyCard, settings: RoundSettings, held_out: HeldOut | None = None) -> ModelNotes:
+def notes_of(
+    round_: Round, base: AnyCard, settings: RoundSettings, held_out: HeldOut | None = None,
+    thresholds: Mapping[str, float] = MappingProxyType({}),
+) -> ModelNotes:  # fmt: skip
     """The card's facts about the published version.
 
     Args:
@@ -68,6 +72,7 @@ def notes_of(round_: Round, base: AnyCard, settings: RoundSettings, held_out: He
         base: Card of the version that it starts from.
         settings: Settings of the round.
         held_out: See `RoundResult`.
+        thresholds: See `RoundResult`.
     """
     common: dict[str, Any] = {
         "data": {
@@ -92,7 +97,7 @@ def notes_of(round_: Round, base: AnyCard, settings: RoundSettings, held_out: He
     }
     if isinstance(base, Card):
         threshold = Threshold(rule=settings.threshold, value=round_.threshold, held_out=held_out)
-        return Notes(**common, threshold=threshold)
+        return Notes(**common, threshold=threshold, thresholds=dict(thresholds))
     return ModelNotes(**common)
 
 

@@ -1,6 +1,7 @@
 """The outcome of a round that reached the gate."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from federation.protocol.records import UNLABELLED, HoldoutFigures, LabelledAnomalies, Weights
@@ -92,6 +93,7 @@ class RoundResult:
         others_adopt: Whether regions that did not judge take the candidate.
         held_out: The calibration scores of all regions, with which an engine corrects the threshold on its stream; None
             of a line classifier.
+        thresholds: Thresholds of single regions in place of `threshold`; see `federation.round.personal_thresholds`.
     """
 
     round_id: str
@@ -108,6 +110,7 @@ class RoundResult:
     verdicts: tuple[RegionVerdict, ...] = ()
     others_adopt: bool = True
     held_out: HeldOut | None = None
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def known(self) -> LabelledAnomalies:

@@ -14,6 +14,7 @@
 7. Every region counts what candidate and current model do on its holdout.
 8. The gate decides which regions take the candidate (`federation.round.gate`). If the holdouts leave it open, steps
    2 to 7 may be repeated for two halves of the sessions (`federation.round.cross_fitting`).
+9. A region that takes it may get a threshold of its own (`federation.round.personal_thresholds`).
 
 Regions that cannot train, because they have no window that teaches anything, still take part in steps 6 to 8: an
 incident that one region has seen can train a model that the others judge.
@@ -41,7 +42,7 @@ from federation.protocol.records import (
     TrainTask,
     Weights,
 )
-from federation.round import cross_fitting
+from federation.round import cross_fitting, personal_thresholds
 from federation.round.fleet import Fleet
 from federation.round.gate import Verdict, judge, stricter
 from federation.round.guard import figures_problem, shares
@@ -167,7 +168,7 @@ def _train(this: _Round, *, weights: Weights, merging: Merging) -> PassResult:
 
 
 def _judged(this: _Round, served: Sequence[Baseline], candidate: PassResult, train: _Train) -> RoundResult:
-    """Steps 6 to 8: a threshold for the candidate, and the verdict of the gate.
+    """Steps 6 to 9: a threshold for the candidate, the verdict of the gate, and thresholds of single regions.
 
     Args:
         this: The round.
@@ -179,24 +180,49 @@ def _judged(this: _Round, served: Sequence[Baseline], candidate: PassResult, tra
         RoundFailedError: too few regions gave calibration scores.
     """
     lines, fleet, settings = this.task.spec.kind == LINE_CLASSIFIER, this.fleet, this.settings
-    threshold = None if lines else _calibrated(this, candidate)  # 6
+    threshold, sketches = (None, []) if lines else _calibrated(this, candidate)  # 6
     value = served[0].threshold if threshold is None else threshold.value
     figures = _figures(this, served, (candidate.weights, value))  # 7
     verdict = _verdict(tuple(figures.values()), settings, served)  # 8
     open_ = settings.cross_fit and not verdict.accepted and not lines and not this.mode.has_budget
     if open_ and cross_fitting.worthwhile(tuple(figures.values()), settings):
         verdict = _cross_fitted(this, served, train, figures, verdict)
-    this.report("gate", {"regions": len(figures), "accepted": float(verdict.accepted), "reason": verdict.reason})
+    own, sentences = _personal(this, candidate, value, sketches, figures, verdict)  # 9
+    reason = "; ".join((verdict.reason, *sentences))
+    this.report("gate", {"regions": len(figures), "accepted": float(verdict.accepted), "reason": reason})
     return RoundResult(
         round_id=this.task.round_id, weights=candidate.weights, threshold=value,
-        accepted=verdict.accepted, reason=verdict.reason,
+        accepted=verdict.accepted, reason=reason,
         figures=tuple(figures[region] for region in sorted(figures)),
         participants=tuple(sorted(u.region for u in candidate.updates)),
         refusals=tuple(fleet.refusals), missing=tuple(dict.fromkeys(fleet.missing)),
         examples=sum(u.examples for u in candidate.updates), epsilon=this.mode.spent(candidate.updates),
         verdicts=verdict.regions, others_adopt=verdict.others_adopt,
-        held_out=None if threshold is None else threshold.held_out,
+        held_out=None if threshold is None else threshold.held_out, thresholds=own,
     )  # fmt: skip
+
+
+def _personal(
+    this: _Round, candidate: PassResult, shared: float, sketches: Sequence[ScoreSketch],
+    figures: Mapping[str, HoldoutFigures], verdict: Verdict,
+) -> tuple[dict[str, float], list[str]]:  # fmt: skip
+    """Step 9: the thresholds of single regions, and a sentence for each; none if time is up."""
+    fleet, settings = this.fleet, this.settings
+    adopting = {found.region for found in verdict.regions if found.adopts}
+    wanted = personal_thresholds.proposals([s for s in sketches if s.region in adopting], shared, figures, settings)
+    found, sentences = {}, []
+    for region, own in wanted.items():
+        question = messages.evaluate(candidate.weights, candidate.weights, this.task, (own, shared))
+        try:
+            answer = fleet.collect(question, messages.read_figures, [region], settings.passes).get(region)
+        except RoundFailedError:  # the candidate is judged, and its threshold for all regions serves as well
+            break
+        if answer is None or figures_problem(answer, settings.max_examples, 2) is not None:
+            continue
+        if personal_thresholds.proven(answer, settings, len(figures)):
+            found[region] = own
+            sentences.append(personal_thresholds.sentence(region, own, shared, answer))
+    return found, sentences
 
 
 def _verdict(figures: Sequence[HoldoutFigures], settings: RoundSettings, served: Sequence[Baseline]) -> Verdict:
@@ -214,7 +240,7 @@ def _cross_fitted(
             task = this.task.model_copy(update={"left_out": half})
             part = replace(this, task=task, report=lambda _, figures: this.report("cross-fitting", figures))
             candidate = train(part)
-            value = _calibrated(part, candidate).value
+            value = _calibrated(part, candidate)[0].value
             halves.append(_figures(part, served, (candidate.weights, value)))
     except RoundFailedError as error:  # the candidate is refused as it was before
         return replace(holdout, reason=f"{holdout.reason}; cross-fitting failed: {error}")
@@ -241,8 +267,8 @@ def _figures(this: _Round, served: Sequence[Baseline], candidate: tuple[Weights,
     return {region: f for region, f in figures.items() if problems[region] is None}
 
 
-def _calibrated(this: _Round, candidate: PassResult) -> Threshold:
-    """Step 6: the candidate's threshold.
+def _calibrated(this: _Round, candidate: PassResult) -> tuple[Threshold, list[ScoreSketch]]:
+    """Step 6: the candidate's threshold, and the scores that it rests on.
 
     Raises:
         RoundFailedError: too few regions gave calibration scores.
@@ -256,7 +282,7 @@ def _calibrated(this: _Round, candidate: PassResult) -> Threshold:
     fleet.require([sketch.region for sketch in valid], "step 6, threshold")
     fitted = shared_threshold(_bounded(valid, this.settings.max_share), this.settings.threshold)
     this.report("threshold", {"regions": len(valid), "threshold": fitted.value})
-    return fitted
+    return fitted, valid
 
 
 def _bounded(sketches: Sequence[ScoreSketch], max_share: float) -> list[ScoreSketch]:

@@ -274,6 +274,7 @@ def _result(document: RoundResultDocument, folder: Path) -> RoundResult:
         ),
         others_adopt=document.get("others_adopt", True),
         held_out=None if (held_out := document.get("held_out")) is None else HeldOut.model_validate(held_out),
+        thresholds=document.get("thresholds", {}),
     )
 
 

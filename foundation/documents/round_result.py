@@ -133,6 +133,9 @@ class RoundResultDocument(TypedDict):
         Annotated[list[RegionVerdictDocument], Field(description="Verdict for each region that judged, sorted.")]
     ]
     held_out: NotRequired[Annotated[CalibrationScores | None, Field(description="Null of a line classifier.")]]
+    thresholds: NotRequired[
+        Annotated[dict[str, float], Field(description="Thresholds of single regions in place of the candidate's.")]
+    ]
     others_adopt: NotRequired[
         Annotated[bool, Field(description="Whether regions that did not judge take the candidate.")]
     ]

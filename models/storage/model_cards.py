@@ -50,6 +50,15 @@ class Notes(ModelNotes):
     """Facts about a version of a window detector that its publisher adds."""
 
     threshold: Threshold = Field(description="Calibrated threshold.")
+    thresholds: dict[str, float] = Field(
+        default_factory=dict,
+        description="Thresholds of single regions in place of `threshold`, which their own labels proved in a round.",
+    )
+
+    def threshold_in(self, region: str) -> Threshold:
+        """The threshold that a region serves the version with."""
+        own = self.thresholds.get(region)
+        return self.threshold if own is None else self.threshold.model_copy(update={"value": own})
 
     @property
     def f1(self) -> float | None:

@@ -2,6 +2,7 @@
 
 import itertools
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,7 @@ class FakeRunner:
 
     def __init__(self, started, accepted, looks):
         self.keeps = ()
+        self.thresholds = {}
         self.plans = []
         self.started = started
         self.accepted = accepted
@@ -97,9 +99,8 @@ class FakeRunner:
         self._left[round_id] -= 1
         if self._left[round_id] < 0:
             folder, plan, weights = self._work[round_id]
-            round_files.write_result(
-                folder, result_of(plan.round_id, weights, accepted=self.accepted, keeps=self.keeps)
-            )
+            result = result_of(plan.round_id, weights, accepted=self.accepted, keeps=self.keeps)
+            round_files.write_result(folder, replace(result, thresholds=self.thresholds))
             return False
         return True
 

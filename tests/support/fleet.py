@@ -94,7 +94,7 @@ class RunningFleet:
         self._rounds += 1
         name = f"r{self._rounds}"
         # Long, since nobody waits for what has come, and a busy machine may take long.
-        values = {"passes": 1, "hello_s": 60.0, "reply_s": 60.0, "deadline_s": 240.0, **changes}
+        values = {"passes": 1, "hello_s": 60.0, "reply_s": 120.0, "deadline_s": 240.0, **changes}
         spec, weights = start
         plan = RoundPlan(round_id=name, settings=settings(**values), spec=spec, threshold=0.4)
         return self.superlink.run(self.folder / "rounds" / name, plan, weights)

@@ -1,4 +1,5 @@
 import logging
+from types import MappingProxyType
 
 import pytest
 
@@ -28,8 +29,9 @@ def publish(tmp_path):
     detector = EventCounts(EventCountsSettings())
     detector.fit(Windows.of([[1, 2, 3], [1, 2, 2, 3]]), None, {1: "a", 2: "b", 3: "c"})
 
-    def put(**preprocessing):
-        notes = Notes(threshold=Threshold(rule="percentile", value=0.5), preprocessing=preprocessing)
+    def put(thresholds=MappingProxyType({}), **preprocessing):
+        threshold = Threshold(rule="percentile", value=0.5)
+        notes = Notes(threshold=threshold, thresholds=dict(thresholds), preprocessing=preprocessing)
         return ModelStore(tmp_path / "models").publish("m", detector, notes)
 
     return put
@@ -104,6 +106,16 @@ def test_a_version_of_another_kind_of_windows_is_not_adopted(following, telemetr
         "m version 1 stays in use; not adopted: m version 2 does not fit the settings: "
         'window.kind is "session", and the model was trained with "sliding"'
     )
+
+
+def test_a_region_serves_a_version_with_its_own_threshold(following, publish, tmp_path):
+    publish(thresholds={"eu": 0.25, "us": 0.75})
+    following.look()
+    serving = following.get()
+    assert (serving.threshold, serving.fitted.value) == (0.25, 0.25)
+    settings = following_settings(tmp_path)
+    assert "threshold 0.25," in describe_current(settings.scoring, settings)
+    assert "threshold 0.5," in describe_current(settings.scoring)
 
 
 def test_weights_beyond_the_setting_are_refused_by_their_size(telemetry, publish, tmp_path):

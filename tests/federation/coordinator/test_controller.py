@@ -91,6 +91,22 @@ def test_a_region_that_keeps_a_version_is_compared_with_that_version(process, cl
         round_files.read_kept(folder, plan)
 
 
+def test_a_threshold_of_one_region_is_on_the_card_and_judges_it_in_the_next_round(process, clock):
+    process.runner.thresholds = {"us": 0.25}
+    settle(process, clock, drift("d1", clock.ns))
+    card = process.store.card(MODEL, 2)
+    assert [card.threshold_in(region).value for region in ("eu", "us")] == [0.75, 0.25]
+    assert card.threshold_in("us").held_out == HELD_OUT
+
+    process.runner.thresholds, process.runner.keeps = {}, ("us",)
+    settle(process, clock, drift("d2", clock.ns, version=2))
+    assert [(k.version, k.threshold, k.regions) for k in process.runner.plans[1].kept] == [(2, 0.25, ("us",))]
+    assert process.store.card(MODEL, 3).thresholds == {}
+
+    settle(process, clock, drift("d3", clock.ns, version=3))
+    assert [(k.version, k.threshold, k.regions) for k in process.runner.plans[2].kept] == [(2, 0.25, ("us",))]
+
+
 def test_a_line_classifiers_candidate_becomes_a_version_with_figures_by_class(tmp_path, clock, monkeypatch):
     ModelStore(tmp_path / "models").publish(MODEL, build("rules"), ModelNotes())
     matrix = np.diag([40, 3, 0, 0, 0, 0, 7])

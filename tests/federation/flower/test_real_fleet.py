@@ -58,7 +58,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningFleet]:
         assert settings.training is not None
         fill(region, settings.training)
     builds = {region: trainer_build(settings) for region, settings in regions.items()}
-    with RunningFleet(folder, builds=builds, node=lambda region: {"job_limit_s": 60.0}) as running:
+    with RunningFleet(folder, builds=builds, node=lambda region: {"job_limit_s": 120.0}) as running:
         yield running
 
 
