@@ -240,7 +240,7 @@ class Controller:
         return started
 
     def _write_kept(self, base: AnyCard, folder: Path) -> tuple[KeptVersion, ...]:
-        """What regions serve in place of the base: earlier versions, and the base with a threshold of their own.
+        """What regions serve instead of the base: earlier versions, and the base with a threshold of their own.
 
         The weights are written to files. Versions of another model are skipped.
         """

@@ -5,7 +5,7 @@ one only if its own labels prove it:
 
 1. The region's calibration windows have labels that support a threshold, and the rule of the round is fitted to them
    alone.
-2. The candidate makes so many mistakes on the region's holdout that a correction of all would prove something. Without
+2. The candidate makes enough mistakes on the region's holdout that a correction of all would prove something. Without
    them nobody is asked, so that a good candidate costs no further exchange.
 3. The region judges its holdout by the candidate with both thresholds, and the gate's paired test decides. Calibration
    windows and holdout are different sessions, so the threshold is not judged by what it was fitted to.

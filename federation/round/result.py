@@ -93,7 +93,7 @@ class RoundResult:
         others_adopt: Whether regions that did not judge take the candidate.
         held_out: The calibration scores of all regions, with which an engine corrects the threshold on its stream; None
             of a line classifier.
-        thresholds: Thresholds of single regions in place of `threshold`; see `federation.round.personal_thresholds`.
+        thresholds: Thresholds of single regions instead of `threshold`; see `federation.round.personal_thresholds`.
     """
 
     round_id: str

@@ -134,7 +134,7 @@ class RoundResultDocument(TypedDict):
     ]
     held_out: NotRequired[Annotated[CalibrationScores | None, Field(description="Null of a line classifier.")]]
     thresholds: NotRequired[
-        Annotated[dict[str, float], Field(description="Thresholds of single regions in place of the candidate's.")]
+        Annotated[dict[str, float], Field(description="Thresholds of single regions instead of the candidate's.")]
     ]
     others_adopt: NotRequired[
         Annotated[bool, Field(description="Whether regions that did not judge take the candidate.")]

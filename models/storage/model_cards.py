@@ -52,7 +52,7 @@ class Notes(ModelNotes):
     threshold: Threshold = Field(description="Calibrated threshold.")
     thresholds: dict[str, float] = Field(
         default_factory=dict,
-        description="Thresholds of single regions in place of `threshold`, which their own labels proved in a round.",
+        description="Thresholds of single regions instead of `threshold`, which their own labels proved in a round.",
     )
 
     def threshold_in(self, region: str) -> Threshold:
