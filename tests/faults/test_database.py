@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -12,7 +13,8 @@ from typing import Any
 import pytest
 
 from connectors.sql_schema import LEVEL_COLUMNS
-from tests.faults.test_kill import LINE_BITS, Feeder
+from tests.faults.test_kill import KILLS, LINE_BITS, Feeder, kill_after
+from tests.support.apache_kafka import both_brokers
 from tests.support.processes import kill
 
 pytestmark = pytest.mark.process
@@ -52,6 +54,37 @@ def test_postgresql_is_killed_twice_and_the_worker_once(
     assert _rows(postgres_url, f"SELECT SUM({levels}) FROM template_minutes") == [(len(lines),)]
 
 
+@pytest.mark.timeout(600)
+@both_brokers("broker")
+def test_ten_kills_of_workers_store_every_alert_once_in_postgresql(
+    broker: Any, new_topic: Callable[[int], str], launch: Any, log_lines: Any, expected: Any, until: Any, agree: Any,
+    postgres_url: str,
+) -> None:  # fmt: skip
+    """In a schema and a table of other names, and with columns of timestamps."""
+    topic, lines = new_topic(2), [log_lines(LINES, 62), log_lines(LINES, 63)]
+    wanted = {}
+    for partition, its_lines in enumerate(lines):
+        wanted |= expected(its_lines, f"{topic}/{partition}", lambda i: i << LINE_BITS)
+    sql = {"type": "sql", "url": postgres_url, "schema": "ops", "table": "found", "timestamptz": True}
+    source = {"type": "kafka", "brokers": broker.brokers, "topic": topic}
+    engine = launch(source, [sql], workers=2, rollup={"flush_s": 0.3, "keep_days": 3_650})
+    feeder = Feeder(broker.brokers, topic, lines, SECONDS)
+    until(lambda: engine.ready(0), "the first worker answers")
+    feeder.start()
+    chance = random.Random(7)
+    for i in range(KILLS):
+        kill_after(until, engine, i % 2, chance.uniform(0.0, 2.0))
+    until(lambda: feeder.left == 0, "all lines are produced")
+    until(lambda: {d["id"] for d in _documents(postgres_url, "ops.found")} >= wanted.keys(), "all alerts are stored")
+    assert engine.drain() == 0
+    assert engine.text().count("it is restarted") == KILLS
+    agree(_documents(postgres_url, "ops.found"), wanted, once=True)
+    levels = " + ".join(LEVEL_COLUMNS)
+    assert _rows(postgres_url, f"SELECT SUM({levels}) FROM ops.template_minutes") == [(sum(map(len, lines)),)]
+    differ = "first_at::text IS DISTINCT FROM first_time::timestamptz::text OR created_at IS NULL OR last_at < first_at"
+    assert _rows(postgres_url, f"SELECT COUNT(*) FROM ops.found WHERE {differ}") == [(0,)]
+
+
 class PostgresServer:
     """The server of the tests, killed as a crash does and started again with its files."""
 
@@ -81,8 +114,8 @@ def _rows(url: str, query: str) -> list[tuple[Any, ...]]:
         return connection.execute(query).fetchall()
 
 
-def _documents(url: str) -> list[dict[str, Any]]:
+def _documents(url: str, table: str = "alerts") -> list[dict[str, Any]]:
     """All documents in the store, none where its table is missing."""
-    if _rows(url, "SELECT to_regclass('alerts')") == [(None,)]:
+    if _rows(url, f"SELECT to_regclass('{table}')") == [(None,)]:
         return []
-    return [json.loads(document) for (document,) in _rows(url, "SELECT document FROM alerts")]
+    return [json.loads(document) for (document,) in _rows(url, f"SELECT document FROM {table}")]

@@ -85,7 +85,7 @@ def test_ten_kills_lose_nothing(
             _until_read(until, engine, worker, goal)
             _kill_worker(until, engine, worker)
         else:  # at any moment, be it while it starts
-            _kill_after(until, engine, worker, chance.uniform(0.0, 3.0))
+            kill_after(until, engine, worker, chance.uniform(0.0, 3.0))
     until(lambda: feeder.left == 0, "all lines are produced")
     until(lambda: {d["id"] for d in stored(tmp_path / "alerts.db")} >= wanted.keys(), "all alerts are stored")
     assert engine.drain() == 0
@@ -136,7 +136,7 @@ def test_kills_deliver_exactly_once(
     chance = random.Random(6)
     for i in range(EXACT_KILLS):
         if i % 3:
-            _kill_after(until, engine, i % 2, chance.uniform(0.0, 2.0))
+            kill_after(until, engine, i % 2, chance.uniform(0.0, 2.0))
         else:
             _until_read(until, engine, i % 2, chance.randint(1, 2_000))
             _kill_worker(until, engine, i % 2)
@@ -191,7 +191,7 @@ def _until_read(until: Any, engine: Any, worker: int, lines: int) -> None:
     until(lambda: engine.metric("driftline_lines_total", worker) >= lines, f"{worker} reads {lines} lines")
 
 
-def _kill_after(until: Any, engine: Any, worker: int, seconds: float) -> None:
+def kill_after(until: Any, engine: Any, worker: int, seconds: float) -> None:
     pid = until(lambda: _pid(engine, worker), f"worker {worker} is there")
     moment_s = time.monotonic() + seconds
     until(lambda: time.monotonic() >= moment_s, "the moment has come")

@@ -9,6 +9,7 @@ import pytest
 
 from engine.cli.app import run_command
 from tests.faults.test_kill import LINE_BITS, Feeder
+from tests.support.apache_kafka import both_brokers
 from tests.support.processes import Engine, kill
 
 pytestmark = pytest.mark.process
@@ -19,6 +20,7 @@ SECONDS = 30.0
 
 
 @pytest.mark.timeout(400)
+@both_brokers("broker")
 def test_the_number_of_workers_changes_under_load(
     broker: Any, new_topic: Callable[[int], str], launch: Any, log_lines: Any, expected: Any, until: Any,
     stored: Any, documents: Any, consume: Any, agree: Any, tmp_path: Path, record_property: Any,
