@@ -45,8 +45,8 @@ def _call_everything() -> None:
     find_numbers(np.frombuffer(b" ", np.uint8), number, number, np.zeros((1, 1, 2), np.int64), np.ones(1, np.int64))
     table = np.ones((1, 1))
     far_counts(
-        ratio, table, 1, 1, ratio, ratio, ratio, ratio, ratio, np.ones(7), np.ones(2), np.zeros(1, np.int64),
-        np.zeros((1, 7)), number, np.zeros((COLUMNS, 1)),
+        ratio, 1.0, table, ratio, 1, 0, ratio, 1.0, table, table, table, table, ratio, ratio, ratio, np.ones((2, 1)),
+        np.zeros(1, np.int64), np.zeros((1, 7)), number, np.zeros((COLUMNS, 1)),
     )  # fmt: skip
     strided = np.ones((1, 2, 1))[:, 0]
     score_values(one, np.zeros(1, np.int64), table, ratio, 1.0, 1.0, ratio[1:], strided, ratio)

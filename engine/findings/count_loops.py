@@ -47,34 +47,45 @@ def _excess(
 
 @entry
 def far_counts(
-    counts: Floats, ring: Floats, n: Int, blocks: Int, totals: Floats, part: Floats, square: Floats, product: Floats,
-    last: Floats, times: Floats, typical: Floats, families: Ints, of_families: Floats, found: Ints, columns: Floats,
+    counts: Floats, block_s: Float, ring: Floats, ring_s: Floats, n: Int, scale: Int, totals: Floats, total_s: Float,
+    part: Floats, square: Floats, product: Floats, last: Floats, part_s: Floats, square_s: Floats, last_s: Floats,
+    typical: Floats, families: Ints, of_families: Floats, found: Ints, columns: Floats,
 ) -> Int:  # fmt: skip
     """Find the counts of a window that are far from usual both by the lines and by the clock.
 
     Of a count that is far above usual by one of the two only, it is enough that this one fits the past better.
 
     Takes:
-        counts: float64 (m,): in the block that ends the window.
-        ring, n, blocks: float64 (r, m): counts of the last blocks; blocks so far; blocks of the window.
-        totals: float64 (m,): counts in all blocks so far.
-        part, square, product: float64 (m,): of the windows of the past the counts of the one that is open, and the sums
-            of the squares of all others, and of their products with their seconds.
-        last: float64 (m,): counts of the last of these windows if it overlaps this one, else empty.
-        times: float64 (7,): seconds of this window; of the past before it; of the windows of the past, summed and
-            squared; number of these windows, this one's length as a share of the past, seconds of the last window.
-        typical: float64 (2,): typical dispersion by the lines and by the clock.
+        counts, block_s: float64 (m,): in the block that ends the window; seconds of the block.
+        ring, ring_s: float64 (r, m) and (r,): counts and seconds of the last blocks.
+        n, scale: Blocks so far; the window has 2^scale blocks.
+        totals, total_s: float64 (m,): counts in all blocks so far; their seconds.
+        part, part_s: float64 (scales, m) and (scales,): counts and seconds of the open window of each scale.
+        square, product, square_s: The same of the closed ones: sums of the squares of counts, of their products with
+            the seconds, and of the squares of the seconds.
+        last, last_s: The same of the last closed one.
+        typical: float64 (2, scales): typical dispersion by the lines and by the clock.
         families: int64 (m,): see `engine.findings.counts.CountHistory.observe`; empty where there are none.
         of_families: float64 (families, 7): zeros; for sums over the members of a family.
         found: int64 (m,): filled here.
         columns: float64 (8, m): filled here from the first column on: count, total, mean by the lines and by the clock,
-            dispersion by both, and two that are free.
+            dispersion by both, 1 where the past took time, and one that is free.
 
     Returns:
         How many were found.
     """
-    span_s, past_s, share, last_s, square_s = times[0], times[1], times[5], times[6], times[3]
-    groups_s, groups = max(times[2], _LEAST_SPAN_S), max(times[4], 1.0)
+    blocks, groups = 1 << scale, n >> scale
+    span_s = block_s
+    for age in range(1, blocks):
+        span_s += ring_s[(n - age) % len(ring_s)]
+    past_s, share = total_s - (span_s - block_s), blocks / (n - (blocks - 1))
+    groups_s, squares_s, before_s = total_s - part_s[scale], square_s[scale], last_s[scale]
+    # The last window of the past may overlap the one of now.
+    overlaps = (n + 1) % blocks != 0 and groups > 1
+    if overlaps:
+        groups, groups_s, squares_s = groups - 1, groups_s - before_s, squares_s - before_s * before_s
+    groups, groups_s = max(1, groups), max(groups_s, _LEAST_SPAN_S)
+    sums = part[scale], square[scale], product[scale], last[scale]
     for i in range(len(counts)):
         inside = 0.0
         for age in range(1, blocks):
@@ -91,13 +102,13 @@ def far_counts(
             continue
         if len(families) and not summed:
             for j in range(len(counts)):
-                _add_member(j, totals, part, square, product, last, last_s, groups, groups_s, square_s, families,
-                            of_families)  # fmt: skip
+                own = _own(j, totals, sums, overlaps, before_s, groups, groups_s, squares_s)
+                _add_member(of_families[families[j]], own, totals[j])
             summed = True
         by_lines, by_clock, mean_square, rate_square = _own(
-            i, totals, part, square, product, last, last_s, groups, groups_s, square_s
+            i, totals, sums, overlaps, before_s, groups, groups_s, squares_s
         )
-        lines, clock = typical[0], typical[1]
+        lines, clock = typical[0, scale], typical[1, scale]
         if len(families):
             family = families[i]
             lines = _shrunk(of_families[family, 2], of_families[family, 4], of_families[family, 6], lines)
@@ -115,6 +126,7 @@ def far_counts(
             found[used] = i
             columns[0, used], columns[1, used], columns[2, used] = count, total, usual
             columns[3, used], columns[4, used], columns[5, used] = expected, lines, clock
+            columns[6, used] = 1.0 if past_s > 0 else 0.0
             used += 1
     return used
 
@@ -133,28 +145,24 @@ def _raise_totals(totals: Floats, families: Ints, of_families: Floats) -> None:
 
 @loop
 def _own(
-    i: Int, totals: Floats, part: Floats, square: Floats, product: Floats, last: Floats, last_s: Float, groups: Float,
-    groups_s: Float, square_s: Float,
+    i: Int, totals: Floats, of: tuple[Floats, Floats, Floats, Floats], overlaps: Flag, last_s: Float, groups: Int,
+    groups_s: Float, squares_s: Float,
 ) -> tuple[Float, Float, Float, Float]:  # fmt: skip
     """See `_excess`: of one thing, without the last window of the past where that overlaps the one of now."""
+    part, square, product, last = of
     sums, squares, products = totals[i] - part[i], square[i], product[i]
-    if len(last):
+    if overlaps:
         sums, squares, products = sums - last[i], squares - last[i] * last[i], products - last[i] * last_s
-    found: tuple[Float, Float, Float, Float] = _excess(sums, squares, products, groups, groups_s, square_s)
+    found: tuple[Float, Float, Float, Float] = _excess(sums, squares, products, groups, groups_s, squares_s)
     return found
 
 
 @loop
-def _add_member(
-    i: Int, totals: Floats, part: Floats, square: Floats, product: Floats, last: Floats, last_s: Float, groups: Float,
-    groups_s: Float, square_s: Float, families: Ints, of_families: Floats,
-) -> None:  # fmt: skip
+def _add_member(family: Floats, own: tuple[Float, Float, Float, Float], total: Float) -> None:
     """Add the moments and the total of one thing to those of its family."""
-    found = _own(i, totals, part, square, product, last, last_s, groups, groups_s, square_s)
-    family = families[i]
     for place in range(4):
-        of_families[family, 2 + place] += found[place]
-    of_families[family, 6] += totals[i]
+        family[2 + place] += own[place]
+    family[6] += total
 
 
 @entry

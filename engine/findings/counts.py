@@ -40,7 +40,6 @@ _MIN_BLOCKS = 12
 _USUAL_DISPERSION = 0.5
 _ENOUGH_LINES = 20
 _TINY = 1e-300
-_NONE: Floats = np.zeros(0)
 _NO_FAMILIES: Index = np.zeros(0, np.int64)
 _MOMENTS = ("square", "by_span", "part", "last", "last_span")
 
@@ -115,16 +114,14 @@ class CountHistory:
 
     def _test(self, scale: int, counts: Floats, span_s: float) -> Iterator[Unusual]:
         """Tests the window of a scale that ends with a block of these counts."""
-        blocks = 1 << scale
-        window_s = sum(self._ring_span[(self._n - np.arange(1, blocks)) % _RING].tolist(), span_s)
-        past_s = self._span - (window_s - span_s)
-        at, (window, total, *rest) = self._far(scale, counts, window_s, past_s)
+        at, (window, total, *means, lines, clock, took) = self._far(scale, counts, span_s)
         if not len(at):
             return
-        expected, dispersion = np.array(rest[:2]), np.array(rest[2:])
+        blocks = 1 << scale
+        expected, dispersion = np.array(means), np.array((lines, clock))
         both, low = _tails(window, expected, total, dispersion)
         groups = (self._n - (blocks - 1)) / blocks
-        better = _better(total / groups, dispersion, groups) if past_s > 0 else np.zeros(len(at))
+        better = _better(total / groups, dispersion, groups) if took[0] else np.zeros(len(at))
         both[CLOCK] += np.maximum(better, 0.0)
         both[LINES] -= np.minimum(better, 0.0)
         # The kinder of the two explanations holds.
@@ -136,24 +133,17 @@ class CountHistory:
         if len(index):
             yield Unusual(blocks, at[index], window[index], usual[index], surprise[index], high[index] > 0)
 
-    def _far(self, scale: int, counts: Floats, span_s: float, past_s: float) -> tuple[Index, Floats]:
-        """The things whose counts are far from usual, and six columns about them, see `far_counts`."""
-        blocks, m = 1 << scale, self._moments
-        square_s, groups_s, groups = self._span_square[scale], self._span - self._span_part[scale], self._n >> scale
-        last, last_s = _NONE, self._span_last[scale]
-        if (self._n + 1) % blocks and groups > 1:
-            last, groups = m["last"][scale], groups - 1
-            square_s, groups_s = square_s - last_s * last_s, groups_s - last_s
-        share = blocks / (self._n - (blocks - 1))
-        times = np.array((span_s, past_s, groups_s, square_s, groups, share, last_s))
-        families = _NO_FAMILIES if self._families is None else self._families
+    def _far(self, scale: int, counts: Floats, span_s: float) -> tuple[Index, Floats]:
+        """The things whose counts are far from usual, and seven columns about them, see `far_counts`."""
+        m, families = self._moments, _NO_FAMILIES if self._families is None else self._families
         of_families = np.zeros((int(families.max()) + 1 if len(families) else 0, 7))
         found, columns = np.empty(len(counts), np.int64), np.empty((COLUMNS, len(counts)))
         used = far_counts(
-            counts, self._ring, self._n, blocks, self._total, m["part"][scale], m["square"][scale],
-            m["by_span"][scale], last, times, self._pool[:, scale].copy(), families, of_families, found, columns,
+            counts, span_s, self._ring, self._ring_span, self._n, scale, self._total, self._span, m["part"],
+            m["square"], m["by_span"], m["last"], self._span_part, self._span_square, self._span_last, self._pool,
+            families, of_families, found, columns,
         )  # fmt: skip
-        return found[:used], columns[:6, :used]
+        return found[:used], columns[:7, :used]
 
     def _excess(self, scale: int, at: Index) -> tuple[Floats, Floats]:
         """Variance above that of a Poisson count, and the mean's square; their ratio is the dispersion.

@@ -159,8 +159,10 @@ class ColumnReader:
         key = self._key_column(parsed, row)
         if parsed.rows.fields:
             key = self._with_status(parsed, key, row)
+        # Numba would compile once more for an array that is read-only.
+        time_ns = np.require(parsed.good.time_ns, requirements="W")
         columns = LineColumns(
-            row, parsed.good.time_ns, key, parsed.level(), self._nodes(parsed), parsed.good.session, Values.none()
+            row, time_ns, key, parsed.level(), self._nodes(parsed), parsed.good.session, Values.none()
         )
         return ReadLines(columns, parsed)
 

@@ -124,7 +124,7 @@ def test_counts_far_from_usual_are_those_of_the_formula(seed, scale):
         list(history.observe(block, span))
     window, window_s = counts[n + 1 - blocks :].sum(axis=0), spans[n + 1 - blocks :].sum()
     past, past_s = counts[: n + 1 - blocks].sum(axis=0), spans[: n + 1 - blocks].sum()
-    found, _ = history._far(scale, counts[n], window_s, past_s)
+    found, _ = history._far(scale, counts[n], spans[n])
     sums, seconds = _moments(counts[:n], spans[:n], n, scale)
     expected = []
     for i in range(things):
