@@ -81,7 +81,7 @@ class JsonlSink:
         self._good = 0
         self._kept: list[bytes] = []
         self._known: frozenset[str] = frozenset()
-        self._others: dict[str, int] = {}
+        self._others: dict[str, tuple[int, int]] = {}
 
     def open(self, resume: State | None) -> None:
         """See `Sink.open`."""
@@ -140,7 +140,8 @@ class JsonlSink:
     def snapshot(self) -> State:
         """Bytes acknowledged; nothing for standard output.
 
-        `others` are files of earlier writers, with the byte from which their ids may come again.
+        `others` are files of earlier writers, with the first byte whose id may come again, and the end then: what
+        their present writers add is not of this one.
         """
         if self._stdout:
             return {}
@@ -160,7 +161,7 @@ class JsonlSink:
                 if found or stat.st_ino == inode:
                     known |= _ids_of(path, 0 if found else start)
                     found = True
-        return frozenset(known.union(*(_ids_of(path, at) for path, at in self._others.items())))
+        return frozenset(known.union(*(_ids_of(path, *part) for path, part in self._others.items())))
 
     def _is_due(self) -> bool:
         most, hours = self._settings.rotate_bytes, self._settings.rotate_hours
@@ -236,11 +237,12 @@ def _whole_bytes(fd: int) -> int:
     return 0
 
 
-def _ids_of(path: str, start: int) -> set[str]:
-    """Ids of the lines of another file from byte `start`; none where it is gone."""
+def _ids_of(path: str, start: int, end: int | None = None) -> set[str]:
+    """Ids of the lines of another file from byte `start` to `end`, or to its end; none where it is gone."""
     try:
         with open(path, "rb") as file:
-            return _ids(file.fileno(), start, _whole_bytes(file.fileno()))
+            whole = _whole_bytes(file.fileno())
+            return _ids(file.fileno(), start, whole if end is None else min(end, whole))
     except FileNotFoundError:
         return set()
 

@@ -6,6 +6,7 @@ whole stream of a worker continues in one of the new workers, or in all of them 
 """
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -147,14 +148,24 @@ def sink_states(
 def _files(
     before: Sequence[dict[str, Any] | None], paths: Sequence[str | None], targets: Sequence[str | None]
 ) -> list[dict[str, Any]]:
-    ends: dict[str, int] = {}
+    parts: dict[str, list[int]] = {}
     for path, state in zip(paths, before, strict=True):
-        ends |= {} if state is None else state.get("others", {})
-        ends |= {} if path is None or state is None else {path: state["bytes"]}
+        parts |= {} if state is None else state.get("others", {})
+        parts |= {} if path is None or state is None else {path: [state["bytes"], _size(path)]}
     return [
-        {"bytes": ends.get(target or "", 0), "others": {path: at for path, at in ends.items() if path != target}}
+        {
+            "bytes": parts[target][0] if target in parts else 0,
+            "others": {path: part for path, part in parts.items() if path != target},
+        }
         for target in targets
     ]
+
+
+def _size(path: str) -> int:
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _least(offsets: Any) -> dict[str, int]:

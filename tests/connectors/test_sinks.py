@@ -167,6 +167,21 @@ def test_torn_last_line_is_cut(tmp_path: Path) -> None:
     sink.close()
 
 
+def test_of_a_file_of_another_writer_only_its_part_is_read(tmp_path: Path) -> None:
+    lines = [b'{"id": "%d"}\n' % number for number in range(6)]
+    other = tmp_path / "other.jsonl"
+    other.write_bytes(b"".join(lines))
+    part = {str(other): [2 * len(lines[0]), 4 * len(lines[0])], str(tmp_path / "gone.jsonl"): [5, 0]}
+    sink = JsonlSink(JsonlSettings(path=str(tmp_path / "a.jsonl")))
+    sink.open({"bytes": 0, "others": part})
+    sink.write([Record(str(number), "", {}) for number in range(6)])
+    sink.flush(1.0)
+    assert sink.snapshot()["others"] == part
+    sink.close()
+    found = [json.loads(line)["id"] for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    assert found == ["0", "1", "4", "5"], "2 and 3 were delivered by the other one"
+
+
 def test_file_has_one_writer(tmp_path: Path) -> None:
     settings = JsonlSettings(path=str(tmp_path / "a.jsonl"))
     first, second = JsonlSink(settings), JsonlSink(settings)

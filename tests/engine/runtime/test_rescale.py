@@ -187,9 +187,10 @@ def test_writers_learn_what_was_delivered_by_others(settings, save, tmp_path):
     kafka = [{"offsets": {"0": 5, "1": 9}}, {"offsets": {"0": 7}}]
     save(settings(), [{("0-jsonl", "0"): {"bytes": 5}, ("1-kafka", "0"): kafka[0]},
                       {("0-jsonl", "0"): {"bytes": 8}, ("1-kafka", "0"): kafka[1]}])  # fmt: skip
+    (tmp_path / "a.1.jsonl").write_bytes(b"{}\n" * 20)  # the file of the other one is gone
     rescale.rescale(settings(), 1)
     (one,) = load(settings(), 1)
-    files = {str(tmp_path / "a.0.jsonl"): 5, str(tmp_path / "a.1.jsonl"): 8}
+    files = {str(tmp_path / "a.0.jsonl"): [5, 0], str(tmp_path / "a.1.jsonl"): [8, 60]}
     assert one["0-jsonl", "0"] == {"bytes": 0, "others": files}
     assert one["1-kafka", "0"] == {"offsets": {"0": 5, "1": 9}}
 
