@@ -125,7 +125,7 @@ def _run(
         log.info("%s; the flow is built again to read them", reason)
         recovery.release()
         return BUILD_AGAIN
-    (log.warning if telemetry.input.wrong else log.info)("%s", telemetry.input.summary())
+    (log.warning if telemetry.input.worth_a_warning else log.info)("%s", telemetry.input.summary())
     log.info("engine stopped", extra={"region": settings.region, "worker": worker})
     return EXIT_OK
 

@@ -55,15 +55,23 @@ class InputQuality:
         return self.rejected / self.lines if self.lines else 0.0
 
     @property
+    def worth_a_warning(self) -> bool:
+        """Whether many lines were rejected, or many of those that should have a time have none."""
+        return self.wrong or (self._dated and self.undated > MOST_UNDATED * self.lines)
+
+    @property
     def wrong(self) -> bool:
         """Whether more than a small share of all lines was rejected."""
         return self.share_rejected > MOST_REJECTED
 
     def summary(self) -> str:
-        """All counts in one sentence."""
+        """All counts in one sentence, with the most frequent reason where many lines were rejected."""
+        reason = (
+            f"; rejected mostly because: {self._reasons.most_common(1)[0][0]}" if self.wrong and self._reasons else ""
+        )
         return (
             f"{self.lines:,} lines read: {self.rejected:,} went to the dead letters, "
-            f"{self.undated:,} have the time of reading"
+            f"{self.undated:,} have the time of reading{reason}"
         )
 
     def _count(self, lines: int, rejected: int, undated: int, kinds: list[str]) -> None:

@@ -31,9 +31,18 @@ def test_rejected_lines_fail_it_with_their_reason(health):
     assert "3.3%" in condition(health).detail
     assert "does not match format hdfs" in condition(health).detail
     assert quality.wrong
+    assert quality.summary().endswith("0 have the time of reading; rejected mostly because: does not match format hdfs")
     for _ in range(60):
         quality.parsed(1000, 0, [])
     assert condition(health).ok
+
+
+@pytest.mark.parametrize(("dated", "expected"), [(True, True), (False, False)])
+def test_many_lines_without_a_time_are_worth_a_warning_however_short_the_log(health, dated, expected):
+    quality = InputQuality(health, dated=dated)
+    quality.parsed(20, 20, [])
+    assert not quality.wrong
+    assert quality.worth_a_warning is expected
 
 
 def test_late_lines_count_and_blank_lines_do_not(health):
