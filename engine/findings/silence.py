@@ -110,7 +110,8 @@ class Silence:
         self._begin_ns = self._begin_ns or int(block.lines.time_ns[0])
         gaps = self._gaps_of(block)
         self._clock_ns = int(gaps.last_ns.max())
-        found = self._closed(block, gaps) + self._open(block)
+        judged = self._judged()
+        found = self._closed(block, gaps, judged) + self._open(block, judged)
         self._learn(block, gaps)
         self._lines += len(block)
         return found
@@ -126,9 +127,9 @@ class Silence:
         first_ns, last_ns, last_row = ends[block.keys, 1:].T
         return _Gaps(longest_ns, at, end_ns, between, most, total_ns, first_ns, last_ns, last_row, each, used)
 
-    def _open(self, block: Block) -> list[Signal]:
+    def _open(self, block: Block, judged: NDArray[np.bool_]) -> list[Signal]:
         """Gaps that have not ended with the block."""
-        absent = self._judged() & self._longer((self._clock_ns - self._ns) / 1e9, slice(None))
+        absent = judged & self._longer((self._clock_ns - self._ns) / 1e9, slice(None))
         absent[block.keys] = False
         at = np.flatnonzero(absent)
         if not len(at):
@@ -142,9 +143,9 @@ class Silence:
             for i in np.flatnonzero(surprise > 1.0).tolist()
         ]  # fmt: skip
 
-    def _closed(self, block: Block, gaps: "_Gaps") -> list[Signal]:
+    def _closed(self, block: Block, gaps: "_Gaps", judged: NDArray[np.bool_]) -> list[Signal]:
         """The longest gap of each template that ended within the block."""
-        at = np.flatnonzero(self._judged()[block.keys] & self._longer(gaps.longest_ns / 1e9, block.keys))
+        at = np.flatnonzero(judged[block.keys] & self._longer(gaps.longest_ns / 1e9, block.keys))
         if not len(at):
             return []
         found = []
