@@ -1,15 +1,18 @@
 """Many rows upserted at once, as tuples: SQLite gets one prepared statement, PostgreSQL a COPY into a staging table."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+Changes = Callable[[Any], Mapping[str, Any]]
+"""New values of an existing row, from the columns of the row that was to be inserted; one function of a module."""
+
 
 def upsert_rows(
-    connection: sa.Connection, table: sa.Table, rows: Sequence[tuple[Any, ...]],
-    changes: Callable[[Any], Mapping[str, Any]],
+    connection: sa.Connection, table: sa.Table, rows: Sequence[tuple[Any, ...]], changes: Changes
 ) -> None:  # fmt: skip
     """Insert rows, or change those whose key exists.
 
@@ -18,22 +21,28 @@ def upsert_rows(
         table: Where to insert; its key is not generated.
         rows: Values in the order of the table's columns, each key once. Sort them by key, so that two writers lock
             rows in the same order.
-        changes: New values of an existing row, from the columns of the row that was to be inserted; without parameters.
+        changes: See the type; without parameters.
 
     Raises:
         sqlalchemy.exc.DBAPIError: the database refused the rows.
     """
     if not rows:
         return
-    key = [column.name for column in table.primary_key.columns]
     if connection.dialect.name == "postgresql":
+        key = [column.name for column in table.primary_key.columns]
         staged = _staged(connection, table, rows)
         copied = postgresql.insert(table).from_select([column.name for column in table.columns], staged)
         connection.execute(copied.on_conflict_do_update(index_elements=key, set_=changes(copied.excluded)))
         return
-    insert = sqlite.insert(table)
-    statement = insert.on_conflict_do_update(index_elements=key, set_=changes(insert.excluded))
-    connection.exec_driver_sql(str(statement.compile(dialect=connection.dialect)), list(rows))
+    connection.exec_driver_sql(_statement(table, changes), list(rows))
+
+
+@lru_cache(maxsize=32)
+def _statement(table: sa.Table, changes: Changes) -> str:
+    """The upsert of SQLite, kept because to compile it takes longer than to store a hundred rows."""
+    insert, key = sqlite.insert(table), [column.name for column in table.primary_key.columns]
+    upsert = insert.on_conflict_do_update(index_elements=key, set_=changes(insert.excluded))
+    return str(upsert.compile(dialect=sqlite.dialect(paramstyle="qmark")))
 
 
 def _staged(connection: sa.Connection, table: sa.Table, rows: Sequence[tuple[Any, ...]]) -> sa.Select[Any]:

@@ -7,7 +7,7 @@ snapshots, from which a replay starts.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from connectors.base import Record, SinkUnavailableError, State
 from connectors.count_rows import CountsDocument
-from connectors.sql_bulk import upsert_rows
+from connectors.sql_bulk import Changes, upsert_rows
 from connectors.sql_database import begin_write, database_url, driver_message, open_database, shown
 from connectors.sql_rollup_rows import Counted, Key, store_minutes
 from connectors.sql_schema import SCORE_SPANS, TEMPLATE_MINUTES, TEMPLATE_SPANS, TEMPLATES, without_nul
@@ -117,7 +117,7 @@ class SqlRollupSink:
                 begin_write(connection)
                 store_minutes(connection, self._minutes)
                 lives = [seen.row(*name) for name, seen in sorted(self._templates.items())]
-                upsert_rows(connection, TEMPLATES, lives, _widened_on(connection))
+                upsert_rows(connection, TEMPLATES, lives, _WIDENED[connection.dialect.name])
                 deleted = self._delete_old(connection, region, newest)
         except (sa.exc.DBAPIError, OSError) as error:
             raise SinkUnavailableError(
@@ -185,10 +185,8 @@ def _floor(newest: int, days: float, multiple: int) -> int:
     return floor - floor % multiple
 
 
-def _widened_on(connection: sa.Connection) -> Callable[[Any], dict[str, Any]]:
+def _widened(least: Callable[..., Any], greatest: Callable[..., Any]) -> Changes:
     """First and last seen of a template only move apart; the first example stays."""
-    postgres = connection.dialect.name == "postgresql"
-    least, greatest = (sa.func.least, sa.func.greatest) if postgres else (sa.func.min, sa.func.max)
     return lambda excluded: {
         "first_seen": least(TEMPLATES.c.first_seen, excluded.first_seen),
         "last_seen": greatest(TEMPLATES.c.last_seen, excluded.last_seen),
@@ -196,3 +194,10 @@ def _widened_on(connection: sa.Connection) -> Callable[[Any], dict[str, Any]]:
             (TEMPLATES.c.example == sa.literal_column("''"), excluded.example), else_=TEMPLATES.c.example
         ),
     }
+
+
+_WIDENED: Mapping[str, Changes] = {
+    "sqlite": _widened(sa.func.min, sa.func.max),
+    "postgresql": _widened(sa.func.least, sa.func.greatest),
+}
+"""Changes of a template by the database."""

@@ -3,14 +3,14 @@
 Columns are added up as arrays, because a stream that is read at full speed has a row for a dozen lines.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from connectors.sql_bulk import upsert_rows
+from connectors.sql_bulk import Changes, upsert_rows
 from connectors.sql_schema import (
     COUNT_COLUMNS,
     LEVEL_COLUMNS,
@@ -45,10 +45,10 @@ def store_minutes(connection: sa.Connection, minutes: Mapping[Key, Counted]) -> 
     before = _stored(connection, keys)
     sums = _Sums(keys)
     upsert_rows(connection, TEMPLATE_MINUTES, [_minute_row(key, minutes[key]) for key in keys], _replaced)
-    upsert_rows(connection, TEMPLATE_SPANS, [*sums.of_counts(_changes(keys, minutes, before))], _added(TEMPLATE_SPANS))
+    upsert_rows(connection, TEMPLATE_SPANS, [*sums.of_counts(_changes(keys, minutes, before))], _ADD_COUNTS)
     scores = _score_changes(keys, minutes, before)
     if len(scores):
-        upsert_rows(connection, SCORE_SPANS, [*sums.of_scores(scores)], _added(SCORE_SPANS))
+        upsert_rows(connection, SCORE_SPANS, [*sums.of_scores(scores)], _ADD_SCORES)
 
 
 class _Sums:
@@ -167,6 +167,9 @@ def _replaced(excluded: Any) -> dict[str, Any]:
     return {name: excluded[name] for name in (*COUNT_COLUMNS, "scores")}
 
 
-def _added(table: sa.Table) -> Callable[[Any], dict[str, Any]]:
+def _added(table: sa.Table) -> Changes:
     names = [column.name for column in table.columns if not column.primary_key]
     return lambda excluded: {name: table.c[name] + excluded[name] for name in names}
+
+
+_ADD_COUNTS, _ADD_SCORES = _added(TEMPLATE_SPANS), _added(SCORE_SPANS)
