@@ -233,7 +233,7 @@ def _change(found: Evidence, basis: str) -> str:
         )
     change = f"{found.before:.4f} became {found.after:.4f}"
     pairs = f"{found.pairs.better} {_unit(found)} judged better and {found.pairs.worse} worse"
-    if of_lines(found.current):
+    if of_lines(found.current) or not found.current[0] + found.current[2]:  # without anomalies there is no F1
         return f"{change} ({pairs})"
     low, high = f1_interval(found.current, found.candidate, found.pairs)
     return f"{change} ({pairs}, 90 % interval of the gain {low:+.4f} to {high:+.4f})"

@@ -32,6 +32,11 @@ def test_better_everywhere_is_accepted_for_all() -> None:
     assert [(v.before, v.after, v.labelled) for v in verdict.regions] == [(quality(BAD), quality(GOOD), 1000)] * 2
 
 
+def test_without_anomalies_a_gain_of_accuracy_has_no_interval_of_f1() -> None:
+    reason = judge([figures(r, (0, 19, 0, 18), (0, 0, 0, 37)) for r in ("eu", "us")], SETTINGS).reason
+    assert "0.4865 became 1.0000 (38 sessions judged better and 0 worse)" in reason
+
+
 def test_a_region_that_loses_keeps_its_version_and_does_not_stop_the_others() -> None:
     found = [figures("eu", BAD, GOOD), figures("us", BAD, GOOD), figures("ap", GOOD, BAD)]
     verdict = judge(found, SETTINGS)
