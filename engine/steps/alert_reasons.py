@@ -21,6 +21,9 @@ MAX_REASONS = 5
 
 LOWEST: Severity = "low"
 """Minimum severity of an alert: its window is unusual even if its lines look harmless."""
+_NEXT_TO_NOTHING = 1e-37
+"""A threshold below it is the least number above 0: the model knows only windows that score 0."""
+
 _STATUS = re.compile("|".join(map(re.escape, STATUSES)))
 _NO_LEVEL = 0
 _REMEMBERED = 10_000
@@ -64,7 +67,7 @@ class AlertWords:
         reasons.append(
             {
                 "kind": "score",
-                "sentence": f"the window scores {score:.3g}; alerts start at {decision.threshold:.3g}",
+                "sentence": f"the window scores {score:.3g}; {_start(decision.threshold)}",
                 "template": "" if news else cause,
                 "observed": score,
                 "usual": decision.threshold,
@@ -80,7 +83,7 @@ class AlertWords:
 
     def _new(self, template: int, count: int) -> Reason:
         why = self._judgement(template).why
-        sentence = f"{count} lines, none in normal windows before"
+        sentence = f"{count} line{'' if count == 1 else 's'}, none in normal windows before"
         return {
             "kind": "new",
             "sentence": f"{sentence}; {why}" if why else sentence,
@@ -98,3 +101,9 @@ class AlertWords:
         text = self._text(template)
         status = _STATUS.search(text)
         return judge(text, _NO_LEVEL, status="" if status is None else status[0])
+
+
+def _start(threshold: float) -> str:
+    if 0 < threshold < _NEXT_TO_NOTHING:
+        return "any score above 0 is an alert"
+    return f"alerts start at {threshold:.3g}"

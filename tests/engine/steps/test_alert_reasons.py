@@ -20,8 +20,8 @@ TEXTS = {
 def describe():
     words = AlertWords(lambda t: TEXTS.get(t, f"template {t}"))
 
-    def run(counts, news=(), **more):
-        decision = Decision(0, 0, "0" * 16, 1, 0.5, tuple(news))
+    def run(counts, news=(), threshold=0.5, **more):
+        decision = Decision(0, 0, "0" * 16, 1, threshold, tuple(news))
         return words.describe(decision, counts, score=0.9, where="web-1", **more)
 
     return run
@@ -33,7 +33,8 @@ def test_what_is_new_is_named_the_worst_first(describe):
     assert [r["template"] for r in words.reasons] == [TEXTS[2], TEXTS[3], TEXTS[5], ""]
     assert words.summary == f"web-1: lines not seen in normal windows: {TEXTS[2]} (and 2 more)"
     assert words.severity == "critical"
-    assert "1 lines" in words.reasons[0]["sentence"]
+    assert words.reasons[0]["sentence"].startswith("1 line, none")
+    assert words.reasons[1]["sentence"].startswith("2 lines, none")
 
 
 def test_without_news_the_line_that_adds_most_or_sounds_worst_is_named(describe):
@@ -45,6 +46,11 @@ def test_without_news_the_line_that_adds_most_or_sounds_worst_is_named(describe)
             "observed": 0.9, "usual": 0.5, "unit": "score",
         }
     ]  # fmt: skip
+
+
+def test_the_least_threshold_is_described_without_its_digits(describe):
+    (reason,) = describe({1: 5}, threshold=1e-45).reasons
+    assert reason["sentence"] == "the window scores 0.9; any score above 0 is an alert"
 
 
 @pytest.mark.parametrize(("template", "severity"), [(1, "low"), (5, "low"), (3, "high"), (2, "critical"), (4, "high")])
