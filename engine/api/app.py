@@ -37,6 +37,7 @@ from engine.api import (
     rounds,
     series,
     silences,
+    template_lines,
     templates,
     users,
 )
@@ -83,8 +84,8 @@ def build_app(services: Services) -> FastAPI:
     app.state.oidc_attempts = oidc.Attempts()
     # `events` before `alerts`: /alerts/stream is not an alert's id.
     nouns = (
-        health, auth, oidc, events, alerts, groups, silences, templates, series, markers, regions, predict,
-        model_versions, replay, jobs, drift_events, rounds, questions, became_normal, channels, users,
+        health, auth, oidc, events, alerts, groups, silences, templates, template_lines, series, markers, regions,
+        predict, model_versions, replay, jobs, drift_events, rounds, questions, became_normal, channels, users,
     )  # fmt: skip
     for noun in nouns:
         app.include_router(noun.router)

@@ -33,6 +33,9 @@ SHOWN = 200
 
 DAY_NS = 86_400 * NS_PER_S
 
+DOTS = 500
+"""Windows whose scores the answer has for a picture."""
+
 Change = Literal["lost", "gained"]
 
 
@@ -46,6 +49,14 @@ class ReplayedWindow(BaseModel):
     time: str
     score_a: float
     score_b: float
+
+
+class ReplayScores(BaseModel):
+    """The scores of one window."""
+
+    a: float
+    b: float
+    alert: Annotated[bool, Field(description="Whether it raised an alert.")]
 
 
 class ReplayPoint(BaseModel):
@@ -75,6 +86,10 @@ class Replay(BaseModel):
     ]
     windows: Annotated[int, Field(description="Stored windows without an alert that were scored again.")]
     items: Annotated[list[ReplayedWindow], Field(description="Windows on which the versions differ, newest first.")]
+    scores: Annotated[
+        list[ReplayScores],
+        Field(description="Scores by both versions; of many windows every nth, in order of score a."),
+    ]
     points: Annotated[
         list[ReplayPoint], Field(description="How many sessions reach a threshold by version b, highest first.")
     ]
@@ -129,7 +144,7 @@ def _replayed(
         since=iso_time(int(times.min())) if len(times) else None, days=span_ns / DAY_NS, alerts=int(raised.sum()),
         same=int((by_a & by_b & raised).sum()), lost=int((lost & raised).sum()), gained=int(gained.sum()),
         neither=int((~by_a & ~by_b & raised).sum()), approximate=len(pools[1].ids), windows=int((~raised).sum()),
-        items=items,
+        items=items, scores=_sample(scores_a, scores_b, raised),
         points=[
             ReplayPoint(threshold=point.threshold, sessions=point.sessions)
             for point in sessions_by_threshold(pools[0].keys + pools[1].keys, scores_b, POINTS)
@@ -143,6 +158,13 @@ def _scores(
     """Scores of the windows of all pools, and the threshold."""
     found = [loaded.scores(region, version, pool) for pool in pools]
     return np.concatenate([scores for scores, _ in found]), found[0][1]
+
+
+def _sample(a: NDArray[np.float32], b: NDArray[np.float32], raised: NDArray[np.bool_]) -> list[ReplayScores]:
+    """Scores of windows evenly by rank, the lowest and the highest included."""
+    order = np.lexsort((b, a))
+    chosen = order[np.unique(np.linspace(0, max(len(a) - 1, 0), min(len(a), DOTS)).round().astype(np.int64))]
+    return [ReplayScores(a=float(a[i]), b=float(b[i]), alert=bool(raised[i])) for i in chosen.tolist()]
 
 
 def _newest(services: Services, region: RegionSettings, limit: int) -> list[dict[str, Any]]:

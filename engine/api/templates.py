@@ -30,6 +30,7 @@ from engine.api.minutes import (
 from engine.api.problems import RESPONSES, ProblemError, not_found
 from engine.api.scores import Scores, quantiles_of, scores_by_part
 from engine.api.services import Services, Svc
+from engine.api.template_relatives import Relatives, relatives_of
 
 router = APIRouter(prefix="/api/v1/templates", tags=["templates"], responses=RESPONSES)
 
@@ -39,6 +40,7 @@ MAX_POINTS = 2_000
 SHIFTED = 2.0
 """Factor between two rates from which a template counts as shifted."""
 
+TemplateId = Annotated[str, Path(pattern="^[0-9a-f]{16}$", description="Id of the template.")]
 ChangeKind = Literal["new", "gone", "more", "fewer", "same"]
 
 
@@ -89,6 +91,7 @@ class TemplateLife(BaseModel):
     first_seen: str
     last_seen: str
     example: str
+    relatives: Relatives
     step_minutes: int
     points: Annotated[list[LifePoint], Field(description="Parts of the range in which it has lines, in order.")]
 
@@ -190,8 +193,7 @@ def diff(
 
 @router.get("/{identity}")
 def life(
-    _: Viewer, services: Svc, identity: Annotated[str, Path(pattern="^[0-9a-f]{16}$")], since: Time = None,
-    until: Time = None, region: RegionName = None,
+    _: Viewer, services: Svc, identity: TemplateId, since: Time = None, until: Time = None, region: RegionName = None,
     step_minutes: Annotated[int, Query(ge=1, le=1_440, description="Length of a part, in minutes.")] = 1,
 ) -> TemplateLife:  # fmt: skip
     """One template over time, by level."""
@@ -218,7 +220,8 @@ def life(
     return TemplateLife(
         id=identity, text=known[0]["text"], regions=sorted(row["region"] for row in known),
         first_seen=min(row["first_seen"] for row in known), last_seen=max(row["last_seen"] for row in known),
-        example=next((row["example"] for row in known if row["example"]), ""), step_minutes=step_minutes, points=points,
+        example=next((row["example"] for row in known if row["example"]), ""),
+        relatives=relatives_of(services, known[0]["text"]), step_minutes=step_minutes, points=points,
     )  # fmt: skip
 
 

@@ -32,6 +32,7 @@ export async function openBrowser(base, shots) {
   /** Take a screenshot of the page as it is, and check it. */
   async function check(name) {
     await page.waitForFunction(() => document.querySelector(".loading") === null);
+    await page.evaluate(() => window.scrollTo(0, 0));
     await page.screenshot({ path: `${shots}/${name}.png` });
     const found = await page.evaluate(async (source) => {
       if (window.axe === undefined) (0, eval)(source);

@@ -4,6 +4,7 @@ import { openBrowser } from "./browser.mjs";
 
 const PASSWORD = "correct horse battery";
 const ROW = "tr[data-row]";
+const addresses = {};
 
 const [link, shots] = process.argv.slice(2);
 const { page, faults, go, check, confirm, close } = await openBrowser(new URL(link).origin, shots);
@@ -46,6 +47,7 @@ async function decide() {
   await page.waitForSelector("text=1 group changed");
   await page.click(`${ROW} a >> nth=0`);
   await page.waitForSelector("text=Life of the group");
+  addresses.alert = new URL(page.url()).hash.slice(2);
   await check("alert");
   await page.click(".bulk >> text=Resolve");
   await confirm("fixed");
@@ -77,6 +79,8 @@ async function read() {
   await check("templates");
   await page.click(`${ROW} a >> nth=0`);
   await page.waitForSelector("text=First line");
+  await page.waitForSelector("th:has-text('disk 1 failed')");
+  await page.waitForSelector("text=/of the \\d+ newest in this range/");
   await check("template");
   await go("/templates/diff", ROW);
   await check("diff");
@@ -94,6 +98,7 @@ async function useModelsAndRounds() {
   await page.waitForSelector("text=Of 150 alerts");
   await page.locator("input[type=range]").press("ArrowRight");
   await page.waitForURL(/point=/);
+  await page.waitForSelector("svg[aria-label^='Scores of 150 windows']");
   await check("compare");
   await go("/models", "text=Roll back…");
   await page.click("text=Roll back…");
@@ -129,6 +134,7 @@ async function trainModels() {
   await page.waitForSelector("a:has-text('lines version 1')", { timeout: 120_000 });
   await page.waitForSelector("h2:has-text('Report')");
   await page.waitForSelector("pre:has-text('published lines version 1')");
+  addresses.job = new URL(page.url()).hash.slice(2);
   await check("job");
   await go("/jobs", "th:has-text('random_forest as lines')");
   await check("jobs");
@@ -174,6 +180,31 @@ async function analyse() {
   await check("analyse");
 }
 
+/** Reach, move in and open things by keys only. */
+async function useKeys() {
+  await go("/overview", ".u-over");
+  await page.keyboard.press("g");
+  await page.keyboard.press("a");
+  await page.waitForSelector(ROW);
+  await page.keyboard.press("j");
+  await page.keyboard.press("x");
+  await page.waitForSelector(".bulk >> text=Acknowledge");
+  await page.keyboard.press("j");
+  await page.keyboard.press("Enter");
+  await page.waitForSelector("text=Life of the group");
+  await page.keyboard.press("g");
+  await page.keyboard.press("t");
+  await page.waitForSelector(ROW);
+  await page.keyboard.press("?");
+  await page.waitForSelector("dialog:has-text('Keys')");
+  await check("keys");
+  await page.keyboard.press("Escape");
+  await page.waitForSelector("dialog", { state: "detached" });
+  await page.keyboard.press("/");
+  await page.keyboard.type("disk");
+  await page.waitForURL(/text=disk/);
+}
+
 async function administer() {
   await go("/settings/users", "text=Add a user…");
   await page.click("text=Add a user…");
@@ -208,8 +239,13 @@ async function useDarkAndNarrow() {
     "overview",
     "templates",
     "templates/diff",
+    "templates/0000000000000000",
     "models",
+    "models/floor/compare?a=1&b=2",
+    "models/floor/2",
     "jobs",
+    addresses.job,
+    addresses.alert,
     "drift",
     "rounds",
     "ask",
@@ -222,7 +258,7 @@ async function useDarkAndNarrow() {
     "settings/audit",
   ]) {
     await go(`/${path}`, "main h1");
-    await check(`narrow-${path.replace("/", "-")}`);
+    await check(`narrow-${path.replaceAll(/[^a-z-]+/g, "-")}`);
   }
 }
 
@@ -237,6 +273,7 @@ try {
     answerQuestions,
     undoWhatBecameNormal,
     analyse,
+    useKeys,
     administer,
     useDarkAndNarrow,
   ]) {

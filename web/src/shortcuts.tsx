@@ -23,6 +23,7 @@ export function Shortcuts() {
     if (page) void navigate(page.to);
     else if (event.key === "?") setShown(true);
     else if (event.key === "/") focusSearch(event);
+    else if (!afterG && (event.key === "j" || event.key === "k")) enterTable();
   });
   if (!shown) return null;
   return (
@@ -76,6 +77,13 @@ function useKeyDown(act: (event: KeyboardEvent, afterG: boolean) => void): void 
 export function isTyping(target: EventTarget | null): boolean {
   if (!(target instanceof HTMLElement)) return false;
   return target.matches("textarea, select, input:not([type=checkbox])") || target.closest("dialog") !== null;
+}
+
+/** Go to the first row of the page's table; within a table, the table itself moves between rows. */
+function enterTable(): void {
+  const table = document.querySelector(".table");
+  if (table === null || table.contains(document.activeElement)) return;
+  table.querySelector<HTMLElement>("tr[data-row] a, tr[data-row] button")?.focus();
 }
 
 function focusSearch(event: KeyboardEvent): void {

@@ -60,6 +60,10 @@ def test_alerts_are_lost_gained_or_the_same(log_in, stored, tmp_path, clock, add
     assert listed == [("lost", "07", True), ("lost", "06", True), ("gained", "09", False)]
     assert found["items"][-1]["title"] == "retry <NUM>"
     assert found["items"][-1]["score_b"] >= found["threshold_b"] > found["items"][0]["score_b"]
+    dots = found["scores"]
+    assert [dot["a"] for dot in dots] == sorted(dot["a"] for dot in dots)
+    raised_by_b = sum(dot["b"] >= found["threshold_b"] and dot["alert"] for dot in dots)
+    assert (len(dots), sum(dot["alert"] for dot in dots), raised_by_b) == (6, 3, found["same"])
     counts = [point["sessions"] for point in found["points"]]
     assert counts[-1] == 6, "every session reaches the lowest score"
     assert counts == sorted(set(counts))
@@ -74,6 +78,7 @@ def test_only_versions_of_the_regions_model_are_replayed(log_in, stored, tmp_pat
     publish_version(tmp_path, [USUAL], clock.wall_ns)
     found = client.get("/api/v1/models/floor/replay", params={"a": 1, "b": 1}).json()
     assert (found["alerts"], found["windows"], found["items"]) == (0, 10, [])
+    assert [dot["a"] == dot["b"] for dot in found["scores"]] == [True] * 10
 
 
 def test_sessions_by_threshold_count_a_session_once():

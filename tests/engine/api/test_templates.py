@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from connectors.sql_rollup import SNAPSHOTS, KeptDays, SqlRollupSink
 from connectors.sql_schema import LEVEL_COLUMNS
+from engine.api.template_lines import pattern_of
 from engine.api.templates import change_of
 from foundation.score_buckets import quantile
 from foundation.time_text import NS_PER_S, parse_time
@@ -21,10 +22,10 @@ def minute(offset):
     return at(((START + offset) * 60 * NS_PER_S - START_NS) / NS_PER_S)
 
 
-def row(template, offset, lines, *, region="eu", partition="app.log", part=0, errors=0):
+def row(template, offset, lines, *, region="eu", partition="app.log", part=0, errors=0, text=""):
     counts = (0, 0, 0, lines - errors, 0, errors, 0, 0, 0, 0)
     return counts_record(
-        partition, START + offset, part, template, counts, region=region, text=TEXTS[template],
+        partition, START + offset, part, template, counts, region=region, text=text or TEXTS[template],
         example=f"example of {template[0]} in minute {offset}", last_ns=(START + offset) * MINUTE_NS + NS_PER_S,
     )  # fmt: skip
 
@@ -161,6 +162,49 @@ def test_a_short_range_of_deleted_minutes_has_the_lines_of_whole_hours_and_days(
         assert sum(listed["items"][0]["sparkline"]) == lines
         life = client.get(f"/api/v1/templates/{A}", params=asked).json()
         assert (life["step_minutes"], sum(point["lines"] for point in life["points"])) == (step, lines)
+
+
+def test_a_life_line_has_the_templates_that_it_covers_and_those_that_cover_it(client, count):
+    ann, bob = row("1" * 16, 0, 1, text="user ann logged in"), row("2" * 16, 3, 1, text="user bob logged in")
+    count(ann, bob, row("3" * 16, 4, 1, text="<*> <*> <*> <*>"), row(B, 5, 2), row(A, 5, 1))
+    found = client.get(f"/api/v1/templates/{B}").json()["relatives"]
+    assert [(r["text"], r["first_seen"]) for r in found["covers"]] == [
+        ("user bob logged in", minute(3)), ("user ann logged in", minute(0)),
+    ]  # fmt: skip
+    assert found["covered_by"] == []
+    found = client.get(f"/api/v1/templates/{'1' * 16}").json()["relatives"]
+    assert ([r["id"] for r in found["covered_by"]], found["covers"]) == ([B], [])
+
+
+def test_the_lines_of_a_template_are_those_of_alerts(client, count, add_alerts):
+    count(row(A, 0, 3))
+    templates = [{"id": A, "text": TEXTS[A], "count": 2}]
+    lines = ["10:00 ERROR disk 7  failed", "10:01 disk failed", "10:02 INFO hard disk 1 failed over"]
+    add_alerts(
+        alert("x", 90, templates=templates, lines=lines, session="s7"), alert("y", 95, region="us"),
+        alert("z", 100, region="us", templates=templates, lines=["disk 8 failed"]),
+    )  # fmt: skip
+    found = client.get(f"/api/v1/templates/{A}/lines", params=RANGE).json()
+    assert (found["searched"], found["alerts"]) == (3, 2)
+    assert [(line["text"], line["region"]) for line in found["items"]] == [("disk 8 failed", "us"), (lines[0], "eu")]
+    assert (found["items"][1]["alert"], found["items"][1]["session"]) == (alert("x", 0)["id"], "s7")
+    only = client.get(f"/api/v1/templates/{A}/lines", params={**RANGE, "region": "eu", "limit": 1}).json()
+    assert [line["text"] for line in only["items"]] == lines[:1]
+    assert client.get(f"/api/v1/templates/{B}/lines").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "fits"),
+    [
+        ("took <NUM> ms", "[x] took 12.5 ms", True),
+        ("took <NUM> ms", "it overtook 1 ms", False),
+        ("a=<NUM>,b=<*> (x)", "10:00:a=1,b=2 (x) ", True),
+        (r"glob <\*> used", "glob <*> used", True),
+        (r"glob <\*> used", "glob all used", False),
+    ],
+)
+def test_a_line_fits_a_template_behind_its_header(text, line, fits):
+    assert (pattern_of(text).search(line) is not None) == fits
 
 
 @given(st.tuples(st.integers(0, 1_000), st.integers(0, 1_000)).filter(any), st.tuples(*[st.integers(1, 100)] * 2))

@@ -41,7 +41,7 @@ export function Reasons({ reasons }: { reasons: NonNullable<AlertDocument["reaso
                 <TemplateText id={reason.template_id} text={reason.template} />
               </p>
             )}
-            {reason.observed !== undefined && reason.observed !== null && (
+            {reason.kind !== "score" && reason.observed !== undefined && reason.observed !== null && (
               <p>
                 Now {figure(reason.observed)}
                 {reason.usual !== undefined && reason.usual !== null && <>, usually {figure(reason.usual)}</>}{" "}

@@ -8,6 +8,7 @@ import { Pairs, Time } from "../ui/parts";
 import { useParameters } from "../ui/range";
 import { Loaded } from "../ui/states";
 import { ListTable } from "../ui/listTable";
+import { Scatter } from "../ui/scatter";
 
 type Found = Schemas["Replay"];
 
@@ -41,6 +42,7 @@ export function Replay({ name, a, b }: { name: string; a: number; b: number }) {
           <>
             <Counts found={found} />
             <Slider key={`${a} ${b}`} found={found} />
+            {found.scores.length > 0 && <Scores found={found} />}
             {found.items.length > 0 && <Windows found={found} />}
           </>
         )}
@@ -97,6 +99,27 @@ function Slider({ found }: { found: Found }) {
         {whole === 1 ? "a day" : `${figure(whole)} days`}, before grouping). Its own threshold is {figure(threshold_b)}.
       </output>
     </div>
+  );
+}
+
+/** The scores of both versions; lines show the thresholds. */
+function Scores({ found }: { found: Found }) {
+  const dots = found.scores.map(({ a, b, alert }) => ({ x: a, y: b, marked: alert }));
+  const windows = found.alerts + found.windows;
+  return (
+    <figure>
+      <Scatter
+        dots={dots}
+        x={{ label: `Score of version ${found.a}`, threshold: found.threshold_a }}
+        y={{ label: `Score of version ${found.b}`, threshold: found.threshold_b }}
+        label={`Scores of ${plural(dots.length, "window")} by versions ${found.a} and ${found.b}`}
+      />
+      <figcaption>
+        {dots.length < windows ? `${dots.length} of ${plural(windows, "window")}` : plural(windows, "window")}; those
+        that raised an alert are red. Dashed lines are the thresholds: below and right of both is what version {found.b}{" "}
+        loses, above and left what it gains.
+      </figcaption>
+    </figure>
   );
 }
 

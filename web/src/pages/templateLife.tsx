@@ -8,6 +8,7 @@ import { CopyButton, Heading, Pairs, Time } from "../ui/parts";
 import { customRange, given, iso, RangePicker, rangeOf, useParameters } from "../ui/range";
 import { Loaded } from "../ui/states";
 import { type ChartSeries, TimeChart } from "../ui/timeChart";
+import { TemplateLines, TemplateRelatives } from "./templateLines";
 
 const STEPS_MINUTES = [1, 5, 15, 60, 240, 1_440];
 const MOST_POINTS = 300;
@@ -25,7 +26,8 @@ export function LifePage() {
   const range = rangeOf(parameters, 24);
   const minutes = (Date.parse(range.until ?? iso(Date.now())) - Date.parse(range.since ?? "")) / 60_000;
   const step = STEPS_MINUTES.find((length) => minutes / length <= MOST_POINTS) ?? 1_440;
-  const wanted = { ...given({ ...range, region: parameters.get("region") }), step_minutes: step };
+  const within = given({ ...range, region: parameters.get("region") });
+  const wanted = { ...within, step_minutes: step };
   const query = useQuery({
     queryKey: ["template", id, wanted],
     placeholderData: keepPreviousData,
@@ -79,9 +81,11 @@ export function LifePage() {
                 ]}
               />
             </section>
+            <TemplateRelatives relatives={life.relatives} />
           </>
         )}
       </Loaded>
+      <TemplateLines id={id} wanted={within} />
     </>
   );
 }
@@ -117,8 +121,8 @@ function LifeChart({
             {plural(
               sum((point) => point.alerts),
               "alert",
-            )}
-            .
+            )}{" "}
+            with a line of it, as the cause or not.
           </p>
           <TimeChart label="Scores of these windows over time" times={times} series={scores} onBrush={onBrush} />
         </>
