@@ -1,6 +1,6 @@
 """Makes the pictures of the console in `docs/images` from the screenshots of the browser tests.
 
-1. `DRIFTLINE_SCREENSHOTS=FOLDER pytest -m process` with `test_console.py` and `test_whole_story.py` of `tests/engine/api`
+1. `DRIFTLINE_SCREENSHOTS=FOLDER pytest -m process`, with `test_console.py` and `test_whole_story.py` of `tests/engine`
 2. `python -m tests.support.screenshots FOLDER`
 """
 

@@ -2,6 +2,7 @@ import { CLASSES, SEVERITIES } from "../api/types";
 import type { operations } from "../api/schema";
 import { words } from "../ui/format";
 import { given, RangePicker, rangeOf, useParameters } from "../ui/range";
+import { AddressField } from "../ui/addressField";
 
 type Query = NonNullable<operations["list_alerts_api_v1_alerts_get"]["parameters"]["query"]>;
 
@@ -48,12 +49,12 @@ export function AlertFilters() {
     <form className="filters" role="search" aria-label="Filters" onSubmit={(event) => event.preventDefault()}>
       <label className="field grow">
         Text
-        <input
+        <AddressField
           type="search"
           placeholder="In the title or the template"
           value={parameters.get("text") ?? ""}
           maxLength={200}
-          onChange={(event) => change({ text: event.target.value })}
+          onValue={(value) => change({ text: value })}
         />
       </label>
       <RangePicker />
@@ -76,16 +77,16 @@ export function AlertFilters() {
           {Object.entries(TEXTS).map(([name, label]) => (
             <label key={name} className="field">
               {label}
-              <input value={parameters.get(name) ?? ""} onChange={(event) => change({ [name]: event.target.value })} />
+              <AddressField value={parameters.get(name) ?? ""} onValue={(value) => change({ [name]: value })} />
             </label>
           ))}
           <label className="field">
             Version
-            <input
+            <AddressField
               type="number"
               min={0}
               value={parameters.get("version") ?? ""}
-              onChange={(event) => change({ version: event.target.value })}
+              onValue={(value) => change({ version: value })}
             />
           </label>
         </div>

@@ -9,6 +9,7 @@ import { given, iso, TimeField, useParameters } from "../ui/range";
 import { Empty, Loaded } from "../ui/states";
 import { type Column, Table } from "../ui/table";
 import { TEMPLATE_TABS } from "./templates";
+import { AddressField } from "../ui/addressField";
 
 type Change = Schemas["TemplateChange"];
 type Totals = Pick<
@@ -80,18 +81,18 @@ export function DiffPage() {
             />
             <label className="field">
               Region
-              <input
+              <AddressField
                 value={parameters.get(`region_${name}`) ?? ""}
-                onChange={(event) => change({ ...wanted, [`region_${name}`]: event.target.value })}
+                onValue={(value) => change({ ...wanted, [`region_${name}`]: value })}
               />
             </label>
             <label className="field">
               Or the time of model version
-              <input
+              <AddressField
                 type="number"
                 min={1}
                 value={parameters.get(`version_${name}`) ?? ""}
-                onChange={(event) => change({ [`version_${name}`]: event.target.value })}
+                onValue={(value) => change({ [`version_${name}`]: value })}
               />
             </label>
           </fieldset>

@@ -9,6 +9,7 @@ import { customRange, given, RangePicker, rangeOf, useParameters } from "../ui/r
 import { Sparkline } from "../ui/sparkline";
 import { Empty, Loaded } from "../ui/states";
 import { type Column, Table } from "../ui/table";
+import { AddressField } from "../ui/addressField";
 
 type TemplateItem = Schemas["TemplateItem"];
 
@@ -40,17 +41,17 @@ export function TemplatesPage() {
       <form className="filters" role="search" aria-label="Filters" onSubmit={(event) => event.preventDefault()}>
         <label className="field grow">
           Text
-          <input
+          <AddressField
             type="search"
             maxLength={200}
             value={parameters.get("text") ?? ""}
-            onChange={(event) => change({ text: event.target.value })}
+            onValue={(value) => change({ text: value })}
           />
         </label>
         <RangePicker defaultHours={24} />
         <label className="field">
           Region
-          <input value={parameters.get("region") ?? ""} onChange={(event) => change({ region: event.target.value })} />
+          <AddressField value={parameters.get("region") ?? ""} onValue={(value) => change({ region: value })} />
         </label>
       </form>
       <Loaded query={query}>
