@@ -14,10 +14,8 @@ from tests.support.paths import ROOT
 IMAGES = ROOT / "docs" / "images"
 PICTURES = {
     "console-overview": "overview",
-    "console-alert": "whole-alert",
-    "console-round": "whole-round",
+    "console-round": "rounds",
     "console-became-normal": "whole-became-normal",
-    "console-compare": "compare",
     "console-job": "job",
     "console-narrow": "narrow-alerts",
 }
