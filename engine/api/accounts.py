@@ -270,7 +270,7 @@ class Accounts:
         return identity, token, expires
 
 
-def is_external(user: Mapping[str, Any]) -> bool:
+def is_external(user: Mapping[str, Any] | sa.RowMapping) -> bool:
     """Whether a provider identifies a user, who then has no password here."""
     return not user["password_hash"].startswith(HASH_PREFIX)
 

@@ -65,7 +65,8 @@ class AdaptiveWindow:
             self._spread[j] += self._spread[i] + (self._sum[i] - self._sum[j]) ** 2 / (2 * size)
             self._sum[j] += self._sum[i]
             self._size[j] = size = 2 * size
-            self._size, self._sum, self._spread = (np.delete(a, i) for a in (self._size, self._sum, self._spread))
+            self._size, self._sum = np.delete(self._size, i), np.delete(self._sum, i)
+            self._spread = np.delete(self._spread, i)
 
     def _differs(self) -> bool:
         """Whether the means on the two sides of any split differ by more than chance."""

@@ -106,7 +106,7 @@ def chance_of_distance(first: Sequence[float], second: Sequence[float]) -> float
     if not steps:
         return 1.0
     paths = [_paths(size, k * steps) for k in range(1, size // steps + 1)]
-    return min(1.0, 2 * sum((-1) ** k * share for k, share in enumerate(paths)))
+    return min(1.0, 2 * (sum(paths[::2]) - sum(paths[1::2])))
 
 
 def _paths(size: int, height: int) -> float:

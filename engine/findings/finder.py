@@ -65,7 +65,8 @@ class Finder:
 
     def stopped(self, seconds: float) -> tuple[Signal, ...]:
         """What is unusual in a source that has shown no line for this time, with calibrated surprise."""
-        calibrator, found = self._calibrators[Volume.name], []
+        calibrator = self._calibrators[Volume.name]
+        found: list[Signal] = []
         for detector in self._detectors:
             if isinstance(detector, Volume):
                 found += detector.stopped(seconds)
