@@ -170,6 +170,7 @@ SCENARIOS: Mapping[str, str] = {
     "drift-to-swap": "bench.scenarios.drift_to_swap:DRIFT_TO_SWAP",
     "serve-pages": "bench.scenarios.serve_pages:SERVE_PAGES",
     "serve-predict": "bench.scenarios.serve_predict:SERVE_PREDICT",
+    "alert-readers": "bench.scenarios.alert_readers:ALERT_READERS",
 }
 """Scenario by id, as `module:NAME` of the object that stands below its function; imported when it is asked for."""
 

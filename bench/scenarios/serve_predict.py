@@ -51,7 +51,7 @@ def serve_predict(run: Run) -> Outcome:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _train(run, folder, classifier)
-        with _service(folder) as (port, token):
+        with service(folder) as (port, token):
             _upload(port, token, b"\n".join(head) + b"\n")
             predict = {"logs": asked, "model_type": "ml"}
             times = [_post(port, token, "/api/predict", predict)[0] for _ in range(repeats + 3)][3:]
@@ -96,7 +96,7 @@ def _train(run: Run, folder: Path, classifier: str) -> None:
 
 
 @contextmanager
-def _service(folder: Path) -> Iterator[tuple[int, str]]:
+def service(folder: Path) -> Iterator[tuple[int, str]]:
     """`driftline serve`, and a token for it."""
     port = free_port()
     store = SqlSettings.model_validate({"url": f"sqlite:///{folder}/alerts.db"})
