@@ -48,10 +48,10 @@ def build(context: Context) -> Dataflow:
         alerts.append(raised)
         rejected.append(late)
     sent = op.stateful_batch("budget", op.merge("alerts", *alerts), resumed(BudgetStep, context))
-    outputs.alerts(sent)
+    shown = outputs.alerts(sent)
     if settings.rollup is not None:
         of_lines = op.stateful_batch("rollup", good.trues, resumed(RollupStep, context))
-        both: KeyedStream[streams.Counted] = op.merge("decided_and_sent", *decided, sent)
+        both: KeyedStream[streams.Counted] = op.merge("decided_and_sent", *decided, shown)
         of_shards = op.map("shards", both, lambda item: (item[0], item))
         counted = op.stateful_batch("count", of_shards, resumed(WindowRollupStep, context))
         outputs.rollup(op.merge("counted", streams.to_shard("counted_lines", of_lines, settings), counted))

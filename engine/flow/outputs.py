@@ -6,6 +6,7 @@ import bytewax.operators as op
 from bytewax.operators import KeyedStream
 
 from connectors.base import Record, Sink
+from connectors.channels.base import ChannelSettings
 from connectors.dead_letters import to_records
 from connectors.registry import SinkSettings, build_sink
 from engine.flow.streams import Rejectable, shard_of, shards_of
@@ -27,10 +28,16 @@ class Outputs:
         self._context = context
         self._reports = SinkReports(context.telemetry)
 
-    def alerts(self, records: KeyedStream[Record]) -> None:
-        """Send alerts to every sink of the region."""
+    def alerts(self, records: KeyedStream[Record]) -> KeyedStream[Record]:
+        """Send alerts to every sink of the region, and pulses (see `engine.flow.budget_step`) to its channels.
+
+        Returns:
+            The alerts without the pulses.
+        """
+        alerts = op.filter("without_pulses", records, lambda item: bool(item[1].id))
         for name, sink in _alert_sinks(self._context).items():
-            self._add(name, records, sink)
+            self._add(name, records if isinstance(sink, ChannelSettings) else alerts, sink)
+        return alerts
 
     def drift_events(self, records: KeyedStream[Record], sink: SinkSettings) -> None:
         """Send drift events to their sink."""

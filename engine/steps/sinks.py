@@ -23,6 +23,9 @@ from connectors.base import Record, Sink, SinkUnavailableError, State
 from engine.stop_flag import StopFlag
 from foundation import native_stderr, plain_pickle
 
+PULSE = Record("", "", {})
+"""An item without content, which makes Bytewax ask a sink for its snapshot; no other record lacks an id."""
+
 FLUSH_TRY_S = 1.0
 """How long one attempt waits before the failure is reported and tried again."""
 
@@ -84,7 +87,7 @@ class _Partition(StatefulSinkPartition[Record, bytes]):
 
     def write_batch(self, values: list[Record]) -> None:
         with self._accounted():
-            self._sink.write(values)
+            self._sink.write([record for record in values if record.id])
             if self._sink.pending() > self._max_pending:
                 self._deliver()
 

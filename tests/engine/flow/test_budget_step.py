@@ -12,6 +12,7 @@ from engine.flow.bytewax_steps import ParseStep
 from engine.flow.find_step import FindStep
 from engine.flow.worker_context import Context, Drain
 from engine.settings import from_mapping
+from engine.steps.sinks import PULSE
 from engine.telemetry.telemetry import Telemetry, TelemetrySettings
 from engine.windows.recent import RecentLines
 from tests.engine.findings.lines import NOW_NS, batches, syslog
@@ -28,11 +29,11 @@ def clock():
 def make(clock):
     opened = []
 
-    def build(**decide):
+    def build(*channels, **decide):
         settings = from_mapping(
             {
                 "region": "eu", "source": {"type": "memory"}, "parse": {"format": "syslog"}, "decide": decide,
-                "sinks": [{"type": "memory"}], "dead_letters": {"type": "memory"}, "recovery": {"path": "r"},
+                "sinks": [{"type": "memory"}, *channels], "dead_letters": {"type": "memory"}, "recovery": {"path": "r"},
             },
             "here",
         )  # fmt: skip
@@ -105,3 +106,41 @@ def test_what_waits_is_sent_although_no_further_alert_comes(make, found, clock):
 
 def test_no_budget_sends_every_alert_at_once(make, found):
     assert BudgetStep(make(alert_budget=float("inf")), None).on_batch([*found, *found])[0] == [*found, *found]
+
+
+CHANNEL = {"type": "webhook", "url": "http://127.0.0.1:9/hook"}
+
+
+def pulses(step, clock, seconds):
+    """What the step sends within this time, asked every second while it wants to be."""
+    sent = []
+    for _ in range(seconds):
+        clock.advance(1.0)
+        if step.notify_at() is not None:
+            sent += step.on_notify()[0]
+    return sent
+
+
+def test_channels_are_pulsed_from_the_first_alert_on(make, found, clock):
+    step = BudgetStep(make(CHANNEL), None)
+    assert pulses(step, clock, 60) == []
+    step.on_batch(found[:1])
+    assert pulses(step, clock, 60) == [PULSE] * 12
+    restarted = BudgetStep(make(CHANNEL), step.snapshot())
+    assert pulses(restarted, clock, 10) == [PULSE] * 2
+
+
+def test_without_channels_nothing_is_pulsed(make, found, clock):
+    step = BudgetStep(make(), None)
+    step.on_batch(found[:1])
+    assert pulses(step, clock, 60) == []
+
+
+def test_alerts_that_wait_are_sent_next_to_pulses(make, found, clock):
+    step, sent = BudgetStep(make(CHANNEL), None), []
+    step.on_batch(found)
+    for _ in range(6):
+        clock.advance(3600.0)
+        sent += step.on_notify()[0]
+    assert PULSE in sent
+    assert len([record for record in sent if record.document.get("digest")]) == 1
