@@ -39,6 +39,7 @@ from engine.parsing.json_reader import DecodedLine, JsonReader
 from engine.parsing.parse_settings import ParseSettings
 from engine.parsing.parsed_columns import Fields, Rows
 from engine.parsing.template_rules import template_rules
+from engine.parsing.template_settings import TemplateSettings
 from engine.parsing.templates import PartitionTemplates, StateMismatchError
 
 
@@ -72,7 +73,7 @@ class LineReader:
         """
         self.detects = settings.format == AUTO
         self.formats = formats_of(settings)
-        rules = [template_rules(format, settings) for format in self.formats]
+        self._tables, rules, self._maskers = _built_once(settings)
         times = settings.times()
         self._headers = {
             i: HeaderReader(format, settings.session_rule(format), times)
@@ -80,11 +81,8 @@ class LineReader:
             if format.header is not None
         }
         self._documents = {i: JsonReader(f, settings) for i, f in enumerate(self.formats) if f.document is not None}
-        own = frozenset(settings.templates.masks) - frozenset(DEFAULT_MASKS)
-        self._maskers = [Masker(r.masks, http=f.http, own=own) for r, f in zip(rules, self.formats, strict=True)]
         self._detector = FormatDetector(self._headers, self._documents) if self.detects else None
         self._preference = Preference()
-        self._tables = _tables(settings)
         self.why_slow = self._tables.why_slow
         self._times = times
         self._most = settings.max_message_bytes
@@ -306,11 +304,20 @@ def formats_of(settings: ParseSettings) -> tuple[Format, ...]:
     return tuple(map(format_of, range(len(NAMES)))) if settings.format == AUTO else (find(settings.format),)
 
 
+class _BuiltOnce(NamedTuple):
+    """What the readers of all files and partitions share, since it never changes: by format, rules and maskers."""
+
+    tables: FormatTables
+    rules: Sequence[TemplateSettings]
+    maskers: Sequence[Masker]
+
+
 @lru_cache(maxsize=256)  # more than there are formats
-def _tables(settings: ParseSettings) -> FormatTables:
-    """The tables for a parser with these settings; they never change."""
+def _built_once(settings: ParseSettings) -> _BuiltOnce:
     formats = formats_of(settings)
+    rules = [template_rules(format, settings) for format in formats]
+    own = frozenset(settings.templates.masks) - frozenset(DEFAULT_MASKS)
+    maskers = [Masker(r.masks, http=f.http, own=own) for r, f in zip(rules, formats, strict=True)]
     sessions = [settings.session_rule(format) if format.header is not None else () for format in formats]
-    masks = [template_rules(format, settings).masks for format in formats]
     tried = [(*row, UNKNOWN_AT) for row in orders()] if settings.format == AUTO else [(0,)]
-    return FormatTables(formats, sessions, masks, tried)
+    return _BuiltOnce(FormatTables(formats, sessions, [r.masks for r in rules], tried), rules, maskers)
