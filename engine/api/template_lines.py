@@ -1,6 +1,7 @@
 """The lines of a template in alerts, which keep lines of their windows; others are not stored."""
 
 import re
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import orjson
@@ -52,7 +53,7 @@ def lines(
         raise not_found("template", identity)
     within = alerts_within(*minute_range(services, since, until), region)
     newest = sa.select(ALERTS.c.document).where(*within).order_by(ALERTS.c.last_time.desc(), ALERTS.c.id.desc())
-    rows, pattern = services.database.rows(newest.limit(SEARCHED)), pattern_of(known["text"])
+    rows, pattern = services.database.rows(newest.limit(SEARCHED)), LinePattern(known["text"])
     documents = [orjson.loads(row["document"]) for row in rows if identity in row["document"]]
     having = [found for found in documents if any(t["id"] == identity for t in found.get("templates", ()))]
     items = [
@@ -62,15 +63,56 @@ def lines(
         )
         for found in having
         for line in found.get("lines", ())
-        if pattern.search(line)
+        if pattern.fits(line)
     ]  # fmt: skip
     return TemplateLines(searched=len(rows), alerts=len(having), items=items[:limit])
 
 
-def pattern_of(text: str) -> re.Pattern[str]:
-    """What the end of a line of a template looks like, behind the header that its format has."""
-    words = (
-        r"\S+".join(re.escape(part.replace(r"<\*>", "<*>")) for part in _PARAMETER.split(word))
-        for word in text.split()
-    )  # fmt: skip
-    return re.compile(r"(?:^|[\s:\]])" + r"\s+".join(words) + r"\s*$")
+class LinePattern:
+    """What the end of a line of a template looks like, behind the header that its format has.
+
+    No regular expression: one with several parameters in a word tries every way to divide a hostile line.
+    """
+
+    def __init__(self, text: str) -> None:
+        """Split a template.
+
+        Args:
+            text: Of the template.
+        """
+        self._words = [
+            [part.replace(r"<\*>", "<*>") for part in _PARAMETER.split(word)] for word in text.split()
+        ]  # fmt: skip
+
+    def fits(self, line: str) -> bool:
+        """Whether a line ends with words of the template."""
+        found = line.split()[-len(self._words) :]
+        if not self._words or len(found) != len(self._words):
+            return False
+        if not all(_fits(parts, word) for parts, word in zip(self._words[1:], found[1:], strict=True)):
+            return False
+        first, header = self._words[0], found[0]
+        return any(_fits(first, header[start:]) for start in _starts(header, first[0]))
+
+
+def _starts(word: str, begin: str) -> Iterator[int]:
+    """Where a word of a line may begin as a template does: at its own beginning, and behind `:` and `]`."""
+    yield 0
+    if begin:  # a parameter would take the header as well
+        yield from (i + 1 for i, character in enumerate(word) if character in ":]" and word.startswith(begin, i + 1))
+
+
+def _fits(parts: Sequence[str], word: str) -> bool:
+    """Whether a word has these parts in order, with at least one character between two of them and no other text."""
+    if len(parts) == 1:
+        return word == parts[0]
+    begin, *middle, end = parts
+    at, stop = len(begin), len(word) - len(end)
+    if not word.startswith(begin) or not word.endswith(end):
+        return False
+    for part in middle:  # the first place is enough: it leaves the others most room
+        found = word.find(part, at + 1, stop)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return at < stop

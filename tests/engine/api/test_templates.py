@@ -1,12 +1,14 @@
 """Templates from the rollup: counts that add up, sparklines, life lines, and the difference of two ranges."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.sql_rollup import SNAPSHOTS, KeptDays, SqlRollupSink
 from connectors.sql_schema import LEVEL_COLUMNS
-from engine.api.template_lines import pattern_of
+from engine.api.template_lines import LinePattern
 from engine.api.templates import change_of
 from foundation.score_buckets import quantile
 from foundation.time_text import NS_PER_S, parse_time
@@ -204,7 +206,23 @@ def test_the_lines_of_a_template_are_those_of_alerts(client, count, add_alerts):
     ],
 )
 def test_a_line_fits_a_template_behind_its_header(text, line, fits):
-    assert (pattern_of(text).search(line) is not None) == fits
+    assert LinePattern(text).fits(line) == fits
+
+
+@given(
+    st.lists(st.text("a:,<*> ", min_size=1, max_size=6), min_size=1, max_size=4).map("<*>".join),
+    st.text("a:,] ", max_size=12),
+)
+def test_a_line_fits_as_the_regular_expression_of_its_template_does(text, line):
+    parts = [r"\S+".join(map(re.escape, word.split("<*>"))) for word in text.split()]
+    expected = bool(parts) and re.search(r"(?:^|[\s:\]])" + r"\s+".join(parts) + r"\s*$", line) is not None
+    assert LinePattern(text).fits(line) == expected
+
+
+def test_a_hostile_line_costs_no_more_than_another():
+    pattern = LinePattern(",".join(["<*>"] * 8) + " end")
+    assert not pattern.fits("," * 100_000 + " x")
+    assert pattern.fits("," * 100_000 + " end ")
 
 
 @given(st.tuples(st.integers(0, 1_000), st.integers(0, 1_000)).filter(any), st.tuples(*[st.integers(1, 100)] * 2))
