@@ -121,7 +121,7 @@ class TrainerServer:
             try:
                 client, _ = self._listener.accept()
             except TimeoutError:
-                self._worker.rest(self._rest_s)
+                self._rest()
                 continue
             except OSError as error:
                 if not self._stop.is_set():  # such as too many open files, which passes
@@ -137,6 +137,12 @@ class TrainerServer:
                 except Exception:
                     # The edge of a thread: without this the region would be silent in all later rounds.
                     log.exception("the trainer dropped a client")
+
+    def _rest(self) -> None:
+        try:
+            self._worker.rest(self._rest_s)
+        except Exception:  # such as no memory for a process; the next job starts one
+            log.exception("the trainer at rest cannot be replaced")
 
     def _answer(self, channel: TrainerConnection) -> tuple[dict[str, Any], bytes]:
         """Header and body of the answer to the job on the channel."""
@@ -185,12 +191,13 @@ class _Worker:
     def start(self) -> None:
         # A fresh interpreter: a fork would copy the locks of this process's threads.
         context = multiprocessing.get_context("spawn")
-        self._pipe, child_pipe = context.Pipe()
-        self._process = context.Process(
+        pipe, child_pipe = context.Pipe()
+        process = context.Process(
             target=_work, args=(child_pipe, self._build, self._nice), name="driftline-trainer", daemon=True
         )
         self._ready, self._started_s, self._used_s = False, time.monotonic(), None
-        self._process.start()
+        process.start()
+        self._process, self._pipe = process, pipe  # only now: one that could not be started cannot be ended either
         child_pipe.close()
 
     def stop(self) -> None:

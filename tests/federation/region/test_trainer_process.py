@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
@@ -195,3 +196,23 @@ def test_a_worker_is_replaced_after_its_last_job_and_not_before_its_first(tmp_pa
         assert int(request(path, "who", b"", LIMIT_S).split()[0]) == first
         until("the worker is another one", lambda: server.worker_pid not in (first, None))
         assert works(path)
+
+
+def test_a_worker_that_cannot_be_replaced_costs_no_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, faults = tmp_path / "t.sock", [OSError(12, "Cannot allocate memory")]
+    with TrainerServer(path, handlers.misbehaving, limit_s=LIMIT_S, nice=0, rest_s=0.0) as server:
+        assert works(path)
+        start = SpawnProcess.start
+
+        def flaky(process: SpawnProcess) -> None:
+            if faults:
+                raise faults.pop()
+            start(process)
+
+        monkeypatch.setattr(SpawnProcess, "start", flaky)
+        until("the replacement has failed", lambda: not faults)
+        assert works(path)
+        assert server.worker_pid is not None
+    assert "Cannot allocate memory" in caplog.text
