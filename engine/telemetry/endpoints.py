@@ -67,12 +67,17 @@ class EndpointAccess:
             return None
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         try:
-            context.load_cert_chain(self.certificate, self.key)
+            context.load_cert_chain(self.certificate, self.key, _no_passphrase)
         except (OSError, ValueError) as error:  # also errors of OpenSSL
             raise EndpointError(
                 f"telemetry.certificate {self.certificate} and telemetry.key {self.key} cannot be used: {error}"
             ) from error
         return context
+
+
+def _no_passphrase() -> str:
+    """Instead of OpenSSL's question on the terminal, for which an engine would wait without end."""
+    raise ValueError("the key has a passphrase, and must be stored without one")
 
 
 class Endpoints:

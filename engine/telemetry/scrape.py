@@ -9,6 +9,8 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
+_PEM_END = "-----END CERTIFICATE-----"
+
 _ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # to connect to, from this machine
 
 
@@ -55,7 +57,9 @@ def _trusting(certificate: Path | None) -> ssl.SSLContext:
     if certificate is None:
         context.verify_mode = ssl.CERT_NONE
     else:
-        context.load_verify_locations(certificate)
+        # Without the chain behind it, by whose authorities others could be certified.
+        first, end, _ = certificate.read_text("ascii", "ignore").partition(_PEM_END)
+        context.load_verify_locations(cadata=first + end)
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     return context
 

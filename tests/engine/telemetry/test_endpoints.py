@@ -7,6 +7,8 @@ import urllib.error
 import urllib.request
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from engine.clock import ManualClock
@@ -207,6 +209,27 @@ def test_the_token_goes_to_the_own_certificate_only(health, authority):
     with pytest.raises(ssl.SSLError, match="CERTIFICATE_VERIFY_FAILED"):
         page(impostor, "/metrics", token="secret", certificate=certificate)
     impostor.close()
+
+
+def test_the_token_goes_to_no_other_certificate_of_the_chain(health, authority):
+    certificate, key = authority.issue("engine")
+    chain = certificate.read_text() + authority.certificate.read_text()
+    certificate.write_text(f"Issued for \u00fc:\n{chain}", "utf-8")
+    endpoints, impostor = encrypted(health, certificate, key), encrypted(health, *authority.issue("impostor"))
+    assert page(endpoints, "/metrics", token="secret", certificate=certificate)[0] == 200
+    with pytest.raises(ssl.SSLError, match="CERTIFICATE_VERIFY_FAILED"):
+        page(impostor, "/metrics", token="secret", certificate=certificate)
+    endpoints.close()
+    impostor.close()
+
+
+def test_a_key_with_a_passphrase_is_not_asked_for(health, authority):
+    certificate, key = authority.issue("engine")
+    private = serialization.load_pem_private_key(key.read_bytes(), None)
+    encryption = serialization.BestAvailableEncryption(b"secret")
+    key.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption))
+    with pytest.raises(EndpointError, match="cannot be used: the key has a passphrase, and must be stored without one"):
+        encrypted(health, certificate, key)
 
 
 def test_a_probe_does_not_fail_for_an_expired_certificate(health, authority):
