@@ -76,6 +76,20 @@ def fingerprint(head: bytes) -> str:
     return digest(head, 12).hex()
 
 
+def fingerprint_of(path: str, size: int) -> str:
+    """Of the first bytes of the file at a path, at most `size`.
+
+    Raises:
+        OSError: the file cannot be opened.
+        RefusedFileError: it holds something that is not a log.
+    """
+    reader = open_reader(path, 0)
+    try:
+        return fingerprint(reader.head(size))
+    finally:
+        reader.close()
+
+
 def last_line_end(path: str) -> int:
     """The byte behind the last whole line of a plain file, looking back a little way."""
     size = os.stat(path).st_size

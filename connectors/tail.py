@@ -19,6 +19,7 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from connectors.base import SourceUnavailableError
 from connectors.file_content import DamagedFileError, RefusedFileError
@@ -27,11 +28,13 @@ from connectors.file_reader import (
     DecodedReader,
     Reader,
     fingerprint,
+    fingerprint_of,
     identity,
     is_compressed,
     last_line_end,
     open_reader,
 )
+from connectors.left_files import MOST_LEFT, Left, LeftFiles
 from connectors.line_splitter import UNKNOWN_LINE, Cut, LineCutter
 from connectors.rotations import rotations, stats_of
 
@@ -39,9 +42,6 @@ log = logging.getLogger(__name__)
 
 COPY_BYTES = 16
 """Fewest bytes of a fingerprint that may identify a file of another inode."""
-
-MOST_LEFT = 16
-"""Files that are remembered after a rotation: few programs keep more than one old file open."""
 
 SETTLE_NS = 10_000_000_000
 """A compressed file changed within this time may still be being written; its end is not an error."""
@@ -58,8 +58,7 @@ class TailPosition:
         head_bytes, head: Length and fingerprint of its beginning.
         ended: See `Tail`.
         mtime_ns: Files next to the path that changed later, and are not in `left`, were rotated away unread.
-        left: Device and inode of files that were left for another one or rotated away before the first look, and how
-            far each was read: byte and line.
+        left: Files that were left for another one or rotated away before the first look, see `LeftFiles`.
         line: How many lines come before `byte`, or `UNKNOWN_LINE`.
     """
 
@@ -70,7 +69,7 @@ class TailPosition:
     head: str = ""
     ended: bool = False
     mtime_ns: int = 0
-    left: dict[str, list[int]] = field(default_factory=dict)
+    left: dict[str, list[Any]] = field(default_factory=dict)
     line: int = UNKNOWN_LINE
 
 
@@ -108,7 +107,7 @@ class Tail:
         self._cutter = LineCutter(place.byte, max_line_bytes, place.line)
         self._head = b""
         self._opened = False
-        self._left = dict(place.left)
+        self._left = LeftFiles(place.left)
         self._seen_ns = place.mtime_ns
 
     def read(self, block_bytes: int, *, check: bool) -> Cut:
@@ -136,7 +135,7 @@ class Tail:
         head = self._head[: self._cutter.byte]
         return TailPosition(
             self.generation, self._cutter.byte, self._reader.identity(), len(head), fingerprint(head), self.ended,
-            self._seen_ns, dict(self._left), self._cutter.line,
+            self._seen_ns, self._left.dump(), self._cutter.line,
         )  # fmt: skip
 
     def take_damage(self) -> tuple[int, str] | None:
@@ -191,9 +190,9 @@ class Tail:
         """Notes what was rotated away before the first look: only what is written to it from now on is read."""
         self._seen_ns = os.stat(self.path).st_mtime_ns
         if self._follow and not is_compressed(self.path):
-            plain = [stat for path, stat in rotations(self.path) if not is_compressed(path)]
-            newest = sorted(plain, key=lambda stat: stat.st_mtime_ns)[-MOST_LEFT:]
-            self._left = {identity(stat): [stat.st_size, UNKNOWN_LINE] for stat in newest}
+            plain = [each for each in rotations(self.path) if not is_compressed(each[0])]
+            for path, stat in sorted(plain, key=lambda each: each[1].st_mtime_ns)[-MOST_LEFT:]:
+                self._left.add(path, stat)
 
     def _reopen(self, saved: TailPosition) -> Reader | None:
         if not saved.byte and (unread := self._rotated_since(saved)) is not None:
@@ -223,7 +222,7 @@ class Tail:
                     continue
                 if not is_compressed(path) and stat.st_size < saved.byte:
                     continue
-                if not saved.head_bytes or self._head_of(path, saved.head_bytes) == saved.head:
+                if not saved.head_bytes or fingerprint_of(path, saved.head_bytes) == saved.head:
                     return path
             except OSError:
                 continue  # removed or compressed between listing and looking: not the one
@@ -237,14 +236,6 @@ class Tail:
             if 0 < saved.mtime_ns < stat.st_mtime_ns and identity(stat) not in self._left
         ]
         return min(later)[1] if later else None
-
-    @staticmethod
-    def _head_of(path: str, size: int) -> str:
-        reader = open_reader(path, 0)
-        try:
-            return fingerprint(reader.head(size))
-        finally:
-            reader.close()
 
     def _use(self, path: str, byte: int, line: int = UNKNOWN_LINE) -> Reader:
         reader = open_reader(path, byte)
@@ -321,10 +312,9 @@ class Tail:
             inode = identity(stat)
             if inode == mine:
                 continue
-            if inode in self._left:
-                byte, line = self._left[inode]
-                if stat.st_size > byte and not is_compressed(path):
-                    return path, byte, line
+            if (left := self._left.find(path, stat, self._seen_ns)) is not None:
+                if stat.st_size > left.size and not is_compressed(path):
+                    return path, left.byte, left.line
             elif not is_current and self._is_unread(reader, path, stat, current):
                 later.append((stat.st_mtime_ns, path))
         if is_current or (self._follow and current.st_size == 0):
@@ -333,8 +323,11 @@ class Tail:
             # A late line in a file must not hide those that were rotated away after it.
             self._seen_ns, path = min(later)
             return path, 0, 0
-        byte, line = self._left.get(identity(current), (0, 0))
-        return (self.path, byte, line) if byte <= current.st_size else (self.path, 0, 0)
+        before = self._left.find(self.path, current)
+        if before is not None and before.size <= current.st_size:
+            return self.path, before.byte, before.line
+        self._left.forget(identity(current))
+        return self.path, 0, 0
 
     def _is_unread(self, reader: Reader, path: str, stat: os.stat_result, current: os.stat_result) -> bool:
         """Whether a file that was never left was rotated away after this one."""
@@ -343,23 +336,23 @@ class Tail:
         # Compressing makes another inode of a file that was read, and keeps its time. One that was read, got late lines
         # and was compressed while an older one got late lines too is not recognised, and read again.
         newer = reader.stat().st_mtime_ns < stat.st_mtime_ns <= current.st_mtime_ns
-        return newer and self._head_of(path, len(self._head)) != fingerprint(self._head)
+        return newer and fingerprint_of(path, len(self._head)) != fingerprint(self._head)
 
     def _advance(self, reader: Reader, path: str, byte: int, line: int) -> Cut:
         # What the old file got while the new one was looked for comes first.
+        size = reader.stat().st_size
         more = reader.read(1 << 20)
         if more:
             return self._cutter.feed(more)
-        if byte == 0:  # else this one continues later, and so may the line that is not complete
+        # Where it goes on with a file left before, this one continues later, and so may the line that is not complete.
+        if identity(os.stat(path)) not in self._left:
             last = self._cutter.finish()
             if last:
                 return last
-        self._left.pop(reader.identity(), None)
-        self._left[reader.identity()] = [self._cutter.byte, self._cutter.line]
-        while len(self._left) > MOST_LEFT:
-            del self._left[next(iter(self._left))]
+        head = self._head[: self._cutter.byte]
+        self._left.note(reader.identity(), Left(self._cutter.byte, self._cutter.line, size, fingerprint(head)))
         self.generation += 1
-        self._left.pop(self._use(path, byte, line).identity(), None)
+        self._left.forget(self._use(path, byte, line).identity())
         return Cut()
 
     def _leave(self, reader: Reader) -> Cut:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from connectors import file_reader, left_files, tail
 from tests.support.file_reading import Reading
 
 SECOND_NS = 10**9
@@ -171,3 +172,62 @@ def test_a_file_rotated_away_before_the_first_look_gives_only_its_late_lines(log
     assert reading.lines() == log.written[1:]
     log.write(late=True)
     assert reading.lines() == log.written[2:]
+
+
+def test_a_late_line_without_an_end_is_looked_at_once(log: Log) -> None:
+    log.rename()
+    log.write()
+    reading = Reading(log.path)
+    assert reading.lines() == log.written[1:]
+
+    def generations() -> list[int]:
+        return [each.generation for each in reading.reader._tails.values()]
+
+    with log.rotated(1).open("ab") as late:
+        late.write(b"late ")
+    reading.lines()
+    before = generations()
+    assert reading.lines() == []
+    assert generations() == before
+    with log.rotated(1).open("ab") as late:
+        late.write(b"line\n")
+    assert reading.lines() == [b"late line"]
+
+
+def test_a_late_line_in_an_empty_file_tears_no_line(tmp_path: Path) -> None:
+    path, rotated = tmp_path / "app.log", tmp_path / "app.log.1"
+    path.write_bytes(b"begin")
+    rotated.touch()
+    reading = Reading(path)
+    assert reading.lines() == []
+    rotated.write_bytes(b"late\n")
+    assert reading.lines() == [b"late"]
+    with path.open("ab") as file:
+        file.write(b"ning\n")
+    assert reading.lines() == [b"beginning"]
+
+
+@pytest.mark.parametrize("rotated", [False, True])
+def test_a_new_file_with_the_inode_of_one_that_was_read_is_read_from_its_beginning(
+    log: Log, monkeypatch: pytest.MonkeyPatch, rotated: bool
+) -> None:
+    same = {}
+    real = tail.identity
+    monkeypatch.setattr(tail, "identity", lambda stat: same.get(stat.st_ino, real(stat)))
+    for module in (file_reader, left_files):
+        monkeypatch.setattr(module, "identity", tail.identity)
+    reading = Reading(log.path)
+    found = reading.lines()
+    first = log.path.stat()
+    log.rename()
+    log.write()
+    found += reading.lines()
+    log.rotated(1).rename(log.path.with_name("gone"))  # keeps its inode from a real other file
+    log.rename()
+    same[log.path.stat().st_ino] = real(first)
+    log.write()
+    if rotated:
+        log.rename()
+        log.write()
+    found += reading.lines()
+    assert sorted(found) == sorted(log.written)
