@@ -18,6 +18,9 @@ LEAST_S = 0.05
 BYTE_S = 2e-6
 """CPU time that a byte of a longer text may cost, in seconds: forty times what a linear pattern needs."""
 
+_LITERAL_BRACE = re.compile(r"(?<!\\)(?<!\\N)\{(?![0-9,])")
+"""A brace that is itself to `re`, and to `regex` may begin an approximate match: `{e}` allows any errors."""
+
 Text = TypeVar("Text", str, bytes)
 
 
@@ -43,7 +46,7 @@ class BoundedPattern(Generic[Text]):
         shown = pattern if isinstance(pattern, str) else pattern.decode("utf-8", "replace")
         try:
             re.compile(pattern)
-            self._pattern: regex.Pattern[Text] = regex.compile(pattern)
+            self._pattern: regex.Pattern[Text] = regex.compile(_exact(pattern))
         except (re.error, regex.error, OverflowError, RecursionError) as error:
             raise UserPatternError(f"{shown!r} is not a regular expression: {error}") from error
         self._shown = shown
@@ -81,6 +84,13 @@ class BoundedPattern(Generic[Text]):
                 "the regular expression %r took more than %.2f s of CPU on a text of %d characters and was given up "
                 "there (%d times so far)", self._shown, _limit_s(text), len(text), self.overran,
             )  # fmt: skip
+
+
+def _exact(pattern: Text) -> Text:
+    """The pattern without approximate matches, which `re` does not have."""
+    if isinstance(pattern, str):
+        return _LITERAL_BRACE.sub(r"\{", pattern)
+    return _LITERAL_BRACE.sub(r"\{", pattern.decode("latin-1")).encode("latin-1")
 
 
 def _limit_s(text: str | bytes) -> float:

@@ -25,6 +25,8 @@ USUAL = [
     r"(?<=id=)\d+",
     r"^$|a*",
     r"(?P<key>blk_-?[0-9]+)",
+    r"a{e}|b{s<=1}|[{i}]+|\{d}|[0-9]{,2}",
+    r"\N{LATIN SMALL LETTER A}{2}",
 ]
 
 
@@ -46,14 +48,15 @@ def test_no_text_takes_longer_than_its_bound(pattern, monkeypatch, caplog):
     assert as_bytes.search(text.encode()) is None
 
 
-@given(st.text(alphabet="aAbf019=iduser-_\n TOKENblk.", max_size=60), st.sampled_from(USUAL))
+@given(st.text(alphabet="aAbf019=iduser-_\n TOKENblk.{}", max_size=60), st.sampled_from(USUAL))
 def test_matches_are_those_of_re(text, pattern):
     bounded, compiled = BoundedPattern(pattern), re.compile(pattern)
     found, expected = bounded.search(text), compiled.search(text)
     assert (found and found.span()) == (expected and expected.span())
     assert bounded.spans(text) == [match.span() for match in compiled.finditer(text)]
     assert bounded.replaced(text, r"<\1>") == compiled.sub(lambda _: r"<\1>", text)
-    assert BoundedPattern(pattern.encode()).spans(text.encode()) == bounded.spans(text)
+    if r"\N" not in pattern:
+        assert BoundedPattern(pattern.encode()).spans(text.encode()) == bounded.spans(text)
 
 
 def test_long_texts_have_longer():
