@@ -19,8 +19,8 @@ class Watermark:
     without lines for `partition_idle_s` on the monotonic clock is left out until it gives lines again, so that it
     cannot hold the others up.
 
-    Times of reading count only as long as no partition has times of its own. The watermark goes back only when the
-    first of these comes, since the lines of an old log are not late by the time at which its heading was read.
+    Times of reading count only while no partition that has times of its own gives lines. The watermark goes back only
+    when the first of these comes, since the lines of an old log are not late by the time at which its heading was read.
     """
 
     def __init__(self, lateness_ns: int, partition_idle_s: float, clock: Clock) -> None:
@@ -44,7 +44,7 @@ class Watermark:
         elif partition not in self._clocks:
             self._timeless.add(partition)
         times, latest = self._clocks.setdefault(partition, SourceClocks()).read(time_ns)
-        if partition in self._timeless and len(self._timeless) < len(self._clocks):
+        if partition in self._timeless and self._counted(now).isdisjoint(self._timeless):
             return times, np.full(len(times), self.value_ns)
         others = self._active(now, but=partition)
         if others:
@@ -70,9 +70,12 @@ class Watermark:
         return self.value_ns
 
     def _active(self, now_s: float, but: int = -1) -> list[int]:
-        limit = now_s - self._idle_s
-        counted = self._clocks.keys() - self._timeless or self._clocks.keys()
-        return [c.latest_ns for p, c in self._clocks.items() if p != but and p in counted and self._seen_s[p] >= limit]
+        return [self._clocks[p].latest_ns for p in self._counted(now_s) if p != but]
+
+    def _counted(self, now_s: float) -> set[int]:
+        """The partitions that are not idle; of these only the ones with times of their own, if there are any."""
+        active = {p for p in self._clocks if self._seen_s[p] >= now_s - self._idle_s}
+        return active - self._timeless or active
 
     def dump(self) -> dict[str, object]:
         """JSON-compatible state."""

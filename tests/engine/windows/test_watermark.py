@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from engine.clock import SystemClock
+from engine.clock import ManualClock, SystemClock
 from engine.windows.watermark import Watermark
 from engine.windows.window_base import NO_TIME
 
@@ -49,3 +49,17 @@ def test_a_restart_keeps_which_partitions_have_no_times():
     older.load(NOW, {"0": [NOW, [], NO_TIME, 0]})
     older.advance(0, np.array([NOW]))
     assert older.value_ns == NOW
+
+
+def test_times_of_reading_move_it_while_all_others_are_idle():
+    clock = ManualClock()
+    watermark = Watermark(0, 30.0, clock)
+    watermark.advance(0, np.array([NOW]))
+    watermark.advance(1, np.array([NOW + S]), timeless=True)
+    assert watermark.value_ns == NOW
+    clock.advance(31.0)
+    watermark.advance(1, np.array([NOW + 32 * S]), timeless=True)
+    assert watermark.value_ns == watermark.drop_idle() == NOW + 32 * S
+    watermark.advance(0, np.array([NOW + 40 * S]))
+    watermark.advance(1, np.array([NOW + 60 * S]), timeless=True)
+    assert watermark.value_ns == NOW + 40 * S
