@@ -66,8 +66,10 @@ class UndatedRecords:
         if not self.dated_ns:
             before = np.maximum(before, 0)
         last_ns = self.dated_ns
-        if not len(known) and read_ns - self.read_ns > _QUIET_NS:
+        if last_ns and read_ns - self.read_ns > _QUIET_NS:
             last_ns += read_ns - self.read_ns
+            if len(known):  # but not past the next dated record
+                last_ns = max(self.dated_ns, min(last_ns, int(time_ns[known[0]])))
         times = np.append(time_ns[known], last_ns)  # -1 is the last one of earlier batches
         filled = time_ns.copy()
         filled[rows] = times[before]

@@ -73,6 +73,14 @@ def test_a_stream_that_ceases_to_write_times_moves_on_with_the_machine():
     assert later.time_ns.tolist() == [dated(9) + 3600 * S]
 
 
+@pytest.mark.parametrize(("next_dated", "expected"), [(30, 30), (49, 49)])
+def test_after_a_long_pause_a_line_is_not_dated_to_its_beginning(next_dated, expected):
+    parser = Parser(ParseSettings(), str)
+    parser.parse(make_batch(OLD[:10]))
+    again = parser.parse(make_batch([b"no time here", OLD[next_dated]], read_ns=READ_NS + 3600 * S)).good
+    assert again.time_ns.tolist() == [dated(expected), dated(next_dated)]
+
+
 @given(st.lists(st.booleans(), min_size=1, max_size=60), st.integers(0, 60))
 def test_a_restart_changes_nothing(has_time, cut):
     written = np.array([dated(i) if timed else READ_NS for i, timed in enumerate([True, False, *has_time])])
