@@ -30,7 +30,6 @@ _MAX_NUMBERS = 12
 """Numbers in one message that are looked at."""
 _PLACES = [[f"{at}/{of}" for at in range(1, of + 1)] for of in range(_MAX_NUMBERS + 1)]
 # `engine.findings.number_loops` finds the same.
-# `engine.findings.number_loops` finds the same.
 _NUMBER = re.compile(
     rb"(?<![\w.:/-])-?(\d{1,15}(?:\.\d{1,9})?)"
     rb"(?=(?: ?(ns|us|ms|msec|secs?|seconds?|s|KB?|kB|MB?|GB?|bytes|B|%)(?!=))?(?![\w%]|[.:/-]\d))"

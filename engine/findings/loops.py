@@ -34,7 +34,7 @@ def cache_folder() -> Path:
 
 def compiling() -> AbstractContextManager[bool]:
     """Reports what is compiled within the block, see `foundation.jit.compiling`."""
-    return jit.compiling("detectors of findings", cache_folder(), "a few seconds")
+    return jit.compiling("detectors of findings", cache_folder(), "ten seconds")
 
 
 __all__ = ["Bytes", "Flag", "Float", "Floats", "Int", "Ints", "cache_folder", "compiling", "entry", "loop"]
