@@ -344,13 +344,14 @@ CLOCK_ONLY = Format(
 
 CLOCK_PLAIN = Format(
     name="clock_plain",
-    expected="HH:MM:SS[.FFF] MESSAGE, or (HH:MM:SS) MESSAGE",
+    expected="HH:MM:SS[.FFF] [AM|PM] MESSAGE, or (HH:MM:SS) MESSAGE",
     examples=(
         b"06:25:01.123 | ERROR   | shop - order 18 failed",
         b"(06:25:02) INFO: order 19 placed",
         b"06:25:03 checkpoint completed",
+        b"01:25:04 PM checkpoint completed",
     ),
-    header=headed(rb"\(?" + HMS + DECIMALS + rb"\)?(?: \|| -)? +(?P<message>.*)"),
+    header=headed(rb"\(?" + HMS + DECIMALS + rb"(?:" + _HALF_DAY + rb":?)?\)?(?: \|| -)? +(?P<message>.*)"),
     sessions=NO_SESSIONS,
     joins=True,
     general=True,

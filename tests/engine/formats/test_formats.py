@@ -273,6 +273,11 @@ def test_halves_of_the_day_and_dates_left_out(parser_of, batch_of):
             assert parser.parse(batch_of([csv % text])).good.time_ns.tolist() == [(1_710_028_800 + hour * 3600) * 10**9]
     with pytest.raises(BadLineError, match="before or after noon"):
         parser.take_apart(csv % b"13:00:00 PM", READ_NS)
+    parser = parser_of(settings_of("clock_plain"))
+    for text, hour in ((b"12:30:00 AM", 0), (b"(01:30:00 PM)", 13), (b"01:30:00.5 PM:", 13), (b"01:30:00 AMD", 1)):
+        for _ in range(3):
+            found = int(parser.parse(batch_of([text + b" order 18 placed"])).good.time_ns[0])
+            assert found // 10**9 % 86_400 == hour * 3600 + 1800
     for zone in ("UTC", "America/New_York"):
         parser = parser_of(settings_of("logback", timezone=zone))
         lines = [f"{hour:02d}:30:00.000 [main] INFO a.B - x".encode() for hour in range(24)] * 2
