@@ -36,8 +36,12 @@ class UndatedRecords:
         self.dated, self.undated = dated, undated
 
     def snapshot(self) -> list[int]:
-        """Arguments of a new object; empty as long as every record has had a time."""
-        return [self.dated_ns, self.read_ns, self.dated, self.undated] if self.undated else []
+        """Arguments of a new object."""
+        return [self.dated_ns, self.read_ns, self.dated, self.undated]
+
+    def progress(self) -> object:
+        """Equal for two moments of which a snapshot may serve for both: while every record has a time, an old one."""
+        return self.snapshot() if self.undated else self.dated_ns > 0
 
     def date(
         self, time_ns: NDArray[np.int64], undated: NDArray[np.bool_], read_ns: int

@@ -207,9 +207,9 @@ class Parser:
         return self._reader.mask(self.formats.index(fields.format), fields.message)
 
     def snapshot(self) -> bytes:
-        """The state as JSON; the same bytes object as long as it does not change."""
+        """The state as JSON; the same bytes object as long as nothing that matters changes."""
         journal = b"" if self._journal is None else self._journal.open
-        repeated, undated = (self._repeated.latest_ns, self._repeated.second), self._undated.snapshot()
+        repeated = self._repeated.latest_ns, self._repeated.second
         key = (
             self._reader.progress(),
             self._pieces.version,
@@ -219,12 +219,12 @@ class Parser:
             journal,
             self._following.same,
             repeated,
-            undated,
+            self._undated.progress(),
         )
         if self._saved is None or self._saved[0] != key:
             lines, *streams = map(list, self._joiner.open)
             more: dict[str, Any] = {"open": lines, "journal": journal.decode("latin-1")}
-            more |= {"same": self._following.same, "repeated": repeated, "undated": undated}
+            more |= {"same": self._following.same, "repeated": repeated, "undated": self._undated.snapshot()}
             if self._wrapped:
                 more |= {"streams": streams, "last": self._joiner.last, "pieces": self._pieces.snapshot()}
             if blocks := self._blocks.snapshot():

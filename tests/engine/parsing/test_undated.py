@@ -103,7 +103,15 @@ def test_a_snapshot_of_a_parser_keeps_the_last_time():
     assert again.parse(make_batch([b"nor here"])).good.time_ns.tolist() == [dated(2)]
 
 
-def test_dated_lines_alone_leave_no_trace_in_the_snapshot():
+def test_lines_without_times_right_after_a_restart_belong_to_the_old_log():
+    parser = Parser(ParseSettings(), str)
+    parser.parse(make_batch(OLD[:3]))
+    again = Parser(ParseSettings(), str, parser.snapshot())
+    found = again.parse(make_batch([b"no time here"] * 3)).good
+    assert (found.time_ns.tolist(), found.timeless) == ([dated(2)] * 3, False)
+
+
+def test_dated_lines_alone_do_not_change_the_snapshot():
     parser = Parser(ParseSettings(format="levelled"), str)
     parser.parse(make_batch(OLD[:3]))
     before = parser.snapshot()
