@@ -107,7 +107,10 @@ class JobRunner:
             fcntl.flock(lock, fcntl.LOCK_EX)  # its process ends with the service
         if self._end_published(row):
             return
-        if row["attempts"] < MAX_ATTEMPTS and not row["cancelled_by"]:
+        if by := row["cancelled_by"]:
+            self._end(row, "cancelled", f"cancelled by {by}")
+            return
+        if row["attempts"] < MAX_ATTEMPTS:
             log.warning("job %s is started again: the service ended while it ran", row["id"])
             change_job(self._services, row["id"], "running", state="waiting", stage="", done=0, total=0, figures="{}")
             return

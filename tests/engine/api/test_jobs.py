@@ -202,6 +202,21 @@ def test_an_error_about_one_job_fails_it_and_the_next_one_is_taken(log_in, servi
     assert "kind" in caplog.text, "the request that cannot be read is in the log"
 
 
+def test_a_job_that_was_to_be_cancelled_when_its_service_was_killed_is_cancelled(log_in, services):
+    admin = log_in("admin")
+    made = start(admin, LINES, detector="random_forest").json()["id"]
+    with services.database.write() as connection:  # as the killed service left it
+        connection.execute(JOBS.update().where(JOBS.c.id == made).values(state="running", attempts=1))
+    assert admin.post(f"/api/v1/jobs/{made}/cancel").status_code == 200
+
+    async def ended():
+        async with running(services):
+            return await until(admin, made, "cancelled", "failed", "done")
+
+    found = asyncio.run(ended())
+    assert (found["state"], found["sentence"]) == ("cancelled", "cancelled by admin1")
+
+
 def test_memory_of_a_process_is_read():
     assert resident_bytes(os.getpid()) > 1_000_000
     assert resident_bytes(1 << 22) == 0
