@@ -37,6 +37,18 @@ async function watchAlerts() {
   await page.waitForURL(/text=arrived/);
   await page.waitForSelector("text=1 group");
   await page.click("text=Clear filters");
+  await backInAField();
+}
+
+/** A filter shows what the address has, also if that changed while the field had the focus. */
+async function backInAField() {
+  await go("/alerts?text=arrived", "text=1 group");
+  await page.focus("input[type=search]");
+  await page.goBack();
+  await page.waitForURL((url) => !url.hash.includes("text="));
+  await page.keyboard.press("Tab");
+  const left = await page.inputValue("input[type=search]");
+  if (left !== "") throw new Error(`the field still has ${left}`);
 }
 
 async function decide() {

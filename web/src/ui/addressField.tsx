@@ -17,6 +17,8 @@ export function AddressField({ value, onValue, ...others }: Props) {
       {...others}
       ref={field}
       value={text}
+      // The address may have changed without the field, by going back.
+      onBlur={() => setText(value)}
       onChange={(event) => {
         setText(event.target.value);
         onValue(event.target.value);
