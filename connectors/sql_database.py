@@ -14,6 +14,8 @@ from connectors.sql_settings import SqlSettings
 from connectors.sql_timestamps import add_timestamps
 from foundation.sqlite import prepare
 
+_VERSION_TABLES = ("alembic_version", "schema_version")
+
 VERSIONS = Path(__file__).with_name("sql_versions")
 """Folder of the migrations, one file a schema version."""
 
@@ -46,8 +48,12 @@ def _check_table(url: sa.URL, settings: SqlSettings) -> None:
     unsupported = [name for name, is_set in given.items() if is_set]
     if url.get_backend_name() == "sqlite" and unsupported:
         raise SettingsError(f"SQLite has no `{unsupported[0]}`: leave it out, or name a PostgreSQL database in `url`")
-    if settings.table != ALERTS.name and settings.table in (*METADATA.tables, "alembic_version", "schema_version"):
-        raise SettingsError(f"`table` = {settings.table!r} is another table of the store: choose a free name")
+    # PostgreSQL names indexes as it does tables.
+    indexes = (str(index.name) for table in METADATA.tables.values() for index in table.indexes)
+    if settings.table != ALERTS.name and settings.table in (*METADATA.tables, *indexes, *_VERSION_TABLES):
+        raise SettingsError(
+            f"`table` = {settings.table!r} is another table or an index of the store: choose a free name"
+        )
 
 
 def open_database(url: sa.URL, settings: SqlSettings) -> sa.Engine:

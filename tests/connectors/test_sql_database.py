@@ -218,7 +218,8 @@ def test_a_table_of_another_program_is_refused(settings):
     [
         ({"schema": "ops"}, "SQLite has no `schema`: leave it out, or name a PostgreSQL database in `url`"),
         ({"timestamptz": True}, "SQLite has no `timestamptz`: leave it out, or name"),
-        ({"table": "markers"}, "`table` = 'markers' is another table of the store: choose a free name"),
+        ({"table": "markers"}, "`table` = 'markers' is another table or an index of the store: choose a free name"),
+        ({"table": "audit_time"}, "`table` = 'audit_time' is another table or an index of the store"),
     ],
 )
 def test_settings_that_do_not_suit_the_database_are_refused_in_a_sentence(given, sentence):
