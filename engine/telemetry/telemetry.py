@@ -30,7 +30,7 @@ class TelemetrySettings(BaseModel):
                         "loopback address. Empty: any on other addresses."
     )  # fmt: skip
     certificate: Path | None = Field(None, description="TLS certificate chain, PEM; HTTPS is then served, not HTTP.")
-    key: Path | None = Field(None, description="Private key of the certificate, PEM.")
+    key: Path | None = Field(None, description="Private key of the certificate, PEM, without a passphrase.")
     token: SecretStr | None = Field(
         None, description="Bearer token for /metrics and the conditions on /readyz. Without it, requests get only the "
                           "status of /healthz and /readyz."
