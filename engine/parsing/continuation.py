@@ -34,7 +34,7 @@ CONTINUATION = re.compile(
     rb"|Server: \S+ \(https?\)$|\[stacktrace\]|WARNING: [A-Za-z]+Sanitizer"
     rb"|Stack Trace:|\xe2\x94[\x82\x94]|! @[0-9a-z]+ - "
     # Frames as Go's structured loggers write them, a function a line.
-    rb"|[\w-]++(?:\.[\w-]++)++/(?:[\w.@~-]++/)*+[\w-]+\.[\w.()*]+$|(?:main|runtime|net/http)\.[\w.()*]+$"
+    rb"|[\w-]++(?:\.[\w-]++)+/(?:[\w.@~-]++/)*[\w-]+\.[\w.()*]+$|(?:main|runtime|net/http)\.[\w.()*]+$"
 )
 """How a line of a stack trace begins, apart from its first: Java, Python, .NET, Node, Rust, Go, Ruby, PHP, Elixir, C++.
 
