@@ -1,6 +1,7 @@
 """An Apache Kafka that slows its clients down, and one whose consumer group is rebalanced."""
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,7 @@ from tests.support.processes import until
 
 pytestmark = pytest.mark.process
 
-RECORDS = 2_400
+STEP = 300
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def broker(apache_kafka: ApacheKafka) -> ApacheKafka:
 def test_quotas_slow_down_and_lose_nothing(broker: ApacheKafka, new_topic: Callable[..., str]) -> None:
     topic, client = new_topic(), f"quota-{new_topic()}"
     # A broker lets ten seconds of a rate pass at once, and delays the request after the one that passes them.
-    limits = "producer_byte_rate=15000,consumer_byte_rate=15000"
+    limits = "producer_byte_rate=15000,consumer_byte_rate=60000"
     broker.console(
         "kafka.admin.ConfigCommand", "--bootstrap-server", broker.brokers, "--alter", "--add-config", limits,
         "--entity-type", "clients", "--entity-name", client,
@@ -36,7 +37,7 @@ def test_quotas_slow_down_and_lose_nothing(broker: ApacheKafka, new_topic: Calla
     settings: dict[str, Any] = {"brokers": broker.brokers, "topic": topic, "options": {"client.id": client}}
     sink = KafkaSink(KafkaSinkSettings(**settings, compression="none"))
     sink.open(None)
-    refusals = []
+    written, refusals = 0, list[str]()
 
     def delivered() -> bool:
         try:
@@ -46,13 +47,19 @@ def test_quotas_slow_down_and_lose_nothing(broker: ApacheKafka, new_topic: Calla
             return False
         return True
 
-    for start in range(0, RECORDS, RECORDS // 8):  # about 30 kB each
-        sink.write(records(start, start + RECORDS // 8))
-        until(delivered, "the throttled sink delivers")
+    def throttled() -> bool:
+        """Write 30 kB more; a broker applies a new quota a moment after it has accepted it."""
+        nonlocal written
+        sink.write(records(written, written + STEP))
+        written += STEP
+        until(delivered, "the sink delivers")
+        time.sleep(0.1)
+        return bool(refusals)
+
+    until(throttled, "the sink is throttled, and keeps what it has")
     sink.close()
-    assert refusals  # it was throttled, and kept what it had
     reader = reader_of(broker, topic, stop_at_end=True, options={"client.id": client})
-    assert [json.loads(line)["id"] for line in lines_of(drain(reader))] == [record.id for record in records(0, RECORDS)]
+    assert [json.loads(line)["id"] for line in lines_of(drain(reader))] == [record.id for record in records(0, written)]
     reader.close()
 
 
