@@ -132,6 +132,44 @@ class WideText:
         return b""
 
 
+class CheckedText:
+    """The text of one file or stream, block by block; refused where what was compressed turns out not to be a log.
+
+    Attributes:
+        compressed: Whether the decoder decompresses.
+        damage: Why nothing further can be decoded, once what is whole before it was given.
+    """
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+        self.compressed = isinstance(decoder, Decompressing)
+        self.damage: DamagedFileError | None = None
+        self._probed = not self.compressed
+
+    def feed(self, raw: bytes) -> bytes:
+        """The text that these bytes complete.
+
+        Raises:
+            RefusedFileError: it is not a log.
+        """
+        return self._checked(lambda: self._decoder.feed(raw))
+
+    def finish(self) -> bytes:
+        """What is left at the end, as `feed`."""
+        return self._checked(self._decoder.finish)
+
+    def _checked(self, decode: Callable[[], bytes]) -> bytes:
+        try:
+            text = decode()
+        except DamagedFileError as error:
+            self.damage = error
+            text = self._decoder.rest() if isinstance(self._decoder, Decompressing) else b""
+        if text and not self._probed:
+            self._probed = True
+            refuse(text[:PROBE_BYTES])
+        return text
+
+
 def _lz4() -> _Decompressor:
     require("lz4", "reading it")
     import lz4.frame  # type: ignore[import-untyped]

@@ -12,12 +12,11 @@ from typing import Protocol
 
 from connectors.file_content import (
     PROBE_BYTES,
+    CheckedText,
     DamagedFileError,
     Decoder,
-    Decompressing,
     RefusedFileError,
     decoder_of,
-    refuse,
 )
 from foundation.content_ids import digest
 
@@ -155,13 +154,10 @@ class DecodedReader:
     def __init__(self, path: str, byte: int, decoder: Decoder) -> None:
         self._path = path
         self._raw = Path(path).open("rb")
-        self._decoder = decoder
-        self._compressed = isinstance(decoder, Decompressing)
-        self._probed = not self._compressed
+        self._text = CheckedText(decoder)
         self._skip = byte
         self._held = b""
         self._decoded = 0
-        self._damage: DamagedFileError | None = None
 
     def identity(self) -> str:
         """See `Reader`."""
@@ -185,23 +181,16 @@ class DecodedReader:
         skipped = min(self._skip, len(self._held))
         block = self._held[skipped : skipped + size]
         self._held, self._skip = self._held[skipped + size :], self._skip - skipped
-        if not block and size and self._damage is not None:
-            raise self._damage
+        if not block and size and self._text.damage is not None:
+            raise self._text.damage
         return block
 
     def _more(self) -> bool:
         """Decodes some more; False at the end as it is now."""
-        if self._damage is not None:
+        if self._text.damage is not None:
             return False
         raw = self._raw.read(65_536)
-        try:
-            text = self._decoder.feed(raw) if raw or not self._compressed else self._decoder.finish()
-        except DamagedFileError as error:
-            self._damage = error
-            text = self._decoder.rest() if isinstance(self._decoder, Decompressing) else b""
-        if not self._probed and text:
-            self._probed = True
-            refuse(text[:PROBE_BYTES])
+        text = self._text.feed(raw) if raw or not self._text.compressed else self._text.finish()
         self._held += text
         self._decoded += len(text)
         return bool(raw)

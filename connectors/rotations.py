@@ -4,10 +4,8 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 
-ROTATED = re.compile(r"^(?P<base>.+?)(?:[.-]\d[\dT:_-]*)?(?:\.(?:gz|bz2|xz|zst|lz4))?$")
+ROTATED = re.compile(r"^(?P<base>.+?)(?:[.-](?P<number>\d[\dT:_-]*))?(?:\.(?:gz|bz2|xz|zst|lz4))?$")
 """A rotated file's name: the log's own name, a number or date, and perhaps a compression."""
-
-_SUFFIX = re.compile(r"[.-](\d[\dT:_-]*)(?:\.(?:gz|bz2|xz|zst|lz4))?$")
 
 
 def base_name(path: str) -> str:
@@ -19,10 +17,10 @@ def base_name(path: str) -> str:
 
 def rotation_order(path: str) -> tuple[str, int, float, str]:
     """Sorts the files of a log from the oldest to the newest: dates, then numbers from the highest, then the log."""
-    found = _SUFFIX.search(path)
-    if found is None:
+    match = ROTATED.match(os.path.basename(path))
+    number = match["number"] if match else None
+    if number is None:
         return base_name(path), 2, 0.0, path
-    number = found[1]
     if number.isdecimal() and len(number) < 5:
         return base_name(path), 1, -float(number), path
     return base_name(path), 0, 0.0, number

@@ -16,15 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from connectors.base import DeadLetter, LineBatch, SourceUnavailableError, State
-from connectors.file_content import (
-    PROBE_BYTES,
-    DamagedFileError,
-    Decoder,
-    Decompressing,
-    RefusedFileError,
-    decoder_of,
-    refuse,
-)
+from connectors.file_content import PROBE_BYTES, CheckedText, RefusedFileError, decoder_of
 from connectors.line_places import LineNumbers, line_place
 from connectors.line_splitter import Cut, LineCutter, too_long
 
@@ -56,34 +48,35 @@ class StreamText:
     """
 
     def __init__(self) -> None:
-        self._decoder: Decoder | None = None
-        self._begun = self._probed = False
+        self._text: CheckedText | None = None
+        self._begun = False
         self.held = b""
         self.fault = ""
 
     @property
     def is_plain(self) -> bool:
         """Whether bytes are text as they are, as far as is known."""
-        return self._decoder is None
+        return self._text is None
 
     def feed(self, raw: bytes) -> None:
         """Decodes further bytes, at least one."""
         try:
             if not self._begun:
                 self._begun = True
-                self._decoder = decoder_of(raw[:PROBE_BYTES])
-                self._probed = not isinstance(self._decoder, Decompressing)
-            self._add(raw if self._decoder is None else self._decoder.feed(raw))
-        except (DamagedFileError, RefusedFileError) as error:
-            self._stop(error)
+                decoder = decoder_of(raw[:PROBE_BYTES])
+                self._text = None if decoder is None else CheckedText(decoder)
+            self._add(raw if self._text is None else self._text.feed(raw))
+        except RefusedFileError as error:
+            self.fault = str(error)
 
     def finish(self) -> None:
         """Decodes what is left at the end."""
+        if self._text is None or self.fault:
+            return
         try:
-            if self._decoder is not None and not self.fault:
-                self._add(self._decoder.finish())
-        except DamagedFileError as error:
-            self._stop(error)
+            self._add(self._text.finish())
+        except RefusedFileError as error:
+            self.fault = str(error)
 
     def take(self, size: int) -> bytes:
         """The next text, at most so many bytes."""
@@ -91,18 +84,9 @@ class StreamText:
         return taken
 
     def _add(self, text: bytes) -> None:
-        if text and not self._probed:
-            self._probed = True
-            refuse(text[:PROBE_BYTES])
         self.held += text
-
-    def _stop(self, error: DamagedFileError | RefusedFileError) -> None:
-        if isinstance(error, RefusedFileError):
-            self.fault = str(error)
-            return
-        self.fault = f"compressed data is damaged: {error}"
-        if isinstance(self._decoder, Decompressing):
-            self.held += self._decoder.rest()
+        if self._text is not None and self._text.damage is not None:
+            self.fault = f"compressed data is damaged: {self._text.damage}"
 
 
 class StdinPartition:

@@ -344,7 +344,7 @@ class Tail:
         more = reader.read(1 << 20)
         if more:
             return self._cutter.feed(more)
-        # Where it goes on with a file left before, this one continues later, and so may the line that is not complete.
+        # If a file that was left before comes next, this one continues later, and so may the line that is not complete.
         if identity(os.stat(path)) not in self._left:
             last = self._cutter.finish()
             if last:
