@@ -25,9 +25,6 @@ _AGREEMENT = 0.1
 On the lines of BGL the AUC is .945 by the level alone, .944 by the stronger of both, and .961 with this.
 """
 
-STATUSES = tuple(STATUS_SEVERITY)
-"""Names of HTTP statuses in templates that sound bad, the worst first."""
-
 
 def status_severity(status: str) -> float:
     """How bad a status sounds, by its name as templates have it (`<ERROR>`)."""

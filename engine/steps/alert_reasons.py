@@ -6,15 +6,15 @@ sounds worst first. Severity is judged from their texts by general knowledge
 (`engine.findings.prior`): failure words, HTTP statuses, and the rules for the seven kinds.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from engine.findings.prior import STATUSES, Judgement, judge, severity_name
+from engine.findings.prior import Judgement, judge, severity_name
 from engine.records import Decision
 from foundation.documents.alert import SEVERITIES, Reason, Severity
 from foundation.documents.base import template_id_text
+from models.text.severity import failed_status
 
 MAX_REASONS = 5
 """Templates named as reasons."""
@@ -24,7 +24,6 @@ LOWEST: Severity = "low"
 _NEXT_TO_NOTHING = 1e-37
 """A threshold below it is the least number above 0: the model knows only windows that score 0."""
 
-_STATUS = re.compile("|".join(map(re.escape, STATUSES)))
 _NO_LEVEL = 0
 _REMEMBERED = 10_000
 """Templates whose judgement is remembered."""
@@ -99,8 +98,7 @@ class AlertWords:
 
     def _judge(self, template: int) -> Judgement:
         text = self._text(template)
-        status = _STATUS.search(text)
-        return judge(text, _NO_LEVEL, status="" if status is None else status[0])
+        return judge(text, _NO_LEVEL, status=failed_status(text))
 
 
 def _start(threshold: float) -> str:

@@ -36,7 +36,7 @@ STATUS_SEVERITY = {
 }
 """Severity of a request by the name of its HTTP status as templates have it, the worst first."""
 _UNWELL_SEVERITY, _WITHOUT_LEVEL = 1.0, 0.5
-_REQUEST = re.compile("|".join(STATUS_SEVERITY))
+_FAILED_STATUS = re.compile("|".join(STATUS_SEVERITY))
 
 
 def word_severity(text: str, *, quiet: bool = False) -> tuple[float, str]:
@@ -57,11 +57,16 @@ def word_severity(text: str, *, quiet: bool = False) -> tuple[float, str]:
     return 0.0, ""
 
 
+def failed_status(text: str) -> str:
+    """The first HTTP status in a template that is a failure (`<ERROR>`), "" without one."""
+    found = _FAILED_STATUS.search(text)
+    return found[0] if found else ""
+
+
 def template_severity(text: str) -> float:
     """How bad a template sounds: by its HTTP status if that is a failure, because paths may hold any word."""
-    status = _REQUEST.search(text)
-    if status:
-        return STATUS_SEVERITY[status[0]]
+    if status := failed_status(text):
+        return STATUS_SEVERITY[status]
     severity, _ = word_severity(text)
     # Sessions close and hosts go down every day; without a level, such a word alone says little.
     return severity if severity > _UNWELL_SEVERITY else severity * _WITHOUT_LEVEL
