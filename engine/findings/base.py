@@ -23,6 +23,8 @@ NO_NODE = 0
 """Node of lines that name neither host nor thread."""
 ALL_LINES = -1000
 """Key of a signal about all lines of a source together; keys of levels and statuses are closer to 0."""
+ABSENT = ("silent", "fewer", "drop")
+"""Kinds of signals about lines that do not come."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from engine.findings.base import ALL_LINES, NO_NODE, Signal, State, TemplateLookup
+from engine.findings.base import ABSENT, ALL_LINES, NO_NODE, Signal, State, TemplateLookup
 from engine.findings.prior import status_severity
 
 _HORIZON = 150
@@ -47,7 +47,6 @@ _ONE_REQUEST = 0.6
 """The same of a single request with a status that other requests had before: every endpoint has its first failure."""
 _OF_STATUS = 0.7
 """The same of a status, as a share of the severity of one line with it."""
-_FEWER = ("silent", "fewer")
 _MAX_SHOWN = 40
 _KEPT = 300
 """Findings that are remembered; a signal on a template of an older one opens a new one."""
@@ -197,7 +196,7 @@ class Grouping:
             if near or (during and _shows(finding, signal)):
                 return finding
             # While all lines are fewer, so are those of every template.
-            if during and signal.kind in _FEWER and any(shown.kind == "drop" for _, shown in finding.signals.values()):
+            if during and signal.kind in ABSENT and any(shown.kind == "drop" for _, shown in finding.signals.values()):
                 return finding
             # The lines of a level are those of templates, so more of them belong to what these templates show.
             if (

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from engine.findings.base import Signal
+from engine.findings.base import ABSENT, Signal
 from engine.findings.grouping import Finding
 from engine.parsing.parsed import Parsed
 
@@ -75,7 +75,7 @@ class RawLines:
         """Adds lines that show what the finding lists and `quotes` does not show yet."""
         for _, signal in finding.by_strength[:MAX_QUOTED]:
             if (mark := mark_of(signal)) not in quotes.examples:
-                gone = signal.kind in ("silent", "fewer", "drop")
+                gone = signal.kind in ABSENT
                 rows = [signal.first - 1] if gone else list(dict.fromkeys((signal.first, signal.last)))[:EXAMPLES]
                 quotes.examples[mark] = self.lines(rows)
         if not quotes.around:

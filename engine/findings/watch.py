@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from engine.findings.base import Signal, State
+from engine.findings.base import ABSENT, Signal, State
 from engine.findings.finder import Finder, Judged
 from engine.findings.grouping import Finding, Grouping
 from engine.findings.quotes import Place, Quotes, RawLines
@@ -112,7 +112,7 @@ class SourceWatch:
     def _group(self, signals: Sequence[Signal], row: int) -> list[Finding]:
         # Templates that had stopped before judging began are part of the baseline.
         begin = (self.judged_from or (0, 0))[0] - 2 * self.finder.block_lines
-        signals = [s for s in signals if s.kind not in ("silent", "fewer", "drop") or s.first >= begin]
+        signals = [s for s in signals if s.kind not in ABSENT or s.first >= begin]
         found = self.grouping.add(
             signals, self.finder.reader.table, block_lines=self.finder.block_lines, row=row
         )  # fmt: skip
