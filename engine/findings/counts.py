@@ -32,9 +32,10 @@ SCALES = 6
 """Windows of 1, 2, 4, … 32 blocks are tested; every one but the first begins at half its length."""
 TESTS = 1.0 + sum(1.0 / max(1, 1 << scale >> 1) for scale in range(1, SCALES))
 """Windows that end with a block, on average."""
-_KEPT = 11
-"""Scales whose moments are kept, so that blocks may double a few times without losing history."""
-_RING = 1 << (SCALES - 1)
+KEPT = 11
+"""Scales whose history is kept, so that blocks may double a few times without losing it."""
+RING = 1 << (SCALES - 1)
+"""Blocks that are remembered one by one: the longest window."""
 _MIN_BLOCKS = 12
 """Blocks of history before anything is tested."""
 _USUAL_DISPERSION = 0.5
@@ -72,12 +73,12 @@ class CountHistory:
         self._n: int = saved.get("n", 0)
         self._span: float = saved.get("span", 0.0)
         self._total: Floats = _copy(saved, "total", (0,))
-        self._moments = {name: _copy(saved, name, (_KEPT, 0)) for name in _MOMENTS[:-1]}
-        self._span_square: Floats = _copy(saved, "span_square", (_KEPT,))
-        self._span_part: Floats = _copy(saved, "span_part", (_KEPT,))
-        self._span_last: Floats = _copy(saved, "span_last", (_KEPT,))
-        self._ring: Floats = _copy(saved, "ring", (_RING, 0))
-        self._ring_span: Floats = _copy(saved, "ring_span", (_RING,))
+        self._moments = {name: _copy(saved, name, (KEPT, 0)) for name in _MOMENTS[:-1]}
+        self._span_square: Floats = _copy(saved, "span_square", (KEPT,))
+        self._span_part: Floats = _copy(saved, "span_part", (KEPT,))
+        self._span_last: Floats = _copy(saved, "span_last", (KEPT,))
+        self._ring: Floats = _copy(saved, "ring", (RING, 0))
+        self._ring_span: Floats = _copy(saved, "ring_span", (RING,))
         self._pool: Floats = _copy(saved, "pool", (2, SCALES), _USUAL_DISPERSION)
         self._families: Index | None = None
 
@@ -170,14 +171,14 @@ class CountHistory:
 
     def _learn(self, counts: Floats, span_s: float) -> None:
         m = self._moments
-        learn_counts(counts, self._total, self._ring[self._n % _RING], m["part"])
+        learn_counts(counts, self._total, self._ring[self._n % RING], m["part"])
         self._span += span_s
         self._span_part += span_s
-        self._ring_span[self._n % _RING] = span_s
+        self._ring_span[self._n % RING] = span_s
         self._n += 1
         if self._n % 32 == 0 or self._n == _MIN_BLOCKS:
             self._update_pool()
-        for scale in range(_KEPT):
+        for scale in range(KEPT):
             if self._n % (1 << scale):
                 break
             part_s = self._span_part[scale]
@@ -192,21 +193,21 @@ class CountHistory:
         for array in (*self._moments.values(), self._span_square, self._span_part, self._span_last):
             array[:-1] = array[1:].copy()
             array[-1] = 0.0
-        ages = np.arange(1, _RING // 2 + 1)
+        ages = np.arange(1, RING // 2 + 1)
         # Ring entries by age: the two that are 2k - 1 and 2k blocks old become the one that is k old.
         old, old_span, n = self._ring.copy(), self._ring_span.copy(), 2 * self._n
         self._ring[:], self._ring_span[:] = 0.0, 0.0
-        newer, older = (n - 2 * ages + 1) % _RING, (n - 2 * ages) % _RING
-        self._ring[(self._n - ages) % _RING] = old[newer] + old[older]
-        self._ring_span[(self._n - ages) % _RING] = old_span[newer] + old_span[older]
+        newer, older = (n - 2 * ages + 1) % RING, (n - 2 * ages) % RING
+        self._ring[(self._n - ages) % RING] = old[newer] + old[older]
+        self._ring_span[(self._n - ages) % RING] = old_span[newer] + old_span[older]
 
     def _grow(self, size: int) -> None:
         more = size - len(self._total)
         if more > 0:
             self._total = np.append(self._total, np.zeros(more))
-            self._ring = np.concatenate((self._ring, np.zeros((_RING, more))), axis=1)
+            self._ring = np.concatenate((self._ring, np.zeros((RING, more))), axis=1)
             for name, array in self._moments.items():
-                self._moments[name] = np.concatenate((array, np.zeros((_KEPT, more))), axis=1)
+                self._moments[name] = np.concatenate((array, np.zeros((KEPT, more))), axis=1)
 
     def snapshot(self) -> State:
         """The state."""

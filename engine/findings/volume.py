@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from engine.findings.base import ALL_LINES, Block, Signal, State, TemplateLookup
 from engine.findings.block_loops import longest_pause
 from engine.findings.blocks import FIRST_SIZE
-from engine.findings.counts import SCALES, TESTS
+from engine.findings.counts import KEPT, RING, SCALES, TESTS
 
 _LEAST_DROP_S, _LEAST_RISE_S = 60.0, 30.0
 """Shorter changes are left to chance: pauses of garbage collection, one job that starts."""
@@ -34,10 +34,6 @@ _MIN_RECORDS = 12
 _MAX_EXPONENT = 5.0
 _PRIOR_SPREAD = 0.1
 """Added to the mean logarithm by which the longest times exceed the least of them: a few alike may be luck."""
-_KEPT = 11
-"""Scales whose extremes are kept, so that blocks may double a few times without losing history."""
-_RING = 1 << (SCALES - 1)
-"""Stretches whose times are remembered: the longest window."""
 _END_LINES = 9
 _WITNESSES = 3
 """Lines before and after a pause that must agree on it."""
@@ -69,15 +65,15 @@ class Volume:
         self._row: int = saved.get("row", 0)
         self._pause_s: float = saved.get("pause_s", 0.0)
         # Of the last stretches the seconds they took, the first line, and the time when they began.
-        self._ring: Floats = saved.get("ring", np.zeros(_RING)).copy()
-        self._ring_row: NDArray[np.int64] = saved.get("ring_row", np.zeros(_RING, np.int64)).copy()
-        self._ring_ns: NDArray[np.int64] = saved.get("ring_ns", np.zeros(_RING, np.int64)).copy()
+        self._ring: Floats = saved.get("ring", np.zeros(RING)).copy()
+        self._ring_row: NDArray[np.int64] = saved.get("ring_row", np.zeros(RING, np.int64)).copy()
+        self._ring_ns: NDArray[np.int64] = saved.get("ring_ns", np.zeros(RING, np.int64)).copy()
         self._total_s: float = saved.get("total_s", 0.0)
-        self._part: Floats = saved.get("part", np.zeros(_KEPT)).copy()
-        self._records: NDArray[np.int64] = saved.get("records", np.zeros(_KEPT, np.int64)).copy()
+        self._part: Floats = saved.get("part", np.zeros(KEPT)).copy()
+        self._records: NDArray[np.int64] = saved.get("records", np.zeros(KEPT, np.int64)).copy()
         # Ascending; zeros and infinities are places that are still empty.
-        self._longest: Floats = saved.get("longest", np.zeros((_KEPT, _EXTREMES))).copy()
-        self._shortest: Floats = saved.get("shortest", np.full((_KEPT, _EXTREMES), np.inf)).copy()
+        self._longest: Floats = saved.get("longest", np.zeros((KEPT, _EXTREMES))).copy()
+        self._shortest: Floats = saved.get("shortest", np.full((KEPT, _EXTREMES), np.inf)).copy()
         self._pauses: Floats = saved.get("pauses", np.zeros(_EXTREMES)).copy()
 
     def observe(self, block: Block, templates: TemplateLookup) -> Sequence[Signal]:
@@ -138,7 +134,7 @@ class Volume:
             stretches = 1 << scale
             if self._n % max(1, stretches // 2) or self._n < stretches:
                 continue
-            ages = (self._n - 1 - np.arange(stretches)) % _RING
+            ages = (self._n - 1 - np.arange(stretches)) % RING
             took_s = float(self._ring[ages].sum())
             at = self._onset(ages, took_s)
             since_s = float(self._ring[ages[: at + 1]].sum())
@@ -197,7 +193,7 @@ class Volume:
         ] if surprise > 0 else []  # fmt: skip
 
     def _add(self, took_s: float, began_ns: int) -> None:
-        at = self._n % _RING
+        at = self._n % RING
         self._ring[at], self._ring_row[at], self._ring_ns[at] = took_s, self._row, began_ns
         self._n += 1
         self._total_s += took_s
@@ -206,7 +202,7 @@ class Volume:
     def _learn(self) -> None:
         """Add the windows that end with the last stretch and do not overlap those before them."""
         self._pauses = _with_longer(self._pauses, self._pause_s)
-        for scale in range(_KEPT):
+        for scale in range(KEPT):
             if self._n % (1 << scale):
                 break
             took_s = float(self._part[scale])
@@ -218,12 +214,12 @@ class Volume:
     def coarsen(self) -> None:
         """Stretches are twice as long from now on: every scale takes the place of the one below it."""
         self._size *= 2
-        pairs = min(self._n, _RING) // 2
+        pairs = min(self._n, RING) // 2
         ages = np.arange(pairs)
-        newer, older = (self._n - 1 - 2 * ages) % _RING, (self._n - 2 - 2 * ages) % _RING
+        newer, older = (self._n - 1 - 2 * ages) % RING, (self._n - 2 - 2 * ages) % RING
         took, row, began = self._ring[newer] + self._ring[older], self._ring_row[older], self._ring_ns[older]
         self._n //= 2
-        at = (self._n - 1 - ages) % _RING
+        at = (self._n - 1 - ages) % RING
         self._ring[at], self._ring_row[at], self._ring_ns[at] = took, row, began
         for array, empty in ((self._part, 0.0), (self._longest, 0.0), (self._shortest, np.inf), (self._records, 0)):
             array[:-1] = array[1:].copy()
