@@ -136,7 +136,7 @@ def longest_pause(times: Ints, first: Int, witnesses: Int) -> tuple[Int, Int]:
     """Find the longest pause between the lines before a line, and it and the lines behind it.
 
     Takes:
-        times: int64 (n,): in ns; before the first line and behind the last one the same time is assumed to go on.
+        times: int64 (n,): in ns; the first and last time also stand for the lines outside.
         first: The first line that can end the pause, at least 1.
         witnesses: The pause begins with the latest of so many lines, and ends with the earliest of so many.
 

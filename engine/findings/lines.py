@@ -277,7 +277,7 @@ class ColumnReader:
     def sample(self, lines: ReadLines, start: int, stop: int, stride: int) -> Values:
         """The numbers in every `stride`-th line of [start, stop); which lines these are depends on their numbers alone.
 
-        Numbers that are part of an address, a path or an id are none.
+        Digits of an address, a path or an id are left out.
         """
         columns = lines.columns
         chosen = np.arange(start + int(-columns.row[start]) % stride, stop, stride)

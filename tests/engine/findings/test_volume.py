@@ -62,7 +62,7 @@ def hour_of(signal):
 
 @pytest.mark.parametrize("rate", [steady, daily])
 @pytest.mark.parametrize("seed", range(2))
-def test_ordinary_traffic_is_no_finding(rate, seed):
+def test_ordinary_traffic_raises_no_finding(rate, seed):
     assert found(traffic(rate, seed=seed)) == []
 
 
@@ -90,7 +90,7 @@ def test_a_surge_of_everything_is_found():
     assert text.startswith(("all lines: rose from 5", "all lines: rose from 4"))
 
 
-def test_few_lines_are_no_finding_where_pauses_are_ordinary():
+def test_few_lines_raise_no_finding_where_pauses_are_ordinary():
     rng = random.Random(3)
 
     def bursts(hour):
@@ -99,7 +99,7 @@ def test_few_lines_are_no_finding_where_pauses_are_ordinary():
     assert found(traffic(bursts, changed=(26, 26.5), factor=0.2)) == []
 
 
-def test_a_line_with_a_wrong_time_is_no_pause():
+def test_a_line_with_a_wrong_time_does_not_count_as_a_pause():
     lines = list(traffic(steady))
     lines[len(lines) * 7 // 8] = b"Dec 24 00:00:00 web-1 app[17]: page 1 served"
     assert found(lines) == []
