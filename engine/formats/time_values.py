@@ -73,7 +73,9 @@ def _number(text: str) -> int | float | None:
 
 
 def _text_ns(text: str, zone: dt.tzinfo) -> int | None:
-    text = _DAY_FIRST.sub(r"\3-\2-\1 ", text.removesuffix(" Z") + "Z" * text.endswith(" Z"))
+    if text.endswith(" Z"):
+        text = text[:-2] + "Z"
+    text = _DAY_FIRST.sub(r"\3-\2-\1 ", text)
     moment = _iso(text) or _named_zone(text) or _other(text)
     if moment is None:
         return None
