@@ -69,14 +69,15 @@ def _pool(region: Path, settings: "RegionSettings", store: "AnswerStore", *, ale
         return pool_of_alerts(list(archive_of(str(region)).read()), store)
     if not data:
         return pool_of_store(store)
-    from engine.offline.detect import as_trained, region_preprocessing, score_log
+    from engine.offline.detect import as_trained, load_units, region_preprocessing, score_windows
     from engine.offline.inputs import LogSpec
     from models.storage.store import ModelStore
+    from models.text.embeddings import embedding_cache
 
     preprocessing, url, name, device = region_preprocessing(region)
     spec = LogSpec(tuple(data), supervised=False)
-    opened = ModelStore(url)
-    scored = score_log(spec, as_trained(preprocessing, opened.card(name)), opened, name, device=device)
+    stored = ModelStore(url).load(name, device=device, cache=embedding_cache())
+    scored = score_windows(load_units(spec, as_trained(preprocessing, stored.card)), stored)
     keep_scored(scored, settings.region, store)
     return pool_of_store(store, {key for key in scored.data.keys if key})
 

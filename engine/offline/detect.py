@@ -197,20 +197,6 @@ def units_of(data: LabelledWindows, scores: NDArray[np.float32]) -> Units:
     return Units(tuple(keys.tolist()), scores[top], labels, data.last_ns[top], lines)
 
 
-def score_log(
-    spec: LogSpec, preprocessing: Preprocessing, store: ModelStore, name: str, version: int | None = None,
-    *, keep_cut: bool = False, device: str = "auto", progress: Callable[[int, int], None] | None = None,
-) -> ScoredLog:  # fmt: skip
-    """Score the sessions of a log; see `load_units`.
-
-    Raises:
-        DataError: the log or its labels cannot be used.
-        StoreError: the version is missing or damaged.
-    """
-    stored = store.load(name, version, device=device, cache=embedding_cache())
-    return score_windows(load_units(spec, preprocessing, keep_cut=keep_cut), stored, progress)
-
-
 def untrained(name: str) -> Stored:
     """A detector that needs no training, with a made-up card of version 0.
 
