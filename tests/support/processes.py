@@ -160,10 +160,11 @@ def kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
         return
-    until(lambda: _over(pid), f"process {pid} is gone")
+    until(lambda: has_ended(pid), f"process {pid} is gone")
 
 
-def _over(pid: int) -> bool:
+def has_ended(pid: int) -> bool:
+    """Whether a process works no more; its parent may not have collected it yet."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
     except (FileNotFoundError, ProcessLookupError):

@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 
 import httpx
@@ -15,8 +14,9 @@ from connectors.ports import free_port
 from engine.api.auth import CSRF_HEADER
 from models.storage.store import ModelStore
 from tests.engine.api.conftest import PASSWORD
-from tests.engine.api.test_jobs import ENDLESS, FOREST, LINES, PATIENCE_S, process_of, training  # noqa: F401
+from tests.engine.api.test_jobs import ENDLESS, FOREST, LINES, process_of, training  # noqa: F401
 from tests.engine.api.test_region import REGION
+from tests.support.processes import has_ended, until
 
 
 @contextmanager
@@ -39,16 +39,6 @@ def served(settings):
         process.stdout.close()
 
 
-def wait_for(look):
-    """The first result of `look` that is true."""
-    end_s = time.monotonic() + PATIENCE_S
-    while time.monotonic() < end_s:
-        if found := look():
-            return found
-        time.sleep(0.1)
-    raise AssertionError("it did not happen in time")
-
-
 @pytest.fixture
 def settings(tmp_path, training):  # noqa: F811
     region, serve = tmp_path / "region.toml", tmp_path / "serve.toml"
@@ -69,14 +59,14 @@ def test_a_job_of_a_killed_service_runs_again_once_and_can_be_repeated(settings,
             found = client.get(f"/api/v1/jobs/{made['id']}").json()["job"]
             return found if found["state"] in states and found["stage"].startswith(stage) else None
 
-        return wait_for(look)
+        return until(look, f"the job is {' or '.join(states)}")
 
     def kill_while_it_trains(service):
         job("running", stage="train")
         worker = process_of(tmp_path / "jobs" / made["id"])
         service.send_signal(signal.SIGKILL)
         service.wait()
-        wait_for(lambda: not is_running(worker))  # it ends with its service, also with a killed one
+        until(lambda: has_ended(worker), "the job ends with its service, also with a killed one")
 
     with client:
         with served(settings) as (service, output):
@@ -100,12 +90,3 @@ def test_a_job_of_a_killed_service_runs_again_once_and_can_be_repeated(settings,
             assert job("done", "failed", "cancelled")["state"] == "done"
             service.send_signal(signal.SIGTERM)
             assert service.wait(timeout=60) == 0
-
-
-def is_running(pid):
-    """Whether a process works still; one that has ended may wait for its parent to take note of it."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
