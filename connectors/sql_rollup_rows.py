@@ -10,6 +10,7 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
+from connectors.count_rows import ScoreCounts
 from connectors.sql_bulk import Changes, upsert_rows
 from connectors.sql_schema import (
     COUNT_COLUMNS,
@@ -28,8 +29,8 @@ MINUTES_READ = 500
 Key = tuple[str, str, int, int, str]
 """Region, partition, minute, part and template, the key of `TEMPLATE_MINUTES`."""
 
-Counted = tuple[tuple[int, ...], tuple[tuple[int, int], ...]]
-"""Counts in the order of `COUNT_COLUMNS`, and bucket and number of scores."""
+Counted = tuple[tuple[int, ...], ScoreCounts]
+"""Counts in the order of `COUNT_COLUMNS`, and scores."""
 
 _LEVELS = len(LEVEL_COLUMNS)
 
