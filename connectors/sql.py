@@ -101,7 +101,7 @@ class SqlSink:
         Raises:
             SinkUnavailableError: the database cannot be read now.
         """
-        # Drift events have no last line, which an index tells, and the time of the event as their first one.
+        # Drift events have no `last_time`, which an index finds, and their own time as `first_time`.
         newest = ALERTS.c.first_time.desc(), ALERTS.c.id
         query = sa.select(ALERTS.c.document).where(ALERTS.c.last_time.is_(None)).order_by(*newest).limit(limit)
         return [orjson.loads(row[0]) for row in self._read(query)]

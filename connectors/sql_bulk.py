@@ -39,7 +39,7 @@ def upsert_rows(
 
 @lru_cache(maxsize=32)
 def _statement(table: sa.Table, changes: Changes) -> str:
-    """The upsert of SQLite, kept because to compile it takes longer than to store a hundred rows."""
+    """The upsert of SQLite, kept because compiling it takes longer than storing a hundred rows."""
     insert, key = sqlite.insert(table), [column.name for column in table.primary_key.columns]
     upsert = insert.on_conflict_do_update(index_elements=key, set_=changes(insert.excluded))
     return str(upsert.compile(dialect=sqlite.dialect(paramstyle="qmark")))

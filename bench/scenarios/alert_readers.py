@@ -26,7 +26,7 @@ def alert_readers(run: Run) -> Outcome:
     """Throughput and CPU time of an engine whose alerts are read live, next to the same service without readers.
 
     The engine writes to the SQLite database that `driftline serve` reads; readers hold its stream of alerts open. The
-    order of the two runs turns round each time, so that a machine that gets slower or faster favours neither.
+    order of the two runs alternates, so that a machine that gets slower or faster favours neither.
     """
     lines, readers = run.setting("lines", 2_000_000), run.setting("readers", 50)
     rounds = run.setting("rounds", 3)

@@ -1,7 +1,7 @@
-"""Routes that take files: files of a request that ends within one, or is refused, are closed at once.
+"""Routes that take files: those of a request that is refused, or that ends inside a file, are closed at once.
 
-Starlette closes them for two kinds of errors only. In all other cases the space on disk was free when the garbage
-collector happened to find them.
+Starlette closes them for two kinds of errors only. In all other cases their space on disk would be freed when the
+garbage collector finds them.
 """
 
 from collections.abc import Callable, Coroutine

@@ -135,7 +135,7 @@ def _several(name: str | Path) -> list[Path] | None:
 
 def _unreadable(file: Path) -> str:
     """Why a file is not read as a log; "" where it is."""
-    if not file.is_file():  # a pipe, which looking at would empty
+    if not file.is_file():  # a pipe: a look at its content would consume it
         return ""
     try:
         reader = open_reader(str(file), 0)

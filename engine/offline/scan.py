@@ -57,7 +57,6 @@ class SourceScan:
             file: For people.
             learn: Whether it is part of a baseline.
             share: Share of the source that was read with it, where it is known.
-
         """
         if damage := damage_in(batch):
             self.damage.append(f"{file}: {damage}; what lies before it was read")

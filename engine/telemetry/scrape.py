@@ -28,7 +28,7 @@ def read_page(
         timeout_s: How long the worker may take to connect, and between two pieces of its answer.
         token: Bearer token; "" for none.
         certificate: The worker's certificate, where it serves HTTPS. It is compared where a token is sent, so only the
-            worker gets it; a probe without one shall not fail because the certificate has expired.
+            worker gets it; a probe without one must not fail because the certificate has expired.
 
     Raises:
         OSError: no program answers there, or one that does not speak HTTP.

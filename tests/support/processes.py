@@ -164,7 +164,7 @@ def kill(pid: int) -> None:
 
 
 def has_ended(pid: int) -> bool:
-    """Whether a process works no more; its parent may not have collected it yet."""
+    """Whether a process has ended, even if its parent has not collected it yet."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
     except (FileNotFoundError, ProcessLookupError):

@@ -54,7 +54,7 @@ def test_a_database_that_another_process_has_locked(client, add_alerts, tmp_path
         started_s = time.monotonic()
         check_refused(mark(client), "database is locked")
         assert time.monotonic() - started_s < 4
-        assert len(client.get("/api/v1/alerts").json()["items"]) == 1, "reading goes on"
+        assert len(client.get("/api/v1/alerts").json()["items"]) == 1, "reading still works"
         assert states(client) == (200, "degraded", "not writable")
         other.execute("ROLLBACK")
     assert mark(client).status_code == 201
